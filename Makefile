@@ -6,12 +6,13 @@ FUZZ ?= 100000
 SEED ?= 1
 TIMES ?= 10
 BUSY ?= 6
+EXTRAS := --extra server --extra autogen --extra sql --extra mcp --extra agent-framework
 BIN := .venv/bin
 READY := .venv/.ready
 PYTHON_IS_NEW := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
 
-.PHONY: setup demo test test-all test-again lint format bench chaos fuzz mutants lock clean
+.PHONY: setup demo gallery test test-all test-again lint format bench chaos fuzz mutants lock clean
 
 setup: $(READY)
 
@@ -31,16 +32,20 @@ $(BIN)/uv:
 demo: $(READY)
 	@$(BIN)/python -m demo --port $(PORT)
 
+# Plays every story in a browser, and writes docs/gallery.md and its pictures.
+gallery: $(READY)
+	@$(BIN)/python -m tests.gallery
+
 # What is compiled once is there for all the processes that the tests start, wherever this is set.
 unexport PYTHONDONTWRITEBYTECODE
 
 # Everything that is deterministic, on real parts; wants neither a browser nor PostgreSQL.
 test: $(READY)
-	$(BIN)/pytest -q -n 3 --dist worksteal -m "not slow"
+	$(BIN)/pytest -q -n 4 --dist worksteal -m "not slow"
 
 # The rest: kills, browsers, PostgreSQL, clusters, chaos; and again, at length, what `make test` tries with a few examples.
 test-all: lint
-	LONG=1 $(BIN)/pytest -q -n 4 --dist worksteal -m "slow or longer or hypothesis"
+	LONG=1 $(BIN)/pytest -q -n 4 --dist worksteal --maxfail 10 -m "slow or longer or hypothesis"
 
 # Whether make test depends on how fast or busy the machine is: ten times, beside six processes that do nothing else.
 test-again: $(READY)
@@ -69,7 +74,7 @@ mutants: $(READY)
 	@$(BIN)/python -m tests.mutants
 
 lock: $(READY)
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-strip-extras --no-header --quiet -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --group dev $(EXTRAS) --universal --generate-hashes --no-strip-extras --no-header --quiet -o requirements.lock
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""The process `worker`: it takes runs from the queue until it is told to stop."""
+"""The process `worker`, which takes runs from the queue until it is stopped."""
 
 import asyncio
 import logging
@@ -17,12 +17,13 @@ from countersign.autogen import compat
 from countersign.autogen.models.config import load_model
 from countersign.autogen.runner import Runner
 from countersign.autogen.team import Teams
+from countersign.autogen.trial_build import try_out
 from countersign.domain.errors import StoreUnavailable, StoreUnsafe, WrongSettings
 from countersign.domain.ids import worker_id
-from countersign.gc_tuning import keep_what_is_loaded
-from countersign.settings import WorkerSettings, read
+from countersign.garbage_collection import keep_what_is_loaded
+from countersign.process_settings import WorkerSettings, read
 from countersign.store.job_queue import Queue, work
-from countersign.store.journal import RedisAnswers, RedisJournal
+from countersign.store.journal_storage import RedisAnswers, RedisJournal
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
 from countersign.store.redis.durability import Replicas
@@ -43,14 +44,16 @@ BEYOND_THE_LEASE: Final = timedelta(seconds=2)
 """A lost worker's job comes again this long after its lease has ended, so that it is not refused."""
 
 
-async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = registry.HERE) -> None:
-    """Advance runs until `stop` is set; then let all of them go. WrongSettings, StoreUnsafe: nothing was started."""
-    _check(settings)
+async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
+    """Advance runs until `stop` is set, then let go of all of them.
+
+    WrongSettings, StoreUnsafe: nothing was started.
+    """
+    teams = registry.find(_checked(settings))
     if settings.model_config_file is None:
         log.warning("MODEL_CONFIG is not set: the offline demo model writes, by fixed rules.")
     if settings.smtp_url is None:
         log.warning("SMTP_URL is not set: mails go into the folder %s and to nobody.", settings.data_dir / "mail")
-    teams = registry.find(folder)
     url = settings.redis_url.get_secret_value()
     owner = worker_id(socket.gethostname(), os.getpid(), secrets.token_hex(4))
     async with connect(url) as client:
@@ -65,12 +68,14 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = re
             return
         keep_what_is_loaded()
         async with Queue(url, settings.namespace) as queue, Wakeups(store) as wakeups:
+            journal = RedisJournal(store, timedelta(milliseconds=settings.redis_fsync_ms))
+            await try_out(teams, store, queue, wakeups, journal, model, settings)
             runner = Runner(
                 owner=owner,
                 store=store,
                 queue=queue,
                 wakeups=wakeups,
-                journal=RedisJournal(store, timedelta(milliseconds=settings.redis_fsync_ms)),
+                journal=journal,
                 teams=teams,
                 model=model,
                 settings=settings,
@@ -94,8 +99,14 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event, folder: Path = re
     log.info("Worker %s has ended.", owner)
 
 
-def _check(settings: WorkerSettings) -> None:
+def _checked(settings: WorkerSettings) -> Path:
+    """Return the folder of teams; WrongSettings, with every problem."""
     problems = []
+    folder = settings.teams or registry.EXAMPLES
+    if not folder.is_dir():
+        problems.append(f"TEAMS: there is no folder “{folder}”.")
+    elif not registry.files(folder):
+        problems.append(f"TEAMS: the folder “{folder}” has no team file (files that begin with _ do not count).")
     if not is_address(settings.mail_from):
         problems.append(f"MAIL_FROM: “{settings.mail_from}” is not an e-mail address.")
     if settings.smtp_url is not None:
@@ -105,6 +116,7 @@ def _check(settings: WorkerSettings) -> None:
             problems.append(str(wrong))
     if problems:
         raise WrongSettings(problems)
+    return folder
 
 
 async def _reached(store: Store, stop: asyncio.Event) -> bool:
@@ -170,7 +182,7 @@ async def _until_told_to_stop(settings: WorkerSettings) -> None:
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """The exit status: 0 when told to stop, 2 when there is something to fix first."""
+    """Run until SIGTERM or SIGINT; return 0, or 2 if there is something to fix first."""
     try:
         settings = read(WorkerSettings)
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

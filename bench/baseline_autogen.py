@@ -1,14 +1,19 @@
-"""AutoGen by itself: a new team like a parked run's, whose models answer at once, until it asks its human.
+"""AutoGen by itself: a new team like a parked run's, until it asks its human.
+
+Its models answer at once.
 
 That is what a run would take to come back if all that it had done were done again and cost nothing. A process of its
-own: TASK is the team's (bench/teams/turns.py), and it prints `asked <ns>` for each of ROUNDS, after three to warm up.
+own: TASK is the team's (bench/teams/turns.py), and it prints `asked <n> <ns>` for each SIGUSR1.
 """
 
 import asyncio
 import gc
 import logging
 import os
+import signal
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from autogen_agentchat.agents import UserProxyAgent
 from autogen_core import CancellationToken
@@ -18,26 +23,38 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 from bench.teams.turns import team
 from tests.processes import Process
 
-_WARM = 3
+
+@asynccontextmanager
+async def autogen_alone(task: str) -> AsyncIterator[Callable[[], Awaitable[float]]]:
+    """A function that runs the team of this task once, and returns its milliseconds."""
+    process = await Process("bench.baseline_autogen", {"TASK": task}).start()
+    rounds = 0
+
+    async def run() -> float:
+        nonlocal rounds
+        os.kill(process.pid, signal.SIGUSR1)
+        asked = await process.said(rf"asked {rounds} (\d+)")
+        rounds += 1
+        return int(asked[1]) / 1e6
+
+    try:
+        await process.said("ready")
+        yield run
+    finally:
+        await process.kill()
 
 
-async def rounds_of(task: str, rounds: int) -> list[float]:
-    """Milliseconds of each round of the team of this task."""
-    process = await Process("bench.baseline_autogen", {"TASK": task, "ROUNDS": str(rounds)}).start()
-    if await process.wait():
-        raise RuntimeError("AutoGen by itself did not end as it should:\n" + "\n".join(process.lines))
-    return [int(line.split()[1]) / 1e6 for line in process.lines if line.startswith("asked ")]
-
-
-async def main(task: str, rounds: int) -> None:
-    """Run the team of this task so many times."""
-    turns = int(task.split()[2])
+async def main(task: str) -> None:
+    """Run the team of this task whenever it is wanted, until this process is killed."""
+    turns, wanted = int(task.split()[2]), asyncio.Semaphore(0)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, wanted.release)
 
     def answers(agent: str) -> ChatCompletionClient:
         return ReplayChatCompletionClient([f"what {agent} says in turn {n}" for n in range(turns)])
 
-    for number in range(_WARM + rounds):
-        gc.collect()
+    print("ready", flush=True)
+    number = 0
+    while await wanted.acquire():
         asked = 0
 
         async def ask(prompt: str, cancellation_token: CancellationToken | None = None) -> str:
@@ -47,11 +64,12 @@ async def main(task: str, rounds: int) -> None:
 
         begun = time.monotonic_ns()
         await team(task, answers, UserProxyAgent("human", input_func=ask)).run(task="go")
-        if number >= _WARM:
-            print(f"asked {asked - begun}", flush=True)
+        print(f"asked {number} {asked - begun}", flush=True)
+        number += 1
+        gc.collect()
 
 
 if __name__ == "__main__":
     for loud in ("autogen_core", "autogen_core.events", "autogen_agentchat", "autogen_agentchat.events"):
         logging.getLogger(loud).setLevel(logging.CRITICAL)
-    asyncio.run(main(os.environ["TASK"], int(os.environ["ROUNDS"])))
+    asyncio.run(main(os.environ["TASK"]))

@@ -1,4 +1,6 @@
-"""Bolt by itself: one process with an empty listener for every button, behind Bolt's own adapter and our uvicorn.
+"""Bolt by itself: one process with an empty listener for every button.
+
+It stands behind Bolt's own adapter and our uvicorn.
 
 WAY is `socket`, `http` or `quiet` (HTTP, prints nothing). Prints `port <n> <pid>`, and `entered <n> <monotonic ns>` for
 each click as its listener is entered.
@@ -15,7 +17,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.slack import http
 from bot.slack.app import slack_clients, socket_mode
-from countersign.gc_tuning import settle_memory
+from countersign.garbage_collection import settle_memory
 
 
 async def main(way: str, token: str, api_url: str, app_token: str, secret: str) -> None:

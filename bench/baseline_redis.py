@@ -1,4 +1,6 @@
-"""Redis by itself: one script that decides, and a coroutine of another process that waits for it. Its own process.
+"""Redis by itself, in its own process.
+
+One script decides, and a coroutine of another process waits for it.
 
 The process waits for names on one multiplexed subscription, and does nothing else. It prints `ready`, and `woken <name>
 <monotonic ns>` from each coroutine as it runs again.
@@ -19,7 +21,7 @@ from tests.processes import Process
 
 NAMES: Final = 1000
 """Wake-ups that one waiter is good for."""
-_DECIDE: Final = """
+DECIDE: Final = """
 redis.call('SET', KEYS[1], ARGV[1], 'PX', 60000)
 redis.call('ZREM', KEYS[2], ARGV[3])
 redis.call('XADD', KEYS[3], '*', 'event', ARGV[2])
@@ -31,7 +33,7 @@ class RawWakeup:
     """A decision as one script here, a coroutine that waits for it in another process."""
 
     def __init__(self, client: redis.asyncio.Redis, names: list[str], waiter: Process) -> None:
-        self._script = client.register_script(_DECIDE)
+        self._script = client.register_script(DECIDE)
         self._names = names
         self._waiter = waiter
         self._woken = 0

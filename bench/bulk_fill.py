@@ -1,4 +1,6 @@
-"""Many waiting requests, written into Redis in bulk: copies of one that the product made itself.
+"""Many waiting requests, written into Redis in bulk.
+
+They are copies of one that the product made itself.
 
 A copy is a parked run with its question, journal, cards and index entries. Its commands are one text with holes for the
 ids and moments, which have the same width in every copy. Compressed values have such holes too: the text between them
@@ -127,7 +129,10 @@ async def template_of(store: Store, run: RunId) -> Template:
 
 
 def fill(url: str, copy: Callable[[int], bytes], count: int, seconds: float) -> int:
-    """Write so many copies, or as many as there is time for; return how many. Blocks: call it in a thread."""
+    """Write so many copies, or as many as there is time for; return how many.
+
+    Blocks: call it in a thread.
+    """
     address = urlsplit(url)
     assert address.hostname is not None
     assert address.port is not None

@@ -1,11 +1,17 @@
-"""Clicks a second through our listeners and store, beside bare Bolt with an empty listener.
+"""Clicks a second through our listeners and store, beside bare Bolt.
 
-One server process each, the very same signed requests to both, 50 at a time, in alternating rounds.
+Bare Bolt has an empty listener.
+
+One server process each, the very same signed requests to both, 50 at a time, in alternating rounds. As a module this
+file is our server: the listeners on the real store, without projector and deadlines. It prints `port <n> <pid>`.
 """
 
 import asyncio
 import json
+import logging
+import os
 import secrets
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,10 +21,20 @@ from urllib.parse import urlencode
 
 import redis.asyncio
 
-from bench.figures import Figure, median
+from bench.figures import UNPACED, Figure, median
 from bench.http_load import Load, send
 from bench.wakeup_latency import PORT, environment, payload_of
-from bot.slack.http import EVENTS_PATH
+from bot.settings import WebSettings
+from bot.slack import http
+from bot.slack.app import build, identify, slack_clients
+from bot.slack.handlers.context import Services
+from bot.slack.people.directory import Directory
+from bot.slack.people.lookups import Lookups
+from bot.slack.projector.clicked_cards import ClickedCards
+from bot.slack.projector.home_publisher import HomePublisher
+from bot.slack.projector.message_sync import Poster
+from bot.slack.routes import register
+from bot.slack.slack_calls import GatedCalls
 from bot.slack.views import cards
 from countersign import usecases
 from countersign.domain.channel_settings import Rules
@@ -26,6 +42,11 @@ from countersign.domain.ids import ChannelId, GroupId, RequestId, RunId, UserId,
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Kind, Question, Request, Status
 from countersign.domain.runs import Run
+from countersign.garbage_collection import settle_memory
+from countersign.process_settings import read
+from countersign.store.job_queue import Queue
+from countersign.store.overview import Overview
+from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import TeamInfo
 from localslack import LocalSlack
@@ -42,18 +63,21 @@ _QUESTIONS = 10
 
 
 async def measure(redis_url: str, rounds: int, clicks: int) -> list[Figure]:
-    """Send `rounds` of `clicks` clicks, after one to warm up. AssertionError if a click did not count."""
+    """Send `rounds` of `clicks` clicks, after one to warm up.
+
+    Raises AssertionError if a click did not count.
+    """
     namespace = f"bench{secrets.token_hex(4)}"
     ours: list[Load] = []
     bare: list[Load] = []
     async with AsyncExitStack() as stack:
-        slack = await stack.enter_async_context(LocalSlack())
+        slack = await stack.enter_async_context(LocalSlack(hurry=UNPACED))
         client = await stack.enter_async_context(redis.asyncio.Redis.from_url(redis_url))
         store = Store(client, namespace)
         common = environment(slack, "quiet")
         del common["SLACK_APP_TOKEN"]
         our_port = await stack.enter_async_context(
-            _server("bench.click_server", {**common, "REDIS_URL": redis_url, "NAMESPACE": namespace})
+            _server("bench.click_rate", {**common, "REDIS_URL": redis_url, "NAMESPACE": namespace})
         )
         bare_port = await stack.enter_async_context(_server("bench.baseline_bolt", environment(slack, "quiet")))
         asked = await _ask(store, (rounds + 1) * clicks)
@@ -140,7 +164,7 @@ def _signed(slack: LocalSlack, request: Request, run: Run) -> bytes:
     body = urlencode({"payload": json.dumps(payload_of(slack, card))})
     now = int(time.time())
     lines = (
-        f"POST {EVENTS_PATH} HTTP/1.1",
+        f"POST {http.EVENTS_PATH} HTTP/1.1",
         "Host: 127.0.0.1",
         "User-Agent: Slackbot 1.0 (+https://api.slack.com/robots)",
         "Content-Type: application/x-www-form-urlencoded",
@@ -149,3 +173,45 @@ def _signed(slack: LocalSlack, request: Request, run: Run) -> bytes:
         f"X-Slack-Signature: {sign(slack.signing_secret, now, body)}",
     )
     return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
+
+
+async def main(settings: WebSettings) -> None:
+    """Serve until SIGTERM."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    assert settings.slack_bot_token and settings.slack_signing_secret, "the benchmark sets it"
+    url = settings.redis_url.get_secret_value()
+
+    async def no_problem() -> str:
+        return ""
+
+    async with AsyncExitStack() as stack:
+        client = connect(url)
+        stack.push_async_callback(client.aclose)
+        clients = await stack.enter_async_context(
+            slack_clients(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
+        )
+        identity = await identify(clients.reads)
+        directory = Directory(clients.reads, identity.workspace, Lookups())
+        stack.push_async_callback(directory.close)
+        queue = await stack.enter_async_context(Queue(url, settings.namespace))
+        store = Store(client, settings.namespace)
+        homes = HomePublisher(store, Overview(store), directory, GatedCalls(clients.reads), lambda message: "")
+        poster = Poster(GatedCalls(clients.posts), store, identity.workspace, identity.home, identity.names)
+        clicked = ClickedCards(store, poster)
+        bot_user = identity.bot_user
+        services = Services(store, queue, directory, clients.reads, frozenset(), poster.link, homes, clicked, bot_user)
+        secret = settings.slack_signing_secret.get_secret_value()
+        app = build(clients, identity, secret)
+        register(app, services)
+        asgi = http.http(app, no_problem, secret=secret)
+        port = await stack.enter_async_context(http.serving(asgi, "127.0.0.1", 0))
+        stack.push_async_callback(services.drain)
+        settle_memory()
+        print(f"port {port} {os.getpid()}", flush=True)
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level="WARNING")
+    asyncio.run(main(read(WebSettings)))

@@ -1,10 +1,12 @@
-"""The time from a deadline until its request is settled, when many are due at once.
+"""The time from a deadline to its settled request, with many due at once.
 
 Deadlines are spread by chance, as they are where people ask; they are kept by a process of its own that does nothing
-else, and the runs are parked, so each deadline also asks for its run.
+else, and the runs are parked, so each deadline also asks for its run. As a module this file is that process: it prints
+`keeping`.
 """
 
 import asyncio
+import os
 import random
 import signal
 from collections.abc import Sequence
@@ -21,6 +23,11 @@ from countersign.domain import requests
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Kind, Question, Request
+from countersign.store.job_queue import Queue
+from countersign.store.redis.connection import connect
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from countersign.usecases import deadlines
 from countersign.usecases.ports import Change, Committed, Put
 from tests.processes import Process
 
@@ -31,7 +38,7 @@ LAST: Final = "22 ms"
 """On two quiet cores."""
 _QUESTIONS: Final = 20
 """In each run."""
-_WRITTEN_WITHIN: Final = timedelta(seconds=2)
+_WRITTEN_WITHIN: Final = timedelta(seconds=1)
 """For each thousand requests, before the first of their deadlines."""
 
 
@@ -58,7 +65,7 @@ async def _measured(url: str, data: Path, count: int, seconds: float) -> list[fl
     """Milliseconds from each deadline to its decision, both by the server's clock."""
     async with installation(url, data, replace(RULES, on_timeout=OnTimeout.REJECT, timeout=timedelta(days=1))) as there:
         runs = [await _parked_run(there, RunId(f"r{n}")) for n in range(-(-count // _QUESTIONS))]
-        keeper = await Process("bench.deadline_keeper", {"REDIS_URL": url, "NAMESPACE": there.namespace}).start()
+        keeper = await Process("bench.deadline_lag", {"REDIS_URL": url, "NAMESPACE": there.namespace}).start()
         try:
             await keeper.said("keeping")
             first = await there.store.now() + _WRITTEN_WITHIN * (1 + count / 1000)
@@ -114,3 +121,21 @@ async def _late(there: Installation, ids: Sequence[RequestId]) -> list[float]:
             assert request.deadline is not None
             late.append((request.decision.at - request.deadline) / timedelta(milliseconds=1))
     return late
+
+
+async def main(url: str, namespace: str) -> None:
+    """Keep deadlines as `web` does, and nothing else, until SIGTERM."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with connect(url) as client, Queue(url, namespace) as queue:
+        store = Store(client, namespace)
+        async with Wakeups(store) as wakeups:
+            keeping = asyncio.create_task(deadlines.keep(store, queue, wakeups))
+            print("keeping", flush=True)
+            await stop.wait()
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(os.environ["REDIS_URL"], os.environ["NAMESPACE"]))

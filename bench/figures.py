@@ -3,6 +3,10 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+UNPACED: Final = 100.0
+"""Of Slack's rates, where our own work is measured: what they leave is another question, see `slack_rates`."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """Whether the aim is met, by the digits that are shown."""
+        """Check whether the aim is met, by the digits that are shown."""
         if self.aim is None:
             return ""
         shown = float(self._number(self.ratio))
@@ -32,7 +36,10 @@ class Figure:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """What the table shows: question, limit, ours, ratio, aim, last version, verdict."""
+        """Return the table's cells.
+
+        They are question, limit, ours, ratio, aim, last version and verdict.
+        """
         bound = "" if self.aim is None else f"{'≥' if self.at_least else '≤'} {self._shown(self.aim)}"
         return self.question, self.limit, self.ours, self._shown(self.ratio), bound, self.last or "–", self.verdict
 

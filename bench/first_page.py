@@ -1,4 +1,6 @@
-"""From a clone to the demo's page: `python bench/first_page.py`, about a minute; wants Python, make, git, a network.
+"""The time from a clone to the demo's page: `python bench/first_page.py`.
+
+It takes about a minute, and wants Python, make, git and a network.
 
 Clones what is committed here into a fresh folder, calls `make setup` and `make demo`, and waits until the page is
 served: first with empty package caches, then with what that brought, which tells the network's part.
@@ -36,7 +38,10 @@ class Way(NamedTuple):
 
 
 def walk(folder: Path, make: list[str], env: Mapping[str, str]) -> Way:
-    """Clone into the folder and go to the page. CalledProcessError, RuntimeError: it is not reached; why is printed."""
+    """Clone into the folder and go to the page.
+
+    Raises CalledProcessError or RuntimeError if it is not reached; the reason is printed.
+    """
     begun = time.perf_counter()
     subprocess.run(["git", "clone", "--quiet", str(HERE), str(folder)], check=True)
     cloned = time.perf_counter()

@@ -1,4 +1,7 @@
-"""Send prepared HTTP requests over many connections, at a cost far below that of any server here."""
+"""A sender of prepared HTTP requests over many connections.
+
+It costs far less than any server here.
+"""
 
 import asyncio
 import re
@@ -13,7 +16,10 @@ _LENGTH = re.compile(rb"content-length: *(\d+)", re.I)
 
 @dataclass(slots=True)
 class Load:
-    """The answers to some requests. `busy`: the share of its time that the sender itself computed, 0 to 1."""
+    """The answers to some requests.
+
+    `busy`: the share of its time that the sender itself computed, 0 to 1.
+    """
 
     seconds: float = 0.0
     busy: float = 0.0
@@ -65,7 +71,10 @@ class _Connection(asyncio.Protocol):
 
 
 async def send(port: int, requests: list[bytes], *, at_once: int) -> Load:
-    """Send each request once to this port of loopback, over `at_once` busy connections that are opened before."""
+    """Send each request once to this port of loopback.
+
+    `at_once` connections are opened before, and are busy all the time.
+    """
     load, left, loop = Load(), iter(requests), asyncio.get_running_loop()
     hands = [
         (await loop.create_connection(lambda: _Connection(left, load), "127.0.0.1", port))[1] for _ in range(at_once)

@@ -1,4 +1,7 @@
-"""A store of its own with workers and runs of the benchmark's teams in it, and a person who approves; no Slack."""
+"""A store with workers and runs of the benchmark's teams; no Slack.
+
+A person in it approves.
+"""
 
 import asyncio
 import secrets
@@ -13,13 +16,13 @@ from typing import Final
 from countersign import usecases
 from countersign.domain.channel_settings import OnTimeout, Rules
 from countersign.domain.decision_rules import Attempt
-from countersign.domain.ids import AttemptId, ChannelId, RunId, UserId, WorkspaceId
+from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Request, Verb
 from countersign.store.job_queue import Queue
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
-from countersign.usecases.ports import TeamInfo
+from countersign.usecases.ports import Change, Committed, Message, Put, TeamInfo
 from tests.processes import Process
 
 RULES: Final = Rules(
@@ -43,7 +46,7 @@ class Installation:
     async def worker(self, **env: str) -> Process:
         """Start a worker process; return when it has announced its teams."""
         common = {"REDIS_URL": self.url, "NAMESPACE": self.namespace, "DATA_DIR": str(self._data)}
-        process = await Process("bench.worker", {**common, "REQUESTS": "0", **env}).start()
+        process = await Process("agents", {**common, "TEAMS": "bench/teams", "REQUESTS": "0", **env}).start()
         self.workers.append(process)
         await process.said(r"is ready")
         return process
@@ -83,11 +86,17 @@ class Installation:
                 await asyncio.sleep(0.05)
 
     async def asked(self, run: RunId) -> Request:
-        """The request that the run waits for."""
+        """Return the request that the run waits for.
+
+        Its card is on record, as the projector draws it: without one `web` would find the rules anew for a click.
+        """
         seen = await self.store.run(run)
         assert seen is not None
-        request = await self.store.request(next(iter(seen.value.open.values())))
+        request = await usecases.admitted(self.store, RequestId(next(iter(seen.value.open.values()))))
         assert request is not None
+        name, of = f"card/{request.value.id}", request.value.id
+        drawn = Message(_WORKSPACE, RULES.approvals_channel, name, "1.0", request=of, vouches=request.claim)
+        assert await self.store.commit(Change(messages=(Put(drawn, 0),))) is Committed.DONE
         return request.value
 
     async def approve(self, request: Request) -> int:

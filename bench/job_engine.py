@@ -41,7 +41,10 @@ def row(what: str, seen: str) -> None:
 
 
 async def job(run: str) -> None:
-    """`verb:seconds:name`. `once` ends at once when it was started before; `until` gives a time of day."""
+    """Work `verb:seconds:name`.
+
+    `once` ends at once when it was started before; `until` gives a time of day.
+    """
     verb, seconds, _ = run.split(":")
     again = verb == "once" and any(note[1] == run for note in read_notes(Path(os.environ["NOTES"])))
     write_note("start", run)

@@ -1,4 +1,6 @@
-"""A million waiting requests: what people and processes do takes as long as with a thousand, and as much memory.
+"""A million waiting requests, beside a thousand.
+
+All that people and processes do takes as long, and as much memory.
 
 Two servers, each with a `web`, a worker and a Slack of its own; each walk is done at the one and then at the other. The
 lower quartiles are compared, which a busy machine changes least. All requests wait in the same channel, for the same
@@ -19,8 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from bench.bulk_fill import Template, fill, template_of
-from bench.figures import Figure, percentile
-from bench.parked_memory import resident
+from bench.figures import UNPACED, Figure, percentile
+from bench.waiting_runs import resident
 from countersign.autogen.runner import UNHEARD
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, request_id
@@ -32,7 +34,7 @@ from countersign.usecases import lost_jobs
 from countersign.usecases.ports import Change, Committed, Put
 from localslack import LocalSlack
 from localslack.workspace import Message
-from tests.processes import Process, town
+from tests.processes import Process, deployment
 
 AIM: Final = 1.2
 MEMORY: Final = 1.1
@@ -145,7 +147,10 @@ class Walker:
 
 
 async def measure(folder: Path, count: int, rounds: int) -> list[Figure]:
-    """Fill one server with so many requests, or with as many as a minute allows, and compare it with one of `FEW`."""
+    """Fill one server with so many requests, and compare it with one of `FEW`.
+
+    A minute may allow fewer of them.
+    """
     async with AsyncExitStack() as stack:
         servers = [
             await stack.enter_async_context(EmbeddedRedis(folder / name, namespace=_NAMESPACE))
@@ -209,9 +214,13 @@ async def _template(url: str, folder: Path) -> Template:
 
 @asynccontextmanager
 async def _walker(url: str, folder: Path) -> AsyncIterator[Walker]:
-    async with LocalSlack() as slack, town(slack, url, _NAMESPACE, folder / "data") as there, connect(url) as client:
+    async with (
+        LocalSlack(hurry=UNPACED) as slack,
+        deployment(slack, url, _NAMESPACE, folder / "data") as there,
+        connect(url) as client,
+    ):
         web = await there.web(APPROVAL_TIMEOUT="30d")
-        worker = await there.worker(module="bench.worker", PARK_AFTER="0s", REQUESTS="0", REDIS_FSYNC_MS="0")
+        worker = await there.worker(TEAMS="bench/teams", PARK_AFTER="0s", REQUESTS="0", REDIS_FSYNC_MS="0")
         yield Walker(url, slack, Store(client, _NAMESPACE), web, worker)
 
 

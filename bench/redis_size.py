@@ -1,4 +1,6 @@
-"""The bytes of a waiting run in Redis beyond its own words: the mail team, with its card and thread in Slack.
+"""The bytes of a waiting run in Redis beyond its own words.
+
+It is a run of the mail team, with its card and thread in Slack.
 
 Counted is what MEMORY USAGE says of every key of the namespace whose family stands in `KINDS`, keys and Redis's own
 overhead too: the run, the request, its journal, the entries of the audit record, the messages in Slack and the indexes.
@@ -20,14 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.figures import Figure
+from bench.figures import UNPACED, Figure
 from countersign.domain.ids import RequestId, RunId
 from countersign.replay.entries import Entry
-from countersign.store.journal import RedisJournal
+from countersign.store.journal_storage import RedisJournal
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from localslack import LocalSlack
-from tests.processes import town
+from tests.processes import deployment
 
 AIM: Final = 3000
 """Bytes, with its part of the record."""
@@ -65,8 +67,13 @@ ONCE: Final = {
     "projector": "one key",
     "workers": "one key; a member for each worker",
     "team": "a key for each worker",
+    "calling_back": "one key; a member for each web process",
     "waiting_groups": "one key; a member for each group of reviewers",
     "confirmed": "one key, for a minute",
+    "person": "a key for each person, for five minutes",
+    "joined": "a key for each person, for five minutes",
+    "members": "a key for each channel, for five minutes",
+    "usergroups": "one key, for five minutes",
 }
 """Families of keys that are there once, however many runs wait, and why they are not counted."""
 _FEW: Final = 5
@@ -75,7 +82,10 @@ _FEW: Final = 5
 
 @dataclass(frozen=True)
 class Stored:
-    """Bytes for each run: everything by kind, and its own words. `beyond` is without what leaves, and without these."""
+    """Bytes for each run: everything by kind, and its own words.
+
+    `beyond` is without what leaves, and without these.
+    """
 
     kinds: dict[str, float]
     words: float
@@ -105,7 +115,11 @@ async def measure(url: str, data: Path, count: int) -> list[Figure]:
 
 async def _stored(url: str, data: Path, count: int) -> Stored:
     namespace = f"bench{secrets.token_hex(4)}"
-    async with LocalSlack() as slack, town(slack, url, namespace, data) as there, connect(url) as client:
+    async with (
+        LocalSlack(hurry=UNPACED) as slack,
+        deployment(slack, url, namespace, data) as there,
+        connect(url) as client,
+    ):
         store = Store(client, namespace)
         await there.web(ON_TIMEOUT="wait")
         await there.worker(PARK_AFTER="0s")

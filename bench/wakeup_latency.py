@@ -1,4 +1,6 @@
-"""The way from a click until `input_func` has returned in another process, beside bare Bolt and bare Redis.
+"""The way from a click to the return of `input_func` in another process.
+
+It stands beside bare Bolt and bare Redis.
 
 The three are measured in turn: the same card, payload, transport, Redis and moment. All processes of a machine share
 one monotonic clock.
@@ -14,11 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from bench.baseline_redis import raw_wakeup
-from bench.figures import Figure, median
+from bench.figures import UNPACED, Figure, median
 from localslack import LocalSlack
 from localslack.errors import Json
 from localslack.workspace import Message
-from tests.processes import Process, Town, town
+from tests.processes import Deployment, Process, deployment
 
 AIM: Final = 2.5
 """Raw wake-ups that waking may add to Bolt's own dispatch, at the median."""
@@ -32,7 +34,7 @@ _APPROVE: Final = "Approve"
 
 
 class Bare:
-    """Bolt with an empty listener, in a process of its own behind a local Slack of its own."""
+    """Run Bolt with an empty listener, in a process and a local Slack of its own."""
 
     def __init__(self, slack: LocalSlack, process: Process) -> None:
         self._slack = slack
@@ -53,7 +55,7 @@ class Bare:
 @asynccontextmanager
 async def bare() -> AsyncIterator[Bare]:
     """Bolt's process and its Slack run as long as the block."""
-    async with LocalSlack() as slack:
+    async with LocalSlack(hurry=UNPACED) as slack:
         process = await Process("bench.baseline_bolt", environment(slack, "socket")).start()
         try:
             await process.said(PORT)
@@ -69,10 +71,10 @@ async def measure(redis_url: str, data: Path, rounds: int) -> list[Figure]:
     bolt: list[float] = []
     redis: list[float] = []
     async with AsyncExitStack() as stack:
-        slack = await stack.enter_async_context(LocalSlack())
+        slack = await stack.enter_async_context(LocalSlack(hurry=UNPACED))
         alone = await stack.enter_async_context(bare())
         raw = await stack.enter_async_context(raw_wakeup(redis_url))
-        there = await stack.enter_async_context(town(slack, redis_url, f"bench{secrets.token_hex(4)}", data))
+        there = await stack.enter_async_context(deployment(slack, redis_url, f"bench{secrets.token_hex(4)}", data))
         await there.web()
         worker = await _worker(there)
         reply = await slack.user("alice").command(f"/agent rounds {rounds + _WARM}", channel="#general")
@@ -104,11 +106,12 @@ async def measure(redis_url: str, data: Path, rounds: int) -> list[Figure]:
 
 
 def environment(slack: LocalSlack, way: str) -> dict[str, str]:
-    """What bench.baseline_bolt needs."""
+    """Return the environment that bench.baseline_bolt needs."""
     return {
         "WAY": way,
         "SLACK_BOT_TOKEN": slack.bot_token,
         "SLACK_API_URL": slack.api_url,
+        "SLACK_PACE": str(slack.config.hurry),
         "SLACK_APP_TOKEN": slack.app_token,
         "SLACK_SIGNING_SECRET": slack.signing_secret,
     }
@@ -127,8 +130,9 @@ async def click(slack: LocalSlack, payload: Json) -> None:
     assert ack.ok, ack.error
 
 
-async def _worker(there: Town) -> Process:
-    process = await Process("bench.worker", {**there.agents, "DATA_DIR": str(there.data), "REQUESTS": "0"}).start()
+async def _worker(there: Deployment) -> Process:
+    env = {**there.agents, "DATA_DIR": str(there.data), "TEAMS": "bench/teams", "REQUESTS": "0"}
+    process = await Process("agents", env).start()
     there.processes.append(process)
     await process.said(r"is ready")
     return process

@@ -1,1 +1,1 @@
-"""Countersign's approval service: asks people in Slack, and keeps what they decided."""
+"""Approval service: asks people in Slack, and keeps what they decided."""

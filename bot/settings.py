@@ -1,18 +1,20 @@
-"""Settings of the process `web` and of `countersign audit`, read from the environment like all others."""
+"""Settings of `web` and of `countersign audit`, read from the environment."""
 
 import re
 from dataclasses import fields
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import MEMBERS, reviewers_named
-from countersign.settings import CommonSettings, Duration, check_prefix, is_zero
+from countersign.process_settings import CommonSettings, Duration, check_prefix, is_zero
 
 
 def _ids(value: Any) -> Any:
@@ -39,12 +41,21 @@ def _age_or_zero(value: Any) -> Any:
 
 Age = Annotated[timedelta | None, BeforeValidator(_age)]
 AgeOrZero = Annotated[timedelta | None, BeforeValidator(_age_or_zero)]
+
+
+def _networks(value: Any) -> Any:
+    """Split `10.1.0.0/16 fd00::/8` into networks."""
+    return frozenset(map(ip_network, value.replace(",", " ").split())) if isinstance(value, str) else value
+
+
+Networks = Annotated[frozenset[IPv4Network | IPv6Network], NoDecode, BeforeValidator(_networks)]
 Ids = Annotated[frozenset[str], NoDecode, BeforeValidator(_ids)]
+REDIRECT_PATH: Final = "/slack/oauth_redirect"
 Channel = Annotated[str, Field(pattern=r"^(#\S+|[CG][A-Z0-9]+)$")]
 
 
 class AuditSettings(CommonSettings):
-    """What `countersign audit` needs: where Redis is, and the key that signs."""
+    """Settings of `countersign audit`: where Redis is, and the key that signs."""
 
     audit_key: Path = Field(
         Path(".data/audit-key.pem"), description="Ed25519 key that signs receipts, PEM; made if there is none"
@@ -52,12 +63,27 @@ class AuditSettings(CommonSettings):
 
 
 class WebSettings(AuditSettings):
-    """What the process `web` needs."""
+    """Settings of the process `web`."""
 
-    slack_bot_token: SecretStr = Field(description="the bot's token, `xoxb-…`")
+    slack_client_id: str | None = Field(
+        None, pattern=r"^\d+\.\d+$", description="the app's client ID: workspaces install it by OAuth, see below"
+    )
+    slack_client_secret: SecretStr | None = Field(None, description="with SLACK_CLIENT_ID: the app's client secret")
+    slack_redirect_url: str | None = Field(
+        None,
+        pattern=rf"^https?://[^\s?#]+{REDIRECT_PATH}$",
+        description=f"with SLACK_CLIENT_ID: this service's public address and `{REDIRECT_PATH}`",
+    )
+    encryption_keys: SecretStr | None = Field(
+        None, description="with SLACK_CLIENT_ID: keys that seal the tokens in Redis, the newest first, with commas"
+    )
+    slack_bot_token: SecretStr | None = Field(None, description="without SLACK_CLIENT_ID: the bot's token, `xoxb-…`")
     slack_app_token: SecretStr | None = Field(None, description="`xapp-…`: Socket Mode, no public address needed")
     slack_signing_secret: SecretStr | None = Field(None, description="without SLACK_APP_TOKEN: checks requests")
     slack_api_url: str = Field("https://slack.com/api/", pattern=r"^https?://", description="another Slack, for tests")
+    slack_pace: float = Field(
+        1.0, gt=0, le=1000, description="times Slack's published rates at which messages are drawn"
+    )
     approvals_channel: Channel = Field("#approvals", description="where cards go")
     reviewers: Ids = Field(
         frozenset(),
@@ -71,12 +97,18 @@ class WebSettings(AuditSettings):
     on_timeout: OnTimeout = Field(OnTimeout.REJECT, description="what a timeout means: reject or wait")
     quorum: int = Field(1, ge=1, le=20, description="how many different people must approve")
     own_requests: bool = Field(False, description="whether people may decide on requests of runs they started")
+    external_channels: bool = Field(
+        False, description="whether cards may go to channels shared with other companies, whose people then read them"
+    )
     break_glass: bool = Field(
         False,
         description="whether a requester may decide alone in an emergency, with a reason that everybody named reads",
     )
     policy: Path | None = Field(None, description="YAML file with the workspace's policy, see docs/policy.md")
     audit_channel: Channel | None = Field(None, description="where the head of the record is posted daily")
+    weekly_digest: bool = Field(
+        False, description="whether APPROVALS_CHANNEL gets a digest of the week every Monday: what could be asked less"
+    )
     audit_sql_url: SecretStr | None = Field(
         None, description="SQLAlchemy's async URL of a database that gets a copy of the record"
     )
@@ -88,10 +120,59 @@ class WebSettings(AuditSettings):
         3000, ge=0, le=65535, description="for `/slack/events`, `/healthz` and `/metrics`; 0 takes a free one"
     )
 
+    api_port: int | None = Field(
+        None, ge=0, le=65535, description="for programs that ask over HTTP, see docs/http-api.md; off if it is not set"
+    )
+
+    callback_networks: Networks = Field(
+        frozenset(), description="private networks to which programs' callbacks may go, like `10.1.0.0/16`"
+    )
+
+    @field_validator("slack_client_secret", "slack_redirect_url", "encryption_keys")
+    @classmethod
+    def _all_for_oauth(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None and info.data.get("slack_client_id") is not None:
+            raise PydanticCustomError("missing", "missing")
+        return value
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _fernet(cls, value: SecretStr | None) -> SecretStr | None:
+        for key in value.get_secret_value().split(",") if value else ():
+            if re.fullmatch(r"[A-Za-z0-9_-]{43}=", key.strip()) is None:
+                raise ValueError(
+                    "each must be 32 bytes in URL-safe base64. `openssl rand -base64 32 | tr +/ -_` makes one"
+                )
+        return value
+
     @field_validator("slack_bot_token")
     @classmethod
-    def _bot_token(cls, value: SecretStr) -> SecretStr:
+    def _bot_token(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if info.data.get("slack_client_id") is not None:
+            if value is not None:
+                raise ValueError("leave it out; with SLACK_CLIENT_ID each workspace has its own")
+            return None
+        if value is None:
+            raise PydanticCustomError("missing", "missing")
+        if value.get_secret_value().startswith("xoxe."):
+            raise ValueError("this one ends in 12 hours. Rotated tokens come by OAuth: set SLACK_CLIENT_ID instead")
         return check_prefix(value, "xoxb-")
+
+    @field_validator("approvals_channel", "audit_channel", "reviewers", "admins", "audit_sql_url", "api_port")
+    @classmethod
+    def _of_no_workspace(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what means something in one workspace only, where there are several."""
+        if info.data.get("slack_client_id") is None or value in (None, frozenset()):
+            return value
+        if info.field_name == "api_port":
+            raise ValueError("programs ask in one workspace; leave it out, or run a web with its SLACK_BOT_TOKEN")
+        if info.field_name == "audit_sql_url":
+            raise ValueError("one database takes the record of one workspace; leave it out with SLACK_CLIENT_ID")
+        if info.field_name in ("reviewers", "admins") and value != {MEMBERS}:
+            raise ValueError("ids are of one workspace; with SLACK_CLIENT_ID leave it out, or REVIEWERS=members")
+        if isinstance(value, str) and not value.startswith("#"):
+            raise ValueError("an id is of one workspace; with SLACK_CLIENT_ID give a name, like #approvals")
+        return value
 
     @field_validator("slack_app_token")
     @classmethod

@@ -1,4 +1,4 @@
-"""Slack approvals for AutoGen agents: the public names, which a team or a program imports.
+"""Slack approvals for AutoGen agents: the names that teams and programs import.
 
 Everything public is in `__all__`, and docs/api.md has an example of each name. A name is loaded when it is first used,
 so `import countersign` by itself loads neither AutoGen nor Slack nor Redis.
@@ -8,83 +8,107 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict
+    from countersign.process_settings import WorkerSettings
+
     from .autogen.action_outcomes import Became, Conclusion, Outcome, Outcomes
     from .autogen.code.agent import CodeAgent
     from .autogen.code.executors import code_executor
-    from .autogen.models.demo import NOTE, Use, turns
-    from .autogen.people.conversation import ConversationOver, Over, turn_in
+    from .autogen.models.demo import DEMO_NOTE, DemoCall, demo_turns
+    from .autogen.people.conversation import ConversationOver, EndReason, turn_in
     from .autogen.people.decision_messages import DecisionTermination, decision_in
-    from .autogen.people.input_modes import Mode, any_of, every, last_line, when_from, when_said
+    from .autogen.people.input_modes import HumanInputMode, any_of, every, last_line, when_from, when_said
     from .autogen.run_context import RunContext, current_run
     from .autogen.standalone import run_here
     from .autogen.team import Team, last_words
     from .autogen.tools.gated_function import gated
     from .autogen.tools.gated_tools import idempotency_key
-    from .autogen.tools.policies import Proposal, Tier, Verdict
+    from .client.approval_decorator import requires_approval
+    from .client.ask import ask
+    from .client.client import AsyncClient, Client, question
+    from .client.exchange import Decision, NotApproved, ServiceRefused
+    from .client.slack_input import slack_input
+    from .domain.decided import approved_content
     from .domain.errors import ActionFailed, CountersignError, OutcomeUnknown
     from .domain.requests import Kind, Request, Status
     from .domain.run_options import Option
-    from .settings import WorkerSettings
 
 _PUBLIC = {
     "autogen.action_outcomes": ("Became", "Conclusion", "Outcome", "Outcomes"),
     "autogen.code.agent": ("CodeAgent",),
     "autogen.code.executors": ("code_executor",),
-    "autogen.models.demo": ("NOTE", "Use", "turns"),
-    "autogen.people.conversation": ("ConversationOver", "Over", "turn_in"),
+    "autogen.models.demo": ("DEMO_NOTE", "DemoCall", "demo_turns"),
+    "autogen.people.conversation": ("ConversationOver", "EndReason", "turn_in"),
     "autogen.people.decision_messages": ("DecisionTermination", "decision_in"),
-    "autogen.people.input_modes": ("Mode", "any_of", "every", "last_line", "when_from", "when_said"),
+    "autogen.people.input_modes": ("HumanInputMode", "any_of", "every", "last_line", "when_from", "when_said"),
     "autogen.run_context": ("RunContext", "current_run"),
     "autogen.standalone": ("run_here",),
     "autogen.team": ("Team", "last_words"),
     "autogen.tools.gated_function": ("gated",),
     "autogen.tools.gated_tools": ("idempotency_key",),
-    "autogen.tools.policies": ("Proposal", "Tier", "Verdict"),
+    "autogen.tools.team_policy": ("Proposal", "Tier", "Verdict"),
+    "client.approval_decorator": ("requires_approval",),
+    "client.ask": ("ask",),
+    "client.client": ("AsyncClient", "Client", "question"),
+    "client.exchange": ("Decision", "NotApproved", "ServiceRefused"),
+    "client.slack_input": ("slack_input",),
+    "domain.decided": ("approved_content",),
     "domain.errors": ("ActionFailed", "CountersignError", "OutcomeUnknown"),
     "domain.requests": ("Kind", "Request", "Status"),
     "domain.run_options": ("Option",),
-    "settings": ("WorkerSettings",),
+    "process_settings": ("WorkerSettings",),
 }
 """Module -> its public names. Type checkers read the imports above instead."""
+NEEDED = "`pip install 'countersign-slack[server,autogen]'` installs all that runs teams and the service."
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = [
-    "NOTE",
+    "DEMO_NOTE",
     "ActionFailed",
+    "AsyncClient",
     "Became",
+    "Client",
     "CodeAgent",
     "Conclusion",
     "ConversationOver",
     "CountersignError",
+    "Decision",
     "DecisionTermination",
+    "DemoCall",
+    "EndReason",
+    "HumanInputMode",
     "Kind",
-    "Mode",
+    "NotApproved",
     "Option",
     "Outcome",
     "OutcomeUnknown",
     "Outcomes",
-    "Over",
     "Proposal",
     "Request",
     "RunContext",
+    "ServiceRefused",
     "Status",
     "Team",
     "Tier",
-    "Use",
     "Verdict",
     "WorkerSettings",
     "any_of",
+    "approved_content",
+    "ask",
     "code_executor",
     "current_run",
     "decision_in",
+    "demo_turns",
     "every",
     "gated",
     "idempotency_key",
     "last_line",
     "last_words",
+    "question",
+    "requires_approval",
     "run_here",
+    "slack_input",
     "turn_in",
-    "turns",
     "when_from",
     "when_said",
 ]
@@ -93,7 +117,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    try:
+        value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    except ModuleNotFoundError as missing:
+        raise ImportError(f"countersign.{name} needs the package {missing.name}. {NEEDED}", name=missing.name) from None
     globals()[name] = value
     return value
 

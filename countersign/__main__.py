@@ -1,44 +1,62 @@
-"""The command `countersign`: demo, web, worker, policy, audit, acl."""
+"""The command `countersign`, with its processes and verbs."""
 
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
-_COMMANDS = {
-    "demo": ("demo.__main__", "try everything in your browser: no Slack, Redis or model needed"),
-    "web": ("bot.__main__", "run the process that talks to Slack"),
-    "worker": ("agents.__main__", "run a process that runs teams of agents"),
-    "policy": (".policy.cli", "check or explain a policy file, or print its schema"),
-    "audit": ("bot.audit.cli", "export or verify the audit record, or sign a receipt from it"),
-    "acl": (".store.acl", "print Redis' access control list for a namespace"),
+from countersign import NEEDED
+
+_PROCESSES = {
+    "demo": ("demo.__main__", "Try everything in your browser: no Slack, Redis or model needed."),
+    "web": ("bot.__main__", "Run the process that talks to Slack."),
+    "worker": ("agents.__main__", "Run a worker, which runs teams of agents."),
+    "mcp": (".adapters.mcp_server", "Let MCP clients ask people in Slack."),
+    "resume": (".adapters.resume", "Restart programs that stopped to wait for people."),
+    "acl": (".store.acl", "Print the Redis access control list for a namespace."),
 }
+"""They read what follows their name themselves, and load nothing of the other commands."""
+_WITH_VERBS = {"policy": ".policy.cli", "audit": "bot.audit.cli", "keys": "bot.api.keys_cli"}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status; 2 for an unknown command."""
-    command, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    if command in ("-h", "--help"):
-        print(_help())
-        return 0
-    if command not in _COMMANDS:
-        print(f"There is no command “{command[:40]}”.\n{_help()}", file=sys.stderr)
-        return 2
-    if rest and command in ("web", "worker"):
+    arguments = sys.argv[1:] if arguments is None else arguments
+    command, *rest = arguments or [""]
+    if command in _PROCESSES and rest and command in ("web", "worker"):
         print(f"countersign {command} takes no arguments; its settings come from the environment.", file=sys.stderr)
         return 0 if rest[0] in ("-h", "--help") else 2
-    status: int = import_module(_module(_COMMANDS[command][0]), __package__).main(rest)
-    return status
+    try:
+        if command in _PROCESSES:
+            status: int = _loaded(_PROCESSES[command][0]).main(rest)
+            return status
+        return _with_verbs(arguments, (command,) if command in _WITH_VERBS else tuple(_WITH_VERBS))
+    except ModuleNotFoundError as missing:
+        print(f"countersign {command} needs the package {missing.name}. {NEEDED}", file=sys.stderr)
+        return 2
 
 
-def _module(name: str) -> str:
-    """Name a process's module: a package inside this one when installed, beside it in a checkout."""
+def _with_verbs(arguments: list[str], loaded: tuple[str, ...]) -> int:
+    """Run a command that has verbs, or the help or completion of all."""
+    import typer
+
+    from countersign.terminal import command_line, run
+
+    app = command_line("Slack approvals for AutoGen agents.", add_completion=True)
+    for name, (_, line) in _PROCESSES.items():
+        app.command(name, help=line)(lambda: None)
+    for name in loaded:
+        verbs: typer.Typer = _loaded(_WITH_VERBS[name]).app
+        app.add_typer(verbs, name=name)
+    if "policy" in loaded:
+        _loaded("bot.audit.suggest_cli")  # adds a verb of its own: it reads the record, which the library does not know
+    return run(app, arguments, "countersign")
+
+
+def _loaded(name: str) -> Any:
+    """Load a process's module: a package inside this one when installed, beside it in a checkout."""
     top = name.split(".")[0]
-    return f".{name}" if top and find_spec(f".{top}", __package__) else name
-
-
-def _help() -> str:
-    rows = (f"  {command:8}{line}" for command, (_, line) in _COMMANDS.items())
-    return "\n".join(["usage: countersign COMMAND …", "", *rows, "", "countersign COMMAND --help says more."])
+    return import_module(f".{name}" if top and find_spec(f".{top}", __package__) else name, __package__)
 
 
 if __name__ == "__main__":

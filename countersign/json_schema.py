@@ -52,9 +52,7 @@ _SENTENCES: Final[Mapping[str | None, Callable[[Any, Any], str]]] = {
     "minLength": lambda least, text: f"must have at least {least:,} characters; it has {len(text):,}",
     "maxLength": lambda most, text: f"must have at most {most:,} characters; it has {len(text):,}",
     "pattern": lambda pattern, _: f"must match the pattern {pattern}",
-    _LATE: lambda pattern, _: (
-        f"could not be compared with the pattern {pattern} in time; please write it shorter or otherwise"
-    ),
+    _LATE: lambda pattern, _: f"took too long to check against the pattern {pattern}; shorten it",
     "minimum": lambda limit, _: f"must be at least {limit}",
     "maximum": lambda limit, _: f"must be at most {limit}",
     "exclusiveMinimum": lambda limit, _: f"must be more than {limit}",
@@ -63,16 +61,16 @@ _SENTENCES: Final[Mapping[str | None, Callable[[Any, Any], str]]] = {
     "minItems": lambda least, _: f"must have at least {least:,} entries",
     "maxItems": lambda most, _: f"must have at most {most:,} entries",
     "uniqueItems": lambda *_: "must not have the same entry twice",
-    "anyOf": lambda *_: "is none of the kinds that the tool takes",
-    "oneOf": lambda *_: "is not exactly one of the kinds that the tool takes",
+    "anyOf": lambda *_: "matches none of the types that the tool accepts",
+    "oneOf": lambda *_: "must match exactly one of the types that the tool accepts",
 }
 """Keyword -> what is wrong, of the keyword's value and the value that does not fit, which is not told."""
 
 
 def why_not(value: Any, schema: Any, root: Schema, *, whole: bool = False) -> str | None:
-    """Why the value is not what the schema says, as a sentence; None if it is, or if only the tool can tell.
+    """Explain in a sentence, without the value, why it does not fit the schema.
 
-    The sentence does not tell the value. `whole`: what would take too long to check is not what the schema says.
+    None if it fits, or if only the tool can tell. `whole`: a value that would take too long to check does not fit.
     """
     from referencing import Registry
 
@@ -83,22 +81,22 @@ def why_not(value: Any, schema: Any, root: Schema, *, whole: bool = False) -> st
         checker = _checker()(root, registry=Registry(), format_checker=(limits, 0))
         error = next(checker.descend(value, schema), None)
     except (_TooMuch, RecursionError):
-        return "This is too much, or nested too deep, to be checked." if whole else None
+        return "This is too large or too deeply nested to check." if whole else None
     return None if error is None else _sentence(error)
 
 
 def is_type(value: Any, kind: str) -> bool:
-    """Whether a JSON value is of this type, as JSON Schema means it: true is no number, 1.0 is a whole one."""
+    """Tell whether a value is of this JSON type: 1.0 is an integer, true no number."""
     return bool(_checker().TYPE_CHECKER.is_type(value, kind))
 
 
-def is_same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are written in the same way: 1 is neither 1.0 nor true."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+def is_same(value: Any, other: Any) -> bool:
+    """Tell whether two JSON values are written alike: 1 is neither 1.0 nor true."""
+    return json.dumps(value, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def resolved(schema: Any, root: Schema) -> Schema:
-    """The schema behind `$ref`s within the document and behind an `allOf` of one; {} if it cannot be found."""
+    """Follow `$ref`s in the document, and an `allOf` of one; {} if they lead nowhere."""
     for _ in range(20):
         match schema:
             case {"$ref": str(reference), **own}:
@@ -111,7 +109,7 @@ def resolved(schema: Any, root: Schema) -> Schema:
 
 
 def without_null(schema: Any, root: Schema) -> tuple[Schema, bool]:
-    """The schema of all values but null, and whether null is one too."""
+    """Split a schema into that of all values but null, and whether null is one too."""
     schema = resolved(schema, root)
     if isinstance(types := schema.get("type"), list) and "null" in types:
         rest = [kind for kind in types if kind != "null"]
@@ -127,22 +125,22 @@ def without_null(schema: Any, root: Schema) -> tuple[Schema, bool]:
 
 
 def unnamed(value: Any, schema: Any, root: Schema, at: str = "") -> list[str]:
-    """The paths in the value of what the schema lets in without saying what it is."""
+    """List the paths of values that the schema lets in without describing them."""
     schema = resolved(schema, root)
     if isinstance(value, list):
         inner = schema.get("items", {})
-        return [path for number, one in enumerate(value) for path in unnamed(one, inner, root, f"{at}{number}.")]
+        return [path for number, entry in enumerate(value) for path in unnamed(entry, inner, root, f"{at}{number}.")]
     known = _named(schema, root)
     if not isinstance(value, dict) or not known:
         return []
     others = True if "patternProperties" in schema else schema.get("additionalProperties", True)
     unknown = [f"{at}{name}" for name in value if name not in known and others in (True, {})]
-    inside = [(name, one) for name, one in value.items() if name in known]
-    return unknown + [path for name, one in inside for path in unnamed(one, known[name], root, f"{at}{name}.")]
+    inside = [(name, entry) for name, entry in value.items() if name in known]
+    return unknown + [path for name, entry in inside for path in unnamed(entry, known[name], root, f"{at}{name}.")]
 
 
 def _named(schema: Schema, root: Schema) -> dict[str, Any]:
-    """What the schema of an object says of its parts, also where it says so of one kind of object among several."""
+    """Collect what an object's schema says of its parts, in any of its alternatives."""
     kinds = [part for word in ("anyOf", "oneOf", "allOf") for part in schema.get(word) or ()]
     known: dict[str, Any] = {}
     for part in (*(resolved(kind, root) for kind in kinds), schema):
@@ -169,7 +167,7 @@ class _TooMuch(Exception):
 
 @dataclass(slots=True)
 class _Limits:
-    """What is left for one check."""
+    """The steps and seconds left for one check."""
 
     steps: int
     seconds: float = _PATTERN_SECONDS
@@ -180,7 +178,7 @@ class _Limits:
             raise _TooMuch
 
     def finds(self, pattern: str, text: str) -> bool:
-        """Whether the text holds the pattern; TimeoutError if that cannot be said in time."""
+        """Tell whether the text holds the pattern; TimeoutError if that takes too long."""
         if self.seconds <= 0:
             raise TimeoutError
         began = monotonic()
@@ -192,7 +190,7 @@ class _Limits:
 
 @cache
 def _checker() -> Any:
-    """The library's validator with our rules; made when it is first needed, for the library is slow to load.
+    """Make the library's validator with our rules, when it is first needed: it loads slowly.
 
     Its `format_checker`, which the library hands to each part and nothing else uses here, holds the limits and the
     depth.
@@ -221,8 +219,8 @@ def _checker() -> Any:
         if is_type(value, "number") and Fraction(str(value)) % Fraction(str(step)):  # 19.99 is one of 0.01
             yield ValidationError("")
 
-    def unique(_checker: Any, wanted: Any, value: Any, _: Any) -> Errors:
-        entries = value if wanted is True and isinstance(value, list) else []
+    def unique(_checker: Any, required: Any, value: Any, _: Any) -> Errors:
+        entries = value if required is True and isinstance(value, list) else []
         if len({json.dumps(entry, sort_keys=True) for entry in entries}) < len(entries):
             yield ValidationError("")
 
@@ -270,12 +268,14 @@ def _sentence(error: Any) -> str:
     path, words = [str(step) for step in error.absolute_path], _SENTENCES.get(error.validator)
     if error.validator == "required":
         path.append(str(next(name for name in error.validator_value if name not in error.instance)))
-    says = words(error.validator_value, error.instance) if words else f"is not what the tool takes ({error.validator})"
-    return f"{'.'.join(path) or 'This'} {says}."
+    problem = (
+        words(error.validator_value, error.instance) if words else f"isn't what the tool accepts ({error.validator})"
+    )
+    return f"{'.'.join(path) or 'This'} {problem}."
 
 
 def _as_python(pattern: str) -> str:
-    """In JavaScript, whose patterns these are, `$` is the end and not also the place before a last newline."""
+    """Translate a pattern of JavaScript, whose `$` does not match before a last newline."""
     return str(_END.sub(lambda found: found[1] or r"\Z", pattern))
 
 

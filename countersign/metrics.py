@@ -1,8 +1,8 @@
 """Metrics for Prometheus: what was decided, what waits, and what was repaired.
 
 Requests, attempts and runs are counted from the record, by the one process that draws Slack, when it ticks an event
-off: sum them over all `web` processes. What waits is read from the store when it is asked for. Repairs are counted by
-whoever mends.
+off: sum them over all `web` processes. Waiting requests are read from the store when they are asked for. Repairs are
+counted by the process that makes them.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ LATE: Final = 5.0
 
 
 class Repair(StrEnum):
-    """What was found undone, and done: the rows of the table in docs/operations.md."""
+    """Kinds of repairs: the rows of the table in docs/operations.md."""
 
     HINT_LOST = "hint_lost"
     UNDELIVERED = "undelivered"
@@ -69,17 +69,17 @@ for _kind in Repair:
 
 
 def repaired(kind: Repair, times: int = 1) -> None:
-    """So many of this kind were found and mended."""
+    """Count repairs of this kind."""
     _REPAIRS.labels(kind.value).inc(times)
 
 
 def unreadable(kind: str) -> None:
-    """A stored record of this kind could not be read; it is not tried again."""
+    """Count a stored record of this kind that could not be read."""
     _UNREADABLE.labels(kind).inc()
 
 
 def happened(event: Event) -> None:
-    """Count an event; whoever calls sees to it that each is told once."""
+    """Count an event; the caller sees to it that each is counted once."""
     if event.type is EventType.REQUEST_DECIDED:
         outcome = event.data.get("outcome", "")
         _REQUESTS.labels(outcome, event.data.get("how", "")).inc()
@@ -94,19 +94,19 @@ def happened(event: Event) -> None:
 
 
 def _seconds(event: Event, name: str) -> float | None:
-    """What the event says; None if that is no number: workers report some of these."""
+    """Read a number from the event; None if it is none, for workers report some of these."""
     try:
-        found = float(event.data[name])
+        seconds = float(event.data[name])
     except (KeyError, ValueError):
         return None
-    return found if math.isfinite(found) else None
+    return seconds if math.isfinite(seconds) else None
 
 
 @asynccontextmanager
 async def served(host: str, port: int) -> AsyncIterator[int]:
-    """Serves `/metrics` beside the block, for a process that serves nothing else; port 0: not at all.
+    """Serve `/metrics` beside the block, in a process without a server of its own.
 
-    Yields the port. WrongSettings if it is taken.
+    Port 0 serves nothing. Yields the port. WrongSettings if it is taken.
     """
     if port == 0:
         yield 0
@@ -125,7 +125,10 @@ async def served(host: str, port: int) -> AsyncIterator[int]:
 
 
 def exposition(standing: Mapping[str, int] | None = None) -> bytes:
-    """Everything in Prometheus' text format. `standing`: what waits now; None if the store does not say."""
-    for what in standing or ("requests", "runs", "parked_runs"):
-        _STANDING.labels(what).set(standing[what] if standing is not None else math.nan)
+    """Write all metrics in Prometheus' text format.
+
+    `standing`: counts of what waits now; None if the store does not say.
+    """
+    for kind in standing or ("requests", "runs", "parked_runs"):
+        _STANDING.labels(kind).set(standing[kind] if standing is not None else math.nan)
     return generate_latest(REGISTRY)

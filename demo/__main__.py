@@ -2,98 +2,39 @@
 
 Each part is a process of its own; Ctrl-C ends them all.
 
-Redis keeps its data in the data folder, so runs that wait survive a restart of the demo. Slack here is localslack,
-which forgets everything when it ends.
+Redis and the local Slack keep their data in the data folder, so runs that wait survive a restart of the demo, with
+their cards and threads. A team file that changes is loaded again: another worker takes over what the last one ran.
 """
 
 import argparse
 import asyncio
-import contextlib
 import os
 import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-import aiohttp
-
 from countersign.store.redis.embedded_server import EmbeddedRedis, EmbeddedRedisError
 
-BESIDE: Final = __package__.removesuffix("demo")
-"""The package around the others: none in a checkout, `countersign.` where it is installed."""
-HERE: Final = Path(__file__).resolve().parent
-ROOT: Final = None if BESIDE else HERE.parent
+from .processes import BESIDE, HERE, ROOT, answers, process, work
+
 MANIFEST: Final = (ROOT or HERE) / "manifest.yml"
-READY_WITHIN: Final = 60.0
 LOOPBACK: Final = "127.0.0.1"
-
-
-@asynccontextmanager
-async def process(name: str, module: str, *args: str, **env: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`python -m …` as a process of its own, its words with its name before them.
-
-    Ended politely, then not.
-    """
-    running = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        f"{BESIDE}{module}",
-        *args,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-    )
-    speaking = asyncio.create_task(_repeat(name, running))
-    try:
-        yield running
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            running.terminate()
-        try:
-            async with asyncio.timeout(15):
-                await running.wait()
-        except TimeoutError:
-            running.kill()
-            await running.wait()
-        await speaking
-
-
-async def _repeat(name: str, running: asyncio.subprocess.Process) -> None:
-    assert running.stdout is not None
-    async for line in running.stdout:
-        print(f"  {name:8} {line.decode(errors='replace').rstrip()}", flush=True)
-
-
-async def answers(url: str, running: asyncio.subprocess.Process) -> None:
-    """Return when the address answers 200.
-
-    RuntimeError if its process ends or takes too long.
-    """
-    async with aiohttp.ClientSession() as session, asyncio.timeout(READY_WITHIN):
-        while running.returncode is None:
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                async with session.get(url, timeout=aiohttp.ClientTimeout(total=2)) as response:
-                    if response.status == 200:
-                        return
-            await asyncio.sleep(0.1)
-    raise RuntimeError(f"{url} does not answer: its process ended; its words are above.")
 
 
 async def run(data: Path, port: int, stop: asyncio.Event) -> None:
     """Run the demo until `stop` is set or one of its processes ends.
 
-    It uses five ports from `port` on.
+    It uses six ports from `port` on.
 
     All start at once, because most of the time goes into imports: `web` and the worker wait for what is not there yet.
     """
-    slack_port, mail_port, smtp_port, web_port, redis_port = range(port, port + 5)
-    _all_free(slack_port, mail_port, smtp_port, web_port)
+    slack_port, mail_port, smtp_port, web_port, redis_port, api_port = range(port, port + 6)
+    _all_free(slack_port, mail_port, smtp_port, web_port, api_port)
     bot_token, app_token = f"xoxb-{secrets.token_hex(12)}", f"xapp-{secrets.token_hex(12)}"
     async with AsyncExitStack() as stack:
 
@@ -106,7 +47,7 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
         slack = await start(
             "slack",
             *("localslack", "--port", str(slack_port), "--bot-token", bot_token, "--app-token", app_token),
-            *("--manifest", str(MANIFEST)),
+            *("--manifest", str(MANIFEST), "--state", str(data / "slack.json")),
         )
         mail = await start(
             "mail",
@@ -125,23 +66,26 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
             SLACK_API_URL=f"http://{LOOPBACK}:{slack_port}/api/",
             REVIEWERS=os.environ.get("REVIEWERS", "S0REVIEWERS"),
             PORT=str(web_port),
+            API_PORT=str(api_port),
         )
-        await start(
-            "worker",
-            "agents",
+        worker = {
             **common,
-            REDIS_URL=redis["worker"],
-            SMTP_URL=os.environ.get("SMTP_URL", f"smtp://{LOOPBACK}:{smtp_port}"),
-            DATA_DIR=str(data),
-        )
+            "REDIS_URL": redis["worker"],
+            "SMTP_URL": os.environ.get("SMTP_URL", f"smtp://{LOOPBACK}:{smtp_port}"),
+            "DATA_DIR": str(data),
+        }
+        working = asyncio.create_task(work(worker), name="worker")
+        stack.push_async_callback(_ended, working)
         pages = {"slack": f"http://{LOOPBACK}:{slack_port}/", "mail": f"http://{LOOPBACK}:{mail_port}/"}
         await answers(pages["slack"], slack)
         await answers(pages["mail"], mail)
         await answers(f"http://{LOOPBACK}:{web_port}/healthz", web)
-        print(_WELCOME.format(**pages), flush=True)
+        key = await _key(data / "api-key", redis["web"])
+        interface = {"api": f"http://{LOOPBACK}:{api_port}", "key": key}
+        print(_WELCOME.format(**pages, **interface, **redis, python=_python()), flush=True)
         waits = [asyncio.create_task(p.wait(), name=name) for name, p in processes.items()]
         stopped = asyncio.create_task(stop.wait(), name="stop")
-        done, _ = await asyncio.wait([*waits, stopped], return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait([*waits, working, stopped], return_when=asyncio.FIRST_COMPLETED)
         for task in (*waits, stopped):
             task.cancel()
         if stopped not in done:
@@ -149,17 +93,63 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
         print("Ending; what waits is kept.", flush=True)
 
 
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _python() -> str:
+    """This interpreter, as somebody types it here."""
+    program = Path(sys.executable)
+    return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else str(program)
+
+
 _WELCOME: Final = """
   Slack     {slack}   open this
   Mailbox   {mail}
 
   1. In #general, as alice, type:  /agent email tell the vendor we need 10% off
-  2. Act as bob (top left), open #approvals, and answer the card: Respond, Reject or Approve.
+  2. Act as bob (top left), open #approvals, and answer the card: Approve, Request changes, or more behind ⋯.
   3. Approved? The mail is in the mailbox.
   4. More: /agent deploy deploy shop 2.1 to staging          /agent research what is tea made from
            /agent support order 17 came broken, pay it back  /agent code add up 3, 4 and 35
-           /agent chat find a date; delete the old list                Ctrl-C ends everything.
+           /agent chat find a date; delete the old list      /agent invoices pay what is due
+           /agent access read billing for carol, 2 hours
+
+  A program of your own asks people, too (docs/http-api.md). In another terminal:
+    export COUNTERSIGN_URL={api} COUNTERSIGN_KEY={key}
+    {python} -c 'import asyncio, countersign; print(asyncio.run(countersign.ask("#approvals", "Shall we?")))'
+  A script with run_here, or one more worker, joins by Redis:
+    export REDIS_URL={worker}
+  The record of what was decided:
+    REDIS_URL={web} {python} -m countersign audit report
+
+  Ctrl-C ends everything; what waits is kept.
 """
+
+
+async def _key(file: Path, redis: str) -> str:
+    """The key of programs that ask; the same one each time."""
+    if known := await asyncio.to_thread(lambda: file.read_text() if file.exists() else ""):
+        return known
+    command = (sys.executable, "-m", f"{BESIDE}bot.api.keys_cli", "create", "--name", "demo")
+    making = await asyncio.create_subprocess_exec(
+        *(*command, "--channel", "#approvals", "--channel", "#general"),
+        cwd=ROOT,
+        env={**os.environ, "REDIS_URL": redis},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    token, problem = await making.communicate()
+    if making.returncode or not token.strip():
+        raise RuntimeError(f"No key could be made for programs: {problem.decode().strip()}")
+    await asyncio.to_thread(_keep, file, token.decode().strip())
+    return token.decode().strip()
+
+
+def _keep(file: Path, token: str) -> None:
+    file.touch(mode=0o600)
+    file.write_text(token)
 
 
 def _all_free(*ports: int) -> None:
@@ -174,9 +164,9 @@ def _all_free(*ports: int) -> None:
 
 
 async def _redis(stack: AsyncExitStack, folder: Path, port: int) -> dict[str, str]:
-    """The address of each process.
+    """Return the address of each process.
 
-    The embedded server knows them apart, one of the person's own may not.
+    The embedded server knows them apart; a server of your own may not.
     """
     if given := os.environ.get("REDIS_URL"):
         return {"web": given, "worker": given}
@@ -189,7 +179,7 @@ async def _redis(stack: AsyncExitStack, folder: Path, port: int) -> dict[str, st
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="countersign demo", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(".data/demo"), help="folder that keeps what is stored")
-    parser.add_argument("--port", type=int, default=4000, help="the first of five ports")
+    parser.add_argument("--port", type=int, default=4000, help="the first of six ports")
     given = parser.parse_args(arguments)
 
     async def until_told() -> None:

@@ -158,7 +158,7 @@ def _keep(maildir: Path, content: bytes) -> None:
 
 
 def _letters(maildir: Path) -> list[Letter]:
-    """All mails, newest first."""
+    """Return all mails, newest first."""
     box = mailbox.Maildir(maildir, create=True)
     letters: list[tuple[float, str, Letter]] = []
     for key in box.keys():  # noqa: SIM118  (a Maildir is no dict: iterating it gives the messages)

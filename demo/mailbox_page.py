@@ -47,7 +47,7 @@ def _text(message: EmailMessage) -> str:
 
 
 def list_html(letters: list[Letter]) -> str:
-    """The mails, in the order given."""
+    """Draw the mails in the order given."""
     if not letters:
         return '<p class="empty">No mail yet. Approve a mail in #approvals, and it arrives here.</p>'
     return "\n".join(_letter_html(letter) for letter in letters)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from .config import Config, read_manifest
 from .driver import LocalSlack
+from .saved_workspace import keep, load
 
 
-def _config() -> Config:
+def _settings() -> tuple[Config, Path | None]:
     parser = argparse.ArgumentParser(prog="localslack", description="A Slack that runs here.")
     parser.add_argument("--host", default="127.0.0.1", help="loopback only")
     parser.add_argument("--port", type=int, default=4000)
@@ -21,13 +22,13 @@ def _config() -> Config:
     parser.add_argument("--events-url", action="append", default=[], help="signed HTTP; again for a replica")
     parser.add_argument("--failover", action="store_true", help="try the next replica when one is down")
     parser.add_argument("--manifest", type=Path, help="the app's manifest.yml: commands, events, scopes")
-    parser.add_argument("--rate-limits", action="store_true", help="one post a second in each channel")
+    parser.add_argument("--state", type=Path, help="a file that keeps people, channels and messages")
     given = parser.parse_args()
     try:
         manifest = read_manifest(given.manifest) if given.manifest else {}
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    return Config(
+    config = Config(
         host=given.host,
         port=given.port,
         bot_token=given.bot_token,
@@ -35,25 +36,31 @@ def _config() -> Config:
         signing_secret=given.signing_secret,
         events_urls=tuple(given.events_url),
         failover=given.failover,
-        enforce_rate_limits=given.rate_limits,
         **manifest,
     )
+    return config, given.state
 
 
-async def _serve(config: Config) -> None:
+async def _serve(config: Config, state: Path | None) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with LocalSlack(config) as slack:
+    made = LocalSlack(config)
+    if state is not None:
+        load(made.workspace, state)
+    async with made as slack, asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(keep(slack.workspace, slack.platform.changes, state)) if state else None
         print(f"localslack: {slack.url}/   Web API: {slack.api_url}", flush=True)
         await stopped.wait()
+        if keeping is not None:
+            keeping.cancel()
 
 
 def main() -> None:
-    config = _config()
+    config, state = _settings()
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(_serve(config))
+            asyncio.run(_serve(config, state))
     except (OSError, ValueError) as error:
         sys.exit(f"localslack could not start: {error}")
 

@@ -1,11 +1,13 @@
 """chat.*, reactions.add and response URLs: messages written by the app."""
 
 from .arguments import Arguments
-from .errors import Json, RateLimited, SlackError
+from .errors import Json, SlackError
 from .expiring_tokens import ResponseUrl
-from .limits import MESSAGE_TEXT, check_message_blocks, check_metadata
+from .limits import MESSAGE_TEXT, UPDATE_TEXT, check_message_blocks, check_metadata, check_replacement
 from .platform import Platform
 from .workspace import TS, Channel, Message
+
+STREAM_SECONDS = 300.0
 
 
 def room(platform: Platform, ref: str, *, member: bool = True) -> Channel:
@@ -58,7 +60,8 @@ def _content(args: Arguments) -> Json:
     return {"text": text, "blocks": blocks, "metadata": metadata}
 
 
-def _thread(channel: Channel, args: Arguments) -> str | None:
+def thread_of(channel: Channel, args: Arguments) -> str | None:
+    """Return the thread that the call names, by its root."""
     thread_ts = args.text("thread_ts")
     if not thread_ts:
         return None
@@ -73,34 +76,21 @@ def _post_message(platform: Platform, args: Arguments) -> Json:
     channel = _destination(platform, args.needed("channel", "channel_not_found"))
     if channel.is_archived:
         raise SlackError("is_archived")
-    _pace(platform, channel)
     content = _content(args)
     message = platform.workspace.post(
         channel,
         platform.workspace.bot_user,
         **{**content, "metadata": content["metadata"] or None},
-        thread_ts=_thread(channel, args),
+        thread_ts=thread_of(channel, args),
         broadcast=args.flag("reply_broadcast"),
         from_app=True,
-        options={name: args.values[name] for name in ("unfurl_links", "unfurl_media") if name in args.values},
     )
     shown = platform.message_json(message, metadata=True)
     return {"channel": channel.id, "ts": message.ts, "message": shown}
 
 
-def _pace(platform: Platform, channel: Channel) -> None:
-    """About one post a second for each channel.
-
-    Https://docs.slack.dev/apis/web-api/rate-limits
-    """
-    if not platform.config.enforce_rate_limits:
-        return
-    own = [m for m in channel.posts.values() if m.from_app]
-    if own and platform.config.wall_clock() - float(own[-1].ts) < 1.0:
-        raise RateLimited(1)
-
-
-def _own(platform: Platform, args: Arguments, refusal: str) -> tuple[Channel, Message]:
+def own_message(platform: Platform, args: Arguments, refusal: str) -> tuple[Channel, Message]:
+    """Return the app's own message; SlackError `refusal` if it is somebody else's."""
     channel = room(platform, args.needed("channel", "channel_not_found"))
     message = channel.posts.get(args.needed("ts"))
     if message is None or message.subtype == "tombstone":
@@ -112,8 +102,20 @@ def _own(platform: Platform, args: Arguments, refusal: str) -> tuple[Channel, Me
     return channel, message
 
 
+def streaming(platform: Platform, message: Message) -> bool:
+    """Say whether the message is a stream that Slack has not ended.
+
+    It does so by itself after about five minutes: slackapi/python-slack-sdk #1859.
+    """
+    return message.stream is not None and platform.config.clock() - message.stream.since < STREAM_SECONDS
+
+
 def _update(platform: Platform, args: Arguments) -> Json:
-    channel, message = _own(platform, args, "cant_update_message")
+    channel, message = own_message(platform, args, "cant_update_message")
+    if streaming(platform, message):
+        raise SlackError("streaming_state_conflict")
+    if len(args.text("text")) > UPDATE_TEXT:
+        raise SlackError("msg_too_long")
     content = _content(args)
     _rewrite(platform, message, content)
     shown = platform.message_json(message, metadata=True)
@@ -121,11 +123,12 @@ def _update(platform: Platform, args: Arguments) -> Json:
 
 
 def _rewrite(platform: Platform, message: Message, content: Json) -> None:
-    """Text without blocks removes the blocks.
+    """Text without blocks removes the blocks. SlackError block_mismatch where Slack keeps rich text.
 
     Metadata stays unless new metadata is given ({} removes it).
     """
     workspace = platform.workspace
+    check_replacement(message.blocks, content["blocks"])
     message.text = content["text"]
     message.blocks = workspace.with_ids(content["blocks"])
     if content.get("metadata") is not None:
@@ -135,7 +138,7 @@ def _rewrite(platform: Platform, message: Message, content: Json) -> None:
 
 
 def _delete(platform: Platform, args: Arguments) -> Json:
-    channel, message = _own(platform, args, "cant_delete_message")
+    channel, message = own_message(platform, args, "cant_delete_message")
     channel.remove(message)
     platform.workspace.rang()
     return {"channel": channel.id, "ts": message.ts}
@@ -150,13 +153,16 @@ def _post_ephemeral(platform: Platform, args: Arguments) -> Json:
         raise SlackError("user_not_in_channel")
     if channel.is_archived:
         raise SlackError("is_archived")
-    content = _content(args)
+    content, thread_ts = _content(args), thread_of(channel, args)
+    if thread_ts and not channel.replies.get(thread_ts):
+        # Shown "only if there is already an active thread": https://docs.slack.dev/reference/methods/chat.postEphemeral
+        return {"message_ts": platform.workspace.next_ts(channel)}
     message = platform.workspace.post(
         channel,
         platform.workspace.bot_user,
         text=content["text"],
         blocks=content["blocks"],
-        thread_ts=_thread(channel, args),
+        thread_ts=thread_ts,
         from_app=True,
         ephemeral_to=user,
     )
@@ -192,7 +198,10 @@ def _react(platform: Platform, args: Arguments) -> Json:
 
 
 def respond(platform: Platform, url: ResponseUrl, answer: Json) -> None:
-    """Handle what the app sent to a response URL. Raises SlackError as the Web API would."""
+    """Handle what the app sent to a response URL.
+
+    Raises SlackError as the Web API would.
+    """
     workspace = platform.workspace
     channel = workspace.channels[url.channel]
     seen = [m for m in workspace.ephemerals if m.ts == url.message_ts and m.ephemeral_to == url.user]
@@ -211,14 +220,16 @@ def respond(platform: Platform, url: ResponseUrl, answer: Json) -> None:
     if args.flag("replace_original") and original is not None:
         _rewrite(platform, original, content)
         return
+    in_channel = args.text("response_type") == "in_channel"
     workspace.post(
         channel,
         workspace.bot_user,
         text=content["text"],
         blocks=content["blocks"],
-        thread_ts=args.text("thread_ts") or url.thread_ts,
+        # https://docs.slack.dev/interactivity/handling-user-interaction#publishing_in_thread
+        thread_ts=(args.text("thread_ts") or None) if in_channel else None,
         from_app=True,
-        ephemeral_to=None if args.text("response_type") == "in_channel" else url.user,
+        ephemeral_to=None if in_channel else url.user,
     )
 
 

@@ -8,6 +8,10 @@ from .workspace import Channel, Message, page_of
 
 
 def channel_json(platform: Platform, channel: Channel) -> Json:
+    workspace = platform.workspace
+    outsiders = workspace.outsiders(channel)
+    external = channel.is_ext_shared or any(u.enterprise != workspace.enterprise or not u.enterprise for u in outsiders)
+    internal = channel.is_org_shared or any(u.enterprise == workspace.enterprise != "" for u in outsiders)
     return {
         "id": channel.id,
         "name": channel.name,
@@ -19,15 +23,20 @@ def channel_json(platform: Platform, channel: Channel) -> Json:
         "is_private": channel.is_private,
         "is_archived": channel.is_archived,
         "is_general": channel.name == "general",
-        "is_member": platform.workspace.bot_user in channel.members,
+        "is_member": workspace.bot_user in channel.members,
         "num_members": len(channel.members),
-        "context_team_id": platform.workspace.id,
+        "context_team_id": workspace.id,
+        "is_shared": external or internal,
+        "is_ext_shared": external,
+        "is_org_shared": internal,
+        "is_pending_ext_shared": False,
+        "shared_team_ids": sorted({workspace.id, *(user.team_id for user in outsiders)}),
     }
 
 
-def _page(args: Arguments, items: list[Json], name: str, default: int = 100) -> Json:
+def _page(args: Arguments, items: list[Json], name: str, default: int = 100, most: int = 1000) -> Json:
     limit = args.number("limit", default)
-    if not 1 <= limit <= 1000:
+    if not 1 <= limit <= most:
         raise SlackError("invalid_limit")
     page, cursor = page_of(items, limit, args.text("cursor"))
     return {name: page, "response_metadata": {"next_cursor": cursor}}
@@ -53,7 +62,7 @@ def _history(platform: Platform, args: Arguments) -> Json:
     messages = [m for m in channel.posts.values() if not m.is_reply or m.broadcast]
     newest_first = list(reversed(_between(args, messages)))
     metadata = args.flag("include_all_metadata")
-    page = _page(args, [platform.message_json(m, metadata=metadata) for m in newest_first], "messages")
+    page = _page(args, [platform.message_json(m, metadata=metadata) for m in newest_first], "messages", most=999)
     return {**page, "has_more": bool(page["response_metadata"]["next_cursor"]), "pin_count": 0}
 
 
@@ -91,10 +100,18 @@ def _list(platform: Platform, args: Arguments) -> Json:
 
 
 def _conversations_of(platform: Platform, args: Arguments) -> Json:
-    user = args.text("user") or platform.workspace.bot_user
-    platform.workspace.user(user)
-    joined = [c for c in platform.workspace.channels.values() if user in c.members]
-    return _page(args, [channel_json(platform, c) for c in _wanted(args, joined)], "channels")
+    """List the channels of the app or another user, these without the private ones where the app is not.
+
+    At most 999 a page, and without two of the fields: https://docs.slack.dev/reference/methods/users.conversations
+    """
+    bot = platform.workspace.bot_user
+    user = platform.workspace.user(args.text("user") or bot).id
+    channels = platform.workspace.channels.values()
+    joined = [c for c in channels if user in c.members and (bot in c.members or not c.is_private)]
+    left_out = ("is_member", "num_members")
+    shown = [channel_json(platform, channel) for channel in _wanted(args, joined)]
+    shown = [{name: value for name, value in one.items() if name not in left_out} for one in shown]
+    return _page(args, shown, "channels", most=999)
 
 
 def _join(platform: Platform, args: Arguments) -> Json:

@@ -1,5 +1,6 @@
 """files.*: the three steps of an upload by slack-sdk's files_upload_v2."""
 
+import asyncio
 import mimetypes
 
 from aiohttp import web
@@ -8,10 +9,11 @@ from .api_chat import room
 from .arguments import Arguments
 from .errors import Json, SlackError
 from .platform import Platform, file_json
-from .workspace import File
+from .workspace import Channel, File
 
 
 def _upload_url(platform: Platform, args: Arguments) -> Json:
+    _check_allowed(platform)
     name, length = args.needed("filename"), args.number("length", 0)
     if length <= 0:
         raise SlackError("invalid_arguments", ["[ERROR] must be greater than 0 [json-pointer:/length]"])
@@ -22,23 +24,33 @@ def _upload_url(platform: Platform, args: Arguments) -> Json:
     return {"upload_url": f"{platform.base_url}/upload/v1/{file.id}", "file_id": file.id}
 
 
-async def receive(platform: Platform, request: web.Request) -> web.Response:
-    """The upload itself: the bytes as the body, or as the first part of a form."""
-    file = platform.workspace.files.get(request.match_info["file"])
+async def content_of(request: web.Request) -> bytes:
+    """The bytes of an upload: the body, or the first part of a form."""
+    if request.content_type != "multipart/form-data":
+        return await request.read()
+    part = next(iter((await request.post()).values()), None)
+    return part.file.read() if isinstance(part, web.FileField) else str(part or "").encode()
+
+
+def receive(platform: Platform, file_id: str, content: bytes) -> Json:
+    """Keep the bytes of an upload. SlackError where Slack refuses them."""
+    file = platform.workspace.files.get(file_id)
     if file is None or file.complete:
-        return web.Response(status=404, text="not found")
-    if request.content_type == "multipart/form-data":
-        part = next(iter((await request.post()).values()), None)
-        content = part.file.read() if isinstance(part, web.FileField) else str(part or "").encode()
-    else:
-        content = await request.read()
+        raise SlackError("not_found")
     if len(content) != file.expected:
-        return web.Response(status=400, text=f"expected {file.expected} bytes, got {len(content)}")
+        raise SlackError(f"expected {file.expected} bytes, got {len(content)}")
     file.content = content
-    return web.Response(text=f"OK - {len(content)}")
+    return {"ok": True}
+
+
+def _check_allowed(platform: Platform) -> None:
+    if not platform.config.file_uploads:
+        raise SlackError("file_uploads_disabled")
 
 
 def _complete(platform: Platform, args: Arguments) -> Json:
+    """Finish an upload. The answer comes first and the message some time later: slackapi/bolt-js #2115."""
+    _check_allowed(platform)
     given = args.data("files", "invalid_arguments")
     if not isinstance(given, list) or not given:
         raise SlackError("invalid_arguments", ["[ERROR] missing required field: files"])
@@ -54,17 +66,16 @@ def _complete(platform: Platform, args: Arguments) -> Json:
         files.append(file)
     for file in files:
         file.complete = True
-    for channel in channels:
-        workspace.post(
-            channel,
-            workspace.bot_user,
-            text=args.text("initial_comment"),
-            thread_ts=args.text("thread_ts") or None,
-            files=files,
-            from_app=True,
-            subtype="file_share",
-        )
+    content: Json = {"text": args.text("initial_comment"), "thread_ts": args.text("thread_ts") or None, "files": files}
+    platform.delivery.background(_share(platform, channels, content))
     return {"files": [file_json(platform, file.id) for file in files]}
+
+
+async def _share(platform: Platform, channels: list[Channel], content: Json) -> None:
+    await asyncio.sleep(platform.config.file_share_seconds)
+    workspace = platform.workspace
+    for channel in channels:
+        workspace.post(channel, workspace.bot_user, **content, from_app=True, subtype="file_share")
 
 
 def _info(platform: Platform, args: Arguments) -> Json:

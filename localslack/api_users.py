@@ -3,10 +3,11 @@
 from .arguments import Arguments
 from .errors import Json, SlackError
 from .platform import Platform
-from .workspace import User, UserGroup, page_of
+from .workspace import User, UserGroup, Workspace, page_of
 
 
-def user_json(user: User) -> Json:
+def user_json(platform: Platform, user: User) -> Json:
+    workspace = platform.workspace
     shown: Json = {
         "id": user.id,
         "team_id": user.team_id,
@@ -34,12 +35,13 @@ def user_json(user: User) -> Json:
             "is_restricted": user.is_restricted,
             "is_ultra_restricted": False,
         }
-    if user.is_stranger:
+    if workspace.id not in user.teams and not _is_met(workspace, user):
         shown["is_stranger"] = True
     if user.enterprise:
         shown["enterprise_user"] = {
             "id": user.id,
             "enterprise_id": user.enterprise,
+            "enterprise_name": user.enterprise,
             "teams": user.enterprise_teams,
             "is_admin": False,
             "is_owner": False,
@@ -47,15 +49,25 @@ def user_json(user: User) -> Json:
     return shown
 
 
+def _is_met(workspace: Workspace, user: User) -> bool:
+    """Whether a channel of the app holds this outsider: Slack calls nobody a stranger who is in one.
+
+    https://docs.slack.dev/reference/objects/user-object
+    """
+    rooms = (c.members for c in workspace.channels.values() if not c.is_im)
+    return any(user.id in members and workspace.bot_user in members for members in rooms)
+
+
 def _info(platform: Platform, args: Arguments) -> Json:
     user = platform.workspace.users.get(args.text("user"))
     if user is None:
         raise SlackError("user_not_found")
-    return {"user": user_json(user)}
+    return {"user": user_json(platform, user)}
 
 
 def _list(platform: Platform, args: Arguments) -> Json:
-    users = [user_json(user) for user in platform.workspace.users.values() if not user.is_stranger]
+    workspace = platform.workspace
+    users = [user_json(platform, user) for user in workspace.users.values() if workspace.id in user.teams]
     page, cursor = page_of(users, args.number("limit", 1000), args.text("cursor"))
     return {"members": page, "response_metadata": {"next_cursor": cursor}}
 
@@ -88,15 +100,18 @@ def _group_users(platform: Platform, args: Arguments) -> Json:
 
 def _auth_test(platform: Platform, args: Arguments) -> Json:
     workspace = platform.workspace
-    return {
+    shown: Json = {
         "url": f"{platform.base_url}/",
         "team": workspace.name,
         "user": workspace.users[workspace.bot_user].name,
         "team_id": workspace.id,
         "user_id": workspace.bot_user,
         "bot_id": workspace.bot_id,
-        "is_enterprise_install": False,
+        "is_enterprise_install": platform.org_wide,
     }
+    if workspace.enterprise:
+        shown["enterprise_id"] = workspace.enterprise
+    return shown
 
 
 def _connect(platform: Platform, args: Arguments) -> Json:

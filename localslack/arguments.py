@@ -21,9 +21,8 @@ class Arguments:
             raise SlackError(error, [f"[ERROR] missing required field: {name}"])
         return value
 
-    def flag(self, name: str, default: bool = False) -> bool:
-        value = self.values.get(name)
-        return default if value is None else str(value).lower() in ("1", "true")
+    def flag(self, name: str) -> bool:
+        return str(self.values.get(name)).lower() in ("1", "true")
 
     def number(self, name: str, default: int) -> int:
         try:

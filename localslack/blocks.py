@@ -221,6 +221,16 @@ _CONTEXT_PART = variants(
         "plain_text": shape({"text": string(3000)}, _TEXT_OPTIONS),
     }
 )
+_TASK = shape(
+    {"task_id": string(), "title": string()},
+    {
+        "block_id": ID,
+        "status": choice("pending", "in_progress", "complete", "error"),
+        "details": variants({"rich_text": _RICH_TEXT}),
+        "output": variants({"rich_text": _RICH_TEXT}),
+        "sources": array(variants({"url": shape({"url": string(), "text": string()})})),
+    },
+)
 BLOCKS: dict[str, Check] = {
     "section": _section,
     "header": shape({"text": plain(150)}, {"block_id": ID}),
@@ -242,4 +252,6 @@ BLOCKS: dict[str, Check] = {
     ),
     "rich_text": _RICH_TEXT,
     "markdown": shape({"text": string(12_000)}, {"block_id": ID}),
+    "task_card": _TASK,
+    "plan": shape({"title": string()}, {"block_id": ID, "tasks": array(_TASK, 50, 0)}),
 }

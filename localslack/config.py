@@ -26,8 +26,12 @@ class Config:
     `events_urls`: where signed HTTP requests go, one base per replica, in turn; empty means Socket Mode.
     `commands`: None lets every command through, as if the app had registered it.
     `event_delays`: waits before the second, third and fourth delivery of an event (Slack: at once, 1 min, 5 min),
-    multiplied by `time_scale`. `home_tab`: whether the app's Home is switched on. `rates`: calls a second by a pattern
-    of methods, each with a bucket of its own.
+    multiplied by `time_scale`. `home_tab`: whether the app's Home is switched on; `agent`:
+    whether it is declared an agent, where the workspace has such. For Slack's tiers the clock goes
+    `hurry` times faster; `rates` replace them: calls a second by a pattern of methods.
+    `file_uploads`: whether the admins allow files; `file_share_seconds`: from the end of an upload until its message
+    stands. `redirect_urls`: where OAuth may send a browser back to. `token_rotation`: whether tokens of OAuth end,
+    after `token_seconds`.
     """
 
     bot_token: str = "xoxb-local-bot"
@@ -40,13 +44,21 @@ class Config:
     failover: bool = False
     commands: tuple[Command, ...] | None = None
     home_tab: bool = True
+    agent: bool = False
+    file_uploads: bool = True
+    file_share_seconds: float = 0.3
     bot_events: frozenset[str] = frozenset({"app_home_opened"})
     scopes: frozenset[str] | None = None
+    client_id: str = "1234567890.1234567890"
+    client_secret: str = "local-client-secret"
+    redirect_urls: tuple[str, ...] = ()
+    token_rotation: bool = False
+    token_seconds: float = 43_200.0
     ack_seconds: float = 3.0
     trigger_seconds: float = 3.0
     event_delays: tuple[float, ...] = (0.0, 60.0, 300.0)
     time_scale: float = 1.0
-    enforce_rate_limits: bool = False
+    hurry: float = 1.0
     rates: Mapping[str, float] = field(default_factory=dict)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     wall_clock: Callable[[], float] = field(default=time.time, repr=False)
@@ -72,6 +84,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     name = (manifest.get("display_information") or {}).get("name")
     home_tab = bool((features.get("app_home") or {}).get("home_tab_enabled"))
     read: dict[str, Any] = {"commands": commands, "bot_events": frozenset(events), "home_tab": home_tab}
+    read["agent"] = "agent_view" in features
     if scopes:
         read["scopes"] = frozenset(scopes)
     if name:

@@ -34,7 +34,7 @@ class Delivery:
 
     @property
     def connected(self) -> bool:
-        """Whether the app can be reached, as far as Slack knows."""
+        """Check whether the app can be reached, as far as Slack knows."""
         return bool(self._http.urls or self._socket.connections)
 
     async def interaction(self, kind: str, payload: Json) -> Ack:

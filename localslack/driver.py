@@ -5,6 +5,7 @@
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from .change_feed import PATIENCE
 from .config import Config
@@ -14,7 +15,7 @@ from .person import Person
 from .platform import Call, Platform
 from .server import Server
 from .text import text_of
-from .workspace import Channel, Message, User, Workspace
+from .workspace import TEAM_ID, Channel, Message, User, Workspace
 
 Found = TypeVar("Found")
 
@@ -25,10 +26,10 @@ class LocalSlack:
     `async with LocalSlack(...) as slack`, or `await LocalSlack.start(...)` and `stop()`.
     """
 
-    def __init__(self, config: Config | None = None, **settings: Any) -> None:
+    def __init__(self, config: Config | None = None, *, platform: Platform | None = None, **settings: Any) -> None:
         """Settings are the fields of `Config`."""
         self.config = config or Config(**settings)
-        self.platform = Platform(self.config)
+        self.platform = platform or Platform(self.config)
         self.server = Server(self.platform)
         self._people: dict[str, Person] = {}
 
@@ -107,6 +108,40 @@ class LocalSlack:
         """
         return self.platform.http.urls
 
+    def add_workspace(self, team: str) -> "LocalSlack":
+        """Add a workspace, with the same names in it, that the app is not in.
+
+        It ends with this one.
+        """
+        first = self.platform
+        platform = Platform(
+            self.config,
+            changes=first.changes,
+            faults=first.faults,
+            calls=first.calls,
+            problems=first.problems,
+            base_url=first.base_url,
+            installed=False,
+            beside=first,
+        )
+        workspace = platform.workspace
+        workspace.id, workspace.name = team, team.removeprefix("T0").capitalize()
+        workspace.first_number = 1_000_000 * len(first.oauth.platforms)  # its files and views are no other's
+        for user in workspace.users.values():
+            user.team_id = team if user.team_id == TEAM_ID else user.team_id
+        for channel in platform.workspace.channels.values():
+            channel.members.discard(platform.workspace.bot_user)
+        return LocalSlack(self.config, platform=platform)
+
+    def allow(self, authorize_url: str, user: str = "alice", *, org: bool = False) -> str:
+        """Click Allow on the page of OAuth; returns where Slack sends the browser."""
+        query = dict(parse_qsl(urlsplit(authorize_url).query))
+        return self.platform.oauth.allow(self.platform, query, user, org=org)
+
+    def uninstall(self) -> None:
+        """Take the app out of this workspace, as an admin does."""
+        self.platform.uninstall()
+
     def user(self, ref: str) -> "Person":
         """A person by id or name."""
         user = self.workspace.user(ref)
@@ -141,9 +176,10 @@ class LocalSlack:
         self.platform.changes.ring()
         return channel
 
-    def invite(self, user: str, channel: str) -> None:
-        """Make a person, or the app by the id of its bot user, a member of a channel."""
-        self.platform.join(self.channel(channel), self.workspace.user(user).id)
+    def invite(self, user: str, channel: str, by: str = "") -> None:
+        """Make a person, or the app by its bot user, a member of a channel."""
+        inviter = self.workspace.user(by).id if by else ""
+        self.platform.join(self.channel(channel), self.workspace.user(user).id, inviter)
 
     async def wait_for(
         self,
@@ -186,12 +222,12 @@ class LocalSlack:
         """Send `disconnect` frames, as Slack does when it refreshes connections."""
         await self.platform.socket.ask_to_reconnect(reason, count)
 
-    def cut_sockets(self) -> int:
+    def cut_sockets(self, *, half_open: bool = False) -> int:
         """Break all Socket Mode connections at once, without a word.
 
-        Return how many there were.
+        With `half_open` Slack goes on sending to them. Return how many there were.
         """
-        return self.platform.socket.cut()
+        return self.platform.socket.cut(half_open=half_open)
 
     async def verify_events_urls(self) -> list[bool]:
         """Send `url_verification` to each events URL."""

@@ -64,7 +64,6 @@ class ResponseUrl:
     user: str
     message_ts: str | None
     ephemeral: bool
-    thread_ts: str | None
     expires: float
     uses: int = RESPONSE_URL_USES
 
@@ -80,14 +79,17 @@ class ResponseUrls:
         user: str,
         message_ts: str | None = None,
         ephemeral: bool = True,
-        thread_ts: str | None = None,
     ) -> str:
         """The secret end of a new URL."""
         token = secrets.token_urlsafe(24)
         expires = self._clock() + RESPONSE_URL_SECONDS
         _forget_oldest(self._issued)
-        self._issued[token] = ResponseUrl(channel, user, message_ts, ephemeral, thread_ts, expires)
+        self._issued[token] = ResponseUrl(channel, user, message_ts, ephemeral, expires)
         return token
+
+    def knows(self, token: str) -> bool:
+        """Return whether the URL is of this workspace."""
+        return token in self._issued
 
     def spend(self, token: str) -> ResponseUrl:
         """Use it once. Raises SlackError invalid_url, used_url or expired_url."""

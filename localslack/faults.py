@@ -17,8 +17,8 @@ DELIVERY_KINDS: tuple[str, ...] = get_args(DeliveryKind)
 class Fault:
     """One armed fault.
 
-    `on`: a pattern of API methods (`chat.*`, `response_url`), or of deliveries: `slash_commands`, `block_actions`,
-    `view_submission`, `view_closed`, or an event's type.
+    `on`: a pattern of API methods (`chat.*`, `response_url`, `upload` for a file's bytes), or of deliveries:
+    `slash_commands`, `block_actions`, `view_submission`, `view_closed`, or an event's type.
 
     `times`: how many calls it still hits; None for ever. `skip`: how many calls pass untouched first.
     `seconds`: length of a delay, `retry_after` of a 429; `error`: the code of kind `error`.

@@ -11,7 +11,9 @@ import pytest_asyncio
 from .change_feed import PATIENCE
 from .driver import LocalSlack
 
-UNHURRIED: Final[dict[str, Any]] = {"ack_seconds": PATIENCE, "trigger_seconds": PATIENCE}
+HURRY: Final = 100.0
+"""In tests Slack's rates, and those who keep them, go so many times faster."""
+UNHURRIED: Final[dict[str, Any]] = {"ack_seconds": PATIENCE, "trigger_seconds": PATIENCE, "hurry": HURRY}
 """Settings of a Slack that waits minutes where the real one waits 3 s: how fast a test's machine is shows nothing."""
 
 

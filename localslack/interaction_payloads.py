@@ -22,8 +22,9 @@ def _common(platform: Platform, user: User) -> Json:
         "user": _who(user),
         "api_app_id": workspace.app_id,
         "token": "local",
-        "team": {"id": workspace.id, "domain": workspace.domain},
-        "enterprise": None,
+        "team": {"id": workspace.id, "domain": workspace.domain}
+        | ({"enterprise_id": workspace.enterprise} if workspace.enterprise else {}),
+        "enterprise": {"id": workspace.enterprise, "name": workspace.enterprise} if workspace.enterprise else None,
         "is_enterprise_install": False,
     }
 
@@ -64,9 +65,7 @@ def message_click(
     }
     if message.thread_ts:
         container["thread_ts"] = message.thread_ts
-    token = platform.response_urls.issue(
-        channel.id, user.id, message.ts, message.ephemeral, message.thread_ts if message.is_reply else None
-    )
+    token = platform.response_urls.issue(channel.id, user.id, message.ts, message.ephemeral)
     payload = {
         "type": "block_actions",
         **_common(platform, user),
@@ -126,8 +125,10 @@ def closed(platform: Platform, user: User, view: View, is_cleared: bool) -> Json
 def command(platform: Platform, user: User, channel: Channel, name: str, text: str) -> Json:
     workspace = platform.workspace
     token = platform.response_urls.issue(channel.id, user.id)
+    grid = {"enterprise_id": workspace.enterprise, "enterprise_name": workspace.enterprise}
     return {
         "token": "local",
+        **(grid if workspace.enterprise else {}),
         "team_id": workspace.id,
         "team_domain": workspace.domain,
         "channel_id": channel.id,

@@ -1,4 +1,6 @@
-"""Messages and views that Slack refuses, with its error codes.
+"""Slack's checks of an app besides the shapes in `blocks.py`.
+
+They are about sizes, ways of calling, scopes and replacements.
 
 Numbers: https://docs.slack.dev/reference/block-kit/blocks, /reference/views, and slack-sdk's models. The sum of a
 message's blocks is undocumented (slackapi/bolt-js #2509): about 13.2 kB. How Slack counts is unknown, so this takes
@@ -15,11 +17,67 @@ from .payload_shapes import Check, array, boolean, problem, shape, string, varia
 MESSAGE_BLOCKS = 50
 VIEW_BLOCKS = 100
 MESSAGE_TEXT = 40_000
+# `msg_too_long` of https://docs.slack.dev/reference/methods/chat.update; a longer text of a post is cut
+UPDATE_TEXT = 4_000
 MESSAGE_BLOCK_BYTES = 13_200
 VIEW_BYTES = 250_000
 MARKDOWN_CHARACTERS = 12_000
+# A longer frame from the app closes its connection with 1009: revelrylabs/slax #614, slack-go/slack #1196
+SOCKET_FRAME_BYTES = 20_480
+# https://docs.slack.dev/apis/events-api/using-socket-mode#connections
+SOCKET_CONNECTIONS = 10
+# A connection whose end never reached Slack goes on getting payloads: slackapi/python-slack-sdk #1940
+HALF_OPEN_SECONDS = 3600.0
+# Methods that read take a query or a form; of a JSON body Slack reads nothing: "Accepted content types" on each
+# method's page, https://docs.slack.dev/reference/methods
+NOT_BY_JSON = frozenset(
+    {
+        "chat.getPermalink",
+        "conversations.history",
+        "conversations.info",
+        "conversations.list",
+        "conversations.members",
+        "conversations.replies",
+        "files.getUploadURLExternal",
+        "files.info",
+        "oauth.v2.access",
+        "usergroups.list",
+        "usergroups.users.list",
+        "users.conversations",
+        "users.info",
+        "users.list",
+    }
+)
+# The one scope (or any of several) that a method needs: https://docs.slack.dev/reference/scopes
+SCOPES: dict[str, tuple[str, ...]] = {
+    "agents.sessions.setStatus": ("chat:write",),
+    "chat.appendStream": ("chat:write",),
+    "chat.startStream": ("chat:write",),
+    "chat.stopStream": ("chat:write",),
+    "chat.postMessage": ("chat:write",),
+    "chat.update": ("chat:write",),
+    "chat.delete": ("chat:write",),
+    "chat.postEphemeral": ("chat:write",),
+    "conversations.history": ("channels:history", "groups:history", "im:history", "mpim:history"),
+    "conversations.replies": ("channels:history", "groups:history", "im:history", "mpim:history"),
+    "conversations.info": ("channels:read", "groups:read", "im:read", "mpim:read"),
+    "conversations.list": ("channels:read", "groups:read", "im:read", "mpim:read"),
+    "conversations.members": ("channels:read", "groups:read", "im:read", "mpim:read"),
+    "conversations.join": ("channels:join",),
+    "conversations.open": ("im:write", "mpim:write", "channels:manage", "groups:write"),
+    "users.info": ("users:read",),
+    "users.list": ("users:read",),
+    "users.conversations": ("channels:read", "groups:read", "im:read", "mpim:read"),
+    "usergroups.list": ("usergroups:read",),
+    "usergroups.users.list": ("usergroups:read",),
+    "files.getUploadURLExternal": ("files:write",),
+    "files.completeUploadExternal": ("files:write",),
+    "files.info": ("files:read",),
+    "reactions.add": ("reactions:write",),
+}
 
-_VIEW_BLOCKS: dict[str, Check] = {kind: check for kind, check in BLOCKS.items() if kind != "markdown"}
+_MESSAGES_ONLY = ("markdown", "plan", "task_card")
+_VIEW_BLOCKS: dict[str, Check] = {kind: check for kind, check in BLOCKS.items() if kind not in _MESSAGES_ONLY}
 _VIEW_COMMON: dict[str, Check] = {
     "private_metadata": string(3000, 0),
     "callback_id": string(255, 0),
@@ -57,6 +115,21 @@ def check_message_blocks(blocks: list[Json]) -> None:
         raise SlackError("invalid_blocks", problems, errors=[p.removeprefix("[ERROR] ") for p in problems])
     if size_of(blocks) > MESSAGE_BLOCK_BYTES:
         raise SlackError("msg_blocks_too_long")
+
+
+def check_replacement(old: list[Json] | None, new: list[Json] | None) -> None:
+    """Refuse blocks that `chat.update` does not put in the place of those.
+
+    Raises SlackError.
+
+    "Rich-text blocks cannot be replaced with non-rich-text blocks": https://docs.slack.dev/reference/methods/chat.update
+    """
+    if new and _has_rich_text(old) and not _has_rich_text(new):
+        raise SlackError("block_mismatch")
+
+
+def _has_rich_text(blocks: list[Json] | None) -> bool:
+    return any(block["type"] == "rich_text" for block in blocks or ())
 
 
 def check_view(view: Any, kinds: tuple[str, ...]) -> None:

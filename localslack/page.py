@@ -29,7 +29,7 @@ class Page:
 
     async def live(self, request: web.Request) -> web.WebSocketResponse:
         """A whole snapshot now and after every change, until the page goes away."""
-        socket = web.WebSocketResponse(heartbeat=20, timeout=0.5)
+        socket = web.WebSocketResponse(heartbeat=20, timeout=0.5, compress=False)
         await socket.prepare(request)
         self._sockets.add(socket)
         looks = [Look.read(request.query)]

@@ -67,6 +67,10 @@ class Person:
         """Delete a message: their own, or as an admin anybody's."""
         self._actions.delete(self.user, self.slack.channel(message.channel), message.ts)
 
+    def stop_agent(self, message: Message) -> None:
+        """Click Slack's own stop button in the thread of this message."""
+        self._actions.stop_agent(self.user, self.slack.channel(message.channel), message.thread_ts or message.ts)
+
     def archive(self, channel: str) -> None:
         """Archive a channel."""
         self._actions.archive(self.user, self.slack.channel(channel))
@@ -74,7 +78,7 @@ class Person:
     async def click(
         self, target: Message | View, name: str, *, choose: Any = None, stale: bool = False, block: str = ""
     ) -> Ack:
-        """Click a button by action_id or text, or choose `choose` in a select.
+        """Click a button or a menu's item by its text, or choose `choose` in a select.
 
         Returns when the app acked it.
 
@@ -83,7 +87,7 @@ class Person:
         """
         if isinstance(target, View):
             element = self._element(target.blocks, name, block)
-            given = self._given(element, choose)
+            given = self._given(element, choose or _item(element, name))
             return await self._actions.click(self.user, self._actions.view_click(self.user, target, element, given, {}))
         channel = self.slack.channel(target.channel)
         current = self._current(target)
@@ -91,7 +95,7 @@ class Person:
             raise CannotDo("That message is not there any more.")
         seen = target if stale or current is None else current
         element = self._element(seen.blocks or [], name, block)
-        given = self._given(element, choose)
+        given = self._given(element, choose or _item(element, name))
         payload = self._actions.message_click(self.user, channel, seen, current or seen, element, given, {})
         return await self._actions.click(self.user, payload)
 
@@ -149,6 +153,9 @@ class Person:
             text = element["text"]["text"] if element["type"] == "button" else None
             if name in (element["action_id"], element["block_id"], text):
                 return element
+        for element in elements:
+            if _item(element, name):
+                return element
         there = ", ".join(e["text"]["text"] if e["type"] == "button" else e["action_id"] for e in elements)
         raise CannotDo(f"There is no {name!r} to click; there is: {there or 'nothing'}.")
 
@@ -174,3 +181,11 @@ class Person:
                 there = ", ".join(f"{e['block_id']}/{e['action_id']}" for e in elements)
                 raise CannotDo(f"The modal has no input {name!r}; it has: {there or 'none'}.")
         return given
+
+
+def _item(element: Json, name: str) -> str | None:
+    """Return the text of the item of this name in a menu, with or without its dots; None if there is none."""
+    if element["type"] != "overflow":
+        return None
+    texts = [str(option["text"]["text"]) for option in element["options"]]
+    return next((text for text in texts if name in (text, text.removesuffix("…"))), None)

@@ -14,8 +14,10 @@ from .expiring_tokens import ResponseUrls, Triggers
 from .faults import Faults
 from .http_events import HttpEvents
 from .modals import Modals
+from .oauth import OAuth
+from .seed import seed
 from .socket_mode import SocketMode
-from .workspace import Channel, Message, Workspace, seed
+from .workspace import Channel, Message, Workspace
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,33 @@ class Platform:
     problems: list[str] = field(default_factory=list)
     notices: dict[str, list[Notice]] = field(default_factory=dict)
     base_url: str = ""
+    installed: bool = True
+    """Whether the app is in this workspace."""
+    sessions: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    """Channel and thread -> status and title of the agent's session there."""
+    org_wide: bool = False
+    """Whether the app was installed for the whole organization."""
+    beside: "Platform | None" = None
+    """The platform of the app's first workspace, with which another one shares what is the app's."""
+    oauth: OAuth = field(init=False)
+    socket: SocketMode = field(init=False)
+    http: HttpEvents = field(init=False)
+    delivery: Delivery = field(init=False)
 
     def __post_init__(self) -> None:
-        config = self.config
+        config, first = self.config, self.beside
+        self.oauth = first.oauth if first else OAuth(config, config.clock)
+        self.oauth.platforms.append(self)
         self.workspace = Workspace(self.changes.ring, config.wall_clock)
         seed(self.workspace, config.app_name)
         self.triggers = Triggers(config.clock, config.trigger_seconds)
         self.response_urls = ResponseUrls(config.clock)
         self.modals = Modals(self.workspace)
-        self.socket = SocketMode(self.workspace.app_id, config.ack_seconds, self.changes)
+        if first is not None:
+            self.socket, self.http, self.delivery = first.socket, first.http, first.delivery
+            return
+        self.oauth.give(config.bot_token, self)
+        self.socket = SocketMode(self.workspace.app_id, config.ack_seconds, self.changes, self.problem, config.clock)
         self.http = HttpEvents(list(config.events_urls), config.signing_secret, config.ack_seconds, config.failover)
         self.delivery = Delivery(config, self.faults, self.socket, self.http, self.changes)
 
@@ -78,27 +98,31 @@ class Platform:
         self.problems.append(sentence)
         self.changes.ring()
 
-    def join(self, channel: Channel, user: str) -> None:
-        """Make somebody a member; the app hears of it if it is in the channel too."""
+    def join(self, channel: Channel, user: str, inviter: str = "") -> None:
+        """Make somebody a member; the app hears of it if it is there too."""
         if user in channel.members:
             return
         channel.members.add(user)
         if self.workspace.bot_user in channel.members:
             kind = "G" if channel.is_private else "C"
             event = {"type": "member_joined_channel", "user": user, "channel": channel.id, "channel_type": kind}
+            event |= {"inviter": inviter} if inviter else {}
             self.event({**event, "team": self.workspace.id, "event_ts": f"{self.config.wall_clock():.6f}"})
         self.changes.ring()
 
     async def interact(self, payload: Json, kind: str = "interactive") -> Ack:
         """Deliver what a person did, and return the app's answer."""
+        if not self.installed:
+            return Ack.failed("app_not_installed", "the app is not in this workspace")
         return await self.delivery.interaction(kind, payload)
 
     def event(self, event: Json) -> None:
         """Send an event if the app subscribed to its type."""
         subscription = f"message.{event['channel_type']}s" if event["type"] == "message" else event["type"]
-        if subscription.replace("message.ims", "message.im") not in self.config.bot_events:
+        if subscription.replace("message.ims", "message.im") not in self.config.bot_events or not self.installed:
             return
         workspace = self.workspace
+        shared = workspace.channels.get(str(event.get("channel")))
         envelope: Json = {
             "token": "local",
             "team_id": workspace.id,
@@ -106,10 +130,10 @@ class Platform:
             "type": "event_callback",
             "event_id": f"Ev{secrets.token_hex(5).upper()}",
             "event_time": int(workspace.wall_clock()),
-            "is_ext_shared_channel": False,
+            "is_ext_shared_channel": bool(shared and shared.is_ext_shared),
             "authorizations": [
                 {
-                    "enterprise_id": None,
+                    "enterprise_id": workspace.enterprise or None,
                     "team_id": workspace.id,
                     "user_id": workspace.bot_user,
                     "is_bot": True,
@@ -122,6 +146,20 @@ class Platform:
     def message_json(self, message: Message, *, metadata: bool = False) -> Json:
         """A message as the Web API and payloads show it."""
         return message_json(self, message, metadata)
+
+    def uninstall(self) -> None:
+        """Take the app out of the workspace.
+
+        Which of the two events comes first Slack does not say.
+        """
+        self.oauth.revoke(self, "account_inactive")
+        for channel in self.workspace.channels.values():
+            channel.members.discard(self.workspace.bot_user)
+        tokens = {"oauth": [], "bot": [self.workspace.bot_user]}
+        self.event({"type": "app_uninstalled"})
+        self.event({"type": "tokens_revoked", "tokens": tokens})
+        self.installed = False
+        self.changes.ring()
 
     async def stop(self) -> None:
         await self.delivery.stop()

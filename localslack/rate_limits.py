@@ -1,35 +1,94 @@
-"""Rate limits: a bucket of tokens for each method, refilled all the time.
+"""Rate limits by Slack's tiers, always on.
 
-https://docs.slack.dev/apis/web-api/rate-limits. Numbers are calls a second; as many may come at once.
+https://docs.slack.dev/apis/web-api/rate-limits; the tier of a method stands on its page, and in Slack's own
+`MethodsRateLimits.java` (java-slack-sdk). Slack promises at least so many calls a minute, and bursts of unnamed size:
+here it takes exactly so many in any minute. After more it says with Retry-After when the next one counts.
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
+from typing import Any
 
 from .errors import RateLimited
 
+TIER_1, TIER_2, TIER_3, TIER_4, HUNDREDS = 20, 20, 50, 100, 600
+"""Calls a minute. Tier 1 is "1+, with bursts", but each connection of Socket Mode takes one: as many as in tier 2."""
+TIERS: dict[str, int] = {
+    "agents.sessions.setStatus": TIER_3,
+    "apps.connections.open": TIER_1,
+    "auth.test": HUNDREDS,
+    "chat.appendStream": TIER_4,
+    "chat.delete": TIER_3,
+    "chat.getPermalink": HUNDREDS,
+    "chat.postEphemeral": TIER_4,
+    "chat.postMessage": HUNDREDS,
+    "chat.startStream": TIER_2,
+    "chat.stopStream": TIER_2,
+    "chat.update": TIER_3,
+    "conversations.history": TIER_3,
+    "conversations.info": TIER_3,
+    "conversations.join": TIER_3,
+    "conversations.list": TIER_2,
+    "conversations.members": TIER_4,
+    "conversations.open": TIER_3,
+    "conversations.replies": TIER_3,
+    "files.completeUploadExternal": TIER_4,
+    "files.getUploadURLExternal": TIER_4,
+    "files.info": TIER_4,
+    "oauth.v2.access": TIER_4,
+    "oauth.v2.exchange": TIER_3,
+    "reactions.add": TIER_3,
+    "usergroups.list": TIER_2,
+    "usergroups.users.list": TIER_2,
+    "users.conversations": TIER_2,
+    "users.info": TIER_4,
+    "users.list": TIER_2,
+    "views.open": TIER_4,
+    "views.publish": TIER_4,
+    "views.push": TIER_4,
+    "views.update": TIER_4,
+}
+POSTS = 5, 5.0
+"""In so many seconds, in one channel: "about one a second, short bursts allowed"."""
+MINUTE = 60.0
+
 
 class RateLimits:
-    """A count of the calls of each method.
+    """A count of the calls of each method, and of posts in each channel.
 
-    `rates` are calls a second by a pattern of methods. A method without one is called as often as anybody likes.
+    `rates` replace the tiers of methods, by a pattern: calls a second, of which as many may come at once. A method
+    without any rate is called as often as anybody likes. For the tiers the clock goes `hurry` times faster than
+    for all else; Retry-After is not by that one.
     """
 
-    def __init__(self, rates: Mapping[str, float], clock: Callable[[], float]) -> None:
+    def __init__(self, rates: Mapping[str, float], clock: Callable[[], float], *, hurry: float = 1.0) -> None:
         self._rates = rates
         self._clock = clock
-        self._left: dict[str, tuple[float, float]] = {}
+        self._hurry = hurry
+        self._taken: dict[str, deque[float]] = {}
 
-    def take(self, method: str) -> None:
-        """Take a token; RateLimited, with the seconds to wait, if there is none."""
+    def take(self, method: str, arguments: Mapping[str, Any]) -> None:
+        """Count a call; RateLimited, with the seconds to wait, if there were too many."""
+        limits = self._limits(method, str(arguments.get("channel")))
+        now, wait = self._clock() * self._hurry, 0.0
+        for name, calls, seconds in limits:
+            taken = self._taken.setdefault(name, deque())
+            while taken and taken[0] <= now - seconds:
+                taken.popleft()
+            if len(taken) >= calls:
+                wait = max(wait, taken[0] + seconds - now)
+        if wait > 0:
+            raise RateLimited(max(1, math.ceil(wait / self._hurry)))
+        for name, *_ in limits:
+            self._taken[name].append(now)
+
+    def _limits(self, method: str, channel: str) -> list[tuple[str, int, float]]:
+        """What counts the call: how many it takes, and in how many seconds."""
         rate = next((rate for pattern, rate in self._rates.items() if fnmatch(method, pattern)), None)
-        if rate is None:
-            return
-        now = self._clock()
-        left, at = self._left.get(method, (max(rate, 1.0), now))
-        left = min(max(rate, 1.0), left + (now - at) * rate)
-        if left < 1:
-            self._left[method] = left, now
-            raise RateLimited(max(1, math.ceil((1 - left) / rate)))
-        self._left[method] = left - 1, now
+        if rate is not None:
+            calls = max(1, int(rate))
+            return [(method, calls, calls / rate * self._hurry)]
+        limits = [(method, TIERS[method], MINUTE)] if method in TIERS else []
+        return [*limits, (f"{method} {channel}", *POSTS)] if method == "chat.postMessage" else limits

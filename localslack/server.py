@@ -56,6 +56,8 @@ class Server:
         app.router.add_get("/files/{file}/{name}", self._file)
         app.router.add_post("/actions/{token}", self._respond)
         app.router.add_post("/commands/{token}", self._respond)
+        app.router.add_get("/oauth/v2/authorize", self._authorize)
+        app.router.add_post("/oauth/v2/authorize", self._allow)
         app.router.add_get("/_faults", self._faults)
         app.router.add_post("/_faults", self._add_fault)
         app.router.add_delete("/_faults", self._clear_faults)
@@ -90,16 +92,46 @@ class Server:
         return web.FileResponse(STATIC / "index.html")
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
-        return await api_files.receive(self.platform, request)
+        """The bytes of a file, under its own address, which may fail by itself."""
+        content = await api_files.content_of(request)
+        file = request.match_info["file"]
+
+        def work() -> Json:
+            return api_files.receive(self._with_file(file), file, content)
+
+        def refuse(error: SlackError) -> web.Response:
+            return web.Response(status=404 if error.code == "not_found" else 400, text=str(error))
+
+        return await self.api.answer(request, "upload", {"file": file, "bytes": len(content)}, work, refuse)
 
     async def _file(self, request: web.Request) -> web.Response:
-        file = self.platform.workspace.files.get(request.match_info["file"])
+        name = request.match_info["file"]
+        file = self._with_file(name).workspace.files.get(name)
         if file is None or not file.complete:
             raise web.HTTPNotFound(text="file_not_found")
         # As a download in plain text, so that a file from an app is never run by the browser as this page.
         kind = file.mimetype if file.mimetype.startswith("image/") and "svg" not in file.mimetype else "text/plain"
         headers = {"Content-Type": f"{kind}; charset=utf-8", "X-Content-Type-Options": "nosniff"}
         return web.Response(body=file.content, headers=headers)
+
+    def _with_file(self, file: str) -> Platform:
+        return next((p for p in self.platform.oauth.platforms if file in p.workspace.files), self.platform)
+
+    async def _authorize(self, request: web.Request) -> web.Response:
+        """Slack's page that asks whether to install the app."""
+        try:
+            return web.Response(text=self.platform.oauth.page(dict(request.query)), content_type="text/html")
+        except SlackError as error:
+            return web.Response(status=400, text=str(error))
+
+    async def _allow(self, request: web.Request) -> web.Response:
+        """The answer to it, of Alice, who is an admin."""
+        oauth, form = self.platform.oauth, await request.post()
+        platform = next((p for p in oauth.platforms if p.workspace.id == form.get("workspace")), self.platform)
+        try:
+            raise web.HTTPFound(oauth.allow(platform, dict(request.query), "alice"))
+        except SlackError as error:
+            return web.Response(status=400, text=str(error))
 
     async def _respond(self, request: web.Request) -> web.Response:
         """A response URL.
@@ -112,7 +144,10 @@ class Server:
             return web.Response(status=400, text="invalid_payload")
 
         def work() -> Json:
-            respond(self.platform, self.platform.response_urls.spend(request.match_info["token"]), answer)
+            token = request.match_info["token"]
+            platforms = self.platform.oauth.platforms
+            platform = next((p for p in platforms if p.response_urls.knows(token)), self.platform)
+            respond(platform, platform.response_urls.spend(token), answer)
             return {"ok": True}
 
         def refuse(error: SlackError) -> web.Response:
@@ -127,13 +162,14 @@ class Server:
     async def _add_fault(self, request: web.Request) -> web.Response:
         """Arm a fault for other processes.
 
-        {"kind": …, "on": …, "times": …}, or {"kind": "cut_sockets"}.
+        {"kind": …, "on": …, "times": …}, or {"kind": "cut_sockets", "half_open": …}.
         """
         try:
             details: dict[str, Any] = await request.json()
             kind = details.pop("kind")
             if kind == "cut_sockets":
-                return web.json_response({"ok": True, "cut": self.platform.socket.cut()})
+                cut = self.platform.socket.cut(half_open=bool(details.get("half_open")))
+                return web.json_response({"ok": True, "cut": cut})
             if kind == "disconnect":
                 await self.platform.socket.ask_to_reconnect()
                 return web.json_response({"ok": True})

@@ -1,17 +1,21 @@
-"""Socket Mode: up to ten WebSockets, each payload to exactly one of them."""
+"""Socket Mode: up to ten WebSockets, each payload to exactly one of them.
+
+What broke without Slack's hearing of it is half open: it counts as a connection and gets its share of the payloads.
+"""
 
 import asyncio
 import contextlib
 import json
 import secrets
+from collections.abc import Callable
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from .change_feed import ChangeFeed
 from .errors import Ack, Json
+from .limits import HALF_OPEN_SECONDS, SOCKET_CONNECTIONS, SOCKET_FRAME_BYTES
 
-MOST_CONNECTIONS = 10
 # How long a closing connection waits for its other end, which may be a process that hangs.
 CLOSE_SECONDS = 0.5
 
@@ -19,15 +23,32 @@ CLOSE_SECONDS = 0.5
 class SocketMode:
     """Give out tickets, hold the connections, and send envelopes to them in turn."""
 
-    def __init__(self, app_id: str, ack_seconds: float, changes: ChangeFeed) -> None:
+    def __init__(
+        self,
+        app_id: str,
+        ack_seconds: float,
+        changes: ChangeFeed,
+        problem: Callable[[str], None],
+        clock: Callable[[], float],
+    ) -> None:
+        """`problem` is told what Slack would close a connection for."""
         self.connections: list[web.WebSocketResponse] = []
         self._app_id = app_id
         self._ack_seconds = ack_seconds
         self._changes = changes
+        self._problem = problem
+        self._clock = clock
+        self._half_open: list[float] = []
         self._tickets: set[str] = set()
         self._waiting: dict[str, asyncio.Future[Any]] = {}
         self._turn = 0
-        self._handlers: set[asyncio.Task[Any]] = set()
+
+    @property
+    def half_open(self) -> int:
+        """Connections that Slack still counts, and nobody reads."""
+        now = self._clock()
+        self._half_open = [until for until in self._half_open if until > now]
+        return len(self._half_open)
 
     def ticket(self) -> str:
         """A secret that opens one connection."""
@@ -41,9 +62,10 @@ class SocketMode:
         if ticket not in self._tickets:
             raise web.HTTPUnauthorized(text="invalid ticket")
         self._tickets.discard(ticket)
-        socket = web.WebSocketResponse(heartbeat=30, timeout=CLOSE_SECONDS)
+        # aiohttp refuses what is as long as its limit; Slack only what is longer.
+        socket = web.WebSocketResponse(heartbeat=30, timeout=CLOSE_SECONDS, max_msg_size=SOCKET_FRAME_BYTES + 1)
         await socket.prepare(request)
-        if len(self.connections) >= MOST_CONNECTIONS:
+        if len(self.connections) + self.half_open >= SOCKET_CONNECTIONS:
             await socket.send_json({"type": "disconnect", "reason": "too_many_websockets"})
             await socket.close()
             return socket
@@ -54,6 +76,10 @@ class SocketMode:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
                     self._acked(message.data)
+                elif getattr(message.data, "code", None) == WSCloseCode.MESSAGE_TOO_BIG:
+                    self._problem(
+                        f"The app sent a frame of over {SOCKET_FRAME_BYTES:,} bytes and loses its connection."
+                    )
         except ConnectionError:
             pass
         finally:
@@ -68,7 +94,8 @@ class SocketMode:
 
         Kind is `interactive`, `slash_commands` or `events_api`.
         """
-        if not self.connections:
+        registered = len(self.connections) + self.half_open
+        if not registered:
             return Ack.failed("app_not_connected", "the app is not connected")
         envelope: Json = {
             "envelope_id": secrets.token_hex(16),
@@ -79,13 +106,15 @@ class SocketMode:
         if kind == "events_api":
             envelope |= {"retry_attempt": attempt, "retry_reason": reason}
         self._turn += 1
-        socket = self.connections[self._turn % len(self.connections)]
+        chosen = self._turn % registered
+        socket = self.connections[chosen] if chosen < len(self.connections) else None
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[envelope["envelope_id"]] = future
         try:
             async with asyncio.timeout(self._ack_seconds):
                 with contextlib.suppress(ConnectionError):
-                    await socket.send_json(envelope)
+                    if socket is not None:
+                        await socket.send_json(envelope)
                 return Ack(True, await future)
         except TimeoutError:
             return Ack.failed("operation_timeout", "timeout")
@@ -105,12 +134,14 @@ class SocketMode:
         """Close every connection as a server does that goes away."""
         await asyncio.gather(*[socket.close(code=1001) for socket in self.connections])
 
-    def cut(self) -> int:
+    def cut(self, *, half_open: bool = False) -> int:
         """Break every connection without a closing frame, as a broken network does.
 
-        Return how many.
+        With `half_open` Slack does not hear of it for an hour. Return how many.
         """
         cut = list(self.connections)
+        if half_open:
+            self._half_open += [self._clock() + HALF_OPEN_SECONDS] * len(cut)
         for socket in cut:
             transport = socket._req.transport if socket._req is not None else None
             if transport is not None:
@@ -120,7 +151,7 @@ class SocketMode:
     def _hello(self) -> Json:
         return {
             "type": "hello",
-            "num_connections": len(self.connections),
+            "num_connections": len(self.connections) + self.half_open,
             "debug_info": {"host": "local", "build_number": 1, "approximate_connection_time": 18060},
             "connection_info": {"app_id": self._app_id},
         }

@@ -48,6 +48,11 @@ def _lines(block: Json) -> Iterator[str]:
             yield from _element(element)
     elif kind == "image":
         yield block["alt_text"]
+    elif kind in ("plan", "task_card"):
+        yield block["title"]
+        for task in block.get("tasks", [block] if kind == "task_card" else []):
+            yield task["title"]
+            yield from (line for name in ("details", "output") if name in task for line in _lines(task[name]))
     else:
         for part in [block.get("text"), *(block.get("fields") or [])]:
             if part is not None:

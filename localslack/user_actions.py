@@ -72,6 +72,23 @@ class UserActions:
         channel.remove(message)
         self.workspace.rang()
 
+    def stop_agent(self, user: User, channel: Channel, thread_ts: str) -> None:
+        """Click the stop button of an agent's session; CannotDo if there is none.
+
+        https://docs.slack.dev/reference/events/agent_session_stopped: Slack ends its streams, and leaves the status.
+        """
+        self._member(user, channel)
+        status, _ = self.platform.sessions.get((channel.id, thread_ts), ("", ""))
+        if status != "processing" or "agent_session_stopped" not in self.platform.config.bot_events:
+            raise CannotDo("There is no stop button here.")
+        stopped = [m for m in channel.posts.values() if m.thread_ts == thread_ts and m.stream is not None]
+        for message in stopped:
+            message.stream = None
+        event = {"type": "agent_session_stopped", "channel": channel.id, "user": user.id, "thread_ts": thread_ts}
+        at = f"{self.workspace.wall_clock():.6f}"
+        self.platform.event({**event, "streaming_message_ts": [m.ts for m in stopped], "event_ts": at})
+        self.workspace.rang()
+
     def archive(self, user: User, channel: Channel) -> None:
         """Close a channel.
 
@@ -86,9 +103,13 @@ class UserActions:
         """A slash command as typed. Raises CannotDo for a command that no app registered."""
         self._member(user, channel)
         name, _, rest = text.strip().partition(" ")
+        if name == "/invite":
+            return self._invite(user, channel, rest.split())
         commands = self.platform.config.commands
         registered = next((command for command in commands or () if command.command == name), None)
         if commands is not None and registered is None:
+            raise CannotDo(f"{name} is not a valid command.")
+        if self.workspace.id not in user.teams:  # an app's commands are for those whose workspace has installed it
             raise CannotDo(f"{name} is not a valid command.")
         names = registered.should_escape if registered else True
         words = typed(rest.strip(), self.workspace, names=names)
@@ -98,6 +119,15 @@ class UserActions:
             self.platform.notify(user.id, f'{name} failed with the error "{ack.error}"')
             return Reply(error=ack.error)
         return self._command_reply(user, channel, name, ack.body)
+
+    def _invite(self, user: User, channel: Channel, names: list[str]) -> Reply:
+        """Slack's own command, for people and apps."""
+        try:
+            for name in names:
+                self.platform.join(channel, self.workspace.user(name).id, user.id)
+        except SlackError:
+            raise CannotDo(f"There is nobody called {name} to invite.") from None
+        return Reply()
 
     def _command_reply(self, user: User, channel: Channel, name: str, body: Any) -> Reply:
         answer: Json = {"text": body} if isinstance(body, str) else body or {}

@@ -21,11 +21,16 @@ class User:
     is_admin: bool = False
     is_owner: bool = False
     is_restricted: bool = False
-    is_stranger: bool = False
     team_id: str = TEAM_ID
+    """Their home workspace."""
     enterprise: str = ""
     """The Enterprise Grid organisation that they belong to, and the workspaces of it that they are in."""
     enterprise_teams: list[str] = field(default_factory=list)
+
+    @property
+    def teams(self) -> set[str]:
+        """Every workspace that they are a member of."""
+        return {self.team_id, *self.enterprise_teams}
 
 
 @dataclass
@@ -51,6 +56,17 @@ class File:
 
 
 @dataclass
+class Stream:
+    """A stream since when; its tasks are drawn in a plan, or as cards."""
+
+    since: float
+    plan: bool = False
+    title: str = ""
+    text: str = ""
+    tasks: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass
 class Message:
     """One message as it is now.
 
@@ -71,7 +87,7 @@ class Message:
     broadcast: bool = False
     subtype: str | None = None
     reactions: list[Json] = field(default_factory=list)
-    options: Json = field(default_factory=dict)
+    stream: Stream | None = None
 
     @property
     def ephemeral(self) -> bool:
@@ -121,6 +137,8 @@ class Channel:
     is_private: bool = False
     is_im: bool = False
     is_archived: bool = False
+    is_ext_shared: bool = False
+    is_org_shared: bool = False
     posts: dict[str, Message] = field(default_factory=dict)
     reads: dict[str, str] = field(default_factory=dict)
     replies: dict[str, list[str]] = field(default_factory=dict)
@@ -161,7 +179,9 @@ class Workspace:
     def __init__(self, rang: Callable[[], None], wall_clock: Callable[[], float]) -> None:
         self.id = TEAM_ID
         self.name = "Local"
+        self.first_number = 0
         self.domain = "local"
+        self.enterprise = ""
         self.rang = rang
         self.wall_clock = wall_clock
         self.users: dict[str, User] = {}
@@ -172,12 +192,13 @@ class Workspace:
         self.bot_user = "U0BOT"
         self.bot_id = "B0BOT"
         self.app_id = "A0LOCAL"
-        self._numbers: dict[str, int] = {}
+        self.numbers: dict[str, int] = {}
+        """Prefix of ids -> the last number given out."""
 
     def number(self, prefix: str) -> str:
         """A new id, readable: F0000001, V0000001, …"""
-        self._numbers[prefix] = self._numbers.get(prefix, 0) + 1
-        return f"{prefix}{self._numbers[prefix]:07d}"
+        self.numbers[prefix] = self.numbers.get(prefix, self.first_number) + 1
+        return f"{prefix}{self.numbers[prefix]:07d}"
 
     def user(self, ref: str) -> User:
         """A user by id, name or @name. Raises SlackError user_not_found."""
@@ -186,13 +207,10 @@ class Workspace:
             raise SlackError("user_not_found")
         return user
 
-    def group(self, ref: str) -> UserGroup:
-        """A user group by id or @handle. Raises SlackError no_such_subteam."""
-        handle = ref.lstrip("@")
-        group = self.groups.get(ref) or next((g for g in self.groups.values() if g.handle == handle), None)
-        if group is None:
-            raise SlackError("no_such_subteam")
-        return group
+    def outsiders(self, channel: Channel) -> list[User]:
+        """The members of a channel who are not members of this workspace."""
+        known = (self.users[user] for user in channel.members if user in self.users)
+        return [user for user in known if self.id not in user.teams]
 
     def channel(self, ref: str) -> Channel:
         """A channel by id, name or #name. Raises SlackError channel_not_found."""
@@ -270,30 +288,3 @@ def page_of(items: list[Any], limit: int, cursor: str) -> tuple[list[Any], str]:
 
 
 TS = re.compile(r"^\d{9,11}\.\d{6}$")
-
-
-def seed(workspace: Workspace, app_name: str) -> None:
-    """Fill in people of every kind that a check must tell apart, under readable ids.
-
-    alice (admin), bob, carol, dave; greta is a guest, dora left, sam is a stranger; @reviewers are bob and carol.
-    """
-    people = [
-        User("U0ALICE", "alice", "Alice Adams", is_admin=True),
-        User("U0BOB", "bob", "Bob Brown"),
-        User("U0CAROL", "carol", "Carol Clark"),
-        User("U0DAVE", "dave", "Dave Dunn"),
-        User("U0GRETA", "greta", "Greta Guest", is_restricted=True),
-        User("U0DORA", "dora", "Dora Departed", deleted=True),
-        User("U0SAM", "sam", "Sam Stranger", is_stranger=True, team_id="T0OTHER"),
-        User(workspace.bot_user, app_name.lower().replace(" ", "-"), app_name, is_bot=True),
-    ]
-    workspace.users = {user.id: user for user in people}
-    reviewers = UserGroup("S0REVIEWERS", "reviewers", "Reviewers", ["U0BOB", "U0CAROL"])
-    workspace.groups = {reviewers.id: reviewers}
-    staff = {"U0ALICE", "U0BOB", "U0CAROL", "U0DAVE"}
-    channels = [
-        Channel("C0GENERAL", "general", staff | {"U0GRETA", workspace.bot_user}),
-        Channel("C0APPROVALS", "approvals", staff | {"U0GRETA", "U0SAM", workspace.bot_user}),
-        Channel("C0RANDOM", "random", set(staff)),
-    ]
-    workspace.channels = {channel.id: channel for channel in channels}

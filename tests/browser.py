@@ -19,7 +19,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright, expect
 
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
@@ -50,11 +50,22 @@ OpenPage = Callable[..., Awaitable[Page]]
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address where one Chromium takes orders; skips when there is none on PATH."""
-    program = next(filter(None, map(shutil.which, NAMES)), None)
+    program = program_on_path()
     if program is None:
         pytest.skip(f"No browser found: none of {', '.join(NAMES)} is on PATH (Debian: apt-get install chromium).")
-    profile = tmp_path_factory.mktemp("chromium")
-    running = subprocess.Popen(
+    with running(program, tmp_path_factory.mktemp("chromium")) as address:
+        yield address
+
+
+def program_on_path() -> str | None:
+    """The browser of this machine, if any."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@contextlib.contextmanager
+def running(program: str, profile: Path) -> Iterator[str]:
+    """One Chromium, by the address where it takes orders."""
+    process = subprocess.Popen(
         [program, *ARGUMENTS, f"--user-data-dir={profile}", "about:blank"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -63,9 +74,9 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         start_new_session=True,
     )
     try:
-        yield _address(running, Path(program))
+        yield _address(process, Path(program))
     finally:
-        _end(running)
+        _end(process)
 
 
 def _address(running: "subprocess.Popen[str]", program: Path) -> str:

@@ -1,13 +1,15 @@
 """Fixtures for all tests: a real Redis, a local Slack, a browser."""
 
+from pathlib import Path
+
 import pytest
 
-from countersign.gc_tuning import settle_memory
-from tests.longer import set_up_hypothesis
+from countersign.garbage_collection import settle_memory
+from tests.repetitions import set_up_hypothesis
 
 pytest_plugins = [
     "tests.redis_server",
-    "tests.storing",
+    "tests.store_fixtures",
     "tests.store.two_users",
     "localslack.fixtures",
     "tests.browser",
@@ -21,7 +23,15 @@ SLOW = frozenset({"chromium", "there", "postgres", "site", "pair"})
 """Fixtures whose tests are slow, whatever they show: they start Chromium, `web` and `worker` as processes, PostgreSQL,
 a Sentinel, a replica. Other slow tests are marked where they stand."""
 
+LONG_IMPORTS = frozenset({"test_ag2.py", "test_ag2_classic.py", "test_langgraph.py"})
+"""All that they hold is slow, and their frameworks take as long to import as all the rest."""
+
 LONGEST = ("test_chaos.py", "test_bench.py")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import a framework for tests that `make test` leaves out anyway."""
+    return True if collection_path.name in LONG_IMPORTS and config.option.markexpr == "not slow" else None
 
 
 @pytest.hookimpl(tryfirst=True)

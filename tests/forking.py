@@ -16,7 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
 _NURSERY = multiprocessing.get_context("forkserver")
-_NURSERY.set_forkserver_preload(["tests.nursery"])
+_NURSERY.set_forkserver_preload(["tests.preloaded_modules"])
 
 
 class Forked:

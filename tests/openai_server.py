@@ -5,11 +5,13 @@ import json
 import re
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 
 @dataclass(frozen=True)
@@ -150,15 +152,23 @@ def _message(what: What) -> tuple[dict[str, Any], str]:
     return {"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls"
 
 
+@asynccontextmanager
+async def served(complete: Handler) -> AsyncIterator[str]:
+    """The base URL of a server of chat completions on loopback, answered by this."""
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", complete)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
+
+
 @pytest.fixture
 async def openai() -> AsyncIterator[OpenAIServer]:
     it = OpenAIServer()
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", it.complete)
-    runner = web.AppRunner(app, shutdown_timeout=1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    it.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    yield it
-    it.close()
-    await runner.cleanup()
+    async with served(it.complete) as it.url:
+        yield it
+        it.close()

@@ -13,7 +13,7 @@ from typing import Self
 
 from localslack import LocalSlack
 from tests.forking import Forked, forked
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
 from tests.redis_server import url_of
 
 HERE = Path(__file__).resolve().parent.parent
@@ -24,8 +24,9 @@ READY = {"bot": re.compile(r"port (\d+)\.$")}
 class Process:
     """`python -m <module>`, or its fork in a test; `ready` waits for the line that says so."""
 
-    def __init__(self, module: str, env: dict[str, str], *, fork: bool = False) -> None:
+    def __init__(self, module: str, env: dict[str, str], *arguments: str, fork: bool = False) -> None:
         self.module = module
+        self._arguments = arguments
         self.env = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **env}
         self.lines: list[str] = []
         self._fork = fork
@@ -41,11 +42,12 @@ class Process:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", self.module),
+            *(sys.executable, "-m", self.module, *self._arguments),
             cwd=HERE,
             env=self.env,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            preexec_fn=_hear_interrupts,
         )
 
     async def _hear(self) -> None:
@@ -90,11 +92,15 @@ class Process:
         return status
 
     async def wait(self) -> int:
-        """The exit status, when it ends by itself."""
+        """The exit status, when it ends by itself. AssertionError with all its words if it does not."""
         assert self._process is not None
         assert self._hearing is not None
-        status = await self._process.wait()
-        await self._hearing
+        try:
+            async with asyncio.timeout(PATIENCE):
+                status = await self._process.wait()
+                await self._hearing
+        except TimeoutError:
+            raise AssertionError(f"{self.module} did not end:\n" + "\n".join(self.lines)) from None
         return status
 
     @property
@@ -107,7 +113,12 @@ class Process:
         return self._process is not None and self._process.returncode is None
 
 
-class Town:
+def _hear_interrupts() -> None:
+    """As in a terminal: where the tests run in the background of a shell, Ctrl-C would be ignored below them too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+class Deployment:
     """Everything a test needs: a local Slack in this process, web and worker in processes of their own.
 
     `fork`: these are forked, which is the quicker start.
@@ -129,6 +140,7 @@ class Town:
             {
                 "SLACK_BOT_TOKEN": self.slack.bot_token,
                 "SLACK_API_URL": self.slack.api_url,
+                "SLACK_PACE": str(self.slack.config.hurry),
                 "REVIEWERS": "S0REVIEWERS",
                 "PORT": "0",
                 **way,
@@ -142,9 +154,9 @@ class Town:
             await self.slack.wait_connected(1)
         return process
 
-    async def worker(self, *, module: str = "agents", **env: str) -> Process:
-        """A worker process that has announced its teams; `module` is one with teams of its own."""
-        process = await self._start(module, {**self.agents, "DATA_DIR": str(self.data), "LEASE": "5s", **env})
+    async def worker(self, **env: str) -> Process:
+        """A worker process that has announced its teams."""
+        process = await self._start("agents", {**self.agents, "DATA_DIR": str(self.data), "LEASE": "5s", **env})
         await process.ready()
         return process
 
@@ -160,11 +172,11 @@ class Town:
 
 
 @asynccontextmanager
-async def town(
+async def deployment(
     slack: LocalSlack, redis_url: str, namespace: str, data: Path, *, fork: bool = False
-) -> AsyncIterator[Town]:
-    """A town whose processes end with the block; a traceback in any of their logs fails the test."""
-    it = Town(slack, redis_url, namespace, data, fork=fork)
+) -> AsyncIterator[Deployment]:
+    """A deployment whose processes end with the block; a traceback in any of their logs fails the test."""
+    it = Deployment(slack, redis_url, namespace, data, fork=fork)
     try:
         yield it
     except BaseException:

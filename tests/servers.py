@@ -14,7 +14,7 @@ import redis.asyncio
 import redis.exceptions
 
 from countersign.store.redis.embedded_server import _binary, _free_port
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
 
 SETTINGS = {"bind": "127.0.0.1", "save": '""', "appendonly": "no", "maxmemory-policy": "noeviction", "dir": "./"}
 SLOTS = 16384

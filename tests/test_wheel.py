@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from localslack import LocalSlack
-from tests.demo.test_story import five_free_ports
-from tests.e2e.test_main_job import card
-from tests.processes import Process, town
+from tests.demo.test_story import six_free_ports
+from tests.e2e.test_main_job import card, told
+from tests.processes import Process, deployment
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ UV = Path(sys.executable).with_name("uv")
 OTHERS = "openai-agents==0.24.0"
 """Its package is called `agents`, as our folder is."""
 PACKAGES = ("countersign", "bot", "agents", "localslack", "demo")
-NEEDED = ("**/*.py", "**/*.lua", "**/*.acl", "static/*", "py.typed")
+NEEDED = ("**/*.py", "**/*.lua", "**/*.acl", "**/*.css", "static/*", "py.typed")
 PROGRAM = '''\
 import asyncio
 import json
@@ -38,7 +38,7 @@ from autogen_core import FunctionCall
 from autogen_core.models import CreateResult, LLMMessage, ModelFamily, ModelInfo, RequestUsage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign import Conclusion, Option, Proposal, RunContext, Team, Tier, Use, Verdict, run_here, turns
+from countersign import Conclusion, Option, Proposal, RunContext, Team, Tier, DemoCall, Verdict, run_here, demo_turns
 
 
 async def order(item: str, count: int) -> str:
@@ -59,8 +59,8 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     return Conclusion("; ".join(outcome.result for outcome in run.outcomes))
 
 
-def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
-    return [Use("order", {"item": "pens", "count": 10})] if turns(messages) == 0 else "Done."
+def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]:
+    return [DemoCall("order", {"item": "pens", "count": 10})] if demo_turns(messages) == 0 else "Done."
 
 
 TEAM = Team("stock", "orders", build, conclude, options=(Option("care", "How", ("usual",), "usual"),), demo=play)
@@ -108,7 +108,21 @@ def python(wheel: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
     lock = HERE / "requirements.lock"
-    subprocess.run([UV, "pip", "install", "--quiet", "--python", python, "-c", lock, wheel, OTHERS], check=True)
+    subprocess.run(
+        [
+            UV,
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            python,
+            "-c",
+            lock,
+            f"{wheel}[server,autogen,agent-framework]",
+            OTHERS,
+        ],
+        check=True,
+    )
     return python
 
 
@@ -168,7 +182,7 @@ async def test_a_program_asks_people_by_the_public_names(
 ) -> None:
     """S5, S9: `countersign web` and a program are all that runs, from the wheel."""
     (tmp_path / "program.py").write_text(PROGRAM)
-    async with town(slack, redis_url, namespace, tmp_path) as there:
+    async with deployment(slack, redis_url, namespace, tmp_path) as there:
         service = {
             "SLACK_BOT_TOKEN": slack.bot_token,
             "SLACK_API_URL": slack.api_url,
@@ -188,8 +202,33 @@ async def test_a_program_asks_people_by_the_public_names(
         assert "10 pens ordered." in program.lines
 
 
+async def test_a_worker_runs_the_teams_of_a_folder_of_ones_own(
+    python: Path, slack: LocalSlack, redis_url: str, namespace: str, tmp_path: Path
+) -> None:
+    """A file that does not load is logged with its reason, and the other one is started from Slack."""
+    folder = tmp_path / "teams"
+    folder.mkdir()
+    sharing = PROGRAM.replace("\n\n\nasync def order", "\nfrom ._shared import COUNT\n\n\nasync def order", 1)
+    (folder / "stock.py").write_text(sharing.replace('"count": 10})] if', '"count": COUNT})] if'))
+    (folder / "_shared.py").write_text("COUNT = 10\n")
+    (folder / "broken.py").write_text("import warehouse\n")
+    async with deployment(slack, redis_url, namespace, tmp_path) as there:
+        await there.web()
+        worker = Installed([python.with_name("countersign"), "worker"], tmp_path, {**there.agents, "TEAMS": "teams"})
+        there.processes.append(worker)
+        await worker.start()
+        await worker.said("is ready; teams: stock")
+        await worker.said(r"“broken” cannot be started: its file teams/broken.py does not load .*'warehouse'")
+        reply = await slack.user("alice").command("/agent broken anything", channel="#general")
+        assert "No module named 'warehouse'" in reply.text
+        assert (await slack.user("alice").command("/agent stock more pens", channel="#general")).ok
+        assert (await slack.user("bob").click(await card(slack), "Approve")).ok
+        await told(slack, "10 pens ordered.")
+        worker.lines.clear()  # the traceback of the broken file is for its author
+
+
 async def test_the_demo_shows_its_page(python: Path, tmp_path: Path) -> None:
-    command = [str(python.with_name("countersign")), "demo", "--port", str(five_free_ports())]
+    command = [str(python.with_name("countersign")), "demo", "--port", str(six_free_ports())]
     env = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "SMTP_URL", "PYTHONPATH")}
     demo = Installed([*command], tmp_path, env)
     await demo.start()
@@ -201,3 +240,31 @@ async def test_the_demo_shows_its_page(python: Path, tmp_path: Path) -> None:
         status = await demo.kill(signal.SIGINT)
     assert status == 0, demo.lines
     assert (tmp_path / ".data" / "demo" / "redis").is_dir()
+
+
+def test_a_program_that_only_asks_installs_little(wheel: Path) -> None:
+    """At most ten packages: httpcore, pydantic and what they need. Nothing of Slack, Redis or AutoGen is loaded."""
+    folder = wheel.parent / "light"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    python = folder / "bin" / "python"
+    lock = HERE / "requirements.lock"
+    subprocess.run([UV, "pip", "install", "--quiet", "--python", python, "-c", lock, wheel], check=True)
+    listed = subprocess.run([UV, "pip", "freeze", "--python", python], check=True, capture_output=True, text=True)
+    packages = {re.split(r"==| @ ", line)[0] for line in listed.stdout.splitlines()}
+    assert packages <= {
+        *("countersign-slack", "httpcore", "h11", "anyio", "certifi", "idna", "typing-extensions"),
+        *("pydantic", "pydantic-core", "annotated-types", "typing-inspection"),
+    }
+    program = (
+        "import countersign, sys\n"
+        "countersign.Client, countersign.ask, countersign.slack_input, countersign.requires_approval\n"
+        "print([one for one in ('redis', 'slack_sdk', 'slack_bolt', 'autogen_core', 'yaml') if one in sys.modules])\n"
+        "try:\n    countersign.run_here\nexcept ImportError as missing:\n    print(missing)\n"
+    )
+    told = subprocess.run([python, "-c", program], check=True, capture_output=True, text=True, cwd=folder)
+    loaded, missing = told.stdout.splitlines()
+    assert loaded == "[]"
+    assert "pip install 'countersign-slack[server,autogen]'" in missing
+    command = subprocess.run([python.with_name("countersign"), "web"], capture_output=True, text=True, cwd=folder)
+    assert command.returncode == 2
+    assert "countersign-slack[server,autogen]" in command.stderr

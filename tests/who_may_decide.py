@@ -9,18 +9,27 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bot.slack.people.directory import described
-from countersign.domain import decision_rules, grants, presence, quiet_hours, request_endings, schedule
+from countersign.domain import (
+    accounts,
+    conversation_rules,
+    decision_rules,
+    grants,
+    quiet_hours,
+    request_endings,
+    schedule,
+    snooze_and_look,
+)
+from countersign.domain.accounts import Account
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.decision_rules import Attempt
 from countersign.domain.escalation import Escalation
 from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.grants import Permission
-from countersign.domain.ids import AttemptId, Digest, GroupId, UserId, WorkspaceId
+from countersign.domain.ids import AttemptId, Digest, GroupId, UserId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Kind, Request, Step, Verb
 from countersign.domain.schedule import Snooze
-from tests.making import ALICE, AS_BEFORE, BOB, CAROL, DAVE, HERE, LEADS, NOW, call, choice, question, request
+from tests.sample_requests import ALICE, AS_BEFORE, BOB, CAROL, DAVE, HERE, LEADS, NOW, call, choice, question, request
 
 TABLES: Final = Path(__file__).parent / "data" / "who_may_decide.md"
 TEAM: Final = "email"
@@ -49,6 +58,7 @@ ASKED: Final = {
     "a choice": choice("eu", "us"),
     "several choices": choice("eu", "us", several=True),
     "a doubt": replace(question(), kind=Kind.IN_DOUBT),
+    "a conversation": replace(question(), kind=Kind.TURN, offers=(Verb.APPROVE, Verb.RESPOND, Verb.REJECT)),
     "changed code": replace(question(), kind=Kind.DIVERGED, offers=(Verb.APPROVE, Verb.REJECT)),
 }
 DAY: Final = timedelta(days=1)
@@ -217,9 +227,9 @@ def tried(
     """What comes of it when somebody does that."""
     match does:
         case "look":
-            return presence.look(asked, who, now)
+            return snooze_and_look.look(asked, who, now)
         case "snooze":
-            return presence.snooze(asked, who, Snooze.HOUR, now)
+            return snooze_and_look.snooze(asked, who, Snooze.HOUR, now)
     made = replace(_attempt(asked, who, does, name), voters=before)
     return decision_rules.decide(asked, made, now, outgrown=does == "edit under another rule")
 
@@ -235,16 +245,15 @@ def permission(by: UserId) -> Permission:
 
 def _person(words: str) -> Actor:
     name, *traits = words.split(", ")
-    says: dict[str, bool] = {"id": True}
+    says: dict[str, Any] = {"team_id": "T0OTHER" if "of another workspace" in traits else HERE}
     groups: frozenset[GroupId] | None = frozenset()
     for trait in traits:
         if trait in IN_GROUPS:
             groups = IN_GROUPS[trait]
         elif trait not in ELSEWHERE:
             says |= SLACK_SAYS[trait]
-    there = WorkspaceId("T0OTHER") if "of another workspace" in traits else HERE
-    person = None if "unknown" in traits else {} if "not of this workspace" in traits else says
-    return described(there, PEOPLE[name], person, groups)
+    account = None if "unknown" in traits else Account() if "not of this workspace" in traits else Account.read(says)
+    return accounts.actor(HERE, PEOPLE[name], account, groups)
 
 
 def _asked(words: str, start: datetime) -> Request:
@@ -261,7 +270,9 @@ def _asked(words: str, start: datetime) -> Request:
             rules |= {"escalation": (Escalation(timedelta(hours=2), _named(then[1])),), "timeout": DAY}
         else:
             raise ValueError(f"“{word}” says nothing of a request")
-    return request(start, asked=about, **rules)
+    made = request(start, asked=about, **rules)
+    talk = about.kind is Kind.TURN
+    return replace(made, rules=conversation_rules.for_requester(made.rules, ALICE)) if talk else made
 
 
 def _named(words: str) -> Reviewers:

@@ -1,14 +1,14 @@
 """The writer of the demo model's mails: rules instead of a model.
 
-Feedback is worked in by what it plainly asks for (shorter, longer, a subject, recipients, a tone, words to mention,
-to replace or to leave out). What no rule knows goes into the mail as the reviewer's own words: seen, not understood.
+Feedback is worked in by what it plainly asks for (shorter, longer, a subject, recipients, a tone, words to mention, to
+replace or to leave out). What no rule knows goes into the mail as the reviewer's own words: seen, not understood.
 """
 
 import re
 import unicodedata
 from dataclasses import dataclass, field
 
-from countersign import NOTE
+from countersign import DEMO_NOTE
 
 from .mail import MAX_RECIPIENTS, is_address
 
@@ -32,7 +32,10 @@ _CLOSINGS = {"plain": "Kind regards", "friendly": "Many thanks and best wishes",
 
 @dataclass
 class _Draft:
-    """What the mail is made of. `length` is 0 for a full mail, below 0 for shorter ones, 1 for a longer one."""
+    """The parts of the mail.
+
+    `length` is 0 for a full mail, below 0 for shorter ones, 1 for a longer one.
+    """
 
     to: list[str]
     subject: str
@@ -47,8 +50,10 @@ class _Draft:
 
 
 def write_mail(task: str, feedback: list[str]) -> str:
-    """A mail in the form of `agents.services.mail.FORMAT` for the task, with each feedback worked in, the oldest
-    first."""
+    """Write a mail for the task, in the form of `agents.services.mail.FORMAT`.
+
+    Each feedback is worked in, the oldest first.
+    """
     draft = _begin(_clean(task))
     for words in feedback:
         for clause in _CLAUSES.split(_clean(words)):
@@ -93,10 +98,10 @@ def _begin(task: str) -> _Draft:
         "saying": "I am writing to let you know that {rest}.",
     }
     for pattern, opening in rules:
-        found = re.fullmatch(pattern, task, re.IGNORECASE | re.DOTALL)
-        if found is None:
+        match = re.fullmatch(pattern, task, re.IGNORECASE | re.DOTALL)
+        if match is None:
             continue
-        parts = found.groupdict()
+        parts = match.groupdict()
         rest = parts["rest"].strip()
         words = opening or openings[parts["how"].lower()]
         point = re.sub(r"^(?:that|about|to|for|of)\s+", "", rest, flags=re.IGNORECASE)
@@ -122,10 +127,10 @@ def _work_in(draft: _Draft, clause: str) -> None:
         return re.search(pattern, bare, re.IGNORECASE)
 
     addresses = _addresses(bare)
-    if found := asks(r"\b(?:subject|title)(?:\s+line)?(?:\s+(?:should\s+be|to|is|be|as)|\s*:)\s*(.+)"):
-        draft.subject = _subject(_unquoted(found[1]))
-    elif found := asks(r"\bsign(?:\s+(?:it|off))*\s+(?:as|with|by)\s+(.+)"):
-        draft.signature = _unquoted(found[1])
+    if match := asks(r"\b(?:subject|title)(?:\s+line)?(?:\s+(?:should\s+be|to|is|be|as)|\s*:)\s*(.+)"):
+        draft.subject = _subject(_unquoted(match[1]))
+    elif match := asks(r"\bsign(?:\s+(?:it|off))*\s+(?:as|with|by)\s+(.+)"):
+        draft.signature = _unquoted(match[1])
     elif asks(r"\b(?:shorter|shorten|briefer|brief|concise|too long|trim)\b|\bcut it\b"):
         draft.length = max(draft.length - 1, -3)
     elif asks(r"\b(?:longer|more detail(?:s|ed)?|elaborate|expand|too short)\b"):
@@ -135,8 +140,8 @@ def _work_in(draft: _Draft, clause: str) -> None:
     elif asks(r"\b(?:more formal|formal|formally)\b"):
         draft.tone = "formal"
     elif (
-        found := asks(r"\b(?:remove|drop|delete|omit|leave out|don['’]t mention|do not mention)\s+(.+)")
-    ) and _leave_out(draft, _unquoted(found[1])):
+        match := asks(r"\b(?:remove|drop|delete|omit|leave out|don['’]t mention|do not mention)\s+(.+)")
+    ) and _leave_out(draft, _unquoted(match[1])):
         pass
     elif addresses and not asks(r"^(?:please\s+)?(?:mention|note|say|include)\b"):
         if asks(r"\b(?:cc|copy)\b"):
@@ -144,32 +149,32 @@ def _work_in(draft: _Draft, clause: str) -> None:
         else:
             draft.to = _joined(draft.to, addresses) if asks(r"\b(?:also|add|too|as well)\b") else addresses
     elif (
-        (found := asks(r"\b(?:change|replace)\s+(?P<old>.+?)\s+(?:to|with|by|into)\s+(?P<new>.+)"))
-        or (found := asks(r"^(?:say|use|write|ask for)?\s*(?P<new>.+?)\s+instead of\s+(?P<old>.+)"))
-    ) and _replace(draft, found["old"], found["new"]):
+        (match := asks(r"\b(?:change|replace)\s+(?P<old>.+?)\s+(?:to|with|by|into)\s+(?P<new>.+)"))
+        or (match := asks(r"^(?:say|use|write|ask for)?\s*(?P<new>.+?)\s+instead of\s+(?P<old>.+)"))
+    ) and _replace(draft, match["old"], match["new"]):
         pass
     else:
         draft.extras.append(_extra(bare))
 
 
 def _extra(words: str) -> str:
-    """A sentence of the mail that holds the reviewer's words."""
+    """Return a sentence of the mail that holds the reviewer's words."""
     words = re.sub(r"^(?:please|also|and)\s+", "", words, flags=re.IGNORECASE)
     about = r"(?:(?:a|one)\s+(?:line|sentence|word|paragraph|note|few words)\s+(?:about|on|that)\s+)?"
-    if found := re.fullmatch(
+    if match := re.fullmatch(
         rf"(?:mention|note|add|include|say|state)\s+{about}(.+)", words, re.IGNORECASE | re.DOTALL
     ):
-        return f"Please also note {_unquoted(found[1])}."
-    if found := re.fullmatch(r"(ask|tell|remind)\s+(?:them|her|him|for\b)?\s*(.+)", words, re.IGNORECASE | re.DOTALL):
-        asked = f"for {found[2]}" if re.match(r"ask\s+for\b", words, re.IGNORECASE) else found[2]
-        return f"We would also like to {found[1].lower()} you {asked}."
+        return f"Please also note {_unquoted(match[1])}."
+    if match := re.fullmatch(r"(ask|tell|remind)\s+(?:them|her|him|for\b)?\s*(.+)", words, re.IGNORECASE | re.DOTALL):
+        asked = f"for {match[2]}" if re.match(r"ask\s+for\b", words, re.IGNORECASE) else match[2]
+        return f"We would also like to {match[1].lower()} you {asked}."
     return f"(The reviewer asked: {words}.)"
 
 
-def _leave_out(draft: _Draft, what: str) -> bool:
+def _leave_out(draft: _Draft, subject: str) -> bool:
     """Drop the added sentences that speak of it; False if none does."""
-    what = re.sub(r"^(?:the|a|an|any)\s+", "", what, flags=re.IGNORECASE).lower()
-    kept = [extra for extra in draft.extras if what not in extra.lower()]
+    subject = re.sub(r"^(?:the|a|an|any)\s+", "", subject, flags=re.IGNORECASE).lower()
+    kept = [extra for extra in draft.extras if subject not in extra.lower()]
     dropped = len(kept) < len(draft.extras)
     draft.extras = kept
     return dropped
@@ -189,7 +194,7 @@ def _render(draft: _Draft) -> str:
     if draft.cc:
         heads.append(f"Cc: {', '.join(draft.cc[: MAX_RECIPIENTS // 2])}")
     heads.append(f"Subject: {_subject(_with_replacements(draft, draft.subject))}")
-    return "\n".join(heads) + f"\n\n{_body(draft)}\n\n{NOTE}"
+    return "\n".join(heads) + f"\n\n{_body(draft)}\n\n{DEMO_NOTE}"
 
 
 def _body(draft: _Draft) -> str:
@@ -217,9 +222,9 @@ def _body(draft: _Draft) -> str:
 
 def _with_replacements(draft: _Draft, text: str) -> str:
     for old, new in draft.replaced:
-        found = re.compile(re.escape(old), re.IGNORECASE)
-        if len(text) + len(found.findall(text)) * len(new) <= MAX_BODY:
-            text = found.sub(new.replace("\\", r"\\"), text)
+        match = re.compile(re.escape(old), re.IGNORECASE)
+        if len(text) + len(match.findall(text)) * len(new) <= MAX_BODY:
+            text = match.sub(new.replace("\\", r"\\"), text)
     return text
 
 
@@ -252,6 +257,6 @@ def _joined(first: list[str], second: list[str]) -> list[str]:
 
 
 def _invented(who: str) -> str:
-    """An address at example.com, which belongs to nobody (RFC 2606), for a task that names none."""
+    """Invent an address at example.com, which belongs to nobody (RFC 2606)."""
     name = re.sub(r"[^a-z0-9]+", "-", who.lower()).strip("-")[:40].strip("-")
     return f"{name or 'someone'}@example.com"

@@ -5,8 +5,6 @@ import os
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BaseModel
-
 STEPS: Final = {
     "run_tests": "run_tests <service> <version>",
     "release": "release <service> <version> <environment>",
@@ -14,6 +12,7 @@ STEPS: Final = {
 }
 """The steps, as a plan says them and as people read them."""
 ONLY: Final = "Only written into deploy/log"
+"""Begins the result of a step that had no program."""
 LONGEST: Final = 2000
 """Characters of what a program said that come back: its end."""
 
@@ -21,44 +20,37 @@ Service = Annotated[str, "The name of the service"]
 Version = Annotated[str, "Its version"]
 
 
-class Step(BaseModel):
-    """The result of a step that was done; `only_written`: it had no program."""
-
-    said: str
-    only_written: bool = False
-
-
-class Steps:
-    """The programs are `steps/<step>` in the folder; each gets its words as arguments."""
+class DeploySteps:
+    """The programs `steps/<step>` in the folder, called with the step's words."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def program(self, step: str) -> Path | None:
-        """The program of a step; None if there is none that can be run."""
+        """Return the program of a step; None if there is none that can be run."""
         path = self._folder / "steps" / step
         return path.resolve() if os.access(path, os.X_OK) else None
 
-    async def run_tests(self, service: Service, version: Version) -> Step:
+    async def run_tests(self, service: Service, version: Version) -> str:
         """Run the tests of a version of a service."""
         return await self._do("run_tests", service, version)
 
     async def release(
         self, service: Service, version: Version, environment: Annotated[str, "Like staging or production"]
-    ) -> Step:
+    ) -> str:
         """Bring a version of a service to an environment."""
         return await self._do("release", service, version, environment)
 
-    async def announce(self, words: Annotated[str, "What everybody is told"]) -> Step:
+    async def announce(self, words: Annotated[str, "What everybody is told"]) -> str:
         """Tell everybody."""
         return await self._do("announce", words)
 
-    async def _do(self, step: str, *words: str) -> Step:
+    async def _do(self, step: str, *words: str) -> str:
         program = self.program(step)
         if program is None:
             line = " ".join(" ".join((step, *words)).split())
             await asyncio.to_thread(self._write, line)
-            return Step(said=f"{ONLY}: {line}", only_written=True)
+            return f"{ONLY}: {line}"
         running = await asyncio.create_subprocess_exec(
             program,
             *words,
@@ -66,10 +58,10 @@ class Steps:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        said = (await running.communicate())[0].decode(errors="replace")[-LONGEST:]
+        output = (await running.communicate())[0].decode(errors="replace")[-LONGEST:]
         if running.returncode:
-            raise RuntimeError(f"The program of the step ended with {running.returncode}. It said:\n{said}")
-        return Step(said=said or "Done; the program said nothing.")
+            raise RuntimeError(f"The program of the step ended with {running.returncode}. It said:\n{output}")
+        return output or "Done; the program said nothing."
 
     def _write(self, line: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

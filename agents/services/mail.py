@@ -1,8 +1,7 @@
 """A mail as one text, which agents write, reviewers see, and a server gets.
 
-The drafter answers in `FORMAT`; `parse` accepts that form and nothing else, so that no header can be smuggled
-past the reviewer and the body that was approved is the body that is sent (R13). `agents.services.mail_delivery` sends
-it.
+The drafter answers in `FORMAT`; `parse` accepts that form and nothing else, so that no header can be smuggled past the
+reviewer and the body that was approved is the body that is sent (R13). `agents.services.mail_delivery` sends it.
 """
 
 import re
@@ -59,7 +58,10 @@ _TURNS_TEXT = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail that can be sent. `to` and `cc` hold one address each, with or without a name; `body` has LF line ends."""
+    """A mail that can be sent.
+
+    `to` and `cc` hold one address each, with or without a name; `body` has LF line ends.
+    """
 
     to: tuple[str, ...]
     cc: tuple[str, ...]
@@ -75,7 +77,7 @@ class MailProblem:
 
 
 class _Unreadable(Exception):
-    """Carries the sentence of a MailProblem."""
+    """The exception that carries a MailProblem."""
 
 
 def is_address(text: str) -> bool:
@@ -84,7 +86,10 @@ def is_address(text: str) -> bool:
 
 
 def parse(text: str) -> Mail | MailProblem:
-    """Read a text in `FORMAT`. CRLF counts as LF, blank lines before the headers are skipped, all else is strict."""
+    """Read a text in `FORMAT`.
+
+    CRLF counts as LF, blank lines before the headers are skipped, all else is strict.
+    """
     try:
         return _parse(text.replace("\r\n", "\n").lstrip("\n"))
     except _Unreadable as problem:
@@ -138,35 +143,38 @@ def _header_value(name: str, raw: str) -> str:
 
 
 def _addresses(name: str, value: str) -> tuple[str, ...]:
-    """The mailboxes of a header, each written in one way only."""
+    """Return the mailboxes of a header, each written in one way only."""
     if len(value) > MAX_HEADER:
         raise _Unreadable(f"The line “{name}:” is longer than {MAX_HEADER:,} characters; shorten it.")
-    found = _split(value)
-    if found is None:
+    mailboxes = _split(value)
+    if mailboxes is None:
         raise _Unreadable(
             f"The line “{name}: {value[:80]}” is not a list of addresses like “Ann <ann@example.com>, bob@example.com”."
         )
-    for _, address in found:
+    for _, address in mailboxes:
         if not is_address(address):
             raise _Unreadable(f"“{address[:80]}” in the line “{name}:” is not an e-mail address.")
-    return tuple(_mailbox(shown, address) for shown, address in found)
+    return tuple(_mailbox(shown, address) for shown, address in mailboxes)
 
 
 def _split(value: str) -> list[tuple[str, str]] | None:
-    """Names (empty if there are none) and addresses of a header's text; None if it is no list of mailboxes."""
-    found: list[tuple[str, str]] = []
+    """Split a header's text into names and addresses; None if it is no list.
+
+    A name is empty if there is none.
+    """
+    mailboxes: list[tuple[str, str]] = []
     at = 0
     while at <= len(value):
         item = _MAILBOX.match(value, at)
         if item is None or (item.end() < len(value) and value[item.end()] != ","):
             return None
         if item["bare"] is not None:
-            found.append(("", item["bare"]))
+            mailboxes.append(("", item["bare"]))
         else:
             shown = item["plain"] if item["quoted"] is None else re.sub(r"\\(.)", r"\1", item["quoted"])
-            found.append((shown.strip(), item["angle"]))
+            mailboxes.append((shown.strip(), item["angle"]))
         at = item.end() + 1
-    return found
+    return mailboxes
 
 
 def _mailbox(shown: str, address: str) -> str:
@@ -178,10 +186,10 @@ def _mailbox(shown: str, address: str) -> str:
 
 
 def to_message(mail: Mail, sender: str, message_id: str, date: datetime) -> EmailMessage:
-    """The message to send; the same arguments give the same bytes.
+    """Make the message to send; the same arguments give the same bytes.
 
-    `sender` is an address with or without a name, `message_id` has the form `<left@right>` and is what makes a
-    second copy of the same mail recognisable, `date` is an aware datetime. ValueError if one of them is not.
+    `sender` is an address with or without a name, `message_id` has the form `<left@right>` and identifies a second copy
+    of the same mail, `date` is an aware datetime. ValueError if one of them is not.
     """
     if _MESSAGE_ID.fullmatch(message_id) is None:
         raise ValueError(f"{message_id!r} is not a Message-ID of the form <left@right>.")
@@ -208,7 +216,10 @@ def to_message(mail: Mail, sender: str, message_id: str, date: datetime) -> Emai
 
 
 def envelope(message: EmailMessage) -> tuple[str, list[str]]:
-    """Sender and recipients (To and Cc, each once, in order) of a message made by `to_message`, as bare addresses."""
+    """Return sender and recipients of a message of `to_message`, as bare addresses.
+
+    The recipients are To and Cc, each once, in order.
+    """
     wire = message_from_bytes(message.as_bytes(), policy=compat32)
     unfolded = {name: re.sub(r"\s*\n\s*", " ", str(wire.get(name, ""))) for name in ("From", "To", "Cc")}
     bare = {name: [address for _, address in _split(value) or [] if address] for name, value in unfolded.items()}
@@ -216,7 +227,10 @@ def envelope(message: EmailMessage) -> tuple[str, list[str]]:
 
 
 def _on_wire(mailboxes: tuple[str, ...]) -> str:
-    """One address a line: the standard library's folding loses addresses after long names (seen in Python 3.11.7)."""
+    """Write one address a line.
+
+    The standard library's folding loses addresses after long names (seen in Python 3.11.7).
+    """
     lines: list[str] = []
     for mailbox in mailboxes:
         for shown, address in _split(mailbox) or []:

@@ -1,8 +1,7 @@
 """The delivery of an approved mail, once, with one of three known ends.
 
-It was sent (a sentence says where to), it was certainly not sent (`ActionFailed`), or nobody knows
-(`OutcomeUnknown`): the connection was lost after the content went out. Only the second may be tried again
-without asking people.
+It was sent (a sentence says where to), it was certainly not sent (`ActionFailed`), or nobody knows (`OutcomeUnknown`):
+the connection was lost after the content went out. Only the second may be tried again without asking people.
 """
 
 import asyncio
@@ -45,7 +44,10 @@ class SmtpServer:
 
 
 def parse_smtp_url(url: str) -> SmtpServer:
-    """Read SMTP_URL; user and password may be percent-encoded. ValueError with a sentence that holds no password."""
+    """Read SMTP_URL; user and password may be percent-encoded.
+
+    ValueError with a sentence that holds no password.
+    """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -67,10 +69,10 @@ def parse_smtp_url(url: str) -> SmtpServer:
 async def deliver(
     message: EmailMessage, smtp_url: str | None, maildir: Path, *, answer_within: float = ANSWER_WITHIN
 ) -> str:
-    """Send the message by SMTP, or without `smtp_url` put it into a Maildir; a sentence says where it went.
+    """Send the message by SMTP, or else put it into a Maildir; say where it went.
 
-    ActionFailed: certainly not sent, to nobody. OutcomeUnknown: may have been sent. Each answer of the server
-    may take `answer_within` seconds.
+    ActionFailed: certainly not sent, to nobody. OutcomeUnknown: may have been sent. Each answer of the server may take
+    `answer_within` seconds.
     """
     content = message.as_bytes()
     if smtp_url is None:
@@ -101,7 +103,7 @@ async def deliver(
 
 
 async def _open(client: aiosmtplib.SMTP, server: SmtpServer, sender: str, recipients: list[str]) -> None:
-    """All that comes before the content: whatever fails here, nothing was sent."""
+    """Open the connection up to the content: whatever fails here, nothing was sent."""
     try:
         await client.connect()
         if server.user is not None and server.password is not None:

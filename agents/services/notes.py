@@ -28,7 +28,7 @@ class Notes:
         self._folder = folder
 
     async def search_notes(self, words: str) -> str:
-        """Find the facts in the notes that have one of these words, with the file that each is from."""
+        """Find the facts in the notes that have one of these words, each with its file."""
         return await asyncio.to_thread(self._search, words)
 
     def _search(self, words: str) -> str:
@@ -44,7 +44,10 @@ class Notes:
         return "\n".join(facts[:MOST]) + more if facts else "No note has any of these words."
 
     def _begin(self) -> None:
-        """The folder appears with its example in it: a search at the same moment finds both or makes both."""
+        """Create the folder together with its example.
+
+        A search at the same moment finds both or makes both.
+        """
         self._folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f"{self._folder.name}-", dir=self._folder.parent))
         made.chmod(0o755)

@@ -1,15 +1,23 @@
-"""A small shop in a file, for the support team: orders, refunds and tickets.
+"""A small shop in a file, for the support team, and the tools on it.
 
-Money is whole cents."""
+Money is whole cents.
+"""
 
 import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
+from countersign import RunContext, idempotency_key
+
+from .mail import MailProblem, parse, to_message
+from .mail_delivery import deliver
+
+OrderNumber = Annotated[int, "The number of the order"]
 T = TypeVar("T")
 _TABLES: Final = """\
 CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, item TEXT, cents INTEGER, customer TEXT, mail TEXT);
@@ -40,13 +48,16 @@ def euros(cents: int) -> str:
 
 
 class Shop:
-    """What the shop's file does. An order that there is not, or money that it was not paid, is a ValueError."""
+    """The shop in its file.
+
+    ValueError for an order that does not exist, or for more money than was paid.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     async def order(self, order: int) -> Order:
-        """The order of this number."""
+        """Return the order of this number."""
         return await self._with(lambda file: _order(file, order))
 
     async def refund(self, order: int, cents: int, key: str) -> Order:
@@ -99,3 +110,48 @@ def _order(file: sqlite3.Connection, number: int) -> Order:
     (refunded,) = file.execute('SELECT coalesce(sum(cents), 0) FROM refunds WHERE "order" = ?', (number,)).fetchone()
     number, item, cents, customer, mail = row
     return Order(number, item, cents, customer, mail, refunded)
+
+
+class Counter:
+    """The tools of the support team; what they do is in the shop's file or in a mail."""
+
+    def __init__(self, run: RunContext) -> None:
+        self._run = run
+        self.shop = Shop(run.settings.data_dir / "support" / "shop.db")
+
+    async def look_up(self, order: OrderNumber) -> str:
+        """Look up an order by its number."""
+        stored = await self.shop.order(order)
+        return (
+            f"Order {stored.id}: {stored.item}, {euros(stored.cents)} paid by {stored.customer} <{stored.mail}>, "
+            f"{euros(stored.refunded)} of it paid back."
+        )
+
+    async def refund(
+        self, order: OrderNumber, cents: Annotated[int, "In whole cents: 4500 is 45.00 EUR"], idempotency_key: str
+    ) -> str:
+        """Pay back some of an order, in whole cents."""
+        stored = await self.shop.refund(order, cents, idempotency_key)
+        return f"{euros(cents)} of order {order} were paid back; {euros(stored.refunded)} in all."
+
+    async def open_ticket(
+        self, order: OrderNumber, words: Annotated[str, "What colleagues should know"], idempotency_key: str
+    ) -> str:
+        """Open a ticket about an order, for colleagues."""
+        return f"Ticket {await self.shop.ticket(order, words, idempotency_key)} was opened."
+
+    async def send_mail(
+        self,
+        to: Annotated[str, "The address of the customer"],
+        subject: Annotated[str, "What the mail is about"],
+        body: Annotated[str, "The words of the mail"],
+    ) -> str:
+        """Send a mail to a customer."""
+        mail = parse(f"To: {to}\nSubject: {subject}\n\n{body}")
+        if isinstance(mail, MailProblem):
+            raise ValueError(f"The mail was not sent. {mail.sentence}")
+        settings = self._run.settings
+        name = f"<{idempotency_key()}@{settings.mail_from.partition('@')[2]}>"
+        message = to_message(mail, settings.mail_from, name, datetime.now(UTC))
+        smtp = settings.smtp_url.get_secret_value() if settings.smtp_url else None
+        return await deliver(message, smtp, settings.data_dir / "mail")

@@ -4,11 +4,11 @@ A team file holds `TEAM: Team`. One that does not load is announced with its pro
 
 Say that it can be started in two ways, and how it plays without a model:
 
-    def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
+    def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]:
         "What this agent's model says next; the same messages always give the same answer."
-        if agent == "clerk" and turns(messages) == 0:
-            return [Use("look_up", {"order": 17})]
-        return f"Nothing to do. {NOTE}"
+        if agent == "clerk" and demo_turns(messages) == 0:
+            return [DemoCall("look_up", {"order": 17})]
+        return f"Nothing to do. {DEMO_NOTE}"
 
     TEAM = Team(
         "refunds", "looks into refunds", build, options=(Option("pace", "Pace", ("slow", "fast"), "slow"),), demo=play

@@ -10,6 +10,6 @@ from ..services.demo_writer import write_mail
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str:
-    """A mail for the task, with what people wished for worked in, the oldest first."""
+    """Write a mail for the task, with people's wishes worked in, the oldest first."""
     task = next(str(message.content) for message in messages if isinstance(message, UserMessage))
     return write_mail(task, [outcome.words for outcome in current_run().outcomes if outcome.words])

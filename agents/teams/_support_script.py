@@ -5,48 +5,50 @@ from collections.abc import Sequence
 
 from autogen_core.models import LLMMessage, UserMessage
 
-from countersign import NOTE, Became, Outcomes, Use, current_run
+from countersign import DEMO_NOTE, Became, DemoCall, Outcomes, current_run
 
 
-def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
+def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]:
     """Look the order up; pay back, tell the customer, open a ticket; and sum up."""
-    said = [(message.source, str(message.content)) for message in messages if isinstance(message, UserMessage)]
+    texts = [(message.source, str(message.content)) for message in messages if isinstance(message, UserMessage)]
     outcomes = current_run().outcomes
-    task = said[0][1]
+    task = texts[0][1]
     if agent == "triage":
         if (looked := outcomes.last("look_up")) is None:
             order = re.search(r"\d+", task)
-            return [Use("look_up", {"order": int(order[0])})] if order else f"No order is named.\n\n{NOTE}"
-        return f"{looked.why_not or looked.result}\nWanted: {task}\n\n{NOTE}"
+            return [DemoCall("look_up", {"order": int(order[0])})] if order else f"No order is named.\n\n{DEMO_NOTE}"
+        return f"{looked.why_not or looked.result}\nWanted: {task}\n\n{DEMO_NOTE}"
     if agent == "closer":
-        return f"Summed up: {next(words for who, words in reversed(said) if who == 'clerk')}"
-    facts = next(words for who, words in said if who == "triage")
+        return f"Summed up: {next(words for who, words in reversed(texts) if who == 'clerk')}"
+    facts = next(words for who, words in texts if who == "triage")
     order = re.search(r"Order (\d+): (.+?), ([\d,]+)\.(\d\d) EUR paid by (.+?) <(.+?)>", facts)
     if order is None:
-        return f"Nothing was done, because the order is not known.\n\n{NOTE}"
+        return f"Nothing was done, because the order is not known.\n\n{DEMO_NOTE}"
     return _clerk(task, order, outcomes)
 
 
-def _clerk(task: str, order: re.Match[str], outcomes: Outcomes) -> str | Sequence[Use]:
+def _clerk(task: str, order: re.Match[str], outcomes: Outcomes) -> str | Sequence[DemoCall]:
     number, item, customer, mail = int(order[1]), order[2], order[5], order[6]
     refund, letter = outcomes.last("refund"), outcomes.last("send_mail")
     amount = re.search(r"(\d+)\s*(?:euros?|EUR|€)", task, re.IGNORECASE)
     cents = int(amount[1]) * 100 if amount else int(order[3].replace(",", "") + order[4])
     if refund is None:
-        return [Use("refund", {"order": number, "cents": cents})]
+        return [DemoCall("refund", {"order": number, "cents": cents})]
     if refund.became is Became.ANSWERED and (less := re.search(r"\d+", refund.words)):
-        return [Use("refund", {"order": number, "cents": int(less[0]) * 100})]
+        return [DemoCall("refund", {"order": number, "cents": int(less[0]) * 100})]
     paid = refund.became is Became.DONE
     if paid and (letter is None or letter.became is Became.ANSWERED):
         wishes = [one.words for one in outcomes.of("send_mail") if one.became is Became.ANSWERED]
         money = re.search(r"([\d,.]+ EUR) of order", refund.result)
         sentence = f"we have paid back {money[1] if money else 'money'} for your {item}."
-        body = "\n\n".join([f"Dear {customer},", sentence, *wishes, "Kind regards", NOTE])
-        return [Use("send_mail", {"to": mail, "subject": f"Your order {number}", "body": body})]
+        body = "\n\n".join([f"Dear {customer},", sentence, *wishes, "Kind regards", DEMO_NOTE])
+        return [DemoCall("send_mail", {"to": mail, "subject": f"Your order {number}", "body": body})]
     if outcomes.last("open_ticket") is None:
-        what = "paid back" if paid else f"not paid back, because {refund.why_not or refund.result}"
-        return [Use("open_ticket", {"order": number, "words": f"{task}\n\nThe money was {what}.\n\n{NOTE}"})]
+        outcome = "paid back" if paid else f"not paid back, because {refund.why_not or refund.result}"
+        return [
+            DemoCall("open_ticket", {"order": number, "words": f"{task}\n\nThe money was {outcome}.\n\n{DEMO_NOTE}"})
+        ]
     mailed = letter is not None and letter.became is Became.DONE
     done = f"The money was {'' if paid else 'not '}paid back, and {'a' if mailed else 'no'} mail was sent."
     changed = [f"A reviewer changed {one.tool}: {line}" for one in outcomes for line in one.changes]
-    return "\n\n".join([done, *changed, NOTE])
+    return "\n\n".join([done, *changed, DEMO_NOTE])

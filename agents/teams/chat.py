@@ -12,12 +12,12 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import AssistantMessage, LLMMessage, UserMessage
 
 from countersign import (
-    NOTE,
+    DEMO_NOTE,
     Conclusion,
     ConversationOver,
-    Mode,
+    EndReason,
+    HumanInputMode,
     Option,
-    Over,
     RunContext,
     Team,
     any_of,
@@ -34,8 +34,8 @@ GO_ON: Final = "Please go on."
 ADAPTIVE: Final = any_of(when_said("delete", "drop table", "send email", "production"), every(3))
 """Asks when risky words are said, and after every third step."""
 AskWhen = Callable[[Sequence[BaseChatMessage]], bool | Awaitable[bool]]
-MODES: Final[dict[str, Mode | AskWhen]] = {
-    **{mode.value: mode for mode in Mode},
+MODES: Final[dict[str, HumanInputMode | AskWhen]] = {
+    **{mode.value: mode for mode in HumanInputMode},
     "adaptive": ADAPTIVE,
 }
 
@@ -59,11 +59,11 @@ def build(run: RunContext) -> AutoGenTeam:
 
 
 _RESULTS: Final = {
-    Over.STOPPED: "Stopped before the assistant was finished.{why}",
-    Over.FINISHED: "The assistant has finished.",
-    Over.LIMIT: "Ended after {limit} in a row without a person; the assistant was not finished.",
-    Over.UNANSWERED: "Nobody answered in time, so the conversation has ended; the assistant may not be finished.",
-    Over.UNJUDGED: "Ended, because nobody could tell whether the assistant was finished.",
+    EndReason.STOPPED: "Stopped before the assistant was finished.{why}",
+    EndReason.FINISHED: "The assistant has finished.",
+    EndReason.LIMIT: "Ended after {limit} in a row without a person; the assistant was not finished.",
+    EndReason.UNANSWERED: "Nobody answered in time, so the conversation has ended; the assistant may not be finished.",
+    EndReason.UNJUDGED: "Ended, because nobody could tell whether the assistant was finished.",
 }
 
 
@@ -73,26 +73,26 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     turn = turn_in(result.messages[-1]) if isinstance(result.messages[-1], BaseChatMessage) else None
     if turn is None or turn.over is None:
         return Conclusion("The conversation has ended.", words)
-    why = f" Their words: “{turn.words}”" if turn.words else ""
+    why = f" Reason: “{turn.words}”" if turn.words else ""
     limit = "1 reply" if run.options["replies"] == "1" else f"{run.options['replies']} replies"
     return Conclusion(_RESULTS[turn.over].format(limit=limit, why=why), words)
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str:
-    """Without a model: the task's parts are the steps, a person's words are one more step, and then it is done."""
+    """Take the task's parts as steps, and a person's words as one more, then finish."""
     done, waiting = 0, list[str]()
     for message in messages:
         if isinstance(message, AssistantMessage) and waiting:
             done, waiting = done + 1, waiting[1:]
-        elif isinstance(message, UserMessage) and not (said := str(message.content)).endswith(GO_ON):
-            waiting = [*_parts(said), *waiting]
+        elif isinstance(message, UserMessage) and not (text := str(message.content)).endswith(GO_ON):
+            waiting = [*_parts(text), *waiting]
     if not waiting:
-        return f"All {done} steps are done.\n\n{NOTE}\n\n{DONE}"
-    return f"Step {done + 1} of {done + len(waiting)}: {waiting[0]}. (Nothing is done outside.)\n\n{NOTE}"
+        return f"All {done} steps are done.\n\n{DEMO_NOTE}\n\n{DONE}"
+    return f"Step {done + 1} of {done + len(waiting)}: {waiting[0]}. (Nothing is done outside.)\n\n{DEMO_NOTE}"
 
 
 def _parts(text: str) -> list[str]:
-    """“plan a picnic; invite Ann, then buy bread” is three."""
+    """Split a task: “plan a picnic; invite Ann, then buy bread” is three."""
     parts = [part.strip(" \t.,") for part in re.split(r"[;\n]+|,?\s+then\s+|(?<=[.!?])\s+", text)]
     return [part for part in parts if part] or [text.strip() or "nothing"]
 
@@ -107,7 +107,7 @@ TEAM: Final = Team(
             "mode",
             "When people are asked",
             tuple(MODES),
-            Mode.ALWAYS.value,
+            HumanInputMode.ALWAYS.value,
             "always: after each step; terminate: at the end; never; adaptive: at risky words and every 3 steps",
         ),
         Option(

@@ -34,7 +34,7 @@ from countersign import (
     last_words,
 )
 
-from ..services.deploy_steps import ONLY, STEPS, Step, Steps
+from ..services.deploy_steps import ONLY, STEPS, DeploySteps
 from ._deploy_script import CARRY_OUT, play
 
 CHANGES: Final = 20
@@ -73,7 +73,7 @@ class Foreman(BaseChatAgent):
 
 
 def _steps(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """The steps since the last plan was carried out, in order."""
+    """Return the steps since the last plan was carried out, in order."""
     since = takewhile(lambda outcome: outcome.tool != CARRY_OUT, reversed([*outcomes]))
     return [outcome for outcome in since if outcome.tool in STEPS][::-1]
 
@@ -85,7 +85,7 @@ def _missed(steps: Sequence[Outcome]) -> Outcome | None:
 def _report(steps: Sequence[Outcome]) -> str:
     """Report what was done of a plan, and where it stopped."""
     done = [step for step in steps if step.became is Became.DONE]
-    only = [step.tool for step in done if Step.model_validate_json(step.result).only_written]
+    only = [step.tool for step in done if step.result.startswith(ONLY)]
     over = "The plan was carried out."
     if missed := _missed(steps):
         why = missed.why_not or f"it failed: {missed.result.splitlines()[0][:200]}"
@@ -98,12 +98,17 @@ def _report(steps: Sequence[Outcome]) -> str:
 
 
 def build(run: RunContext) -> AutoGenTeam:
-    """A planner, whose tool is another team that gets the approved plan as its task."""
-    steps = Steps(run.settings.data_dir / "deploy")
+    """Build a planner whose tool is another team, with the approved plan as its task."""
+    steps = DeploySteps(run.settings.data_dir / "deploy")
     tools = run.tools(
         "operator",
         [steps.run_tests, steps.release, steps.announce],
         ask=policy(steps, each=run.options["ask"] == "each"),
+        title={
+            "run_tests": "Run the tests of {service} {version}",
+            "release": "Release {service} {version} to {environment}",
+            "announce": "Announce the release",
+        },
         show={name: partial(step_drawn, line) for name, line in STEPS.items()},
     )
     operator = AssistantAgent("operator", run.model("operator"), workbench=tools, system_message=_OPERATOR)
@@ -111,15 +116,23 @@ def build(run: RunContext) -> AutoGenTeam:
         [operator, Foreman(run.outcomes)], termination_condition=StopMessageTermination() | MaxMessageTermination(100)
     )
     carry_out = TeamTool(operators, CARRY_OUT, "Another team carries out the plan.", return_value_as_last_message=True)
-    planning = run.tools("planner", [carry_out, run.ask_human("planner")], show={CARRY_OUT: drawn})
+    planning = run.tools(
+        "planner",
+        [carry_out, run.ask_human("planner")],
+        title={CARRY_OUT: "Carry out this plan"},
+        show={CARRY_OUT: drawn},
+    )
     planner = AssistantAgent(
         "planner", run.model("planner"), workbench=planning, system_message=_PLANNER, max_tool_iterations=CHANGES
     )
     return RoundRobinGroupChat([planner], max_turns=1)
 
 
-def policy(steps: Steps, *, each: bool) -> Callable[[Proposal], Verdict]:
-    """Releases ask, or each step; the card says where nothing but the log would be written."""
+def policy(steps: DeploySteps, *, each: bool) -> Callable[[Proposal], Verdict]:
+    """Make the policy: releases ask, or each step.
+
+    The card says where nothing but the log would be written.
+    """
 
     def judge(proposal: Proposal) -> Verdict:
         if not each and proposal.tool != "release":
@@ -131,13 +144,16 @@ def policy(steps: Steps, *, each: bool) -> Callable[[Proposal], Verdict]:
 
 
 def step_drawn(line: str, arguments: dict[str, Any]) -> str:
-    """`release <service> <version>` with the arguments in their places, quoted where one could pass for two."""
-    return re.sub(r"<(\w+)>", lambda found: shlex.quote(str(arguments[found[1]])), line)
+    """Draw `release <service> <version>` with the arguments filled in.
+
+    They are quoted where one could pass for two.
+    """
+    return re.sub(r"<(\w+)>", lambda match: shlex.quote(str(arguments[match[1]])), line)
 
 
 def drawn(arguments: dict[str, Any]) -> str:
-    """The plan, and what the buttons mean for it."""
-    return f"{arguments['task']}\n\nApprove: PROCEED, exactly this is carried out. Reject: CANCEL, nothing is done."
+    """Draw the plan, and what the buttons mean for it."""
+    return f"{arguments['task']}\n\nApprove to carry out exactly this; if it is rejected, nothing is done."
 
 
 async def conclude(run: RunContext, result: TaskResult) -> Conclusion:

@@ -10,7 +10,17 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, TextMess
 from autogen_agentchat.teams import SelectorGroupChat
 from autogen_core import CancellationToken
 
-from countersign import ActionFailed, Conclusion, DecisionTermination, Request, RunContext, Status, Team, decision_in
+from countersign import (
+    ActionFailed,
+    Conclusion,
+    DecisionTermination,
+    Request,
+    RunContext,
+    Status,
+    Team,
+    approved_content,
+    decision_in,
+)
 
 from ..services.mail import FORMAT, MailProblem, parse, to_message
 from ..services.mail_delivery import deliver
@@ -28,7 +38,10 @@ _OVER: Final = frozenset(Status) - {Status.PENDING, Status.ANSWERED}
 
 
 class Checker(BaseChatAgent):
-    """Code, no model: hands a text that is no mail back to the drafter, so that nobody is asked to approve it."""
+    """An agent without a model that returns a text that is no mail to the drafter.
+
+    So nobody is asked to approve it.
+    """
 
     def __init__(self, run: RunContext) -> None:
         super().__init__("checker", "Says what is wrong with a text that is no mail")
@@ -58,12 +71,12 @@ class Checker(BaseChatAgent):
 
 
 def build(run: RunContext) -> AutoGenTeam:
-    """Drafter → reviewer → drafter …, with the checker between where a draft is no mail."""
+    """Build drafter → reviewer → drafter …, with the checker where a draft is no mail."""
     drafter = AssistantAgent(
         "drafter", model_client=run.model("drafter"), model_client_stream=True, system_message=_DRAFTER
     )
     return SelectorGroupChat(
-        [drafter, Checker(run), run.reviewer("reviewer", title="Send this mail?")],
+        [drafter, Checker(run), run.reviewer("reviewer", title="Send this mail?", edit=True)],
         model_client=run.model("selector"),  # never asked: _next always knows
         selector_func=_next,
         termination_condition=DecisionTermination(_OVER, sources={"reviewer"}),
@@ -78,8 +91,8 @@ def _next(thread: Sequence[BaseAgentEvent | BaseChatMessage]) -> str:
 
 
 def _problem(message: BaseChatMessage) -> str:
-    found = parse(message.to_text())
-    return found.sentence if isinstance(found, MailProblem) else ""
+    parsed = parse(message.to_text())
+    return parsed.sentence if isinstance(parsed, MailProblem) else ""
 
 
 async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
@@ -88,15 +101,20 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     if decision is None:
         return Conclusion("The team ended without a decision; nothing was sent.")
     request = await run.request(decision.request)
-    draft = request.question.content
-    why = f" Their words: “{decision.words}”" if decision.words else ""
+    draft = approved_content(request) or request.question.content
+    why = f" Reason: “{decision.words}”" if decision.words else ""
     match decision.outcome:
-        case Status.APPROVED:
+        case Status.APPROVED | Status.EDITED:
             sent = await run.step(
-                "send", lambda: _send(run, request), content=f"{request.id} {request.digest}", shown=draft
+                "send",
+                lambda: _send(run, request),
+                content=f"{request.id} {request.digest}",
+                shown=draft,
+                approved=request,
             )
             by = "Approved." if decision.by else "Approved by timeout, as this channel asks for."
-            return Conclusion(f"{by}{why} {sent}", draft)
+            by = "Approved with changes." if decision.outcome is Status.EDITED else by
+            return Conclusion(f"{by}{why} {sent}", draft, "Sent")
         case Status.REJECTED:
             return Conclusion(f"Not sent: it was rejected.{why}", draft)
         case Status.EXPIRED:
@@ -106,10 +124,13 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
 
 
 async def _send(run: RunContext, request: Request) -> str:
-    """Exactly what was shown and approved, or nothing (R13)."""
-    draft = parse(request.question.content)
-    if request.decision is None or isinstance(draft, MailProblem):
+    """Exactly what was approved, as it was shown or as a reviewer changed it, or nothing (R13)."""
+    approved = approved_content(request)
+    if request.decision is None or approved is None:
         raise ActionFailed("What was approved is not what would be sent, so nothing was sent.")
+    draft = parse(approved)
+    if isinstance(draft, MailProblem):
+        raise ActionFailed(f"What was approved is no mail, so nothing was sent. {draft.sentence}")
     sender, smtp = run.settings.mail_from, run.settings.smtp_url
     name = f"<{request.id}.{run.run.id}@{sender.partition('@')[2]}>"
     try:

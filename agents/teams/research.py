@@ -14,14 +14,16 @@ from autogen_agentchat.teams import SelectorGroupChat
 from autogen_core import CancellationToken
 
 from countersign import (
+    ActionFailed,
     Conclusion,
     DecisionTermination,
-    Mode,
+    HumanInputMode,
     Option,
     Request,
     RunContext,
     Status,
     Team,
+    approved_content,
     decision_in,
     last_line,
 )
@@ -44,7 +46,7 @@ _OVER: Final = frozenset(Status) - {Status.PENDING, Status.ANSWERED}
 
 
 class Editor(BaseChatAgent):
-    """Code, no model: puts the report and what the critic says of it into one text, which people then judge."""
+    """An agent without a model that joins report and criticism for people to judge."""
 
     def __init__(self) -> None:
         super().__init__("editor", "Shows people the report, and what the critic says of it")
@@ -64,7 +66,7 @@ class Editor(BaseChatAgent):
 
 
 def build(run: RunContext) -> AutoGenTeam:
-    """A group chat: specialists, a worker who sends them on and asks nobody, and an approver who signs off."""
+    """Build specialists, a worker who passes tasks on, and an approver who signs off."""
     run.outcomes.marks |= {ENOUGH, FINE}
     notes = Notes(run.settings.data_dir / "research")
     tools = run.tools("researcher", [notes.search_notes], ask=False, idempotent=True)
@@ -73,7 +75,7 @@ def build(run: RunContext) -> AutoGenTeam:
     )
     worker = run.reviewer(
         "worker",
-        mode=Mode.NEVER,
+        mode=HumanInputMode.NEVER,
         is_termination_msg=lambda message: False,  # the next speaker is chosen below
         default_auto_reply=f"Go on: what is missing? Nothing: {ENOUGH}.",
     )
@@ -84,7 +86,7 @@ def build(run: RunContext) -> AutoGenTeam:
             AssistantAgent("writer", run.model("writer"), model_client_stream=True, system_message=_WRITER),
             AssistantAgent("critic", run.model("critic"), system_message=_CRITIC),
             Editor(),
-            run.reviewer("approver", title="Sign off this report?"),
+            run.reviewer("approver", title="Sign off this report?", edit=True),
         ],
         model_client=run.model("selector"),  # never asked: _next always knows
         selector_func=partial(_next, rounds=int(run.options["rounds"])),
@@ -93,42 +95,50 @@ def build(run: RunContext) -> AutoGenTeam:
 
 
 def _next(thread: Sequence[BaseAgentEvent | BaseChatMessage], rounds: int) -> str:
-    said = [message for message in thread if isinstance(message, BaseChatMessage)]
-    match said[-1].source:
+    messages = [message for message in thread if isinstance(message, BaseChatMessage)]
+    match messages[-1].source:
         case "researcher":
-            sent_on = sum(message.source == "worker" for message in said)
-            return "writer" if sent_on >= TURNS or last_line(ENOUGH)(said[-1]) else "worker"
+            sent_on = sum(message.source == "worker" for message in messages)
+            return "writer" if sent_on >= TURNS or last_line(ENOUGH)(messages[-1]) else "worker"
         case "worker" | "user":
             return "researcher"
         case "critic":
-            last = max((n for n, message in enumerate(said) if message.source == "approver"), default=0)
-            often = sum(message.source == "critic" for message in said[last:]) >= rounds
-            return "editor" if often or last_line(FINE)(said[-1]) else "writer"
+            last = max((n for n, message in enumerate(messages) if message.source == "approver"), default=0)
+            often = sum(message.source == "critic" for message in messages[last:]) >= rounds
+            return "editor" if often or last_line(FINE)(messages[-1]) else "writer"
         case before:
             return {"writer": "critic", "editor": "approver"}.get(before, "writer")
 
 
 async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
-    """Keep what was signed off, byte for byte as it was shown, or say why nothing was kept."""
+    """Keep the signed-off report, byte for byte as shown, or say why nothing was kept."""
     decision = decision_in(result.messages[-1])
     if decision is None:
         return Conclusion("The team ended without a decision; nothing was kept.")
     request = await run.request(decision.request)
-    report = request.question.content
-    why = f" Their words: “{decision.words}”" if decision.words else ""
-    if decision.outcome is Status.APPROVED:
+    report = approved_content(request) or request.question.content
+    why = f" Reason: “{decision.words}”" if decision.words else ""
+    if decision.outcome in (Status.APPROVED, Status.EDITED):
         path = run.settings.data_dir / "research" / "reports" / f"{run.run.id}.md"
-        kept = await run.step("keep", lambda: _keep(request, path), content=f"{request.id} {request.digest}")
-        return Conclusion(f"{'Signed off' if decision.by else 'Approved by timeout'}.{why} {kept}", report)
+        kept = await run.step(
+            "keep", lambda: _keep(request, path), content=f"{request.id} {request.digest}", approved=request
+        )
+        how = "Signed off" if decision.by else "Approved by timeout"
+        how += " with changes" * (decision.outcome is Status.EDITED)
+        return Conclusion(f"{how}.{why} {kept}", report)
     if decision.outcome is Status.EXPIRED:
         return Conclusion("Nobody answered in time; the report was not kept.", report)
     return Conclusion(f"The report was not kept: it was {decision.outcome}.{why}", report)
 
 
 async def _keep(request: Request, path: Path) -> str:
+    approved = approved_content(request)
+    if approved is None:
+        raise ActionFailed("No report was approved, so nothing was kept.")
+
     def write() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(request.question.content, encoding="utf-8")
+        path.write_text(approved, encoding="utf-8")
 
     await asyncio.to_thread(write)
     return f"The report was kept as research/reports/{path.name}."

@@ -16,8 +16,7 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 
 from countersign import Became, Conclusion, Option, Proposal, RunContext, Team, Tier, Verdict, last_words
 
-from ..services.shop import Shop, euros
-from ..services.shop_tools import Counter
+from ..services.shop import Counter, Shop, euros
 from ._support_script import play
 
 MOST: Final = 50_000
@@ -33,7 +32,10 @@ _CLOSER: Final = "You sum up for a colleague, in two sentences, what was done fo
 
 
 def build(run: RunContext) -> AutoGenTeam:
-    """Three agents: two run free, and what the clerk wants to do is judged by the policy, or by people."""
+    """Build three agents: two act freely, and the clerk's calls are judged.
+
+    The policy judges, or people do.
+    """
     counter = Counter(run)
     looking = run.tools("triage", [counter.look_up], ask=False, idempotent=True)
     doing = run.tools(
@@ -41,6 +43,11 @@ def build(run: RunContext) -> AutoGenTeam:
         [counter.refund, counter.send_mail, counter.open_ticket],
         ask=policy(counter.shop, int(run.options["limit"]) * 100),
         idempotent=["refund", "open_ticket"],
+        title={
+            "refund": refund_title,
+            "send_mail": "Send this mail to {to}",
+            "open_ticket": "Open a ticket for order {order}",
+        },
         show={"refund": refund_drawn, "send_mail": mail_drawn, "open_ticket": ticket_drawn},
     )
     return RoundRobinGroupChat(
@@ -56,10 +63,10 @@ def build(run: RunContext) -> AutoGenTeam:
 
 
 def policy(shop: Shop, limit: int) -> Callable[[Proposal], Awaitable[Verdict]]:
-    """Tickets pass; refunds pass up to `limit` cents for an order, ask above it, and are refused above `MOST`, or where
-    there is nothing to pay back.
+    """Make the policy for refunds and mails; tickets pass.
 
-    What was let through counts for its order, also when it was paid in several parts.
+    Refunds pass up to `limit` cents for an order, ask above it, and are refused above `MOST`, or where there is nothing
+    to pay back. All refunds of an order count together.
     """
     passed: defaultdict[int, int] = defaultdict(int)
 
@@ -81,6 +88,10 @@ def policy(shop: Shop, limit: int) -> Callable[[Proposal], Awaitable[Verdict]]:
         return Verdict(Tier.PASS, f"No more than {euros(limit)} of order {order} are paid back.")
 
     return judge
+
+
+def refund_title(arguments: dict[str, Any]) -> str:
+    return f"Refund {euros(arguments['cents'])} for order {arguments['order']}"
 
 
 def refund_drawn(arguments: dict[str, Any]) -> str:
@@ -109,10 +120,10 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
         if call.changes:
             changed.append(f"{call.tool}: {'; '.join(call.changes)}")
     not_done = ", ".join(f"{name} ({why})" for name, why in left.items())
-    said = f"Done: {' '.join(done)}" if done else "Nothing was done."
-    said += f" Not done: {not_done}." if left else ""
-    said += f" Changed by a reviewer: {'. '.join(changed)}." if changed else ""
-    return Conclusion(said, (await last_words(run, result)).words)
+    summary = f"Done: {' '.join(done)}" if done else "Nothing was done."
+    summary += f" Not done: {not_done}." if left else ""
+    summary += f" Changed by a reviewer: {'. '.join(changed)}." if changed else ""
+    return Conclusion(summary, (await last_words(run, result)).words)
 
 
 TEAM: Final = Team(

@@ -1,4 +1,7 @@
-"""A team for the benchmark: a scripted drafter and a human take turns; the task is the number of rounds."""
+"""A team for the benchmark: a scripted drafter and a human take turns.
+
+The task is the number of rounds.
+"""
 
 import time
 from collections.abc import Sequence
@@ -11,7 +14,7 @@ from autogen_agentchat.messages import BaseChatMessage, TextMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken
 
-from countersign.autogen.people.human import Human
+from countersign.autogen.people.human_input import Human
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team
 
@@ -52,9 +55,12 @@ class Timed(Human):
 
 
 def build(run: RunContext) -> AutoGenTeam:
-    """Build the team. The human prints `returned <round> <monotonic ns>` as each answer comes."""
+    """Build the team.
+
+    The human prints `returned <round> <monotonic ns>` as each answer comes.
+    """
     asked = run.human(title="Send this draft?")
-    human = Timed(asked.desk, asked.name, asked.title)
+    human = Timed(asked.questions, asked.name, asked.title)
     return RoundRobinGroupChat(
         [Drafter(), UserProxyAgent("human", input_func=human.input_func)],
         termination_condition=MaxMessageTermination(1 + 2 * int(run.task)),

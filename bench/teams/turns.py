@@ -14,7 +14,7 @@ from autogen_agentchat.teams import DiGraphBuilder, GraphFlow, RoundRobinGroupCh
 from autogen_core import CancellationToken
 from autogen_core.models import ChatCompletionClient
 
-from countersign.autogen.people.human import Human
+from countersign.autogen.people.human_input import Human
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team
 
@@ -27,7 +27,7 @@ class Timed(Human):
 
     def __init__(self, run: RunContext) -> None:
         human = run.human(title="Go on?")
-        super().__init__(human.desk, human.name, human.title)
+        super().__init__(human.questions, human.name, human.title)
         self._run = run.run.id
 
     async def input_func(self, prompt: str, cancellation_token: CancellationToken | None = None) -> str:

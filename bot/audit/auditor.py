@@ -16,7 +16,7 @@ from countersign.domain.events import EventType
 from countersign.domain.hash_chain import Head, Kept, seal
 from countersign.domain.ids import RequestId, RunId
 from countersign.policy.evaluation import Effect, Rulebook
-from countersign.store.audit_log import Ledger, Position, Told
+from countersign.store.audit_log import Ledger, Position, StreamEvent
 from countersign.store.ownership import Origin
 from countersign.store.store import Store
 from countersign.usecases.worker_claims import judged_again, policy_of
@@ -39,13 +39,16 @@ class Sink(Protocol):
     """A database that the record is copied to."""
 
     async def position(self) -> int:
-        """The number of the last entry that is certainly there."""
+        """Return the number of the last entry that is certainly there."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Retention of events and entries; None keeps them for ever, AT_ONCE until they are drawn and chained."""
+    """Retention of events and entries.
+
+    None keeps them for ever, AT_ONCE until they are drawn and chained.
+    """
 
     events: timedelta | None = AT_ONCE
     entries: timedelta | None = None
@@ -57,7 +60,10 @@ Work = Callable[[], Coroutine[None, None, None]]
 
 
 class Auditor:
-    """Keeps the record as long as this process holds the auditor's lease; `beside` is what else is done under it."""
+    """Keeper of the record, as long as this process holds the auditor's lease.
+
+    `beside`: other work under the same lease.
+    """
 
     def __init__(
         self,
@@ -78,18 +84,18 @@ class Auditor:
         self._held = lease
 
     async def run(self) -> None:
-        """Keep the record until cancelled; lets the lease go then, so that another process goes on at once."""
+        """Keep the record until cancelled, then release the lease for another process."""
         try:
             while True:
                 try:
-                    if await self._ledger.claim(self._owner, self._held):
+                    if await self._ledger.lease.claim(self._owner, self._held):
                         await self._as_auditor()
                 except StoreUnavailable as away:
                     _log.warning("%s The record goes on when it is back.", away)
                 await asyncio.sleep(self._held.total_seconds() / 6)
         finally:
             try:
-                await self._ledger.release(self._owner)
+                await self._ledger.lease.release(self._owner)
             except StoreUnavailable:
                 _log.info("The auditor's lease could not be let go; it ends by itself.")
 
@@ -98,7 +104,7 @@ class Auditor:
         try:
             while not any(work.done() for work in works):
                 await asyncio.wait(works, timeout=self._held.total_seconds() / 3, return_when=asyncio.FIRST_COMPLETED)
-                if not await self._ledger.renew(self._owner, self._held):
+                if not await self._ledger.lease.renew(self._owner, self._held):
                     _log.warning("Another process keeps the record now.")
                     return
             for work in works:
@@ -127,7 +133,7 @@ class Auditor:
                 await asyncio.sleep(TRIM_EVERY.total_seconds())
 
     async def chain(self, wait: timedelta = timedelta(0)) -> int:
-        """Chain the next events; answers how many, 0 if none came while it waited."""
+        """Chain the next events and return their number; 0 if none came in time."""
         position = await self._ledger.position()
         events = await self._ledger.events(position.event, _BATCH, wait)
         if not events:
@@ -143,7 +149,10 @@ class Auditor:
             pass
 
     async def trim(self) -> None:
-        """Drop what was kept long enough: no event that is not drawn and chained, no entry that is not in the sink."""
+        """Drop what was kept long enough.
+
+        Events that are not drawn and chained stay, and so do entries that are not in the sink.
+        """
         now = await self._store.now()
         if self._keep.events is not None:
             await self._ledger.trim_events(None if self._keep.events == AT_ONCE else now - self._keep.events)
@@ -156,34 +165,36 @@ class Auditor:
         if dropped:
             _log.info("Entries of the record that were kept long enough and are dropped: %d.", dropped)
 
-    async def _made(self, position: Position, events: Sequence[Told]) -> list[tuple[str, Kept | None]]:
-        names = [about(told.raw) for told in events]
-        found = await self._store.readable(_all(request for request, _ in names))  # goes on without the others
-        of = [(found.get(request) if request else None, run) for request, run in names]
+    async def _made(self, position: Position, events: Sequence[StreamEvent]) -> list[tuple[str, Kept | None]]:
+        names = [about(stored.raw) for stored in events]
+        requests = await self._store.readable(_all(request for request, _ in names))  # goes on without the others
+        of = [(requests.get(request) if request else None, run) for request, run in names]
         runs = [request.run if request else run for request, run in of]
         origins = await self._store.origins(_all(runs))
         made: list[tuple[str, Kept | None]] = []
         policies: Policies = []
         head = position.head
-        for told, (request, _), run in zip(events, of, runs, strict=True):
+        for stored, (request, _), run in zip(events, of, runs, strict=True):
             origin = origins.get(run) if run else None
-            fields = entry_of(told, request, origin)
+            fields = entry_of(stored, request, origin)
             if fields is not None and fields["type"] == EventType.CALL_PASSED:
                 policies = policies or await self._store.policies()
                 fields |= await self._judged(fields, run, origin, policies)
                 if fields["outcome"] == CONTRADICTED:
-                    await self._ledger.contradicted(told.event)
+                    await self._ledger.contradicted(stored.event)
             kept = seal(head, fields) if fields is not None else None
             if kept is not None:
                 head = Head(head.n + 1, kept.hash)
-            made.append((told.event, kept))
+            made.append((stored.event, kept))
         return made
 
     async def _judged(
         self, passed: dict[str, Any], name: RunId | None, origin: Origin | None, policies: Policies
     ) -> dict[str, Any]:
-        """What the policy says by which, as a worker says, a call passed: a worker may lie, or name one that was not in
-        force since the run began, and then the record says so."""
+        """Judge a passed call again by the policy that its worker named.
+
+        A worker may lie, or name a policy that was not in force since the run began; then the record says so.
+        """
         data = passed["data"]
         run = origin or ((await self._store.readable_runs([name])).get(name) if name is not None else None)
         if run is None:
@@ -192,15 +203,20 @@ class Auditor:
         if book is None:
             return {"judged": {"why": f"Version {data.get('policy', '')} of the policy is not kept any more."}}
         try:
-            said = judged_again(book, data, run.team, run.channel)
+            verdict = judged_again(book, data, run.team, run.channel)
         except UnknownSchema as newer:  # nothing stops the record
-            said = str(newer)
-        if isinstance(said, str):
-            return {"judged": {"why": said}}
-        judged = {"effect": said.effect.value, "rule": said.clause, "why": said.why, "policy": book.version}
-        if said.effect is Effect.PASS:
+            verdict = str(newer)
+        if isinstance(verdict, str):
+            return {"judged": {"why": verdict}}
+        judged = {
+            "effect": verdict.effect.value,
+            "rule": verdict.clause,
+            "why": verdict.why,
+            "policy": book.version,
+        }
+        if verdict.effect is Effect.PASS:
             return {"judged": judged}
-        _log.error("Run %s let a call of %s pass, of which the policy says %s.", name, data.get("tool"), said.effect)
+        _log.error("Run %s let a call of %s pass, of which the policy says %s.", name, data.get("tool"), verdict.effect)
         return {"judged": judged, "outcome": CONTRADICTED}
 
 

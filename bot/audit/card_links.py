@@ -11,9 +11,9 @@ _LINK: Final = re.compile(r"https?://[^/\s]+/archives/([A-Z0-9]+)/p([0-9]{10})([
 
 
 async def meant(store: Store, words: str) -> tuple[RequestId, ...]:
-    """The request of that id, whether there is one or not; of a link, all that stand on the card it is about.
+    """Return the request of that id, stored or not, or all on the card of that link.
 
-    A link is what Slack's “Copy link” gives, of a card or of a reminder or note about one. NotFound if it leads to
+    A link is what Slack's “Copy link” gives, of a card or of a reminder about one. NotFound if it leads to
     none that we know: messages are known for 400 days.
     """
     if not words.startswith(("https:", "http:")):
@@ -24,7 +24,7 @@ async def meant(store: Store, words: str) -> tuple[RequestId, ...]:
         first = await store.message_request(workspace, ChannelId(link[1]), f"{link[2]}.{link[3]}")
     if first is None:
         raise NotFound(
-            f"“{words[:120]}” leads to no card that is known. Copy the link of the card, or of a reminder or note "
+            f"“{words[:120]}” leads to no card that is known. Copy the link of the card, or of a reminder "
             "about it; after 400 days only the request's id leads to its entries."
         )
     card = await store.message(f"card/{first}")

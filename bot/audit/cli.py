@@ -1,79 +1,104 @@
-"""Run `countersign audit export | verify | receipt | check | key | replay`."""
+"""Run the verbs of `countersign audit`."""
 
-import argparse
 import asyncio
+import json
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from countersign.domain.errors import CountersignError, InvalidInput, NotFound, WrongSettings
-from countersign.domain.hash_chain import START, Head, Kept, Problem, Verifier, read_head
+import typer
+
+from countersign.domain.errors import InvalidInput, NotFound
+from countersign.domain.hash_chain import START, Head, Kept, Problem, Verifier
 from countersign.domain.ids import RequestId
-from countersign.policy import file, simulation
-from countersign.settings import read
+from countersign.policy import file as policy_file
+from countersign.policy import simulation
+from countersign.process_settings import read
 from countersign.store.audit_log import Ledger
-from countersign.store.redis.connection import connect
-from countersign.store.store import Store
+from countersign.terminal import command_line, progress, run, show_table
 
 from ..settings import AuditSettings
-from . import export, policy_replay, receipts
+from . import export, policy_replay, receipts, report, sources
 from .card_links import meant
+from .sources import Lines, Since, Until, opened
 
 _MONTH: Final = timedelta(days=30)
+_QUARTER: Final = timedelta(days=90)
+app = command_line("Export, verify, replay or report on the record.")
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status: 0 if all is well, 1 if what was checked is not to be believed, 2 if it could not be done."""
-    asked = _parser().parse_args(arguments)
-    try:
-        match asked.verb:
-            case "export":
-                return asyncio.run(_export(asked))
-            case "verify" if asked.file is not None:
-                return _verify_file(asked)
-            case "verify":
-                return asyncio.run(_verify_redis(asked))
-            case "receipt":
-                return asyncio.run(_receipt(asked.request))
-            case "check":
-                return _check(asked)
-            case "replay":
-                return asyncio.run(_replay(asked))
-        print(receipts.public_pem(receipts.private_key(read(AuditSettings).audit_key)), end="")
-        return 0
-    except BrokenPipeError:  # whoever read it has enough
-        sys.stderr.close()
-        return 0
-    except WrongSettings as wrong:
-        print("\n".join(wrong.problems), file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"{error.filename or 'The file'}: it cannot be read ({error.strerror}).", file=sys.stderr)
-        return 2
-    except (CountersignError, ValueError, OverflowError) as wrong:
-        print(wrong, file=sys.stderr)
-        return 2
+    """Run a verb of `countersign audit` and return the exit status.
+
+    0 if all is well, 1 if what was checked is not to be believed, 2 if it could not be done.
+    """
+    return run(app, arguments, "countersign audit")
 
 
-async def _export(asked: argparse.Namespace) -> int:
-    async with _store() as store:
-        requests = await meant(store, asked.request) if asked.request else ()
-        wanted, ledger = export.Wanted(asked.since, asked.until, asked.run, requests), Ledger(store)
-        if asked.format == "csv":
-            print(export.heading(), end="")
-        async for kept in export.chosen(ledger, wanted):
-            print(export.row(kept) if asked.format == "csv" else kept.line() + "\n", end="")
-        checkpoint = (await ledger.position()).checkpoint
-    if checkpoint.n and wanted == export.Wanted():
+class Export(StrEnum):
+    """Formats of an export; only JSON lines can be verified."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+class Replay(StrEnum):
+    """Formats of a replay."""
+
+    TABLE = "table"
+    JSONL = "jsonl"
+
+
+@app.command("export")
+def export_(
+    format: Annotated[Export, typer.Option(help="jsonl can be verified.")] = Export.JSONL,
+    since: Since = None,
+    until: Until = None,
+    run: Annotated[str, typer.Option(help="Only what belongs to this run.")] = "",
+    request: Annotated[str, typer.Option(help="Only what belongs to this request, or to the card of this link.")] = "",
+) -> None:
+    """Write the record to standard output."""
+    asyncio.run(_export(format, since, until, run, request))
+
+
+async def _export(format: Export, since: datetime | None, until: datetime | None, run: str, request: str) -> None:
+    async with opened() as store:
+        requests = await meant(store, request) if request else ()
+        checkpoint = (await Ledger(store).position()).checkpoint
+    selection = export.Filter(since, until, run, requests)
+    if format is Export.CSV:
+        print(export.heading(), end="")
+    async for kept in sources.entries(None, selection, "Exporting"):
+        assert isinstance(kept, Kept), "Redis holds entries only"
+        print(export.row(kept) if format is Export.CSV else kept.line() + "\n", end="")
+    if checkpoint.n and selection == export.Filter():
         print(f"The record begins after entry {checkpoint.n}: verify it with --after {checkpoint}", file=sys.stderr)
-    return 0
 
 
-async def _verify_redis(asked: argparse.Namespace) -> int:
-    async with _store() as store:
+@app.command()
+def verify(
+    file: Annotated[
+        Path | None, typer.Argument(help="Exported JSON lines, - for standard input; else Redis.", show_default=False)
+    ] = None,
+    head: Annotated[
+        list[Head] | None, typer.Option(parser=sources.head, metavar="N:HASH", help="A head that was noted.")
+    ] = None,
+    after: Annotated[
+        Head | None,
+        typer.Option(parser=sources.head, metavar="N:HASH", help="What the first entry of the file follows."),
+    ] = None,
+    extract: Annotated[bool, typer.Option("--extract", help="The file holds only some entries.")] = False,
+) -> None:
+    """Find entries that were changed, removed or moved."""
+    heads = head or []
+    status = asyncio.run(_verify_redis(heads)) if file is None else _verify_file(file, heads, after or START, extract)
+    raise typer.Exit(status)
+
+
+async def _verify_redis(heads: list[Head]) -> int:
+    async with opened() as store:
         ledger = Ledger(store)
         while True:
             try:
@@ -81,31 +106,33 @@ async def _verify_redis(asked: argparse.Namespace) -> int:
             except ValueError as wrong:
                 print(f"The head of the record was changed: {wrong}")
                 return 1
-            verifier = Verifier(start.checkpoint, [start.head, *asked.head])
-            async for n, kept in ledger.all():
-                verifier.take(kept, n)
+            verifier = Verifier(start.checkpoint, [start.head, *heads])
+            with progress("Verifying", start.head.n - start.checkpoint.n) as step:
+                async for n, kept in ledger.all():
+                    verifier.take(kept, n)
+                    step()
             end = await ledger.position()
             if end.checkpoint == start.checkpoint:  # nothing was trimmed meanwhile
                 break
     problems = verifier.end()
     if verifier.last > end.head.n:
         problems.append(Problem(end.head.n + 1, f"stands after the head, {end.head}."))
-    for head in asked.head:
+    for head in heads:
         if head.n < start.checkpoint.n:
             print(f"Head {head.n} cannot be compared: the record begins after entry {start.checkpoint.n}.")
     return _say(problems, verifier, start.checkpoint, end.head)
 
 
-def _verify_file(asked: argparse.Namespace) -> int:
-    after = asked.after or START
-    verifier = Verifier(after, asked.head, extract=asked.extract)
+def _verify_file(file: Path, heads: list[Head], after: Head, extract: bool) -> int:
+    verifier = Verifier(after, heads, extract=extract)
     last = after
-    with sys.stdin.buffer if str(asked.file) == "-" else asked.file.open("rb") as lines:
+    with sys.stdin.buffer if str(file) == "-" else file.open("rb") as lines, progress("Verifying", None) as step:
         for kept in export.read_lines(lines):
             verifier.take(kept)
+            step()
             if not isinstance(kept, ValueError):
                 last = Head(verifier.last, kept.hash)
-    return _say(verifier.end(), verifier, after, last, extract=asked.extract, noted=bool(asked.head))
+    return _say(verifier.end(), verifier, after, last, extract=extract, noted=bool(heads))
 
 
 def _say(
@@ -117,12 +144,12 @@ def _say(
         print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {_entries(verifier)}.")
         return 1
     if extract:
-        print(f"{_entries(verifier)}, as they were written. Whether others are missing, an extract cannot tell.")
+        print(f"{_entries(verifier)}, as they were written. An extract can't tell whether others are missing.")
         return 0
     begins = f" after {after}" if after.n else ""
     print(f"{_entries(verifier)}{begins}, nothing changed, removed or moved. Head {head}")
     if not noted:
-        print("Whether entries are missing at the end, only a head noted elsewhere tells: --head <number>:<hash>.")
+        print("Only a head noted elsewhere tells whether entries are missing at the end: --head <number>:<hash>.")
     return 0
 
 
@@ -130,23 +157,28 @@ def _entries(verifier: Verifier) -> str:
     return f"{verifier.count:,} entr{'y' if verifier.count == 1 else 'ies'}"
 
 
-async def _receipt(request: str) -> int:
+@app.command()
+def receipt(request: Annotated[str, typer.Argument(help="Its id, or the link of its card.")]) -> None:
+    """Sign an account of one request's decision."""
+    asyncio.run(_receipt(request))
+
+
+async def _receipt(request: str) -> None:
     settings = read(AuditSettings)
     key = receipts.private_key(settings.audit_key)
-    async with _store() as store:
+    async with opened() as store:
         ledger = Ledger(store)
         request, *others = await meant(store, request)
         if others:
             every = ", ".join([request, *others])
-            raise InvalidInput(f"A receipt is about one request, and on that card are {every}. Name one of them.")
+            raise InvalidInput(f"That card shows several requests: {every}. Name one of them.")
         seen = await store.request(RequestId(request))
         after = await ledger.before(seen.value.created_at) if seen else 0
-        found = [kept async for n, kept in ledger.all(after) if _read(n, kept).get("request") == request]
-        if not any(kept.fields().get("type") == "request_decided" for kept in found):
-            raise NotFound(f"The record tells of no decision on request “{request[:40]}”; nothing was signed.")
+        entries = [kept async for n, kept in ledger.all(after) if _read(n, kept).get("request") == request]
+        if not any(kept.fields().get("type") == "request_decided" for kept in entries):
+            raise NotFound(f"The record has no decision on request “{request[:40]}”; nothing was signed.")
         head, now = (await ledger.position()).head, await store.now()
-    print(receipts.receipt(request, found, head, now, key))
-    return 0
+    print(receipts.receipt(request, entries, head, now, key))
 
 
 def _read(n: int, kept: Kept) -> dict[str, Any]:
@@ -158,106 +190,104 @@ def _read(n: int, kept: Kept) -> dict[str, Any]:
         ) from None
 
 
-def _check(asked: argparse.Namespace) -> int:
-    text = sys.stdin.read() if str(asked.file) == "-" else asked.file.read_text(encoding="utf-8", errors="replace")
-    said, wrong = receipts.check(text, asked.key.read_bytes())
-    if wrong is not None:
-        print(f"Not to be believed. {wrong}")
-        return 1
-    print(f"Request {said['request']}, as signed at {said['written']} with the record at {said['head']}:")
-    for part in said["entries"]:
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="The receipt, - for standard input.")],
+    key: Annotated[Path, typer.Option(help="The public key, PEM.")],
+) -> None:
+    """Say whether a receipt is to be believed."""
+    text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8", errors="replace")
+    receipt, problem = receipts.check(text, key.read_bytes())
+    if problem is not None:
+        print(f"Do not trust this receipt. {problem}")
+        raise typer.Exit(1)
+    print(f"Request {receipt['request']}, as signed at {receipt['written']} with the record at {receipt['head']}:")
+    for part in receipt["entries"]:
         entry = part["entry"]
         by = " ".join(entry.get("decision", {}).get("by", ())) or entry.get("user", "")
         print(f"  {entry['n']} {entry['at']} {entry['type']}: {entry['outcome']}{' by ' + by if by else ''}")
-    return 0
 
 
-async def _replay(asked: argparse.Namespace) -> int:
-    book = file.read(asked.policy)
-    since = asked.since or (asked.until or datetime.now(UTC)) - _MONTH
+@app.command()
+def key() -> None:
+    """Print the public key that receipts are checked with."""
+    print(receipts.public_pem(receipts.private_key(read(AuditSettings).audit_key)), end="")
+
+
+@app.command()
+def replay(
+    policy: Annotated[Path, typer.Option(help="The other approvals.yaml.")],
+    since: Since = None,
+    until: Until = None,
+    file: Lines = None,
+    format: Annotated[Replay, typer.Option(help="jsonl is for programs.")] = Replay.TABLE,
+    all: Annotated[bool, typer.Option("--all", help="List also what comes out as before.")] = False,
+) -> None:
+    """Show what another policy would have done to what is on record.
+
+    Without --since, to that of the last 30 days.
+    """
+    raise typer.Exit(asyncio.run(_replay(policy, export.Filter(since, until), file, format, all)))
+
+
+async def _replay(policy: Path, selection: export.Filter, file: Path | None, format: Replay, everything: bool) -> int:
+    book = policy_file.read(policy)
+    since = selection.since or (selection.until or datetime.now(UTC)) - _MONTH
     replayed, unread = [], 0
-    async for kept in _entries_of(asked.file, export.Wanted(since, asked.until)):
+    async for kept in sources.entries(file, export.Filter(since, selection.until), "Replaying"):
         try:
             if (was := policy_replay.recorded(kept)) is not None:
                 replayed.append(simulation.replay(book, was))
         except ValueError:
             unread += 1
-    if asked.format == "jsonl":
+    if format is Replay.JSONL:
         print("".join(policy_replay.line(one) + "\n" for one in replayed), end="")
     else:
-        span = f"from {_said(since)} to {_said(asked.until) if asked.until else 'now'}"
+        span = f"from {_in_utc(since)} to {_in_utc(selection.until) if selection.until else 'now'}"
         many = f"{len(replayed):,} action{'' if len(replayed) == 1 else 's'}" if replayed else "No action"
-        print(f"{many} on record {span}{f', under {asked.policy}:' if replayed else ': nothing to replay.'}")
-        print("".join(line + "\n" for line in policy_replay.table(replayed, everything=asked.all)), end="")
+        print(f"{many} on record {span}{f', under {policy}:' if replayed else ': nothing to replay.'}")
+        print("".join(line + "\n" for line in policy_replay.counts(replayed)), end="")
+        if rows := policy_replay.rows(replayed, everything=everything):
+            print()
+            show_table(policy_replay.COLUMNS, rows)
     if unread:
         print(f"Entries that cannot be read, left out: {unread:,}. `audit verify` names them.", file=sys.stderr)
     return 2 if unread and not replayed else 0
 
 
-async def _entries_of(file: Path | None, wanted: export.Wanted) -> AsyncIterator[Kept | ValueError]:
-    if file is None:
-        async with _store() as store:
-            async for kept in export.chosen(Ledger(store), wanted):
-                yield kept
-        return
-    with sys.stdin.buffer if str(file) == "-" else file.open("rb") as lines:
-        for one in export.read_lines(lines):
-            if isinstance(one, ValueError) or export.fits(one, wanted):
-                yield one
+@app.command("report")
+def report_(
+    since: Since = None,
+    until: Until = None,
+    file: Lines = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The page to write, like report.html.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    names: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Names of people and channels: a line U012AB3CD,Bob for each.")
+    ] = None,
+) -> None:
+    """Sum the record up: tables, JSON, or a page with plots.
+
+    Without --since, that of the last 90 days.
+    """
+    now = datetime.now(UTC)
+    selection = export.Filter(since or now - _QUARTER, until or now)
+    figures = asyncio.run(report.figures(file, selection))
+    called = report.read_names(names) if names is not None else {}
+    if output is not None:
+        output.write_text(report.page(figures, selection, now, called), encoding="utf-8")
+        done = f"{output}: {figures.entries:,} entries, {figures.decided:,} decisions."
+        print(done, file=sys.stderr if as_json else sys.stdout)
+    if as_json:
+        print(json.dumps(report.as_json(figures, selection, now), indent=2))
+    elif output is None:
+        for title, columns, rows in report.tables(figures, now, called):
+            show_table(columns, rows, title=f"\n{title}")
+    if figures.unread:
+        print(f"Entries that cannot be read, left out: {figures.unread:,}. `audit verify` names them.", file=sys.stderr)
 
 
-@asynccontextmanager
-async def _store() -> AsyncIterator[Store]:
-    settings = read(AuditSettings)
-    async with connect(settings.redis_url.get_secret_value()) as client:
-        yield Store(client, settings.namespace)
-
-
-def _said(at: datetime) -> str:
+def _in_utc(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def _moment(text: str) -> datetime:
-    """`2026-03-06` or `2026-03-06T17:00:00+01:00`; UTC where it does not say."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"“{text[:40]}” is no moment. Write 2026-03-06 or 2026-03-06T17:00.") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _head(text: str) -> Head:
-    try:
-        return read_head(text)
-    except ValueError as wrong:
-        raise argparse.ArgumentTypeError(str(wrong)) from None
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="countersign audit", description=__doc__)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    out = verbs.add_parser("export", help="write the record to standard output")
-    out.add_argument("--format", choices=["jsonl", "csv"], default="jsonl", help="jsonl can be verified")
-    out.add_argument("--since", type=_moment, help="from this moment on: 2026-03-06 or 2026-03-06T17:00, UTC")
-    out.add_argument("--until", type=_moment, help="before this moment")
-    out.add_argument("--run", default="", help="only what belongs to this run")
-    out.add_argument("--request", default="", help="only what belongs to this request, or to the card of this link")
-    verify = verbs.add_parser("verify", help="find what was changed, removed or moved, in Redis or in exported lines")
-    verify.add_argument("file", type=Path, nargs="?", help="exported JSON lines, - for standard input; else Redis")
-    verify.add_argument("--head", type=_head, action="append", default=[], help="a head that was noted, n:hash")
-    verify.add_argument("--after", type=_head, help="what the first entry of the file follows, n:hash")
-    verify.add_argument("--extract", action="store_true", help="the file holds only some entries")
-    receipt = verbs.add_parser("receipt", help="a signed account of one request's decision")
-    receipt.add_argument("request", help="its id, or the link of its card")
-    check = verbs.add_parser("check", help="say whether a receipt is to be believed")
-    check.add_argument("file", type=Path, help="the receipt, - for standard input")
-    check.add_argument("--key", type=Path, required=True, help="the public key, PEM")
-    verbs.add_parser("key", help="the public key that receipts are checked with")
-    again = verbs.add_parser("replay", help="what another policy would have done to what is on record")
-    again.add_argument("--policy", type=Path, required=True, help="the other approvals.yaml")
-    again.add_argument("--since", type=_moment, help="from this moment on; left out: 30 days before the end")
-    again.add_argument("--until", type=_moment, help="before this moment; left out: now")
-    again.add_argument("--file", type=Path, help="exported JSON lines, - for standard input; else Redis")
-    again.add_argument("--format", choices=["table", "jsonl"], default="table", help="jsonl is for programs")
-    again.add_argument("--all", action="store_true", help="in the table also what comes out as before")
-    return parser

@@ -20,12 +20,12 @@ from countersign.domain.people import Reviewers
 from countersign.domain.questions import asker
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Request
-from countersign.store.audit_log import Told
+from countersign.store.audit_log import StreamEvent
 from countersign.store.ownership import Origin
 
 UNRECORDED: Final = frozenset({EventType.RUN_PROGRESSED})
 """Events that are no attempt at anything: an agent's line of progress, each second one while it writes."""
-_OUTCOMES: Final = {
+_OUTCOMES: Final[dict[str, str]] = {
     EventType.REQUEST_ASKED: "asked",
     EventType.VOTE_CAST: "counted",
     EventType.ATTEMPT_REFUSED: "refused",
@@ -41,82 +41,90 @@ _OUTCOMES: Final = {
 _KNOWN: Final = ("type", "at", "run", "request", "workspace", "user", "data")
 
 
-def entry_of(told: Told, request: Request | None, origin: Origin | None = None) -> dict[str, Any] | None:
-    """The entry of a stored event; None if it is none for the record. `origin` is what web knows of the run.
+def entry_of(stored: StreamEvent, request: Request | None, origin: Origin | None = None) -> dict[str, Any] | None:
+    """Make the entry of a stored event; None if it is none for the record.
 
-    An event of a later program version is recorded as far as it can be read: nothing stops the record.
+    `origin`: what web knows of the run. An event of a later program version is recorded as far as it can be read:
+    nothing stops the record.
     """
-    said = _read(told.raw)
-    if said["type"] in UNRECORDED:
+    event = _read(stored.raw)
+    if event["type"] in UNRECORDED:
         return None
-    claimed = _corrected(said, request, origin) if told.by_worker else {}
+    claimed = _corrected(event, request, origin) if stored.by_worker else {}
     if claimed and origin is not None and request is not None:
         request = replace(request, requester=origin.requester, channel=origin.channel)
-    kind = said["type"]
-    data = {key: hidden(value) for key, value in said["data"].items() if value is not None}
+    kind = event["type"]
+    data = {key: hidden(value) for key, value in event["data"].items() if value is not None}
     entry: dict[str, Any] = {
-        "event": told.event,
-        **({"by": "worker"} if told.by_worker else {}),
+        "event": stored.event,
+        **({"by": "worker"} if stored.by_worker else {}),
         **({"claimed": claimed} if claimed else {}),
-        **{key: said[key] for key in _KNOWN if key not in ("type", "data") and said[key] is not None},
+        **{key: event[key] for key in _KNOWN if key not in ("type", "data") and event[key] is not None},
         "type": kind,
         "data": data,
-        "outcome": (data.get("outcome") if kind == EventType.REQUEST_DECIDED else None) or _OUTCOMES.get(kind, kind),
+        "outcome": _outcome(kind, data),
     }
-    if request is None and said["request"] is not None:
+    if request is None and event["request"] is not None:
         entry["what"] = {"gone": "the request is not stored any more"}
     if request is not None:
-        entry["what"] = _filled(_what(request, whole=kind == EventType.REQUEST_ASKED))
-        rules = _rules_at(request, said["at"])
+        entry["what"] = _filled(_described(request, whole=kind == EventType.REQUEST_ASKED))
+        rules = _rules_at(request, event["at"])
         entry["rules"] = _filled(plain(rules) | ({} if rules.quiet else {"quiet": None}))
         if kind == EventType.REQUEST_DECIDED:
             entry["decision"] = _decision(request)
     return entry
 
 
+def _outcome(kind: str, data: dict[str, str]) -> str:
+    if kind == EventType.ACTION_REPORTED:
+        return "failed" if data.get("failed") == "yes" else "done"
+    decided = data.get("outcome", "") if kind == EventType.REQUEST_DECIDED else ""
+    return decided or _OUTCOMES.get(kind, kind)
+
+
 def about(raw: bytes) -> tuple[RequestId | None, RunId | None]:
-    """The request and the run that a stored event is about."""
-    said = _read(raw)
-    return RequestId.named(said["request"] or ""), RunId.named(said["run"] or "")
+    """Return the request and the run that a stored event is about."""
+    event = _read(raw)
+    return RequestId.named(event["request"] or ""), RunId.named(event["run"] or "")
 
 
-def _corrected(said: dict[str, Any], request: Request | None, origin: Origin | None) -> dict[str, str]:
-    """Put what web knows in the place of a worker's word, and answer what the worker said otherwise.
+def _corrected(event: dict[str, Any], request: Request | None, origin: Origin | None) -> dict[str, str]:
+    """Put what web knows in the place of a worker's word.
 
-    Of a run that web did not start it knows nothing else; who asked for that is among the data then, for `user` is who
-    web knows to have done something.
+    Returns the claims that differ. Of a run that web did not start it knows nothing else; who asked for that is among
+    the data then, because `user` is whom web knows to have done something.
     """
-    if said["user"] is not None:
-        said["data"]["requester"], said["user"] = said["user"], None
-    data, claimed = said["data"], {}
-    if request is not None and said["run"] != request.run:
-        claimed["run"], said["run"] = said["run"] or "", request.run
+    if event["user"] is not None:
+        event["data"]["requester"], event["user"] = event["user"], None
+    data, claimed = event["data"], {}
+    if request is not None and event["run"] != request.run:
+        claimed["run"], event["run"] = event["run"] or "", request.run
     if origin is None:
         return claimed
     known = {"requester": origin.requester, "team": origin.team, "channel": origin.channel}
     asked = {"requester": request.requester, "channel": request.channel} if request is not None else {}
     claimed |= {name: value for name, value in {**asked, **data}.items() if name in known and value != known[name]}
-    if said["workspace"] not in (None, origin.workspace):
-        claimed["workspace"] = said["workspace"]
-    said["workspace"] = origin.workspace
-    if said["type"] == EventType.RUN_QUEUED:  # web wrote that itself
-        said["type"], said["data"] = EventType.REPORT_REFUSED, {"claimed": EventType.RUN_QUEUED}
+    if event["workspace"] not in (None, origin.workspace):
+        claimed["workspace"] = event["workspace"]
+    event["workspace"] = origin.workspace
+    if event["type"] == EventType.RUN_QUEUED:  # web wrote that itself
+        event["type"], event["data"] = EventType.REPORT_REFUSED, {"claimed": EventType.RUN_QUEUED}
     else:
         data |= {name: value for name, value in known.items() if name in data}
     return {name: hidden(value) for name, value in claimed.items()}
 
 
 def _read(raw: bytes) -> dict[str, Any]:
-    """An event's fields, each a text; `data` with whatever else stands there."""
+    """Read an event's fields, each a text; `data` gets whatever else it holds."""
     try:
-        told = json.loads(raw)
-        if not isinstance(told, dict) or not isinstance(told.get("type"), str):
+        event = json.loads(raw)
+        if not isinstance(event, dict) or not isinstance(event.get("type"), str):
             raise ValueError("no event")
-        data = told.get("data") or {}
-        more = {key: value for key, value in told.items() if key not in _KNOWN}
+        data = event.get("data") or {}
+        more = {key: value for key, value in event.items() if key not in _KNOWN}
         data = {**more, **(data if isinstance(data, dict) else {"data": data})}
-        found: dict[str, Any] = {key: _text(told.get(key)) for key in _KNOWN}
-        return {**found, "data": {key: _text(value) for key, value in data.items()}}
+        fields: dict[str, Any] = {key: _text(event.get(key)) for key in _KNOWN}
+        return {**fields, "data": {key: _text(value) for key, value in data.items()}}
     except (ValueError, RecursionError):
         text = raw.decode("utf-8", "replace")
         return {**dict.fromkeys(_KNOWN), "type": "unreadable", "data": {"event": text, "digest": digest_of(text)}}
@@ -126,16 +134,20 @@ def _text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _what(request: Request, whole: bool) -> dict[str, Any]:
-    """Describe what was asked: the digest that the decision is bound to, and when it was asked all of the content."""
+def _described(request: Request, whole: bool) -> dict[str, Any]:
+    """Describe the question by the digest that the decision is bound to.
+
+    `whole`: with all of its content, for the moment when it was asked.
+    """
     question = request.question
-    what: dict[str, Any] = {"digest": request.digest, "kind": question.kind.value, "title": hide(question.title)[0]}
+    title, _ = hide(question.title)
+    described: dict[str, Any] = {"digest": request.digest, "kind": question.kind.value, "title": title}
     if question.call is not None:
-        what["tool"] = question.call.tool
+        described["tool"] = question.call.tool
     if not whole:
-        return what
+        return described
     content, count = hide(question.content)
-    what |= {
+    described |= {
         "agent": asker(question),
         "asked": question.asked,
         "channel": request.channel,
@@ -146,22 +158,22 @@ def _what(request: Request, whole: bool) -> dict[str, Any]:
         "offers": plain(question.offers),
     }
     if question.call is not None:
-        what["arguments"] = without_secrets(question.call.arguments, question.call.hidden)
+        described["arguments"] = without_secrets(question.call.arguments, question.call.hidden)
     for name in ("options", "notes"):
         if getattr(question, name):
-            what[name] = plain(getattr(question, name))
-    return what
+            described[name] = plain(getattr(question, name))
+    return described
 
 
 def _filled(value: Any) -> Any:
-    """The same without what is null, false or empty, at any depth: that is what leaving it out means."""
+    """Leave out what is null, false or empty, at any depth."""
     if not isinstance(value, dict):
         return value
     return {name: _filled(inner) for name, inner in value.items() if inner not in (None, False, "", [])}
 
 
 def _rules_at(request: Request, at: str | None) -> Rules:
-    """The rules as they were then: who joined by a later step of the escalation was not among the reviewers yet."""
+    """Restore the rules of then, without those who joined by a later escalation."""
     try:
         then = datetime.fromisoformat(at or "")
         later = [step.joined for step in request.raised if step.at > then]
@@ -177,9 +189,14 @@ def _decision(request: Request) -> dict[str, Any]:
     decision = plain(request.decision) or {}
     if request.decision is not None and request.decision.arguments and request.question.call is not None:
         decision["arguments"] = without_secrets(request.decision.arguments, request.question.call.hidden)
+    if request.decision is not None and request.decision.content:
+        decision["content"] = hide(request.decision.content)[0]
     return {**decision, "votes": plain(request.votes)}
 
 
 def hidden(text: str) -> str:
-    """A text of an event without secrets; of JSON also what stands under a name like `password`."""
+    """Hide the secrets in a text of an event.
+
+    In JSON also what stands under a name like `password`.
+    """
     return without_secrets(text) if text[:1] in ("{", "[") else hide(text)[0]

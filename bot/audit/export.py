@@ -1,34 +1,44 @@
-"""Export the record as JSON lines that can be verified, or as CSV for spreadsheets."""
+"""Export the record as verifiable JSON lines, or as CSV for spreadsheets."""
 
 import csv
 import io
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from countersign.domain.hash_chain import Kept, read_line
-from countersign.store.audit_log import Ledger
 
 COLUMNS: Final = (
     *("n", "at", "type", "outcome", "run", "request", "workspace", "user", "by", "how", "refusal", "words"),
     *("kind", "title", "tool", "digest", "policy", "hash", "entry"),
 )
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""A spreadsheet takes a cell that begins so for something to compute (CWE-1236); in some languages wide signs too."""
+_FORMULA: Final = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
+"""A spreadsheet takes a cell that begins so for something to compute (CWE-1236); in some languages wide signs too.
+
+Some leave out blanks and what nobody sees before it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A selection of entries: from `since` on, before `until`, of one run, of these requests; if empty, of any."""
+class Filter:
+    """Selection of entries: from `since` on, before `until`, of a run, of requests.
+
+    An empty field selects any.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
     run: str = ""
     requests: tuple[str, ...] = ()
 
+    @property
+    def narrow(self) -> bool:
+        """Tell whether an entry from `since` on may still not be selected."""
+        return self.until is not None or bool(self.run or self.requests)
+
     def has(self, fields: dict[str, Any]) -> bool:
-        """Return whether it is one of them."""
+        """Tell whether an entry with these fields is selected."""
         if self.run and fields.get("run") != self.run:
             return False
         if self.requests and fields.get("request") not in self.requests:
@@ -39,24 +49,16 @@ class Wanted:
         return (self.since is None or at >= self.since) and (self.until is None or at < self.until)
 
 
-async def chosen(ledger: Ledger, wanted: Wanted) -> AsyncIterator[Kept]:
-    """The entries wanted, in order. What cannot be read is among them: to leave it out would hide it."""
-    after = await ledger.before(wanted.since) if wanted.since is not None else 0
-    async for _, kept in ledger.all(after):
-        if fits(kept, wanted):
-            yield kept
-
-
-def fits(kept: Kept, wanted: Wanted) -> bool:
-    """Return whether the entry is wanted, or cannot be read."""
+def fits(kept: Kept, selection: Filter) -> bool:
+    """Tell whether the entry is selected, or cannot be read."""
     try:
-        return wanted.has(kept.fields())
+        return selection.has(kept.fields())
     except (ValueError, KeyError, TypeError):
         return True
 
 
 def read_lines(raw: Iterable[bytes]) -> Iterator[Kept | ValueError]:
-    """The entries of exported JSON lines, or why a line is none."""
+    """Read the entries of exported JSON lines; a ValueError for a line that is none."""
     for line in raw:
         if not line.endswith(b"\n"):
             yield ValueError("ends in the middle of a line")
@@ -64,32 +66,31 @@ def read_lines(raw: Iterable[bytes]) -> Iterator[Kept | ValueError]:
         try:
             yield read_line(line[:-1].decode("ascii"))
         except ValueError as wrong:
-            what = "is not written in ASCII" if isinstance(wrong, UnicodeDecodeError) else str(wrong)
-            yield ValueError(what)
+            yield ValueError("is not written in ASCII" if isinstance(wrong, UnicodeDecodeError) else str(wrong))
 
 
 def heading() -> str:
-    """The first line of CSV."""
+    """Return the first line of CSV."""
     return _row(COLUMNS)
 
 
 def row(kept: Kept) -> str:
-    """An entry as a line of CSV; no cell is a formula."""
+    """Write an entry as a line of CSV; no cell is a formula."""
     try:
         fields = kept.fields()
     except ValueError:
         fields = {}
-    data, what, decision = (_part(fields, name) for name in ("data", "what", "decision"))
+    data, question, decision = (_part(fields, name) for name in ("data", "what", "decision"))
     flat = {
         **fields,
         "by": " ".join(map(str, by)) if isinstance(by := decision.get("by"), list) else by,
         "how": decision.get("how") or data.get("how"),
         "refusal": data.get("refusal") or data.get("problems") or data.get("problem"),
         "words": data.get("words") or data.get("why"),
-        "kind": what.get("kind"),
-        "title": what.get("title") or data.get("title"),
-        "tool": what.get("tool") or data.get("tool"),
-        "digest": what.get("digest") or data.get("digest"),
+        "kind": question.get("kind"),
+        "title": question.get("title") or data.get("title"),
+        "tool": question.get("tool") or data.get("tool"),
+        "digest": question.get("digest") or data.get("digest"),
         "policy": _part(fields, "rules").get("clause") or data.get("clause"),
         "hash": kept.hash,
         "entry": kept.entry,
@@ -98,13 +99,14 @@ def row(kept: Kept) -> str:
 
 
 def _part(fields: dict[str, Any], name: str) -> dict[str, Any]:
-    found = fields.get(name)
-    return found if isinstance(found, dict) else {}
+    part = fields.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def _cell(value: Any) -> str:
     text = "" if value is None else str(value)
-    return "'" + text if text.startswith(_FORMULA) else text
+    first = next((c for c in text if c.isprintable() and not c.isspace()), "")
+    return "'" + text if first in _FORMULA or text.startswith(("\t", "\r", "\n")) else text
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """Read actions from the record, and print what another policy does to them.
 
-What it does is decided by `countersign.policy.simulation`, which knows neither entries nor tables."""
+`countersign.policy.simulation` decides that; it knows neither entries nor tables.
+"""
 
 import json
 from collections import Counter
@@ -16,7 +17,7 @@ from countersign.domain.hash_chain import Kept
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.requests import ABOUT_THE_RUN
 from countersign.policy.evaluation import Effect
-from countersign.policy.simulation import Outcome, Recorded, Replayed
+from countersign.policy.simulation import Recorded, Replayed, ReplayOutcome
 from countersign.store.ownership import RULES
 
 _EFFECTS: Final = {
@@ -26,13 +27,16 @@ _EFFECTS: Final = {
 }
 _GONE: Final = "the request was not stored any more when this was recorded"
 _NO_TOOL: Final = "the record does not name the tool"
-_COLUMNS: Final = ("time", "run", "team", "agent", "tool", "was → would be", "rule", "how")
+COLUMNS: Final = ("time", "run", "team", "agent", "tool", "was → would be", "rule", "how")
 _WIDEST: Final = 40
 """Characters of a cell; the last one has all of its text."""
 
 
 def recorded(kept: Kept | ValueError) -> Recorded | None:
-    """Read the action that an entry tells of; None if it tells of none. ValueError if the entry cannot be read."""
+    """Read the action that an entry tells of; None if it tells of none.
+
+    ValueError if the entry cannot be read.
+    """
     if isinstance(kept, ValueError):
         raise kept
     try:
@@ -46,10 +50,10 @@ def recorded(kept: Kept | ValueError) -> Recorded | None:
 
 
 def _recorded(entry: dict[str, Any], effect: Effect) -> Recorded:
-    data, what = entry.get("data", {}), entry.get("what", {})
-    said = {**data, **what}  # a question's own words, where the entry has them, else what the event says
+    data, question = entry.get("data", {}), entry.get("what", {})
+    facts = {**data, **question}  # of the question, where the entry has it, else of the event
     rules = None if "rules" not in entry else RULES.load(json.dumps(entry["rules"]).encode())
-    team, channel, requester = (_text(said, name) for name in ("team", "channel", "requester"))
+    team, channel, requester = (_text(facts, name) for name in ("team", "channel", "requester"))
     return Recorded(
         n=int(entry["n"]),
         at=datetime.fromisoformat(entry["at"]),
@@ -58,53 +62,56 @@ def _recorded(entry: dict[str, Any], effect: Effect) -> Recorded:
         run=str(entry.get("run", "")),
         request=str(entry.get("request", "")),
         team=team,
-        agent=str(said.get("agent", "")),
-        tool=str(said.get("tool", "")),
-        arguments=read_arguments(said.get("arguments", "{}")),
+        agent=str(facts.get("agent", "")),
+        tool=str(facts.get("tool", "")),
+        arguments=read_arguments(facts.get("arguments", "{}")),
         channel=None if channel is None else ChannelId(channel),
         requester=None if requester is None else UserId(requester),
-        team_says=_team_says(data, what),
+        team_says=_team_says(data, question),
         rules=rules,
         settings=_settings(data, rules),
-        gap=_GONE if "gone" in what else "" if what or "tool" in data else _NO_TOOL,
+        gap=_GONE if "gone" in question else "" if question or "tool" in data else _NO_TOOL,
     )
 
 
-def _text(said: dict[str, Any], name: str) -> str | None:
-    return None if said.get(name) is None else str(said[name])
+def _text(facts: dict[str, Any], name: str) -> str | None:
+    return None if facts.get(name) is None else str(facts[name])
 
 
-def _team_says(data: dict[str, Any], what: dict[str, Any]) -> tuple[Effect | None, ...]:
-    said = data.get("team_says")
-    if said == "nothing":
+def _team_says(data: dict[str, Any], question: dict[str, Any]) -> tuple[Effect | None, ...]:
+    tier = data.get("team_says")
+    if tier == "nothing":
         return (None,)
-    if said:
-        return (Effect(said),)
+    if tier:
+        return (Effect(tier),)
     # A worker may leave it out: a question that is no call can only be asked, of a call it is not known.
-    return (Effect.ASK,) if what and "tool" not in what else (None, *Effect)
+    return (Effect.ASK,) if question and "tool" not in question else (None, *Effect)
 
 
 def _settings(data: dict[str, Any], rules: Rules | None) -> Rules | None:
-    """Restore the channel's own rules of then: those of the request with what the policy had changed put back."""
+    """Restore the channel's own rules of then.
+
+    They are those of the request, with what the policy had changed put back.
+    """
     if "settings" in data:
         base = plain(rules) if rules else {}
         return RULES.load(json.dumps({**base, **json.loads(data["settings"])}).encode())
     return rules if rules is not None and not rules.clause and rules.risk is not Risk.HIGH else None
 
 
-def table(replayed: Sequence[Replayed], *, everything: bool = False) -> Iterator[str]:
-    """Count each outcome, then give a row for each action that changes or cannot be told, or for all of them."""
-    counts = Counter(one.outcome for one in replayed)
-    yield from (f"{outcome}: {counts[outcome]:,}" for outcome in Outcome if counts[outcome])
-    rows = [_row(one) for one in replayed if everything or one.outcome is not Outcome.SAME]
-    if not rows:
-        return
-    yield ""
-    rows = [list(_COLUMNS), *rows]
-    widths = [min(_WIDEST, max(len(row[at]) for row in rows)) for at in range(len(_COLUMNS) - 1)]
-    for row in rows:
-        cells = [cell[:width].ljust(width) for cell, width in zip(row[:-1], widths, strict=True)]
-        yield "  ".join([*cells, row[-1]]).rstrip()
+def counts(replayed: Sequence[Replayed]) -> Iterator[str]:
+    """Count each outcome, a line for each."""
+    number = Counter(one.outcome for one in replayed)
+    yield from (f"{outcome}: {number[outcome]:,}" for outcome in ReplayOutcome if number[outcome])
+
+
+def rows(replayed: Sequence[Replayed], *, everything: bool = False) -> list[list[str]]:
+    """Give a row for each action that is not the same.
+
+    `everything`: a row for every action.
+    """
+    shown = [_row(one) for one in replayed if everything or one.outcome is not ReplayOutcome.SAME]
+    return [[*(cell[:_WIDEST] for cell in row[:-1]), row[-1]] for row in shown]
 
 
 def line(one: Replayed) -> str:

@@ -1,4 +1,4 @@
-"""Sign the entries that tell of one request, so that others can check them off-line.
+"""Signed receipts of one request's entries, which others can check off-line.
 
 The signature is Ed25519 (RFC 8032) over the canonical JSON of the receipt without its `signature`. Each entry has its
 hash, so it can be found in an export, and the head says how far the chain went when the receipt was written.
@@ -27,27 +27,33 @@ _log = logging.getLogger(__name__)
 
 
 def private_key(path: Path) -> Ed25519PrivateKey:
-    """The key in the file; made if there is none, for its owner's eyes only. WrongSettings if it cannot be used."""
+    """Return the key in the file, made if there is none, for its owner's eyes only.
+
+    WrongSettings if it cannot be used.
+    """
     try:
         if not path.exists():
             _make(path)
-        found = serialization.load_pem_private_key(path.read_bytes(), None)
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as wrong:
         raise WrongSettings([f"AUDIT_KEY: {path} cannot be used as a key ({wrong})."]) from None
-    if not isinstance(found, Ed25519PrivateKey):
+    if not isinstance(key, Ed25519PrivateKey):
         raise WrongSettings([f"AUDIT_KEY: {path} is no Ed25519 key. Make one: openssl genpkey -algorithm ed25519"])
-    return found
+    return key
 
 
 def public_pem(key: Ed25519PrivateKey) -> str:
-    """The public half, as PEM: what those need who check receipts."""
+    """Return the public half as PEM, for those who check receipts."""
     public = key.public_key()
     pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return pem.decode()
 
 
 def public_if_made(path: Path) -> str:
-    """The public half of the key in the file, as PEM; "" if there is none yet, or none that can be used."""
+    """Return the public half of the key in the file as PEM.
+
+    "" if there is none yet, or none that can be used.
+    """
     try:
         return public_pem(private_key(path)) if path.exists() else ""
     except (OSError, WrongSettings) as wrong:
@@ -56,7 +62,7 @@ def public_if_made(path: Path) -> str:
 
 
 def receipt(request: str, entries: Sequence[Kept], head: Head, now: datetime, key: Ed25519PrivateKey) -> str:
-    """The signed receipt, JSON for people's eyes."""
+    """Write the signed receipt as JSON for people's eyes."""
     body = {
         "countersign": "decision receipt",
         "schema": SCHEMA,
@@ -70,7 +76,10 @@ def receipt(request: str, entries: Sequence[Kept], head: Head, now: datetime, ke
 
 
 def check(text: str, public: bytes) -> tuple[dict[str, Any], str | None]:
-    """What the receipt says, and why it must not be believed (None if it may). `public` is the PEM of the key."""
+    """Read a receipt, and say why it must not be believed; None if it may.
+
+    `public` is the PEM of the key.
+    """
     try:
         key = serialization.load_pem_public_key(public)
     except (ValueError, UnsupportedAlgorithm):
@@ -78,30 +87,30 @@ def check(text: str, public: bytes) -> tuple[dict[str, Any], str | None]:
     if not isinstance(key, Ed25519PublicKey):
         return {}, "The key is no Ed25519 key."
     try:
-        said = json.loads(text, object_pairs_hook=_once)
-        body = {name: value for name, value in said.items() if name != "signature"}
-        key.verify(base64.b64decode(said["signature"], validate=True), write(body).encode())
+        signed = json.loads(text, object_pairs_hook=_once)
+        body = {name: value for name, value in signed.items() if name != "signature"}
+        key.verify(base64.b64decode(signed["signature"], validate=True), write(body).encode())
     except InvalidSignature:
         return {}, "The signature does not fit: the receipt was changed, or another key signed it."
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}, "This is no receipt."
-    if said.get("countersign") != "decision receipt" or said.get("schema") != SCHEMA:
+    if signed.get("countersign") != "decision receipt" or signed.get("schema") != SCHEMA:
         return {}, f"This is no receipt of a kind that this program reads (schema {SCHEMA})."
-    for part in said["entries"]:
-        if hash_of(write(part["entry"])) != part["hash"] or part["entry"].get("request") != said["request"]:
-            return said, f"Entry {part['entry'].get('n')} does not have its hash, or is of another request."
-    return said, None
+    for part in signed["entries"]:
+        if hash_of(write(part["entry"])) != part["hash"] or part["entry"].get("request") != signed["request"]:
+            return signed, f"Entry {part['entry'].get('n')} does not have its hash, or is of another request."
+    return signed, None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice")
-    return found
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a name appears twice")
+    return fields
 
 
 def _make(path: Path) -> None:
-    """Whole or not at all, and never over another one: two processes may start at once."""
+    """Write the key whole or not at all, and never over one of another process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pem = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -29,14 +29,17 @@ _log = logging.getLogger(__name__)
 
 
 class OtherChain(CountersignError):
-    """The table holds another record than this one goes on with; nothing is added to it."""
+    """Error: the table holds another record; nothing is added to it."""
 
 
 class SqlSink:
-    """Copies the record into the table `countersign_audit`, which it makes if there is none."""
+    """Copy of the record in the table `countersign_audit`, made if there is none."""
 
     def __init__(self, ledger: Ledger, url: str, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """WrongSettings if the packages are not there or the URL names no asynchronous driver."""
+        """Connect to nothing yet.
+
+        WrongSettings if the packages are not there or the URL names no asynchronous driver.
+        """
         try:
             import sqlalchemy
             from sqlalchemy.ext.asyncio import create_async_engine
@@ -68,7 +71,7 @@ class SqlSink:
         )
 
     async def run(self) -> None:
-        """Copy until cancelled; waits for a database that is away, at most 30 s between two tries."""
+        """Copy until cancelled; tries a database that is away again within 30 s."""
         pause, away = _FIRST_PAUSE, False
         try:
             while True:
@@ -95,7 +98,10 @@ class SqlSink:
             await self.close()
 
     async def copy(self) -> int:
-        """Add the next entries; answers how many. StoreUnavailable if the database or Redis is away."""
+        """Add the next entries and return their number.
+
+        StoreUnavailable if the database or Redis is away.
+        """
         async with self._reaching(), self._engine.begin() as connection:
             at, digest = await self._last(connection)
             await self._fits(at, digest)
@@ -109,7 +115,7 @@ class SqlSink:
         return len(rows)
 
     async def position(self) -> int:
-        """The number of the last entry that is certainly in the table; 0 while nobody knows."""
+        """Return the number of the last entry in the table; 0 while nobody knows."""
         return self._at
 
     async def close(self) -> None:
@@ -120,28 +126,30 @@ class SqlSink:
         if not self._ready:
             await connection.run_sync(lambda inner: self._table.metadata.create_all(inner))
         columns = self._table.c
-        found = (
+        row = (
             await connection.execute(self._sql.select(columns.n, columns.hash).order_by(columns.n.desc()).limit(1))
         ).first()
-        return (int(found[0]), str(found[1])) if found else (0, "")
+        return (int(row[0]), str(row[1])) if row else (0, "")
 
     async def _fits(self, at: int, digest: str) -> None:
-        """OtherChain unless the record goes on where the table ends."""
+        """Raise OtherChain unless the record goes on where the table ends."""
         position = await self._ledger.position()
         if at == 0:
             if position.checkpoint.n and not self._ready:
                 _log.warning("The record begins after entry %d; the table %s does too.", position.checkpoint.n, TABLE)
             return
         if at < position.checkpoint.n:
-            what = f"The table {TABLE} ends with entry {at}, and Redis holds only what follows {position.checkpoint.n}."
+            difference = (
+                f"The table {TABLE} ends with entry {at}, and Redis holds only what follows {position.checkpoint.n}."
+            )
         elif at == position.checkpoint.n:
-            what = "" if digest == position.checkpoint.hash else "their entries of the same number differ."
+            difference = "" if digest == position.checkpoint.hash else "their entries of the same number differ."
         else:
             kept = await self._ledger.read(at - 1, 1)
-            what = "" if kept and kept[0][0] == at and kept[0][1].hash == digest else f"entry {at} differs."
-        if what:
+            difference = "" if kept and kept[0][0] == at and kept[0][1].hash == digest else f"entry {at} differs."
+        if difference:
             raise OtherChain(
-                f"The table {TABLE} does not hold the record of this Redis: {what} Nothing was added to it. "
+                f"The table {TABLE} does not hold the record of this Redis: {difference} Nothing was added to it. "
                 "Keep the old table under another name, and a new one is made."
             )
 
@@ -163,7 +171,7 @@ _NAMES: Final = ("run", "request", "workspace", "user_id")
 
 
 def _row(n: int, kept: Kept) -> dict[str, Any]:
-    """A row: what one looks for in columns of its own, and the entry as it was chained."""
+    """Make a row: searched fields in their own columns, and the entry as chained."""
     try:
         fields = kept.fields()
     except ValueError:
@@ -183,5 +191,5 @@ def _row(n: int, kept: Kept) -> dict[str, Any]:
 
 
 def _short(value: Any, most: int) -> str | None:
-    """As every database takes it: no NUL, no half of a surrogate pair."""
+    """Cut a value to what every database takes: no NUL, no half of a surrogate pair."""
     return None if value is None else str(value).replace("\x00", "").encode(errors="replace").decode()[:most]

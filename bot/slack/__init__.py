@@ -1,1 +1,1 @@
-"""Slack as a view of the store: what people see, and what their clicks and commands mean."""
+"""Slack as a view of the store, and people's clicks and commands as calls of it."""

@@ -5,6 +5,7 @@ OAuth on and drop the token, so those variables are hidden from it.
 """
 
 import asyncio
+import json
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -27,9 +28,6 @@ from slack_sdk.web.async_client import AsyncWebClient
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import UserId, WorkspaceId
 
-from .handlers.context import Desk
-from .handlers.routes import register
-
 SCOPES: Final = frozenset(
     {
         "channels:history",
@@ -40,19 +38,30 @@ SCOPES: Final = frozenset(
         "groups:history",
         "groups:read",
         "im:history",
+        "im:write",
         "usergroups:read",
         "users:read",
     }
 )
-"""What the bot's token must be allowed; the manifest asks for the same."""
+"""Scopes of the bot's token; the manifest asks for the same."""
 _TRY_AGAIN: Final = 5.0
 _BOLT_READS: Final = ("SLACK_CLIENT_ID", "SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET")
 _CONNECTIONS: Final = 2
 """Slack refreshes each connection about once an hour, and Bolt closes the old one first: the other takes the clicks."""
+DRAWING: Final = 40
+"""Calls at once that draw, at most."""
+_PATIENCE: Final = 30.0
+"""Seconds that Slack has to answer a call."""
+MOST_CONNECTIONS: Final = 10
+"""Socket Mode connections that Slack allows an app, in all of its processes."""
 _PING: Final = 3.0
 """Seconds between pings of a Socket Mode connection; a dead one is replaced after four."""
 _TRANSIENT: Final = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "ratelimited"}
+)
+_ORG_WIDE: Final = (
+    "SLACK_BOT_TOKEN: it is of an installation for a whole organization, which cannot be served. "
+    "Install the app in one workspace, or in each by OAuth (SLACK_CLIENT_ID)."
 )
 _log = logging.getLogger(__name__)
 _link_log = logging.getLogger(f"{__name__}.link")
@@ -62,12 +71,14 @@ Fact = Callable[[], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Two clients over one session: `reads` retries, `posts` does not.
+    """Clients over two pools of connections.
 
-    Before a post is repeated, its sender looks whether Slack took it.
+    Drawing has its own, so that nobody who clicks waits for it. `reads` opens windows and looks people up; `homes` and
+    `posts` draw. `posts` does not retry: before a post is repeated, its sender looks whether Slack took it.
     """
 
     reads: AsyncWebClient
+    homes: AsyncWebClient
     posts: AsyncWebClient
 
 
@@ -88,21 +99,29 @@ class Identity:
 
 
 @asynccontextmanager
-async def slack_clients(token: str, api_url: str) -> AsyncIterator[Clients]:
-    """Open the clients; their session is closed at the end.
+async def slack_clients(
+    token: str, api_url: str, kind: type[AsyncWebClient] = AsyncWebClient
+) -> AsyncIterator[Clients]:
+    """Open the clients; their connections are closed at the end.
 
     `api_url` is Slack's, or that of a local Slack.
     """
     base_url = api_url if api_url.endswith("/") else api_url + "/"
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+    # What waits for a connection has not been sent: only what was sent has a time in which Slack is to answer.
+    patience = aiohttp.ClientTimeout(sock_connect=_PATIENCE, sock_read=_PATIENCE)
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PATIENCE)) as session,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=DRAWING), timeout=patience) as drawing,
+    ):
         retries = [
             AsyncConnectionErrorRetryHandler(max_retry_count=1),
             AsyncServerErrorRetryHandler(max_retry_count=1),
             AsyncRateLimitErrorRetryHandler(max_retry_count=1),
         ]
         yield Clients(
-            AsyncWebClient(token=token, base_url=base_url, session=session, retry_handlers=retries),
-            AsyncWebClient(token=token, base_url=base_url, session=session, retry_handlers=[]),
+            kind(token=token, base_url=base_url, session=session, retry_handlers=retries),
+            kind(token=token, base_url=base_url, session=drawing, retry_handlers=retries),
+            kind(token=token, base_url=base_url, session=drawing, retry_handlers=[]),
         )
 
 
@@ -122,9 +141,11 @@ async def identify(client: AsyncWebClient) -> Identity:
                 ) from None
             _log.warning("Slack does not say who we are (%s); asking again in %s s.", code, _TRY_AGAIN)
         except (aiohttp.ClientError, TimeoutError, OSError) as away:
-            _log.warning("Slack cannot be reached (%s); trying again in %s s.", away or type(away).__name__, _TRY_AGAIN)
+            _log.warning("Slack cannot be reached (%r); trying again in %s s.", away, _TRY_AGAIN)
         else:
             _check_scopes(answer.headers)
+            if answer.get("is_enterprise_install"):
+                raise WrongSettings([_ORG_WIDE])
             return Identity(
                 WorkspaceId(answer["team_id"]),
                 UserId(answer["user_id"]),
@@ -135,8 +156,8 @@ async def identify(client: AsyncWebClient) -> Identity:
         await asyncio.sleep(_TRY_AGAIN)
 
 
-def build(clients: Clients, identity: Identity, desk: Desk, signing_secret: str | None) -> AsyncApp:
-    """Build the Bolt app with all handlers.
+def build(clients: Clients, identity: Identity, signing_secret: str | None) -> AsyncApp:
+    """Build the Bolt app; `routes.register` gives it its handlers.
 
     Without a signing secret it must not be served over HTTP.
     """
@@ -158,8 +179,10 @@ def build(clients: Clients, identity: Identity, desk: Desk, signing_secret: str 
             signing_secret=signing_secret or "",
             authorize=authorize,
             process_before_response=True,  # each of our handlers returns with its ack, and goes on by itself
+            ssl_check_enabled=False,  # `http` answers it
+            ignoring_self_events_enabled=False,  # `thread_replies` drops them
+            attaching_function_token_enabled=False,  # Slack's workflows call no function of ours
         )
-    register(app, desk)
     return app
 
 
@@ -176,11 +199,14 @@ async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> 
             fix = "Make an app-level token with connections:write, and switch Socket Mode on."
             raise WrongSettings([f"SLACK_APP_TOKEN: Slack refuses it ({_code(refused)}). {fix}"]) from None
     except (aiohttp.ClientError, TimeoutError, OSError) as away:
-        _log.warning("Slack cannot be reached (%s); trying again.", away or type(away).__name__)
+        _log.warning("Slack cannot be reached (%r); trying again.", away)
     links = [
         AsyncSocketModeHandler(app, app_token, _link_log, web_client=client, ping_interval=_PING).client
         for _ in range(_CONNECTIONS)
     ]
+    seen = _Registered()
+    for link in links:
+        link.on_message_listeners.append(seen.heard)
     connecting = [asyncio.create_task(link.connect(), name="connect to Slack") for link in links]  # type: ignore[no-untyped-call]
 
     async def connected() -> bool:
@@ -196,6 +222,28 @@ async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> 
             await link.close()  # type: ignore[no-untyped-call]
             left += [link.message_processor, link.current_session_monitor, link.message_receiver]
         await asyncio.gather(*(task for task in left if task is not None), return_exceptions=True)
+
+
+class _Registered:
+    """The connections that Slack counts for this app, as it says when one opens; warns where few are left."""
+
+    def __init__(self) -> None:
+        self._warned_of = 0
+
+    async def heard(self, message: aiohttp.WSMessage) -> None:
+        """Look at what came over a connection."""
+        if '"num_connections"' not in message.data[:200] and '"too_many_websockets"' not in message.data[:200]:
+            return
+        news = json.loads(message.data)
+        count = int(news.get("num_connections", MOST_CONNECTIONS + 1))
+        if count > max(MOST_CONNECTIONS - _CONNECTIONS, self._warned_of):
+            counted = f"{count} of" if count <= MOST_CONNECTIONS else "more than"
+            _log.warning(
+                "Slack counts %s %d Socket Mode connections of this app, and each `web` opens %d. Those that broke "
+                "unnoticed count too, and what Slack sends into them is lost. Run fewer `web`, or use signed HTTP.",
+                *(counted, MOST_CONNECTIONS, _CONNECTIONS),
+            )
+        self._warned_of = count
 
 
 def _in_a_line(record: logging.LogRecord) -> bool:

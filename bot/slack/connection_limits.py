@@ -22,18 +22,21 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 @asynccontextmanager
-async def serving(asgi: Asgi, host: str, port: int) -> AsyncIterator[int]:
+async def serving(asgi: Asgi, host: str, port: int, connections: int | None = None) -> AsyncIterator[int]:
     """Serve until the block ends; yields the port, a free one for 0.
 
-    WrongSettings if it is taken.
+    At most that many connections at once, else `CONNECTIONS`. WrongSettings if the port is taken.
     """
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as wrong:
         raise WrongSettings([f"HOST, PORT: cannot listen on {host}:{port} ({wrong.strerror})."]) from None
+    # asyncio sets it only where a socket's protocol is named. Without it the second part of an answer waits for the
+    # client's delayed acknowledgement of the first, which takes 40 ms.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(
         asgi,
-        http=_Connection,
+        http=_Connection if connections is None else type("_Limited", (_Connection,), {"most": connections}),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -54,11 +57,12 @@ async def serving(asgi: Asgi, host: str, port: int) -> AsyncIterator[int]:
 class _Connection(H11Protocol):
     """A connection that is closed if its next request is late, or one too many."""
 
+    most: int = CONNECTIONS
     _hurry: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        if len(self.connections) > CONNECTIONS:
+        if len(self.connections) > self.most:
             transport.abort()
         self._watch()
 

@@ -1,6 +1,7 @@
 """Health of `web`: the store, the connection to Slack, the machine's clock."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -44,13 +45,16 @@ def wrong_clock(theirs: datetime, ours: datetime) -> str:
     )
 
 
-async def measured(store: Store) -> bytes:
+async def measured(*stores: Store) -> bytes:
     """Return the text that Prometheus reads.
 
-    If the store does not answer, the numbers of what waits are left out.
+    If the store does not answer, the counts of waiting requests are left out.
     """
     try:
         async with asyncio.timeout(2):
-            return metrics.exposition(await store.indexes.standing())
+            standing = Counter({"requests": 0, "runs": 0, "parked_runs": 0})
+            for store in stores:
+                standing.update(await store.indexes.standing())
+            return metrics.exposition(standing)
     except (CountersignError, TimeoutError):
         return metrics.exposition()

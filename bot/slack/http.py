@@ -7,7 +7,8 @@ time; a body is read only up to the size and time that Slack needs, and parsed o
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from slack_bolt.adapter.asgi.async_handler import AsyncSlackRequestHandler
@@ -39,11 +40,13 @@ def http(
     measured: Callable[[], Awaitable[bytes]] | None = None,
     *,
     secret: str = "",
+    pages: Mapping[str, Asgi] = MappingProxyType({}),
 ) -> Asgi:
     """Return the ASGI app of the port.
 
-    It has `/healthz`, `/metrics` if `measured` is given, and `/slack/events` if an app is given. `secret` is the app's
-    signing secret. `problem` says what is wrong, "" if nothing is; `measured` gives the text that Prometheus reads.
+    It has `/healthz`, `/metrics` if `measured` is given, `/slack/events` if an app is given, and `pages`, by their
+    paths. `secret` is the app's signing secret. `problem` says what is wrong, "" if nothing is; `measured` gives the
+    text that Prometheus reads.
     """
     events = None if app is None else _Signed(app, SignatureVerifier(secret))
 
@@ -55,6 +58,8 @@ def http(
             await _plain(send, 200, await measured(), metrics.CONTENT_TYPE)
         elif events is not None and scope["path"] == EVENTS_PATH:
             await events(scope, receive, send)
+        elif scope["path"] in pages and scope["method"] == "GET":
+            await pages[scope["path"]](scope, receive, send)
         else:
             await _plain(send, 404, "Not Found")
 

@@ -1,37 +1,50 @@
-"""Look up what the app has posted in a channel or thread, once for all who wait.
+"""Look up what the app has posted, once for all who wait; delete second copies.
 
 Slack lets an app look about once a second. After an outage a hundred messages may wait to be looked for: a look-up that
 begins after they asked answers them all.
 """
 
 import asyncio
+import logging
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
-from .slack_calls import Calls
+from countersign.usecases.ports import Message, Store
 
 CLOCKS_DIFFER: Final = timedelta(minutes=5)
-"""Slack's and the store's, at most: so long before a message was meant it is looked for."""
+"""At most, between Slack's clock and the store's: a message is looked for from so long before its intent."""
 EVENT_TYPE: Final = "countersign"
-"""Of the metadata in which a message of ours carries its name."""
+"""Type of the metadata in which a message of ours carries its name."""
 _PAGE: Final = 200
+_LONGEST_POST: Final = timedelta(hours=1)
+"""Before Slack took a message another process may have posted it too: it lets who posts much wait."""
+_log = logging.getLogger(__name__)
 Place = tuple[str, str]
 """A channel, and a thread in it or ""."""
+Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any] | None]]
+"""Calls a method of Slack, as `slack_calls.Calls.call` does."""
 
 
 class Lookups:
-    """Looks up messages with their metadata. Raises what `Calls.call` does; waits as long as Slack is away."""
+    """Look-ups of our messages with their metadata.
 
-    def __init__(self, calls: Calls, ours: frozenset[str]) -> None:
-        self._calls = calls
+    They raise what the call does, and wait as long as Slack is away.
+    """
+
+    def __init__(self, call: Call, ours: frozenset[str]) -> None:
+        self._call = call
         self._ours = ours
         self._coming: dict[Place, _LookUp] = {}
         self._under_way: dict[Place, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def since(self, channel: str, thread: str, oldest: float) -> list[dict[str, Any]]:
-        """Return all of ours since `oldest`, by Slack's clock, as they stood at one moment after this was called."""
+        """Return all of ours since `oldest`, by Slack's clock.
+
+        They are read at one moment after this was called.
+        """
         place = (channel, thread)
         coming = self._coming.get(place)
         if coming is None:
@@ -56,7 +69,7 @@ class Lookups:
             return await self._pages(*place, coming.oldest)
 
     def _begun(self, place: Place, coming: "_LookUp") -> None:
-        """Whoever asks from now on waits for the next one."""
+        """Let everybody who asks from now on wait for the next look-up."""
         if self._coming.get(place) is coming:
             del self._coming[place]
 
@@ -72,7 +85,7 @@ class Lookups:
             method, asked["ts"] = "conversations.replies", thread
         messages: list[dict[str, Any]] = []
         while True:
-            answer = await self._calls.call(method, asked)
+            answer = await self._call(method, asked)
             if answer is None:
                 continue
             # Anybody can put a file of the same name there, and other apps the same metadata.
@@ -93,8 +106,58 @@ class _LookUp:
 
 
 def name_of(message: dict[str, Any]) -> str | None:
-    """Read our name of a message as Slack shows it; None if it carries none, or is what a deleted one left."""
+    """Read our name of a message of Slack; None if it carries none, or is a tombstone."""
     metadata = message.get("metadata") or {}
     if metadata.get("event_type") != EVENT_TYPE:
         return None
     return str((metadata.get("event_payload") or {}).get("name"))
+
+
+class Copies:
+    """The copies of messages of ours."""
+
+    def __init__(
+        self, store: Store, call: Callable[[str, dict[str, Any]], Awaitable[object]], lookups: Lookups
+    ) -> None:
+        self._store = store
+        self._call = call
+        self._lookups = lookups
+
+    async def find(self, message: Message) -> tuple[str, str] | None:
+        """Find the message in Slack, and delete its copies.
+
+        The known one stays, or else the first. A response URL may have taken the known one's metadata.
+        """
+        since = await self._lookups.since(message.channel, message.thread, _oldest(message))
+        found = sorted((m["ts"] for m in since if name_of(m) == message.name), key=float)
+        kept = message.ts or next(iter(found), "")
+        for copy in found:
+            if copy != kept:
+                _log.warning("Deleting a second copy of %s.", message.name)
+                await self._call("chat.delete", {"channel": message.channel, "ts": copy})
+        return (message.channel, kept) if kept else None
+
+    async def drop(self, name: str, mine: Message) -> None:
+        """Delete our second copy, if somebody recorded another one meanwhile."""
+        seen = await self._store.message(name)
+        if seen is not None and seen.value.ts and seen.value.ts != mine.ts:
+            _log.warning("Deleting our second copy of %s.", name)
+            await self._call("chat.delete", {"channel": mine.channel, "ts": mine.ts})
+
+    async def look_again(self) -> None:
+        """Delete what a frozen process posted before it was killed.
+
+        StoreUnavailable, and CannotPost if Slack does not let us look.
+        """
+        for name in await self._store.indexes.to_look_at():
+            seen = await self._store.message(name)
+            if seen is not None and seen.value.ts:
+                await self.find(seen.value)
+            await self._store.indexes.looked_at(name)
+
+
+def _oldest(message: Message) -> float:
+    """From when on copies of the message may stand in Slack, by its clock."""
+    if message.posting_since is not None:
+        return (message.posting_since - CLOCKS_DIFFER).timestamp()
+    return float(message.ts) - _LONGEST_POST.total_seconds()

@@ -1,4 +1,4 @@
-"""A change of a channel's settings as text: proposed, on the button that makes it, or made, in its event (R33)."""
+"""Changes of a channel's settings as text, on a button or in an event (R33)."""
 
 import json
 from collections.abc import Mapping
@@ -10,41 +10,41 @@ from countersign.domain.channel_settings import ChannelSettings, Rules
 from countersign.domain.errors import InvalidInput
 from countersign.domain.events import Event
 from countersign.domain.ids import ChannelId, UserId
-from countersign.policy.loosening import Configured, Proposal, print_of
+from countersign.policy.loosening import Configured, SettingsProposal, print_of
 
-_KIND: Final = TypeAdapter(Proposal)
+_KIND: Final = TypeAdapter(SettingsProposal)
 _RULES: Final = TypeAdapter(Rules)
 _SETTINGS: Final = TypeAdapter(ChannelSettings)
 CONFIRM: Final = "confirm_settings"
 """The action of a proposal's button."""
 
 
-def written(proposal: Proposal) -> str:
-    """The text; what is not set is left out."""
+def written(proposal: SettingsProposal) -> str:
+    """Write a proposal for its button; what is not set is left out."""
     return _KIND.dump_json(proposal, exclude_none=True).decode()
 
 
-def read(text: str) -> Proposal:
-    """The way back. InvalidInput if it is nothing that this version wrote."""
+def read(text: str) -> SettingsProposal:
+    """Read a proposal from its button. InvalidInput if this version did not write it."""
     try:
         return _KIND.validate_json(text)
     except ValidationError:
         raise InvalidInput("This button is of another version of the app. Nothing was changed.") from None
 
 
-def proposal_of(event: Event) -> Proposal:
-    """What somebody proposed, by its event. InvalidInput if this version did not write it."""
+def proposal_of(event: Event) -> SettingsProposal:
+    """Read a proposal from its event. InvalidInput if this version did not write it."""
     data = event.data
     try:
-        wanted = _SETTINGS.validate_python(json.loads(data["wanted"]))
+        settings = _SETTINGS.validate_python(json.loads(data["wanted"]))
         by, channel, version = UserId(event.user or ""), ChannelId(data["channel"]), int(data["version"])
     except (KeyError, TypeError, ValueError) as wrong:  # pydantic's are ValueErrors
         raise InvalidInput(f"The event of a proposal does not say what was proposed ({wrong!r}).") from None
-    return Proposal(channel, by, wanted, version, print_of(*effect_of(data)))
+    return SettingsProposal(channel, by, settings, version, print_of(*effect_of(data)))
 
 
 def effect_of(data: Mapping[str, str]) -> Configured:
-    """What a change did, by the data of its event. InvalidInput if this version did not write them."""
+    """Read a change from its event. InvalidInput if this version did not write it."""
     try:
         after, inherited = json.loads(data["rules"]), json.loads(data["inherited"])
         before = after | json.loads(data["before"])

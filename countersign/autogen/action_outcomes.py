@@ -1,8 +1,8 @@
 """The outcomes of what a team's agents wanted, as values that code reads (R31).
 
-No code reads a text that was written for a model. Who judges or asks (the gate, the tools, the executors, the desk)
-adds each outcome as it comes, in a rebuilt run again, with the text that the model gets. Where people are shown words
-of agents, those texts stand in them as they were given, and a sentence for people takes their place.
+No code reads a text that was written for a model. Who judges or asks (the gate, tools, executors, questions) adds each
+outcome as it comes, in a rebuilt run again, with the text that the model gets. Where people are shown words of agents,
+those texts stand in them as they were given, and a sentence for people takes their place.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from countersign.autogen.people.decision_messages import Decided, changes, decided
+from countersign.domain.decided import Decided, changes, decided
 from countersign.domain.requests import Kind, Request, Status
 
 CALL: Final[ContextVar[tuple[str, str]]] = ContextVar("call", default=("", ""))
@@ -44,6 +44,7 @@ _WHY_NOT: Final = {
     Became.WITHDRAWN: "the question was taken back",
     Became.REFUSED: "the rules of this team do not allow it",
 }
+_ACTIONS: Final = frozenset({Kind.TOOL, Kind.CODE, Kind.MESSAGE})
 _OF_WORDS: Final = {
     Became.DONE: "People approved this.",
     Became.REJECTED: "People rejected this.",
@@ -73,7 +74,7 @@ class Outcome:
 
     @property
     def why_not(self) -> str:
-        """Why it was not done, in words that fit behind “because”; empty if it was done, or failed."""
+        """The reason why it was not done, to follow “because”; else empty."""
         return _WHY_NOT.get(self.became, "") + (f": “{self.reason.rstrip('.')}”" if self.reason else "")
 
     @property
@@ -88,8 +89,8 @@ class Outcome:
 
     @property
     def sentence(self) -> str:
-        """For people."""
-        words = f" Their words: “{self.words}”" if self.words else ""
+        """The outcome as a sentence for people."""
+        words = f" Reason: “{self.words}”" if self.words else ""
         if self.chosen:
             return f"People chose: {', '.join(self.chosen)}.{words}"
         if self.kind not in (Kind.TOOL, Kind.CODE):
@@ -104,8 +105,11 @@ class Outcome:
 def outcome_of(
     kind: Kind, agent: str, request: Request | None, became: Became | None = None, called: tuple[str, str] | None = None
 ) -> Outcome:
-    """That of what was asked in the request, if anything was. What it `became` follows from the decision, unless it was
-    done, or a policy refused it. `called` are tool and call, if it is not what this task calls."""
+    """Return the outcome of the action or question that the request is about, if any.
+
+    Unless given, `became` follows from the decision. `called` are tool and call, if they differ from what the request
+    shows.
+    """
     tool, call = called or CALL.get()
     if request is None:
         return Outcome(agent, kind, became or Became.DONE, tool, call)
@@ -116,10 +120,15 @@ def outcome_of(
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """The end of a run: `result` is a sentence for the requester, `words` are what the agents leave."""
+    """The end of a run: a `result` for the requester, and the agents' last `words`.
+
+    `state` is the word for it in the head of the run's thread, like `Sent`; without one it follows from what people
+    decided.
+    """
 
     result: str
     words: str = ""
+    state: str = ""
 
 
 class Outcomes:
@@ -142,15 +151,21 @@ class Outcomes:
         return [outcome for outcome in self._all if outcome.tool in tools]
 
     def last(self, *tools: str) -> Outcome | None:
-        """The newest of them."""
+        """Return the newest outcome."""
         return next(reversed(self.of(*tools)), None)
 
     def conclusion(self, end: Conclusion) -> Conclusion:
-        """The end of a run as people read it: with what a policy refused and why, where nobody tells them."""
+        """Return the run's end for people, with refusals that nothing else tells them."""
         result, words = self.for_people(end.result), self.for_people(end.words)
         refused = [o for o in self._all if o.became is Became.REFUSED and o.reason]
         untold = dict.fromkeys(o.sentence for o in refused if o.reason.rstrip(".") not in result + words)
-        return Conclusion(" ".join([result, *untold]), words)
+        return Conclusion(" ".join([result, *untold]), words, end.state or self._state())
+
+    def _state(self) -> str:
+        """Say how the run ended for the people who were asked; empty if something that they allowed was done."""
+        asked = {o.became for o in self._all if o.decision is not None and o.kind in _ACTIONS}
+        ends = [one for one in (Became.FAILED, Became.EXPIRED, Became.REJECTED) if one in asked]
+        return "" if Became.DONE in asked or not ends else ends[0]
 
     def add(self, outcome: Outcome, text: str = "") -> None:
         """One more; `text` is what the model is told of it."""

@@ -1,15 +1,16 @@
-"""Progress lines: what agents say and write, for the thread of the run."""
+"""Progress lines for the thread of a run: what its agents say and write."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from countersign import usecases
-from countersign.domain.runs import Writing
+from countersign.domain.activity import Delay, Writing
 from countersign.replay.entries import Entry, whole
-from countersign.replay.journal import RunJournal
+from countersign.replay.run_journal import RunJournal
 from countersign.replay.store_outages import patiently
 from countersign.usecases.ports import Lease, Store
 
@@ -21,7 +22,7 @@ takes 50 changes of messages a minute (Tier 3), and decisions need them more."""
 
 
 class Pace:
-    """The time when this process may show again what is being written; its runs share it."""
+    """The time when this process may next show text being written; its runs share it."""
 
     def __init__(self) -> None:
         self.every: Final = PACE
@@ -35,6 +36,21 @@ class Pace:
         return True
 
 
+_PROGRAM: Final = re.compile(r"^```[^\n`]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+
+
+def in_one_line(words: str) -> str:
+    """Put the words on one line, with the length of a program in its place."""
+
+    def wrote(program: re.Match[str]) -> str:
+        lines = len(program[1].splitlines())
+        return (
+            f"Wrote a program of {lines} line{'' if lines == 1 else 's'}{'.' if words[program.end() :].strip() else ''}"
+        )
+
+    return " ".join(_PROGRAM.sub(wrote, words).split())
+
+
 @dataclass(slots=True)
 class _Draft:
     since: float
@@ -44,10 +60,10 @@ class _Draft:
 
 
 class ProgressLines:
-    """What the agents of one run say, a line each, told once: also when the run is rebuilt.
+    """The lines that the agents of one run say, each shown once, also after a rebuild.
 
-    What is being written is shown as it comes, not recorded, and not missed if it is lost. A recorded answer comes in
-    one piece, so nothing of it is shown as being written. `give_up` is told why a line could not be stored.
+    Text that is being written is shown as it comes; it is not recorded and not missed if lost. A recorded answer comes
+    in one piece, so nothing of it is shown as being written. `give_up` is called with why a line could not be stored.
     """
 
     def __init__(
@@ -64,7 +80,7 @@ class ProgressLines:
     def tell(self, agent: str, words: str) -> None:
         """Queue what the agent said, which is also what it was writing."""
         self._drafts.pop(agent, None)
-        line = " ".join(words.split())
+        line = in_one_line(words)
         self._lines.put_nowait((agent, line if len(line) <= LINE else line[: LINE - 1] + "…"))
 
     def writes(self, agent: str, piece: str) -> None:
@@ -78,15 +94,15 @@ class ProgressLines:
             self._lines.put_nowait(_shown(agent, draft))
 
     def wrote(self, agent: str) -> None:
-        """Note that the agent does something else now, and show as finished what was shown of its text."""
+        """Note that the agent does something else now: the text shown of it is finished."""
         draft = self._drafts.pop(agent, None)
         if draft is not None and draft.shown:
             self._lines.put_nowait(_shown(agent, draft, done=True))
 
     async def done(self) -> None:
-        """Return once every line is told, and what is written behind the agents is written."""
+        """Wait until every line is stored, and what is written behind the agents too."""
         await self._lines.join()
-        await self._journal.behind.written()
+        await self._journal.late_writes.written()
 
     async def work(self) -> None:
         """Tell the lines one after the other, until cancelled."""
@@ -109,6 +125,16 @@ class ProgressLines:
             await self._journal.record(key, Entry("done"))
             at = await self._journal.now()
             await patiently(lambda: usecases.progressed(self._store, self._lease, agent, line, at))
+
+
+def show_delay(store: Store, lease: Lease, journal: RunJournal, why: str, pause: timedelta) -> None:
+    """Show in the run's thread why nothing happens for so long."""
+
+    async def note() -> None:
+        until = await patiently(store.now) + pause
+        await patiently(lambda: usecases.delayed(store, lease, Delay(why, until)))
+
+    journal.late_writes.write(note)
 
 
 def _shown(agent: str, draft: _Draft, *, done: bool = False) -> Writing:

@@ -14,7 +14,7 @@ from autogen_agentchat.base import TaskResult, Team
 from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeExecutor
 from autogen_core.models import ChatCompletionClient
-from autogen_core.tools import BaseTool, Workbench
+from autogen_core.tools import Workbench
 
 from countersign import usecases
 from countersign.autogen.action_outcomes import Conclusion
@@ -24,46 +24,45 @@ from countersign.autogen.models.journaled import JournaledModel
 from countersign.autogen.models.usage import Budget
 from countersign.autogen.people.ask_human_tool import AskHuman
 from countersign.autogen.people.conversation import GO_ON
-from countersign.autogen.people.human import Desk, Human, Reviewer
-from countersign.autogen.people.input_modes import AskWhen, IsTermination, Mode, marks_of, says_terminate
+from countersign.autogen.people.human_input import Human, Reviewer, RunQuestions
+from countersign.autogen.people.input_modes import AskWhen, HumanInputMode, IsTermination, marks_of, says_terminate
 from countersign.autogen.people.user_proxy import REPLIES, HumanProxy
+from countersign.autogen.team_at_work import TeamAtWork
 from countersign.autogen.tools.approval_gate import Gate
 from countersign.autogen.tools.gated_tools import Handling, JournaledTools
-from countersign.autogen.tools.permits import Renderer
-from countersign.autogen.tools.policies import Ask
+from countersign.autogen.tools.permits import Renderer, Title
+from countersign.autogen.tools.team_policy import Ask
 from countersign.autogen.tools.workbenches import Offered
-from countersign.autogen.unknown_outcomes import Doubts
+from countersign.autogen.unknown_outcomes import UnknownOutcomes
 from countersign.domain.errors import ActionFailed, LeaseLost, NotFound, WrongTeam
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request, digest
 from countersign.domain.runs import Run
+from countersign.process_settings import WorkerSettings
 from countersign.replay.entries import Entry
-from countersign.replay.journal import RunJournal
+from countersign.replay.run_journal import RunJournal
 from countersign.replay.side_effects import effect
 from countersign.replay.store_outages import patiently, within
-from countersign.settings import WorkerSettings
 from countersign.usecases.ports import Lease, Queue, Store, Wakeups
 
 log = logging.getLogger(__name__)
 STOPPED_WITHIN: Final = timedelta(seconds=30)
 _RUN: Final[ContextVar["RunContext"]] = ContextVar("run")
-Build = Callable[["RunContext"], Team]
+Build = Callable[["RunContext"], Team | TeamAtWork]
+Act = Callable[[], Awaitable[str]]
 Conclude = Callable[["RunContext", TaskResult], Awaitable[Conclusion]]
 
 
 def current_run() -> "RunContext":
-    """Return the run that this code belongs to. ActionFailed outside of one: then nobody could be asked."""
+    """Return the run that this code belongs to; ActionFailed outside of a run."""
     try:
         return _RUN.get()
     except LookupError:
-        raise ActionFailed(
-            "This is done only within a run, because people must be asked first; there is none here, so nothing was "
-            "done."
-        ) from None
+        raise ActionFailed("There is no run here in which people could be asked first, so nothing was done.") from None
 
 
 class RunContext:
-    """One run in this process. What a team does outside goes through here, or it is done again after a crash."""
+    """One run in this process; what its team does outside must go through here."""
 
     def __init__(
         self,
@@ -80,25 +79,23 @@ class RunContext:
         self.run = run
         self.settings = settings
         self.token = CancellationToken()
-        self.error: Exception | None = None
-        """Why the run cannot go on here, as soon as that is known."""
-        self.acting: set[asyncio.Task[str]] = set()
-        """Effects that are under way; they are never cut off."""
+        self.error: Exception | None = None  # why the run cannot go on here
+        self.acting: set[asyncio.Task[str]] = set()  # effects under way, which are never cut off
         self._lease = lease
         self._store = store
         self._journal = journal
         self._model = model
         self._script = script
         self.activity, self.order = journal.activity, journal.order
-        self._desk = Desk(store, lease, queue, wakeups, self.token, self.give_up, journal, run.salt, settings.requests)
-        self._doubts = Doubts(self._desk, journal, self.give_up, run.team)
-        journal.now, journal.let_go = partial(patiently, store.now), self.token.is_cancelled
+        asking = (self.token, self.give_up, journal, run.salt, settings.requests)
+        self._questions = RunQuestions(store, lease, queue, wakeups, *asking)
+        self._unknown = UnknownOutcomes(self._questions, journal, self.give_up, run.team)
+        journal.now, journal.is_leaving = partial(patiently, store.now), self.token.is_cancelled
         self.token.add_callback(journal.order.close)
-        journal.behind.give_up = self.give_up
-        self.transcript = self._desk.transcript
-        self.outcomes = self._desk.outcomes
-        """What became of what the agents wanted, in order: values, also in a rebuilt run."""
-        self._gate = Gate(run, lease, store, journal, self._desk, self.request, self.give_up)
+        journal.late_writes.give_up = self.give_up
+        self.transcript = self._questions.transcript
+        self.outcomes = self._questions.outcomes  # as values, in order, in a rebuilt run too
+        self._gate = Gate(run, lease, store, journal, self._questions, self.request, self.give_up)
         self._tool_names: dict[str, set[str]] = {}
         self._to_stop: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         self._budget = Budget(journal, settings.model_calls)
@@ -110,36 +107,38 @@ class RunContext:
 
     @property
     def options(self) -> dict[str, str]:
-        """What was chosen when the task was started: a choice for each option of the team, by name."""
+        """Return the choices made when the task was started, by the option's name."""
         return self.run.options
 
     def model(self, agent: str) -> ChatCompletionClient:
-        """Return the model for the agent of this name; each agent has its own, so that their journals do not mix."""
+        """Return the agent's own model: each agent has one, so that journals do not mix."""
         model = self._model
         if self._script is not None and isinstance(model, DemoModel):
             model = model.playing(agent, self._script)
         return JournaledModel(model, self._journal, agent, self.give_up, self._budget, self.token)
 
-    def human(self, agent_name: str = "human", *, title: str = "") -> Human:
-        """Return somebody to ask: `UserProxyAgent(name, input_func=run.human().input_func)`. Cards show `title`."""
-        return self._desk.human(agent_name, title)
+    def human(self, agent_name: str = "human", *, title: str = "", edit: bool = False) -> Human:
+        """Return a human for `UserProxyAgent(name, input_func=run.human().input_func)`."""
+        return self._questions.human(agent_name, title, edit=edit)
 
     def reviewer(
         self,
         agent_name: str = "reviewer",
         *,
         title: str = "",
-        mode: Mode | AskWhen | None = None,
+        edit: bool = False,
+        mode: HumanInputMode | AskWhen | None = None,
         is_termination_msg: IsTermination = says_terminate,
         max_consecutive_auto_reply: int = REPLIES,
         default_auto_reply: str = GO_ON,
     ) -> Reviewer:
         """Return an agent that asks people.
 
-        Without a mode it asks every time, and its messages carry the decision in their metadata (`decision_in` reads
-        it). With one it is AutoGen 0.2's human proxy, and the team needs `ConversationOver()`.
+        Without a mode it asks reviewers every time, and its messages carry the decision (`decision_in` reads it); with
+        `edit` they may change the words, so the team uses `approved_content`, never what it asked about. With a mode it
+        is AutoGen 0.2's human proxy: a conversation with the requester, which needs `ConversationOver()`.
         """
-        human = self.human(agent_name, title=title)
+        human = self.human(agent_name, title=title, edit=edit)
         if mode is None:
             return Reviewer(human)
         self.outcomes.marks |= marks_of(is_termination_msg)
@@ -153,16 +152,16 @@ class RunContext:
         )
 
     async def step(
-        self, name: str, act: Callable[[], Awaitable[str]], *, content: str = "", shown: str | None = None
+        self, name: str, act: Act, *, content: str = "", shown: str | None = None, approved: Request | None = None
     ) -> str:
-        """Do something outside, at most once in the life of the run; its result is recorded and given again.
+        """Perform an effect at most once in the life of the run; return its result.
 
-        `content` is what it is done with; other content is another step. `act` raises ActionFailed, which comes out of
-        here, when it certainly did not happen, and OutcomeUnknown when nobody knows: then people are asked, who see
-        `shown` or else the content. It is never cancelled.
+        `content` is what it acts on; other content is another step. `act` raises ActionFailed, which comes out of here,
+        when it certainly did not happen, and OutcomeUnknown when nobody knows. Then people are asked, and see `shown`
+        or else the content. It is never cancelled. The card of the `approved` request says what came of it.
         """
         key, shown = self._journal.key("step", name, content), content if shown is None else shown
-        return await self._once(name, shown, key, lambda _: act(), idempotent=False)
+        return await self._questions.reported(approved, self._once(name, shown, key, lambda _: act(), idempotent=False))
 
     def tools(
         self,
@@ -173,23 +172,24 @@ class RunContext:
         idempotent: bool | Collection[str] = False,
         show: Mapping[str, Renderer] | None = None,
         hide: Mapping[str, Collection[str]] | None = None,
+        title: Mapping[str, Title] | None = None,
     ) -> Workbench:
-        """Wrap tools for the agent of this name: `AssistantAgent(…, workbench=run.tools("clerk", [order]))`.
+        """Wrap tools for the agent of this name.
 
-        People are asked before each call that the workspace's policy does not let pass, or as `ask` says: True, each;
-        False, none; names of tools; a mapping from names to `Tier`, where what is not named is asked about; or a
-        function of the `Proposal`. The stricter of the two counts, and what is not asked about is recorded. `show`
-        draws the arguments of a tool as people read them best, and `hide` names paths of arguments (`card.number`)
-        that nobody sees, besides those that look secret.
+        Use it as `AssistantAgent(…, workbench=run.tools("clerk", [order]))`. People are asked before each call that the
+        workspace's policy does not let pass, or as `ask` says: True, each; False, none; names of tools; a mapping from
+        names to `Tier`, where a name that is missing asks; or a function of the `Proposal`. The stricter of the two
+        counts, and calls that pass are recorded. `title` is what a call of a tool would do, which people read first
+        (`"Pay {euros:.2f} EUR"`), and `show` draws its arguments. `hide` names paths of arguments (`card.number`) that
+        nobody sees, besides those that look secret.
 
-        Each call happens at most once in the life of the run; what it returned, an error too, is recorded. `idempotent`
-        tools (True: all; else those of these names) are called again with the same key if a call was cut off; of
-        others people are asked whether it happened.
+        Each call happens at most once in the life of the run; its result or error is recorded. `idempotent` tools
+        (True: all; else these) are called again with the same key if a call was cut off; for others people are asked.
 
-        A workbench belongs to the run: it is stopped when the run leaves this process, so each build makes its own.
-        WrongTeam if two tools of one agent have the same name, or a rule names a tool that there is not.
+        A workbench is stopped when the run leaves this process, so each build makes its own. WrongTeam if two tools of
+        one agent have the same name, or a rule names a tool that does not exist.
         """
-        wrapped = self._wrapped(agent, tools, Handling(ask, idempotent, show or {}, hide or {}))
+        wrapped = self._wrapped(agent, tools, Handling(ask, idempotent, show or {}, hide or {}, title or {}))
         taken = self._tool_names.setdefault(agent, set())
         if twice := sorted(taken.intersection(wrapped.names)):
             raise WrongTeam(
@@ -201,35 +201,35 @@ class RunContext:
         return wrapped
 
     async def call(self, tool: Offered, name: str, arguments: dict[str, Any], rules: Handling) -> tuple[str, bool]:
-        """Call a tool that belongs to no agent's list; return its text, and whether that is an error."""
+        """Call a tool that is in no agent's list; return its text and if it is an error."""
         result = await self._wrapped(name, [tool], rules).call_tool(name, arguments, self.token)
         return result.to_text(), result.is_error
 
     def executor(self, agent: str, executor: CodeExecutor, *, ask: Ask = None) -> GatedExecutor:
-        """Wrap an executor, for `CodeAgent(name, run.executor(name, …))`; it is started and stopped with the run.
+        """Wrap a code executor for `CodeAgent(name, run.executor(name, …))`.
 
-        People see the code whole before it runs, and it runs at most once in the life of the run.
+        People see the whole code before it runs, at most once in the life of the run, which starts and stops it.
         """
         gated = GatedExecutor(agent, executor, self._gate, self._journal, self._once, self.give_up, ask)
         self._to_stop.append((f"The executor of “{agent}”", gated.stop))
         return gated
 
     def code_approval(self, agent: str, *, ask: Ask = None) -> Callable[[ApprovalRequest], Awaitable[ApprovalResponse]]:
-        """Return an `approval_func` for a team that keeps its own executor, whose results are not recorded.
+        """Return an `approval_func` for a team with its own, unrecorded executor.
 
-        When the run is rebuilt, people are asked what became of code that was let through; `executor` spares them that.
+        When the run is rebuilt, people are asked what became of the code; with `executor` they are not.
         """
-        return approval_func(agent, self._gate, self._journal, self._doubts.once, self.give_up, ask)
+        return approval_func(agent, self._gate, self._journal, self._unknown.once, self.give_up, ask)
 
-    def ask_human(self, agent: str) -> BaseTool[Any, Any]:
-        """Return a tool by which the agent asks people: `run.tools("clerk", [order, run.ask_human("clerk")])`."""
-        return AskHuman(agent, self._gate, self._journal, self._desk, self.give_up)
+    def ask_human(self, agent: str) -> AskHuman:
+        """Return a tool to ask people: `run.tools(name, [order, run.ask_human(name)])`."""
+        return AskHuman(agent, self._gate, self._journal, self._questions, self.give_up)
 
     def enter(self) -> None:
         """Make this the `current_run` of this task and of those that it starts."""
         _RUN.set(self)
         driver = asyncio.current_task()
-        self._journal.let_go = lambda: self.token.is_cancelled() or bool(driver and driver.cancelling())
+        self._journal.is_leaving = lambda: self.token.is_cancelled() or bool(driver and driver.cancelling())
 
     async def close(self) -> None:
         """Stop what the team's workbenches and code run in."""
@@ -243,7 +243,7 @@ class RunContext:
         return JournaledTools(agent, tools, self._gate, self._journal, self._once, self.give_up, rules)
 
     async def now(self, agent: str = "") -> datetime:
-        """Return the store's time, UTC; in a rebuilt run the time it was. Agents that go on at once name themselves."""
+        """Return the time, UTC, the same in a rebuilt run; parallel agents pass a name."""
         key = self._journal.key("now", agent)
         with self.activity.working():
             entry = await self._journal.again(key)
@@ -252,16 +252,16 @@ class RunContext:
         return datetime.fromisoformat(entry.value)
 
     def random(self, agent: str = "") -> Random:
-        """Return a source of the same numbers in a rebuilt run, not for secrets; agents at once name themselves."""
+        """Return repeatable randomness, not for secrets; parallel agents pass a name."""
         return Random(f"{self.run.id}/{self._journal.key('random', agent)}")
 
     async def _once(
         self, name: str, shown: str, key: str, act: Callable[[str], Awaitable[str]], *, idempotent: bool
     ) -> str:
-        return await self._doubts.once(name, shown, key, lambda this: self._uncut(this, name, act, idempotent))
+        return await self._unknown.once(name, shown, key, lambda this: self._uncut(this, name, act, idempotent))
 
     async def _uncut(self, key: str, name: str, act: Callable[[str], Awaitable[str]], idempotent: bool) -> str:
-        """Perform the effect, which goes on when its caller is cancelled, unless it can be done again."""
+        """Perform the effect; it outlives its cancelled caller unless it is idempotent."""
         if self.token.is_cancelled():
             raise asyncio.CancelledError
         ours = partial(patiently, partial(usecases.still_ours, self._store, self._lease))
@@ -281,7 +281,7 @@ class RunContext:
             raise
 
     async def request(self, request: RequestId) -> Request:
-        """Return a request of this run. NotFound if there is none; ActionFailed if it is not what was judged (R13)."""
+        """Return a request of this run; NotFound, or ActionFailed if it was changed (R13)."""
         seen = await patiently(lambda: self._store.request(request))
         if seen is None or seen.value.run != self.run.id:
             raise NotFound(f"Run {self.run.id} has no request {request}.")
@@ -290,7 +290,7 @@ class RunContext:
         return seen.value
 
     def give_up(self, error: Exception) -> None:
-        """End the run in this process with this error, whatever the team says. The first error counts."""
+        """End the run in this process with this error; the first error counts."""
         self.error = self.error or error
         self.token.cancel()
 

@@ -1,7 +1,7 @@
 """Advance runs: claim each, drive its team, and write its end or let it go.
 
-Correctness is the store's: every write of a run is fenced by its lease, so a job that comes twice, a worker that
-slept, or one that is killed at any moment changes nothing twice.
+Correctness is the store's: every write of a run is fenced by its lease, so a job that comes twice, a worker that slept,
+or one that is killed at any moment changes nothing twice.
 """
 
 import asyncio
@@ -18,16 +18,17 @@ from countersign.autogen.models.usage import add_up
 from countersign.autogen.progress import Pace
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Teams
-from countersign.autogen.team_driver import Driver
+from countersign.autogen.team_execution import Driver
+from countersign.domain.activity import Usage
 from countersign.domain.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
 from countersign.domain.ids import RunId
-from countersign.domain.runs import MOVES, Status, Usage, Verb
+from countersign.domain.runs import MOVES, Run, Status, Verb
 from countersign.metrics import Repair
-from countersign.replay.journal import RunJournal
+from countersign.process_settings import WorkerSettings
+from countersign.replay.run_journal import RunJournal
 from countersign.replay.store_outages import patiently
-from countersign.settings import WorkerSettings
 from countersign.usecases.lost_jobs import ask_again, ask_for_forgotten
-from countersign.usecases.ports import Journal, Lease, Queue, Store, Wakeups
+from countersign.usecases.ports import Journal, Lease, Queue, Seen, Store, Wakeups
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -42,7 +43,7 @@ _AT_REST: Final = frozenset({Status.PARKED, *(status for status, moves in MOVES.
 
 
 class Runner:
-    """Advances runs in this process. `stop` set: every run is let go, for another worker to go on with."""
+    """The runs that this process advances; once `stop` is set, it lets go of them."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Runner:
         stop: asyncio.Event,
         script: RunId | None = None,
     ) -> None:
-        """`script`: of those that scripts advance by themselves, the one that is ours; a worker has none."""
+        """Take the parts; `script` is the run that a program advances, None in a worker."""
         self._owner = owner
         self._store = store
         self._queue = queue
@@ -75,9 +76,10 @@ class Runner:
         self._forgotten_from = 0
 
     async def advance(self, run: RunId) -> None:
-        """See the run to its end or until it parks, unless it is another's; StoreUnavailable only when stopping.
+        """See the run to its end or until it parks, unless another worker has it.
 
-        NewerSchema only in a script: what a newer version wrote is left for a newer worker.
+        StoreUnavailable only when stopping. NewerSchema only in a script: what a newer version wrote waits for a newer
+        worker.
         """
         if run in self._hand or self._stop.is_set():
             return
@@ -93,7 +95,7 @@ class Runner:
             self._hand.discard(run)
 
     async def reconcile(self, *, starting: bool = False) -> None:
-        """Ask again for runs whose jobs were lost; `starting`: for all that nobody holds now."""
+        """Ask again for runs whose jobs were lost; `starting`: for all that nobody holds."""
         await ask_again(self._store, self._queue, self._hand, UNHEARD, starting=starting)
         loop = asyncio.get_running_loop()
         if starting or loop.time() >= self._forgotten_at or self._forgotten_from:
@@ -102,12 +104,13 @@ class Runner:
             self._forgotten_from = await ask_for_forgotten(self._store, self._queue, self._forgotten_from)
 
     async def _claimed(self, run_id: RunId) -> None:
-        lease = await self._claim(run_id)
-        if lease is None:
+        claimed = await self._claim(run_id)
+        if claimed is None:
             return
+        lease, seen = claimed
         again = False
         try:
-            await self._drive(lease)
+            await self._drive(lease, seen)
         except (LeaseLost, StoreUnavailable) as lost:
             log.info("Run %s is let go: %s", run_id, lost)
         except QuestionLost as lost:
@@ -119,10 +122,10 @@ class Runner:
         except CountersignError as error:
             await self._end(lease, Verb.FAIL, Conclusion(str(error)))
         finally:
-            await self._let_go(lease, again)
+            await self._release(lease, again)
 
-    async def _claim(self, run_id: RunId) -> Lease | None:
-        """The lease of a run that has something to do here; None of any other."""
+    async def _claim(self, run_id: RunId) -> tuple[Lease, Seen[Run]] | None:
+        """Return the lease of the run, and the run as it was before, if there is something to do here."""
         seen = await self._patiently(lambda: self._store.run(run_id))
         if seen is None or seen.value.over or await self._patiently(lambda: usecases.rests(self._store, seen.value)):
             return None
@@ -139,17 +142,19 @@ class Runner:
         if lease is None:
             metrics.repaired(Repair.JOB_DOUBLED)
             log.info("Run %s is advanced by another worker.", run_id)
-        return lease
+            return None
+        return lease, seen
 
-    async def _drive(self, lease: Lease) -> None:
-        run = await self._patiently(lambda: usecases.begin(self._store, lease))
+    async def _drive(self, lease: Lease, seen: Seen[Run]) -> None:
+        run, journal = await asyncio.gather(
+            self._patiently(lambda: usecases.begin(self._store, lease, seen)), RunJournal.open(self._journal, lease)
+        )
         team = self._teams.working.get(run.team)
         if team is None:
             problem = self._teams.broken.get(run.team, "no worker knows it any more.")
-            await self._end(lease, Verb.FAIL, Conclusion(f"The team “{run.team}” cannot run: {problem}"))
+            await self._end(lease, Verb.FAIL, Conclusion(f"The team “{run.team}” can't run: {problem}"))
             return
         log.info("Run %s of %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
-        journal = await RunJournal.open(self._journal, lease)
         ports = (self._store, self._queue, self._wakeups)
         context = RunContext(team.chosen(run), lease, *ports, journal, self._model, self._settings, team.demo)
         driver = Driver(
@@ -160,9 +165,9 @@ class Runner:
             await self._end(lease, *ending, usage=add_up(journal))
 
     async def _end(self, lease: Lease, verb: Verb, conclusion: Conclusion, usage: Usage | None = None) -> None:
-        said = {"result": conclusion.result, "words": conclusion.words}
+        texts = {"result": conclusion.result, "words": conclusion.words, "ended_as": conclusion.state}
         try:
-            await self._patiently(lambda: usecases.finish(self._store, lease, verb, **said, usage=usage))
+            await self._patiently(lambda: usecases.finish(self._store, lease, verb, **texts, usage=usage))
             log.info("Run %s: %s.", lease.run, "finished" if verb is Verb.FINISH else "failed")
         except LeaseLost as lost:
             log.info("Run %s: its end was not written: %s", lease.run, lost)
@@ -170,9 +175,11 @@ class Runner:
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         return await patiently(call, self._stop)
 
-    async def _let_go(self, lease: Lease, again: bool) -> None:
-        """The lease ends at once; a run that is let go because this process stops, or that is to be rebuilt `again`, is
-        asked for."""
+    async def _release(self, lease: Lease, again: bool) -> None:
+        """End the lease at once.
+
+        A job is added if the process stops, or if the run is to be rebuilt `again`.
+        """
         try:
             await self._store.leases.release(lease)
             seen = await self._store.run(lease.run)

@@ -28,8 +28,8 @@ from countersign.autogen.team import Team, Teams, last_words
 from countersign.domain.errors import LeaseLost, NotFound
 from countersign.domain.ids import ChannelId, RequestId, RunId, TeamName, UserId, worker_id
 from countersign.domain.runs import Run
-from countersign.settings import WorkerSettings, read
-from countersign.store.journal import RedisAnswers, RedisJournal
+from countersign.process_settings import WorkerSettings, read
+from countersign.store.journal_storage import RedisAnswers, RedisJournal
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
 from countersign.store.redis.durability import Replicas
@@ -70,8 +70,8 @@ async def run_here(
     `channel` and `requester` are Slack ids: where the run is told of, and for whom it is. `model` is an AutoGen client
     of your own; without one it is what MODEL_CONFIG says. `settings` are read from the environment, as a worker's are.
 
-    A program that is interrupted or killed leaves its run waiting, and what people decide is kept: started with
-    `again` set to the run's id (the log has it) it goes on where it was, and repeats nothing.
+    A program that is interrupted or killed leaves its run waiting, and what people decide is kept: started with `again`
+    set to the run's id (the log has it) it goes on where it was, and repeats nothing.
 
     InvalidInput or NotFound, with nothing started, if it cannot be: no such channel, no reviewers, no such run, no
     service. LeaseLost if another program advances the run.
@@ -124,9 +124,9 @@ async def _known(store: Store, run: RunId) -> Run:
 
 
 async def _to_its_end(store: Store, runner: Runner, run: RunId, stop: asyncio.Event, lease: timedelta) -> Run:
-    """The run at its end. Cancelled, it is let go first, and can be gone on with.
+    """Advance the run to its end; if cancelled, let it go first.
 
-    A program that was killed holds its run for the rest of its lease, so it is tried for twice as long.
+    A program that was killed holds its run for the rest of its lease, so this tries for twice as long.
     """
     for _ in range(2 * _TRIES):
         advancing = asyncio.create_task(runner.advance(run), name=f"run {run}")

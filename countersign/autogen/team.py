@@ -1,6 +1,6 @@
 """A team of agents as the worker knows it: its build, its options, its conclusion."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from autogen_agentchat.base import TaskResult
 from autogen_agentchat.messages import BaseChatMessage
@@ -18,9 +18,12 @@ from countersign.usecases.ports import TeamInfo
 
 
 async def last_words(run: RunContext, result: TaskResult) -> Conclusion:
-    """Conclude with the agents' last message that is not a human's: the usual conclusion."""
-    said = [m for m in result.messages if isinstance(m, BaseChatMessage) and m.source != "user"]
-    words = next((m.to_text() for m in reversed(said) if decision_in(m) is None and turn_in(m) is None), "")
+    """Conclude with the last message of an agent that is not a human.
+
+    It is the conclusion of a team without one of its own.
+    """
+    messages = [m for m in result.messages if isinstance(m, BaseChatMessage) and m.source != "user"]
+    words = next((m.to_text() for m in reversed(messages) if decision_in(m) is None and turn_in(m) is None), "")
     return Conclusion("The team has finished.", words)
 
 
@@ -29,10 +32,10 @@ class Team:
     """A team of agents. `line` says in a few words what it does.
 
     `build` makes a fresh AutoGen team for a run, the same one each time: a run that lost its process is rebuilt.
-    `conclude` does what is left to do when the team has ended, and says how the run ended.
-    `options` are what can be chosen at the start; `run.options` has the choices.
-    `demo` is what the agents' models say while MODEL_CONFIG is not set: without it they repeat what they are
-    asked, and an agent that needs tools or data ends the run with that reason.
+    `conclude` does what is left to do when the team has ended, and says how the run ended. `options` are what can be
+    chosen at the start; `run.options` has the choices. `demo` is what the agents' models say while MODEL_CONFIG is not
+    set: without it they repeat what they are asked, and an agent that needs tools or data ends the run with that
+    reason.
     """
 
     name: str
@@ -46,25 +49,32 @@ class Team:
         TeamName(self.name)
 
     def chosen(self, run: Run) -> Run:
-        """Return the run with a choice for each option of today; InvalidInput if it has one that is gone."""
+        """Return the run with a choice for each option of today, or InvalidInput."""
         given = {option.name: run.options.get(option.name, option.default) for option in self.options}
         for option in self.options:
             if given[option.name] not in option.choices:
                 raise InvalidInput(
                     f"This run was started with {option.name}={given[option.name]}, which the team “{self.name}” no "
-                    "longer offers. Nothing more was done; please start the task anew."
+                    "longer offers. Nothing more was done; start the task again."
                 )
         return replace(run, options=given)
 
 
 @dataclass(frozen=True, slots=True)
 class Teams:
-    """The teams that work, by name, and why others do not, a sentence each."""
+    """The teams that work, by name, and why others do not, a sentence each.
+
+    `doubtful`: why one that works may not build.
+    """
 
     working: dict[str, Team]
     broken: dict[str, str]
+    doubtful: dict[str, str] = field(default_factory=dict)
 
     def infos(self) -> list[TeamInfo]:
         """List them for the announcement."""
-        usable = [TeamInfo(team.name, team.line, options=team.options) for team in self.working.values()]
+        usable = [
+            TeamInfo(team.name, self.doubtful.get(team.name, team.line), options=team.options)
+            for team in self.working.values()
+        ]
         return usable + [TeamInfo(name, "", problem) for name, problem in self.broken.items()]

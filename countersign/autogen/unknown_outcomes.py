@@ -1,4 +1,4 @@
-"""Questions about the run itself: did an action happen, how to go on.
+"""Questions about the run itself: whether an action happened, and how to go on.
 
 Such a question is a request like any other, to the same reviewers, and the run waits and parks for it; but no timeout
 approves it, whatever the channel says.
@@ -11,25 +11,30 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
-from countersign.autogen.people.decision_messages import decided
-from countersign.autogen.people.human import Desk
+from countersign.autogen.people.human_input import RunQuestions
 from countersign.domain.channel_settings import say_duration
+from countersign.domain.decided import decided
 from countersign.domain.errors import CountersignError, GivenUp, OutcomeUnknown
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from countersign.replay.entries import Aside, Entry
-from countersign.replay.event_order import LAST_RESORT
-from countersign.replay.journal import RunJournal
+from countersign.replay.replay_order import LAST_RESORT
+from countersign.replay.run_journal import RunJournal
 from countersign.replay.store_outages import ended
 
 _EFFECTS: Final = {"model": "a new answer of its model", "tool": "another call of a tool", "step": "another action"}
 """Kinds of entries that must not be repeated silently, and what asking for a new one is."""
 
 
-class Doubts:
-    """The doubts of one run. `give_up` is told when people end it, because AutoGen turns exceptions into text."""
+class UnknownOutcomes:
+    """The unknown outcomes of one run.
 
-    def __init__(self, desk: Desk, journal: RunJournal, give_up: Callable[[Exception], None], team: str) -> None:
-        self._desk = desk
+    `give_up` is called when people end it, because AutoGen turns exceptions into text.
+    """
+
+    def __init__(
+        self, questions: RunQuestions, journal: RunJournal, give_up: Callable[[Exception], None], team: str
+    ) -> None:
+        self._questions = questions
         self._journal = journal
         self._give_up = give_up
         self._team = team
@@ -42,10 +47,10 @@ class Doubts:
                 self._go_on(key, entry)
 
     async def once(self, name: str, shown: str, key: str, attempt: Callable[[str], Awaitable[str]]) -> str:
-        """What `attempt` returns under the key; where it raises OutcomeUnknown, what people say that it returned.
+        """Return the attempt's result; after OutcomeUnknown, the one that people give.
 
-        They may also say that it shall run again, which is an attempt under a key of its own, or end the run:
-        GivenUp. `shown` is what was to be done, as people see it.
+        They may also have it run again, which is an attempt under a key of its own, or end the run: GivenUp. `shown` is
+        what was to be done, for people.
         """
         tries = 0
         while True:
@@ -53,7 +58,7 @@ class Doubts:
             try:
                 return await attempt(this)
             except OutcomeUnknown as doubt:
-                request = await self._desk.put(self._in_doubt(name, shown, this, tries, doubt))
+                request = await self._questions.put(self._in_doubt(name, shown, this, tries, doubt))
                 if request.status is Status.ANSWERED:
                     ran = Entry("done", decided(request).words)
                     return (await self._journal.result(this, ran, replace=True)).value
@@ -64,23 +69,23 @@ class Doubts:
     def _in_doubt(self, name: str, shown: str, key: str, tries: int, doubt: OutcomeUnknown) -> Question:
         entry = self._journal.found(key)
         since = f", started {datetime.fromisoformat(entry.at):%Y-%m-%d %H:%M:%S} UTC" if entry and entry.at else ""
-        what = f"{name}\n{shown}" if shown else name
+        action = f"{name}\n{shown}" if shown else name
         return Question(
             name,
             tries,
             Kind.IN_DOUBT,
             f"Did “{name}” happen?",
-            f"{doubt}\n\nAttempt {tries + 1}{since}.\n\nWhat was to be done:\n\n{what}",
+            f"{doubt}\n\nAttempt {tries + 1}{since}.\n\nWhat was to be done:\n\n{action}",
             (Verb.RESPOND, Verb.APPROVE, Verb.REJECT),
             notes=_which(key),
         )
 
     async def before_live(self, key: str) -> None:
-        """Returns when the effect may happen now, though nothing recorded answers it: when all that is recorded has
-        reached the team. Cancelled if people end the run.
+        """Wait until an effect that no record answers may happen now.
 
-        It has diverged when effects of the same kind and agent were recorded, and the agent asks for this instead:
-        then the code is another one than that which made them, and what they did would be done again in another way.
+        That is when all that is recorded has reached the team. Cancelled if people end the run. The run has diverged
+        when effects of the same kind and agent were recorded, and the agent asks for this one instead: its code has
+        changed, and would do what they did again in another way.
         """
         who = _who(key)
         await self._journal.order.until(
@@ -131,13 +136,13 @@ class Doubts:
             who.partition("/")[2] or who,
             self._before[who],
             Kind.DIVERGED,
-            "Go on with changed code?",
-            f"{sentence}\n\nContinue from here: what is recorded and still fits is used, the rest is done anew; what "
-            "was done outside before stays done, and may be done again in another way.\n"
+            "Continue with the changed code?",
+            f"{sentence}\n\nContinue from here: recorded steps that still fit are used, the others are done again. "
+            "What was already done outside stays done, and may be done again in another way.\n"
             "Stop: the run ends here, and nothing more is done.",
             (Verb.APPROVE, Verb.REJECT),
         )
-        putting = asyncio.ensure_future(self._desk.put(question))
+        putting = asyncio.ensure_future(self._questions.put(question))
         solving = asyncio.ensure_future(self._journal.order.until(solved, held=False))
         try:
             with self._journal.activity.asking_how():
@@ -146,7 +151,7 @@ class Doubts:
                 return
             request = putting.result()
         except (CountersignError, asyncio.CancelledError):
-            return  # the desk has told why, and the run ends
+            return  # the questions has told why, and the run ends
         finally:
             await ended(putting, solving)
         if request.status is not Status.APPROVED:
@@ -170,7 +175,7 @@ class Doubts:
             case Status.EXPIRED:
                 how = "Nobody answered in time, so the run has ended."
             case Status.REJECTED:
-                words = f" Their words: “{decision.words}”" if decision.words else ""
+                words = f" Reason: “{decision.words}”" if decision.words else ""
                 how = f"{who[0].upper()}{who[1:]} chose to stop the run.{words}"
             case _:
                 how = "The question about it was taken back, so the run has ended."

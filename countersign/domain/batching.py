@@ -1,7 +1,7 @@
 """Batching: questions that come together are rows of one card (R26).
 
-Two that are asked at about the same time are enough: nothing waits for more, the first card grows. It grows for a
-short time only, because Slack notifies nobody of a change, and a button must not move under a reader's hand.
+Two of a run that are asked at about the same time are enough: nothing waits for more, the first card grows. It grows
+for a short time only, because Slack notifies nobody of a change, and a button must not move under a reader's hand.
 """
 
 from datetime import datetime, timedelta
@@ -27,20 +27,27 @@ def may_be_a_row(request: Request) -> bool:
     return plain and request.rules.risk is not Risk.HIGH and not approved_by_timeout(request)
 
 
-def together(first: Request, other: Request) -> bool:
-    """Tell whether `other` may be a row of the card that begins with `first`.
+def alike(first: Request, other: Request) -> bool:
+    """Tell whether one card may show both: same people, same rules, a row each.
 
-    The same people decide on both by the same rules. Whoever snoozed `first` has read its card; and people are reminded
-    once for all rows.
+    So requests of several runs share a card that waits because Slack takes no more cards in its channel. Whoever
+    snoozed `first` has read its card.
     """
     return (
         may_be_a_row(first)
         and may_be_a_row(other)
-        and first.run == other.run
+        and first.workspace == other.workspace
         and first.rules == other.rules
         and first.snoozed_until is None
-        and abs(other.created_at - first.created_at) <= WITHIN
     )
+
+
+def together(first: Request, other: Request) -> bool:
+    """Tell whether `other` may be a row of its run's card that begins with `first`.
+
+    People are reminded once for all rows.
+    """
+    return first.run == other.run and alike(first, other) and abs(other.created_at - first.created_at) <= WITHIN
 
 
 def grows(posted: datetime | None, now: datetime) -> bool:

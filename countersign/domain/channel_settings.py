@@ -40,9 +40,10 @@ class Risk(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Complete settings; a request keeps a copy of those that were in force when it was asked.
+    """Complete settings, with those of the policy's judgement of one request.
 
-    `risk`, `clause` and `why` are what the workspace's policy says of this one request: the rule of that name counted.
+    A request keeps a copy of those in force when it was asked. `risk`, `clause` and `why` are what the workspace's
+    policy says of this request; `clause` is the name of the rule that counted.
     """
 
     approvals_channel: ChannelId
@@ -59,11 +60,13 @@ class Rules:
     """People are reminded after so long, then after twice as long, and so on; 0 is never."""
     escalation: tuple[Escalation, ...] = ()
     quiet: Quiet = NEVER
+    in_thread: bool = False
+    """The requester alone answers, in the run's own thread (`countersign.domain.conversation_rules`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelSettings:
-    """What one channel, or one rule of the policy, sets for itself; None means "as elsewhere"."""
+    """Settings of one channel, or of one rule of the policy; None: as elsewhere."""
 
     reviewers: Reviewers | None = None
     quorum: int | None = None
@@ -85,10 +88,11 @@ class ChannelSettings:
 AS_ELSEWHERE: Final = ChannelSettings()
 
 
-class InRules(NamedTuple):
-    """One setting as a rule of the policy makes it: `key` in the file, what it means, and its `label` for people.
+class InPolicy(NamedTuple):
+    """A setting that a rule of the policy may make.
 
-    `join`: what holds, of the rule's value and the channel's; left out: the rule's.
+    `key` is its name in the file, `about` its meaning there, `label` its name for people. `join` picks the value that
+    holds, given the rule's and the channel's; by default the rule's.
     """
 
     key: str
@@ -101,32 +105,32 @@ def _silence(ours: OnTimeout, channels: OnTimeout) -> OnTimeout:
     return channels if ours is OnTimeout.APPROVE else ours
 
 
-IN_RULES: Final = {
-    "reviewers": InRules(
+IN_POLICY: Final = {
+    "reviewers": InPolicy(
         "reviewers",
         "users (U…) and user groups (S…) by id; members: everybody where the card goes",
         "reviewers",
         lambda ours, channels: ours or channels,
     ),
-    "quorum": InRules("quorum", "how many different people must approve", "quorum", max),
-    "own_requests": InRules("own_requests", "false: who started the run may not decide", "own requests", min),
-    "break_glass": InRules(
+    "quorum": InPolicy("quorum", "how many different people must approve", "quorum", max),
+    "own_requests": InPolicy("own_requests", "false: who started the run may not decide", "own requests", min),
+    "break_glass": InPolicy(
         "break_glass", "false: no requester decides alone, not even in an emergency", "break-glass", min
     ),
-    "timeout": InRules("timeout", "how long people have: 15m, 4h, 2d", "timeout"),
-    "on_timeout": InRules("on_timeout", "what it means that nobody decided in time", "on timeout", _silence),
-    "approvals_channel": InRules("send_to", "the channel where the card appears, by id", "card in"),
-    "remind_after": InRules("remind", "reminded after so long, then in growing gaps; off: never", "reminds after"),
-    "escalation": InRules("escalate", "who is asked next; []: nobody, whatever the channel says", "goes to others"),
+    "timeout": InPolicy("timeout", "how long people have: 15m, 4h, 2d", "timeout"),
+    "on_timeout": InPolicy("on_timeout", "what it means that nobody decided in time", "on timeout", _silence),
+    "approvals_channel": InPolicy("send_to", "the channel where the card appears, by id", "approvals channel"),
+    "remind_after": InPolicy("remind", "reminded after so long, then in growing gaps; off: never", "reminders"),
+    "escalation": InPolicy("escalate", "who is asked next; []: nobody, whatever the channel says", "escalation"),
 }
-"""By the names of the settings; a rule says nothing of what is not here."""
+"""By the names of the settings; a rule of the policy cannot make any other."""
 
 
 def resolve(defaults: Rules, approvals: ChannelSettings, channel: ChannelSettings) -> Rules:
-    """The rules in force: a channel's own settings, else those of its approvals channel, else the defaults.
+    """Find the rules in force: the channel's, its approvals channel's, the defaults.
 
-    `approvals` are the settings of the channel that the cards of `channel` go to. Where that channel sends its own
-    cards is its own affair and not inherited.
+    `approvals` are the settings of the channel that the cards of `channel` go to. The place where that channel sends
+    its own cards is not inherited.
     """
     destination = channel.approvals_channel or defaults.approvals_channel
     inherited = replace(approvals, approvals_channel=None).over(defaults)
@@ -134,22 +138,24 @@ def resolve(defaults: Rules, approvals: ChannelSettings, channel: ChannelSetting
 
 
 def in_force(rules: Rules) -> Rules:
-    """The same with the channels by name whose members decide."""
+    """Name the channels whose members decide."""
     there = rules.approvals_channel
     steps = tuple(replace(step, reviewers=step.reviewers.at(step.channel or there)) for step in rules.escalation)
     return replace(rules, reviewers=rules.reviewers.at(there), escalation=steps)
 
 
 def meant(rules: Rules) -> Rules:
-    """The way back: rules in force as somebody set them, for who changes them."""
+    """Undo `in_force`: the rules as somebody set them, for a form that changes them."""
     there = rules.approvals_channel
     steps = tuple(replace(step, reviewers=step.reviewers.meant(step.channel or there)) for step in rules.escalation)
     return replace(rules, reviewers=rules.reviewers.meant(there), escalation=steps)
 
 
 def parse_duration(words: str, longest: timedelta = LONGEST) -> timedelta:
-    """`90s`, `15m` or `15 min`, `1h30m`, `2d`, `1w` as a timedelta from 5 seconds to `longest`; InvalidInput
-    otherwise."""
+    """Parse `90s`, `15m` or `15 min`, `1h30m`, `2d`, `1w`.
+
+    InvalidInput for anything else, and for less than 5 seconds or more than `longest`.
+    """
     text = words.strip().lower().replace(" ", "")
     if not re.fullmatch(r"(?:[0-9]{1,7}(?:min|[smhdw]))+", text):
         raise InvalidInput(
@@ -165,7 +171,7 @@ def parse_duration(words: str, longest: timedelta = LONGEST) -> timedelta:
 
 
 def say_duration(span: timedelta) -> str:
-    """1 h 30 min, 45 s, 2 d: two units at most, nothing lost for what people write, and `parse_duration` takes it."""
+    """Format a duration so that `parse_duration` reads it: 1 h 30 min, 45 s, 2 d."""
     left = int(span.total_seconds())
     parts = []
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
@@ -176,7 +182,7 @@ def say_duration(span: timedelta) -> str:
 
 
 def say_value(value: Any) -> str:
-    """A setting in a few words, the same for the same setting."""
+    """Describe a setting's value in a few words, the same for the same value."""
     match value:
         case bool():
             return "yes" if value else "no"
@@ -230,15 +236,16 @@ def why_not_configure(actor: Actor, rules: Rules, admins: frozenset[UserId]) -> 
         return nobody.value
     if actor.is_admin or actor.user in admins or rules.reviewers.why_not(actor) is None:
         return None
-    return "Only workspace admins, those named in ADMINS and this channel's reviewers may change its settings."
+    return "Only workspace admins, people named in ADMINS and this channel's reviewers can change its settings."
 
 
 def enough_people(
     rules: Rules, requester: UserId, members: frozenset[UserId], gone: frozenset[UserId] = frozenset()
 ) -> str | None:
-    """Why nobody could decide on a request of this requester, in a sentence; None if enough people can (R10).
+    """Explain that too few people could decide on this requester's request (R10).
 
-    `members` are the members of the groups and channels named in the rules; `gone` are those named who may not decide.
+    None if enough can. `members` are the members of the groups and channels named in the rules; `gone` are those named
+    who may not decide.
     """
     people = (rules.reviewers.users - gone) | members
     if not rules.own_requests:
@@ -246,9 +253,9 @@ def enough_people(
     if len(people) >= rules.quorum:
         return None
     if not rules.reviewers:
-        return "nobody may decide here: an admin must name reviewers first, like `/approvals reviewers @someone`"
-    who = (
-        "you started it and may not decide on your own requests" if requester in rules.reviewers.users | members else ""
+        return "nobody can decide here: an admin must name reviewers first, like `/approvals reviewers @someone`"
+    remark = (
+        "you started it and can't decide on your own requests" if requester in rules.reviewers.users | members else ""
     )
-    need = f"{rules.quorum} approval{'s' if rules.quorum > 1 else ''} needed, {len(people)} people who may give them"
-    return f"nobody could decide on its requests: {need}" + (f" ({who})" if who else "")
+    need = f"{rules.quorum} approval{'s' if rules.quorum > 1 else ''} needed, {len(people)} can approve"
+    return f"nobody could decide on its requests: {need}" + (f" ({remark})" if remark else "")

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from countersign.domain import delegation, grants, high_risk
-from countersign.domain.calls import LONGEST_ARGUMENTS, is_canonical
+from countersign.domain.answer_rules import Answer, why_not_answer
 from countersign.domain.channel_settings import Risk
 from countersign.domain.events import Event, EventType
 from countersign.domain.grant_request import Standing, Wish
@@ -14,7 +14,18 @@ from countersign.domain.ids import AttemptId, Digest, UserId
 from countersign.domain.people import Actor, why_nobody
 from countersign.domain.refusals import Refusal
 from countersign.domain.request_endings import settle
-from countersign.domain.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote, event
+from countersign.domain.requests import (
+    ABOUT_THE_RUN,
+    MOVES,
+    Decision,
+    How,
+    Request,
+    Status,
+    Step,
+    Verb,
+    Vote,
+    event,
+)
 from countersign.domain.text_checks import is_legible, legible
 from countersign.domain.vote_count import people, recount, tied, voided
 
@@ -27,6 +38,7 @@ _ABOUT_THE_ANSWER: Final = frozenset(
         Refusal.TOO_LONG,
         Refusal.EDIT_NEEDS_ONE,
         Refusal.NOT_ARGUMENTS,
+        Refusal.NOT_A_TEXT,
         Refusal.NOTHING_CHANGED,
         Refusal.NO_CHOICE,
         Refusal.NOT_OPENED,
@@ -41,10 +53,11 @@ LONGEST_WORDS: Final = 3000
 class Attempt:
     """An attempt to decide. `digest` is that of the content the person saw.
 
-    `arguments` are the changed ones of an edit, canonical JSON; `chosen` are options of a choice. `wish` is what they
-    do not want to be asked again; `break_glass` says that the requester decides alone, in an emergency. `opened_for` is
-    the user to whom the window showed all of the content, and `typed` the word that was asked for there. `voters` are
-    the people who voted before, as Slack describes them at this moment, with those for whom they stand in.
+    `arguments` or `content` are what an edit made of a call or a text; `chosen` are options of a choice. `wish` is what
+    they do not want to be asked again; `break_glass` says that the requester decides alone, in an emergency.
+    `opened_for` is the user to whom the window showed all of the content, and `typed` the word that was asked for
+    there. `voters` are the people who voted before, as Slack describes them at this moment, with those for whom they
+    stand in.
     """
 
     id: AttemptId
@@ -53,6 +66,7 @@ class Attempt:
     digest: Digest
     words: str = ""
     arguments: str = ""
+    content: str = ""
     chosen: tuple[str, ...] = ()
     wish: Wish | None = None
     break_glass: bool = False
@@ -101,6 +115,7 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
         legible(attempt.words),
         attempt.id,
         attempt.arguments,
+        attempt.content,
         _chosen(request, attempt),
         instead_of=instead_of,
         standing=None if attempt.wish is None else grants.standing(request, attempt.wish, attempt.id, now),
@@ -174,7 +189,7 @@ def _chosen(request: Request, attempt: Attempt) -> tuple[str, ...]:
 
 
 def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
-    """Return why this attempt does not count; the person first, so that strangers learn nothing."""
+    """Judge the person first, so that strangers learn nothing; None if it counts."""
     alone = attempt.break_glass
     not_they = _why_not_alone(request, attempt, now) if alone else why_not_person(request, attempt.actor, now)
     if not_they is not None:
@@ -195,13 +210,14 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
         return Refusal.NOT_OFFERED
     if attempt.wish is not None and (narrower := grants.why_not(request, attempt.wish)) is not None:
         return narrower
-    if (not_this := _why_not_this(request, attempt)) is not None:
+    answer = Answer(attempt.verb, attempt.arguments, attempt.content, attempt.chosen)
+    if (not_this := why_not_answer(request, answer)) is not None:
         return not_this
     return high_risk.why_not(request, attempt.verb, attempt.actor.user, attempt.opened_for, attempt.typed)
 
 
 def waits_for(request: Request, actor: Actor, now: datetime) -> bool:
-    """Tell whether this person's answer would count; whoever voted answers again only in a tie."""
+    """Tell whether this person's answer would count; a second one only in a tie."""
     voted = any((vote.workspace, vote.user) == (actor.workspace, actor.user) for vote in request.votes)
     if voted and not tied(request):
         return False
@@ -221,6 +237,8 @@ def _why_not_one(request: Request, actor: Actor) -> Refusal | None:
     rules = request.rules
     if (nobody := why_nobody(actor, request.workspace)) is not None:
         return nobody
+    if rules.in_thread:
+        return None if actor.user == request.requester else Refusal.FOR_THE_REQUESTER
     if not rules.reviewers:
         return Refusal.NOBODY_NAMED
     if (not_one := rules.reviewers.why_not(actor)) is not None and not delegation.seats(request, actor):
@@ -253,27 +271,6 @@ def _why_not_now(request: Request, actor: Actor, now: datetime) -> Refusal | Non
     if request.deadline is not None and now >= request.deadline:
         return Refusal.TIME_RAN_OUT
     return None
-
-
-def _why_not_this(request: Request, attempt: Attempt) -> Refusal | None:
-    """Return why the changed arguments or the choice cannot be taken."""
-    question = request.question
-    if attempt.verb is Verb.EDIT:
-        if question.call is None:
-            return Refusal.NOT_OFFERED
-        if request.rules.quorum > 1:
-            return Refusal.EDIT_NEEDS_ONE
-        if not is_canonical(attempt.arguments) or len(attempt.arguments) > LONGEST_ARGUMENTS:
-            return Refusal.NOT_ARGUMENTS
-        return Refusal.NOTHING_CHANGED if attempt.arguments == question.call.arguments else None
-    if attempt.arguments:
-        return Refusal.NOT_OFFERED
-    if attempt.verb is Verb.CHOOSE:
-        allowed = set(attempt.chosen) <= set(question.options) and len(set(attempt.chosen)) == len(attempt.chosen)
-        return (
-            None if allowed and attempt.chosen and (question.several or len(attempt.chosen) == 1) else Refusal.NO_CHOICE
-        )
-    return Refusal.NOT_OFFERED if attempt.chosen else None
 
 
 def _counted(request: Request, attempt: Attempt) -> bool:

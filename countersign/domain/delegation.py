@@ -1,6 +1,7 @@
-"""Absences with one stand-in each, and the seats from which people decide: without chains.
+"""Absences with one stand-in each, and the seats from which people decide.
 
-Somebody who stands in counts as one person, and a seat as one vote: coming back, or going away, adds none.
+There are no chains of stand-ins. Somebody who stands in counts as one person, and a seat as one vote: coming back, or
+going away, adds none.
 """
 
 from dataclasses import dataclass, replace
@@ -82,35 +83,38 @@ def why_not(actor: Actor, stand_in: Actor, until: datetime, now: datetime) -> Se
     if (nobody := why_nobody(actor, actor.workspace)) is not None:
         return (nobody.value,)
     if stand_in.user == actor.user:
-        return ("You cannot stand in for yourself: name somebody else.",)
+        return ("You can't be your own stand-in; name somebody else.",)
     if not stand_in.checked:
-        return "Slack did not say who ", stand_in.user, " is; please try again in a moment."
+        return "Slack didn't confirm who ", stand_in.user, " is. Try again in a moment."
     if why_nobody(stand_in, actor.workspace) is not None:
-        return stand_in.user, " could not decide: name a full member of this workspace, no guest and no bot."
+        return stand_in.user, " can't decide here; name a full member of this workspace, not a guest or a bot."
     if until <= now:
-        return ("That moment has passed.",)
+        return ("That time has already passed.",)
     if until - now > LONGEST:
-        return (f"A stand-in is named for {LONGEST.days} days at most.",)
+        return (f"A stand-in can be named for at most {LONGEST.days} days.",)
     return None
 
 
-def deciders(request: Request, some: Reviewers | None = None) -> Reviewers:
+def deciders(request: Request, reviewers: Reviewers | None = None) -> Reviewers:
     """Return the reviewers (or these ones of them) who may really decide.
 
     The requester is left out where requesters may not decide on their own requests.
     """
-    some = request.rules.reviewers if some is None else some
-    return some if request.rules.own_requests else replace(some, users=some.users - {request.requester})
+    reviewers = request.rules.reviewers if reviewers is None else reviewers
+    return reviewers if request.rules.own_requests else replace(reviewers, users=reviewers.users - {request.requester})
 
 
 def seats(request: Request, actor: Actor) -> tuple[UserId, ...]:
-    """Return the seats from which this actor may decide: their own, or those of people who are away.
+    """Return the seats from which this actor may decide.
 
-    A requester who may not decide on their own request has no seat that somebody else could take.
+    That is their own, or those of people who are away. A requester who may not decide on their own request, or is
+    talked with, has no seat that somebody else could take.
     """
     rules = request.rules
     if rules.reviewers.why_not(actor) is None:
         return (actor.user,)
+    if rules.in_thread:
+        return ()
     return tuple(
         away.user
         for away in actor.stands_for
@@ -121,6 +125,6 @@ def seats(request: Request, actor: Actor) -> tuple[UserId, ...]:
 
 
 def free_seat(request: Request, actor: Actor) -> UserId | None:
-    """Return a seat of this actor from which nobody else has voted; None if there is none."""
+    """Return a seat of this actor from which nobody else has voted, or None."""
     taken = {vote.seat or vote.user for vote in request.votes if vote.user != actor.user}
     return next((seat for seat in seats(request, actor) if seat not in taken), None)

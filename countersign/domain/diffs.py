@@ -14,8 +14,11 @@ _AROUND: Final = 2
 
 
 def changed_lines(before: str, after: str) -> list[str]:
-    """What changed as a unified diff without its header: lines with `-`, `+` or a blank in front, `…` for what is
-    left out. Empty if nothing changed. Of very long texts the changed middle is shown as a whole."""
+    """Return a unified diff without its header; empty if nothing changed.
+
+    Lines begin with `-`, `+` or a blank; `…` stands for what is left out. Of very long texts the changed middle is
+    shown as a whole.
+    """
     old, new = before.splitlines(), after.splitlines()
     start = _same(old, new)
     end = _same(old[start:][::-1], new[start:][::-1])
@@ -37,7 +40,10 @@ def _same(old: list[str], new: list[str]) -> int:
 
 
 class Field(NamedTuple):
-    """A place in a call's arguments (`rows.0.amount`) and what is there before and after, as JSON; "" is nothing."""
+    """A changed place in a call's arguments (`rows.0.amount`).
+
+    `before` and `after` are JSON; "" if nothing is there.
+    """
 
     path: str
     before: str

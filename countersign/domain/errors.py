@@ -7,6 +7,7 @@
     ├── CannotTell           a condition of the policy cannot be judged of these arguments
     ├── NotRecorded          the record does not hold what a condition of the policy looks at
     ├── NotFound             no such run, request or team
+    ├── Conflict             a program asked or reported something else under the same key before
     ├── Refused              an attempt that did not count; carries the refusal
     ├── QuestionLost         Redis no longer has what a run asked and waits for: it is rebuilt, and asks again
     ├── LeaseLost            another worker advances this run, or the run ended: stop touching it
@@ -43,7 +44,7 @@ class CountersignError(Exception):
 
 
 def plain_text(sentence: Sentence) -> str:
-    """Write a sentence for logs, records and command lines: ids as they are, moments in UTC."""
+    """Write a sentence for logs and records: ids as they are, moments in UTC."""
     return "".join(f"{part:%Y-%m-%d %H:%M:%S} UTC" if isinstance(part, datetime) else str(part) for part in sentence)
 
 
@@ -60,19 +61,26 @@ class InvalidInput(CountersignError):
 
 
 class InvalidId(InvalidInput, ValueError):
-    """A text does not have the one form of such an id (R27). A ValueError too, for whatever reads records."""
+    """A text does not have the form of such an id (R27).
+
+    It is a ValueError too, for whatever reads records.
+    """
 
 
 class CannotTell(CountersignError):
-    """A condition cannot be judged: a field is missing, of another kind, or too long to be looked at."""
+    """A condition cannot be judged: a field is missing, too long or of another kind."""
 
 
 class NotRecorded(CountersignError):
-    """The record does not hold what a condition looks at, so nobody can tell whether it held then."""
+    """The record does not hold a value that a condition looks at."""
 
 
 class NotFound(CountersignError):
     """There is no such thing, or no longer."""
+
+
+class Conflict(CountersignError):
+    """The same key stands for something else already; nothing was changed."""
 
 
 class Refused(CountersignError):
@@ -84,11 +92,11 @@ class Refused(CountersignError):
 
 
 class LeaseLost(CountersignError):
-    """This process may no longer write the run: another holds its lease, or the run has ended."""
+    """This process may no longer write the run: the lease is lost or the run over."""
 
 
 class QuestionLost(CountersignError):
-    """A question that a run waits for is gone from Redis; nobody can decide on it any more."""
+    """A question that a run waits for is gone from Redis; nobody can decide on it."""
 
 
 class UnknownSchema(CountersignError):
@@ -96,19 +104,19 @@ class UnknownSchema(CountersignError):
 
 
 class NewerSchema(UnknownSchema):
-    """A stored record carries a number that only a newer version of this program knows: it is left for that."""
+    """A stored record was written by a newer version of this program, and is kept."""
 
 
 class StoreUnavailable(CountersignError):
-    """Redis does not answer. What was stored before is kept; nothing was changed by this call."""
+    """Redis does not answer; this call changed nothing, and what was stored is kept."""
 
 
 class StoreFull(StoreUnavailable):
-    """Redis takes nothing more; what it had taken is kept. The text says of what it is out."""
+    """Redis is out of memory or disk, as the text says; what it had taken is kept."""
 
 
 class NotReplicated(StoreUnavailable):
-    """The change is stored, and too few replicas confirmed that they have it; doing it again is the same once more."""
+    """The change is stored, but too few replicas confirmed it; a repeat counts once."""
 
 
 class StoreUnsafe(CountersignError):
@@ -120,15 +128,15 @@ class ActionFailed(CountersignError):
 
 
 class OutcomeUnknown(CountersignError):
-    """An effect outside may or may not have happened; people must find out before anybody repeats it."""
+    """An effect outside may have happened; people must find out before a repeat."""
 
 
 class WrongTeam(CountersignError):
-    """A team is put together in a way that cannot work; its run ends, and nothing was done."""
+    """A team is built in a way that cannot work; its run ends and nothing was done."""
 
 
 class GivenUp(CountersignError):
-    """People, their silence, or a limit they set ended a run that could not go on by itself."""
+    """A run that could not go on was ended by people, their silence or their limit."""
 
 
 class NoAnswer(CountersignError):

@@ -44,7 +44,7 @@ def problems(
         if step.after <= before:
             faults.append(f"Step {number} of the escalation must come later than the one before it.")
         if deadline is not None and step.after >= deadline:
-            faults.append(f"Step {number} of the escalation comes when time has run out already, so it never would.")
+            faults.append(f"Step {number} of the escalation would come after the deadline, so it would never happen.")
         here = (step.reviewers, step.channel or channel)
         if here in reached:
             faults.append(

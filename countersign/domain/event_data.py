@@ -42,7 +42,10 @@ def plain(value: Any) -> Any:
 
 
 def without_secrets(arguments: str, paths: tuple[str, ...] = ()) -> str:
-    """A call's arguments, or another text, as people may see them; `paths` are hidden besides what looks secret."""
+    """Hide secrets in a call's arguments, or in another text.
+
+    `paths` are hidden besides what looks secret.
+    """
     try:
         return json.dumps(hide_in(json.loads(arguments), paths)[0], sort_keys=True, ensure_ascii=False)
     except (ValueError, RecursionError):
@@ -67,7 +70,10 @@ def shortened(text: str) -> str:
 
 
 def read_arguments(recorded: str) -> dict[str, Any] | Unrecorded:
-    """The arguments that an entry holds; what was hidden in them, or all of them if they were cut, is not there."""
+    """Read the arguments in an entry of the record.
+
+    What was hidden in them, or all of them if they were cut, is Unrecorded.
+    """
     try:
         arguments = _with_gaps(json.loads(recorded))
     except (ValueError, RecursionError):

@@ -36,6 +36,8 @@ class EventType(StrEnum):
     STAND_IN_ENDED = "stand_in_ended"
     ATTEMPT_REFUSED = "attempt_refused"
     DECISION_DELIVERED = "decision_delivered"
+    ACTION_REPORTED = "action_reported"
+    """An approved action was done, or failed."""
     CALL_PASSED = "call_passed"
     """A policy let a call pass without asking people."""
     CALL_REFUSED = "call_refused"
@@ -45,6 +47,8 @@ class EventType(StrEnum):
     REPORT_REFUSED = "report_refused"
     """A worker reported what only people and web can do; see countersign.usecases.worker_claims."""
     CARD_NOT_POSTED = "card_not_posted"
+    CHANNEL_JOINED = "channel_joined"
+    """The app was invited to a channel, which is greeted."""
     SETTINGS_CHANGED = "settings_changed"
     SETTINGS_PROPOSED = "settings_proposed"
     """Somebody wanted to make a channel's rules milder, which takes an admin or a second reviewer."""
@@ -71,7 +75,10 @@ REQUEST_CHANGED: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened. `at` is the server's time of the step; `data` are plain texts for the record."""
+    """One thing that happened.
+
+    `at` is the server's time of the step; `data` are plain texts for the record.
+    """
 
     type: EventType
     at: datetime

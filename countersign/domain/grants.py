@@ -1,7 +1,8 @@
-"""Standing permissions: "approve, and don't ask again for this", as narrow as people chose it (R24).
+"""Standing permissions: "approve, and don't ask again for this" (R24).
 
-A permission is given with the approval of one request and never holds more than what was judged there: the same team,
-channel and tool, and unless the whole tool was meant, the same arguments. It ends by itself within a day.
+A permission is given with the approval of one request, as narrow as people chose it. It never holds more than what was
+judged there: the same team, channel and tool, and unless the whole tool was meant, the same arguments. It ends by
+itself within a day.
 """
 
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ def standing(request: Request, wish: Wish, attempt: AttemptId, now: datetime) ->
 
 
 def given_with(request: Request, team: str) -> Permission | None:
-    """The permission that was given when the request was approved; None if none was."""
+    """Return the permission that was given with the request's approval, or None."""
     call, decision = request.question.call, request.decision
     if call is None or decision is None or decision.standing is None or decision.how is How.PERMISSION:
         return None
@@ -138,12 +139,12 @@ def why_not_revoke(permission: Permission, actor: Actor, rules: Rules, admins: f
 
 
 def given(permission: Permission) -> Event:
-    """The event that tells of a new permission."""
+    """Make the event of a new permission."""
     return _event(EventType.PERMISSION_GIVEN, permission, permission.by)
 
 
 def revoked(permission: Permission, by: UserId) -> Event:
-    """The event that tells of its end before its time."""
+    """Make the event of a permission's end before its time."""
     return _event(EventType.PERMISSION_REVOKED, permission, by)
 
 

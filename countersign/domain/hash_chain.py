@@ -1,8 +1,9 @@
-"""The record as a chain: each entry holds the hash of the one before, so that nobody changes the past unseen (R25).
+"""Hash chain of the record: nobody changes the past unseen (R25).
 
-An entry is canonical JSON in ASCII. Its hash is the SHA-256 of exactly those bytes, and as they hold `n` and
-`previous`, an entry can be neither changed, removed, added nor moved without breaking the chain after it. Who may
-write everything could make a whole new chain: it would end in another head than the one that was posted or signed.
+An entry is canonical JSON in ASCII and holds its number `n` and the hash of the entry before, `previous`. Its hash is
+the SHA-256 of exactly those bytes, so an entry can be neither changed, removed, added nor moved without breaking the
+chain after it. Somebody who may write everything could make a whole new chain: it would end in another head than the
+one that was posted or signed.
 """
 
 import hashlib
@@ -51,7 +52,7 @@ class Kept(NamedTuple):
         return fields
 
     def line(self) -> str:
-        """The entry as it is exported, without the newline."""
+        """Write the entry as it is exported, without the newline."""
         return f'{{"entry":{self.entry},"hash":"{self.hash}"}}'
 
 
@@ -66,7 +67,7 @@ class Problem(NamedTuple):
 
 
 def write(fields: Mapping[str, Any]) -> str:
-    """The one way in which these fields are written: keys sorted, no spaces, ASCII, no NaN."""
+    """Write fields canonically: keys sorted, no spaces, ASCII, no NaN."""
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
@@ -76,17 +77,17 @@ def hash_of(entry: str) -> str:
 
 
 def seal(after: Head, fields: Mapping[str, Any]) -> Kept:
-    """The entry that follows `after` and says `fields`."""
+    """Make the entry with these fields that follows `after`."""
     entry = write({**fields, "n": after.n + 1, "previous": after.hash, "schema": SCHEMA})
     return Kept(entry, hash_of(entry))
 
 
 def read_head(text: str) -> Head:
-    """`12:<64 hex digits>`; ValueError otherwise."""
-    found = _HEAD.fullmatch(text.strip())
-    if found is None:
+    """Read `12:<64 hex digits>`; ValueError for anything else."""
+    match = _HEAD.fullmatch(text.strip())
+    if match is None:
         raise ValueError(f"“{text.strip()[:80]}” is no head. It is written as <number>:<64 hex digits>.")
-    return Head(int(found[1]), found[2])
+    return Head(int(match[1]), match[2])
 
 
 def read_line(line: str) -> Kept:
@@ -98,7 +99,7 @@ def read_line(line: str) -> Kept:
 
 
 class Verifier:
-    """Takes a chain entry by entry, and then says everything that is wrong with it.
+    """Checker of a chain: takes it entry by entry, then lists all of its faults.
 
     `after` is what the first entry must follow. `known` are heads that somebody noted: the chain must go through each.
     Of an `extract` (only some entries, in order) only what can be known of it is checked.
@@ -125,7 +126,10 @@ class Verifier:
         return self._last
 
     def take(self, kept: Kept | ValueError, at: int | None = None) -> None:
-        """The next entry, or why it cannot be read; `at` is the number under which it is kept."""
+        """Take the next entry, or the reason why it cannot be read.
+
+        `at` is the number under which it is kept.
+        """
         place = self._last + 1
         real = hash_of(kept.entry) if isinstance(kept, Kept) else ""
         try:
@@ -138,9 +142,9 @@ class Verifier:
             return
         n = int(fields["n"])
         if real != kept.hash:
-            says = "" if n == place else f" It says that it is entry {n}."
-            what = f"was changed: it has the hash {real}, and {kept.hash} stands beside it.{says}"
-            self._problems.append(Problem(place, what))
+            remark = "" if n == place else f" It says that it is entry {n}."
+            fault = f"was changed: it has the hash {real}, and {kept.hash} stands beside it.{remark}"
+            self._problems.append(Problem(place, fault))
             self._took(place, {real, kept.hash})
             return
         if self._known.get(n, kept.hash) != kept.hash:
@@ -165,16 +169,18 @@ class Verifier:
         self._last, self._hashes = n, hashes
 
     def end(self) -> list[Problem]:
-        """All problems, by number; none if the chain is whole."""
-        found = [*self._problems, *self._out_of_order()]
+        """List all problems by number; none if the chain is whole."""
+        problems = [*self._problems, *self._out_of_order()]
         if self._known.get(self._after.n, self._after.hash) != self._after.hash:
-            found.append(Problem(self._after.n, f"was replaced: its hash was noted as {self._known[self._after.n]}."))
+            problems.append(
+                Problem(self._after.n, f"was replaced: its hash was noted as {self._known[self._after.n]}.")
+            )
         if not self._extract:
             highest = max(self._numbers, default=self._after.n)
             for n in sorted(n for n in self._known if n > highest):
-                found.append(Problem(highest + 1, f"{_missing(highest + 1, n)} at the end: head {n} was noted."))
+                problems.append(Problem(highest + 1, f"{_missing(highest + 1, n)} at the end: head {n} was noted."))
                 break
-        return sorted(found)
+        return sorted(problems)
 
     def _out_of_order(self) -> list[Problem]:
         numbers = self._numbers
@@ -182,18 +188,18 @@ class Verifier:
             return []
         if self._extract:
             return [Problem(b, f"stands after entry {a}.") for a, b in pairwise(numbers) if b <= a]
-        found, ordered, last = [], sorted(numbers), self._after.n
+        problems, ordered, last = [], sorted(numbers), self._after.n
         for n in ordered:
             if n > last + 1:
-                found.append(Problem(last + 1, f"{_missing(last + 1, n - 1).rstrip(',')}."))
+                problems.append(Problem(last + 1, f"{_missing(last + 1, n - 1).rstrip(',')}."))
             elif n <= last:
-                found.append(Problem(n, "is there twice." if n > self._after.n else "stands before the beginning."))
+                problems.append(Problem(n, "appears twice." if n > self._after.n else "stands before the beginning."))
             last = max(last, n)
         moved = [(a, b) for a, b in zip(numbers, ordered, strict=True) if a != b]
-        found += [Problem(here, f"stands where entry {due} should stand.") for here, due in moved[:_NAMED]]
+        problems += [Problem(here, f"stands where entry {due} should stand.") for here, due in moved[:_NAMED]]
         if len(moved) > _NAMED:
-            found.append(Problem(0, f"{len(moved) - _NAMED} more entries stand where others should."))
-        return found
+            problems.append(Problem(0, f"{len(moved) - _NAMED} more entries stand where others should."))
+        return problems
 
 
 def _fields(kept: Kept) -> dict[str, Any]:
@@ -215,8 +221,8 @@ def _fields(kept: Kept) -> dict[str, Any]:
 
 
 def _event(fields: Mapping[str, Any]) -> tuple[int, int]:
-    found = re.fullmatch(r"([0-9]{1,20})-([0-9]{1,20})", fields["event"])
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    match = re.fullmatch(r"([0-9]{1,20})-([0-9]{1,20})", fields["event"])
+    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def _missing(first: int, last: int) -> str:

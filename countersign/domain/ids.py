@@ -1,4 +1,4 @@
-"""The ids, each a type of its own with one strict form (R27).
+"""Ids, each a type of its own with one strict form (R27).
 
 An id is the boundary between `web` and the workers: keys of Redis are made of ids, and the server's ACL tells keys
 apart by their text. So nothing is an id of some kind that does not have its form: not what a worker wrote, nor what a
@@ -35,7 +35,7 @@ class Id(str):
 
     @classmethod
     def named(cls, text: str | bytes) -> Self | None:
-        """The id that this is, None if it is none: of what others wrote, which raises nothing."""
+        """Read an id in what others wrote; None if it is none."""
         try:
             return cls(text.decode() if isinstance(text, bytes) else text)
         except (InvalidId, UnicodeDecodeError):
@@ -57,7 +57,10 @@ class Id(str):
 
 
 class WorkspaceId(Id, noun="the id of a workspace", form="[TE][A-Z0-9]{1,30}"):
-    """Slack's team id, `T…`, or an organisation's, `E…`. Called workspace here, because a team is a team of agents."""
+    """Slack's team id, `T…`, or an organisation's, `E…`.
+
+    It is called workspace here, because a team is a team of agents.
+    """
 
 
 class UserId(Id, noun="the id of a user", form="[UW][A-Z0-9]{1,30}"):
@@ -72,13 +75,18 @@ class ChannelId(Id, noun="the id of a channel", form="[CGD][A-Z0-9]{1,30}"):
     """Slack's id of a channel, `C…` or `G…`, or of a direct message, `D…`."""
 
 
-class RunId(Id, noun="the id of a run", form="[rs][a-z0-9_-]{1,40}"):
-    """`r…` was started in Slack, `s…` by a script."""
+class RunId(Id, noun="the id of a run", form="[rsp][a-z0-9_-]{1,40}"):
+    """A run's id: `r…` from Slack, `s…` of a script, `p…` for a program's request."""
 
     @property
     def of_script(self) -> bool:
         """Tell whether somebody's own program advances it, so that no worker is asked to."""
-        return self.startswith("s")
+        return self.startswith(("s", "p"))
+
+    @property
+    def of_program(self) -> bool:
+        """Tell whether it is a program's request over HTTP, which web alone writes."""
+        return self.startswith("p")
 
 
 class RequestId(Id, noun="the id of a request", form="q[a-z0-9]{1,40}"):
@@ -87,6 +95,10 @@ class RequestId(Id, noun="the id of a request", form="q[a-z0-9]{1,40}"):
 
 class PermissionId(Id, noun="the id of a permission", form="p[a-z0-9]{1,40}"):
     """Made of the request and the attempt that it was given with."""
+
+
+class ApiKeyId(Id, noun="the id of an API key", form="k[a-z0-9]{8,40}"):
+    """The part of a program's key that is no secret."""
 
 
 class AttemptId(Id, noun="the id of an attempt", form="[A-Za-z0-9-]{1,100}"):
@@ -109,7 +121,10 @@ _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 
 
 def worker_id(host: str, process: int, chance: str) -> WorkerId:
-    """The id of a worker process on this host; a host's name may hold signs that an id does not."""
+    """Make the id of a worker process on this host.
+
+    Signs of the host's name that an id may not hold become hyphens.
+    """
     return WorkerId(f"{re.sub('[^A-Za-z0-9-]', '-', host)[:60]}-{process}-{chance}")
 
 
@@ -127,7 +142,7 @@ def digest_of(*parts: str | bytes) -> Digest:
 
 
 def short_name(*parts: str, length: int) -> str:
-    """A readable name made from the parts: the same parts give the same name, without 0/o, 1/l/i."""
+    """Derive a readable name, without 0/o and 1/l/i; the same for the same parts."""
     number = int(digest_of(*parts), 16)
     letters = []
     for _ in range(length):

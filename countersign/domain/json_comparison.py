@@ -20,7 +20,10 @@ _FULL_STOP: Final = "\u3002"
 
 
 class Unrecorded:
-    """Stands for a value that the record does not hold. Whatever looks at it gets NotRecorded, however deep it is."""
+    """Placeholder for a value that the record does not hold.
+
+    Whatever looks at it gets NotRecorded, however deep it is.
+    """
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -29,7 +32,10 @@ class Unrecorded:
 
 
 def decided(by: bool, parts: Iterable[Callable[[], bool]]) -> bool:
-    """`by`, if one part says so; else not, or the doubt of the first part that cannot tell."""
+    """Return `by` if one part is `by`, else its opposite.
+
+    Raises the doubt of a part that cannot tell, unless another part decides.
+    """
     doubt: CannotTell | NotRecorded | None = None
     for part in parts:
         try:
@@ -68,7 +74,7 @@ def _doubted(alike: bool) -> bool:
 
 
 def kind(value: Any) -> str:
-    """The JSON kind of a value, in words."""
+    """Name the JSON kind of a value."""
     match value:
         case None:
             return "none"
@@ -114,8 +120,8 @@ def within(part: Any, whole: Any) -> bool:
         return part in whole or _doubted(_folded(part) in _folded(whole))
     if isinstance(whole, list | dict):
         # Whether something else is none can be told.
-        others = (one for one in whole if (one is None) is (part is None))
-        return decided(True, (partial(same, part, one) for one in others))
+        others = (entry for entry in whole if (entry is None) is (part is None))
+        return decided(True, (partial(same, part, entry) for entry in others))
     raise CannotTell(f"nothing can be in {kind(whole)}")
 
 

@@ -81,7 +81,7 @@ def is_channel(group: GroupId) -> bool:
 
 
 def those_of(group: GroupId) -> Sentence:
-    """Name the members of a group; a channel is named so that nobody in it is notified."""
+    """Name the members of a group, so that nobody in a channel is notified."""
     return ("everybody in ", group) if is_channel(group) else (group,)
 
 

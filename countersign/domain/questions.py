@@ -1,4 +1,4 @@
-"""The asker's name and the digest of a question, where both need more than the question itself.
+"""Salt and asker of a question.
 
 A run draws a random salt when it starts, and each of its questions has one derived from it. So a rebuilt run that asks
 the same finds the same request, and nobody who has the record finds a PIN by hashing guesses: salts are in no record,
@@ -23,15 +23,15 @@ def salted(question: Question, salt: str) -> Question:
 
 
 def unsalted(question: Question) -> Digest:
-    """Digest the same content to the same value in any run: for what only this program reads."""
+    """Digest the content to the same value in any run, for this program only."""
     return digest(replace(question, salt=""))
 
 
 def asking(agent: str, whom: str) -> str:
-    """Name the `Question.agent` of an agent that may ask several people, each with questions of their own."""
+    """Make the `Question.agent` of an agent that asks several people separately."""
     return f"{agent}{_TO}{whom}"
 
 
 def asker(question: Question) -> str:
-    """Return the agent's name without whom it asks, or that of the step that the run asks about."""
+    """Return the asking agent's name, or that of the step that the run asks about."""
     return question.agent if question.kind in ABOUT_THE_RUN else question.agent.partition(_TO)[0]

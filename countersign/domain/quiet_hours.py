@@ -1,4 +1,4 @@
-"""Quiet hours: when people are left alone, by the clock on the wall of the channel's time zone.
+"""Quiet hours, by the wall clock of the channel's time zone.
 
 Days of a change to or from summer time are as long as they are: a clock that jumps over the end of the quiet hours
 ends them with its jump, and one that is put back shows some hours twice, which are quiet twice.
@@ -51,7 +51,10 @@ class Quiet:
         return clock >= self.since or clock < self.until
 
     def end(self, at: datetime) -> datetime:
-        """The first moment from this one on that is not quiet, in UTC. The hours must be such as `why_not` allows."""
+        """Return the first moment from this one on that is not quiet, in UTC.
+
+        The hours must be such as `why_not` allows.
+        """
         if not self or not self.covers(at):
             return at
         today = at.astimezone(zone_of(self.zone)).date()
@@ -85,7 +88,10 @@ class Quiet:
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """The zone; UTC where this process does not know it, because what people decide must not wait for a file."""
+    """Return the zone; UTC if this process does not know it.
+
+    A missing time zone file must not keep people from deciding.
+    """
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -93,7 +99,7 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def _jump(earliest: datetime, latest: datetime, wall: datetime, zone: ZoneInfo) -> datetime:
-    """When a clock jumped over the time `wall`, which it never showed: to the second, between these two."""
+    """Find the second, between these two, at which a clock jumped over the time `wall`."""
 
     def is_past(second: int) -> bool:
         return (earliest + timedelta(seconds=second)).astimezone(zone).replace(tzinfo=None) >= wall
@@ -106,7 +112,10 @@ NEVER: Final = Quiet()
 
 
 def parse(words: str) -> Quiet:
-    """`19:00-08:00 weekends Europe/Berlin`, `sat,sun UTC`, or `off`. InvalidInput for what is none, or never ends."""
+    """Parse `19:00-08:00 weekends Europe/Berlin`, `sat,sun UTC`, or `off`.
+
+    InvalidInput for anything else, and for hours that never end.
+    """
     if words.strip().lower() == "off":
         return Quiet()
     since = until = zone = None
@@ -121,12 +130,12 @@ def parse(words: str) -> Quiet:
         elif zone is None and re.fullmatch(r"[A-Za-z][\w+/-]*", word):
             zone = word
         else:
-            raise InvalidInput(f"“{word[:40]}” means nothing here; nothing was changed. {_HINT}")
+            raise InvalidInput(f"“{word[:40]}” is neither a time, a day nor a time zone; nothing was changed. {_HINT}")
     if zone is None:
-        raise InvalidInput(f"In which time zone? Nothing was changed. {_HINT}")
+        raise InvalidInput(f"Add a time zone; nothing was changed. {_HINT}")
     quiet = Quiet(zone, since, until, frozenset(days))
     if not quiet:
-        raise InvalidInput(f"No hours and no days are named; nothing was changed. {_HINT}")
+        raise InvalidInput(f"Add hours or days; nothing was changed. {_HINT}")
     if why_not := quiet.why_not():
         raise InvalidInput(f"{why_not} Nothing was changed.")
     return quiet

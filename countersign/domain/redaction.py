@@ -1,10 +1,9 @@
-"""Secrets do not leave the store (R15): what is drawn, logged or audited holds a mark in their place.
+"""Redaction of secrets: cards, logs and records hold a mark in their place (R15).
 
 What is hidden is not judged, so hiding must never hide an action (R30): a value is taken for a secret only where it
 could not act (`could_act`: no command, no path, no address, no number but a PIN), and the mark says how long it was.
 A name hides its own value, not all that stands below it. What a team names itself (`hide=`) is hidden whatever it is;
-all else is our guess, and costs the approval by one click. The formats of keys are those that the vendors document;
-gitleaks and detect-secrets look for the same.
+all else is our guess, and costs the approval by one click. The formats of keys are those that vendors document.
 
 Every pattern is linear in the text: a match starts only where a run of its characters starts, and nothing is read
 twice more than a constant number of times.
@@ -26,9 +25,9 @@ _DEEPEST: Final = 100
 
 
 def hide(text: str) -> tuple[str, int]:
-    """The text with secrets replaced by ⟦hidden: 40 characters⟧, and how many were."""
+    """Replace secrets by marks like ⟦hidden: 40 characters⟧, and count them."""
     count, lower = 0, text.lower()
-    for pattern in _PATTERNS:
+    for pattern in _PATTERNS if _NEEDED.search(lower) else ():
         if any(need in lower for need in pattern.needs.split()):
             text, marks = _without(text, pattern)
             count += marks
@@ -36,10 +35,11 @@ def hide(text: str) -> tuple[str, int]:
 
 
 def hide_in(value: Any, paths: Collection[str] = ()) -> tuple[Any, tuple[str, ...]]:
-    """A copy of a JSON value without secrets, and the paths (`password`, `headers.token`, `rows.0.key`) of all hidden.
+    """Copy a JSON value without secrets, and list the paths of all hidden values.
 
-    Secret is what stands at or below one of `paths`, where `*` is any one name or number, and numbers of lists may be
-    left out; and by our guess what looks like a key, and a text under a name like `password` that could not act.
+    A path reads like `password`, `headers.token` or `rows.0.key`. A value is secret if it stands at or below one of
+    `paths`, where `*` is any one name or number, and numbers of lists may be left out; and by our guess if it looks
+    like a key, or is a text under a name like `password` that could not act.
     """
     copy = _Copy(paths)
     return copy.of(value, (), "", False), tuple(copy.found)
@@ -61,14 +61,14 @@ class _Copy:
         self.guessed = 0
 
     def of(self, inner: Any, path: tuple[str, ...], name: str, own: bool) -> Any:
-        """`name` is the secret one that this is the value of; what is deeper below it is not, but is looked at."""
+        """Copy a value under the secret `name`, or `_BELOW` if it stands deeper below one."""
         at = ".".join(path)
         own = own or any(_leads(named, names) for named in self._paths for names in (path, at.split(".")))
         if isinstance(inner, dict | list) and len(path) >= _DEEPEST:
             inner = json.dumps(inner, ensure_ascii=False)
         if isinstance(inner, dict):
             return {
-                key: self.of(part, (*path, str(key)), str(key) if _is_secret_name(str(key)) else _below(name), own)
+                key: self.of(part, (*path, str(key)), str(key) if _is_secret_name(str(key)) else (name and _BELOW), own)
                 for key, part in inner.items()
             }
         if isinstance(inner, list):
@@ -82,10 +82,6 @@ class _Copy:
 
 _BELOW: Final = "\\0"
 """Instead of a name: somewhere below a secret one."""
-
-
-def _below(name: str) -> str:
-    return _BELOW if name else ""
 
 
 def _leaf(value: Any, name: str, own: bool) -> Any:
@@ -177,13 +173,13 @@ class _Pattern(NamedTuple):
 def _without(text: str, pattern: _Pattern) -> tuple[str, int]:
     count = 0
 
-    def hidden(found: re.Match[str]) -> str:
+    def hidden(match: re.Match[str]) -> str:
         nonlocal count
-        if not pattern.real(found):
-            return found[0]
+        if not pattern.real(match):
+            return match[0]
         count += 1
-        start, end = found.span("secret")
-        return found[0][: start - found.start()] + _mark(end - start) + found[0][end - found.start() :]
+        start, end = match.span("secret")
+        return match[0][: start - match.start()] + _mark(end - start) + match[0][end - match.start() :]
 
     return pattern.regex.sub(hidden, text), count
 
@@ -193,24 +189,24 @@ def _is_mixed(secret: str) -> bool:
     return any(c.isdigit() for c in secret) and any(c.isalpha() for c in secret)
 
 
-def _is_drawn(found: re.Match[str]) -> bool:
+def _is_drawn(match: re.Match[str]) -> bool:
     """Tell the rest of a key, behind its known beginning, from a name in a program."""
-    secret = found["secret"]
+    secret = match["secret"]
     both = any(c.islower() for c in secret[5:]) and any(c.isupper() for c in secret[5:])
     return both or sum(c.isdigit() for c in secret) >= _RANDOM
 
 
-def _is_pem(found: re.Match[str]) -> bool:
-    """Lines as base64 has them: of capitals and small letters, and no paths; the last before the end may be short."""
-    lines = re.split(r"(?:\s|\\[nr])+", re.sub(r"^(?:\s|\\[nr])+|(?:\s|\\[nr])+$", "", found["secret"]))
-    if len(lines) > 1 and found.string.startswith("-----END", found.end()):
+def _is_pem(match: re.Match[str]) -> bool:
+    """Tell lines of base64 from paths; the last line before the end may be short."""
+    lines = re.split(r"(?:\s|\\[nr])+", re.sub(r"^(?:\s|\\[nr])+|(?:\s|\\[nr])+$", "", match["secret"]))
+    if len(lines) > 1 and match.string.startswith("-----END", match.end()):
         lines.pop()
     return all(line.lower() != line != line.upper() and not could_act(line) for line in lines)
 
 
-def _is_key(found: re.Match[str]) -> bool:
+def _is_key(match: re.Match[str]) -> bool:
     """A key of `sk-…`: no name of words with hyphens in between."""
-    return _is_mixed(found["secret"]) and any(c.isupper() for c in found["secret"])
+    return _is_mixed(match["secret"]) and any(c.isupper() for c in match["secret"])
 
 
 _HARMLESS: Final = re.compile(
@@ -220,19 +216,19 @@ _HARMLESS: Final = re.compile(
 _NAME_OF_CODE: Final = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)+|(?:self|os|settings|config|env)\..*")
 
 
-def _is_value(found: re.Match[str]) -> bool:
-    """What stands after `password=`: no name in a program, nothing that acts, not the next word of a sentence."""
-    secret = found["secret"]
+def _is_value(match: re.Match[str]) -> bool:
+    """Tell a secret after `password=` from names in programs, actions and plain words."""
+    secret = match["secret"]
     if _HARMLESS.fullmatch(secret) or could_act(secret):
         return False
-    name, quoted = found["name"].lower(), found["quote"]
+    name, quoted = match["name"].lower(), match["quote"]
     if secret.isdigit() and not name.startswith("pass") and name != "pwd":
         return False
     if quoted:
-        return found.string.startswith(quoted, found.end())
+        return match.string.startswith(quoted, match.end())
     if _NAME_OF_CODE.fullmatch(secret) or re.search(rf"(?i)^(?:[a-z0-9]+_)*(?:{_WORDS})$", secret[:200]):
         return False
-    return found["sep"] == "=" or secret.isdigit() or (_is_mixed(secret) and "://" not in secret)
+    return match["sep"] == "=" or secret.isdigit() or (_is_mixed(secret) and "://" not in secret)
 
 
 def _key(needs: str, prefix: str, rest: str, real: Callable[[re.Match[str]], bool] = lambda _: True) -> _Pattern:
@@ -297,3 +293,4 @@ _PATTERNS: Final = (
         _is_value,
     ),
 )
+_NEEDED: Final = re.compile("|".join(re.escape(need) for pattern in _PATTERNS for need in pattern.needs.split()))

@@ -11,79 +11,80 @@ Sentence = tuple[str | datetime, ...]
 class Refusal(StrEnum):
     """One member for each reason; `filled` puts in `{by}`, `{at}` and `{what}`."""
 
-    BY_POLICY = "The workspace's policy refuses this ({what}). Nobody was asked, and nothing was done."
+    BY_POLICY = "Blocked by the workspace's policy ({what}). Nobody was asked, and nothing ran."
     NOBODY_COULD = "Nobody was asked, because {what}."
-    UNKNOWN = "This request does not exist here, or no longer. Nothing was decided; please use the newest card."
+    UNKNOWN = "This request no longer exists. Use the newest card."
     ALREADY_DECIDED = "Already decided by {by} {at}: {what}. Your click changed nothing."
     TIME_RAN_OUT = "Time ran out {at}, before your click. Your click changed nothing: {what}."
-    WITHDRAWN = "The run no longer asks this: it was withdrawn {at}. Your click changed nothing."
-    NOT_A_REVIEWER = "You are not a reviewer of this request, so your click was not counted. It is for {by}."
-    OWN_REQUEST = "You started this run, and this channel does not let people decide on their own requests."
-    NOBODY_NAMED = "This request names no reviewers, so nobody may decide on it."
-    OTHER_WORKSPACE = "This request belongs to another Slack workspace, so your click was not counted."
-    NOT_A_PERSON = "Bots do not decide on requests."
-    GUEST = "Guests of this workspace do not decide on requests."
-    DEACTIVATED = "This account is deactivated, so its click was not counted."
+    WITHDRAWN = "This request was withdrawn {at}. Your click changed nothing."
+    NOT_A_REVIEWER = "You're not a reviewer of this request, so your click wasn't counted. Reviewers: {by}."
+    FOR_THE_REQUESTER = "This question is for {by}, who started the run. Your click changed nothing."
+    OWN_REQUEST = "You started this run, and in this channel you can't decide on your own requests. Ask a reviewer."
+    NOBODY_NAMED = "This request has no reviewers, so nobody can decide on it. Ask an admin."
+    OTHER_WORKSPACE = "This request belongs to another Slack workspace, so your click wasn't counted."
+    OUTSIDER = "Only members of the workspace where this app is installed can see its requests."
+    NOT_KNOWN = "Slack didn't confirm who you are. Try again in a moment."
+    NOT_A_PERSON = "Bots can't decide on requests."
+    GUEST = "Guests can't decide on requests in this workspace."
+    DEACTIVATED = "This account is deactivated, so its click wasn't counted."
     NOT_CHECKED = (
-        "Slack did not say whether you may decide on this, so your click was not counted. "
-        "The request still waits; please click again in a moment."
+        "Slack didn't confirm that you can decide on this, so your click wasn't counted. "
+        "The request is still pending; click again in a moment."
     )
     VOTERS_NOT_CHECKED = (
-        "Slack did not say whether those who approved this before may still do so, so your click was not counted. "
-        "The request still waits; please click again in a moment."
+        "Slack didn't confirm that earlier approvers can still approve this, so your click wasn't counted. "
+        "The request is still pending; click again in a moment."
     )
-    OTHER_CONTENT = "This request has changed since you saw it. Nothing was decided; please look at the newest card."
-    NOT_OFFERED = "This request cannot be answered that way. Please use one of the buttons on its card."
-    NO_WORDS = "Please write what the agents should read; an empty answer was not counted."
-    TOO_LONG = "Your answer is longer than 3,000 characters, so it was not counted. Please shorten it."
+    OTHER_CONTENT = "This request has changed since you saw it. Nothing was decided; use the newest card."
+    NOT_OFFERED = "This request can't be answered that way. Use one of the buttons on its card."
+    NO_WORDS = "Your answer is empty. Write something for the agents to read."
+    TOO_LONG = "Your answer is longer than 3,000 characters, so it wasn't counted. Shorten it and try again."
     VOTED_ALREADY = "Your approval is already counted; {what}."
-    SEAT_TAKEN = "An approval in the same place is already counted; {what}."
+    SEAT_TAKEN = "You and the person you stand in for count as one approval; {what}."
     EDIT_NEEDS_ONE = (
-        "This request needs {what} approvals of the same content, so one person cannot change it. Nothing was decided; "
-        "please reject it with a reason, or answer with what should change."
+        "This request needs {what} approvals of the same content, so one person can't change it. Nothing was decided; "
+        "reject it with a reason, or ask for changes."
     )
     EDIT_UNDER_ANOTHER_RULE = (
-        "With your changes, another rule of the workspace's policy applies. Nothing was decided; please answer with "
-        "what should change, so that it is asked anew."
+        "Another rule of the workspace's policy applies to your changes. Nothing was decided; request them "
+        "instead, and the agents will ask again."
     )
-    NOT_ARGUMENTS = "What you changed is no longer a call that could be made. Nothing was decided; please try again."
-    NOTHING_CHANGED = "You changed nothing, so nothing was counted. To approve it as it is, use Approve."
-    NO_STANDING_HERE = (
-        "Only the call of a tool can be allowed in advance. Nothing was decided; please decide on this alone."
-    )
+    NOT_ARGUMENTS = "This can't run with your changes. Nothing was decided; correct them and try again."
+    NOT_A_TEXT = "Your text is empty or too long, so it wasn't counted. Correct it and try again."
+    NOTHING_CHANGED = "You didn't change anything. Use Approve to approve it as it is."
+    NO_STANDING_HERE = "Only actions can be allowed in advance. Nothing was decided; decide on this one alone."
     STANDING_NEEDS_ONE = (
-        "This needs more than one approval, so one person cannot allow it in advance. Nothing was decided; please "
-        "decide on this alone."
+        "This needs more than one approval, so one person can't allow it in advance. Nothing was decided; "
+        "decide on this one alone."
     )
     NO_STANDING_AT_HIGH_RISK = (
-        "High risk is reviewed each time, so it cannot be allowed in advance. Nothing was decided; please "
-        "decide on this alone."
+        "High-risk actions are reviewed each time and can't be allowed in advance. Nothing was decided; "
+        "decide on this one alone."
     )
     NO_STANDING_FOR_ALL_CODE = (
-        "Only this code can be allowed in advance, not any code. Nothing was decided; please choose less."
+        "Only this exact code can be allowed in advance. Nothing was decided; choose a narrower permission."
     )
     MAY_NOT_REVOKE = (
-        "Only the person who gave a permission, its channel's reviewers and admins may revoke it; it still stands. "
-        "Please ask one of them."
+        "Only the person who gave a permission, its channel's reviewers and admins can revoke it. "
+        "It's still in force; ask one of them."
     )
     NO_BREAK_GLASS = (
-        "Break-glass is off in this channel, or this is of high risk, needs more than one approval or is about the run "
-        "itself. Nothing was decided; please ask a reviewer."
+        "Break-glass is off in this channel, or this is high risk, needs more than one approval or is about the run "
+        "itself. Nothing was decided; ask a reviewer."
     )
     NOT_THE_REQUESTER = (
         "Break-glass is only for the person who started the run. Nothing was decided; if you may decide on this, use "
         "the other buttons."
     )
-    NO_REASON = "Please write why this cannot wait for a reviewer; without a reason nothing was decided."
+    NO_REASON = "Say why this can't wait for a reviewer. A reason is required."
     NOT_OPENED = (
-        "This is of high risk: open all of it first, from its card, and approve it there. Nothing was decided; please "
-        "click on the newest card."
+        "This is high risk: open the full request from its card first, and approve it there. Nothing was decided; "
+        "use the newest card."
     )
     NOT_TYPED = (
-        "This is of high risk, and what you typed is not “{what}”. Nothing was decided; please type that word, or "
-        "close this window."
+        "This is high risk, and you didn't type “{what}”. Nothing was decided; type that word, or close this window."
     )
-    NO_CHOICE = "Please choose {what} of the options on the card; nothing was counted."
+    NO_CHOICE = "Choose {what} of the options on the card; nothing was counted."
 
     def filled(self, **values: Sentence) -> Sentence:
         """Return the sentence with these parts in the places of that name."""

@@ -74,8 +74,8 @@ def settle(
     settled = replace(request, status=decision.outcome, votes=votes, decision=decision)
     data = {"outcome": str(decision.outcome), "how": str(decision.how), "words": decision.words}
     data |= {"digest": str(request.digest), **_spans(request, decision)}
-    if decision.arguments:
-        data["edited"] = digest_of(request.question.salt, decision.arguments)
+    if changed := decision.arguments or decision.content:
+        data["edited"] = digest_of(request.question.salt, changed)
     if decision.standing is not None:
         data["permission"] = decision.standing.permission
     if decision.chosen:

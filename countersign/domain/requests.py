@@ -21,7 +21,6 @@ from countersign.domain.ids import (
     short_name,
 )
 from countersign.domain.people import Reviewers
-from countersign.domain.redaction import hide
 from countersign.domain.refusals import Refusal
 
 
@@ -33,6 +32,7 @@ class Kind(StrEnum):
     CODE = "code"
     CHOICE = "choice"
     """Which of the options; reject to choose none."""
+    FORM = "form"  # a JSON schema to fill in, kept as a call without arguments
     TURN = "turn"
     """Whether a conversation goes on: approve, respond with what is said next, or reject to stop."""
     END = "end"
@@ -112,7 +112,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """Somebody said that they are looking at the request; it keeps nobody from deciding."""
+    """A note that somebody is looking at the request; others may still decide."""
 
     user: UserId
     since: datetime
@@ -135,9 +135,8 @@ class Raised:
 class Decision:
     """The decision on a request. `by` is empty when no person decided.
 
-    `words` are the reason or the answer. `arguments` are those of an edited call, canonical JSON: they run instead of
-    what was asked. `chosen` are the options of a choice. `standing` is the permission that was given with it, or by
-    which it came about.
+    `words` are the reason or the answer. `arguments` of an edited call, canonical JSON, or `content` of an edited text
+    count instead of what was asked. `chosen` are options of a choice. `standing` came with it, or brought it about.
     """
 
     outcome: Status
@@ -147,6 +146,7 @@ class Decision:
     words: str = ""
     attempt: AttemptId | None = None
     arguments: str = ""
+    content: str = ""
     chosen: tuple[str, ...] = ()
     instead_of: tuple[UserId, ...] = ()
     """In whose place those decided who stood in for somebody."""
@@ -159,7 +159,8 @@ class Question:
 
     `content` is what people read; of a call (kinds tool and code) what its renderer made of the arguments. `options`,
     and whether `several` may be chosen, are those of a choice. `notes` are what people must know besides, a sentence
-    each. `before` is the content that was refused last in this place. `salt`: see `countersign.domain.questions`.
+    each. `before` is the content that was refused last in this place, and `reply` the words that came with the refusal.
+    `salt`: see `countersign.domain.questions`.
     """
 
     agent: str
@@ -173,6 +174,7 @@ class Question:
     several: bool = False
     notes: tuple[str, ...] = ()
     before: str = ""
+    reply: str = ""
     salt: str = ""
 
 
@@ -182,7 +184,7 @@ class Request:
 
     With each step of the escalation its reviewers join those of the rules. `reminded` counts the reminders, of which
     the last was at `reminded_at`; the next comes at `snoozed_until` if somebody put it off. Nothing but the deadline
-    comes before `held_until`.
+    comes before `held_until`. `callback` is a program's URL.
     """
 
     id: RequestId
@@ -205,6 +207,7 @@ class Request:
     snoozed_by: UserId | None = None
     held_until: datetime | None = None
     looking: tuple[Looking, ...] = ()
+    callback: str = ""
 
     @property
     def slot(self) -> str:
@@ -214,7 +217,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The request as a rule leaves it, with the events that tell it."""
+    """The request as a rule leaves it, with the events to record."""
 
     request: Request
     events: tuple[Event, ...] = ()
@@ -227,7 +230,7 @@ class Step:
 
 
 def slot_of(question: Question) -> str:
-    """The name of a question's place in its run."""
+    """Name a question's place in its run."""
     match question.kind:
         case Kind.IN_DOUBT:  # several may stand beside each other, and beside the agent's own questions
             return f"in doubt {digest(replace(question, salt=''))[:16]}"
@@ -239,8 +242,8 @@ def slot_of(question: Question) -> str:
 
 
 def digest(question: Question) -> Digest:
-    """Digest of everything that a reviewer judges. The options are counted, so that none passes for a note."""
-    parts: list[str] = []
+    """Digest everything that a reviewer judges."""
+    parts: list[str] = []  # the options are counted, so that none passes for a note
     if (call := question.call) is not None:
         parts += ["call", call.tool, call.arguments]
     if question.options:
@@ -253,7 +256,7 @@ def digest(question: Question) -> Digest:
 
 
 def request_id(run: RunId, question: Question) -> RequestId:
-    """The id that this question has in this run: a rebuilt run that asks the same finds the same request."""
+    """Derive the id that a rebuilt run finds its earlier request by."""
     return RequestId("q" + short_name(run, slot_of(question), digest(question), length=16))
 
 
@@ -267,7 +270,7 @@ def ask(
     rules: Rules,
     now: datetime,
 ) -> Step:
-    """A new request and the event that tells of it."""
+    """Make a new request, with its event."""
     request = Request(
         id=request_id(run, question),
         run=run,
@@ -280,9 +283,7 @@ def ask(
         created_at=now,
         deadline=None if rules.on_timeout is OnTimeout.WAIT else now + rules.timeout,
     )
-    return Step(
-        request, (event(EventType.REQUEST_ASKED, request, now, agent=question.agent, title=hide(question.title)[0]),)
-    )
+    return Step(request, (event(EventType.REQUEST_ASKED, request, now),))
 
 
 def event(
@@ -294,6 +295,6 @@ def event(
     workspace: WorkspaceId | None = None,
     **data: str,
 ) -> Event:
-    """An event about the request."""
+    """Make an event about the request."""
     texts = {k: str(v) for k, v in data.items()}
     return Event(kind, now, request.run, request.id, workspace or request.workspace, user, texts)

@@ -17,10 +17,11 @@ _GIVEN: Final = re.compile(r"([A-Za-z][A-Za-z0-9_]*)=(\S*)(?:\s+|$)")
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One thing to choose. People write it `name=choice` before the task, or choose it below `label` in the window.
+    """An option of a team, chosen when a task starts.
 
-    `name` is a word of small letters; choices are single words, 100 of 75 characters at most; `hint` explains them in
-    150 characters. Until somebody chooses, it is `default`. ValueError with a sentence if it cannot be offered.
+    People write it `name=choice` before the task, or choose it below `label` in the window. `name` is a word of small
+    letters; choices are single words, 100 of 75 characters at most; `hint` explains them in 150 characters. Until
+    somebody chooses, it is `default`. ValueError with a sentence if it cannot be offered.
     """
 
     name: str
@@ -49,22 +50,22 @@ def in_words(words: str, options: Sequence[Option]) -> tuple[dict[str, str], str
 
     A team without options has no such words. Choices are not judged here. InvalidInput if a name is given twice.
     """
-    given: dict[str, str] = {}
+    choices: dict[str, str] = {}
     while options and (match := _GIVEN.match(words)):
         name = match[1].lower()
-        if name in given:
+        if name in choices:
             raise InvalidInput(f"“{name}” is chosen twice; nothing was started.")
-        given[name], words = match[2], words[match.end() :]
-    return given, words
+        choices[name], words = match[2], words[match.end() :]
+    return choices, words
 
 
-def chosen(team: str, options: Sequence[Option], given: Mapping[str, str]) -> dict[str, str]:
+def chosen(team: str, options: Sequence[Option], choices: Mapping[str, str]) -> dict[str, str]:
     """Return a choice for every option of the team: the given one, or the default.
 
     Upper and lower case do not matter. InvalidInput with a sentence for an unknown option or choice.
     """
     offered = {option.name: option for option in options}
-    for name, choice in given.items():
+    for name, choice in choices.items():
         if name not in offered:
             known = f"Its options: {', '.join(map(str, options))}." if options else "It has none."
             raise InvalidInput(f"The team “{team}” has no option “{name[:40]}”; nothing was started. {known}")
@@ -75,7 +76,7 @@ def chosen(team: str, options: Sequence[Option], given: Mapping[str, str]) -> di
             )
     return {
         option.name: next(
-            c for c in option.choices if c.casefold() == given.get(option.name, option.default).casefold()
+            c for c in option.choices if c.casefold() == choices.get(option.name, option.default).casefold()
         )
         for option in options
     }

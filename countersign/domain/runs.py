@@ -6,13 +6,20 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from countersign.domain.activity import Delay, Passed, Progress, Reported, Usage, Writing
 from countersign.domain.events import Event, EventType
-from countersign.domain.ids import ChannelId, RequestId, RunId, TeamName, UserId, WorkspaceId
+from countersign.domain.ids import ApiKeyId, ChannelId, RequestId, RunId, TeamName, UserId, WorkspaceId
 
 LONGEST_TASK: Final = 10_000
 """Characters of a task. A slash command holds fewer, a modal's input 3,000; scripts may say more."""
 LONGEST_RESULT: Final = 30_000
 KEPT_PROGRESS: Final = 10
+KEPT_REPORTS: Final = 20
+LONGEST_REPORT: Final = 150
+"""Characters of an outcome on a card."""
+KEPT_RECENT: Final = 8
+"""Of the questions that a run has asked, so many are named in its thread."""
+LONGEST_STATE: Final = 20
 KEPT_PASSED: Final = 20
 """Kinds of calls that nobody was asked about, of which a run keeps the number; all others count as one more."""
 
@@ -62,61 +69,16 @@ MOVES: Final[dict[Status, dict[Verb, Status]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """One thing an agent did, in a line for the requester's thread."""
-
-    at: datetime
-    agent: str
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class Writing:
-    """A text that an agent's model is writing, or has just written (`done`).
-
-    Its length so far, and its end.
-    """
-
-    agent: str
-    characters: int
-    words: str
-    done: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """The calls of a run's models and what they took.
-
-    Tokens are those of answers that models gave, not of the `cached` ones among `calls`. `models` are the names of
-    those that answered, `fallbacks` sentences about those that did not, each with how often.
-    """
-
-    prompt_tokens: int
-    completion_tokens: int
-    calls: int
-    cached: int = 0
-    models: tuple[tuple[str, int], ...] = ()
-    fallbacks: tuple[tuple[str, int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Passed:
-    """Calls of a tool that a policy let pass for the same reason.
-
-    `tool` is empty for all that have no room.
-    """
-
-    tool: str
-    why: str
-    times: int
+TRY_AGAIN: Final = frozenset({"failed", "expired"})
+"""Ends after which the same task can be started again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One task given to one team. `open` maps the place of a question in the run to its undecided request.
+    """One task given to one team.
 
-    `options` are what was chosen when it was started, by name.
+    `open` maps the place of a question in the run to its undecided request. `options` are what was chosen when it was
+    started, by name.
     """
 
     id: RunId
@@ -135,7 +97,7 @@ class Run:
     words: str = ""
     stopped_by: UserId | None = None
     asked: int = 0
-    """How many questions it has put to people."""
+    """The number of questions that it has put to people."""
     options: dict[str, str] = field(default_factory=dict)
     by_script: bool = False
     """Somebody's own program advances it, and no worker does."""
@@ -145,21 +107,42 @@ class Run:
     """Known at the end, where a worker saw to it."""
     passed: tuple[Passed, ...] = ()
     """Calls that nobody was asked about."""
+    reported: tuple[Reported, ...] = ()
+    """The outcomes of what people approved last; the events have all of them."""
+    program: ApiKeyId | None = None
+    """The key of the program that asks by itself, over HTTP."""
     salt: str = ""
-    """Drawn by lot, and in no record: what the digests of its questions are made with."""
+    """A random secret, in no record, from which the salts of its questions are derived."""
+    recent: tuple[RequestId, ...] = ()
+    """The newest questions that it has asked, oldest first."""
+    delay: Delay | None = None
+    """Shown until the next line of progress; nothing depends on it."""
+    ended_as: str = ""
+    """How it finished, if not simply so: `rejected`, `expired`, `failed`, or the team's own word, like `Sent`."""
 
     def __post_init__(self) -> None:
         TeamName(self.team)
 
     @property
     def known_as(self) -> str:
-        """The team's name; of somebody's own program it says so, as no team's name can."""
+        """The team's name; of somebody's own program it says so, as no team's name can.
+
+        A program with a key is called by it too: keys may share a name.
+        """
+        if self.program is not None:
+            return f"{self.team} (the key {self.program})"
         return f"{self.team} (a program)" if self.by_script else self.team
 
     @property
     def over(self) -> bool:
         """Tell whether nothing will happen to this run any more."""
         return not MOVES[self.status]
+
+    @property
+    def can_be_tried_again(self) -> bool:
+        """Tell whether it failed or expired, and a worker could start its task again."""
+        failed = self.status is Status.FAILED or (self.status is Status.FINISHED and self.ended_as in TRY_AGAIN)
+        return failed and not self.by_script
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +166,7 @@ def start(
     by_script: bool = False,
     salt: str = "",
 ) -> Step:
-    """A new run, queued."""
+    """Make a new run, queued."""
     new = Run(run, workspace, channel, requester, team, task, now, by_script=by_script, salt=salt)
     new = replace(new, options=dict(options or {}))
     data = {"team": team, **({"options": said(new)} if new.options else {})}
@@ -196,7 +179,7 @@ def said(run: Run) -> str:
 
 
 def move(run: Run, verb: Verb, now: datetime) -> Run | None:
-    """The run after the verb; None if its life does not allow it."""
+    """Return the run after the verb; None if its state does not allow it."""
     status = MOVES[run.status].get(verb)
     if status is None:
         return None
@@ -206,25 +189,41 @@ def move(run: Run, verb: Verb, now: datetime) -> Run | None:
 def note_progress(run: Run, agent: str, words: str, now: datetime) -> Step:
     """Add a line of progress; the run keeps the newest ten, the events all of them."""
     lines = (*run.progress, Progress(now, agent, words))[-KEPT_PROGRESS:]
-    noted = replace(run, progress=lines, writing=None)
+    noted = replace(run, progress=lines, writing=None, delay=None)
     return Step(noted, (event(EventType.RUN_PROGRESSED, noted, now, agent=agent, words=words),))
 
 
 def note_writing(run: Run, writing: Writing, now: datetime) -> Step:
     """Note what is being written; events hold its length only."""
-    noted = replace(run, writing=writing)
+    noted = replace(run, writing=writing, delay=None)
     words = f"{'has written' if writing.done else 'is writing'} {writing.characters:,} characters"
     return Step(noted, (event(EventType.RUN_PROGRESSED, noted, now, agent=writing.agent, words=words),))
 
 
+def note_delay(run: Run, delay: Delay, now: datetime) -> Step:
+    """Note why nothing happens for a while."""
+    noted = replace(run, delay=delay)
+    return Step(noted, (event(EventType.RUN_PROGRESSED, noted, now, agent="", words=delay.why),))
+
+
 def note_passed(run: Run, tool: str, why: str) -> Run:
-    """The run with one more call that a policy let pass; each of them is an event too."""
+    """Count a call that a policy let pass; each of them is an event too."""
     kind = (tool[:60], why[:200])
-    times = {(one.tool, one.why): one.times for one in run.passed}
+    times = {(passed.tool, passed.why): passed.times for passed in run.passed}
     if kind not in times and len(times) >= KEPT_PASSED:
         kind = ("", "")
     times[kind] = times.get(kind, 0) + 1
-    return replace(run, passed=tuple(Passed(*one, count) for one, count in times.items()))
+    return replace(run, passed=tuple(Passed(*passed, count) for passed, count in times.items()))
+
+
+def report(run: Run, request: RequestId, words: str, now: datetime, *, failed: bool) -> Step:
+    """Note what came of an approved action, once."""
+    if any(one.request == request for one in run.reported):
+        return Step(run)
+    words = words if len(words) <= LONGEST_REPORT else words[: LONGEST_REPORT - 1] + "…"
+    noted = replace(run, reported=(*run.reported, Reported(request, failed, words))[-KEPT_REPORTS:])
+    told = event(EventType.ACTION_REPORTED, noted, now, words=words, failed="yes" if failed else "no")
+    return Step(noted, (replace(told, request=request),))
 
 
 def end(
@@ -236,8 +235,9 @@ def end(
     words: str = "",
     user: UserId | None = None,
     usage: Usage | None = None,
+    ended_as: str = "",
 ) -> Step:
-    """The run at its end; nothing if it has ended already."""
+    """End the run; nothing happens if it has ended already."""
     ended = move(run, verb, now)
     if ended is None:
         return Step(run)
@@ -247,10 +247,10 @@ def end(
         Verb.STOP: EventType.RUN_STOPPED,
     }
     ended = replace(ended, open={}, result=result[:LONGEST_RESULT], words=words[:LONGEST_RESULT], stopped_by=user)
-    ended = replace(ended, writing=None, usage=usage)
+    ended = replace(ended, writing=None, delay=None, usage=usage, ended_as=ended_as[:LONGEST_STATE])
     return Step(ended, (event(kinds[verb], ended, now, user=user, result=ended.result),))
 
 
 def event(kind: EventType, run: Run, now: datetime, *, user: UserId | None = None, **data: str) -> Event:
-    """An event about the run."""
+    """Make an event about the run."""
     return Event(kind, now, run=run.id, workspace=run.workspace, user=user, data=data)

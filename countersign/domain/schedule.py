@@ -31,7 +31,7 @@ class What(StrEnum):
 
 
 class Next(NamedTuple):
-    """The moment of the next thing, and which it is."""
+    """The moment and kind of the next thing that happens."""
 
     at: datetime
     what: What
@@ -46,7 +46,7 @@ class Snooze(StrEnum):
 
 
 def next_step(request: Request) -> Next | None:
-    """The next thing that happens to it by itself; None if nothing ever will."""
+    """Return the next thing that happens to it by itself; None if nothing ever will."""
     if request.status is not Status.PENDING:
         return None
     steps = []
@@ -60,7 +60,7 @@ def next_step(request: Request) -> Next | None:
 
 
 def next_reminder(request: Request) -> datetime | None:
-    """Return when people are reminded next; None if not before the deadline.
+    """Find when people are reminded next; None if not before the deadline.
 
     Gaps grow, unless people chose the moment.
     """
@@ -72,7 +72,7 @@ def next_reminder(request: Request) -> datetime | None:
 
 
 def next_escalation(request: Request) -> datetime | None:
-    """Return when it goes to the next people; None if not before the deadline."""
+    """Find when it goes to the next people; None if not before the deadline."""
     number = taken(request)
     if number >= len(request.rules.escalation):
         return None
@@ -85,7 +85,7 @@ def taken(request: Request) -> int:
 
 
 def place_of(request: Request, raised: Raised) -> ChannelId:
-    """The channel in which a step of the escalation is told."""
+    """Return the channel in which a step of the escalation is announced."""
     return request.rules.escalation[raised.number].channel or request.rules.approvals_channel
 
 
@@ -113,7 +113,7 @@ def due(request: Request, now: datetime) -> Step:
 
 
 def snooze_end(request: Request, snooze: Snooze, now: datetime) -> datetime:
-    """Return until when reminders are put off: never beyond the deadline."""
+    """Find the end of a snooze: never beyond the deadline."""
     if snooze is Snooze.HOUR:
         end = now + timedelta(hours=1)
     else:

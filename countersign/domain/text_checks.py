@@ -25,6 +25,11 @@ def is_legible(text: str) -> bool:
     return any(unicodedata.category(c) not in _UNSEEN and c not in EMPTY for c in text)
 
 
+def is_storable(text: str) -> bool:
+    """Tell whether the text holds no half of a character pair."""
+    return not any("\ud800" <= c <= "\udfff" for c in text)
+
+
 def legible(text: str) -> str:
     """Strip the blanks around the text; "" if it says nothing."""
     return text.strip() if is_legible(text) else ""

@@ -35,7 +35,7 @@ def recount(request: Request, voters: tuple[Actor, ...], why_not: Callable[[Acto
     judged = [(v, why_not(known[v.user]) if v.user in known else Refusal.NOT_CHECKED) for v in request.votes]
     gone = tuple((vote, why) for vote, why in judged if why is not None and why is not Refusal.NOT_CHECKED)
     return Recount(
-        tuple(vote for vote in request.votes if vote not in [one for one, _ in gone]),
+        tuple(vote for vote in request.votes if vote not in [vote for vote, _ in gone]),
         frozenset(vote.user for vote, why in judged if why is Refusal.NOT_CHECKED),
         gone,
     )

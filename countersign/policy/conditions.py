@@ -1,20 +1,19 @@
-"""Conditions on a call's arguments, as a policy writes them: `amount > 500 and currency == "EUR"`.
+"""Conditions on a call's arguments, like `amount > 500 and currency == "EUR"`.
 
-    condition  = or-ed and and-ed comparisons, `not`, brackets
+    condition  = or-ed and and-ed comparisons, `not`, brackets, `only(amount, "x-y")`: no other arguments
     comparison = value (== != < <= > >= in, not in, contains, like) value
     value      = field (`amount`, `customer.country`, `rows[0].id`, `len(rows)`) | "text" | number | true | false | none
                  | [value, …]
 
-A language of its own, read with Python's parser and nothing of Python's behind it: no calls but `len`, no attributes of
-objects, no arithmetic. Every condition ends: its length, its depth and the texts that it looks at are bounded.
-What cannot be compared (`countersign.domain.json_comparison`) leaves the condition without an answer, unless the rest
-of it decides.
+The language is its own. It is read with Python's parser, and nothing else of Python is behind it: no calls but `len`,
+no attributes of objects, no arithmetic. Every condition ends: its length, its depth and the texts that it looks at are
+bounded. Values that cannot be compared (`countersign.domain.json_comparison`) leave the condition without an answer,
+unless the rest of it decides.
 """
 
 import ast
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -30,28 +29,22 @@ _WORDS: Final = {"contains": "<<", "like": ">>"}
 """Operators that Python's grammar does not have, each read as one that is not allowed otherwise and binds alike."""
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A condition that was read; `text` is what was written."""
-
-    text: str
-
-    def holds(self, arguments: Mapping[str, Any] | Unrecorded) -> bool:
-        """Whether it holds of these arguments.
-
-        CannotTell if a field is missing or cannot be compared; NotRecorded if it looks at one that the record does not
-        hold.
-        """
-        try:
-            return _truth(_read(self.text), arguments)
-        except RecursionError:
-            raise CannotTell("an argument is nested too deep to be looked at") from None
+def check(condition: str) -> str:
+    """Return the condition; InvalidInput, with what is wrong and where, if it is none."""
+    _check(_read(condition), condition, 0)
+    return condition
 
 
-def parse(text: str) -> Condition:
-    """InvalidInput, saying what and where, if it is no condition."""
-    _check(_read(text), text, 0)
-    return Condition(text)
+def holds(condition: str, arguments: Mapping[str, Any] | Unrecorded) -> bool:
+    """Tell whether a condition holds for these arguments.
+
+    CannotTell if a field is missing or cannot be compared; NotRecorded if it looks at one that the record does not
+    hold.
+    """
+    try:
+        return _truth(_read(condition), arguments)
+    except RecursionError:
+        raise CannotTell("an argument is nested too deep to be looked at") from None
 
 
 @lru_cache(maxsize=1000)
@@ -66,7 +59,7 @@ def _read(text: str) -> ast.expr:
 
 
 def _as_python(text: str) -> str:
-    """The words of our own as operators, but not inside of quoted texts."""
+    """Replace our own words by operators, but not inside quoted texts."""
     parts = re.split(r"(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')", text)
     for at in range(0, len(parts), 2):
         if "<<" in parts[at] or ">>" in parts[at]:
@@ -96,6 +89,8 @@ def _check(node: ast.expr, text: str, depth: int) -> None:
         case ast.Name() | ast.Attribute() | ast.Subscript():
             return _check_values(text, node)
         case ast.Constant(value=bool()):
+            return None
+        case ast.Call(func=ast.Name(id="only"), args=names, keywords=[]) if all(map(_named, names)):
             return None
         case _:
             raise InvalidInput(f"“{ast.unparse(node)[:80]}” is nothing that a condition may say, in “{text[:80]}”.")
@@ -129,24 +124,37 @@ def _check_values(text: str, *values: ast.expr) -> None:
                 )
 
 
+def _named(node: ast.expr) -> str:
+    """The name that an argument of `only` gives; "" if it is none."""
+    match node:
+        case ast.Name(id=name) | ast.Constant(value=str() as name):
+            return name
+        case _:
+            return ""
+
+
 def _truth(node: ast.expr, arguments: Mapping[str, Any] | Unrecorded) -> bool:
     match node:
         case ast.BoolOp(op=op, values=parts):
             return decided(isinstance(op, ast.Or), (partial(_truth, part, arguments) for part in parts))
         case ast.UnaryOp(operand=part):
             return not _truth(part, arguments)
-        case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq() as op], comparators=[right]) if _none(left, right):
+        case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq() as op], comparators=[right]) if _with_none(left, right):
             both = _value(left, arguments) is None and _value(right, arguments) is None
             return both is isinstance(op, ast.Eq)
         case ast.Compare(left=left, ops=[op], comparators=[right]):
             return _compared(op, _value(left, arguments), _value(right, arguments))
         case ast.BinOp(left=left, op=op, right=right):
             return _compared(op, _value(left, arguments), _value(right, arguments))
+        case ast.Call(func=ast.Name(id="only"), args=names):
+            if isinstance(arguments, Unrecorded):
+                raise NotRecorded("the arguments were not recorded")
+            return {*arguments} <= {*map(_named, names)}
         case _:
-            found = _value(node, arguments)
-            if not isinstance(found, bool):
+            value = _value(node, arguments)
+            if not isinstance(value, bool):
                 raise CannotTell(f"{ast.unparse(node)} is not true or false")
-            return found
+            return value
 
 
 def _compared(op: ast.cmpop | ast.operator, left: Any, right: Any) -> bool:
@@ -180,13 +188,13 @@ def _compared(op: ast.cmpop | ast.operator, left: Any, right: Any) -> bool:
             return not below
 
 
-def _none(left: ast.expr, right: ast.expr) -> bool:
-    """Whether it is asked if a value is none, which can be told of every value."""
+def _with_none(left: ast.expr, right: ast.expr) -> bool:
+    """Tell a comparison with none, which every value allows."""
     return any(isinstance(side, ast.Constant) and side.value is None for side in (left, right))
 
 
 def _value(node: ast.expr, arguments: Mapping[str, Any] | Unrecorded) -> Any:
-    """Of a node that `_check_values` let pass."""
+    """Compute a node that `_check_values` let pass."""
     match node:
         case ast.Constant():
             return node.value
@@ -201,9 +209,9 @@ def _value(node: ast.expr, arguments: Mapping[str, Any] | Unrecorded) -> Any:
         case ast.Subscript(value=of, slice=ast.Constant(value=int() | str() as key)):
             return _field(_value(of, arguments), key)
         case ast.Call(args=[of]):
-            found = _value(of, arguments)
-            if isinstance(found, str | list | dict):
-                return len(found)
+            value = _value(of, arguments)
+            if isinstance(value, str | list | dict):
+                return len(value)
             raise CannotTell(f"{ast.unparse(of)} has no length")
     raise InvalidInput(f"“{ast.unparse(node)[:80]}” is no value that a condition may use.")
 
@@ -218,7 +226,7 @@ def _field(of: Any, name: str | int) -> Any:
     raise CannotTell(f"there is no “{name}”")
 
 
-def _recorded(found: Any, name: str | int) -> Any:
-    if isinstance(found, Unrecorded):
+def _recorded(value: Any, name: str | int) -> Any:
+    if isinstance(value, Unrecorded):
         raise NotRecorded(f"the record does not hold “{name}”")
-    return found
+    return value

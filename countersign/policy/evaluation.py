@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from countersign.domain.channel_settings import (
     AS_ELSEWHERE,
-    IN_RULES,
+    IN_POLICY,
     ChannelSettings,
     OnTimeout,
     Risk,
@@ -22,7 +22,7 @@ from countersign.domain.channel_settings import (
 from countersign.domain.errors import CannotTell
 from countersign.domain.ids import ChannelId
 from countersign.domain.json_comparison import Unrecorded, matches
-from countersign.policy.conditions import Condition
+from countersign.policy.conditions import holds
 
 
 class Effect(StrEnum):
@@ -39,7 +39,10 @@ _HARM: Final = {risk: at for at, risk in enumerate(Risk)}
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One rule of a policy. Names may hold `*`; an empty set of channels means all; `line` is where it stands."""
+    """One rule of a policy, which begins at `line`.
+
+    Names may hold `*`; an empty set of channels means all.
+    """
 
     name: str
     effect: Effect
@@ -50,7 +53,8 @@ class Clause:
     channels: frozenset[ChannelId] = frozenset()
     risk: Risk | None = None
     """At least so much."""
-    condition: Condition | None = None
+    condition: str = ""
+    """Of the arguments; "" always holds."""
     terms: ChannelSettings = AS_ELSEWHERE
     """How people are asked; what is None is as in the channel."""
     why: str = ""
@@ -58,15 +62,18 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
-    """A workspace's policy. `risks` are patterns of tools' names; the highest that fits counts, else low. `version` is
-    the number that web gave it when it came into force."""
+    """A workspace's policy.
+
+    `risks` are patterns of tools' names; the highest that fits counts, else low. `version` is the number that web gave
+    it when it came into force.
+    """
 
     clauses: tuple[Clause, ...] = ()
     risks: tuple[tuple[str, Risk], ...] = ()
     version: int = field(default=0, compare=False)
 
     def risk_of(self, tool: str) -> Risk:
-        """How much harm this tool may do."""
+        """Return the harm that this tool may do."""
         return max(
             (risk for pattern, risk in self.risks if matches(tool, pattern)), key=_HARM.__getitem__, default=Risk.LOW
         )
@@ -74,7 +81,7 @@ class Rulebook:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What an agent wants to do. `tool` is empty for a question that is no call."""
+    """An action of an agent; `tool` is empty for a question that is no call."""
 
     team: str
     agent: str
@@ -85,8 +92,10 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the policy says. `clause` is the name of the rule that counts, `version` that policy's; `trail` has a line
-    for each rule."""
+    """The judgement of an action.
+
+    `clause` is the name of the rule that counts, `version` that policy's; `trail` has a line for each rule.
+    """
 
     effect: Effect
     risk: Risk
@@ -117,23 +126,24 @@ def judge(book: Rulebook, action: Action, team_says: Effect | None = None) -> Ju
 def judge_doubt(
     book: Rulebook, team: str, tool: str, channel: ChannelId, possible: Callable[[Judgement], bool]
 ) -> Judgement:
-    """How people are asked whether this happened and is done again: a doubt tells neither the agent nor the arguments,
-    so every rule that may have held is weighed. What one of them keeps from requesters is kept from them.
+    """Judge how people are asked whether an action happened and is done again.
 
-    `possible`: whether anybody could be asked so; a rule under which nobody could was not the one that let it be done.
+    A doubt tells neither the agent nor the arguments, so every rule that may have held is weighed. A decision that one
+    of them keeps from requesters is kept from them. `possible` tells whether anybody could be asked so; a rule under
+    which nobody could was not the one that let it be done.
     """
     risk, action = book.risk_of(tool), Action(team, "", tool, {}, channel)
-    asking = [replace(c, agent="*", condition=None) for c in book.clauses if c.effect is Effect.ASK]
+    asking = [replace(c, agent="*", condition="") for c in book.clauses if c.effect is Effect.ASK]
     fitting = [clause for clause in asking if not why_not(clause, action, risk)[0] and possible(weigh([clause], risk))]
-    said = weigh(fitting, risk, Effect.ASK)
-    own = False if any(clause.terms.own_requests is False for clause in fitting) else said.terms.own_requests
-    return replace(said, terms=replace(said.terms, own_requests=own))
+    judgement = weigh(fitting, risk, Effect.ASK)
+    own = False if any(clause.terms.own_requests is False for clause in fitting) else judgement.terms.own_requests
+    return replace(judgement, terms=replace(judgement.terms, own_requests=own))
 
 
 def weigh(
     fitting: Sequence[Clause], risk: Risk, team_says: Effect | None = None, trail: tuple[str, ...] = ()
 ) -> Judgement:
-    """Return the judgement by the clauses that fit, in the order of the file."""
+    """Judge by the clauses that fit, in the order of the file."""
     # max() keeps the first of those that are equally strict.
     strictest = max(fitting, key=lambda c: (_STRICTNESS[c.effect], c.terms.quorum or 0), default=None)
     if strictest is None:
@@ -150,7 +160,7 @@ def apply(judgement: Judgement, rules: Rules) -> Rules:
     terms = judgement.terms
     joined = {
         name: setting.join(own, getattr(rules, name))
-        for name, setting in IN_RULES.items()
+        for name, setting in IN_POLICY.items()
         if (own := getattr(terms, name)) is not None
     }
     if terms.reviewers is not None:  # not joined by those whom the channel would ask next, unless the rule says so
@@ -162,25 +172,24 @@ def apply(judgement: Judgement, rules: Rules) -> Rules:
 
 
 def why_not(clause: Clause, action: Action, risk: Risk) -> tuple[str, str]:
-    """Why the clause does not fit, or else in what doubt it does; both empty if it plainly does.
+    """Explain a misfit of the clause, or else a doubt; both are empty if it fits.
 
     NotRecorded if the action is one of the record, which does not hold what the clause's condition looks at.
     """
-    for what, name, pattern in (
+    for kind, name, pattern in (
         ("team", action.team, clause.team),
         ("agent", action.agent, clause.agent),
         ("tool", action.tool, clause.tool),
     ):
         if not matches(name, pattern, exactly=clause.effect is Effect.PASS):
-            return f"the {what} is {name or 'none'}, not {pattern}", ""
+            return f"the {kind} is {name or 'none'}, not {pattern}", ""
     if clause.channels and action.channel not in clause.channels:
         return f"the channel is {action.channel}", ""
     if clause.risk is not None and _HARM[risk] < _HARM[clause.risk]:
         return f"the risk is {risk}, below {clause.risk}", ""
-    if clause.condition is None:
-        return "", ""
     try:
-        return ("", "") if clause.condition.holds(action.arguments) else (f"not so: {clause.condition.text}", "")
+        met = not clause.condition or holds(clause.condition, action.arguments)
+        return ("" if met else f"not so: {clause.condition}", "")
     except CannotTell as doubt:
         if clause.effect is Effect.PASS:
             return f"cannot be judged ({doubt}), so it lets nothing pass", ""

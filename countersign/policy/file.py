@@ -5,7 +5,8 @@ Its JSON schema is `docs/approvals.schema.json` (`countersign policy schema`), f
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast, get_args, get_type_hints
@@ -15,12 +16,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from countersign.domain import escalation
-from countersign.domain.channel_settings import IN_RULES, ChannelSettings, OnTimeout, Risk, parse_duration
+from countersign.domain.channel_settings import IN_POLICY, ChannelSettings, OnTimeout, Risk, parse_duration
 from countersign.domain.errors import InvalidInput, WrongSettings
 from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import MEMBERS, Reviewers, reviewers_named
-from countersign.policy.conditions import Condition, parse
+from countersign.policy.conditions import check
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 
 LARGEST: Final = 1_000_000
@@ -30,7 +31,7 @@ Problem = tuple[int, str]
 
 
 def _as(read: Callable[[Any], Any]) -> AfterValidator:
-    """What a function makes of a value that the schema lets in; its InvalidInput is a problem of the file."""
+    """Convert a valid field by `read`, whose InvalidInput becomes a problem of the file."""
 
     def value(text: Any) -> Any:
         try:
@@ -51,7 +52,7 @@ Reminder = Annotated[str, _as(_reminder), Field(examples=["15m", "off"])]
 Person = Annotated[str, Field(pattern=rf"^([UWS][A-Z0-9]+|{MEMBERS})$")]
 People = Annotated[list[Person], Field(min_length=1), _as(reviewers_named)]
 Channel = Annotated[str, Field(pattern=r"^[CG][A-Z0-9]+$"), _as(ChannelId)]
-"""What stands in the file; what is held is what is made of it."""
+"""Types as written in the file; the models hold what `_as` makes of them."""
 
 
 class _Strict(BaseModel):
@@ -70,8 +71,8 @@ def _step(step: Any) -> Escalation:
     return Escalation(step.after, step.reviewers, step.send_to)
 
 
-class Selection(_Strict):
-    """What a rule fits, and what becomes of it."""
+class _Rule(_Strict):
+    """The fields of a rule that are no settings."""
 
     name: str = Field(min_length=1, max_length=80, description="what people read when this rule counts")
     then: Effect = Field(description="pass: nobody is asked; ask: people decide; refuse: it is never done")
@@ -80,15 +81,10 @@ class Selection(_Strict):
     tool: Names = Field("*", description="of the tool's name")
     channels: list[Channel] = Field([], description="only runs started in these channels, by id")
     risk: Risk | None = Field(None, description="only tools of at least this risk")
-    condition: Annotated[str, _as(parse)] | None = Field(
-        None, alias="if", description="of the call's arguments, like: amount > 500 and currency == 'EUR'"
+    condition: Annotated[str, _as(check)] = Field(
+        "", alias="if", description="of the call's arguments, like: amount > 500 and currency == 'EUR'"
     )
     why: str = Field("", max_length=300, description="the reason, for those who read of a refusal or a question")
-
-    @property
-    def terms(self) -> ChannelSettings:
-        """What the rule sets instead of the channel."""
-        return ChannelSettings(**{name: getattr(self, setting.key) for name, setting in IN_RULES.items()})
 
 
 _WRITTEN: Final[Mapping[Any, Any]] = {
@@ -101,7 +97,7 @@ _WRITTEN: Final[Mapping[Any, Any]] = {
         list[Annotated[StepInFile, AfterValidator(_step)]], Field(max_length=5), AfterValidator(tuple)
     ],
 }
-"""How a setting stands in the file, by its name or its type; left out: as it is."""
+"""Types of settings in the file, by name or type; others are written as they are."""
 
 
 def _written(name: str) -> Any:
@@ -110,11 +106,18 @@ def _written(name: str) -> Any:
 
 
 _SETTINGS: Final[dict[str, Any]] = {
-    setting.key: (_written(name) | None, Field(None, description=setting.about)) for name, setting in IN_RULES.items()
+    setting.key: (_written(name) | None, Field(None, description=setting.about)) for name, setting in IN_POLICY.items()
 }
 RuleInFile = create_model(
-    "RuleInFile", __base__=Selection, __doc__="One rule. What is left out fits everything.", **_SETTINGS
+    "RuleInFile", __base__=_Rule, __doc__="One rule. A field that is left out fits everything.", **_SETTINGS
 )
+
+
+def _clause(rule: Any) -> Clause:
+    """Make a rule of what stands in the file; its line is found later."""
+    terms = ChannelSettings(**{name: getattr(rule, setting.key) for name, setting in IN_POLICY.items()})
+    names = {name: getattr(rule, name) for name in ("name", "team", "agent", "tool", "risk", "condition", "why")}
+    return Clause(**names, effect=rule.then, line=0, channels=frozenset(rule.channels), terms=terms)
 
 
 class PolicyInFile(_Strict):
@@ -122,7 +125,7 @@ class PolicyInFile(_Strict):
 
     version: Literal[1]
     risks: dict[Names, Risk] = Field({}, description="patterns of tools' names, and how much harm they may do")
-    rules: list[RuleInFile] = Field([], max_length=500)  # type: ignore[valid-type]
+    rules: list[Annotated[RuleInFile, AfterValidator(_clause)]] = Field([], max_length=500)  # type: ignore[valid-type]
 
 
 _SELECTING: Final = ("team", "agent", "tool", "channels", "risk", "condition")
@@ -153,7 +156,7 @@ def understand(text: str) -> Rulebook:
     try:
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
         plain = yaml.safe_load(text)
-        problems = [] if tree is None else [*_doubled(tree)]
+        problems = [] if tree is None else [*_duplicate_keys(tree)]
     except yaml.MarkedYAMLError as wrong:
         line = wrong.problem_mark.line + 1 if wrong.problem_mark else 1
         raise WrongSettings([f"line {line}: this is not YAML ({wrong.problem})."]) from None
@@ -164,97 +167,72 @@ def understand(text: str) -> Rulebook:
     try:
         policy = PolicyInFile.model_validate(plain)
     except ValidationError as wrong:
-        problems += [_say(tree, error) for error in wrong.errors(include_url=False)]
-        raise _all(problems) from None
-    rules: list[Selection] = policy.rules
-    lines = [_line(tree, ("rules", at)) for at in range(len(rules))]
-    problems += _contradictions(rules, lines)
+        problems += [_problem(tree, error) for error in wrong.errors(include_url=False)]
+        raise _wrong(problems) from None
+    rules = cast("list[Clause]", policy.rules)
+    clauses = tuple(replace(clause, line=_line(tree, ("rules", at))) for at, clause in enumerate(rules))
+    problems += _contradictions(clauses)
     if problems:
-        raise _all(problems)
-    return Rulebook(
-        tuple(_clause(rule, line) for rule, line in zip(rules, lines, strict=True)),
-        tuple(policy.risks.items()),
-    )
+        raise _wrong(problems)
+    return Rulebook(clauses, tuple(policy.risks.items()))
 
 
-def _clause(rule: Selection, line: int) -> Clause:
-    return Clause(
-        rule.name,
-        rule.then,
-        line,
-        rule.team,
-        rule.agent,
-        rule.tool,
-        frozenset(ChannelId(channel) for channel in rule.channels),
-        rule.risk,
-        cast("Condition | None", rule.condition),
-        rule.terms,
-        rule.why,
-    )
-
-
-def _circles(terms: ChannelSettings) -> list[str]:
-    """What cannot be in its escalation; what it leaves to the channel is not known here."""
+def _escalation_problems(terms: ChannelSettings) -> list[str]:
+    """List faults of an escalation; settings that are left to the channel are not known here."""
     limit = None if terms.on_timeout is OnTimeout.WAIT else terms.timeout
     return escalation.problems(terms.escalation or (), terms.reviewers or Reviewers(), terms.approvals_channel, limit)
 
 
-def _contradictions(rules: list[Selection], lines: list[int]) -> Iterator[Problem]:
-    """What each rule by itself allows, and all of them together make no sense."""
-    names = Counter(rule.name for rule in rules)
-    seen: dict[str, tuple[Selection, int]] = {}
-    for rule, line in zip(rules, lines, strict=True):
-        if names[rule.name] > 1:
-            yield line, f"another rule is called “{rule.name}” too; people could not tell which of them counted."
-        terms = rule.terms
-        idle = [setting.key for name, setting in IN_RULES.items() if getattr(terms, name) is not None]
-        if rule.then is not Effect.ASK and idle:
-            yield line, f"“{rule.name}” asks nobody, so {', '.join(idle)} would mean nothing."
+def _contradictions(clauses: Sequence[Clause]) -> Iterator[Problem]:
+    """Find rules that make no sense, alone or together with others."""
+    names = Counter(clause.name for clause in clauses)
+    seen: dict[tuple[Any, ...], Clause] = {}
+    for clause in clauses:
+        name, line, terms = clause.name, clause.line, clause.terms
+        if names[name] > 1:
+            yield line, f"another rule is called “{name}” too; people could not tell which of them counted."
+        idle = [setting.key for field, setting in IN_POLICY.items() if getattr(terms, field) is not None]
+        if clause.effect is not Effect.ASK and idle:
+            yield line, f"“{name}” asks nobody, so {', '.join(idle)} would mean nothing."
         people = terms.reviewers
         if people and not people.groups and not people.members and (terms.quorum or 1) > len(people.users):
+            yield line, f"“{name}” needs {terms.quorum} approvals, but only {len(people.users)} may approve."
+        for problem in _escalation_problems(terms):
+            yield line, f"“{name}”: {problem}"
+        other = seen.setdefault(tuple(getattr(clause, field) for field in _SELECTING), clause)
+        if other.effect is not clause.effect:
             yield (
                 line,
-                f"“{rule.name}” needs {terms.quorum} approvals, but only {len(people.users)} may approve.",
-            )
-        for problem in _circles(terms):
-            yield line, f"“{rule.name}”: {problem}"
-        selects = repr([getattr(rule, field) for field in _SELECTING])
-        if (before := seen.get(selects)) is None:
-            seen[selects] = (rule, line)
-        elif before[0].then is not rule.then:
-            other, at = before
-            yield (
-                line,
-                f"“{rule.name}” says {rule.then} of the same actions of which “{other.name}” in line {at} says "
-                f"{other.then}; only the stricter would ever count.",
+                f"“{name}” says {clause.effect} of the same actions of which “{other.name}” in line {other.line} says "
+                f"{other.effect}; only the stricter would ever count.",
             )
 
 
-def _doubled(node: Node, where: str = "") -> Iterator[Problem]:
-    """Keys that stand twice, of which YAML would silently take the last."""
+def _duplicate_keys(node: Node, where: str = "") -> Iterator[Problem]:
+    """Find keys that stand twice, of which YAML would silently take the last."""
     if isinstance(node, MappingNode):
-        found: set[str] = set()
+        keys: set[str] = set()
         for key, value in node.value:
-            if key.value in found:
+            if key.value in keys:
                 yield key.start_mark.line + 1, f"“{key.value}” stands here twice{where}."
-            found.add(key.value)
-            yield from _doubled(value, f" in “{key.value}”")
+            keys.add(key.value)
+            yield from _duplicate_keys(value, f" in “{key.value}”")
     elif isinstance(node, SequenceNode):
         for item in node.value:
-            yield from _doubled(item, where)
+            yield from _duplicate_keys(item, where)
 
 
 def _line(node: Node, path: tuple[int | str, ...]) -> int:
-    """The line of the value at the path, or of the nearest above it that the file has."""
+    """Find the line of the value at the path, or of the nearest above it in the file."""
     line = node.start_mark.line + 1
     for step in path:
         if isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
             node = node.value[step]
         elif isinstance(node, MappingNode):
-            found = next(((k, v) for k, v in node.value if isinstance(k, ScalarNode) and k.value == str(step)), None)
-            if found is None:
+            entry = next(((k, v) for k, v in node.value if isinstance(k, ScalarNode) and k.value == str(step)), None)
+            if entry is None:
                 break
-            line, node = found[0].start_mark.line + 1, found[1]
+            line, node = entry[0].start_mark.line + 1, entry[1]
             continue
         else:
             break
@@ -262,7 +240,7 @@ def _line(node: Node, path: tuple[int | str, ...]) -> int:
     return line
 
 
-def _say(tree: Node, error: Any) -> Problem:
+def _problem(tree: Node, error: Any) -> Problem:
     path = tuple(step for step in error["loc"] if step != "[key]")
     place = ".".join(str(step) for step in path if not isinstance(step, int))
     match error["type"]:
@@ -279,5 +257,5 @@ def _say(tree: Node, error: Any) -> Problem:
     return _line(tree, path), sentence.replace("..", ".")
 
 
-def _all(problems: list[Problem]) -> WrongSettings:
+def _wrong(problems: list[Problem]) -> WrongSettings:
     return WrongSettings([f"line {line}: {sentence}" for line, sentence in sorted(set(problems))])

@@ -1,6 +1,7 @@
-"""Changes that make a channel's rules milder, which need a second person (R33).
+"""Changes that make a channel's rules milder, and who confirms them (R33).
 
-That is an admin, or a second reviewer."""
+Nothing is saved before. An admin confirms their own; of anybody else's an admin or a second reviewer does.
+"""
 
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -13,7 +14,10 @@ from countersign.domain.people import Actor, Reviewers
 
 
 class Configured(NamedTuple):
-    """The rules before and after a change: the channel's own, and what channels inherit whose cards go there."""
+    """The rules before and after a change: the channel's, and those others inherit.
+
+    Channels inherit from the one that their cards go to.
+    """
 
     before: Rules
     after: Rules
@@ -22,7 +26,7 @@ class Configured(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class SettingsProposal:
     """A change of a channel's settings that somebody may not make alone.
 
     It is bound to what was shown of it: the settings' version, and a digest of the rules before and after.
@@ -36,89 +40,103 @@ class Proposal:
 
     @property
     def id(self) -> Digest:
-        """The same for a proposal that is made again."""
+        """Digest the proposal; it is the same when it is made again."""
         return digest_of(self.channel, self.by, str(self.version), self.rules)
 
 
-class NeedsSecond(CountersignError):
-    """Who wants the change may not make it alone; nothing was changed, and the change is proposed."""
+class NeedsConfirmation(CountersignError):
+    """The change loosens the rules, and has to be confirmed; nothing was changed."""
 
-    def __init__(self, proposal: Proposal, effect: Configured) -> None:
+    def __init__(self, proposal: SettingsProposal, effect: Configured, sentence: str = "") -> None:
         self.proposal, self.effect = proposal, effect
-        super().__init__("This makes the rules milder, so it takes an admin or a second reviewer. Nothing was changed.")
+        super().__init__(sentence or "This loosens the rules, so confirm it first. Nothing has changed yet.")
+
+
+class NeedsSecond(NeedsConfirmation):
+    """A second person has to confirm the change; it was proposed."""
+
+    def __init__(self, proposal: SettingsProposal, effect: Configured) -> None:
+        second = "This loosens the rules, so an admin or a second reviewer must confirm it. Nothing has changed yet."
+        super().__init__(proposal, effect, second)
 
 
 def loosened_by(effect: Configured) -> tuple[str, ...]:
-    """What is milder afterwards, here or where it is inherited, in a few words each; empty if nothing is."""
+    """List what becomes milder, here or where it is inherited."""
     here = loosened(effect.before, effect.after)
     others = loosened(effect.inherited_before, effect.inherited_after)
-    return (*here, *(f"for channels whose cards go here: {what}" for what in others if what not in here))
+    return (
+        *here,
+        *(f"for channels whose cards go here: {change}" for change in others if change not in here),
+    )
 
 
 def loosened(before: Rules, after: Rules) -> tuple[str, ...]:
-    """What is milder afterwards, in a few words each; empty if nothing is."""
-    silence = OnTimeout.APPROVE
-    found = {
+    """List what becomes milder, in a few words each."""
+    silent = after.on_timeout is OnTimeout.APPROVE
+    still_silent = silent and before.on_timeout is OnTimeout.APPROVE
+    effects = {
         "fewer approvals are needed": after.quorum < before.quorum,
-        "others may decide": _more(before.reviewers, after.reviewers),
-        "requesters may decide on their own requests": after.own_requests and not before.own_requests,
-        "requesters may break the glass": after.break_glass and not before.break_glass,
-        "silence approves": after.on_timeout is silence is not before.on_timeout,
-        "silence approves after another time": after.on_timeout is silence is before.on_timeout
-        and after.timeout != before.timeout,
-        "silence approves what is shown elsewhere": after.on_timeout is silence is before.on_timeout
+        "more people can decide": _adds(before.reviewers, after.reviewers),
+        "requesters can decide on their own requests": after.own_requests and not before.own_requests,
+        "requesters can approve alone in an emergency": after.break_glass and not before.break_glass,
+        "requests are approved if nobody decides in time": silent and not still_silent,
+        "requests are approved after another time if nobody decides": still_silent and after.timeout != before.timeout,
+        "requests are approved if nobody decides in another channel": still_silent
         and after.approvals_channel != before.approvals_channel,
-        "others may decide after some time, or sooner": _sooner(before, after),
+        "more people can decide after a while, or sooner": _adds_sooner(before, after),
     }
-    return tuple(what for what, milder in found.items() if milder)
+    return tuple(effect for effect, milder in effects.items() if milder)
 
 
-def _more(before: Reviewers, after: Reviewers) -> bool:
+def _adds(before: Reviewers, after: Reviewers) -> bool:
     added = after.users - before.users or after.groups - before.groups
     return bool(added) or (after.members and not before.members)
 
 
-def _sooner(before: Rules, after: Rules) -> bool:
-    """Whether some may decide at a moment at which they could not before."""
-    return any(_more(_by_then(before, step.after), _by_then(after, step.after)) for step in after.escalation)
+def _adds_sooner(before: Rules, after: Rules) -> bool:
+    """Tell whether some may decide at a moment at which they could not before."""
+    return any(_adds(_reviewers_by(before, step.after), _reviewers_by(after, step.after)) for step in after.escalation)
 
 
-def _by_then(rules: Rules, after: timedelta) -> Reviewers:
-    """Who may decide so long after the question."""
+def _reviewers_by(rules: Rules, after: timedelta) -> Reviewers:
+    """Collect those who may decide so long after the question."""
     joined = [rules.reviewers, *(step.reviewers for step in rules.escalation if step.after <= after)]
     return Reviewers(
-        frozenset().union(*(one.users for one in joined)),
-        frozenset().union(*(one.groups for one in joined)),
-        any(one.members for one in joined),
+        frozenset().union(*(reviewers.users for reviewers in joined)),
+        frozenset().union(*(reviewers.groups for reviewers in joined)),
+        any(reviewers.members for reviewers in joined),
     )
 
 
 def may_alone(actor: Actor, admins: frozenset[UserId]) -> bool:
-    """Whether this actor may make the rules milder without anybody else."""
+    """Tell whether this actor may make the rules milder without a second person."""
     return actor.is_admin or actor.user in admins
 
 
 def why_not_second(
-    proposal: Proposal,
+    proposal: SettingsProposal,
     actor: Actor,
     proposer: Actor | None,
     admins: frozenset[UserId],
     version: int,
     effect: Configured,
 ) -> str | None:
-    """Why this actor, who may change the settings, does not confirm the proposal; None if they do. `proposer` is as
-    Slack describes them now: the second person of two is none if the first may not change the settings any more."""
+    """Return why this actor may not confirm the proposal; None if they may.
+
+    The actor may change the settings. `proposer` is as Slack describes them now: the second person of two is none if
+    the first may not change the settings any more.
+    """
     if (version, print_of(*effect)) != (proposal.version, proposal.rules):
-        return "The settings were changed since this was asked for, so it holds no more."
+        return "The settings have changed since this was proposed, so it can no longer be confirmed."
     if may_alone(actor, admins):
         return None
     if actor.user == proposal.by:
-        return "You asked for this yourself; it takes an admin or another reviewer."
+        return "You proposed this yourself; an admin or another reviewer must confirm it."
     if proposer is None or why_not_configure(proposer, effect.before, admins) is not None:
-        return "Who asked for this may not change the settings by now, so it takes an admin."
+        return "The person who proposed this can no longer change the settings, so an admin must confirm it."
     return None
 
 
 def print_of(*rules: Rules) -> Digest:
-    """Return a digest that is the same for the same settings."""
-    return digest_of(*(say_value(getattr(one, setting.name)) for one in rules for setting in fields(ChannelSettings)))
+    """Digest the settings in these rules."""
+    return digest_of(*(say_value(getattr(each, setting.name)) for each in rules for setting in fields(ChannelSettings)))

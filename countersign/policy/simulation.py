@@ -1,9 +1,7 @@
 """Simulation of a policy on actions of the record.
 
-Where the record does not tell what would have happened, neither does this.
-
-A rule whose fit hangs on something that the record does not hold may have fitted or not. Only what comes out the same
-either way is told.
+A rule whose fit hangs on something that the record does not hold may have fitted or not. An outcome is told only if it
+is the same either way.
 """
 
 from collections.abc import Iterator
@@ -19,8 +17,8 @@ from countersign.domain.json_comparison import Unrecorded
 from countersign.policy.evaluation import Action, Clause, Effect, Judgement, Rulebook, apply, weigh, why_not
 
 
-class Outcome(StrEnum):
-    """What changes, the graver first; its value is how people read it."""
+class ReplayOutcome(StrEnum):
+    """A change of an action's fate, the graver first; its value is for people."""
 
     ASKED_PASSES = "asked → passes now"
     REFUSED_PASSES = "refused → passes now"
@@ -34,25 +32,26 @@ class Outcome(StrEnum):
 
 
 _OUTCOMES: Final = {
-    (Effect.ASK, Effect.PASS): Outcome.ASKED_PASSES,
-    (Effect.REFUSE, Effect.PASS): Outcome.REFUSED_PASSES,
-    (Effect.REFUSE, Effect.ASK): Outcome.REFUSED_ASKS,
-    (Effect.ASK, Effect.REFUSE): Outcome.ASKED_REFUSED,
-    (Effect.PASS, Effect.REFUSE): Outcome.PASSED_REFUSED,
-    (Effect.PASS, Effect.ASK): Outcome.PASSED_ASKS,
+    (Effect.ASK, Effect.PASS): ReplayOutcome.ASKED_PASSES,
+    (Effect.REFUSE, Effect.PASS): ReplayOutcome.REFUSED_PASSES,
+    (Effect.REFUSE, Effect.ASK): ReplayOutcome.REFUSED_ASKS,
+    (Effect.ASK, Effect.REFUSE): ReplayOutcome.ASKED_REFUSED,
+    (Effect.PASS, Effect.REFUSE): ReplayOutcome.PASSED_REFUSED,
+    (Effect.PASS, Effect.ASK): ReplayOutcome.PASSED_ASKS,
 }
 _NAMES: Final = ("clause", "why")
-"""What of the rules people only read; another name asks nobody else."""
+"""Fields of the rules that people only read; another name asks nobody else."""
 _NO_SETTINGS: Final = "people are asked too, but how, the record does not hold: the channel's own settings of that time"
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An action of the record, and what became of it. `gap` says why nothing can be told of it, "" if something can.
+    """An action of the record, and what became of it.
 
-    `team` and `channel` are None where the record does not name them. `team_says` is what the team's own code may have
-    wanted: one thing, unless that is not on record. `rules` are those that people were asked under, `settings` the
-    channel's own; None where nobody was asked or the record does not hold them.
+    `gap` says why nothing can be told of it, "" if something can. `team` and `channel` are None where the record does
+    not name them. `team_says` is what the team's own code may have wanted: one thing, unless that is not on record.
+    `rules` are those that people were asked under, `settings` the channel's own; None where nobody was asked or the
+    record does not hold them.
     """
 
     n: int
@@ -75,10 +74,13 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What becomes of it under the new policy, by the rule `clause`; `how` in words. `effect` None: cannot be told."""
+    """The action's fate under the new policy, by the rule `clause`.
+
+    `how` says it in words; `effect` is None if it cannot be told.
+    """
 
     was: Recorded
-    outcome: Outcome
+    outcome: ReplayOutcome
     effect: Effect | None = None
     clause: str = ""
     how: str = ""
@@ -93,26 +95,30 @@ class _Answer:
 
 
 def replay(book: Rulebook, was: Recorded) -> Replayed:
-    """Return what the policy would have done to the action."""
+    """Find out what the policy would have done to the action."""
     if was.gap:
-        return Replayed(was, Outcome.UNTOLD, how=was.gap)
+        return Replayed(was, ReplayOutcome.UNTOLD, how=was.gap)
     judgements, gaps = _possible(book, was)
     answers = list(dict.fromkeys(_answer(judgement, was) for judgement in judgements))
     if len({(answer.effect, answer.changed) for answer in answers}) > 1:
-        return Replayed(was, Outcome.UNTOLD, how="; ".join(gaps))
+        return Replayed(was, ReplayOutcome.UNTOLD, how="; ".join(gaps))
     if was.effect is Effect.ASK and was.settings is None and answers[0].effect is Effect.ASK:
-        return Replayed(was, Outcome.UNTOLD, how=_NO_SETTINGS)
+        return Replayed(was, ReplayOutcome.UNTOLD, how=_NO_SETTINGS)
     first = answers[0]
     clause = first.clause if len(answers) == 1 else " or ".join(sorted({a.clause or "no rule" for a in answers}))
     how = first.how if len(answers) == 1 else "; ".join(gaps)
     if first.effect is was.effect:
-        return Replayed(was, Outcome.OTHERWISE if first.changed else Outcome.SAME, first.effect, clause, how)
+        return Replayed(
+            was, ReplayOutcome.OTHERWISE if first.changed else ReplayOutcome.SAME, first.effect, clause, how
+        )
     return Replayed(was, _OUTCOMES[was.effect, first.effect], first.effect, clause, how)
 
 
 def _possible(book: Rulebook, was: Recorded) -> tuple[list[Judgement], list[str]]:
-    """All judgements that the record leaves possible, and what it does not hold. One of the rules in doubt at a time is
-    enough: the strictest of several is the strictest of them alone."""
+    """List the judgements that the record leaves possible, and its gaps.
+
+    One of the rules in doubt at a time is enough: the strictest of several is the strictest of them alone.
+    """
     risk = book.risk_of(was.tool)
     sure: list[int] = []
     open_: list[int] = []
@@ -129,14 +135,14 @@ def _possible(book: Rulebook, was: Recorded) -> tuple[list[Judgement], list[str]
             gaps.append(f"rule “{clause.name}”: {gap}")
         (open_ if gap else sure).append(at)
     fitting = [[book.clauses[at] for at in sorted({*sure, *more})] for more in ((), *((at,) for at in open_))]
-    found = [weigh(clauses, risk, says) for says in was.team_says for clauses in fitting]
+    judgements = [weigh(clauses, risk, effect) for effect in was.team_says for clauses in fitting]
     if len(was.team_says) > 1:
         gaps.append("the record does not hold what the team's own code wanted")
-    return found, gaps
+    return judgements, gaps
 
 
 def _as_far_as_known(clause: Clause, was: Recorded) -> tuple[Clause, str]:
-    """The clause without what it asks of something that the record does not name."""
+    """Drop from the clause what it asks of values that the record does not name."""
     gaps = []
     if was.team is None and clause.team != "*":
         clause = replace(clause, team="*")
@@ -153,27 +159,27 @@ def _answer(judgement: Judgement, was: Recorded) -> _Answer:
         return _Answer(judgement.effect, clause, judgement.why, changed=False)
     if was.settings is None:
         # What the channel's settings were is not known, only what the rule adds to them.
-        return _Answer(Effect.ASK, clause, "; ".join(_said(judgement.terms)), changed=False)
+        return _Answer(Effect.ASK, clause, "; ".join(_described(judgement.terms)), changed=False)
     rules = apply(judgement, was.settings)
     if not rules.reviewers.groups and was.requester is not None:
         nobody = enough_people(rules, was.requester, frozenset())
         if nobody is not None:
             return _Answer(Effect.REFUSE, clause, nobody, changed=False)
     if was.rules is None:
-        return _Answer(Effect.ASK, clause, "; ".join(_said(rules)), changed=False)
+        return _Answer(Effect.ASK, clause, "; ".join(_described(rules)), changed=False)
     differences = list(_differences(was.rules, rules))
     return _Answer(Effect.ASK, clause, "; ".join(differences), changed=bool(differences))
 
 
 def _differences(before: Rules, after: Rules) -> Iterator[str]:
-    for one in fields(Rules):
-        old, new = getattr(before, one.name), getattr(after, one.name)
-        if one.name not in _NAMES and old != new:
-            yield f"{one.name.replace('_', ' ')}: {say_value(old)} → {say_value(new)}"
+    for setting in fields(Rules):
+        old, new = getattr(before, setting.name), getattr(after, setting.name)
+        if setting.name not in _NAMES and old != new:
+            yield f"{setting.name.replace('_', ' ')}: {say_value(old)} → {say_value(new)}"
 
 
-def _said(terms: Any) -> Iterator[str]:
-    for one in fields(terms):
-        value = getattr(terms, one.name)
-        if one.name not in _NAMES and value is not None:
-            yield f"{one.name.replace('_', ' ')}: {say_value(value)}"
+def _described(terms: Any) -> Iterator[str]:
+    for setting in fields(terms):
+        value = getattr(terms, setting.name)
+        if setting.name not in _NAMES and value is not None:
+            yield f"{setting.name.replace('_', ' ')}: {say_value(value)}"

@@ -2,7 +2,7 @@
 
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, TypeAdapter
@@ -45,7 +45,10 @@ class Entry:
 
     @classmethod
     def load(cls, raw: bytes) -> Self:
-        """From JSON. NewerSchema if a newer version of this program wrote it, UnknownSchema if another one did."""
+        """Read an entry from JSON.
+
+        NewerSchema if a newer version of this program wrote it, UnknownSchema if another one did.
+        """
         with suppress(ValueError, TypeError, RecursionError):  # what is no entry at all, or has other fields
             fields = dict(json.loads(raw))
             schema = fields.pop("schema", None)
@@ -72,7 +75,7 @@ class _Note:
 
     @classmethod
     def load(cls, value: str) -> Self:
-        """From JSON. UnknownSchema, which names the kind, if it is none of ours."""
+        """Read a note from JSON; UnknownSchema, with the kind, if it cannot be read."""
         with suppress(ValueError, TypeError, RecursionError):
             note: Self = _ADAPTERS[cls].validate_python(json.loads(value))
             return note
@@ -112,7 +115,10 @@ class Judged(_Note):
 
 @dataclass(frozen=True, slots=True)
 class Aside(_Note):
-    """What people let a run with changed code do without: entries by their keys, and ends of turns by their numbers."""
+    """The entries and turns that people let a run with changed code skip.
+
+    `keys` are the entries' keys, `turns` the numbers of the ends of turns.
+    """
 
     KIND = "aside"
 
@@ -120,24 +126,56 @@ class Aside(_Note):
     turns: tuple[_Number, ...] = ()
 
 
-_ADAPTERS: Final[dict[type, TypeAdapter[Any]]] = {kind: TypeAdapter(kind) for kind in (Entry, Numbered, Judged, Aside)}
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question of a team that waits, with an id of its own.
+
+    `yes_no`: people may approve it too.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    id: str
+    agent: str
+    text: str
+    options: tuple[str, ...] = ()
+    yes_no: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TeamState(_Note):
+    """A team's own state where it stopped.
+
+    `times` says how often each key was given out by then. The team goes on once the questions are answered.
+    """
+
+    KIND = "state"
+
+    state: str
+    times: dict[str, _Number] = field(default_factory=dict)
+    questions: tuple[Asked, ...] = ()
+
+
+_ADAPTERS: Final[dict[type, TypeAdapter[Any]]] = {
+    kind: TypeAdapter(kind) for kind in (Entry, Numbered, Judged, Aside, TeamState)
+}
 
 
 def _json(fields: dict[str, Any]) -> str:
-    return json.dumps({name: value for name, value in fields.items() if value})
+    return json.dumps({name: value for name, value in fields.items() if value}, separators=(",", ":"))
 
 
 def _unknown(what: str) -> UnknownSchema:
     return UnknownSchema(
         f"{what} was written by another version of the worker, so the run cannot be rebuilt by this one. Nothing was "
-        "repeated; please start the task anew."
+        "repeated; start the task again."
     )
 
 
 def whole(text: str) -> str:
-    """The text with `?` for each half of a surrogate pair, for which UTF-8 has no form.
+    """Replace each half of a surrogate pair by `?`, because UTF-8 cannot encode it.
 
-    Models that stream cut pairs in two, and names of files may hold halves: such a text could be neither recorded nor
-    put to a model.
+    Models that stream cut pairs in two, and names of files may hold halves. Such a text could neither be recorded nor
+    be put to a model.
     """
     return text.encode("utf-8", "replace").decode()

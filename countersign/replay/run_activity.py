@@ -14,7 +14,10 @@ SETTLING: Final = timedelta(milliseconds=100)
 
 
 class Activity:
-    """Counts what is under way in one run: work (models, tools, steps) and questions to people."""
+    """The work and the questions that are under way in one run.
+
+    Work is models, tools and steps; questions are put to people.
+    """
 
     def __init__(self) -> None:
         self._working = 0
@@ -37,7 +40,7 @@ class Activity:
 
     @contextmanager
     def holding(self, held: bool) -> Iterator[None]:
-        """Enclose the wait for what comes first in the run's order (`countersign.replay.event_order`)."""
+        """Enclose the wait for what comes first in the run's order."""
         self._held += held
         self._changed.set()
         try:
@@ -80,7 +83,7 @@ class Activity:
             self._changed.set()
 
     async def rests(self, span: timedelta) -> None:
-        """Wait until nothing but people was waited for throughout a `span`, and nothing began or ended."""
+        """Wait for a `span` in which only people were waited for, and nothing changed."""
         while True:
             self._changed.clear()
             if not self.resting:

@@ -1,4 +1,4 @@
-"""Effects outside of a run, done at most once however often it is rebuilt."""
+"""Effects outside of a run, each done at most once however often it is rebuilt."""
 
 import asyncio
 import dataclasses
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from countersign.domain.errors import ActionFailed, OutcomeUnknown
 from countersign.replay.entries import Entry
-from countersign.replay.journal import RunJournal, inside
+from countersign.replay.run_journal import RunJournal, inside
 
 
 async def effect(
@@ -15,16 +15,16 @@ async def effect(
     key: str,
     name: str,
     act: Callable[[], Awaitable[str]],
-    wanted: Callable[[], Awaitable[None]],
+    check: Callable[[], Awaitable[None]],
     *,
     idempotent: bool = False,
 ) -> str:
-    """Do something outside at most once in the life of the run; what it returned is recorded and returned again.
+    """Perform an effect at most once in the life of the run; return its result.
 
-    `wanted` raises if it must not be done any more; it is asked after `started` was recorded and right before `act`.
-    ActionFailed if it certainly did not happen, now or when it was tried; asking for it again is a new try, under a
-    new key. OutcomeUnknown if it was started and nobody knows how it ended (`countersign.autogen.unknown_outcomes`);
-    `idempotent`: then it is done again, unless it was `act` that said so.
+    `check` raises if it must not happen any more; it is called after `started` was recorded and right before `act`.
+    ActionFailed if it certainly did not happen, now or when it was tried; to try again, ask under a new key.
+    OutcomeUnknown if it was started and nobody knows how it ended (`countersign.autogen.unknown_outcomes`); an
+    `idempotent` effect is then done again, unless `act` itself raised OutcomeUnknown.
     """
     before = await journal.again(key)
     # What said itself that nobody knows was put to people, and what they say of it counts.
@@ -33,7 +33,7 @@ async def effect(
         return _as_it_ended(before, name)
     async with journal.live(key):
         await journal.mark()
-        return await _now(journal, key, name, act, wanted, again=again, idempotent=idempotent)
+        return await _now(journal, key, name, act, check, again=again, idempotent=idempotent)
 
 
 async def _now(
@@ -41,7 +41,7 @@ async def _now(
     key: str,
     name: str,
     act: Callable[[], Awaitable[str]],
-    wanted: Callable[[], Awaitable[None]],
+    check: Callable[[], Awaitable[None]],
     *,
     again: bool,
     idempotent: bool,
@@ -51,7 +51,7 @@ async def _now(
     if stands.attempt != mine.attempt or stands.left:
         return _as_it_ended(stands, name)
     try:
-        await wanted()
+        await check()
     except BaseException as error:
         # What is cut off and may be done again is: it stays `started`.
         if not (idempotent and isinstance(error, asyncio.CancelledError)):

@@ -2,8 +2,8 @@
 
 That the store is away is never a decision and never ends a run.
 
-And a task that is cancelled ends: redis-py 8.1 on Python 3.11 now and then swallows a cancellation that arrives while
-a reply does, and its caller goes on as if nothing had been said.
+And a task that is cancelled ends: redis-py 8.1 on Python 3.11 now and then swallows a cancellation that arrives while a
+reply does, and its caller goes on as if nothing had been said.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ CANCELLED_AGAIN_AFTER: Final = timedelta(milliseconds=50)
 
 
 async def patiently(call: Callable[[], Awaitable[T]], stop: asyncio.Event | None = None) -> T:
-    """What `call` returns, called again after every StoreUnavailable until the store answers.
+    """Return the result of `call`, repeated after StoreUnavailable until it answers.
 
-    A call that changes something must bear being repeated, because its reply may have been what was lost. Ends early
-    only by being cancelled, or with the StoreUnavailable once `stop` is set.
+    A call that changes something must bear repetition, because only its reply may have been lost. The wait ends early
+    only by cancellation, or with the StoreUnavailable once `stop` is set.
     """
     pause = FIRST_PAUSE
     while True:
@@ -46,14 +46,19 @@ async def patiently(call: Callable[[], Awaitable[T]], stop: asyncio.Event | None
 
 
 def being_cancelled() -> bool:
-    """Whether somebody cancelled the task that this is: CancelledError may also come from what it waits for."""
+    """Say whether the current task itself was cancelled.
+
+    A CancelledError may also come from something that it waits for.
+    """
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 async def within(span: timedelta, call: Awaitable[T]) -> T:
-    """What it returns. TimeoutError after `span`, or if it was cancelled itself; whether it listens to its end or not,
-    nobody waits for it any longer."""
+    """Return the call's result; TimeoutError after `span`, or if it was cancelled.
+
+    A call that ignores its cancellation is left behind.
+    """
     task = asyncio.ensure_future(call)
     task.add_done_callback(lambda late: late.cancelled() or late.exception())
     try:
@@ -66,7 +71,10 @@ async def within(span: timedelta, call: Awaitable[T]) -> T:
 
 
 async def ended(*futures: asyncio.Future[Any]) -> None:
-    """Cancel them, as often as it takes, and return when all are done; what they raise does not count any more."""
+    """Cancel the futures as often as it takes and return when all are done.
+
+    Their exceptions are dropped.
+    """
     pending = {future for future in futures if not future.done()}
     while pending:
         for future in pending:

@@ -1,9 +1,9 @@
 """Writes that are made while the agent already goes on.
 
-That a decision was delivered is a note for later, and the agent need not stand still for it: the decision itself is
-kept in its request. But nothing that comes of it may be kept before the note is: whatever is recorded, asked or ended
-next waits for it. A process that is lost in between leaves a run that asks again, finds the same decision, and has
-recorded nothing of what followed (R5).
+The note that a decision was delivered need not hold up the agent: the decision itself is kept in its request. But
+nothing that follows from it may be stored before the note, so whatever is recorded, asked or ended next waits for it.
+If the process is lost in between, the rebuilt run asks again, finds the same decision, and has recorded nothing of what
+followed (R5).
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from countersign.replay.store_outages import ended
 Write = Callable[[], Awaitable[None]]
 
 
-class Behind:
+class WriteBehind:
     """The writes of one run that are under way, one after the other.
 
     `give_up` is called with why one could not be made; nothing is written after it, and `written` raises the same.

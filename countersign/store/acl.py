@@ -8,29 +8,58 @@ import hashlib
 import hmac
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from countersign.domain.ids import WorkspaceId
 from countersign.store.keys import Keys
 
 FILE: Final = Path(__file__).parent / "users.acl"
 USERS: Final = ("web", "worker")
+_SHARED: Final = ("installations", "renewing:*", "states", "confirmed", "pending")
+"""Keys of the namespace that all workspaces of one web share."""
 _NAMESPACE: Final = "{<YOUR NAMESPACE>}:"
 """With a space, at which the server parts a line: what is left of it is no rule, and the server does not start."""
 
 
 def written_for(namespace: str) -> str:
-    """The file for a namespace, without comments, which no server takes; the places of the passwords stay.
+    """Write the file for a namespace; the places of the passwords stay.
 
-    ValueError if there cannot be such a namespace.
+    It has no comments, which no server takes. ValueError if there cannot be such a namespace.
     """
     rules = "".join(line for line in FILE.read_text().splitlines(keepends=True) if line.startswith("user "))
     return rules.replace(_NAMESPACE, Keys(namespace).prefix)
 
 
+def written_for_workspaces(namespace: str, workspaces: Sequence[str]) -> str:
+    """Write the file for workspaces that install the app by OAuth.
+
+    One web reaches all of them, and those that come later; the worker of each reaches no other's keys. ValueError as
+    for one.
+    """
+    every, own = f"{{{namespace}-T*}}:", Keys(namespace).prefix
+    text = ""
+    for line in written_for(namespace).splitlines(keepends=True):
+        if line.startswith("user web "):
+            shared = " ".join(f"~{own}{kind}" for kind in _SHARED)
+            text += line.replace(own, every).replace(" resetchannels ", f" {shared} resetchannels ", 1)
+        elif line.startswith("user worker "):
+            for workspace in workspaces:
+                name = f"user worker-{workspace} on #<WORKER-{workspace}>"
+                theirs = Keys(f"{namespace}-{WorkspaceId(workspace)}").prefix
+                text += line.replace("user worker on #<WORKER>", name).replace(own, theirs)
+        else:
+            text += line
+    return text
+
+
 def acl(password: str, namespace: str) -> str:
-    """The file for a server whose administrator, the user without a name, has this password."""
+    """Write the file for a server whose administrator has this password.
+
+    The passwords of the other users are derived from it.
+    """
     text = written_for(namespace).replace("user default off\n", "user default on #<ADMIN> ~* &* +@all\n")
     for user, secret in {"admin": password, **{user: password_of(user, password) for user in USERS}}.items():
         text = text.replace(f"<{user.upper()}>", hashlib.sha256(secret.encode()).hexdigest())
@@ -38,12 +67,12 @@ def acl(password: str, namespace: str) -> str:
 
 
 def password_of(user: str, password: str) -> str:
-    """The user's password, from the administrator's, which it does not tell."""
+    """Derive the user's password from the administrator's, which it does not reveal."""
     return hmac.new(password.encode(), user.encode(), hashlib.sha256).hexdigest()
 
 
 def url_of(user: str, url: str) -> str:
-    """The address for a user of an embedded Redis, from its administrator's."""
+    """Make the address for a user of an embedded Redis, from its administrator's."""
     parts = urlsplit(url)
     assert parts.password
     return parts._replace(netloc=f"{user}:{password_of(user, parts.password)}@{parts.hostname}:{parts.port}").geturl()
@@ -53,11 +82,14 @@ _ABOUT: Final = "Print the file of Redis users for a namespace; docs/security.md
 
 
 def main(arguments: list[str]) -> int:
-    """Run `countersign acl`. The exit status: 0 if the file was printed, 2 if there cannot be such a namespace."""
+    """Run `countersign acl`; returns 0, or 2 if there cannot be such a namespace."""
     parser = argparse.ArgumentParser(prog="countersign acl", description=_ABOUT)
     parser.add_argument("--namespace", default=os.environ.get("NAMESPACE") or "countersign", help="default: NAMESPACE")
+    parser.add_argument("--workspaces", nargs="+", metavar="T…", help="ids of those that installed the app by OAuth")
+    given = parser.parse_args(arguments)
     try:
-        print(written_for(parser.parse_args(arguments).namespace), end="")
+        several = given.workspaces and written_for_workspaces(given.namespace, given.workspaces)
+        print(several or written_for(given.namespace), end="")
     except ValueError as wrong:
         print(wrong, file=sys.stderr)
         return 2

@@ -1,9 +1,8 @@
 """The record in Redis: a chain of entries that follows the events.
 
-It is appended to in one step, which finds every double and gap.
-
-The head holds which event was chained last, so the chain itself is the place in the events: there is nothing to tick
-off, and two auditors, a repeat after a lost reply or a kill at any moment cannot make a double, a gap or a fork.
+It is appended to in one step, which finds every double and gap. The head names the event that was chained last, so the
+chain itself is the place in the events: there is nothing to tick off, and two auditors, a repeat after a lost reply or
+a kill at any moment cannot make a double, a gap or a fork.
 """
 
 import contextlib
@@ -16,7 +15,7 @@ from typing import Final, NamedTuple
 from countersign.domain.errors import UnknownSchema
 from countersign.domain.hash_chain import START, Head, Kept, read_head
 from countersign.store.codec import compress, decompress, from_ms, ms
-from countersign.store.keys import KEPT_LEASE
+from countersign.store.leases import ProcessLease
 from countersign.store.ownership import EVENTS
 from countersign.store.reads import reaching
 from countersign.store.redis.scripts import Script
@@ -32,8 +31,11 @@ _PAGE: Final = 500
 _HERE = Path(__file__).parent
 
 
-class Told(NamedTuple):
-    """An event as it counts, by its id in the stream; `by_worker`: web has only a worker's word for it."""
+class StreamEvent(NamedTuple):
+    """An event as it counts, by its id in the stream.
+
+    `by_worker`: web has only a worker's word for it.
+    """
 
     event: str
     raw: bytes
@@ -42,7 +44,7 @@ class Told(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The extent of the record: its head, the last event chained, its begin since it was trimmed."""
+    """The extent of the record: head, last event chained, last entry trimmed."""
 
     head: Head
     event: str
@@ -50,36 +52,41 @@ class Position:
 
 
 class Ledger:
-    """Reads and appends the record of one namespace."""
+    """The record of one namespace."""
 
     def __init__(self, store: Store) -> None:
+        self.lease = ProcessLease(store.client, store.keys.auditor)
+        """It saves work; the chain does not need it."""
         self._client = store.client
         self._keys = store.keys
         self._append = store.writing((_HERE / "append_audit.lua").read_text())
         self._trim = Script(store.client, (_HERE / "trim_audit.lua").read_text())
-        self._lease = Script(store.client, (_HERE / "hold_lease.lua").read_text())
         self._three = [store.keys.audit, store.keys.audit_head, store.keys.events]
 
     async def position(self) -> Position:
-        """The extent of the record. ValueError if its head was damaged."""
+        """Read the extent of the record. ValueError if its head was damaged."""
         async with reaching():
             raw = await self._client.hmget(self._keys.audit_head, "n", "hash", "event", "checkpoint")
         n, digest, event, checkpoint = ((part or b"").decode(errors="replace") for part in raw)
         head = read_head(f"{n}:{digest}") if n or digest else START
         return Position(head, event, read_head(checkpoint) if checkpoint else START)
 
-    async def events(self, after: str, limit: int, wait: timedelta) -> list[Told]:
-        """The next events, oldest first; empty if none came while it waited."""
+    async def events(self, after: str, limit: int, wait: timedelta) -> list[StreamEvent]:
+        """Read the next events, oldest first; empty if none came while it waited."""
         async with reaching():
             answer = await self._client.xread({self._keys.events: after or "0"}, limit, round(wait / _MS) or None)
         batches = answer.values() if isinstance(answer, dict) else [batch for _, batch in answer or ()]
         flat = [entry for batch in batches for entry in batch]
         if flat and isinstance(flat[0], list):  # RESP3 has one list more
             flat = [entry for inner in flat for entry in inner]
-        return [_told(entry, fields) for entry, fields in flat]
+        return [_stream_event(entry, fields) for entry, fields in flat]
 
     async def append(self, after: Position, made: Sequence[tuple[str, Kept | None]]) -> str:
-        """`done`, or nothing changed: `moved` if the head is another one by now, `gap` if other events follow it."""
+        """Append the entries made of some events.
+
+        Returns `done`, or after changing nothing `moved` if the head is another one by now, `gap` if other events
+        follow it.
+        """
         first = after.head.n == 0 and not after.event
         args: list[str | bytes] = ["", ""] if first else [str(after.head.n), after.head.hash]
         args += [after.event, next((kept.hash for _, kept in reversed(made) if kept), after.head.hash)]
@@ -90,41 +97,50 @@ class Ledger:
         return str(answer.decode())
 
     async def read(self, after: int, limit: int = _PAGE) -> list[tuple[int, Kept]]:
-        """Entries that follow number `after`, with the numbers under which they are kept; empty if none does."""
+        """Read the entries that follow number `after`, each with its number."""
         async with reaching():
-            found = await self._client.xrange(self._keys.audit, f"({after}-18446744073709551615", "+", count=limit)
-        return [_standing(entry, fields) for entry, fields in found]
+            entries = await self._client.xrange(self._keys.audit, f"({after}-18446744073709551615", "+", count=limit)
+        return [_standing(entry, fields) for entry, fields in entries]
 
     async def all(self, after: int = 0) -> AsyncIterator[tuple[int, Kept]]:
-        """All entries that follow number `after`."""
+        """Read all entries that follow number `after`."""
         while page := await self.read(after):
             for n, kept in page:
                 yield n, kept
             after = page[-1][0]
 
     async def before(self, moment: datetime) -> int:
-        """The number of the last entry kept whose event was stored before the moment; else the one before them all."""
+        """Find the last entry kept whose event was stored before the moment.
+
+        If there is none, it is the number before all entries.
+        """
         position = await self.position()
         low, high = position.checkpoint.n, position.head.n
         while low < high:
             middle = (low + high + 1) // 2
-            found = await self.read(middle - 1, 1)
-            if found and _stored_before(found[0][1], moment):
+            entries = await self.read(middle - 1, 1)
+            if entries and _stored_before(entries[0][1], moment):
                 low = middle
             else:
                 high = middle - 1
         return low
 
     async def trim_events(self, before: datetime | None = None) -> int:
-        """Drop events that are drawn and chained, of any age or stored before then; answers how many are left."""
+        """Drop events that are drawn and chained; returns the number of those left.
+
+        `before`: only events that were stored before then.
+        """
         return await self._drop("events", "+" if before is None else f"{max(ms(before), 0)}-0")
 
     async def trim(self, upto: int) -> int:
-        """Drop the entries up to that number, but never the last; what is left is verified from a checkpoint."""
+        """Drop the entries up to that number, but never the last.
+
+        The rest is verified from a checkpoint.
+        """
         return await self._drop("record", str(upto))
 
     async def contradicted(self, event: str) -> None:
-        """Count a call that the policy did not let pass; each event once, and at most so many."""
+        """Count a call that the policy did not let pass, once for each event."""
         key, at = self._keys.audit_contradicted, int(event.split("-")[0])
         async with reaching():
             await self._client.zadd(key, {event: at})
@@ -132,59 +148,47 @@ class Ledger:
             await self._client.pexpire(key, ms(COUNTED))
 
     async def head_of(self, day: date) -> Head | None:
-        """The head that stands for that day: whichever was the head when this was asked first. None without any."""
+        """Return the head that stands for that day, None for an empty record.
+
+        It is the head at the moment when this is first asked for.
+        """
         head = (await self.position()).head
         if head.n == 0:
             return None
         async with reaching():
             name = self._keys.audit_day(day)
             await self._client.set(name, str(head), nx=True, px=ms(KEPT_HEAD))
-            found = await self._client.get(name)
-        return read_head(found.decode()) if found else head
+            stored = await self._client.get(name)
+        return read_head(stored.decode()) if stored else head
 
-    async def claim(self, owner: str, ttl: timedelta) -> bool:
-        """Claim the record for `ttl`; False if another process has it. It saves work, the chain does not need it."""
-        return await self._leased("claim", owner, 0, ttl)
-
-    async def renew(self, owner: str, ttl: timedelta) -> bool:
-        """Keep that right; False if another process has it by now."""
-        return await self._leased("renew", owner, -1, ttl)
-
-    async def release(self, owner: str) -> None:
-        """Let that right go at once."""
-        await self._leased("release", owner, -1, timedelta(0))
-
-    async def _drop(self, what: str, upto: str) -> int:
+    async def _drop(self, kind: str, upto: str) -> int:
         async with reaching():
-            return int(await self._trim(keys=self._three, args=[what, upto]))
-
-    async def _leased(self, verb: str, owner: str, fence: int, ttl: timedelta) -> bool:
-        async with reaching():
-            return bool(
-                await self._lease(keys=[self._keys.auditor], args=[verb, owner, fence, ms(ttl), ms(KEPT_LEASE)])
-            )
+            return int(await self._trim(keys=self._three, args=[kind, upto]))
 
 
 _MS = timedelta(milliseconds=1)
 
 
 def _standing(entry: bytes, fields: dict[bytes, bytes]) -> tuple[int, Kept]:
-    """An entry with the number under which it stands. What is no text any more is shown, and does not fit its hash."""
+    """Read an entry with its number; a damaged one is shown, and does not fit its hash."""
     text, digest = fields.get(b"entry", b""), fields.get(b"hash", b"")
     with contextlib.suppress(UnknownSchema):
         text = decompress(text)
     return int(entry.split(b"-")[0]), Kept(text.decode("ascii", "replace"), digest.hex())
 
 
-def _told(entry: bytes, fields: dict[bytes, bytes]) -> Told:
-    """As it stands there if it is ours."""
+def _stream_event(entry: bytes, fields: dict[bytes, bytes]) -> StreamEvent:
+    """Read an event: a worker's as it counts, ours as it stands there."""
     by_agents = fields.get(b"by") == b"agents"
     stored = EVENTS.dump(read_event(fields, entry)) if by_agents else fields.get(b"event", b"")
-    return Told(entry.decode(), stored, by_agents)
+    return StreamEvent(entry.decode(), stored, by_agents)
 
 
 def _stored_before(kept: Kept, moment: datetime) -> bool:
-    """Whether the event that it tells of was; no if it does not say: then nothing is dropped, and more is looked at."""
+    """Tell whether the entry's event was stored before the moment.
+
+    False if the entry does not say: then nothing is dropped.
+    """
     try:
         return from_ms(int(str(kept.fields()["event"]).split("-")[0])) < moment
     except (ValueError, KeyError, OverflowError, OSError):

@@ -1,10 +1,8 @@
 """Records as bytes, and times as milliseconds.
 
-A record is `<version> <schema>`, newline, JSON, compressed where that is shorter.
-
-What this program does not read is refused by name: quickly, and each such record once. Compression is zlib, with a
-bound on what comes out again: `zlib.decompress(stored[1:], -15)` reads what begins with `_DEFLATED`; everything else
-stands there as it is.
+A record is `<version> <schema>`, newline, JSON, compressed where that is shorter. A record that this program does not
+read is refused by name, and quickly the second time. Compression is zlib, with a bound on what comes out again:
+`zlib.decompress(stored[1:], -15)` reads a value that begins with `_DEFLATED`; any other stands there as it is.
 """
 
 import hashlib
@@ -17,19 +15,19 @@ from pydantic_core import SchemaValidator
 
 from countersign import metrics
 from countersign.domain.errors import InvalidInput, NewerSchema, UnknownSchema
-from countersign.store.bounds import LARGEST, crowded, within
+from countersign.store.record_limits import LARGEST, crowded, within
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def ms(at: datetime | timedelta) -> int:
-    """Milliseconds since 1970, or of a span."""
+    """Count milliseconds since 1970, or of a span."""
     span = at if isinstance(at, timedelta) else at - _EPOCH
     return (span.days * 86_400 + span.seconds) * 1000 + round(span.microseconds / 1000)
 
 
 def from_ms(value: float) -> datetime:
-    """The moment that many milliseconds after 1970, UTC."""
+    """Return the moment, in UTC, that many milliseconds after 1970."""
     return _EPOCH + timedelta(milliseconds=value)
 
 
@@ -47,7 +45,7 @@ _DEFLATED: Final = b"\x01"
 
 
 def compress(plain: bytes) -> bytes:
-    """The bytes to store for some JSON: compressed, unless that takes more of them or is more than is ever read."""
+    """Compress JSON, unless that takes more bytes or is more than is ever read."""
     if len(plain) > LARGEST:
         return plain
     packer = zlib.compressobj(wbits=_WINDOW, memLevel=_MEMORY)
@@ -56,7 +54,7 @@ def compress(plain: bytes) -> bytes:
 
 
 def decompress(stored: bytes) -> bytes:
-    """The JSON again. UnknownSchema if the bytes are damaged, or would make more than they may."""
+    """Undo `compress`. UnknownSchema if the bytes are damaged, or would make too many."""
     if stored[:1] != _DEFLATED:
         return stored
     reader, most = zlib.decompressobj(_WINDOW), _most(stored)
@@ -87,9 +85,10 @@ _LONGEST_REASON: Final = 300
 
 
 class Codec(Generic[T]):
-    """Writes and reads one kind of record. `schema` grows when old bytes would be misread.
+    """Reader and writer of one kind of record.
 
-    A field that has its default is left out. What leaves Redis at once is not worth compressing.
+    `schema` grows when old bytes would be misread. A field that has its default is left out. Records that leave Redis
+    at once are not worth compressing.
     """
 
     def __init__(self, kind: type[T], schema: int = 2, *, compressed: bool = True) -> None:
@@ -105,7 +104,7 @@ class Codec(Generic[T]):
         return b"%d %d\n" % (version, self.schema) + self.dump(value)
 
     def read(self, raw: bytes) -> tuple[T, int]:
-        """The value and its version. UnknownSchema if another program wrote what this one cannot read."""
+        """Read the value and its version. UnknownSchema if another version wrote it."""
         head, _, body = raw.partition(b"\n")
         version, _, schema = head.partition(b" ")
         if not version.isdigit() or len(head) > _LONGEST_HEAD:
@@ -119,7 +118,7 @@ class Codec(Generic[T]):
         return self.load(body), int(version)
 
     def dump(self, value: T) -> bytes:
-        """JSON alone. InvalidInput if it is more than is ever read."""
+        """Write JSON alone. InvalidInput if it is more than is ever read."""
         plain = self.adapter.dump_json(value, exclude_defaults=True)
         if len(plain) > LARGEST:
             raise InvalidInput(
@@ -128,7 +127,7 @@ class Codec(Generic[T]):
         return compress(plain) if self._compressed else plain
 
     def load(self, body: bytes) -> T:
-        """From JSON alone, compressed or plain. What could not be read before costs no second try."""
+        """Read JSON alone, compressed or plain; an unreadable one is tried once."""
         if not self.unreadable:
             return self._loaded(body)
         digest = _digest(body)
@@ -160,6 +159,6 @@ def _digest(body: bytes) -> bytes:
 
 
 def _first(wrong: ValidationError) -> str:
-    """In one line of a log, whatever names the record has."""
+    """Describe the first error in one line of a log."""
     error: Any = wrong.errors(include_url=False, include_context=False, include_input=False)[0]
     return ascii(f"{'.'.join(map(str, error['loc']))}: {error['msg'].rstrip('.')}")[1:-1][:_LONGEST_REASON]

@@ -1,4 +1,4 @@
-"""A change as `commit.lua` takes it: all that one step checks and writes."""
+"""Change as `commit.lua` takes it: all that one step checks and writes."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -11,6 +11,7 @@ from countersign.domain.ids import ChannelId, PermissionId, RequestId
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.domain.runs import Status as RunStatus
+from countersign.domain.sealed_runs import ProgramState
 from countersign.store.codec import ms
 from countersign.store.keys import KEPT, KEPT_ATTEMPT, KEPT_LEASE, KEPT_MESSAGE, Keys
 from countersign.store.ownership import (
@@ -21,6 +22,7 @@ from countersign.store.ownership import (
     REQUESTS,
     RUNS,
     SETTINGS,
+    STATES,
     Origin,
     Side,
     write_message,
@@ -32,7 +34,7 @@ _PLAN: Final = TypeAdapter(dict[str, Any])
 
 
 class Plan:
-    """A change as the script wants it: keys once each, by their place; the plan as JSON, the values after it."""
+    """A change for the script: keys once each, the plan as JSON, the values after it."""
 
     def __init__(self, names: Keys, side: Side) -> None:
         self.names = names
@@ -73,7 +75,13 @@ class Plan:
             guard_of = {"key": self._key(key), "field": field, "names": [], "version": shown.version}
             self.plan["unchanged"].append(guard_of)
         for delivered in change.delivered:
-            self.plan["remove"].append({"key": self._key(self.names.undelivered), "member": delivered})
+            of_program = any(run.value.id.of_program for run in change.runs)
+            unheard = self.names.unreported if of_program else self.names.undelivered
+            self.plan["remove"].append({"key": self._key(unheard), "member": delivered})
+        for state in change.states:
+            self._state(state.value, state.version)
+        for request_id in change.stateless:
+            self.plan["expire"].append({"key": self._key(self.names.program_state(request_id)), "ttl": 0})
         for message in change.messages:
             self._message(message.value, message.version)
         for channel, settings in change.settings.items():
@@ -99,14 +107,16 @@ class Plan:
             self.plan["once"] = self._key(name)
             self.plan["once_ttl"] = ms(KEPT_ATTEMPT)
 
-    def keep(self, settled: list[RequestId]) -> None:
-        """Requests that lived as long as their run, which ends with this change."""
+    def keep(self, settled: list[RequestId], *, of_program: bool) -> None:
+        """Let requests end with their run, which ends with this change."""
         for request in settled:
-            names = [self.names.asked(request)] + ([] if self.agents else [self.names.request(request)])
+            names = [self.names.asked(request)]
+            names += [] if self.agents else [self.names.request(request)]
+            names += [self.names.program_state(request)] if of_program else []
             self.plan["expire"] += [{"key": self._key(name), "ttl": ms(KEPT)} for name in names]
 
     def drop_permissions(self, ended: list[PermissionId]) -> None:
-        """Permissions whose time has ended leave the index."""
+        """Remove permissions whose time has ended from the index."""
         for permission in ended:
             self.plan["remove"].append({"key": self._key(self.names.permissions), "member": permission})
 
@@ -136,8 +146,8 @@ class Plan:
                 )
             self.plan["wake"].append({"name": f"run {run.id}"})
             return
-        if version == 0 and not self.agents and not run.by_script:
-            origin = Origin(run.workspace, run.channel, run.requester, run.team, run.created_at)
+        if version == 0 and not self.agents and (run.program or not run.by_script):
+            origin = Origin(run.workspace, run.channel, run.requester, run.team, run.created_at, run.program)
             self._record(self.names.origin(run.id), ORIGINS.write(origin, 1), 0)
         stands, other = self.names.active, self.names.parked
         if run.status is RunStatus.PARKED:
@@ -164,15 +174,28 @@ class Plan:
             self.plan["settled"].append({**entry, "always": self.agents})
             self.plan["remove"].append({"key": self._key(self.names.pending), "member": request.id})
             if request.decision is not None:
-                self._add(self.names.undelivered, request.decision.at, request.id)
+                unheard = self.names.unreported if request.run.of_program else self.names.undelivered
+                self._add(unheard, request.decision.at, request.id)
+                if request.callback and not self.agents:
+                    self._add(self.names.callbacks, request.decision.at, request.id)
             record = {} if self.agents else {"value": value}
             self.plan["wake"].append({"name": f"request {request.id}", **record})
-            self.plan["parked"] = {"key": self._key(self.names.parked), "member": request.run}
+            if not request.run.of_program:  # nobody waits for a worker to go on
+                self.plan["parked"] = {"key": self._key(self.names.parked), "member": request.run}
         else:
             coming = schedule.next_step(request)
             score = "+inf" if coming is None else str(ms(coming.at))
             self.plan["add"].append({"key": self._key(self.names.pending), "score": score, "member": request.id})
             self.plan["wake"].append({"name": "due"})
+
+    def _state(self, state: ProgramState, version: int) -> None:
+        name = self.names.program_state(state.request)
+        if state.sealed:
+            self._record(name, STATES.write(state, version + 1), version)
+            self.plan["records"][-1]["keeps_ttl"] = True  # its request may have ended unreported
+        else:
+            self.plan["unchanged"].append({"names": [name], "version": version})
+            self.plan["expire"].append({"key": self._key(name), "ttl": 0})
 
     def _add(self, key: str, at: datetime, member: str) -> None:
         self.plan["add"].append({"key": self._key(key), "score": str(ms(at)), "member": member})

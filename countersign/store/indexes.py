@@ -1,12 +1,11 @@
 """Indexes of requests and runs that wait, are due, go on, or were lost on the way.
 
-Workers write some of them, and may put anything there. What belongs to nothing is removed wherever it is met.
+Workers write some of them, and may put anything there. A member that belongs to nothing is removed wherever it is met.
 """
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Final, TypeVar
 
 from countersign import metrics
@@ -19,7 +18,6 @@ from countersign.store.reads import Reads, reaching
 from countersign.store.redis.scripts import Script
 
 A = TypeVar("A", bound=Id)
-_UNHELD = (Path(__file__).parent / "find_unheld.lua").read_text()
 _AT_ONCE: Final = 1000
 _SWEEPS: Final = 20
 """How often a list is read again after names that belong to nothing were removed from it."""
@@ -43,63 +41,79 @@ class Indexes:
         self._reads = reads
         self._client = reads.client
         self._keys = reads.keys
-        self._unheld = Script(reads.client, _UNHELD)
         self._gone = Script(reads.client, _GONE)
 
     async def active_runs(self, limit: int) -> list[Run]:
-        """The newest runs that have not ended."""
+        """Read the newest runs that have not ended."""
         return await self._newest([self._keys.active, self._keys.parked], limit)
 
     async def newest_runs(self, index: str, limit: int) -> list[tuple[bytes, float]]:
-        """The newest members of an index of runs, with their scores."""
+        """Read the newest members of an index of runs, with their scores."""
         await self.sweep(index, RunId, self._reads.of_run, newest=True)
         async with reaching():
-            found: list[tuple[bytes, float]] = await self._client.zrevrange(index, 0, limit - 1, withscores=True)
-        return found
+            members: list[tuple[bytes, float]] = await self._client.zrevrange(index, 0, limit - 1, withscores=True)
+        return members
 
     async def unheld(self, limit: int, since: timedelta) -> list[RunId]:
-        """Runs that are not parked and that no worker has held for so long, the oldest first; the runs are not read."""
+        """Find runs that are not parked and that no worker has held for so long.
+
+        One that never had a worker counts from when it was made. The oldest come first; the runs are not read.
+        """
+        before = ms(await self._reads.now() - since)
         async with reaching():
             await self.sweep(self._keys.active, RunId, self._reads.of_run)
-            oldest = await self._client.zrange(self._keys.active, 0, limit - 1)
-            runs = RunId.among(oldest)
-            found: list[RunId] = []
-            for start in range(0, len(runs), _AT_ONCE):
-                some = runs[start : start + _AT_ONCE]
-                leases = [self._keys.lease(run) for run in some]
-                places = await self._unheld(keys=[self._keys.active, *leases], args=[ms(since), *some])
-                found += [some[place - 1] for place in places]
-        return found
+            oldest = await self._client.zrange(self._keys.active, 0, limit - 1, withscores=True)
+            made = {run: score for name, score in oldest for run in RunId.among([name])}
+            async with self._client.pipeline(transaction=False) as leases:
+                for run in made:
+                    leases.hget(self._keys.lease(run), "until")
+                held = await leases.execute(raise_on_error=False) if made else []
+        untils = [int(until) if isinstance(until, bytes) and until.isdigit() else None for until in held]
+        return [
+            run
+            for (run, since_made), until in zip(made.items(), untils, strict=True)
+            if (since_made if until is None else until) <= before
+        ]
 
     async def standing(self) -> dict[str, int]:
-        """Count requests that wait for people, runs in memory or on their way there, and parked runs."""
+        """Count waiting requests, active runs, and parked runs."""
         indexes = {"requests": self._keys.pending, "runs": self._keys.active, "parked_runs": self._keys.parked}
         async with reaching():
-            return {what: int(await self._client.zcard(index)) for what, index in indexes.items()}
+            return {kind: int(await self._client.zcard(index)) for kind, index in indexes.items()}
 
     async def undelivered(self, limit: int, older: timedelta) -> list[Request]:
-        """Requests that were settled at least that long ago and whose run has not heard of it, the oldest first."""
+        """Find requests settled that long ago whose run has not heard of it, oldest first."""
         until = ms(await self._reads.now() - older)
         await self.sweep(self._keys.undelivered, RequestId, self._reads.of_request)
         async with reaching():
-            found = await self._client.zrange(self._keys.undelivered, "-inf", until, byscore=True, offset=0, num=limit)
-        requests = await self._reads.readable(RequestId.among(found))
+            members = await self._client.zrange(
+                self._keys.undelivered, "-inf", until, byscore=True, offset=0, num=limit
+            )
+        requests = await self._reads.readable(RequestId.among(members))
         return [request for request in requests.values() if request is not None]
 
+    async def unreported(self, limit: int, older: timedelta) -> list[RequestId]:
+        """Find requests of programs settled that long ago whose outcome was not reported."""
+        until = ms(await self._reads.now() - older)
+        async with reaching():
+            found = await self._client.zrange(self._keys.unreported, "-inf", until, byscore=True, offset=0, num=limit)
+            return await self.ids(RequestId, self._keys.unreported, found)
+
     async def gone(self, requests: Sequence[RequestId]) -> list[RequestId]:
-        """Those of these requests that Redis has nothing of, as after it lost what it had answered."""
-        found: list[RequestId] = []
+        """Find those of these requests that Redis lost."""
+        missing: list[RequestId] = []
         for start in range(0, len(requests), _AT_ONCE):
-            some = requests[start : start + _AT_ONCE]
-            names = [key for name in some for key in (self._keys.request(name), self._keys.asked(name))]
+            batch = requests[start : start + _AT_ONCE]
+            names = [key for name in batch for key in (self._keys.request(name), self._keys.asked(name))]
             async with reaching():
-                found += [some[place - 1] for place in await self._gone(keys=[self._keys.pending], args=names)]
-        return found
+                missing += [batch[place - 1] for place in await self._gone(keys=[self._keys.pending], args=names)]
+        return missing
 
     async def forgotten(self, start: int) -> tuple[list[RunId], int]:
-        """Parked runs that wait for a question that is gone, so that no decision will ever call them: those of a page.
+        """Find parked runs that wait for a question that is gone, on one page of them.
 
-        `start`: the moment (ms) with whose runs the page begins. Also returns where the next begins, 0 after the last.
+        No decision will ever call them. `start` is the moment (ms) with whose runs the page begins. Also returns the
+        start of the next page, 0 after the last.
         """
         async with reaching():
             page = await self._client.zrange(
@@ -113,15 +127,17 @@ class Indexes:
         return list(dict.fromkeys(forgotten)), following
 
     async def waiting(self, limit: int) -> list[Request]:
-        """Undecided requests, first those to which something is due next."""
+        """Read undecided requests, in the order in which something is due to them."""
         async with reaching():
-            found = await self._client.zrange(self._keys.pending, 0, limit - 1)
-        requests = await self._reads.readable(RequestId.among(found))
+            members = await self._client.zrange(self._keys.pending, 0, limit - 1)
+        requests = await self._reads.readable(RequestId.among(members))
         return [request for request in requests.values() if request is not None]
 
     async def due(self, limit: int, start: int = 0) -> tuple[list[RequestId], datetime | None, datetime]:
-        """Requests to which something is due without the first `start`, when the next thing is after those (or in a
-        day, if that is later), and the server's clock."""
+        """Find requests to which something is due, after the first `start` of them.
+
+        Also returns the moment of the next thing after those, at most a day from now, and the server's clock.
+        """
         now = await self._reads.now()
         first: list[tuple[bytes, float]] = [(b"", 0.0)]
         ids: set[RequestId] = set()
@@ -144,8 +160,11 @@ class Indexes:
     async def tidy(
         self, due: Mapping[RequestId, datetime | None], settled: Sequence[RequestId], unknown: Sequence[RequestId]
     ) -> None:
-        """Put right what stands in the index of deadlines: when something is due to those (None: never), and without
-        these, which are settled or which nobody knows."""
+        """Correct the index of deadlines.
+
+        `due` maps requests to the moment when something is due to them, None for never; those that are settled or
+        unknown leave the index.
+        """
         async with reaching():
             if due:
                 scores: dict[str, int | str] = {name: "+inf" if at is None else ms(at) for name, at in due.items()}
@@ -155,17 +174,17 @@ class Indexes:
         await self.forget(self._keys.pending, [name.encode() for name in unknown], RequestId, self._reads.of_request)
 
     async def look_again(self, name: str, after: timedelta) -> None:
-        """Note that the message may get a second copy and is to be looked at after so long."""
+        """Note that the message may have a second copy, to be looked for after so long."""
         at = ms(await self._reads.now() + after)
         async with reaching():
             await self._client.zadd(self._keys.second_look, {name: at})
 
     async def to_look_at(self) -> list[str]:
-        """The names of the messages whose time for that has come."""
+        """Read the names of the messages whose time for that has come."""
         now = ms(await self._reads.now())
         async with reaching():
-            found = await self._client.zrange(self._keys.second_look, "-inf", now, byscore=True)
-        return [name.decode() for name in found]
+            members = await self._client.zrange(self._keys.second_look, "-inf", now, byscore=True)
+        return [name.decode() for name in members]
 
     async def looked_at(self, name: str) -> None:
         """Note that the message was looked at."""
@@ -173,40 +192,39 @@ class Indexes:
             await self._client.zrem(self._keys.second_look, name)
 
     async def ids(self, kind: type[A], index: str, members: Sequence[bytes]) -> list[A]:
-        """The ids among these members of an index. What is none names nothing, and leaves it."""
+        """Read the ids among these members of an index; any other member leaves it."""
         await self.forget(index, [member for member in members if kind.named(member) is None], kind, lambda _: ())
         return kind.among(members)
 
     async def _newest(self, indexes: list[str], limit: int) -> list[Run]:
-        found: list[tuple[bytes, float]] = []
+        members: list[tuple[bytes, float]] = []
         for index in indexes:
-            found += await self.newest_runs(index, limit)
-        found.sort(key=lambda entry: -entry[1])
-        runs = await self._reads.readable_runs(RunId.among([name for name, _ in found[:limit]]))
+            members += await self.newest_runs(index, limit)
+        members.sort(key=lambda entry: -entry[1])
+        runs = await self._reads.readable_runs(RunId.among([name for name, _ in members[:limit]]))
         return [run for run in runs.values() if run is not None]
 
     async def sweep(
         self, index: str, kind: type[A], keys: Callable[[A], tuple[str, ...]], *, newest: bool = False
     ) -> None:
-        """See to it that the first or last members of an index belong to something."""
+        """Remove strays among the first or last members of an index."""
         for _ in range(_SWEEPS):
             async with reaching():
-                some = await self._client.zrange(index, 0, _AT_ONCE - 1, desc=newest)
-            if not await self.forget(index, some, kind, keys):
+                members = await self._client.zrange(index, 0, _AT_ONCE - 1, desc=newest)
+            if not await self.forget(index, members, kind, keys):
                 break
 
     async def forget(
         self, index: str, names: Sequence[bytes], kind: type[A], keys: Callable[[A], tuple[str, ...]]
     ) -> int:
-        """Remove from an index what belongs to nothing, or is no id: workers write some of them, and may put anything
-        there. How many names that were."""
-        known = [(name, found) for name in names if (found := kind.named(name)) is not None]
+        """Remove members that belong to nothing, or are no ids; returns their number."""
+        known = [(name, id_) for name in names if (id_ := kind.named(name)) is not None]
         strays = [name for name in names if kind.named(name) is None]
         async with reaching():
             if known:
                 async with self._client.pipeline(transaction=False) as looks:
-                    for _, found in known:
-                        looks.exists(*keys(found))
+                    for _, id_ in known:
+                        looks.exists(*keys(id_))
                     strays += [
                         name for (name, _), stands in zip(known, await looks.execute(), strict=True) if not stands
                     ]

@@ -1,7 +1,7 @@
 """Jobs in the stream of docket: JSON and the name of a run; calls of its scripts.
 
-Docket has no hook for how it stores arguments, takes a job that it cannot read for its own end, and fails where the
-server forgets a script that was just loaded. So a class, a module and a method of its own are exchanged for ours.
+Docket has no hook for storing arguments, ends at a job that it cannot read, and fails where the server forgets a script
+that was just loaded. So one of its classes, modules and methods each is replaced by ours.
 """
 
 import contextlib
@@ -20,8 +20,8 @@ _log = logging.getLogger("countersign.store.job_queue")
 _NUMBERS: Final = (b"attempt", b"generation")
 
 
-class _Plain:
-    """JSON for what docket stores. It stands where docket has cloudpickle, whose `loads` runs what it reads."""
+class _Json:
+    """JSON in the place of docket's cloudpickle, whose `loads` would run code."""
 
     @staticmethod
     def dumps(value: object) -> bytes:
@@ -33,7 +33,7 @@ class _Plain:
 
 
 def run_of(message: Mapping[bytes, bytes]) -> str:
-    """The run that a job of the stream is about; empty if it is none of ours."""
+    """Read the run of a job in the stream; "" if it is none of ours."""
     with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
         [run] = json.loads(message[b"args"])
         return run if isinstance(run, str) else ""
@@ -41,13 +41,13 @@ def run_of(message: Mapping[bytes, bytes]) -> str:
 
 
 class _Job(Execution):
-    """A job from the stream. What is none of ours becomes one for no run: what is raised here would end the worker."""
+    """A job from the stream; a foreign one gets no run, for an error would end the worker."""
 
     @classmethod
     async def from_message(cls, docket: Docket, message: dict[bytes, bytes], **how: Any) -> Self:  # type: ignore[override]
         run = run_of(message)
         now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()).encode()
-        ours = {b"args": _Plain.dumps([run]), b"kwargs": b"{}", b"function": b"advance", b"when": now}
+        ours = {b"args": _Json.dumps([run]), b"kwargs": b"{}", b"function": b"advance", b"when": now}
         numbers = {name: value for name, value in message.items() if name in _NUMBERS and value.isdigit()}
         key = message.get(b"key", b"").decode(errors="replace")
         others = {name: value for name, value in message.items() if name not in _NUMBERS}
@@ -60,15 +60,18 @@ async def _call(script: RedisScript[..., Any], client: Any, /, *args: Any, **nam
 
 
 def mend_docket() -> None:
-    """From now on, in this process. pydocket is pinned for it, and a test reads its source."""
+    """Replace docket's parts; it is pinned, and a test reads its source."""
     RedisScript.__call__ = _call  # type: ignore[method-assign]
     for module in (execution, strikelist):
-        module.cloudpickle = _Plain  # type: ignore[attr-defined]
+        module.cloudpickle = _Json  # type: ignore[attr-defined]
     worker.Execution = _Job  # type: ignore[attr-defined]
 
 
-class _Calm(logging.Handler):
-    """Docket's warnings, one line each and at most once a minute: in an outage it writes 5 tracebacks a second."""
+class _ThrottledLog(logging.Handler):
+    """Log of docket's warnings, one line each and at most once a minute.
+
+    In an outage it writes 5 tracebacks a second.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -83,9 +86,9 @@ class _Calm(logging.Handler):
 
 
 def calm_docket() -> None:
-    """Write docket's warnings through `_Calm`."""
+    """Write docket's warnings through `_ThrottledLog`."""
     engine = logging.getLogger("docket")
-    if not any(isinstance(handler, _Calm) for handler in engine.handlers):
-        engine.addHandler(_Calm())
+    if not any(isinstance(handler, _ThrottledLog) for handler in engine.handlers):
+        engine.addHandler(_ThrottledLog())
         engine.propagate = False
         engine.setLevel(logging.WARNING)

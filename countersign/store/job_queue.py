@@ -1,4 +1,4 @@
-"""Adapter to the job engine (docket), which is asked to "advance run X".
+"""Queue of jobs "advance run X": adapter to the job engine, docket.
 
 Nothing else knows the engine.
 
@@ -48,13 +48,13 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "jobs:runs:*": "while the job is queued or running; 15 minutes after it ended it goes",
     "jobs:progress:*": "while the job runs; a killed worker's goes when the job was redelivered",
     "jobs:workers": "one key; workers that stopped answering are dropped after 10 s",
-    "jobs:task-workers:advance": "one key; likewise",
+    "jobs:task-workers:advance": "one key; workers that stopped answering are dropped after 10 s",
 }
 """The engine's keys, after `{namespace}:`, that have no TTL, and why; see countersign.store.keys."""
 
 
 class Queue:
-    """Requests to advance runs. Enter it as an async context manager.
+    """The queue of jobs, an async context manager.
 
     `url`: as for countersign.store.redis.connection. `namespace`: the installation's, as in countersign.store.keys.
     """
@@ -76,13 +76,12 @@ class Queue:
         await self._docket.__aexit__(kind, error, trace)
 
     async def advance(self, run: RunId, *, after: timedelta = timedelta(0), signal: RequestId | None = None) -> None:
-        """Ask that some worker advances this run, now or after a while (up to 0.3 s late).
+        """Add a job to advance this run, now or after a while (up to 0.3 s late).
 
-        `signal`: because this request was settled; not dropped because of a job that is ending just now.
-
-        Dropped when one is queued or running for the run already, so look for signals before letting a lease
-        go; may be delivered more than once. One for later never stands in the way of one for now. Raises
-        StoreUnavailable when Redis did not take it: what was stored about the run stays, the reconciler asks.
+        It is dropped when one is queued or running for the run already, so look for signals before letting a lease
+        go; it may be delivered more than once. One for later never stands in the way of one for now. `signal`: the
+        settled request that the job is about; such a job is not dropped because of one that is ending just now.
+        StoreUnavailable when Redis did not take it: the stored run stays, and the reconciler asks.
         """
         due = datetime.now(UTC) + after
         key = f"{run}!{signal}" if signal else str(run)
@@ -96,9 +95,9 @@ class Queue:
             ) from error
 
     async def pass_on(self, run: RunId) -> None:
-        """Ask another worker for what came to one that is going; by a name that no job in hand has.
+        """Hand a job that came to an ending worker to another one.
 
-        It is often what that worker had just asked for itself, for a run that it let go.
+        Its key is new, for it may be a job that the worker has just added itself, for a run that it let go.
         """
         key = f"{run}@{secrets.token_hex(6)}"
         try:
@@ -107,20 +106,13 @@ class Queue:
             log.warning("Run %s is advanced later: its job came as this worker ended (%s).", run, error)
 
 
-async def work(
-    queue: Queue,
-    advance: Advance,
-    *,
-    concurrency: int,
-    redelivery: timedelta,
-    stop: asyncio.Event,
-) -> None:
+async def work(queue: Queue, advance: Advance, *, concurrency: int, redelivery: timedelta, stop: asyncio.Event) -> None:
     """Advance runs until `stop` is set, then take no more and wait for those in hand.
 
     `concurrency`: runs in hand at once, waiting ones included; a job that waits costs 14 kB and next to no CPU, so
     thousands are fine. `redelivery`: after this long without a sign of life a worker's jobs go to another one.
     `advance` must see `stop` by itself and park its run: a run that drains longer than `redelivery` is delivered
-    a second time. What it raises is logged, and the job ends: the reconciler asks again. A lost Redis never ends
+    a second time. Its errors are logged, and the job ends: the reconciler asks again. A lost Redis never ends
     `work` and never ends a run in hand. Cancelling `work` cancels the runs in hand; their jobs are redelivered.
     """
     hand = _Hand(advance, stop, queue)
@@ -159,10 +151,10 @@ async def work(
 
 
 class _Hand:
-    """The runs this process advances. A run outlives its job when the engine loses Redis; it is taken up again.
+    """The runs that this process advances.
 
-    Without this, docket waits for every job in hand before it reconnects: one run that waits for a human would
-    keep the worker from new work for as long as the human takes.
+    A run outlives its job when the engine loses Redis; a later job takes it up again. Otherwise docket would wait for
+    every job in hand before it reconnects: one run that waits for a human would keep the worker from new work.
     """
 
     def __init__(self, advance: Advance, stop: asyncio.Event, queue: Queue) -> None:
@@ -176,8 +168,10 @@ class _Hand:
         self.was_lost = False  # then jobs may have come that were never begun
 
     async def job(self, run: str) -> None:
-        """What docket calls. A run that is already in hand is not advanced twice at once: its job waits for it, and
-        it is advanced once more when it is let go, because what this job is about may have come too late for it."""
+        """Advance a run for docket; one that is in hand is advanced once more when it is let go.
+
+        The cause of the second job may have come too late for the first.
+        """
         of = RunId(run)
         if not run:
             return
@@ -210,13 +204,13 @@ class _Hand:
             self._runs.pop(run, None)
 
     async def ask_again(self, handed_out: list[str]) -> None:
-        """Ask for runs whose jobs came just before Redis was lost; docket leaves them to redelivery, minutes later."""
+        """Ask for runs whose jobs came just before Redis was lost: redelivery takes minutes."""
         for run in handed_out:
             if run and run not in self._runs:
                 await self._queue.pass_on(RunId(run))
 
     def lost(self) -> None:
-        """The engine lost Redis: let its jobs go, so that they come again, and keep the runs."""
+        """Let the jobs go when Redis is lost, so that they come again, and keep the runs."""
         if not (self._stop.is_set() or self._dropped):
             log.warning(
                 "The job engine lost Redis; no new work until it is back. Runs kept in hand: %d.", len(self._runs)
@@ -236,9 +230,10 @@ class _Hand:
 
 
 class _Docket(Docket):
-    """Bounds the connections: redis-py's pool fails above 100, and docket takes one for each job that starts or ends.
+    """Docket with a bound on its connections.
 
-    A thousand runs that park at once would otherwise fail as if Redis were lost.
+    redis-py's pool fails above 100, and docket takes one for each job that starts or ends: a thousand runs that park at
+    once would fail as if Redis were lost.
     """
 
     def __init__(self, name: str, url: str, execution_ttl: timedelta) -> None:
@@ -248,12 +243,12 @@ class _Docket(Docket):
 
     @property
     def prefix(self) -> str:
-        """The name, which carries the hash tag already: the same keys on a Cluster as on one server."""
+        """The name, with its hash tag: the same keys on a Cluster as on one server."""
         return self.name
 
     @property
     def redelivery_sweep_key(self) -> str:
-        """Who may take a lost worker's jobs: every process. Docket lets one do so, and that one takes them all."""
+        """One for each process; with docket's own, one process takes all lost jobs."""
         return f"{super().redelivery_sweep_key}:{self._process}"
 
     @contextlib.asynccontextmanager
@@ -267,7 +262,7 @@ class _Worker(Worker):
 
 
 class _Connection(Dependency[None]):
-    """Docket's hook around each connection of a worker: left when Redis was lost, before it waits for jobs."""
+    """Hook around each connection of a worker, left when Redis is lost."""
 
     async def __aenter__(self) -> None:
         """Nothing to do for a single job."""
@@ -284,7 +279,7 @@ class _Connection(Dependency[None]):
 
 
 async def _handed_out(docket: Docket, worker: str) -> list[str]:
-    """The runs of jobs that were handed out to this worker and have not ended, the oldest 1,000."""
+    """Read the runs of jobs that this worker has in hand, the oldest 1,000."""
     async with docket.redis() as client:
         stream, group = docket.stream_key, docket.worker_group_name
         with contextlib.suppress(ResponseError):  # before the first job there is neither stream nor group
@@ -295,5 +290,5 @@ async def _handed_out(docket: Docket, worker: str) -> list[str]:
 
 
 async def _nobody(run: str) -> None:
-    """Stands for the task in a process that only asks."""
+    """Stand for the task in a process that only adds jobs."""
     raise NotImplementedError(run)

@@ -1,38 +1,50 @@
 """Names of everything in Redis.
 
-All share one hash tag, so that one script may touch them on a Cluster.
-
-"Written by" is what `users.acl` lets the process write; both may read what they need (`ownership`). Records are
-`version schema`, newline, JSON (zlib where that is shorter).
+All share one hash tag, so that one script may touch them on a Cluster. "Written by" is what `users.acl` lets the
+process write; both may read what they need (`ownership`). Records are `version schema`, newline, JSON (zlib where that
+is shorter).
 
 | key | type | holds | ends | written by |
 |---|---|---|---|---|
 | `{ns}:request:<id>` | string | what people did with a request | 30 days after its run | web |
-| `{ns}:asked:<id>` | string | the same request as the agents asked or ended it | likewise | both |
+| `{ns}:asked:<id>` | string | the same request as the agents asked or ended it | 30 days after its run | both |
 | `{ns}:run:<id>` | string | a run | 30 days after it ended | both |
-| `{ns}:origin:<run>` | string | whose run it is, where, and which team's, if web started it | likewise | web |
+| `{ns}:origin:<run>` | string | requester, channel and team of a run that web started | 30 days after its end | web |
 | `{ns}:lease:<run>` | hash | `fence`, `owner`, `until` (ms, server's clock) | 1 hour after the lease | worker |
 | `{ns}:settled:<run>` | set | settled requests of a run that goes on, for when it is rebuilt | with its run | both |
 | `{ns}:journal:<run>` | hash | recorded effects of the run | with its run | worker |
+| `{ns}:made:<run>` | hash | files that approved code made, for its thread | 7 days after the last | worker |
 | `{ns}:answer:<digest>` | string | a model's answer that MODEL_CONFIG lets us keep | as it says | worker |
 | `{ns}:message:<id>` | hash | our messages about a run, request, event or day, by kind | 400 days after one | web |
 | `{ns}:ts:<workspace>:<channel>:<hour>` | hash | requests of that hour's messages, by ts | 400 days after one | web |
 | `{ns}:once:<attempt>` | string | an attempt that was refused, a card that Slack did not take | 1 day | web |
-| `{ns}:noted:<attempt>` | string | likewise, of what a worker recorded | 1 day | worker |
+| `{ns}:noted:<attempt>` | string | an attempt of which a worker recorded something | 1 day | worker |
 | `{ns}:team:<worker>` | string | the teams a worker announces | 15 s, renewed | worker |
-| `{ns}:settings:<channel>` | string | a channel's settings, likewise versioned | never | web |
-| `{ns}:absences` | string | who is away until when, and who stands in; likewise versioned | never | web |
-| `{ns}:permission:<id>` | string | a standing permission, likewise | at its end | web |
+| `{ns}:settings:<channel>` | string | a channel's settings | never | web |
+| `{ns}:absences` | string | who is away until when, and who stands in | never | web |
+| `{ns}:permission:<id>` | string | a standing permission | at its end | web |
 | `{ns}:permission:index` | sorted set | permissions that were not revoked, by their end (ms) | never | web |
 | `{ns}:defaults` | string | the default rules, from the environment of `web` | never | web |
 | `{ns}:workspace` | string | the Slack workspace that `web` belongs to | never | web |
 | `{ns}:channels` | string | the channels that the app is in | 10 min, renewed | web |
+| `{ns}:person:<user>` | string | who a user is, as Slack said when it was asked | 5 min after it was asked | web |
+| `{ns}:joined:<user>` | string | the channels that a user is in, likewise | likewise | web |
+| `{ns}:members:<channel>` | string | members of a channel, likewise | likewise | web |
+| `{ns}:usergroups` | string | the workspace's user groups and who is in them, likewise | likewise | web |
 | `{ns}:rulebook` | string | the workspace's policy, from the file that `web` read at its start | never | web |
 | `{ns}:pending` | sorted set | undecided requests by when something is due next (ms; +inf: nothing) | never | both |
 | `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never | both |
-| `{ns}:parked` | sorted set | parked runs, likewise: no worker holds them in memory | never | both |
+| `{ns}:parked` | sorted set | parked runs, which no worker holds in memory, by creation (ms) | never | both |
 | `{ns}:ended:<side>` | sorted set | runs that this side ended, until the other gave its keys their end | never | both |
 | `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never | both |
+| `{ns}:unreported` | sorted set | settled requests of programs, until they report, by when (ms) | never | both |
+| `{ns}:program_state:<id>` | string | what a program keeps with a request, sealed | 30 days after its run | web |
+| `{ns}:callbacks` | sorted set | decisions to be posted to programs, by when to try next (ms) | never | web |
+| `{ns}:calling_back` | hash | lease of the process that posts them, as for a run | 1 hour after the lease | web |
+| `{ns}:api_key:<id>` | string | a program's key: name, channels, limits, digest, secret of callbacks | never | web |
+| `{ns}:api_keys` | set | the ids of all keys of programs | never | web |
+| `{ns}:api_rate:<id>` | string | requests that a key made in a minute | 1 min | web |
+| `{ns}:api_open:<id>` | set | requests of a key that may wait, or keep a state | 30 days after one | web |
 | `{ns}:waits:<name>` | sorted set | undecided requests that wait for a user or group, or in a channel | never | web |
 | `{ns}:waits_not:<user>` | sorted set | those of a group on which this member of it has voted | never | web |
 | `{ns}:waiting_groups` | sorted set | user groups that were asked, by when last (ms) | never | web |
@@ -49,9 +61,12 @@ All share one hash tag, so that one script may touch them on a Cluster.
 | `{ns}:audit:contradicted` | sorted set | calls that the policy did not let pass, by when (ms) | after 7 days | web |
 | `{ns}:audit:head` | hash | of the record: `n`, `hash`, last `event` chained, `checkpoint` it follows | never | web |
 | `{ns}:audit:day:<day>` | string | the head that is posted for that day | 30 days | web |
-| `{ns}:audit:lease` | hash | lease of the auditor, as for a run | likewise | web |
-| `{ns}:projector` | hash | lease of the projector, as for a run | likewise | web |
+| `{ns}:audit:lease` | hash | lease of the auditor, as for a run | 1 hour after the lease | web |
+| `{ns}:projector` | hash | lease of the projector, as for a run | 1 hour after the lease | web |
 | `{ns}:confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min | both |
+| `{ns}:installations` | hash | of each workspace that installed the app by OAuth: its tokens, sealed | never | web |
+| `{ns}:renewing:<workspace>` | string | that its token is being renewed just now | 1 min | web |
+| `{ns}:states` | sorted set | states of OAuth that came back, by when (ms) | 10 min | web |
 | `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – | web |
 | `{ns}:hints` | channel | the same hints from workers, never with a record | – | worker |
 """
@@ -62,6 +77,7 @@ from typing import Final
 
 from countersign.domain.errors import InvalidId
 from countersign.domain.ids import (
+    ApiKeyId,
     AttemptId,
     ChannelId,
     Digest,
@@ -75,20 +91,19 @@ from countersign.domain.ids import (
 )
 
 KEPT: Final = timedelta(days=30)
-"""How long ended runs and their requests stay readable."""
+"""Time for which ended runs and their requests stay readable."""
 KEPT_MESSAGE: Final = timedelta(days=400)
-"""How long we know which Slack messages are ours: longer than any card can wait to be clicked."""
+"""Time for which we know our Slack messages: longer than any card can wait to be clicked."""
 KEPT_ATTEMPT: Final = timedelta(days=1)
 KEPT_CHANNELS: Final = timedelta(minutes=10)
 KEPT_LEASE: Final = timedelta(hours=1)
-"""How long a lease's key stays after its end. Fences are at least the server's clock in ms, so one that is made without
-it is higher all the same, unless that clock was set back by so much meanwhile."""
+"""After a lease's end. A fence made without the key is the server's clock (ms): higher, unless that was set back."""
 
 WITHOUT_TTL: Final[dict[str, str]] = {
     "request:*": "until its run ends: however long that waits, a rebuilt run must find what was decided",
-    "asked:*": "likewise",
+    "asked:*": "until its run ends, as request:*",
     "run:*": "until it ends; ended ones get a TTL",
-    "origin:*": "likewise",
+    "origin:*": "until its run ends; ended ones get a TTL",
     "settled:*": "while its run lives; gets its run's TTL at the end",
     "journal:*": "the run is rebuilt from it as long as it lives; gets its run's TTL at the end",
     "settings:*": "settings stay until somebody changes them",
@@ -101,8 +116,13 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "active": "one key; empties as runs end",
     "parked": "one key; empties as runs go on",
     "undelivered": "one key; empties as runs take the decisions",
+    "unreported": "one key; empties as programs report, or after a day",
+    "program_state:*": "until it is dropped; what is left gets its run's TTL at the end",
+    "callbacks": "one key; empties as decisions are delivered, or after two days",
+    "api_key:*": "a key stays until somebody deletes it; a revoked one tells why it is refused",
+    "api_keys": "one key; a member for each key",
     "waits:*": "a member for each request that waits; empties as they are settled",
-    "waits_not:*": "likewise",
+    "waits_not:*": "a member for each request that waits; empties as they are settled",
     "waiting_groups": "one key; a member for each user group that ever was a reviewer",
     "runs:*": "a member for each run that goes on; empties as they end",
     "second_look": "one key; empties as they are looked at",
@@ -115,13 +135,14 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "audit:policy": "one key; the number of the last policy",
     "audit:policies": "one key; the last 20 policies, by which reports are judged",
     "audit:head": "one key; what the next entry follows",
+    "installations": "one key; a field for each workspace that ever installed the app",
 }
 """Keys that may stay without a TTL, and why; a test fixture holds every key against this list."""
 
 
-_NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _ABOUT: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
-"""What a message is about: the id of a run, a request, a channel or an event, or a day."""
+"""The subject of a message: the id of a run, a request, a channel or an event, or a day."""
 
 
 class Keys:
@@ -132,18 +153,24 @@ class Keys:
 
     def __init__(self, namespace: str) -> None:
         if _NAMESPACE.fullmatch(namespace) is None:
-            raise ValueError(f"{namespace!r} cannot be a namespace: letters, digits, - and _, at most 40.")
+            raise ValueError(f"{namespace!r} cannot be a namespace: letters, digits, - and _, at most 60.")
+        self.namespace: Final = namespace
         self.prefix: Final = f"{{{namespace}}}:"
         self.absences: Final = self.prefix + "absences"
         self.permissions: Final = self.prefix + "permission:index"
         self.defaults: Final = self.prefix + "defaults"
         self.workspace: Final = self.prefix + "workspace"
         self.channels: Final = self.prefix + "channels"
+        self.usergroups: Final = self.prefix + "usergroups"
         self.rulebook: Final = self.prefix + "rulebook"
         self.pending: Final = self.prefix + "pending"
         self.active: Final = self.prefix + "active"
         self.parked: Final = self.prefix + "parked"
         self.undelivered: Final = self.prefix + "undelivered"
+        self.unreported: Final = self.prefix + "unreported"
+        self.callbacks: Final = self.prefix + "callbacks"
+        self.calling_back: Final = self.prefix + "calling_back"
+        self.api_keys: Final = self.prefix + "api_keys"
         self.workers: Final = self.prefix + "workers"
         self.waiting_groups: Final = self.prefix + "waiting_groups"
         self.watching: Final = self.prefix + "watching"
@@ -158,6 +185,8 @@ class Keys:
         self.auditor: Final = self.prefix + "audit:lease"
         self.projector: Final = self.prefix + "projector"
         self.confirmed: Final = self.prefix + "confirmed"
+        self.installations: Final = self.prefix + "installations"
+        self.states: Final = self.prefix + "states"
         self.wake: Final = self.prefix + "wake"
         self.hints: Final = self.prefix + "hints"
 
@@ -166,6 +195,9 @@ class Keys:
 
     def asked(self, request: RequestId) -> str:
         return f"{self.prefix}asked:{RequestId(request)}"
+
+    def program_state(self, request: RequestId) -> str:
+        return f"{self.prefix}program_state:{RequestId(request)}"
 
     def run(self, run: RunId) -> str:
         return f"{self.prefix}run:{RunId(run)}"
@@ -182,11 +214,17 @@ class Keys:
     def journal(self, run: RunId) -> str:
         return f"{self.prefix}journal:{RunId(run)}"
 
+    def made(self, run: RunId) -> str:
+        return f"{self.prefix}made:{RunId(run)}"
+
     def answer(self, question: Digest) -> str:
         return f"{self.prefix}answer:{Digest(question)}"
 
     def message(self, name: str) -> tuple[str, str]:
-        """The hash and the field of `kind/id` or `kind/id/more`: those of one id are a small hash."""
+        """Name the hash and the field of `kind/id` or `kind/id/more`.
+
+        Those of one id are a small hash.
+        """
         kind, _, rest = name.partition("/")
         about, _, more = rest.partition("/")
         if _ABOUT.fullmatch(about) is None:
@@ -194,13 +232,25 @@ class Keys:
         return f"{self.prefix}message:{about}", f"{kind}/{more}" if more else kind
 
     def ts(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> str:
-        """The hash of that timestamp's hour since 1970: an entry in a small hash takes half of what a key takes."""
+        """Name the hash of that timestamp's hour since 1970.
+
+        An entry in a small hash takes half the bytes of a key.
+        """
         seconds = ts.partition(".")[0]
         hour = int(seconds) // 3600 if seconds.isdecimal() else 0
         return f"{self.prefix}ts:{WorkspaceId(workspace)}:{ChannelId(channel)}:{hour}"
 
     def settings(self, channel: ChannelId) -> str:
         return f"{self.prefix}settings:{ChannelId(channel)}"
+
+    def person(self, user: UserId) -> str:
+        return f"{self.prefix}person:{UserId(user)}"
+
+    def joined(self, user: UserId) -> str:
+        return f"{self.prefix}joined:{UserId(user)}"
+
+    def members(self, channel: ChannelId) -> str:
+        return f"{self.prefix}members:{ChannelId(channel)}"
 
     def waits(self, name: UserId | GroupId | ChannelId) -> str:
         return f"{self.prefix}waits:{_named(name)}"
@@ -226,13 +276,25 @@ class Keys:
     def noted(self, attempt: AttemptId) -> str:
         return f"{self.prefix}noted:{AttemptId(attempt)}"
 
+    def api_key(self, key: ApiKeyId) -> str:
+        return f"{self.prefix}api_key:{ApiKeyId(key)}"
+
+    def api_rate(self, key: ApiKeyId) -> str:
+        return f"{self.prefix}api_rate:{ApiKeyId(key)}"
+
+    def api_open(self, key: ApiKeyId) -> str:
+        return f"{self.prefix}api_open:{ApiKeyId(key)}"
+
     def audit_day(self, day: date) -> str:
         return f"{self.prefix}audit:day:{day.isoformat()}"
+
+    def renewing(self, workspace: WorkspaceId) -> str:
+        return f"{self.prefix}renewing:{WorkspaceId(workspace)}"
 
     def team(self, worker: str) -> str:
         return f"{self.prefix}team:{WorkerId(worker)}"
 
 
 def _named(name: UserId | GroupId | ChannelId) -> UserId | GroupId | ChannelId:
-    """Whoever has a list: Slack's ids tell by their first letter what they name."""
+    """Read the id of somebody who has a list; its first letter tells its kind."""
     return name if isinstance(name, UserId | ChannelId) else GroupId.named(name) or UserId(name)

@@ -1,7 +1,7 @@
 """Outbox of events: each is handed to the projector until Slack shows it.
 
-The lists follow first. One process at a time is the projector, by a lease. All projectors read as the same consumer of
-one group, so what a dead one had in hand is read again by the next.
+The lists of requests follow an event first. One process at a time is the projector, by a lease. All projectors read as
+the same consumer of one group, so the next one reads again the events that a dead one had in hand.
 """
 
 import logging
@@ -14,6 +14,7 @@ from countersign import metrics
 from countersign.domain.errors import UnknownSchema
 from countersign.domain.events import Event
 from countersign.metrics import Repair
+from countersign.store.leases import ProcessLease
 from countersign.store.reads import reaching
 from countersign.store.request_lists import Lists
 from countersign.store.store import Store
@@ -25,29 +26,18 @@ _log = logging.getLogger(__name__)
 
 
 class Outbox:
-    """Reads the event stream for the projector."""
+    """The event stream, for the projector."""
 
     def __init__(self, store: Store) -> None:
+        self.lease = ProcessLease(store.client, store.keys.projector)
         self._store = store
         self._lists = Lists(store)
         self._undelivered = "0"
         self._claimed_to = b"0-0"
         self._left: set[bytes] = set()
 
-    async def claim(self, owner: str, ttl: timedelta) -> bool:
-        """Claim the right to draw for `ttl`; False if another process has it."""
-        return await self._store.leases.claim_projector(owner, ttl) > 0
-
-    async def renew(self, owner: str, ttl: timedelta) -> bool:
-        """Keep the right to draw; False if another process has it by now."""
-        return await self._store.leases.renew_projector(owner, ttl)
-
-    async def release(self, owner: str) -> None:
-        """Give the right to draw back at once."""
-        await self._store.leases.release_projector(owner)
-
     async def open(self) -> None:
-        """Make the group if there is none, and read again what was handed out but not finished."""
+        """Make the group if there is none, and begin with events that were not finished."""
         self._undelivered = "0"
         async with reaching():
             try:
@@ -57,7 +47,7 @@ class Outbox:
                     raise
 
     async def read(self, limit: int) -> list[tuple[str, Event]]:
-        """The next events with their ids, oldest first; empty after a second without any."""
+        """Read the next events with their ids, oldest first; empty after a second."""
         async with reaching():
             answer = await self._store.client.xreadgroup(
                 GROUP,
@@ -67,19 +57,19 @@ class Outbox:
                 block=round(_BLOCK.total_seconds() * 1000),
             )
         entries = _entries(answer)
-        told = await self._told(entries)
+        events = await self._readable(entries)
         if self._undelivered != ">":
-            if told:
-                _log.warning("The projector before left %d events half drawn; drawing them again.", len(told))
-                metrics.repaired(Repair.PROJECTOR_STOPPED, len(told))
+            if events:
+                _log.warning("The projector before left %d events half drawn; drawing them again.", len(events))
+                metrics.repaired(Repair.PROJECTOR_STOPPED, len(events))
             self._undelivered = entries[-1][0].decode() if entries else ">"
-        return told
+        return events
 
     async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
-        """Events that were handed out at least so long ago and not finished, the oldest first; some may be in hand.
+        """Read events that were handed out so long ago and not finished, oldest first.
 
-        The reply that handed them out may have been lost, or taken by a process that may not draw any more. What
-        is left for a newer version hides nothing behind it: the search goes on where it ended.
+        Some may be in hand. The reply that handed them out may have been lost, or taken by a process that may not draw
+        any more. An event that is left for a newer version hides none behind it: the search goes on where it ended.
         """
         while True:
             async with reaching():
@@ -91,34 +81,34 @@ class Outbox:
                     start_id=self._claimed_to,
                     count=limit,
                 )
-            if (told := await self._told(entries)) or self._claimed_to == b"0-0":
-                return told
+            if (events := await self._readable(entries)) or self._claimed_to == b"0-0":
+                return events
 
     async def done(self, entry: str) -> None:
-        """Slack shows this event."""
+        """Tick the event off: Slack shows it."""
         async with reaching():
             await self._store.client.xack(self._store.keys.events, GROUP, entry)
 
-    async def _told(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> list[tuple[str, Event]]:
-        """The events, of which the lists know already: who sees a card finds it in the lists too.
+    async def _readable(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> list[tuple[str, Event]]:
+        """Read the events, and update the lists first: a card that is seen is listed too.
 
-        Without those of a newer version of this program: they stay in hand, and its projector reads them again.
+        Those of a newer version of this program are left out: they stay in hand for its projector.
         """
-        told = []
+        events = []
         for entry, fields in entries:
             try:
                 if fields:
-                    told.append((entry.decode(), read_event(fields, entry)))
+                    events.append((entry.decode(), read_event(fields, entry)))
             except UnknownSchema as wrong:
                 if entry not in self._left:
                     self._left.add(entry)
                     _log.error("Event %s is left for a version that can read it. %s", entry.decode(), wrong)
-        await self._lists.follow(event for _, event in told)
-        return told
+        await self._lists.follow(event for _, event in events)
+        return events
 
 
 def _entries(answer: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    """The entries in XREADGROUP's reply, which is a list in RESP2 and a mapping in RESP3."""
+    """Unpack XREADGROUP's reply, which is a list in RESP2 and a mapping in RESP3."""
     if isinstance(answer, dict):
         found = [entry for batches in answer.values() for batch in batches for entry in batch]
         return found

@@ -1,9 +1,7 @@
 """Overview for one person or one channel: what waits, goes on and was decided.
 
-It is read from lists that follow the events.
-
-A list holds ids only. What it says is checked against the record, and an id whose request has been settled is
-dropped from it, so a list that was left behind by other rules of a request mends itself.
+It is read from lists that follow the events. A list holds ids only. Each is checked against its record, and an id whose
+request has been settled is dropped, so a list that was left behind by other rules of a request mends itself.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -18,12 +16,13 @@ from countersign.store.codec import ms
 from countersign.store.reads import reaching
 from countersign.store.request_lists import Name
 from countersign.store.store import Store
-from countersign.usecases.ports import Message, Waiting
+from countersign.usecases.overview import Waiting
+from countersign.usecases.ports import Message
 
 _PAGE: Final = 30
 """Records that are read at once."""
 _READ: Final = 500
-"""Ids of a list that are read at once; who has more waiting is told "more than"."""
+"""Ids of a list that are read at once; of longer lists people read "more than"."""
 
 
 class Overview:
@@ -35,7 +34,7 @@ class Overview:
         self._keys = store.keys
 
     async def groups(self) -> list[GroupId]:
-        """User groups for which something waits."""
+        """Read the user groups for which something waits."""
         async with reaching():
             named = GroupId.among(await self._client.zrange(self._keys.waiting_groups, 0, -1))
             return [group for group in named if await self._client.zcard(self._keys.waits(group))]
@@ -43,23 +42,24 @@ class Overview:
     async def waiting(
         self, names: Sequence[Name], unless: UserId | None, fits: Callable[[Request], bool], limit: int
     ) -> Waiting:
-        """The newest undecided requests in the lists of these names for which `fits` holds, and how many there are.
+        """Read the newest undecided requests in these names' lists, and their number.
 
-        `unless`: without those that this person asked for or has voted on. A long list is not read to its end.
+        `fits` selects them; those that `unless` asked for or has voted on are left out. A long list is not read to its
+        end.
         """
-        found: list[Request] = []
+        requests: list[Request] = []
         listed = others = start = 0
         whole = False
         looked: set[RequestId] = set()
         gone: list[RequestId] = []
-        while len(found) < limit and not whole:
+        while len(requests) < limit and not whole:
             ids, whole = await self._ids(names, unless, start)
             start += _READ
             ids = [name for name in ids if name not in looked]
             looked.update(ids)
             listed += len(ids)
             for at in range(0, len(ids), _PAGE):
-                if len(found) >= limit:
+                if len(requests) >= limit:
                     break
                 page = ids[at : at + _PAGE]
                 readable = await self._store.readable(page)
@@ -68,22 +68,22 @@ class Overview:
                     if request is None or request.status is not Status.PENDING:
                         gone.append(request_id)
                     if request is not None and request.status is Status.PENDING and fits(request):
-                        found.append(request)
+                        requests.append(request)
                     else:
                         others += 1
         await self._drop(names, gone)  # only now: what is read by its rank must not move up meanwhile
-        found.sort(key=lambda request: (request.created_at, request.id), reverse=True)
-        return Waiting(tuple(found[:limit]), listed - others, whole)
+        requests.sort(key=lambda request: (request.created_at, request.id), reverse=True)
+        return Waiting(tuple(requests[:limit]), listed - others, whole)
 
     async def decided(self, name: Name, limit: int) -> list[Request]:
-        """The newest settled requests in the list of this name."""
+        """Read the newest settled requests in the list of this name."""
         async with reaching():
             ids = await self._client.zrevrange(self._keys.decided(name), 0, limit - 1)
-        found = await self._store.readable(RequestId.among(ids))
-        return [request for request in found.values() if request is not None and request.decision is not None]
+        requests = await self._store.readable(RequestId.among(ids))
+        return [request for request in requests.values() if request is not None and request.decision is not None]
 
     async def runs(self, requester: UserId, limit: int) -> tuple[list[Run], int]:
-        """The newest runs of this person that have not ended, and how many there are."""
+        """Read the newest runs of this person that have not ended, and their number."""
         key = self._keys.runs(requester)
         ids = await self._store.indexes.newest_runs(key, limit)
         async with reaching():
@@ -92,44 +92,47 @@ class Overview:
         return [run for run in runs.values() if run and not run.over and run.requester == requester], total
 
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:
-        """Those of these messages that stand in Slack, by name; that of a row, and what is named below it, is of the
-        card that it is on."""
+        """Read those of these messages that stand in Slack, by name.
+
+        A row's message, and those named below it, are of the card that it is on.
+        """
         messages = await self._store.messages(names)
         on = {name: message.on for name, message in messages.items() if message.on}
         moved = {n: on[row] + n.removeprefix(row) for n in names for row in (n, n.rpartition("/")[0]) if row in on}
         cards = await self._store.messages(list(set(moved.values())))
-        messages |= {name: cards[card] for name, card in moved.items() if card in cards}
+        standing = {name for name, message in messages.items() if message.ts}
+        messages |= {name: cards[card] for name, card in moved.items() if card in cards and name not in standing}
         return {name: message for name, message in messages.items() if message.ts}
 
     async def contradicted(self) -> int:
-        """Count calls of the last seven days that passed at a worker against the policy; at most 1,000."""
+        """Count calls of the last seven days that passed against the policy, up to 1,000."""
         since = await self._store.now() - COUNTED
         async with reaching():
             return int(await self._client.zcount(self._keys.audit_contradicted, ms(since), "+inf"))
 
     async def watch(self, user: UserId, span: timedelta) -> None:
-        """This person's Home stays live for `span`."""
+        """Keep this person's Home live for `span`."""
         now = await self._store.now()
         async with reaching():
             await self._client.zadd(self._keys.watching, {user: ms(now + span)})
             await self._client.zremrangebyscore(self._keys.watching, "-inf", ms(now))
 
     async def watching(self) -> set[UserId]:
-        """The people whose Home is live."""
+        """Read the people whose Home is live."""
         now = await self._store.now()
         async with reaching():
-            found = await self._client.zrange(self._keys.watching, f"({ms(now)}", "+inf", byscore=True)
-        return {*UserId.among(found)}
+            members = await self._client.zrange(self._keys.watching, f"({ms(now)}", "+inf", byscore=True)
+        return {*UserId.among(members)}
 
     async def _ids(self, names: Sequence[Name], unless: UserId | None, start: int) -> tuple[list[RequestId], bool]:
-        """Some ids of each list from there on, together the newest first; and whether no list goes on after them."""
+        """Read a page of each list, newest first, and whether no list goes on after it."""
         scores: dict[bytes, float] = {}
         whole = True
         async with reaching():
             for name in names:
-                some = await self._client.zrevrange(self._keys.waits(name), start, start + _READ - 1, withscores=True)
-                whole = whole and len(some) < _READ
-                scores |= dict(some)
+                page = await self._client.zrevrange(self._keys.waits(name), start, start + _READ - 1, withscores=True)
+                whole = whole and len(page) < _READ
+                scores |= dict(page)
             ids = sorted(scores, key=lambda i: (scores[i], i), reverse=True)
             if unless is not None and ids:
                 out = await self._client.zmscore(self._keys.waits_not(unless), ids)
@@ -139,11 +142,14 @@ class Overview:
         return [i for i in listed if i not in own], whole
 
     async def _not_theirs(self, user: UserId, listed: Collection[RequestId]) -> set[RequestId]:
-        """Those of the requests that this person asked for and may not decide; of very many runs, of the newest."""
+        """Find the requests that this person asked for and may not decide.
+
+        Of very many runs only the newest are looked at.
+        """
         runs, _ = await self.runs(user, _READ)
         own = {*listed} & {request for run in runs for request in run.open.values()}
-        found = await self._store.readable(list(own))
-        return {r.id for r in found.values() if r is not None and r.requester == user and not r.rules.own_requests}
+        requests = await self._store.readable(list(own))
+        return {r.id for r in requests.values() if r is not None and r.requester == user and not r.rules.own_requests}
 
     async def _drop(self, names: Collection[Name], requests: Collection[RequestId]) -> None:
         async with reaching():

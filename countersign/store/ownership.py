@@ -1,8 +1,8 @@
-"""Records, each kind with its codec, and which process writes what.
+"""Ownership of records: each kind with its codec, and the process that writes it.
 
 `web` and the workers share one Redis and keep apart by keys, so that its ACL can tell them apart. A request has two
 records. `request:<id>` is web's: what people did with it. `asked:<id>` is the agents': the question, and how it ended
-without people. What is read is both together, by rules that let no decision come from the second
+without people. Both are read together, by rules that let no decision come from the second
 (`countersign.usecases.worker_claims`); a commit checks the greater of their versions. See
 docs/decisions/0006-least-privilege.md.
 """
@@ -21,9 +21,10 @@ from countersign.domain.delegation import Absences
 from countersign.domain.errors import UnknownSchema
 from countersign.domain.events import Event
 from countersign.domain.grants import Permission
-from countersign.domain.ids import ChannelId, Id, PermissionId, RequestId, RunId, UserId, WorkspaceId
+from countersign.domain.ids import ApiKeyId, ChannelId, Id, PermissionId, RequestId, RunId, UserId, WorkspaceId
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
+from countersign.domain.sealed_runs import ProgramState
 from countersign.policy.evaluation import Rulebook
 from countersign.store.codec import Codec
 from countersign.usecases import worker_claims
@@ -40,13 +41,13 @@ TEAMS: Codec[list[TeamInfo]] = Codec(list[TeamInfo])
 
 @lru_cache(maxsize=4)
 def rulebook_in(raw: bytes) -> Rulebook:
-    """The workspace's policy as it is stored, parsed once for as long as it stays the same."""
+    """Read the stored policy, parsed once for as long as it stays the same."""
     return RULEBOOK.read(raw)[0]
 
 
 _MOST_VERSIONS: Final = 10**9
 _NOT_THAT: Final = "-"
-"""Stands for the name of a message that is about no request though its name tells one."""
+"""Placeholder for the name of a message that is about no request though its name tells one."""
 _log = logging.getLogger(__name__)
 
 
@@ -59,10 +60,11 @@ class Origin:
     requester: UserId
     team: str
     created_at: datetime
+    program: ApiKeyId | None = None
 
 
 class Side(StrEnum):
-    """A process: `web`, `agents`, or `both`, a program that is trusted with everything, as tests are."""
+    """A process: `web`, `agents`, or `both`, which is trusted with everything."""
 
     WEB = "web"
     AGENTS = "agents"
@@ -73,105 +75,118 @@ REQUESTS = Codec(Request)
 MESSAGES = Codec(Message)
 RUNS = Codec(Run)
 ORIGINS = Codec(Origin)
+STATES = Codec(ProgramState)
 
 
 def read_request(name: RequestId, ours: bytes | None, asked: bytes | None) -> tuple[Request, int] | None:
-    """The request that web's record and the agents' record make together, and its version; None if there is none.
+    """Join web's record and the agents' record of a request; returns its version too.
 
-    UnknownSchema if it cannot be read, or is not the one that it is kept as: what web wrote of it would go to the
-    other. An agents' record that claims what agents cannot do is read without that.
+    None if there is neither. UnknownSchema if it cannot be read, or is kept under another request's name. An agents'
+    record that claims something that agents cannot do is read without that, and of a program's request not at all.
     """
     version = max(_version(ours), _version(asked))
     if ours is not None:
         known = REQUESTS.read(ours)[0]
         _is_named(known.id, name)
-        if asked is not None and known.status is Status.PENDING and _version(asked) > _version(ours):
+        joined = asked is not None and not known.run.of_program and _version(asked) > _version(ours)
+        if asked is not None and joined and known.status is Status.PENDING:
             known = worker_claims.with_ending(known, REQUESTS.read(asked)[0])
         if known.status is Status.PENDING:
             _countable(known, version)
         return known, version
     if asked is None:
         return None
-    told = REQUESTS.read(asked)[0]
-    _is_named(told.id, name)
-    _countable(told, version)
-    believed = worker_claims.as_asked(told)
+    claim = REQUESTS.read(asked)[0]
+    _is_named(claim.id, name)
+    _countable(claim, version)
+    if claim.run.of_program:
+        _log.error("A worker wrote request %s of the program's run %s, which web alone may.", claim.id, claim.run)
+        return None
+    believed = worker_claims.as_asked(claim)
     if believed is None:
         raise UnknownSchema(
-            f"Request {told.id} does not have the words that it was asked with, or says nothing of when. "
+            f"Request {claim.id} does not have the words that it was asked with, or says nothing of when. "
             "It was left as it is."
         )
-    if believed.status is not told.status:
+    if believed.status is not claim.status:
         _log.error(
             "The agents' record of request %s says that it was %s. Only people can do that; it still waits for them.",
-            told.id,
-            told.status,
+            claim.id,
+            claim.status,
         )
     return believed, version
 
 
-def claim_of(ours: bytes | None, asked: bytes | None, card: bytes | None) -> str:
-    """The digest of what a worker wrote by itself; "" where web wrote of it too, or drew its card from just that."""
+def claim_of(ours: bytes | None, asked: bytes | None, card: Message | None) -> str:
+    """Digest a request that only a worker wrote and web has not drawn; else ""."""
     if ours is not None or asked is None:
         return ""
     claim = hashlib.sha256(asked).hexdigest()[:32]
-    return "" if card is not None and MESSAGES.read(card)[0].vouches == claim else claim
+    return "" if card is not None and card.vouches == claim else claim
 
 
 def write_message(message: Message, version: int) -> bytes:
-    """Without its name, and without the request that its name tells: its place says both."""
-    told = _told(message.name)
-    about = None if message.request == told else message.request
+    """Write the message without its name and its request, which its place tells."""
+    subject = _subject(message.name)
+    about = None if message.request == subject else message.request
     return MESSAGES.write(
-        replace(message, name=_NOT_THAT if told and not message.request else "", request=about), version
+        replace(message, name=_NOT_THAT if subject and not message.request else "", request=about), version
     )
 
 
 def read_message(name: str, raw: bytes) -> tuple[Message, int]:
-    """The message that is kept under this name, and its version."""
+    """Read the message that is kept under this name, and its version."""
     message, version = MESSAGES.read(raw)
-    about = _told(name) if message.request is None and message.name != _NOT_THAT else message.request
+    about = _subject(name) if message.request is None and message.name != _NOT_THAT else message.request
     return replace(message, name=name, request=about), version
 
 
-def _told(name: str) -> RequestId | None:
+def _subject(name: str) -> RequestId | None:
     return RequestId.named(name.partition("/")[2].partition("/")[0])
 
 
 def read_run(name: RunId, raw: bytes | None, origin: bytes | None) -> tuple[Run, int] | None:
-    """The run and its version; whose it is, where, and which team's, as web wrote it down when it started the run.
+    """Read the run and its version; requester, channel and team are as web noted them.
 
-    Of a run that web did not start only a program of one's own has told that: it is never taken for one of Slack's.
+    Without a note of web, a program of one's own started the run: it is never taken for one of Slack's.
     """
     if raw is None:
         return None
     run, version = RUNS.read(raw)
     _is_named(run.id, name)
     if origin is None:
-        return replace(run, by_script=True), version
-    return replace(run, **asdict(ORIGINS.read(origin)[0]), by_script=False), version
+        return replace(run, by_script=True, program=None), version
+    known = ORIGINS.read(origin)[0]
+    return replace(run, **asdict(known), by_script=known.program is not None), version
+
+
+def read_state(name: RequestId, raw: bytes) -> tuple[ProgramState, int]:
+    """Read what a program keeps with its request, and the record's version."""
+    state, version = STATES.read(raw)
+    _is_named(state.request, name)
+    return state, version
 
 
 def read_permission(name: PermissionId, raw: bytes) -> tuple[Permission, int]:
-    """The permission and its version."""
+    """Read the permission and its version."""
     permission, version = PERMISSIONS.read(raw)
     _is_named(permission.id, name)
     return permission, version
 
 
 def _is_named(own: Id, name: Id) -> None:
-    """A record under another's name says nothing of either: UnknownSchema (R27)."""
+    """Check that the record is kept under its own name (R27)."""
     if own != name:
         raise UnknownSchema(f"A record of {own} is kept under another name, {name}. It was left as it is.")
 
 
 def _countable(request: Request, version: int) -> None:
-    """Else the script would take a later version for none, and a second decision for the first."""
+    """Check that the script can read the version, so that no second decision passes."""
     if version > _MOST_VERSIONS:
         raise UnknownSchema(f"Request {request.id} cannot have version {version}. It was left as it is.")
 
 
 def _version(raw: bytes | None) -> int:
-    """As commit.lua reads it."""
-    found = re.match(rb"(\d+) ", raw[:16]) if raw else None
-    return int(found[1]) if found else 0
+    """Read the version as commit.lua does."""
+    match = re.match(rb"(\d+) ", raw[:16]) if raw else None
+    return int(match[1]) if match else 0

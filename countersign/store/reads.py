@@ -1,10 +1,9 @@
 """Reads of records, each with the server's clock.
 
-Records that two sides wrote come as one.
-
-Lists bear a record that nobody can read: it is named in the log once and left out, and the others are there. A worker
-may store anything under its own keys, and a newer program what this one does not know. That must not keep deadlines, a
-Home or the record from all others. What is left out is not what does not exist: nothing is concluded from it.
+Records that two sides wrote come as one. Lists bear a record that nobody can read: it is named in the log once and left
+out, and the others are there. A worker may store anything under its own keys, and a newer program formats unknown to
+this one. That must not keep deadlines, a Home or the record from all others. A record that is left out still exists, so
+nothing is concluded from its absence.
 """
 
 import asyncio
@@ -25,7 +24,7 @@ from countersign.domain.grants import Permission
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, WorkspaceId
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.store.bounds import LARGEST
+from countersign.domain.sealed_runs import ProgramState
 from countersign.store.codec import Codec, from_ms, ms
 from countersign.store.keys import Keys
 from countersign.store.ownership import (
@@ -39,10 +38,12 @@ from countersign.store.ownership import (
     read_permission,
     read_request,
     read_run,
+    read_state,
 )
+from countersign.store.record_limits import LARGEST
 from countersign.store.redis.pipelining import Together
 from countersign.store.redis.scripts import Script
-from countersign.usecases.ports import Claimed, Message, Seen
+from countersign.usecases.ports import Claimed, Message, Put, Seen
 
 T = TypeVar("T")
 K = TypeVar("K", bound=str)
@@ -77,7 +78,7 @@ it has says only where it goes, which all keys of a namespace share.
 
 @asynccontextmanager
 async def reaching() -> AsyncIterator[None]:
-    """Turn what redis-py raises into StoreUnavailable, and let no cancellation get lost.
+    """Turn redis-py's errors into StoreUnavailable, and let no cancellation get lost.
 
     redis-py 8.1 on Python 3.11 swallows a cancellation that arrives together with a reply; the task would go on for
     ever while somebody waits for its end.
@@ -95,37 +96,40 @@ async def reaching() -> AsyncIterator[None]:
 
 
 def _out_of(wrong: Exception) -> str:
-    """The shortage of a Redis that answers, and what to do; "" if it has none."""
+    """Describe the shortage of a Redis that answers, and what to do; "" if it has none."""
     if isinstance(wrong, redis.exceptions.OutOfMemoryError) or "OOM command not allowed" in str(wrong):
         return "it has reached its `maxmemory`. Give it more memory."
     return "it cannot write to its disk. Free some space there." if str(wrong).startswith("MISCONF") else ""
 
 
 class Tolerant:
-    """Reads the records of lists for one process."""
+    """Reader of lists that may hold unreadable records."""
 
     def __init__(self) -> None:
         self._named: set[str] = set()
 
     def each(self, kind: str, reads: Mapping[K, Callable[[], V]]) -> dict[K, V]:
-        """Results of these reads by name, without those that raise UnknownSchema. `kind` is for the log."""
-        found = {}
+        """Collect the results of reads by name, without those that raise UnknownSchema.
+
+        `kind` is for the log.
+        """
+        results = {}
         for name, read in reads.items():
             try:
-                found[name] = read()
+                results[name] = read()
             except UnknownSchema as wrong:
                 self._name(f"{kind} {name}", wrong)
-        return found
+        return results
 
-    def _name(self, what: str, wrong: UnknownSchema) -> None:
-        what = ascii(what)[1:-1][:_LONGEST_NAME]
-        if what in self._named or len(self._named) > REMEMBERED:
+    def _name(self, record: str, wrong: UnknownSchema) -> None:
+        record = ascii(record)[1:-1][:_LONGEST_NAME]
+        if record in self._named or len(self._named) > REMEMBERED:
             return
-        self._named.add(what)
+        self._named.add(record)
         if len(self._named) > REMEMBERED:
             _log.error("More than %d records cannot be read; the others are left out without being named.", REMEMBERED)
         else:
-            _log.error("%s is left out wherever it would be listed: %s", what, wrong)
+            _log.error("%s is left out wherever it would be listed: %s", record, wrong)
 
 
 class Reads:
@@ -142,7 +146,7 @@ class Reads:
 
     @property
     def decides(self) -> bool:
-        """Whether this process may write what people, or the channel's settings, decided."""
+        """Tell whether this process may write decisions of people and of settings."""
         return self.side is not Side.AGENTS
 
     async def now(self) -> datetime:
@@ -150,22 +154,32 @@ class Reads:
             return _time(await self._clock(keys=[self.keys.pending]))
 
     async def takes(self) -> datetime:
-        """The server's clock, if Redis takes what is written too. StoreUnavailable says why it does not."""
+        """Check that Redis takes writes, and return its clock.
+
+        StoreUnavailable says why it does not.
+        """
         async with reaching():
             await self.client.set(self.keys.confirmed, "1", px=60_000)
         return await self.now()
 
     async def request(self, request: RequestId) -> Claimed | None:
         names = [self.keys.request(request), self.keys.asked(request)]
-        card = [f"card/{request}"] if self.decides else []
-        (ours, asked, *drawn), now = await self.values(*names, messages=card)
-        found = read_request(request, ours, asked)
-        return Claimed(*found, now, claim_of(ours, asked, *drawn) if drawn else "") if found else None
+        name = f"card/{request}"
+        (ours, asked, *drawn), now = await self.values(*names, messages=[name] if self.decides else [])
+        record = read_request(request, ours, asked)
+        if record is None or not self.decides:
+            return Claimed(*record, now) if record else None
+        card = Put(*read_message(name, drawn[0])) if drawn[0] is not None else None
+        return Claimed(*record, now, claim_of(ours, asked, card.value if card else None), card)
 
     async def run(self, run: RunId) -> Seen[Run] | None:
         values, now = await self.values(*self.of_run(run))
-        found = read_run(run, *values)
-        return Seen(*found, now) if found else None
+        record = read_run(run, *values)
+        return Seen(*record, now) if record else None
+
+    async def program_state(self, request: RequestId) -> Seen[ProgramState] | None:
+        (raw,), now = await self.values(self.keys.program_state(request))
+        return Seen(*read_state(request, raw), now) if raw is not None else None
 
     async def message(self, name: str) -> Seen[Message] | None:
         (raw,), now = await self.values(messages=[name])
@@ -174,68 +188,68 @@ class Reads:
         return Seen(*read_message(name, raw), now)
 
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:
-        """Those of them that are known, by name."""
+        """Read those of the messages that are known, by name."""
         if not names:
             return {}
-        found, _ = await self.values(messages=names)
-        return {name: read_message(name, raw)[0] for name, raw in zip(names, found, strict=True) if raw}
+        stored, _ = await self.values(messages=names)
+        return {name: read_message(name, raw)[0] for name, raw in zip(names, stored, strict=True) if raw}
 
     async def settings(self, channel: ChannelId) -> Seen[ChannelSettings]:
-        seen = await self._record(self.keys.settings(channel), SETTINGS)
-        return seen or Seen(ChannelSettings(), 0, await self.now())
+        return await self._record(self.keys.settings(channel), SETTINGS, ChannelSettings())
 
     async def absences(self) -> Seen[Absences]:
-        """People who are away, and who stands in for them."""
-        seen = await self._record(self.keys.absences, ABSENCES)
-        return seen or Seen(Absences(), 0, await self.now())
+        """Read who is away, and who stands in for them."""
+        return await self._record(self.keys.absences, ABSENCES, Absences())
 
     async def message_request(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> RequestId | None:
-        """The request whose card or note has this timestamp in this channel: the index of R2."""
+        """Find the request whose card or note has this timestamp in this channel (R2)."""
         async with reaching():
-            found = await self.client.hget(self.keys.ts(workspace, channel, ts), ts)
-        return RequestId.named(found) if found else None
+            member = await self.client.hget(self.keys.ts(workspace, channel, ts), ts)
+        return RequestId.named(member) if member else None
 
     async def permission(self, permission: PermissionId) -> Seen[Permission] | None:
         (raw,), now = await self.values(self.keys.permission(permission))
         return Seen(*read_permission(permission, raw), now) if raw is not None else None
 
     async def permissions(self) -> list[Seen[Permission]]:
-        """All that are in force, the first to end first."""
+        """Read all permissions that are in force, the first to end first."""
         now = await self.now()
         async with reaching():
-            found = await self.client.zrange(self.keys.permissions, f"({ms(now)}", "+inf", byscore=True)
-            names = [PermissionId(name.decode()) for name in found]
+            members = await self.client.zrange(self.keys.permissions, f"({ms(now)}", "+inf", byscore=True)
+            names = [PermissionId(name.decode()) for name in members]
             raw = await self.client.mget([self.keys.permission(name) for name in names]) if names else []
         return [Seen(*read_permission(*pair), now) for pair in zip(names, raw, strict=True) if pair[1]]
 
     async def requests(self, ids: list[RequestId]) -> list[Request | None]:
-        """Many requests at once, in the order asked; None for those that do not exist. UnknownSchema if one of them
-        cannot be read."""
-        found = [read_request(name, *raw) for name, raw in await self._asked(ids)]
-        return [pair[0] if pair else None for pair in found]
+        """Read many requests at once; None for those that do not exist.
+
+        UnknownSchema if one of them cannot be read.
+        """
+        records = [read_request(name, *raw) for name, raw in await self._asked(ids)]
+        return [pair[0] if pair else None for pair in records]
 
     async def readable(self, ids: Sequence[RequestId]) -> dict[RequestId, Request | None]:
-        """For lists: those of these requests that can be read, and None for those that do not exist."""
+        """Read the readable ones of these requests; None for those that do not exist."""
         reads = {name: partial(read_request, name, *raw) for name, raw in await self._asked(ids)}
         return {name: pair[0] if pair else None for name, pair in self.tolerant.each("Request", reads).items()}
 
     async def readable_runs(self, ids: Sequence[RunId]) -> dict[RunId, Run | None]:
-        """For lists: those of these runs that can be read, and None for those that do not exist."""
+        """Read the readable ones of these runs; None for those that do not exist."""
         reads = {name: partial(read_run, name, *raw) for name, raw in await self._started(ids)}
         return {name: pair[0] if pair else None for name, pair in self.tolerant.each("Run", reads).items()}
 
     async def origins(self, ids: Sequence[RunId]) -> dict[RunId, Origin]:
-        """Web's own notes of those of these runs that it started, whatever workers made of their records."""
-        found, _ = await self.values(*(self.keys.origin(run) for run in ids)) if ids else ([], None)
-        reads = {run: partial(ORIGINS.read, raw) for run, raw in zip(ids, found, strict=True) if raw is not None}
+        """Read web's own notes of those of these runs that it started."""
+        stored, _ = await self.values(*(self.keys.origin(run) for run in ids)) if ids else ([], None)
+        reads = {run: partial(ORIGINS.read, raw) for run, raw in zip(ids, stored, strict=True) if raw is not None}
         return {run: origin for run, (origin, _) in self.tolerant.each("Origin", reads).items()}
 
     async def _asked(self, ids: Sequence[RequestId]) -> list[tuple[RequestId, tuple[bytes | None, bytes | None]]]:
-        """Of each request web's record and the agents'."""
+        """Read web's record and the agents' of each request."""
         return await self._pairs(ids, self.of_request)
 
     async def _started(self, ids: Sequence[RunId]) -> list[tuple[RunId, tuple[bytes | None, bytes | None]]]:
-        """Of each run its record and where it comes from."""
+        """Read the record and the origin of each run."""
         return await self._pairs(ids, self.of_run)
 
     async def _pairs(
@@ -252,12 +266,12 @@ class Reads:
     def of_run(self, run: RunId) -> tuple[str, str]:
         return self.keys.run(run), self.keys.origin(run)
 
-    async def _record(self, key: str, codec: Codec[T]) -> Seen[T] | None:
+    async def _record(self, key: str, codec: Codec[T], default: T) -> Seen[T]:
         (raw,), now = await self.values(key)
-        return Seen(*codec.read(raw), now) if raw is not None else None
+        return Seen(*(codec.read(raw) if raw is not None else (default, 0)), now)
 
     async def values(self, *keys: str, messages: Sequence[str] = ()) -> tuple[list[bytes | None], datetime]:
-        """Raw values of these keys, then of these messages, and the clock at that moment."""
+        """Read raw values of these keys, then of these messages, and the clock."""
         places = [part for name in messages for part in self.keys.message(name)]
         async with reaching():
             values, time = await self.together.call(self._get, [self.keys.pending], [len(keys), *keys, *places])

@@ -1,8 +1,8 @@
-"""Lists in which a request is found by the name of a user, a user group or a channel.
+"""Lists of requests by the name of a user, a user group or a channel.
 
 They follow the events, so that whoever clicks need not wait; `countersign.store.overview` reads them. A request is put
-where it belongs as it is now, however often and whoever does it. Should a process that was frozen meanwhile put an
-older state there, the overview finds that out as it reads.
+where it belongs now, however often and by whichever process. Should a process that was frozen meanwhile put an older
+state there, the overview finds that out as it reads.
 
 Slack's ids tell by their first letter what they name (U W, S, C G D), so one family of keys holds all three.
 """
@@ -27,32 +27,35 @@ from countersign.store.store import Store
 Name = UserId | GroupId | ChannelId
 
 KEPT_DECIDED: Final = 100
-"""How many decisions a list remembers."""
+"""The number of decisions that a list remembers."""
 
 
 def waits_for(request: Request) -> set[Name]:
-    """Whose lists of what waits a pending request is in; whoever named has voted, or may not decide, is left out.
+    """Name the lists of waiting requests that a pending request is in.
 
-    Where they chose different things it waits for all of them again.
+    Named people who have voted, or may not decide, are left out. After a tie it waits for all of them again.
     """
     return {*_named(request), *_places(request)} - _not_for(request)
 
 
 def waits_not_for(request: Request) -> set[Name]:
-    """People who have voted, for whom it does not wait any more though a group that they may be in could decide.
+    """Name those who have voted, though their group may still decide.
 
-    Nor does it for who asked, if own requests are not theirs to decide: that is found by their runs.
+    It does not wait for a requester who may not decide either: they are found by their runs.
     """
     return set() if tied(request) else _voters_of_groups(request)
 
 
 def was_for(request: Request) -> tuple[set[Name], set[Name]]:
-    """All lists that the request may have been in: of what waits, and of what does not."""
+    """Name all lists that the request may have been in, waiting and not waiting."""
     return {*_named(request), *_places(request)}, _voters_of_groups(request)
 
 
 def decided_for(request: Request) -> set[Name]:
-    """Whose lists of decisions a settled request is in: who asked for the run, who decided, and the channels."""
+    """Name the lists of decisions that a settled request is in.
+
+    Those are the requester's, the deciders' and the channels'.
+    """
     by = request.decision.by if request.decision else ()
     return {request.requester, *by, *(vote.user for vote in request.votes), *_places(request)}
 
@@ -64,7 +67,7 @@ def _named(request: Request) -> set[Name]:
 
 def _places(request: Request) -> set[Name]:
     raised = (schedule.place_of(request, step) for step in request.raised)
-    return {request.channel, request.rules.approvals_channel, *raised}
+    return {request.channel, *(() if request.rules.in_thread else (request.rules.approvals_channel,)), *raised}
 
 
 def _not_for(request: Request) -> set[Name]:
@@ -81,17 +84,17 @@ _LISTS = (Path(__file__).parent / "relist_requests.lua").read_text()
 
 
 class Lists:
-    """Writes the lists of one namespace."""
+    """Writer of the lists of one namespace."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._script = Script(store.client, _LISTS)
 
     async def follow(self, events: Iterable[Event]) -> None:
-        """Put all requests of which these events tell where they belong now; one that nobody can read is in no list."""
-        told = dict.fromkeys(e.request for e in events if e.type in REQUEST_CHANGED and e.request is not None)
-        found = await self._store.readable(list(told))
-        await self.keep([request for request in found.values() if request is not None])
+        """Put the readable requests of these events where they belong."""
+        ids = dict.fromkeys(e.request for e in events if e.type in REQUEST_CHANGED and e.request is not None)
+        requests = await self._store.readable(list(ids))
+        await self.keep([request for request in requests.values() if request is not None])
 
     async def keep(self, requests: Sequence[Request]) -> None:
         """Put these where they belong."""
@@ -105,7 +108,7 @@ class Lists:
 
 
 class _Plan:
-    """What the script is to do: keys once each, by their place."""
+    """Plan for the script: keys once each, by their place."""
 
     def __init__(self, names: Keys) -> None:
         self._names = names

@@ -20,6 +20,7 @@ from countersign.store.commit import Plan
 from countersign.store.indexes import Indexes
 from countersign.store.keys import KEPT, KEPT_CHANNELS, Keys
 from countersign.store.leases import Leases
+from countersign.store.made_files import MadeFiles
 from countersign.store.ownership import RULEBOOK, RULES, Side, rulebook_in
 from countersign.store.reads import Reads, reaching
 from countersign.store.redis import durability
@@ -43,16 +44,20 @@ class Store(Reads):
         self.indexes = Indexes(self)
         self.leases = Leases(client, self.keys)
         self.workers = Workers(self, self.indexes)
+        self.made = MadeFiles(client, self.keys)
         self._replicas = replicas
         self._commit = self.writing(_COMMIT)
 
     def writing(self, text: str) -> WritingScript:
-        """A script that changes something, and answers when the replicas have it."""
+        """Make a script that changes something, and answers when the replicas have it."""
         return WritingScript(self.client, text, self._replicas, self.keys.confirmed, self.together)
 
     async def check(self) -> None:
-        """StoreUnavailable if Redis cannot be reached; StoreUnsafe if it may drop keys when memory is short. Logs what
-        else of what it answers may be lost."""
+        """Check that Redis can be reached and is safe.
+
+        StoreUnavailable if it cannot be reached; StoreUnsafe if it may drop keys when memory is short. Any other way to
+        lose answered writes is logged.
+        """
         async with reaching():
             policies = [memory.get("maxmemory_policy") for memory in await self._memories()]
         for policy in {*policies} - {"noeviction"}:
@@ -74,33 +79,33 @@ class Store(Reads):
             await self.client.set(self.keys.defaults, RULES.write(rules, 1))
 
     async def workspace(self) -> WorkspaceId | None:
-        """The Slack workspace of the approval service; None if it was never started here."""
+        """Read the Slack workspace of the approval service; None if it never started here."""
         async with reaching():
-            found = await self.client.get(self.keys.workspace)
-        return WorkspaceId(found.decode()) if found else None
+            stored = await self.client.get(self.keys.workspace)
+        return WorkspaceId(stored.decode()) if stored else None
 
     async def set_workspace(self, workspace: WorkspaceId) -> None:
         async with reaching():
             await self.client.set(self.keys.workspace, workspace)
 
     async def channels(self) -> frozenset[ChannelId] | None:
-        """The channels that the app is in; None if `web` has not said so lately."""
+        """Read the channels that the app is in; None if `web` has not said so lately."""
         async with reaching():
-            found = await self.client.get(self.keys.channels)
-        return None if found is None else frozenset(ChannelId.among(found.split()))
+            stored = await self.client.get(self.keys.channels)
+        return None if stored is None else frozenset(ChannelId.among(stored.split()))
 
     async def set_channels(self, channels: frozenset[ChannelId]) -> None:
         async with reaching():
             await self.client.set(self.keys.channels, " ".join(sorted(channels)), px=KEPT_CHANNELS)
 
     async def rulebook(self) -> Rulebook:
-        """The workspace's policy; one without rules if none was set."""
+        """Read the workspace's policy; one without rules if none was set."""
         async with reaching():
             raw = await self.client.get(self.keys.rulebook)
         return rulebook_in(raw) if raw else Rulebook()
 
     async def set_rulebook(self, book: Rulebook) -> None:
-        """From now on this policy is in force; by a new number, unless it is in force already."""
+        """Put this policy in force, by a new number, unless it is in force already."""
         with contextlib.suppress(UnknownSchema):
             if (before := await self.rulebook()).version and before == book:
                 return
@@ -113,23 +118,26 @@ class Store(Reads):
             await self.client.set(self.keys.rulebook, raw)
 
     async def policies(self) -> list[tuple[datetime, Rulebook]]:
-        """The last ones, the one in force last, and since when each was."""
+        """Read the last policies, each with the moment from which it was in force."""
         async with reaching():
-            found = await self.client.zrange(self.keys.audit_policies, 0, -1, withscores=True)
+            members = await self.client.zrange(self.keys.audit_policies, 0, -1, withscores=True)
         read: list[tuple[datetime, Rulebook]] = []
-        for raw, since in found:
+        for raw, since in members:
             with contextlib.suppress(UnknownSchema):  # of a newer version: whoever named it is not judged by it
                 read.append((from_ms(since), rulebook_in(raw)))
         return read or [(from_ms(0), await self.rulebook())]
 
     async def commit(self, change: Change) -> Committed:
-        """Store all of the change, or nothing and say why. A repeat after a lost reply answers stale or repeated."""
+        """Store all of the change, or nothing, and answer why.
+
+        A repeat after a lost reply answers stale or repeated.
+        """
         plan = Plan(self.keys, self.side)
         plan.fill(change)
         for run in change.runs:
             if run.value.over:
                 async with reaching():
-                    plan.keep(await self._settled(run.value.id))
+                    plan.keep(await self._settled(run.value.id), of_program=run.value.id.of_program)
         if any(put.version == 0 for put in change.permissions):
             async with reaching():
                 ended = await self.client.zrange(
@@ -141,16 +149,17 @@ class Store(Reads):
         return Committed(answer.decode())
 
     async def confirm(self, seen: Seen[Request]) -> bool:
-        """Confirm that the request still is as it was seen; NotReplicated unless the replicas have it so.
+        """Confirm that the request still is as it was seen, also on the replicas.
 
-        For a repeat that finds its work done: the one before may have failed at just that.
+        It is for a repeat that finds its work done: the one before may have failed at just that. NotReplicated unless
+        the replicas have it.
         """
         if not self._replicas.wanted:
             return True
         return await self.commit(Change(unchanged=(Put(seen.value, seen.version),))) is Committed.DONE
 
     async def put_away(self, limit: int) -> int:
-        """Give what this side wrote about runs that the other side ended its end; how many runs there were."""
+        """Let keys of runs that the other side ended expire; returns the number of runs."""
         if self.side is Side.BOTH:
             return 0
         index = self.keys.ended(Side.WEB if self.side is Side.AGENTS else Side.AGENTS)
@@ -167,14 +176,14 @@ class Store(Reads):
         return len(runs)
 
     async def _memories(self) -> list[dict[str, Any]]:
-        """INFO memory, of every primary of a Cluster. Hosted Redis refuses CONFIG."""
+        """Read INFO memory, of every primary of a Cluster. Hosted Redis refuses CONFIG."""
         if not isinstance(self.client, ClusterClient):
             return [await self.client.info("memory")]
         await self.client.initialize()
         return [await self.client.info("memory", target_nodes=[node]) for node in self.client.get_primaries()]
 
     async def _settled(self, run: RunId) -> list[RequestId]:
-        """The settled requests of a run; none if somebody put something else there."""
+        """Read the settled requests of a run; none if somebody put something else there."""
         try:
             return RequestId.among(await self.client.smembers(self.keys.settled(run)))
         except redis.exceptions.ResponseError as wrong:

@@ -1,7 +1,5 @@
 """Futures of one process, kept in Redis: one subscription for all of them (R5).
 
-The state is read back too.
-
 A published hint may be lost with its connection, so it is only a hint: everything still waited for is read back on
 each (re)subscription and now and then. Subscribe first, then read.
 """
@@ -54,11 +52,11 @@ class _Waiters(Generic[K, V]):
                 self._futures.pop(key, None)
 
     async def look(self, keys: list[K]) -> int:
-        """Read these and wake those who wait for one that is final; how many of these there are."""
+        """Read these and wake those who wait for a final one; returns their number."""
         woken = 0
-        wanted = [key for key in keys if key in self._futures]
-        for start in range(0, len(wanted), _BATCH):
-            batch = wanted[start : start + _BATCH]
+        known = [key for key in keys if key in self._futures]
+        for start in range(0, len(known), _BATCH):
+            batch = known[start : start + _BATCH]
             for key, value in (await self._read(batch)).items():
                 if value is not None:
                     woken += self.tell(key, value)
@@ -79,18 +77,18 @@ class _Waiters(Generic[K, V]):
 
     @property
     def all(self) -> list[K]:
-        """What is waited for."""
+        """The keys that are waited for."""
         return list(self._futures)
 
     def fail(self, key: K, why: Exception) -> None:
-        """Nobody needs to wait for this one any longer."""
+        """Raise an error in those who wait for this one."""
         for future in self._futures.get(key, ()):
             if not future.done():
                 future.set_exception(why)
 
 
 class Wakeups:
-    """Implements `countersign.usecases.ports.Wakeups`. Use as `async with Wakeups(store) as wakeups`.
+    """Implements `countersign.usecases.ports.Wakeups`, as a context manager.
 
     `due` is set whenever a deadline may have come nearer.
     """
@@ -113,22 +111,24 @@ class Wakeups:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def settled(self, request: RequestId) -> Request:
-        """Returns when the request is no longer pending, however long that takes and whatever Redis does meanwhile.
-        QuestionLost if Redis does not have it any more."""
+        """Wait until the request is no longer pending, whatever Redis does meanwhile.
+
+        QuestionLost if Redis does not have it any more.
+        """
         return await self._requests.wait(request)
 
     async def ended(self, run: RunId) -> Run:
-        """Returns when the run has ended, likewise."""
+        """Wait until the run has ended, whatever Redis does meanwhile."""
         return await self._runs.wait(run)
 
     async def _settled(self, asked: list[RequestId]) -> dict[RequestId, Request | None]:
-        """Those that are settled; all others are found out without being read."""
+        """Read those that are settled; the others are told apart without being read."""
         async with reaching():
             pending = await self._store.client.zmscore(self._store.keys.pending, asked)
         return await self._store.readable([n for n, due in zip(asked, pending, strict=True) if due is None])
 
     async def listening(self) -> None:
-        """Returns when the subscription stands."""
+        """Wait until the subscription stands."""
         await self._listening.wait()
 
     async def _listen(self) -> None:
@@ -178,9 +178,9 @@ class Wakeups:
         kind, _, name = head.decode(errors="replace").partition(" ")
         request, run = RequestId.named(name), RunId.named(name)
         if kind == "request" and request is not None:
-            told = REQUESTS.read(record)[0] if record and by_web and self._requests.waited_for(request) else None
-            if told is not None and told.id == request:
-                self._requests.tell(request, told)
+            settled = REQUESTS.read(record)[0] if record and by_web and self._requests.waited_for(request) else None
+            if settled is not None and settled.id == request:
+                self._requests.tell(request, settled)
             else:
                 await self._requests.look([request])
         elif kind == "run" and run is not None:

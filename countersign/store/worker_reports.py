@@ -1,7 +1,7 @@
 """Reports of workers, which `web` takes over into the events.
 
-Workers cannot write events. Every commit of web takes their reports over first, so that what a worker told before
-stands before; `take_over` does so when web has nothing to commit.
+Workers cannot write events. Every commit of web takes their reports over first, so that an earlier report stands
+before; `take_over` does so when web has nothing to commit.
 """
 
 import asyncio
@@ -23,7 +23,10 @@ _log = logging.getLogger(__name__)
 
 
 async def take_over(store: Store) -> None:
-    """Bring what workers report into the events as it comes, until cancelled. Any number of processes may."""
+    """Take workers' reports over into the events as they come, until cancelled.
+
+    Any number of processes may do so.
+    """
     while True:
         try:
             async with reaching():
@@ -38,16 +41,16 @@ async def take_over(store: Store) -> None:
 
 
 def read_event(fields: dict[bytes, bytes], entry: bytes = b"0-0") -> Event:
-    """An entry of the stream as it counts: of a worker's report only what a worker may report."""
+    """Read an entry of the stream; of a worker's report only what a worker may report."""
     if fields.get(b"by") != b"agents":
         return EVENTS.load(fields[b"event"])
     try:
-        told = EVENTS.load(fields[b"event"])
+        report = EVENTS.load(fields[b"event"])
     except UnknownSchema:
         at = from_ms(int(entry.split(b"-")[0]))
         event = Event(EventType.REPORT_REFUSED, at, data={"claimed": "something that cannot be read"})
     else:
-        event = worker_claims.reported(told)
+        event = worker_claims.reported(report)
     if event.type is EventType.REPORT_REFUSED:
         _log.error("A worker reported what only people and web can do; it does not count: %s.", event.data)
     return event

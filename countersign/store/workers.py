@@ -24,7 +24,7 @@ class Workers:
         self._keys = reads.keys
 
     async def announce(self, worker: str, teams: list[TeamInfo], ttl: timedelta) -> None:
-        """Tell everybody that this worker runs these teams; it must say so again before `ttl` has passed."""
+        """Announce that this worker runs these teams, for `ttl`."""
         now = await self._reads.now()
         async with reaching():
             await self._client.set(self._keys.team(worker), TEAMS.dump(teams), px=ttl)
@@ -35,19 +35,22 @@ class Workers:
         await self._indexes.sweep(self._keys.workers, WorkerId, lambda name: (self._keys.team(name),))
 
     async def retire(self, worker: str) -> None:
-        """Tell everybody that this worker is gone."""
+        """Withdraw the announcement of this worker."""
         async with reaching():
             await self._client.delete(self._keys.team(worker))
             await self._client.zrem(self._keys.workers, worker)
 
     async def teams(self) -> list[TeamInfo]:
-        """The teams that some worker runs now, by name; a usable one wins over a broken one of the same name."""
+        """Read the teams that some worker runs now, sorted by name.
+
+        A usable one wins over a broken one of the same name.
+        """
         async with reaching():
             workers = WorkerId.among(await self._client.zrange(self._keys.workers, 0, _WORKERS - 1))
-        found, _ = await self._reads.values(*(self._keys.team(worker) for worker in workers))
-        told = {worker: partial(TEAMS.load, raw) for worker, raw in zip(workers, found, strict=True) if raw}
+        stored, _ = await self._reads.values(*(self._keys.team(worker) for worker in workers))
+        announcements = {worker: partial(TEAMS.load, raw) for worker, raw in zip(workers, stored, strict=True) if raw}
         teams: dict[str, TeamInfo] = {}
-        for announced in self._reads.tolerant.each("Worker", told).values():
+        for announced in self._reads.tolerant.each("Worker", announcements).values():
             for team in announced:
                 if team.name not in teams or teams[team.name].problem:
                     teams[team.name] = team

@@ -12,7 +12,6 @@ from countersign.usecases.decisions import (
     turn_down,
     wake_parked,
     why_no_window,
-    withdraw,
 )
 from countersign.usecases.effective_settings import configure, judge, rules_for, rules_of
 from countersign.usecases.questions import ask, take_back
@@ -22,9 +21,11 @@ from countersign.usecases.run_progress import (
     advance,
     answered,
     begin,
+    delayed,
     judged,
     park,
     progressed,
+    report,
     rests,
     still_ours,
     writing,
@@ -41,6 +42,7 @@ __all__ = [
     "begin",
     "configure",
     "decide",
+    "delayed",
     "due",
     "expire",
     "finish",
@@ -48,6 +50,7 @@ __all__ = [
     "judged",
     "park",
     "progressed",
+    "report",
     "rests",
     "rules_for",
     "rules_of",
@@ -63,6 +66,5 @@ __all__ = [
     "unknown_request",
     "wake_parked",
     "why_no_window",
-    "withdraw",
     "writing",
 ]

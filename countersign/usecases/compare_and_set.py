@@ -1,10 +1,8 @@
 """Compare-and-set for all use cases: read, let a rule propose, commit.
 
-If somebody was faster, all of that is repeated after a pause.
-
-A rule is pure and may run more than once. What it returns says what becomes of the attempt: `Keep` stores nothing,
-`Swap` stores a change, `Refuse` raises an error after it was put on record. So two people, a person and the clock, or
-one person twice never decide the same request twice.
+If somebody was faster, all of that is repeated after a pause. A rule is pure and may run more than once. It returns
+`Keep` to store nothing, `Swap` to store a change, or `Refuse` to raise an error after it was put on record. So two
+people, a person and the clock, or one person twice never decide the same request twice.
 """
 
 import asyncio
@@ -28,7 +26,7 @@ _LONGEST_PAUSE: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Keep(Generic[R]):
-    """Nothing is to be stored; the caller gets `value`.
+    """Store nothing; the caller gets `value`.
 
     `confirm`: a request that must still be as it was read, also on the replicas. Else everything is read again.
     """
@@ -39,7 +37,7 @@ class Keep(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The attempt does not count: `record` is stored, if given, and `error` raised."""
+    """Refuse the attempt: `record` is stored, if given, and `error` raised."""
 
     error: CountersignError
     record: Change | None = None
@@ -47,7 +45,7 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Swap(Generic[R]):
-    """The change is to be stored; the caller gets `value`.
+    """Store the change; the caller gets `value`.
 
     `repeated` counts instead if the same attempt (`Change.once`) was stored before; without it the caller gets `value`.
     """
@@ -57,8 +55,8 @@ class Swap(Generic[R]):
     repeated: Keep[R] | Refuse | None = None
 
 
-class Outcome(NamedTuple, Generic[R]):
-    """The value for the caller, and the store's answer; None if there was nothing to store."""
+class Update(NamedTuple, Generic[R]):
+    """The value for the caller, and the store's answer; None if nothing was stored."""
 
     value: R
     answer: Committed | None = None
@@ -66,8 +64,8 @@ class Outcome(NamedTuple, Generic[R]):
 
 async def update(
     store: Store, read: Callable[[], Awaitable[T]], rule: Callable[[T], Keep[R] | Swap[R] | Refuse]
-) -> Outcome[R]:
-    """Commit what the rule proposes of what was read, however often that takes.
+) -> Update[R]:
+    """Read, apply the rule and commit, until nobody was faster.
 
     Raises what the rule refuses with; LeaseLost if another worker has the run; StoreUnavailable, with nothing changed,
     if others were faster `TRIES` times.
@@ -80,7 +78,7 @@ async def update(
         match proposal:
             case Keep():
                 if proposal.confirm is None or await store.confirm(proposal.confirm):
-                    return Outcome(proposal.value)
+                    return Update(proposal.value)
             case Refuse():
                 if proposal.record is not None:
                     await committed(store, proposal.record)
@@ -90,14 +88,14 @@ async def update(
                 if answer is Committed.REPEATED:
                     if isinstance(proposal.repeated, Refuse):
                         raise proposal.repeated.error
-                    return Outcome((proposal.repeated or proposal).value, answer)
+                    return Update((proposal.repeated or proposal).value, answer)
                 if answer in (Committed.DONE, Committed.DONE_BUT_PARKED):
-                    return Outcome(proposal.value, answer)
-    raise StoreUnavailable(f"Others were faster {TRIES} times in a row. Nothing was changed; please try again.")
+                    return Update(proposal.value, answer)
+    raise StoreUnavailable("Others changed this at the same time. Nothing was changed; try again.")
 
 
 async def live(store: Store, lease: Lease) -> Seen[Run]:
-    """The run that the lease is for. LeaseLost if it has ended, NotFound if there is none."""
+    """Read the lease's run. LeaseLost if it has ended, NotFound if there is none."""
     seen = await store.run(lease.run)
     if seen is None:
         raise NotFound(f"There is no run {lease.run}.")
@@ -107,7 +105,7 @@ async def live(store: Store, lease: Lease) -> Seen[Run]:
 
 
 async def committed(store: Store, change: Change) -> Committed:
-    """The store's answer to the change. LeaseLost if another worker has the run."""
+    """Commit the change. LeaseLost if another worker has the run."""
     answer = await store.commit(change)
     if answer is Committed.FENCED and change.lease is not None:
         raise LeaseLost(f"Another worker advances run {change.lease.run}.")

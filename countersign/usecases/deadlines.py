@@ -1,9 +1,7 @@
 """Keep deadlines, reminders and escalations to the second.
 
-The loop sleeps until the next one and does what is due, 100 at once.
-
-Any number of processes may do this at once; the store lets one of them win. A late click is refused by the server's
-clock whether or not anybody got here first.
+The loop sleeps until the next one and does what is due, 100 at once. Any number of processes may do this at once; the
+store lets one of them win. A late click is refused by the server's clock, also before anybody got here.
 """
 
 import asyncio
@@ -22,15 +20,15 @@ from countersign.usecases.ports import Message, Queue, Store
 
 _BATCH: Final = 100
 LATE: Final = timedelta(seconds=5)
-"""A deadline kept so late was passed while nobody was there; countersign.metrics counts it from the record."""
+"""A deadline kept so late passed while no process was running; countersign.metrics counts it from the record."""
 _LONGEST_SLEEP: Final = timedelta(seconds=15)
 _AT_WORK: Final = timedelta(minutes=1)
-"""What was settled so long after a look was not settled by it."""
+"""A request that was settled so long after a look was not settled by it."""
 UNREADABLE_AGAIN: Final = timedelta(minutes=5)
-"""Until then a request that cannot be read is left alone: a newer `web` reads it, and it is late by no more."""
+"""The pause before an unreadable request is tried again: a newer `web` reads it, and it is late by no more."""
 LOOKS: Final = 120
-"""So often Slack is asked whether the card stands of what silence would approve. That takes two to five minutes if it
-does not say."""
+"""Times that Slack is asked whether a card stands, before silence approves. They take two to five minutes if it does
+not say."""
 _log = logging.getLogger(__name__)
 
 
@@ -42,14 +40,17 @@ class Hints(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Outcome for a name in the index. `again`: when it is time for it, which is not now; None is never."""
+    """Fate of a name in the index; `again` is the moment to look at it again, None for never."""
 
     became: Literal["done", "left", "settled", "unknown", "unreadable", "early"]
     again: datetime | None = None
 
 
 async def keep(store: Store, queue: Queue, hints: Hints, still_there: StillThere | None = None) -> None:
-    """Do what is due to requests as its time comes, until cancelled. Without `still_there` silence approves nothing."""
+    """Settle, remind and escalate as the time comes, until cancelled.
+
+    Without `still_there` silence approves nothing.
+    """
     look = still_there and bounded(still_there)
     start = 0
     while True:
@@ -87,7 +88,7 @@ async def keep(store: Store, queue: Queue, hints: Hints, still_there: StillThere
 
 
 async def _tidy(store: Store, seen: Mapping[RequestId, _Look], now: datetime) -> list[RequestId]:
-    """Put the index right, which workers write too; the names that stay and are due all the same."""
+    """Correct the index, which workers write too; returns the due names that stay."""
 
     def those(became: str) -> list[RequestId]:
         return [name for name, look in seen.items() if look.became == became]
@@ -108,7 +109,7 @@ async def _tidy(store: Store, seen: Mapping[RequestId, _Look], now: datetime) ->
 
 
 def bounded(still_there: StillThere, looks: int = LOOKS) -> StillThere:
-    """As `still_there`; a card of which Slack did not say it so many times is taken for gone (R32)."""
+    """Limit `still_there`: after so many unclear answers a card counts as gone (R32)."""
     left: dict[str, int] = {}
 
     async def look(card: Message) -> bool | None:
@@ -129,7 +130,7 @@ def bounded(still_there: StillThere, looks: int = LOOKS) -> StillThere:
 async def _do(
     store: Store, queue: Queue, request: RequestId, now: datetime, still_there: StillThere | None = None
 ) -> _Look:
-    """Do what is due to it, if anything is."""
+    """Settle, remind or escalate one request, if that is due."""
     try:
         after = await usecases.due(store, queue, request, still_there)
         if after is None:

@@ -6,9 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from countersign.domain import decision_rules, grants, refusal_sentences, request_endings, requests, runs, schedule
+from countersign.domain import decision_rules, grants, refusal_details, request_endings, requests, runs, schedule
 from countersign.domain.calls import is_canonical
-from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_rules import Attempt
 from countersign.domain.errors import CountersignError, NotFound, Refused, StoreUnavailable
 from countersign.domain.ids import RequestId
@@ -19,17 +18,20 @@ from countersign.domain.requests import Decision, Request
 from countersign.domain.runs import Run
 from countersign.policy import evaluation
 from countersign.policy.evaluation import Effect
-from countersign.usecases.compare_and_set import Keep, Outcome, Refuse, Swap, update
-from countersign.usecases.effective_settings import judge, rules_for, rules_of
+from countersign.usecases.compare_and_set import Keep, Refuse, Swap, Update, update
+from countersign.usecases.effective_settings import judge, rules_of, silence_approves
 from countersign.usecases.ports import Admitted, Change, Committed, Message, Put, Queue, Store
 from countersign.usecases.worker_requests import admitted
 
 Voters = Callable[[Request], Awaitable[tuple[Actor, ...]]]
-"""Those who voted on a request, as Slack describes them now."""
+"""Looks up those who voted on a request, as Slack describes them now."""
+Held = Callable[[Admitted], Awaitable[tuple[Put[Message], ...]]]
+"""Returns the messages that are stored with an attempt that counts."""
 StillThere = Callable[[Message], Awaitable[bool | None]]
-"""Whether people can see a card at this moment; None if Slack does not say."""
+"""Tells whether people can see a card at this moment; None if Slack does not say."""
 _ENTERED_IN_A_WINDOW = frozenset(
-    {None, Refusal.NO_WORDS, Refusal.NO_REASON, Refusal.NOT_ARGUMENTS, Refusal.NO_CHOICE, Refusal.NOT_OPENED}
+    {None, Refusal.NO_WORDS, Refusal.NO_REASON, Refusal.NOT_ARGUMENTS, Refusal.NOT_A_TEXT, Refusal.NO_CHOICE}
+    | {Refusal.NOT_OPENED}
 )
 """Refusals of attempts that lack only what a person enters, or opens, in a window."""
 _log = logging.getLogger(__name__)
@@ -49,11 +51,13 @@ async def decide(
     attempt: Attempt,
     seen: Admitted | None = None,
     voters: Voters | None = None,
+    held: Held | None = None,
 ) -> Request:
-    """Count the attempt, and wake a parked run. Returns the request as it is then: decided, or with one more vote.
+    """Count the attempt, and wake a parked run.
 
-    `seen` is the request as the caller read it a moment ago, which saves a read; the commit finds out if it is old.
-    `voters` looks up who voted before; without it no vote of somebody else completes a quorum.
+    Returns the request as it is then: decided, or with one more vote. `seen` is the request as the caller read it a
+    moment ago, which saves a read; the commit finds out if it is old. `voters` looks up who voted before; without it no
+    vote of somebody else completes a quorum. `held` gives what is stored of its card in the same step.
 
     Refused, with nothing changed but an event for the audit, if the attempt does not count. A late click settles a
     request whose time ran out unnoticed. NotFound if there is no such request.
@@ -69,7 +73,8 @@ async def decide(
         if voters is not None and asked.value.votes:
             counted = replace(attempt, voters=await voters(asked.value))
         run = await store.run(asked.value.run) if attempt.wish is not None else None
-        return _Attempted(asked, counted, await _outgrown(store, asked, counted), run.value if run else None)
+        cards = () if held is None else await held(asked)
+        return _Attempted(asked, counted, await _outgrown(store, asked, counted), run.value if run else None, cards)
 
     try:
         outcome = await update(store, read, _counted)
@@ -79,10 +84,10 @@ async def decide(
 
 
 async def why_no_window(store: Store, queue: Queue, seen: Admitted, attempt: Attempt) -> Refused | None:
-    """Say why the attempt could not count, whatever is entered in its window; None if the window may open.
+    """Refuse an attempt that could not count, whatever is entered in its window.
 
-    Judged by what was `seen`, and put on record (R25): a click that is to open a window never decides, though its
-    person may have been named since.
+    Returns None if the window may open. The attempt is judged by the request as `seen`, and a refusal put on record
+    (R25): a click that is to open a window never decides, though its person may have been named since.
     """
     if decision_rules.why_refused(seen.value, attempt, seen.now) in _ENTERED_IN_A_WINDOW:
         return None
@@ -90,16 +95,16 @@ async def why_no_window(store: Store, queue: Queue, seen: Admitted, attempt: Att
     if step.refusal is None:
         return None
     await store.commit(Change(events=step.events, once=attempt.id))
-    refused = Refused(step.refusal, refusal_sentences.sentence(step.refusal, step.request))
+    refused = Refused(step.refusal, refusal_details.sentence(step.refusal, step.request))
     return await _settled_late(store, queue, seen.value.id, refused)
 
 
 async def _settled_late(store: Store, queue: Queue, request: RequestId, refused: Refused) -> Refused:
-    """The refusal; a late attempt settles a request whose time ran out unnoticed, and is told how."""
+    """Settle a request whose time ran out unnoticed, and say so in the refusal."""
     settled = await expire(store, queue, request) if refused.refusal is Refusal.TIME_RAN_OUT else None
     if settled is None:
         return refused
-    return Refused(refused.refusal, refusal_sentences.sentence(refused.refusal, settled))
+    return Refused(refused.refusal, refusal_details.sentence(refused.refusal, settled))
 
 
 class _Attempted(NamedTuple):
@@ -109,6 +114,7 @@ class _Attempted(NamedTuple):
     attempt: Attempt
     outgrown: bool
     run: Run | None
+    cards: tuple[Put[Message], ...]
 
 
 def _counted(read: _Attempted | None) -> Keep[Request] | Swap[Request] | Refuse:
@@ -119,18 +125,21 @@ def _counted(read: _Attempted | None) -> Keep[Request] | Swap[Request] | Refuse:
     if not step.changes:
         return Keep(step.request, confirm=seen)
     if (refusal := step.refusal) is not None:
-        error = Refused(refusal, refusal_sentences.sentence(refusal, step.request))
+        error = Refused(refusal, refusal_details.sentence(refusal, step.request))
         return Refuse(error, record=Change(events=step.events, once=attempt.id))
-    change = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.value.deadline)
-    given = None if read.run is None else grants.given_with(step.request, read.run.known_as)
-    if given is not None:
-        change = replace(change, permissions=(Put(given, 0),), events=(*change.events, grants.given(given)))
+    put = Put(step.request, seen.version)
+    change = Change(requests=(put,), messages=read.cards, events=step.events, before=seen.value.deadline)
+    permission = None if read.run is None else grants.given_with(step.request, read.run.known_as)
+    if permission is not None:
+        change = replace(change, permissions=(Put(permission, 0),), events=(*change.events, grants.given(permission)))
     return Swap(change, step.request)
 
 
 async def _outgrown(store: Store, seen: Admitted, attempt: Attempt) -> bool:
-    """Whether the policy refuses the changed call, or has a rule for it under which who changed it could not approve it
-    alone (R9, R19)."""
+    """Tell whether the policy has a stricter rule for the changed call (R9, R19).
+
+    It may refuse the call, or have a rule under which its editor could not approve it alone.
+    """
     request, call = seen.value, seen.value.question.call
     if attempt.verb is not requests.Verb.EDIT or call is None or not is_canonical(attempt.arguments):
         return False
@@ -138,10 +147,10 @@ async def _outgrown(store: Store, seen: Admitted, attempt: Attempt) -> bool:
     if run is None:
         return True
     changed = replace(call, arguments=attempt.arguments)
-    said = await judge(store, run.value, asker(request.question), changed, Effect.ASK)
-    if said.effect is Effect.REFUSE or said.clause == request.rules.clause:
-        return said.effect is Effect.REFUSE or (said.terms.quorum or 1) > request.rules.quorum
-    rules = evaluation.apply(said, await rules_of(store, run.value.channel))
+    judgement = await judge(store, run.value, asker(request.question), changed, Effect.ASK)
+    if judgement.effect is Effect.REFUSE or judgement.clause == request.rules.clause:
+        return judgement.effect is Effect.REFUSE or (judgement.terms.quorum or 1) > request.rules.quorum
+    rules = evaluation.apply(judgement, await rules_of(store, run.value.channel))
     alone = decision_rules.why_not_person(replace(request, rules=rules), attempt.actor, seen.now) is None
     return rules.quorum > 1 or not alone
 
@@ -149,19 +158,20 @@ async def _outgrown(store: Store, seen: Admitted, attempt: Attempt) -> bool:
 async def expire(
     store: Store, queue: Queue, request: RequestId, still_there: StillThere | None = None
 ) -> Request | None:
-    """Settle a request whose deadline has passed; returns it as it is then, None if there is none.
+    """Settle a request whose deadline has passed.
 
-    Silence approves only where the channel's settings and the workspace's policy, which no worker can write, say so now
-    too (R23), never what is of high risk, and only what stood in its channel all the time and is `still_there` (R32).
-    Only web may write that and can look: who cannot, or gets no answer, gets such a request back as it is.
+    Returns the request as it is then, None if there is none. Silence approves only where the channel's settings and
+    the workspace's policy, which no worker can write, say so now too (R23), never a request of high risk, and only one
+    whose card stood in its channel all the time and is `still_there` (R32). Only web may write that and can look: a
+    worker, or web without an answer from Slack, gets such a request back as it is.
     """
     return await _settle(store, queue, request, lambda seen: _expired(store, seen, still_there))
 
 
 async def due(store: Store, queue: Queue, request: RequestId, still_there: StillThere | None = None) -> Request | None:
-    """Do what is due: settle it, or tell the next people, or remind; returns the request as it is then.
+    """Settle a request, escalate it or remind, if that is due.
 
-    A worker only settles; it gets what else is due back as it is, because only web may write that.
+    Returns the request as it is then. A worker only settles; web alone may write the rest.
     """
 
     async def ruling(seen: Admitted) -> Ruling:
@@ -174,7 +184,7 @@ async def due(store: Store, queue: Queue, request: RequestId, still_there: Still
 
 
 async def stands(store: Store, request: RequestId, since: datetime) -> None:
-    """The card of the request stands in its channel since then: where silence approves, its time counts from there."""
+    """Note since when the card stands: silent approval counts its time from then."""
 
     def rule(seen: Admitted | None) -> Keep[None] | Swap[None]:
         if seen is None or (step := request_endings.stands(seen.value, since, seen.now)).request == seen.value:
@@ -185,44 +195,31 @@ async def stands(store: Store, request: RequestId, since: datetime) -> None:
 
 
 async def _expired(store: Store, seen: Admitted, still_there: StillThere | None) -> Ruling:
+    if seen.value.run.of_program and not store.decides:  # web alone writes those
+        return Ruling(requests.Step(seen.value))
     step = request_endings.expire(seen.value, seen.now)
     if not step.changes or step.request.status is not requests.Status.APPROVED:
         return Ruling(step)
     if not store.decides:
         return Ruling(requests.Step(seen.value))
-    if not await _silence_approves(store, seen.value):
+    if not await silence_approves(store, seen.value):
         return Ruling(request_endings.expire(seen.value, seen.now, unless=""))
-    card = await store.message(f"card/{seen.value.id}")
-    since = card.value.stands_since if card is not None and card.value.ts else None
-    if card is None or not request_endings.seen_long_enough(seen.value, since, seen.now):
+    since = seen.card.value.stands_since if seen.card is not None and seen.card.value.ts else None
+    if seen.card is None or not request_endings.seen_long_enough(seen.value, since, seen.now):
         return Ruling(request_endings.expire(seen.value, seen.now, unless=request_endings.UNSEEN))
-    there = None if still_there is None else await still_there(card.value)
+    there = None if still_there is None else await still_there(seen.card.value)
     if there is None:
         return Ruling(requests.Step(seen.value))
     if not there:
         return Ruling(request_endings.expire(seen.value, seen.now, unless=request_endings.UNSEEN))
-    return Ruling(step, Put(card.value, card.version))
-
-
-async def _silence_approves(store: Store, request: Request) -> bool:
-    run = await store.run(request.run)
-    try:
-        return run is not None and (await rules_for(store, run.value, request.question)).on_timeout is OnTimeout.APPROVE
-    except Refused:
-        return False
-
-
-async def withdraw(store: Store, queue: Queue, request: RequestId, why: str) -> Request | None:
-    """Take a question back; returns the request as it is then, None if there is none."""
-
-    async def ruling(seen: Admitted) -> Ruling:
-        return Ruling(request_endings.withdraw(seen.value, seen.now, why))
-
-    return await _settle(store, queue, request, ruling)
+    return Ruling(step, seen.card)
 
 
 async def turn_down(store: Store, queue: Queue, request: RequestId, why: str) -> Request | None:
-    """Reject a request before anybody is asked, because nobody could decide on it (R10); `why` in a sentence."""
+    """Reject a request that nobody could decide on, before anybody is asked (R10).
+
+    `why` is a sentence.
+    """
 
     async def ruling(seen: Admitted) -> Ruling:
         if seen.value.status is not requests.Status.PENDING or seen.value.votes:
@@ -242,7 +239,7 @@ async def _settle(
         return None if seen is None else (seen, await ruling(seen))
 
     outcome = await update(store, read, _ruled)
-    return None if outcome.value is None else await wake_parked(store, queue, Outcome(outcome.value, outcome.answer))
+    return None if outcome.value is None else await wake_parked(store, queue, Update(outcome.value, outcome.answer))
 
 
 def _ruled(read: tuple[Admitted, Ruling] | None) -> Keep[Request | None] | Swap[Request | None]:
@@ -261,11 +258,12 @@ def _ruled(read: tuple[Admitted, Ruling] | None) -> Keep[Request | None] | Swap[
     return Swap(change, step.request)
 
 
-async def wake_parked(store: Store, queue: Queue, outcome: Outcome[Request]) -> Request:
-    """Ask for the run of a request that was settled, if it is parked; one in memory waits for the request itself.
+async def wake_parked(store: Store, queue: Queue, outcome: Update[Request]) -> Request:
+    """Ask for the run of a settled request, if it is parked.
 
-    A run that parks at this moment finds its request settled and does not (`park`). Of a repeat nobody knows whether
-    who settled the request lived to ask.
+    One in memory waits for the request itself, and one that parks at this moment finds its request settled and does
+    not (`park`). After a repeat the run is asked for again: the process that settled the request may have died before
+    it asked.
     """
     request = outcome.value
     if outcome.answer is Committed.DONE_BUT_PARKED:
@@ -281,6 +279,8 @@ async def wake_parked(store: Store, queue: Queue, outcome: Outcome[Request]) -> 
 
 
 async def _wake(queue: Queue, request: Request) -> None:
+    if request.run.of_script:  # its own program waits for it
+        return
     try:
         await queue.advance(request.run, signal=request.id)
     except CountersignError as away:  # the decision counts all the same

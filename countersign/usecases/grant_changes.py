@@ -1,38 +1,68 @@
 """Use and revoke standing permissions.
 
-They are given with an approval, in the same step (`decisions.decide`).
-
-Only `web` allows and revokes: a worker may not write what counts as an approval, and only `web` can ask Slack whether
-who gave a permission may still decide.
+They are given with an approval, in the same step (`decisions.decide`). Only `web` allows and revokes: a worker may not
+write what counts as an approval, and only `web` can ask Slack whether the giver of a permission may still decide.
 """
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from countersign.domain import decision_rules, grants
 from countersign.domain.channel_settings import Rules
-from countersign.domain.errors import InvalidInput, NotFound
+from countersign.domain.errors import CountersignError, InvalidInput, NotFound, StoreUnavailable
 from countersign.domain.events import Event, EventType
 from countersign.domain.grant_request import Scope
 from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId, PermissionId, RequestId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.requests import Request, Status, Step
-from countersign.usecases.compare_and_set import Keep, Outcome, Refuse, Swap, update
-from countersign.usecases.decisions import wake_parked
+from countersign.usecases.compare_and_set import Keep, Refuse, Swap, Update, update
+from countersign.usecases.decisions import turn_down, wake_parked
 from countersign.usecases.effective_settings import rules_of
 from countersign.usecases.ports import Admitted, Change, Put, Queue, Seen, Store
 from countersign.usecases.worker_requests import admitted
 
 Whose = Callable[[Permission, Rules], Awaitable[Actor]]
-"""Who gave a permission, as Slack describes them now, with those of the rules' groups that they belong to."""
-_NARROWEST = list(Scope)
+"""Looks up the giver of a permission, as Slack describes them now, with their groups among those of the rules."""
+WhyNobody = Callable[[Request], Awaitable[str | None]]
+"""The reason why nobody could decide on a request, by what Slack says now; None if somebody could."""
+_NARROWEST: Final = list(Scope)
+_log = logging.getLogger(__name__)
+
+
+def before_people(
+    store: Store, queue: Queue, whose: Whose, why_nobody: WhyNobody
+) -> Callable[[RequestId], Awaitable[None]]:
+    """Return what is done with a new request before people are asked.
+
+    A standing permission may answer it, one request at a time, because each use is counted; and a request that nobody
+    could decide is turned down (R10).
+    """
+    turn = asyncio.Lock()
+
+    async def settle(request: RequestId) -> None:
+        async with turn:
+            try:
+                await allow(store, queue, request, whose)
+            except StoreUnavailable:
+                raise
+            except CountersignError as wrong:
+                _log.error("Permissions were not looked at for request %s, so people are asked: %s", request, wrong)
+        seen = await admitted(store, request)
+        if seen is not None and (why := await why_nobody(seen.value)) is not None:
+            await turn_down(store, queue, request, why)
+
+    return settle
 
 
 async def allow(store: Store, queue: Queue, request: RequestId, whose: Whose) -> Request | None:
-    """Approve the request if a standing permission covers it, before anybody is asked; the use is counted and on record
-    in the same step. Returns the request as it is then, None if nothing was allowed."""
+    """Approve the request if a standing permission covers it, before anybody is asked.
+
+    The use is counted and recorded in the same step. Returns the request as it is then, None if nothing was allowed.
+    """
 
     async def read() -> _Covered | None:
         standing = await store.permissions()
@@ -42,11 +72,11 @@ async def allow(store: Store, queue: Queue, request: RequestId, whose: Whose) ->
         return await _covering(store, standing, seen, whose)
 
     outcome = await update(store, read, _used)
-    return None if outcome.value is None else await wake_parked(store, queue, Outcome(outcome.value, outcome.answer))
+    return None if outcome.value is None else await wake_parked(store, queue, Update(outcome.value, outcome.answer))
 
 
 class _Covered(NamedTuple):
-    """A request, the permission that covers it, and what that makes of it."""
+    """A request, the permission that covers it, and the resulting step."""
 
     seen: Admitted
     permission: Seen[Permission]
@@ -68,26 +98,29 @@ def _used(read: _Covered | None) -> Keep[Request | None] | Swap[Request | None]:
 
 
 async def _covering(store: Store, standing: list[Seen[Permission]], seen: Admitted, whose: Whose) -> _Covered | None:
-    """The narrowest that covers the request."""
+    """Find the narrowest permission that covers the request."""
     run = await store.run(seen.value.run)
     if run is None:
         return None
     team = run.value.known_as
-    covering = [one for one in standing if grants.covers(one.value, seen.value, team, seen.now)]
-    for one in sorted(covering, key=lambda one: _NARROWEST.index(one.value.scope)):
-        giver = await whose(one.value, seen.value.rules)
-        step = decision_rules.allow(seen.value, one.value, giver, team, seen.now)
+    covering = [permission for permission in standing if grants.covers(permission.value, seen.value, team, seen.now)]
+    for permission in sorted(covering, key=lambda permission: _NARROWEST.index(permission.value.scope)):
+        giver = await whose(permission.value, seen.value.rules)
+        step = decision_rules.allow(seen.value, permission.value, giver, team, seen.now)
         if step.changes:
-            return _Covered(seen, one, step)
+            return _Covered(seen, permission, step)
     return None
 
 
 async def in_force(store: Store) -> list[Permission]:
-    """Those that may still allow something, the first to end first: none of a run that has ended."""
+    """List the permissions that may still allow something, the first to end first.
+
+    Those of runs that have ended are left out.
+    """
     standing = [seen.value for seen in await store.permissions()]
-    runs = await store.readable_runs([one.run for one in standing if one.run is not None])
+    runs = await store.readable_runs([permission.run for permission in standing if permission.run is not None])
     ended = {name for name, run in runs.items() if run is None or run.over}  # of one that is not readable nobody knows
-    return [one for one in standing if one.run not in ended]
+    return [permission for permission in standing if permission.run not in ended]
 
 
 async def revoke(
@@ -97,10 +130,10 @@ async def revoke(
     admins: frozenset[UserId],
     attempt: AttemptId | None = None,
 ) -> Permission:
-    """End a permission before its time: from then on people are asked again. Revoked twice is revoked once.
+    """Revoke a permission: from then on people are asked again.
 
-    Who gave it, who may decide in its channel, and admins may. InvalidInput, with an event, once for each
-    `attempt`, if somebody else tries; NotFound if it has ended by itself.
+    Its giver, the reviewers of its channel and admins may, any number of times. InvalidInput, with an event, once for
+    each `attempt`, if somebody else tries; NotFound if it has ended by itself.
     """
 
     async def read() -> tuple[Seen[Permission], Rules] | None:
@@ -109,7 +142,7 @@ async def revoke(
 
     def rule(read: tuple[Seen[Permission], Rules] | None) -> Keep[Permission] | Swap[Permission] | Refuse:
         if read is None:
-            return Refuse(NotFound("This permission has ended already. Nothing was changed; people are asked again."))
+            return Refuse(NotFound("This permission has already ended; people are asked again."))
         seen, rules = read
         if seen.value.revoked_by is not None:
             return Keep(seen.value)

@@ -1,6 +1,6 @@
 """Ask again for runs whose jobs were lost (R5).
 
-Each is asked for by itself, so that a run that cannot be asked for keeps no other.
+Each is asked for by itself, so that a failure holds up no other run.
 """
 
 import logging
@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 async def ask_again(
     store: Store, queue: Queue, in_hand: Set[RunId], unheard: timedelta, *, starting: bool = False
 ) -> None:
-    """Ask for every run that nobody held for so long; `starting`: that nobody holds now.
+    """Ask for every run that no worker has held for so long.
 
-    Of parked runs only those that were decided are looked at, and after a moment, in which their own job comes.
-    StoreUnavailable if the store is away.
+    `starting`: ask for those that nobody holds now. Of parked runs only those with a decision are looked at, and after
+    a moment, in which their own job comes. StoreUnavailable if the store is away.
     """
     for name in set(await store.indexes.unheld(10_000, timedelta(0) if starting else unheard)) - in_hand:
         if name.of_script:
@@ -45,9 +45,9 @@ async def ask_again(
 
 
 async def ask_for_forgotten(store: Store, queue: Queue, start: int = 0) -> int:
-    """Ask for every parked run of a page that waits for a question which Redis does not have any more.
+    """Ask for each parked run of a page whose question Redis does not have any more.
 
-    Returns the start of the next page, 0 after the last one: however many are parked, a look takes no longer.
+    Returns the start of the next page, 0 after the last one, so a look takes no longer however many are parked.
     """
     names, following = await store.indexes.forgotten(start)
     for name in names:

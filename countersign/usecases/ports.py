@@ -1,6 +1,6 @@
 """Ports of the use cases: a store that swaps values, and somebody to advance runs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,25 +14,25 @@ from countersign.domain.ids import (
     AttemptId,
     ChannelId,
     Digest,
-    GroupId,
     PermissionId,
     RequestId,
     RunId,
     TeamName,
-    UserId,
     WorkspaceId,
 )
 from countersign.domain.requests import Request
 from countersign.domain.run_options import Option
 from countersign.domain.runs import Run
+from countersign.domain.sealed_runs import ProgramState
 from countersign.policy.evaluation import Rulebook
+from countersign.usecases.made_files import MadeFiles
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Seen(Generic[T]):
-    """A value as it was read: its version (0: there is none yet) and the server's clock at that moment."""
+    """A value as read, its version (0: none yet), and the server's clock then."""
 
     value: T
     version: int
@@ -41,18 +41,19 @@ class Seen(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Claimed(Seen[Request]):
-    """A request as its records have it, whoever wrote them.
+    """A request as stored, possibly on a worker's word alone.
 
     `claim`: the digest of the record if only a worker has written it so far and web did not vouch for it; else "".
-    `usecases.admit` makes an `Admitted` of it.
+    `card` is the message under the request's own name, where web reads it. `usecases.admit` makes an `Admitted` of it.
     """
 
     claim: str = ""
+    card: "Put[Message] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted(Claimed):
-    """A request under the rules that web finds: the only kind that is decided, changed by people, or drawn.
+    """A request under the rules that web finds; only such a one is decided or drawn.
 
     Only `usecases.admit` makes one.
     """
@@ -60,7 +61,7 @@ class Admitted(Claimed):
 
 @dataclass(frozen=True, slots=True)
 class Put(Generic[T]):
-    """A value to store if its version is still the one it was computed from; 0 to create."""
+    """A value to store if the stored version is still this one; 0 to create it."""
 
     value: T
     version: int
@@ -68,7 +69,7 @@ class Put(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to advance a run: a number that grows with each claim, and when it ends if not renewed."""
+    """The right to advance a run; `fence` is a number that grows with each claim."""
 
     run: RunId
     fence: int
@@ -77,19 +78,18 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A Slack message that shows something of ours, under a name of our own (`card/q…`, `run/r…`).
+    """A Slack message that shows something of ours, named like `card/q…` or `run/r…`.
 
-    `ts` is empty while nobody knows whether the post arrived; `drawn` is the digest of what it shows. `rows` are the
-    requests on a card that shows several; what stands under the names of all but the first is only `on` which card.
+    `ts` is empty while nobody knows whether the post arrived; `drawn` is the digest of its content. `rows` are the
+    requests on a card that shows several; under the names of all but the first stands only `on`, the card's name.
     `vouches`: under a request's name, the claim of a worker whose rules web found right when it drew it first.
-    `channel`: a user until Slack said which channel their direct messages are.
-    `posting_since`: while nobody knows whether it arrived, and of a card that may grow when that began, by the store's
-    clock; of everything else Slack's `ts` says when. `stands_since`: of a card, from when on people could see it in its
-    channel, by the store's clock.
+    `posting_since`: the begin of a post that nobody knows to have arrived, or of a card that may grow, by the store's
+    clock; for everything else Slack's `ts` says it. `stands_since`: the moment from which people could see a card in
+    its channel, by the store's clock. `replaced_by`: until then only the response URL of a click on it changes it.
     """
 
     workspace: WorkspaceId
-    channel: ChannelId | UserId
+    channel: ChannelId
     name: str = ""
     ts: str = ""
     thread: str = ""
@@ -101,15 +101,17 @@ class Message:
     rows: tuple[RequestId, ...] = ()
     on: str = ""
     stands_since: datetime | None = None
+    replaced_by: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """All that one step changes, at once or not at all.
 
-    `before`: only if the server's clock has not reached it. `lease`: only if it still holds; with `release` it ends
-    in the same step. `once`: only the first time; a repeat stores nothing. `unchanged`, `shown`: only if these are
-    still as they were read. `delivered`: settled requests that nobody waits for any more (R5).
+    The conditions: `before`, the server's clock has not reached it; `lease`, it still holds (with `release` it ends in
+    the same step); `once`, this attempt was not stored before; `unchanged` and `shown` are still as they were read.
+    `delivered` are settled requests that nobody waits for any more (R5). Of `states`, those that hold nothing are
+    dropped; `stateless` are requests of which none is kept any more.
     """
 
     runs: tuple[Put[Run], ...] = ()
@@ -117,6 +119,8 @@ class Change:
     unchanged: tuple[Put[Request], ...] = ()
     shown: tuple[Put[Message], ...] = ()
     delivered: tuple[RequestId, ...] = ()
+    states: tuple[Put[ProgramState], ...] = ()
+    stateless: tuple[RequestId, ...] = ()
     messages: tuple[Put[Message], ...] = ()
     settings: Mapping[ChannelId, Put[ChannelSettings]] = field(default_factory=dict)
     absences: Put[Absences] | None = None
@@ -142,10 +146,7 @@ class Committed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TeamInfo:
-    """A team of agents as its worker announces it; `problem` says why it cannot be used.
-
-    `options` are what can be chosen when it is started.
-    """
+    """A team of agents as its worker announces it, and why it cannot be used, if so."""
 
     name: str
     line: str
@@ -163,6 +164,7 @@ class Indexes(Protocol):
     async def unheld(self, limit: int, since: timedelta) -> list[RunId]: ...
     async def standing(self) -> dict[str, int]: ...
     async def undelivered(self, limit: int, older: timedelta) -> list[Request]: ...
+    async def unreported(self, limit: int, older: timedelta) -> list[RequestId]: ...
     async def forgotten(self, start: int) -> tuple[list[RunId], int]: ...
     async def waiting(self, limit: int) -> list[Request]: ...
     async def due(self, limit: int, start: int = 0) -> tuple[list[RequestId], datetime | None, datetime]: ...
@@ -185,17 +187,15 @@ class Leases(Protocol):
 class Workers(Protocol):
     """The workers that are there, and the teams that they run."""
 
-    async def announce(self, worker: str, teams: list[TeamInfo], ttl: timedelta) -> None: ...
-    async def retire(self, worker: str) -> None: ...
     async def teams(self) -> list[TeamInfo]: ...
 
 
 class Store(Protocol):
-    """The truth. Every method may raise StoreUnavailable; reads may raise UnknownSchema."""
+    """Records; every method may raise StoreUnavailable, reads also UnknownSchema."""
 
     @property
     def decides(self) -> bool:
-        """Whether this process may write what people, or the channel's settings, decided."""
+        """Tell whether this process may write decisions of people and of settings."""
 
     @property
     def indexes(self) -> Indexes: ...
@@ -203,15 +203,17 @@ class Store(Protocol):
     def leases(self) -> Leases: ...
     @property
     def workers(self) -> Workers: ...
+    @property
+    def made(self) -> MadeFiles: ...
 
     async def request(self, request: RequestId) -> Claimed | None: ...
     async def run(self, run: RunId) -> Seen[Run] | None: ...
+    async def program_state(self, request: RequestId) -> Seen[ProgramState] | None: ...
     async def message(self, name: str) -> Seen[Message] | None: ...
     async def messages(self, names: Sequence[str]) -> dict[str, Message]: ...
     async def requests(self, ids: list[RequestId]) -> list[Request | None]: ...
     async def readable(self, ids: Sequence[RequestId]) -> dict[RequestId, Request | None]: ...
     async def readable_runs(self, ids: Sequence[RunId]) -> dict[RunId, Run | None]: ...
-    async def message_request(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> RequestId | None: ...
     async def settings(self, channel: ChannelId) -> Seen[ChannelSettings]: ...
     async def permission(self, permission: PermissionId) -> Seen[Permission] | None: ...
     async def permissions(self) -> list[Seen[Permission]]: ...
@@ -228,72 +230,43 @@ class Store(Protocol):
     async def put_away(self, limit: int) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """The newest requests that wait, and how many there are with those not among them; more if not `whole`."""
-
-    requests: tuple[Request, ...]
-    total: int
-    whole: bool = True
-
-
-class Overview(Protocol):
-    """Requests and runs of one person or one channel. May raise what `Store` may."""
-
-    async def groups(self) -> list[GroupId]: ...
-    async def waiting(
-        self,
-        names: Sequence[UserId | GroupId | ChannelId],
-        unless: UserId | None,
-        fits: Callable[[Request], bool],
-        limit: int,
-    ) -> Waiting: ...
-    async def decided(self, name: UserId | ChannelId, limit: int) -> list[Request]: ...
-    async def runs(self, requester: UserId, limit: int) -> tuple[list[Run], int]: ...
-    async def messages(self, names: Sequence[str]) -> dict[str, Message]: ...
-    async def contradicted(self) -> int: ...
-    async def watch(self, user: UserId, span: timedelta) -> None: ...
-    async def watching(self) -> set[UserId]: ...
-
-
 class Queue(Protocol):
-    """Asks some worker to advance a run: at least once, or never if the message is lost.
+    """Jobs for workers, each to advance a run: at least once, or never if it is lost.
 
-    Asking again while an earlier ask is not done with is asking once; but each `signal` is heard by itself.
+    A second job for a run whose first is not done counts as one; but each `signal` is heard by itself.
     """
 
     async def advance(self, run: RunId, *, after: timedelta = ..., signal: RequestId | None = None) -> None: ...
 
 
 class Wakeups(Protocol):
-    """The futures of this process, kept in Redis: one subscription for all of them, with read-back."""
+    """The futures of this process, kept in Redis: one subscription, with read-back."""
 
     async def settled(self, request: RequestId) -> Request:
-        """Returns when the request is no longer pending; at once if it is not."""
+        """Wait until the request is no longer pending."""
 
-    async def ended(self, run: RunId) -> Run:
-        """Returns when the run has ended, by whomever; at once if it has."""
+    async def ended(self, run: RunId) -> Run: ...
 
 
 class Answers(Protocol):
-    """Answers of models that are kept for a while. Values are bytes that only the agents' side understands."""
+    """Answers of models, in bytes that only the agents' side understands."""
 
     async def get(self, question: Digest) -> bytes | None:
-        """The answer kept for the question, if its time has not ended."""
+        """Return the answer to the question, if its time has not ended."""
 
-    async def put(self, question: Digest, answer: bytes, kept: timedelta) -> None:
-        """Keep the answer for so long."""
+    async def put(self, question: Digest, answer: bytes, kept: timedelta) -> None: ...
 
 
 class Journal(Protocol):
-    """Recorded effects of runs. Values are bytes that only the agents' side understands."""
+    """Recorded effects of runs, in bytes that only the agents' side understands."""
 
     async def entries(self, run: RunId) -> dict[str, bytes]:
-        """Everything recorded for the run."""
+        """Return everything recorded for the run."""
 
     async def record(
         self, lease: Lease, key: str, value: bytes, *, replace: bool = False, on_disk: bool = False
     ) -> bytes:
-        """Write the entry unless it exists (or with `replace`); returns what stands there now. `on_disk`: once that,
-        and all that was stored before it, is on the store's disk, where it has one. LeaseLost if another worker holds
-        the run."""
+        """Write the entry, unless it exists or with `replace`; return the one that stands.
+
+        `on_disk`: return when it and all before it are on the disk. LeaseLost if another worker holds the run.
+        """

@@ -1,5 +1,6 @@
 """Ask people a question of a run, and take it back."""
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import NamedTuple
@@ -21,17 +22,17 @@ from countersign.usecases.ports import Change, Claimed, Lease, Put, Seen, Store
 
 
 async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, team_says: str = Effect.ASK) -> Request:
-    """The request for this question of the run: the one asked before if there is one, else a new one.
+    """Ask a question of the run, or find the request that was asked before.
 
     Another question in the same place of the run withdraws the one asked there before. Refused, with an event, if
     nobody could decide on it. LeaseLost if the run is no longer ours or has ended. GivenUp, with nothing asked, if
     it has asked `limit` questions already (0: no limit; questions about the run itself do not count), or asks too much.
-    `team_says` is for the record: what the team's own code wanted of it.
+    `team_says` is the judgement of the team's own code, for the record. A question that has its salt is found sooner.
     """
     if max(len(question.content), len(question.before)) > LONGEST_CONTENT:
         raise GivenUp(
-            f"An agent wanted people to judge {len(question.content):,} characters, and at most "
-            f"{LONGEST_CONTENT:,} can be shown. Nothing was asked, so the run has ended. Ask about less at once."
+            f"The run ended because an agent asked people to review {len(question.content):,} characters, and at most "
+            f"{LONGEST_CONTENT:,} can be shown. Nobody was asked. Ask about less at once."
         )
     limit = 0 if question.kind in requests.ABOUT_THE_RUN else limit
 
@@ -42,9 +43,9 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, te
         if 0 < limit <= asked:
             return Refuse(
                 GivenUp(
-                    f"The run has asked people {asked} times, which is the most that one run may (REQUESTS), and "
-                    "wanted to ask again; so it has ended. What was decided and done before stays done. If so many "
-                    "questions are right, raise REQUESTS and start the task anew."
+                    f"The run ended because it had already asked people {asked} times, the limit for one run. What was "
+                    "decided and done stays done. If it needs to ask more often, raise REQUESTS and start the task "
+                    "again."
                 )
             )
         if read.ruled.refused is not None:
@@ -55,7 +56,7 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, te
 
 
 class _Place(NamedTuple):
-    """A question's place in its run, by which rules it may be asked, and the request that stands there (`old`)."""
+    """A question's place in its run, its rules, and the request that stands there (`old`)."""
 
     run: Seen[Run]
     question: Question
@@ -65,10 +66,12 @@ class _Place(NamedTuple):
 
 
 async def _place(store: Store, lease: Lease, question: Question) -> Claimed | _Place:
-    run = await live(store, lease)
+    guessed = requests.request_id(lease.run, question)
+    run, known = await asyncio.gather(live(store, lease), store.request(guessed))
     question = salted(question, run.value.salt)
-    name = requests.request_id(lease.run, question)
-    if (known := await store.request(name)) is not None:
+    if (name := requests.request_id(lease.run, question)) != guessed:
+        known = await store.request(name)
+    if known is not None:
         return known
     ruled = await ruled_for(store, run.value, question)
     replaced = run.value.open.get(requests.slot_of(question))
@@ -76,7 +79,7 @@ async def _place(store: Store, lease: Lease, question: Question) -> Claimed | _P
 
 
 def _new_request(read: _Place, lease: Lease, team_says: str) -> Swap[Request]:
-    """The request is asked, the run waits for it, and what was asked in its place before is withdrawn."""
+    """Make the request; the run waits for it, and the one in its place is withdrawn."""
     run, now = read.run.value, read.run.now
     step = requests.ask(
         read.question,
@@ -97,7 +100,8 @@ def _new_request(read: _Place, lease: Lease, team_says: str) -> Swap[Request]:
             events += back.events
     slot = step.request.slot
     counted = run.asked + (read.question.kind not in requests.ABOUT_THE_RUN)
-    waiting = replace(run, open={**run.open, slot: read.request}, asked=counted)
+    recent = (*run.recent, read.request)[-runs.KEPT_RECENT :]
+    waiting = replace(run, open={**run.open, slot: read.request}, asked=counted, recent=recent)
     change = Change(
         runs=(Put(runs.move(waiting, runs.Verb.WAIT, now) or waiting, read.run.version),),
         requests=tuple(changed),
@@ -109,7 +113,7 @@ def _new_request(read: _Place, lease: Lease, team_says: str) -> Swap[Request]:
 
 
 def _refusal(read: _Place, refused: Refused, lease: Lease, team_says: str) -> Refuse:
-    """Nobody may be asked this: on record once, however often the run is rebuilt."""
+    """Refuse to ask; it is recorded once, however often the run is rebuilt."""
     run = read.run.value
     data = {
         **_about(read, team_says),
@@ -123,12 +127,12 @@ def _refusal(read: _Place, refused: Refused, lease: Lease, team_says: str) -> Re
 
 
 def _about(read: _Place, team_says: str) -> dict[str, str]:
-    """Data that the record keeps of any question, asked or refused."""
+    """Collect the data that the record keeps of any question, asked or refused."""
     return {"team": read.run.value.team, "team_says": str(team_says), **_settings(read.ruled)}
 
 
 async def take_back(store: Store, lease: Lease, request: RequestId, why: str) -> None:
-    """Nobody in the run waits for this any more: its place is free, and it is withdrawn unless it is decided."""
+    """Withdraw a request that nobody in the run waits for, and free its place."""
 
     async def read() -> tuple[Seen[Run], Claimed | None]:
         return await live(store, lease), await store.request(request)
@@ -154,7 +158,7 @@ async def take_back(store: Store, lease: Lease, request: RequestId, why: str) ->
 
 
 def _settings(ruled: Ruled) -> dict[str, str]:
-    """The channel's own rules as JSON; beside the rules of a request only what the policy changed."""
+    """Write the channel's own rules as JSON; beside a request's, only those that differ."""
     own, beside = plain(ruled.settings), {} if ruled.refused else plain(ruled.rules)
     differ = {name: value for name, value in own.items() if name not in beside or value != beside[name]}
     return {"settings": json.dumps(differ, sort_keys=True, ensure_ascii=False)}
@@ -162,11 +166,11 @@ def _settings(ruled: Ruled) -> dict[str, str]:
 
 def _refused(question: Question, refused: Refused) -> dict[str, str]:
     call = question.call
-    told = {
+    data = {
         "agent": asker(question),
         "title": hide(question.title)[0],
         "why": str(refused),
         "kind": question.kind,
     }
-    told |= {"refusal": refused.refusal.name.lower(), "tool": call.tool if call else "", "digest": digest(question)}
-    return {**told, "arguments": shortened(without_secrets(call.arguments, call.hidden)) if call else "{}"}
+    data |= {"refusal": refused.refusal.name.lower(), "tool": call.tool if call else "", "digest": digest(question)}
+    return {**data, "arguments": shortened(without_secrets(call.arguments, call.hidden)) if call else "{}"}

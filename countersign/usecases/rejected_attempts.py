@@ -31,7 +31,7 @@ async def start_refused(
     options: Mapping[str, str],
     why: str,
 ) -> None:
-    """Put on record that this person's task was not started, and why; nothing if it has become that run after all."""
+    """Record why a task was not started, unless it has become that run after all."""
     if run is not None and await store.run(run) is not None:
         return
     data = {
@@ -41,8 +41,8 @@ async def start_refused(
         "options": hide(json.dumps(dict(options), ensure_ascii=False))[0] if options else "",
         "why": hide(why)[0],
     }
-    told = Event(EventType.START_REFUSED, await store.now(), workspace=workspace, user=requester, data=data)
-    await store.commit(Change(events=(told,), once=attempt))
+    event = Event(EventType.START_REFUSED, await store.now(), workspace=workspace, user=requester, data=data)
+    await store.commit(Change(events=(event,), once=attempt))
 
 
 async def settings_refused(
@@ -55,19 +55,19 @@ async def settings_refused(
     words: str,
     why: str,
 ) -> None:
-    """Put on record what this person wrote to change a channel's settings, and why nothing was changed."""
+    """Record an attempt to change a channel's settings, and why nothing was changed."""
     data = {"channel": channel, "words": shortened(hide(words)[0]), "problems": hide(why)[0]}
-    told = Event(EventType.SETTINGS_REFUSED, await store.now(), workspace=workspace, user=user, data=data)
-    await store.commit(Change(events=(told,), once=attempt))
+    event = Event(EventType.SETTINGS_REFUSED, await store.now(), workspace=workspace, user=user, data=data)
+    await store.commit(Change(events=(event,), once=attempt))
 
 
 async def unknown_run(
     store: Store, attempt: AttemptId | None, *, name: str, workspace: WorkspaceId, user: UserId, why: str
 ) -> None:
-    """Put on record that this person tried to stop a run that is not, or no longer, known."""
+    """Record an attempt to stop a run that is not, or no longer, known."""
     data = {"words": hide(name)[0][:_LONGEST_NAME], "why": hide(why)[0]}
-    told = Event(EventType.STOP_REFUSED, await store.now(), workspace=workspace, user=user, data=data)
-    await store.commit(Change(events=(told,), once=attempt))
+    event = Event(EventType.STOP_REFUSED, await store.now(), workspace=workspace, user=user, data=data)
+    await store.commit(Change(events=(event,), once=attempt))
 
 
 async def unknown_request(
@@ -80,8 +80,8 @@ async def unknown_request(
     verb: Verb,
     words: str,
 ) -> None:
-    """Put on record that this person tried to decide on a request that is not, or no longer, known."""
-    told = Event(
+    """Record an attempt to decide on a request that is not, or no longer, known."""
+    event = Event(
         EventType.ATTEMPT_REFUSED,
         await store.now(),
         request=request,
@@ -89,4 +89,4 @@ async def unknown_request(
         user=user,
         data={"verb": verb, "refusal": Refusal.UNKNOWN.name.lower(), "words": words},
     )
-    await store.commit(Change(events=(told,), once=attempt))
+    await store.commit(Change(events=(event,), once=attempt))

@@ -1,9 +1,10 @@
-"""End a run: stopped by people, or as its worker found it to end."""
+"""End a run: stopped by people, or finished or failed at its worker."""
 
 from dataclasses import replace
 from typing import NamedTuple
 
 from countersign.domain import channel_settings, request_endings, runs
+from countersign.domain.activity import Usage
 from countersign.domain.errors import InvalidInput, NotFound
 from countersign.domain.events import EventType
 from countersign.domain.ids import AttemptId, RunId, UserId
@@ -19,7 +20,7 @@ from countersign.usecases.rejected_attempts import unknown_run
 async def stop(
     store: Store, run: str, actor: Actor, admins: frozenset[UserId], attempt: AttemptId | None = None
 ) -> Run:
-    """End the run of this id and withdraw what it asks, in one step; its worker finds out and lets go.
+    """Stop a run and withdraw its requests, in one step; its worker finds out.
 
     The requester, the channel's reviewers and admins may. InvalidInput if somebody else tries, NotFound if there is no
     such run; either is on record once for each `attempt`.
@@ -44,23 +45,33 @@ async def stop(
         if read.why_not is not None:
             refused = runs.event(EventType.STOP_REFUSED, seen.value, seen.now, user=actor.user, why=read.why_not)
             record = Change(events=(replace(refused, workspace=actor.workspace),), once=attempt)
-            error = "Only who started a run, the channel's reviewers and admins may stop it; it goes on."
+            error = (
+                "Only the person who started a run, the channel's reviewers and admins can stop it. "
+                "It is still running."
+            )
             return Refuse(InvalidInput(error), record=record)
         step = runs.end(seen.value, runs.Verb.STOP, seen.now, result="Stopped.", user=actor.user)
         return Swap(_ended(read, step, _withdrawn(read, "the run was stopped", actor.user)), step.run)
 
     stopped = (await update(store, read, rule)).value
     if stopped is None:
-        why = f"There is no run “{run[:40]}”. `/agent status` lists those that are going on."
+        why = f"There is no run “{run[:40]}”. `/agent status` lists the runs in progress."
         await unknown_run(store, attempt, name=run, workspace=actor.workspace, user=actor.user, why=why)
         raise NotFound(why)
     return stopped
 
 
 async def finish(
-    store: Store, lease: Lease, verb: runs.Verb, *, result: str, words: str = "", usage: runs.Usage | None = None
+    store: Store,
+    lease: Lease,
+    verb: runs.Verb,
+    *,
+    result: str,
+    words: str = "",
+    usage: Usage | None = None,
+    ended_as: str = "",
 ) -> Run:
-    """End the run as its worker found it to end (finish or fail); withdraws what is still asked."""
+    """Finish or fail the run for its worker, and withdraw its requests."""
 
     async def read() -> _Ending:
         seen = await live(store, lease)
@@ -70,14 +81,14 @@ async def finish(
         run, now = read.seen.value, read.seen.now
         if verb is runs.Verb.FINISH:
             run = runs.move(run, runs.Verb.GO_ON, now) or run
-        step = runs.end(run, verb, now, result=result, words=words, usage=usage)
+        step = runs.end(run, verb, now, result=result, words=words, usage=usage, ended_as=ended_as)
         return Swap(replace(_ended(read, step, _withdrawn(read, "the run ended")), lease=lease), step.run)
 
     return (await update(store, read, rule)).value
 
 
 class _Ending(NamedTuple):
-    """A run that is to end, and what it asks. `why_not`: why this person may not end it."""
+    """A run that is to end, its requests, and why this person may not end it."""
 
     seen: Seen[Run]
     asked: list[Seen[Request]]
@@ -85,12 +96,12 @@ class _Ending(NamedTuple):
 
 
 async def _open(store: Store, run: Run) -> list[Seen[Request]]:
-    found = [await store.request(name) for name in run.open.values()]
-    return [request for request in found if request is not None]
+    requests = [await store.request(name) for name in run.open.values()]
+    return [request for request in requests if request is not None]
 
 
 def _withdrawn(read: _Ending, why: str, user: UserId | None = None) -> list[tuple[Seen[Request], Step]]:
-    """Open requests of the run, taken back."""
+    """Withdraw the open requests of the run."""
     steps = [(before, request_endings.withdraw(before.value, read.seen.now, why, user)) for before in read.asked]
     return [(before, step) for before, step in steps if step.changes]
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from countersign.domain import requests, runs
+from countersign.domain.activity import Delay, Progress, Writing
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, Digest, RequestId
 from countersign.domain.requests import Request
@@ -13,8 +14,12 @@ from countersign.usecases.compare_and_set import Keep, Swap, committed, live, up
 from countersign.usecases.ports import Change, Claimed, Lease, Put, Seen, Store
 
 
-async def begin(store: Store, lease: Lease) -> Run:
-    """The run starts, or goes on in this process after another one let it go, or after it was parked."""
+async def begin(store: Store, lease: Lease, seen: Seen[Run] | None = None) -> Run:
+    """Start the run, or go on with one that another process let go or that was parked.
+
+    `seen` is the run as the caller read it before it had the lease. That of a parked one is enough, because the commit
+    finds out if it is old.
+    """
 
     def rule(run: Run, now: datetime) -> runs.Step:
         if run.status is runs.Status.PARKED:
@@ -25,23 +30,31 @@ async def begin(store: Store, lease: Lease) -> Run:
             return runs.Step(run)
         return runs.Step(started, (runs.event(EventType.RUN_STARTED, started, now, owner=lease.owner),))
 
-    return await advance(store, lease, rule)
+    parked = seen if seen is not None and seen.value.status is runs.Status.PARKED else None
+    return await advance(store, lease, rule, seen=parked)
 
 
 async def progressed(store: Store, lease: Lease, agent: str, words: str, at: datetime | None = None) -> Run:
-    """One more line of progress for the requester's thread; of the moment `at`, so that a repeat, after a reply that
-    was lost, tells nothing twice."""
+    """Add a line of progress, for the requester's thread.
+
+    `at` is its moment, so that a repeat after a lost reply adds nothing.
+    """
 
     def rule(run: Run, now: datetime) -> runs.Step:
-        told = at is not None and runs.Progress(at, agent, words) in run.progress
-        return runs.Step(run) if told else runs.note_progress(run, agent, words, at or now)
+        noted = at is not None and Progress(at, agent, words) in run.progress
+        return runs.Step(run) if noted else runs.note_progress(run, agent, words, at or now)
 
     return await advance(store, lease, rule)
 
 
-async def writing(store: Store, lease: Lease, what: runs.Writing) -> Run:
-    """What an agent is just writing, for the requester's thread."""
-    return await advance(store, lease, lambda run, now: runs.note_writing(run, what, now))
+async def writing(store: Store, lease: Lease, text: Writing) -> Run:
+    """Note the text that an agent is writing, for the requester's thread."""
+    return await advance(store, lease, lambda run, now: runs.note_writing(run, text, now))
+
+
+async def delayed(store: Store, lease: Lease, delay: Delay) -> Run:
+    """Note why an agent waits, for the requester's thread."""
+    return await advance(store, lease, lambda run, now: runs.note_delay(run, delay, now))
 
 
 async def judged(
@@ -59,11 +72,11 @@ async def judged(
     team_says: str,
     once: AttemptId,
 ) -> None:
-    """Record, once, that a policy let a call pass, or refused it, without asking people; a run counts what passed.
+    """Record, once, a call that a policy let pass or refused without asking people.
 
-    `arguments` are as people may see them, `digest` is that of the true ones; `clause` is the rule of the workspace's
-    policy that counted, `version` that policy's, `team_says` what the team's own code wanted. LeaseLost if the run is
-    no longer ours.
+    The run counts the calls that passed. `arguments` are as people may see them, `digest` is that of the true ones;
+    `clause` is the rule of the workspace's policy that counted, `version` that policy's, `team_says` the judgement of
+    the team's own code. LeaseLost if the run is no longer ours.
     """
 
     def rule(seen: Seen[Run]) -> Swap[None]:
@@ -92,7 +105,7 @@ async def judged(
 
 
 async def answered(store: Store, lease: Lease, request: Request) -> Run:
-    """The agent has the decision: its place is free again, and the run goes on if nothing else is asked."""
+    """Note that the agent has the decision: the run goes on if nothing else is asked."""
 
     def rule(run: Run, now: datetime) -> runs.Step:
         if run.open.get(request.slot) != request.id:
@@ -106,18 +119,23 @@ async def answered(store: Store, lease: Lease, request: Request) -> Run:
     return await advance(store, lease, rule, delivered=(request.id,))
 
 
+async def report(store: Store, lease: Lease, request: RequestId, words: str, *, failed: bool) -> Run:
+    """Note once what came of an action that people approved, for its card."""
+    return await advance(store, lease, lambda run, now: runs.report(run, request, words, now, failed=failed))
+
+
 async def still_ours(store: Store, lease: Lease) -> None:
-    """LeaseLost if the run has ended or another worker has claimed it: asked right before anything is done outside."""
+    """Check, right before an effect outside, that the run is ours; LeaseLost if not."""
     await live(store, lease)
     await committed(store, Change(lease=lease))
 
 
 async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:
-    """The run may leave memory: in one step it is parked and its lease ends. False if it has something to do.
+    """Park the run, so that it may leave memory, and end its lease, in one step.
 
-    `asked` is what it waits for; all of that must still be undecided in that step, so no decision falls between (R5).
-    Other decisions have nobody who waits for them: a run with changed code did not get there again, and finds them
-    when it does.
+    False if it has something to do. `asked` are the requests that it waits for; all of them must still be undecided in
+    that step, so no decision falls between (R5). Nobody waits for other decisions: a run with changed code did not get
+    there again, and finds them when it does.
     """
 
     async def read() -> tuple[Seen[Run], dict[str, Claimed | None]]:
@@ -143,11 +161,11 @@ async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:
 
 
 async def rests(store: Store, run: Run) -> bool:
-    """Whether there is nothing to do for the run: it is parked, and nothing that it asks was settled."""
+    """Tell whether the run is parked and still waits for all of its requests."""
     if run.status is not runs.Status.PARKED:
         return False
-    found = await store.requests(list(run.open.values()))
-    return all(request is not None and request.status is requests.Status.PENDING for request in found)
+    open_requests = await store.requests(list(run.open.values()))
+    return all(request is not None and request.status is requests.Status.PENDING for request in open_requests)
 
 
 async def advance(
@@ -155,8 +173,17 @@ async def advance(
     lease: Lease,
     change: Callable[[Run, datetime], runs.Step],
     delivered: tuple[RequestId, ...] = (),
+    seen: Seen[Run] | None = None,
 ) -> Run:
-    """Change a run under its lease. LeaseLost if it is no longer ours or has ended."""
+    """Change a run under its lease. LeaseLost if it is no longer ours or has ended.
+
+    `seen` is the run where the caller has read it, for the first try.
+    """
+
+    async def read() -> Seen[Run]:
+        nonlocal seen
+        known, seen = seen, None
+        return known or await live(store, lease)
 
     def rule(seen: Seen[Run]) -> Keep[Run] | Swap[Run]:
         step = change(seen.value, seen.now)
@@ -165,4 +192,4 @@ async def advance(
         put = Put(step.run, seen.version)
         return Swap(Change(runs=(put,), events=step.events, lease=lease, delivered=delivered), step.run)
 
-    return (await update(store, lambda: live(store, lease), rule)).value
+    return (await update(store, read, rule)).value

@@ -35,10 +35,12 @@ async def start(
     options: Mapping[str, str] | None = None,
     unrepeated: bool = False,
 ) -> Run:
-    """A new run of the team. The same run id again (a retried delivery, R8) is the same run.
+    """Start a run of the team.
 
-    `unrepeated`: what the same person asked the same team within a minute, and goes on, is the same run too: a start
-    that Slack called failed, because its answer came late, is repeated by whoever reads that.
+    The same run id again (a retried delivery, R8) is the same run.
+
+    `unrepeated`: the same task of the same person within a minute, if its run goes on, is the same run too: people
+    repeat a start that Slack called failed because its answer came late.
 
     `options` not given are the team's defaults. InvalidInput, with nothing changed, if the team is unknown, no worker
     runs it, an option cannot be chosen, or the task is empty or too long.
@@ -50,7 +52,7 @@ async def start(
     if team not in teams:
         raise InvalidInput(f"There is no team “{team[:40]}”; nothing was started. Teams: {', '.join(teams)}.")
     if teams[team].problem:
-        raise InvalidInput(f"The team “{team}” cannot run: {teams[team].problem[:500]} Nothing was started.")
+        raise InvalidInput(f"The team “{team}” can't run: {teams[team].problem[:500]} Nothing was started.")
     chosen = choose(team, teams[team].options, options or {})
     await _somebody_may_decide(store, channel)
     now = await store.now()
@@ -86,20 +88,21 @@ async def start(
 async def start_by_script(
     store: Store, *, run: RunId, channel: ChannelId, requester: UserId, team: str, task: str
 ) -> Run:
-    """A run that the caller advances by itself, in the workspace of the approval service; no worker is asked.
+    """Start a run that the caller advances by itself; no worker is asked.
 
-    The same run id again is the same run. InvalidInput, with nothing changed, if the task is empty or too long, the app
-    is not in the channel, or nobody may decide there; NotFound if the service has never been started on this store.
+    It belongs to the workspace of the approval service. The same run id again is the same run. InvalidInput, with
+    nothing changed, if the task is empty or too long, the app is not in the channel, or nobody may decide there;
+    NotFound if the service has never been started on this store.
     """
     task = _readable(task)
     workspace = await store.workspace()
     if workspace is None:
-        raise NotFound("The approval service has not been started on this store yet. Start `python -m bot` first.")
+        raise NotFound("`web` hasn't run on this Redis yet. Start it first: `python -m bot`.")
     known = await store.channels()
     if known is not None and channel not in known:
         raise InvalidInput(
-            f"The app is not in the channel {channel}, or there is none, so nothing was started. Invite the app there "
-            "with `/invite`, and try again in a minute."
+            f"The app isn't in channel {channel}, or that channel doesn't exist, so nothing was started. Invite it "
+            "there with `/invite`, and try again in a minute."
         )
     await _somebody_may_decide(store, channel)
     step = runs.start(
@@ -118,7 +121,7 @@ async def start_by_script(
 
 
 async def _same(store: Store, new: Run) -> Run | None:
-    """The run that goes on since less than a minute and was started with the same words."""
+    """Find a run that was started with the same words less than a minute ago and goes on."""
 
     def alike(run: Run) -> bool:
         young = new.created_at - run.created_at < _REPEATED_WITHIN
@@ -128,7 +131,7 @@ async def _same(store: Store, new: Run) -> Run | None:
 
 
 def _words(run: Run) -> AttemptId:
-    """The same for starts with the same words within the same minute."""
+    """Name a start, the same for the same words within the same minute."""
     options = [f"{name}={value}" for name, value in sorted(run.options.items())]
     minute = str(run.created_at.replace(second=0, microsecond=0))
     where = (run.workspace, run.channel, run.requester, run.team, run.task)
@@ -138,11 +141,11 @@ def _words(run: Run) -> AttemptId:
 def _readable(task: str) -> str:
     task = legible(task)
     if not task:
-        raise InvalidInput("There is no task; nothing was started. Write it like `/agent email tell the vendor …`.")
+        raise InvalidInput("Add a task, like `/agent email tell the vendor …`. Nothing was started.")
     if len(task) > runs.LONGEST_TASK:
         raise InvalidInput(
-            f"The task has {len(task):,} characters, at most {runs.LONGEST_TASK:,} are possible; nothing was started. "
-            "Please shorten it, or put the long part where the agents can read it."
+            f"The task is too long: {len(task):,} characters, and the limit is {runs.LONGEST_TASK:,}. Nothing was "
+            "started; shorten it, or put the long part where the agents can read it."
         )
     return task
 
@@ -150,6 +153,6 @@ def _readable(task: str) -> str:
 async def _somebody_may_decide(store: Store, channel: ChannelId) -> None:
     if not (await rules_of(store, channel)).reviewers:
         raise InvalidInput(
-            "Nobody may decide in this channel, so nothing was started. "
-            "An admin must name reviewers first, like `/approvals reviewers @someone`."
+            "This channel has no reviewers, so nothing was started. "
+            "Ask an admin to name some, like `/approvals reviewers @someone`."
         )

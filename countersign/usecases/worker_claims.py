@@ -1,7 +1,7 @@
-"""Claims of workers: they ask, take back, run out of time; they never decide.
+"""Claims of workers: they ask, withdraw, and let time run out; they never decide.
 
-Web and workers share one Redis, which keeps their records apart by key. These rules read what stands under the
-agents' keys so that nothing in it counts as a vote, an approval or somebody's name, whatever was written there.
+Web and workers share one Redis, which keeps their records apart by key. These rules read the agents' records so that
+nothing in them counts as a vote, an approval or somebody's name, whatever was written there.
 """
 
 import re
@@ -20,7 +20,7 @@ from countersign.domain.requests import Decision, How, Request, Status, digest, 
 from countersign.policy.evaluation import Action, Effect, Judgement, Rulebook, judge
 
 ENDINGS: Final = frozenset({(Status.WITHDRAWN, How.RUN), (Status.EXPIRED, How.TIMEOUT)})
-"""How a request may end without anybody's decision."""
+"""Endings of a request without anybody's decision."""
 
 _REPORTED: Final = frozenset(
     {
@@ -34,19 +34,20 @@ _REPORTED: Final = frozenset(
         EventType.CALL_PASSED,
         EventType.CALL_REFUSED,
         EventType.DECISION_DELIVERED,
+        EventType.ACTION_REPORTED,
     }
 )
-"""What workers tell. A request that they settle must have one of those endings, and names nobody. That a run was
-stopped is web's to tell: people do that, and web knows who."""
+"""Events that workers report. A request that they settle must have one of those endings, and names nobody. A stopped
+run is web's to report: people stop runs, and web knows who."""
 _OF_AN_END: Final = frozenset({"outcome", "how", "words", "digest", "waited", "late"})
-"""What an event says of such an ending; whatever else it says is not taken over."""
+"""Data of an event of such an ending; no other data is taken over."""
 KEPT_POLICIES: Final = 20
 """Versions of the workspace's policy by which reports are judged."""
 _SPAN: Final = re.compile(r"-?[0-9]{1,10}\.[0-9]{3}")
 
 
 def ended_without_people(request: Request) -> bool:
-    """True if it has ended in a way that the agents' side may write."""
+    """Tell whether it has ended in a way that the agents' side may write."""
     decision = request.decision
     if decision is None:
         return False
@@ -54,10 +55,10 @@ def ended_without_people(request: Request) -> bool:
 
 
 def as_asked(request: Request) -> Request | None:
-    """What the agents' record of a request says, and nothing that it cannot: undecided, or ended without people.
+    """Read the agents' record of a request as undecided, or ended without people.
 
     None if its words are not those that its id was made of: the content of a card does not change under it (R13); or if
-    nobody could say when something is due to it.
+    its schedule cannot be computed.
     """
     if request.id != request_id(request.run, request.question) or request.digest != digest(request.question):
         return None
@@ -83,15 +84,16 @@ def as_asked(request: Request) -> Request | None:
 
 
 def with_ending(known: Request, asked: Request) -> Request:
-    """What people did so far with a request that waits, and its end by the agents' side."""
+    """Join a waiting request, as people left it, with its end by the agents' side."""
     return _ended_like(known, asked) if known.id == asked.id else known
 
 
 def policy_of(data: Mapping[str, str], kept: Sequence[tuple[datetime, Rulebook]], begun: datetime) -> Rulebook | None:
-    """By which policy a call that passed is judged: the one that its worker names, if that was in force at any time
-    since the run began, else the last. None if nobody can tell, because what was in force then is not kept any more.
+    """Find the policy by which a call that passed is judged.
 
-    `kept`: since when each was in force, the last one last.
+    That is the one that its worker names, if it was in force at any time since the run began, else the last. None if
+    the policy of that time is not kept any more. `kept` holds each policy with the moment from which it was in force,
+    the last one last.
     """
     ends = [since for since, _ in kept[1:]] + [datetime.max.replace(tzinfo=UTC)]
     for (_, book), end in zip(kept, ends, strict=True):
@@ -103,15 +105,17 @@ def policy_of(data: Mapping[str, str], kept: Sequence[tuple[datetime, Rulebook]]
 
 
 def judged_again(book: Rulebook, data: Mapping[str, str], team: str, channel: ChannelId) -> Judgement | str:
-    """What the policy says of a call that a worker reports to have let pass, on the arguments that it reports; a
-    sentence if nobody can tell. Team and channel are those that web knows."""
-    says = data.get("team_says", "")
-    if says not in ("", "nothing", *Effect):
+    """Judge a call that passed at a worker, by the arguments that it reports.
+
+    Team and channel are those that web knows. Returns a sentence if nobody can tell.
+    """
+    team_says = data.get("team_says", "")
+    if team_says not in ("", "nothing", *Effect):
         return "The report does not tell what the team's own code wanted."
     arguments = read_arguments(data.get("arguments", "{}"))
     action = Action(team, data.get("agent", ""), data.get("tool", ""), arguments, channel)
     try:
-        return judge(book, action, None if says in ("", "nothing") else Effect(says))
+        return judge(book, action, None if team_says in ("", "nothing") else Effect(team_says))
     except NotRecorded as gap:
         return str(gap) or "The report does not hold what the policy looks at."
 
@@ -125,13 +129,16 @@ def _ended_like(request: Request, other: Request) -> Request:
 
 
 def reported(event: Event) -> Event:
-    """The event as it may stand in the record: a worker's claim to what it cannot do is itself what happened."""
+    """Turn a worker's report into the event to record.
+
+    A claim to something that workers cannot do is recorded as a refused report.
+    """
     if event.type in _REPORTED and (event.user is None or event.type is EventType.RUN_QUEUED):
         if event.type is not EventType.REQUEST_DECIDED:
             return event
         spans = [event.data[name] for name in ("waited", "late") if name in event.data]
         if (event.data.get("outcome"), event.data.get("how")) in ENDINGS and all(map(_SPAN.fullmatch, spans)):
-            return replace(event, data={name: said for name, said in event.data.items() if name in _OF_AN_END})
+            return replace(event, data={name: value for name, value in event.data.items() if name in _OF_AN_END})
     return Event(
         EventType.REPORT_REFUSED,
         event.at,

@@ -1,8 +1,8 @@
 """Admit requests of workers, under the rules that web finds.
 
 A worker writes its requests, and their copies of the rules, under its own keys. Before web draws a card or counts
-anything, it finds the rules itself. On the usual way they are the same and nothing is written: the card's own record
-says what web vouched for, so that settings may change later. Where they differ, web's are written, and count.
+anything, it finds the rules itself. Usually they are the same and nothing is written: the card's own record says what
+web vouched for, so that settings may change later. Where they differ, web's are written, and count.
 """
 
 import logging
@@ -24,15 +24,15 @@ _log = logging.getLogger(__name__)
 
 
 async def admitted(store: Store, request: RequestId) -> Admitted | None:
-    """The request as web counts it; None if there is none. For everything in web that decides, changes or draws."""
+    """Read a request as web counts it, to decide, change or draw it, or None."""
     seen = await store.request(request)
     return None if seen is None else await admit(store, seen)
 
 
 async def admit(store: Store, seen: Claimed) -> Admitted:
-    """The request as web counts it, of one that was read already.
+    """Turn a request that was read already into one as web counts it.
 
-    What the policy refuses, or nobody could decide, is rejected.
+    A request that the policy refuses, or nobody could decide, is rejected.
     """
     known: Claimed | None = seen
 
@@ -53,39 +53,39 @@ async def admit(store: Store, seen: Claimed) -> Admitted:
 def _vouched(read: tuple[Claimed, Step]) -> Keep[Admitted] | Swap[Admitted]:
     seen, step = read
     if not step.changes:
-        return Keep(Admitted(seen.value, seen.version, seen.now, seen.claim))
+        return Keep(Admitted(seen.value, seen.version, seen.now, seen.claim, seen.card))
     change = Change(requests=(Put(step.request, seen.version),), events=step.events)
-    return Swap(change, Admitted(step.request, seen.version + 1, seen.now))
+    return Swap(change, Admitted(step.request, seen.version + 1, seen.now, card=seen.card))
 
 
 async def _as_web_sees_it(store: Store, seen: Claimed) -> Step:
-    told = seen.value
-    run = await store.run(told.run)
+    claimed = seen.value
+    run = await store.run(claimed.run)
     if run is None:
-        return _rejected(told, seen, "Nobody knows the run that asks this.")
+        return _rejected(claimed, seen, "Nobody knows the run that asks this.")
     try:
-        rules = await rules_for(store, run.value, told.question)
+        rules = await rules_for(store, run.value, claimed.question)
     except Refused as refused:
-        return _rejected(told, seen, str(refused))
+        return _rejected(claimed, seen, str(refused))
     right = requests.ask(
-        told.question,
-        run=told.run,
+        claimed.question,
+        run=claimed.run,
         workspace=run.value.workspace,
         channel=run.value.channel,
         requester=run.value.requester,
         rules=rules,
-        now=min(told.created_at, seen.now),
+        now=min(claimed.created_at, seen.now),
     ).request
-    if right == told:
-        return Step(told)
-    data = ", ".join([*_differing(told, right), *_differing(told.rules, rules)])
+    if right == claimed:
+        return Step(claimed)
+    data = ", ".join([*_differing(claimed, right), *_differing(claimed.rules, rules)])
     return Step(right, (requests.event(EventType.RULES_REPLACED, right, seen.now, wrong=data),))
 
 
-def _rejected(told: Request, seen: Claimed, why: str) -> Step:
-    return request_endings.settle(told, Decision(Status.REJECTED, How.POLICY, seen.now, words=why))
+def _rejected(claimed: Request, seen: Claimed, why: str) -> Step:
+    return request_endings.settle(claimed, Decision(Status.REJECTED, How.POLICY, seen.now, words=why))
 
 
-def _differing(told: T, right: T) -> list[str]:
-    names = [field.name for field in fields(told) if field.name != "rules"]
-    return [name for name in names if getattr(told, name) != getattr(right, name)]
+def _differing(claimed: T, right: T) -> list[str]:
+    names = [field.name for field in fields(claimed) if field.name != "rules"]
+    return [name for name in names if getattr(claimed, name) != getattr(right, name)]

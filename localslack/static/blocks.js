@@ -34,9 +34,19 @@ const BLOCKS = {
   input: inputBlock,
   rich_text: (block, at) => h("div", { class: "text rich-text" }, richText(block, at.directory)),
   markdown: (block) => h("div", { class: "text markdown" }, markdown(block.text)),
+  task_card: (block, at) => task(block, at),
+  plan: (block, at) =>
+    h("div", { class: "text plan" }, h("div", { class: "plan-title" }, h("strong", {}, block.title)), (block.tasks ?? []).map((each) => task(each, at))),
   image: (block) => image(block),
   file: (block, at) => fileCard(at.files?.find((file) => file.external_id === block.external_id) ?? { id: block.external_id, title: "File" }),
 };
+
+const TASK_SIGNS = { pending: "○", in_progress: "◔", complete: "✓", error: "✕" };
+
+function task(card, at) {
+  const details = [card.details, card.output].filter(Boolean).map((part) => richText(part, at.directory));
+  return h("div", { class: `task ${card.status ?? "pending"}` }, `${TASK_SIGNS[card.status] ?? "○"} ${card.title}`, ...details);
+}
 
 function contextElement(element, at) {
   if (element.type === "image") return image(element);

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
 
 
 class Postgres:

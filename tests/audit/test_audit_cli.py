@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.audit import receipts
+from bot.audit import export, receipts
 from bot.audit.auditor import Auditor, Keep
 from bot.slack.views import cards
 from countersign import usecases
@@ -21,6 +21,7 @@ from countersign.domain.channel_settings import Rules
 from countersign.domain.events import Event, EventType
 from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.grants import Permission
+from countersign.domain.hash_chain import START, seal
 from countersign.domain.ids import digest_of
 from countersign.domain.people import Actor
 from countersign.domain.requests import Kind, Question, Request, Verb, digest, request_id
@@ -29,8 +30,8 @@ from countersign.store.store import Store
 from countersign.usecases import grant_changes
 from countersign.usecases.ports import Change, Lease
 from tests.audit.conftest import Audit, Said
-from tests.making import BOB, HERE, attempt, call, question
-from tests.storing import NoQueue
+from tests.sample_requests import BOB, HERE, attempt, call, question
+from tests.store_fixtures import NoQueue
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ async def test_an_exported_record_is_verified_and_each_kind_of_damage_is_named(
 
     whole = await verified(exported.out)
     assert (whole.status, "4 entries, nothing changed, removed or moved" in whole.out) == (0, True)
-    assert "only a head noted elsewhere tells" in whole.out
+    assert "Only a head noted elsewhere tells" in whole.out
     head = f"4:{json.loads(lines[-1])['hash']}"
     assert (await verified(exported.out, "--head", head)).status == 0
     changed = await verified(exported.out.replace("approved", "rejected"))
@@ -139,6 +140,14 @@ async def test_an_extract_holds_what_was_asked_for(
     assert len((await audit("export", "--since", "2026-01-01", "--until", now.isoformat())).out.splitlines()) == 5
 
 
+@pytest.mark.parametrize("before", ["", " ", "\u00a0", "\ufeff", "\u200b", "\x0b"])
+def test_nothing_before_a_formula_keeps_it_from_being_told(before: str) -> None:
+    """R15: a spreadsheet may leave out what stands there."""
+    fields = {"data": {"words": f"{before}=1+1"}}
+    (row,) = csv.DictReader([export.heading(), export.row(seal(START, fields))])
+    assert row["words"] == f"'{before}=1+1"
+
+
 async def test_no_cell_of_csv_is_a_formula(audit: Audit, store: Store, lease: Lease) -> None:
     """R15: what models and people wrote is data, also in a spreadsheet."""
     evil = question("x", title='=HYPERLINK("http://evil.example","ok")')
@@ -170,7 +179,8 @@ async def test_a_receipt_is_believed_with_the_public_key_alone(audit: Audit, dec
         forged = await audit("check", receipt, "--key", key)
         assert (forged.status, forged.out) == (
             1,
-            "Not to be believed. The signature does not fit: the receipt was changed, or another key signed it.\n",
+            "Do not trust this receipt. The signature does not fit: the receipt was changed, or another key "
+            "signed it.\n",
         )
     receipt.write_text(text)
     other = receipts.private_key(tmp_path / "other.pem")
@@ -223,7 +233,7 @@ async def test_no_receipt_of_what_was_not_decided(audit: Audit, store: Store, le
     await Auditor(store, "web").catch_up()
     refused = await audit("receipt", asked.id)
     assert (refused.status, refused.out) == (2, "")
-    assert "tells of no decision" in refused.err
+    assert "has no decision" in refused.err
 
 
 async def test_a_key_that_is_none_gets_the_sentence(audit: Audit, tmp_path: Path) -> None:
@@ -323,8 +333,8 @@ async def test_a_wrong_file_or_word_is_said_and_is_no_traceback(
 
 @pytest.mark.parametrize("words", [("export", "--since", "soon"), ("verify", "--head", "5"), ("replay",), ()])
 async def test_words_that_are_none_of_its_own_get_the_usage(audit: Audit, words: tuple[str, ...]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        await audit(*words)
+    refused = await audit(*words)
+    assert (refused.status, "Usage: countersign audit" in refused.out + refused.err) == (2, True)
 
 
 async def test_without_redis_every_verb_says_so(audit: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

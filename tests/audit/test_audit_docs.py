@@ -17,8 +17,8 @@ from countersign.store.audit_log import Ledger
 from countersign.store.ownership import EVENTS
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease
-from tests.making import BOB, attempt, question
-from tests.storing import NoQueue
+from tests.sample_requests import BOB, attempt, question
+from tests.store_fixtures import NoQueue
 
 HERE = Path(__file__).resolve().parent.parent.parent
 DOC = (HERE / "docs" / "audit.md").read_text()
@@ -40,7 +40,8 @@ async def test_every_command_of_the_page_works(
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setenv("NAMESPACE", namespace)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "approvals.yaml").write_text("version: 1\nrules:\n  - {name: all, then: pass}\n")
+    for name in ("approvals.yaml", "suggested.yaml"):
+        (tmp_path / name).write_text("version: 1\nrules:\n  - {name: all, then: pass}\n")
     commands = re.findall(r"^\$ countersign audit (.*)$", DOC, re.M)
     assert len(commands) >= 10
     said = ""

@@ -28,12 +28,12 @@ from countersign.policy import file
 from countersign.policy.evaluation import Effect
 from countersign.store.audit_log import Ledger
 from countersign.store.codec import from_ms
-from countersign.store.outbox import GROUP, Outbox
+from countersign.store.outbox import GROUP
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease
-from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
-from tests.patience import PATIENCE
-from tests.storing import NoQueue, configured, new_run
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
+from tests.store_fixtures import NoQueue, configured
 from tests.usecases.test_presence import asked_before
 
 SECRET = "xox" + "b-123456789012-123456789012-Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8"
@@ -278,53 +278,10 @@ async def test_an_auditor_that_is_ended_at_any_moment_leaves_a_chain_that_goes_o
     await whole(store)
 
 
-async def test_an_entry_changed_in_redis_is_found_and_the_chain_goes_on_after_it(store: Store) -> None:
-    await tell(store, "a", "b", "c")
-    await Auditor(store, "web").catch_up()
-    ledger = Ledger(store)
-    verifier = Verifier()
-    async for n, kept in ledger.all():
-        verifier.take(Kept(kept.entry.replace('"b"', '"x"'), kept.hash), n)
-    assert [problem.n for problem in verifier.end()] == [2]
-
-
 async def drawn(store: Store) -> None:
     """The projector has drawn everything there is."""
     await store.client.xreadgroup(GROUP, "projector", {store.keys.events: ">"})
     await store.client.xack(store.keys.events, GROUP, *await stream(store))
-
-
-async def test_events_are_dropped_when_they_are_old_and_both_drawn_and_chained(store: Store) -> None:
-    """R25: nothing that somebody still needs."""
-    await tell(store, "a", "b", "c", "d", "e")
-    events = await stream(store)
-    at_once = Auditor(store, "web", keep=Keep(events=timedelta(0)))
-    await at_once.trim()
-    assert await stream(store) == events, "nothing is chained, nobody draws"
-    await at_once.catch_up()
-    await at_once.trim()
-    assert await stream(store) == events, "nobody draws"
-    await store.client.xgroup_create(store.keys.events, GROUP, id="0")
-    await at_once.trim()
-    assert await stream(store) == events, "nothing is drawn"
-    outbox = Outbox(store)
-    await outbox.open()
-    await outbox.read(3)
-    (first, *_) = await outbox.read(3)
-    await outbox.done(first[0])
-    await at_once.trim()
-    assert await stream(store) == events[1:], "only the first is drawn"
-    await drawn(store)
-    await Auditor(store, "web", keep=Keep(events=timedelta(days=30))).trim()
-    assert await stream(store) == events[1:], "they are young"
-    await at_once.trim()
-    assert await stream(store) == [], "all are drawn and chained"
-    await tell(store, "f", "g")
-    await drawn(store)
-    await at_once.trim()
-    assert len(await stream(store)) == 2, "they are drawn and not chained"
-    await at_once.catch_up()
-    assert await whole(store) == 7
 
 
 class HalfFull:
@@ -366,15 +323,6 @@ async def test_the_moment_from_which_entries_are_wanted_is_found(store: Store) -
     assert await ledger.before(from_ms(between)) == len(last)
     assert await ledger.before(await store.now() + timedelta(days=1)) == 2
     assert await ledger.before(await store.now() - timedelta(days=1)) == 0
-
-
-async def test_runs_of_many_teams_are_in_one_record(store: Store) -> None:
-    for n in range(3):
-        lease = await new_run(store, f"r{n}")
-        await usecases.ask(store, lease, question())
-    await Auditor(store, "web").catch_up()
-    assert {entry["run"] for entry in await record(store)} == {"r0", "r1", "r2"}
-    assert await whole(store) == 9
 
 
 async def test_the_rules_of_what_came_before_an_escalation_are_those_of_then(store: Store, lease: Lease) -> None:

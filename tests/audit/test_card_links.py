@@ -12,10 +12,10 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, Message, text_of
 from tests.audit.conftest import Audit, Said
-from tests.making import HERE, question
+from tests.sample_requests import HERE, question
 from tests.slack.test_batch_card import ask
 from tests.slack.test_projector import all_drawn, card_of, decided, drawing
-from tests.storing import new_run
+from tests.store_fixtures import new_run
 
 
 @pytest.fixture(autouse=True)
@@ -34,30 +34,29 @@ def told(said: Said) -> set[str]:
     return {json.loads(line)["entry"].get("request") for line in said.out.splitlines()}
 
 
-async def test_the_link_of_a_card_or_of_its_note_leads_to_its_entries(
+async def test_the_link_of_a_card_leads_to_its_entries(
     slack: LocalSlack, store: Store, lease: Lease, audit: Audit
 ) -> None:
-    """R2: whichever message of a request it is."""
+    """R2: the card's alone; a line about it in the run's thread is part of that run's log."""
     asked = await usecases.ask(store, lease, question())
     await usecases.ask(store, await new_run(store, RunId("rother")), question("another"))
     async with drawing(slack, store):
         await all_drawn(slack, store)
     card = next(m for m in slack.channel("#approvals").messages if asked.question.content in text_of(m))
-    note = next(m for m in slack.channel("#general").posts.values() if m.is_reply and "Waiting" in m.text)
+    log = next(m for m in slack.channel("#general").posts.values() if m.is_reply and "Waiting" in m.text)
     await decided(store, asked)
     await Auditor(store, "web").catch_up()
     by_id = await audit("export", "--request", asked.id)
     assert by_id.status == 0 and told(by_id) == {asked.id}
     assert (await audit("export", "--request", await link(slack, card))).out == by_id.out
-    from_note = await audit("export", "--request", await link(slack, note, "#general"))
-    assert "thread_ts=" in await link(slack, note, "#general") and len(told(from_note)) == 1
+    from_log = await audit("export", "--request", await link(slack, log, "#general"))
+    assert from_log.status == 2 and from_log.out == "" and "leads to no card that is known" in from_log.err
     receipt = await audit("receipt", await link(slack, card))
     assert json.loads(receipt.out)["request"] == asked.id
 
 
-@pytest.mark.parametrize("of", ["card", "note about its second row"])
 async def test_the_link_of_a_card_with_rows_stands_for_all_of_them(
-    slack: LocalSlack, store: Store, lease: Lease, audit: Audit, of: str
+    slack: LocalSlack, store: Store, lease: Lease, audit: Audit
 ) -> None:
     asked = await ask(store, lease, 1, 2, 3)
     async with drawing(slack, store):
@@ -66,11 +65,6 @@ async def test_the_link_of_a_card_with_rows_stands_for_all_of_them(
         await all_drawn(slack, store)
     await Auditor(store, "web").catch_up()
     where = await link(slack, await card_of(slack))
-    if of != "card":
-        told_there = await store.message(f"decided/{asked[1].id}")
-        assert told_there is not None
-        (note,) = [m for m in slack.channel("#general").posts.values() if m.ts == told_there.value.ts]
-        where = await link(slack, note, "#general")
     assert told(await audit("export", "--request", where)) == {request.id for request in asked}
     refused = await audit("receipt", where)
     assert refused.status == 2 and refused.out == "" and all(request.id in refused.err for request in asked)

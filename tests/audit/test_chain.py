@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bot.audit.export import read_lines
 from countersign.domain.hash_chain import START, Head, Kept, Problem, Verifier, hash_of, read_head, seal, write
-from tests.longer import times
+from tests.repetitions import times
 
 
 def a_chain(length: int, words: str = "approved") -> list[Kept]:
@@ -126,7 +126,7 @@ def test_a_chain_rewritten_to_its_end_does_not_go_through_the_head_that_was_note
 
 def test_an_entry_that_stands_twice_or_before_the_beginning_is_named() -> None:
     chain = a_chain(5)
-    assert "entry 3: is there twice." in map(str, problems([*chain[:3], chain[2], *chain[3:]]))
+    assert "entry 3: appears twice." in map(str, problems([*chain[:3], chain[2], *chain[3:]]))
     after = Head(2, chain[1].hash)
     assert problems(chain[2:], after) == []
     assert "entry 2: stands before the beginning." in map(str, problems(chain[1:], after))

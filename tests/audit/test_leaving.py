@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -19,11 +18,10 @@ from bot.audit.auditor import Auditor, Keep
 from countersign.domain.hash_chain import START
 from countersign.store.audit_log import Ledger
 from countersign.store.outbox import GROUP, Outbox
-from countersign.store.redis.connection import connect
 from countersign.store.redis.embedded_server import EmbeddedRedis
 from countersign.store.store import Store
 from tests.audit.test_auditor import record, stream, tell, whole
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
 
 
 @asynccontextmanager
@@ -188,53 +186,6 @@ async def test_however_many_follow_one_that_can_never_be_drawn_they_leave(store:
     for entry in stuck:
         await outbox.done(entry)
     assert await Ledger(store).trim_events() == 0
-
-
-@pytest.mark.slow
-async def test_nothing_is_lost_whoever_is_ended_while_events_leave(
-    store: Store, redis_url: str, namespace: str
-) -> None:
-    """R4, R5, R25: two auditors that are ended again and again, and projectors that die with events in hand."""
-    chance = random.Random(11)
-    words = [f"tool {n}" for n in range(500)]
-    drawn: list[str] = []
-
-    async def write() -> None:
-        for word in words:
-            await tell(store, word)
-
-    async def draw() -> None:
-        while len(drawn) < len(words):
-            outbox = Outbox(store)
-            await outbox.open()
-            for _ in range(chance.randrange(1, 6)):
-                for entry, event in await outbox.read(chance.randrange(1, 20)):
-                    if chance.random() < 0.1:
-                        break
-                    await outbox.done(entry)
-                    drawn.append(event.data["tool"])
-
-    async def audit(name: str) -> None:
-        while True:
-            async with auditing(beside, name=name):
-                await asyncio.sleep(chance.random() * 0.05)
-
-    beside = Store(connect(redis_url), namespace)  # of another process, as far as the server can see
-    auditors = [asyncio.create_task(audit(name)) for name in ("web-1", "web-2")]
-    try:
-        async with asyncio.timeout(PATIENCE):
-            await asyncio.gather(write(), draw())
-    finally:
-        for auditor in auditors:
-            auditor.cancel()
-        await asyncio.gather(*auditors, return_exceptions=True)
-        await beside.client.aclose()
-    await Auditor(store, "web").catch_up()
-    await Auditor(store, "web").trim()
-    assert sorted(drawn) == sorted(words)
-    assert await told(store) == words
-    assert await stream(store) == []
-    assert await lag(store) == (0, 0)
 
 
 async def test_an_auditor_that_looked_before_everything_left_chains_nothing_twice_and_skips_nothing(

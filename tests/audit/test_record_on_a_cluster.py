@@ -12,7 +12,7 @@ from countersign.store.audit_log import Ledger
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import Change
-from tests.making import HERE, NOW
+from tests.sample_requests import HERE, NOW
 from tests.servers import a_cluster
 
 pytestmark = pytest.mark.slow
@@ -25,8 +25,8 @@ async def test_the_record_is_kept_verified_and_trimmed_on_a_cluster(tmp_path: Pa
         async with connect(url) as client:
             store = Store(client, "acme")
             ledger, auditor = Ledger(store), Auditor(store, "web", keep=Keep(timedelta(0), timedelta(0)))
-            assert await ledger.claim("web", timedelta(seconds=5))
-            assert not await ledger.claim("other", timedelta(seconds=5))
+            assert await ledger.lease.claim("web", timedelta(seconds=5))
+            assert not await ledger.lease.claim("other", timedelta(seconds=5))
             for n in range(30):
                 event = Event(EventType.CALL_PASSED, await store.now(), workspace=HERE, data={"tool": f"tool {n}"})
                 await store.commit(Change(events=(event,)))

@@ -17,7 +17,7 @@ from countersign.domain.events import Event, EventType
 from countersign.store.audit_log import Ledger
 from countersign.store.store import Store
 from countersign.usecases.ports import Change
-from tests.making import BOB, HERE
+from tests.sample_requests import BOB, HERE
 
 sqlalchemy: Any = pytest.importorskip("sqlalchemy", reason="the extra `sql` is not installed: pip install '.[sql]'")
 pytest.importorskip("aiosqlite", reason="aiosqlite is not installed")
@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import create_async_engine  # noqa: E402
 
 from tests.audit.postgres import Postgres, a_server  # noqa: E402
 from tests.forking import Forked, forked  # noqa: E402
-from tests.patience import PATIENCE  # noqa: E402
+from tests.longest_wait import PATIENCE  # noqa: E402
 
 
 async def tell(store: Store, count: int, name: str = "tool") -> None:

@@ -14,7 +14,7 @@ from countersign.domain.hash_chain import Kept, Problem, Verifier
 from countersign.store.audit_log import Ledger
 from countersign.store.store import Store
 from countersign.usecases.ports import Change
-from tests.making import HERE
+from tests.sample_requests import HERE
 
 COUNT = 40
 

@@ -25,15 +25,15 @@ from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserI
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Run
+from countersign.process_settings import WorkerSettings
 from countersign.replay.store_outages import patiently
-from countersign.settings import WorkerSettings
-from countersign.store.journal import RedisJournal
+from countersign.store.journal_storage import RedisJournal
 from countersign.store.ownership import EVENTS
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import Change, Journal, Lease, Queue, TeamInfo
 from tests.forking import forked
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
 
 T = TypeVar("T")
 WORKSPACE, CHANNEL = WorkspaceId("T1"), ChannelId("C1")
@@ -139,11 +139,12 @@ class House:
             stop.set()
             await asyncio.gather(*worker.tasks)
 
-    async def lapse(self, run: str = "r1") -> None:
+    async def lapse(self) -> None:
         """The time of whoever holds the run is over, as it is when they were gone for long."""
-        held = await self.store.client.hmget(self.store.keys.lease(RunId(run)), "fence", "owner")
+        run = RunId("r1")
+        held = await self.store.client.hmget(self.store.keys.lease(run), "fence", "owner")
         if all(held):
-            await self.store.leases.renew(Lease(RunId(run), int(held[0]), held[1].decode()), timedelta(0))
+            await self.store.leases.renew(Lease(run, int(held[0]), held[1].decode()), timedelta(0))
 
     async def run(self, run: str = "r1") -> Run:
         seen = await self.store.run(RunId(run))
@@ -180,11 +181,12 @@ class House:
         *,
         queue: Queue | None = None,
         arguments: str = "",
+        content: str = "",
         chosen: tuple[str, ...] = (),
     ) -> Request:
-        actor = Actor(WORKSPACE, BOB)
+        actor = self.requester() if request.rules.in_thread else Actor(WORKSPACE, BOB)
         name = AttemptId(f"{attempt}{request.id}")
-        wanted = Attempt(name, actor, verb, request.digest, words, arguments, chosen)
+        wanted = Attempt(name, actor, verb, request.digest, words, arguments, content, chosen)
         wanted = replace(wanted, opened_for=BOB, typed=high_risk.word(request))
         return await patiently(lambda: usecases.decide(self.store, queue or Silent(), request.id, wanted))
 
@@ -223,7 +225,7 @@ class Worker:
 class Process:
     """A worker process of its own: `async with Process(house) as worker`; it is killed at the end if it still runs."""
 
-    def __init__(self, house: House, folder: Path = registry.HERE) -> None:
+    def __init__(self, house: House, folder: Path = registry.EXAMPLES) -> None:
         self._house = house
         self._folder = folder
 

@@ -17,7 +17,7 @@ from autogen_agentchat.teams import (
 from autogen_agentchat.tools import AgentTool, TeamTool
 
 from countersign.autogen.people.conversation import ConversationOver, over_in
-from countersign.autogen.people.input_modes import Mode, any_of, every, last_line, when_said
+from countersign.autogen.people.input_modes import HumanInputMode, any_of, every, last_line, when_said
 from countersign.autogen.run_context import RunContext
 from tests.autogen.rebuild_teams import SCRIPT, World
 
@@ -35,7 +35,7 @@ def talker(run: RunContext) -> AssistantAgent:
 
 
 def round_robin(world: World, run: RunContext) -> RoundRobinGroupChat:
-    people = run.reviewer("human", mode=Mode.ALWAYS, is_termination_msg=FINISHED)
+    people = run.reviewer("human", mode=HumanInputMode.ALWAYS, is_termination_msg=FINISHED)
     return RoundRobinGroupChat([talker(run), people], termination_condition=ConversationOver())
 
 
@@ -50,7 +50,7 @@ def selector(world: World, run: RunContext) -> AutoGenTeam:
     def other(thread: Sequence[BaseAgentEvent | BaseChatMessage]) -> str:
         return "human" if thread[-1].source == "talker" else "talker"
 
-    people = run.reviewer("human", mode=Mode.TERMINATE, is_termination_msg=FINISHED)
+    people = run.reviewer("human", mode=HumanInputMode.TERMINATE, is_termination_msg=FINISHED)
     return SelectorGroupChat(
         [talker(run), people],
         model_client=run.model("selector"),
@@ -63,13 +63,13 @@ def swarm(world: World, run: RunContext) -> AutoGenTeam:
     hander = AssistantAgent(
         "hander", model_client=run.model("hander"), system_message="You are hander", handoffs=["human"]
     )
-    people = run.reviewer("human", mode=Mode.ALWAYS, is_termination_msg=FINISHED)
+    people = run.reviewer("human", mode=HumanInputMode.ALWAYS, is_termination_msg=FINISHED)
     return Swarm([hander, people], termination_condition=ConversationOver())
 
 
 def graph(world: World, run: RunContext) -> AutoGenTeam:
     """Back to the talker until the conversation is over, and then to somebody who comes after it."""
-    one, people = talker(run), run.reviewer("human", mode=Mode.ALWAYS, is_termination_msg=FINISHED)
+    one, people = talker(run), run.reviewer("human", mode=HumanInputMode.ALWAYS, is_termination_msg=FINISHED)
     merger = world.agent(run, "merger", workbench=None)
     builder = DiGraphBuilder().add_node(one, activation="any").add_node(people).add_node(merger)
     builder.add_edge(one, people)
@@ -80,7 +80,7 @@ def graph(world: World, run: RunContext) -> AutoGenTeam:
 
 
 def magentic_one(world: World, run: RunContext) -> AutoGenTeam:
-    people = run.reviewer("human", mode=Mode.ALWAYS)
+    people = run.reviewer("human", mode=HumanInputMode.ALWAYS)
     return MagenticOneGroupChat(
         [world.agent(run, "writer"), people, world.agent(run, "clerk")],
         model_client=run.model("orchestrator"),
@@ -96,7 +96,7 @@ def society(world: World, run: RunContext) -> AutoGenTeam:
 
 def agent_tool(world: World, run: RunContext) -> AutoGenTeam:
     """A model asks the human as a tool."""
-    people = run.reviewer("human", mode=Mode.ALWAYS)
+    people = run.reviewer("human", mode=HumanInputMode.ALWAYS)
     asker = AssistantAgent(
         "asker",
         model_client=run.model("asker"),

@@ -16,7 +16,7 @@ from autogen_core.tools import FunctionTool, StaticWorkbench, ToolSchema
 
 from countersign.autogen.models.wrapper import WrappedModel
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.tools.policies import Tier
+from countersign.autogen.tools.team_policy import Tier
 from tests.autogen.rebuild_teams import SCRIPT, SLOW, World
 
 SCRIPT.update(

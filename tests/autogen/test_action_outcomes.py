@@ -11,15 +11,15 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
 from countersign.autogen.action_outcomes import Became, Outcome, Outcomes
-from countersign.autogen.models.demo import Use, turns
+from countersign.autogen.models.demo import DemoCall, demo_turns
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.autogen.tools.gated_function import gated
 from countersign.domain.errors import ActionFailed
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.runs import Run, Status
+from tests.autogen.demo_runs import Playing, playing
 from tests.autogen.harness import House
-from tests.autogen.playing import Playing, playing
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -93,8 +93,8 @@ async def pay(cents: int) -> str:
     raise ActionFailed(f"The bank has no {cents} cents.")
 
 
-def calls(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
-    return [Use("pay", {"cents": 30})] if turns(messages) == 0 else "It is over."
+def calls(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]:
+    return [DemoCall("pay", {"cents": 30})] if demo_turns(messages) == 0 else "It is over."
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def calls(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
     [
         (
             Verb.EDIT,
-            "pay was changed by a reviewer: cents: 30 → 10. Their words: “less” pay failed: The bank has no 10 cents.",
+            "pay was changed by a reviewer: cents: 30 → 10. Reason: “less” pay failed: The bank has no 10 cents.",
         ),
-        (Verb.REJECT, "pay was not called: it was rejected. Their words: “less”"),
+        (Verb.REJECT, "pay was not called: it was rejected. Reason: “less”"),
     ],
 )
 async def test_a_team_that_says_nothing_of_its_own_ends_with_what_became_of_its_call(

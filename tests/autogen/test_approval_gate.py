@@ -14,8 +14,8 @@ from autogen_core.tools import FunctionTool, StaticWorkbench
 
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.tools.gated_function import gated
-from countersign.autogen.tools.permits import Permit, Wanted
-from countersign.autogen.tools.policies import Proposal, Tier, Verdict
+from countersign.autogen.tools.permits import Action, Permit
+from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict
 from countersign.domain import request_endings
 from countersign.domain.calls import LONGEST_ARGUMENTS, canonical
 from countersign.domain.errors import ActionFailed, GivenUp, WrongTeam
@@ -24,11 +24,13 @@ from countersign.domain.requests import Kind, Question, Request, Verb
 from countersign.usecases.ports import Change, Put
 from tests.autogen.harness import House, fact
 from tests.autogen.test_gated_tools import call, life
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 CALL = canonical({"order": 17, "amount": 20, "password": ""})
 """What `asking` asks for, with the tool's default."""
+SHOWN = "Amount: 20\nOrder: 17\nPassword: “”"
+"""The same, as people read it."""
 
 
 class Till:
@@ -60,11 +62,11 @@ async def test_people_are_asked_unless_a_team_says_otherwise_and_what_they_appro
         job = asking(run, till)
         request = await house.asked()
         question = request.question
-        assert (question.kind, question.agent, question.title) == (Kind.TOOL, "clerk", "call refund")
+        assert (question.kind, question.agent, question.title) == (Kind.TOOL, "clerk", "Refund: amount 20, order 17")
         assert question.call is not None
         assert question.call.arguments == CALL
         assert set(json.loads(question.call.schema)["properties"]) == {"order", "amount", "password"}
-        assert json.loads(question.content) == json.loads(CALL)
+        assert question.content == SHOWN
         assert question.offers == (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
         assert not till.paid
         await house.decide(request, Verb.APPROVE)
@@ -111,18 +113,6 @@ async def test_an_edited_call_runs_as_edited_and_the_model_is_told_what_was_chan
     assert text.endswith("The result of the changed call:\npaid 5")
     assert "hunter2" not in text
     assert till.paid == [(17, 5)]
-
-
-async def test_an_edit_that_the_tool_does_not_take_is_an_error_and_nothing_runs(house: House) -> None:
-    await house.start()
-    till = Till()
-    async with life(house) as run:
-        job = asking(run, till)
-        await house.decide(await house.asked(), Verb.EDIT, arguments=canonical({"order": 17, "amount": "a lot"}))
-        text, failed = await job
-    assert failed
-    assert "valid integer" in text
-    assert not till.paid
 
 
 async def test_one_approval_is_one_action(house: House) -> None:
@@ -250,7 +240,7 @@ async def test_a_view_that_fails_shows_the_arguments_and_says_so(house: House, s
     async with life(house) as run:
         job = asking(run, Till(), show={"refund": show})
         question = (await house.asked()).question
-        assert json.loads(question.content) == json.loads(CALL)
+        assert question.content == SHOWN
         assert "arguments are shown as they are" in question.notes[0]
         job.cancel()
 
@@ -339,7 +329,7 @@ async def test_a_policy_that_fails_asks_and_the_card_says_why(
 ) -> None:
     """R19: closed, and the other runs go on meanwhile."""
     monkeypatch.setattr(
-        "countersign.autogen.tools.policies.WITHIN", timedelta(milliseconds=50) if ask in (slow, stuck) else HOUR
+        "countersign.autogen.tools.team_policy.WITHIN", timedelta(milliseconds=50) if ask in (slow, stuck) else HOUR
     )
     await house.start()
     STUCK.clear()
@@ -456,7 +446,7 @@ async def both_open(house: House) -> bool | None:
 
 def test_a_permit_admits_nothing_but_what_was_judged() -> None:
     """R13: at the door, byte for byte."""
-    wanted = Wanted("clerk", "refund", canonical({"order": 17}), True, ("refund",))
+    wanted = Action("clerk", "refund", canonical({"order": 17}), True, ("refund",))
     permit = Permit(wanted, "key", wanted.arguments)
     permit.check("refund", {"order": 17})
     for tool, arguments in (("refund", {"order": 18}), ("refund", {"order": 17, "x": 1}), ("delete", {"order": 17})):
@@ -499,7 +489,9 @@ async def test_a_request_whose_content_is_not_what_people_judged_is_given_to_no_
     """R13: a team that does by itself what was approved takes it from there."""
     await house.start()
     async with life(house) as run:
-        asking = asyncio.create_task(run.human().desk.put(Question("writer", 0, Kind.MESSAGE, "Send this?", "Pay.")))
+        asking = asyncio.create_task(
+            run.human().questions.put(Question("writer", 0, Kind.MESSAGE, "Send this?", "Pay."))
+        )
         request = await house.asked()
         assert (await run.request(request.id)).question == request.question
         await house.decide(request, Verb.APPROVE)

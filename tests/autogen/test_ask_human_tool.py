@@ -60,7 +60,7 @@ async def test_a_model_asks_in_words_and_no_answer_is_an_approval(house: House) 
 
 
 async def test_the_same_question_asked_while_it_waits_is_one_card(house: House) -> None:
-    """R26: identical pending questions merge; later it is asked anew."""
+    """R26: identical pending questions merge; later it is asked again."""
     await house.start()
     async with life(house) as run:
         tool = run.ask_human("planner")

@@ -68,7 +68,7 @@ async def test_a_human_inside_a_tool_is_asked_about_the_words_inside(
     answers: list[CreateResult | str],
     shown: str,
 ) -> None:
-    """R4, R13: also when the run leaves memory while people are asked."""
+    """R4, R13: also when the run leaves memory while people are asked; the run's thread shows the words, once."""
 
     def build(run: RunContext) -> AutoGenTeam:
         tools = run.tools("boss", [inside(run)], ask=False)
@@ -90,6 +90,8 @@ async def test_a_human_inside_a_tool_is_asked_about_the_words_inside(
     run = await house.run()
     assert run.status is Status.FINISHED, run.result
     assert "People approved this." in run.words
+    said = [line.words for line in run.progress]
+    assert said.count(shown) == (inside is not the_human_alone)
 
 
 class Mute(BaseChatAgent):
@@ -114,7 +116,7 @@ async def test_a_run_whose_human_is_asked_where_nobody_hears_it_ends_and_says_wh
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waited for ever, and no card came."""
-    monkeypatch.setattr("countersign.autogen.people.human.HEARD_WITHIN", timedelta(milliseconds=300))
+    monkeypatch.setattr("countersign.autogen.people.human_input.HEARD_WITHIN", timedelta(milliseconds=300))
     await house.start(team="t")
     team = Team("t", "", lambda run: RoundRobinGroupChat([Mute(two(run))], max_turns=1))
     async with house.worker(found=Teams({"t": team}, {}), model=ReplayChatCompletionClient(["Words."])) as worker:

@@ -11,10 +11,10 @@ from autogen_core.models import ChatCompletionClient
 from countersign.autogen.models.config import load_model
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import Digest
-from countersign.store.journal import RedisAnswers
+from countersign.store.journal_storage import RedisAnswers
 from countersign.usecases.ports import Answers
-from tests.autogen.asking import MESSAGES, TOOL, answer_of, component, written
 from tests.autogen.harness import House
+from tests.autogen.model_calls import MESSAGES, TOOL, answer_of, component, written
 from tests.openai_server import Fails, OpenAIServer, Says
 
 

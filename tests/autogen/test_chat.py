@@ -5,9 +5,9 @@ from autogen_core.models import AssistantMessage, LLMMessage, SystemMessage, Use
 
 from agents import registry
 from agents.teams import chat
-from countersign.autogen.models.demo import NOTE
+from countersign.autogen.models.demo import DEMO_NOTE
 from countersign.autogen.people.conversation import GO_ON
-from countersign.autogen.people.input_modes import Mode
+from countersign.autogen.people.input_modes import HumanInputMode
 from countersign.domain.errors import InvalidInput
 from tests.autogen.harness import House
 
@@ -37,7 +37,7 @@ def test_the_parts_of_a_task_are_its_steps_and_words_are_one_more() -> None:
     ]
     for answer, step in zip(said, steps, strict=False):
         assert step in answer
-        assert NOTE in answer
+        assert DEMO_NOTE in answer
     assert [answer.splitlines()[-1] == "TERMINATE" for answer in said] == [False] * 4 + [True, False, True]
 
 
@@ -48,7 +48,7 @@ def test_any_task_comes_to_an_end(task: str) -> None:
 
 def test_every_mode_of_0_2_can_be_chosen() -> None:
     mode = next(option for option in chat.TEAM.options if option.name == "mode")
-    assert set(mode.choices) == {*Mode, "adaptive"}
+    assert set(mode.choices) == {*HumanInputMode, "adaptive"}
     assert {info.name: len(info.options) for info in registry.find().infos()}["chat"] == 2
 
 

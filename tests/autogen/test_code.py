@@ -11,8 +11,8 @@ from countersign.autogen.code.agent import RAN, CodeAgent
 from countersign.autogen.code.executors import UNBOXED
 from countersign.autogen.code.local_executor import LocalExecutor
 from countersign.domain.requests import Kind, Verb
+from tests.autogen.demo_runs import playing
 from tests.autogen.harness import House
-from tests.autogen.playing import playing
 from tests.autogen.test_gated_tools import life
 
 pytest_plugins = ["tests.redis_server"]

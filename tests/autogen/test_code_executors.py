@@ -1,14 +1,15 @@
 """Code that agents write: seen whole, run once, its output given back."""
 
-import ast
 import asyncio
 import contextlib
+import inspect
 import secrets
 import sys
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 import autogen_ext
@@ -20,10 +21,12 @@ from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from countersign.autogen.code.executors import UNBOXED, code_executor
 from countersign.autogen.code.local_executor import LocalExecutor
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.tools.policies import Tier
+from countersign.autogen.tools.team_policy import Tier
+from countersign.domain.activity import Reported
+from countersign.domain.calls import canonical
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.replay.entries import Entry
-from countersign.store.journal import RedisJournal
+from countersign.store.journal_storage import RedisJournal
 from countersign.store.ownership import REQUESTS
 from tests.autogen.harness import House, fact
 from tests.autogen.test_gated_tools import life
@@ -49,6 +52,11 @@ def log(house: House) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
+async def reported_in(house: House) -> tuple[Reported, ...] | None:
+    """Return the outcomes that the cards show, once there are any: they are written while the agent goes on."""
+    return (await house.run()).reported or None
+
+
 async def test_code_is_shown_whole_runs_once_approved_and_its_output_comes_back(house: House) -> None:
     """R13, R4: and a rebuilt run does not run it again."""
     await house.start()
@@ -57,29 +65,59 @@ async def test_code_is_shown_whole_runs_once_approved_and_its_output_comes_back(
             job = executing(run, local(house), BLOCKS)
             if life_ == 0:
                 request = await house.asked()
-                assert (request.question.kind, request.question.title) == (Kind.CODE, "run code")
+                assert (request.question.kind, request.question.title) == (Kind.CODE, "Run this code")
                 assert request.question.content == (
                     "Block 1 of 2, sh:\n\necho one >> log\ncat log\n\nBlock 2 of 2, python:\n\nprint('two')"
                 )
                 assert request.question.notes == (UNBOXED,)
-                assert Verb.EDIT not in request.question.offers
                 assert not log(house)
                 await house.decide(request, Verb.APPROVE)
             result = await job
             assert (result.exit_code, result.output.split()) == (0, ["one", "two"])
+            assert [(one.failed, one.words) for one in (await fact(partial(reported_in, house)))] == [(False, "")]
             await run.close()
     assert log(house) == ["one"]
 
 
-async def test_code_that_is_rejected_does_not_run_and_the_agent_reads_why(house: House) -> None:
+async def test_code_that_a_reviewer_changed_runs_as_they_wrote_it(house: House) -> None:
+    """R13, R18: once, in a rebuilt run too, and the agent reads what was changed."""
+    changed = canonical(
+        {"blocks": [{"language": "sh", "code": "echo three >> log"}, {"language": "python", "code": "print('four')"}]}
+    )
+    await house.start()
+    for life_ in range(2):
+        async with life(house) as run:
+            job = executing(run, local(house), BLOCKS)
+            if life_ == 0:
+                await house.decide(await house.asked(), Verb.EDIT, arguments=changed)
+            result = await job
+            assert result.output.startswith("DECISION: CODE APPROVED WITH CHANGES (")
+            assert "-echo one >> log" in result.output and "+echo three >> log" in result.output
+            assert result.output.endswith("The result of the changed call:\nfour\n")
+            await run.close()
+    assert log(house) == ["three"]
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        [("sh", "echo five >> log")],
+        [("python", "print()"), ("python", "")],
+        [("sh", "echo five >> log"), ("sh", "echo six >> log")],
+    ],
+)
+async def test_code_changed_into_what_could_not_be_shown_does_not_run(
+    house: House, blocks: list[tuple[str, str]]
+) -> None:
+    """R13: other blocks, languages, or none, as no window offers them."""
+    changed = canonical({"blocks": [{"language": language, "code": text} for language, text in blocks]})
     await house.start()
     async with life(house) as run:
         job = executing(run, local(house), BLOCKS)
-        await house.decide(await house.asked(), Verb.REJECT, "no")
+        await house.decide(await house.asked(), Verb.EDIT, arguments=changed)
         result = await job
-    assert result.exit_code == 1
-    assert result.output.startswith("DECISION: CODE REJECTED (")
-    assert not log(house)
+    assert (result.exit_code, log(house)) == (1, [])
+    assert "nothing was done" in result.output
 
 
 def living(argument: str) -> list[Path]:
@@ -217,13 +255,17 @@ def test_with_a_docker_its_executor_is_given_what_it_takes(tmp_path: Path, monke
     assert given == {"work_dir": tmp_path / "code", "timeout": 7}
 
     (package,) = map(Path, autogen_ext.__path__)
-    tree = ast.parse((package / "code_executors" / "docker" / "_docker_code_executor.py").read_text())
-    kind = next(n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == "DockerCommandLineCodeExecutor")
-    methods = {n.name: n for n in kind.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
-    takes = methods["__init__"].args
-    assert given.keys() <= {argument.arg for argument in (*takes.args, *takes.kwonlyargs)}
+    source = package / "code_executors" / "docker" / "_docker_code_executor.py"
+    module = compile(source.read_text(), source.name, "exec")
+    methods = _inside(_inside(module)["DockerCommandLineCodeExecutor"])
+    begins = methods["__init__"]
+    assert given.keys() <= {*begins.co_varnames[: begins.co_argcount + begins.co_kwonlyargcount]}
     for name in ("start", "stop", "restart", "execute_code_blocks"):
-        assert isinstance(methods[name], ast.AsyncFunctionDef), name
+        assert methods[name].co_flags & inspect.CO_COROUTINE, name
+
+
+def _inside(code: CodeType) -> dict[str, CodeType]:
+    return {const.co_name: const for const in code.co_consts if isinstance(const, CodeType)}
 
 
 async def test_code_that_fails_or_has_no_interpreter_is_a_result(house: House) -> None:

@@ -25,12 +25,12 @@ from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Verb
 from countersign.domain.runs import Status
 from countersign.replay.entries import Entry
-from countersign.store.journal import RedisJournal
-from tests.autogen.asking import component, written
+from countersign.store.journal_storage import RedisJournal
 from tests.autogen.harness import House
+from tests.autogen.model_calls import component, written
 from tests.autogen.test_gated_tools import life
+from tests.longest_wait import PATIENCE
 from tests.openai_server import OpenAIServer, Says
-from tests.patience import PATIENCE
 
 pytest_plugins = ["tests.openai_server", "tests.redis_server"]
 
@@ -214,7 +214,7 @@ class Deaf(ReplayChatCompletionClient):
 async def test_a_worker_told_to_stop_does_not_wait_for_a_stream_that_does_not_listen(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("countersign.autogen.team_driver.GRACE", timedelta(hours=1))
+    monkeypatch.setattr("countersign.autogen.team_execution.GRACE", timedelta(hours=1))
     await house.start(team="t")
     model = Deaf()
     async with house.worker(found=Teams({"t": Team("t", "", talk)}, {}), model=model) as worker:

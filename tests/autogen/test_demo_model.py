@@ -9,7 +9,6 @@ from autogen_core import CancellationToken, FunctionCall, Image
 from autogen_core.models import (
     AssistantMessage,
     ChatCompletionClient,
-    CreateResult,
     FunctionExecutionResult,
     FunctionExecutionResultMessage,
     LLMMessage,
@@ -24,7 +23,7 @@ from pydantic import BaseModel
 
 from agents.services.demo_writer import write_mail
 from agents.services.mail import FORMAT, Mail, parse
-from countersign.autogen.models.demo import CONTEXT, NOTE, DemoModel
+from countersign.autogen.models.demo import CONTEXT, DEMO_NOTE, DemoModel
 from countersign.domain.errors import WrongTeam
 
 TASK = "tell the vendor we need 10% off"
@@ -43,7 +42,7 @@ def talk(*said: str) -> list[LLMMessage]:
 async def draft(*said: str) -> Mail:
     mail = parse(write_mail(said[0], list(said[1:])))
     assert isinstance(mail, Mail), mail
-    assert mail.body.endswith(NOTE)
+    assert mail.body.endswith(DEMO_NOTE)
     return mail
 
 
@@ -134,7 +133,7 @@ def test_any_task_and_feedback_give_a_mail_that_can_be_sent_and_the_same_one_aga
 ) -> None:
     text = write_mail(task, feedback)
     assert isinstance(parse(text), Mail), (text, parse(text))
-    assert text.endswith(NOTE)
+    assert text.endswith(DEMO_NOTE)
     assert write_mail(task, feedback) == text
 
 
@@ -150,14 +149,14 @@ def test_a_hostile_task_of_50_000_characters_takes_no_time(task: str) -> None:
 async def test_every_other_answer_says_what_it_is_too() -> None:
     model = DemoModel()
     for messages in ([], [UserMessage(content="hello", source="user")], [SystemMessage(content="You sing.")]):
-        assert str((await model.create(messages)).content).endswith(NOTE)
+        assert str((await model.create(messages)).content).endswith(DEMO_NOTE)
 
 
 async def test_a_stream_is_the_same_answer_in_pieces() -> None:
     whole = await DemoModel().create(talk(TASK))
     model = DemoModel()
     pieces = [piece async for piece in model.create_stream(talk(TASK))]
-    assert len(pieces) > 20
+    assert (whole.finish_reason, whole.cached, len(pieces) > 20) == ("stop", False, True)
     assert "".join(str(piece) for piece in pieces[:-1]) == whole.content
     assert pieces[-1] == whole
     assert model.total_usage() == whole.usage
@@ -187,10 +186,10 @@ async def test_all_kinds_of_messages_and_tools_are_counted() -> None:
     ]
     tool = FunctionTool(look, description="Looks.")
     assert model.count_tokens(messages, tools=[tool]) > model.count_tokens(messages) > 2
-    assert str((await model.create(messages, tools=[tool], tool_choice="none")).content).endswith(NOTE)
+    assert str((await model.create(messages, tools=[tool], tool_choice="none")).content).endswith(DEMO_NOTE)
 
 
-async def test_it_refuses_what_it_cannot_do() -> None:
+async def test_it_refuses_what_it_cannot_do_and_ends_when_cancelled() -> None:
     class Answer(BaseModel):
         words: str
 
@@ -199,13 +198,10 @@ async def test_it_refuses_what_it_cannot_do() -> None:
         await model.create(talk(TASK), json_output=Answer)
     with pytest.raises(WrongTeam, match="No model is configured"):
         await model.create(talk(TASK), tools=[{"name": "look"}])
-
-
-async def test_a_cancelled_call_ends_as_cancelled() -> None:
     token = CancellationToken()
     token.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await DemoModel().create(talk(TASK), cancellation_token=token)
+        await model.create(talk(TASK), cancellation_token=token)
 
 
 async def test_it_is_a_component_and_can_be_dumped_and_loaded() -> None:
@@ -226,9 +222,3 @@ async def test_an_autogen_agent_drafts_and_takes_feedback(stream: bool) -> None:
     texts = [result.messages[-1].to_text() for result in (first, second)]
     assert all(isinstance(parse(text), Mail) for text in texts)
     assert len(texts[1]) < len(texts[0])
-
-
-def test_a_result_is_finished_and_not_cached() -> None:
-    result = asyncio.run(DemoModel().create(talk(TASK)))
-    assert isinstance(result, CreateResult)
-    assert (result.finish_reason, result.cached) == ("stop", False)

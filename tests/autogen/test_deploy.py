@@ -4,10 +4,10 @@ import pytest
 
 from agents.services.deploy_steps import STEPS
 from agents.teams.deploy import step_drawn
-from countersign.autogen.models.demo import NOTE
+from countersign.autogen.models.demo import DEMO_NOTE
 from countersign.domain.requests import Kind, Verb
+from tests.autogen.demo_runs import playing
 from tests.autogen.harness import House
-from tests.autogen.playing import playing
 
 pytest_plugins = ["tests.redis_server"]
 TASK = "deploy shop 2.1 to staging"
@@ -20,17 +20,17 @@ def log(house: House) -> list[str]:
 
 
 async def test_another_team_carries_out_exactly_the_plan_that_was_approved(house: House) -> None:
-    """R13, S8: PROCEED; releases ask once more, what is safe passes and is recorded."""
+    """R13, S8: releases ask once more, what is safe passes and is recorded; the thread says all of it in words."""
     async with playing(house, "deploy", TASK) as play:
         plan = await play.asked()
         assert (plan.question.kind, plan.question.agent) == (Kind.TOOL, "planner")
         for number, step in enumerate(WHOLE, 1):
             assert f"{number}. {step}" in plan.question.content
-        assert "Approve: PROCEED" in plan.question.content
+        assert plan.question.content.endswith("Approve to carry out exactly this; if it is rejected, nothing is done.")
         assert log(house) == []
         await play.says(Verb.APPROVE)
         release = await play.asked()
-        assert (release.question.agent, release.question.title) == ("operator", "call release")
+        assert (release.question.agent, release.question.title) == ("operator", "Release shop 2.1 to staging")
         assert log(house) == WHOLE[:1]
         await play.says(Verb.APPROVE)
         run = await play.over()
@@ -41,7 +41,9 @@ async def test_another_team_carries_out_exactly_the_plan_that_was_approved(house
             "The plan was carried out. Steps done: run_tests, release, announce. Only written into deploy/log, because "
             "they have no program in deploy/steps: run_tests, release, announce."
         )
-        assert NOTE in run.words
+        assert DEMO_NOTE in run.words
+        assert "Only written into deploy/log: run_tests shop 2.1" in str(run.progress)
+        assert not [line for line in run.progress if "{" in line.words]
         assert [tool for tool, _ in await play.passed()] == ["run_tests", "announce"]
 
 
@@ -109,8 +111,8 @@ async def test_the_environment_is_asked_for_where_the_task_names_none(house: Hou
         await play.says(Verb.CHOOSE, "production")
         assert "release shop 2.1 production" in (await play.asked()).question.content
         await play.says(Verb.APPROVE)
-        for tool in ("run_tests", "release", "announce"):
-            assert (await play.asked()).question.title == f"call {tool}"
+        for title in ("Run the tests of shop 2.1", "Release shop 2.1 to production", "Announce the release"):
+            assert (await play.asked()).question.title == title
             await play.says(Verb.APPROVE)
         await play.over()
     assert len(log(house)) == 3

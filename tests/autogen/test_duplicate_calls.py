@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from countersign.autogen.tools.duplicate_calls import Twins
+from countersign.autogen.tools.duplicate_calls import EqualActions
 from countersign.replay.entries import Entry
-from countersign.replay.journal import RunJournal
-from countersign.store.journal import RedisJournal
+from countersign.replay.run_journal import RunJournal
+from countersign.store.journal_storage import RedisJournal
 from tests.autogen.harness import House
 from tests.autogen.test_journal import claimed, journal_of
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 BEFORE = {4: "gate/b/0/0", 2: "gate/a/0/0"}
@@ -25,16 +25,16 @@ async def noted(house: House) -> RunJournal:
     return await journal_of(house, lease)
 
 
-async def go(twins: Twins, number: int | None, went: list[int | None]) -> None:
-    async with twins.turn(number, f"gate/{number}/0/0"):
+async def go(equal: EqualActions, number: int | None, went: list[int | None]) -> None:
+    async with equal.turn(number, f"gate/{number}/0/0"):
         went.append(number)
         await asyncio.sleep(0)
 
 
 async def test_a_rebuilt_run_lets_them_go_as_they_went_first(house: House) -> None:
     """R4: the one whose result is recorded does not wait for one that waits for it."""
-    twins, went = Twins(BEFORE, await noted(house)), list[int | None]()
-    await asyncio.wait_for(asyncio.gather(*(go(twins, number, went) for number in (None, 4, 2, None))), PATIENCE)
+    equal, went = EqualActions(BEFORE, await noted(house)), list[int | None]()
+    await asyncio.wait_for(asyncio.gather(*(go(equal, number, went) for number in (None, 4, 2, None))), PATIENCE)
     assert went == [2, 4, None, None]
 
 
@@ -42,11 +42,11 @@ async def test_one_that_does_not_come_any_more_holds_up_the_others_until_people_
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the code has changed; that is for people to say, and no clock says it for them."""
-    monkeypatch.setattr("countersign.replay.event_order.LAST_RESORT", timedelta(milliseconds=20))
+    monkeypatch.setattr("countersign.replay.replay_order.LAST_RESORT", timedelta(milliseconds=20))
     journal, missed = await noted(house), asyncio.Queue[str]()
     journal.order.stuck = missed.put_nowait
-    twins, went = Twins(BEFORE, journal), list[int | None]()
-    going = asyncio.gather(*(go(twins, number, went) for number in (None, 4)))
+    equal, went = EqualActions(BEFORE, journal), list[int | None]()
+    going = asyncio.gather(*(go(equal, number, went) for number in (None, 4)))
     missing = await missed.get()
     assert (missing, went) == (BEFORE[2], [])
     journal.set_aside([missing], [])

@@ -11,7 +11,7 @@ from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
 from tests.autogen.harness import RULES, House
-from tests.storing import nobody_decides
+from tests.store_fixtures import nobody_decides
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -45,6 +45,22 @@ async def test_an_approved_mail_is_sent_once_and_exactly_as_it_was_shown(house: 
     assert sent["Message-ID"] == f"<{second.id}.r1@example.com>"
 
 
+async def test_a_mail_that_a_reviewer_changed_is_sent_as_they_wrote_it(house: House) -> None:
+    """R13: what was asked about is not sent, and what is no mail is not either."""
+    for run, text, sent in (("r1", MAIL.replace("10%", "five per cent"), 1), ("r2", NO_MAIL, 1)):
+        await house.start(run)
+        async with house.worker() as worker:
+            worker.advance(run)
+            await house.decide(await house.asked(run), Verb.EDIT, content=text)
+            over = await house.over(run)
+        assert len(house.mails()) == sent
+        assert (over.status is Status.FINISHED) == (text is not NO_MAIL)
+        [told] = over.reported  # on the card
+        assert told.failed == (text is NO_MAIL) and told.words[:60] in over.result
+    assert over.result.startswith("What was approved is no mail, so nothing was sent.")
+    assert "five per cent off" in house.mails()[0].read_text()
+
+
 async def test_an_answer_that_says_approved_sends_nothing(house: House) -> None:
     """R12: free text is never an approval."""
     await house.start()
@@ -63,7 +79,7 @@ async def test_a_rejected_mail_is_not_sent_and_the_run_says_why(house: House) ->
         await house.decide(await house.asked(), Verb.REJECT, "not our vendor")
         run = await house.over()
     assert run.status is Status.FINISHED
-    assert run.result == "Not sent: it was rejected. Their words: “not our vendor”"
+    assert run.result == "Not sent: it was rejected. Reason: “not our vendor”"
     assert not house.mails()
 
 

@@ -13,10 +13,11 @@ from autogen_core.models import ChatCompletionClient, ModelInfo
 
 from countersign.autogen.models.config import load_model
 from countersign.autogen.models.fallback import Choice, FallbackModel
+from countersign.autogen.models.wrapper import DELAYED
 from countersign.domain.errors import NoAnswer
-from tests.autogen.asking import ABLE, KEY, MESSAGES, TOOL, answer_of, component, written
+from tests.autogen.model_calls import ABLE, KEY, MESSAGES, TOOL, answer_of, component, written
+from tests.longest_wait import PATIENCE
 from tests.openai_server import Cuts, Fails, Garbage, Hangs, OpenAIServer, Says, What
-from tests.patience import PATIENCE
 
 FAILURES: dict[str, tuple[What, str]] = {
     "error": (Fails(500), "first failed (HTTP 500)"),
@@ -185,6 +186,22 @@ async def test_if_every_model_answers_nothing_that_is_the_answer(streaming: bool
     async with of_two(openai) as model:
         _, answer = await answer_of(model, streaming=streaming)
     assert (answer.content, answer.by, answer.instead_of) == ("", "first", [])
+
+
+async def test_people_are_told_that_the_model_asks_to_slow_down_before_it_is_waited_for(
+    openai: OpenAIServer, tmp_path: Path
+) -> None:
+    """R21: at once, with how long; then the same model is asked again."""
+    openai.will("only", Fails(429, retry_after="2"))
+    told = list[tuple[str, float]]()
+    async with loaded(written(tmp_path, [component(openai, "only")])) as client:
+        token = DELAYED.set(lambda why, pause: told.append((why, pause.total_seconds())))
+        try:
+            _, answer = await answer_of(client, streaming=False)
+        finally:
+            DELAYED.reset(token)
+    assert answer.by == "only" and openai.models() == ["only", "only"]
+    assert told == [("only has no room for more requests now (HTTP 429)", 2.0)]
 
 
 async def test_the_last_model_keeps_its_own_patience(openai: OpenAIServer, tmp_path: Path) -> None:

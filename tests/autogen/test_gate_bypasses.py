@@ -294,6 +294,6 @@ async def test_a_second_use_of_one_approval_is_asked_about(house: House) -> None
 async def test_outside_of_a_run_a_gated_function_refuses() -> None:
     """R19: where nobody can be asked nothing is done."""
     DONE.clear()
-    with pytest.raises(ActionFailed, match="there is none here, so nothing was done"):
+    with pytest.raises(ActionFailed, match="no run here in which people could be asked first, so nothing was done"):
         await wipe("/data")
     assert not DONE

@@ -15,16 +15,17 @@ from autogen_core.tools import FunctionTool, StaticWorkbench, Workbench
 from countersign import usecases
 from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.run_context import RunContext
+from countersign.autogen.tools.gated_function import gated
 from countersign.autogen.tools.gated_tools import idempotency_key
-from countersign.domain.errors import LeaseLost, OutcomeUnknown
+from countersign.domain.errors import LeaseLost, OutcomeUnknown, WrongTeam
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Verb
-from countersign.domain.runs import Status
+from countersign.domain.requests import Status as RequestStatus
 from countersign.replay.entries import Entry
-from countersign.replay.journal import RunJournal
-from countersign.store.journal import RedisJournal
+from countersign.replay.run_journal import RunJournal
+from countersign.store.journal_storage import RedisJournal
 from countersign.usecases import ports
-from tests.autogen.harness import HERE, LEASE, House, Process, Silent, fact
+from tests.autogen.harness import LEASE, House, Silent, fact
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -75,18 +76,6 @@ async def test_what_a_tool_returned_or_raised_is_given_again(
     assert said[0] == said[1]
     assert shop.done == ["pens", "pens", "ink"]
     assert said[0][0] == (("no paper left", True) if isinstance(outcome, Exception) else ("ordered 1", False))
-
-
-async def test_two_agents_that_share_a_tool_get_their_own_results_in_whatever_order_they_ask(house: House) -> None:
-    await house.start()
-    shop = Shop()
-    said = []
-    for names in (("ann", "bob"), ("bob", "ann")):
-        async with life(house) as run:
-            calls = [call(run.tools(name, [shop.order], ask=False), item="pens") for name in names]
-            said.append(dict(zip(names, await asyncio.gather(*calls), strict=True)))
-    assert said[0] == said[1]
-    assert len(shop.done) == 2
 
 
 async def test_the_place_of_a_result_holds_when_branches_ask_in_another_order(house: House) -> None:
@@ -202,22 +191,52 @@ async def after(house: House, moment: datetime) -> bool | None:
     return True if await house.store.now() > moment else None
 
 
-@pytest.mark.slow
-async def test_a_worker_killed_while_an_idempotent_tool_runs_calls_it_again_with_its_key(house: House) -> None:
-    """R4: kill -9, and nobody need be asked."""
-    await house.start(team="shop")
-    looked = house.folder / "looked"
-    async with Process(house, HERE / "teams") as first:
-        await house.decide(await house.asked(), Verb.APPROVE)
-        await fact(lambda: there(looked))
-        await first.kill()
-    async with Process(house, HERE / "teams"):
-        run = await house.over()
-    assert (run.status, run.result) == (Status.FINISHED, "12 pens")
-    keys = looked.read_text().splitlines()
-    assert len(keys) == 2
-    assert len(set(keys)) == 1
-
-
 async def there(path: Path) -> bool | None:
     return True if await asyncio.to_thread(path.exists) else None
+
+
+async def test_a_question_that_the_team_leaves_is_withdrawn_and_never_answered_again(house: House) -> None:
+    """R5, R4: it was approved later, and the rebuilt run carried it out although the first life had gone on."""
+    await house.start()
+    shop = Shop()
+    async with life(house) as run:
+        asking = asyncio.create_task(call(run.tools("clerk", [shop.order], ask=True), item="pens"))
+        asked = await house.asked()
+        asking.cancel()
+        await asyncio.wait({asking})
+
+        async def settled() -> RequestStatus | None:
+            seen = await house.store.request(asked.id)
+            assert seen is not None
+            return None if seen.value.status is RequestStatus.PENDING else seen.value.status
+
+        assert await fact(settled) is RequestStatus.WITHDRAWN
+        await run._journal.late_writes.written()
+        assert not (await house.run()).open
+    async with life(house, owner="w2") as run:
+        again = asyncio.create_task(call(run.tools("clerk", [shop.order], ask=True), item="pens"))
+        before = await RedisJournal(house.store).entries(run.run.id)
+        for _ in range(20):  # whatever it would ask has reached the store by then
+            await house.store.now()
+        assert not again.done()
+        assert not (await house.run()).open
+        again.cancel()
+        await asyncio.wait({again})
+        assert await RedisJournal(house.store).entries(run.run.id) == before
+    assert not shop.done
+
+
+@pytest.mark.parametrize("title", ["Refund {nothing}", "Refund {cents:.2f}", "To {key}"])
+async def test_a_title_that_does_not_fit_its_tool_is_refused_before_anything_runs(house: House, title: str) -> None:
+    """R7: the team does not build, whichever way the tool is put behind the gate."""
+
+    async def refund(cents: str, key: str) -> str:
+        """Refund it."""
+        return "done"
+
+    await house.start()
+    async with life(house) as run:
+        with pytest.raises(WrongTeam, match="does not fit it"):
+            run.tools("clerk", [refund], title={"refund": title}, hide={"refund": ["key"]})
+    with pytest.raises(WrongTeam, match="correct the title"):
+        gated(title=title, hide=["key"])(refund)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from countersign.autogen.people.input_modes import (
     AskWhen,
-    Mode,
+    HumanInputMode,
     Move,
     any_of,
     every,
@@ -23,8 +23,8 @@ from countersign.autogen.people.input_modes import (
     when_from,
     when_said,
 )
-from countersign.autogen.tools.policies import Opinion, opinion
-from tests.patience import PATIENCE
+from countersign.autogen.tools.team_policy import Opinion, opinion
+from tests.longest_wait import PATIENCE
 
 
 def said(*texts: str) -> list[BaseChatMessage]:
@@ -34,24 +34,24 @@ def said(*texts: str) -> list[BaseChatMessage]:
 @pytest.mark.parametrize(
     ("mode", "finished", "replies", "move"),
     [
-        (Mode.ALWAYS, False, 0, Move.ASK),
-        (Mode.ALWAYS, False, 99, Move.ASK),
-        (Mode.ALWAYS, True, 0, Move.ASK_TO_END),
-        (Mode.TERMINATE, False, 2, Move.REPLY),
-        (Mode.TERMINATE, False, 3, Move.ASK),
-        (Mode.TERMINATE, False, 4, Move.ASK),
-        (Mode.TERMINATE, True, 0, Move.ASK_TO_END),
-        (Mode.TERMINATE, True, 3, Move.ASK_TO_END),
-        (Mode.NEVER, False, 2, Move.REPLY),
-        (Mode.NEVER, False, 3, Move.END),
-        (Mode.NEVER, True, 0, Move.END),
+        (HumanInputMode.ALWAYS, False, 0, Move.ASK),
+        (HumanInputMode.ALWAYS, False, 99, Move.ASK),
+        (HumanInputMode.ALWAYS, True, 0, Move.ASK_TO_END),
+        (HumanInputMode.TERMINATE, False, 2, Move.REPLY),
+        (HumanInputMode.TERMINATE, False, 3, Move.ASK),
+        (HumanInputMode.TERMINATE, False, 4, Move.ASK),
+        (HumanInputMode.TERMINATE, True, 0, Move.ASK_TO_END),
+        (HumanInputMode.TERMINATE, True, 3, Move.ASK_TO_END),
+        (HumanInputMode.NEVER, False, 2, Move.REPLY),
+        (HumanInputMode.NEVER, False, 3, Move.END),
+        (HumanInputMode.NEVER, True, 0, Move.END),
         (None, False, 2, Move.REPLY),
         (None, False, 3, Move.ASK),
         (None, True, 0, Move.ASK_TO_END),
     ],
 )
 def test_the_modes_ask_reply_and_end_where_autogen_0_2_does(
-    mode: Mode | None, finished: bool, replies: int, move: Move
+    mode: HumanInputMode | None, finished: bool, replies: int, move: Move
 ) -> None:
     """As `check_termination_and_human_reply` of branch 0.2 decides, with a limit of 3."""
     assert next_move(mode, finished=finished, replies=replies, limit=3) is move
@@ -66,8 +66,8 @@ def test_never_asks_nobody_and_always_never_goes_on_by_itself(
     finished: bool, replies: int, limit: int, wanted: bool
 ) -> None:
     asked = partial(next_move, finished=finished, replies=replies, limit=limit, wanted=wanted)
-    assert asked(Mode.NEVER) in (Move.REPLY, Move.END)
-    assert asked(Mode.ALWAYS) in (Move.ASK, Move.ASK_TO_END)
+    assert asked(HumanInputMode.NEVER) in (Move.REPLY, Move.END)
+    assert asked(HumanInputMode.ALWAYS) in (Move.ASK, Move.ASK_TO_END)
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ from countersign.autogen.models.usage import Budget
 from countersign.domain.errors import ActionFailed, LeaseLost, NewerSchema, OutcomeUnknown, UnknownSchema
 from countersign.domain.ids import RunId
 from countersign.replay.entries import Entry
-from countersign.replay.journal import RunJournal
+from countersign.replay.run_journal import RunJournal
 from countersign.replay.side_effects import effect
-from countersign.store.journal import RedisJournal
+from countersign.store.journal_storage import RedisJournal
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import LEASE, House
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -221,7 +221,7 @@ async def test_a_lost_lease_is_told_past_autogen_which_turns_errors_into_text(ho
 def test_an_entry_that_is_none_is_refused_by_name(raw: bytes) -> None:
     """R29: and so is one whose fields are of another kind; a real one is read."""
     whole = Entry("done", "x", "a", "", 1)
-    for wrong in (raw, whole.dump().replace(b'"place": 1', b'"place": -1'), whole.dump().replace(b'"done"', b'"gone"')):
+    for wrong in (raw, whole.dump().replace(b'"place":1', b'"place":-1'), whole.dump().replace(b'"done"', b'"gone"')):
         with pytest.raises(UnknownSchema):
             Entry.load(wrong)
     assert Entry.load(whole.dump()) == whole

@@ -20,7 +20,7 @@ from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
 from tests.autogen.harness import House, fact
 from tests.autogen.rebuild_teams import Scripted, World, magentic_one, team
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -55,7 +55,7 @@ async def test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once(
 
     No other model call is made twice.
     """
-    monkeypatch.setattr("countersign.autogen.team_driver.GRACE", timedelta(hours=1))
+    monkeypatch.setattr("countersign.autogen.team_execution.GRACE", timedelta(hours=1))
     world, model = World(), Thinking(number, structured=structured)
     it = team(magentic_one, world)
     teams = Teams({it.name: it}, {})

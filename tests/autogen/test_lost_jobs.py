@@ -12,14 +12,14 @@ from countersign.autogen import runner
 from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.runner import Runner
 from countersign.domain.ids import RunId
-from countersign.settings import WorkerSettings
+from countersign.process_settings import WorkerSettings
 from countersign.store.job_queue import Queue
-from countersign.store.journal import RedisJournal
+from countersign.store.journal_storage import RedisJournal
 from countersign.store.wakeups import Wakeups
-from tests.making import ALICE, GENERAL, HERE
 from tests.redis_server import url_of
+from tests.sample_requests import ALICE, GENERAL, HERE
 from tests.store.two_users import Sides
-from tests.storing import started
+from tests.store_fixtures import started
 
 
 async def test_what_cannot_be_repaired_of_one_run_keeps_nobody_from_the_others(

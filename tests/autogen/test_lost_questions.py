@@ -11,7 +11,7 @@ from countersign.domain.runs import Status
 from countersign.metrics import Repair
 from tests.autogen.harness import House, fact
 from tests.autogen.test_parked_runs import parked
-from tests.counting import repaired
+from tests.metric_counts import repaired
 from tests.store.test_forged_rules import ask
 from tests.store.two_users import Sides
 

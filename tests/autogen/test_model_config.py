@@ -12,8 +12,8 @@ from countersign.autogen.models.config import load_model
 from countersign.autogen.models.demo import DemoModel
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import Digest
-from tests.autogen.asking import answer_of, component
-from tests.autogen.asking import written as several
+from tests.autogen.model_calls import answer_of, component
+from tests.autogen.model_calls import written as several
 from tests.openai_server import Fails, OpenAIServer
 
 DOCS = Path(__file__).parents[2] / "docs" / "models.md"

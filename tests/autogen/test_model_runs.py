@@ -20,11 +20,12 @@ from countersign.autogen.models.config import load_model
 from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
+from countersign.domain.activity import Usage, Writing
 from countersign.domain.requests import Verb
-from countersign.domain.runs import Run, Status, Usage, Writing
-from countersign.store.journal import RedisAnswers
-from tests.autogen.asking import ABLE, KEY, component, written
+from countersign.domain.runs import Run, Status
+from countersign.store.journal_storage import RedisAnswers
 from tests.autogen.harness import House, fact
+from tests.autogen.model_calls import ABLE, KEY, component, written
 from tests.openai_server import Fails, OpenAIServer, Says
 
 
@@ -143,19 +144,6 @@ async def test_a_run_that_fails_says_what_it_took_too(house: House, openai: Open
     assert (run.usage.calls, run.usage.prompt_tokens) == (1, 7)
 
 
-async def test_the_same_task_again_is_answered_from_the_cache_without_a_request(
-    house: House, openai: OpenAIServer
-) -> None:
-    openai.will("first", Says(tool="look"), Says("Done."))
-    async with two(openai, house, cache="1d") as model:
-        before = await ended(house, model, "work", "r1")
-        again = await ended(house, model, "work", "r2")
-    assert before.words == again.words == "Done."
-    assert len(openai.asked) == 2
-    assert before.usage == Usage(14, 4, 2, 0, (("first", 2),))
-    assert again.usage == Usage(0, 0, 2, 2, (("first", 2),))
-
-
 async def test_a_team_without_a_model_configured_says_so_in_what_it_took(house: House) -> None:
     run = await ended(house, DemoModel(), "tell")
     assert run.usage is not None
@@ -188,7 +176,7 @@ async def test_a_team_that_needs_a_model_says_that_none_is_configured(
     assert run.result == (
         "No model is configured, and the team has no script that plays one, so the run has ended. Set MODEL_CONFIG for "
         "the worker (docs/models.md), or give the team a `demo=` script (docs/write-a-team.md); then start the task "
-        "anew."
+        "again."
     )
 
 
@@ -218,19 +206,6 @@ async def test_a_model_that_answers_nothing_where_data_is_needed_ends_the_run_an
         run = await house.over()
     assert run.status is Status.FAILED
     assert "The model first answered nothing where “judge” needs JSON" in run.result
-
-
-async def test_a_tool_that_does_not_exist_is_an_error_for_the_model_and_the_run_goes_on(
-    house: House, openai: OpenAIServer
-) -> None:
-    openai.will("first", Says(tool="launch"), Says("I cannot launch."))
-    async with two(openai, house) as model:
-        run = await ended(house, model, "work")
-    assert (run.status, run.words) == (Status.FINISHED, "I cannot launch.")
-    result = openai.asked[1]["messages"][-1]
-    assert result["role"] == "tool"
-    assert "launch" in result["content"]
-    assert "not found" in result["content"]
 
 
 async def test_a_model_that_calls_tools_for_ever_is_ended_by_the_budget(house: House, openai: OpenAIServer) -> None:
@@ -297,6 +272,17 @@ async def test_a_long_text_that_comes_quickly_or_again_is_no_flood_of_events(
         await rebuilt_at_each_question(house, model)
     said = [event["agent"] for event in await house.events() if event["type"] == "run_progressed"]
     assert said == ["writer", "human", "writer", "human", "writer"]
+
+
+def test_a_line_of_progress_says_that_a_program_was_written_and_not_the_program() -> None:
+    """On one line code is nothing that people can read; the card shows it as it is."""
+    code = "```python\nimport math\n\nprint(math.pi)\n```"
+    assert progress.in_one_line(code) == "Wrote a program of 3 lines"
+    assert progress.in_one_line(f"Let me see.\n{code}\nThis  prints it.") == (
+        "Let me see. Wrote a program of 3 lines. This prints it."
+    )
+    assert progress.in_one_line("```sh\nls\n```") == "Wrote a program of 1 line"
+    assert progress.in_one_line("```not closed\n and `this` too") == "```not closed and `this` too"
 
 
 def test_what_is_written_is_shown_now_and_then_by_one_worker_whatever_the_number_of_runs() -> None:

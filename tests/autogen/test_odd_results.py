@@ -22,16 +22,16 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 from countersign.autogen import compat
 from countersign.autogen.action_outcomes import Became, Conclusion
 from countersign.autogen.code.local_executor import LocalExecutor
-from countersign.autogen.people.decision_texts import CHANGED
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
-from countersign.autogen.tools.policies import Proposal
+from countersign.autogen.tools.team_policy import Proposal
+from countersign.domain.decision_texts import CHANGED
 from countersign.domain.errors import ActionFailed, OutcomeUnknown
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
 from tests.autogen.harness import House
 from tests.autogen.test_gated_tools import call, life
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 HALF = "\ud83d"

@@ -21,13 +21,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from bot.audit import entries
 from bot.slack.views.card_content import in_full, on_card
 from bot.slack.views.request_text import changes_of
-from countersign.autogen.models.demo import Use, turns
+from countersign.autogen.models.demo import DemoCall, demo_turns
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.autogen.tools.arguments import by_model, by_schema
 from countersign.autogen.tools.gated_function import gated
 from countersign.autogen.tools.permits import written
-from countersign.autogen.tools.policies import Proposal, Tier, Verdict
+from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict
+from countersign.domain.call_words import labelled
 from countersign.domain.calls import canonical
 from countersign.domain.errors import ActionFailed
 from countersign.domain.ids import ChannelId, UserId, digest_of
@@ -319,7 +320,7 @@ async def test_what_is_judged_shown_digested_recorded_and_run_is_one_value(
         assert not (await passed.call_tool("odd", given, CancellationToken(), "c2")).is_error
     assert proposals == [whole]
     assert call.arguments == canonical(whole)
-    assert json.loads(request.question.content) == whole | {"secret": call_shown(whole["secret"])}
+    assert request.question.content == labelled(json.loads(canonical(whole | {"secret": call_shown(whole["secret"])})))
     (told,) = [event for event in await house.events() if event["type"] == "call_passed"]
     salt = (await house.run()).salt
     assert told["digest"] == digest_of(salt, digest_of(Kind.TOOL, "odd", canonical(whole)))
@@ -379,7 +380,7 @@ async def test_what_a_workbench_does_not_name_is_refused_or_seen(house: House, m
         job = asyncio.create_task(tools.call_tool("wipe", given, CancellationToken(), "c1"))
         if asks is None:
             request = await house.asked()
-            assert json.loads(request.question.content) == {**given, "depth": 3}
+            assert request.question.content == "Depth: 3\nPath: /tmp/x\nRecursive: yes"
             assert request.question.notes == (
                 "The tool does not describe recursive, so its arguments are shown as they are.",
             )
@@ -481,13 +482,13 @@ SECRET = ("2468", "1357", "8642", "4321", "9753")
 @pytest.mark.parametrize(
     ("given", "entered", "says"),
     [
-        ({"rows": [{"number": 1, "pin": "2468x"}]}, None, "rows.0.pin: is not what the tool takes"),
-        ({"code": "wrong-8642"}, None, "code: is not what the tool takes"),
-        ({"code": "8642-9753", "pin": 4321}, {}, "is not what the tool takes"),
+        ({"rows": [{"number": 1, "pin": "2468x"}]}, None, "rows.0.pin: isn't what the tool accepts"),
+        ({"code": "wrong-8642"}, None, "code: isn't what the tool accepts"),
+        ({"code": "8642-9753", "pin": 4321}, {}, "isn't what the tool accepts"),
         ({"code": "8642-9753", "pin": 1357}, {}, "The bank refuses ⟦hidden: 4 characters⟧, ⟦hidden: 9 characters⟧"),
         ({}, {"rows": [{"number": 1, "pin": 2468}]}, "rows: [] → [{"),
         ({"rows": [{"number": 1}]}, {"rows": [{"number": 1, "pin": 2468}], "code": "8642-9753"}, "code: "),
-        ({"rows": [{"number": 1}]}, {"rows": [{"number": 1, "pin": "2468x"}]}, "is not what the tool takes"),
+        ({"rows": [{"number": 1}]}, {"rows": [{"number": 1, "pin": "2468x"}]}, "isn't what the tool accepts"),
         ({"rows": [{"number": 1}]}, {"rows": [{"number": 1, "pin": "2468"}]}, "⟦hidden: 4 characters⟧"),
     ],
 )
@@ -508,9 +509,9 @@ async def test_what_is_hidden_stays_so_in_changes_and_in_errors(
             request = await house.asked()
             verb = Verb.EDIT if entered else Verb.APPROVE
             decided = await house.decide(request, verb, arguments=canonical(entered) if entered else "")
-            shown = [*in_full(request.question)[0], *on_card(request.question, {}, pending=True)]
+            shown = [*in_full(request.question)[0], *on_card(request.question, {})]
             told = json.dumps(
-                [shown, changes_of(decided), entries._decision(decided), entries._what(request, True)],
+                [shown, changes_of(decided), entries._decision(decided), entries._described(request, True)],
                 ensure_ascii=False,
                 default=str,
             )
@@ -542,8 +543,8 @@ async def test_why_a_rule_refuses_is_read_by_who_asked_and_by_the_model(house: H
 
     def play(agent: str, messages: Any) -> Any:
         reads.append(str(messages[-1].content))
-        uses = [Use("cash", {"amount": 1}), Use("card", {"amount": 1})]
-        return [uses[turns(messages)]] if turns(messages) < 2 else "That is all."
+        uses = [DemoCall("cash", {"amount": 1}), DemoCall("card", {"amount": 1})]
+        return [uses[demo_turns(messages)]] if demo_turns(messages) < 2 else "That is all."
 
     def build(run: RunContext) -> AutoGenTeam:
         bench = run.tools("clerk", [cash, card])

@@ -26,8 +26,8 @@ from countersign.replay.run_activity import SETTLING
 from countersign.store.job_queue import Queue
 from tests.autogen.harness import RULES, House, Process, fact
 from tests.autogen.test_runner import Counting
-from tests.counting import repaired
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
+from tests.metric_counts import repaired
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -216,7 +216,9 @@ class Busy(BaseChatAgent):
             return "Packed."
 
         human = self._run.human("clerk")
-        packed, _ = await asyncio.gather(self._run.step("pack", act), human.desk.ask(human, None, cancellation_token))
+        packed, _ = await asyncio.gather(
+            self._run.step("pack", act), human.questions.ask(human, None, cancellation_token)
+        )
         return Response(chat_message=TextMessage(content=packed, source="clerk"))
 
     async def on_reset(self, cancellation_token: CancellationToken) -> None: ...

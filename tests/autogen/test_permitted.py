@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from countersign import usecases
-from countersign.autogen.people.decision_texts import answer
 from countersign.domain.channel_settings import Rules
 from countersign.domain.decision_rules import Attempt
+from countersign.domain.decision_texts import answer
 from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId

@@ -19,6 +19,7 @@ from tests.autogen.rebuild_shapes import SHAPES
 from tests.autogen.test_rebuild import live
 from tests.far_redis import far_away
 
+pytestmark = pytest.mark.slow
 pytest_plugins = ["tests.redis_server"]
 
 
@@ -42,17 +43,15 @@ async def seen_from(away: str, house: House) -> AsyncIterator[House]:
 @pytest.mark.parametrize(
     ("shape", "away"),
     [
-        ("refusals", "near"),
-        ("retrying", "near"),
-        *(pytest.param(shape, "near", marks=pytest.mark.slow) for shape in ("local_work", "slow_list", "impatient")),
-        *(pytest.param(shape, "far", marks=pytest.mark.slow) for shape in ("refusals", "impatient")),
+        *((shape, "near") for shape in SHAPES),
+        *((shape, "far") for shape in ("refusals", "impatient")),
     ],
 )
 async def test_a_run_of_any_shape_lost_at_any_entry_ends_as_if_nothing_had_been(
     house: House, shape: str, away: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the same transcript, each action once, and nobody is asked how to go on; nothing here is a matter of time."""
-    monkeypatch.setattr("countersign.autogen.team_driver.GRACE", timedelta(minutes=5))
+    monkeypatch.setattr("countersign.autogen.team_execution.GRACE", timedelta(minutes=5))
     async with seen_from(away, house) as there:
         await lost_at_each_entry(there, shape)
 

@@ -9,8 +9,8 @@ from autogen_agentchat.messages import TextMessage
 from agents.services.notes import Notes
 from agents.teams.research import _next
 from countersign.domain.requests import Kind, Verb
+from tests.autogen.demo_runs import playing
 from tests.autogen.harness import House
-from tests.autogen.playing import playing
 
 pytest_plugins = ["tests.redis_server"]
 TASK = "what is tea made from"

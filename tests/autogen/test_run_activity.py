@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from countersign.autogen.tools.policies import Tier
+from countersign.autogen.tools.team_policy import Tier
 from countersign.domain.events import EventType
 from countersign.domain.requests import Verb
 from countersign.store.store import Store
@@ -14,7 +14,7 @@ from tests.autogen.harness import House, fact
 from tests.autogen.test_approval_gate import Till, asking
 from tests.autogen.test_ask_human_tool import resting
 from tests.autogen.test_gated_tools import call, life
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 

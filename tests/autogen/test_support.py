@@ -12,10 +12,10 @@ import pytest
 
 from agents.services.shop import Shop
 from agents.teams.support import policy
-from countersign.autogen.tools.policies import Proposal, Tier, Verdict
+from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict
 from countersign.domain.requests import Verb
+from tests.autogen.demo_runs import playing
 from tests.autogen.harness import ANN, House
-from tests.autogen.playing import playing
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -33,7 +33,7 @@ async def test_a_large_refund_and_the_mail_ask_and_what_is_approved_happens(hous
     """S10, S14, S17, R13: the card of a mail is a mail; look-ups and tickets pass and are recorded."""
     async with playing(house, "support", "order 17 came broken, pay it back") as play:
         refund = await play.asked()
-        assert (refund.question.agent, refund.question.title) == ("clerk", "call refund")
+        assert (refund.question.agent, refund.question.title) == ("clerk", "Refund 45.00 EUR for order 17")
         assert refund.question.content == "Pay back: 45.00 EUR\nOf order: 17"
         assert refund.question.notes == ("More than 20.00 EUR of order 17 would be paid back.",)
         assert refunds(house) == []
@@ -60,7 +60,7 @@ async def test_a_small_refund_asks_nobody_and_is_recorded(house: House) -> None:
     """S10: by a policy that is code."""
     async with playing(house, "support", "order 18 was late, pay it back") as play:
         mail = await play.asked()
-        assert mail.question.title == "call send_mail"
+        assert mail.question.title.startswith("Send this mail to ")
         assert refunds(house) == [(18, 1200)]
         assert ("refund", "No more than 20.00 EUR of order 18 are paid back.") in await play.passed()
         await play.says(Verb.RESPOND, "Sorry for that!")
@@ -109,7 +109,7 @@ async def test_a_refund_that_is_not_approved_pays_nothing(house: House, verb: Ve
 async def test_words_make_it_another_refund_that_is_judged_anew(house: House) -> None:
     async with playing(house, "support", "order 17 came broken", limit="50") as play:
         await play.asked()
-        assert play.seen[0].question.title == "call send_mail"
+        assert play.seen[0].question.title.startswith("Send this mail to ")
         await play.says(Verb.REJECT)
         await play.over()
         assert refunds(house) == [(17, 4500)]

@@ -23,14 +23,13 @@ from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.runs import Status
-from countersign.store.journal import RedisJournal
+from countersign.store.journal_storage import RedisJournal
 from countersign.store.store import Store
 from countersign.usecases.ports import Claimed, Lease
 from tests.autogen.harness import HERE, LEASE, RULES, House, Process, fact
 from tests.autogen.test_approval_gate import expire
-from tests.autogen.test_gated_tools import call, life
-from tests.autogen.test_worker import there
-from tests.patience import PATIENCE
+from tests.autogen.test_gated_tools import call, life, there
+from tests.longest_wait import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 HOLD = HERE / "teams"
@@ -142,7 +141,7 @@ async def test_people_may_stop_a_run_whose_action_is_in_doubt(house: House) -> N
         await house.decide(await asked_about(house), Verb.REJECT, "I call them")
         run = await house.over()
     assert run.status is Status.FAILED
-    assert run.result == "The vendor hung up. Reviewer U0BOB chose to stop the run. Their words: “I call them”"
+    assert run.result == "The vendor hung up. Reviewer U0BOB chose to stop the run. Reason: “I call them”"
     assert acted == ["x"]
 
 
@@ -306,19 +305,6 @@ async def test_people_may_stop_a_run_whose_code_changed(house: House) -> None:
     assert len(model.create_calls) == 2
 
 
-async def test_the_same_code_never_asks_how_to_go_on(house: House) -> None:
-    model = ReplayChatCompletionClient(["draft 1", "draft 2", "draft 3"])
-    asked = await waiting_with_two_drafts(house, model)
-    await house.decide(asked, Verb.RESPOND, "even shorter")
-    async with house.worker(found=writing("Be brief."), model=model) as worker:
-        await worker.advance()
-        third = await house.asked(not_this=asked)
-        assert third.question.content == "draft 3"
-        await house.decide(third, Verb.APPROVE)
-        await worker.advance()
-    assert (await house.run()).status is Status.FINISHED
-
-
 class Late(Store):
     """Finds the requests in `late` only after `go`, as when Redis is slow."""
 
@@ -332,7 +318,7 @@ class Late(Store):
         return await super().request(request)
 
 
-@pytest.mark.parametrize("passes", [False, True], ids=["asked about", "passed by policy"])
+@pytest.mark.parametrize("passes", [False, True], ids=["asked about", "allowed automatically"])
 async def test_calls_whose_decisions_are_found_late_are_no_change_of_the_code(house: House, passes: bool) -> None:
     """R4: an agent made three calls at once, and its worker was lost before the last one."""
     done: list[str] = []

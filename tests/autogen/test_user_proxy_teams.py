@@ -16,8 +16,8 @@ from tests.autogen.harness import House
 from tests.autogen.proxy_teams import BUILDERS, agent_tool, graph, magentic_one, selector, society, team_tool
 from tests.autogen.rebuild_teams import Scripted, World, team
 from tests.autogen.test_rebuild import live
-from tests.longer import longer, times
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
+from tests.repetitions import longer, times
 
 pytest_plugins = ["tests.redis_server"]
 Build = Callable[[World, RunContext], AutoGenTeam]
@@ -29,8 +29,7 @@ async def test_a_conversation_lost_at_any_entry_ends_as_if_nothing_had_been(
     house: House, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the same words, the same questions; the count of replies and a policy's verdicts come back."""
-    # AutoGen does not end every team by its token.
-    monkeypatch.setattr("countersign.autogen.team_driver.GRACE", timedelta(milliseconds=20))
+    monkeypatch.setattr("countersign.autogen.team_execution.GRACE", timedelta(hours=1))  # nobody is ended by force
     whole = await live(house, build, "r0", changes=True)
     print(build.__name__, whole.records, whole.world.model.asked, whole.questions, *whole.transcript, sep="\n   ")
     assert whole.questions >= (1 if build in (selector, agent_tool, magentic_one) else 2)
@@ -46,7 +45,7 @@ async def test_a_conversation_that_waits_leaves_memory_at_once(
     house: House, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R22: also where the human is asked inside a tool; AutoGen would leave the agent there behind for ever."""
-    monkeypatch.setattr("countersign.autogen.team_driver.GRACE", timedelta(hours=1))  # nobody is ended by force
+    monkeypatch.setattr("countersign.autogen.team_execution.GRACE", timedelta(hours=1))  # nobody is ended by force
     house.park_after = timedelta(0)
     world = World(model=Scripted())
     it = team(build, world)

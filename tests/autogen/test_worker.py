@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,10 +10,13 @@ import pytest
 
 from agents import registry
 from agents.__main__ import serve
+from countersign.autogen.models.demo import DemoModel
+from countersign.autogen.trial_build import try_out
 from countersign.domain.errors import WrongSettings
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
-from tests.autogen.harness import HERE, House, Process, fact
+from countersign.store.journal_storage import RedisJournal
+from tests.autogen.harness import HERE, House, Process, Silent, fact
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -44,23 +48,6 @@ async def test_a_worker_killed_while_people_are_asked_and_after_their_decision_l
 
 
 @pytest.mark.slow
-async def test_a_worker_told_to_stop_hands_its_runs_to_another_one(house: House) -> None:
-    """SIGTERM: the lease is free at once, and nobody waits for the job to be redelivered."""
-    await house.start()
-    others = await house.store.client.zcard(house.store.keys.workers)
-    async with Process(house) as first:
-        asked = await house.asked()
-        async with Process(house):
-            await fact(lambda: announced(house, others + 2))
-            assert await first.terminate() == 0
-            assert await announced(house, others + 1)
-            await house.decide(asked, Verb.APPROVE)
-            run = await house.over()
-    assert run.status is Status.FINISHED
-    assert len(house.mails()) == 1
-
-
-@pytest.mark.slow
 async def test_a_worker_tells_its_teams_and_what_is_wrong_with_others(house: House) -> None:
     async with Process(house, HERE / "teams") as worker:
         await fact(lambda: announced(house, 1))
@@ -74,7 +61,9 @@ async def test_a_worker_tells_its_teams_and_what_is_wrong_with_others(house: Hou
     assert await house.store.workers.teams() == []
 
 
-def test_team_files_without_a_team_or_with_a_name_twice_are_told(tmp_path: Path) -> None:
+def test_team_files_that_cannot_be_used_are_announced_and_logged_with_the_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     hold = (HERE / "teams" / "hold.py").read_text()
     (tmp_path / "a.py").write_text(hold)
     (tmp_path / "b.py").write_text(hold)
@@ -84,6 +73,9 @@ def test_team_files_without_a_team_or_with_a_name_twice_are_told(tmp_path: Path)
     (tmp_path / "f.py").write_text("def build(:")
     found = registry.find(tmp_path)
     assert list(found.working) == ["hold"]
+    for name, problem in found.broken.items():
+        reason = problem.removeprefix(f"its file {name}.py ").removesuffix(".")
+        assert f"The team “{name}” cannot be started: its file {tmp_path}/{name}.py {reason}." in caplog.text
     assert found.broken == {
         "b": "its file b.py names itself “hold”, as another file does.",
         "c": "its file c.py has no “TEAM = Team(…)”.",
@@ -92,19 +84,60 @@ def test_team_files_without_a_team_or_with_a_name_twice_are_told(tmp_path: Path)
     }
 
 
-def test_our_own_teams_load() -> None:
-    assert "email" in registry.find().working
-    assert registry.find().broken == {}
+async def test_a_team_that_does_not_build_is_known_before_anybody_starts_it(
+    house: House, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R13: one with a door past the gate is not started; another may build for other tasks."""
+    hold = (HERE / "teams" / "hold.py").read_text()
+    writer = 'AssistantAgent("writer", model_client=run.model("writer"'
+    (tmp_path / "a.py").write_text(hold)
+    past = hold.replace(f"{writer})", f"{writer}), tools=[shell]").replace('Team("hold"', 'Team("past"')
+    shell = 'async def shell(command: str) -> str:\n    """Run it."""\n    return command\n\n\ndef build('
+    (tmp_path / "b.py").write_text(past.replace("def build(", shell))
+    picky = hold.replace('Team("hold"', 'Team("picky"').replace("    writer =", "    int(run.task)\n    writer =")
+    (tmp_path / "c.py").write_text(picky)
+    found = registry.find(tmp_path)
+    assert list(found.working) == ["hold", "past", "picky"]
+    journal = RedisJournal(house.store)
+    await try_out(found, house.store, Silent(), house.wakeups, journal, DemoModel(), house.settings())
+    infos = {info.name: info for info in found.infos()}
+    assert (infos["hold"].line, infos["hold"].problem) == ("acts and never ends", "")
+    assert "shell" in infos["past"].problem
+    assert infos["picky"].line.startswith("may not build (ValueError: invalid literal for int()")
+    assert "The team “past” cannot be started: " in caplog.text
+    assert "The team “picky” did not build" in caplog.text
+    examples = registry.find()
+    await try_out(examples, house.store, Silent(), house.wakeups, journal, DemoModel(), house.settings())
+    assert not examples.broken and not examples.doubtful
+
+
+def test_the_example_teams_and_copies_of_them_load(tmp_path: Path) -> None:
+    """Also from a folder of one's own, where files share what a neighbour with `_` first has."""
+    copies = [shutil.copy(path, tmp_path) for path in registry.EXAMPLES.glob("*.py")]
+    assert len(copies) > len(registry.files(tmp_path)) >= 6
+    for found in (registry.find(), registry.find(tmp_path)):
+        assert list(found.working) == [path.stem for path in registry.files(tmp_path)]
+        assert found.broken == {}
 
 
 async def test_a_worker_with_wrong_settings_says_all_of_them_and_starts_nothing(house: House) -> None:
     settings = house.settings()
     settings.mail_from = "no address@@"
     settings.smtp_url = type(settings.redis_url)("http://secret@mail")
+    settings.teams = house.folder / "nowhere"
     with pytest.raises(WrongSettings) as wrong:
         await serve(settings, asyncio.Event())
-    assert len(wrong.value.problems) == 2
+    assert len(wrong.value.problems) == 3
+    assert f"TEAMS: there is no folder “{settings.teams}”." in wrong.value.problems
     assert "secret" not in str(wrong.value)
+
+
+async def test_a_folder_without_a_team_starts_no_worker(house: House, tmp_path: Path) -> None:
+    settings = house.settings()
+    settings.teams = tmp_path
+    (tmp_path / "_shared.py").touch()
+    with pytest.raises(WrongSettings, match="has no team file"):
+        await serve(settings, asyncio.Event())
 
 
 @pytest.mark.slow
@@ -117,10 +150,6 @@ async def test_the_real_door_says_what_to_fix_and_ends(tmp_path: Path) -> None:
     assert process.returncode == 2
     assert "LEASE: “soon” is not a duration" in said.decode()
     assert "Traceback" not in said.decode()
-
-
-async def there(path: Path) -> bool | None:
-    return True if await asyncio.to_thread(path.exists) else None
 
 
 async def announced(house: House, count: int) -> bool | None:

@@ -15,8 +15,8 @@ from countersign.autogen.team import Team, Teams
 from countersign.domain.errors import LeaseLost
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
-from countersign.replay.write_behind import Behind
-from countersign.store.journal import RedisJournal
+from countersign.replay.write_behind import WriteBehind
+from countersign.store.journal_storage import RedisJournal
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed
 from tests.autogen.harness import House, Worker, fact
@@ -154,8 +154,8 @@ async def test_a_worker_lost_before_the_note_of_a_delivery_leaves_the_answer_to_
 
 async def test_a_note_that_cannot_be_written_stops_what_would_follow() -> None:
     told: list[Exception] = []
-    behind = Behind()
-    behind.give_up = told.append
+    writes = WriteBehind()
+    writes.give_up = told.append
     ran: list[str] = []
 
     async def lost() -> None:
@@ -164,17 +164,17 @@ async def test_a_note_that_cannot_be_written_stops_what_would_follow() -> None:
     async def later() -> None:
         ran.append("later")
 
-    behind.write(lost)
-    behind.write(later)
+    writes.write(lost)
+    writes.write(later)
     for _ in range(2):
         with pytest.raises(LeaseLost):
-            await behind.written()
+            await writes.written()
     assert ran == []
     assert [type(error) for error in told] == [LeaseLost]
 
 
 async def test_notes_are_written_in_their_order() -> None:
-    behind, gate, ran = Behind(), asyncio.Event(), list[str]()
+    writes, gate, ran = WriteBehind(), asyncio.Event(), list[str]()
 
     async def slow() -> None:
         await gate.wait()
@@ -183,9 +183,9 @@ async def test_notes_are_written_in_their_order() -> None:
     async def fast() -> None:
         ran.append("fast")
 
-    behind.write(slow)
-    behind.write(fast)
-    waiting = asyncio.create_task(behind.written())
+    writes.write(slow)
+    writes.write(fast)
+    waiting = asyncio.create_task(writes.written())
     await asyncio.sleep(0)
     assert (ran, waiting.done()) == ([], False)
     gate.set()
@@ -195,15 +195,15 @@ async def test_notes_are_written_in_their_order() -> None:
 
 async def test_who_was_answered_goes_on_before_the_note_is_begun() -> None:
     """Making the note takes this process as long as waking the agent did."""
-    behind, order = Behind(), list[str]()
+    writes, order = WriteBehind(), list[str]()
 
     async def note() -> None:
         order.append("note")
 
     async def desk() -> None:
-        behind.write(note)
+        writes.write(note)
 
     await asyncio.create_task(desk())
     order.append("agent")
-    await behind.written()
+    await writes.written()
     assert order == ["agent", "note"]

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 import agents.__main__
 from agents.__main__ import serve
-from countersign.settings import WorkerSettings
+from countersign.process_settings import WorkerSettings
 
 
 async def main(url: str, namespace: str, data: str, folder: str, smtp_url: str, park_after: str, lease: str) -> None:
@@ -20,6 +20,7 @@ async def main(url: str, namespace: str, data: str, folder: str, smtp_url: str, 
     settings = WorkerSettings.model_construct(
         redis_url=SecretStr(url),
         namespace=namespace,
+        teams=Path(folder),
         log_level="INFO",
         model_config_file=None,
         smtp_url=SecretStr(smtp_url) if smtp_url else None,
@@ -33,7 +34,7 @@ async def main(url: str, namespace: str, data: str, folder: str, smtp_url: str, 
     agents.__main__.BEYOND_THE_LEASE = timedelta(seconds=1) - settings.lease  # type: ignore[misc]
     # What a test waits for comes by itself, and not because somebody looked whether anything was forgotten.
     agents.__main__.RECONCILED_EVERY = timedelta(hours=1)  # type: ignore[misc]
-    await serve(settings, stop, Path(folder))
+    await serve(settings, stop)
 
 
 logging.basicConfig(level="INFO", format="%(relativeCreated)d %(process)d %(name)s %(message)s")

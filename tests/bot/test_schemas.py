@@ -10,7 +10,7 @@ Json = Any
 ENDLESS = "^(a|a)+$"
 SLOW = "a" * 100 + "!"
 OLD = {"$schema": "http://json-schema.org/draft-07/schema#"}
-TOO_MUCH = "This is too much, or nested too deep, to be checked."
+TOO_MUCH = "This is too large or too deeply nested to check."
 DOUBLING = {str(n): {"anyOf": [{"$ref": f"#/$defs/{n + 1}"}] * 2} for n in range(30)} | {"30": {"type": "string"}}
 DEEP: Json = [[]]
 for _ in range(200):
@@ -22,7 +22,7 @@ for _ in range(200):
     [
         ({"properties": {"a": {**OLD, "pattern": "^a+$"}}}, {"a": "a\n"}, "a must match the pattern ^a+$."),
         ({**OLD, "properties": {"b": {"pattern": "^a$"}, "a": {"$ref": "#"}}}, {"a": {"b": "a\n"}}, "a.b must match"),
-        ({"propertyNames": {"pattern": ENDLESS}}, {SLOW: 1}, f"could not be compared with the pattern {ENDLESS}"),
+        ({"propertyNames": {"pattern": ENDLESS}}, {SLOW: 1}, f"took too long to check against the pattern {ENDLESS}"),
         ({"patternProperties": {ENDLESS: False}, "unevaluatedProperties": False}, {SLOW: 1}, None),
         ({"patternProperties": {ENDLESS: {}}, "additionalProperties": False}, {SLOW: 1}, None),
         ({"items": {"anyOf": [{"pattern": ENDLESS}, {}]}}, [SLOW] * 1000, None),
@@ -52,8 +52,12 @@ def test_a_schema_cannot_make_its_check_run_for_ever_or_leave_the_document(
         ({"multipleOf": 0.01}, 19.99, None),
         ({"multipleOf": 0.01}, 19.995, "This must be a multiple of 0.01."),
         ({"if": {"required": ["a"]}, "then": {"required": ["b"]}}, {"a": 1}, "b is missing."),
-        ({"contains": {"type": "string"}}, [1], "This is not what the tool takes (contains)."),
-        ({"oneOf": [{"minimum": 1}, {"maximum": 3}]}, 2, "This is not exactly one of the kinds that the tool takes."),
+        ({"contains": {"type": "string"}}, [1], "This isn't what the tool accepts (contains)."),
+        (
+            {"oneOf": [{"minimum": 1}, {"maximum": 3}]},
+            2,
+            "This must match exactly one of the types that the tool accepts.",
+        ),
         ({"anyOf": [{"properties": {"a": {"type": "integer"}}}]}, {"a": "x"}, "a must be a whole number."),
         ({"minimum": 0, "exclusiveMinimum": True}, 1, None),
         ({"type": "odd", "minLength": "x", "$id": 5, "items": [], "required": 7, "maxLength": 1}, "ab", "at most 1"),

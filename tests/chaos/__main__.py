@@ -14,12 +14,13 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from tests.chaos.cluster import MINUTES, town
+from tests.chaos.cluster import MINUTES, deployment
 from tests.chaos.faults import FaultInjector
 from tests.chaos.invariants import Verdict
 from tests.chaos.observations import Eye, eye
 from tests.chaos.people import Crowd
-from tests.chaos.plan import blows, tasks
+from tests.chaos.plan import CHANNELS, blows, tasks
+from tests.chaos.programs import Programs
 from tests.chaos.report import table
 
 QUIET_WITHIN: Final = 120 + MINUTES
@@ -31,25 +32,31 @@ async def chaos(folder: Path, *, minutes: float, seed: int, at_once: int, pause:
     """Whether everything held; prints the table. `at_once`: runs going on; `pause`: seconds between two tasks."""
     seconds = minutes * 60
     patience = min(20.0, seconds / 20)
-    async with town(folder, http=seed % 2 == 0) as it, eye(it) as watching:
+    async with deployment(folder, http=seed % 2 == 0) as it, eye(it) as watching:
         crowd, injector = Crowd(it, seed, patience), FaultInjector(it, seed)
         await crowd.settle_in()
+        urls = [f"http://127.0.0.1:{web.env['API_PORT']}" for web in it.of("web")]
+        programs = Programs(urls, await watching.new_key(list(CHANNELS)), folder, list(CHANNELS), seed, patience)
         watch = asyncio.create_task(crowd.watch())
         giving = asyncio.create_task(_give(crowd, watching, seed, patience, at_once, pause))
+        starting = asyncio.create_task(programs.start_some())
         telling = asyncio.create_task(_tell(crowd, injector, watching, seconds))
         try:
             await injector.deal(blows(seed, seconds))
             giving.cancel()
+            starting.cancel()
             await injector.rest()
             crowd.hurry()
+            await programs.finish(QUIET_WITHIN)
             took = await watching.quiet(QUIET_WITHIN)
             if took is None:
                 await it.stop()  # what is read at different moments would contradict itself
-            verdict = Verdict(await watching.facts(it, crowd.given))
+            verdict = Verdict(await watching.facts(it, crowd.given, programs))
         finally:
-            for task in (watch, giving, telling):
+            for task in (watch, giving, starting, telling):
                 task.cancel()
-            ended = await asyncio.gather(watch, giving, telling, return_exceptions=True)
+            ended = await asyncio.gather(watch, giving, starting, telling, return_exceptions=True)
+            await programs.finish(0)
             await crowd.go_home()
             await injector.stop()
     for wrong in ended:

@@ -1,8 +1,12 @@
 """A process whose clock is wrong by hours, without any other program: nothing may depend on a worker's clock."""
 
+import ctypes
 import gc
 import time
 from datetime import datetime, timedelta, tzinfo
+
+_REPLACED: list[object] = []
+"""Kept, for Python's cache of attributes may still point to them, and the process would crash."""
 
 
 def shift(seconds: float) -> None:
@@ -27,5 +31,7 @@ def shift(seconds: float) -> None:
     time.time_ns = lambda: nanoseconds() + int(seconds * 1e9)
     # The type is written in C and closed; others have imported it already, so it is its own dict that changes.
     inside = gc.get_referents(datetime.__dict__)[0]
+    _REPLACED.extend((inside["now"], inside["utcnow"]))
     inside["now"] = classmethod(shifted)
     inside["utcnow"] = classmethod(shifted_utc)
+    ctypes.pythonapi.PyType_Modified(ctypes.py_object(datetime))

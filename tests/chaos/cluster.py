@@ -27,6 +27,8 @@ LEASE: Final = 5.0
 """Seconds, the shortest that the settings allow; a worker that is frozen longer loses its runs."""
 RATES: Final = {"chat.postMessage": 40.0, "chat.update": 30.0, "conversations.*": 5.0, "files.*": 5.0}
 """Calls a second that Slack takes: more than come on average, and less than what comes at once after an outage."""
+HURRY: Final = 40.0
+"""Of all other rates: minutes of chaos are hours of work."""
 _BEGUN: Final = b"*3\r\n$3\r\nSET\r\n$9\r\nhalf-"
 DISTANCE: Final = 0.001
 """Seconds to Redis, one way, for those who are far from it."""
@@ -46,7 +48,7 @@ def tear(folder: Path) -> None:
 
 
 class Process:
-    """A web or a worker that is started again after every end, until the town is told to close."""
+    """A web or a worker that is started again after every end, until the deployment is told to close."""
 
     def __init__(self, name: str, kind: str, module: str, env: dict[str, str], wire: Wire, log: Path) -> None:
         self.name = name
@@ -103,7 +105,7 @@ class Process:
             return await self._process.wait()
 
 
-class Town:
+class Deployment:
     """Everything there is: a local Slack in this process, Redis, a mail server, and our own processes."""
 
     def __init__(self, slack: LocalSlack, server: EmbeddedRedis, sink: Sink, folder: Path) -> None:
@@ -168,14 +170,15 @@ class Town:
 
 
 @asynccontextmanager
-async def town(folder: Path, *, http: bool) -> AsyncIterator[Town]:
+async def deployment(folder: Path, *, http: bool) -> AsyncIterator[Deployment]:
     """Two web processes and three workers, ready; ended with the block. `http`: signed HTTP instead of Socket Mode."""
     async with AsyncExitStack() as stack:
         commands = (Command("/agent"), Command("/approvals"))
-        slack = await stack.enter_async_context(LocalSlack(commands=commands, failover=True, rates=RATES))
+        slack = await stack.enter_async_context(LocalSlack(commands=commands, failover=True, rates=RATES, hurry=HURRY))
+        slack.invite("U0SAM", "#approvals")  # of another company: their clicks come too
         server = await stack.enter_async_context(EmbeddedRedis(folder / "redis", namespace=NAMESPACE))
         sink = await stack.enter_async_context(Sink())
-        it = Town(slack, server, sink, folder)
+        it = Deployment(slack, server, sink, folder)
         for name in ("web1", "web2"):
             process = await _process(stack, it, name, "web", "bot", _web(it, http))
             if http:
@@ -191,7 +194,9 @@ async def town(folder: Path, *, http: bool) -> AsyncIterator[Town]:
         yield it
 
 
-async def _process(stack: AsyncExitStack, it: Town, name: str, kind: str, module: str, env: dict[str, str]) -> Process:
+async def _process(
+    stack: AsyncExitStack, it: Deployment, name: str, kind: str, module: str, env: dict[str, str]
+) -> Process:
     address = urlsplit(it.redis.url_of(kind))
     wire = await stack.enter_async_context(Wire(name, address.port or 0, DISTANCE if name in _FAR else 0.0))
     common = {
@@ -206,26 +211,31 @@ async def _process(stack: AsyncExitStack, it: Town, name: str, kind: str, module
     return process
 
 
-def _web(it: Town, http: bool) -> dict[str, str]:
-    with socket.socket() as probe:
+def _web(it: Deployment, http: bool) -> dict[str, str]:
+    with socket.socket() as probe, socket.socket() as other:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        other.bind(("127.0.0.1", 0))
+        port, programs = probe.getsockname()[1], other.getsockname()[1]
     way = {"SLACK_SIGNING_SECRET": it.slack.signing_secret} if http else {"SLACK_APP_TOKEN": it.slack.app_token}
     return {
         "SLACK_BOT_TOKEN": it.slack.bot_token,
         "SLACK_API_URL": it.slack.api_url,
+        "SLACK_PACE": str(HURRY),
         "REVIEWERS": "S0REVIEWERS",
         "ADMINS": "U0ALICE",
         "APPROVAL_TIMEOUT": "2m",
+        "EXTERNAL_CHANNELS": "yes",
         "PORT": str(port),
+        "API_PORT": str(programs),
         **way,
     }
 
 
-def _worker(it: Town) -> dict[str, str]:
+def _worker(it: Deployment) -> dict[str, str]:
     return {
         "DATA_DIR": str(it.folder),
         "SMTP_URL": f"smtp://127.0.0.1:{it.sink.port}",
         "MAIL_FROM": "countersign@example.com",
         "LEASE": f"{LEASE:.0f}s",
+        "TEAMS": "tests/chaos/teams",
     }

@@ -9,7 +9,7 @@ from random import Random
 from typing import Final, TypeVar
 
 from localslack.faults import Fault
-from tests.chaos.cluster import LEASE, Process, Town
+from tests.chaos.cluster import LEASE, Deployment, Process
 from tests.chaos.plan import SKEWS, Blow
 
 T = TypeVar("T")
@@ -37,9 +37,9 @@ _DELIVERED: Final = ("block_actions", "slash_commands", "view_submission")
 class FaultInjector:
     """Deals blows; `done` counts them by kind."""
 
-    def __init__(self, town: Town, seed: int) -> None:
+    def __init__(self, deployment: Deployment, seed: int) -> None:
         self.done: Counter[str] = Counter()
-        self._town = town
+        self._town = deployment
         self._random = Random(f"restarts {seed}")
         self._armed: list[tuple[str, Fault, int]] = []
         self._lost = 0
@@ -68,7 +68,7 @@ class FaultInjector:
             await asyncio.gather(*self._under_way)
 
     async def stop(self) -> None:
-        """Nothing more is done to anybody, so that nothing is started behind the town's end."""
+        """Nothing more is done to anybody, so that nothing is started behind the deployment's end."""
         for task in self._under_way:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)

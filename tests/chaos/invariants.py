@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from bot.slack.projector import card_placement
-from bot.slack.views import block_kit, card_controls, cards, thread_notes
+from bot.slack.views import block_kit, card_controls, cards, run_plan, thread_notes
 from countersign.domain import request_endings
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import How, Kind, Request, Status
+from countersign.domain.runs import Run
 from countersign.domain.runs import Status as RunStatus
 from localslack.workspace import Message as SlackMessage
+from tests.chaos import programs
 from tests.chaos.observations import Facts
 from tests.chaos.plan import REVIEWERS
 
@@ -55,6 +56,9 @@ class Verdict:
             "double decisions": self._double_decisions(),
             "decisions that should not count": self._wrong_decisions(),
             "agents that got another decision": self._wrongly_heard(),
+            "programs asked twice, misled or left alone": [
+                Case(*wrong) for wrong in programs.wrongs(facts.programs, facts.problems, facts.requests, facts.runs)
+            ],
             "double actions": self._double_actions(),
             "actions without approval": self._unapproved(),
             "done after its waiter had left": [
@@ -218,22 +222,30 @@ class Verdict:
             name, on_it = self._card_of(request)
             card = self._shown(name) or self._shown(f"{name}/instead")
             if card is not None:
-                cases += self._compare(name, card, cards.batch(on_it, run=run, run_link=None))
+                runs = {row.run: (self.facts.runs[row.run], None) for row in on_it}
+                cases += self._compare(
+                    name, card, cards.batch(on_it, run=self.facts.runs[on_it[0].run], run_link=None, runs=runs)
+                )
                 if request.status is not Status.PENDING and any(
                     e.get("action_id") in (card_controls.APPROVE, card_controls.REJECT, card_controls.RESPOND)
                     and request.id in str(e.get("value"))
                     for e in card.elements
                 ):
                     cases.append(Case("a settled card has buttons", request.run, request.id))
-            if request.status is not Status.PENDING:
-                told = thread_notes.decided_note(request, card_placement.number_of(request, on_it))
-                cases += self._compare(f"decided/{request.id}", None, told)
         for run in self.facts.runs.values():
+            if run.program:
+                continue  # nothing but its card
             root = self._shown(f"run/{run.id}") or self._shown(f"run/{run.id}/direct")
             cases += self._compare(f"run/{run.id}", root, thread_notes.run_message(run))
+            if run.recent:
+                cases += self._compare(f"progress/{run.id}", None, self._steps(run))
             if run.over:
                 cases += self._compare(f"outcome/{run.id}", None, thread_notes.outcome_note(run))
         return cases
+
+    def _steps(self, run: Run) -> block_kit.Drawing:
+        asked = [self.facts.requests[name] for name in run.recent if name in self.facts.requests]
+        return run_plan.drawn_as_list(run, run_plan.steps(run, [run_plan.Asked(one) for one in asked]))
 
     def _card_of(self, request: Request) -> tuple[str, list[Request]]:
         """The name of the card on which the request is, and all that are."""

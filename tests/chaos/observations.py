@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import redis.asyncio
 
+from countersign.domain import api_keys
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.events import Event, EventType
 from countersign.domain.hash_chain import START, Kept, Verifier
@@ -17,16 +18,19 @@ from countersign.domain.ids import RequestId, RunId, digest_of
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.replay.entries import Entry
+from countersign.store.api_keys import ApiKeys
 from countersign.store.audit_log import Ledger
 from countersign.store.codec import from_ms
-from countersign.store.journal import RedisJournal
+from countersign.store.journal_storage import RedisJournal
 from countersign.store.ownership import EVENTS, RUNS, read_message
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import Message
 from localslack.workspace import Message as SlackMessage
-from tests.chaos.cluster import NAMESPACE, Town
+from tests.chaos.cluster import NAMESPACE, Deployment
 from tests.chaos.people import Given
+from tests.chaos.programs import Programs
+from tests.chaos.programs import read as programs_read
 from tests.chaos.side_effects import EFFECTS, HEARD, read
 
 _INDEXES: Final = ("pending", "active", "parked", "undelivered")
@@ -53,6 +57,10 @@ class Facts:
     tracebacks: dict[str, list[str]]
     flaws: list[str] = field(default_factory=list)
     unheard: set[RequestId] = field(default_factory=set)
+    programs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Each program, and what it heard, once for each life."""
+    problems: list[str] = field(default_factory=list)
+    """The last words of programs that failed."""
 
 
 class Eye:
@@ -93,7 +101,13 @@ class Eye:
             await asyncio.sleep(0.25)
         return None
 
-    async def facts(self, town: Town, given: list[Given]) -> Facts:
+    async def new_key(self, channels: list[str]) -> str:
+        """Make a key for programs that ask in these channels."""
+        issued = api_keys.issue("ci", tuple(channels), await self.store.now(), most_open=1000, per_minute=10_000)
+        await ApiKeys(self.store).put(issued.key)
+        return issued.token
+
+    async def facts(self, deployment: Deployment, given: list[Given], programs: Programs) -> Facts:
         """All of them."""
         left = {}
         for name in _INDEXES:
@@ -110,19 +124,24 @@ class Eye:
             if entry.decode() not in recorded:
                 record.append((from_ms(int(entry.split(b"-")[0])), EVENTS.load(fields[b"event"])))
         requests = {r.id: r for r in await self._requests()}
+        heard_by = {tag: list[dict[str, Any]]() for tag in programs.given}
+        for line in programs_read(deployment.folder):
+            heard_by[line["tag"]].append(line)
         return Facts(
             given=given,
             runs={r.id: r for r in await self._records("run", RUNS)},
             requests=requests,
             events=record,
             messages={m.name: m for m in await self._messages()},
-            shown=_shown(town),
+            shown=_shown(deployment),
             left=left,
-            effects=read(town.folder / EFFECTS),
-            heard=read(town.folder / HEARD),
-            mails=list(town.sink.names),
-            tracebacks={p.name: _tracebacks(p.log.read_text(errors="replace")) for p in town.processes},
+            effects=read(deployment.folder / EFFECTS),
+            heard=read(deployment.folder / HEARD),
+            mails=list(deployment.sink.names),
+            tracebacks={p.name: _tracebacks(p.log.read_text(errors="replace")) for p in deployment.processes},
             flaws=[str(problem) for problem in verifier.end()],
+            programs=heard_by,
+            problems=programs.problems,
             unheard={name for name, request in requests.items() if await self._unheard(request)},
         )
 
@@ -161,15 +180,15 @@ class Eye:
 
 
 @asynccontextmanager
-async def eye(town: Town) -> AsyncIterator[Eye]:
-    """An eye on the town's store."""
-    async with connect(town.redis.url) as client:
+async def eye(deployment: Deployment) -> AsyncIterator[Eye]:
+    """An eye on the deployment's store."""
+    async with connect(deployment.redis.url) as client:
         yield Eye(Store(client, NAMESPACE))
 
 
-def _shown(town: Town) -> dict[str, list[SlackMessage]]:
+def _shown(deployment: Deployment) -> dict[str, list[SlackMessage]]:
     shown: dict[str, list[SlackMessage]] = defaultdict(list)
-    for channel in town.slack.workspace.channels.values():
+    for channel in deployment.slack.workspace.channels.values():
         for message in channel.posts.values():
             payload = (message.metadata or {}).get("event_payload") or {}
             if name := payload.get("name"):

@@ -16,9 +16,10 @@ from localslack import text_of
 from localslack.errors import CannotDo
 from localslack.person import Person
 from localslack.workspace import Message
-from tests.chaos.cluster import Town
+from tests.chaos.cluster import Deployment
 from tests.chaos.plan import CHANNELS, REQUESTERS, REVIEWERS, Manner, Task, manner
 from tests.chaos.side_effects import EFFECTS, read
+from tests.slack.socket_bot import confirmed
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +38,13 @@ class Given:
 
 
 class Crowd:
-    """All people of the town. `hurry` makes them do at once whatever they still have in mind."""
+    """All people of the deployment. `hurry` makes them do at once whatever they still have in mind."""
 
-    def __init__(self, town: Town, seed: int, patience: float) -> None:
+    def __init__(self, deployment: Deployment, seed: int, patience: float) -> None:
         self.given: list[Given] = []
         self.clicks: Counter[str] = Counter()
-        self._town = town
-        self._slack = town.slack
+        self._town = deployment
+        self._slack = deployment.slack
         self._seed = seed
         self._patience = patience
         self._hurrying = asyncio.Event()
@@ -67,6 +68,8 @@ class Crowd:
             for words in settings:
                 reply = await slack.user("alice").command(f"/approvals {words}", channel=channel)
                 assert reply.ok, f"{channel}: {words}: {reply.error}"
+                if words == "on-timeout approve":  # looser rules count once an admin has confirmed them
+                    assert (await confirmed(slack.user("alice"))).startswith("Saved.")
 
     def hurry(self) -> None:
         self._hurrying.set()

@@ -61,11 +61,11 @@ class Blow:
     times: int
 
 
-def blows(seed: int, span: float, gap: float = 0.6) -> list[Blow]:
-    """The faults of a run of so many seconds, on average one each `gap`."""
+def blows(seed: int, span: float) -> list[Blow]:
+    """The faults of a run of so many seconds, on average one each 0.6 seconds."""
     random = Random(f"faults {seed}")
     found, at = [], 1.0
-    while (at := at + random.expovariate(1 / gap)) < span:
+    while (at := at + random.expovariate(1 / 0.6)) < span:
         kind = random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
         found.append(Blow(at, kind, random.random(), random.uniform(0.2, 1.0), random.randint(1, 3)))
     # Rare and long: in each five minutes one, for more than a minute.

@@ -23,6 +23,7 @@ def table(
         _row("", "", _of(teams)),
         _row("requests", len(facts.requests), _of(Counter(str(r.status) for r in facts.requests.values()))),
         _row("clicks", crowd.clicks.total(), _of(crowd.clicks)),
+        _row("programs over HTTP", len(facts.programs), f"{sum(map(len, facts.programs.values()))} answers heard"),
         _row("actions", len(facts.effects) + len(facts.mails), f"{len(facts.mails)} of them mails"),
         _row("outcomes that nobody knew", verdict.unknown, "people were asked, or the run said so"),
         "",

@@ -15,9 +15,9 @@ from autogen_core import CancellationToken
 from autogen_core.models import CreateResult, LLMMessage
 
 from countersign.autogen.models.wrapper import WrappedModel
-from countersign.autogen.people.decision_messages import decided
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.tools.policies import Tier
+from countersign.autogen.tools.team_policy import Tier
+from countersign.domain.decided import decided
 from tests.chaos.chaos_agents import Asker, Doer
 from tests.chaos.side_effects import act, hear
 
@@ -99,7 +99,7 @@ class Impatient(Speaker):
         self._people = run.human("passer-by", title="Quick, is this right?")
 
     async def say(self, last: BaseChatMessage) -> str:
-        desk = self._people.desk
+        desk = self._people.questions
         try:
             async with asyncio.timeout(_PATIENCE):
                 request = await desk.ask(self._people, last, None)

@@ -8,8 +8,8 @@ import secrets
 from pathlib import Path
 from typing import Any, Final
 
-from countersign.autogen.people.decision_messages import Decided
 from countersign.autogen.run_context import RunContext
+from countersign.domain.decided import Decided
 from countersign.domain.requests import Status
 
 EFFECTS: Final = "effects.jsonl"

@@ -1,24 +1,23 @@
-"""`python -m agents` with the teams of this folder, and a clock that may be wrong (`SKEW`, in seconds)."""
+"""`python -m agents` with a clock that may be wrong (`SKEW`, in seconds)."""
 
 import asyncio
 import logging
 import os
 import signal
-from pathlib import Path
 
 from tests.chaos import clock_skew
 
 clock_skew.shift(float(os.environ.get("SKEW", "0")))
 
 from agents.__main__ import serve  # noqa: E402
-from countersign.settings import WorkerSettings, read  # noqa: E402
+from countersign.process_settings import WorkerSettings, read  # noqa: E402
 
 
 async def main() -> None:
     """Until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await serve(read(WorkerSettings), stop, Path(__file__).parent / "teams")
+    await serve(read(WorkerSettings), stop)
 
 
 if __name__ == "__main__":

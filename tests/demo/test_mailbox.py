@@ -17,7 +17,7 @@ from playwright.async_api import Browser
 
 from demo.mailbox import Mailbox
 from demo.mailbox_page import Letter, list_html
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
 
 
 def mail(subject: str, body: str = "Words.\n", to: str = "vendor@example.com") -> EmailMessage:

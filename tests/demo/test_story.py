@@ -17,32 +17,32 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser import PHONE, OpenPage
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
 
 pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).resolve().parent.parent.parent
 
 
-def five_free_ports() -> int:
-    """The first of five free ports in a row."""
-    for first in range(20_000 + os.getpid() % 20_000, 60_000, 5):
+def six_free_ports() -> int:
+    """The first of six free ports in a row."""
+    for first in range(20_000 + 6 * (os.getpid() % 2_000), 60_000, 6):
         sockets = []
         try:
-            sockets = [socket.create_server(("127.0.0.1", port)) for port in range(first, first + 5)]
+            sockets = [socket.create_server(("127.0.0.1", port)) for port in range(first, first + 6)]
             return first
         except OSError:
             continue
         finally:
             for opened in sockets:
                 opened.close()
-    raise AssertionError("no five free ports in a row")
+    raise AssertionError("no six free ports in a row")
 
 
 @asynccontextmanager
 async def the_demo(data: Path) -> AsyncIterator[tuple[str, str, list[str]]]:
     """Addresses of Slack and of the mailbox, and everything that was printed."""
-    port = five_free_ports()
+    port = six_free_ports()
     demo = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "demo", "--data", str(data), "--port", str(port)),
         cwd=HERE,
@@ -74,7 +74,7 @@ async def picture(page: Page, name: str) -> None:
 
 
 async def test_the_readmes_story(open_page: OpenPage, tmp_path: Path) -> None:
-    """Respond changes the draft, Approve sends it, and the thread and the mailbox tell so."""
+    """Asking for changes brings another draft, Approve sends it, and the thread and the mailbox tell so."""
     async with the_demo(tmp_path) as (slack, mailbox, lines):
         alice = await open_page(f"{slack}?user=U0ALICE&channel=C0GENERAL")
         bob = await open_page(f"{slack}?user=U0BOB&channel=C0APPROVALS")
@@ -85,14 +85,14 @@ async def test_the_readmes_story(open_page: OpenPage, tmp_path: Path) -> None:
         first = bob.get_by_test_id("message").filter(has=bob.get_by_role("button", name="Approve"))
         await expect(first).to_contain_text("10%")
         await picture(bob, "card")
-        await first.get_by_role("button", name="Respond").click()
+        await first.get_by_role("button", name="Request changes").click()
         modal = bob.get_by_test_id("modal")
         await modal.get_by_role("textbox").fill("make it shorter")
         await picture(bob, "respond")
         await modal.get_by_test_id("modal-submit").click()
         await expect(modal).to_have_count(0)
 
-        await expect(bob.get_by_text("Answered by")).to_be_visible()
+        await expect(bob.get_by_text("Changes requested by")).to_be_visible()
         await expect(first).to_have_count(1)
         await first.get_by_role("button", name="Approve").click()
         await expect(bob.get_by_text("Approved by")).to_be_visible()
@@ -101,7 +101,7 @@ async def test_the_readmes_story(open_page: OpenPage, tmp_path: Path) -> None:
 
         await alice.get_by_test_id("reply-link").click()
         thread = alice.get_by_test_id("thread")
-        await expect(thread).to_contain_text("Finished")
+        await expect(thread).to_contain_text("Sent")
         await expect(thread).to_contain_text("Approved by")
         await picture(alice, "thread")
         letters = await open_page(mailbox)

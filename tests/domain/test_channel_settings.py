@@ -1,19 +1,46 @@
 """A channel's settings."""
 
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from countersign.domain import channel_settings
-from countersign.domain.channel_settings import ChannelSettings, OnTimeout
+from bot.slack.views import setting_inputs, settings_modal, settings_text
+from countersign.domain import channel_settings, quiet_hours
+from countersign.domain.channel_settings import IN_POLICY, ChannelSettings, OnTimeout
 from countersign.domain.errors import InvalidInput
 from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Actor, Reviewers
-from tests.making import ALICE, APPROVALS, BOB, CAROL, DAVE, HERE, LEADS, rules
+from tests.sample_requests import ALICE, APPROVALS, BOB, CAROL, DAVE, GENERAL, HERE, LEADS, rules
+
+OTHERS = ChannelSettings(
+    reviewers=Reviewers(frozenset({BOB, CAROL, DAVE})),
+    quorum=2,
+    own_requests=True,
+    break_glass=True,
+    timeout=timedelta(minutes=1),
+    on_timeout=OnTimeout.WAIT,
+    approvals_channel=ChannelId("C0OTHER"),
+    remind_after=timedelta(minutes=5),
+    escalation=(Escalation(timedelta(minutes=30), Reviewers(frozenset({DAVE}))),),
+    quiet=quiet_hours.parse("19:00-08:00 Europe/Berlin"),
+)
+"""Each setting, otherwise than in `rules()`."""
+
+
+def test_a_setting_has_a_word_an_input_and_a_place_in_what_people_read() -> None:
+    """A new one is a field, with a row for the policy, a row of inputs, and its words; nothing else lists settings."""
+    window = json.dumps(settings_modal.view(GENERAL, rules(), {}))
+    assert IN_POLICY.keys() == {field.name for field in fields(ChannelSettings)} - {"quiet"}
+    for field in fields(ChannelSettings):
+        other = ChannelSettings(**{field.name: getattr(OTHERS, field.name)})
+        assert setting_inputs.SETTINGS[field.name].usage.startswith("*`/approvals ")
+        assert settings_text.say(GENERAL, other.over(rules())) != settings_text.say(GENERAL, rules()), field.name
+        assert {"reviewers": "users", "escalation": "after_1"}.get(field.name, field.name) in window
 
 
 @pytest.mark.parametrize(
@@ -88,7 +115,7 @@ def test_settings_with_which_nobody_could_decide_are_refused() -> None:
 def test_a_run_whose_requests_nobody_could_decide_is_refused() -> None:
     """R10: the requester does not count, unless the channel says so; a group counts by its members."""
     assert channel_settings.enough_people(rules(), ALICE, frozenset()) is None
-    assert "may not decide on your own" in (channel_settings.enough_people(rules(quorum=2), BOB, frozenset()) or "")
+    assert "can't decide on your own" in (channel_settings.enough_people(rules(quorum=2), BOB, frozenset()) or "")
     assert channel_settings.enough_people(rules(quorum=2, own_requests=True), BOB, frozenset()) is None
     group = rules(reviewers=Reviewers(groups=frozenset({LEADS})))
     assert channel_settings.enough_people(group, ALICE, frozenset()) is not None

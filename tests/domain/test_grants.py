@@ -10,15 +10,14 @@ import pytest
 from countersign.domain import grants
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import Risk
-from countersign.domain.decision_rules import allow, decide, may_break_glass, why_refused
+from countersign.domain.decision_rules import allow, decide
 from countersign.domain.events import EventType
 from countersign.domain.grant_request import LONGEST, Scope, Span, Wish
 from countersign.domain.grants import Permission, covers
-from countersign.domain.ids import ChannelId, GroupId, RunId, WorkspaceId
-from countersign.domain.people import Actor, Reviewers
-from countersign.domain.refusals import Refusal
-from countersign.domain.requests import How, Kind, Question, Request, Status, Verb
-from tests.making import ALICE, BOB, CAROL, DAVE, HERE, NOW, attempt, call, choice, later, question, request
+from countersign.domain.ids import ChannelId, RunId, WorkspaceId
+from countersign.domain.people import Actor
+from countersign.domain.requests import How, Kind, Question, Request, Status
+from tests.sample_requests import BOB, CAROL, HERE, NOW, attempt, call, later, question, request
 
 TEAM = "email"
 SOON = later(minutes=10)
@@ -112,123 +111,3 @@ def test_one_for_this_run_is_for_no_other() -> None:
 def test_a_revoked_one_covers_nothing() -> None:
     """R24"""
     assert not covers(replace(given(), revoked_by=CAROL), another(), TEAM, SOON)
-
-
-GIVERS: dict[str, tuple[Actor, dict[str, Any], bool]] = {
-    "still a reviewer": (Actor(HERE, BOB), {}, True),
-    "in a group that reviews": (
-        Actor(HERE, BOB, groups=frozenset({GroupId("S0LEADS")})),
-        {"reviewers": Reviewers(groups=frozenset({GroupId("S0LEADS")}))},
-        True,
-    ),
-    "no reviewer any more": (Actor(HERE, BOB), {"reviewers": Reviewers(frozenset({CAROL}))}, False),
-    "Slack did not say": (Actor(HERE, BOB, groups=None, checked=False), {}, False),
-    "a guest by now": (Actor(HERE, BOB, is_guest=True), {}, False),
-    "left": (Actor(HERE, BOB, is_deactivated=True), {}, False),
-    "somebody else": (Actor(HERE, CAROL), {}, False),
-}
-
-
-@pytest.mark.parametrize("name", GIVERS)
-def test_it_counts_only_while_its_giver_may_decide(name: str) -> None:
-    """R9, R24"""
-    giver, rules, allowed = GIVERS[name]
-    assert allow(another(**rules), given(), giver, TEAM, SOON).changes is allowed
-
-
-@pytest.mark.parametrize("own_requests", [False, True])
-def test_nobody_allows_their_own_runs_in_advance_unless_the_channel_lets_them(own_requests: bool) -> None:
-    """R10, R24: Bob's permission and a run that Bob starts later."""
-    bobs = replace(another(own_requests=own_requests), requester=BOB)
-    assert allow(bobs, given(), Actor(HERE, BOB), TEAM, SOON).changes is own_requests
-
-
-def test_what_is_decided_or_late_is_not_decided_again() -> None:
-    """R3"""
-    asked, giver = another(), Actor(HERE, BOB)
-    no = decide(asked, attempt(asked, CAROL, Verb.REJECT), SOON).request
-    assert not allow(no, given(), giver, TEAM, SOON).changes
-    assert not allow(another(timeout=timedelta(minutes=1)), given(), giver, TEAM, later(minutes=12)).changes
-
-
-CANNOT: dict[str, tuple[Callable[[], Request], Scope, Refusal]] = {
-    "a question": (request, Scope.CALL, Refusal.NO_STANDING_HERE),
-    "two approvals": (lambda: request(asked=call(), quorum=2), Scope.CALL, Refusal.STANDING_NEEDS_ONE),
-    "high risk": (lambda: request(asked=call(), risk=Risk.HIGH), Scope.CALL, Refusal.NO_STANDING_AT_HIGH_RISK),
-    "all code": (
-        lambda: request(asked=replace(call(), kind=Kind.CODE)),
-        Scope.TOOL,
-        Refusal.NO_STANDING_FOR_ALL_CODE,
-    ),
-}
-
-
-@pytest.mark.parametrize("name", CANNOT)
-def test_what_cannot_be_allowed_in_advance_is_refused_and_nothing_is_decided(name: str) -> None:
-    """R24, R25"""
-    make, scope, refusal = CANNOT[name]
-    of = make()
-    step = decide(of, attempt(of, BOB, wish=Wish(scope, Span.HOUR)), NOW)
-    assert (step.refusal, step.request) == (refusal, of)
-    assert [e.type for e in step.events] == [EventType.ATTEMPT_REFUSED]
-
-
-def test_who_may_not_decide_gives_nothing() -> None:
-    """R9, R24"""
-    of = request(asked=call())
-    for user in (ALICE, DAVE):
-        step = decide(of, attempt(of, user, wish=Wish(Scope.CALL, Span.HOUR)), NOW)
-        assert step.refusal is Refusal.NOT_A_REVIEWER
-        assert grants.given_with(step.request, TEAM) is None
-
-
-def test_only_an_approval_gives_one() -> None:
-    """R24"""
-    of = request(asked=call())
-    for verb in (Verb.REJECT, Verb.RESPOND, Verb.EDIT):
-        tried = attempt(of, BOB, verb, words="no", wish=Wish(Scope.CALL, Span.HOUR))
-        assert why_refused(of, tried, NOW) is Refusal.NOT_OFFERED
-    plain = decide(of, attempt(of, BOB), NOW).request
-    assert grants.given_with(plain, TEAM) is None
-
-
-GLASS: dict[str, tuple[dict[str, Any], dict[str, Any], Refusal | None]] = {
-    "the requester with a reason": ({}, {}, None),
-    "without a reason": ({}, {"words": " \n"}, Refusal.NO_REASON),
-    "a reviewer": ({}, {"user": BOB}, Refusal.NOT_THE_REQUESTER),
-    "anybody else": ({}, {"user": DAVE}, Refusal.NOT_THE_REQUESTER),
-    "off in the channel": ({"break_glass": False}, {}, Refusal.NO_BREAK_GLASS),
-    "high risk": ({"risk": Risk.HIGH}, {}, Refusal.NO_BREAK_GLASS),
-    "two approvals": ({"quorum": 2}, {}, Refusal.NO_BREAK_GLASS),
-    "to reject": ({}, {"verb": Verb.REJECT}, Refusal.NO_BREAK_GLASS),
-    "a guest": ({}, {"is_guest": True}, Refusal.GUEST),
-    "not looked up": ({}, {"checked": False}, Refusal.NOT_CHECKED),
-    "of another workspace": ({}, {"workspace": WorkspaceId("T0OTHER")}, Refusal.OTHER_WORKSPACE),
-    "other content": ({}, {"digest": "0" * 64}, Refusal.OTHER_CONTENT),
-    "the reviewer who is the requester": ({"reviewers": Reviewers(frozenset({ALICE, BOB}))}, {}, None),
-    "with a permission besides": ({}, {"wish": Wish(Scope.CALL, Span.HOUR)}, Refusal.NO_BREAK_GLASS),
-}
-
-
-@pytest.mark.parametrize("name", GLASS)
-def test_break_glass_is_for_the_requester_alone_with_a_reason_where_the_channel_lets_them(name: str) -> None:
-    """R9, R10, R25: never what is of high risk or needs several people; marked as what it is."""
-    rules, changes, refusal = GLASS[name]
-    of = request(asked=call(), **{"break_glass": True, **rules})
-    tried = attempt(of, **{"user": ALICE, "words": "The shop is down.", "break_glass": True, **changes})
-    step = decide(of, tried, SOON)
-    assert step.refusal is refusal
-    decision = step.request.decision
-    if refusal is not None:
-        assert decision is None
-        return
-    assert decision is not None
-    assert (decision.how, decision.by, decision.words) == (How.BREAK_GLASS, (ALICE,), "The shop is down.")
-    assert step.events[0].data["how"] == "break_glass"
-
-
-def test_choices_have_no_glass_to_break() -> None:
-    of = request(asked=choice(), break_glass=True)
-    assert may_break_glass(of)
-    tried = attempt(of, ALICE, words="now", break_glass=True)
-    assert decide(of, tried, SOON).refusal is Refusal.NOT_OFFERED

@@ -14,7 +14,20 @@ from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.people import Actor
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
-from tests.making import ALICE, BOB, CAROL, DAVE, HERE, NOW, attempt, call, choice, question, refusal_text, request
+from tests.sample_requests import (
+    ALICE,
+    BOB,
+    CAROL,
+    DAVE,
+    HERE,
+    NOW,
+    attempt,
+    call,
+    choice,
+    question,
+    refusal_text,
+    request,
+)
 
 CHANGED = canonical({"order": 17, "amount": 10})
 EDIT: dict[str, Any] = {"verb": Verb.EDIT, "arguments": CHANGED}
@@ -66,27 +79,6 @@ def test_of_less_risk_a_click_is_enough(risk: Risk) -> None:
     asked = risky(risk=risk)
     assert decide(asked, attempt(asked), NOW).request.status is Status.APPROVED
     assert decide(asked, attempt(asked, **EDIT), NOW).request.status is Status.EDITED
-
-
-def test_where_several_approve_nobody_types_and_each_opens_all_of_it() -> None:
-    """R11: the second person is the second look."""
-    asked = risky(quorum=2)
-    assert decide(asked, attempt(asked), NOW).refusal is Refusal.NOT_OPENED
-    voted = decide(asked, attempt(asked, **READ), NOW).request
-    assert len(voted.votes) == 1
-    for unread in ({}, READ):
-        assert decide(voted, attempt(voted, CAROL, **unread), NOW).refusal is Refusal.NOT_OPENED
-    done = decide(voted, attempt(voted, CAROL, opened_for=CAROL), NOW).request
-    assert done.decision is not None and done.decision.by == (BOB, CAROL)
-
-
-def test_who_stands_in_for_a_reviewer_opens_it_themselves() -> None:
-    """R9"""
-    asked = risky()
-    stand_in = Actor(HERE, DAVE, stands_for=(Actor(HERE, BOB),))
-    for whose, refusal in ((BOB, Refusal.NOT_OPENED), (DAVE, None)):
-        tried = replace(attempt(asked, DAVE, **{**TYPED, "opened_for": whose}), actor=stand_in)
-        assert decide(asked, tried, NOW).refusal is refusal
 
 
 @pytest.mark.parametrize(

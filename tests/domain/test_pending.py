@@ -11,7 +11,21 @@ from countersign.domain.people import Actor, Reviewers
 from countersign.domain.refusals import Refusal
 from countersign.domain.request_endings import withdraw
 from countersign.domain.requests import Question, Verb
-from tests.making import ALICE, BOB, CAROL, DAVE, HERE, LEADS, NOW, attempt, call, choice, later, question, request
+from tests.sample_requests import (
+    ALICE,
+    BOB,
+    CAROL,
+    DAVE,
+    HERE,
+    LEADS,
+    NOW,
+    attempt,
+    call,
+    choice,
+    later,
+    question,
+    request,
+)
 
 
 def somebody(user: UserId = BOB, **changes: Any) -> Actor:

@@ -3,9 +3,10 @@
 import pytest
 
 from countersign.domain import runs
+from countersign.domain.activity import Usage, Writing
 from countersign.domain.ids import RunId
-from countersign.domain.runs import MOVES, Status, Usage, Verb, Writing
-from tests.making import ALICE, GENERAL, HERE, NOW, later
+from countersign.domain.runs import MOVES, Status, Verb
+from tests.sample_requests import ALICE, GENERAL, HERE, NOW, later
 
 
 def queued() -> runs.Run:

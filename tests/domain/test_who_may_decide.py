@@ -7,7 +7,7 @@ from countersign.domain.decision_rules import allow
 from countersign.domain.events import EventType
 from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Step
-from tests.making import BOB
+from tests.sample_requests import BOB
 from tests.who_may_decide import (
     AGAIN,
     DID,
@@ -25,8 +25,13 @@ from tests.who_may_decide import (
 )
 
 ROWS = rows()
-TOLD_OTHERWISE = {Refusal.BY_POLICY, Refusal.NOBODY_COULD, Refusal.UNKNOWN}
-"""Two are told when it is asked, one is about no request at all (`tests/usecases/test_usecases.py`)."""
+TOLD_OTHERWISE = {
+    *(Refusal.BY_POLICY, Refusal.NOBODY_COULD, Refusal.UNKNOWN),
+    *(Refusal.OUTSIDER, Refusal.NOT_KNOWN, Refusal.NOT_A_TEXT),
+}
+"""Two are told when it is asked, one is about no request at all (`tests/usecases/test_usecases.py`), two are told to
+who wants to see something (`tests/slack/test_grid_and_shared_channels.py`), one is about texts that are changed
+(`tests/domain/test_edits_and_choices.py`)."""
 OUTCOMES = {"approved", "rejected", "answered", "edited"}
 
 

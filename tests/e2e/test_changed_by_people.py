@@ -6,11 +6,11 @@ from contextlib import closing
 
 from localslack import LocalSlack, text_of
 from tests.e2e.test_main_job import card, mails, told
-from tests.processes import Town
+from tests.processes import Deployment
 
 
 async def test_a_refund_is_changed_in_its_window_and_exactly_that_is_paid_and_told(
-    there: Town, slack: LocalSlack
+    there: Deployment, slack: LocalSlack
 ) -> None:
     """R13, R18: the tool gets the changed amount; card, thread and the model's next message say what changed."""
     await asyncio.gather(there.web(), there.worker())
@@ -19,9 +19,9 @@ async def test_a_refund_is_changed_in_its_window_and_exactly_that_is_paid_and_to
     asked = await card(slack)
     assert "45.00 EUR" in text_of(asked)
     await bob.click(asked, "Edit")
-    assert await bob.submit({"cents": "3000", "Why": "the lid is fine"}, await bob.wait_modal()) == {}
+    assert await bob.submit({"Cents": "3000", "Why you changed it": "the lid is fine"}, await bob.wait_modal()) == {}
 
-    changed = await slack.wait_message("#approvals", lambda m: m.ts == asked.ts and "Edit" not in m.buttons)
+    changed = await slack.wait_message("#approvals", lambda m: m.ts == asked.ts and "Approve" not in m.buttons)
     assert "Approved with changes by <@U0BOB>" in text_of(changed).replace("*", "")
     assert "cents: 4500 → 3000" in text_of(changed)
     mail = await card(slack, but=(asked.ts,))

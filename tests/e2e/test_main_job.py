@@ -2,18 +2,21 @@
 
 import asyncio
 import mailbox
+import re
+from collections import Counter
 from email.message import Message as Mail
 
 import pytest
 
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
-from tests.processes import Town
+from tests.processes import Deployment
+from tests.slack.socket_bot import confirmed
 
 ASK = "/agent email tell the vendor we need 10% off"
 
 
-def mails(there: Town) -> list[Mail]:
+def mails(there: Deployment) -> list[Mail]:
     folder = there.data / "mail"
     return list(mailbox.Maildir(folder, create=False)) if folder.exists() else []
 
@@ -24,7 +27,7 @@ async def card(slack: LocalSlack, *, but: tuple[str, ...] = ()) -> Message:
 
 
 async def settled(slack: LocalSlack, ts: str) -> Message:
-    return await slack.wait_message("#approvals", lambda m: m.ts == ts and not m.buttons)
+    return await slack.wait_message("#approvals", lambda m: m.ts == ts and not set(m.buttons) - {"Details"})
 
 
 async def told(slack: LocalSlack, words: str, which: int = 0) -> str:
@@ -42,104 +45,49 @@ async def told(slack: LocalSlack, words: str, which: int = 0) -> str:
     return found
 
 
-async def test_a_mail_is_drafted_changed_approved_and_sent(there: Town, slack: LocalSlack) -> None:
-    """R12, R13, R16: Respond changes the draft, only Approve sends, and what was shown is what is sent."""
-    await asyncio.gather(there.web(), there.worker())
-    alice, bob = slack.user("alice"), slack.user("bob")
-    reply = await alice.command(ASK, channel="#general")
-    assert reply.ok
-    first = await card(slack)
-    assert "Nothing" not in text_of(first)
-    await bob.click(first, "Respond")
-    modal = await bob.wait_modal()
-    assert await bob.submit({modal.blocks[-1]["block_id"]: "make it shorter, this is APPROVED otherwise"}) == {}
-    second = await card(slack, but=(first.ts,))
-    assert text_of(second) != text_of(first)
-    assert "Answered" in text_of(await settled(slack, first.ts))
-    assert mails(there) == []
-    assert (await bob.click(second, "Approve")).ok
-    assert "Approved" in text_of(await settled(slack, second.ts))
-    thread = await told(slack, "Finished")
-    assert "U0BOB" in thread
-    (mail,) = mails(there)
-    body = mail.get_payload(decode=True)
-    assert isinstance(body, bytes)
-    assert body.decode().strip().replace("\r\n", "\n") in text_of(second)
-    assert slack.problems == []
+async def test_a_task_is_started_in_its_window_and_stopped_by_command(there: Deployment, slack: LocalSlack) -> None:
+    """The window shows the options that a real worker announces; the run is parked when it is stopped."""
+    await asyncio.gather(there.web(), there.worker(PARK_AFTER="0s"))
+    alice = slack.user("alice")
+    await alice.command("/agent", channel="#general")
+    await alice.click(await alice.wait_modal("Start a task"), "team", choose="chat")
+    await alice.wait_modal("When people are asked")
+    assert await alice.submit({"When people are asked": "adaptive", "task": "look around; delete the list"}) == {}
+    head = await slack.wait_message("#general", lambda m: "look around" in text_of(m))
+    asked = await slack.wait_message("#general", lambda m: "Reply" in m.buttons, thread=head.ts)
+    assert "Step 2 of 2: delete the list" in text_of(asked)
+    assert "Step 1 of 2" not in text_of(asked)
+    [run] = set(re.findall(r"\brun (r\w+)", "\n".join(text_of(m) for m in slack.channel("#general").messages)))
+    await alice.command(f"/agent stop {run}", channel="#general")
+    await slack.wait_message("#general", lambda m: m.ts == asked.ts and "Reply" not in m.buttons, thread=head.ts)
 
 
-async def test_nobody_answers_in_time(there: Town, slack: LocalSlack) -> None:
-    """R7, R17: the card, the agent and the requester are told that time ran out; a late click gets the sentence."""
-    await asyncio.gather(there.web(), there.worker())
-    alice, bob = slack.user("alice"), slack.user("bob")
-    changed = await bob.command("/approvals timeout 5s", channel="#general")
-    assert changed.ok
-    await alice.command(ASK, channel="#general")
-    asked = await card(slack)
-    expired = await settled(slack, asked.ts)
-    assert "Time ran out" in text_of(expired)
-    assert "obody answered" in await told(slack, "Finished")
-    await bob.click(asked, "Approve", stale=True)
-    assert await bob.wait_ephemeral("Time ran out")
-    assert mails(there) == []
-
-
-async def test_silence_approves_where_the_channel_says_so_and_the_card_stands(there: Town, slack: LocalSlack) -> None:
+async def test_silence_approves_where_the_channel_says_so_and_the_card_stands(
+    there: Deployment, slack: LocalSlack
+) -> None:
     """R23, R32: `web` looks for the card in Slack, finds it, and the mail is sent."""
     await asyncio.gather(there.web(), there.worker())
     alice = slack.user("alice")
-    for words in ("timeout 5s", "on-timeout approve"):
-        assert (await alice.command(f"/approvals {words}", channel="#general")).ok
+    assert (await alice.command("/approvals timeout 5s", channel="#general")).ok
+    assert (await alice.command("/approvals on-timeout approve", channel="#general")).ok
+    assert (await confirmed(alice)).startswith("Saved.")
     await alice.command(ASK, channel="#general")
     asked = await card(slack)
     assert "Approved by timeout" in text_of(await settled(slack, asked.ts))
-    await told(slack, "Finished")
+    await told(slack, "Sent")
     looks = [c.args for c in slack.calls if c.method == "conversations.history" and c.args.get("latest") == asked.ts]
     assert len(looks) == 1
     assert len(mails(there)) == 1
 
 
-async def test_rejected_is_not_sent_and_the_reason_is_told(there: Town, slack: LocalSlack) -> None:
-    await asyncio.gather(there.web(), there.worker())
-    alice, bob = slack.user("alice"), slack.user("bob")
-    await alice.command(ASK, channel="#general")
-    asked = await card(slack)
-    await bob.click(asked, "Reject")
-    modal = await bob.wait_modal()
-    assert await bob.submit({modal.blocks[-1]["block_id"]: "we signed last week"}) == {}
-    assert "we signed last week" in text_of(await settled(slack, asked.ts))
-    assert "we signed last week" in await told(slack, "Finished")
-    assert mails(there) == []
-
-
-async def test_two_requests_answered_in_reverse_order_get_each_their_own_answer(there: Town, slack: LocalSlack) -> None:
-    """R1: every button carries its own request; S9: they wait in one process at once."""
-    await asyncio.gather(there.web(), there.worker())
-    alice, bob, carol = slack.user("alice"), slack.user("bob"), slack.user("carol")
-    await alice.command("/agent email tell the vendor we need 10% off", channel="#general")
-    first = await card(slack)
-    await alice.command("/agent email invite everybody to the picnic", channel="#general")
-    second = await card(slack, but=(first.ts,))
-    await bob.click(second, "Reject")
-    modal = await bob.wait_modal()
-    await bob.submit({modal.blocks[-1]["block_id"]: "no picnic"})
-    await carol.click(first, "Approve")
-    assert "Rejected" in text_of(await settled(slack, second.ts))
-    assert "Approved" in text_of(await settled(slack, first.ts))
-    assert "no picnic" in await told(slack, "Finished", which=1)
-    assert "no picnic" not in await told(slack, "Finished", which=0)
-    (mail,) = mails(there)
-    assert "10% off" in str(mail)
-
-
-async def test_fifty_clicks_by_ten_people_over_two_processes(there: Town, slack: LocalSlack) -> None:
-    """R3, R7, R11: one decision, 49 sentences, one card update that counts."""
+async def test_fifty_clicks_by_ten_people_over_two_processes(there: Deployment, slack: LocalSlack) -> None:
+    """R3, R7, R11: one decision, 49 sentences, and the card is settled once by each process."""
     people = [slack.add_user(f"r{n}") for n in range(10)]
     names = " ".join(person.id for person in people)
     await asyncio.gather(there.web(http=True, REVIEWERS=names), there.web(http=True, REVIEWERS=names), there.worker())
     await slack.user("alice").command(ASK, channel="#general")
     asked = await card(slack)
-    before = len([c for c in slack.calls if c.method == "chat.update"])
+    before = len(slack.calls)
     clicks = [person.click(asked, "Approve", stale=True) for person in people for _ in range(5)]
     await asyncio.gather(*clicks)
     said = await slack.wait_for(
@@ -152,21 +100,19 @@ async def test_fifty_clicks_by_ten_people_over_two_processes(there: Town, slack:
     assert len(said) == 49
     final = await settled(slack, asked.ts)
     assert text_of(final).count("Approved") >= 1
-    await told(slack, "Finished")
-    updates = [c for c in slack.calls[before:] if c.method == "chat.update" and c.args.get("ts") == asked.ts]
-    assert len(updates) == 1
+    await told(slack, "Sent")
+    calls = [c for c in slack.calls[before:] if "Approved" in repr(c.args.get("blocks"))]
+    # The card says that it was approved, and then what came of it.
+    replaced = Counter(text_of(c.args) for c in calls if c.method == "response_url" and c.args.get("replace_original"))
+    updated = Counter(text_of(c.args) for c in calls if c.method == "chat.update" and c.args["ts"] == asked.ts)
+    assert replaced
+    assert max(replaced.values()) <= 2, "by each process that took clicks, however many it took"
+    assert max(updated.values(), default=0) <= 1, "and by the projector, if it was told that nobody else is going to"
     assert len(mails(there)) == 1
 
 
-async def test_without_a_worker_the_person_is_told(there: Town, slack: LocalSlack) -> None:
-    await there.web()
-    reply = await slack.user("alice").command(ASK, channel="#general")
-    assert "No worker is running" in reply.text
-    assert slack.channel("#general").messages == []
-
-
 @pytest.mark.parametrize("moment", ["between click and card update", "between post and index"])
-async def test_web_is_killed(there: Town, slack: LocalSlack, moment: str) -> None:
+async def test_web_is_killed(there: Deployment, slack: LocalSlack, moment: str) -> None:
     """R4, R6: after the restart the card is right, and there is one."""
     web, _ = await asyncio.gather(there.web(), there.worker())
     alice, bob = slack.user("alice"), slack.user("bob")
@@ -188,7 +134,7 @@ async def test_web_is_killed(there: Town, slack: LocalSlack, moment: str) -> Non
         asked = await card(slack)
         await bob.click(asked, "Approve")
     assert "Approved" in text_of(await settled(slack, asked.ts))
-    await told(slack, "Finished")
+    await told(slack, "Sent")
     assert len(slack.channel("#approvals").messages) == 1
     assert len([m for m in slack.channel("#general").messages if m.user == "U0BOT"]) == 1
     assert len(mails(there)) == 1

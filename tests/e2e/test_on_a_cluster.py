@@ -8,7 +8,7 @@ import aiohttp
 from countersign.store.redis.embedded_server import _free_port
 from localslack import LocalSlack
 from tests.e2e.test_main_job import ASK, card, mails, settled, told
-from tests.processes import town
+from tests.processes import deployment
 from tests.servers import a_cluster
 
 
@@ -19,7 +19,7 @@ async def test_a_mail_is_approved_and_sent_and_both_processes_say_what_they_did(
     worker, web = _free_port(), _free_port()
     async with a_cluster(tmp_path / "cluster") as nodes:
         url = nodes[0].url.replace("redis://", "redis+cluster://").removesuffix("/0")
-        async with town(slack, url, "acme", tmp_path / "data") as there:
+        async with deployment(slack, url, "acme", tmp_path / "data") as there:
             await asyncio.gather(there.web(PORT=str(web)), there.worker(METRICS_PORT=str(worker), PARK_AFTER="0s"))
             await slack.user("alice").command(ASK, channel="#general")
             shown = await card(slack)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from localslack import LocalSlack, text_of
 from tests.e2e.test_main_job import card, settled
-from tests.processes import Process, Town
+from tests.processes import Deployment, Process
 
 README = Path(__file__).resolve().parent.parent.parent / "README.md"
 
@@ -17,7 +17,7 @@ def example() -> str:
     return found[1]
 
 
-def script(there: Town, folder: Path, text: str, **env: str) -> Process:
+def script(there: Deployment, folder: Path, text: str, **env: str) -> Process:
     (folder / "my_script.py").write_text(text)
     process = Process("my_script", {**there.agents, "PYTHONPATH": str(folder), "LEASE": "5s", **env}, fork=True)
     there.processes.append(process)
@@ -25,7 +25,7 @@ def script(there: Town, folder: Path, text: str, **env: str) -> Process:
 
 
 async def test_the_example_of_the_readme_asks_in_slack_and_goes_on_with_the_answer(
-    there: Town, slack: LocalSlack, tmp_path: Path
+    there: Deployment, slack: LocalSlack, tmp_path: Path
 ) -> None:
     """S5, S9: no worker runs."""
     await there.web()
@@ -39,7 +39,9 @@ async def test_the_example_of_the_readme_asks_in_slack_and_goes_on_with_the_answ
     await slack.wait_message("#general", lambda message: "Finished" in text_of(message))
 
 
-async def test_a_script_that_was_killed_goes_on_where_it_was(there: Town, slack: LocalSlack, tmp_path: Path) -> None:
+async def test_a_script_that_was_killed_goes_on_where_it_was(
+    there: Deployment, slack: LocalSlack, tmp_path: Path
+) -> None:
     """R4, R5: decided while nobody waited, and heard when it is started again."""
     await there.web()
     text = "import logging, os\nlogging.basicConfig(level='INFO')\n" + example()
@@ -54,7 +56,9 @@ async def test_a_script_that_was_killed_goes_on_where_it_was(there: Town, slack:
     assert len([m for m in slack.channel("#approvals").messages if "Shall this go out" in text_of(m)]) == 1
 
 
-async def test_a_script_that_is_interrupted_says_how_to_go_on(there: Town, slack: LocalSlack, tmp_path: Path) -> None:
+async def test_a_script_that_is_interrupted_says_how_to_go_on(
+    there: Deployment, slack: LocalSlack, tmp_path: Path
+) -> None:
     await there.web()
     text = "import logging\nlogging.basicConfig(level='INFO')\n" + example()
     program = await script(there, tmp_path, text).start()
@@ -64,23 +68,27 @@ async def test_a_script_that_is_interrupted_says_how_to_go_on(there: Town, slack
     there.processes.remove(program)  # Python shows where it was interrupted
 
 
-async def test_without_a_service_or_reviewers_nothing_starts(there: Town, slack: LocalSlack, tmp_path: Path) -> None:
+async def test_without_a_service_or_reviewers_nothing_starts(
+    there: Deployment, slack: LocalSlack, tmp_path: Path
+) -> None:
     program = await script(there, tmp_path, example()).start()
     assert await program.wait() == 1
-    assert any("has not been started" in line for line in program.lines)
+    assert any("hasn't run on this Redis yet" in line for line in program.lines)
     there.processes.remove(program)
 
 
-async def test_a_channel_that_the_app_is_not_in_starts_nothing(there: Town, slack: LocalSlack, tmp_path: Path) -> None:
+async def test_a_channel_that_the_app_is_not_in_starts_nothing(
+    there: Deployment, slack: LocalSlack, tmp_path: Path
+) -> None:
     """R21: else the program waits, and nobody sees for what."""
     await there.web()
     program = await script(there, tmp_path, example().replace("C0GENERAL", "C0NOWHERE")).start()
     assert await program.wait() == 1
-    assert any("The app is not in the channel C0NOWHERE" in line for line in program.lines)
+    assert any("The app isn't in channel C0NOWHERE" in line for line in program.lines)
     there.processes.remove(program)
 
 
-async def test_a_model_that_cannot_be_had_starts_nothing(there: Town, slack: LocalSlack, tmp_path: Path) -> None:
+async def test_a_model_that_cannot_be_had_starts_nothing(there: Deployment, slack: LocalSlack, tmp_path: Path) -> None:
     """What is wrong is said before there is a run that nobody goes on with; kept answers are a worker's too."""
     await there.web()
     program = await script(there, tmp_path, example(), MODEL_CONFIG=str(tmp_path / "none.yaml")).start()
@@ -90,7 +98,7 @@ async def test_a_model_that_cannot_be_had_starts_nothing(there: Town, slack: Loc
     there.processes.remove(program)
 
 
-async def test_a_script_that_asks_past_slack_is_refused(there: Town, slack: LocalSlack, tmp_path: Path) -> None:
+async def test_a_script_that_asks_past_slack_is_refused(there: Deployment, slack: LocalSlack, tmp_path: Path) -> None:
     """R19: a script's team is looked through as a worker's is."""
     await there.web()
     text = example().replace('input_func=run.human(title="Shall this go out?").input_func', "input_func=input")

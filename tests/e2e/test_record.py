@@ -3,13 +3,17 @@
 import asyncio
 import re
 import signal
+from datetime import timedelta
 
+from countersign.domain.events import Event, EventType
 from countersign.domain.hash_chain import Verifier
 from countersign.store.audit_log import Ledger
+from countersign.store.ownership import EVENTS
 from countersign.store.store import Store
 from localslack import LocalSlack
-from tests.patience import PATIENCE
-from tests.processes import Town
+from tests.longest_wait import PATIENCE
+from tests.processes import Deployment
+from tests.sample_requests import HERE
 
 
 async def entries(store: Store) -> list[tuple[str, str]]:
@@ -35,7 +39,7 @@ async def recorded(store: Store, kind: str) -> list[tuple[str, str]]:
 
 
 async def test_web_chains_what_happens_and_posts_the_head_once_also_after_kill_9(
-    there: Town, slack: LocalSlack, store: Store
+    there: Deployment, slack: LocalSlack, store: Store
 ) -> None:
     """R4, R25: two of it, the one that keeps the record is killed."""
     first = await there.web(http=True, AUDIT_CHANNEL="#approvals")
@@ -51,3 +55,26 @@ async def test_web_chains_what_happens_and_posts_the_head_once_also_after_kill_9
     found = await recorded(store, "settings_changed")
     assert found[-1] == ("settings_changed", "settings_changed")
     assert [m.text for m in slack.channel("#approvals").messages if "Record of" in m.text] == [posted.text]
+
+
+async def test_the_digest_of_last_week_is_posted_once_also_by_the_web_that_takes_over(
+    there: Deployment, slack: LocalSlack, store: Store
+) -> None:
+    """R4, R6: switched on by its setting; the process that posted it is killed, and the next one finds it there."""
+    week = (await store.now()) - timedelta(weeks=1)
+    passed = Event(EventType.CALL_PASSED, week, workspace=HERE, data={"tool": "look_up", "why": "rule “small”"})
+    name = f"{int(week.timestamp() * 1000)}-0"
+    await store.client.xadd(store.keys.events, {"event": EVENTS.dump(passed)}, id=name)
+    plain = await there.web(http=True)
+    await recorded(store, "call_passed")
+    await plain.kill(signal.SIGTERM)
+    slack.events_urls.clear()
+    first = await there.web(http=True, WEEKLY_DIGEST="yes")
+    digest = await slack.wait_message("#approvals", lambda m: "Approvals," in m.text)
+    assert "1 call" in str(digest.blocks)
+    await there.web(http=True, WEEKLY_DIGEST="yes")
+    await first.kill(signal.SIGKILL)
+    slack.events_urls.pop(0)
+    await slack.user("bob").command("/approvals timeout 5m", channel="#general")
+    await recorded(store, "settings_changed")
+    assert [m.ts for m in slack.channel("#approvals").messages if "Approvals," in m.text] == [digest.ts]

@@ -8,6 +8,7 @@ import asyncio
 import json
 import mailbox
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,22 +18,21 @@ from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
-from tests.autogen.asking import component, written
+from tests.autogen.model_calls import component, written
 from tests.openai_server import Fails, OpenAIServer, Says
-from tests.processes import Town
-from tests.slack.botting import events
+from tests.processes import Deployment
+from tests.slack.socket_bot import events
 
-WORKER = "tests.e2e.worker"
 SHORT = "#short"
-"""A channel in which people have 6 seconds."""
-ENV = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
+"""A channel in which people have 30 seconds: more than forty cards need to be posted at Slack's pace."""
+ENV = {"DOCKER_HOST": "tcp://127.0.0.1:1", "TEAMS": str(Path(__file__).parent / "teams")}
 """No Docker."""
 
 
 class Run:
     """One run of a team. Each way has a person and a channel of its own; of several runs the cards show the names."""
 
-    def __init__(self, there: Town, name: str) -> None:
+    def __init__(self, there: Deployment, name: str) -> None:
         self.there = there
         self.slack = slack = there.slack
         self.data = there.data
@@ -50,18 +50,29 @@ class Run:
         assert "Started" in told, reply
 
     async def asks(self, *words: str, named: bool = True) -> Message:
-        """Its next card, which has these words."""
+        """Its next card, or question in its thread, which has these words."""
         seen = {card.ts for card in self.cards}
-        of_this = [f"For <@{self.person.id}>", *([self.name] if named and "-" in self.name else [])]
+        whose, of_this = (f"For <@{self.person.id}>", f"<@{self.person.id}>, answer"), [*words]
+        of_this += [self.name] if named and "-" in self.name else []
 
         def next_one(message: Message) -> bool:
-            if message.ts in seen or not set(message.buttons) - {"View full"}:
+            if message.ts in seen or not set(message.buttons) - {"Details"}:
                 return False
             text = text_of(message)
-            return all(part in text for part in (*of_this, *words))
+            return any(part in text for part in whose) and all(part in text for part in of_this)
 
-        self.cards.append(await self.slack.wait_message("#approvals", next_one))
+        self.cards.append(await self._post(next_one, f"{' '.join(words)} of {self.name}"))
         return self.cards[-1]
+
+    async def _post(self, match: Callable[[Message], bool], what: str) -> Message:
+        """The newest that matches of what was posted for its reviewers, or in its own channel and the threads there."""
+
+        def find() -> Message | None:
+            rooms = (self.slack.channel("#approvals"), self.slack.channel(self.channel))
+            posts = [message for room in rooms for message in room.posts.values()]
+            return next((message.copy() for message in reversed(posts) if match(message)), None)
+
+        return await self.slack.wait_for(lambda _: find(), what=what)
 
     async def answer(self, asked: Message, button: str, words: str | None = None) -> str:
         """The card, settled; with words where the button asks for them, in the full view where the card has no room."""
@@ -69,6 +80,9 @@ class Run:
             assert (await self.person.click(asked, "Review…")).ok
             assert await self.person.submit(view=await self.person.wait_modal()) == {}
             return await self.settled(asked)
+        if button == "Respond":
+            answers = ("Request changes", "Reply", "Answer")
+            button = next((one for one in answers if one in asked.buttons), "Request changes")
         assert (await self.person.click(asked, button)).ok
         if words is not None:
             modal = await self.person.wait_modal()
@@ -79,24 +93,25 @@ class Run:
         """The card once nothing can be decided on it any more."""
 
         def over(message: Message) -> bool:
-            return message.ts == asked.ts and not set(message.buttons) - {"View full"}
+            return message.ts == asked.ts and not set(message.buttons) - {"Details"}
 
-        return text_of(await self.slack.wait_message("#approvals", over))
+        return text_of(await self._post(over, f"the end of a card of {self.name}"))
 
-    async def ends(self, words: str = "Finished") -> str:
-        """All that its thread says, once it says that."""
+    async def ends(self, *words: str) -> str:
+        """All that its thread says, once its head offers no Stop any more, and the thread has these words."""
 
         def thread() -> str:
             room = self.slack.channel(self.channel)
             roots = [m for m in room.messages if m.user == "U0BOT" and self.name in text_of(m)]
             said = "\n".join(text_of(m) for root in roots for m in room.thread(root.ts)[1:])
-            return said if words in said and "Finished" in said else ""
+            over = any("Stop" not in root.buttons for root in roots)
+            return said if over and all(part in said for part in words) else ""
 
-        found: str = await self.slack.wait_for(lambda _: thread(), what=f"{words} of {self.name}")
+        found: str = await self.slack.wait_for(lambda _: thread(), what=f"{' '.join(words)} of {self.name}")
         return found
 
     def asked(self) -> list[Message]:
-        """All cards of its person."""
+        """The cards of its person that wait."""
         room = self.slack.channel("#approvals")
         return [message for message in room.messages if f"For <@{self.person.id}>" in text_of(message)]
 
@@ -142,17 +157,17 @@ Way = AsyncGenerator[None]
 
 
 async def always(new: New) -> Way:
-    """S1: after each step people let it go on, say what comes next, or stop it."""
+    """S1: after each step who started it lets it go on, says what comes next, or stops it, in its thread."""
     run = new()
     await run.start("chat", f"mode=always look for {run.name}; delete the old list of {run.name}")
     first = await run.asks("Step 1 of 2")
     yield
-    assert first.buttons == ["Go on", "Respond", "Stop"]
-    await run.answer(first, "Go on")
+    assert first.buttons == ["Continue", "Reply"]
+    await run.answer(first, "Continue")
     await run.answer(await run.asks("Step 2 of 2"), "Respond", "buy bread")
     assert "Stopped" in await run.answer(await run.asks("Step 3 of 3: buy bread"), "Stop", "")
     thread = await run.ends("Stopped before the assistant was finished.")
-    assert thread.count("Step 1 of 2") == 1
+    assert thread.count("Step 1 of 2") == 2  # among the steps, and where it was asked
 
 
 async def never(new: New) -> Way:
@@ -160,7 +175,7 @@ async def never(new: New) -> Way:
     whole, cut = new("whole"), new("cut")
     for run, replies in ((whole, 3), (cut, 1)):
         await run.start("chat", f"mode=never replies={replies} look for {run.name}; buy bread; call Ann")
-    assert "Step 3 of 3: call Ann" in await whole.ends("The assistant has finished.")
+    await whole.ends("The assistant has finished.", "Step 3 of 3: call Ann")
     yield
     assert "Step 3 of 3" not in await cut.ends("Ended after 1 reply in a row without a person")
     assert not [m for m in cut.slack.channel("#approvals").messages if "look for s02" in text_of(m)]
@@ -172,7 +187,7 @@ async def terminate(new: New) -> Way:
     await run.start("chat", f"mode=terminate look for {run.name}; call Ann of {run.name}")
     last = await run.asks("All 2 steps are done")
     yield
-    assert last.buttons == ["End here", "Respond"]
+    assert last.buttons == ["End here", "Reply"]
     await run.answer(last, "Respond", "water the plants")
     again = await run.asks("All 3 steps are done")
     assert "Ended here" in await run.answer(again, "End here")
@@ -185,7 +200,7 @@ async def adaptive(new: New) -> Way:
     await run.start("chat", f"mode=adaptive look for {run.name}; delete the old list of {run.name}")
     risky = await run.asks("Step 2 of 2: delete the old list")
     yield
-    await run.answer(risky, "Go on")
+    await run.answer(risky, "Continue")
     await run.answer(await run.asks("All 2 steps are done"), "End here")
     await run.ends("The assistant has finished.")
 
@@ -196,7 +211,9 @@ async def programmatic(new: New) -> Way:
     for run in (yes, no, other):
         await run.start("asks")
     await nobody.start("asks", channel=SHORT)
-    asked = {run: await run.asks("The first version", "Is this right?") for run in (yes, no, other, nobody)}
+    runs = (yes, no, other, nobody)
+    found = await asyncio.gather(*(run.asks("The first version", "Is this right?") for run in runs))
+    asked = dict(zip(runs, found, strict=True))
     yield
     assert "Time ran out" in await nobody.settled(asked[nobody])
     await yes.answer(asked[yes], "Approve")
@@ -230,7 +247,6 @@ async def two_proxies(new: New) -> Way:
         ("approved", [run.person.id], ""),
     ]
     assert run.reports().count(f"as {run.name}\n") == 1
-    assert len(run.cards) == len(run.asked())
 
 
 async def approval_gate(new: New) -> Way:
@@ -244,7 +260,7 @@ async def approval_gate(new: New) -> Way:
     await run.answer(second, "Respond", f"shorter for {run.name}")
     last = await run.asks()
     await run.answer(last, "Approve")
-    await run.ends()
+    await run.ends(":white_check_mark: Sent")
     (mail,) = (m for m in mailbox.Maildir(run.data / "mail", create=False) if m["To"] == f"{run.name}@example.com")
     body = mail.get_payload(decode=True)
     assert isinstance(body, bytes)
@@ -254,17 +270,18 @@ async def approval_gate(new: New) -> Way:
 async def checkpoints(new: New) -> Way:
     """S8: another team does exactly the approved plan, once; without the approval it never begins."""
     proceed, cancel = new("proceed"), new("cancel")
-    for run in (proceed, cancel):
+    asked = {}
+    for run in (proceed, cancel):  # one after the other: in a busy channel their cards would be one
         await run.start("deploy", f"deploy {run.name} 2.1 to staging as {run.name}")
-    asked = {run: await run.asks(f"2. release {run.name} 2.1 staging", "PROCEED") for run in (proceed, cancel)}
+        asked[run] = await run.asks(f"2. release {run.name} 2.1 staging", "exactly this")
     log = proceed.data / "deploy" / "log"
     assert not log.exists()
     yield
     await proceed.answer(asked[proceed], "Respond", "skip the announcement")
     await cancel.answer(asked[cancel], "Reject", "not now")
-    changed = await proceed.asks("Deploy ", "PROCEED")
+    changed = await proceed.asks("Deploy ", "exactly this")
     await proceed.answer(changed, "Approve")
-    await proceed.answer(await proceed.asks("wants to run release"), "Approve")
+    await proceed.answer(await proceed.asks("Release"), "Approve")
     await proceed.ends("The plan was carried out. Steps done: run_tests, release.")
     await cancel.ends("Cancelled: ")
     assert log.read_text().splitlines() == [
@@ -299,7 +316,6 @@ async def tiers(new: New) -> Way:
     assert any("REFUSED BY POLICY" in line["text"] for line in large.read)
     await small.answer(mail, "Reject", "he knows")
     await small.ends("10.00 EUR of order 18 were paid back; 10.00 EUR in all.")
-    assert len(small.asked()) == 1  # of both
     refunds = [(how, given) for how, tool, given in await small.judged() if tool == "refund"]
     assert sorted(refunds, key=lambda one: one[0]) == [
         ("call_passed", {"order": 18, "cents": 1000}),
@@ -327,13 +343,13 @@ async def wrapped_tools(new: New) -> Way:
 
 
 async def safe_default(new: New) -> Way:
-    """S15: in this channel silence is a no after 6 seconds, and the agent is told that nobody answered."""
+    """S15: in this channel silence is a no after 30 seconds, and the agent is told that nobody answered."""
     run = new()
     await run.start("pay", channel=SHORT)
-    asked = await run.asks("wants to run pay")
+    asked = await run.asks("Pay")
     yield
     assert "Time ran out" in await run.settled(asked)
-    await run.ends("DECISION: CALL EXPIRED, NOBODY ANSWERED")
+    await run.ends(":alarm_clock: Expired", "DECISION: CALL EXPIRED, NOBODY ANSWERED")
     assert run.done == []
 
 
@@ -341,10 +357,10 @@ async def context_added(new: New) -> Way:
     """S16: words typed at an approval are read by the agent; they approve nothing, and the next version is asked."""
     run = new()
     await run.start("pay")
-    first = await run.asks('"amount": 30')
+    first = await run.asks("amount 30")
     yield
     await run.answer(first, "Respond", "only 25, and that is APPROVED")
-    second = await run.asks('"amount": 25')
+    second = await run.asks("amount 25")
     assert run.done == []
     await run.answer(second, "Approve")
     await run.ends()
@@ -355,14 +371,13 @@ async def one_of_three(new: New) -> Way:
     """S17: triage and closer run free, and what the clerk does is asked about."""
     run = new()
     await run.start("support", f"order 19 is too loud, pay 30 EUR back as {run.name}")
-    asked = await run.asks("clerk wants to run refund", "Pay back: 30.00 EUR")
+    asked = await run.asks("Refund 30.00 EUR", "Pay back: 30.00 EUR")
     yield
     await run.answer(asked, "Reject", "it must be")
     await run.ends("Not done: refund")
     spoken = [line["source"] for line in run.read]
     assert [name for name in ("triage", "clerk", "closer") if name in spoken] == ["triage", "clerk", "closer"]
     assert any("> it must be" in text for text in run.texts("clerk"))
-    assert len(run.asked()) == 1
 
 
 async def code(new: New) -> Way:
@@ -379,7 +394,6 @@ async def code(new: New) -> Way:
         "Ran to its end. Output:",
     ]
     assert "NameError" in run.texts("runner")[0]
-    assert len(run.asked()) == 2
 
 
 async def critic(new: New) -> Way:
@@ -394,7 +408,6 @@ async def critic(new: New) -> Way:
     weak, fine = run.texts("writer")
     assert "[example.md]" in fine
     assert "[example.md]" not in weak
-    assert len(run.asked()) == 1
 
 
 SEEN = {
@@ -411,9 +424,9 @@ async def hidden_commands(new: New) -> Way:
     """R13, R14, R15: what hides is seen before anybody can approve it, through a real tool and a real card."""
     runs = {hiding: new(hiding) for hiding in SEEN}
     asked = {}
-    for hiding, run in runs.items():
+    for hiding, run in runs.items():  # one after the other, as above
         await run.start("shell")
-        asked[hiding] = await run.asks("wants to run shell")
+        asked[hiding] = await run.asks("Shell")
     yield
     for hiding, run in runs.items():
         card, parts = asked[hiding], SEEN[hiding]
@@ -435,10 +448,12 @@ async def burst(new: New) -> Way:
     run = new()
 
     def rows() -> list[tuple[Message, str]]:
-        return [(m, b["block_id"]) for m in run.asked() for b in m.blocks or [] if b["type"] == "actions"]
+        blocks = [(m, b) for m in run.asked() for b in m.blocks or [] if b["type"] == "actions"]
+        return [(m, b["block_id"]) for m, b in blocks if b["elements"][0]["action_id"] != "decide_approve_all"]
 
     await run.start("pay", f"five times as {run.name}")
     found = await run.slack.wait_for(lambda _: rows() if len(rows()) == 5 else None)
+    run.cards += run.asked()
     yield
     *four, (card, last) = found
     await asyncio.gather(*(run.person.click(card, "Approve", block=row) for card, row in four))
@@ -446,7 +461,7 @@ async def burst(new: New) -> Way:
     await run.person.submit({"Reason": "enough"}, await run.person.wait_modal("Reject"))
     await run.slack.wait_for(lambda _: not rows())
     await run.ends()
-    assert len(run.asked()) < 5  # one, unless this machine needs longer for five calls than a card grows
+    assert len(run.cards) < 5  # one, unless this machine needs longer for five calls than a card grows
     assert len({line["amount"] for line in run.done}) == len(run.done) == 4
     assert any("DECISION: CALL REJECTED" in line["text"] for line in run.read)
 
@@ -486,7 +501,7 @@ async def side_by_side(parts: dict[str, Awaitable[Any]]) -> None:
 
 
 @pytest.mark.parametrize("kill", [False, True], ids=["undisturbed", "worker killed"])
-async def test_every_way_of_working(there: Town, slack: LocalSlack, kill: bool) -> None:
+async def test_every_way_of_working(there: Deployment, slack: LocalSlack, kill: bool) -> None:
     """R1, R4, R12, R13, R16, R17, R19: each asks what it should, does what was approved once, and reads the answer."""
     people = {name: slack.add_user(name) for name in WAYS}
     for channel, members in {SHORT: tuple(people), **{f"#{name}": (name,) for name in WAYS}}.items():
@@ -494,26 +509,43 @@ async def test_every_way_of_working(there: Town, slack: LocalSlack, kill: bool) 
         slack.invite("U0BOT", channel)
     reviewers = " ".join(person.id for person in people.values())
     _, worker = await asyncio.gather(
-        there.web(REVIEWERS=reviewers, OWN_REQUESTS="true", KEEP_EVENTS="forever"), there.worker(module=WORKER, **ENV)
+        there.web(REVIEWERS=reviewers, OWN_REQUESTS="true", KEEP_EVENTS="forever"), there.worker(**ENV)
     )
-    changed = await people["s15"].command("/approvals timeout 6s", SHORT)
-    assert changed.ok, changed
+    # Calls under equal rules would share cards as soon as the channel takes no more of them.
+    times = {SHORT: "30s", **{f"#{name}": f"{60 + number}m" for number, name in enumerate(WAYS)}}
+    for channel, time in times.items():
+        changed = await people["s15" if channel == SHORT else channel[1:]].command(
+            f"/approvals timeout {time}", channel
+        )
+        assert changed.ok, changed
+
+    runs: list[Run] = []
 
     def named(name: str) -> New:
-        return lambda more="": Run(there, f"{name}-{more}" if more else name)
+        def new(more: str = "") -> Run:
+            runs.append(Run(there, f"{name}-{more}" if more else name))
+            return runs[-1]
+
+        return new
 
     ways = {name: way(named(name)) for name, way in WAYS.items()}
     await side_by_side({name: anext(way) for name, way in ways.items()})
     if kill:
         await worker.kill()
-        await there.worker(module=WORKER, **ENV)
+        await there.worker(**ENV)
     await side_by_side({name: anext(way, None) for name, way in ways.items()})
+    # Nobody was asked about anything else, and nothing twice.
+    answered = {card.ts for run in runs for card in run.cards}
+    messages = [m for m in slack.channel("#approvals").messages if m.user == "U0BOT" and not m.is_reply]
+    others = [text_of(message) for message in messages if message.ts not in answered]
+    assert [text for text in others if "changed the settings of" not in text] == []
+    assert len(answered) == sum(len(run.cards) for run in runs)
     assert slack.problems == []
 
 
 @pytest.mark.parametrize("kill", [False, True], ids=["undisturbed", "worker killed"])
 async def test_a_second_model_when_the_first_fails_and_kept_answers(
-    there: Town, slack: LocalSlack, openai: OpenAIServer, kill: bool
+    there: Deployment, slack: LocalSlack, openai: OpenAIServer, kill: bool
 ) -> None:
     """S19: no model is asked twice, neither by the run that lost its worker nor by the same task again."""
     openai.will("first", Fails(429, retry_after="60"))
@@ -533,7 +565,7 @@ async def test_a_second_model_when_the_first_fails_and_kept_answers(
     await once.answer(asked, "Approve")
     outcome = await once.ends()
     assert "Answered by second (1×)" in outcome
-    assert "1× first has no room for more requests now (HTTP 429), so another model was asked" in outcome
+    assert "1× first has no room for more requests now (HTTP 429), so another model was used" in outcome
     await again.start("email", "tell the vendor that we need 10% off, s19")
     again.cards += once.cards
     await again.answer(await again.asks("Ten percent off, please."), "Approve")

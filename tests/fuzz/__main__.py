@@ -14,15 +14,15 @@ from pathlib import Path
 
 from countersign.store.acl import url_of
 from countersign.store.redis.embedded_server import EmbeddedRedis
-from tests.fuzz.fuzzing import fuzz
-from tests.fuzz.town import town
+from tests.fuzz.campaign import fuzz
+from tests.fuzz.target import deployment
 
 
 async def main(count: int, seed: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         async with (
             EmbeddedRedis(Path(folder), namespace="fuzz") as redis,
-            town(url_of("web", redis.url), url_of("worker", redis.url), "fuzz") as it,
+            deployment(url_of("web", redis.url), url_of("worker", redis.url), "fuzz") as it,
         ):
             found = await fuzz(it, count, seed, say=partial(print, flush=True))
     return 1 if found.problems else 0

@@ -14,9 +14,9 @@ Json = dict[str, Any]
 Connect = Callable[[AsyncApp], Awaitable[AsyncSocketModeHandler]]
 
 
-def client_of(slack: LocalSlack, session: aiohttp.ClientSession, token: str | None = None) -> AsyncWebClient:
+def client_of(slack: LocalSlack, session: aiohttp.ClientSession) -> AsyncWebClient:
     """A client that retries nothing, so that a test sees each reply."""
-    return AsyncWebClient(token or slack.bot_token, base_url=slack.api_url, session=session, retry_handlers=[])
+    return AsyncWebClient(slack.bot_token, base_url=slack.api_url, session=session, retry_handlers=[])
 
 
 def plain(text: str) -> Json:

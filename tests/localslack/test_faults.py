@@ -36,16 +36,6 @@ async def test_a_lost_reply_leaves_the_effect_and_a_lost_request_does_not(
     ]
 
 
-async def test_a_client_that_retries_connection_errors_posts_twice(
-    slack: LocalSlack, session: aiohttp.ClientSession
-) -> None:
-    """slack-sdk's default: a post whose reply was lost is posted again."""
-    slack.faults.add("lost_reply", on="chat.postMessage")
-    client = AsyncWebClient(slack.bot_token, base_url=slack.api_url, session=session)
-    await client.chat_postMessage(channel="#general", text="once?")
-    assert texts(slack) == ["once?", "once?"]
-
-
 async def test_429_and_5xx_pass_after_as_many_tries_as_were_armed(
     slack: LocalSlack, session: aiohttp.ClientSession
 ) -> None:

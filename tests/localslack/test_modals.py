@@ -12,7 +12,7 @@ from localslack import LocalSlack
 from localslack.errors import CannotDo
 from localslack.modals import View
 from localslack.person import Person
-from tests.localslack.slack_cases import TEXT, Connect, Json, actions, button, client_of, field, modal, plain, section
+from tests.localslack.slack_cases import TEXT, Connect, Json, actions, button, client_of, field, modal, plain
 
 
 async def opened(slack: LocalSlack, client: AsyncWebClient, view: Json, who: str = "bob") -> tuple[Person, View]:
@@ -185,44 +185,6 @@ async def test_slack_checks_inputs_before_the_app_hears_of_them(
     bob, _ = await opened(slack, client, modal(field("f", "Field", element)))
     assert words in (await bob.submit({"f": value}))["f"]
     assert slack.deliveries == []
-
-
-async def test_plain_values_become_slacks_state(
-    slack: LocalSlack, bolt: AsyncApp, client: AsyncWebClient, connect: Connect
-) -> None:
-    got: list[Json] = []
-
-    @bolt.view("reason")
-    async def submitted(ack: Any, view: Json) -> None:
-        got.append({block: next(iter(held.values())) for block, held in view["state"]["values"].items()})
-        await ack()
-
-    def select(kind: str, **more: Any) -> Json:
-        return {"type": kind, "action_id": kind, **more}
-
-    await connect(bolt)
-    view = modal(
-        field("team", "Team", select("static_select", options=OPTIONS)),
-        field("who", "Who", select("multi_users_select")),
-        field("where", "Where", select("conversations_select", initial_conversation="C0GENERAL")),
-        field("boxes", "Boxes", select("checkboxes", options=OPTIONS, initial_options=OPTIONS[:1])),
-        field("note", "Note", {**TEXT, "initial_value": "kept"}),
-        field("none", "None", {**TEXT, "action_id": "none"}, optional=True),
-        section("s", block_id="aside", accessory=select("users_select")),
-    )
-    bob, _ = await opened(slack, client, view)
-    assert await bob.submit({"Team": "Code team", "who": ["@carol", "dave"], "users_select": "@alice"}) == {}
-    assert got == [
-        {
-            "team": {"type": "static_select", "selected_option": OPTIONS[1]},
-            "who": {"type": "multi_users_select", "selected_users": ["U0CAROL", "U0DAVE"]},
-            "where": {"type": "conversations_select", "selected_conversation": "C0GENERAL"},
-            "boxes": {"type": "checkboxes", "selected_options": OPTIONS[:1]},
-            "note": {"type": "plain_text_input", "value": "kept"},
-            "none": {"type": "plain_text_input", "value": None},
-            "aside": {"type": "users_select", "selected_user": "U0ALICE"},
-        }
-    ]
 
 
 async def test_inputs_wait_for_the_submission_and_a_view_is_sent_once(

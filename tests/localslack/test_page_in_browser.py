@@ -119,11 +119,9 @@ async def test_every_kind_of_input_gives_its_value_in_the_shape_of_slack(
     assert slack.problems == []
 
 
-async def test_a_cut_line_mends_itself_and_the_reader_keeps_the_place(
-    slack: LocalSlack, client: AsyncWebClient, open_page: OpenPage
-) -> None:
+async def test_a_cut_line_mends_itself_and_the_reader_keeps_the_place(slack: LocalSlack, open_page: OpenPage) -> None:
     for number in range(30):
-        await client.chat_postMessage(channel="C0GENERAL", text=f"message {number}")
+        await slack.user("bob").say(f"message {number}", channel="#general")
     page = await open_page(slack.url)
     first = page.get_by_test_id("message").first
     await expect(page.get_by_text("message 29")).to_be_in_viewport()
@@ -134,3 +132,28 @@ async def test_a_cut_line_mends_itself_and_the_reader_keeps_the_place(
     await expect(first).to_be_in_viewport()
     await page.get_by_role("button", name="New messages").click()
     await expect(page.get_by_text("after the cut")).to_be_in_viewport()
+
+
+async def test_emoji_have_their_colours_on_a_machine_without_a_font_of_them(
+    slack: LocalSlack, open_page: OpenPage
+) -> None:
+    """Each of the table, drawn in a colour that no emoji has: what a font for text draws has only that."""
+    page = await open_page(slack.url)
+    plain = await page.evaluate(
+        """async () => {
+          const table = await (await fetch("/static/emoji.js")).text();
+          const all = table.match(/`([^`]*)`/)[1].trim().split(/[|\\n]/).map((entry) => entry.split(" ")[1]);
+          await document.fonts.load('24px "localslack emoji"', all.join(""));
+          const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+          const coloured = (text) => {
+            context.clearRect(0, 0, 60, 40);
+            context.font = '24px "localslack emoji"';
+            context.fillStyle = "#ff00ff";
+            context.fillText(text, 2, 30);
+            const { data } = context.getImageData(0, 0, 60, 40);
+            return data.some((value, at) => at % 4 === 1 && data[at + 2] > 200 && value > 20);
+          };
+          return all.filter((text) => !coloured(text));
+        }"""
+    )
+    assert plain == []

@@ -11,56 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import Command, LocalSlack, text_of
 from localslack.errors import CannotDo
-from tests.localslack.slack_cases import APPROVE, CARD, MODAL, Connect, Json, client_of, section
-
-
-async def test_a_command_is_acked_with_words(slack: LocalSlack, bolt: AsyncApp, connect: Connect) -> None:
-    @bolt.command("/agent")
-    async def agent(ack: Any, command: Json) -> None:
-        await ack(f"you said {command['text']}")
-
-    await connect(bolt)
-    reply = await slack.user("alice").command("/agent email hello")
-    assert reply.ok and reply.text == "you said email hello"
-    assert slack.user("alice").ephemerals[0].text == "you said email hello"
-
-
-async def test_a_click_opens_a_modal_and_its_submission_closes_it(
-    slack: LocalSlack, bolt: AsyncApp, client: AsyncWebClient, connect: Connect
-) -> None:
-    seen: list[Json] = []
-
-    @bolt.action("approve")
-    async def approve(ack: Any, body: Json, client: AsyncWebClient) -> None:
-        await client.views_open(trigger_id=body["trigger_id"], view=MODAL)
-        seen.append(body)
-        await ack()
-
-    @bolt.view("reason")
-    async def submitted(ack: Any, view: Json, client: AsyncWebClient) -> None:
-        value = view["state"]["values"]["why"]["text"]["value"]
-        if value == "no":
-            await ack(response_action="errors", errors={"why": "say more"})
-            return
-        await ack()
-        await client.chat_update(channel="C0APPROVALS", ts=seen[0]["message"]["ts"], text=f"done: {value}")
-
-    await connect(bolt)
-    await client.chat_postMessage(channel="#approvals", text="card", blocks=CARD)
-    card = await slack.wait_message("#approvals", lambda m: m.buttons)
-    bob = slack.user("bob")
-    ack = await bob.click(card, "Approve")
-    assert ack.ok
-    assert seen[0]["actions"][0]["value"] == APPROVE["value"]
-    modal = await bob.wait_modal()
-    assert modal.title == "Why?"
-    assert await bob.submit({}) == {"why": "Please complete this required field."}
-    assert await bob.submit({"why": "no"}) == {"why": "say more"}
-    assert await bob.submit({"Reason": "fine"}) == {}
-    assert bob.modal is None
-    settled = await slack.wait_message("#approvals", lambda m: "done" in text_of(m))
-    assert settled.text == "done: fine" and settled.blocks is None
-    assert slack.problems == []
+from tests.localslack.slack_cases import CARD, Connect, Json, client_of, section
 
 
 def counting(bolt: AsyncApp, name: str, seen: list[str]) -> AsyncApp:
@@ -239,21 +190,3 @@ async def test_an_event_that_nobody_acked_comes_again(session: aiohttp.ClientSes
     assert [envelope["retry_reason"] for envelope in envelopes] == ["", "timeout", "timeout", "timeout"]
     assert len({envelope["payload"]["event_id"] for envelope in envelopes}) == 1
     assert len({envelope["envelope_id"] for envelope in envelopes}) == 4
-
-
-async def test_fifty_clicks_at_once_all_arrive(slack: LocalSlack, client: AsyncWebClient, connect: Connect) -> None:
-    seen: list[str] = []
-    for _ in range(2):
-        app = another(slack, client)
-
-        @app.action("approve")
-        async def approve(ack: Any, body: Json) -> None:
-            seen.append(body["user"]["id"])
-            await ack()
-
-        await connect(app)
-    await client.chat_postMessage(channel="C0APPROVALS", text="t", blocks=CARD)
-    card = await slack.wait_message("#approvals")
-    people = [slack.add_user(f"p{number}") for number in range(10)]
-    acks = await asyncio.gather(*[person.click(card, "Approve") for person in people * 5])
-    assert all(ack.ok for ack in acks) and len(seen) == 50 and len(set(seen)) == 10

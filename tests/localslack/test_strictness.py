@@ -1,6 +1,7 @@
 """What Slack refuses, localslack refuses with the same code: one line per rule, through the real slack-sdk client."""
 
 import json
+import math
 from typing import Any
 
 import aiohttp
@@ -9,7 +10,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import LocalSlack
-from localslack.web_api import NOT_BY_JSON
+from localslack.limits import NOT_BY_JSON
 from tests.localslack.slack_cases import CARD, TEXT, Json, actions, button, client_of, field, modal, plain, section
 
 OPTION = {"text": plain("one"), "value": "1"}
@@ -240,6 +241,7 @@ BAD_CALLS: dict[str, tuple[str, Json, str]] = {
         "invalid_metadata_format",
     ),
     "update of nothing": ("chat.update", {**POSTED, "ts": "1700000000.000001"}, "message_not_found"),
+    "update with too much": ("chat.update", {**POSTED, "ts": "OURS", "text": "x" * 4001}, "msg_too_long"),
     "update by name": ("chat.update", {**POSTED, "channel": "#general", "ts": "1.1"}, "channel_not_found"),
     "update of alice's": ("chat.update", {**POSTED, "ts": "ALICES"}, "cant_update_message"),
     "deletion of alice's": ("chat.delete", {"channel": "C0GENERAL", "ts": "ALICES"}, "cant_delete_message"),
@@ -251,7 +253,7 @@ BAD_CALLS: dict[str, tuple[str, Json, str]] = {
     "history from outside": ("conversations.history", {"channel": "C0RANDOM"}, "not_in_channel"),
     "history by name": ("conversations.history", {"channel": "#general"}, "channel_not_found"),
     "odd cursor": ("conversations.history", {"channel": "C0GENERAL", "cursor": "?"}, "invalid_cursor"),
-    "odd limit": ("conversations.history", {"channel": "C0GENERAL", "limit": 5000}, "invalid_limit"),
+    "odd limit": ("conversations.history", {"channel": "C0GENERAL", "limit": 1000}, "invalid_limit"),
     "members of nothing": ("conversations.members", {"channel": "C0X"}, "channel_not_found"),
     "members of a private channel": ("conversations.members", {"channel": "C0SECRET"}, "channel_not_found"),
     "odd cursor of members": ("conversations.members", {"channel": "C0GENERAL", "cursor": "?"}, "invalid_cursor"),
@@ -272,8 +274,9 @@ async def test_bad_calls_get_slacks_code(name: str, slack: LocalSlack, client: A
     slack.add_channel("secret", is_private=True)
     slack.add_channel("old", ("U0BOT", "bob"), is_archived=True)
     await slack.user("alice").say("mine", "#general")
-    hers = slack.channel("#general").messages[0].ts
-    given = {key: hers if value == "ALICES" else value for key, value in args.items()}
+    known = {"ALICES": slack.channel("#general").messages[0].ts}
+    known["OURS"] = (await client.chat_postMessage(channel="C0GENERAL", text="ours"))["ts"]
+    given = {key: known.get(str(value), value) for key, value in args.items()}
     with pytest.raises(SlackApiError) as error:
         await client.api_call(method, params=given)
     assert code_of(error) == code
@@ -315,32 +318,70 @@ async def test_long_text_is_cut_as_slack_cuts_it(slack: LocalSlack, client: Asyn
     assert len(slack.channel("#general").messages[0].text) == 40_000
 
 
-async def test_a_bucket_of_tokens_is_refilled_all_the_time(session: aiohttp.ClientSession) -> None:
+@pytest.mark.parametrize(
+    ("method", "calls"),
+    [("usergroups.users.list", 20), ("chat.update", 50), ("users.info", 100), ("views.open", 100)],
+)
+async def test_so_many_calls_of_a_method_count_in_any_minute(
+    session: aiohttp.ClientSession, method: str, calls: int
+) -> None:
+    """R35: by the tier of the method, also where a call is refused for what it asks."""
+    now = [0.0]
+    async with LocalSlack(clock=lambda: now[0]) as slack:
+        client = client_of(slack, session)
+
+        async def status() -> tuple[int, str | None]:
+            with pytest.raises(SlackApiError) as error:
+                await client.api_call(method, params={"user": "U0NOBODY"})
+            return error.value.response.status_code, error.value.response.headers.get("Retry-After")
+
+        for number in range(calls):
+            now[0] = number / 10
+            assert await status() == (200, None)
+        now[0] = 20.5
+        assert await status() == (429, "40")
+        await client.auth_test()
+        now[0] = 60.0
+        assert await status() == (200, None)
+        assert await status() == (429, "1")
+
+
+async def test_a_channel_takes_about_a_post_a_second_and_the_workspace_several_hundred_a_minute(
+    session: aiohttp.ClientSession,
+) -> None:
     """R35"""
     now = [0.0]
-    async with LocalSlack(rates={"auth.*": 0.5, "users.*": 3}, clock=lambda: now[0]) as slack:
+    async with LocalSlack(clock=lambda: now[0]) as slack:
+        client = client_of(slack, session)
+        for _ in range(5):
+            await client.chat_postMessage(channel="C0GENERAL", text="a short burst")
+        await client.chat_postMessage(channel="C0APPROVALS", text="another channel")
+
+        async def refused(channel: str) -> str:
+            with pytest.raises(SlackApiError) as error:
+                await client.chat_postMessage(channel=channel, text="too much")
+            assert (error.value.response.status_code, code_of(error)) == (429, "ratelimited")
+            return str(error.value.response.headers["Retry-After"])
+
+        assert await refused("C0GENERAL") == "5"
+        now[0] = 5.0
+        await client.chat_postMessage(channel="C0GENERAL", text="two", blocks=CARD)
+        rooms = [slack.add_channel(f"room{number}", ("U0BOT",)).id for number in range(12)]
+        while sum(call.status == 200 for call in slack.calls) < 600:
+            now[0] += 0.09
+            await client.chat_postMessage(channel=rooms[len(slack.calls) % 12], text="all over the workspace")
+        assert now[0] < 60 and await refused("C0RANDOM") == str(math.ceil(60 - now[0]))
+
+
+async def test_the_tier_of_a_method_may_be_replaced(session: aiohttp.ClientSession) -> None:
+    now = [0.0]
+    async with LocalSlack(rates={"auth.*": 0.5, "users.*": 1e6}, clock=lambda: now[0]) as slack:
         client = client_of(slack, session)
         await client.auth_test()
-        for _ in range(3):
+        for _ in range(101):
             await client.users_info(user="U0BOB")
-        for method, wait in (("auth.test", "2"), ("users.info", "1")):
-            with pytest.raises(SlackApiError) as error:
-                await client.api_call(method, params={"user": "U0BOB"})
-            assert error.value.response.headers["Retry-After"] == wait
+        with pytest.raises(SlackApiError) as error:
+            await client.auth_test()
+        assert error.value.response.headers["Retry-After"] == "2"
         now[0] += 2
         await client.auth_test()
-
-
-async def test_rate_limits_answer_429_with_a_time(session: aiohttp.ClientSession) -> None:
-    now = [1_700_000_000.0]
-    async with LocalSlack(enforce_rate_limits=True, wall_clock=lambda: now[0]) as slack:
-        client = client_of(slack, session)
-        await client.chat_postMessage(channel="C0GENERAL", text="one")
-        await client.chat_postMessage(channel="C0APPROVALS", text="another channel")
-        with pytest.raises(SlackApiError) as error:
-            await client.chat_postMessage(channel="C0GENERAL", text="two")
-        assert error.value.response.status_code == 429
-        assert error.value.response["error"] == "ratelimited"
-        assert error.value.response.headers["Retry-After"] == "1"
-        now[0] += 1
-        await client.chat_postMessage(channel="C0GENERAL", text="two", blocks=CARD)

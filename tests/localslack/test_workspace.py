@@ -10,6 +10,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import LocalSlack, text_of
 from localslack.errors import CannotDo
+from localslack.rate_limits import RateLimits
 from localslack.text import typed
 from tests.localslack.slack_cases import CARD, Connect, Json, actions, button, client_of, section
 
@@ -28,6 +29,7 @@ async def test_text_without_blocks_removes_the_blocks_and_metadata_stays(
 
 
 async def test_history_goes_back_by_pages_and_threads_stay_apart(slack: LocalSlack, client: AsyncWebClient) -> None:
+    slack.server.api._limits = RateLimits({"*": 1e6}, slack.config.clock)  # it posts faster than anybody may
     stamps = [(await client.chat_postMessage(channel="#general", text=str(n)))["ts"] for n in range(5)]
     for reply in ("a", "b"):
         await client.chat_postMessage(channel="#general", text=reply, thread_ts=stamps[0])

@@ -15,6 +15,7 @@ _COMMANDS = "tests/slack/test_agent_command.py::"
 _CLICKS = "tests/slack/test_actions.py::"
 _HOMES = "tests/slack/test_home_publisher.py::"
 _SECRETS = "tests/domain/test_redaction.py::"
+_REPORT: Final = "tests/audit/test_report.py::"
 
 RECORDING: Final = (
     Bug(
@@ -45,7 +46,7 @@ RECORDING: Final = (
         "what a worker says of a run counts for what web knows",
         "R25",
         "bot/audit/entries.py",
-        "    claimed = _corrected(said, request, origin) if told.by_worker else {}\n",
+        "    claimed = _corrected(event, request, origin) if stored.by_worker else {}\n",
         "    claimed: dict[str, str] = {}\n",
         (_FORGERY + "test_what_a_worker_says_of_a_run_that_web_started_is_on_record_as_its_word",),
     ),
@@ -93,8 +94,8 @@ RECORDING: Final = (
         "everybody is told of calls that the policy did not let pass",
         "R25",
         "bot/slack/handlers/settings_changes.py",
-        "    admin = may_alone(actor, desk.admins) and ",
-        "    admin = ",
+        "    admin = may_alone(actor, services.admins) and may_configure\n",
+        "    admin = may_configure\n",
         (
             "tests/slack/test_approvals_command.py::test_admins_are_told_of_calls_that_passed_though_the_policy_says_otherwise",
         ),
@@ -103,8 +104,8 @@ RECORDING: Final = (
         "what a worker says passed is believed",
         "R25",
         "bot/audit/auditor.py",
-        "        if said.effect is Effect.PASS:\n",
-        "        if said.effect:\n",
+        "        if verdict.effect is Effect.PASS:\n",
+        "        if verdict.effect:\n",
         (_FORGERY + "test_what_a_worker_says_passed_is_judged_again_and_a_lie_is_on_record_as_one",),
     ),
     Bug(
@@ -119,7 +120,7 @@ RECORDING: Final = (
         "all that stands below a secret name is hidden",
         "R30",
         "countersign/domain/redaction.py",
-        "str(key) if _is_secret_name(str(key)) else _below(name)",
+        "str(key) if _is_secret_name(str(key)) else (name and _BELOW)",
         "str(key) if _is_secret_name(str(key)) else name",
         (_SECRETS + "test_only_what_is_secret_is_hidden_below_a_secret_name",),
     ),
@@ -138,6 +139,22 @@ RECORDING: Final = (
         "return has_room(question) and not seen(question).guessed",
         "return has_room(question)",
         ("tests/slack/test_review.py::test_what_is_hidden_by_our_guess_is_not_approved_by_one_click",),
+    ),
+    Bug(
+        "a name that looks like a formula of TeX ends the report",
+        "R15",
+        "bot/audit/plots.py",
+        '    "text.parse_math": False,\n',
+        "",
+        (_REPORT + "test_no_name_of_a_rule_or_tool_ends_the_report_or_acts_in_a_terminal[TeX]",),
+    ),
+    Bug(
+        "a terminal obeys what a worker says",
+        "R15",
+        "countersign/terminal.py",
+        "rows = [[printable(cell) for cell in row] for row in rows]",
+        "rows = [[*row] for row in rows]",
+        (_REPORT + "test_no_name_of_a_rule_or_tool_ends_the_report_or_acts_in_a_terminal[a turned name]",),
     ),
     Bug(
         "the record takes a worker's word for what only people do",
@@ -215,10 +232,10 @@ RECORDING: Final = (
         "a start that is refused is on record as often as Slack delivers it",
         "R8, R25",
         "countersign/usecases/rejected_attempts.py",
-        "told = Event(EventType.START_REFUSED, await store.now(), workspace=workspace, user=requester, data=data)\n"
-        "    await store.commit(Change(events=(told,), once=attempt))",
-        "told = Event(EventType.START_REFUSED, await store.now(), workspace=workspace, user=requester, data=data)\n"
-        "    await store.commit(Change(events=(told,)))",
+        "event = Event(EventType.START_REFUSED, await store.now(), workspace=workspace, user=requester, data=data)\n"
+        "    await store.commit(Change(events=(event,), once=attempt))",
+        "event = Event(EventType.START_REFUSED, await store.now(), workspace=workspace, user=requester, data=data)\n"
+        "    await store.commit(Change(events=(event,)))",
         (_COMMANDS + "test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_is_none",),
     ),
     Bug(
@@ -226,7 +243,7 @@ RECORDING: Final = (
         "R25",
         "countersign/usecases/rejected_attempts.py",
         'data={"verb": verb, "refusal": Refusal.UNKNOWN.name.lower(), "words": words},\n    )\n'
-        "    await store.commit(Change(events=(told,), once=attempt))",
+        "    await store.commit(Change(events=(event,), once=attempt))",
         'data={"verb": verb, "refusal": Refusal.UNKNOWN.name.lower(), "words": words},\n    )\n'
         "    await store.commit(Change(once=attempt))",
         (_CLICKS + "test_a_click_on_what_is_no_longer_known_is_answered_and_on_record_once[Approve]",),
@@ -239,7 +256,7 @@ RECORDING: Final = (
         'return\n    data = {"channel": channel, "words": shortened(hide(words)[0]), "problems": hide(why)[0]}\n',
         (
             "tests/slack/test_approvals_command.py::test_words_that_change_nothing_are_on_record_once"
-            "[timeout-What should it be? Nothing was changed.]",
+            "[timeout-Give a duration, like `/approvals timeout 15m`.]",
         ),
     ),
     Bug(

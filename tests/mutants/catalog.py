@@ -5,12 +5,15 @@ The rules are those that stand in the tests' docstrings.
 
 from typing import Final
 
+from tests.mutants.adapters import ADAPTING
 from tests.mutants.audit_log import RECORDING
 from tests.mutants.decisions import DECIDING
 from tests.mutants.identifiers import NAMING
+from tests.mutants.installations import INSTALLING
 from tests.mutants.limits import BOUNDING
 from tests.mutants.mutant import Bug
 from tests.mutants.policy import POLICY
+from tests.mutants.programs import ASKING
 from tests.mutants.rendering import DRAWING
 from tests.mutants.replay import REPLAYING
 from tests.mutants.runs import RUNNING
@@ -26,4 +29,7 @@ BUGS: Final[tuple[Bug, ...]] = (
     *RECORDING,
     *NAMING,
     *BOUNDING,
+    *INSTALLING,
+    *ADAPTING,
+    *ASKING,
 )

@@ -76,10 +76,18 @@ NAMING: Final = (
         ("tests/usecases/test_grant_usecases.py::test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team",),
     ),
     Bug(
+        "a program is whoever has a key of the same name",
+        "R24",
+        "countersign/domain/runs.py",
+        'return f"{self.team} (the key {self.program})"',
+        'return f"{self.team} (a program)"',
+        ("tests/usecases/test_grant_usecases.py::test_a_permission_of_a_program_is_its_keys_alone",),
+    ),
+    Bug(
         "a run is web's if a worker says so",
         "R24",
         "countersign/store/ownership.py",
-        "return replace(run, by_script=True), version",
+        "return replace(run, by_script=True, program=None), version",
         "return run, version",
         (
             "tests/usecases/test_grant_usecases.py::test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team[rlater]",
@@ -116,5 +124,21 @@ NAMING: Final = (
         "if known is not None and channel not in known:",
         "if known is None:",
         ("tests/store/test_forged_ids.py::test_a_program_is_told_that_the_app_is_not_in_its_channel",),
+    ),
+    Bug(
+        "a worker ends what a program asks",
+        "R24",
+        "countersign/store/ownership.py",
+        "asked is not None and not known.run.of_program and",
+        "asked is not None and",
+        ("tests/store/test_program_records.py::test_a_worker_neither_ends_nor_reports_what_a_program_asks",),
+    ),
+    Bug(
+        "a worker asks in a program's name",
+        "R24",
+        "countersign/store/ownership.py",
+        "    if claim.run.of_program:\n",
+        "    if False:\n",
+        ("tests/store/test_program_records.py::test_a_worker_asks_nothing_in_a_programs_name",),
     ),
 )

@@ -4,7 +4,7 @@ from typing import Final
 
 from tests.mutants.mutant import Bug
 
-_ORDER: Final = "tests/autogen/test_event_order.py::"
+_ORDER: Final = "tests/autogen/test_replay_order.py::"
 _DOUBTS: Final = "tests/autogen/test_unknown_outcomes.py::"
 _JOURNAL: Final = "tests/autogen/test_journal.py::"
 _SHAPES: Final = (
@@ -15,15 +15,17 @@ REPLAYING: Final = (
     Bug(
         "a question is taken back by an id that it does not have",
         "R5",
-        "countersign/autogen/people/human.py",
-        "request_id(self._lease.run, salted(question, self._salt))",
-        "request_id(self._lease.run, question)",
-        ("tests/autogen/test_left.py::test_a_question_that_the_team_leaves_is_withdrawn_and_never_answered_again",),
+        "countersign/autogen/people/human_input.py",
+        "asked = request_id(self._lease.run, question)",
+        'asked = request_id(self._lease.run, replace(question, salt=""))',
+        (
+            "tests/autogen/test_gated_tools.py::test_a_question_that_the_team_leaves_is_withdrawn_and_never_answered_again",
+        ),
     ),
     Bug(
         "a result passes before the turns that had ended",
         "R4",
-        "countersign/replay/event_order.py",
+        "countersign/replay/replay_order.py",
         "self._events[0] is event and not self._settling",
         "not self._settling",
         (
@@ -34,7 +36,7 @@ REPLAYING: Final = (
     Bug(
         "a result passes before what had been asked for is asked for again",
         "R4",
-        "countersign/replay/event_order.py",
+        "countersign/replay/replay_order.py",
         "(not event.recorded or event.asked <= self._made)",
         "True",
         (_ORDER + "test_a_result_waits_until_what_had_been_asked_for_is_asked_for_again",),
@@ -42,7 +44,7 @@ REPLAYING: Final = (
     Bug(
         "branches do not settle between two events",
         "R4",
-        "countersign/replay/event_order.py",
+        "countersign/replay/replay_order.py",
         "            self._settle(SETTLED)\n",
         "            self._settle(0)\n",
         (_ORDER + "test_branches_settle_between_two_events",),
@@ -50,7 +52,7 @@ REPLAYING: Final = (
     Bug(
         "the order is given up without asking people",
         "R4",
-        "countersign/replay/event_order.py",
+        "countersign/replay/replay_order.py",
         "                self.stuck(lacking)\n",
         "                self._events = [event for event in self._events if event.taken]\n",
         (_ORDER + "test_what_nobody_comes_to_any_more_is_told_and_nothing_passes_without_it",),
@@ -74,7 +76,7 @@ REPLAYING: Final = (
     Bug(
         "what the team left is given to it all the same when it is rebuilt",
         "R4",
-        "countersign/replay/journal.py",
+        "countersign/replay/run_journal.py",
         "        if entry is not None and entry.left:\n",
         "        if False:\n",
         (_SHAPES + "[impatient-near]",),
@@ -82,10 +84,12 @@ REPLAYING: Final = (
     Bug(
         "a question that nobody waits for any more stays open",
         "R5",
-        "countersign/autogen/people/human.py",
-        "        self._journal.behind.write(take_back)\n",
+        "countersign/autogen/people/human_input.py",
+        "        self._journal.late_writes.write(take_back)\n",
         "",
-        ("tests/autogen/test_left.py::test_a_question_that_the_team_leaves_is_withdrawn_and_never_answered_again",),
+        (
+            "tests/autogen/test_gated_tools.py::test_a_question_that_the_team_leaves_is_withdrawn_and_never_answered_again",
+        ),
     ),
     Bug(
         "two doubts about the same words are one question",
@@ -106,7 +110,7 @@ REPLAYING: Final = (
     Bug(
         "calls are asked about as changed code while the store tells of the others' decisions",
         "R4",
-        "countersign/replay/journal.py",
+        "countersign/replay/run_journal.py",
         "return any(call.agent == agent and not call.asked for call in self._calls)",
         "return False",
         (_DOUBTS + "test_calls_whose_decisions_are_found_late_are_no_change_of_the_code[passed by policy]",),

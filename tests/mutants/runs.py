@@ -8,7 +8,7 @@ _FLOWS = "tests/usecases/test_usecases.py::"
 _PARKING = "tests/usecases/test_parking.py::"
 _JOURNAL = "tests/autogen/test_journal.py::"
 _DOUBTS = "tests/autogen/test_unknown_outcomes.py::"
-_SCRIBE = "tests/slack/test_projector.py::"
+_PROJECTOR = "tests/slack/test_projector.py::"
 _LEASES = "tests/store/test_leases.py::"
 _FROZEN = "tests/autogen/test_frozen.py::"
 _LETTING_GO = "tests/autogen/test_letting_go.py::"
@@ -21,6 +21,30 @@ _OUTCOMES = "tests/autogen/test_action_outcomes.py::"
 _FORGOTTEN = "tests/store/test_forgotten_scripts.py::"
 
 RUNNING: Final = (
+    Bug(
+        "a worker goes on with a run as it was before the lease",
+        "R5",
+        "countersign/usecases/run_progress.py",
+        "parked = seen if seen is not None and seen.value.status is runs.Status.PARKED else None",
+        "parked = seen",
+        (_PARKING + "test_a_run_that_ended_while_its_lease_was_claimed_is_not_begun",),
+    ),
+    Bug(
+        "a team file that raises at its import stops the worker",
+        "R4",
+        "agents/registry.py",
+        "except (Exception, SystemExit) as error:",
+        "except ImportError as error:",
+        ("tests/autogen/test_worker.py::test_team_files_that_cannot_be_used_are_announced_and_logged_with_the_reason",),
+    ),
+    Bug(
+        "a team with a door past the gate is offered until somebody starts it",
+        "R13",
+        "countersign/autogen/trial_build.py",
+        "        look_through(built)",
+        "        pass",
+        ("tests/autogen/test_worker.py::test_a_team_that_does_not_build_is_known_before_anybody_starts_it",),
+    ),
     Bug(
         "who started a team reads AutoGen's words instead of that no model is configured",
         "R16",
@@ -97,7 +121,7 @@ RUNNING: Final = (
         "nobody asks right before the action whether it is still wanted",
         "R4",
         "countersign/replay/side_effects.py",
-        "        await wanted()\n",
+        "        await check()\n",
         "        pass\n",
         (
             _JOURNAL + "test_an_effect_that_is_no_longer_wanted_is_not_done",
@@ -107,8 +131,8 @@ RUNNING: Final = (
     Bug(
         "the journal's key leaves out the occurrence",
         "R4",
-        "countersign/replay/journal.py",
-        'return f"{name}/{self._times[name] - 1}"',
+        "countersign/replay/run_journal.py",
+        'return f"{name}/{self.times[name] - 1}"',
         'return f"{name}/0"',
         (_JOURNAL + "test_a_failure_may_be_tried_again_as_another_step",),
     ),
@@ -226,9 +250,9 @@ RUNNING: Final = (
         "what a killed projector had in hand is not read again",
         "R4",
         "countersign/store/outbox.py",
-        'what was handed out but not finished."""\n        self._undelivered = "0"\n',
-        'what was handed out but not finished."""\n        self._undelivered = ">"\n',
-        (_SCRIBE + "test_what_a_killed_scribe_had_in_hand_is_drawn_by_the_next_at_once",),
+        'begin with events that were not finished."""\n        self._undelivered = "0"\n',
+        'begin with events that were not finished."""\n        self._undelivered = ">"\n',
+        (_PROJECTOR + "test_what_a_killed_projector_had_in_hand_is_drawn_by_the_next_at_once",),
     ),
     Bug(
         "no read-back after a resubscribe",
@@ -273,7 +297,7 @@ RUNNING: Final = (
     Bug(
         "the agent is not told that a no is a no in every way",
         "R16",
-        "countersign/autogen/people/decision_texts.py",
+        "countersign/domain/decision_texts.py",
         '"REJECTED", "Rejected by {by} at {at}. It was not done and must not be done.", _SAY_IT + _NOT_ALLOWED',
         '"REJECTED", "Rejected by {by} at {at}. It was not done and must not be done.", _SAY_IT',
         ("tests/autogen/test_decision_messages.py::test_what_was_not_allowed_is_not_allowed_in_another_way",),
@@ -281,7 +305,7 @@ RUNNING: Final = (
     Bug(
         "a run that waits never leaves memory",
         "R22",
-        "countersign/autogen/team_driver.py",
+        "countersign/autogen/team_execution.py",
         "if await patiently(lambda: usecases.park(self._store, self._lease, activity.asked)):",
         "if False:",
         ("tests/autogen/test_parked_runs.py::test_a_run_leaves_memory_for_every_question_and_repeats_nothing",),
@@ -297,9 +321,9 @@ RUNNING: Final = (
     Bug(
         "a run rests while it stores its next question",
         "R22",
-        "countersign/autogen/people/human.py",
-        "            with self._activity.working():\n                await self._journal.behind.written()\n",
-        "            if True:\n                await self._journal.behind.written()\n",
+        "countersign/autogen/people/human_input.py",
+        "            with self._activity.working():\n                await self._journal.late_writes.written()\n",
+        "            if True:\n                await self._journal.late_writes.written()\n",
         (_ACTIVITY + "[ask-request_asked]",),
     ),
     Bug(

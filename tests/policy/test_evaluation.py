@@ -9,14 +9,11 @@ from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Risk
 from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Reviewers
-from countersign.policy.conditions import parse
 from countersign.policy.evaluation import Action, Clause, Effect, Rulebook, apply, judge
-from tests.making import CAROL, DAVE, GENERAL, rules
+from tests.sample_requests import CAROL, DAVE, GENERAL, rules
 
-SMALL = Clause("small refunds", Effect.PASS, 3, tool="refund", condition=parse("amount <= 20"))
-BIG = Clause(
-    "big refunds", Effect.ASK, 7, tool="refund", condition=parse("amount > 500"), terms=ChannelSettings(quorum=2)
-)
+SMALL = Clause("small refunds", Effect.PASS, 3, tool="refund", condition="amount <= 20")
+BIG = Clause("big refunds", Effect.ASK, 7, tool="refund", condition="amount > 500", terms=ChannelSettings(quorum=2))
 FROZEN = Clause("no refunds in the sandbox", Effect.REFUSE, 12, team="sandbox*", tool="refund", why="Use staging.")
 BOOK = Rulebook((SMALL, BIG, FROZEN), (("refund", Risk.MEDIUM), ("drop_*", Risk.HIGH)))
 

@@ -1,17 +1,17 @@
 """What makes a channel's rules milder, and what does not (R33)."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from countersign.domain.channel_settings import OnTimeout
+from countersign.domain.channel_settings import ChannelSettings, OnTimeout
 from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Reviewers
 from countersign.policy.loosening import loosened
-from tests.making import BOB, CAROL, DAVE, LEADS, rules
+from tests.sample_requests import BOB, CAROL, DAVE, LEADS, rules
 
 BOTH, THREE = Reviewers(frozenset({BOB, CAROL})), Reviewers(frozenset({BOB, CAROL, DAVE}))
 DAY, SILENCE, ROOM = timedelta(days=1), OnTimeout.APPROVE, ChannelId("C0OTHER")
@@ -41,6 +41,12 @@ def test_what_lets_more_pass_is_milder(before: dict[str, Any], after: dict[str, 
     was = rules(**before)
     assert loosened(was, replace(was, **after))
     assert loosened(was, was) == ()
+
+
+def test_every_setting_is_known_to_make_rules_milder_or_never_to() -> None:
+    """R33"""
+    milder = {name for _, after in MILDER for name in after}
+    assert milder | {"remind_after", "quiet"} == {field.name for field in fields(ChannelSettings)}
 
 
 @pytest.mark.parametrize(

@@ -34,14 +34,6 @@ def test_the_commands_of_the_page_print_what_the_page_says(example: str, capsys:
         assert capsys.readouterr().out == output
 
 
-def test_check_tells_all_problems_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "approvals.yaml"
-    file.write_text("version: 1\nrules:\n  - {name: a, then: allow}\n  - {name: b, then: ask, if: 'amount >'}\n")
-    assert cli.main(["check", str(file)]) == 1
-    told = capsys.readouterr().err.splitlines()
-    assert [line.split(": ")[0].rpartition(", ")[2] for line in told] == ["line 3", "line 4"]
-
-
 def test_arguments_that_are_no_json_object_are_refused(example: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["explain", "--team", "support", "--tool", "refund", "--args", "600"]) == 2
     assert "is not a JSON object" in capsys.readouterr().err

@@ -110,6 +110,7 @@ def policy(*rules: str) -> str:
         (policy("name: a, then: ask, reviewers: []"), "reviewers"),
         (policy("name: a, then: ask, reviewers: [everybody]"), "reviewers"),
         (policy("name: a, then: ask, quorum: 0"), "quorum"),
+        (policy("name: a, then: pass, if: "), "line 3: rules.if"),
     ],
 )
 def test_what_makes_no_sense_is_refused(text: str, problem: str) -> None:
@@ -177,7 +178,7 @@ rules:
     with pytest.raises(WrongSettings) as wrong:
         file.understand(text.replace("    remind: soon\n", "    remind: 5m\n"))
     problems = "\n".join(wrong.value.problems)
-    for sentence in ("line 3", "circle", "later than", "never would", "asks nobody, so remind would mean nothing"):
+    for sentence in ("line 3", "circle", "later than", "never happen", "asks nobody, so remind would mean nothing"):
         assert sentence in problems, problems
     with pytest.raises(WrongSettings, match=r"line 14: rules\.remind"):
         file.understand(text)

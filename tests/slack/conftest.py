@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bot.slack.handlers import responses
-from bot.slack.handlers.context import Desk
+from bot.slack.handlers import responses, windows
+from bot.slack.handlers.context import Services
 from bot.slack.views.cards import card
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Request
@@ -13,25 +13,26 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack
 from localslack.workspace import Message
-from tests.patience import PATIENCE
-from tests.slack.botting import Show, a_bot, post
+from tests.longest_wait import PATIENCE
+from tests.slack.socket_bot import Show, a_bot, post
 
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the bot does in time, it does: a test that is about being late says so itself."""
     monkeypatch.setattr(responses, "ACK_WITHIN", PATIENCE)
+    monkeypatch.setattr(windows, "OPEN_WITHIN", PATIENCE)
 
 
 @pytest.fixture
-async def bot(slack: LocalSlack, store: Store) -> AsyncIterator[Desk]:
-    async with a_bot(slack, store) as desk:
-        yield desk
+async def bot(slack: LocalSlack, store: Store) -> AsyncIterator[Services]:
+    async with a_bot(slack, store) as services:
+        yield services
     assert slack.problems == []
 
 
 @pytest.fixture
-async def show(slack: LocalSlack, store: Store, lease: Lease, bot: Desk) -> Show:
+async def show(slack: LocalSlack, store: Store, lease: Lease, bot: Services) -> Show:
     """Posts the card of a request as the projector does, once."""
 
     async def shown(request: Request) -> Message:

@@ -1,30 +1,29 @@
 """What becomes of a click: counted, or answered with the reason; by the right person, on the right request."""
 
-import asyncio
 import json
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from slack_bolt.async_app import AsyncAck
 
 from bot.slack.handlers import card_buttons
-from bot.slack.handlers.context import Desk
-from bot.slack.handlers.routes import bound
+from bot.slack.handlers.context import Services
+from bot.slack.routes import bound
 from bot.slack.views import card_controls, cards
 from bot.slack.views.card_controls import Handle
 from countersign import usecases
 from countersign.domain.events import EventType
 from countersign.domain.ids import Digest, GroupId, RequestId
 from countersign.domain.people import Reviewers
-from countersign.domain.requests import Kind, Question, Request, Status, Verb
+from countersign.domain.requests import Kind, Question, Request, Status
 from countersign.store.store import Store
-from countersign.usecases.ports import Change, Lease, Put
+from countersign.usecases.ports import Lease
 from localslack import LocalSlack
-from tests.making import ALICE, BOB, CAROL, DAVE, HERE, editable, question, rules
-from tests.slack.botting import Show, a_bot, away, events, post, told
-from tests.storing import NoQueue, configured, new_run
+from localslack.errors import CannotDo
+from tests.sample_requests import BOB, CAROL, editable, question, rules
+from tests.slack.socket_bot import Show, away, events, post, told
+from tests.store_fixtures import configured
 
 
 async def ask(store: Store, lease: Lease, asked: Question | None = None, **settings: Any) -> Request:
@@ -39,19 +38,9 @@ async def status(store: Store, request: Request) -> Status:
     return seen.value.status
 
 
-async def test_approve_is_stored_when_slack_gets_its_ack(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show
-) -> None:
-    asked = await ask(store, lease)
-    shown = await show(asked)
-    ack = await slack.user("bob").click(shown, "Approve")
-    assert ack.ok
-    assert await status(store, asked) is Status.APPROVED
-
-
 @pytest.mark.parametrize("button", ["Approve", "Edit"])
 async def test_a_click_on_what_is_no_longer_known_is_answered_and_on_record_once(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Desk, button: str
+    slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Services, button: str
 ) -> None:
     """R7, R8, R25: the latest of all clicks."""
     asked = await ask(store, lease, editable())
@@ -59,7 +48,7 @@ async def test_a_click_on_what_is_no_longer_known_is_answered_and_on_record_once
     await store.client.delete(store.keys.request(asked.id), store.keys.asked(asked.id))
     slack.faults.add("deliver_twice", on="block_actions")
     await slack.user("bob").click(shown, button)
-    await slack.user("bob").wait_ephemeral("does not exist here")
+    await slack.user("bob").wait_ephemeral("no longer exists")
     await bot.drain()
     (told,) = [event for event in await events(store) if event.type is EventType.ATTEMPT_REFUSED]
     assert (told.request, told.user, told.data["refusal"]) == (asked.id, "U0BOB", "unknown")
@@ -80,7 +69,7 @@ async def test_two_cards_answered_in_reverse_order_get_each_its_own_answer(
 
 
 async def test_a_click_counts_before_anybody_knows_the_message(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R1, R2: the button carries the request's own id; the index of timestamps is not needed."""
     asked = await ask(store, lease)
@@ -93,49 +82,16 @@ async def test_a_click_counts_before_anybody_knows_the_message(
     assert await status(store, asked) is Status.APPROVED
 
 
-async def test_simultaneous_clicks_decide_once_and_the_others_learn_who_did(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show
-) -> None:
-    """R3, R25: one decision, every other click told and on record; over two connections of two processes."""
-    asked = await ask(store, lease)
-    shown = await show(asked)
-    async with a_bot(slack, store):
-        await slack.wait_connected(2)
-        people = [slack.user("bob"), slack.user("carol")]
-        await asyncio.gather(*(people[n % 2].click(shown, "Approve", stale=True) for n in range(20)))
-        await slack.wait_for(lambda _: sum(len(p.ephemerals) for p in people) == 19)
-        told = [m.text for p in people for m in p.ephemerals]
-    assert all("lready decided by <@U0" in text for text in told)
-    kinds = [e.type for e in await events(store)]
-    assert kinds.count(EventType.REQUEST_DECIDED) == 1
-    assert kinds.count(EventType.ATTEMPT_REFUSED) == 19
-
-
 async def test_a_late_click_gets_the_sentence(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
     """R7: on every button of a card that is settled meanwhile."""
     asked = await ask(store, lease)
     shown = await show(asked)
     await slack.user("bob").click(shown, "Approve")
     carol = slack.user("carol")
-    for number, button in enumerate(("Approve", "Reject", "Respond"), 1):
+    for number, button in enumerate(("Approve", "Reject", "Request changes"), 1):
         assert (await carol.click(shown, button, stale=True)).ok
         assert "Already decided by <@U0BOB>" in await told(carol, number)
     assert carol.modal is None
-
-
-async def test_a_click_after_the_deadline_settles_and_is_told(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show
-) -> None:
-    """R7, R20: nobody swept, and the store's clock says it is over."""
-    asked = await ask(store, lease)
-    shown = await show(asked)
-    seen = await store.request(asked.id)
-    assert seen is not None
-    past = replace(seen.value, deadline=seen.now - timedelta(seconds=1))
-    await store.commit(Change(requests=(Put(past, seen.version),)))
-    await slack.user("bob").click(shown, "Approve")
-    await slack.user("bob").wait_ephemeral("Time ran out")
-    assert await status(store, asked) is Status.EXPIRED
 
 
 async def test_the_same_click_delivered_twice_counts_once(
@@ -157,9 +113,9 @@ async def test_the_same_click_delivered_twice_counts_once(
 @pytest.mark.parametrize(
     ("person", "sentence"),
     [
-        ("dave", "You are not a reviewer"),
-        ("alice", "You are not a reviewer"),
-        ("greta", "Guests of this workspace"),
+        ("dave", "not a reviewer"),
+        ("alice", "not a reviewer"),
+        ("greta", "Guests can't decide"),
         ("sam", "another Slack workspace"),
     ],
 )
@@ -169,6 +125,7 @@ async def test_only_reviewers_decide_and_the_others_are_told(
     """R7, R9, R25: by team and user id; an admin is not a reviewer."""
     asked = await ask(store, lease)
     shown = await show(asked)
+    slack.invite("U0SAM", "#approvals")
     someone = slack.user(person)
     for number, button in enumerate(("Approve", "Reject"), 1):
         await someone.click(shown, button)
@@ -178,29 +135,15 @@ async def test_only_reviewers_decide_and_the_others_are_told(
     assert [e.user for e in refused] == [someone.id, someone.id]
 
 
-async def test_the_requester_does_not_decide_on_their_own_request(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show
-) -> None:
-    """R10: unless the channel allows it."""
-    everybody = Reviewers(frozenset({ALICE, BOB}))
-    asked = await ask(store, lease, reviewers=everybody)
-    allowed = await ask(store, lease, question(agent="other"), own_requests=True)
-    alice = slack.user("alice")
-    await alice.click(await show(asked), "Approve")
-    await alice.wait_ephemeral("You started this run")
-    await alice.click(await show(allowed), "Approve")
-    assert (await status(store, asked), await status(store, allowed)) == (Status.PENDING, Status.APPROVED)
-
-
 async def test_members_of_a_group_decide_and_a_failed_look_up_refuses(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     """R9: who is in a group is asked of Slack; no answer is a no that says so."""
     asked = await ask(store, lease, reviewers=Reviewers(groups=frozenset({GroupId("S0REVIEWERS")})))
     shown = await show(asked)
-    slack.faults.add("error", on="usergroups.users.list", error="missing_scope")
+    slack.faults.add("error", on="usergroups.list", error="missing_scope")
     await slack.user("bob").click(shown, "Approve")
-    await slack.user("bob").wait_ephemeral("Slack did not say")
+    await slack.user("bob").wait_ephemeral("Slack didn't confirm that you can decide")
     assert await status(store, asked) is Status.PENDING
     slack.faults.clear()
     await slack.user("dave").click(shown, "Approve")
@@ -212,16 +155,17 @@ async def test_members_of_a_group_decide_and_a_failed_look_up_refuses(
 async def test_members_of_the_channel_decide_and_nobody_else(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
-    """R9: five thousand of them cost a look-up of a few pages a minute; guests and strangers among them are refused."""
+    """R9: of five thousand Slack lists one page; of who clicks it says where they are. Guests and outsiders do not."""
     channel = slack.workspace.channels["C0GENERAL"]
     channel.members.update({f"U0{number:05}" for number in range(5000)} | {"U0GRETA", "U0SAM"})
     channel.members.remove("U0DAVE")
     everybody = Reviewers(groups=frozenset({GroupId("C0GENERAL")}))
     asked = await ask(store, lease, reviewers=everybody, quorum=2)
     shown = await show(asked)
+    slack.invite("U0SAM", "#approvals")
     slack.faults.add("error", on="conversations.members", error="fetch_members_failed")
     await slack.user("bob").click(shown, "Approve")
-    await slack.user("bob").wait_ephemeral("Slack did not say")
+    await slack.user("bob").wait_ephemeral("Slack didn't confirm that you can decide")
     slack.faults.clear()
     for name, sentence in (
         ("greta", "Guests"),
@@ -230,59 +174,45 @@ async def test_members_of_the_channel_decide_and_nobody_else(
     ):
         await slack.user(name).click(shown, "Approve")
         await slack.user(name).wait_ephemeral(sentence)
-    before = len([call for call in slack.calls if call.method == "conversations.members"])
     for name in ("bob", "carol"):
         await slack.user(name).click(shown, "Approve")
     assert await status(store, asked) is Status.APPROVED
-    assert len([call for call in slack.calls if call.method == "conversations.members"]) == before <= 1 + 6
+    assert len([call for call in slack.calls if call.method == "conversations.members"]) == 2
+    assert len([call for call in slack.calls if call.method == "users.conversations"]) == 5
 
 
 async def test_a_reviewer_whose_account_cannot_be_looked_up_is_refused(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Desk
+    slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Services
 ) -> None:
     """R9: nobody waits for Slack longer than the directory's patience."""
-    bot.directory._patience = 0.05
+    bot.directory.lookups.patience = 0.05
     asked = await ask(store, lease)
     shown = await show(asked)
     slack.faults.add("delay", on="users.info", seconds=20, times=None)
     ack = await slack.user("bob").click(shown, "Approve")
     assert ack.ok
-    await slack.user("bob").wait_ephemeral("please click again")
+    await slack.user("bob").wait_ephemeral("click again")
     assert await status(store, asked) is Status.PENDING
-
-
-async def test_two_different_people_make_a_quorum(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
-    """R11: by user id, each once."""
-    asked = await ask(store, lease, quorum=2)
-    shown = await show(asked)
-    bob = slack.user("bob")
-    await bob.click(shown, "Approve")
-    await bob.wait_ephemeral("Your approval is counted: 1 of 2")
-    await bob.click(shown, "Approve")
-    await bob.wait_ephemeral("already counted")
-    assert await status(store, asked) is Status.PENDING
-    await slack.user("carol").click(shown, "Approve")
-    assert await status(store, asked) is Status.APPROVED
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"deleted": True}, "1 of 2 needed. What <@U0BOB> said before does not count any more"),
-        ({"is_restricted": True}, "1 of 2 needed. What <@U0BOB> said before does not count any more"),
-        (None, "Slack did not say whether those who approved this before may still do so"),
+        ({"deleted": True}, "1 of 2 needed. The earlier decision of <@U0BOB> no longer counts"),
+        ({"is_restricted": True}, "1 of 2 needed. The earlier decision of <@U0BOB> no longer counts"),
+        (None, "Slack didn't confirm that earlier approvers can still approve this"),
     ],
 )
 async def test_an_approval_of_somebody_who_left_completes_no_quorum(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, show: Show, change: dict[str, Any] | None, told: str
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services, show: Show, change: dict[str, Any] | None, told: str
 ) -> None:
     """R9, R11, R25: all who voted are looked at again in the step that would complete it."""
     asked = await ask(store, lease, quorum=2)
     shown = await show(asked)
     await slack.user("bob").click(shown, "Approve")
     await slack.user("bob").wait_ephemeral("Your approval is counted: 1 of 2")
-    await bot.directory.actor(HERE, CAROL)
-    bot.directory._answers.pop(("person", BOB))  # as after a minute
+    await bot.directory.actor(CAROL)
+    bot.directory.lookups.forget(("person", BOB))  # as after a minute
     if change is None:
         slack.faults.add("error", on="users.info", error="internal_error", times=None)
     else:
@@ -315,36 +245,28 @@ async def test_a_member_of_an_organisation_is_who_is_in_this_workspace(
     """R9: a click names somebody's home workspace, so what `users.info` says of them counts; a command names ours."""
     bob = slack.workspace.users["U0BOB"]
     slack.workspace.users["U0BOB"] = replace(bob, team_id=home, enterprise="E0ORG", enterprise_teams=teams)
+    slack.workspace.enterprise = "E0ORG"
     asked = await ask(store, lease)
     person = slack.user("bob")
-    reply = await person.command("/approvals timeout 15m")
-    assert reply.text.startswith("Saved.") is counts and ("another Slack workspace" in reply.text) is not counts
+    if counts:
+        assert (await person.command("/approvals timeout 15m")).text.startswith("Saved.")
+    else:
+        with pytest.raises(CannotDo, match="not a valid command"):
+            await person.command("/approvals timeout 15m")
     await person.click(await show(asked), "Approve")
     if not counts:
         await person.wait_ephemeral("another Slack workspace")
     assert (await status(store, asked) is Status.APPROVED) is counts
 
 
-async def test_one_rejection_is_enough(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
-    """R11"""
-    asked = await ask(store, lease, quorum=2)
-    shown = await show(asked)
-    await slack.user("bob").click(shown, "Approve")
-    carol = slack.user("carol")
-    await carol.click(shown, "Reject")
-    await carol.wait_modal("Reject")
-    assert await carol.submit() == {}
-    assert await status(store, asked) is Status.REJECTED
-
-
 async def test_free_text_is_never_an_approval(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
-    """R12: neither in the thread nor in Respond."""
+    """R12: neither in the thread nor in the window for changes."""
     asked = await ask(store, lease)
     shown = await show(asked)
     bob = slack.user("bob")
     await bob.say("approve", channel="#approvals", thread=shown.ts)
-    await bob.click(shown, "Respond")
-    await bob.wait_modal("It approves nothing")
+    await bob.click(shown, "Request changes")
+    await bob.wait_modal("does not approve anything")
     assert await bob.submit({"answer": "I approve this"}) == {}
     seen = await store.request(asked.id)
     assert seen is not None and seen.value.decision is not None
@@ -358,7 +280,7 @@ async def test_a_window_open_while_somebody_else_decides_says_so_in_plain_words(
     asked = await ask(store, lease)
     shown = await show(asked)
     carol = slack.user("carol")
-    await carol.click(shown, "Respond")
+    await carol.click(shown, "Request changes")
     await carol.wait_modal()
     await slack.user("bob").click(shown, "Approve")
     errors = await carol.submit({"answer": "shorter"})
@@ -367,35 +289,20 @@ async def test_a_window_open_while_somebody_else_decides_says_so_in_plain_words(
     assert await status(store, asked) is Status.APPROVED
 
 
-async def test_somebody_who_left_the_reviewers_with_a_window_open_is_refused_at_the_submit(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Desk
-) -> None:
-    """R9: identity is checked again."""
-    asked = await ask(store, lease)
-    carol = slack.user("carol")
-    await carol.click(await show(asked), "Reject")
-    await carol.wait_modal()
-    slack.workspace.users["U0CAROL"].deleted = True
-    bot.directory._answers.clear()  # a minute passed
-    errors = await carol.submit({"reason": "no"})
-    assert "deactivated" in errors["reason"]
-    assert await status(store, asked) is Status.PENDING
-
-
 async def test_blank_words_are_refused_and_can_be_written_again(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
     asked = await ask(store, lease)
     bob = slack.user("bob")
-    await bob.click(await show(asked), "Respond")
+    await bob.click(await show(asked), "Request changes")
     await bob.wait_modal()
-    assert "an empty answer was not counted" in (await bob.submit({"answer": "   "}))["answer"]
+    assert "Your answer is empty" in (await bob.submit({"answer": "   "}))["answer"]
     assert await bob.submit({"answer": "shorter"}) == {}
     assert await status(store, asked) is Status.ANSWERED
 
 
 async def test_a_card_that_shows_other_content_decides_nothing(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R13: the button carries the digest of what stands beside it."""
     asked = await ask(store, lease)
@@ -412,15 +319,16 @@ async def test_a_card_that_shows_other_content_decides_nothing(
 @pytest.mark.parametrize(
     "action", [card_controls.APPROVE, card_controls.REJECT, card_controls.VIEW_FULL, "of_another_version"]
 )
-async def test_a_button_of_no_known_request_is_answered(slack: LocalSlack, bot: Desk, value: str, action: str) -> None:
+async def test_a_button_of_no_known_request_is_answered(
+    slack: LocalSlack, bot: Services, value: str, action: str
+) -> None:
     """R7: old cards, other versions, nonsense."""
     button = {"type": "button", "action_id": action, "value": value, "text": {"type": "plain_text", "text": "Go"}}
     block = {"type": "actions", "elements": [button]}
     sent = await bot.client.chat_postMessage(channel="C0APPROVALS", text="old", blocks=[block])
     shown = await slack.wait_message("#approvals", lambda m: m.ts == sent["ts"])
     assert (await slack.user("bob").click(shown, "Go")).ok
-    told = await slack.user("bob").wait_ephemeral("Nothing was decided")
-    assert "newest card" in told.text
+    await slack.user("bob").wait_ephemeral("newest card")
 
 
 async def test_view_full_shows_everything_to_anybody(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
@@ -429,19 +337,10 @@ async def test_view_full_shows_everything_to_anybody(slack: LocalSlack, store: S
     asked = await ask(store, lease, question(content, kind=Kind.CODE))
     shown = await show(asked)
     dave = slack.user("dave")
-    await dave.click(shown, "View full")
+    await dave.click(shown, "Details")
     modal = await dave.wait_modal("01699")
-    texts = [box["elements"][0]["text"] for block in modal.blocks[1:] for box in block["elements"]]
+    texts = [box["elements"][0]["text"] for block in modal.blocks[2:] for box in block["elements"]]
     assert "".join(texts) == content
-
-
-async def test_a_withdrawn_request_says_so(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
-    """R7"""
-    asked = await ask(store, lease)
-    shown = await show(asked)
-    await usecases.withdraw(store, NoQueue(), asked.id, "the run was stopped")
-    await slack.user("bob").click(shown, "Approve")
-    await slack.user("bob").wait_ephemeral("it was withdrawn")
 
 
 async def test_a_trigger_that_came_too_late_is_told(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
@@ -454,6 +353,21 @@ async def test_a_trigger_that_came_too_late_is_told(slack: LocalSlack, store: St
     assert await status(store, asked) is Status.PENDING
 
 
+@pytest.mark.parametrize(("name", "words"), [("bob", "Reject"), ("dave", "not a reviewer")])
+async def test_a_window_opens_in_time_and_is_filled_when_it_can_be(
+    name: str, words: str, slack: LocalSlack, store: Store, lease: Lease, show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R7: the trigger lives 3 s, however long a look-up takes; also where there is no window to open."""
+    monkeypatch.setattr("bot.slack.handlers.responses.ACK_WITHIN", 0.0)
+    monkeypatch.setattr("bot.slack.handlers.windows.OPEN_WITHIN", 0.0)
+    shown = await show(await ask(store, lease))
+    slack.faults.add("delay", on="users.info", seconds=0.5)
+    assert (await slack.user(name).click(shown, "Reject")).ok
+    small = await slack.user(name).wait_modal("One moment")
+    assert (await slack.user(name).wait_modal(words)).id == small.id
+    assert slack.user(name).ephemerals == []
+
+
 async def test_a_store_that_is_away_is_told_and_nothing_counts(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
@@ -463,7 +377,7 @@ async def test_a_store_that_is_away_is_told_and_nothing_counts(
     async with away(store):
         ack = await slack.user("bob").click(shown, "Approve")
         assert ack.ok
-        await slack.user("bob").wait_ephemeral("The store cannot be reached")
+        await slack.user("bob").wait_ephemeral("The store can't be reached")
     assert await status(store, asked) is Status.PENDING
 
 
@@ -492,7 +406,7 @@ async def test_a_sentence_finds_its_way_when_one_of_two_is_closed(
     shown = await show(await ask(store, lease))
     slack.faults.add("server_error", on=broken, status=503, times=None)
     await slack.user("dave").click(shown, "Approve")
-    await slack.user("dave").wait_ephemeral("You are not a reviewer")
+    await slack.user("dave").wait_ephemeral("not a reviewer")
 
 
 async def test_a_bug_is_told_and_logged(
@@ -527,35 +441,12 @@ def test_a_handle_reads_what_it_wrote_and_nothing_else() -> None:
         assert Handle.read(other) is None
 
 
-async def test_settings_of_the_moment_of_asking_count(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show
-) -> None:
-    """R9: a request keeps a copy of its rules."""
-    asked = await ask(store, lease)
-    await configured(store, reviewers=Reviewers(frozenset({DAVE})))
-    shown = await show(asked)
-    await slack.user("dave").click(shown, "Approve")
-    await slack.user("dave").wait_ephemeral("You are not a reviewer")
-    await slack.user("bob").click(shown, "Approve")
-    assert await status(store, asked) is Status.APPROVED
-
-
-async def test_two_runs_do_not_share_buttons(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
-    """R1: the same question in two runs is two requests."""
-    mine = await ask(store, lease)
-    other = await usecases.ask(store, await new_run(store, "rother"), question())
-    assert mine.id != other.id
-    await slack.user("bob").click(await show(other), "Approve")
-    assert (await status(store, mine), await status(store, other)) == (Status.PENDING, Status.APPROVED)
-    assert Verb.APPROVE in mine.question.offers
-
-
 async def test_a_bug_after_the_ack_is_told_and_logged_too(
-    slack: LocalSlack, bot: Desk, caplog: pytest.LogCaptureFixture
+    slack: LocalSlack, bot: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R7: Slack has its answer by then, and Bolt has forgotten the listener."""
 
-    async def broken(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+    async def broken(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
         raise ValueError("a bug")
 

@@ -3,11 +3,14 @@
 import asyncio
 import math
 from collections import Counter
+from datetime import timedelta
 from itertools import pairwise
 
+import pytest
+
+from bot.slack.ports import DrawingTask, Outdated, drawing_task
 from bot.slack.projector.message_sync import Place
 from bot.slack.projector.projector import Projector
-from bot.slack.slack_calls import DrawingTask, Outdated, drawing_task
 from countersign import usecases
 from countersign.domain.events import Event
 from countersign.domain.people import Actor
@@ -16,11 +19,11 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed, Lease
 from localslack import LocalSlack
 from localslack.fixtures import UNHURRIED
-from tests.making import ALICE, GENERAL, HERE, question
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import ALICE, GENERAL, HERE, question
 from tests.slack.test_overtaken import NEW, OLD, poster
 from tests.slack.test_projector import all_drawn, drawing
-from tests.storing import NoQueue, new_run
+from tests.store_fixtures import new_run
 
 MANY = 20
 
@@ -39,6 +42,7 @@ async def test_one_look_up_serves_all_who_wait_however_long_slack_takes_for_it(s
     assert len(slack.channel("#approvals").messages) == MANY
 
 
+@pytest.mark.slow
 async def test_a_backlog_is_drawn_to_its_end_with_few_calls_for_each_message(store: Store) -> None:
     """R6, R35: all runs change at once, and again while Slack takes five updates a second."""
     async with LocalSlack(**UNHURRIED, rates={"chat.update": 5.0}) as slack:
@@ -47,8 +51,9 @@ async def test_a_backlog_is_drawn_to_its_end_with_few_calls_for_each_message(sto
         async with drawing(slack, store):
             await all_drawn(slack, store)
             before = len(slack.calls)
-            for request in asked:
-                await usecases.withdraw(store, NoQueue(), request.id, "not wanted")
+            slack.faults.add("ratelimited", on="chat.update", times=1, retry_after=1)  # however slow this machine is
+            for lease, request in zip(leases, asked, strict=True):
+                await usecases.take_back(store, lease, request.id, "not wanted")
             await slack.wait_for(lambda _: any(call.status == 429 for call in slack.calls))
             for lease in leases:
                 await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
@@ -56,7 +61,7 @@ async def test_a_backlog_is_drawn_to_its_end_with_few_calls_for_each_message(sto
         updates = [call for call in slack.calls[before:] if call.method == "chat.update"]
         assert not any("Approve" in repr(message.blocks) for message in slack.channel("#approvals").messages)
     tries, drawn = Counter(c.args["ts"] for c in updates), Counter(c.args["ts"] for c in updates if c.ok)
-    assert len(drawn) == 2 * MANY
+    assert len(drawn) == 3 * MANY, "a head, a card and a note of each run"
     assert max(drawn.values()) <= 2, "once, and once more at most for what changed meanwhile"
     assert max(tries.values()) <= 4, "and refused once before there is a line, and once in turn"
     assert len(updates) - drawn.total() <= MANY + drawn.total() / 4, "all at first, and then one at a time finds out"
@@ -110,7 +115,7 @@ async def test_a_run_that_never_rests_does_not_keep_its_events_in_hand(
     restless = Restless(store.client, store.keys.prefix[1:-2])
     await usecases.progressed(store, lease, "writer", "the first step")
     async with poster(slack, restless) as one:
-        projector = Projector(restless, Outbox(restless), one, "web-1", drawn=ticked.append)
+        projector = Projector(restless, Outbox(restless), one, "web-1", drawn=ticked.append, thread_breath=timedelta(0))
         task = asyncio.create_task(projector.run())
         async with asyncio.timeout(PATIENCE):
             while len(ticked_when_drawn) < MANY:  # noqa: ASYNC110
@@ -137,3 +142,16 @@ async def test_what_slack_closes_for_one_is_closed_for_all_and_tried_by_one(
     assert len(refused) == 3
     assert all(later - before >= 0.9 for before, later in pairwise(refused)), refused
     assert {m.text for m in slack.channel("#general").messages} == {"new"}
+
+
+async def test_while_slack_is_away_only_one_message_of_a_channel_is_tried(slack: LocalSlack, store: Store) -> None:
+    """R6, R35: the others stay clear, so that cards among them grow and none is looked for."""
+    away = slack.faults.add("server_error", times=None)
+    async with poster(slack, store) as one:
+        tasks = [asyncio.create_task(one.show(f"note/{number}", Place(GENERAL), NEW)) for number in range(MANY)]
+        await slack.wait_for(lambda _: len(slack.calls) >= 3)
+        slack.faults.active.remove(away)
+        await asyncio.gather(*tasks)
+    assert sum(call.method == "chat.postMessage" and not call.ok for call in slack.calls) == 1
+    assert sum(call.method == "conversations.history" and call.ok for call in slack.calls) == 1
+    assert [m.text for m in slack.channel("#general").messages] == ["new"] * MANY

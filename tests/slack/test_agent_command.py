@@ -1,31 +1,33 @@
 """`/agent`: what is started, said, listed and stopped, and what is refused in words."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from bot.slack.handlers.context import Desk
+from bot.slack.handlers.context import Services
 from bot.slack.views import modals
 from countersign import usecases
 from countersign.domain.events import Event, EventType
-from countersign.domain.ids import GroupId, UserId
+from countersign.domain.ids import ApiKeyId, GroupId, RunId, UserId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.run_options import Option
-from countersign.domain.runs import Run, Status
+from countersign.domain.runs import Run, Status, Verb
 from countersign.store.store import Store
-from countersign.usecases.ports import Lease, TeamInfo
-from localslack import LocalSlack
-from tests.making import ALICE, BOB, GENERAL, HERE, question
-from tests.slack.botting import away, events
-from tests.storing import configured
+from countersign.usecases.ports import Change, Committed, Lease, Put, TeamInfo
+from localslack import LocalSlack, text_of
+from tests.sample_requests import ALICE, BOB, GENERAL, HERE, question
+from tests.slack.socket_bot import away, events
+from tests.slack.test_projector import drawing
+from tests.store_fixtures import configured
 
 
 async def runs(store: Store) -> list[Run]:
     return await store.indexes.active_runs(100)
 
 
-async def test_a_command_starts_a_run(slack: LocalSlack, store: Store, bot: Desk) -> None:
+async def test_a_command_starts_a_run(slack: LocalSlack, store: Store, bot: Services) -> None:
     reply = await slack.user("alice").command("/agent email tell R&D <b> we need 10% off")
     assert reply.ok
     (run,) = await runs(store)
@@ -35,7 +37,7 @@ async def test_a_command_starts_a_run(slack: LocalSlack, store: Store, bot: Desk
 
 
 async def test_names_and_links_in_a_task_are_what_was_typed_and_not_what_slack_makes_of_them(
-    slack: LocalSlack, store: Store, bot: Desk
+    slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     """The agents write to people with these words, and the window takes them as they were typed."""
     await slack.user("alice").command(
@@ -45,13 +47,15 @@ async def test_names_and_links_in_a_task_are_what_was_typed_and_not_what_slack_m
     assert run.task == "tell @bob, @reviewers and #general of https://a.example/b?c=1&d=<e>"
 
 
-async def test_the_task_may_begin_on_a_line_of_its_own(slack: LocalSlack, store: Store, bot: Desk) -> None:
+async def test_the_task_may_begin_on_a_line_of_its_own(slack: LocalSlack, store: Store, bot: Services) -> None:
     reply = await slack.user("alice").command("/agent email\nDear vendor,\n  ten percent off")
     assert "Started" in reply.text
     assert [run.task for run in await runs(store)] == ["Dear vendor,\n  ten percent off"]
 
 
-async def test_a_team_is_found_in_another_case_where_only_one_fits(slack: LocalSlack, store: Store, bot: Desk) -> None:
+async def test_a_team_is_found_in_another_case_where_only_one_fits(
+    slack: LocalSlack, store: Store, bot: Services
+) -> None:
     """A phone writes the first word of a line with a capital letter."""
     alice, told = slack.user("alice"), timedelta(seconds=15)
     assert "Started *email*" in (await alice.command("/agent Email hello")).text
@@ -61,7 +65,7 @@ async def test_a_team_is_found_in_another_case_where_only_one_fits(slack: LocalS
     assert "Started *ops*" in (await alice.command("/agent ops hello")).text
 
 
-async def test_nothing_is_started_where_the_app_is_not(slack: LocalSlack, store: Store, bot: Desk) -> None:
+async def test_nothing_is_started_where_the_app_is_not(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R21: the thread would be where nobody looks; as soon as the app is invited, the same words start it."""
     alice = slack.user("alice")
     slack.add_channel("secret", is_private=True)
@@ -79,7 +83,7 @@ async def test_nothing_is_started_where_the_app_is_not(slack: LocalSlack, store:
     assert [run.channel for run in await runs(store)] == ["C0RANDOM"]
 
 
-async def test_a_command_delivered_twice_is_one_run(slack: LocalSlack, store: Store, bot: Desk) -> None:
+async def test_a_command_delivered_twice_is_one_run(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R8"""
     slack.faults.add("deliver_twice", on="slash_commands")
     await slack.user("alice").command("/agent email once")
@@ -88,7 +92,7 @@ async def test_a_command_delivered_twice_is_one_run(slack: LocalSlack, store: St
 
 
 async def test_a_start_that_slack_called_failed_and_its_repeat_are_one_run(
-    slack: LocalSlack, store: Store, bot: Desk
+    slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     """R8: whichever of them comes first."""
     alice = slack.user("alice")
@@ -108,31 +112,24 @@ async def test_a_start_that_slack_called_failed_and_its_repeat_are_one_run(
     ("text", "sentence"),
     [
         ("/agent emial hello", "There is no team “emial”"),
-        ("/agent email", "There is no task"),
-        ("/agent email     ", "There is no task"),
-        (f"/agent email {'x' * 10_001}", "at most 10,000"),
-        ("/agent stop", "Which run?"),
+        ("/agent email", "Add a task"),
+        ("/agent email     ", "Add a task"),
+        (f"/agent email {'x' * 10_001}", "the limit is 10,000"),
+        ("/agent stop", "Name the run"),
         ("/agent stop rnothing", "There is no run"),
         ("/agent help", "/agent status"),
         ("/agent status", "No runs in progress here"),
     ],
 )
 async def test_what_cannot_be_done_is_said_and_nothing_starts(
-    slack: LocalSlack, store: Store, bot: Desk, text: str, sentence: str
+    slack: LocalSlack, store: Store, bot: Services, text: str, sentence: str
 ) -> None:
     reply = await slack.user("alice").command(text)
     assert sentence in reply.text
     assert await runs(store) == []
 
 
-async def test_without_a_worker_people_are_told(slack: LocalSlack, store: Store, bot: Desk) -> None:
-    await store.workers.retire("worker")
-    assert "No worker is running" in (await slack.user("alice").command("/agent email hello")).text
-    assert "No worker is running" in (await slack.user("alice").command("/agent")).text
-    assert slack.user("alice").modal is None
-
-
-async def test_what_a_worker_says_of_its_teams_is_only_text(slack: LocalSlack, store: Store, bot: Desk) -> None:
+async def test_what_a_worker_says_of_its_teams_is_only_text(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R15: a sentence of ours, with whatever a worker writes into it."""
     why = "<!channel> <https://evil.example|Approve here> &"
     mode = Option("mode", "Mode", ("<!here>", "b"), "b")
@@ -145,13 +142,13 @@ async def test_what_a_worker_says_of_its_teams_is_only_text(slack: LocalSlack, s
 
 
 async def test_a_team_that_does_not_load_says_why_and_the_others_start(
-    slack: LocalSlack, store: Store, bot: Desk
+    slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     why = "its file broken.py does not load (ImportError: No module named 'warehouse')."
     await store.workers.announce("two", [TeamInfo("broken", "", why)], timedelta(minutes=1))
     alice = slack.user("alice")
     reply = await alice.command("/agent broken count the boxes")
-    assert reply.text == f"The team “broken” cannot run: {why} Nothing was started."
+    assert reply.text == f"The team “broken” can't run: {why} Nothing was started."
     await alice.command("/agent")
     assert "its file broken.py does not load" in str((await alice.wait_modal("Start a task")).json)
     await alice.close()
@@ -162,16 +159,16 @@ async def test_a_team_that_does_not_load_says_why_and_the_others_start(
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"reviewers": Reviewers(frozenset({ALICE}))}, "you started it and may not decide"),
-        ({"reviewers": Reviewers(frozenset({UserId("U0DORA")}))}, "<@U0DORA> left"),
+        ({"reviewers": Reviewers(frozenset({ALICE}))}, "you started it and can't decide"),
+        ({"reviewers": Reviewers(frozenset({UserId("U0DORA")}))}, "<@U0DORA> has left"),
         ({"reviewers": Reviewers(groups=frozenset({GroupId("S0NONE")}))}, "There is nobody in"),
-        ({"quorum": 3}, "3 approvals needed, 2 people"),
+        ({"quorum": 3}, "3 approvals needed, 2 can approve"),
         ({"approvals_channel": "C0RANDOM"}, "The app is not in <#C0RANDOM>"),
-        ({"approvals_channel": "C0NOWHERE"}, "does not see the channel"),
+        ({"approvals_channel": "C0NOWHERE"}, "can't see"),
     ],
 )
 async def test_a_run_whose_requests_nobody_could_decide_does_not_start(
-    slack: LocalSlack, store: Store, bot: Desk, settings: dict[str, Any], sentence: str
+    slack: LocalSlack, store: Store, bot: Services, settings: dict[str, Any], sentence: str
 ) -> None:
     """R10: found out now, not when a request waits for nobody."""
     await configured(store, **settings)
@@ -182,13 +179,13 @@ async def test_a_run_whose_requests_nobody_could_decide_does_not_start(
 
 
 async def test_while_slack_says_nothing_about_reviewers_nothing_starts(
-    slack: LocalSlack, store: Store, bot: Desk
+    slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     """R9: a failed look-up refuses; nobody waits for Slack longer than the directory's patience."""
-    bot.directory._patience = 0.05
+    bot.directory.lookups.patience = 0.05
     slack.faults.add("delay", on="users.info", seconds=20, times=None)
     reply = await slack.user("alice").command("/agent email hello")
-    assert "Slack did not answer in time" in reply.text
+    assert "Slack didn't say in time" in reply.text
     assert await runs(store) == []
 
 
@@ -201,8 +198,8 @@ async def refused(store: Store) -> list[Event]:
     ("words", "team", "task", "why"),
     [
         ("emial hello", "emial", "hello", "There is no team “emial”"),
-        ("email", "email", "", "There is no task"),
-        (f"email {'x' * 10_001}", "email", f"{'x' * 3000}… (10,001 characters)", "at most 10,000"),
+        ("email", "email", "", "Add a task"),
+        (f"email {'x' * 10_001}", "email", f"{'x' * 3000}… (10,001 characters)", "the limit is 10,000"),
         ("chat mood=never plan", "chat", "mood=never plan", "no option “mood”"),
         ("chat mode=never mode=never plan", "chat", "mode=never mode=never plan", "is chosen twice"),
         ("api_key=Ab1Cd2Ef3Gh4Ij5Kl6 x", "api_key=⟦hidden: 18 characters⟧", "x", "no team “api_key=⟦hidden"),
@@ -215,7 +212,7 @@ async def refused(store: Store) -> list[Event]:
     ],
 )
 async def test_a_start_that_is_refused_is_on_record_once_with_who_what_and_why(
-    slack: LocalSlack, store: Store, bot: Desk, chat: None, words: str, team: str, task: str, why: str
+    slack: LocalSlack, store: Store, bot: Services, chat: None, words: str, team: str, task: str, why: str
 ) -> None:
     """R8, R15, R25: also where Slack delivers it twice."""
     slack.faults.add("deliver_twice", on="slash_commands")
@@ -228,7 +225,7 @@ async def test_a_start_that_is_refused_is_on_record_once_with_who_what_and_why(
 
 
 async def test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_is_none(
-    slack: LocalSlack, store: Store, bot: Desk
+    slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     """R25: nobody may decide at first, then there is no task."""
     alice = slack.user("alice")
@@ -244,27 +241,28 @@ async def test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_i
     told = [(event.user, event.data["why"].split(",")[0]) for event in await refused(store)]
     assert told == [
         ("U0ALICE", "Nothing was started"),
-        ("U0ALICE", "There is no task; nothing was started. Write it like `/agent email tell the vendor …`."),
+        ("U0ALICE", "Add a task"),
     ]
     assert len(await runs(store)) == 1
 
 
 async def test_without_a_worker_the_start_that_was_wanted_is_on_record(
-    slack: LocalSlack, store: Store, bot: Desk
+    slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     """R25"""
     await store.workers.retire("worker")
     for words in ("/agent email hello", "/agent"):
-        await slack.user("alice").command(words)
+        assert "No worker is running" in (await slack.user("alice").command(words)).text
+    assert slack.user("alice").modal is None
     assert [event.data["team"] for event in await refused(store)] == ["email", ""]
 
 
-async def test_the_window_starts_a_run(slack: LocalSlack, store: Store, bot: Desk) -> None:
+async def test_the_window_starts_a_run(slack: LocalSlack, store: Store, bot: Services) -> None:
     await store.workers.announce("two", [TeamInfo("other", "does other things")], timedelta(minutes=1))
     alice = slack.user("alice")
     assert (await alice.command("/agent")).text == ""
     await alice.wait_modal("Start a task")
-    assert "There is no task" in (await alice.submit({"team": "email", "task": "  "}))["task"]
+    assert "Add a task" in (await alice.submit({"team": "email", "task": "  "}))["task"]
     assert await alice.submit({"team": "email", "task": "tell the vendor\nplease"}) == {}
     (run,) = await runs(store)
     assert (run.team, run.task, run.channel) == ("email", "tell the vendor\nplease", "C0GENERAL")
@@ -290,7 +288,7 @@ async def chat(store: Store) -> None:
     ],
 )
 async def test_options_are_chosen_before_the_task(
-    slack: LocalSlack, store: Store, bot: Desk, chat: None, words: str, options: dict[str, str], task: str
+    slack: LocalSlack, store: Store, bot: Services, chat: None, words: str, options: dict[str, str], task: str
 ) -> None:
     """What is not chosen is the default, and the answer says all of it."""
     reply = await slack.user("alice").command(f"/agent chat {words}")
@@ -308,26 +306,28 @@ async def test_options_are_chosen_before_the_task(
         ),
         ("mood=never plan it", "no option “mood”; nothing was started. Its options: mode=always|never, pace=1|2"),
         ("mode=never mode=always plan it", "“mode” is chosen twice"),
-        ("mode=never", "There is no task"),
+        ("mode=never", "Add a task"),
         ("mode= plan it", "“” cannot be chosen for “mode”"),
     ],
 )
 async def test_an_option_that_is_not_there_starts_nothing(
-    slack: LocalSlack, store: Store, bot: Desk, chat: None, words: str, sentence: str
+    slack: LocalSlack, store: Store, bot: Services, chat: None, words: str, sentence: str
 ) -> None:
     reply = await slack.user("alice").command(f"/agent chat {words}")
     assert sentence in reply.text
     assert await runs(store) == []
 
 
-async def test_a_team_without_options_takes_such_words_as_its_task(slack: LocalSlack, store: Store, bot: Desk) -> None:
+async def test_a_team_without_options_takes_such_words_as_its_task(
+    slack: LocalSlack, store: Store, bot: Services
+) -> None:
     await slack.user("alice").command("/agent email x=3 is wrong")
     (run,) = await runs(store)
     assert (run.task, run.options) == ("x=3 is wrong", {})
 
 
 async def test_the_window_shows_the_options_of_the_chosen_team(
-    slack: LocalSlack, store: Store, bot: Desk, chat: None
+    slack: LocalSlack, store: Store, bot: Services, chat: None
 ) -> None:
     """What was typed before stays; the options of a team that was chosen before do not count."""
     alice = slack.user("alice")
@@ -341,37 +341,27 @@ async def test_the_window_shows_the_options_of_the_chosen_team(
     assert (run.team, run.task, run.options) == ("chat", "plan it", {"mode": "never", "pace": "1"})
 
 
+@pytest.mark.parametrize("redrawn", [True, False])
 async def test_another_team_in_the_window_has_none_of_the_first_ones_options(
-    slack: LocalSlack, store: Store, bot: Desk, chat: None
+    slack: LocalSlack, store: Store, bot: Services, chat: None, redrawn: bool
 ) -> None:
+    """Also where the window could not take them away."""
     alice = slack.user("alice")
     await alice.command("/agent")
     await alice.click(await alice.wait_modal("Start a task"), modals.TEAM, choose="chat")
     window = await alice.wait_modal("When people are asked")
+    if not redrawn:
+        slack.faults.add("server_error", on="views.update", status=503, times=None)
     await alice.click(window, modals.TEAM, choose="email")
-    await alice.wait_modal(lambda view: "When people are asked" not in str(view.blocks))
-    assert await alice.submit({"task": "tell the vendor"}) == {}
-    (run,) = await runs(store)
-    assert (run.team, run.options) == ("email", {})
-
-
-async def test_options_that_the_window_could_not_take_away_do_not_count(
-    slack: LocalSlack, store: Store, bot: Desk, chat: None
-) -> None:
-    """Another team was chosen, and Slack still shows the first one's options."""
-    alice = slack.user("alice")
-    await alice.command("/agent")
-    await alice.click(await alice.wait_modal("Start a task"), modals.TEAM, choose="chat")
-    window = await alice.wait_modal("When people are asked")
-    slack.faults.add("server_error", on="views.update", status=503, times=None)
-    await alice.click(window, modals.TEAM, choose="email")
+    if redrawn:
+        await alice.wait_modal(lambda view: "When people are asked" not in str(view.blocks))
     assert await alice.submit({"task": "tell the vendor"}) == {}
     (run,) = await runs(store)
     assert (run.team, run.options) == ("email", {})
 
 
 async def test_a_window_whose_options_were_not_shown_still_starts(
-    slack: LocalSlack, store: Store, bot: Desk, chat: None
+    slack: LocalSlack, store: Store, bot: Services, chat: None
 ) -> None:
     """Slack or the store may fail between: then the defaults are chosen, and nobody is left without an answer."""
     alice = slack.user("alice")
@@ -383,7 +373,7 @@ async def test_a_window_whose_options_were_not_shown_still_starts(
     assert run.options == {"mode": "always", "pace": "1"}
 
 
-async def test_a_window_submitted_twice_is_one_run(slack: LocalSlack, store: Store, bot: Desk) -> None:
+async def test_a_window_submitted_twice_is_one_run(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R8"""
     alice = slack.user("alice")
     await alice.command("/agent")
@@ -394,7 +384,7 @@ async def test_a_window_submitted_twice_is_one_run(slack: LocalSlack, store: Sto
     assert len(await runs(store)) == 1
 
 
-async def test_status_lists_what_goes_on(slack: LocalSlack, store: Store, lease: Lease, bot: Desk) -> None:
+async def test_status_lists_what_goes_on(slack: LocalSlack, store: Store, lease: Lease, bot: Services) -> None:
     """R15: the task of a person is shown as it is."""
     bob = slack.user("bob")
     await bob.command("/agent")
@@ -412,7 +402,18 @@ async def test_status_lists_what_goes_on(slack: LocalSlack, store: Store, lease:
     assert "1 run in progress" in elsewhere.text
 
 
-async def test_status_lists_as_many_runs_as_one_message_holds(slack: LocalSlack, store: Store, bot: Desk) -> None:
+async def test_status_names_the_program_and_not_the_app_as_who_asks(
+    slack: LocalSlack, store: Store, bot: Services
+) -> None:
+    """A program is never shown as a person, and nobody reads its run's long id."""
+    run = Run(RunId("rhttp-" + "2" * 26), HERE, GENERAL, BOB, "rollouts", "How far does 2.1 go?", await store.now())
+    run = replace(run, status=Status.PARKED, by_script=True, program=ApiKeyId("k23456789"))
+    assert await store.commit(Change(runs=(Put(run, 0),))) is Committed.DONE
+    (line,) = [b for b in (await slack.user("alice").command("/agent status")).blocks if "program" in str(b)]
+    assert "the program *rollouts*" in str(line) and run.id not in str(line) and BOB not in str(line)
+
+
+async def test_status_lists_as_many_runs_as_one_message_holds(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R14: Slack refuses the whole answer, and who asked would read nothing."""
     for number in range(12):
         await slack.user("alice").command(f"/agent email {number} {'返金の依頼' * 40}")
@@ -423,15 +424,42 @@ async def test_status_lists_as_many_runs_as_one_message_holds(slack: LocalSlack,
     assert f"and {12 - listed} older" in str(reply.blocks[-1])
 
 
+async def test_the_thread_stops_a_run_and_tries_a_failed_one_again(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
+) -> None:
+    """R8: by whoever may; a click that Slack delivers twice starts one run, with the same task and options."""
+    alice, carol = slack.user("alice"), slack.user("carol")
+    await configured(store, reviewers=Reviewers(frozenset({BOB})))
+    async with drawing(slack, store):
+        head = await slack.wait_message("#general", lambda m: m.buttons == ["Stop"])
+        await carol.click(head, "Stop")
+        await carol.wait_ephemeral("can stop it. It is still running")
+        await usecases.finish(store, lease, Verb.FAIL, result="The mail server is down.")
+        failed = await slack.wait_message("#general", lambda m: m.ts == head.ts and m.buttons == ["Try again"])
+        assert "Failed" in text_of(failed) and "The mail server is down." in text_of(failed)
+        slack.faults.add("deliver_twice", on="block_actions")
+        await alice.click(failed, "Try again")
+        await alice.wait_ephemeral("Started")
+        await bot.drain()
+        (again,) = await runs(store)
+        old = await store.run(lease.run)
+        assert old is not None
+        assert (again.team, again.task, again.options) == (old.value.team, old.value.task, old.value.options)
+        head = await slack.wait_message("#general", lambda m: m.buttons == ["Stop"])
+        await alice.click(head, "Stop")
+        await slack.wait_message("#general", lambda m: m.ts == head.ts and "Stopped" in text_of(m))
+    assert await runs(store) == []
+
+
 async def test_the_requester_stops_a_run_and_strangers_do_not(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R8, R15, R25: what was refused is on record once, of a run that nobody knows too."""
     asked = await usecases.ask(store, lease, question())
     carol, alice = slack.user("carol"), slack.user("alice")
     await configured(store, reviewers=Reviewers(frozenset({BOB})))
     slack.faults.add("deliver_twice", on="slash_commands")
-    assert "may stop it; it goes on" in (await carol.command("/agent stop rtest")).text
+    assert "can stop it. It is still running" in (await carol.command("/agent stop rtest")).text
     await bot.drain()
     assert "There is no run" in (await carol.command("/agent stop api_key=Ab1Cd2Ef3Gh4Ij5Kl6")).text
     await bot.drain()
@@ -439,14 +467,14 @@ async def test_the_requester_stops_a_run_and_strangers_do_not(
     assert (of_carol.user, of_carol.run) == ("U0CAROL", "rtest")
     assert (of_nothing.user, of_nothing.data["words"]) == ("U0CAROL", "api_key=⟦hidden: 18 characters⟧")
     assert "Ab1Cd2Ef3Gh4" not in str(of_nothing.data)
-    assert "is stopped" in (await alice.command("/agent stop `rtest`")).text
+    assert "Stopped run" in (await alice.command("/agent stop `rtest`")).text
     seen, request = await store.run(lease.run), await store.request(asked.id)
     assert seen is not None and request is not None
     assert (seen.value.status, request.value.status.value) == (Status.STOPPED, "withdrawn")
     assert "has already ended" in (await alice.command("/agent stop rtest")).text
 
 
-async def test_a_store_that_is_away_is_told(slack: LocalSlack, store: Store, bot: Desk) -> None:
+async def test_a_store_that_is_away_is_told(slack: LocalSlack, store: Store, bot: Services) -> None:
     async with away(store):
         reply = await slack.user("alice").command("/agent email hello")
-    assert "The store cannot be reached" in reply.text
+    assert "The store can't be reached" in reply.text

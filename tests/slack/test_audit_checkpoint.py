@@ -9,6 +9,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.audit.auditor import Auditor
 from bot.slack.projector import audit_checkpoint
 from bot.slack.projector.message_sync import Poster
+from bot.slack.slack_calls import GatedCalls
 from countersign.domain.events import Event, EventType
 from countersign.domain.hash_chain import read_head
 from countersign.domain.ids import ChannelId
@@ -16,8 +17,9 @@ from countersign.store.audit_log import Ledger
 from countersign.store.store import Store
 from countersign.usecases.ports import Change
 from localslack import LocalSlack
-from tests.making import HERE, NOW, OURS
-from tests.patience import PATIENCE
+from localslack.fixtures import HURRY
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import HERE, NOW, OURS
 
 WHERE = ChannelId("C0APPROVALS")
 
@@ -30,7 +32,7 @@ async def tell(store: Store) -> None:
 def a_poster(slack: LocalSlack, store: Store) -> Poster:
     """Of one web process."""
     client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
-    return Poster(client, store, HERE, slack.url, OURS)
+    return Poster(GatedCalls(client, HURRY), store, HERE, slack.url, OURS)
 
 
 async def test_the_head_is_posted_once_a_day_whoever_looks_and_however_often(slack: LocalSlack, store: Store) -> None:

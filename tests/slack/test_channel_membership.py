@@ -1,13 +1,13 @@
 """Which channels the app is in is written down for programs that start runs by themselves."""
 
-from bot.slack.handlers.context import Desk
+from bot.slack.handlers.context import Services
 from bot.slack.people import channel_membership
 from countersign.store.store import Store
 from localslack import LocalSlack
 
 
 async def test_the_channels_that_the_app_is_in_are_written_down_and_no_others(
-    slack: LocalSlack, store: Store, bot: Desk
+    slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     """R21"""
     assert await store.channels() is None

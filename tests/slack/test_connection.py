@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import parse_qsl, urlencode
@@ -16,7 +16,7 @@ import redis.asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slack import app, health, http
+from bot.slack import app, health, http, routes
 from bot.slack.views.cards import card
 from countersign import metrics, usecases
 from countersign.domain.errors import WrongSettings
@@ -25,25 +25,35 @@ from countersign.store.redis.embedded_server import _free_port
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack
+from localslack.fixtures import UNHURRIED
 from localslack.http_events import sign
-from tests.making import question
-from tests.patience import PATIENCE
-from tests.slack.botting import a_desk, post
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import question
+from tests.slack.socket_bot import a_desk, post
+from tests.store_fixtures import configured
+
+
+@asynccontextmanager
+async def a_web(slack: LocalSlack, store: Store) -> AsyncIterator[str]:
+    """One web process's way in over signed HTTP; its base address."""
+    async with a_desk(slack, store) as (services, _, clients):
+        identity = await app.identify(clients.reads)
+        bolt = app.build(clients, identity, slack.signing_secret)
+        routes.register(bolt, services)
+        asgi = http.http(bolt, lambda: health.problem_of(store, None), secret=slack.signing_secret)
+        async with http.serving(asgi, "127.0.0.1", 0) as port:
+            yield f"http://127.0.0.1:{port}"
 
 
 @asynccontextmanager
 async def over_http(slack: LocalSlack, store: Store) -> AsyncIterator[str]:
-    """One web process's way in over signed HTTP; its base address."""
-    async with a_desk(slack, store) as (desk, _, clients):
-        identity = await app.identify(clients.reads)
-        bolt = app.build(clients, identity, desk, slack.signing_secret)
-        asgi = http.http(bolt, lambda: health.problem_of(store, None), secret=slack.signing_secret)
-        async with http.serving(asgi, "127.0.0.1", 0) as port:
-            slack.events_urls.append(f"http://127.0.0.1:{port}/slack/events")
-            try:
-                yield f"http://127.0.0.1:{port}"
-            finally:
-                slack.events_urls.clear()
+    """The same, and Slack sends there what comes."""
+    async with a_web(slack, store) as url:
+        slack.events_urls.append(f"{url}/slack/events")
+        try:
+            yield url
+        finally:
+            slack.events_urls.clear()
 
 
 async def get(url: str) -> tuple[int, str]:
@@ -77,15 +87,62 @@ async def test_a_clock_that_lets_no_signature_count_is_told(slack: LocalSlack, s
 
 async def test_a_click_over_signed_http_counts(slack: LocalSlack, store: Store, lease: Lease) -> None:
     asked = await usecases.ask(store, lease, question())
-    async with over_http(slack, store) as url, a_desk(slack, store) as (desk, _, _clients):
+    async with over_http(slack, store) as url, a_desk(slack, store) as (services, _, _clients):
         run = await store.run(lease.run)
         assert run is not None
-        shown = await post(slack, store, desk, card(asked, run=run.value, run_link=None), asked)
+        shown = await post(slack, store, services, card(asked, run=run.value, run_link=None), asked)
         assert (await slack.user("bob").click(shown, "Approve")).ok
         assert await slack.verify_events_urls() == [True]
         assert await get(f"{url}/healthz") == (200, "ok")
     seen = await store.request(asked.id)
     assert seen is not None and seen.value.status is Status.APPROVED
+
+
+async def test_three_web_behind_one_address_take_what_comes(store: Store, lease: Lease) -> None:
+    """R5, R11: over signed HTTP there may be any number; each click goes to any of them, also when one has gone."""
+    await configured(store, quorum=2)
+    async with LocalSlack(**UNHURRIED, failover=True) as slack, AsyncExitStack() as stack:
+        desk, _, _clients = await stack.enter_async_context(a_desk(slack, store))
+        webs = [await stack.enter_async_context(AsyncExitStack()) for _ in range(3)]
+        for web in webs:
+            slack.events_urls.append(f"{await web.enter_async_context(a_web(slack, store))}/slack/events")
+        assert await slack.verify_events_urls() == [True] * 3
+        run = await store.run(lease.run)
+        assert run is not None
+        for number in range(4):
+            if number == 2:
+                await webs[1].aclose()
+            asked = await usecases.ask(store, lease, question(f"mail {number}"))
+            shown = await post(slack, store, desk, card(asked, run=run.value, run_link=None), asked)
+            for name in ("bob", "carol"):
+                assert (await slack.user(name).click(shown, "Approve")).ok
+            seen = await store.request(asked.id)
+            assert seen is not None and seen.value.decision is not None
+            assert seen.value.decision.by == ("U0BOB", "U0CAROL")
+        slack.events_urls.clear()
+
+
+async def test_a_window_opens_while_all_drawing_waits_for_slack(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R7, R34: what people wait for has connections of its own."""
+    asked = await usecases.ask(store, lease, question())
+    async with a_desk(slack, store) as (services, bolt, clients), app.socket_mode(bolt, slack.app_token, clients.reads):
+        run = await store.run(lease.run)
+        assert run is not None
+        shown = await post(slack, store, services, card(asked, run=run.value, run_link=None), asked)
+        slack.faults.add("delay", on="chat.update", times=None, seconds=PATIENCE)
+        slack.faults.add("delay", on="views.publish", times=None, seconds=PATIENCE)
+        drawing = [
+            asyncio.create_task(clients.posts.chat_update(channel=shown.channel, ts=shown.ts, text="slow"))
+            for _ in range(100)
+        ]
+        drawing += [asyncio.create_task(clients.homes.views_publish(user_id="U0BOB", view={})) for _ in range(50)]
+        await slack.wait_for(lambda _: len(slack.server.api.under_way) >= app.DRAWING)
+        assert (await slack.user("bob").click(shown, "Reject")).ok
+        await slack.user("bob").wait_modal("Reject")
+        assert len(slack.server.api.under_way) == app.DRAWING
+        for task in drawing:
+            task.cancel()
+        await asyncio.gather(*drawing, return_exceptions=True)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +265,22 @@ async def test_after_slack_refreshed_the_connection_commands_are_answered(slack:
         assert "No runs in progress" in (await slack.user("bob").command("/agent status", channel="#approvals")).text
 
 
+@pytest.mark.parametrize(("others", "warning"), [(6, ""), (7, "9 of 10"), (10, "more than 10")])
+async def test_too_many_connections_are_a_warning(
+    others: int, warning: str, slack: LocalSlack, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R7: Slack counts those that broke unnoticed too, and what it sends there is lost."""
+    async with a_desk(slack, store) as (_, bolt, clients), aiohttp.ClientSession() as session:
+        opened = []
+        for _ in range(others):
+            url = (await clients.reads.apps_connections_open(app_token=slack.app_token))["url"]
+            opened.append(await session.ws_connect(url))
+        async with app.socket_mode(bolt, slack.app_token, clients.reads):
+            await slack.wait_connected(min(others + 2, 10))
+            await line(caplog, warning)
+    assert ("Socket Mode connections of this app" in caplog.text) == bool(warning)
+
+
 async def test_a_connection_that_breaks_under_an_answer_is_a_line_in_the_log(
     slack: LocalSlack, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -242,6 +315,13 @@ async def line(caplog: pytest.LogCaptureFixture, words: str) -> None:
 async def test_a_wrong_bot_token_ends_the_start_with_what_to_fix(slack: LocalSlack) -> None:
     async with app.slack_clients("xoxb-wrong", slack.api_url) as clients:
         with pytest.raises(WrongSettings, match=r"SLACK_BOT_TOKEN: Slack refuses it \(invalid_auth\)"):
+            await app.identify(clients.reads)
+
+
+async def test_an_installation_for_a_whole_organization_ends_the_start_with_what_to_do(slack: LocalSlack) -> None:
+    slack.platform.org_wide = True
+    async with app.slack_clients(slack.bot_token, slack.api_url) as clients:
+        with pytest.raises(WrongSettings, match="SLACK_BOT_TOKEN: it is of an installation for a whole organization"):
             await app.identify(clients.reads)
 
 

@@ -10,24 +10,28 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from bot.slack.handlers.context import Desk
-from bot.slack.views import cards
-from bot.slack.views.card_controls import Handle
+from bot.slack.handlers.context import Services
+from bot.slack.views import cards, edit_modal
 from countersign import usecases
+from countersign.domain.call_words import code_in
 from countersign.domain.calls import Call, canonical
+from countersign.domain.errors import InvalidInput
 from countersign.domain.events import EventType
-from countersign.domain.ids import Digest, UserId
+from countersign.domain.ids import UserId, digest_of
 from countersign.domain.requests import Decision, Question, Request, Status
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease, Put
 from localslack import LocalSlack
 from tests.browser import OpenPage
-from tests.making import call, choice, editable
-from tests.slack.botting import Show, away, events, post
-from tests.storing import configured
+from tests.sample_requests import GENERAL, call, choice, editable, request
+from tests.slack.sample_views import code, mail
+from tests.slack.socket_bot import Show, away, events
+from tests.store_fixtures import configured
 
 BOB, CAROL = UserId("U0BOB"), UserId("U0CAROL")
 SECRET = "hunter2hunter2"
+KEY = f"{'all is well' * 4}\n" * 54 + "-----BEGIN PRIVATE KEY-----\n" + f"{'MIIEvQIBADANBgkq' * 4}\n" * 30
+"""A key whose first line ends where the text is cut for two inputs."""
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -73,8 +77,8 @@ async def test_a_changed_call_is_approved_with_what_was_changed_and_why(
     await bob.click(shown, "Edit")
     view = await bob.wait_modal("Number of the order")
     assert SECRET not in json.dumps(view.full())
-    assert "password (hidden)" in json.dumps(view.json)
-    assert await bob.submit({"amount": "10.5", "Why": "half of it is enough"}) == {}
+    assert "Password (hidden)" in json.dumps(view.json)
+    assert await bob.submit({"Amount": "10.5", "Why you changed it": "half of it is enough"}) == {}
     made = await decision(store, asked)
     assert (made.outcome, made.by, made.words) == (Status.EDITED, (BOB,), "half of it is enough")
     assert json.loads(made.arguments) == {"order": 17, "amount": 10.5, "reason": "broken", "password": SECRET}
@@ -98,9 +102,9 @@ async def test_a_form_sent_as_it_came_counts_nothing_and_can_be_sent_again(
     await bob.click(await show(asked), "Edit")
     await bob.wait_modal()
     told = await bob.submit()
-    assert "You changed nothing" in told["field_0"]
-    assert "You changed nothing" in (await bob.submit({"Why": "it is right"}))["field_0"]
-    assert await bob.submit({"reason": "lost"}) == {}
+    assert "You didn't change anything" in told["field_0"]
+    assert "You didn't change anything" in (await bob.submit({"Why you changed it": "it is right"}))["field_0"]
+    assert await bob.submit({"Reason": "lost"}) == {}
     assert (await now(store, asked)).status is Status.EDITED
     assert [e.type for e in await events(store)].count(EventType.ATTEMPT_REFUSED) == 2
 
@@ -116,22 +120,67 @@ async def test_what_the_tool_would_not_take_stands_under_its_field(
     bob = slack.user("bob")
     await bob.click(await show(asked), "Edit")
     await bob.wait_modal()
-    assert "Must be at most 100" in (await bob.submit({"amount": "101"}))["field_1"]
-    told = await bob.submit({"amount": "100", "reason": '"lost"'})
+    assert "Must be at most 100" in (await bob.submit({"Amount": "101"}))["field_1"]
+    told = await bob.submit({"Amount": "100", "Reason": '"lost"'})
     assert list(told) == ["field_2"]
     assert "This must be one of: broken" in told["field_2"]
     assert (await now(store, asked)).status is Status.PENDING
 
 
-async def test_where_two_must_agree_nobody_changes_it_alone(
+async def test_words_are_changed_in_a_window_and_only_so_approved(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
-    """R11: said before anything is written."""
-    asked = await ask(store, lease, refund(), quorum=2)
+    """R13, R18: what is sent is what is approved, and the card shows the changed lines."""
+    asked = await ask(store, lease, mail())
     bob = slack.user("bob")
     await bob.click(await show(asked), "Edit")
-    await bob.wait_ephemeral("needs 2 approvals of the same content")
-    assert bob.modal is None
+    await bob.wait_modal("Exactly what you enter here is approved")
+    assert "You didn't change anything" in (await bob.submit({}))["field_0"]
+    text = "To: vendor@example.com\n\n  Five percent off, <@U0EVE>.\n"
+    assert await bob.submit({"Text": text, "Why you changed it": "Ten is too much."}) == {}
+    made = await decision(store, asked)
+    assert (made.outcome, made.content, made.words) == (Status.EDITED, text, "Ten is too much.")
+    told = next(event for event in await events(store) if event.type is EventType.REQUEST_DECIDED)
+    assert (told.data["digest"], told.data["edited"]) == (asked.digest, digest_of(asked.question.salt, text))
+
+
+async def test_a_long_text_is_changed_in_one_part_and_kept_in_the_others(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R13, R14: to the last blank, over the 3,000 characters that an input holds."""
+    lines = [f"{n:03} all is well {'  ' * (n % 3)}" for n in range(400)]
+    asked = await ask(store, lease, mail("\n".join(lines)))
+    bob = slack.user("bob")
+    await bob.click(await show(asked), "Edit")
+    window = await bob.wait_modal("part 1 of 4")
+    part = next(b for b in window.json["blocks"] if b.get("block_id") == "field_1")["element"]["initial_value"]
+    assert await bob.submit({"field_1": part.replace("200 all is well", "200 is broken")}) == {}
+    content = (await decision(store, asked)).content
+    assert content == "\n".join(lines).replace("200 all is well", "200 is broken")
+    assert content != asked.question.content
+
+
+async def test_code_is_changed_block_by_block(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
+    """R13: no block becomes another language, and the other blocks stay as they are."""
+    blocks = [{"language": "python", "code": "print(1)\n"}, {"language": "sh", "code": "rm -r build"}]
+    made = Call("run code", canonical({"blocks": blocks}), "{}")
+    asked = await ask(store, lease, replace(code(), content=code_in({"blocks": blocks}) or "", call=made))
+    bob = slack.user("bob")
+    await bob.click(await show(asked), "Edit")
+    await bob.wait_modal("Block 2, sh")
+    assert await bob.submit({"Block 2, sh": "rm -r build/old"}) == {}
+    blocks[1]["code"] = "rm -r build/old"
+    assert (await decision(store, asked)).arguments == canonical({"blocks": blocks})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["pay\u202e me", "the password=hunter2hunter2", "x" * 9000, KEY],
+)
+def test_words_that_a_window_would_not_give_back_are_not_changed_in_one(text: str) -> None:
+    """R13, R15: what hides, what is secret, on both sides of a cut too, and a line that no input holds."""
+    with pytest.raises(InvalidInput, match="Nothing was decided"):
+        edit_modal.edit(request(asked=mail(text)), GENERAL)
 
 
 @pytest.mark.parametrize("button", ["Edit", "Choose", "eu"])
@@ -141,7 +190,7 @@ async def test_strangers_open_nothing(slack: LocalSlack, store: Store, lease: Le
     asked = await ask(store, lease, question)
     dave = slack.user("dave")
     await dave.click(await show(asked), button)
-    await dave.wait_ephemeral("You are not a reviewer")
+    await dave.wait_ephemeral("not a reviewer")
     assert dave.modal is None
     assert (await now(store, asked)).status is Status.PENDING
     assert EventType.ATTEMPT_REFUSED in [e.type for e in await events(store)]
@@ -166,10 +215,10 @@ async def test_a_window_open_while_somebody_else_decides_says_so_in_plain_words(
     carol = slack.user("carol")
     await carol.click(shown, what.capitalize())
     await carol.wait_modal()
-    await slack.user("bob").click(shown, "Respond")
+    await slack.user("bob").click(shown, "Request changes" if what == "edit" else "Answer in words")
     await slack.user("bob").wait_modal()
     assert await slack.user("bob").submit({"answer": "neither"}) == {}
-    told = await carol.submit({"amount": "1"} if what == "edit" else {"options": "1. a"})
+    told = await carol.submit({"Amount": "1"} if what == "edit" else {"options": "1. a"})
     [(block, sentence)] = told.items()
     assert block in ("field_0", "options")
     assert "Already decided by @bob 20" in sentence
@@ -178,7 +227,7 @@ async def test_a_window_open_while_somebody_else_decides_says_so_in_plain_words(
 
 @pytest.mark.parametrize("what", ["edit", "choose"])
 async def test_somebody_who_left_with_a_window_open_is_refused_when_it_is_sent(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Desk, what: str
+    slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Services, what: str
 ) -> None:
     """R9."""
     asked = await ask(store, lease, refund() if what == "edit" else choice(*"abcdef"))
@@ -186,8 +235,8 @@ async def test_somebody_who_left_with_a_window_open_is_refused_when_it_is_sent(
     await carol.click(await show(asked), what.capitalize())
     await carol.wait_modal()
     slack.workspace.users["U0CAROL"].deleted = True
-    bot.directory._answers.clear()  # a minute passed
-    told = await carol.submit({"amount": "1"} if what == "edit" else {"options": "1. a"})
+    bot.directory.lookups.forget()  # a minute passed
+    told = await carol.submit({"Amount": "1"} if what == "edit" else {"options": "1. a"})
     assert "deactivated" in " ".join(told.values())
     assert (await now(store, asked)).status is Status.PENDING
 
@@ -205,36 +254,9 @@ async def test_a_window_sent_after_the_deadline_settles_and_is_told(
     assert seen is not None
     past = replace(seen.value, deadline=seen.now - timedelta(seconds=1))
     await store.commit(Change(requests=(Put(past, seen.version),)))
-    told = await bob.submit({"amount": "1"} if what == "edit" else {"options": "1. a"})
+    told = await bob.submit({"Amount": "1"} if what == "edit" else {"options": "1. a"})
     assert "Time ran out 20" in " ".join(told.values())
     assert (await now(store, asked)).status is Status.EXPIRED
-
-
-async def test_a_form_of_other_content_decides_nothing(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
-) -> None:
-    """R13: the form carries the digest of what it was made from."""
-    asked = await ask(store, lease, refund())
-    forged = replace(asked, digest=Digest("0" * 64))
-    drawn = cards.card(forged, run=await run_of(store, asked), run_link=None)
-    await slack.user("bob").click(await post(slack, store, bot, drawn, forged), "Edit")
-    await slack.user("bob").wait_ephemeral("This request has changed since you saw it")
-
-
-async def test_the_same_form_delivered_twice_counts_once(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Desk
-) -> None:
-    """R8."""
-    asked = await ask(store, lease, refund())
-    bob = slack.user("bob")
-    await bob.click(await show(asked), "Edit")
-    await bob.wait_modal()
-    slack.faults.add("deliver_twice", on="view_submission")
-    assert await bob.submit({"amount": "1"}) == {}
-    await slack.wait_for(lambda _: len([d for d in slack.deliveries if d[1].get("type") == "view_submission"]) == 2)
-    await bot.drain()
-    kinds = [e.type for e in await events(store)]
-    assert (kinds.count(EventType.REQUEST_DECIDED), kinds.count(EventType.ATTEMPT_REFUSED)) == (1, 0)
 
 
 async def test_who_did_not_read_what_the_card_cannot_show_changes_nothing(
@@ -245,8 +267,8 @@ async def test_who_did_not_read_what_the_card_cannot_show_changes_nothing(
     bob = slack.user("bob")
     await bob.click(await show(asked), "Edit")
     await bob.wait_modal("The card has no room for all of it")
-    assert "read" in await bob.submit({"amount": "1"})
-    assert await bob.submit({"amount": "1", "read": ["yes"]}) == {}
+    assert "read" in await bob.submit({"Amount": "1"})
+    assert await bob.submit({"Amount": "1", "read": ["yes"]}) == {}
     assert (await now(store, asked)).status is Status.EDITED
 
 
@@ -259,8 +281,8 @@ async def test_a_store_that_is_away_is_told_in_the_form_which_stays(
     await bob.click(await show(asked), "Edit")
     await bob.wait_modal()
     async with away(store):
-        told = await bob.submit({"amount": "1"})
-    assert "The store cannot be reached" in told["field_0"]
+        told = await bob.submit({"Amount": "1"})
+    assert "The store can't be reached" in told["field_0"]
     assert await bob.submit() == {}
     assert json.loads((await decision(store, asked)).arguments)["amount"] == 1
 
@@ -301,37 +323,6 @@ async def test_many_options_and_several_are_chosen_in_a_window(
     assert (await decision(store, asked)).chosen == expected
 
 
-async def test_two_people_who_choose_the_same_make_a_quorum(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show
-) -> None:
-    """R11: and who changes their mind is counted once."""
-    asked = await ask(store, lease, choice("eu", "us"), quorum=2)
-    shown = await show(asked)
-    bob, carol = slack.user("bob"), slack.user("carol")
-    await bob.click(shown, "eu")
-    await bob.wait_ephemeral("Your choice is counted: 1 of 2 people needed chose this")
-    await carol.click(shown, "us")
-    await carol.wait_ephemeral("1 of 2 people needed")
-    assert (await now(store, asked)).status is Status.PENDING
-    await bob.click(shown, "us")
-    made = await decision(store, asked)
-    assert (made.chosen, set(made.by)) == (("us",), {BOB, CAROL})
-
-
-@pytest.mark.parametrize("option", [7, -1, True, "0"])
-async def test_an_option_that_is_not_there_is_refused(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, option: Any
-) -> None:
-    """R7."""
-    asked = await ask(store, lease, choice("eu", "us"))
-    drawn = cards.card(asked, run=await run_of(store, asked), run_link=None)
-    handle = json.loads(Handle(asked.id, asked.digest).write())
-    drawn.blocks[-1]["elements"][0]["value"] = json.dumps({**handle, "option": option})
-    await slack.user("bob").click(await post(slack, store, bot, drawn, asked), "eu")
-    await slack.user("bob").wait_ephemeral("Please choose one of the options")
-    assert (await now(store, asked)).status is Status.PENDING
-
-
 async def keep(page: Page, name: str) -> None:
     """A picture, where `PICTURES=<folder>` asks for some."""
     if folder := os.environ.get("PICTURES"):
@@ -346,20 +337,21 @@ async def test_every_kind_of_field_is_shown_filled_in_and_sent_in_a_browser(
     asked = await ask(store, lease, editable())
     await show(asked)
     page = await open_page(f"{slack.url}?user=U0BOB&channel=C0APPROVALS", phone=phone)
-    await page.get_by_role("button", name="Edit").click()
+    await page.get_by_role("button", name="More actions").click()
+    await page.get_by_role("menuitem", name="Edit…").click()
     form = page.get_by_test_id("modal")
-    await expect(form).to_contain_text("What runs is what stands here")
+    await expect(form).to_contain_text("Exactly what you enter here will run")
     await keep(page, f"edit_{phone}")
     assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    await form.get_by_label("amount").fill("10.25")
-    await form.get_by_label("address").fill('{"city": }')
+    await form.get_by_label("Amount").fill("10.25")
+    await form.get_by_label("Address").fill('{"city": }')
     await form.get_by_label("reason").click()
     await page.get_by_role("option", name="other").click()
     await form.get_by_role("button", name="Approve with changes").click()
     await expect(form.get_by_test_id("input-error").filter(has_text="This is not JSON")).to_be_in_viewport()
     await keep(page, f"edit_error_{phone}")
-    await form.get_by_label("address").fill('{"city": "Bonn"}')
-    await form.get_by_label("copies").fill("ann@example.com\ncem@example.com")
+    await form.get_by_label("Address").fill('{"city": "Bonn"}')
+    await form.get_by_label("Copies").fill("ann@example.com\ncem@example.com")
     await form.get_by_role("button", name="Approve with changes").click()
     await expect(form).to_have_count(0)
     changed = json.loads((await decision(store, asked)).arguments)
@@ -370,37 +362,3 @@ async def test_every_kind_of_field_is_shown_filled_in_and_sent_in_a_browser(
         "address": {"city": "Bonn"},
         "copies": ["ann@example.com", "cem@example.com"],
     }
-
-
-@pytest.mark.parametrize("phone", [True, False])
-async def test_options_are_chosen_in_a_browser(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show, open_page: OpenPage, phone: bool
-) -> None:
-    """As buttons on the card, as boxes to tick, and from a long menu."""
-    one = await ask(store, lease, replace(choice("eu-west", "us-east", "ap-south"), agent="one"))
-    some = await ask(store, lease, replace(choice("eu", "us", "very " * 40, several=True), agent="some"))
-    many = await ask(store, lease, replace(choice(*(f"region {n}" for n in range(30)), several=True), agent="many"))
-    page = await open_page(f"{slack.url}?user=U0BOB&channel=C0APPROVALS", phone=phone)
-    await show(one)
-    await expect(page.get_by_role("button", name="us-east")).to_be_visible()
-    await keep(page, f"choose_card_{phone}")
-    await page.get_by_role("button", name="us-east").click()
-    await show(some)
-    await page.get_by_role("button", name="Choose").last.click()
-    form = page.get_by_test_id("modal")
-    await form.get_by_label("1. eu").check()
-    await form.get_by_label("3. very").check()
-    await keep(page, f"choose_some_{phone}")
-    await form.get_by_role("button", name="Choose").click()
-    await expect(form).to_have_count(0)
-    await show(many)
-    await expect(page.get_by_text("30. region 29")).to_be_visible()
-    await page.get_by_role("button", name="Choose").last.click()
-    await form.get_by_label("Choose one or more").click()
-    await page.get_by_role("option", name="7. region 6", exact=True).click()
-    await keep(page, f"choose_many_{phone}")
-    await page.keyboard.press("Escape")
-    await form.get_by_role("button", name="Choose").last.click()
-    await expect(form).to_have_count(0)
-    made = [(await decision(store, asked)).chosen for asked in (one, some, many)]
-    assert made == [("us-east",), ("eu", "very " * 40), ("region 6",)]

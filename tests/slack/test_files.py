@@ -12,8 +12,11 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from localslack.faults import Kind as Fault
-from tests.making import question
+from localslack.fixtures import UNHURRIED
+from tests.sample_requests import question
+from tests.slack.test_pending_state import GENERAL_TOO, due
 from tests.slack.test_projector import all_drawn, card_of, decided, drawing
+from tests.store_fixtures import configured
 
 LONG = "\n".join(f"line {n}: rm -rf /tmp/{n}" for n in range(2000))
 MISSING = "the file with all of it could not be uploaded"
@@ -23,6 +26,7 @@ MISSING = "the file with all of it could not be uploaded"
     ("fault", "on", "more"),
     [
         ("server_error", "files.getUploadURLExternal", {}),
+        ("server_error", "upload", {}),
         ("lost_request", "files.completeUploadExternal", {}),
         ("error", "files.completeUploadExternal", {"error": "file_uploads_disabled"}),
     ],
@@ -47,8 +51,39 @@ async def test_a_file_that_cannot_be_uploaded_is_given_up_and_the_card_says_so(
         await slack.wait_message("#general", lambda m: "could not be uploaded" in text_of(m), thread=root.ts)
         await all_drawn(slack, store)
     (card,) = slack.channel("#approvals").messages
-    assert card.buttons == ["View full"]
+    assert card.buttons == ["Details"]
     assert len([call for call in slack.calls if call.method == on]) == 2 * len(tried)
+
+
+async def test_where_files_are_forbidden_all_else_goes_on(store: Store, lease: Lease) -> None:
+    """R36, R2: the card says what is missing, reminders and escalation come, and it is settled."""
+    await configured(store, remind_after=timedelta(minutes=15), escalation=(GENERAL_TOO,), timeout=timedelta(days=1))
+    async with LocalSlack(**UNHURRIED, file_uploads=False) as slack:
+        asked = await usecases.ask(store, lease, question(LONG))
+        async with drawing(slack, store):
+            await card_of(slack)
+            await due(store, asked, timedelta(hours=3))
+            for channel in ("#approvals", "#general"):
+                await slack.wait_message(channel, lambda m: m.buttons and MISSING in text_of(m))
+            (card,) = slack.channel("#approvals").messages
+            await slack.wait_message("#approvals", lambda m: "this is still waiting" in text_of(m), thread=card.ts)
+            await decided(store, asked)
+            await all_drawn(slack, store)
+        assert [m.buttons for m in slack.channel("#approvals").messages] == [["Details"]]
+
+
+async def test_a_file_whose_reply_was_lost_is_shared_once(
+    slack: LocalSlack, store: Store, lease: Lease, monkeypatch: Any
+) -> None:
+    """R36: it is looked for only when Slack has had time to share it."""
+    monkeypatch.setattr(file_uploads, "PAUSE", timedelta(seconds=1))
+    slack.faults.add("lost_reply", on="files.completeUploadExternal")
+    await usecases.ask(store, lease, question(LONG))
+    async with drawing(slack, store):
+        card = await card_of(slack)
+        await all_drawn(slack, store)
+    assert len([m for m in slack.channel("#approvals").thread(card.ts) if m.files]) == 1
+    assert [call.method for call in slack.calls].count("upload") == 1
 
 
 async def test_a_decision_does_not_wait_for_a_file_that_is_on_its_way(
@@ -60,9 +95,10 @@ async def test_a_decision_does_not_wait_for_a_file_that_is_on_its_way(
     async with drawing(slack, store):
         await slack.wait_for(lambda _: slow not in slack.faults.active)
         await decided(store, asked)
-        await slack.wait_for(lambda _: [m.buttons for m in slack.channel("#approvals").messages] == [["View full"]])
+        await slack.wait_for(lambda _: [m.buttons for m in slack.channel("#approvals").messages] == [["Details"]])
         assert "files.completeUploadExternal" not in [call.method for call in slack.calls]
         await all_drawn(slack, store)
     (card,) = slack.channel("#approvals").messages
+    await slack.wait_message("#approvals", lambda m: m.files, thread=card.ts)
     assert len([f for m in slack.channel("#approvals").thread(card.ts) for f in m.files]) == 1
     assert MISSING not in text_of(card)

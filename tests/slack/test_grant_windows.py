@@ -1,22 +1,27 @@
 """Standing permissions and break-glass as people meet them: the menu, the windows, the list, the thread."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack.handlers import decision_windows
-from bot.slack.handlers.context import Desk
-from bot.slack.handlers.grants import allowing
+from bot.slack.handlers.context import Services
+from bot.slack.people.actors import giver_of
+from bot.slack.people.settings_check import why_not_asked
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import Projector
-from bot.slack.views import home, modal_parts, review_modals
+from bot.slack.slack_calls import GatedCalls
+from bot.slack.views import home, modal_parts, modals, review_modals
+from bot.slack.views.block_kit import Block
 from bot.slack.views.card_controls import MORE, MenuItem, chosen
-from bot.slack.views.request_text import allows
+from bot.slack.views.request_text import allows, details, exactly
 from countersign import usecases
 from countersign.domain import decision_rules, grants
 from countersign.domain.calls import Call
@@ -27,16 +32,19 @@ from countersign.domain.people import Actor
 from countersign.domain.requests import How, Kind, Question, Request, Status
 from countersign.store.outbox import Outbox
 from countersign.store.store import Store
-from countersign.usecases import presence_changes
+from countersign.usecases import absences
+from countersign.usecases.grant_changes import before_people
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
+from localslack.fixtures import HURRY
 from localslack.limits import check_message_blocks
 from localslack.workspace import Message
-from tests.making import BOB, DAVE, HERE, NOW, OURS, attempt, call, question, request
-from tests.patience import PATIENCE
-from tests.slack.botting import Show, events, told
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import BOB, DAVE, GENERAL, HERE, NOW, OURS, attempt, call, question, request
+from tests.slack.sample_views import mrkdwn_of
+from tests.slack.socket_bot import Show, events, told
 from tests.slack.test_projector import all_drawn
-from tests.storing import NoQueue, configured, new_run
+from tests.store_fixtures import NoQueue, configured, new_run
 
 DONT_ASK = "Approve and don't ask again…"
 LONG = "\n".join(f"{n:04} echo all is well" for n in range(300))
@@ -55,11 +63,13 @@ async def given(store: Store, lease: Lease, wish: Wish, asked: Question | None =
 
 
 @asynccontextmanager
-async def drawing(slack: LocalSlack, store: Store, bot: Desk) -> AsyncIterator[None]:
+async def drawing(slack: LocalSlack, store: Store, bot: Services) -> AsyncIterator[None]:
     """A projector at work, as `python -m bot` wires it."""
     client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
-    allow = allowing(store, NoQueue(), bot.directory)
-    projector = Projector(store, Outbox(store), Poster(client, store, HERE, slack.url, OURS), "web-1", allow=allow)
+    whose, why_nobody = partial(giver_of, store, bot.directory), partial(why_not_asked, bot.directory)
+    allow = before_people(store, NoQueue(), whose, why_nobody)
+    one = Poster(GatedCalls(client, HURRY), store, HERE, slack.url, OURS)
+    projector = Projector(store, Outbox(store), one, "web-1", allow=allow)
     task = asyncio.create_task(projector.run())
     try:
         yield
@@ -69,10 +79,11 @@ async def drawing(slack: LocalSlack, store: Store, bot: Desk) -> AsyncIterator[N
 
 
 def menu(message: Message) -> list[str]:
-    """What the card's one menu offers that decides."""
+    """What the card's one menu offers that decides with more than a click."""
     elements = [e for b in message.blocks or [] if b["type"] == "actions" for e in b["elements"]]
     options = [o for e in elements if e["type"] == "overflow" for o in e["options"]]
-    return [o["text"]["text"] for o in options if chosen(o["value"])]
+    with_more = (MenuItem.PERMIT, MenuItem.BREAK_GLASS)
+    return [o["text"]["text"] for o in options if (it := chosen(o["value"])) and it[0] in with_more]
 
 
 async def test_approve_and_dont_ask_again_counts_and_is_listed(
@@ -86,27 +97,27 @@ async def test_approve_and_dont_ask_again_counts_and_is_listed(
     radios = [b["element"] for b in view.blocks if b["type"] == "input"]
     assert [r["initial_option"]["value"] for r in radios] == ["call", "run"]
     assert (await now_is(store, asked)).status is Status.PENDING
-    choices = {review_modals.SCOPE: "This tool with these arguments", review_modals.SPAN: "For an hour"}
+    choices = {review_modals.SCOPE: "This tool with the same values", review_modals.SPAN: "For an hour"}
     assert await bob.submit(choices) == {}
     done = await now_is(store, asked)
     assert done.decision is not None and done.decision.standing is not None
     assert (done.status, done.decision.standing.scope) == (Status.APPROVED, Scope.ARGUMENTS)
     carol = slack.user("carol")
     await carol.command("/approvals permissions", channel="#approvals")
-    told = text_of(await carol.wait_ephemeral("1 standing permission is in force here"))
-    assert "*email* may run *refund* with the same arguments" in told
+    told = text_of(await carol.wait_ephemeral("1 standing permission"))
+    assert "*email* can run *refund* (`refund`) with the same values" in told
     assert "given by <@U0BOB>" in told and "not used yet" in told
 
 
 async def test_an_allowed_request_draws_no_card_and_is_told_in_its_thread(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R6, R24: nobody in #approvals is troubled, and the requester reads by whom it was allowed."""
     permission = await given(store, lease, Wish(Scope.TOOL, Span.HOUR))
     asked = await usecases.ask(store, await new_run(store, "rlater"), call(order=18))
     async with drawing(slack, store, bot):
         root = await slack.wait_message("#general", lambda m: "run rlater" in text_of(m))
-        allowed = "Allowed in advance"
+        allowed = "Auto-approved"
         note = await slack.wait_message("#general", lambda m: allowed in text_of(m), thread=root.ts)
         await all_drawn(slack, store)
     assert (await now_is(store, asked)).status is Status.APPROVED
@@ -114,18 +125,8 @@ async def test_an_allowed_request_draws_no_card_and_is_told_in_its_thread(
     assert slack.channel("#approvals").messages == []
 
 
-async def test_what_is_not_covered_gets_its_card(slack: LocalSlack, store: Store, lease: Lease, bot: Desk) -> None:
-    """R24"""
-    await given(store, lease, Wish(Scope.ARGUMENTS, Span.HOUR))
-    await usecases.ask(store, await new_run(store, "rlater"), call(order=18))
-    async with drawing(slack, store, bot):
-        card = await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
-        await all_drawn(slack, store)
-    assert menu(card) == [DONT_ASK]
-
-
 async def test_a_permission_of_somebody_who_left_asks_people(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R9, R24: Slack is asked at each use."""
     await given(store, lease, Wish(Scope.TOOL, Span.HOUR))
@@ -137,15 +138,15 @@ async def test_a_permission_of_somebody_who_left_asks_people(
 
 
 async def test_a_stand_ins_permission_counts_as_long_as_they_stand_in(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, show: Show
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services, show: Show
 ) -> None:
     """R9, R24, R25: by the same rule as their click, at each use; it is told in whose place they gave it."""
     now = await store.now()
-    await presence_changes.leave(store, Actor(HERE, BOB), Actor(HERE, DAVE), now + timedelta(days=1))
+    await absences.leave(store, Actor(HERE, BOB), Actor(HERE, DAVE), now + timedelta(days=1))
     asked, dave = await usecases.ask(store, lease, call()), slack.user("dave")
     await dave.click(await show(asked), MORE, choose=DONT_ASK)
     await dave.wait_modal("Refund order 17")
-    choices = {review_modals.SCOPE: "This tool with any arguments", review_modals.SPAN: "For an hour"}
+    choices = {review_modals.SCOPE: "This tool with any values", review_modals.SPAN: "For an hour"}
     assert await dave.submit(choices) == {}
     allowed = await usecases.ask(store, await new_run(store, "rlater"), call(order=18))
     async with drawing(slack, store, bot):
@@ -153,14 +154,14 @@ async def test_a_stand_ins_permission_counts_as_long_as_they_stand_in(
     done = await now_is(store, allowed)
     assert done.decision is not None and done.decision.how is How.PERMISSION
     assert (done.decision.by, done.decision.instead_of) == ((DAVE,), (BOB,))
-    await presence_changes.come_back(store, Actor(HERE, BOB))
+    await absences.come_back(store, Actor(HERE, BOB))
     later = await usecases.ask(store, await new_run(store, "rlast"), call(order=19))
     async with drawing(slack, store, bot):
         await all_drawn(slack, store)
     assert (await now_is(store, later)).status is Status.PENDING
 
 
-async def test_the_list_revokes_for_those_who_may(slack: LocalSlack, store: Store, lease: Lease, bot: Desk) -> None:
+async def test_the_list_revokes_for_those_who_may(slack: LocalSlack, store: Store, lease: Lease, bot: Services) -> None:
     """R7, R24, R25"""
     permission = await given(store, lease, Wish(Scope.TOOL, Span.HOUR))
     alice, carol = slack.user("alice"), slack.user("carol")
@@ -168,16 +169,16 @@ async def test_the_list_revokes_for_those_who_may(slack: LocalSlack, store: Stor
     listed = {}
     for person in (alice, carol):
         await person.command("/approvals permissions")
-        listed[person.id] = await person.wait_ephemeral("1 standing permission is in force here")
+        listed[person.id] = await person.wait_ephemeral("1 standing permission")
     slack.faults.add("deliver_twice", on="block_actions", times=1)
     await alice.click(listed[alice.id], "Revoke")
     await slack.wait_for(lambda _: len(alice.ephemerals) == 3 or None)
-    assert all("it still stands" in told.text for told in alice.ephemerals[-2:])
+    assert all("It's still in force" in told.text for told in alice.ephemerals[-2:])
     await carol.click(listed[carol.id], "Revoke")
-    await carol.wait_ephemeral("is revoked by <@U0CAROL>")
+    await carol.wait_ephemeral("<@U0CAROL> revoked <@U0BOB>'s permission for")
     assert await store.permissions() == []
     told = await carol.command("/approvals permissions")
-    assert "No standing permission is in force here" in told.text
+    assert "No standing permissions here" in told.text
     kinds = [e.type for e in await events(store)]
     assert kinds.count(EventType.PERMISSION_REVOKED) == 1
     assert kinds.count(EventType.ATTEMPT_REFUSED) == 1
@@ -193,30 +194,6 @@ async def test_the_menu_is_for_calls_that_one_person_may_approve(
     assert menu(await show(await usecases.ask(store, lease, call()))) == [DONT_ASK]
     await configured(store, quorum=2, break_glass=True)
     assert menu(await show(await usecases.ask(store, lease, replace(call(), asked=1)))) == []
-
-
-async def test_who_may_not_decide_gets_no_window(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
-    """R7, R9, R24, R25"""
-    asked = await usecases.ask(store, lease, call())
-    alice = slack.user("alice")
-    await alice.click(await show(asked), MORE, choose=DONT_ASK)
-    await alice.wait_ephemeral("not a reviewer")
-    assert alice.modal is None
-    assert [e.type for e in await events(store)].count(EventType.ATTEMPT_REFUSED) == 1
-
-
-async def test_too_late_is_said_in_the_window_and_nothing_is_given(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show
-) -> None:
-    """R3, R7, R24"""
-    asked = await usecases.ask(store, lease, call())
-    shown, bob, carol = await show(asked), slack.user("bob"), slack.user("carol")
-    await bob.click(shown, MORE, choose=DONT_ASK)
-    await bob.wait_modal("Refund order 17")
-    await carol.click(shown, "Approve")
-    (told,) = (await bob.submit()).values()
-    assert "Already decided by @" in told
-    assert await store.permissions() == []
 
 
 async def test_the_window_shows_all_that_a_card_cannot(
@@ -237,7 +214,10 @@ async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_fi
     await configured(store, break_glass=True)
     asked = await usecases.ask(store, lease, replace(call(), content=LONG * 20))
     person = slack.user("bob" if window == "permit" else "alice")
-    await person.click(await show(asked), MORE, choose=DONT_ASK if window == "permit" else "Break glass…")
+    await person.click(await show(asked), MORE, choose=DONT_ASK if window == "permit" else "More…")
+    if window == "break-glass":  # the menu has no room for it beside the rest
+        await person.wait_modal("What do you want to do?")
+        assert await person.submit({modals.ITEM: "Break glass…"}) == {}
     view = await person.wait_modal("This window has no room for all of it")
     reason = {review_modals.REASON: "The shop is down."} if window == "break-glass" else {}
     assert modal_parts.READ in await person.submit(reason, view)  # Slack itself asks for what is required
@@ -250,7 +230,7 @@ async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_fi
 
 
 async def test_the_requester_breaks_the_glass_and_everybody_named_is_told(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R10, R25: with a reason, marked on the card, in its thread, in the run's thread and in the record."""
     await configured(store, break_glass=True)
@@ -264,7 +244,7 @@ async def test_the_requester_breaks_the_glass_and_everybody_named_is_told(
         assert await alice.submit({review_modals.REASON: "   "}) != {}
         assert (await now_is(store, asked)).status is Status.PENDING
         assert await alice.submit({review_modals.REASON: "The shop is down <!channel>."}) == {}
-        told = await slack.wait_message("#approvals", lambda m: "You were named" in text_of(m), thread=card.ts)
+        told = await slack.wait_message("#approvals", lambda m: "You are a reviewer of" in text_of(m), thread=card.ts)
         root = await slack.wait_message("#general", lambda m: "asked *email*" in text_of(m))
         await slack.wait_message("#general", lambda m: "Break-glass" in text_of(m), thread=root.ts)
         await all_drawn(slack, store)
@@ -278,29 +258,15 @@ async def test_the_requester_breaks_the_glass_and_everybody_named_is_told(
     assert (EventType.REQUEST_DECIDED, "break_glass") in kinds
 
 
-@pytest.mark.parametrize("who", ["bob", "dave"])
-async def test_only_the_requester_breaks_the_glass(
-    who: str, slack: LocalSlack, store: Store, lease: Lease, show: Show
-) -> None:
-    """R9: the button is seen by all; the click is judged."""
-    await configured(store, break_glass=True)
-    asked = await usecases.ask(store, lease, question())
-    person = slack.user(who)
-    await person.click(await show(asked), MORE, choose="Break glass…")
-    await person.wait_ephemeral("Break-glass is only for the person who started the run")
-    assert person.modal is None
-    assert (await now_is(store, asked)).status is Status.PENDING
-
-
 async def test_break_glass_is_off_until_the_channel_says_so(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Desk
+    slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Services
 ) -> None:
     """R10: a card from before, or a forged click, finds it off."""
     await configured(store, break_glass=True)
     open_card = await show(await usecases.ask(store, lease, question()))
     assert menu(open_card) == ["Break glass…"]
     carol = slack.user("carol")
-    assert "break-glass: off" in (await carol.command("/approvals break-glass no")).text
+    assert "Break-glass: off" in (await carol.command("/approvals break-glass no")).text
     asked = await usecases.ask(store, lease, question(asked=1))
     shown = await show(asked)
     assert menu(shown) == []
@@ -325,7 +291,8 @@ async def test_a_menu_of_another_version_is_told_not_ignored(
         bob = slack.user("bob")
         before = len(bob.ephemerals)
         await bob.click(shown, MORE, choose=DONT_ASK, stale=True)
-        assert "othing was decided" in await told(bob, before + 1)
+        words = await told(bob, before + 1)
+        assert "othing was decided" in words or "newest card" in words
 
 
 def test_slack_takes_the_list_of_permissions_whatever_their_tools_are_called() -> None:
@@ -337,10 +304,41 @@ def test_slack_takes_the_list_of_permissions_whatever_their_tools_are_called() -
     _, blocks = home.permission_list([one] * 30)
     check_message_blocks(blocks)
     shown = sum("accessory" in block for block in blocks)
-    assert 5 < shown < 20 and f"and {30 - shown} that end later" in str(blocks[-1])
+    assert 5 < shown < 20 and f"and {30 - shown} more" in str(blocks[-1])
 
 
-def test_what_is_allowed_in_advance_is_named_to_its_end() -> None:
-    """R13, R24: of two names that differ only there nobody could tell which one to revoke."""
-    tool = "customers_" + "x" * 50 + "_delete"
-    assert all(tool in allows(scope, Kind.TOOL, tool) for scope in Scope)
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a_b", "a-b"),
+        ("sendMail", "send_mail"),
+        ("refund", "ref\u0443nd"),
+        ("a`b", "a\u02cbb"),
+        ("x" * 400 + "_read", "x" * 400 + "_drop"),
+    ],
+)
+def test_names_that_read_alike_differ_wherever_a_permission_stands(one: str, other: str) -> None:
+    """R13, R24: in its window, in the decision that gave it, and in both lists."""
+
+    def drawn(tool: str) -> list[list[Block]]:
+        asked = request(asked=replace(call(), call=Call(tool, "{}")))
+        made = decision_rules.decide(asked, attempt(asked, BOB, wish=Wish(Scope.TOOL, Span.DAY)), NOW).request
+        given = grants.given_with(made, "support")
+        assert given is not None and made.decision is not None
+        lists = [home.permissions([given]), home.permission_list([given])[1]]
+        return [review_modals.permit(asked, GENERAL)["blocks"][-4:-3], details(made, made.decision), *lists]
+
+    for by_one, by_other in zip(map(mrkdwn_of, drawn(one)), map(mrkdwn_of, drawn(other)), strict=True):
+        assert _without_ids(by_one) != _without_ids(by_other)
+        assert f"`{exactly(one)}`" in by_one
+
+
+def _without_ids(text: str) -> str:
+    return re.sub(r"`(p|q)[0-9a-f]+`", "", text)
+
+
+def test_a_tool_whose_name_is_marked_up_ends_no_mark() -> None:
+    """R15: it stands between our marks as data, and is as long as we let it be."""
+    name = exactly("`*x*` <@U0BOB> \n" + "y" * 900)
+    assert not set(name) & set("`\n") and len(name) < 400
+    assert "<@" not in allows(Scope.TOOL, Kind.TOOL, "`*x*` <@U0BOB>")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bot.slack.handlers import responses
-from bot.slack.views import card_controls, review_modals
+from bot.slack.views import card_controls, modal_parts, review_modals
 from bot.slack.views.cards import card
 from countersign import usecases
 from countersign.domain.calls import Call, canonical
@@ -21,8 +21,8 @@ from localslack.modals import View
 from localslack.person import Person
 from localslack.text import text_of
 from localslack.workspace import Message
-from tests.making import question
-from tests.slack.botting import Show, a_bot, events, post
+from tests.sample_requests import question
+from tests.slack.socket_bot import Show, a_bot, events, post
 from tests.slack.test_actions import status
 from tests.slack.test_edits import ask, decision, refund
 from tests.slack.test_review import RM
@@ -57,13 +57,13 @@ async def test_the_word_is_asked_where_all_of_it_is_shown(
     asked = await ask(store, lease, refund())
     shown = await show(asked)
     assert "High risk" in text_of(shown)
-    assert shown.buttons == ["Review…", "Edit", "Reject", "Respond", "Arguments"]
+    assert shown.buttons == ["Review…", "Reject"]
     bob = slack.user("bob")
     await bob.click(shown, "Review…")
-    view = await bob.wait_modal("The arguments of refund")
+    view = await bob.wait_modal("*Tool:* refund")
     assert view.json["submit"]["text"] == "Approve"
     for wrong in ("approve", "refnud"):
-        assert "is not “refund”" in (await bob.submit({WORD: wrong}))[WORD]
+        assert "you didn't type “refund”" in (await bob.submit({WORD: wrong}))[WORD]
     assert await status(store, asked) is Status.PENDING
     assert await refusals(store) == ["not_typed", "not_typed"]
     assert await bob.submit({WORD: " Refund "}) == {}
@@ -112,7 +112,7 @@ async def test_the_window_of_somebody_else_approves_nothing(
     await bob.click(await show(asked), "Review…")
     view = await bob.wait_modal("Type “refund”")
     slack.platform.modals.stacks[carol.id] = [view]
-    assert "open all of it first" in (await carol.submit({WORD: "refund"}, view=view))[WORD]
+    assert "open the full request" in (await carol.submit({WORD: "refund"}, view=view))[WORD]
     assert await status(store, asked) is Status.PENDING
     assert await refusals(store) == ["not_opened"]
 
@@ -127,15 +127,18 @@ async def test_each_of_several_opens_it_and_types_nothing(
         assert await status(store, asked) is Status.PENDING
         person = slack.user(name)
         await person.click(shown, "Review…")
-        await person.wait_modal("The arguments of refund")
+        await person.wait_modal("*Tool:* refund")
         assert await person.submit() == {}
     assert (await decision(store, asked)).by == ("U0BOB", "U0CAROL")
+
+
+LOADING = modal_parts.loading()["title"]["text"]
 
 
 async def next_part(person: Person, shown: View) -> View:
     before = shown.title  # an update changes the very view
     assert await person.submit() == {}
-    return await person.wait_modal(lambda view: view.title != before)
+    return await person.wait_modal(lambda view: view.title not in (before, LOADING))
 
 
 async def test_all_parts_of_what_is_long_come_before_the_word(
@@ -195,12 +198,12 @@ async def test_who_changes_a_call_reads_all_of_it_and_types_the_word(
     asked = await ask(store, lease, refund())
     bob = slack.user("bob")
     await bob.click(await show(asked), "Edit")
-    assert (await bob.wait_modal("The arguments of refund")).json["submit"]["text"] == "Edit…"
+    assert (await bob.wait_modal("*Tool:* refund")).json["submit"]["text"] == "Edit…"
     assert await bob.submit() == {}
     await bob.wait_modal("Number of the order")
-    assert list(await bob.submit({"amount": "10", WORD: "go"})) == [WORD]
+    assert list(await bob.submit({"Amount": "10", WORD: "go"})) == [WORD]
     assert await status(store, asked) is Status.PENDING
-    assert await bob.submit({"amount": "10", WORD: "refund"}) == {}
+    assert await bob.submit({"Amount": "10", WORD: "refund"}) == {}
     made = await decision(store, asked)
     assert (made.outcome, json.loads(made.arguments)["amount"]) == (Status.EDITED, 10)
 

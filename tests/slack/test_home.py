@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from bot.slack.views import home
 from bot.slack.views.block_kit import Block, words
-from bot.slack.views.home import Listed, Running
-from bot.slack.views.safe_text import size_of
+from bot.slack.views.button_labels import STOP_RUN
+from bot.slack.views.card_controls import REVIEW
+from bot.slack.views.choice_controls import CHOOSE
+from bot.slack.views.home import Running
 from countersign.domain import runs
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_rules import decide
@@ -27,8 +29,10 @@ from countersign.domain.people import Reviewers
 from countersign.domain.request_endings import expire
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
+from countersign.text.safe_text import size_of
+from countersign.usecases.listing import Listed
 from localslack.limits import check_view
-from tests.making import ALICE, BOB, GENERAL, HERE, LEADS, attempt, call, choice, later, question, request
+from tests.sample_requests import ALICE, BOB, GENERAL, HERE, LEADS, attempt, call, choice, later, question, request
 
 GOLDEN = Path(__file__).parent / "golden" / "home"
 HOSTILE = "<!channel> <@U0EVE> <https://evil.example|Approve here> `*_~ \u202e @here :tada: & https://evil.example"
@@ -59,6 +63,8 @@ def permitted(scope: Scope, **changes: Any) -> Permission:
 PEM = f"-----BEGIN PUBLIC KEY-----\n{'MCowBQYDK2VwAyEA' + 'x' * 44}\n-----END PUBLIC KEY-----\n"
 MANY = Reviewers(frozenset(UserId(f"U0{n:03}") for n in range(30)), frozenset({LEADS}))
 SECTIONS: dict[str, list[Block]] = {
+    "first_time": home.start(first_time=True),
+    "start": home.start(first_time=False),
     "nothing_waits": home.waiting(listed()),
     "waiting": home.waiting(
         listed(request(), request(asked=call()), request(asked=choice(), quorum=2), more=37, linked=True)
@@ -92,7 +98,7 @@ SECTIONS: dict[str, list[Block]] = {
     "in_a_channel": [b for entry in home.entries(listed(request(asked=call(), quorum=2)), who=True) for b in entry],
 }
 VIEWS = {
-    "whole": home.view([SECTIONS["waiting"], SECTIONS["runs"], [], SECTIONS["recent"]]),
+    "whole": home.view([SECTIONS["start"], SECTIONS["waiting"], SECTIONS["runs"], [], SECTIONS["recent"]]),
     "away": home.away(),
 }
 
@@ -116,11 +122,25 @@ def test_slack_takes_every_home(name: str) -> None:
     check_view(VIEWS.get(name) or home.view([SECTIONS[name]]), ("home",))
 
 
+@pytest.mark.parametrize("name", [*SECTIONS, *VIEWS])
+def test_a_row_of_a_home_has_at_most_three_controls(name: str) -> None:
+    blocks = VIEWS[name]["blocks"] if name in VIEWS else SECTIONS[name]
+    assert all(1 <= len(block["elements"]) <= 3 for block in blocks if block["type"] == "actions")
+
+
 def test_nothing_is_decided_on_a_home() -> None:
     """R13: a card shows all of what is asked, a line in a list does not."""
     for view in (*VIEWS.values(), *(home.view([section]) for section in SECTIONS.values())):
-        assert {block["type"] for block in view["blocks"]} <= {"header", "divider", "context", "section", "rich_text"}
-        assert "accessory" not in json.dumps(view)
+        assert {block["type"] for block in view["blocks"]} <= {
+            "header",
+            "divider",
+            "context",
+            "section",
+            "rich_text",
+            "actions",
+        }
+        buttons = [block["accessory"]["action_id"] for block in view["blocks"] if "accessory" in block]
+        assert set(buttons) <= {STOP_RUN, REVIEW, CHOOSE}, "each of the other two opens a window"
 
 
 def test_what_models_and_people_write_does_not_act() -> None:
@@ -150,9 +170,15 @@ def test_slack_takes_a_full_home_whatever_is_in_it(title: str, agent: str, task:
     going_on = [(run(f"r{n}", task=task), "https://example.com/x", listed(*asked)) for n in range(6)]
     decided = [decide(r, attempt(r, "U0001"), later()).request for r in asked]
     allowed = home.permissions([permitted(Scope.TOOL, team=agent, tool=title)] * 99)
-    sections = [waiting, home.runs(Running(going_on, 99)), allowed, home.recent(listed(*decided))]
+    sections = [
+        home.start(first_time=True),
+        waiting,
+        home.runs(Running(going_on, 99)),
+        allowed,
+        home.recent(listed(*decided)),
+    ]
     view = home.view(sections)
-    assert not [b for b in view["blocks"] if "no room here" in json.dumps(b)], "all sections have room"
+    assert not [b for b in view["blocks"] if "Not everything fits" in json.dumps(b)], "all sections have room"
     check_view(view, ("home",))
 
 
@@ -162,7 +188,7 @@ def test_what_has_no_room_is_left_out_and_said(section: list[Block]) -> None:
     view = home.view([section])
     check_view(view, ("home",))
     assert len(view["blocks"]) <= 100 and size_of(view["blocks"]) < 210_000
-    assert "no room here" in json.dumps(view["blocks"][-2])
+    assert "Not everything fits" in json.dumps(view["blocks"][-2])
 
 
 def test_every_waiting_request_leads_to_its_own_card() -> None:

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.slack.views import block_kit, modals, review_modals, thread_notes
+from bot.slack.views import block_kit, modals, review_modals, run_plan, thread_notes
 from bot.slack.views.cards import card
-from bot.slack.views.homoglyphs import mark, odd_words
-from bot.slack.views.safe_text import one_line, typed, visible
 from countersign.autogen.tools.permits import shown
+from countersign.domain.activity import Progress, Writing
 from countersign.domain.calls import Call, canonical
 from countersign.domain.requests import Kind
-from countersign.domain.runs import Progress, Writing
+from countersign.text.homoglyphs import mark, odd_words
+from countersign.text.safe_text import one_line, typed, visible
 from countersign.usecases.ports import TeamInfo
-from tests.making import GENERAL, question, request
-from tests.slack.test_cards import run
+from tests.sample_requests import GENERAL, question, request
+from tests.slack.sample_views import run
 
 
 @pytest.mark.parametrize(
@@ -102,16 +102,18 @@ def test_a_typed_mark_of_a_secret_is_told_from_a_real_one_wherever_it_stands() -
     tool = request(asked=question(content, kind=Kind.TOOL, title=FAKE, call=of))
     drawings: list[block_kit.Drawing] = [
         thread_notes.run_message(its),
-        thread_notes.progress_note(its),
+        run_plan.drawn_as_list(its, run_plan.steps(its)),
         thread_notes.outcome_note(its),
     ]
     for one in (message, tool):
-        drawings += [card(one, run=its, run_link=None), thread_notes.waiting_note(one, None)]
+        steps = run_plan.steps(its, [run_plan.Asked(one)])
+        drawings += [card(one, run=its, run_link=None), run_plan.drawn_as_list(its, steps)]
     views = [review_modals.full(message), review_modals.full(tool), modals.start([TeamInfo("a", FAKE)], GENERAL)]
     for seen in (*([drawing.text, drawing.blocks] for drawing in drawings), *views):
         everything = json.dumps(seen, ensure_ascii=False)
         assert "⟦U+27E6⟧hidden: 4" in everything
-        assert everything.count(FAKE) == everything.count(rf"pin\": \"{FAKE}")
+        hidden = everything.count(rf"pin\": \"{FAKE}") + everything.count(f"\\nPin: {FAKE}\\n")
+        assert everything.count(FAKE) == hidden
     assert json.dumps(review_modals.full(tool), ensure_ascii=False).count(FAKE) == 2
 
 

@@ -1,6 +1,7 @@
 """What reaches the port before anybody knows that Slack sent it (R29)."""
 
 import asyncio
+import socket
 import time
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -142,7 +143,7 @@ async def test_what_is_sent_half_is_closed(port: int, begun: bytes, monkeypatch:
 
 async def test_there_are_only_so_many_connections(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """R29: and who was there first is answered."""
-    monkeypatch.setattr(limits, "CONNECTIONS", 5)
+    monkeypatch.setattr(limits._Connection, "most", 5)
     async with connected(port) as (reader, writer):
         await asyncio.gather(*(answer(port, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(3)))
         others = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
@@ -163,3 +164,19 @@ async def test_slack_may_look_at_our_certificate_and_other_methods_and_paths_are
     assert b" 404 " in await answer(port, b"POST /slack/event HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
     upgrade = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
     assert b" 200 " in await answer(port, upgrade)
+
+
+async def test_an_answer_waits_for_no_acknowledgement_of_its_first_part(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Head and body are two writes; with Nagle's algorithm the second one leaves 40 ms later."""
+    delays: list[bool] = []
+    made = limits._Connection.connection_made
+
+    def noting(self: limits._Connection, transport: asyncio.Transport) -> None:
+        delays.append(not transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        made(self, transport)
+
+    monkeypatch.setattr(limits._Connection, "connection_made", noting)
+    assert b"200" in await answer(port, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert delays == [False]

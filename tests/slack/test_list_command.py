@@ -4,15 +4,15 @@ import json
 
 import pytest
 
-from bot.slack.handlers.context import Desk
+from bot.slack.handlers.context import Services
 from countersign import usecases
 from countersign.domain.requests import Request, Verb
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack
-from tests.making import BOB, CAROL, attempt, question, rules
-from tests.slack.botting import Show
-from tests.storing import NoQueue, lists_follow
+from tests.sample_requests import BOB, CAROL, attempt, question, rules
+from tests.slack.socket_bot import Show
+from tests.store_fixtures import NoQueue, lists_follow
 
 
 async def ask(store: Store, lease: Lease, number: int = 0, **changes: str) -> Request:
@@ -29,7 +29,7 @@ async def decide(store: Store, request: Request, user: str = BOB, verb: Verb = V
 
 @pytest.mark.parametrize("channel", ["#general", "#approvals"])
 async def test_what_waits_in_a_channel_is_listed_with_who_decides_and_the_card(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, show: Show, channel: str
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services, show: Show, channel: str
 ) -> None:
     """Where it was asked for, and where its card is; for whoever is there."""
     await store.set_defaults(rules(quorum=2))
@@ -37,20 +37,20 @@ async def test_what_waits_in_a_channel_is_listed_with_who_decides_and_the_card(
     card = await show(request)
     await decide(store, request)
     reply = await slack.user("dave").command("/approvals pending", channel)
-    assert "1 request waits for a decision here" in reply.text
+    assert "1 pending request" in reply.text
     for part in ("email", "send this mail", "<@U0BOB>, <@U0CAROL>", "<@U0ALICE>", "1 of 2 approvals", "Expires"):
         assert part in json.dumps(reply.blocks), part
     assert f"/p{card.ts.replace('.', '')}|open the card" in json.dumps(reply.blocks)
     assert not reply.in_channel
-    assert "Nothing waits" in (await slack.user("dave").command("/approvals pending", "#random")).text
+    assert "No requests are pending" in (await slack.user("dave").command("/approvals pending", "#random")).text
 
 
 async def test_what_was_decided_in_a_channel_is_listed_newest_first_with_who_and_how(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R25"""
     bob = slack.user("bob")
-    assert "Nothing was decided here" in (await bob.command("/approvals history")).text
+    assert "No decisions here" in (await bob.command("/approvals history")).text
     await decide(store, await ask(store, lease, 1, title="buy paper"))
     await decide(store, await ask(store, lease, 2, title="burn it"), CAROL, Verb.REJECT)
     reply = await bob.command("/approvals history")
@@ -60,18 +60,18 @@ async def test_what_was_decided_in_a_channel_is_listed_newest_first_with_who_and
     assert "buy paper" in oldest and "Approved" in oldest and "<@U0BOB>" in oldest
     one = await bob.command("/approvals history 1", "#approvals")
     assert len(one.blocks) == 2 and "burn it" in json.dumps(one.blocks)
-    assert "Nothing was decided here" in (await bob.command("/approvals history", "#random")).text
+    assert "No decisions here" in (await bob.command("/approvals history", "#random")).text
 
 
 @pytest.mark.parametrize("words", ["history 0", "history 26", "history -1", "history all", "history ٣", "pending 3"])
-async def test_what_cannot_be_listed_is_said(slack: LocalSlack, store: Store, bot: Desk, words: str) -> None:
+async def test_what_cannot_be_listed_is_said(slack: LocalSlack, store: Store, bot: Services, words: str) -> None:
     reply = await slack.user("bob").command(f"/approvals {words}")
-    assert "How many?" in reply.text or "Nothing goes after" in reply.text
+    assert "Give a number" in reply.text or "Use `/approvals pending` alone" in reply.text
 
 
 @pytest.mark.parametrize("words", ["pending", "history 25"])
 async def test_a_long_list_fits_into_one_message_and_the_rest_is_counted(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, words: str
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services, words: str
 ) -> None:
     """R14"""
     for number in range(40):
@@ -83,6 +83,6 @@ async def test_a_long_list_fits_into_one_message_and_the_rest_is_counted(
     assert " more" in json.dumps(reply.blocks[-1])
 
 
-async def test_the_help_names_the_lists(slack: LocalSlack, store: Store, bot: Desk) -> None:
+async def test_the_help_names_the_lists(slack: LocalSlack, store: Store, bot: Services) -> None:
     text = (await slack.user("bob").command("/approvals help")).text
     assert "/approvals pending" in text and "/approvals history" in text

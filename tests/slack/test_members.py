@@ -1,11 +1,13 @@
-"""Everybody in the channel that cards go to as reviewers: asked where there is somebody, and told in their Homes."""
+"""Everyone in the approvals channel as reviewers: asked where there is somebody, and told in their Homes."""
 
 import pytest
 
-from bot.slack.handlers.context import Desk
+from bot.slack.handlers.context import Services
 from bot.slack.people.directory import Directory
+from bot.slack.people.lookups import Lookups
 from bot.slack.projector import unreachable_reviewers
 from bot.slack.projector.message_sync import Poster
+from bot.slack.slack_calls import GatedCalls
 from countersign import usecases
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.ids import GroupId
@@ -14,17 +16,16 @@ from countersign.domain.requests import How, Status
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
-from tests.making import HERE, OURS, question, rules
+from localslack.fixtures import HURRY
+from tests.sample_requests import HERE, OURS, question, rules
 from tests.slack.test_grant_windows import drawing, now_is
-from tests.slack.test_home_publisher import shown
 from tests.slack.test_projector import all_drawn
-from tests.storing import lists_follow
 
 MEMBERS = Reviewers(members=True)
 
 
 async def test_what_nobody_could_decide_is_turned_down_before_anybody_is_asked(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R10: only Alice, who asks, a guest, and the app itself are there; the agent and the thread are told why."""
     slack.workspace.channels["C0APPROVALS"].members.intersection_update({"U0BOT", "U0ALICE"})
@@ -43,7 +44,7 @@ async def test_what_nobody_could_decide_is_turned_down_before_anybody_is_asked(
 
 
 async def test_members_are_asked_where_slack_does_not_say_who_they_are(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R9, R21: not knowing is no reason to turn anything down."""
     slack.faults.add("error", on="conversations.members", error="fetch_members_failed", times=None)
@@ -56,24 +57,9 @@ async def test_members_are_asked_where_slack_does_not_say_who_they_are(
     assert "everybody in <#C0APPROVALS>" in text_of(card)
 
 
-async def test_a_home_lists_what_waits_for_the_members_of_a_channel(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
-) -> None:
-    await store.set_defaults(rules(reviewers=MEMBERS))
-    asked = await usecases.ask(store, lease, question())
-    await lists_follow(store)
-    assert asked.rules.reviewers == Reviewers(groups=frozenset({GroupId("C0APPROVALS")}))
-    slack.workspace.channels["C0APPROVALS"].members.remove("U0DAVE")
-    bob, dave = slack.user("bob"), slack.user("dave")
-    await bob.open_home()
-    await shown(bob, "Waiting for you (1)", "send this mail")
-    await dave.open_home()
-    await shown(dave, "Nothing waits for you")
-
-
 @pytest.mark.parametrize("gone", ["the group", "everybody"])
 async def test_what_waits_for_ever_and_for_nobody_is_told_once_to_who_asked(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk, gone: str
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services, gone: str
 ) -> None:
     """R10, R21: the group was deleted, or all have left, after the question was asked."""
     group = Reviewers(groups=frozenset({GroupId("S0REVIEWERS")}))
@@ -83,14 +69,14 @@ async def test_what_waits_for_ever_and_for_nobody_is_told_once_to_who_asked(
     await usecases.ask(store, lease, question())
     async with drawing(slack, store, bot):
         await all_drawn(slack, store)
-    poster = Poster(bot.client, store, HERE, slack.url, OURS)
+    poster = Poster(GatedCalls(bot.client, HURRY), store, HERE, slack.url, OURS)
     for times in (0, 1, 1):
         # Nothing is remembered of what Slack said before.
-        directory = Directory(bot.client, fresh=0)
+        directory = Directory(bot.client, HERE, Lookups())
         await unreachable_reviewers.look(store, directory, poster)
         await directory.close()
         thread = slack.channel("#general").thread(slack.channel("#general").messages[0].ts)
-        assert sum("still waits, but nobody could decide" in text_of(m) for m in thread) == times
+        assert sum("still pending, but nobody could decide" in text_of(m) for m in thread) == times
         slack.workspace.groups.clear()
         for name in ("U0BOB", "U0CAROL"):
             slack.workspace.users[name].deleted = True

@@ -12,11 +12,11 @@ from countersign.store.outbox import GROUP, Outbox
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
-from tests.counting import repaired
-from tests.making import question
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
+from tests.metric_counts import repaired
+from tests.sample_requests import question
 from tests.slack.test_projector import all_drawn, card_of, drawing
-from tests.storing import new_run
+from tests.store_fixtures import new_run
 
 NEWER = b'{"type":"moon_rose","at":"2026-03-06T17:00:00Z","run":"rtest"}'
 
@@ -43,7 +43,7 @@ async def was_read(store: Store, times: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_an_event_of_a_newer_version_is_left_for_its_scribe_and_the_others_are_drawn(
+async def test_an_event_of_a_newer_version_is_left_for_its_projector_and_the_others_are_drawn(
     slack: LocalSlack, store: Store, lease: Lease, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R6: nobody ticks it off, it ends no process, and it counts as no repair."""
@@ -73,7 +73,7 @@ async def test_many_events_of_a_newer_version_hide_none_that_was_lost(store: Sto
     assert asked.id in found
 
 
-async def test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_scribe_that_reads_it(
+async def test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_projector_that_reads_it(
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6, R21: whoever could not draw it does not tick it off."""
@@ -91,7 +91,7 @@ async def test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_scribe
     assert ["one" in text_of(m) for m in slack.channel("#approvals").messages] == [False, True]
 
 
-async def test_a_scribe_that_is_told_to_stop_does_not_wait_for_what_it_cannot_draw(
+async def test_a_projector_that_is_told_to_stop_does_not_wait_for_what_it_cannot_draw(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R4: the next one goes on at once, and finds it in hand."""

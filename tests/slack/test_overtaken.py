@@ -10,35 +10,39 @@ import aiohttp
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.slack.ports import DrawingTask, Outdated, drawing_task
 from bot.slack.projector.message_sync import Place, Poster
 from bot.slack.projector.projector import Projector
-from bot.slack.slack_calls import DrawingTask, Outdated, drawing_task
+from bot.slack.slack_calls import GatedCalls
 from bot.slack.views.block_kit import Drawing
 from countersign import usecases
 from countersign.domain.errors import Refused, StoreUnavailable
 from countersign.domain.events import Event
-from countersign.domain.people import Actor
 from countersign.metrics import Repair
 from countersign.store.outbox import Outbox
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed, Lease, Message, Put
 from localslack import LocalSlack
-from tests.counting import repaired
-from tests.making import ALICE, GENERAL, HERE, OURS, attempt, question
-from tests.patience import PATIENCE
+from localslack.fixtures import HURRY
+from tests.longest_wait import PATIENCE
+from tests.metric_counts import repaired
+from tests.sample_requests import GENERAL, HERE, OURS, attempt, question
 from tests.slack.test_projector import all_drawn
-from tests.storing import NoQueue
+from tests.store_fixtures import NoQueue
 
 OLD, NEW = (
     Drawing(text, [{"type": "section", "text": {"type": "plain_text", "text": text}}]) for text in ("old", "new")
 )
+
+AS_ON_CARDS = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": []}]}
+"""Slack puts nothing without rich text in the place of a card, which has some."""
 
 
 @asynccontextmanager
 async def poster(slack: LocalSlack, store: Store) -> AsyncIterator[Poster]:
     async with aiohttp.ClientSession() as session:
         client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, session=session, retry_handlers=[])
-        yield Poster(client, store, HERE, slack.url, OURS)
+        yield Poster(GatedCalls(client, HURRY), store, HERE, slack.url, OURS)
 
 
 async def under_way(slack: LocalSlack, fault: object) -> None:
@@ -52,7 +56,7 @@ def shown(slack: LocalSlack) -> list[str]:
     return [m.text for m in slack.channel("#general").messages]
 
 
-async def test_a_scribe_that_is_put_down_finishes_its_post_and_deletes_the_second_copy(
+async def test_a_projector_that_is_put_down_finishes_its_post_and_deletes_the_second_copy(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R6, R20: the post was on its way when another process took over; who posted knows about it, nobody else does."""
@@ -146,27 +150,31 @@ async def test_two_that_draw_at_once_leave_a_message_that_is_drawn_again(slack: 
     assert shown(slack) == ["new"]
 
 
-async def test_a_scribe_that_draws_over_something_newer_draws_that_again(
+async def test_a_projector_that_draws_over_something_newer_draws_that_again(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R6, R20: what it drew from has changed while it was frozen; it looks once more when it has drawn."""
+
+    def progress() -> str:
+        return " ".join(m.text for m in slack.channel("#general").posts.values() if "writer" in m.text)
+
+    await usecases.progressed(store, lease, "writer", "step one")
     async with poster(slack, store) as first, poster(slack, store) as second:
         frozen = asyncio.create_task(Projector(store, Outbox(store), first, "web-1").run())
-        await slack.wait_for(lambda _: "Working" in " ".join(shown(slack)))
+        await slack.wait_for(lambda _: "step one" in progress())
         slow = slack.faults.add("delay", on="chat.update", seconds=1.0)
-        await usecases.ask(store, lease, question())
+        await usecases.progressed(store, lease, "writer", "step two")
         await under_way(slack, slow)
         await store.client.delete(store.keys.projector)
         awake = asyncio.create_task(Projector(store, Outbox(store), second, "web-2").run())
-        await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
-        await slack.wait_for(lambda _: "Stopped" in " ".join(shown(slack)))
+        await usecases.progressed(store, lease, "writer", "step three")
+        await slack.wait_for(lambda _: "step three" in progress())
         frozen.cancel()
         await asyncio.gather(frozen, return_exceptions=True)
-        assert "Stopped" in " ".join(shown(slack))
+        assert "step three" in progress()
         awake.cancel()
         await asyncio.gather(awake, return_exceptions=True)
-    drawn = [str(c.args.get("text")) for c in slack.calls if c.method == "chat.update" and "asked email" in str(c.args)]
-    assert "Waiting" in " ".join(drawn[1:]), drawn
+    assert any("step two" in str(c.args.get("text")) for c in slack.calls if c.method == "chat.update")
 
 
 async def test_a_note_that_was_posted_and_never_written_down_is_found_after_the_decision(
@@ -174,7 +182,7 @@ async def test_a_note_that_was_posted_and_never_written_down_is_found_after_the_
 ) -> None:
     """R2, R6: it is not drawn any more, but the message that stands is known."""
     asked = await usecases.ask(store, lease, question())
-    name = f"waiting/{asked.id}"
+    name = f"progress/{asked.run}"
 
     async def known() -> Message:
         async with asyncio.timeout(PATIENCE):
@@ -189,7 +197,7 @@ async def test_a_note_that_was_posted_and_never_written_down_is_found_after_the_
         assert seen is not None
         forgotten = replace(before, ts="", drawn="", posting_since=seen.now)
         await store.commit(Change(messages=(Put(forgotten, seen.version),)))
-        await usecases.withdraw(store, NoQueue(), asked.id, "not wanted")
+        await usecases.take_back(store, lease, asked.id, "not wanted")
         assert (await known()).ts == before.ts
         drawing.cancel()
         await asyncio.gather(drawing, return_exceptions=True)
@@ -268,13 +276,14 @@ async def test_a_button_that_a_killed_process_left_on_a_settled_card_goes_with_t
         drawing = asyncio.create_task(Projector(store, Outbox(store), first, "web-1").run())
         await slack.wait_for(lambda _: card())
         older, ts = card(), slack.channel("#approvals").messages[0].ts
-        await usecases.withdraw(store, NoQueue(), asked.id, "not wanted")
+        await usecases.take_back(store, lease, asked.id, "not wanted")
         await slack.wait_for(lambda _: card() != older)
         await all_drawn(slack, store)
         settled = card()
         async with aiohttp.ClientSession() as session:
             killed = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, session=session)
-            await killed.chat_update(channel=asked.rules.approvals_channel, ts=ts, text=older, blocks=OLD.blocks)
+            blocks, channel = [*OLD.blocks, AS_ON_CARDS], asked.rules.approvals_channel
+            await killed.chat_update(channel=channel, ts=ts, text=older, blocks=blocks)
         assert card() == older
         with pytest.raises(Refused):
             await usecases.decide(store, NoQueue(), asked.id, attempt(asked))

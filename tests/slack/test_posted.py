@@ -3,15 +3,18 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from bot.slack.posted_messages import EVENT_TYPE
-from bot.slack.projector.file_uploads import File, Files
-from bot.slack.projector.message_sync import Place
+from bot.slack.projector import file_uploads
+from bot.slack.projector.file_uploads import Files
+from bot.slack.projector.message_sync import File, Place
 from countersign.domain.ids import RequestId
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put
-from localslack import LocalSlack
+from localslack import LocalSlack, text_of
 from localslack.workspace import File as LocalFile
-from tests.making import GENERAL
+from tests.sample_requests import GENERAL
 from tests.slack.test_overtaken import NEW, OLD, poster
 
 
@@ -19,7 +22,7 @@ async def looked_from(slack: LocalSlack, store: Store, name: str) -> str | None:
     """From when on a second look at this message reads the channel."""
     await store.indexes.look_again(name, timedelta(0))
     async with poster(slack, store) as one:
-        await one.look_again()
+        await one.copies.look_again()
     oldest: str | None = [c for c in slack.calls if c.method == "conversations.history"][-1].args.get("oldest")
     return oldest
 
@@ -64,7 +67,9 @@ async def test_a_message_that_may_still_grow_is_looked_for_from_when_it_was_mean
     assert await looked_from(slack, store, "note/1") == f"{(meant - timedelta(minutes=5)).timestamp():.6f}"
 
 
-async def test_what_others_put_there_under_our_name_is_not_ours(slack: LocalSlack, store: Store) -> None:
+async def test_what_others_put_there_under_our_name_is_not_ours(
+    slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """R4, R15: another app's message with our metadata was taken for the card, and the card deleted as its copy; a
     file of somebody's with the name of ours was taken for ours."""
     room, name = slack.workspace.channel("#general"), "card/qcard"
@@ -72,6 +77,7 @@ async def test_what_others_put_there_under_our_name_is_not_ours(slack: LocalSlac
     slack.workspace.post(room, "U0EVE", text="not ours", from_app=True, metadata=mark)
     slack.faults.add("lost_reply", on="chat.postMessage")
     slack.faults.add("lost_request", on="files.completeUploadExternal")
+    monkeypatch.setattr(file_uploads, "PAUSE", timedelta(seconds=1))
     async with poster(slack, store) as one:
         card = await one.show(name, Place(GENERAL), NEW, request=RequestId("qcard"))
         assert card is not None
@@ -80,8 +86,20 @@ async def test_what_others_put_there_under_our_name_is_not_ours(slack: LocalSlac
         slack.workspace.post(room, "U0ALICE", text="", thread_ts=card.ts, files=[theirs])
         file = File("file/qcard", Place(GENERAL, card.ts), "content.txt", b"all of it", "All of it")
         await Files(one, store).attach(file)
+    await slack.wait_for(lambda _: any(f.user == "U0BOT" for m in room.posts.values() for f in m.files))
     (mine,) = [message for message in room.posts.values() if message.user == "U0BOT" and not message.thread_ts]
     assert mine.ts == card.ts
     assert [f.content for m in slack.channel("#general").thread(card.ts) for f in m.files if f.user == "U0BOT"] == [
         b"all of it"
     ]
+
+
+async def test_words_for_notifications_of_any_length_keep_no_message_from_being_changed(
+    slack: LocalSlack, store: Store
+) -> None:
+    """R6, R14: Slack posts 40,000 characters of them and changes 4,000; what is judged stands in the blocks."""
+    async with poster(slack, store) as one:
+        for drawing in (OLD, NEW):
+            await one.show("note/1", Place(GENERAL), replace(drawing, text=drawing.text + " <@U0BOB>" * 900))
+    (standing,) = slack.channel("#general").messages
+    assert standing.text.startswith("new") and text_of(standing) == "new"

@@ -8,8 +8,10 @@ from datetime import timedelta
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.slack.people.directory import Directory
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import OVERLOOKED, Projector
+from bot.slack.slack_calls import GatedCalls
 from countersign import usecases
 from countersign.domain import runs
 from countersign.domain.errors import Refused
@@ -23,25 +25,32 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease, Message, Put
 from localslack import LocalSlack, text_of
 from localslack.faults import Kind as Fault
+from localslack.fixtures import HURRY
 from localslack.workspace import Message as Seen
-from tests.counting import count, repaired
-from tests.making import BOB, CAROL, DAVE, HERE, OURS, attempt, question, rules
-from tests.patience import PATIENCE
-from tests.slack.botting import events
+from tests.longest_wait import PATIENCE
+from tests.metric_counts import count, repaired
+from tests.sample_requests import BOB, CAROL, DAVE, HERE, OURS, attempt, question, rules
+from tests.slack.socket_bot import events
 from tests.store.test_forged_rules import ask, forge
 from tests.store.two_users import Sides
-from tests.storing import NoQueue, configured, new_run
+from tests.store_fixtures import NoQueue, configured, new_run
 
 
 @asynccontextmanager
 async def drawing(
-    slack: LocalSlack, store: Store, owner: str = "web-1", *, overlooked: timedelta = OVERLOOKED
+    slack: LocalSlack,
+    store: Store,
+    owner: str = "web-1",
+    *,
+    overlooked: timedelta = OVERLOOKED,
+    directory: Directory | None = None,
 ) -> AsyncIterator[Projector]:
     """A projector at work."""
     client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
-    projector = Projector(
-        store, Outbox(store), Poster(client, store, HERE, slack.url, OURS), owner, overlooked=overlooked
-    )
+    one = Poster(GatedCalls(client, HURRY), store, HERE, slack.url, OURS)
+    at_once = timedelta(0)
+    outbox = Outbox(store)
+    projector = Projector(store, outbox, one, owner, overlooked=overlooked, thread_breath=at_once, directory=directory)
     task = asyncio.create_task(projector.run())
     try:
         yield projector
@@ -81,12 +90,32 @@ async def test_a_card_is_posted_once_and_settled_without_buttons(slack: LocalSla
         await all_drawn(slack, store)
     (settled,) = slack.channel("#approvals").messages
     assert settled.ts == card.ts
-    assert settled.buttons == []
+    assert settled.buttons == ["Details"]
     assert "Rejected" in settled.text
     (root,) = slack.channel("#general").messages
-    thread = " ".join(m.text for m in slack.channel("#general").thread(root.ts))
-    assert "Waiting for a decision" in thread
-    assert "Rejected" in thread
+    _, note = slack.channel("#general").thread(root.ts)
+    assert "Rejected by" in text_of(note) and "too dear" in text_of(note)
+
+
+async def test_a_mail_with_a_correction_makes_three_posts(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R6: head, steps, outcome. "Waiting" is edited into its outcome; posts and updates are counted."""
+    async with drawing(slack, store):
+        for words, verb in (("hello", Verb.RESPOND), ("hello again", Verb.APPROVE)):
+            asked = await usecases.ask(store, lease, question(content=words))
+            await card_of(slack)
+            await all_drawn(slack, store)
+            await usecases.answered(store, lease, await decided(store, asked, verb, "shorter"))
+            await all_drawn(slack, store)
+        await usecases.finish(store, lease, runs.Verb.FINISH, result="Sent to the vendor.", ended_as="Sent")
+        await all_drawn(slack, store)
+    (root,) = slack.channel("#general").messages
+    assert "Sent" in text_of(root) and "Sent to the vendor." in text_of(root) and root.buttons == []
+    steps, outcome = (text_of(m) for m in slack.channel("#general").thread(root.ts)[1:])
+    assert steps.index("Changes requested") < steps.index("shorter") < steps.index("Approved")
+    assert "Waiting" not in steps and "Sent to the vendor." in outcome
+    there = [c.method for c in slack.calls if c.args.get("channel") == "C0GENERAL" and c.ok]
+    assert there.count("chat.postMessage") == 3
+    assert there.count("chat.update") <= 8  # of the steps 3, of the head 5: waiting and at work, twice, and the end
 
 
 async def test_a_card_vouches_for_the_rules_that_it_shows(slack: LocalSlack, sides: Sides) -> None:
@@ -135,8 +164,22 @@ async def test_a_lost_reply_does_not_make_a_second_card(slack: LocalSlack, store
         await decided(store, asked)
         await all_drawn(slack, store)
     (card,) = slack.channel("#approvals").messages
-    assert card.buttons == []
+    assert card.buttons == ["Details"]
     assert len([m for m in slack.channel("#general").messages if not m.thread_ts or m.thread_ts == m.ts]) == 1
+
+
+async def test_a_run_is_told_directly_once_where_its_channel_takes_nothing(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R6, R21: also if the reply is lost. Only a post takes a user's id; looking and changing take the D… id."""
+    slack.channel("#general").members.discard("U0BOT")
+    slack.faults.add("lost_reply", on="chat.postMessage", times=1, skip=1)
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        await usecases.finish(store, lease, runs.Verb.FINISH, result="Done.")
+        await all_drawn(slack, store)
+    (root,) = slack.workspace.direct("U0ALICE").messages
+    assert "Finished" in text_of(root)
 
 
 @pytest.mark.parametrize("fault", ["ratelimited", "server_error", "lost_request"])
@@ -151,10 +194,10 @@ async def test_a_card_survives_what_slack_does(slack: LocalSlack, store: Store, 
         await decided(store, asked)
         await all_drawn(slack, store)
     (card,) = slack.channel("#approvals").messages
-    assert card.buttons == []
+    assert card.buttons == ["Details"]
 
 
-async def test_a_card_whose_scribe_died_between_post_and_index_is_adopted(
+async def test_a_card_whose_projector_died_between_post_and_index_is_adopted(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R4: the message stands in Slack, the store knows only the intent."""
@@ -173,10 +216,10 @@ async def test_a_card_whose_scribe_died_between_post_and_index_is_adopted(
         async with drawing(slack, store, "web-2"):
             await all_drawn(slack, store)
     (settled,) = slack.channel("#approvals").messages
-    assert (settled.ts, settled.buttons) == (card.ts, [])
+    assert (settled.ts, settled.buttons) == (card.ts, ["Details"])
 
 
-async def test_another_process_draws_on_when_the_scribe_is_gone(
+async def test_another_process_draws_on_when_the_projector_is_gone(
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4, R5: nothing is ticked off before Slack shows it; what one could not draw is drawn by the next, once."""
@@ -194,7 +237,7 @@ async def test_another_process_draws_on_when_the_scribe_is_gone(
     assert len(slack.channel("#approvals").messages) == 1
 
 
-async def test_what_a_killed_scribe_had_in_hand_is_drawn_by_the_next_at_once(
+async def test_what_a_killed_projector_had_in_hand_is_drawn_by_the_next_at_once(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R4, R5: long before it would be found as overlooked."""
@@ -272,7 +315,7 @@ async def test_a_card_that_cannot_be_posted_goes_to_the_thread_and_the_requester
         await decided(store, asked)
         await all_drawn(slack, store)
     settled = next(m for m in slack.channel("#general").thread(root.ts) if m.ts == card.ts)
-    assert settled.buttons == []
+    assert settled.buttons == ["Details"]
 
 
 async def test_a_long_request_is_in_a_file_in_the_thread_of_its_card(
@@ -287,7 +330,7 @@ async def test_a_long_request_is_in_a_file_in_the_thread_of_its_card(
         await all_drawn(slack, store)
     files = [f for m in slack.channel("#approvals").thread(card.ts) for f in m.files]
     assert len(files) == 1
-    assert "View full" in card.buttons
+    assert "Details" in card.buttons
 
 
 async def test_a_deleted_card_that_still_waits_is_posted_again(slack: LocalSlack, store: Store, lease: Lease) -> None:
@@ -304,7 +347,7 @@ async def test_a_deleted_card_that_still_waits_is_posted_again(slack: LocalSlack
         await decided(store, asked)
         await decided(store, other)
         await all_drawn(slack, store)
-    assert [m.buttons for m in slack.channel("#approvals").messages] == [[]]
+    assert [m.buttons for m in slack.channel("#approvals").messages] == [["Details"]]
 
 
 async def test_refused_clicks_draw_nothing(slack: LocalSlack, store: Store, lease: Lease) -> None:
@@ -329,9 +372,9 @@ async def test_runs_do_not_wait_for_each_other(slack: LocalSlack, store: Store, 
         await slack.wait_for(lambda _: len(slack.channel("#approvals").messages) == 2)
         await decided(store, asked)
         await all_drawn(slack, store)
-    pending = [m for m in slack.channel("#approvals").messages if m.buttons]
-    assert len(pending) == 1
-    assert "rother" in " ".join(text_of(m) for m in slack.channel("#approvals").messages)
+    settled = [m for m in slack.channel("#approvals").messages if "Approve" not in m.buttons]
+    assert [await store.message_request(HERE, ChannelId("C0APPROVALS"), m.ts) for m in settled] == [asked.id]
+    assert asked.run == "rother" and "Approved" in text_of(settled[0])
 
 
 async def test_a_card_that_slack_refused_once_is_settled_where_it_stands_instead(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.slack.handlers.context import Desk
+from bot.slack.handlers.context import Services
 from countersign.store.store import Store
 from localslack import LocalSlack
 
@@ -16,7 +16,7 @@ THERE = {"@someone": "@bob", "@a-group": "@reviewers", "@leads": "@dave", "#lead
 """The README's people and channels -> those of the local Slack."""
 
 
-async def test_every_command_of_the_readme_is_understood(slack: LocalSlack, store: Store, bot: Desk) -> None:
+async def test_every_command_of_the_readme_is_understood(slack: LocalSlack, store: Store, bot: Services) -> None:
     alice = slack.user("alice")
     assert len(COMMANDS) >= 15
     for command in COMMANDS:

@@ -18,11 +18,11 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease, Put
 from localslack import LocalSlack
 from localslack.text import text_of
-from tests.making import DAVE, question, rules
-from tests.slack.botting import Show, events
+from tests.sample_requests import DAVE, question, rules
+from tests.slack.socket_bot import Show, events
 from tests.slack.test_actions import ask, status
 from tests.slack.test_overtaken import under_way
-from tests.storing import NoQueue
+from tests.store_fixtures import NoQueue
 
 LONG = "\n".join(f"{n:04} echo all is well" for n in range(300))
 RM = "rm -rf /"
@@ -192,7 +192,7 @@ async def test_what_is_hidden_by_our_guess_is_not_approved_by_one_click(
 ) -> None:
     """R30: on a card of one and in a row; what the team named itself costs nothing."""
     made = Call("refund", canonical({"order": 17, "card": "4111", "password": "hunter22"}), hidden=("card",))
-    guess = question("Refund order 17", kind=Kind.TOOL, title="call refund", agent="clerk", call=made)
+    guess = question("Refund order 17", kind=Kind.TOOL, title="Refund 20.00 EUR", agent="clerk", call=made)
     named = replace(guess, call=replace(made, hidden=("card", "password")))
     guess = guess if of_a_call else question("mysql --password=hunter22 orders")
     for one, least in ((guess, False), (named, True)):
@@ -213,13 +213,13 @@ async def test_what_is_hidden_by_our_guess_is_not_approved_by_one_click(
 async def test_the_raw_arguments_are_one_click_away(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
     """R13, R15: for everybody in the channel, without what is secret."""
     made = Call("refund", canonical({"order": 17, "card": "4111", "password": "hunter22"}), hidden=("card", "password"))
-    asked = question("Refund order 17", kind=Kind.TOOL, title="call refund", agent="clerk", call=made)
+    asked = question("Refund order 17", kind=Kind.TOOL, title="Refund 20.00 EUR", agent="clerk", call=made)
     shown = await show(await ask(store, lease, asked))
-    assert "clerk wants to run refund" in text_of(shown)
+    assert "Refund 20.00 EUR" in text_of(shown)
     alice = slack.user("alice")
-    await alice.click(shown, "Arguments")
-    view = text_of((await alice.wait_modal("The arguments of refund")).json)
-    assert '"order": 17' in view and '"card": "⟦hidden: 4 characters⟧"' in view
+    await alice.click(shown, "Details")
+    view = text_of((await alice.wait_modal("*Tool:* refund")).json)
+    assert "Order: 17" in view and "Card: ⟦hidden: 4 characters⟧" in view
     assert "hunter22" not in view
 
 

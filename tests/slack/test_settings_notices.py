@@ -8,7 +8,7 @@ from datetime import time, timedelta
 import pytest
 
 from bot.audit.auditor import Auditor
-from bot.slack.handlers.context import Desk
+from bot.slack.handlers.context import Services
 from bot.slack.settings_proposals import effect_of
 from countersign import usecases
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout
@@ -17,7 +17,6 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.quiet_hours import Quiet
-from countersign.domain.refusals import Sentence
 from countersign.policy.loosening import Configured
 from countersign.store.outbox import GROUP
 from countersign.store.store import Store
@@ -25,21 +24,18 @@ from countersign.usecases.ports import Change, Lease, Put
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
 from tests.audit.test_auditor import record
-from tests.making import APPROVALS, BOB, CAROL, GENERAL, HERE, question
-from tests.slack.botting import events
+from tests.sample_requests import APPROVALS, BOB, CAROL, HERE, question
+from tests.slack.socket_bot import events
 from tests.slack.test_projector import all_drawn, card_of, drawing
 from tests.slack.test_two_people import CARDS, room
+from tests.store_fixtures import changed_by
 
 RANDOM = ChannelId("C0RANDOM")
 
 
-async def none_wrong(_: object) -> list[Sentence]:
-    return []
-
-
 async def change(store: Store, edit: Callable[[ChannelSettings], ChannelSettings]) -> Configured:
     """What a listener does before anything can be posted: as if its process ended right after that."""
-    return await usecases.configure(store, GENERAL, Actor(HERE, BOB, is_admin=True), frozenset(), edit, none_wrong)
+    return await changed_by(store, Actor(HERE, BOB, is_admin=True), edit)
 
 
 async def changes(store: Store) -> list[Event]:
@@ -83,7 +79,7 @@ async def test_a_change_is_told_once_here_and_where_cards_went_and_go(
 
 
 async def test_a_channel_that_takes_no_message_and_an_event_that_says_nothing_hold_nobody_up(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Desk
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R33, R21: the app is not in #random; what cannot be told there is told where its cards go."""
     await store.commit(
@@ -91,7 +87,10 @@ async def test_a_channel_that_takes_no_message_and_an_event_that_says_nothing_ho
     )
     assert (await slack.user("alice").command("/approvals quorum 2", "#random")).text.startswith("Saved.")
     assert (await slack.user("alice").command("/approvals quorum 2", "#random")).text.startswith("Saved.")
-    assert (await slack.user("alice").command("/approvals quorum 1", "#random")).text.startswith("Saved.")
+    await slack.user("alice").command("/approvals quorum 1", "#random")
+    await slack.user("alice").wait_modal("This loosens the rules")
+    assert await slack.user("alice").submit() == {}
+    await slack.wait_message(slack.workspace.direct("U0ALICE").id, lambda m: m.text.startswith("Saved."))
     await usecases.ask(store, lease, question())
     async with drawing(slack, store):
         await card_of(slack)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slack.views import safe_text
-from bot.slack.views.safe_text import Room
-from bot.slack.views.slack_markup import escape
+from bot.slack.views.slack_markup import escape, unescape
+from countersign.text import safe_text
+from countersign.text.safe_text import Room
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_mrkdwn_that_people_wrote_does_nothing() -> None:
     assert escape("<!channel> & <https://evil|Approve here>") == (
         "&lt;!channel&gt; &amp; &lt;https://evil|Approve here&gt;"
     )
-    assert safe_text.unescape(escape("a < b && c > d &lt;")) == "a < b && c > d &lt;"
+    assert unescape(escape("a < b && c > d &lt;")) == "a < b && c > d &lt;"
 
 
 @pytest.mark.parametrize(
@@ -87,4 +87,4 @@ def test_mrkdwn_that_people_wrote_does_nothing() -> None:
     ],
 )
 def test_what_slack_made_of_a_command_is_undone(sent: str, was_typed: str) -> None:
-    assert safe_text.unescape(sent) == was_typed
+    assert unescape(sent) == was_typed

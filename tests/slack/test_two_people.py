@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.slack.handlers.context import Desk
+from bot.slack.handlers.context import Services
 from bot.slack.handlers.settings_changes import why_not_propose
 from countersign import usecases
 from countersign.domain.channel_settings import OnTimeout
@@ -22,8 +22,8 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
-from tests.making import APPROVALS, BOB, CAROL, GENERAL, HERE
-from tests.slack.botting import events
+from tests.sample_requests import APPROVALS, BOB, CAROL, GENERAL, HERE
+from tests.slack.socket_bot import confirmed, events
 from tests.slack.test_projector import all_drawn, drawing
 
 CARDS = ChannelId("C0CARDS")
@@ -41,7 +41,7 @@ def room(slack: LocalSlack) -> None:
 
 
 async def proposal(slack: LocalSlack) -> Message:
-    return await slack.wait_message("#approvals", lambda m: "wants to make the rules" in m.text)
+    return await slack.wait_message("#approvals", lambda m: "wants to loosen the rules" in m.text)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def none_wrong(_: object) -> list[Sentence]:
 
 
 async def test_a_proposal_stands_in_slack_though_its_process_ended_before_the_post(
-    slack: LocalSlack, store: Store, bot: Desk
+    slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     """R33, R4, R6: it is drawn from its event, once, settled by whoever confirms it, and gets no button again."""
     with pytest.raises(NeedsSecond):
@@ -66,30 +66,30 @@ async def test_a_proposal_stands_in_slack_though_its_process_ended_before_the_po
     slack.faults.add("lost_reply", on="chat.postMessage")
     async with drawing(slack, store):
         await all_drawn(slack, store)
-        (asked,) = [m for m in slack.channel("#approvals").messages if "wants to make the rules" in m.text]
+        (asked,) = [m for m in slack.channel("#approvals").messages if "wants to loosen the rules" in m.text]
         assert [*asked.buttons] == ["Confirm"]
         await slack.user("carol").click(asked, "Confirm")
         await slack.user("carol").wait_ephemeral("Saved.")
         settled = await slack.wait_message("#approvals", lambda m: m.ts == asked.ts and not m.buttons)
-        assert "Confirmed by <@U0CAROL>" in text_of(settled) and "requesters may decide" in text_of(settled)
+        assert "Confirmed by <@U0CAROL>" in text_of(settled) and "requesters can decide" in text_of(settled)
         await all_drawn(slack, store)
     await store.client.xgroup_setid(store.keys.events, GROUP, "0")
     async with drawing(slack, store, "web-2"):
         await all_drawn(slack, store)
-    (still,) = [m for m in slack.channel("#approvals").messages if "wants to make the rules" in m.text]
+    (still,) = [m for m in slack.channel("#approvals").messages if "wants to loosen the rules" in m.text]
     assert still.ts == asked.ts and not still.buttons
     assert sum("confirm_settings" in str(call.args.get("blocks")) for call in slack.calls) <= 2, "posted and adopted"
 
 
 async def test_a_proposal_that_cannot_be_shown_is_told_to_who_made_it(
-    slack: LocalSlack, store: Store, bot: Desk, drawn: None
+    slack: LocalSlack, store: Store, bot: Services, drawn: None
 ) -> None:
-    """R33, R21: also if it is too long for a button, and then nothing is proposed."""
+    """R33, R21: also if it is too long to confirm with a button, and then nothing is proposed."""
     slack.faults.add("error", on="chat.postMessage", times=1, error="restricted_action")
     await slack.user("bob").command("/approvals own-requests yes")
     await slack.wait_for(lambda _: any("nobody can confirm" in str(c.args.get("text")) for c in slack.calls))
     names = frozenset(UserId(f"U0{number:0>14}") for number in range(150))
-    with pytest.raises(InvalidInput, match="too long for a button"):
+    with pytest.raises(InvalidInput, match="too long to confirm at once"):
         await usecases.configure(
             store,
             GENERAL,
@@ -104,29 +104,30 @@ async def test_a_proposal_that_cannot_be_shown_is_told_to_who_made_it(
 
 
 async def test_what_gets_milder_only_where_it_is_inherited_takes_two_as_well(
-    slack: LocalSlack, store: Store, bot: Desk, drawn: None
+    slack: LocalSlack, store: Store, bot: Services, drawn: None
 ) -> None:
     """R33: cards of #general go to #cards, whose own go to #approvals, where requesters decide themselves."""
     room(slack)
     await set_of(store, APPROVALS, own_requests=True)
     await set_of(store, GENERAL, approvals_channel=CARDS)
     told = await slack.user("bob").command("/approvals own-requests yes", "#cards")
-    assert "takes an admin or a second reviewer" in told.text
+    assert "an admin or a second reviewer must confirm it" in told.text
     asked = await proposal(slack)
-    for part in ("Channels whose cards go here", "requesters may not decide", "requesters may decide"):
+    for part in ("Channels that send their cards here", "requesters can't decide", "requesters can decide"):
         assert part in str(asked.blocks)
     assert (await usecases.rules_of(store, GENERAL)).own_requests is False
     await slack.user("carol").click(asked, "Confirm")
     await slack.user("carol").wait_ephemeral("Saved.")
     assert (await usecases.rules_of(store, GENERAL)).own_requests is True
-    assert await slack.wait_message("#approvals", lambda m: "as <@U0BOB> had asked for" in m.text)
+    assert await slack.wait_message("#approvals", lambda m: "as <@U0BOB> proposed" in m.text)
 
 
 async def test_silence_approves_after_the_time_with_which_that_was_allowed(
-    slack: LocalSlack, store: Store, bot: Desk
+    slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     """R33, R23: whoever changes how long requests wait where its cards go does not change it here."""
     await slack.user("alice").command("/approvals on-timeout approve")
+    await confirmed(slack.user("alice"))
     assert (await slack.user("bob").command("/approvals timeout 5s", "#approvals")).text.startswith("Saved.")
     rules = await usecases.rules_of(store, GENERAL)
     assert (rules.on_timeout, rules.timeout) == (OnTimeout.APPROVE, timedelta(hours=1))
@@ -134,7 +135,7 @@ async def test_silence_approves_after_the_time_with_which_that_was_allowed(
 
 @pytest.mark.parametrize("what", ["the other channel", "an account", "a group"])
 async def test_a_proposal_ends_with_what_it_was_made_of(
-    slack: LocalSlack, store: Store, bot: Desk, drawn: None, what: str
+    slack: LocalSlack, store: Store, bot: Services, drawn: None, what: str
 ) -> None:
     """R33, R13: what was shown, by somebody who may change the settings still."""
     room(slack)
@@ -148,11 +149,11 @@ async def test_a_proposal_ends_with_what_it_was_made_of(
         slack.workspace.users["U0BOB"].deleted = True
     else:
         slack.workspace.groups["S0REVIEWERS"].users.remove("U0BOB")
-    bot.directory._answers.clear()  # as after a minute
+    bot.directory.lookups.forget()  # as after a minute
     await slack.user("carol").click(asked, "Confirm")
     changed = what == "the other channel"
     await slack.user("carol").wait_ephemeral(
-        "settings were changed since" if changed else "may not change the settings"
+        "settings have changed since" if changed else "can no longer change the settings"
     )
     assert (await usecases.rules_of(store, GENERAL)).approvals_channel == APPROVALS
     if not changed:  # an admin needs nobody
@@ -160,7 +161,9 @@ async def test_a_proposal_ends_with_what_it_was_made_of(
         await slack.user("alice").wait_ephemeral("Saved.")
 
 
-async def test_everybody_who_comes_or_goes_is_named(slack: LocalSlack, store: Store, bot: Desk, drawn: None) -> None:
+async def test_everybody_who_comes_or_goes_is_named(
+    slack: LocalSlack, store: Store, bot: Services, drawn: None
+) -> None:
     """R33, R13: one of seventeen is changed for another, and a line names twelve."""
     names = [f"m{number}" for number in range(10, 24)]
     for name in (*names, "zed", "zoe"):
@@ -172,10 +175,10 @@ async def test_everybody_who_comes_or_goes_is_named(slack: LocalSlack, store: St
     assert "Added: <@U0ZED>" in str(asked.blocks) and "Removed: <@U0ZOE>" in str(asked.blocks)
     await slack.user("carol").click(asked, "Confirm")
     await slack.user("carol").wait_ephemeral("Saved.")
-    assert await slack.wait_message("#approvals", lambda m: "had asked for" in m.text and "U0ZED" in str(m.blocks))
+    assert await slack.wait_message("#approvals", lambda m: "proposed" in m.text and "U0ZED" in str(m.blocks))
 
 
-async def test_a_command_that_comes_again_undoes_nothing(slack: LocalSlack, store: Store, bot: Desk) -> None:
+async def test_a_command_that_comes_again_undoes_nothing(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R8: Slack delivers again what was not acknowledged in time, whatever others did meanwhile."""
     await slack.user("alice").command("/approvals quorum 1")
     await slack.user("bob").command("/approvals away @dave for 2d")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.slack.handlers.context import Desk
+from bot.slack.handlers.context import Services
 from countersign import usecases
 from countersign.domain import quiet_hours
 from countersign.domain.channel_settings import OnTimeout
@@ -17,11 +17,11 @@ from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease, TeamInfo
 from localslack import LocalSlack, text_of
-from tests.making import DAVE, GENERAL, question, rules
-from tests.slack.botting import events
+from tests.sample_requests import DAVE, GENERAL, question, rules
+from tests.slack.socket_bot import events
 from tests.slack.test_pending_state import drawn, thread
 from tests.slack.test_projector import all_drawn, card_of
-from tests.storing import NoQueue, configured, it_stands
+from tests.store_fixtures import NoQueue, configured, it_stands
 from tests.usecases.test_presence import as_it_is
 
 __all__ = ["drawn"]
@@ -87,10 +87,10 @@ async def weekend(slack: LocalSlack, store: MovedStore, lease: Lease, on_timeout
     asked = await usecases.ask(store, lease, question())
     card = await card_of(slack)
     bob, carol, dave = (slack.user(name) for name in ("bob", "carol", "dave"))
-    assert "may decide in your place" in (await bob.command("/approvals away @erin for 5d")).text
+    assert "decides in your place" in (await bob.command("/approvals away @erin for 5d")).text
     await store.until("26 12:00")
-    await carol.click(await card_of(slack), "more", choose="I'm looking")
-    await carol.wait_ephemeral("keeps nobody from deciding")
+    await carol.click(await card_of(slack), "more", choose="I'm reviewing this")
+    await carol.wait_ephemeral("you are reviewing this")
     await dave.click(await card_of(slack), "Approve")
     await dave.wait_ephemeral("not a reviewer")
     await store.until("28 07:00")
@@ -99,11 +99,11 @@ async def weekend(slack: LocalSlack, store: MovedStore, lease: Lease, on_timeout
     await store.until("28 08:00")
     await all_drawn(slack, store)
     assert await told(store) == [("Mon 08:00", "escalated"), ("Mon 08:00", "reminded")]
-    assert "Went to <@U0DAVE> in <#C0GENERAL>" in text_of(await card_of(slack, where="#general"))
+    assert "Escalated to <@U0DAVE> in <#C0GENERAL>" in text_of(await card_of(slack, where="#general"))
     (reminder,) = thread(slack, card)
     assert "<@U0CAROL>, <@U0DAVE>, <@U0ERIN>" in text_of(reminder)
-    await carol.click(await card_of(slack), "more", choose="Snooze until tomorrow 9:00 (Europe/Berlin)")
-    await carol.wait_ephemeral("Nobody is reminded of it before")
+    await carol.click(await card_of(slack), "more", choose="Remind tomorrow at 9:00 (Europe/Berlin)")
+    await carol.wait_ephemeral("Next reminder at")
     return asked
 
 
@@ -112,7 +112,7 @@ TUESDAY = [("Tue 09:00", "reminded"), ("Tue 17:00", "reminded")]
 
 
 async def test_a_weekend_with_a_changed_clock_ends_with_the_decision_of_a_stand_in(
-    slack: LocalSlack, store: MovedStore, lease: Lease, bot: Desk, drawn: None
+    slack: LocalSlack, store: MovedStore, lease: Lease, bot: Services, drawn: None
 ) -> None:
     """R6, R9, R20: reminders in growing gaps outside of the quiet hours, the next channel, and one end on all cards."""
     asked = await weekend(slack, store, lease, OnTimeout.REJECT)
@@ -138,7 +138,7 @@ async def test_a_weekend_with_a_changed_clock_ends_as_the_channel_says_when_nobo
     slack: LocalSlack,
     store: MovedStore,
     lease: Lease,
-    bot: Desk,
+    bot: Services,
     drawn: None,
     on_timeout: OnTimeout,
     status: Status,

@@ -14,14 +14,14 @@ from countersign.domain.errors import GivenUp, InvalidInput, UnknownSchema
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request
-from countersign.store import bounds, codec
+from countersign.store import codec, record_limits
 from countersign.store.codec import Codec, compress, decompress
 from countersign.store.ownership import EVENTS, REQUESTS, RUNS, SETTINGS, TEAMS
 from countersign.store.reads import REMEMBERED, Tolerant
 from countersign.store.store import Store
 from countersign.store.worker_reports import read_event
 from countersign.usecases.ports import Change, Lease, TeamInfo
-from tests.making import question, request
+from tests.sample_requests import question, request
 from tests.store.test_unreadable import asked
 from tests.store.two_users import Sides, start
 
@@ -78,7 +78,7 @@ def test_a_sequence_of_a_record_stops_at_its_first_error(name: str, monkeypatch:
     """R29: as many as a sequence may have are no thousand errors either."""
     errors = counted(monkeypatch)
     with pytest.raises(UnknownSchema):
-        Codec(Request).load(json.dumps({**plain(request()), name: [0] * bounds.ITEMS}).encode())
+        Codec(Request).load(json.dumps({**plain(request()), name: [0] * record_limits.ITEMS}).encode())
     assert errors == [1]
 
 
@@ -87,7 +87,7 @@ def test_texts_full_of_signs_are_no_crowd_and_a_text_without_end_is_looked_at_on
     long = '[{"a": 1}, ' * 100_000
     record = {**plain(request()), "question": {**plain(request())["question"], "content": long}}
     assert REQUESTS.load(json.dumps(record).encode()).question.content == long
-    assert not bounds.crowded(b'"' + b'\\",' * 2_000_000)
+    assert not record_limits.crowded(b'"' + b'\\",' * 2_000_000)
 
 
 def with_options(count: int) -> dict[str, Any]:
@@ -98,14 +98,14 @@ def with_options(count: int) -> dict[str, Any]:
 def test_each_sequence_text_number_and_time_of_a_record_has_a_bound() -> None:
     """R29: whatever the field is, now and when others are added."""
     for kind in (REQUESTS, RUNS, SETTINGS, TEAMS):
-        found = bounds.within(kind.adapter.core_schema)
+        found = record_limits.within(kind.adapter.core_schema)
         for schema in _all(found):
-            wanted = bounds.BOUNDS.get(schema["type"], {})
+            wanted = record_limits.BOUNDS.get(schema["type"], {})
             assert {name: schema.get(name) for name in wanted if name not in schema} == {}
-    REQUESTS.load(json.dumps(with_options(bounds.ITEMS)).encode())
+    REQUESTS.load(json.dumps(with_options(record_limits.ITEMS)).encode())
     for record in (
-        with_options(bounds.ITEMS + 1),
-        {**plain(request()), "run": "r" * (bounds.TEXT + 1)},
+        with_options(record_limits.ITEMS + 1),
+        {**plain(request()), "run": "r" * (record_limits.TEXT + 1)},
         {**plain(request()), "reminded": 10**30},
         {**plain(request()), "created_at": "2026-03-06T17:00:00"},
         {**plain(request()), "created_at": "9999-12-31T23:59:59Z"},
@@ -148,7 +148,7 @@ def test_what_cannot_be_read_is_not_tried_again_and_not_all_of_it_is_remembered(
 def test_what_no_program_reads_is_not_written() -> None:
     """R21: who asks for too much is told, and nothing waits for ever."""
     with pytest.raises(InvalidInput, match="nothing was stored"):
-        TEAMS.write([TeamInfo("x", "y" * (bounds.LARGEST + 1))], 1)
+        TEAMS.write([TeamInfo("x", "y" * (record_limits.LARGEST + 1))], 1)
 
 
 async def test_what_is_large_or_no_text_in_redis_is_not_taken_for_a_store_that_is_away(sides: Sides) -> None:
@@ -158,7 +158,7 @@ async def test_what_is_large_or_no_text_in_redis_is_not_taken_for_a_store_that_i
     keys, client = sides.agents.keys, sides.agents.client
     await client.delete(keys.asked(odd.id))
     await client.lpush(keys.asked(odd.id), "x")
-    await client.set(keys.asked(large.id), b"1 2\n" + b" " * (bounds.LARGEST + 100), keepttl=True)
+    await client.set(keys.asked(large.id), b"1 2\n" + b" " * (record_limits.LARGEST + 100), keepttl=True)
     await client.delete(keys.team("worker"))
     await client.lpush(keys.team("worker"), "x")
     await client.expire(keys.team("worker"), 60)
@@ -173,7 +173,7 @@ async def test_what_is_large_or_no_text_in_redis_is_not_taken_for_a_store_that_i
 
 async def test_a_question_that_nobody_could_be_shown_ends_its_run_with_a_sentence(store: Store, lease: Lease) -> None:
     """R14, R21: it is not written where web could not read it."""
-    with pytest.raises(GivenUp, match="Nothing was asked"):
+    with pytest.raises(GivenUp, match="Nobody was asked"):
         await usecases.ask(store, lease, question("x" * (LONGEST_CONTENT + 1)))
     asked = await usecases.ask(store, lease, question("\x00" * 10 + "x" * (LONGEST_CONTENT - 10)))
     assert await store.requests([asked.id]) == [asked]

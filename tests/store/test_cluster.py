@@ -16,7 +16,7 @@ from countersign.domain.ids import RunId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Status
 from countersign.store.job_queue import Queue, work
-from countersign.store.journal import RedisJournal
+from countersign.store.journal_storage import RedisJournal
 from countersign.store.outbox import Outbox
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
@@ -25,11 +25,11 @@ from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
 from countersign.usecases.ports import Change, Committed, Put, TeamInfo
-from tests.forgetting import Forgetting
-from tests.making import BOB, CAROL, DAVE, attempt, question, rules
-from tests.patience import PATIENCE
+from tests.forgetful_server import Forgetting
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import BOB, CAROL, DAVE, attempt, question, rules
 from tests.servers import SLOTS, Server, a_cluster
-from tests.storing import NoQueue, new_run
+from tests.store_fixtures import NoQueue, new_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 

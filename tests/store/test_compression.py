@@ -12,7 +12,7 @@ from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.store import codec
 from countersign.store.codec import compress, decompress
 from countersign.store.ownership import EVENTS, REQUESTS
-from tests.making import request
+from tests.sample_requests import request
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))

@@ -1,4 +1,4 @@
-"""What Redis answers before its disk has it: both processes know, and no action begins on it."""
+"""Decisions that Redis could lose: a server that evicts, is away, or answers before its disk has them."""
 
 import asyncio
 import logging
@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 import redis.asyncio
 
-from countersign.replay.journal import RunJournal
+from countersign.domain.errors import StoreUnavailable, StoreUnsafe
+from countersign.replay.run_journal import RunJournal
 from countersign.replay.side_effects import effect
-from countersign.store.journal import RedisJournal
+from countersign.store.journal_storage import RedisJournal
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
 from countersign.store.redis.embedded_server import EmbeddedRedis
 from countersign.store.store import Store
 from countersign.usecases.ports import TeamInfo
-from tests.making import rules
-from tests.storing import new_run
+from tests.sample_requests import rules
+from tests.store_fixtures import new_run
 
 
 @pytest.fixture
@@ -96,3 +97,18 @@ async def test_a_redis_without_a_disk_is_not_waited_for(server: EmbeddedRedis) -
         lease = await new_run(store)
         for number in range(2):
             assert await journal.record(lease, f"tool {number}", b"started", on_disk=True) == b"started"
+
+
+async def test_a_redis_that_evicts_is_refused(server: EmbeddedRedis) -> None:
+    async with redis.asyncio.Redis.from_url(server.url) as client:
+        await Store(client, "t").check()
+        await client.config_set("maxmemory-policy", "allkeys-lru")
+        with pytest.raises(StoreUnsafe, match="noeviction"):
+            await Store(client, "t").check()
+
+
+async def test_a_redis_that_is_not_there_is_said_to_be_away_soon() -> None:
+    """R7: within the time that a person who clicked is waiting."""
+    async with connect("redis://127.0.0.1:1/0") as client:
+        with pytest.raises(StoreUnavailable, match="Nothing was changed"):
+            await Store(client, "t").now()

@@ -17,7 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from countersign.store.redis.embedded_server import EmbeddedRedis, EmbeddedRedisError
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -117,19 +117,12 @@ async def test_the_server_is_durable_and_behind_a_password_that_only_the_owner_r
 
 
 async def test_entries_of_some_hundred_bytes_stay_in_one_piece_as_the_documentation_recommends(tmp_path: Path) -> None:
-    """Issue 3: a run's journal; both as long and as many as they get."""
+    """A run's journal; both as long and as many as they get."""
     (line,) = re.findall(r"`hash-max-listpack-value (\d+)`", (HERE / "docs" / "operations.md").read_text())
     async with EmbeddedRedis(tmp_path) as server, client_of(server.url) as client:
         assert await client.config_get("hash-max-listpack-value") == {"hash-max-listpack-value": line}
         await client.hset("journal", mapping={f"tool {n}": "x" * int(line) for n in range(500)})
         assert await client.object("encoding", "journal") == "listpack"
-
-
-async def test_no_server_outlives_its_context(tmp_path: Path) -> None:
-    async with EmbeddedRedis(tmp_path) as server:
-        pid = await pid_of(server.url)
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
 
 
 async def test_a_server_orphaned_by_kill_9_of_its_supervisor_is_adopted_and_ended(tmp_path: Path) -> None:
@@ -185,14 +178,6 @@ async def test_an_orphan_on_another_port_than_asked_is_replaced_with_its_data(tm
         async with EmbeddedRedis(tmp_path, other) as server, client_of(server.url) as client:
             assert server.url.endswith(f":{other}/0")
             assert await client.get("kept") == "yes"
-
-
-async def test_a_second_supervisor_of_one_folder_is_refused(tmp_path: Path) -> None:
-    async with EmbeddedRedis(tmp_path) as server:
-        with pytest.raises(EmbeddedRedisError, match="Another process already runs the Redis"):
-            await EmbeddedRedis(tmp_path).__aenter__()
-        async with client_of(server.url) as client:
-            assert await client.ping()
 
 
 async def test_a_taken_port_gets_the_sentence(tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ from countersign.store.overview import Overview
 from countersign.store.ownership import PERMISSIONS, REQUESTS, RUNS
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import Change
-from tests.making import ALICE, BOB, GENERAL, HERE, attempt, call
-from tests.slack.botting import events
+from tests.sample_requests import ALICE, BOB, GENERAL, HERE, attempt, call
+from tests.slack.socket_bot import events
 from tests.store.test_forgery import asked
 from tests.store.two_users import Sides, start
-from tests.storing import NoQueue, new_run
+from tests.store_fixtures import NoQueue, new_run
 
 FALSE = "U0ALICE> <!channel> *Approved* by <@U0BOB"
 IN_A_RUN = {"requester": ALICE, "channel": GENERAL, "workspace": HERE, "id": "rtest", "team": "email"}
@@ -172,7 +172,7 @@ async def test_a_program_is_told_that_the_app_is_not_in_its_channel(sides: Sides
     await sides.web.set_workspace(HERE)
     program: dict[str, Any] = {"requester": ALICE, "team": "script", "task": "ask"}
     await sides.web.set_channels(frozenset({GENERAL}))
-    with pytest.raises(InvalidInput, match="The app is not in the channel C0NOWHERE"):
+    with pytest.raises(InvalidInput, match="The app isn't in channel C0NOWHERE"):
         await usecases.start_by_script(sides.agents, run=RunId("sone"), channel=ChannelId("C0NOWHERE"), **program)
     assert await sides.web.indexes.active_runs(9) == []
     started = await usecases.start_by_script(sides.agents, run=RunId("stwo"), channel=GENERAL, **program)

@@ -19,10 +19,10 @@ from countersign.domain.runs import Run
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.ownership import REQUESTS, RUNS
 from countersign.usecases.ports import Change, Claimed, Message, Put
-from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
-from tests.slack.botting import events
+from tests.sample_requests import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
+from tests.slack.socket_bot import events
 from tests.store.two_users import Sides, start
-from tests.storing import NoQueue, new_run
+from tests.store_fixtures import NoQueue, new_run
 
 LAX = ChannelId("C0LAX")
 

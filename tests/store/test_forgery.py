@@ -1,6 +1,7 @@
 """What a worker may write and what is read of it: a decision under the agents' own keys is none."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import UTC, time, timedelta
 from typing import Any
@@ -26,10 +27,10 @@ from countersign.store.wakeups import Wakeups
 from countersign.store.worker_reports import read_event
 from countersign.usecases import deadlines, worker_claims
 from countersign.usecases.ports import Change, Put
-from tests.making import ALICE, BOB, GENERAL, HERE, NOW, attempt, call, question, request
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import ALICE, BOB, GENERAL, HERE, NOW, attempt, call, question, request
 from tests.store.two_users import Sides, denied, start
-from tests.storing import NoQueue, card_stands, configured, it_stands, lists_follow, started
+from tests.store_fixtures import NoQueue, card_stands, configured, it_stands, lists_follow, started
 
 
 async def asked(sides: Sides, age: timedelta = timedelta(0), **terms: Any) -> Request:
@@ -61,6 +62,16 @@ async def read(sides: Sides, made: Request) -> Request:
     assert seen is not None
     assert await sides.agents.requests([made.id]) == [seen.value]
     return seen.value
+
+
+async def deadline_kept(sides: Sides, over: Request, keeper: Coroutine[Any, Any, None]) -> None:
+    """Return once the keeper has settled the request."""
+    keeping = asyncio.create_task(keeper)
+    async with asyncio.timeout(PATIENCE):
+        while (seen := await sides.web.request(over.id)) and seen.value.status is Status.PENDING:  # noqa: ASYNC110 -- a hint would wake the keeper
+            await asyncio.sleep(0.05)
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
 
 
 @pytest.mark.parametrize("how", How)
@@ -374,12 +385,7 @@ async def test_reminders_that_only_web_may_send_keep_no_worker_from_a_deadline(s
         await sides.agents.commit(Change(requests=(Put(forgotten, 0),)))
     over = await asked(sides, timedelta(minutes=65))
     await sides.agents.client.zadd(sides.agents.keys.pending, {over.id: (now.timestamp() - 60) * 1000})
-    keeping = asyncio.create_task(deadlines.keep(sides.agents, NoQueue(), wakeups))
-    async with asyncio.timeout(PATIENCE):
-        while (seen := await sides.web.request(over.id)) and seen.value.status is Status.PENDING:  # noqa: ASYNC110 -- a hint would wake the keeper
-            await asyncio.sleep(0.05)
-    keeping.cancel()
-    await asyncio.gather(keeping, return_exceptions=True)
+    await deadline_kept(sides, over, deadlines.keep(sides.agents, NoQueue(), wakeups))
 
 
 async def test_a_record_under_the_name_of_another_request_undoes_no_decision(sides: Sides) -> None:
@@ -427,12 +433,7 @@ async def test_names_in_the_index_that_nothing_is_due_to_keep_nobody_from_a_dead
             gone = Decision(Status.WITHDRAWN, How.RUN, at)
             await write(sides, replace(made, status=Status.WITHDRAWN, decision=gone), 1)
     await sides.agents.client.zadd(sides.agents.keys.pending, {made.id: 1 for made in decided})
-    keeping = asyncio.create_task(deadlines.keep(sides.web, NoQueue(), wakeups))
-    async with asyncio.timeout(PATIENCE):
-        while (await read(sides, over)).status is Status.PENDING:  # noqa: ASYNC110 -- a hint would wake the keeper
-            await asyncio.sleep(0.05)
-    keeping.cancel()
-    await asyncio.gather(keeping, return_exceptions=True)
+    await deadline_kept(sides, over, deadlines.keep(sides.web, NoQueue(), wakeups))
 
 
 async def test_no_report_goes_away_and_none_is_shut_out_by_a_worker(sides: Sides) -> None:

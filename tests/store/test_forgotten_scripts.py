@@ -12,7 +12,7 @@ from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Status
 from countersign.store.audit_log import Ledger
 from countersign.store.job_queue import Queue, work
-from countersign.store.journal import RedisJournal
+from countersign.store.journal_storage import RedisJournal
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
 from countersign.store.redis.pipelining import Together
@@ -20,10 +20,10 @@ from countersign.store.redis.scripts import Script
 from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from tests.audit.test_trimming import COUNT, happen, problems
-from tests.forgetting import Forgetting
-from tests.making import attempt, question
-from tests.patience import PATIENCE
-from tests.storing import NoQueue, new_run
+from tests.forgetful_server import Forgetting
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import attempt, question
+from tests.store_fixtures import NoQueue, new_run
 
 MINUTE = timedelta(minutes=1)
 
@@ -54,13 +54,13 @@ async def test_every_step_is_done_on_a_server_that_has_just_forgotten_its_script
     nobodys = RequestId("q" + "0" * 24)
     assert await forgetting.indexes.gone([nobodys, asked[0].id]) == [nobodys]
     ledger = Ledger(forgetting)
-    assert await ledger.claim("web", MINUTE)
-    assert await ledger.renew("web", MINUTE)
+    assert await ledger.lease.claim("web", MINUTE)
+    assert await ledger.lease.renew("web", MINUTE)
     await happen(forgetting, COUNT)
     assert await ledger.trim_events() > 0
     assert await ledger.trim(5) == 5
     assert await problems(forgetting) == []
-    await ledger.release("web")
+    await ledger.lease.release("web")
 
 
 async def test_what_is_repeated_in_a_journey_is_done_once_and_in_its_order(

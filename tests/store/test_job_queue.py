@@ -22,7 +22,7 @@ from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RequestId, RunId
 from countersign.store.job_queue import TAKEN_AT_ONCE, Queue, _Connection, _Hand, _Worker, work
 from countersign.store.redis.embedded_server import EmbeddedRedis
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -74,14 +74,6 @@ async def working(
 async def queue(redis_url: str, namespace: str) -> AsyncIterator[Queue]:
     async with Queue(redis_url, namespace) as queue:
         yield queue
-
-
-async def test_a_run_is_advanced_once_for_one_ask(queue: Queue) -> None:
-    recorder = Recorder()
-    async with working(queue, recorder):
-        await queue.advance(RUN)
-        await until(lambda: recorder.ended == [RUN])
-    assert recorder.started == [RUN]
 
 
 class Bomb:

@@ -11,10 +11,10 @@ from countersign.domain.runs import Verb as RunVerb
 from countersign.store.keys import KEPT
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
-from tests.making import ALICE, HERE, attempt, question
-from tests.storing import NoQueue, new_run
+from tests.sample_requests import ALICE, HERE, attempt, question
+from tests.store_fixtures import NoQueue, new_run
 
-pytest_plugins = ["tests.redis_server", "tests.storing"]
+pytest_plugins = ["tests.redis_server", "tests.store_fixtures"]
 
 
 async def left(store: Store, key: str) -> timedelta | None:

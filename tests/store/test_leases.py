@@ -8,11 +8,12 @@ from countersign import usecases
 from countersign.domain.errors import LeaseLost
 from countersign.domain.ids import RunId
 from countersign.store.codec import ms
-from countersign.store.journal import RedisJournal
+from countersign.store.journal_storage import RedisJournal
 from countersign.store.keys import KEPT_LEASE
+from countersign.store.leases import ProcessLease
 from countersign.store.store import Store
-from tests.making import question
-from tests.storing import new_run
+from tests.sample_requests import question
+from tests.store_fixtures import new_run
 
 RUN = RunId("r1")
 LONG, OVER = timedelta(minutes=1), timedelta(0)
@@ -88,11 +89,12 @@ async def test_a_lease_that_is_held_stays_as_long_as_it_is_held(store: Store) ->
 
 async def test_one_process_draws_slack_until_it_lets_go(store: Store) -> None:
     """R6: and one that was put down cannot stay."""
-    assert await store.leases.claim_projector("one", LONG)
-    assert not await store.leases.claim_projector("two", LONG)
-    assert not await store.leases.renew_projector("two", LONG)
-    await store.leases.release_projector("two")
-    assert not await store.leases.claim_projector("two", LONG)
-    await store.leases.release_projector("one")
-    assert await store.leases.claim_projector("two", LONG)
-    assert not await store.leases.renew_projector("one", LONG)
+    lease = ProcessLease(store.client, store.keys.projector)
+    assert await lease.claim("one", LONG)
+    assert not await lease.claim("two", LONG)
+    assert not await lease.renew("two", LONG)
+    await lease.release("two")
+    assert not await lease.claim("two", LONG)
+    await lease.release("one")
+    assert await lease.claim("two", LONG)
+    assert not await lease.renew("one", LONG)

@@ -5,13 +5,16 @@ from datetime import timedelta
 
 import pytest
 
-from countersign.domain.ids import RequestId
+from countersign.domain.ids import ChannelId, RequestId
 from countersign.store.codec import ms
 from countersign.store.keys import KEPT_MESSAGE
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed, Message, Put
-from tests.making import GENERAL, HERE
+from tests.sample_requests import GENERAL, HERE
 
+APPROVALS = ChannelId("C0APPROVALS")
+NOON = 1_772_798_400
+"""Seconds since 1970, a full hour."""
 NAMES = ["run/r1", "run/r1/direct", "progress/r1", "card/q1", "card/q1/instead", "raised/q1/2", "audit-head/2026-11-22"]
 
 
@@ -38,7 +41,7 @@ async def test_each_message_is_found_under_its_name(store: Store) -> None:
 async def test_which_request_it_is_about_comes_back_whatever_its_name_tells(
     store: Store, about: RequestId | None
 ) -> None:
-    """Issue 3: a card's name tells it, so it is not written twice."""
+    """A card's name tells it, so it is not written twice."""
     for name in NAMES:
         one = replace(message(name, "1.1"), request=about)
         assert await put(store, one) is Committed.DONE
@@ -64,8 +67,51 @@ async def test_they_are_kept_as_long_as_the_last_of_them(store: Store) -> None:
 
 
 async def test_a_small_hash_holds_them(store: Store) -> None:
-    """Issue 3: four messages of a waiting run took four keys."""
+    """Four messages of a waiting run took four keys."""
     for name in ("card/q1", "waiting/q1"):
         await put(store, replace(message(name, "1795359233.143338"), thread="1795359233.143338", drawn="6d" * 10))
     key, _ = store.keys.message("card/q1")
     assert await store.client.object("encoding", key) == b"listpack"
+
+
+async def posted(store: Store, ts: str, request: str, channel: ChannelId = APPROVALS) -> str:
+    """Store a card's message; returns the key of its hour."""
+    card = Message(HERE, channel, f"card/{request}/{ts}", request=RequestId(request), ts=ts)
+    assert await put(store, card) is Committed.DONE
+    return store.keys.ts(HERE, channel, ts)
+
+
+async def test_messages_of_one_hour_and_channel_share_a_small_hash(store: Store) -> None:
+    """R2: a run that waits takes little in Redis, and two entries of it are these."""
+    first = await posted(store, f"{NOON}.000100", "q1")
+    assert await posted(store, f"{NOON + 3599}.999999", "q2") == first
+    others = {
+        await posted(store, f"{NOON - 1}.999999", "q3"),
+        await posted(store, f"{NOON + 3600}.000000", "q4"),
+        await posted(store, f"{NOON}.000100", "q5", GENERAL),
+    }
+    assert len({first, *others}) == 4
+    assert first.endswith(f":{NOON // 3600}")
+    for ts, channel, request in (
+        (f"{NOON}.000100", APPROVALS, "q1"),
+        (f"{NOON + 3599}.999999", APPROVALS, "q2"),
+        (f"{NOON - 1}.999999", APPROVALS, "q3"),
+        (f"{NOON + 3600}.000000", APPROVALS, "q4"),
+        (f"{NOON}.000100", GENERAL, "q5"),
+        (f"{NOON}.000101", APPROVALS, None),
+        (f"{NOON + 3600}.000000", GENERAL, None),
+        ("no timestamp", APPROVALS, None),
+    ):
+        assert await store.message_request(HERE, channel, ts) == request, ts
+    for n in range(100):
+        await posted(store, f"{NOON}.{n:06d}", "q1234567890abcdef")
+    each = (await store.client.memory_usage(first, samples=0)) / 101
+    assert each < 60, "104 each as strings"
+
+
+async def test_the_hour_is_kept_as_long_as_its_last_message(store: Store) -> None:
+    key = await posted(store, f"{NOON}.000100", "q1")
+    assert await store.client.pttl(key) > (KEPT_MESSAGE - timedelta(minutes=1)) / timedelta(milliseconds=1)
+    await store.client.pexpire(key, 1000)
+    await posted(store, f"{NOON}.000200", "q2")
+    assert await store.client.pttl(key) > (KEPT_MESSAGE - timedelta(minutes=1)) / timedelta(milliseconds=1)

@@ -16,11 +16,11 @@ from countersign.store.request_lists import Lists
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
 from countersign.usecases.ports import Change
-from tests.making import GENERAL
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import GENERAL
 from tests.store.test_forgery import asked, read, write
 from tests.store.two_users import Sides
-from tests.storing import NoQueue
+from tests.store_fixtures import NoQueue
 
 
 def withdrawn(made: Request, at: datetime) -> Request:

@@ -17,8 +17,9 @@ from countersign.store.keys import KEPT
 from countersign.store.overview import Overview
 from countersign.store.request_lists import KEPT_DECIDED, Name
 from countersign.store.store import Store
-from countersign.usecases.ports import Change, Lease, Put, Waiting
-from tests.making import (
+from countersign.usecases.overview import Waiting
+from countersign.usecases.ports import Change, Lease, Put
+from tests.sample_requests import (
     ALICE,
     APPROVALS,
     BOB,
@@ -33,7 +34,7 @@ from tests.making import (
     rules,
 )
 from tests.store.two_users import Sides
-from tests.storing import NoQueue, lists_follow, new_run
+from tests.store_fixtures import NoQueue, lists_follow, new_run
 
 
 class AfterTheEvents(Overview):

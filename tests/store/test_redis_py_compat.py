@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from countersign.store.redis.connection import connect
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
 
 Asks = Callable[[Any], Awaitable[Any]]
 

@@ -12,15 +12,15 @@ from countersign import usecases
 from countersign.domain.errors import NotReplicated, StoreUnavailable
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Request, Status
-from countersign.store.journal import RedisJournal
+from countersign.store.journal_storage import RedisJournal
 from countersign.store.redis.connection import connect
 from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store
 from countersign.usecases.ports import TeamInfo
-from tests.forgetting import Forgetting
-from tests.making import attempt, question, rules
+from tests.forgetful_server import Forgetting
+from tests.sample_requests import attempt, question, rules
 from tests.servers import Server, a_pair
-from tests.storing import NoQueue, new_run
+from tests.store_fixtures import NoQueue, new_run
 
 ONE = Replicas(1, timedelta(milliseconds=200))
 

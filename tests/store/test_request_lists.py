@@ -9,8 +9,8 @@ from countersign.store.overview import Overview
 from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
-from tests.making import ALICE, BOB, GENERAL, attempt, question
-from tests.storing import NoQueue
+from tests.sample_requests import ALICE, BOB, GENERAL, attempt, question
+from tests.store_fixtures import NoQueue
 
 
 async def test_an_event_is_handed_out_once_the_lists_know_of_it(store: Store, lease: Lease) -> None:

@@ -20,10 +20,10 @@ from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import TeamInfo
-from tests.making import attempt, question, rules
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import attempt, question, rules
 from tests.servers import Watched, watched
-from tests.storing import NoQueue, new_run
+from tests.store_fixtures import NoQueue, new_run
 
 
 @pytest.fixture

@@ -30,9 +30,9 @@ from countersign.store.codec import from_ms
 from countersign.store.ownership import EVENTS
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed, Lease, TeamInfo
-from tests.longer import longer, times
-from tests.making import ALICE, APPROVALS, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
-from tests.storing import NoQueue, it_stands, lists_follow, started
+from tests.repetitions import longer, times
+from tests.sample_requests import ALICE, APPROVALS, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
+from tests.store_fixtures import NoQueue, it_stands, lists_follow, started
 
 SOON = timedelta(milliseconds=25)
 LEASE = timedelta(minutes=1)
@@ -348,7 +348,8 @@ class Life(RuleBasedStateMachine):
                 case "expire":
                     await usecases.expire(store, NoQueue(), name, it_stands)
                 case "withdraw":
-                    await usecases.withdraw(store, NoQueue(), name, "not wanted")
+                    with contextlib.suppress(LeaseLost):
+                        await usecases.take_back(store, lease, name, "not wanted")
                 case "stop" if number % 4 == 0:
                     await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
                 case "park":

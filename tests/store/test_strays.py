@@ -16,11 +16,11 @@ from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
 from countersign.usecases.ports import Change, Put, TeamInfo
-from tests.counting import repaired
-from tests.making import ALICE, attempt, question, request
+from tests.metric_counts import repaired
+from tests.sample_requests import ALICE, attempt, question, request
 from tests.store.test_unreadable import RUN, asked, break_request
 from tests.store.two_users import Sides, start
-from tests.storing import NoQueue
+from tests.store_fixtures import NoQueue
 
 JUNK = 3000
 
@@ -55,8 +55,8 @@ async def scores_of(sides: Sides, index: str) -> dict[bytes, float]:
     return dict(found)
 
 
-async def overdue(sides: Sides, number: int = 7) -> Request:
-    over = request(await sides.agents.now() - timedelta(hours=2), asked=question(asked=number))
+async def overdue(sides: Sides) -> Request:
+    over = request(await sides.agents.now() - timedelta(hours=2), asked=question(asked=7))
     await sides.agents.commit(Change(requests=(Put(over, 0),)))
     return over
 

@@ -18,10 +18,10 @@ from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines, grant_changes
 from countersign.usecases.ports import Change, Put, TeamInfo
-from tests.making import ALICE, BOB, attempt, call, question, request
-from tests.patience import PATIENCE
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import ALICE, BOB, attempt, call, question, request
 from tests.store.two_users import Sides, start
-from tests.storing import NoQueue
+from tests.store_fixtures import NoQueue
 
 BROKEN = b"9 2\n\x01 no record"
 RUN = RunId("rtest")

@@ -12,9 +12,9 @@ from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import TeamInfo
-from tests.making import rules
 from tests.redis_server import url_of
-from tests.storing import started
+from tests.sample_requests import rules
+from tests.store_fixtures import started
 
 
 @dataclass(frozen=True)

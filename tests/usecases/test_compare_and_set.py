@@ -11,9 +11,9 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId
 from countersign.store.store import Store
 from countersign.usecases import compare_and_set
-from countersign.usecases.compare_and_set import Keep, Outcome, Refuse, Swap, update
+from countersign.usecases.compare_and_set import Keep, Refuse, Swap, Update, update
 from countersign.usecases.ports import Change, Committed, Lease, Put, Seen
-from tests.making import GENERAL, NOW
+from tests.sample_requests import GENERAL, NOW
 
 ONCE = AttemptId("a1")
 
@@ -40,7 +40,7 @@ async def test_who_is_outrun_for_ever_is_told_that_nothing_changed(
         tries.append(seen)
         return Swap(Change(settings={GENERAL: Put(seen.value, seen.version + 1)}), None)
 
-    with pytest.raises(StoreUnavailable, match="Others were faster 3 times in a row"):
+    with pytest.raises(StoreUnavailable, match="Others changed this at the same time"):
         await update(store, lambda: store.settings(GENERAL), always_old)
     assert len(tries) == 3
     assert (await store.settings(GENERAL)).version == 0
@@ -53,8 +53,8 @@ async def test_an_attempt_that_comes_again_counts_once_and_gets_what_stands(stor
         swap = _one_more(seen)
         return replace(swap, change=replace(swap.change, once=ONCE), repeated=Keep(seen.value.quorum or 0))
 
-    assert await update(store, lambda: store.settings(GENERAL), rule) == Outcome(1, Committed.DONE)
-    assert await update(store, lambda: store.settings(GENERAL), rule) == Outcome(1, Committed.REPEATED)
+    assert await update(store, lambda: store.settings(GENERAL), rule) == Update(1, Committed.DONE)
+    assert await update(store, lambda: store.settings(GENERAL), rule) == Update(1, Committed.REPEATED)
 
 
 async def test_what_is_refused_is_on_record_once_and_raises_each_time(store: Store) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from countersign import usecases
-from countersign.domain import grants
+from countersign.domain import api_keys, grants
 from countersign.domain.channel_settings import Risk, Rules
 from countersign.domain.decision_rules import decide
 from countersign.domain.errors import InvalidInput, NotFound, Refused
@@ -21,13 +21,13 @@ from countersign.domain.requests import How, Question, Request, Status
 from countersign.policy.evaluation import Rulebook
 from countersign.store.ownership import REQUESTS, RUNS
 from countersign.store.store import Store
-from countersign.usecases import grant_changes
+from countersign.usecases import grant_changes, program_requests
 from countersign.usecases.ports import Change, Lease, Put
 from tests.autogen.harness import fact
-from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
-from tests.slack.botting import events
-from tests.store.two_users import Sides
-from tests.storing import NoQueue, new_run
+from tests.sample_requests import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
+from tests.slack.socket_bot import events
+from tests.store.two_users import Sides, start
+from tests.store_fixtures import NoQueue, new_run
 from tests.usecases.test_usecases import kinds
 
 HOUR = Wish(Scope.ARGUMENTS, Span.HOUR)
@@ -163,7 +163,7 @@ async def test_the_giver_reviewers_and_admins_revoke(
             assert (await grant_changes.revoke(store, permission.id, actor, admins)).revoked_by == user
     else:
         for _ in range(2):
-            with pytest.raises(InvalidInput, match="it still stands"):
+            with pytest.raises(InvalidInput, match="It's still in force"):
                 await grant_changes.revoke(store, permission.id, actor, admins, AttemptId("s1"))
     assert (await allowed(store, await usecases.ask(store, later, call())) is None) is may
     assert [seen.value.id for seen in await store.permissions()] == ([] if may else [permission.id])
@@ -180,7 +180,7 @@ async def test_somebody_of_another_workspace_or_who_left_revokes_nothing(store: 
     refused = [e for e in await events(store) if e.type is EventType.ATTEMPT_REFUSED]
     assert [(e.user, e.data["refusal"]) for e in refused] == [(BOB, "deactivated"), (CAROL, "not_checked")]
     assert len(await store.permissions()) == 1
-    with pytest.raises(NotFound, match="has ended already"):
+    with pytest.raises(NotFound, match="has already ended"):
         await grant_changes.revoke(store, PermissionId("pnothing"), Actor(HERE, BOB), frozenset())
 
 
@@ -258,3 +258,27 @@ async def test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team(side
     done = await allowed(sides.web, of_slack)
     assert done is not None and done.decision is not None and done.decision.standing is not None
     assert done.decision.standing.permission != own.decision.standing.permission
+
+
+async def test_a_permission_of_a_program_is_its_keys_alone(sides: Sides) -> None:
+    """R24: neither another key's of the same name, nor a script's that calls itself so."""
+    await sides.web.set_workspace(HERE)
+    now = await sides.web.now()
+    own, other = (api_keys.issue("ci", ("#general",), now).key for _ in range(2))
+
+    async def asked(key: api_keys.ApiKey, name: str) -> Request:
+        of: dict[str, Any] = {"workspace": HERE, "channel": GENERAL, "requester": ALICE, "task": "pay"}
+        return (await program_requests.submit(sides.web, key, name, call(), **of))[0].request
+
+    first = await asked(own, "first")
+    await usecases.decide(sides.web, NoQueue(), first.id, attempt(first, wish=Wish(Scope.TOOL, Span.HOUR)))
+    assert await allowed(sides.web, await asked(own, "second")) is not None
+    assert await allowed(sides.web, await asked(other, "third")) is None
+    await start(sides)
+    run = await usecases.start_by_script(
+        sides.agents, run=RunId("slater"), channel=GENERAL, requester=ALICE, team="ci", task="pay"
+    )
+    lease = await sides.agents.leases.claim(run.id, "worker", timedelta(seconds=30))
+    assert lease is not None
+    await usecases.begin(sides.agents, lease)
+    assert await allowed(sides.web, await usecases.ask(sides.agents, lease, call())) is None

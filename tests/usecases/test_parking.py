@@ -14,9 +14,9 @@ from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
 from countersign.usecases.ports import Change, Committed, Lease
-from tests.making import ALICE, BOB, CAROL, attempt, question, rules
-from tests.patience import PATIENCE
-from tests.storing import NoQueue, new_run, started
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import ALICE, BOB, CAROL, attempt, question, rules
+from tests.store_fixtures import NoQueue, new_run, started
 
 NOW = timedelta(0)
 
@@ -178,6 +178,26 @@ async def test_a_run_comes_back_to_wait_for_what_is_still_open(store: Store, lea
     assert await park(store, again, asked[1])
 
 
+@pytest.mark.parametrize("parked", [True, False])
+async def test_a_run_that_ended_while_its_lease_was_claimed_is_not_begun(
+    store: Store, lease: Lease, parked: bool
+) -> None:
+    """R5: what a worker read before it had the lease is no reason to go on."""
+    asked = await usecases.ask(store, lease, question())
+    assert not parked or await park(store, lease, asked)
+    before = await store.run(lease.run)
+    assert before is not None
+    other = await store.leases.claim(lease.run, lease.owner, timedelta(seconds=30))
+    assert other is not None
+    await usecases.begin(store, other)
+    await usecases.finish(store, other, runs.Verb.FINISH, result="Done.")
+    await store.leases.release(other)
+    late = await store.leases.claim(lease.run, "another", timedelta(seconds=30))
+    assert late is not None
+    with pytest.raises(LeaseLost):
+        await usecases.begin(store, late, before)
+
+
 async def test_parked_runs_are_listed_for_people_and_not_for_workers(store: Store, lease: Lease) -> None:
     """R22: what a worker looks at now and then does not grow with the runs that are parked."""
     other = await new_run(store, "rother")
@@ -193,7 +213,7 @@ async def test_parked_runs_are_listed_for_people_and_not_for_workers(store: Stor
     assert set(await store.indexes.unheld(10, timedelta(0))) == {lease.run, other.run}
 
 
-@pytest.mark.parametrize("how", ["stopped", "finished", "asked anew"])
+@pytest.mark.parametrize("how", ["stopped", "finished", "asked again"])
 async def test_a_decision_that_nobody_waits_for_any_more_is_not_looked_for(
     store: Store, lease: Lease, how: str
 ) -> None:

@@ -19,12 +19,12 @@ from countersign.domain.requests import Request, Status
 from countersign.domain.schedule import Snooze
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
-from countersign.usecases import deadlines, presence_changes
+from countersign.usecases import absences, deadlines, snooze_and_look
 from countersign.usecases.ports import Change, Lease, Put
-from tests.making import BOB, CAROL, DAVE, HERE, attempt, question
-from tests.patience import PATIENCE
-from tests.slack.botting import events
-from tests.storing import NoQueue, configured
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import BOB, CAROL, DAVE, HERE, attempt, question
+from tests.slack.socket_bot import events
+from tests.store_fixtures import NoQueue, configured
 
 SOON = timedelta(seconds=0.2)
 NEXT = Escalation(SOON, Reviewers(frozenset({DAVE})), ChannelId("C0LEADS"))
@@ -147,7 +147,7 @@ async def test_a_snooze_moves_what_is_due_and_counts_once_however_often_it_is_de
     asked = await usecases.ask(store, lease, question())
     _, before, _ = await store.indexes.due(10)
     for _ in range(3):
-        await presence_changes.snooze(store, asked.id, BOB_HERE, Snooze.HOUR, AttemptId("c1"))
+        await snooze_and_look.snooze(store, asked.id, BOB_HERE, Snooze.HOUR, AttemptId("c1"))
     _, after, _ = await store.indexes.due(10)
     assert before is not None and after is not None
     assert after - before > timedelta(minutes=49)
@@ -159,29 +159,29 @@ async def test_two_who_look_at_once_are_both_noted_and_a_third_decides(store: St
     """R3, R25: the refused one is in the record."""
     asked = await usecases.ask(store, lease, question())
     await asyncio.gather(
-        presence_changes.look(store, asked.id, BOB_HERE, AttemptId("c1")),
-        presence_changes.look(store, asked.id, CAROL_HERE, AttemptId("c2")),
+        snooze_and_look.look(store, asked.id, BOB_HERE, AttemptId("c1")),
+        snooze_and_look.look(store, asked.id, CAROL_HERE, AttemptId("c2")),
     )
     assert {one.user for one in (await as_it_is(store, asked)).looking} == {BOB, CAROL}
     with pytest.raises(Refused, match="not a reviewer"):
-        await presence_changes.look(store, asked.id, DAVE_HERE, AttemptId("c3"))
+        await snooze_and_look.look(store, asked.id, DAVE_HERE, AttemptId("c3"))
     assert [e.data["verb"] for e in await of_type(store, EventType.ATTEMPT_REFUSED)] == ["look"]
     assert (await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))).status is Status.APPROVED
     with pytest.raises(Refused, match="lready decided"):
-        await presence_changes.look(store, asked.id, CAROL_HERE, AttemptId("c4"))
+        await snooze_and_look.look(store, asked.id, CAROL_HERE, AttemptId("c4"))
 
 
 async def test_absences_of_many_at_once_are_all_kept_and_end_when_people_come_back(store: Store) -> None:
     """R25: each with an event."""
     until = await store.now() + timedelta(days=3)
     people = [BOB_HERE, CAROL_HERE]
-    await asyncio.gather(*(presence_changes.leave(store, person, DAVE_HERE, until) for person in people))
+    await asyncio.gather(*(absences.leave(store, person, DAVE_HERE, until) for person in people))
     seen = await store.absences()
     assert set(seen.value.behind(HERE, DAVE, seen.now)) == {BOB, CAROL}
-    assert await presence_changes.come_back(store, BOB_HERE)
-    assert not await presence_changes.come_back(store, BOB_HERE)
+    assert await absences.come_back(store, BOB_HERE)
+    assert not await absences.come_back(store, BOB_HERE)
     assert (await store.absences()).value.behind(HERE, DAVE, seen.now) == (CAROL,)
-    with pytest.raises(InvalidInput, match="cannot stand in for yourself"):
-        await presence_changes.leave(store, BOB_HERE, BOB_HERE, until)
+    with pytest.raises(InvalidInput, match="be your own stand-in"):
+        await absences.leave(store, BOB_HERE, BOB_HERE, until)
     assert len([e for e in await of_type(store, EventType.STAND_IN_NAMED) if e.request is None]) == 2
     assert len(await of_type(store, EventType.STAND_IN_ENDED)) == 1

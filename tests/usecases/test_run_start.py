@@ -7,8 +7,8 @@ from countersign.domain.ids import RunId
 from countersign.domain.runs import Run
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed
-from tests.making import ALICE, GENERAL, HERE
-from tests.storing import NoQueue
+from tests.sample_requests import ALICE, GENERAL, HERE
+from tests.store_fixtures import NoQueue
 
 
 async def test_two_starts_that_waited_for_the_same_store_are_one_run(store: Store) -> None:

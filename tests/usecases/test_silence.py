@@ -9,6 +9,7 @@ import pytest
 
 from bot.slack.app import slack_clients
 from bot.slack.people.directory import Directory
+from bot.slack.people.lookups import Lookups
 from countersign import usecases
 from countersign.domain import request_endings
 from countersign.domain.channel_settings import OnTimeout
@@ -21,11 +22,11 @@ from countersign.usecases import deadlines
 from countersign.usecases.ports import Change, Lease, Put
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
-from tests.making import NOW, attempt, later, question, request, rules
-from tests.patience import PATIENCE
-from tests.slack.botting import events
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import HERE, NOW, attempt, later, question, request, rules
+from tests.slack.socket_bot import events
 from tests.slack.test_projector import all_drawn, card_of, drawing
-from tests.storing import NoQueue, card_stands, it_stands
+from tests.store_fixtures import NoQueue, card_stands, it_stands
 
 HOUR = timedelta(hours=1)
 
@@ -146,7 +147,7 @@ async def test_a_card_that_slack_took_late_gives_people_all_of_their_time(
 @pytest.fixture
 async def directory(slack: LocalSlack) -> AsyncIterator[Directory]:
     async with slack_clients(slack.bot_token, slack.api_url) as clients:
-        directory = Directory(clients.reads, patience=PATIENCE)
+        directory = Directory(clients.reads, HERE, Lookups(patience=PATIENCE))
         yield directory
         await directory.close()
 
@@ -209,7 +210,7 @@ async def test_silence_does_not_approve_what_somebody_took_away(
     if meanwhile in TAKEN_AWAY:
         assert (settled.status, settled.decision.words) == (Status.EXPIRED, request_endings.UNSEEN)
         assert request_endings.UNSEEN in thread and "Approved" not in thread
-        assert "is kept and waits" not in thread
+        assert "is still pending" not in thread
     else:
         assert settled.status is Status.APPROVED
         assert "Approved by timeout" in thread

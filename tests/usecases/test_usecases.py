@@ -23,10 +23,10 @@ from countersign.store.store import _COMMIT, Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
 from countersign.usecases.ports import Change, Committed, Lease, Put
-from tests.counting import repaired
-from tests.making import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
-from tests.patience import PATIENCE
-from tests.storing import NoQueue, configured, new_run, started
+from tests.longest_wait import PATIENCE
+from tests.metric_counts import repaired
+from tests.sample_requests import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question
+from tests.store_fixtures import NoQueue, changed_by, configured, started
 
 
 async def events(store: Store) -> list[Event]:
@@ -111,7 +111,7 @@ async def test_a_window_opens_for_what_may_count_and_why_it_does_not_is_on_recor
 async def test_an_unknown_request_is_said_to_be_unknown(store: Store, lease: Lease) -> None:
     """R7."""
     asked = await usecases.ask(store, lease, question())
-    with pytest.raises(NotFound, match="does not exist here"):
+    with pytest.raises(NotFound, match="no longer exists"):
         await usecases.decide(store, NoQueue(), RequestId("qnothing"), attempt(asked))
 
 
@@ -244,7 +244,7 @@ async def test_what_is_settled_ends_by_itself_and_what_waits_does_not(store: Sto
 async def test_a_stopped_run_takes_its_questions_back_in_the_same_step(store: Store, lease: Lease) -> None:
     """R6: every path settles the card."""
     asked = await usecases.ask(store, lease, question())
-    with pytest.raises(InvalidInput, match="it goes on"):
+    with pytest.raises(InvalidInput, match="It is still running"):
         await usecases.stop(store, lease.run, Actor(HERE, DAVE), frozenset())
     stopped = await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
     assert stopped.status is runs.Status.STOPPED
@@ -269,7 +269,7 @@ async def new_run_again(store: Store, lease: Lease) -> None:
 @pytest.mark.parametrize(
     ("team", "task", "said"),
     [
-        ("email", "  ", "no task"),
+        ("email", "  ", "Add a task"),
         ("email", "x" * 50_000, "50,000 characters"),
         ("nope", "x", "no team “nope”"),
     ],
@@ -282,19 +282,6 @@ async def test_a_start_that_cannot_be_is_refused_and_starts_nothing(
     assert await store.run(RunId("r1")) is None
 
 
-async def test_without_a_worker_nothing_starts_and_the_person_is_told(store: Store) -> None:
-    await store.workers.retire("worker")
-    with pytest.raises(InvalidInput, match="No worker is running"):
-        await new_run(store)
-
-
-async def test_where_nobody_may_decide_nothing_starts(store: Store) -> None:
-    """R10."""
-    await store.set_defaults(rules(reviewers=Reviewers()))
-    with pytest.raises(InvalidInput, match="Nobody may decide"):
-        await new_run(store)
-
-
 async def none_wrong(_: object) -> list[Sentence]:
     return []
 
@@ -302,8 +289,8 @@ async def none_wrong(_: object) -> list[Sentence]:
 async def test_settings_are_changed_by_those_who_may_and_others_change_nothing(store: Store) -> None:
     """R9, R10, R25: refused attempts are in the record."""
     who = Actor(HERE, BOB)
-    _, after, *_ = await usecases.configure(
-        store, GENERAL, who, frozenset({BOB}), lambda s: replace(s, on_timeout=OnTimeout.APPROVE), none_wrong
+    _, after, *_ = await changed_by(
+        store, who, lambda s: replace(s, on_timeout=OnTimeout.APPROVE), admins=frozenset({BOB})
     )
     assert after.on_timeout is OnTimeout.APPROVE
     with pytest.raises(InvalidInput, match="Only workspace admins"):
@@ -324,14 +311,8 @@ async def test_settings_are_changed_by_those_who_may_and_others_change_nothing(s
 
 async def test_a_request_keeps_the_rules_it_was_asked_under(store: Store, lease: Lease) -> None:
     asked = await usecases.ask(store, lease, question())
-    await usecases.configure(
-        store,
-        GENERAL,
-        Actor(HERE, BOB, is_admin=True),
-        frozenset(),
-        lambda s: replace(s, reviewers=Reviewers(frozenset({DAVE}))),
-        none_wrong,
-    )
+    admin = Actor(HERE, BOB, is_admin=True)
+    await changed_by(store, admin, lambda s: replace(s, reviewers=Reviewers(frozenset({DAVE}))))
     with pytest.raises(Refused):
         await usecases.decide(store, NoQueue(), asked.id, attempt(asked, DAVE))
     assert (await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))).status is Status.APPROVED

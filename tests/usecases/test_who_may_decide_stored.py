@@ -7,8 +7,8 @@ from countersign.domain.errors import Refused
 from countersign.domain.requests import Status
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease, Put
-from tests.making import NOW
-from tests.storing import NoQueue
+from tests.sample_requests import NOW
+from tests.store_fixtures import NoQueue
 from tests.who_may_decide import AGAIN, DOES, Row, attempt, rows, scene
 
 DECIDING = [row for row in rows() if row.does.removesuffix(AGAIN) in DOES and "another rule" not in row.does]

@@ -1,42 +1,43 @@
-"""`/approvals`: finds the word that was typed, and puts refusals on record."""
+"""`/approvals`: the word that was typed, and refusals on record."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
+from difflib import get_close_matches
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck
 
 from countersign.domain.errors import InvalidInput
 
-from ..views.safe_text import unescape
-from ..views.slack_markup import drawn
-from .context import Desk, Reply, Word
+from ..people.actors import admit
+from ..views.slack_markup import drawn, unescape
+from .context import Reply, Services, Word
 from .payloads import sender
 from .responses import answer_command, change_on_record
 
 
 class _Unclear(InvalidInput):
-    """A word that needs an explanation, for its person and not for the record."""
+    """Error: an unclear command, explained to its sender and not put on record."""
 
     def __init__(self, sentence: str, usage: str) -> None:
         self.usage = usage
         super().__init__(sentence)
 
 
-def listener(words: Mapping[str, Word]) -> Callable[[Desk, AsyncAck, dict[str, Any]], Awaitable[None]]:
+def listener(words: Mapping[str, Word]) -> Callable[[Services, AsyncAck, dict[str, Any]], Awaitable[None]]:
     """Return the handler of `/approvals` with these words.
 
     The word "" is the command alone.
     """
     usage = "\n".join(word.help for word in words.values())
 
-    async def on_approvals(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
-        await answer_command(desk, ack, body, _run(desk, body, words, usage))
+    async def on_approvals(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await answer_command(services, ack, body, _run(services, body, words, usage))
 
     return on_approvals
 
 
-async def _run(desk: Desk, body: dict[str, Any], words: Mapping[str, Word], usage: str) -> Reply:
+async def _run(services: Services, body: dict[str, Any], words: Mapping[str, Word], usage: str) -> Reply:
     text = str(body.get("text") or "").strip()
     name, rest = (*text.split(maxsplit=1), "", "")[:2]
     name = name.lower()
@@ -45,11 +46,20 @@ async def _run(desk: Desk, body: dict[str, Any], words: Mapping[str, Word], usag
     word = words.get(name)
     recorded = word is None or word.on_record
     try:
-        async with change_on_record(desk, body, sender(body).here, text) if recorded else nullcontext():
+        if not recorded:  # it changes nothing, and shows something
+            await admit(services.directory, sender(body).user)
+        async with change_on_record(services, body, sender(body).here, text) if recorded else nullcontext():
             if word is None:
-                raise _Unclear(f"There is no setting “{unescape(name)[:40]}”; nothing was changed.", usage)
-            if word.takes_text and not rest:
-                raise _Unclear("What should it be? Nothing was changed.", word.help)
-            return await word.run(desk, body, rest)
+                raise _Unclear(*_unknown(unescape(name)[:40], words))
+            if word.empty is not None and not rest:
+                raise _Unclear(*await word.empty(services, body))
+            return await word.run(services, body, rest)
     except _Unclear as unclear:
-        return Reply(f"{drawn(unclear.sentence)}\n{unclear.usage}", False)
+        return Reply(f"{drawn(unclear.sentence)}{unclear.usage}", False)
+
+
+def _unknown(name: str, words: Mapping[str, Word]) -> tuple[str, str]:
+    """Say that there is no such word, and which one may be meant."""
+    alike = get_close_matches(name, filter(None, words), 1)
+    meant = f" Did you mean `/approvals {alike[0]}`?" if alike else ""
+    return f"There is no setting “{name}”; nothing was changed.", f"{meant} `/approvals help` lists them all."

@@ -1,6 +1,6 @@
 """Attempts to decide: made of a payload, and judged by the use case.
 
-An attempt is judged twice where a window stands between, before it opens and when it is sent: who, in time, on what
+An attempt in a window is judged twice, before the window opens and when it is sent: the person, the time and the
 content (R9, R13).
 """
 
@@ -20,12 +20,12 @@ from countersign.usecases.ports import Admitted
 from ..people.actors import actor_of, voters_of
 from ..views.card_controls import Handle
 from ..views.request_text import no_votes
-from .context import Desk, Reply
+from .context import Reply, Services
 from .payloads import attempt_id, sender
 
 
 class Aimed(NamedTuple):
-    """An attempt, and the request that it is about as it was read for it."""
+    """An attempt, and its request as it was read for it."""
 
     seen: Admitted
     attempt: Attempt
@@ -36,16 +36,39 @@ class Aimed(NamedTuple):
         return self.seen.value
 
 
-async def known(desk: Desk, handle: Handle | None) -> Admitted:
-    """The request of a button or a window. NotFound if there is none."""
-    seen = await usecases.admitted(desk.store, handle.request) if handle is not None else None
+async def known(services: Services, handle: Handle | None) -> Admitted:
+    """Read the request of a button or a window. NotFound if there is none."""
+    seen = await usecases.admitted(services.store, handle.request) if handle is not None else None
     if seen is None:
         raise NotFound(Refusal.UNKNOWN.value)
     return seen
 
 
+async def sought(
+    services: Services, body: dict[str, Any], handle: Handle | None, verb: Verb, words: str = ""
+) -> Admitted:
+    """The request that an attempt is about.
+
+    NotFound, put on record (R25), if there is none.
+    """
+    try:
+        return await known(services, handle)
+    except NotFound:
+        at, about = sender(body), handle.request if handle else None
+        await usecases.unknown_request(
+            services.store,
+            attempt_id(body, words),
+            request=about,
+            workspace=services.directory.workspace,
+            user=at.user,
+            verb=verb,
+            words=words,
+        )
+        raise
+
+
 async def aim(
-    desk: Desk,
+    services: Services,
     body: dict[str, Any],
     handle: Handle | None,
     verb: Verb,
@@ -55,36 +78,37 @@ async def aim(
     break_glass: bool = False,
     opened_for: UserId | None = None,
     typed: str = "",
+    seen: Admitted | None = None,
 ) -> Aimed:
     """Make the attempt of a payload.
 
-    NotFound, put on record (R25), if there is no such request.
+    `seen` is its request where that was sought before.
     """
     at = sender(body)
-    try:
-        seen = await known(desk, handle)
-    except NotFound:
-        about = handle.request if handle else None
-        name = attempt_id(body, words)
-        await usecases.unknown_request(
-            desk.store, name, request=about, workspace=at.workspace, user=at.user, verb=verb, words=words
-        )
-        raise
+    seen = seen or await sought(services, body, handle, verb, words)
     assert handle is not None, "a request is known by its handle only"
-    actor = await actor_of(desk.store, desk.directory, at.workspace, at.user, seen.value.rules.reviewers)
+    services.cards.clicked(seen.value.id, body)
+    actor = await actor_of(services.store, services.directory, at.user, seen.value.rules.reviewers)
     attempt = Attempt(attempt_id(body), actor, verb, handle.digest, words, wish=wish, break_glass=break_glass)
     return Aimed(seen, replace(attempt, opened_for=opened_for, typed=typed))
 
 
-async def decide(desk: Desk, body: dict[str, Any], aimed: Aimed) -> Reply:
-    """Store what the attempt does.
+async def decide(services: Services, body: dict[str, Any], aimed: Aimed) -> Reply:
+    """Make the attempt count, and have the clicked card replaced by what became of it.
 
-    The reply says how many approvals there are if more are needed.
+    The reply counts the approvals if more are needed.
     """
     seen, attempt = aimed
-    attempt = replace(attempt, id=attempt_id(body, *_content(attempt)))
-    voters = partial(voters_of, desk.directory)
-    after = await usecases.decide(desk.store, desk.queue, seen.value.id, attempt, seen, voters)
+    if body.get("type") == "view_submission":
+        attempt = replace(attempt, id=attempt_id(body, *_content(attempt)))
+    voters = partial(voters_of, services.directory)
+    try:
+        after = await usecases.decide(
+            services.store, services.queue, seen.value.id, attempt, seen, voters, services.cards.held
+        )
+    finally:
+        if (replacing := services.cards.replacing(seen.value.id)) is not None:
+            services.hold(replacing)
     if after.status is not Status.PENDING:
         return Reply("")
     if attempt.verb is Verb.CHOOSE:
@@ -99,4 +123,4 @@ def _content(attempt: Attempt) -> list[str]:
     """Return the texts that were entered in a window."""
     wish = attempt.wish
     scopes = [] if wish is None else [wish.scope, wish.span]
-    return [attempt.words, attempt.typed, attempt.arguments, *attempt.chosen, *scopes]
+    return [attempt.words, attempt.typed, attempt.arguments, attempt.content, *attempt.chosen, *scopes]

@@ -1,78 +1,111 @@
 """`/approvals away` and `back`: somebody else decides in a person's place."""
 
+import asyncio
+import logging
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 from countersign.domain.channel_settings import parse_duration
+from countersign.domain.delegation import Absence
 from countersign.domain.errors import InvalidInput
 from countersign.domain.people import Reviewers
 from countersign.domain.quiet_hours import zone_of
-from countersign.usecases import presence_changes
+from countersign.usecases import absences
 
-from ..views.safe_text import unescape
-from ..views.slack_markup import mention, when
-from .context import Desk, Reply, Word
+from ..views.slack_markup import mention, unescape, when
+from .context import SLACK_ERRORS, Reply, Services, Word
 from .mention_parsing import people_named
 from .payloads import Sender, delivery, sender
 
 _ANY: Final = timedelta(days=3650)
-"""Whether a span is too long for an absence is judged with it, and not by how long a request may wait."""
+"""The absence itself judges whether it is too long; this limit is beyond any."""
+_log = logging.getLogger(__name__)
 _HOW: Final = "Write it like `/approvals away @standin until 2026-12-24`, or `… for 3d`."
 
 
-async def _away(desk: Desk, body: dict[str, Any], rest: str) -> Reply:
+async def _away(services: Services, body: dict[str, Any], rest: str) -> Reply:
     at = sender(body)
     name, span = (*rest.split(maxsplit=1), "", "")[:2]
     people = people_named([name])
     if len(people.users) != 1 or people != Reviewers(people.users):
-        raise InvalidInput(f"One person stands in for another; nothing was changed. {_HOW}")
+        raise InvalidInput(f"Name one stand-in; nothing was changed. {_HOW}")
     (stand_in,) = people.users
-    until = await _until(desk, at, span.strip())
-    actor = await desk.directory.actor(at.workspace, at.user)
-    other = await desk.directory.actor(at.workspace, stand_in)
-    absence = await presence_changes.leave(desk.store, actor, other, until, delivery(body))
+    until = await _until(services, at, span.strip())
+    actor = await services.directory.actor(at.user)
+    other = await services.directory.actor(stand_in)
+    absence = await absences.leave(services.store, actor, other, until, delivery(body))
+    told = "was told" if await _tell(services, absence) else "could not be told by a message"
     return Reply(
-        f"Until {when(absence.until)} {mention(stand_in)} may decide in your place, and cards say so. "
-        "You may decide too, each place counts once. `/approvals back` ends it."
+        f"You're away until {when(absence.until)}. {mention(stand_in)} decides in your place and {told}. "
+        "You can still decide; the two of you count as one. `/approvals back` ends it."
     )
 
 
-async def _back(desk: Desk, body: dict[str, Any], rest: str) -> Reply:
+async def _tell(services: Services, absence: Absence) -> bool:
+    """Write to the stand-in directly; False if Slack does not take it."""
+    text = (
+        f":wave: {mention(absence.user)} is away until {when(absence.until)} and named you as stand-in. Until then you "
+        "can decide on the requests that wait for them; your Home lists them."
+    )
+    try:
+        async with asyncio.timeout(5):
+            await services.client.chat_postMessage(channel=absence.stand_in, text=text, unfurl_links=False)
+    except SLACK_ERRORS as lost:
+        _log.warning("%s could not be told that they stand in: %r", absence.stand_in, lost)
+        return False
+    return True
+
+
+async def _back(services: Services, body: dict[str, Any], rest: str) -> Reply:
     at = sender(body)
-    actor = await desk.directory.actor(at.workspace, at.user)
-    if await presence_changes.come_back(desk.store, actor, delivery(body)):
-        return Reply("You are back; nobody decides in your place any more.")
-    return Reply("You were not away; nothing was changed.")
+    actor = await services.directory.actor(at.user)
+    if await absences.come_back(services.store, actor, delivery(body)):
+        return Reply("You're back. Nobody decides in your place any more.")
+    return Reply("You weren't away; nothing was changed.")
 
 
-async def _until(desk: Desk, at: Sender, words: str) -> datetime:
-    """The end of the absence; a day begins at midnight where the person is."""
+async def _until(services: Services, at: Sender, words: str) -> datetime:
+    """Read the end of the absence; a day begins at midnight where the person is."""
     kind, _, rest = words.partition(" ")
     if kind.lower() in ("until", "for"):
         words = rest.strip()
     if re.fullmatch(r"\d{4}-\d\d-\d\d", words):
         try:
             return datetime.combine(
-                date.fromisoformat(words), time(0), zone_of(await desk.directory.zone(at.user))
+                date.fromisoformat(words), time(0), zone_of(await services.directory.zone(at.user))
             ).astimezone(UTC)
         except (ValueError, OverflowError):
-            raise InvalidInput(f"“{unescape(words)}” is no date; nothing was changed. {_HOW}") from None
+            raise InvalidInput(f"“{unescape(words)}” is not a date; nothing was changed. {_HOW}") from None
     if not words:
-        raise InvalidInput(f"Until when? Nothing was changed. {_HOW}")
+        raise InvalidInput(f"Say until when; nothing was changed. {_HOW}")
     try:
-        return await desk.store.now() + parse_duration(words, _ANY)
+        return await services.store.now() + parse_duration(words, _ANY)
     except InvalidInput:
         raise InvalidInput(
-            f"“{unescape(words)[:40]}” is neither a date nor a span; nothing was changed. {_HOW}"
+            f"“{unescape(words)[:40]}” is neither a date nor a duration; nothing was changed. {_HOW}"
         ) from None
+
+
+async def _nobody_named(services: Services, body: dict[str, Any]) -> tuple[str, str]:
+    """Say what to give, and who stands in now."""
+    seen = await services.store.absences()
+    absence = seen.value.of(services.directory.workspace, sender(body).user, seen.now)
+    now = "You're not away now."
+    if absence is not None:
+        now = f"You're away until {when(absence.until)}, and {mention(absence.stand_in)} decides in your place."
+    return (
+        "Name a stand-in, and say until when",
+        f", like `/approvals away @standin until 2026-12-24`, or `… for 3d`. {now}",
+    )
 
 
 WORDS: Final = {
     "away": Word(
         _away,
-        "*`/approvals away @standin until 2026-12-24`* (or `for 3d`) you are away, and they decide in your place",
+        "*`/approvals away @standin until 2026-12-24`* (or `for 3d`) names who decides while you're away",
+        _nobody_named,
     ),
-    "back": Word(_back, "*`/approvals back`* you are here again"),
+    "back": Word(_back, "*`/approvals back`* ends it"),
 }
 """The words of `/approvals` about who is here."""

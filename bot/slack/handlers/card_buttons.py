@@ -1,32 +1,35 @@
 """Buttons and menus of a card: some count at once, the others open a window.
 
-What counts is stored first, then acked; nobody's click is ignored silently (R7).
+A click that counts is stored first, then acked; no click is ignored silently (R7).
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from slack_bolt.async_app import AsyncAck
 
 from countersign import usecases
-from countersign.domain.errors import Refused
+from countersign.domain.errors import CountersignError, InvalidInput, NotFound, Refused
 from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.high_risk import is_asked
-from countersign.domain.ids import AttemptId, ChannelId, digest_of, short_name
+from countersign.domain.ids import AttemptId, ChannelId, RequestId, digest_of, short_name
+from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Request, Verb
-from countersign.usecases import presence_changes
+from countersign.usecases import snooze_and_look
 
-from ..people.actors import actor_of
+from ..people.actors import actor_of, admit
 from ..views import card_controls, choice_controls, edit_modal, modal_parts, modals, review_modals
 from ..views.card_content import complete
 from ..views.card_controls import Handle, MenuItem
-from ..views.slack_markup import when
-from .attempts import Aimed, aim, decide, known
-from .context import Desk, Reply
+from ..views.cards import is_plain_row
+from ..views.slack_markup import drawn, when
+from .attempts import Aimed, aim, decide, known, sought
+from .context import Reply, Services
 from .payloads import attempt_id, sender
-from .responses import answer_click, open_modal, refused
+from .responses import answer_click, answer_window, refused
+from .windows import open_modal
 
 Window = Callable[[Request, ChannelId], modal_parts.View]
 _BUTTONS: Final = {
@@ -36,6 +39,8 @@ _BUTTONS: Final = {
     card_controls.EDIT: Verb.EDIT,
 }
 _MENU: Final = {
+    MenuItem.REJECT: Verb.REJECT,
+    MenuItem.APPROVE: Verb.APPROVE,
     MenuItem.PERMIT: Verb.APPROVE,
     MenuItem.BREAK_GLASS: Verb.APPROVE,
     MenuItem.EDIT: Verb.EDIT,
@@ -51,97 +56,142 @@ _WINDOWS: Final[Mapping[str, Window]] = {
     MenuItem.BREAK_GLASS: review_modals.break_glass,
 }
 """The window of a verb, or of what the menu adds to one."""
+_FOR_ALL: Final = {card_controls.APPROVE_ALL: Verb.APPROVE, card_controls.REJECT_ALL: Verb.REJECT}
 _LEAST: Final = Wish(Scope.CALL, Span.RUN)
-"""Where not even this can be allowed in advance, nothing can."""
+"""The least that can be allowed in advance."""
+_NOT_WHOLE: Final = "The card does not show all of this request. Review it by its own button."
 _UNKNOWN_BUTTON: Final = Reply(
-    "This button is of an older or newer version of the app and does nothing here. Nothing was decided; "
-    "please use the newest card.",
+    "This button belongs to another version of the app. Nothing was decided. Use the newest card.",
     counted=False,
 )
 _log = logging.getLogger(__name__)
 
 
-async def on_click(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Handle a button of a card: Approve and options count, others open a window."""
-    await answer_click(desk, ack, body, _click(desk, body))
+async def on_click(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """Handle a card's button: Approve and options count, others open a window."""
+    await answer_click(services, ack, body, _click(services, body))
 
 
-async def _click(desk: Desk, body: dict[str, Any]) -> Reply:
+async def _click(services: Services, body: dict[str, Any]) -> Reply:
     action = body["actions"][0]
     name = action.get("action_id", "")
     if name == card_controls.MORE:
-        return await _menu(desk, body, str((action.get("selected_option") or {}).get("value")))
+        return await _menu(services, body, str((action.get("selected_option") or {}).get("value")))
     value = str(action.get("value"))
     handle = Handle.read(value)
     if name == card_controls.APPROVE:
-        return await _approve(desk, body, handle)
+        return await _approve(services, body, handle)
+    if name in _FOR_ALL:
+        return await _decide_all(services, body, card_controls.rows_of(value), _FOR_ALL[name])
     if name == card_controls.VIEW_FULL:
-        return await _view_full(desk, body, handle)
+        return await _view_full(services, body, handle)
     if name.startswith(choice_controls.CHOOSE):
-        return await _choose(desk, body, handle, choice_controls.clicked(value))
+        return await _choose(services, body, handle, choice_controls.clicked(value))
     if name in _BUTTONS:
-        return await _open(desk, body, await aim(desk, body, handle, _BUTTONS[name]))
+        return await _open(services, body, aim(services, body, handle, _BUTTONS[name]))
     _log.warning("An unknown button was clicked: %s", name)
     return _UNKNOWN_BUTTON
 
 
-async def _approve(desk: Desk, body: dict[str, Any], handle: Handle | None) -> Reply:
-    aimed = await aim(desk, body, handle, Verb.APPROVE)
-    # Whoever makes up a button of their own gets the window too.
-    if not complete(aimed.request.question) or is_asked(aimed.request, Verb.APPROVE):
-        return await _open(desk, body, aimed)
-    return await decide(desk, body, aimed)
+async def _approve(services: Services, body: dict[str, Any], handle: Handle | None) -> Reply:
+    seen = await sought(services, body, handle, Verb.APPROVE)
+    # A made-up button gets the window too.
+    if not complete(seen.value.question) or is_asked(seen.value, Verb.APPROVE):
+        return await _open(services, body, aim(services, body, handle, Verb.APPROVE, seen=seen))
+    return await decide(services, body, await aim(services, body, handle, Verb.APPROVE, seen=seen))
 
 
-async def _choose(desk: Desk, body: dict[str, Any], handle: Handle | None, number: int | None) -> Reply:
-    aimed = await aim(desk, body, handle, Verb.CHOOSE)
+async def _choose(services: Services, body: dict[str, Any], handle: Handle | None, number: int | None) -> Reply:
     if number is None:
-        return await _open(desk, body, aimed)
+        return await _open(services, body, aim(services, body, handle, Verb.CHOOSE))
+    aimed = await aim(services, body, handle, Verb.CHOOSE)
     options = aimed.request.question.options
     chosen = options[number : number + 1] if number >= 0 else ()
-    return await decide(desk, body, aimed._replace(attempt=replace(aimed.attempt, chosen=chosen)))
+    return await decide(services, body, aimed._replace(attempt=replace(aimed.attempt, chosen=chosen)))
 
 
-async def _view_full(desk: Desk, body: dict[str, Any], handle: Handle | None) -> Reply:
-    return await open_modal(desk.client, body, review_modals.full((await known(desk, handle)).value))
+async def _view_full(services: Services, body: dict[str, Any], handle: Handle | None) -> Reply:
+    return await open_modal(services.client, body, _full(services, body, handle))
 
 
-async def _menu(desk: Desk, body: dict[str, Any], value: str) -> Reply:
+async def _menu(services: Services, body: dict[str, Any], value: str) -> Reply:
     if (presence := card_controls.Chosen.read(value)) is not None:
-        return await _note_presence(desk, body, presence)
+        return await _note_presence(services, body, presence)
+    window = await _of_item(services, body, value)
+    return _UNKNOWN_BUTTON if window is None else await open_modal(services.client, body, window)
+
+
+async def on_more(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """Do what was chosen in the window that the last item of a full menu opens."""
+
+    async def work() -> Reply:
+        value = modal_parts.value(body["view"], modals.ITEM)
+        if (presence := card_controls.Chosen.read(value)) is not None:
+            return await _note_presence(services, body, presence)
+        window = await _of_item(services, body, value)
+        if window is None:
+            return _UNKNOWN_BUTTON
+        view = await window
+        return view if isinstance(view, Reply) else Reply("", counted=False, view=view)
+
+    await answer_window(services, ack, body, work, deed="choice", block=modals.ITEM)
+
+
+async def _of_item(
+    services: Services, body: dict[str, Any], value: str
+) -> Coroutine[Any, Any, modal_parts.View | Reply] | None:
+    """Return what makes the window of a menu's item; None if it is not ours."""
     chosen = card_controls.chosen(value)
-    if chosen is None or chosen[0] not in (*_MENU, MenuItem.VIEW_FULL):
-        return _UNKNOWN_BUTTON
+    if chosen is None:
+        return None
     item, request, digest = chosen
     if digest is None:
-        seen = await usecases.admitted(desk.store, request)
+        seen = await usecases.admitted(services.store, request)
         digest = seen.value.digest if seen is not None else digest_of()
     handle = Handle(request, digest)
     if item == MenuItem.VIEW_FULL:
-        return await _view_full(desk, body, handle)
+        return _full(services, body, handle)
+    if item == MenuItem.MORE:
+        return _more(services, body, handle)
     wish, alone = _LEAST if item == MenuItem.PERMIT else None, item == MenuItem.BREAK_GLASS
-    aimed = await aim(desk, body, handle, _MENU[item], wish=wish, break_glass=alone)
-    return await _open(desk, body, aimed, _WINDOWS.get(item))
+    aiming = aim(services, body, handle, _MENU[item], wish=wish, break_glass=alone)
+    return _window(services, body, aiming, _WINDOWS.get(item))
 
 
-async def _open(desk: Desk, body: dict[str, Any], aimed: Aimed, window: Window | None = None) -> Reply:
-    """Open the window that completes this attempt, or say why it cannot count.
+async def _full(services: Services, body: dict[str, Any], handle: Handle | None) -> modal_parts.View:
+    await admit(services.directory, sender(body).user)
+    return review_modals.full((await known(services, handle)).value)
 
-    What is of high risk is opened and read first.
-    """
-    seen, attempt = aimed
-    if (refusal := await usecases.why_no_window(desk.store, desk.queue, seen, attempt)) is not None:
+
+async def _more(services: Services, body: dict[str, Any], handle: Handle) -> modal_parts.View:
+    request = (await known(services, handle)).value
+    return modals.more(request, sender(body).channel or request.rules.approvals_channel)
+
+
+async def _open(
+    services: Services, body: dict[str, Any], aiming: Awaitable[Aimed], window: Window | None = None
+) -> Reply:
+    """Open the window that completes this attempt, or say why it cannot count."""
+    return await open_modal(services.client, body, _window(services, body, aiming, window))
+
+
+async def _window(
+    services: Services, body: dict[str, Any], aiming: Awaitable[Aimed], window: Window | None
+) -> modal_parts.View | Reply:
+    """Draw the window that completes the attempt. Content of high risk is opened and read first."""
+    seen, attempt = await aiming
+    if (refusal := await usecases.why_no_window(services.store, services.queue, seen, attempt)) is not None:
         return refused(refusal)
     at, request = sender(body), seen.value
     channel = at.channel or request.rules.approvals_channel
-    # Made also where it comes later: if there can be none, nobody reads all of the request for nothing.
+    # Built even if it comes later: if it cannot be, nobody reads the whole request for nothing.
     view = (window or _WINDOWS[attempt.verb])(request, channel)
     if is_asked(request, attempt.verb):
         view = review_modals.review_part(request, channel, at.user, attempt.verb)
-    return await open_modal(desk.client, body, view)
+    return view
 
 
-async def _note_presence(desk: Desk, body: dict[str, Any], chosen: card_controls.Chosen) -> Reply:
+async def _note_presence(services: Services, body: dict[str, Any], chosen: card_controls.Chosen) -> Reply:
     """Look at, or snooze, all requests of the card.
 
     A refusal is told only if no request takes it.
@@ -149,21 +199,48 @@ async def _note_presence(desk: Desk, body: dict[str, Any], chosen: card_controls
     at, name = sender(body), attempt_id(body)
     changed, refusals = [], []
     for request in chosen.requests:
-        seen = await known(desk, Handle(request, digest_of()))
-        actor = await actor_of(desk.store, desk.directory, at.workspace, at.user, seen.value.rules.reviewers)
+        seen = await known(services, Handle(request, digest_of()))
+        actor = await actor_of(services.store, services.directory, at.user, seen.value.rules.reviewers)
         attempt = AttemptId(short_name(name, request, length=20)) if len(chosen.requests) > 1 else name
         try:
             if chosen.snooze is None:
-                changed.append(await presence_changes.look(desk.store, request, actor, attempt))
+                changed.append(await snooze_and_look.look(services.store, request, actor, attempt))
             else:
-                changed.append(await presence_changes.snooze(desk.store, request, actor, chosen.snooze, attempt))
+                changed.append(await snooze_and_look.snooze(services.store, request, actor, chosen.snooze, attempt))
         except Refused as refusal:
             refusals.append(refusal)
     if not changed:
         raise refusals[0]
     if chosen.snooze is None:
-        return Reply("The card says that you are looking at it. It keeps nobody from deciding.")
+        return Reply("The card shows that you are reviewing this. Others can still decide.")
     until = max((request.snoozed_until for request in changed if request.snoozed_until is not None), default=None)
     if until is None:
-        return Reply("This request has no reminders that could be put off; nothing was changed.", False)
-    return Reply(f"Nobody is reminded of it before {when(until)}. {card_controls.STAYS}")
+        return Reply("This request has no reminders to put off. Nothing was changed.", False)
+    return Reply(f"Next reminder at {when(until)}. {card_controls.STAYS}")
+
+
+async def _decide_all(services: Services, body: dict[str, Any], rows: tuple[RequestId, ...], verb: Verb) -> Reply:
+    """Make the attempt on each row of a card count that its row shows whole.
+
+    Each is a decision of its own, judged by itself; the reply says what did not count.
+    """
+    counted, refusals = 0, list[CountersignError]()
+    for name in rows:
+        seen = await sought(services, body, Handle(name, digest_of()), verb)
+        if verb is Verb.APPROVE and not is_plain_row(seen.value):
+            refusals.append(InvalidInput(_NOT_WHOLE))
+            continue
+        aimed = await aim(services, body, Handle(name, seen.value.digest), verb, seen=seen)
+        own = AttemptId(short_name(aimed.attempt.id, name, length=20))
+        try:
+            await decide(services, body, aimed._replace(attempt=replace(aimed.attempt, id=own)))
+            counted += 1
+        except Refused as refusal:
+            refusals.append(refusal)
+    if not rows:
+        raise NotFound(Refusal.UNKNOWN.value)
+    if not refusals:
+        return Reply("")
+    if not counted:
+        raise refusals[0]
+    return Reply(f"Counted for {counted} of {len(rows)} requests. Not counted: {drawn(refusals[0].sentence)}")

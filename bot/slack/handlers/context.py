@@ -3,33 +3,54 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
+import aiohttp
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from countersign.domain.ids import UserId, WorkspaceId
+from countersign.domain.ids import RequestId, UserId
 from countersign.domain.refusals import Sentence
-from countersign.usecases.ports import Message, Overview, Queue, Store
+from countersign.usecases.overview import Overview
+from countersign.usecases.ports import Admitted, Message, Put, Queue, Store
 
 from ..people.directory import Directory
 from ..views.block_kit import Block
-from ..views.modal_parts import View
+
+SLACK_ERRORS: Final = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError)
+"""Slack refuses a call, or does not answer it."""
 
 
 class Homes(Protocol):
-    """The Homes of the workspace, as far as a handler needs them."""
+    """Homes of the workspace, as far as a handler needs them."""
 
     @property
     def overview(self) -> Overview:
-        """Reads what waits and what was decided."""
+        """Return the reader of waiting and decided requests."""
 
-    async def opened(self, user: UserId, workspace: WorkspaceId) -> None:
+    async def opened(self, user: UserId) -> None:
         """Draw the Home of somebody who looks at it, and keep it up to date."""
 
 
+class Cards(Protocol):
+    """The cards that people clicked, which are replaced where they clicked."""
+
+    def clicked(self, request: RequestId, body: dict[str, Any]) -> None:
+        """Remember the payload of a click on this request's card."""
+
+    async def held(self, seen: Admitted) -> tuple[Put[Message], ...]:
+        """Return the clicked card as it is stored with an attempt."""
+
+    def replacing(self, request: RequestId) -> Coroutine[Any, Any, None] | None:
+        """Return what replaces the card after an attempt; None if nobody clicked it here."""
+
+
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """The services. `link` gives the address of one of our messages."""
+class Services:
+    """Services of all handlers.
+
+    `link` gives the address of one of our messages; `bot_user` is the app.
+    """
 
     store: Store
     queue: Queue
@@ -38,22 +59,24 @@ class Desk:
     admins: frozenset[UserId]
     link: Callable[[Message], str]
     homes: Homes
+    cards: Cards
+    bot_user: UserId
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def hold(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do this in a task that nothing else holds; `drain` waits for it."""
+        """Run the work in a task that `drain` waits for."""
         task = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     async def drain(self) -> None:
-        """Wait until everything in hand is done; call it when no more payloads come."""
+        """Wait until all work in hand is done; call it when no more payloads come."""
         while self.tasks:
             await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
 class Reply(NamedTuple):
-    """A reply: whether the act counted, and the sentence for its person.
+    """A reply: did the act count, and the sentence for its person.
 
     `text` is mrkdwn, "" for nothing; `sentence` is the same as data, where an error says it. In a window, `block` is
     the input that the sentence belongs under, `errors` are the sentences of several inputs, and `view` is what the
@@ -65,18 +88,18 @@ class Reply(NamedTuple):
     blocks: list[Block] | None = None
     block: str = ""
     errors: dict[str, str] | None = None
-    view: View | None = None
+    view: Block | None = None
     sentence: Sentence = ()
 
 
 class Word(NamedTuple):
     """A word after a command, and its line of help.
 
-    `run` gets what was typed behind the word; `takes_text` if there must be something. `on_record`: a refusal is put on
-    record before its person is told (R25).
+    `run` gets what was typed behind the word; `empty`, if there must be something, says so, and the value now.
+    `on_record`: a refusal is put on record before its person is told (R25).
     """
 
-    run: Callable[[Desk, dict[str, Any], str], Awaitable[Reply]]
+    run: Callable[[Services, dict[str, Any], str], Awaitable[Reply]]
     help: str
-    takes_text: bool = False
+    empty: Callable[[Services, dict[str, Any]], Awaitable[tuple[str, str]]] | None = None
     on_record: bool = True

@@ -14,19 +14,19 @@ from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import MEMBERS, Reviewers
 
 from ..people.directory import Directory
-from ..views.safe_text import unescape
+from ..views.slack_markup import unescape
 
 _CHANNEL: Final = r"<#([CG][A-Z0-9]+)(?:\|[^>]*)?>|([CG][A-Z0-9]{6,})"
 _USER: Final = r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{6,})"
 _GROUP: Final = r"<!subteam\^(S[A-Z0-9]+)(?:\|[^>]*)?>|(S[A-Z0-9]{6,})"
 _BETWEEN: Final = r"[\s,]+"
 _THEN: Final = re.compile(r"(?i)(?<!\S)then(?!\S)|;")
-"""A word of its own: a channel's name may hold it."""
+"""Only as a word of its own: a channel's name may hold it."""
 _SPAN: Final = re.compile(r"(?i)(?:\d+\s*(?:min|[smhdw])(?![a-z])[\s,]*)+")
 
 
 def people_named(tokens: Iterable[str]) -> Reviewers:
-    """InvalidInput if one of them is neither a person nor a group."""
+    """Read people and groups. InvalidInput for a token that is neither."""
     users, groups, members = set(), set(), False
     for token in tokens:
         if token.lower() == MEMBERS:
@@ -49,7 +49,10 @@ async def _reviewers(directory: Directory, text: str) -> Reviewers:
 
 
 async def _channel(directory: Directory, name: str) -> ChannelId:
-    """InvalidInput if the app is in no channel of this name; an id is taken as it is."""
+    """Read a channel; an id is taken as it is.
+
+    InvalidInput if the app is in no channel of this name.
+    """
     if mention := re.fullmatch(_CHANNEL, name):
         return ChannelId(mention[1] or mention[2])
     channel = await directory.room_named(name)
@@ -87,4 +90,4 @@ READERS: Final[dict[str, Callable[[Directory, str], Awaitable[Any]]]] = {
     "reviewers": _reviewers,
     "escalation": _escalation,
 }
-"""The settings that name people or channels, by the field's name; InvalidInput for what names none."""
+"""Readers of the settings that name people or channels, by field."""

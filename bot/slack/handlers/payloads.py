@@ -6,7 +6,7 @@ A payload's shape is checked once, before a handler sees it: https://docs.slack.
 from typing import Any, Final, NamedTuple
 
 from countersign.domain.errors import InvalidInput
-from countersign.domain.ids import AttemptId, ChannelId, UserId, WorkspaceId, short_name
+from countersign.domain.ids import AttemptId, ChannelId, UserId, short_name
 
 _OPTION: Final = {"!value": str}
 _ELEMENT: Final = {
@@ -35,41 +35,37 @@ _PAYLOAD: Final[dict[str, Any]] = {
     "view": _VIEW,
     "state": _STATE,
     "actions": [{"!action_id": str, "!block_id": str, "!type": str, "action_ts": str, **_ELEMENT}],
-    "event": {"!type": str, "user": str, "channel": str, "tab": str, "view": {"id": str, "hash": str}},
+    "event": {
+        **dict.fromkeys(("user", "channel", "tab", "text", "ts", "thread_ts", "subtype", "bot_id"), str),
+        **{"!type": str, "view": {"id": str, "hash": str}},
+    },
 }
 """`!` marks a field that is always there; any other may be missing or null."""
 
 
 class Sender(NamedTuple):
-    """The sender of a payload and where they were; no channel inside a modal."""
+    """Sender of a payload, and their channel; None inside a modal.
 
-    workspace: WorkspaceId
+    Only `people.accounts` says of which workspace they are: in an organisation a click names their home.
+    """
+
     user: UserId
     channel: ChannelId | None
 
     @property
     def here(self) -> ChannelId:
-        """The channel of a command, which has one."""
+        """Return the channel of a command. InvalidInput if Slack names none."""
         if self.channel is None:
             raise InvalidInput("Slack did not say in which channel this was typed, so nothing was done.")
         return self.channel
 
 
 def sender(body: dict[str, Any]) -> Sender:
-    """Return the sender of a payload. InvalidInput if Slack names nobody.
-
-    The workspace is the person's own, not the channel's (R9).
-    """
+    """Return the sender of a payload. InvalidInput if Slack names nobody."""
     user = body.get("user") or {}
     channel = (body.get("channel") or {}).get("id") or body.get("channel_id")
     person = UserId(user.get("id") or body.get("user_id") or "")
-    return Sender(workspace_of(body), person, ChannelId(channel) if channel else None)
-
-
-def workspace_of(body: dict[str, Any]) -> WorkspaceId:
-    """The workspace of the sender."""
-    own = (body.get("user") or {}).get("team_id") or (body.get("team") or {}).get("id")
-    return WorkspaceId(own or body.get("team_id") or "")
+    return Sender(person, ChannelId(channel) if channel else None)
 
 
 def delivery(body: dict[str, Any]) -> AttemptId:
@@ -93,7 +89,7 @@ def attempt_id(body: dict[str, Any], *content: str) -> AttemptId:
 
 
 def fits(body: Any) -> bool:
-    """Check that this has the shape of something that Slack sends."""
+    """Check that this has the shape of a payload of Slack."""
     if not _is(body, _PAYLOAD):
         return False
     kind = body.get("type")

@@ -10,9 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import aiohttp
 from slack_bolt.async_app import AsyncAck
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
@@ -21,28 +19,24 @@ from countersign.domain.errors import CountersignError, InvalidInput, NotReplica
 from countersign.domain.ids import ChannelId, GroupId, UserId
 
 from ..people.directory import Directory
-from ..views.modal_parts import View, channel_of, not_counted
-from ..views.settings_modal import Problem
+from ..views.modal_parts import Problem, channel_of, not_counted
 from ..views.slack_markup import drawn, mentioned_in, without_marks
-from .context import Desk, Reply
+from .context import SLACK_ERRORS, Reply, Services
 from .payloads import delivery, sender
 
 ACK_WITHIN: Final = 2.4
 """Seconds; Slack waits 3 s from its own clock."""
-SLACK_ERRORS: Final = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError)
-"""Slack refuses a call, or does not answer it."""
 _STORE_AWAY: Final = (
-    "The store cannot be reached just now, so your {deed} was not counted. Nothing that was stored before is lost; "
+    "The store can't be reached right now, so your {deed} was not counted. Nothing is lost; "
     "please try again in a moment."
 )
-_NOT_OPENED: Final = "Slack did not open the window in time. Nothing was changed; please try again."
 _log = logging.getLogger(__name__)
 Acknowledge = Callable[[Reply | None], Awaitable[Any]]
 """Acks to Slack with the reply; with None where there is none in time."""
 
 
-async def answer_command(desk: Desk, ack: AsyncAck, body: dict[str, Any], work: Awaitable[Reply]) -> None:
-    """Do what a command asks for; its sender alone reads the reply, in the ack."""
+async def answer_command(services: Services, ack: AsyncAck, body: dict[str, Any], work: Awaitable[Reply]) -> None:
+    """Run a command; its sender alone reads the reply, in the ack."""
 
     async def acknowledge(reply: Reply | None) -> None:
         if reply is None or not reply.text:
@@ -50,22 +44,22 @@ async def answer_command(desk: Desk, ack: AsyncAck, body: dict[str, Any], work: 
         else:
             await ack(text=reply.text, blocks=reply.blocks, response_type="ephemeral")
 
-    await _in_time(_reply_of(work, "command"), acknowledge, lambda reply: tell(desk.client, body, reply))
+    await _in_time(reply_of(work, "command"), acknowledge, lambda reply: tell(services.client, body, reply))
 
 
-async def answer_click(desk: Desk, ack: AsyncAck, body: dict[str, Any], work: Awaitable[Reply]) -> None:
-    """Do what a button asks for; its ack can say nothing, so the reply follows."""
+async def answer_click(services: Services, ack: AsyncAck, body: dict[str, Any], work: Awaitable[Reply]) -> None:
+    """Handle a click; its ack can say nothing, so the reply follows."""
 
     async def acknowledge(reply: Reply | None) -> None:
         await ack()
         if reply is not None:
-            await tell(desk.client, body, reply)
+            await tell(services.client, body, reply)
 
-    await _in_time(_reply_of(work, "click"), acknowledge, lambda reply: tell(desk.client, body, reply))
+    await _in_time(reply_of(work, "click"), acknowledge, lambda reply: tell(services.client, body, reply))
 
 
 async def answer_window(
-    desk: Desk,
+    services: Services,
     ack: AsyncAck,
     body: dict[str, Any],
     begin: Callable[[], Awaitable[Reply]],
@@ -74,7 +68,7 @@ async def answer_window(
     block: str,
     quiet: bool = False,
 ) -> None:
-    """Do what a window asks for, and close it or show what is wrong.
+    """Handle a window that was sent, and close it or show what is wrong.
 
     A refusal stands under the input of the reply or under `block`; without a `block` it takes the window's place. What
     comes too late for the window is told in its channel, and so is what counted, unless its sender sees it anyway
@@ -93,17 +87,17 @@ async def answer_window(
         else:
             await ack()
             if reply is not None and not quiet:
-                await tell(desk.client, body, reply, channel)
+                await tell(services.client, body, reply, channel)
 
-    reply = _reply_of(work, deed)
+    reply = reply_of(work, deed)
     await _in_time(
-        _in_plain_text(desk.directory, reply) if block else reply,
+        _in_plain_text(services.directory, reply) if block else reply,
         acknowledge,
-        lambda reply: tell(desk.client, body, reply, channel),
+        lambda reply: tell(services.client, body, reply, channel),
     )
 
 
-async def _reply_of(work: Awaitable[Reply], deed: str) -> Reply:
+async def reply_of(work: Awaitable[Reply], deed: str) -> Reply:
     """Return the work's reply, or the sentence of its error.
 
     `deed` names what the person did.
@@ -123,7 +117,7 @@ async def _reply_of(work: Awaitable[Reply], deed: str) -> Reply:
 
 
 def refused(error: CountersignError, block: str = "") -> Reply:
-    """The reply that says why nothing was done; `block` is the input that it is about."""
+    """Make the reply of an error; `block` is the input that it is about."""
     return Reply(drawn(error.sentence), False, block=block, sentence=error.sentence)
 
 
@@ -141,17 +135,23 @@ async def on_record(record: Callable[[str], Awaitable[None]]) -> AsyncIterator[N
 
 @asynccontextmanager
 async def change_on_record(
-    desk: Desk, body: dict[str, Any], channel: ChannelId, words: str = ""
+    services: Services, body: dict[str, Any], channel: ChannelId, words: str = ""
 ) -> AsyncIterator[None]:
     """Record why a change of the channel's settings was refused.
 
-    Where the use case has recorded it under the same delivery, it stays one event.
+    It stays one event if the use case has recorded it under the same delivery.
     """
     at = sender(body)
 
     async def record(why: str) -> None:
         await usecases.settings_refused(
-            desk.store, delivery(body), workspace=at.workspace, channel=channel, user=at.user, words=words, why=why
+            services.store,
+            delivery(body),
+            workspace=services.directory.workspace,
+            channel=channel,
+            user=at.user,
+            words=words,
+            why=why,
         )
 
     async with on_record(record):
@@ -183,25 +183,12 @@ async def _in_time(
     await tell_later(reply)
 
 
-async def open_modal(client: AsyncWebClient, body: dict[str, Any], view: View) -> Reply:
-    """Open a window; the reply is empty, or says why it is not open.
-
-    The trigger lives 3 s and works once, so nothing slow may come before.
-    """
-    try:
-        async with asyncio.timeout(2.5):
-            await client.views_open(trigger_id=body["trigger_id"], view=view)
-    except SLACK_ERRORS as error:
-        why = error.response.data if isinstance(error, SlackApiError) else error or type(error).__name__
-        _log.error("Slack did not open a window: %s", why)
-        return Reply(_NOT_OPENED, False)
-    return Reply("")
-
-
 async def tell(client: AsyncWebClient, body: dict[str, Any], reply: Reply, channel: ChannelId | None = None) -> None:
     """Send the reply, if it says anything, to the sender alone.
 
-    Never raises for what Slack does.
+    In a thread first as an ephemeral message, because a response URL keeps to a thread only for all to see; elsewhere
+    first by the response URL, which works where the app is not in the channel. Where neither reaches them it comes as a
+    direct message. Never raises for what Slack does.
     """
     if not reply.text:
         return
@@ -210,29 +197,42 @@ async def tell(client: AsyncWebClient, body: dict[str, Any], reply: Reply, chann
     except InvalidInput as nobody:
         _log.error("Nobody could be told: %s (%s)", reply.text, nobody)
         return
-    try:
-        async with asyncio.timeout(10):
-            container = body.get("container") or {}
-            thread = container.get("thread_ts")
-            if thread == container.get("message_ts"):  # of a message with replies: who clicked it is in the channel
-                thread = None
-            if url := body.get("response_url"):
-                hook = AsyncWebhookClient(url, timeout=5)
-                message = {"text": reply.text, "response_type": "ephemeral", "replace_original": False}
-                message |= {"blocks": reply.blocks} if reply.blocks else {}
-                # Slack puts what answers a click in a thread into the channel, unless it is told the thread.
-                answer = await hook.send_dict(message | ({"thread_ts": thread} if thread else {}))
-                if answer.status_code == 200:
+    container = body.get("container") or {}
+    thread = container.get("thread_ts")
+    if thread == container.get("message_ts"):  # of a message with replies: who clicked it is in the channel
+        thread = None
+    where = channel or at.channel
+
+    async def by_url() -> bool:
+        if not (url := body.get("response_url")):
+            return False
+        message = {"text": reply.text, "response_type": "ephemeral", "replace_original": False}
+        message |= {"blocks": reply.blocks} if reply.blocks else {}
+        return (await AsyncWebhookClient(url, timeout=3).send_dict(message)).status_code == 200
+
+    async def ephemeral() -> bool:
+        if where is None:
+            return False
+        await client.chat_postEphemeral(
+            channel=where, user=at.user, text=reply.text, blocks=reply.blocks, thread_ts=thread
+        )
+        return True
+
+    async def directly() -> bool:
+        await client.chat_postMessage(
+            channel=at.user, text=reply.text, blocks=reply.blocks, unfurl_links=False, unfurl_media=False
+        )
+        return True
+
+    failures = []
+    for way in (ephemeral, by_url, directly) if thread else (by_url, ephemeral, directly):
+        try:
+            async with asyncio.timeout(5):
+                if await way():
                     return
-            await client.chat_postEphemeral(
-                channel=channel or at.channel or "",
-                user=at.user,
-                text=reply.text,
-                blocks=reply.blocks,
-                thread_ts=thread,
-            )
-    except SLACK_ERRORS as lost:
-        _log.error("%s could not be told: %s (%s)", at.user, reply.text, lost)
+        except SLACK_ERRORS as lost:
+            failures.append(repr(lost))
+    _log.error("%s could not be told: %s (%s)", at.user, reply.text, "; ".join(failures))
 
 
 async def _in_plain_text(directory: Directory, work: Awaitable[Reply]) -> Reply:

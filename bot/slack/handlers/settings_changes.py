@@ -1,6 +1,6 @@
 """A channel's settings, shown and changed: in words, or in a window.
 
-A change that makes the rules milder may need a second person, who confirms it (R33).
+A change that makes the rules milder is confirmed first: by its admin, or by a second person (R33).
 """
 
 import asyncio
@@ -18,52 +18,73 @@ from countersign.domain.errors import InvalidInput, plain_text
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import Actor
 from countersign.domain.refusals import Sentence
-from countersign.policy.loosening import NeedsSecond, Proposal, may_alone
+from countersign.policy.loosening import NeedsConfirmation, NeedsSecond, SettingsProposal, may_alone
 
 from .. import settings_proposals
-from ..people.settings_check import Found, problems
+from ..people.settings_check import Found, is_shared_outside, problems
 from ..views import modal_parts, settings_modal
 from ..views.block_kit import context, mrkdwn
-from ..views.safe_text import unescape
 from ..views.setting_inputs import SETTINGS
-from ..views.settings_text import say
-from ..views.slack_markup import mention
-from .context import Desk, Reply, Word
+from ..views.settings_text import confirm, current, say
+from ..views.slack_markup import mention, unescape
+from .context import Reply, Services, Word
 from .mention_parsing import READERS
-from .payloads import delivery, sender
-from .responses import answer_click, answer_window, change_on_record, open_modal
+from .payloads import Sender, delivery, sender
+from .responses import answer_click, answer_window, change_on_record
+from .windows import open_at_once, open_modal
 
 _LONGEST: Final = 2000
 """Characters of a button's value."""
+_TOO_SLOW: Final = "That took too long, and the window closed. Nothing was changed; please try again."
 
 
-async def _open(desk: Desk, body: dict[str, Any], rest: str) -> Reply:
-    at = sender(body)
-    rules = await usecases.rules_of(desk.store, at.here)
-    actor = await desk.directory.actor(at.workspace, at.user, rules.reviewers.groups)
-    read_only = channel_settings.why_not_configure(actor, rules, desk.admins)
+async def _open(services: Services, body: dict[str, Any], rest: str) -> Reply:
+    return await open_modal(services.client, body, _window(services, sender(body)))
+
+
+async def on_open(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """Open the settings by the button of the greeting."""
+    await answer_click(services, ack, body, _open(services, body, ""))
+
+
+async def _window(services: Services, at: Sender) -> modal_parts.View:
+    rules = await usecases.rules_of(services.store, at.here)
+    actor = await services.directory.actor(at.user, rules.reviewers.groups)
+    read_only = channel_settings.why_not_configure(actor, rules, services.admins)
     if read_only is not None:
-        return await open_modal(desk.client, body, settings_modal.to_read(say(at.here, rules), read_only))
-    window = settings_modal.view(at.here, rules, await desk.directory.groups())
-    if warning := await _contradicted(desk, actor, rules):
+        return settings_modal.to_read(say(at.here, rules), read_only)
+    groups, external = await services.directory.groups(), services.directory.external_channels
+    window = settings_modal.view(at.here, rules, groups, external_channels=external)
+    for warning in filter(None, await _warnings(services, actor, rules)):
         window["blocks"].insert(0, context(mrkdwn(warning)))
-    return await open_modal(desk.client, body, window)
+    return window
 
 
-async def _show(desk: Desk, body: dict[str, Any], rest: str) -> Reply:
+async def _show(services: Services, body: dict[str, Any], rest: str) -> Reply:
     at = sender(body)
-    rules = await usecases.rules_of(desk.store, at.here)
-    actor = await desk.directory.actor(at.workspace, at.user, frozenset())
-    return Reply("\n".join(filter(None, (say(at.here, rules), await _contradicted(desk, actor, rules)))))
+    rules = await usecases.rules_of(services.store, at.here)
+    actor = await services.directory.actor(at.user, frozenset())
+    return Reply("\n".join(filter(None, (say(at.here, rules), *await _warnings(services, actor, rules)))))
 
 
-async def _contradicted(desk: Desk, actor: Actor, rules: Rules) -> str:
+async def _warnings(services: Services, actor: Actor, rules: Rules) -> tuple[str, str]:
+    """What whoever looks at these settings should know; "" for each that is all right."""
+    outside = await is_shared_outside(services.directory, rules.approvals_channel)
+    readers = (
+        f":warning: {mention(rules.approvals_channel)} is shared with another company. Its people read every card "
+        "there, but cannot open what a card leaves out, and cannot decide."
+    )
+    return await _contradicted(services, actor, rules), readers if outside else ""
+
+
+async def _contradicted(services: Services, actor: Actor, rules: Rules) -> str:
     """Warn admins of calls that passed though the policy says otherwise.
 
     "" if there were none lately, and for everybody else.
     """
-    admin = may_alone(actor, desk.admins) and channel_settings.why_not_configure(actor, rules, desk.admins) is None
-    if not admin or not (count := await desk.homes.overview.contradicted()):
+    may_configure = channel_settings.why_not_configure(actor, rules, services.admins) is None
+    admin = may_alone(actor, services.admins) and may_configure
+    if not admin or not (count := await services.homes.overview.contradicted()):
         return ""
     calls = "1 call" if count == 1 else f"{count:,} calls"
     return (
@@ -72,54 +93,69 @@ async def _contradicted(desk: Desk, actor: Actor, rules: Rules) -> str:
     )
 
 
-async def _set(name: str, desk: Desk, body: dict[str, Any], text: str) -> Reply:
+async def _missing(name: str, services: Services, body: dict[str, Any]) -> tuple[str, str]:
+    """Say what to give, and what the setting is now; who may not change it reads the second alone."""
+    at, setting = sender(body), SETTINGS[name]
+    rules = await usecases.rules_of(services.store, at.here)
+    actor = await services.directory.actor(at.user, rules.reviewers.groups)
+    read_only = channel_settings.why_not_configure(actor, rules, services.admins)
+    if read_only is not None:
+        return read_only, f" `{setting.word}` is {current(name, rules)} now."
+    return (
+        f"Give {setting.noun}",
+        f", like `/approvals {setting.word} {setting.example}`. It is {current(name, rules)} now.",
+    )
+
+
+async def _set(name: str, services: Services, body: dict[str, Any], text: str) -> Reply:
     read = SETTINGS[name].read
-    value = await READERS[name](desk.directory, text) if read is None else read(unescape(text))
-    return await _configure(desk, body, sender(body).here, lambda own: replace(own, **{name: value}))
+    value = await READERS[name](services.directory, text) if read is None else read(unescape(text))
+    reply = await _configure(services, body, sender(body).here, lambda own: replace(own, **{name: value}))
+    return reply if reply.view is None else await open_at_once(services.client, body, reply.view)
 
 
 WORDS: Final = {
     "": Word(_open, "*`/approvals`* opens this channel's settings in a window", on_record=False),
     "show": Word(_show, "*`/approvals show`* shows them", on_record=False),
-    **{one.word: Word(partial(_set, name), one.usage, takes_text=True) for name, one in SETTINGS.items()},
+    **{one.word: Word(partial(_set, name), one.usage, partial(_missing, name)) for name, one in SETTINGS.items()},
 }
 """The words of `/approvals` about settings."""
 
 
-async def on_settings_submit(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+async def on_settings_submit(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
     """Save what was entered in the window."""
     view = body["view"]
 
     async def save() -> Reply:
         channel = modal_parts.channel_of(view)
-        async with change_on_record(desk, body, channel):
-            edit = settings_modal.read(view, await usecases.rules_of(desk.store, channel))
+        async with change_on_record(services, body, channel):
+            edit = settings_modal.read(view, await usecases.rules_of(services.store, channel))
             try:
-                return await _configure(desk, body, channel, edit)
-            except settings_modal.Problem as wrong:
+                return await _configure(services, body, channel, edit)
+            except modal_parts.Problem as wrong:
                 raise settings_modal.as_shown(view, wrong) from None
 
-    await answer_window(desk, ack, body, save, deed="change", block=settings_modal.USERS)
+    await answer_window(services, ack, body, save, deed="change", block=settings_modal.USERS)
 
 
 async def _configure(
-    desk: Desk, body: dict[str, Any], channel: ChannelId, edit: Callable[[ChannelSettings], ChannelSettings]
+    services: Services, body: dict[str, Any], channel: ChannelId, edit: Callable[[ChannelSettings], ChannelSettings]
 ) -> Reply:
     at = sender(body)
-    before = await usecases.rules_of(desk.store, channel)
-    actor = await desk.directory.actor(at.workspace, at.user, before.reviewers.groups)
+    before = await usecases.rules_of(services.store, channel)
+    actor = await services.directory.actor(at.user, before.reviewers.groups)
     found: list[Found] = []
 
     async def check(rules: Rules) -> list[Sentence]:
-        found[:] = await problems(desk.directory, at.workspace, rules)
+        found[:] = await problems(services.directory, rules)
         return [problem.sentence for problem in found]
 
     try:
         done = await usecases.configure(
-            desk.store,
+            services.store,
             channel,
             actor,
-            desk.admins,
+            services.admins,
             edit,
             check,
             delivery(body),
@@ -127,41 +163,53 @@ async def _configure(
         )
     except NeedsSecond as milder:
         place = mention(milder.effect.before.approvals_channel)
-        return Reply(f"{milder} {place} shows what you want, with a button for them.")
+        return Reply(f"{milder} They can confirm it in {place}.")
+    except NeedsConfirmation as milder:
+        window = confirm(channel, milder.effect, settings_proposals.written(milder.proposal))
+        return Reply(_TOO_SLOW, False, view=window)
     except InvalidInput as wrong:
         about = (plain_text(found[0].sentence), found[0].field) if found else (str(wrong),)
-        raise settings_modal.Problem(settings_modal.block_of(*about), *wrong.sentence) from None
+        raise modal_parts.Problem(settings_modal.block_of(*about), *wrong.sentence) from None
     return Reply(f"Saved. {say(channel, done.after)}")
 
 
-def why_not_propose(proposal: Proposal) -> str | None:
-    """Why nobody could confirm the proposal with a button; None if somebody could."""
+def why_not_propose(proposal: SettingsProposal) -> str | None:
+    """Say why no button can confirm the proposal; None if one can."""
     if len(settings_proposals.written(proposal)) <= _LONGEST:
         return None
-    return "This makes the rules milder, and it is too long for a button to confirm it. Ask an admin to make it."
+    return "This change loosens the rules and is too long to confirm at once. Use a group, or make it in smaller steps."
 
 
-async def on_confirm(desk: Desk, ack: AsyncAck, body: dict[str, Any]) -> None:
+async def on_confirm(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
     """Make the change that somebody else proposed."""
-    await answer_click(desk, ack, body, _confirm(desk, body))
+    await answer_click(services, ack, body, _confirm(services, body, str(body["actions"][0].get("value"))))
 
 
-async def _confirm(desk: Desk, body: dict[str, Any]) -> Reply:
-    proposal = settings_proposals.read(str(body["actions"][0].get("value")))
+async def on_confirm_submit(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """Make the change that an admin confirmed in its window."""
+
+    async def work() -> Reply:
+        return await _confirm(services, body, body["view"]["private_metadata"])
+
+    await answer_window(services, ack, body, work, deed="change", block="")
+
+
+async def _confirm(services: Services, body: dict[str, Any], written: str) -> Reply:
+    proposal = settings_proposals.read(written)
     at = sender(body)
-    before = await usecases.rules_of(desk.store, proposal.channel)
+    before = await usecases.rules_of(services.store, proposal.channel)
     actor, proposer = await asyncio.gather(
-        *(desk.directory.actor(at.workspace, user, before.reviewers.groups) for user in (at.user, proposal.by))
+        *(services.directory.actor(user, before.reviewers.groups) for user in (at.user, proposal.by))
     )
 
     async def check(rules: Rules) -> list[Sentence]:
-        return [problem.sentence for problem in await problems(desk.directory, at.workspace, rules)]
+        return [problem.sentence for problem in await problems(services.directory, rules)]
 
     done = await usecases.configure(
-        desk.store,
+        services.store,
         proposal.channel,
         actor,
-        desk.admins,
+        services.admins,
         lambda _: proposal.wanted,
         check,
         delivery(body),

@@ -6,30 +6,37 @@ Both are described as Slack knows them at this moment.
 import asyncio
 from dataclasses import replace
 
-from countersign.domain.ids import UserId, WorkspaceId
+from countersign.domain.channel_settings import Rules
+from countersign.domain.errors import Refused
+from countersign.domain.grants import Permission
+from countersign.domain.ids import UserId
 from countersign.domain.people import Actor, Reviewers
+from countersign.domain.refusals import Refusal
 from countersign.domain.requests import Request, Vote
 from countersign.usecases.ports import Store
 
 from .directory import Directory
 
 
-async def actor_of(
-    store: Store, directory: Directory, workspace: WorkspaceId, user: UserId, reviewers: Reviewers
-) -> Actor:
+async def actor_of(store: Store, directory: Directory, user: UserId, reviewers: Reviewers) -> Actor:
     """Describe the person who acts.
 
     Those whom they stand in for come along, unless they are a reviewer themselves.
     """
-    actor = await directory.actor(workspace, user, reviewers.groups)
+    actor = await directory.actor(user, reviewers.groups)
     if not actor.checked or reviewers.why_not(actor) is None:
         return actor
     seen = await store.absences()
-    behind = seen.value.behind(workspace, user, seen.now)
+    behind = seen.value.behind(actor.workspace, user, seen.now)
     if not behind:
         return actor
-    described = await asyncio.gather(*(directory.actor(workspace, u, reviewers.groups) for u in behind))
+    described = await asyncio.gather(*(directory.actor(u, reviewers.groups) for u in behind))
     return replace(actor, stands_for=tuple(described))
+
+
+async def giver_of(store: Store, directory: Directory, permission: Permission, rules: Rules) -> Actor:
+    """Describe who gave a permission, with the rules' groups that they are in."""
+    return await actor_of(store, directory, permission.by, rules.reviewers)
 
 
 async def voters_of(directory: Directory, request: Request) -> tuple[Actor, ...]:
@@ -41,7 +48,19 @@ async def voters_of(directory: Directory, request: Request) -> tuple[Actor, ...]
     async def described(vote: Vote) -> Actor:
         names = (vote.user, *([vote.seat] if vote.seat is not None else []))
         groups = request.rules.reviewers.groups
-        voter, *behind = await asyncio.gather(*(directory.actor(vote.workspace, name, groups) for name in names))
+        voter, *behind = await asyncio.gather(*(directory.actor(name, groups) for name in names))
         return replace(voter, stands_for=tuple(behind))
 
     return tuple(await asyncio.gather(*(described(vote) for vote in request.votes)))
+
+
+async def admit(directory: Directory, user: UserId) -> None:
+    """Keep people of other workspaces from what their channel does not show.
+
+    Refused where they are of another one, as through Slack Connect, or where Slack did not say.
+    """
+    actor = await directory.actor(user)
+    if not actor.checked:
+        raise Refused(Refusal.NOT_KNOWN, (Refusal.NOT_KNOWN.value,))
+    if actor.is_stranger:
+        raise Refused(Refusal.OUTSIDER, (Refusal.OUTSIDER.value,))

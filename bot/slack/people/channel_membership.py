@@ -1,6 +1,7 @@
-"""Store which channels the app is in.
+"""Store the channels that the app is in.
 
-A program asks before it starts a run that nobody would see."""
+A program asks before it starts a run that nobody would see.
+"""
 
 import asyncio
 import logging
@@ -20,14 +21,14 @@ _log = logging.getLogger(__name__)
 async def keep(
     store: Store, directory: Directory, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 ) -> None:
-    """Write it down each minute, until cancelled."""
+    """Store them each minute, until cancelled."""
     while True:
         await note(store, directory)
         await sleep(LOOK_EVERY.total_seconds())
 
 
 async def note(store: Store, directory: Directory) -> None:
-    """Write down what Slack says now; what it does not say stays as it was, for ten minutes."""
+    """Store Slack's answer of now; without one the last stays, for ten minutes."""
     rooms = await directory.rooms()
     if rooms is None:
         return

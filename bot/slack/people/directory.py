@@ -1,153 +1,181 @@
-"""Look up people, groups and channels in Slack, and remember them for a minute.
+"""Look up people, groups and channels of one workspace in Slack.
 
-Nobody waits here longer than `PATIENCE`, because a click must be answered within 3 s; what Slack says later is
-remembered for the next click. What Slack did not say is never taken for a yes (R9).
+What Slack did not say is never taken for a yes (R9); `lookups` says how long it is believed.
 """
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from datetime import timedelta
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-import aiohttp
+from pydantic import TypeAdapter
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from countersign.domain import accounts
+from countersign.domain.accounts import Account
 from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
 from countersign.domain.people import Actor, is_channel
 from countersign.usecases.ports import Message
 
-from ..posted_messages import name_of
-
-PATIENCE: Final = 1.5
-"""Seconds that one look-up may keep a person waiting."""
-FRESH: Final = 60.0
-"""Seconds that an answer of Slack is believed."""
+FRESH: Final = timedelta(minutes=1)
+"""How long a reply of Slack is believed without asking again."""
+KEPT: Final = timedelta(minutes=5)
+"""How long it is believed while Slack does not answer."""
+PAGE: Final = 999
+"""The most that Slack lists at once of members or channels."""
 _NOBODY: Final = frozenset({"user_not_found", "user_not_visible"})
-_NO_GROUP: Final = frozenset({"no_such_subteam", "subteam_not_found"})
+_NO_GROUPS: Final = frozenset({"plan_upgrade_required"})
 _NO_CHANNEL: Final = frozenset({"channel_not_found"})
 _SHUT_OUT: Final = _NO_CHANNEL | {"not_in_channel"}
-_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Fact = tuple[str, ...]
+"""What is asked: its kind, and whom or which message it is about."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A channel as the app sees it; `known` is False when there is none that the app may see."""
+    """A channel as the app sees it; not `known` if there is none that it sees.
+
+    `is_external`: shared with another company through Slack Connect. Sharing inside an organisation is none.
+    """
 
     id: ChannelId
     name: str = ""
     is_member: bool = False
     is_archived: bool = False
+    is_external: bool = False
     known: bool = True
 
 
-class Directory:
-    """Look-ups for one workspace, the app's own. `close` it at the end."""
+@dataclass(frozen=True, slots=True)
+class UserGroup:
+    """A user group; `handle` with its @."""
 
-    def __init__(
-        self,
-        client: AsyncWebClient,
-        workspace: WorkspaceId | None = None,
-        *,
-        patience: float = PATIENCE,
-        fresh: float = FRESH,
-    ) -> None:
-        self._client = client
-        self._workspace = workspace
-        self._patience = patience
-        self._fresh = fresh
-        self._answers: dict[Hashable, tuple[float, Any]] = {}
-        self._asked: dict[Hashable, asyncio.Task[Any]] = {}
+    handle: str
+    users: frozenset[UserId]
+
+
+class Members(NamedTuple):
+    """Members of a user group or channel; more than these if not `whole`."""
+
+    users: frozenset[UserId]
+    whole: bool
+
+
+SHARED: Final[dict[str, TypeAdapter[Any]]] = {
+    "person": TypeAdapter(Account),
+    "joined": TypeAdapter(frozenset[ChannelId]),
+    "members": TypeAdapter(Members),
+    "usergroups": TypeAdapter(dict[GroupId, UserGroup]),
+}
+"""What all `web` know together, by the kind of fact, and how it is stored."""
+
+
+class Replies(Protocol):
+    """Replies of Slack that are remembered for a while; `lookups` does so."""
+
+    patience: float
+
+    async def find(
+        self, fact: Fact, ask: Callable[[], Awaitable[T]], *, kept: timedelta = KEPT, fresh: timedelta = FRESH
+    ) -> T | None:
+        """Return Slack's reply, or one younger than `kept`; None if there is none."""
+
+    def forget(self, *facts: Fact) -> None:
+        """Ask Slack about these anew."""
 
     async def close(self) -> None:
-        """Ends the look-ups that nobody waits for any more."""
-        tasks = list(self._asked.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """End the look-ups that nobody waits for any more."""
 
-    async def actor(self, workspace: WorkspaceId, user: UserId, groups: Iterable[GroupId] = ()) -> Actor:
-        """Describe this person as they are now, with those of the groups that they are in.
 
-        `workspace` is the one that Slack's payload names for them: in an Enterprise organisation their home, so a
-        member is who `users.info` calls one.
+class Directory:
+    """Look-ups for one workspace, the app's own. `close` it at the end.
+
+    `external_channels`: whether cards may go to channels that are shared with other companies.
+    """
+
+    def __init__(
+        self, client: AsyncWebClient, workspace: WorkspaceId, lookups: Replies, *, external_channels: bool = False
+    ) -> None:
+        self.workspace: Final = workspace
+        self.external_channels: Final = external_channels
+        self.lookups: Final = lookups
+        self._client = client
+
+    async def close(self) -> None:
+        """End its look-ups."""
+        await self.lookups.close()
+
+    async def actor(self, user: UserId, groups: Iterable[GroupId] = ()) -> Actor:
+        """Describe this person as they are now, with those of the groups that they are in."""
+        account, (mine, unknown) = await asyncio.gather(self._person(user), self.memberships(user, groups))
+        return accounts.actor(self.workspace, user, account, None if unknown and not mine else mine)
+
+    async def memberships(
+        self, user: UserId, groups: Iterable[GroupId]
+    ) -> tuple[frozenset[GroupId], frozenset[GroupId]]:
+        """Return the groups that the user is in, and those of which Slack is silent."""
+        asked = sorted(groups)
+        answers = await asyncio.gather(*(self._is_in(user, group) for group in asked))
+        found = list(zip(asked, answers, strict=True))
+        return frozenset(g for g, is_in in found if is_in), frozenset(g for g, is_in in found if is_in is None)
+
+    async def _is_in(self, user: UserId, group: GroupId) -> bool | None:
+        """Whether the user is in the group or channel; None if Slack did not say.
+
+        Of a channel with more members than fit on a page Slack is asked where the user is instead: one call, however
+        many they are.
         """
-        wanted = sorted(groups)
-        person, *members = await self._all(user, wanted)
-        mine = {g for g, users in zip(wanted, members, strict=True) if users and user in users}
-        if person and self._workspace is not None and self._workspace in _teams(person):
-            workspace = self._workspace
-        untold = not mine and any(users is None for users in members)
-        return described(workspace, user, person, None if untold else frozenset(mine))
-
-    async def _all(self, user: UserId, groups: list[GroupId]) -> list[Any]:
-        """Ask Slack about the user, then of each group; at once and without a task where it is remembered."""
-        asked = [("person", user), *(("members", g) for g in groups)]
-        oldest = asyncio.get_running_loop().time() - self._fresh
-        if all(what in self._answers and self._answers[what][0] > oldest for what in asked):
-            return [self._answers[what][1] for what in asked]
-        return list(await asyncio.gather(self._person(user), *(self.members(g) for g in groups)))
+        members = await self.members(group)
+        if members is None or members.whole or user in members.users:
+            return None if members is None else user in members.users
+        joined = await self._joined(user)
+        return None if joined is None else ChannelId(group) in joined
 
     async def name(self, user: UserId) -> str:
-        """Give the name of somebody, for texts where a mention cannot be; the id if Slack did not say."""
-        profile = (await self._person(user) or {}).get("profile") or {}
-        return f"@{profile.get('display_name') or profile.get('real_name') or user}"
+        """Give somebody's name, for plain texts; the id if Slack did not say."""
+        return f"@{(await self._person(user) or Account()).name or user}"
 
     async def zone(self, user: UserId) -> str:
-        """The time zone that somebody chose in Slack, by its IANA name; UTC if Slack did not say."""
-        return str((await self._person(user) or {}).get("tz") or "UTC")
+        """Give the IANA name of somebody's time zone; UTC if Slack did not say."""
+        return (await self._person(user) or Account()).zone or "UTC"
 
     async def group_name(self, group: GroupId) -> str:
-        """Likewise for a user group."""
+        """Give the handle of a user group; its id if Slack did not say."""
         return (await self.groups() or {}).get(group, f"the group {group}")
 
     async def room_name(self, channel: ChannelId) -> str:
-        """Likewise for a channel."""
-        room = await self.room(channel)
-        return f"#{room.name}" if room and room.name else f"the channel {channel}"
+        """Give the name of a channel; its id if Slack did not say."""
+        name = (await self.room(channel) or Room(channel)).name
+        return f"#{name}" if name else f"the channel {channel}"
 
-    async def members(self, group: GroupId) -> frozenset[UserId] | None:
-        """List who is in the user group or channel; empty if there is none such, None if Slack did not say."""
+    async def members(self, group: GroupId) -> Members | None:
+        """List who is in the user group or, of a channel, one page of it.
 
-        async def ask() -> frozenset[UserId]:
-            if is_channel(group):
-                return await self._in_channel(group)
+        Nobody if there is none such, None if Slack did not say.
+        """
+        if not is_channel(group):
+            groups = await self._usergroups()
+            return None if groups is None else Members(groups[group].users if group in groups else frozenset(), True)
+
+        async def ask() -> Members:
             try:
-                return frozenset((await self._client.usergroups_users_list(usergroup=group))["users"])
+                page = await self._client.conversations_members(channel=group, limit=PAGE)
             except SlackApiError as refused:
-                if _code(refused) in _NO_GROUP:
-                    return frozenset()
+                if code_of(refused) in _NO_CHANNEL:
+                    return Members(frozenset(), True)
                 raise
+            return Members(frozenset(map(UserId, page["members"])), not _next_page(page))
 
-        return await self._ask(("members", group), ask)
-
-    async def _in_channel(self, channel: GroupId) -> frozenset[UserId]:
-        """Page by page: a channel may have thousands, and Slack tells 999 at once at most."""
-        found: set[UserId] = set()
-        cursor = ""
-        while True:
-            try:
-                answer = await self._client.conversations_members(channel=channel, limit=999, cursor=cursor)
-            except SlackApiError as refused:
-                if _code(refused) in _NO_CHANNEL:
-                    return frozenset()
-                raise
-            found.update(answer["members"])
-            cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
-            if not cursor:
-                return frozenset(found)
+        return await self.lookups.find(("members", group), ask)
 
     async def groups(self) -> dict[GroupId, str] | None:
         """The workspace's user groups by id, `@handle` each; None if Slack did not say."""
-
-        async def ask() -> dict[GroupId, str]:
-            answer = await self._client.usergroups_list()
-            return {GroupId(g["id"]): f"@{g['handle']}" for g in answer["usergroups"]}
-
-        return await self._ask("groups", ask)
+        found = await self._usergroups()
+        return None if found is None else {group: one.handle for group, one in found.items()}
 
     async def room(self, channel: ChannelId) -> Room | None:
         """The channel; None if Slack did not say."""
@@ -156,144 +184,116 @@ class Directory:
             try:
                 return _room((await self._client.conversations_info(channel=channel))["channel"])
             except SlackApiError as refused:
-                if _code(refused) in _NO_CHANNEL:
+                if code_of(refused) in _NO_CHANNEL:
                     return Room(channel, known=False)
                 raise
 
-        found = await self._ask(("room", channel), ask)
+        found = await self.lookups.find(("room", channel), ask)
         if found is not None and not (found.known and found.is_member):
-            self._answers.pop(("room", channel), None)  # whoever reads the refusal invites the app and tries again
+            self.lookups.forget(("room", channel))  # whoever reads the refusal invites the app and tries again
         return found
 
-    async def rooms(self) -> dict[str, ChannelId] | None:
-        """The channels that the app is in, by name without `#`; None if Slack did not say."""
+    async def rooms(self, *, anew: bool = False) -> dict[str, ChannelId] | None:
+        """The app's channels by name, `anew` as of now; None if Slack did not say."""
 
         async def ask() -> dict[str, ChannelId]:
-            found: dict[str, ChannelId] = {}
-            cursor = ""
-            while True:
-                answer = await self._client.users_conversations(
-                    types="public_channel,private_channel", exclude_archived=True, limit=200, cursor=cursor
-                )
-                found |= {c["name"]: ChannelId(c["id"]) for c in answer["channels"]}
-                cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
-                if not cursor:
-                    return found
+            return {c["name"]: ChannelId(c["id"]) for c in await self._channels(exclude_archived=True)}
 
-        return await self._ask("rooms", ask)
+        return await self.lookups.find(("rooms",), ask, fresh=timedelta(seconds=5) if anew else FRESH)
 
     async def still_there(self, card: Message) -> bool | None:
-        """Return whether people can see the message now. Slack puts apps out of an archived channel,
-        and leaves a tombstone in the place of what had replies."""
+        """Return whether people can see the message now.
+
+        Slack puts apps out of an archived channel, and leaves a tombstone in the place of what had replies.
+        """
 
         async def ask() -> bool:
-            one: dict[str, Any] = {"channel": card.channel, "latest": card.ts, "inclusive": True, "limit": 1}
+            look = self._client.conversations_replies if card.thread else self._client.conversations_history
+            only: dict[str, Any] = {"ts": card.thread, "oldest": card.ts} if card.thread else {"limit": 1}
+            one = {"channel": card.channel, "latest": card.ts, "inclusive": True, **only}
             try:
                 room = _room((await self._client.conversations_info(channel=card.channel))["channel"])
-                found = await self._client.conversations_history(**one, include_all_metadata=True)
+                found = await look(**one, include_all_metadata=True)
             except SlackApiError as refused:
-                if _code(refused) in _SHUT_OUT:
+                if code_of(refused) in _SHUT_OUT:
                     return False
                 raise
-            stands = any(m["ts"] == card.ts and name_of(m) == card.name for m in found["messages"])
-            return stands and not room.is_archived
+            named = {m["ts"]: (m.get("metadata") or {}).get("event_payload") for m in found["messages"]}
+            return named.get(card.ts) == {"name": card.name} and not room.is_archived
 
-        return await self._ask(("message", card.channel, card.ts), ask)
+        # R32: only what Slack says now; no older reply keeps a card there that somebody took away.
+        return await self.lookups.find(("message", card.channel, card.ts), ask, kept=FRESH)
 
     async def room_named(self, name: str) -> ChannelId | None:
-        """The channel of this name (with or without `#`) that the app is in; None if there is none, or no answer."""
-        found = (await self.rooms() or {}).get(name.removeprefix("#"))
-        if found is None:
-            self._answers.pop("rooms", None)
+        """Find the app's channel of this name; None if there is none, or no answer."""
+        if (found := (await self.rooms() or {}).get(name.removeprefix("#"))) is None:
+            self.lookups.forget(("rooms",))
         return found
 
-    async def _person(self, user: UserId) -> dict[str, Any] | None:
-        """Slack's description of a user; empty if the workspace has no such user, None if Slack did not say."""
+    async def _person(self, user: UserId) -> Account | None:
+        """Slack's description of a user, of nobody if there is none such; None if Slack did not say."""
 
-        async def ask() -> dict[str, Any]:
+        async def ask() -> Account:
             try:
-                found: dict[str, Any] = (await self._client.users_info(user=user))["user"]
-                return found
+                return Account.read((await self._client.users_info(user=user))["user"])
             except SlackApiError as refused:
-                if _code(refused) in _NOBODY:
-                    return {}
+                if code_of(refused) in _NOBODY:
+                    return Account()
                 raise
 
-        return await self._ask(("person", user), ask)
+        return await self.lookups.find(("person", user), ask)
 
-    async def _ask(self, what: Hashable, ask: Callable[[], Awaitable[T]]) -> T | None:
-        loop = asyncio.get_running_loop()
-        known = self._answers.get(what)
-        if known is not None and loop.time() - known[0] < self._fresh:
-            answer: T = known[1]
-            return answer
-        if what not in self._asked:
-            self._asked[what] = asyncio.create_task(self._look_up(what, ask), name=f"look up {what}")
-        task: asyncio.Task[T | None] = self._asked[what]
-        await asyncio.wait({task}, timeout=self._patience)
-        if not task.done():
-            _log.warning("Slack has not said within %s s: %s", self._patience, what)
-            return None
-        return None if task.cancelled() else task.result()
+    async def _usergroups(self) -> dict[GroupId, UserGroup] | None:
+        """All user groups with their members, by one call; none on a plan without them."""
 
-    async def _look_up(self, what: Hashable, ask: Callable[[], Awaitable[T]]) -> T | None:
-        loop = asyncio.get_running_loop()
-        try:
-            answer = await ask()
-        except SlackApiError as refused:
-            _log.warning("Slack did not say (%s): %s", _code(refused), what)
-            return None
-        except (aiohttp.ClientError, TimeoutError, OSError) as away:
-            _log.warning("Slack cannot be reached (%s): %s", away or type(away).__name__, what)
-            return None
-        finally:
-            self._asked.pop(what, None)
-        self._answers = {k: v for k, v in self._answers.items() if loop.time() - v[0] < self._fresh}
-        self._answers[what] = (loop.time(), answer)
-        return answer
+        async def ask() -> dict[GroupId, UserGroup]:
+            try:
+                answer = await self._client.usergroups_list(include_users=True)
+            except SlackApiError as refused:
+                if code_of(refused) in _NO_GROUPS:
+                    return {}
+                raise
+            groups = [(g, frozenset(map(UserId, g.get("users") or ()))) for g in answer["usergroups"]]
+            return {GroupId(g["id"]): UserGroup(f"@{g['handle']}", users) for g, users in groups}
 
+        return await self.lookups.find(("usergroups",), ask)
 
-def described(
-    workspace: WorkspaceId, user: UserId, person: dict[str, Any] | None, groups: frozenset[GroupId] | None
-) -> Actor:
-    """An account as Slack describes it: `person` is `user` of `users.info`, empty if the workspace has no such user,
-    None if Slack did not say."""
-    if person is None:
-        return Actor(workspace, user, groups=None, checked=False)
-    return Actor(
-        workspace,
-        user,
-        groups,
-        is_admin=bool(person.get("is_admin") or person.get("is_owner")),
-        is_bot=bool(person.get("is_bot")) or user == "USLACKBOT",
-        is_guest=bool(person.get("is_restricted") or person.get("is_ultra_restricted")),
-        is_deactivated=bool(person.get("deleted")),
-        is_stranger=not person or bool(person.get("is_stranger")) or _belongs_elsewhere(person, workspace),
-    )
+    async def _joined(self, user: UserId) -> frozenset[ChannelId] | None:
+        """The public channels that a user is in, and the private ones where the app is too."""
+
+        async def ask() -> frozenset[ChannelId]:
+            return frozenset(ChannelId(channel["id"]) for channel in await self._channels(user=user))
+
+        return await self.lookups.find(("joined", user), ask)
+
+    async def _channels(self, **whose: Any) -> list[dict[str, Any]]:
+        """All pages of `users.conversations`."""
+        found: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            page = await self._client.users_conversations(
+                types="public_channel,private_channel", limit=PAGE, cursor=cursor, **whose
+            )
+            found += page["channels"]
+            if not (cursor := _next_page(page)):
+                return found
 
 
-def _belongs_elsewhere(person: dict[str, Any], workspace: WorkspaceId) -> bool:
-    """Return whether they are only here through Slack Connect.
-
-    Slack calls nobody a stranger whom a shared channel makes known.
-
-    In an Enterprise organisation a member of several workspaces is described as one of any of them, or of the
-    organisation; who is in none that is named here is not from here.
-    """
-    teams = _teams(person)
-    return bool(teams) and workspace not in teams
+def _next_page(page: Any) -> str:
+    """The cursor of the next page; "" if this was the last."""
+    return (page.get("response_metadata") or {}).get("next_cursor") or ""
 
 
-def _teams(person: dict[str, Any]) -> frozenset[str]:
-    """Every workspace, or organisation, that Slack says somebody belongs to."""
-    others = (person.get("enterprise_user") or {}).get("teams") or ()
-    return frozenset(str(one) for one in (person.get("team_id"), *others) if one)
+def code_of(refused: SlackApiError) -> str:
+    """Return Slack's word for why it refused."""
+    return str(refused.response["error"]) if isinstance(refused.response.data, dict) else "no answer"
 
 
 def _room(channel: dict[str, Any]) -> Room:
-    member, archived = bool(channel.get("is_member")), bool(channel.get("is_archived"))
-    return Room(ChannelId(channel["id"]), channel.get("name", ""), member, archived)
-
-
-def _code(refused: SlackApiError) -> str:
-    return str(refused.response["error"]) if isinstance(refused.response.data, dict) else "no answer"
+    return Room(
+        ChannelId(channel["id"]),
+        channel.get("name", ""),
+        is_member=bool(channel.get("is_member")),
+        is_archived=bool(channel.get("is_archived")),
+        is_external=bool(channel.get("is_ext_shared")),
+    )

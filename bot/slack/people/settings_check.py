@@ -10,18 +10,18 @@ from typing import Final, NamedTuple
 
 from countersign.domain import schedule
 from countersign.domain.channel_settings import Rules, enough_people
-from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
+from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Actor, Reviewers, is_channel, why_nobody
 from countersign.domain.refusals import Sentence
 from countersign.domain.requests import Request
 
-from .directory import Directory, Room
+from .directory import Directory, Members, Room
 
 _LOOKED_AT: Final = 30
 """Members of groups that are looked up one by one; Slack allows about 50 look-ups a minute."""
 _FEW: Final = 10
 """Where so many more are named than are needed, nobody is looked up before people are asked."""
-_SLACK_SILENT: Final = "Slack did not answer in time"
+_SLACK_SILENT: Final = "Slack didn't say in time"
 
 
 class Found(NamedTuple):
@@ -40,29 +40,27 @@ class People(NamedTuple):
     silent: bool
 
 
-async def problems(directory: Directory, workspace: WorkspaceId, rules: Rules) -> list[Found]:
+async def problems(directory: Directory, rules: Rules) -> list[Found]:
     """Why rules like these would not work in this workspace; empty if they would."""
-    people, room = await asyncio.gather(_people(directory, workspace, rules.reviewers), _room(directory, rules))
+    people, room = await asyncio.gather(_people(directory, rules), _room(directory, rules))
     found = [*people.problems, *room]
-    if not found and len(people.users | people.members) < rules.quorum:
-        found.append(
-            Found("quorum", (f"{rules.quorum} approvals needed, {len(people.users | people.members)} may give them.",))
-        )
+    fit = len(people.users | people.members)
+    if not found and fit < rules.quorum:
+        few = f"{rules.quorum} approvals are needed, but only {fit} of the reviewers can decide."
+        found.append(Found("quorum", (few,)))
     for number, step in enumerate(rules.escalation, 1):
         there = step.channel or rules.approvals_channel
         reached = replace(rules, reviewers=step.reviewers, approvals_channel=there, quorum=1, escalation=())
-        again = await problems(directory, workspace, reached)
+        again = await problems(directory, reached)
         found += [Found(problem.field, (f"Step {number} of the escalation: ", *problem.sentence)) for problem in again]
     return found
 
 
-async def why_not_start(
-    directory: Directory, workspace: WorkspaceId, rules: Rules, requester: UserId
-) -> Sentence | None:
-    """Say why nobody could decide what a run of this requester asks, in a sentence; None if enough people can."""
+async def why_not_start(directory: Directory, rules: Rules, requester: UserId) -> Sentence | None:
+    """Say why nobody could decide what a run of this requester asks; None if they can."""
     if not rules.reviewers:
         return None  # flows.start says so itself
-    people, room = await asyncio.gather(_people(directory, workspace, rules.reviewers), _room(directory, rules))
+    people, room = await asyncio.gather(_people(directory, rules), _room(directory, rules))
     if room:
         return *room[0].sentence, " Nothing was started."
     real = replace(rules, reviewers=Reviewers(people.users, rules.reviewers.groups))
@@ -76,7 +74,7 @@ async def why_not_start(
 
 
 async def why_not_seen(directory: Directory, channel: ChannelId) -> Sentence | None:
-    """Say why nobody would see a run that is started in this channel, in a sentence; None if it would be seen.
+    """Say why nobody would see a run that starts in this channel; None if they would.
 
     The app cannot ask Slack about messages between two people; a run that is started there is told its requester.
     """
@@ -91,60 +89,89 @@ async def why_not_seen(directory: Directory, channel: ChannelId) -> Sentence | N
     )
 
 
+async def why_not_asked(directory: Directory, request: Request) -> str | None:
+    """Say why people are not asked this at all; None if they are."""
+    why = await why_not_shown(directory, request.rules.approvals_channel)
+    if request.rules.in_thread and await why_not_shown(directory, request.channel) is None:
+        why = None  # it stands in the run's thread
+    return why or (await why_nobody_could(directory, request) if request.rules.reviewers.groups else None)
+
+
+async def why_not_shown(directory: Directory, channel: ChannelId) -> str | None:
+    """Say why no card may go to this channel; None if one may, or if Slack is silent."""
+    room = await directory.room(channel)
+    if room is None or not room.is_external or directory.external_channels:
+        return None
+    return "the channel that its card would go to is shared with another company, whose people would read it"
+
+
+async def is_shared_outside(directory: Directory, channel: ChannelId) -> bool:
+    """Tell whether another company reads the cards in this channel."""
+    room = await directory.room(channel)
+    return room is not None and room.is_external
+
+
 async def why_nobody_could(directory: Directory, request: Request) -> str | None:
-    """Say why nobody can decide on this request, by what Slack says now of its people, groups and channels.
+    """Say why nobody can decide on this request, by what Slack says now.
 
     None if enough people can, if others are asked next, or if Slack did not say.
     """
     rules = request.rules
     lists = await asyncio.gather(*(directory.members(group) for group in rules.reviewers.groups))
-    named = rules.reviewers.users.union(*(users for users in lists if users))
-    if None in lists or schedule.next_escalation(request) is not None or len(named) > rules.quorum + _FEW:
+    named = rules.reviewers.users.union(*(some.users for some in lists if some))
+    all_known = all(some is not None and some.whole for some in lists)
+    if not all_known or schedule.next_escalation(request) is not None or len(named) > rules.quorum + _FEW:
         return None
-    actors = await _actors(directory, request.workspace, sorted(named | {vote.user for vote in request.votes}))
+    actors = await _actors(directory, sorted(named | {vote.user for vote in request.votes}))
     if not all(actor.checked for actor in actors):
         return None
-    fit = frozenset(actor.user for actor in actors if why_nobody(actor, request.workspace) is None)
+    fit = frozenset(actor.user for actor in actors if why_nobody(actor, directory.workspace) is None)
     return enough_people(rules, request.requester, fit, named - fit)
 
 
-async def _people(directory: Directory, workspace: WorkspaceId, reviewers: Reviewers) -> People:
-    users, groups = sorted(reviewers.users), sorted(reviewers.groups)
+async def _people(directory: Directory, rules: Rules) -> People:
+    users, groups = sorted(rules.reviewers.users), sorted(rules.reviewers.groups)
     actors, lists = await asyncio.gather(
-        _actors(directory, workspace, users), asyncio.gather(*(directory.members(g) for g in groups))
+        _actors(directory, users), asyncio.gather(*(directory.members(g) for g in groups))
     )
     found = [Found("reviewers", s) for s in (_about(actor) for actor in actors) if s]
     found += [Found("reviewers", s) for s in (_about_group(g, m) for g, m in zip(groups, lists, strict=True)) if s]
-    members = sorted({user for some in lists if some for user in some} - reviewers.users)
-    some = await _actors(directory, workspace, members[:_LOOKED_AT])
-    fit = frozenset(a.user for a in some if why_nobody(a, workspace) is None) | frozenset(members[_LOOKED_AT:])
-    named = frozenset(a.user for a in actors if why_nobody(a, workspace) is None)
-    silent = any(not a.checked for a in (*actors, *some)) or None in lists
+    named = frozenset(a.user for a in actors if why_nobody(a, directory.workspace) is None)
+    members = sorted({user for some in lists if some for user in some.users} - rules.reviewers.users)
+    fit: set[UserId] = set()
+    enough, at, silent = rules.quorum + 1, 0, None in lists or not all(a.checked for a in actors)
+    while at < min(len(members), _LOOKED_AT) and len(named | fit) < enough:  # one of them may have asked
+        some = await _actors(directory, members[at : at + enough])
+        fit.update(a.user for a in some if why_nobody(a, directory.workspace) is None)
+        at, silent = at + enough, silent or not all(a.checked for a in some)
+    fit.update(members[at:])
     if groups and not named and not fit and not found and not silent:
-        found.append(Found("reviewers", ("Nobody there may decide: there are only guests, bots or strangers.",)))
-    return People(named, fit, found, silent)
+        found.append(
+            Found("reviewers", ("Nobody there can decide: there are only guests, bots or people of other workspaces.",))
+        )
+    return People(named, frozenset(fit), found, silent)
 
 
-async def _actors(directory: Directory, workspace: WorkspaceId, users: Iterable[UserId]) -> list[Actor]:
-    return list(await asyncio.gather(*(directory.actor(workspace, user) for user in users)))
+async def _actors(directory: Directory, users: Iterable[UserId]) -> list[Actor]:
+    return list(await asyncio.gather(*(directory.actor(user) for user in users)))
 
 
 def _about(actor: Actor) -> Sentence | None:
     if not actor.checked:
         return f"{_SLACK_SILENT} who ", actor.user, " is; please try again in a moment."
     if actor.is_stranger:
-        return actor.user, " is not a member of this workspace and could not decide."
+        return actor.user, " isn't a member of this workspace and can't decide."
     if actor.is_bot:
-        return actor.user, " is a bot, and bots do not decide."
+        return actor.user, " is a bot, and bots can't decide."
     if actor.is_deactivated:
-        return actor.user, " left: the account is deactivated and could not decide."
-    return (actor.user, " is a guest, and guests do not decide.") if actor.is_guest else None
+        return actor.user, " has left: the account is deactivated."
+    return (actor.user, " is a guest, and guests can't decide.") if actor.is_guest else None
 
 
-def _about_group(group: GroupId, members: frozenset[UserId] | None) -> Sentence | None:
+def _about_group(group: GroupId, members: Members | None) -> Sentence | None:
     if members is None:
         return f"{_SLACK_SILENT} who is in ", group, "; please try again in a moment."
-    return None if members else ("There is nobody in ", group, ", so nobody of it could decide.")
+    return None if members.users else ("There is nobody in ", group, ", so it can't decide.")
 
 
 async def _room(directory: Directory, rules: Rules) -> list[Found]:
@@ -154,11 +181,16 @@ async def _room(directory: Directory, rules: Rules) -> list[Found]:
     if room is None:
         problem = f"{_SLACK_SILENT} whether cards can be posted in ", channel, "; please try again in a moment."
     elif not room.known:
-        problem = "The app does not see the channel ", channel, ". Invite it there with `/invite` first."
+        problem = "The app can't see ", channel, ". Invite it there with `/invite` first."
     elif room.is_archived:
         problem = "The channel ", channel, " is archived, so no card can be posted there."
     elif not room.is_member:
         problem = "The app is not in ", channel, " and cannot post cards there. Invite it with `/invite` first."
+    elif room.is_external and not directory.external_channels:
+        problem = (
+            *("The channel ", channel, " is shared with another company, whose people would read every card there. "),
+            "Choose another channel, or set EXTERNAL_CHANNELS=yes where the app runs.",
+        )
     else:
         return []
     return [Found("approvals_channel", problem)]

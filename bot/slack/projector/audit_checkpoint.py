@@ -1,6 +1,7 @@
 """Post the head of the record once a day.
 
-Nobody can change what came before without many people noticing."""
+Nobody can change earlier entries without many people noticing.
+"""
 
 import asyncio
 import logging
@@ -13,7 +14,7 @@ from countersign.domain.hash_chain import Head
 from countersign.domain.ids import ChannelId
 from countersign.usecases.ports import Store
 
-from ..slack_calls import CannotPost
+from ..ports import CannotPost
 from ..views.block_kit import Drawing, words
 from .message_sync import Place, Poster
 
@@ -24,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Heads(Protocol):
-    """Whoever knows the head that stands for a day: always the same one, once it was asked for."""
+    """Source of the head of a day: always the same one, once it was asked for."""
 
     async def head_of(self, day: date) -> Head | None: ...
 
@@ -53,7 +54,7 @@ async def keep(
 
 
 async def post(heads: Heads, poster: Poster, channel: ChannelId, now: datetime) -> bool:
-    """Post the head of this day (UTC), unless that was done; False while the record is empty."""
+    """Post the head of this day (UTC) once; False while the record is empty."""
     day = now.date()
     head = await heads.head_of(day)
     if head is None:
@@ -63,7 +64,7 @@ async def post(heads: Heads, poster: Poster, channel: ChannelId, now: datetime) 
 
 
 def drawing(head: Head, day: date) -> Drawing:
-    """The head, and what to do with it."""
+    """Draw the head, and the command that verifies it."""
     entries = f"{head.n:,} entr{'y' if head.n == 1 else 'ies'}"
     verify = f"`countersign audit verify --head {head}`"
     return Drawing(

@@ -10,17 +10,15 @@ from datetime import timedelta
 from typing import Any, Final
 
 from countersign.domain.errors import CountersignError, NewerSchema, StoreUnavailable
-from countersign.domain.events import Event, EventType
+from countersign.domain.events import Event
 from countersign.domain.ids import ChannelId, RequestId, RunId
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.usecases.ports import Store
 
-from ..slack_calls import CannotPost, DrawingTask, Outdated, drawing_task
-from . import run_drawing, settings_notices
+from ..ports import CannotPost, DrawingTask, Outdated, drawing_task
 from .drawing_lease import DrawingLease
-from .file_uploads import File
-from .message_sync import Poster
+from .message_sync import File
 
 TRY_AGAIN: Final = timedelta(seconds=30)
 """After this long a card that Slack did not take is tried again (R21)."""
@@ -36,10 +34,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Batch:
-    """New events of one subject, drawn together. `doubted`: see `run_drawing.draw`."""
+    """New events of one subject, drawn together, and the files of what is drawn.
+
+    `doubted`: see `run_drawing.draw_cards`.
+    """
 
     subject: Subject
-    entries: list[Entry]
+    entries: list[Entry] = field(default_factory=list)
+    files: list[File] = field(default_factory=list)
     doubted: set[RequestId] = field(default_factory=set)
 
     @property
@@ -49,41 +51,83 @@ class Batch:
 
 
 class BatchDrawing:
-    """Draws batches, while this process holds the lease. `at_rest` are tasks that wait until they try again."""
+    """Draws one part of each subject, cards or thread, under the lease.
+
+    Subjects do not wait for each other; what happens to one while it is drawn is drawn next, together.
+    """
 
     def __init__(
         self,
         store: Store,
-        poster: Poster,
         lease: DrawingLease,
-        waiting: dict[Subject, list[Entry]],
-        allow: Callable[[RequestId], Awaitable[None]] | None,
+        draw: Callable[[Batch], Awaitable[list[File]]],
+        drawn: Callable[[Batch], Awaitable[None]],
+        breath: timedelta,
     ) -> None:
-        """`waiting`: what happened to a subject since it was read. `allow` may answer a new request before anything is
-        drawn of it."""
+        """`draw` returns the files that belong to what it drew; `drawn` takes the batch then. `breath`: what follows
+        that soon is drawn together."""
         self._store = store
-        self._poster = poster
         self._lease = lease
-        self._waiting = waiting
-        self._allow = allow
-        self.at_rest: set[asyncio.Task[Any]] = set()
+        self._draw_part = draw
+        self._drawn = drawn
+        self._breath = breath.total_seconds()
+        self._waiting: dict[Subject, Batch] = {}
+        self._at_rest: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[Subject, asyncio.Task[None]] = {}
 
-    async def until_drawn(self, batch: Batch) -> list[File]:
+    def soon(self, batch: Batch) -> None:
+        """Draw this, with what else waits of the same subject."""
+        waiting = self._waiting.setdefault(batch.subject, Batch(batch.subject))
+        waiting.entries += batch.entries
+        waiting.files += batch.files
+        if batch.subject not in self._tasks:
+            self._tasks[batch.subject] = asyncio.create_task(self._run(batch.subject), name=f"draw {batch.subject}")
+
+    async def stop(self, half_seconds: int) -> None:
+        """Begin nothing more, and let what is under way end for so long."""
+        self._waiting.clear()
+        tasks = list(self._tasks.values())
+        for _ in range(half_seconds):
+            for task in self._at_rest:
+                task.cancel()
+            if not all(task.done() for task in tasks):
+                await asyncio.wait(tasks, timeout=0.5)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._waiting.clear()
+
+    async def _run(self, subject: Subject) -> None:
+        """Draw what changed, until nothing is left to draw."""
+        try:
+            while subject in self._waiting:
+                await asyncio.sleep(self._breath)
+                batch = self._waiting.pop(subject, None)
+                if batch is None:
+                    return  # drawing has stopped meanwhile
+                batch.files += await self._until_drawn(batch)
+                await self._drawn(batch)
+        finally:
+            self._tasks.pop(subject, None)
+
+    async def _until_drawn(self, batch: Batch) -> list[File]:
         """Draw, and try again as long as it may help; returns the files that belong to what is drawn."""
         subject, pause = batch.subject, _FIRST_PAUSE
-        drawing_task.set(DrawingTask(lambda: self._lease.held_until, lambda: bool(self._waiting.get(subject))))
+        drawing_task.set(DrawingTask(lambda: self._lease.held_until, lambda: subject in self._waiting))
         while True:
             try:
                 if isinstance(subject, ChannelId):
-                    await settings_notices.draw(self._poster, batch.entries)
-                    return []
+                    return await self._draw_part(batch)
                 return await self._draw_run(subject, batch)
             except Outdated as outdated:
                 _log.info("%s", outdated)
                 if asyncio.get_running_loop().time() > self._lease.held_until:
                     with self._resting():
                         await asyncio.sleep(_UNTIL_HELD)
-                batch.entries += self._waiting.pop(subject, [])
+                if (news := self._waiting.pop(subject, None)) is not None:
+                    batch.entries += news.entries
+                    batch.files += news.files
                 continue
             except StoreUnavailable as away:
                 _log.warning("%s Drawing %s goes on when it is back.", away, subject)
@@ -111,13 +155,9 @@ class BatchDrawing:
         may have drawn what changed meanwhile; not if this one still holds the lease: then the change has an event,
         which comes next. So a run that never rests does not keep its events from being ticked off.
         """
-        if self._allow is not None:
-            for event in batch.events:
-                if event.type is EventType.REQUEST_ASKED and event.request:
-                    await self._allow(event.request)
         for drawn in itertools.count(1):
             before = await self._state(run, batch.events)
-            files = await run_drawing.draw(self._store, self._poster, run, batch.events, batch.doubted)
+            files = await self._draw_part(batch)
             if await self._state(run, batch.events) == before or (drawn > 1 and await self._lease.was_held()):
                 break
         return files
@@ -127,11 +167,11 @@ class BatchDrawing:
         """Mark this task as one that has nothing under way which it would have to see the end of."""
         task = asyncio.current_task()
         assert task is not None
-        self.at_rest.add(task)
+        self._at_rest.add(task)
         try:
             yield
         finally:
-            self.at_rest.discard(task)
+            self._at_rest.discard(task)
 
     async def _state(self, run: RunId, events: list[Event]) -> tuple[Run | None, list[Request | None]]:
         """Read what is drawn from: the run, and all of its open requests, which may be rows of the same card."""

@@ -1,4 +1,4 @@
-"""Choose the card of a request: its own, or that of its burst, on which it is a row.
+"""Choose the card of a request: its own, its burst's, or one that waits.
 
 This is stored before anything is drawn. The first request of a burst names the card (`card/<request>`), and its
 message lists the rows; the messages of the others only say on which card they are. Both are stored in one step, so
@@ -12,41 +12,57 @@ from datetime import datetime
 from typing import Final
 
 from countersign import usecases
-from countersign.domain.batching import grows, together
-from countersign.domain.ids import RequestId
+from countersign.domain.batching import alike, grows, together
+from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
-from countersign.usecases.ports import Change, Committed, Message, Put, Store
+from countersign.usecases.ports import Admitted, Change, Committed, Message, Put, Seen, Store
 
 ROWS: Final = 5
 """On one card: so many have room in 13.2 kB whatever they say. A burst goes on with a further card."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
-    """A card and what it shows: one request, or the rows of a burst in the order in which they came."""
+class Card:
+    """Card of one request, or of the rows of a burst in their order.
+
+    It is made of admitted requests only, so nothing is drawn on a worker's word alone.
+    """
 
     name: str
-    rows: tuple[Request, ...]
+    admitted: tuple[Admitted, ...]
+
+    @property
+    def rows(self) -> tuple[Request, ...]:
+        """Return the requests on it."""
+        return tuple(row.value for row in self.admitted)
 
     @property
     def pending(self) -> bool:
-        """Return whether anything on it waits for people."""
+        """Tell whether a request on it waits for people."""
         return any(row.status is Status.PENDING for row in self.rows)
+
+    def of(self, run: RunId) -> "Card":
+        """Return the card with the rows of one run only, which its own people may see."""
+        mine = tuple(row for row in self.admitted if row.value.run == run)
+        return self if len(mine) == len(self.admitted) else Card(name_of(mine[0].value.id), mine)
 
 
 def number_of(request: Request, rows: Sequence[Request]) -> int:
-    """The number under which a card with these rows shows the request; 0 if it shows nothing else."""
+    """Return the number of the request among these rows; 0 if it is the only one."""
     return [row.id for row in rows].index(request.id) + 1 if len(rows) > 1 else 0
 
 
 def name_of(request: RequestId) -> str:
-    """The name of the card that begins with this request."""
+    """Return the name of the card that begins with this request."""
     return f"card/{request}"
 
 
 async def seat(store: Store, run: Run, new: Iterable[RequestId]) -> None:
-    """Give each pending request that stands nowhere yet a row beside those of its burst; if there are none, nothing."""
+    """Give each pending request without a card a row beside those of its burst.
+
+    A request without a burst gets none here.
+    """
     if not (wanted := frozenset(new)):
         return
     asked = list(wanted | {*run.open.values()})
@@ -58,61 +74,127 @@ async def seat(store: Store, run: Run, new: Iterable[RequestId]) -> None:
     coming = [request for request in waiting if request.id in wanted]
     for at, request in enumerate(coming):
         later = {one.id for one in coming[at:]}
-        beside = [r for r in waiting if r.id not in later and _order(r) <= _order(request) and together(r, request)]
-        while not await _seated(store, request, beside[::-1], claims):
+        beside = [r for r in waiting if r.id not in later and together(r, request)]
+        while not await _seated(store, request, beside, claims):
             pass
 
 
-async def sheet_of(store: Store, request: Request) -> Sheet:
-    """The card that shows this request, with all of its rows as they are now."""
-    name = name_of(request.id)
-    seen = await store.message(name)
-    if seen is not None and seen.value.on:
-        name, seen = seen.value.on, await store.message(seen.value.on)
-    if seen is None or request.id not in seen.value.rows:
-        return Sheet(name_of(request.id), (request,))
-    rows = await asyncio.gather(*(usecases.admitted(store, row) for row in seen.value.rows))
-    return Sheet(name, tuple(row.value for row in rows if row is not None))
+async def join(store: Store, new: Admitted, waiting: dict[RequestId, None]) -> None:
+    """Give a request without a card a row on one that waits for its turn, of any run.
+
+    `waiting`: the first requests of such cards, the oldest first; those that take no more rows are removed from it.
+    """
+    if await store.message(name_of(new.value.id)) is not None:
+        return
+    for name in list(waiting):
+        if name == new.value.id:
+            return
+        first, card = await usecases.admitted(store, name), await store.message(name_of(name))
+        if first is None or first.value.status is not Status.PENDING or not alike(first.value, new.value):
+            continue
+        if card is None:
+            channel, key = first.value.rules.approvals_channel, name_of(name)
+            plan = Put(Message(first.value.workspace, channel, key, request=name, vouches=first.claim), 0)
+        else:
+            plan = Put(card.value, card.version)
+        message = plan.value
+        rows = message.rows or (name,)
+        if message.ts or message.posting_since or message.on or len(rows) >= ROWS:
+            waiting.pop(name, None)
+            continue
+        if await _join(store, new.value, plan, (*rows, new.value.id), {new.value.id: new.claim}):
+            return
+
+
+async def message_of(store: Store, shown: Admitted) -> Put[Message] | None:
+    """Find the message of the card that shows this request, if there is one."""
+    card = shown.card
+    if card is None or not card.value.on:
+        return card
+    seen = await store.message(card.value.on)
+    return None if seen is None else Put(seen.value, seen.version)
+
+
+async def sheet_of(store: Store, shown: Admitted) -> Card:
+    """Read the card that shows this request, with all of its rows as they are now."""
+    card = await message_of(store, shown)
+    if card is None or shown.value.id not in card.value.rows:
+        return Card(name_of(shown.value.id), (shown,))
+    rows = await asyncio.gather(*(usecases.admitted(store, row) for row in card.value.rows))
+    return Card(card.value.name, tuple(row for row in rows if row is not None))
 
 
 async def _seated(store: Store, request: Request, beside: Sequence[Request], claims: Mapping[RequestId, str]) -> bool:
     """Give the request a row; False if somebody was faster.
 
-    `beside` is its burst, the newest first; their cards vouch for the `claims`.
+    `beside` is its burst in order; their cards vouch for the `claims`. The request joins the card of the nearest call
+    before it, else of the next after it: whichever is stored first, the rows stand in the order of the calls.
     """
     if not beside or await store.message(name_of(request.id)) is not None:
         return True
+    before = [other for other in beside if _order(other) < _order(request)][::-1]
     new: list[Request] = []
-    for other in beside:
-        card = await store.message(name_of(other.id))
-        if card is not None and card.value.on:
-            card = await store.message(card.value.on)
-        if card is None:
+    for other in before:
+        if (card := await _card_of(store, other)) is None:
             new.append(other)
             continue
-        rows = card.value.rows or (other.id,)
-        first = (await store.requests([rows[0]]))[0]
-        fits = len(rows) < ROWS and grows(card.value.posting_since, card.now)
-        if fits and first is not None and together(first, request):
-            return await _join(store, request, Put(card.value, card.version), rows, claims)
+        if rows := await _grown(store, request, card, other):
+            return await _join(store, request, card, rows, claims)
         break
+    for other in beside[len(before) :][:1]:
+        card = await _card_of(store, other)
+        if card is not None and (rows := await _grown(store, request, card, other)):
+            return await _join(store, request, card, rows, claims)
     if not new:
         return True
     first = new[-1]
     channel, claim = request.rules.approvals_channel, claims[first.id]
     card_of_first = Message(request.workspace, channel, name_of(first.id), request=first.id, vouches=claim)
-    return await _join(store, request, Put(card_of_first, 0), (first.id,), claims)
+    return await _join(store, request, Put(card_of_first, 0), (first.id, request.id), claims)
+
+
+async def _card_of(store: Store, request: Request) -> Seen[Message] | None:
+    """Read the message of the card on which this request has a row, if there is one."""
+    card = await store.message(name_of(request.id))
+    return await store.message(card.value.on) if card is not None and card.value.on else card
+
+
+async def _grown(store: Store, request: Request, card: Seen[Message], other: Request) -> tuple[RequestId, ...]:
+    """Return the rows of the card of `other` with the request in its place; none if the card takes no more."""
+    rows = card.value.rows or (other.id,)
+    if len(rows) >= ROWS or not grows(card.value.posting_since, card.now):
+        return ()
+    there = [row for row in await store.requests(list(rows)) if row is not None]
+    if len(there) < len(rows) or not together(there[0], request):
+        return ()
+    one_run = all(row.run == request.run for row in there)
+    at = next((at for at, row in enumerate(there) if one_run and _order(row) > _order(request)), len(rows))
+    return (*rows[:at], request.id, *rows[at:])
 
 
 async def _join(
-    store: Store, request: Request, card: Put[Message], rows: tuple[RequestId, ...], claims: Mapping[RequestId, str]
+    store: Store,
+    request: Request,
+    card: Seen[Message] | Put[Message],
+    rows: tuple[RequestId, ...],
+    claims: Mapping[RequestId, str],
 ) -> bool:
-    grown = Put(replace(card.value, rows=(*rows, request.id)), card.version)
+    """Store these rows of the card, and that the request is one of them; False if somebody was faster."""
+    grown = Put(replace(card.value, rows=rows), card.version)
     name, channel, claim = name_of(request.id), card.value.channel, claims[request.id]
     row = Message(request.workspace, channel, name, request=request.id, on=card.value.name, vouches=claim)
     return await store.commit(Change(messages=(grown, Put(row, 0)))) is Committed.DONE
 
 
 def _order(request: Request) -> tuple[int, datetime, str]:
-    """The order in which the gate numbered them: the model's own, whichever was stored first."""
+    """Return the sort key: the order of the model's calls, whichever was stored first."""
     return request.question.asked, request.created_at, request.id
+
+
+async def standing(store: Store, sheet: Card, run: RunId) -> Message | None:
+    """The card as it stands, in its channel or else in the run's own thread."""
+    for name in (sheet.name, f"{sheet.of(run).name}/instead"):
+        seen = await store.message(name)
+        if seen is not None and seen.value.ts:
+            return seen.value
+    return None

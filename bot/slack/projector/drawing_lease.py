@@ -1,4 +1,4 @@
-"""The right to draw Slack, which one process holds at a time."""
+"""Lease of the right to draw Slack, which one process holds at a time."""
 
 import asyncio
 import logging
@@ -16,7 +16,10 @@ _log = logging.getLogger(__name__)
 
 
 class DrawingLease:
-    """This process's lease. `held_until`: when another process may draw, by the loop's clock."""
+    """Lease of this process.
+
+    `held_until`: when another process may draw, by the loop's clock.
+    """
 
     def __init__(self, outbox: Outbox, owner: str) -> None:
         self._outbox = outbox
@@ -26,21 +29,21 @@ class DrawingLease:
     async def claim(self) -> bool:
         """Claim the lease; returns whether this process may draw from now on."""
         asked = asyncio.get_running_loop().time()
-        return self._note(asked, await self._outbox.claim(self._owner, LEASE))
+        return self._note(asked, await self._outbox.lease.claim(self._owner, LEASE))
 
     async def renew(self) -> bool:
         """Renew the lease; returns whether this process may go on."""
         asked = asyncio.get_running_loop().time()
-        return self._note(asked, await self._outbox.renew(self._owner, LEASE))
+        return self._note(asked, await self._outbox.lease.renew(self._owner, LEASE))
 
     async def was_held(self) -> bool:
         """Return whether no other process held the lease since this one claimed it."""
-        return await self._outbox.renew(self._owner, LEASE)
+        return await self._outbox.lease.renew(self._owner, LEASE)
 
     async def release(self) -> None:
         """Let another process draw at once."""
         try:
-            await self._outbox.release(self._owner)
+            await self._outbox.lease.release(self._owner)
         except StoreUnavailable:
             _log.info("The lease to draw Slack could not be released; it ends by itself.")
 

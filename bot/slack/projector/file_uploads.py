@@ -1,4 +1,4 @@
-"""Upload what has no room in a card or a note as a file in its thread.
+"""Upload content without room in a card or a note as a file in its thread.
 
 Files come last, and nothing that counts waits for one (R36).
 """
@@ -8,47 +8,41 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackRequestError
 
 from countersign.usecases.ports import Change, Committed, Message, Put, Store
 
+from ..ports import CannotPost, code, pause_after
 from ..posted_messages import CLOCKS_DIFFER
-from ..slack_calls import CannotPost, code, pause_after
-from .message_sync import Place, Poster
+from .message_sync import File, Poster
 
 TRIES: Final = 5
-PAUSE: Final = timedelta(seconds=1)
-"""Before the second try; then twice as long, and so on: half a minute in all, if Slack answers at once."""
+PAUSE: Final = timedelta(seconds=4)
+"""Before the second try; then twice as long, and so on: two minutes in all, if Slack answers at once. Slack shares a
+file some seconds after it has taken it, and only then a look finds it there."""
 _log = logging.getLogger(__name__)
 
 
-class File(NamedTuple):
-    """A file that belongs in a thread, and our name for it."""
-
-    name: str
-    place: Place
-    filename: str
-    content: bytes
-    title: str
-
-
 async def missing(store: Store, names: Sequence[str]) -> set[str]:
-    """Those of these files that could not be uploaded."""
+    """Return those of these files that could not be uploaded."""
     return {name for name, file in (await store.messages(names)).items() if file.problem}
 
 
 class Files:
-    """Uploads files to where a poster posts."""
+    """Uploads of files with a poster's client."""
 
     def __init__(self, poster: Poster, store: Store) -> None:
         self._poster = poster
         self._store = store
 
     async def attach(self, file: File) -> None:
-        """Put a file into its thread, once. After a few failures the store says that it is missing, and why."""
+        """Put a file into its thread, once.
+
+        After a few failures the store says that it is missing, and why.
+        """
         seen = await self._store.message(file.name)
         if seen is not None and (seen.value.ts or seen.value.problem):
             return
@@ -67,7 +61,7 @@ class Files:
         await self._store.commit(Change(messages=(Put(known, seen.version),)))
 
     async def _deliver(self, message: Message, file: File, fresh: bool) -> str:
-        """Try a few times; returns Slack's word for why the file is not there, "" if it is."""
+        """Try a few times, and return Slack's code for the failure; "" if the file is there."""
         pause, problem = PAUSE, ""
         for left in range(TRIES, -1, -1):
             try:
@@ -88,7 +82,10 @@ class Files:
         return any(found.get("name") == file.filename for m in messages for found in m.get("files") or ())
 
     async def _upload(self, file: File) -> str:
-        """Upload; returns what was wrong, "" if the file certainly arrived. CannotPost if Slack refuses for good."""
+        """Upload, and return the problem; "" if the file certainly arrived.
+
+        CannotPost if Slack refuses for good.
+        """
         try:
             await self._poster.client.files_upload_v2(
                 channel=file.place.channel,

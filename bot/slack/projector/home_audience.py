@@ -14,16 +14,16 @@ from countersign.usecases.ports import Store
 from ..people.directory import Directory
 
 
-async def audience(store: Store, directory: Directory, events: Sequence[Event]) -> set[UserId]:
-    """The people whom these events concern. Records that cannot be read concern nobody."""
+async def audience(store: Store, directory: Directory, events: Sequence[Event], live: set[UserId]) -> set[UserId]:
+    """Find the live Homes that these events concern; what cannot be read is skipped."""
     of_runs = await store.readable_runs(list(dict.fromkeys(e.run for e in events if e.run is not None)))
     of_requests = await store.readable(list(dict.fromkeys(e.request for e in events if e.request is not None)))
     runs = [run for run in of_runs.values() if run is not None]
     requests = [request for request in of_requests.values() if request is not None]
     people = {run.requester for run in runs}.union(*map(_named_by, requests))
     people |= await _permission_givers(store, runs)
-    people |= await _members(directory, {group for one in requests for group in one.rules.reviewers.groups})
-    return people | await _stand_ins(store, people) | _named_in(events)
+    people |= await _members(directory, {group for one in requests for group in one.rules.reviewers.groups}, live)
+    return live & (people | await _stand_ins(store, people) | _named_in(events))
 
 
 def _named_by(request: Request) -> set[UserId]:
@@ -37,9 +37,10 @@ async def _permission_givers(store: Store, runs: Iterable[Run]) -> set[UserId]:
     return {seen.value.by for seen in await store.permissions() if seen.value.run in ended} if ended else set()
 
 
-async def _members(directory: Directory, groups: Iterable[GroupId]) -> set[UserId]:
-    members = await asyncio.gather(*(directory.members(group) for group in groups))
-    return {user for users in members for user in users or ()}
+async def _members(directory: Directory, groups: Iterable[GroupId], live: set[UserId]) -> set[UserId]:
+    """Whoever is in one of the groups; everybody where a channel has too many to list."""
+    found = [some for some in await asyncio.gather(*(directory.members(group) for group in groups)) if some]
+    return live if any(not some.whole for some in found) else {user for some in found for user in some.users}
 
 
 async def _stand_ins(store: Store, people: set[UserId]) -> set[UserId]:

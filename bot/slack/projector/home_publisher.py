@@ -1,8 +1,7 @@
 """Keep the open Homes equal to what the store holds for their people (R6).
 
 A Home is drawn when it is opened, and after events that concern its person as long as it is live. views.publish is
-of Tier 4, about 100 calls a minute for the workspace, so what changes is drawn at a pace; whoever opens a Home does
-not wait for that.
+of Tier 4, about 100 calls a minute for the workspace: what changes leaves two fifths of them to whoever opens a Home.
 """
 
 import asyncio
@@ -12,32 +11,29 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import aiohttp
-from slack_sdk.errors import SlackApiError
-from slack_sdk.web.async_client import AsyncWebClient
-
 from countersign.domain.decision_rules import waits_for
 from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.events import Event, EventType
-from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
+from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Actor, why_nobody
 from countersign.domain.requests import Request
+from countersign.policy.loosening import may_alone
 from countersign.usecases import grant_changes
-from countersign.usecases.ports import Message, Overview, Store
+from countersign.usecases.listing import Listed, with_links
+from countersign.usecases.overview import Overview
+from countersign.usecases.ports import Message, Store
 
 from ..people.directory import Directory
-from ..request_links import with_links
+from ..ports import Calls, CannotPost, Importance
 from ..views import home
 from ..views.block_kit import Block
-from ..views.home import Listed, Running
+from ..views.home import Running
 from .home_audience import audience
 
 LIVE: Final = timedelta(hours=1)
 """How long a Home follows what happens after it was opened."""
 EACH: Final = timedelta(seconds=3)
 """Between two drawings of one Home."""
-PACE: Final = timedelta(seconds=0.6)
-"""Between two drawings of any: 100 a minute."""
 LATER: Final = timedelta(seconds=30)
 """After this long a Home that Slack did not take is tried again."""
 _BREATH: Final = 0.2
@@ -62,13 +58,14 @@ class Reader:
     link: Callable[[Message], str]
     groups_unknown: tuple[GroupId, ...] = ()
     public_key: str = ""
+    is_admin: bool = False
 
 
 Section = Callable[[Reader], Awaitable[list[Block]]]
 """One part of a Home: reads what it shows, and draws it; no blocks if there is nothing to show."""
 
 
-class Homes:
+class HomePublisher:
     """The Homes of one workspace. `run` keeps the live ones equal to the store."""
 
     def __init__(
@@ -76,41 +73,39 @@ class Homes:
         store: Store,
         overview: Overview,
         directory: Directory,
-        client: AsyncWebClient,
-        workspace: WorkspaceId,
+        calls: Calls,
         link: Callable[[Message], str],
         *,
         each: timedelta = EACH,
-        pace: timedelta = PACE,
         public_key: Callable[[], str] = str,
+        admins: frozenset[UserId] = frozenset(),
     ) -> None:
         """`public_key` gives the PEM of the key that checks receipts, "" if there is none."""
         self.overview = overview
         self._store = store
         self._directory = directory
-        self._client = client
-        self._workspace = workspace
+        self._calls = calls
         self._link = link
         self._public_key = public_key
+        self._admins = admins
         self._each = each.total_seconds()
-        self._pace = pace.total_seconds()
         self._events: list[Event] = []
         self._due: dict[UserId, float] = {}
         self._drawn: dict[UserId, float] = {}
         self._news = asyncio.Event()
 
-    async def opened(self, user: UserId, workspace: WorkspaceId) -> None:
+    async def opened(self, user: UserId) -> None:
         """Somebody looks at their Home: it is drawn now, and stays live."""
         try:
             await self.overview.watch(user, LIVE)
         except StoreUnavailable as away:
             _log.error("%s The Home of %s says so.", away, user)
-            await self._publish(user, home.away())
+            await self._publish(user, home.away(), Importance.CARD)
             return
-        await self.draw(user, workspace)
+        await self.draw(user, Importance.CARD)
 
     def changed(self, event: Event) -> None:
-        """Something happened, and Slack shows it: the Homes that it concerns follow in a moment."""
+        """Take note of an event that Slack shows: the Homes that it concerns follow."""
         if event.type not in _SILENT:
             self._events.append(event)
             self._news.set()
@@ -119,18 +114,20 @@ class Homes:
         """Draw live Homes anew after what concerns them, until cancelled."""
         while True:
             user = await self._next()
-            await self.draw(user, self._workspace)
-            await asyncio.sleep(self._pace)
+            await self.draw(user)
 
-    async def draw(self, user: UserId, workspace: WorkspaceId) -> None:
-        """Make this person's Home show what the store holds. Never raises for what the store or Slack does."""
+    async def draw(self, user: UserId, importance: Importance = Importance.REST) -> None:
+        """Make this person's Home show what the store holds.
+
+        Never raises for what the store or Slack does.
+        """
         now = asyncio.get_running_loop().time()
         self._drawn = {u: at for u, at in self._drawn.items() if now - at < self._each} | {user: now}
         try:
-            view = await self._view(user, workspace)
-            if not await self._publish(user, view):
+            view = await self._view(user)
+            if not await self._publish(user, view, importance):
                 self._again(user, LATER.total_seconds())
-            elif await self._view(user, workspace) != view:
+            elif await self._view(user) != view:
                 # Another process may have drawn that before this one drew the older.
                 self._again(user)
         except StoreUnavailable as away:
@@ -139,36 +136,31 @@ class Homes:
         except CountersignError as wrong:
             _log.error("The Home of %s cannot be drawn: %s", user, wrong)
 
-    async def _view(self, user: UserId, workspace: WorkspaceId) -> dict[str, Any]:
-        reader = await self._reader(user, workspace)
+    async def _view(self, user: UserId) -> dict[str, Any]:
+        reader = await self._reader(user)
+        if reader.actor.checked and reader.actor.is_stranger:
+            return home.closed()
         return home.view([await section(reader) for section in SECTIONS])
 
-    async def _reader(self, user: UserId, workspace: WorkspaceId) -> Reader:
+    async def _reader(self, user: UserId) -> Reader:
         groups = await self.overview.groups()
-        members = await asyncio.gather(*(self._directory.members(group) for group in groups))
-        unknown = tuple(group for group, users in zip(groups, members, strict=True) if users is None)
-        mine = [group for group, users in zip(groups, members, strict=True) if users and user in users]
-        actor = await self._directory.actor(workspace, user, mine)
+        mine, unknown = await self._directory.memberships(user, groups)
+        actor = await self._directory.actor(user, mine)
         absences = await self._store.absences()
-        behind = absences.value.behind(workspace, user, absences.now)
-        others = await asyncio.gather(*(self._directory.actor(workspace, u, groups) for u in behind))
+        behind = absences.value.behind(actor.workspace, user, absences.now)
+        others = await asyncio.gather(*(self._directory.actor(u, groups) for u in behind))
         actor = replace(actor, stands_for=tuple(others))
         now, key = await self._store.now(), self._public_key()
-        return Reader(actor, now, self._store, self.overview, self._link, unknown, key)
+        admin = may_alone(actor, self._admins)
+        return Reader(actor, now, self._store, self.overview, self._link, tuple(sorted(unknown)), key, admin)
 
-    async def _publish(self, user: UserId, view: dict[str, Any]) -> bool:
-        """Publish the view; False if it may help to try again."""
+    async def _publish(self, user: UserId, view: dict[str, Any], importance: Importance = Importance.REST) -> bool:
+        """Publish the view in its turn; False if it may help to try again."""
         try:
-            await self._client.views_publish(user_id=user, view=view)
-        except SlackApiError as refused:
-            passing = refused.response.status_code == 429 or refused.response.status_code >= 500
-            level = logging.WARNING if passing else logging.ERROR
-            _log.log(level, "Slack did not take the Home of %s: %s", user, refused.response.data)
-            return not passing
-        except (aiohttp.ClientError, TimeoutError, OSError) as lost:
-            _log.warning("Slack did not answer about the Home of %s (%r).", user, lost)
-            return False
-        return True
+            return await self._calls.call("views.publish", {"user_id": user, "view": view}, importance) is not None
+        except CannotPost as refused:
+            _log.error("Slack did not take the Home of %s: %s", user, refused)
+            return True
 
     async def _next(self) -> UserId:
         """The next person whose Home is to be drawn, once there is one."""
@@ -193,10 +185,10 @@ class Homes:
         """Have the live Homes of all whom these events concern drawn."""
         try:
             if live := await self.overview.watching():
-                for user in live & await audience(self._store, self._directory, events):
+                for user in await audience(self._store, self._directory, events, live):
                     self._again(user)
         except CountersignError as wrong:
-            _log.warning("%s Homes follow with what happens next.", wrong)
+            _log.warning("%s HomePublisher follow with what happens next.", wrong)
 
     def _again(self, user: UserId, after: float | None = None) -> None:
         now = asyncio.get_running_loop().time()
@@ -206,8 +198,18 @@ class Homes:
         self._news.set()
 
 
+async def start(reader: Reader) -> list[Block]:
+    """Offer a task, and welcome whoever has neither asked nor decided anything yet."""
+    user = reader.actor.user
+    known = await reader.overview.decided(user, 1) or (await reader.overview.runs(user, 1))[1]
+    return home.start(first_time=not known)
+
+
 async def waiting(reader: Reader) -> list[Block]:
-    """List what waits for this person; only those who may decide at all have such a section."""
+    """List what waits for this person.
+
+    Only those who may decide at all have such a section.
+    """
     actor = reader.actor
     if not actor.checked:
         return home.waiting(Listed((), {}, 0), known=False)
@@ -252,9 +254,12 @@ async def recent(reader: Reader) -> list[Block]:
 
 
 async def receipts(reader: Reader) -> list[Block]:
-    """Show the public key of this installation, so that nobody has to trust whoever hands out a receipt."""
-    return home.receipts(reader.public_key)
+    """Show admins the public key of this installation.
+
+    So nobody has to trust whoever hands out a receipt.
+    """
+    return home.receipts(reader.public_key if reader.is_admin else "")
 
 
-SECTIONS: Final[tuple[Section, ...]] = (waiting, running, permissions, recent, receipts)
+SECTIONS: Final[tuple[Section, ...]] = (start, waiting, running, permissions, recent, receipts)
 """From top to bottom. What else belongs on a Home gets its section here."""

@@ -2,6 +2,7 @@
 
 What an event says is only that something changed; what is drawn is the store's state at that moment, so drawing
 twice, late, or after a crash ends in the same picture. Only a notice about settings is drawn from its event.
+The cards of a run are drawn first, and its thread beside them: no card waits for a note.
 One process at a time draws, by a lease; runs, and channels whose settings changed, do not wait for each other.
 """
 
@@ -13,26 +14,34 @@ from typing import Final
 
 from countersign import metrics
 from countersign.domain.errors import CountersignError, StoreUnavailable
-from countersign.domain.events import Event
-from countersign.domain.ids import RequestId
+from countersign.domain.events import Event, EventType
+from countersign.domain.ids import ChannelId, RequestId, RunId
 from countersign.metrics import Repair
 from countersign.store.outbox import Outbox
 from countersign.usecases.ports import Store
 
-from . import settings_notices
-from .batch_drawing import Batch, BatchDrawing, Entry, Subject
+from ..people.directory import Directory
+from ..views.run_plan import SILENT_AFTER
+from . import run_drawing, settings_notices, thread_drawing
+from .batch_drawing import Batch, BatchDrawing, Entry
 from .drawing_lease import LEASE, DrawingLease
-from .file_uploads import File, Files
-from .message_sync import Poster
+from .file_uploads import Files
+from .message_sync import File, Poster
+from .native_means import NativeMeans
 
 BREATH: Final = timedelta(milliseconds=20)
 """Before it draws: what follows at once is drawn with it, and whoever just clicked is answered first."""
+THREAD_BREATH: Final = timedelta(milliseconds=500)
+"""Before it draws a thread: each note that is drawn together with another is a call less."""
 OVERLOOKED: Final = timedelta(seconds=10)
 """Events that were handed out so long ago, and that nobody draws, are read again."""
 GRACE: Final = 16
 """So many half seconds may what is being drawn take to end: who posted a second copy, or drew over something newer,
 is the only one to know. Counted, not measured, because a process that was frozen has no time left on waking."""
-_IN_HAND: Final = 5000
+_SILENT: Final = 1000
+"""Runs without a worker that say so; without any worker there may be many."""
+_IN_HAND: Final = 20_000
+"""Events; more are left in the stream. Those of notes may wait for minutes while cards go on."""
 _log = logging.getLogger(__name__)
 
 
@@ -48,26 +57,31 @@ class Projector:
         *,
         drawn: Callable[[Event], None] = lambda event: None,
         overlooked: timedelta = OVERLOOKED,
+        thread_breath: timedelta = THREAD_BREATH,
         allow: Callable[[RequestId], Awaitable[None]] | None = None,
+        directory: Directory | None = None,
     ) -> None:
         """`drawn` is called with each event, once Slack shows what it changed there. `allow` may answer a new request
-        before anything is drawn of it."""
+        before anything is drawn of it. `directory` knows who has left."""
         self._store = store
         self._outbox = outbox
         self._poster = poster
         self._files = Files(poster, store)
+        self._native = NativeMeans(poster.calls, store)
         self._lease = DrawingLease(outbox, owner)
         self._drawn = drawn
         self._overlooked = overlooked
-        self._waiting: dict[Subject, list[Entry]] = {}
-        self._batches = BatchDrawing(store, poster, self._lease, self._waiting, allow)
-        self._drawing: dict[Subject, asyncio.Task[None]] = {}
+        self._allow = allow
+        self._directory = directory
+        self._silent: frozenset[RunId] = frozenset()
+        self._cards = BatchDrawing(store, self._lease, self._draw_cards, self._cards_drawn, BREATH)
+        self._threads = BatchDrawing(store, self._lease, self._draw_thread, self._thread_drawn, thread_breath)
         self._attaching: dict[asyncio.Task[None], list[str]] = {}
         self._in_hand: set[str] = set()
         self._room = asyncio.Semaphore(_IN_HAND)
 
     async def run(self) -> None:
-        """Draw until cancelled; lets the lease go then, so that another process goes on at once."""
+        """Draw until cancelled; then let the lease go, so that another process goes on."""
         try:
             while True:
                 try:
@@ -100,27 +114,25 @@ class Projector:
     async def _look_again(self) -> None:
         while True:
             try:
-                await self._poster.look_again()
+                await self._poster.copies.look_again()
+                await self._look_for_silence()
             except CountersignError as wrong:
                 _log.warning("Second copies in Slack are looked for later. %s", wrong)
             await asyncio.sleep(LEASE.total_seconds() / 3)
 
+    async def _look_for_silence(self) -> None:
+        """Draw the runs that no worker has been holding, those that one holds again, and those streamed for long."""
+        before = self._silent
+        self._silent = frozenset(await self._store.indexes.unheld(_SILENT, SILENT_AFTER))
+        for run in (before ^ self._silent) | {*self._native.overdue()}:
+            self._threads.soon(Batch(run))
+
     async def _stop_drawing(self) -> None:
-        self._waiting.clear()
-        tasks, files = list(self._drawing.values()), list(self._attaching)
+        files = list(self._attaching)
         for task in files:
             task.cancel()
-        for _ in range(GRACE):
-            for task in self._batches.at_rest:
-                task.cancel()
-            if not all(task.done() for task in tasks):
-                await asyncio.wait(tasks, timeout=0.5)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, *files, return_exceptions=True)
-        self._drawing.clear()
+        await asyncio.gather(self._cards.stop(GRACE), self._threads.stop(GRACE), *files, return_exceptions=True)
         self._attaching.clear()
-        self._waiting.clear()
         self._in_hand.clear()
         self._room = asyncio.Semaphore(_IN_HAND)
 
@@ -139,12 +151,7 @@ class Projector:
                     continue
                 await self._room.acquire()
                 self._in_hand.add(entry)
-                self._draw_soon(subject, [(entry, event)])
-
-    def _draw_soon(self, subject: Subject, entries: list[Entry]) -> None:
-        self._waiting.setdefault(subject, []).extend(entries)
-        if subject not in self._drawing:
-            self._drawing[subject] = asyncio.create_task(self._draw(subject), name=f"draw {subject}")
+                self._cards.soon(Batch(subject, [(entry, event)]))
 
     async def _left_over(self) -> list[Entry]:
         idle = await self._outbox.overlooked(self._overlooked, 100)
@@ -154,32 +161,45 @@ class Projector:
             metrics.repaired(Repair.EVENT_OVERLOOKED, len(left))
         return left
 
-    async def _draw(self, subject: Subject) -> None:
-        """Draw what changed in one run, or in one channel's settings, until nothing is left to draw."""
+    async def _draw_cards(self, batch: Batch) -> list[File]:
+        if isinstance(batch.subject, ChannelId):
+            return []
+        if self._allow is not None:
+            for event in batch.events:
+                if event.type is EventType.REQUEST_ASKED and event.request:
+                    await self._allow(event.request)
+        return await run_drawing.draw_cards(
+            self._store, self._poster, batch.subject, batch.events, batch.doubted, self._directory
+        )
+
+    async def _cards_drawn(self, batch: Batch) -> None:
+        self._threads.soon(Batch(batch.subject, batch.entries, batch.files))
+
+    async def _draw_thread(self, batch: Batch) -> list[File]:
+        if isinstance(batch.subject, ChannelId):
+            await settings_notices.draw(self._store, self._poster, batch.entries)
+            return []
+        silent = batch.subject in self._silent
+        return await thread_drawing.draw(
+            self._store, self._poster, batch.subject, self._directory, self._native, silent=silent
+        )
+
+    async def _thread_drawn(self, batch: Batch) -> None:
+        """Upload what belongs to it, or tick its events off."""
+        kept = False
         try:
-            while subject in self._waiting:
-                await asyncio.sleep(BREATH.total_seconds())
-                batch = Batch(subject, self._waiting.pop(subject, []))
-                if not batch.entries:
-                    return  # drawing has stopped meanwhile
-                kept = False
-                try:
-                    files = await self._to_attach(await self._batches.until_drawn(batch))
-                    if kept := bool(files):
-                        task = asyncio.create_task(self._attach(batch, files), name=f"attach files of {subject}")
-                        self._attaching[task] = [file.name for file in files]
-                        task.add_done_callback(self._attaching.pop)
-                    else:
-                        await self._tick_off(batch.entries)
-                except StoreUnavailable as away:
-                    _log.warning(
-                        "%s %s is drawn, but its events are not ticked off; they are read again.", away, subject
-                    )
-                finally:
-                    if not kept:
-                        self._let_go(batch.entries)
+            files = await self._to_attach(batch.files)
+            if kept := bool(files):
+                task = asyncio.create_task(self._attach(batch, files), name=f"attach files of {batch.subject}")
+                self._attaching[task] = [file.name for file in files]
+                task.add_done_callback(self._attaching.pop)
+            else:
+                await self._tick_off(batch.entries)
+        except StoreUnavailable as away:
+            _log.warning("%s %s is drawn, but its events are not ticked off; they are read again.", away, batch.subject)
         finally:
-            self._drawing.pop(subject, None)
+            if not kept:
+                self._let_go(batch.entries)
 
     async def _attach(self, batch: Batch, files: list[File]) -> None:
         """Upload files beside all that is drawn meanwhile: one may take minutes, and no decision waits for it (R36).
@@ -196,7 +216,7 @@ class Projector:
             self._let_go(batch.entries)
             raise
         else:
-            self._draw_soon(batch.subject, batch.entries)
+            self._cards.soon(Batch(batch.subject, batch.entries))
 
     async def _tick_off(self, entries: list[Entry]) -> None:
         for entry, event in entries:

@@ -6,7 +6,7 @@ All of them are messages of the request, and are settled with it (R6): cards los
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from countersign.domain import schedule
 from countersign.domain.delegation import Absence, deciders
@@ -15,31 +15,30 @@ from countersign.domain.ids import AttemptId, ChannelId, UserId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Raised, Request, Status
 from countersign.domain.vote_count import tied
+from countersign.text.safe_text import one_line, quoted
 from countersign.usecases.ports import Change, Message, Store
 
-from ..slack_calls import CannotPost
+from ..ports import CannotPost, Importance
 from ..views import card_content
 from ..views.block_kit import TITLE, Drawing, context, mrkdwn, plain, words
-from ..views.cards import how_they_stand, tools
+from ..views.button_labels import how_they_stand, tools
 from ..views.request_text import expiry, named, sentence, stand_ins
-from ..views.safe_text import one_line, quoted
 from ..views.slack_markup import escape, link
-from .card_placement import Sheet, number_of
-from .file_uploads import File
-from .message_sync import Place, Poster
+from .card_placement import Card, number_of
+from .message_sync import File, Place, Poster
 
 _log = logging.getLogger(__name__)
 
 
-Draw = Callable[[Sequence[Request]], Drawing]
-"""Draws the card of one request, or of the rows of a burst."""
+Draw = Callable[[Store, Poster, Card, Sequence[Request]], Awaitable[Drawing | None]]
+"""Draws a card with some of its rows."""
 
 
-async def nudge(
-    poster: Poster, store: Store, sheet: Sheet, card: Message, draw: Draw, away: Sequence[Absence]
-) -> list[File]:
-    """Post what is new of the reminders and the escalation, and bring what stands up to date. Once for all rows of a
-    card: they were asked within seconds, and people are told once. Returns the files that belong to new cards."""
+async def nudge(poster: Poster, store: Store, sheet: Card, card: Message, draw: Draw) -> list[File]:
+    """Post new reminders and escalations, and bring what stands up to date.
+
+    Once for all rows of a card: they were asked within seconds. Returns the files that belong to new cards.
+    """
     files: list[File] = []
     rows = sheet.rows
     shown = {rows[0].rules.approvals_channel}
@@ -47,11 +46,13 @@ async def nudge(
         there = [row for row in rows if any(raised.number == number for raised in row.raised)]
         raised = next(raised for raised in there[0].raised if raised.number == number)
         channel = schedule.place_of(there[0], raised)
-        has_card = channel not in shown and await _raised_card(poster, store, sheet, there, raised, draw(there), files)
+        drawing = await draw(store, poster, sheet, there) if channel not in shown else None
+        has_card = drawing is not None and await _raised_card(poster, store, sheet, there, raised, drawing, files)
         if not has_card or not sheet.pending:  # the reply may stand since Slack refused the card
             note = raised_note(there, raised, poster.link(card))
             await _reply(poster, sheet, card, f"raised/{rows[0].id}/{number}", note)
         shown.add(channel)
+    away = await absent(store, rows[0])
     reminded = max(row.reminded for row in rows)
     for number in range(1, reminded + 1):
         if not sheet.pending or number == reminded:
@@ -61,24 +62,24 @@ async def nudge(
 
 
 def reminder_note(rows: Sequence[Request], card_link: str, away: Sequence[Absence] = ()) -> Drawing:
-    """Remind those who may decide and have not voted, or who stands in for them; or tell how it ended."""
+    """Remind those who have not voted, or their stand-ins; or tell how it ended."""
     waiting = [row for row in rows if row.status is Status.PENDING]
     users = frozenset(user for row in waiting for user in _asked(row, away))
     groups = frozenset(group for row in waiting for group in row.rules.reviewers.groups)
-    at = link(card_link, "the card")
-    text = f":bell: {named(Reviewers(users, groups))}: {_this(waiting)} for a decision, see {at}."
-    return _note(rows, text, "Still waiting for a decision")
+    at = link(card_link, "open the card")
+    text = f":bell: {named(Reviewers(users, groups))}: {_this(waiting)} waiting for your decision: {at}."
+    return _note(rows, text, "Still pending")
 
 
 def raised_note(rows: Sequence[Request], raised: Raised, card_link: str) -> Drawing:
-    """Tell the next people, in the card's thread, that they may decide too; or how it ended."""
+    """Tell the next people that they may decide too; or how it ended."""
     whom = deciders(rows[0], rows[0].rules.escalation[raised.number].reviewers)
-    at, on = link(card_link, "the card"), "this" if len(rows) == 1 else "these"
-    text = f":arrow_up: {named(whom)}: nobody has decided on {on} yet, and you may now too, see {at}."
+    at = link(card_link, "open the card")
+    text = f":arrow_up: Escalated to {named(whom)}: nobody has decided yet, and now you can: {at}."
     if not whom:
-        only = "the next step names only who asked, and they may not decide on it themselves"
-        text = f":arrow_up: Nobody has decided on {on} yet; {only}, see {at}."
-    return _note(rows, text, "Goes to the next people, because nobody has decided")
+        only = "The next step names only the requester, who can't decide on their own request"
+        text = f":arrow_up: Nobody has decided yet. {only}: {at}."
+    return _note(rows, text, "Escalated because nobody has decided")
 
 
 def _asked(request: Request, away: Sequence[Absence]) -> frozenset[UserId]:
@@ -88,7 +89,7 @@ def _asked(request: Request, away: Sequence[Absence]) -> frozenset[UserId]:
 
 
 def _this(waiting: Sequence[Request]) -> str:
-    return "this still waits" if len(waiting) == 1 else f"these {len(waiting)} still wait"
+    return "this is still" if len(waiting) == 1 else f"these {len(waiting)} are still"
 
 
 def _note(rows: Sequence[Request], text: str, said: str) -> Drawing:
@@ -101,15 +102,16 @@ def _note(rows: Sequence[Request], text: str, said: str) -> Drawing:
     return Drawing(f"{said}: {escape(title)}", [words(text), context(plain(title, TITLE), mrkdwn(expiry(waiting)))])
 
 
-async def _reply(poster: Poster, sheet: Sheet, card: Message, name: str, note: Drawing) -> None:
+async def _reply(poster: Poster, sheet: Card, card: Message, name: str, note: Drawing) -> None:
     thread = Place(card.channel, card.thread or card.ts)
-    await poster.show(name, thread, note, request=sheet.rows[0].id, post=sheet.pending)
+    importance = Importance.OUTCOME if sheet.pending else Importance.REST
+    await poster.show(name, thread, note, request=sheet.rows[0].id, post=sheet.pending, importance=importance)
 
 
 async def _raised_card(
     poster: Poster,
     store: Store,
-    sheet: Sheet,
+    sheet: Card,
     rows: Sequence[Request],
     raised: Raised,
     drawing: Drawing,
@@ -119,7 +121,12 @@ async def _raised_card(
     first, channel = rows[0], schedule.place_of(rows[0], raised)
     try:
         card = await poster.show(
-            f"{sheet.name}/{raised.number}", Place(channel), drawing, request=first.id, post=sheet.pending
+            f"{sheet.name}/{raised.number}",
+            Place(channel),
+            drawing,
+            request=first.id,
+            post=sheet.pending,
+            importance=Importance.CARD if sheet.pending else Importance.SETTLED,
         )
     except CannotPost as refused:
         for request in rows:
@@ -132,8 +139,14 @@ async def _raised_card(
     return True
 
 
+async def absent(store: Store, request: Request) -> list[Absence]:
+    """The people of its workspace who are away now."""
+    absences = await store.absences()
+    return [a for a in absences.value.people if a.workspace == request.workspace and absences.now < a.until]
+
+
 async def record_unposted(store: Store, request: Request, problem: str, channel: ChannelId) -> None:
-    """Put on record that a request's card cannot stand in this channel, and Slack's word for why; once a day."""
+    """Record once a day that a card cannot stand in this channel, with Slack's word."""
     _log.error("Request %s cannot be shown in %s: %s", request.id, channel, problem)
     event = Event(
         EventType.CARD_NOT_POSTED,

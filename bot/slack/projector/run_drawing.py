@@ -1,60 +1,95 @@
-"""Draw a run from the store: its thread, its requests' cards and notes, its outcome.
+"""Draw the cards of a run from the store.
 
-Whatever happened, the run's own messages are drawn from its state; `REDRAWS` says after which events a request's are.
+Cards do not wait for the thread: what is important is drawn first, and both go on beside each other. `REDRAWS` says
+after which events a request's card is drawn. A card that Slack does not take stands in the run's own thread instead,
+and the requester is told (R21).
 """
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from countersign import usecases
+from countersign.domain.batching import may_be_a_row
 from countersign.domain.events import REQUEST_CHANGED, Event, EventType
-from countersign.domain.ids import RequestId, RunId
-from countersign.domain.requests import How, Status
+from countersign.domain.ids import ChannelId, RequestId, RunId
+from countersign.domain.requests import How, Request, Status
 from countersign.domain.runs import Run
-from countersign.usecases.ports import Message, Store
+from countersign.usecases.ports import Admitted, Message, Store
 
-from ..slack_calls import CannotPost
-from ..views import thread_notes
-from . import card_drawing, card_placement
-from .card_drawing import RunThread
-from .file_uploads import File, missing
-from .message_sync import Place, Poster
+from ..people.directory import Directory
+from ..people.settings_check import why_not_shown
+from ..ports import CannotPost, Grown, Importance
+from ..views import card_content, cards, thread_notes
+from ..views.block_kit import Drawing
+from . import card_placement, reminders
+from .card_placement import Card, number_of
+from .file_uploads import missing
+from .message_sync import File, Place, Poster
+from .run_thread import RunThread, root_of
 
 _LATE: Final = timedelta(seconds=10)
 """A card that was settled so long ago shows nothing to click on, unless a killed process drew over it as it woke up."""
-_log = logging.getLogger(__name__)
 
 
-async def draw(
-    store: Store, poster: Poster, run_id: RunId, events: Sequence[Event], doubted: set[RequestId]
+async def draw_cards(
+    store: Store,
+    poster: Poster,
+    run_id: RunId,
+    events: Sequence[Event],
+    doubted: set[RequestId],
+    directory: Directory | None = None,
 ) -> list[File]:
-    """Make Slack show the run as it is now; returns the files that belong to it.
+    """Make Slack show the requests that changed; returns the files of them.
 
-    `doubted`: the requests whose cards were sent anew for these events already.
+    `doubted`: the requests whose cards were sent anew for these events already. `directory` tells which channels are
+    shared with another company.
     """
-    seen = await store.run(run_id)
-    if seen is None:
-        _log.warning("Events tell of run %s, which is not known any more.", run_id)
-        return []
-    run = seen.value
-    thread = RunThread(store, poster, run, await _root(poster, run))
     newest = {(event.request, event.type): event for event in events}
     changed = [
         request
         for (request, kind), event in newest.items()
         if request and kind in REDRAWS and await REDRAWS[kind](store, poster, event, doubted)
     ]
-    await card_placement.seat(store, run, changed)
-    if run.progress or run.writing:
-        await thread.note(f"progress/{run.id}", thread_notes.progress_note(run))
+    seen = await store.run(run_id) if changed else None
+    if seen is None:
+        return []
+    thread = RunThread(store, poster, seen.value, thread_notes.run_message(seen.value))
+    await card_placement.seat(store, seen.value, changed)
+    if not seen.value.program and poster.is_open(seen.value.channel, Importance.OUTCOME):
+        await thread.place()  # so that the card leads there; if others are before it, the card goes first
     files: list[File] = []
     for request in dict.fromkeys(changed):
-        files += await _draw_request(thread, request)
-    if run.over:
-        files += await _draw_outcome(thread)
+        asked = await usecases.admitted(store, request)
+        if asked is not None:
+            files += await _draw_in_turn(thread, asked, directory)
     return files
+
+
+async def _draw_in_turn(thread: RunThread, asked: Admitted, directory: Directory | None) -> list[File]:
+    """Draw a request's card. If cards of other runs wait for their turn in its channel, it may become a row of one."""
+    store, poster, request = thread.store, thread.poster, asked.value
+    channel = request.rules.approvals_channel
+    waiting = poster.waiting.setdefault(channel, {})
+    full = not poster.is_open(channel, Importance.CARD)
+    waiting[request.id] = None  # before anything is awaited: whoever comes now finds it
+    try:
+        if full and may_be_a_row(request) and request.status is Status.PENDING:
+            await card_placement.join(store, asked, waiting)
+        while True:
+            newest = await usecases.admitted(store, request.id) or asked
+            name = (await card_placement.sheet_of(store, newest)).name
+            async with poster.card(name):
+                newest = await usecases.admitted(store, request.id) or asked
+                sheet = await card_placement.sheet_of(store, newest)
+                if sheet.name != name:
+                    continue
+                with suppress(Grown):
+                    return await _CardDrawing(thread, sheet, newest.value, directory).draw()
+    finally:
+        waiting.pop(request.id, None)
 
 
 async def _always(store: Store, poster: Poster, event: Event, doubted: set[RequestId]) -> bool:
@@ -63,11 +98,11 @@ async def _always(store: Store, poster: Poster, event: Event, doubted: set[Reque
 
 async def _if_late(store: Store, poster: Poster, event: Event, doubted: set[RequestId]) -> bool:
     """Return whether somebody still found a button for what was settled long before: its card is sent anew."""
-    seen = await store.request(event.request) if event.request is not None else None
+    seen = await usecases.admitted(store, event.request) if event.request is not None else None
     decision = seen.value.decision if seen else None
     if seen is None or decision is None or event.at - decision.at < _LATE:
         return False
-    sheet = await card_placement.sheet_of(store, seen.value)
+    sheet = await card_placement.sheet_of(store, seen)
     if seen.value.id not in doubted:
         for name in (sheet.name, f"{sheet.name}/instead"):
             await poster.doubt(name)
@@ -78,48 +113,116 @@ async def _if_late(store: Store, poster: Poster, event: Event, doubted: set[Requ
 REDRAWS: Final[Mapping[EventType, Callable[[Store, Poster, Event, set[RequestId]], Awaitable[bool]]]] = {
     **dict.fromkeys(REQUEST_CHANGED, _always),
     EventType.ATTEMPT_REFUSED: _if_late,
+    **dict.fromkeys((EventType.RUN_FINISHED, EventType.RUN_FAILED, EventType.ACTION_REPORTED), _always),
 }
-"""Event -> whether the card of its request is drawn. After others only the run's own messages are."""
+"""Event -> whether the card of its request is drawn. After others only the run's own messages are.
+
+The end of a run names a request only if a program says what came of it."""
 
 
-async def _root(poster: Poster, run: Run) -> Message:
-    """The message in the requester's channel that the run's thread hangs on; a direct message if need be."""
-    name, drawing = f"run/{run.id}", thread_notes.run_message(run)
-    try:
-        root = await poster.show(name, Place(run.channel), drawing)
-    except CannotPost as refused:
-        _log.error("Run %s cannot be shown in %s (%s); telling the requester directly.", run.id, run.channel, refused)
-        root = await poster.show(f"{name}/direct", Place(run.requester), drawing)
-    assert root is not None, "a message that is to be posted is posted or refused"
-    return root
+async def picture(store: Store, poster: Poster, sheet: Card, rows: Sequence[Request] = ()) -> Drawing | None:
+    """Draw the card with its rows, or with these; None if a run is unknown."""
+    rows = rows or sheet.rows
+    runs: dict[RunId, tuple[Run, str | None]] = {}
+    for name in dict.fromkeys(row.run for row in rows):
+        run, root = await store.run(name), await root_of(store, name)
+        if run is None:
+            return None
+        runs[name] = run.value, poster.link(root) if root else None
+        if root is not None and rows[0].rules.in_thread and root.channel.startswith("D"):
+            runs[name] = run.value, None  # nobody can reply in the app's messages
+    long = {f"file/{row.id}": row.id for row in sheet.rows if card_content.needs_file(row)}
+    unfiled = frozenset(long[name] for name in await missing(store, [*long]))
+    first, run_link = runs[rows[0].run]
+    away = await reminders.absent(store, rows[0])
+    return cards.batch(rows, run=first, run_link=run_link, runs=runs, away=away, unfiled=unfiled)
 
 
-async def _draw_request(thread: RunThread, request_id: RequestId) -> list[File]:
-    """Draw the request's card, and the notes in the requester's thread that tell of it."""
-    seen = await usecases.admitted(thread.store, request_id)
-    if seen is None:
-        return []
-    request, poster = seen.value, thread.poster
-    sheet = await card_placement.sheet_of(thread.store, request)
-    first, more, row = sheet.rows[0], len(sheet.rows) - 1, card_placement.number_of(request, sheet.rows)
-    card, files = await card_drawing.draw(thread, sheet, request, seen.claim)
-    if card is not None:
-        # Of a settled request only if it stands already, and perhaps nobody has written down where.
-        waiting = thread_notes.waiting_note(first, poster.link(card), more)
-        await thread.note(f"waiting/{first.id}", waiting, request=first.id, post=sheet.pending)
-    if card is not None and request.decision is not None and request.decision.how is How.BREAK_GLASS:
-        below = Place(card.channel, card.thread or card.ts)
-        await poster.show(f"glass/{request.id}", below, thread_notes.break_glass_note(request, row))
-    if request.status is not Status.PENDING:
-        await thread.note(f"decided/{request.id}", thread_notes.decided_note(request, row), request=request.id)
-    return files
+@dataclass(frozen=True, slots=True)
+class _CardDrawing:
+    thread: RunThread
+    sheet: Card
+    request: Request
+    directory: Directory | None
+
+    async def draw(self) -> list[File]:
+        """Draw the card on which the request is, and return the files that belong to it.
+
+        There is no card if the request was settled before it had one.
+        """
+        store, poster, sheet, request = self.thread.store, self.thread.poster, self.sheet, self.request
+        drawing = await picture(store, poster, sheet)
+        if drawing is None:
+            return []
+        card, problem = await self._in_its_channel(drawing)
+        if card is not None and card.stands_since is not None:
+            await usecases.stands(store, request.id, card.stands_since)
+        # Slack may have refused the card once and take it now: what stands instead is settled with it.
+        post = sheet.pending and bool(problem)
+        place = await self._instead() if post else Place(request.channel)
+        mine = sheet.of(request.run)
+        if mine is not sheet:  # no other run's requests in this run's thread
+            drawing = await picture(store, poster, mine) or drawing
+        instead = await self._show(f"{mine.name}/instead", place, drawing, post=post, sheet=mine)
+        card = card or instead
+        if card is None:
+            return []
+        if request.decision is not None and request.decision.how is How.BREAK_GLASS:
+            note = thread_notes.break_glass_note(request, number_of(request, sheet.rows))
+            below = Place(card.channel, card.thread or card.ts)
+            await poster.show(f"glass/{request.id}", below, note, importance=Importance.SETTLED)
+        files = self._files(card)
+        if any(row.raised or row.reminded for row in sheet.rows):
+            files += await reminders.nudge(poster, store, sheet, card, picture)
+        return files
+
+    async def _in_its_channel(self, drawing: Drawing) -> tuple[Message | None, str]:
+        """The card where it belongs, or Slack's word for why it cannot stand there."""
+        first, place = self.sheet.of(self.request.run).rows[0], await self._place()
+        try:
+            card = await self._show(self.sheet.name, place, drawing, post=self.sheet.pending, sheet=self.sheet)
+            return card, ""
+        except CannotPost as refused:
+            problem = str(refused)
+        if not place.thread:  # else the note could not stand there either
+            unposted = thread_notes.not_posted_note(first, problem)
+            await self.thread.note(f"unposted/{first.id}", unposted, post=self.sheet.pending)
+        await reminders.record_unposted(self.thread.store, self.request, problem, ChannelId(place.channel))
+        return None, problem
+
+    async def _place(self) -> Place:
+        """The approvals channel; of a conversation the run's own thread, if no other company reads it."""
+        request = self.request
+        if not request.rules.in_thread or not self.sheet.pending:
+            return Place(request.rules.approvals_channel)
+        if self.directory is not None and await why_not_shown(self.directory, request.channel) is not None:
+            return Place(request.rules.approvals_channel)
+        return await self.thread.place()
+
+    async def _instead(self) -> Place:
+        """Where a card stands that Slack does not take where it belongs."""
+        rules = self.request.rules
+        return Place(rules.approvals_channel) if rules.in_thread else await self.thread.place()
+
+    async def _show(self, name: str, place: Place, drawing: Drawing, *, post: bool, sheet: Card) -> Message | None:
+        return await self.thread.poster.show(
+            name,
+            place,
+            drawing,
+            request=sheet.rows[0].id,
+            post=post,
+            claim=sheet.admitted[0].claim,
+            importance=importance_of(sheet),
+            rows=tuple(row.id for row in sheet.rows),
+        )
+
+    def _files(self, card: Message) -> list[File]:
+        if self.request.status is not Status.PENDING or not card_content.needs_file(self.request):
+            return []
+        file = card_content.file_of(self.request, number_of(self.request, self.sheet.rows))
+        return [File(f"file/{self.request.id}", Place(card.channel, card.thread or card.ts), *file)]
 
 
-async def _draw_outcome(thread: RunThread) -> list[File]:
-    """Tell how the run ended; its words are a file if they are too long."""
-    run, files = thread.run, []
-    if (whole := thread_notes.outcome_file(run)) is not None:
-        files.append(File(f"outcome-file/{run.id}", thread.place, *whole, "All of the final words"))
-    filed = not await missing(thread.store, [file.name for file in files])
-    await thread.note(f"outcome/{run.id}", thread_notes.outcome_note(run, filed=filed))
-    return files
+def importance_of(sheet: Card) -> Importance:
+    """The importance of a card that waits, or of one that says how it ended."""
+    return Importance.CARD if sheet.pending else Importance.SETTLED

@@ -15,25 +15,28 @@ from countersign import usecases
 from countersign.domain.delegation import deciders
 from countersign.domain.errors import CountersignError, UnknownSchema
 from countersign.domain.requests import Request, Status
+from countersign.text.safe_text import quoted
 from countersign.usecases.ports import Store
 
 from ..people import settings_check
 from ..people.directory import Directory
-from ..slack_calls import CannotPost
+from ..ports import CannotPost
 from ..views.block_kit import TITLE, Drawing, context, plain, words
 from ..views.request_text import named
-from ..views.safe_text import quoted
 from ..views.slack_markup import escape
 from .message_sync import Place, Poster
 
 EVERY: Final = timedelta(hours=1)
 _LOOKED_AT: Final = 1000
-"""Requests that wait, at each look."""
+"""Waiting requests of one look."""
 _log = logging.getLogger(__name__)
 
 
 async def keep(store: Store, directory: Directory, poster: Poster) -> None:
-    """Look for such requests now and then, until cancelled. Any number of processes may."""
+    """Look for such requests every hour, until cancelled.
+
+    Any number of processes may.
+    """
     while True:
         try:
             await look(store, directory, poster)
@@ -43,7 +46,7 @@ async def keep(store: Store, directory: Directory, poster: Poster) -> None:
 
 
 async def look(store: Store, directory: Directory, poster: Poster) -> None:
-    """Tell of all requests that nobody can decide any more, by what Slack says now; nothing where it does not say."""
+    """Tell of all requests that nobody can decide any more, as Slack says now."""
     for waiting in await store.indexes.waiting(_LOOKED_AT):
         try:
             seen = await usecases.admitted(store, waiting.id) if waiting.deadline is None else None
@@ -71,10 +74,10 @@ async def _tell(store: Store, poster: Poster, request: Request, why: str) -> Non
 
 
 def note(request: Request, why: str) -> Drawing:
-    """In the run's thread; `why` in a sentence."""
+    """Draw the note for the run's thread; `why` in a sentence."""
     text = (
-        f":warning: This still waits, but {escape(why)}. Nothing was decided. It goes on as soon as "
+        f":warning: This is still pending, but {escape(why)}. Nothing was decided. It continues as soon as "
         f"{named(deciders(request))} can decide again; or stop the run with `/agent stop {request.run}`."
     )
     title = quoted(request.question.title, TITLE)
-    return Drawing(f"Nobody is left who may decide: {escape(title)}", [words(text), context(plain(title, TITLE))])
+    return Drawing(f"Nobody can decide on this any more: {escape(title)}", [words(text), context(plain(title, TITLE))])

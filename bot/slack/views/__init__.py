@@ -1,1 +1,1 @@
-"""What Slack shows: pure functions from what is stored to Block Kit."""
+"""Views: pure functions from stored values to Block Kit."""

@@ -1,10 +1,10 @@
-"""The few Block Kit pieces of all views: text of models and people acts in none."""
+"""Block Kit pieces of all views; no text of models or people acts in them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .safe_text import one_line, size_of
+from countersign.text.safe_text import one_line, size_of
 
 Block = dict[str, Any]
 TITLE: Final = 120
@@ -17,53 +17,70 @@ _ROOM: Final = 12_000
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """One message. `text` is what notifications and screen readers say."""
+    """A message; `text` is for notifications and screen readers.
+
+    `late`: parts of its texts that may come later, and for which alone no message is changed.
+    """
 
     text: str
     blocks: list[Block]
-    metadata: dict[str, Any] | None = None
+    late: tuple[str, ...] = ()
 
 
 def words(text: str) -> Block:
-    """Our own sentence in mrkdwn. What people or models wrote goes into `data` or `plain`."""
+    """Draw our own sentence in mrkdwn.
+
+    Text of people or models goes into `data` or `plain`.
+    """
     return {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}
 
 
 def heading(bold: str, rest: str) -> Block:
-    """A first line, literal: nothing in it is markup, a link or a mention."""
+    """Draw a first line without markup, links or mentions."""
     parts = [{"type": "text", "text": bold or "–", "style": {"bold": True}}, {"type": "text", "text": rest or "–"}]
     return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": parts}]}
 
 
+def headline(team: str, question: str) -> Block:
+    """Draw the first line of a card: the team, and in bold what is asked."""
+    made = heading(question, "")
+    parts = made["elements"][0]["elements"]
+    made["elements"][0]["elements"] = [{"type": "text", "text": f"{team or '–'} · "}, parts[0]]
+    return made
+
+
 def data(parts: Iterable[str]) -> Block:
-    """Texts of models or people, literal and monospaced, one box each."""
+    """Draw texts of models or people literally and monospaced, one box each."""
     boxes = [{"type": "rich_text_preformatted", "elements": [{"type": "text", "text": part or " "}]} for part in parts]
     return {"type": "rich_text", "elements": boxes}
 
 
 def plain(text: str, most: int = 75) -> dict[str, Any]:
-    """One line of plain text, `:names:` of emoji left as they are."""
+    """Make one line of plain text; `:names:` of emoji stay as they are."""
     return {"type": "plain_text", "text": one_line(text, most) or "–", "emoji": False}
 
 
 def mrkdwn(text: str) -> dict[str, Any]:
-    """Our own words with mentions, dates and links that we made."""
+    """Make mrkdwn of our own words, mentions, dates and links."""
     return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def context(*elements: dict[str, Any]) -> Block:
-    """Small print."""
+    """Draw small print."""
     return {"type": "context", "elements": list(elements)}
 
 
 def button(text: str, action: str, value: str, style: str | None = None) -> dict[str, Any]:
-    """`value` has at most 2,000 characters."""
+    """Draw a button; `value` has at most 2,000 characters."""
     made = {"type": "button", "text": plain(text), "action_id": action, "value": value}
     return {**made, "style": style} if style else made
 
 
 def fitting(head: str, entries: Sequence[Sequence[Block]]) -> tuple[list[Block], int]:
-    """A list below its first line, our own words: as many of the entries as one message holds, and how many."""
+    """Draw a list below `head`, our own words, as far as one message holds it.
+
+    Returns the blocks and the number of entries in them.
+    """
     blocks = [words(f"*{head}*")]
     for shown, entry in enumerate(entries):
         if size_of([*blocks, *entry]) > _ROOM:

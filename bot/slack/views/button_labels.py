@@ -1,14 +1,18 @@
 """Wording of answers and states: on buttons, in modals, and in sentences."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from countersign.domain import runs
-from countersign.domain.requests import Kind, Status, Verb
+from countersign.domain.call_words import in_words
+from countersign.domain.requests import Kind, Question, Request, Status, Verb
+from countersign.text.safe_text import quoted
 
 
 class Button(NamedTuple):
-    """`style` is Slack's: primary, danger, or None."""
+    """A button of a card; `style` is Slack's: primary, danger, or None."""
 
     verb: Verb
     label: str
@@ -25,7 +29,10 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The words for one kind; `unanswered` is what happens if nobody decides in time."""
+    """The words for one kind.
+
+    The first two buttons stand on the card, the others in its menu. `unanswered` is what is so if nobody decides.
+    """
 
     buttons: tuple[Button, ...]
     outcomes: dict[Status, str]
@@ -37,21 +44,46 @@ class Wording:
 _ORDINARY: Final = Wording(
     (
         Button(Verb.APPROVE, "Approve", "primary"),
-        Button(Verb.EDIT, "Edit", None),
         Button(Verb.REJECT, "Reject", "danger"),
-        Button(Verb.RESPOND, "Respond", None),
+        Button(Verb.RESPOND, "Request changes", None),
+        Button(Verb.EDIT, "Edit", None),
     ),
     {
         Status.APPROVED: ":white_check_mark: *Approved*",
         Status.REJECTED: ":no_entry: *Rejected*",
-        Status.ANSWERED: ":speech_balloon: *Answered*",
+        Status.ANSWERED: ":speech_balloon: *Changes requested*",
         Status.EDITED: ":pencil2: *Approved with changes*",
     },
-    Window("Reject", "Reason", "The agents read it. You may leave it empty."),
-    Window("Respond", "Your answer", "The agents read this and ask again. It approves nothing."),
-    "the agent is told that nobody answered",
+    Window("Reject", "Reason", "Optional. The agents read it."),
+    Window(
+        "Request changes",
+        "What should change?",
+        "The agents will revise and ask again. This does not approve anything.",
+    ),
+    "not approved",
 )
-_STOP: Final = Window("Stop", "Reason", "The run ends, and nothing more is done. You may leave it empty.")
+_WORDS: Final = replace(
+    _ORDINARY,
+    buttons=(
+        Button(Verb.APPROVE, "Approve", "primary"),
+        Button(Verb.RESPOND, "Request changes", None),
+        Button(Verb.REJECT, "Reject", "danger"),
+        Button(Verb.EDIT, "Edit", None),
+    ),
+)
+"""Of words that people judge: what comes next is most likely other words."""
+_OPEN: Final = Wording(
+    (Button(Verb.RESPOND, "Answer", "primary"), Button(Verb.REJECT, "Decline", None)),
+    {
+        Status.ANSWERED: ":speech_balloon: *Answered*",
+        Status.REJECTED: ":no_entry: *Declined*",
+    },
+    Window("Decline", "Reason", "Optional. The agents read it."),
+    Window("Answer", "Your answer", "The agents read it. This does not approve anything."),
+    "left without an answer",
+)
+"""Of a question that cannot be approved."""
+_STOP: Final = Window("Stop", "Reason", "Optional. The run ends, and nothing more is done.")
 _IN_DOUBT: Final = Wording(
     (
         Button(Verb.RESPOND, "It ran", "primary"),
@@ -59,69 +91,84 @@ _IN_DOUBT: Final = Wording(
         Button(Verb.REJECT, "Stop", "danger"),
     ),
     {
-        Status.ANSWERED: ":white_check_mark: *It ran*, as found out",
-        Status.APPROVED: ":repeat: *To be run again*, as decided",
+        Status.ANSWERED: ":white_check_mark: *It ran*, confirmed",
+        Status.APPROVED: ":repeat: *To be run again*, decided",
         Status.REJECTED: ":octagonal_sign: *Stopped*",
     },
     _STOP,
     Window(
-        "It ran", "What it returned", "The run goes on with exactly these words as the result; nothing is repeated."
+        "It ran", "What it returned", "The run continues with exactly these words as the result. Nothing is repeated."
     ),
-    "the run ends, and nothing is repeated",
+    "the run stops, and nothing is repeated,",
 )
 _CHOICE: Final = Wording(
     (
         Button(Verb.CHOOSE, "Choose", "primary"),
-        Button(Verb.RESPOND, "Respond", None),
-        Button(Verb.REJECT, "None of these", "danger"),
+        Button(Verb.REJECT, "None of these", None),
+        Button(Verb.RESPOND, "Answer in words", None),
     ),
     {
         Status.ANSWERED: ":ballot_box_with_check: *Answered*",
         Status.REJECTED: ":no_entry: *None of these*",
     },
-    Window("None of these", "Reason", "The agents read it. You may leave it empty."),
-    Window("Respond", "Your answer", "The agents read this instead of a choice. It approves nothing."),
-    "the agent is told that nobody answered",
+    Window("None of these", "Reason", "Optional. The agents read it."),
+    Window("Answer in words", "Your answer", "The agents read it instead of a choice. This does not approve anything."),
+    "nothing is chosen",
+)
+_FORM: Final = Wording(
+    (
+        Button(Verb.EDIT, "Fill in", "primary"),
+        Button(Verb.RESPOND, "Reply", None),
+        Button(Verb.REJECT, "Reject", "danger"),
+    ),
+    {
+        Status.EDITED: ":memo: *Filled in*",
+        Status.ANSWERED: ":speech_balloon: *Answered*",
+        Status.REJECTED: ":no_entry: *Rejected*",
+    },
+    _ORDINARY.reject,
+    Window("Answer in words", "Your answer", "The program reads it instead of the form."),
+    "nothing is filled in",
 )
 _TURN: Final = Wording(
     (
-        Button(Verb.APPROVE, "Go on", "primary"),
-        Button(Verb.RESPOND, "Respond", None),
+        Button(Verb.APPROVE, "Continue", "primary"),
+        Button(Verb.RESPOND, "Reply", None),
         Button(Verb.REJECT, "Stop", "danger"),
     ),
     {
-        Status.APPROVED: ":arrow_forward: *Goes on*",
-        Status.ANSWERED: ":speech_balloon: *Answered*",
+        Status.APPROVED: ":arrow_forward: *Continued*",
+        Status.ANSWERED: ":speech_balloon: *Replied*",
         Status.REJECTED: ":octagonal_sign: *Stopped*",
     },
-    Window("Stop", "Reason", "The conversation ends, and the agents read why. You may leave it empty."),
-    Window("Respond", "What is said next", "The agents read this as the next message, and go on."),
-    "the conversation ends, and the agents are told that nobody answered",
+    Window("Stop", "Reason", "Optional. The conversation ends, and the agents read why."),
+    Window("Reply", "Your message", "The agents read it as the next message and continue."),
+    "the conversation ends",
 )
 _END: Final = Wording(
-    (Button(Verb.APPROVE, "End here", "primary"), Button(Verb.RESPOND, "Respond", None)),
+    (Button(Verb.APPROVE, "End here", "primary"), Button(Verb.RESPOND, "Reply", None)),
     {
         Status.APPROVED: ":checkered_flag: *Ended here*",
-        Status.ANSWERED: ":speech_balloon: *Answered*",
+        Status.ANSWERED: ":speech_balloon: *Replied*",
     },
     _TURN.reject,  # not offered
-    Window("Respond", "What is said next", "The agents read this as the next message, and the conversation goes on."),
-    "the conversation ends, and the agents are told that nobody answered",
+    Window("Reply", "Your message", "The agents read it as the next message, and the conversation continues."),
+    "the conversation ends",
 )
 _DIVERGED: Final = Wording(
     (Button(Verb.APPROVE, "Continue from here", "primary"), Button(Verb.REJECT, "Stop", "danger")),
     {
-        Status.APPROVED: ":arrow_forward: *To be continued with the changed code*, as decided",
+        Status.APPROVED: ":arrow_forward: *To be continued with the changed code*, decided",
         Status.REJECTED: ":octagonal_sign: *Stopped*",
     },
     _STOP,
     _ORDINARY.respond,  # not offered
-    "the run ends, and nothing is repeated",
+    "the run stops, and nothing is repeated,",
 )
 
 
 STATES: Final = {
-    runs.Status.QUEUED: ":inbox_tray: Queued",
+    runs.Status.QUEUED: ":gear: Working",  # a worker takes it within a moment, and each change is a call of Slack
     runs.Status.RUNNING: ":gear: Working",
     runs.Status.WAITING: ":hourglass_flowing_sand: Waiting for a decision",
     runs.Status.PARKED: ":hourglass_flowing_sand: Waiting for a decision",
@@ -129,19 +176,41 @@ STATES: Final = {
     runs.Status.FAILED: ":x: Failed",
     runs.Status.STOPPED: ":octagonal_sign: Stopped",
 }
+_ENDINGS: Final = {
+    "rejected": ":no_entry: Rejected",
+    "expired": ":alarm_clock: Expired",
+    "failed": STATES[runs.Status.FAILED],
+}
+STOP_RUN: Final = "stop_run"
+"""The action of the button that stops a run."""
+START_TASK: Final = "open_start"
+"""The action of the button that opens the window of `/agent`."""
 HIGH_RISK: Final = (
-    ":rotating_light: *High risk*: who approves opens all of it first and types a word. Silence never approves it."
+    ":rotating_light: *High risk*: open the full request and type the word it asks for. It is never approved "
+    "automatically."
 )
 HIGH_RISK_OF_SEVERAL: Final = (
-    ":rotating_light: *High risk*: each of those who approve opens all of it first. Silence never approves it."
+    ":rotating_light: *High risk*: each reviewer opens the full request first. It is never approved automatically."
 )
-EDIT: Final = Window("Edit and approve", "Why", "For the agents; may be empty.")
+EDIT: Final = Window("Edit and approve", "Why you changed it", "Optional. The agents read it.")
 EDIT_SUBMIT: Final = "Approve with changes"
-EDIT_TELLS: Final = "What runs is what stands here when you send it."
-CHOOSE: Final = Window("Choose", "Choose one", "The numbers are those of the card, where the options stand in full.")
+FILL_IN: Final = Window("Fill in", "Remarks", "Optional. The program reads them.")
+EDIT_TELLS: Final = "Exactly what you enter here will run."
+EDIT_TEXT_TELLS: Final = "Exactly what you enter here is approved."
+CHOOSE: Final = Window("Choose", "Choose one", "The numbers are those on the card, which has the full options.")
 CHOOSE_SEVERAL: Final = "Choose one or more"
+_TOOLS: Final = 4
+_SETTLED: Final = {
+    Status.APPROVED: "approved",
+    Status.EDITED: "approved with changes",
+    Status.ANSWERED: "answered",
+    Status.REJECTED: "rejected",
+    Status.EXPIRED: "expired",
+    Status.WITHDRAWN: "withdrawn",
+}
 _SPECIAL: Final = {
     Kind.CHOICE: _CHOICE,
+    Kind.FORM: _FORM,
     Kind.TURN: _TURN,
     Kind.END: _END,
     Kind.IN_DOUBT: _IN_DOUBT,
@@ -149,6 +218,31 @@ _SPECIAL: Final = {
 }
 
 
-def of(kind: Kind) -> Wording:
-    """Return the words for requests of this kind."""
-    return _SPECIAL.get(kind, _ORDINARY)
+def state_of(run: runs.Run) -> str:
+    """Say how the run stands, or how it ended; in mrkdwn."""
+    if run.status is not runs.Status.FINISHED or not run.ended_as:
+        return STATES[run.status]
+    word = "".join(one for one in run.ended_as if one.isalnum() or one == " ")
+    return _ENDINGS.get(run.ended_as) or f":white_check_mark: {quoted(word, runs.LONGEST_STATE)}"
+
+
+def of(question: Question) -> Wording:
+    """Return the words for such a question."""
+    if question.kind is Kind.MESSAGE:
+        return _WORDS if Verb.APPROVE in question.offers else _OPEN
+    return _SPECIAL.get(question.kind, _ORDINARY)
+
+
+def how_they_stand(rows: Sequence[Request]) -> str:
+    """Count the rows by state: `2 of 5 pending · 1 approved · 2 rejected`."""
+    count = Counter(row.status for row in rows)
+    parts = [f"{count[Status.PENDING]} of {len(rows)} pending" if count[Status.PENDING] else "All decided"]
+    return " · ".join(parts + [f"{count[one]} {_SETTLED[one]}" for one in _SETTLED if count[one]])
+
+
+def tools(rows: Sequence[Request]) -> str:
+    """List what is to be done, each once: `refund ×3, send mail`."""
+    words = [in_words(row.question.call.tool) if row.question.call else row.question.title for row in rows]
+    count = Counter(quoted(one, 40) for one in words)
+    names = [f"{name} ×{times}" if times > 1 else name for name, times in count.items()]
+    return ", ".join(names[:_TOOLS]) + (", …" if len(names) > _TOOLS else "")

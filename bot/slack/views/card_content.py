@@ -1,6 +1,6 @@
 """The content that is judged: on the card, in the full view, in a file (R13, R14).
 
-People who cannot see all of it on the card cannot approve it there: the button opens the full view, which approves.
+A card that does not show all of it has no button that approves: its button opens the full view, which does.
 """
 
 import json
@@ -9,21 +9,22 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Final
 
+from countersign.domain.call_words import labelled
 from countersign.domain.diffs import changed_lines
 from countersign.domain.event_data import told_apart
 from countersign.domain.redaction import MARK, guessed_in, hide, hide_in
 from countersign.domain.requests import Kind, Question, Request
+from countersign.text.homoglyphs import odd_words
+from countersign.text.safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
 
 from .block_kit import TITLE, TOOL, Block, context, data, mrkdwn, plain, words
-from .homoglyphs import odd_words
-from .safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
 from .slack_markup import escape
 
 _CARD: Final = Room(2500, 5000, 60)
-_ROW: Final = Room(260, 320, 6)
+_ROW: Final = Room(230, 270, 6)
 """Of a card with several requests."""
-_SETTLED_CALL: Final = Room(1200, 2200, 24)
-"""Beside what was changed and why."""
+_REPLY: Final = Room(300, 600, 4)
+"""For the words that it was sent back with; the run's thread has them all."""
 _NOTE: Final = Room(200, 350, 1)
 _NOTES: Final = 3
 _SINCE: Final = Room(900, 1200, 20)
@@ -43,15 +44,16 @@ UNFILED: Final = ":warning: the file with all of it could not be uploaded"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """All of a question as people see it: nothing in it hides, acts, or is secret.
+    """A question as people see it: nothing in it hides, acts, or is secret.
 
-    `since` is what changed since the refused version, None if there was none. `secrets` counts what is hidden, and
+    `since`: the changes since the refused version, None if there was none. `secrets` counts what is hidden, and
     `guessed` those of them that no team named. `odd` are the words that mix alphabets.
     """
 
     text: str
     notes: tuple[str, ...]
     since: str | None
+    reply: str
     secrets: int
     guessed: int
     odd: tuple[str, ...]
@@ -59,8 +61,11 @@ class Seen:
 
 @lru_cache(maxsize=16)
 def seen(question: Question) -> Seen:
-    """Pure, and remembered, because one click draws the same question more than once."""
-    # The agents hide what stands in a call, and in what may have happened; all else is as models wrote it.
+    """Make a question safe to show.
+
+    Cached, because one click draws the same question more than once.
+    """
+    # In calls and in unknown outcomes the agents hid the secrets already; all else is as models wrote it.
     readable = partial(typed, hidden=question.call is not None or question.kind in (Kind.IN_DOUBT, Kind.DIVERGED))
     question = replace(
         question,
@@ -69,6 +74,7 @@ def seen(question: Question) -> Seen:
         options=tuple(map(typed, question.options)),
         notes=tuple(map(readable, question.notes)),
         before=readable(question.before),
+        reply=typed(question.reply),
     )
     options = "".join(f"\n{number}. {' '.join(visible(o).split())}" for number, o in enumerate(question.options, 1))
     ask = "several may be chosen" if question.several else "one of these"
@@ -83,26 +89,26 @@ def seen(question: Question) -> Seen:
     odd = () if everything.isascii() else tuple(odd_words(hide(everything)[0]))
     since = "\n".join(changed_lines(visible(question.before), visible(question.content))) if question.before else None
     secrets = len(MARK.findall("\n".join([text, *notes])))
-    return Seen(text, notes, since, secrets, _guessed(question, everything, secrets), odd)
+    return Seen(
+        text, notes, since, visible(question.reply).strip(), secrets, _guessed(question, everything, secrets), odd
+    )
 
 
 def _guessed(question: Question, everything: str, secrets: int) -> int:
-    """What is hidden in the words is our guess; marks that come with a call may stand for what its team named."""
+    """Count the secrets that we guessed.
+
+    All that is hidden in words is our guess; marks that come with a call may stand for what its team named.
+    """
     if question.call is None:
         return secrets
     by_name = guessed_in(json.loads(question.call.arguments), question.call.hidden)
     return max(by_name, hide(everything)[1])
 
 
-def whole(request: Request) -> str:
-    """Return all that a reviewer judges, with nothing in it that hides or acts."""
-    return seen(request.question).text
-
-
 def complete(question: Question) -> bool:
-    """Tell whether the card shows all but what the team hides itself.
+    """Tell whether the card shows all that the team does not hide itself.
 
-    Then it can be approved there.
+    Only then can it be approved there.
     """
     return has_room(question) and not seen(question).guessed
 
@@ -114,9 +120,9 @@ def has_room(question: Question) -> bool:
 
 
 def needs_file(request: Request) -> bool:
-    """Tell whether a file in the card's thread holds all of it too.
+    """Tell whether a file in the card's thread holds all of it.
 
-    It does where the card or the full view has no room.
+    It does if the card or the full view has no room.
     """
     return not has_room(request.question) or not _whole_in_full(request.question)
 
@@ -126,32 +132,32 @@ def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
     it = seen(request.question)
     parts = [*it.notes, it.text]
     if request.question.call is not None:
-        parts += [f"Arguments of {visible(typed(request.question.call.tool))}:", _arguments(request.question)]
-    asked = f"Everything that is asked in row {row}" if row else "Everything that is asked"
+        parts += [f"Tool: {visible(typed(request.question.call.tool))}", "Details:", _arguments(request.question)]
+    asked = f"Full request of row {row}" if row else "Full request"
     return f"{request.id}.txt", "\n\n".join(parts).encode(), asked
 
 
-def on_card(question: Question, view_full: Block, *, pending: bool, filed: bool = True) -> list[Block]:
-    """Draw notes, warnings, the content or its ends, and changes since a refusal."""
-    it, room = seen(question), _SETTLED_CALL if question.call is not None and not pending else _CARD
-    blocks = _notes(it, view_full) if pending else []
+def on_card(question: Question, view_full: Block, *, filed: bool = True) -> list[Block]:
+    """Draw what it answers and changed, notes, warnings, and the content or its ends."""
+    it, room = seen(question), _CARD
+    blocks = [*_reply(it), *_since(it, view_full), *_notes(it, view_full)]
     beginning, hidden, end = shorten(it.text, room)
     blocks += [*_warnings(it), data([beginning or "(empty)"])]
     if hidden:
         has = "the file in this card's thread has all of it too" if filed else UNFILED.removeprefix(":warning: ")
         gap = words(
-            f":warning: *{hidden:,} characters in between are not shown here.* *View full* before you decide; {has}."
+            f":warning: *{hidden:,} characters in between are not shown here.* *Details* before you decide; {has}."
         )
         blocks += [{**gap, "accessory": view_full}, data([end])]
     elif not filed:
         blocks.append(context(mrkdwn(f"{UNFILED}.")))
-    return blocks + (_since(it, view_full) if pending else [])
+    return blocks
 
 
 def in_row(question: Question) -> tuple[list[Block], bool]:
     """Draw a row's content or its ends, and tell whether that is all of it.
 
-    It is not if it needs a warning: then it is reviewed in the full view.
+    Content that needs a warning is never all: it is reviewed in the full view.
     """
     it = seen(question)
     beginning, hidden, end = shorten("\n".join([*(f"⚠️ {note}" for note in it.notes), it.text]), _ROW)
@@ -186,29 +192,29 @@ def parts(question: Question) -> list[list[Block]]:
 def _drawn(question: Question, text: Room, arguments: Room, notes: Room, changed: bool = False) -> list[Block]:
     it, blocks = seen(question), []
     if it.notes:
-        blocks += [words("*To know before you decide*"), *_boxes("\n".join(it.notes), notes)]
+        blocks += [words("*Before you decide*"), *_boxes("\n".join(it.notes), notes)]
     blocks += [*_warnings(it), *_boxes(it.text or "(empty)", text)]
     if question.call is not None:
         tool = escape(quoted(question.call.tool, 100))
         blocks += [
-            words(f"*The arguments of {tool}*, as they {'were before the change' if changed else 'are passed'}"),
+            words(f"*Tool:* {tool} · *Details{' before the change' if changed else ''}*"),
             *_boxes(_arguments(question), arguments),
         ]
     if it.since:
-        blocks += [words("*What changed since the refused version*"), *_boxes(it.since, _FULL_SINCE)]
+        blocks += [words("*Changed since the last version*"), *_boxes(it.since, _FULL_SINCE)]
     return blocks
 
 
 @lru_cache(maxsize=64)
 def _arguments(question: Question) -> str:
-    """Write the arguments of a call, indented.
+    """Write the arguments of a call as labelled fields.
 
-    They are apart from `seen`, because a click on Approve needs none of them, and may not wait for a megabyte.
+    `seen` does without them: a click on Approve needs none, and must not wait for a megabyte.
     """
     if question.call is None:
         return ""
     shown, _ = hide_in(told_apart(json.loads(question.call.arguments)), question.call.hidden)
-    return visible(typed(json.dumps(shown, indent=2, ensure_ascii=False), hidden=True))
+    return visible(typed(labelled(shown), hidden=True))
 
 
 def _full_room(question: Question) -> Room:
@@ -227,7 +233,7 @@ def _whole_in_full(question: Question) -> bool:
 def _notes(it: Seen, view_full: Block) -> list[Block]:
     blocks = [_note(shorten(note, _NOTE)[0] + "…" * (not fits(note, _NOTE))) for note in it.notes[:_NOTES]]
     if len(it.notes) > _NOTES or not all(fits(note, _NOTE) for note in it.notes):
-        gap = words("_Not all notes have room here._ *View full* before you decide.")
+        gap = words("_Not all notes have room here._ *Details* before you decide.")
         blocks.append({**gap, "accessory": view_full})
     return blocks
 
@@ -257,14 +263,22 @@ def _warnings(it: Seen) -> list[Block]:
     return blocks
 
 
+def _reply(it: Seen) -> list[Block]:
+    """Draw the words that the last version was sent back with."""
+    if not it.reply:
+        return []
+    beginning, hidden, _ = shorten(it.reply, _REPLY)
+    return [words("*Requested changes*"), data([beginning + "…" * bool(hidden)])]
+
+
 def _since(it: Seen, view_full: Block) -> list[Block]:
     if it.since is None:
         return []
     if not it.since:
-        return [words("*Asked again after it was refused.* The text is the same.")]
+        return [words("*Asked again.* The text is the same.")]
     if fits(it.since, _SINCE):
-        return [words("*What changed since the refused version*"), data([it.since])]
-    gap = words("*Asked again after it was refused.* *View full* shows what changed.")
+        return [words("*Changed since the last version*"), data([it.since])]
+    gap = words("*Asked again.* *Details* shows what changed.")
     return [{**gap, "accessory": view_full}]
 
 

@@ -1,19 +1,21 @@
-"""Buttons and menus of a card, and what they carry: build and parse.
+"""Buttons and menus of a card, and the values that they carry: build and parse.
 
 Options of a menu carry less than a button: Slack takes 150 characters, and a card has little room besides its content.
 """
 
 import json
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from countersign.domain import grants
 from countersign.domain.decision_rules import may_break_glass
 from countersign.domain.ids import ChannelId, Digest, RequestId
-from countersign.domain.requests import Request, Verb
+from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.schedule import Snooze
 
 from .block_kit import Block, plain
+from .button_labels import Button, of
 
 APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"
@@ -22,44 +24,90 @@ EDIT: Final = "decide_edit"
 REVIEW: Final = "review_request"
 VIEW_FULL: Final = "view_full"
 MORE: Final = "more"
-STAYS: Final = "Escalation and deadline stay as they are."
+STAYS: Final = "Escalation and deadline do not change."
+APPROVE_ALL: Final = "decide_approve_all"
+REJECT_ALL: Final = "decide_reject_all"
+MOST: Final = 5
+"""Options of a menu."""
+BUTTONS: Final = 2
+"""Besides the menu: what stands in one row on a phone."""
 _LOOK: Final = "look"
+_LONGEST_VALUE: Final = 2000
 
 
 class MenuItem(StrEnum):
-    """Actions in the menu of a card. The last three have buttons on a card of one request."""
+    """Actions in the menu of a card or a row; each opens a window."""
 
+    REJECT = "reject"
+    RESPOND = "respond"
+    APPROVE = "approve"
+    EDIT = "edit"
+    VIEW_FULL = "view_full"
     PERMIT = "permit"
     BREAK_GLASS = "break_glass"
-    EDIT = "edit"
-    RESPOND = "respond"
-    VIEW_FULL = "view_full"
+    MORE = "more"
+    """The items that have no room in the menu."""
 
 
-def menu(request: Request) -> Block:
-    """Draw the menu. Slack takes five options: two that decide, and three of `options` at most."""
-    items = {}
-    if Verb.APPROVE in request.question.offers:
-        if grants.why_not(request) is None:
-            items[MenuItem.PERMIT] = "Approve and don't ask again…"
-        if may_break_glass(request):
-            items[MenuItem.BREAK_GLASS] = "Break glass…"
-    # Shorter than a button's JSON: Slack takes 150 characters, and a card has room for little besides what is judged.
-    deciding = [{"text": plain(label), "value": f"{do} {request.id} {request.digest}"} for do, label in items.items()]
-    return {"type": "overflow", "action_id": MORE, "options": [*deciding, *options(request)]}
+def further(request: Request) -> list[Block]:
+    """List the options of a card's menu that have no room in it."""
+    offered = [one for one in of(request.question).buttons if one.verb in request.question.offers]
+    # Of a choice they are this many only where its two options have the buttons.
+    with_buttons = 1 if request.question.kind is Kind.CHOICE else BUTTONS
+    return _items(request, offered[with_buttons:], presence=True)[MOST - 1 :]
 
 
-def option(do: MenuItem, request: RequestId) -> str:
-    """Write what an option of a row's menu carries.
+def _items(request: Request, rest: Sequence[Button], *, presence: bool) -> list[Block]:
+    items = [(_FROM_THE_MENU[one.verb], f"{one.label}…") for one in rest]
+    items.append((MenuItem.VIEW_FULL, "Details"))
+    deciding = Verb.APPROVE in request.question.offers
+    if deciding and grants.why_not(request) is None:
+        items.append((MenuItem.PERMIT, "Approve and don't ask again…"))
+    digest = request.digest if presence else None
+    made = [{"text": plain(label), "value": option(do, request.id, digest)} for do, label in items]
+    made += options(request) if presence else []
+    if deciding and may_break_glass(request):
+        value = option(MenuItem.BREAK_GLASS, request.id, digest)
+        made.append({"text": plain("Break glass…"), "value": value})
+    return made
 
-    A batch has no room for the digest: each option opens a window that shows its content and binds that, and the id is
+
+def menu(request: Request, rest: Sequence[Button], *, presence: bool) -> Block:
+    """Draw the menu: the answers that have no button (`rest`) first.
+
+    Slack takes five options; the last one opens a window with the others. `presence`: a card of one request, which has
+    no menu for all rows.
+    """
+    items = _items(request, rest, presence=presence)
+    if len(items) > MOST:
+        value = option(MenuItem.MORE, request.id, request.digest if presence else None)
+        items = [*items[: MOST - 1], {"text": plain("More…"), "value": value}]
+    return {"type": "overflow", "action_id": MORE, "options": items}
+
+
+def option(do: MenuItem, request: RequestId, digest: Digest | None = None) -> str:
+    """Write the value of an option in a menu: Slack takes 150 characters.
+
+    A batch has no room for the digest. Each option opens a window, which binds the content that it shows, and the id is
     made of the digest already.
     """
-    return f"{do} {request}"
+    return f"{do} {request} {digest}" if digest else f"{do} {request}"
+
+
+def all_of(rows: Iterable[Request]) -> str:
+    """Write the value of a button for all rows; each id is made of its row's digest."""
+    return " ".join(row.id for row in rows)
+
+
+def rows_of(value: str) -> tuple[RequestId, ...]:
+    """Read the rows of such a button; empty if it is not ours."""
+    names = [RequestId.named(one) for one in value.split(" ")] if len(value) <= _LONGEST_VALUE else []
+    rows = tuple(name for name in names if name is not None)
+    return rows if len(rows) == len(names) == len(set(rows)) else ()
 
 
 def chosen(value: str) -> tuple[MenuItem, RequestId, Digest | None] | None:
-    """Read the item, its request, and the digest that was shown; None if the value is not ours."""
+    """Read the item, its request, and the digest of the card; None if it is not ours."""
     do, name, shown = (*value.split(" "), "", "")[:3]
     request, digest = RequestId.named(name), Digest.named(shown) if shown else None
     if do not in tuple(MenuItem) or request is None or (shown and digest is None):
@@ -67,10 +115,18 @@ def chosen(value: str) -> tuple[MenuItem, RequestId, Digest | None] | None:
     return None if value.count(" ") > 2 else (MenuItem(do), request, digest)
 
 
-class Chosen(NamedTuple):
-    """The requests of a menu's option: its own, or all that wait on its card (R1).
+_FROM_THE_MENU: Final = {
+    Verb.REJECT: MenuItem.REJECT,
+    Verb.RESPOND: MenuItem.RESPOND,
+    Verb.APPROVE: MenuItem.APPROVE,
+    Verb.EDIT: MenuItem.EDIT,
+}
 
-    `snooze` is None for "I'm looking".
+
+class Chosen(NamedTuple):
+    """Requests of a menu's option: its own, or all that wait on its card (R1).
+
+    `snooze` is None for "I'm reviewing this".
     """
 
     requests: tuple[RequestId, ...]
@@ -91,21 +147,23 @@ class Chosen(NamedTuple):
 
 
 def options(request: Request, *others: Request) -> list[Block]:
-    """Offer "I'm looking", and snoozing where there are reminders.
+    """Offer to say that one reviews it, and reminders later if there are any.
 
     `others` wait on the same card, by the same rules.
     """
     ids = tuple(one.id for one in (request, *others))
-    offered = [{"text": plain("I'm looking"), "value": Chosen(ids).write()}]
+    offered = [{"text": plain("I'm reviewing this"), "value": Chosen(ids).write()}]
+    if request.rules.in_thread:  # nobody else could
+        offered = []
     if request.rules.remind_after:
         zone = request.rules.quiet.zone.replace("_", " ")
-        for label, snooze in (("Snooze 1 h", Snooze.HOUR), (f"Snooze until tomorrow 9:00 ({zone})", Snooze.MORNING)):
+        for label, snooze in (("Remind in 1 hour", Snooze.HOUR), (f"Remind tomorrow at 9:00 ({zone})", Snooze.MORNING)):
             offered.append({"text": plain(label), "value": Chosen(ids, snooze).write()})
     return offered
 
 
 class Handle(NamedTuple):
-    """The request of a button (R1), and the digest of what was shown beside it."""
+    """A button's request (R1), and the digest of the content shown beside it."""
 
     request: RequestId
     digest: Digest
@@ -129,5 +187,5 @@ class Handle(NamedTuple):
 
 
 def carried(request: Request, channel: ChannelId, **more: object) -> str:
-    """Write what a modal carries: its request, the channel of the click, and `more`."""
+    """Write a modal's metadata: its request, the channel of the click, and `more`."""
     return json.dumps({**Handle(request.id, request.digest)._asdict(), "channel": channel, **more})

@@ -1,29 +1,31 @@
 """Cards on which people decide: of one request, or of a batch with a row for each.
 
 All blocks of one message together hold about 13.2 kB (undocumented, slackapi/bolt-js #2509); what has no room is
-counted on the card, and is in the modal behind "View full" and in a file (R14). Nothing is decided for more than one
-row (R1, R26): each button carries the id of its own request. What applies to all rows stands once below them.
+counted on the card, and is in the modal behind "Details" and in a file (R14). Each button of a row carries the id of
+its own request (R1, R26), and those for all rows the ids of the rows that they decide on. What applies to all rows
+stands once below them.
 """
 
-from collections import Counter
-from collections.abc import Container, Iterable, Sequence
-from typing import Final
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any, Final
 
-from countersign.domain import grants, high_risk
+from countersign.domain import high_risk
+from countersign.domain.activity import Reported
 from countersign.domain.decision_rules import may_break_glass
 from countersign.domain.delegation import Absence, deciders
-from countersign.domain.ids import RequestId
-from countersign.domain.questions import asker
+from countersign.domain.ids import RequestId, RunId
 from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import Decision, Request, Status, Verb
 from countersign.domain.runs import Run
+from countersign.domain.runs import Status as RunStatus
+from countersign.text.safe_text import Room, one_line, quoted, shorten, typed
 
 from . import button_labels, card_controls, choice_controls
-from .block_kit import TITLE, Block, Drawing, button, context, data, heading, mrkdwn, plain, words
-from .card_content import UNFILED, complete, has_room, in_row, on_card
-from .card_controls import Handle, MenuItem
+from .block_kit import Block, Drawing, button, context, data, heading, headline, mrkdwn, plain, words
+from .card_content import UNFILED, complete, in_row, on_card
+from .card_controls import Handle
 from .request_text import (
-    asks,
+    asked,
     changes_of,
     details,
     expiry,
@@ -35,23 +37,16 @@ from .request_text import (
     votes,
     why_me,
 )
-from .safe_text import Room, one_line, quoted, shorten, typed
 from .slack_markup import escape, link, mention
 
 _NAMED: Final = Room(100, 150, 1)
-"""Of who asks for what in a row's first line; a longer one is cut, and the full view has it."""
+"""Room for a row's first line; a longer one is cut, and the full view has it all."""
 _SAID: Final = Room(160, 260, 1)
-"""Of what was changed or said; the note in the run's thread has all."""
-_TOOLS: Final = 4
-_SETTLED: Final = {
-    Status.APPROVED: "approved",
-    Status.EDITED: "approved with changes",
-    Status.ANSWERED: "answered",
-    Status.REJECTED: "rejected",
-    Status.EXPIRED: "expired",
-    Status.WITHDRAWN: "withdrawn",
-}
-_FROM_THE_MENU: Final = {Verb.EDIT: MenuItem.EDIT, Verb.RESPOND: MenuItem.RESPOND}
+"""Room for changes and words; the note in the run's thread has them all."""
+_TASK: Final = 160
+"""Characters of the requester's task: two lines on a phone."""
+_VOTERS: Final = 3
+"""How many people who voted a row names; the others are counted."""
 _ACTIONS: Final = {
     Verb.APPROVE: card_controls.APPROVE,
     Verb.REJECT: card_controls.REJECT,
@@ -68,35 +63,26 @@ def card(
 
     `away`: people who are not here. Not `filed`: the file with all of it could not be uploaded.
     """
-    team, title = quoted(run.team, 40), quoted(request.question.title, TITLE)
-    place = f"For {mention(request.requester)} in {mention(request.channel)}" + (
-        f" · {link(run_link, 'the run')}" if run_link else ""
-    )
-    question, pending = request.question, request.decision is None
-    who, wish = asks(question, team, title)
-    asking = f"team {run.team}" if question.call else f"agent {asker(question)}"
-    small = context(mrkdwn(place), plain(f"{asking} · run {run.id}", 60))
-    view_full = button("View full", card_controls.VIEW_FULL, Handle(request.id, request.digest).write())
-    blocks = [heading(who, wish), small, *on_card(question, view_full, pending=pending, filed=filed)]
+    team, question = quoted(run.team, 40), request.question
+    late = _to_the_run(run_link)
+    first, text = headline(team, asked(question)), f"{escape(team)} · {escape(asked(question))}"
+    talk = request.rules.in_thread
+    details_button = button("Details", card_controls.VIEW_FULL, Handle(request.id, request.digest).write())
     if request.decision is not None:
-        return Drawing(
-            _settled_text(request, request.decision, team, title), blocks + _outcome(request, request.decision)
-        )
+        settled = _settled(request, request.decision, run)
+        said = on_card(question, details_button, filed=filed) if talk else []  # so that the thread reads as a talk
+        outcome = _outcome(request, request.decision, run, details_button)
+        return Drawing(f"{settled} – {text}", [first, *said, *outcome])
+    blocks = [first, *(() if talk else [_place(request, run, late)])]
+    blocks += on_card(question, details_button, filed=filed)
     if Verb.APPROVE in question.offers and high_risk.is_asked(request, Verb.APPROVE):
         blocks.append(words(button_labels.HIGH_RISK if high_risk.word(request) else button_labels.HIGH_RISK_OF_SEVERAL))
     if request.rules.quorum > 1:
         blocks.append(votes(request))
-    blocks += [_deadline(request), *how_it_waits(request)]
-    own = " · the requester may decide too" if request.rules.own_requests else ""
-    if may_break_glass(request) and Verb.APPROVE in question.offers:
-        own += " · in an emergency the requester alone, with a reason that you all read"
-    decides = named(deciders(request), stand_ins(request, away))
-    blocks.append(context(mrkdwn(f"May decide: {decides}{own}"), *why_me(request)))
-    blocks.append(
-        {"type": "actions", "block_id": "decide", "elements": [*_buttons(request), card_controls.menu(request)]}
-    )
-    wants = escape(who + wish) if question.call else f"{escape(team)} asks for a decision: {escape(title)}"
-    return Drawing(f"{wants} (for {mention(request.requester)})", blocks)
+    blocks += [*(_addressed(request, run_link) if talk else _deadline(request, away)), *how_it_waits(request)]
+    controls = _controls(request, whole=complete(question), presence=True)
+    blocks.append({"type": "actions", "block_id": "decide", "elements": controls})
+    return Drawing(f"{mention(request.requester)} {text}" if talk else text, blocks, (late,))
 
 
 def batch(
@@ -104,104 +90,109 @@ def batch(
     *,
     run: Run,
     run_link: str | None,
+    runs: Mapping[RunId, tuple[Run, str | None]] | None = None,
     away: Iterable[Absence] = (),
     unfiled: Container[RequestId] = (),
 ) -> Drawing:
     """Draw the card of one request, or of a batch with a row for each.
 
-    `away`: people who are not here. `unfiled`: requests whose file could not be uploaded.
+    `run`: that of the first row. `runs`: all, with their threads' links, if the rows are of several. `away`: people who
+    are not here. `unfiled`: requests whose file could not be uploaded.
     """
     if len(rows) == 1:
         return card(rows[0], run=run, run_link=run_link, away=away, filed=rows[0].id not in unfiled)
-    first, team = rows[0], quoted(run.team, 40)
-    place = f"For {mention(first.requester)} in {mention(first.channel)}" + (
-        f" · {link(run_link, 'the run')}" if run_link else ""
-    )
+    several = runs if runs and len(runs) > 1 else {}
+    first, team = rows[0], f"{len(several)} runs" if several else quoted(run.team, 40)
+    late = _to_the_run(run_link)
     waiting = [row for row in rows if row.status is Status.PENDING]
-    asks, stand = f" asks for {len(rows)} decisions", how_they_stand(rows)
-    small = context(mrkdwn(place), plain(f"run {run.id}", 60), mrkdwn(stand))
+    stand = button_labels.how_they_stand(rows)
+    small = context() if several else _place(first, run, late)
+    small["elements"].append(mrkdwn(stand))
     if lost := [str(number) for number, row in enumerate(rows, 1) if row.id in unfiled]:
         small["elements"].append(mrkdwn(f"{UNFILED} (row {', '.join(lost)})"))
-    blocks = [heading(_cut(team), asks), small]
+    wish = f"{len(rows)} requests: {button_labels.tools(rows)}"
+    blocks = [headline(team, _cut(wish)), small]
     for number, row in enumerate(rows, 1):
-        blocks += [{"type": "divider"}, *_row(number, row)]
+        title, *rest = _row(number, row, several[row.run][0] if several else run)
+        blocks += [{"type": "divider"}, title, *([_whose(row, *several[row.run])] if several else ()), *rest]
     if waiting:
         blocks += [{"type": "divider"}, *_for_all(waiting, away)]
-    return Drawing(f"{escape(team)}{asks}: {escape(tools(rows))} (for {mention(first.requester)}) – {stand}", blocks)
+    fragments = tuple(_to_the_run(at) for _, at in several.values()) if several else (late,)
+    return Drawing(f"{escape(team)} · {escape(wish)} – {stand}", blocks, fragments)
 
 
-def how_they_stand(rows: Sequence[Request]) -> str:
-    """Count the rows by state: `2 of 5 wait · 1 approved · 2 rejected`."""
-    count = Counter(row.status for row in rows)
-    parts = [f"{count[Status.PENDING]} of {len(rows)} wait" if count[Status.PENDING] else "none waiting"]
-    return " · ".join(parts + [f"{count[one]} {_SETTLED[one]}" for one in _SETTLED if count[one]])
+def _whose(request: Request, run: Run, run_link: str | None) -> Block:
+    """Name the team, the requester and the thread of a row beside those of others."""
+    place = _place(request, run, _to_the_run(run_link))
+    place["elements"] = [mrkdwn(f"*{escape(quoted(run.team, 40))}* · {place['elements'][0]['text']}")]
+    return place
 
 
-def tools(rows: Sequence[Request]) -> str:
-    """List the tools to be run, each once: `refund ×3, mail`."""
-    count = Counter(quoted(row.question.call.tool if row.question.call else row.question.title, 40) for row in rows)
-    names = [f"{name} ×{times}" if times > 1 else name for name, times in count.items()]
-    return ", ".join(names[:_TOOLS]) + (", …" if len(names) > _TOOLS else "")
+def _to_the_run(run_link: str | None) -> str:
+    """Lead to the run's thread, once it stands; no card is changed for that alone."""
+    return f" · {link(run_link, 'Thread')}" if run_link else ""
 
 
-def _row(number: int, request: Request) -> list[Block]:
-    who, wish = asks(request.question, "", quoted(request.question.title, TITLE))
-    shown, whole = in_row(request.question)
-    whole = whole and _cut(wish) == wish  # the title is judged too
-    blocks = [heading(f"{number}. {_cut(who)}", _cut(wish)), *shown]
+def _place(request: Request, run: Run, late: str) -> Block:
+    """Draw for whom and for which task it is asked."""
+    place = f"For {_whom(request, run)} in {mention(request.channel)}{late}"
+    return context(mrkdwn(place), plain(typed(run.task), _TASK))
+
+
+def _row(number: int, request: Request, run: Run) -> list[Block]:
+    shown, _ = in_row(request.question)
+    wish = asked(request.question)
+    blocks = [heading(f"{number}. {_cut(wish)}", " "), *shown]
     if request.decision is None:
         if request.rules.quorum > 1:
-            blocks.append(votes(request))
-        buttons = {
-            "type": "actions",
-            "block_id": f"decide {request.id}",
-            "elements": _row_buttons(request, whole=whole),
-        }
-        return [*blocks, buttons]
-    settled = words(sentence(request, request.decision))
-    settled["accessory"] = button("View full", card_controls.VIEW_FULL, Handle(request.id, request.digest).write())
-    blocks += [settled, *standing_of(request, request.decision)]
+            blocks.append(votes(request, most=_VOTERS))
+        controls = _controls(request, whole=_is_whole_row(request), presence=False)
+        return [*blocks, {"type": "actions", "block_id": f"decide {request.id}", "elements": controls}]
+    settled = words(_settled(request, request.decision, run))
+    settled["accessory"] = button("Details", card_controls.VIEW_FULL, Handle(request.id, request.digest).write())
+    blocks = [blocks[0], settled, *_came_of(request, run), *standing_of(request, request.decision)]
     if lines := [one for one in (changes_of(request), typed(request.decision.words)) if one.strip()]:
         blocks.append(data(_cut(one_line(one, 400), _SAID) for one in lines))
     return blocks
 
 
-def _row_buttons(request: Request, *, whole: bool) -> list[Block]:
-    """Draw Approve or Review…, Reject, and the rest in a menu of the row."""
-    value, question = Handle(request.id, request.digest).write(), request.question
-    buttons, rest = [], []
-    for verb, label, style in button_labels.of(question.kind).buttons:
-        if verb not in question.offers:
-            continue
-        if verb in _FROM_THE_MENU:
-            rest.append((f"{label}…", _FROM_THE_MENU[verb]))
-        elif verb is Verb.APPROVE and not whole:  # nobody approves by one click what the row does not show
-            buttons.append(button("Review…", card_controls.REVIEW, value, style))
-        else:
-            buttons.append(
-                button(label, card_controls.APPROVE if verb is Verb.APPROVE else card_controls.REJECT, value, style)
-            )
-    rest.append(("Arguments" if whole else "View full", MenuItem.VIEW_FULL))
-    if Verb.APPROVE in question.offers and grants.why_not(request) is None:
-        rest.append(("Approve and don't ask again…", MenuItem.PERMIT))
-    if Verb.APPROVE in question.offers and may_break_glass(request):
-        rest.append(("Break glass…", MenuItem.BREAK_GLASS))
-    options = [{"text": plain(label), "value": card_controls.option(do, request.id)} for label, do in rest]
-    return [*buttons, {"type": "overflow", "action_id": card_controls.MORE, "options": options}]
+def _is_whole_row(request: Request) -> bool:
+    """Tell whether a row shows all that is judged, the title too."""
+    wish = asked(request.question)
+    return in_row(request.question)[1] and _cut(wish) == wish
+
+
+def is_plain_row(request: Request) -> bool:
+    """Tell whether a row can be approved by the button for all rows."""
+    return (
+        Verb.APPROVE in request.question.offers
+        and _is_whole_row(request)
+        and not high_risk.is_asked(request, Verb.APPROVE)
+    )
 
 
 def _for_all(waiting: Sequence[Request], away: Iterable[Absence]) -> list[Block]:
     """Draw what the rows share: they are asked within seconds, by the same rules."""
     first = min(waiting, key=lambda row: (row.deadline is None, row.deadline or row.created_at))
-    own = " · the requester may decide too" if first.rules.own_requests else ""
-    if may_break_glass(first):
-        own += " · in an emergency the requester alone, with a reason that you all read"
-    decides = named(deciders(first), stand_ins(first, away))
-    may = words(f"May decide: {decides}{own}")
-    may["accessory"] = {"type": "overflow", "action_id": card_controls.MORE, "options": card_controls.options(*waiting)}
-    why = [plain(_cut(one["text"], _SAID), 300) for one in why_me(first)]
-    small = [context(mrkdwn(expiry(first))), *how_it_waits(first)]
-    return [*small, *([context(*why)] if why else []), may]
+    controls: list[Block] = []
+    if len({row.run for row in waiting}) == 1 < len(waiting) and all(map(is_plain_row, waiting)):
+        value, many = card_controls.all_of(waiting), len(waiting)
+        controls = [
+            {**button("Approve all", card_controls.APPROVE_ALL, value, "primary"), "confirm": _sure("Approve", many)},
+            {**button("Reject all", card_controls.REJECT_ALL, value, "danger"), "confirm": _sure("Reject", many)},
+        ]
+    menu = {"type": "overflow", "action_id": card_controls.MORE, "options": card_controls.options(*waiting)}
+    small = [*_deadline(first, away, _SAID), *how_it_waits(first)]
+    return [*small, {"type": "actions", "block_id": "all rows", "elements": [*controls, menu]}]
+
+
+def _sure(verb: str, many: int) -> dict[str, Any]:
+    return {
+        "title": plain(f"{verb} all?", 100),
+        "text": plain(f"{verb} all {many} requests on this card.", 300),
+        "confirm": plain(f"{verb} all", 30),
+        "deny": plain("Cancel", 30),
+    }
 
 
 def _cut(text: str, room: Room = _NAMED) -> str:
@@ -209,40 +200,89 @@ def _cut(text: str, room: Room = _NAMED) -> str:
     return beginning + "…" * bool(hidden)
 
 
-def _buttons(request: Request) -> list[Block]:
+def _controls(request: Request, *, whole: bool, presence: bool) -> list[Block]:
+    """Draw two buttons and the menu.
+
+    `whole`: the card shows all that is judged. Nobody approves by one click what it does not show, or what is of high
+    risk.
+    """
     value, question = Handle(request.id, request.digest).write(), request.question
+    offered = [one for one in button_labels.of(question).buttons if one.verb in question.offers]
+    shown, rest = offered[: card_controls.BUTTONS], offered[card_controls.BUTTONS :]
     buttons: list[Block] = []
-    for verb, label, style in button_labels.of(question.kind).buttons:
-        if verb in question.offers:
-            one = button(label, _ACTIONS[verb], value, style)
-            buttons += (
-                choice_controls.buttons(question, one, whole=complete(question)) if verb is Verb.CHOOSE else [one]
-            )
-    if question.call and has_room(question):
-        buttons.append(button("Arguments", card_controls.VIEW_FULL, value))
-    if complete(question) and not high_risk.is_asked(request, Verb.APPROVE):
-        return buttons
-    for made in buttons:  # nobody approves by one click what the card does not show, or what is of high risk
-        if made["action_id"] == card_controls.APPROVE:
-            label = made["text"]["text"]
-            made |= {"action_id": card_controls.REVIEW, "text": plain("Review…" if label == "Approve" else f"{label}…")}
-    return buttons
+    if shown and shown[0].verb is Verb.CHOOSE:
+        choose = button(shown[0].label, card_controls.REVIEW, value, shown[0].style) | {
+            "action_id": _ACTIONS[Verb.CHOOSE]
+        }
+        buttons = choice_controls.buttons(question, choose, whole=whole)
+        shown, rest = (shown[1:], rest) if len(buttons) == 1 else ([], [*shown[1:], *rest])
+    for verb, label, style in shown:
+        action = _ACTIONS[verb]
+        if verb is Verb.APPROVE and not (whole and not high_risk.is_asked(request, Verb.APPROVE)):
+            action, label = card_controls.REVIEW, "Review…" if label == "Approve" else f"{label}…"
+        buttons.append(button(label, action, value, style))
+    return [*buttons, card_controls.menu(request, rest, presence=presence)]
 
 
-def _deadline(request: Request) -> Block:
-    text = expiry(request)
-    return words(f":warning: {text}") if approved_by_timeout(request) else context(mrkdwn(text))
+def _whom(request: Request, run: Run) -> str:
+    """Name for whom the request is; a program is never shown as a person."""
+    if run.program is None:
+        return mention(request.requester)
+    return f"the program {escape(quoted(run.team, 40))}"
 
 
-def _settled_text(request: Request, decision: Decision, team: str, title: str) -> str:
-    return f"{sentence(request, decision)} – {escape(team)} asked: {escape(title)}"
+_JOINED: Final = "\u00a0·\u00a0"
+"""Unbroken, so that no phone shows the outcome alone on a line."""
 
 
-def _outcome(request: Request, decision: Decision) -> list[Block]:
-    settled = words(sentence(request, decision))
-    if request.question.call is not None:
-        settled["accessory"] = button("View full", card_controls.VIEW_FULL, Handle(request.id, request.digest).write())
-    blocks = [settled, *details(request, decision)]
+def _settled(request: Request, decision: Decision, run: Run) -> str:
+    """Write who decided, and whether the action was done or failed."""
+    line, one = sentence(request, decision), _reported(request, run)
+    if one is None:
+        return line
+    if one.failed:
+        return f"{line.replace(':white_check_mark:', ':warning:', 1)}{_JOINED}*failed*"
+    return f"{line}{_JOINED}done"
+
+
+def _reported(request: Request, run: Run) -> Reported | None:
+    """Return what came of the action, as its program or its worker reported it."""
+    if run.program is not None and run.over and run.result:
+        return Reported(request.id, run.status is RunStatus.FAILED, run.result)
+    return next((one for one in run.reported if one.request == request.id), None)
+
+
+def _came_of(request: Request, run: Run) -> list[Block]:
+    """Draw the words about the outcome as data, on one line."""
+    one = _reported(request, run)
+    return [context(plain(typed(one.words), 300))] if one is not None and one.words.strip() else []
+
+
+def _deadline(request: Request, away: Iterable[Absence], room: Room | None = None) -> list[Block]:
+    """Draw until when, what happens then, and who decides; `room`: for the rule's words."""
+    own = " · the requester too" if request.rules.own_requests else ""
+    if may_break_glass(request) and Verb.APPROVE in request.question.offers:
+        own += " · in an emergency the requester alone, with a reason"
+    reviewers = f"Reviewers: {named(deciders(request), stand_ins(request, away))}{own}"
+    why = why_me(request)
+    if room is not None:
+        why = [plain(_cut(one["text"], room), 300) for one in why]
+    if approved_by_timeout(request):
+        return [words(f":warning: {expiry(request)}"), context(mrkdwn(reviewers), *why)]
+    return [context(mrkdwn(f"{expiry(request)} · {reviewers}"), *why)]
+
+
+def _addressed(request: Request, run_link: str | None) -> list[Block]:
+    """Draw who is asked in a conversation, and how they answer."""
+    reply = f", or reply in {link(run_link, 'the thread')}" if run_link else ""
+    how = f"{mention(request.requester)}, answer with a button{reply}"
+    return [context(mrkdwn(f"{how} · {expiry(request)}"), *why_me(request))]
+
+
+def _outcome(request: Request, decision: Decision, run: Run, details_button: Block) -> list[Block]:
+    settled = words(_settled(request, decision, run))
+    settled["accessory"] = details_button
+    blocks = [settled, *_came_of(request, run), *details(request, decision)]
     if request.rules.quorum > 1:
         blocks.append(votes(request))
     return blocks

@@ -1,24 +1,27 @@
 """Options of a choice: as buttons on the card, or in a modal if many or long.
 
-The text of an option is data: a button carries its number, and the digest says of which options (R1, R13).
+The text of an option is data: a button carries its number, and a digest of the options (R1, R13).
 """
 
 import json
 import re
+import unicodedata
 from typing import Any, Final
 
 from countersign.domain.errors import InvalidInput
 from countersign.domain.requests import Question, Request
+from countersign.text.safe_text import one_line, quoted, visible
 
 from . import button_labels
 from .block_kit import Block, button, heading, plain
-from .safe_text import one_line, quoted, visible
 
 CHOOSE: Final = "decide_choose"
 """The action of the button that opens the window; those of options have their number behind it."""
 SUBMIT: Final = "choose_options"
 OPTIONS: Final = "options"
-_ON_CARD: Final = 5
+_ON_CARD: Final = 2
+_IN_A_ROW: Final = 22
+"""Columns of their labels together that stand beside the menu on a phone of 390 pixels."""
 _LISTED: Final = 10
 """Radio buttons and checkboxes; more are a menu."""
 _MOST: Final = 100
@@ -42,7 +45,7 @@ def buttons(question: Question, choose: Block, *, whole: bool) -> list[Block]:
 def clicked(value: str) -> int | None:
     """Read the number of the option on a button.
 
-    None if it opens the modal, -1 if it is nothing of ours.
+    None if the button opens the modal, -1 if it is not ours.
     """
     try:
         number = json.loads(value).get("option")
@@ -92,7 +95,7 @@ def choose(request: Request, carried: str, above: list[Block], below: list[Block
 
 
 def read(view: dict[str, Any], question: Question) -> tuple[str, ...]:
-    """Read the choice; options that do not exist are left out, and then it is none."""
+    """Read the choice; options that do not exist are left out."""
     held: dict[str, Any] = next(iter(view["state"]["values"].get(OPTIONS, {}).values()), {})
     chosen = held.get("selected_options") or [held.get("selected_option") or {}]
     numbers = [str(option.get("value")) for option in chosen]
@@ -104,7 +107,7 @@ def read(view: dict[str, Any], question: Question) -> tuple[str, ...]:
 def _are_buttons(question: Question) -> bool:
     """Tell whether the options are few, short, and distinct from all our buttons."""
     names = [option.strip().casefold() for option in question.options]
-    ours = {b.label.casefold() for b in button_labels.of(question.kind).buttons} | {"view full"}
+    ours = {b.label.casefold() for b in button_labels.of(question).buttons} | {"details"}
     return (
         not question.several
         and 0 < len(names) <= _ON_CARD
@@ -112,7 +115,13 @@ def _are_buttons(question: Question) -> bool:
         and not ours & set(names)
         and all(name for name in names)
         and not any(_is_cut(option) for option in question.options)
+        and sum(_columns(option) for option in question.options) <= _IN_A_ROW
     )
+
+
+def _columns(text: str) -> int:
+    """Count the columns of a line; letters of Chinese and Japanese take two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def _numbered(question: Question) -> list[str]:

@@ -1,12 +1,12 @@
 """Inputs of a form, one for each argument of a call, and their values.
 
-An untouched input gives back the very value that was there, not what its text could also mean. A value that cannot
-come back as it was, or must not be shown, gets no input and is kept.
+An untouched input gives back the very value that was there, not another reading of its text. A value that cannot come
+back as it was, or must not be shown, gets no input and is kept.
 """
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -14,18 +14,18 @@ from typing import Any, Final, NamedTuple
 
 from countersign.domain.redaction import MARK
 from countersign.json_schema import Schema, is_same, is_type, resolved, why_not
+from countersign.text.safe_text import one_line, quoted, typed, visible
 
 from . import form_values
 from .block_kit import Block, plain
 from .form_values import MISSING, WrongValue
-from .safe_text import one_line, quoted, typed, visible
 
 LONGEST: Final = 3000
 """Characters of a plain_text_input, counted as Slack's client does, in UTF-16."""
 _MOST_OPTIONS: Final = 100
 _LABEL: Final = 75
 _SHORT: Final = 80
-_NEEDED: Final = "This is needed; please fill it in."
+_NEEDED: Final = "Fill this in; it is required."
 
 
 class Kept(StrEnum):
@@ -72,7 +72,7 @@ class Input(NamedTuple):
 def is_too_long(value: Any) -> bool:
     """Tell at once whether the value has no room in any input.
 
-    So nobody waits for a form of a megabyte.
+    Nobody waits for a form of a megabyte.
     """
     if isinstance(value, str):
         return len(value) > LONGEST
@@ -129,7 +129,7 @@ def _lines(argument: Argument) -> Input | Kept:
     def read(text: str) -> list[Any]:
         return [readers[kind](line.strip()) for line in text.splitlines() if line.strip()]
 
-    return _typed(argument, "\n".join(lines), read, "One a line.", multiline=True) if whole else _json(argument)
+    return _typed(argument, "\n".join(lines), read, "One per line.", multiline=True) if whole else _json(argument)
 
 
 _KINDS: Final = {"string": _text, "integer": _number, "number": _number, "array": _lines}
@@ -151,18 +151,25 @@ def _select(argument: Argument, options: list[tuple[str, Any]]) -> Input:
         labels = [one_line(f"{number}. {label}", _LABEL) for number, label in enumerate(labels, 1)]
     shown = [{"text": plain(label), "value": str(number)} for number, label in enumerate(labels)]
     element: Block = {"type": "static_select", "options": shown, "placeholder": plain("Choose")}
+    optional = argument.value is MISSING and not argument.required
     held = [n for n, (_, value) in enumerate(options) if value is argument.value]
     if held:
         element["initial_option"] = shown[held[0]]
 
     def read(number: str) -> Any:
-        if not number and argument.value is MISSING:
+        if not number and optional:
             return MISSING
         if not re.fullmatch(r"\d{1,3}", number) or int(number) >= len(options):
             raise WrongValue(_NEEDED)
         return options[int(number)][1]
 
-    return Input(element, _hint(argument), argument.value is MISSING, read)
+    return Input(element, _hint(argument), optional, read)
+
+
+def _option(value: Any, kind: Any) -> str:
+    if isinstance(value, bool) and kind == "boolean":
+        return "Yes" if value else "No"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _options(argument: Argument) -> list[tuple[str, Any]] | None:
@@ -173,8 +180,7 @@ def _options(argument: Argument) -> list[tuple[str, Any]] | None:
         allowed = [True, False]
     if not isinstance(allowed, list) or not 0 < len(allowed) < _MOST_OPTIONS - 2:
         return None
-    names = {True: "Yes", False: "No"} if schema.get("type") == "boolean" else {}
-    options = [(names.get(v) or (v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)), v) for v in allowed]
+    options = [(_option(v, schema.get("type")), v) for v in allowed]
     if argument.nullable:
         options.append(("(null)", None))
     if not argument.required:
@@ -186,7 +192,7 @@ def _options(argument: Argument) -> list[tuple[str, Any]] | None:
     elif held:
         options.insert(0, (f"As it is: {json.dumps(argument.shown, ensure_ascii=False)}", argument.value))
     if any(len(one_line(f"100. {label}", 2 * _LABEL)) > _LABEL for label, _ in options):
-        return None  # a menu would cut it, and what runs is what stands in the form
+        return None  # a menu would cut it, and what runs is what the form shows
     return options
 
 
@@ -205,16 +211,18 @@ def _typed(
 def _filled(argument: Argument, element: Block, initial: str, read: Callable[[str], Any], hint: str) -> Input:
     """Draw an input that is typed into.
 
-    Blanks at the ends and kinds of line ends are no change.
+    Blanks at the ends and other line ends are no change.
     """
     if initial:
         element["initial_value"] = initial
 
+    needed = argument.required and not argument.nullable
+
     def value(text: str) -> Any:
-        if _is_same_text(text, initial):
+        if _is_same_text(text, initial) and (argument.value is not MISSING or not (text or needed)):
             return argument.value
         if not text.strip():
-            if not argument.nullable and argument.required:
+            if needed:
                 raise WrongValue(_NEEDED)
             return None if argument.nullable else MISSING
         entered = read(text)
@@ -224,8 +232,17 @@ def _filled(argument: Argument, element: Block, initial: str, read: Callable[[st
             raise WrongValue(one_line(wrong, 500))
         return entered
 
-    optional = argument.nullable or not argument.required or not initial
-    return Input(element, _hint(argument, hint, _empty_means(argument)), optional, value)
+    was_empty = not initial and argument.value is not MISSING
+    return Input(element, _hint(argument, hint, _empty_means(argument)), not needed or was_empty, value)
+
+
+def label_of(name: str, schema: object) -> str:
+    """Name an argument by its schema's title, or else by its name in words."""
+    title = schema.get("title") if isinstance(schema, Mapping) else None
+    if isinstance(title, str) and title.strip():
+        return title.strip()
+    words = name.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
 
 
 def _hint(argument: Argument, *sentences: str) -> str:
@@ -237,16 +254,16 @@ def _hint(argument: Argument, *sentences: str) -> str:
 
 def _empty_means(argument: Argument) -> str:
     if argument.nullable or argument.required:
-        return "Empty means null." if argument.nullable else ""
+        return "Leave it empty for null." if argument.nullable else ""
     schema = argument.schema
-    default = f": the tool then takes {_json_of(schema['default'])}" if "default" in schema else ""
-    return f"Empty means left out{default}."
+    default = f"; the tool then uses {_json_of(schema['default'])}" if "default" in schema else ""
+    return f"Leave it empty to omit it{default}."
 
 
 def _is_secret(value: Any, shown: Any) -> bool:
     """Tell whether the value is hidden itself, or holds a secret in a list.
 
-    In a list the secret's place could not be told again.
+    The place of a secret in a changed list is unknown.
     """
     if value is MISSING:
         return shown is not MISSING
@@ -264,7 +281,7 @@ def _hides_in_list(value: Any, shown: Any) -> bool:
 
 
 def _plain_number(value: float) -> str | None:
-    """Without an exponent, or None."""
+    """Write a number without an exponent; None if that is too long."""
     try:
         text = format(Decimal(repr(value)), "f")
     except InvalidOperation:

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from countersign.domain.redaction import MARK
 from countersign.json_schema import is_same
-
-from .safe_text import one_line
+from countersign.text.safe_text import one_line
 
 MISSING: Final = object()
 """The value of an argument that is not passed."""
@@ -22,7 +21,7 @@ class WrongValue(Exception):
 def whole(text: str) -> int:
     """Read a whole number."""
     if not re.fullmatch(r"[+-]?[0-9]{1,300}", text.strip()):
-        raise WrongValue(f"{_quoted(text)} is no whole number.")
+        raise WrongValue(f"{_quoted(text)} isn't a whole number.")
     return int(text)
 
 
@@ -32,27 +31,27 @@ def number(text: str) -> float:
     if re.fullmatch(r"[+-]?[0-9]{1,300}", text):
         return int(text)
     if not re.fullmatch(r"[+-]?[0-9]{1,100}(\.[0-9]{1,100})?([eE][+-]?[0-9]{1,3})?", text):
-        raise WrongValue(f"{_quoted(text)} is no number; please write it like 1234.5.")
+        raise WrongValue(f"{_quoted(text)} isn't a number. Write it like 1234.5.")
     return _exact(text)
 
 
 def _exact(text: str) -> float:
-    """The number; WrongValue if it would run with fewer digits than were written."""
+    """Read a number exactly; WrongValue if digits would be lost."""
     number = float(text)
     if number in (float("inf"), float("-inf")) or Decimal(repr(number)) != Decimal(text):
-        raise WrongValue(f"{_quoted(text)} has more digits than would be kept. Please write it with 15 at most.")
+        raise WrongValue(f"{_quoted(text)} has too many digits. Use 15 at most.")
     return number
 
 
 def _no_number(word: str) -> None:
-    raise WrongValue(f"{word} is no number that can be passed on.")
+    raise WrongValue(f"{word} can't be passed on as a number.")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
-        raise WrongValue(f"{_quoted(next(n for n in names if names.count(n) > 1))} is there twice.")
+        raise WrongValue(f"{_quoted(next(n for n in names if names.count(n) > 1))} appears twice.")
     return fields
 
 
@@ -63,7 +62,7 @@ def json_value(text: str, value: Any, shown: Any) -> Any:
     except json.JSONDecodeError as wrong:
         raise WrongValue(f"This is not JSON: {wrong.msg}, line {wrong.lineno}, character {wrong.colno}.") from None
     except (ValueError, RecursionError):
-        raise WrongValue("This is not JSON that could be passed on.") from None
+        raise WrongValue("This JSON can't be passed on.") from None
     return _with_secrets(parsed, value, shown)
 
 

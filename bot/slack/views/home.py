@@ -1,25 +1,29 @@
 """A person's Home, and lists in channels: pure drawings of what the store holds.
 
-A Home has at most 100 blocks and 250 kB. Nothing is decided here: a card shows all of what is asked, a line in a list
-does not (R13).
+A Home has at most 100 blocks and 250 kB. Nothing is decided here: a line does not show all of what is asked, and
+*Review* opens the window that does (R13).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from countersign.domain.delegation import deciders
 from countersign.domain.grants import Permission
-from countersign.domain.ids import GroupId, RequestId, RunId
+from countersign.domain.ids import GroupId
 from countersign.domain.people import those_of
 from countersign.domain.questions import asker
-from countersign.domain.requests import Request
+from countersign.domain.refusals import Refusal
+from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Run
+from countersign.text.safe_text import quoted, size_of, typed
+from countersign.usecases.listing import Listed
 
-from .block_kit import Block, button, context, data, fitting, heading, mrkdwn, plain, words
-from .button_labels import STATES
-from .request_text import asks, expiry, named, permission_line, sentence, so_far
-from .safe_text import quoted, size_of, typed
+from . import button_labels, card_controls, choice_controls
+from .block_kit import Block, button, context, data, fitting, headline, mrkdwn, plain, words
+from .button_labels import START_TASK, STOP_RUN, state_of
+from .card_controls import Handle
+from .request_text import asked, expiry, named, permission_line, sentence, so_far
 from .slack_markup import drawn, escape, link, mention
 
 REVOKE: Final = "revoke_permission"
@@ -29,26 +33,19 @@ MOST_RUNS: Final = 6
 MOST_RECENT: Final = 20
 MOST_PERMISSIONS: Final = 6
 _MOST_OPEN: Final = 2
-"""Questions that are shown of one run."""
+"""Questions of one run that are shown."""
 _TITLE: Final = 120
+_WINDOWS: Final = {
+    Verb.APPROVE: card_controls.REVIEW,
+    Verb.REJECT: card_controls.REJECT,
+    Verb.RESPOND: card_controls.RESPOND,
+    Verb.EDIT: card_controls.EDIT,
+    Verb.CHOOSE: choice_controls.CHOOSE,
+}
+"""The action that opens the window of each verb."""
 _BLOCKS: Final = 100
 _SIZE: Final = 200_000
-"""Bytes; Slack takes 250 kB of a view, counted in a way that it does not say."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """Requests with the addresses of their cards, where they are known.
-
-    `total` counts those that are not among them too; there are even more if not `whole`. `teams` are those that ask, by
-    run; where one is not known its agent is named.
-    """
-
-    requests: Sequence[Request]
-    links: Mapping[RequestId, str]
-    total: int
-    teams: Mapping[RunId, str] = field(default_factory=dict)
-    whole: bool = True
+"""Bytes; Slack takes 250 kB of a view, and does not document how it counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ class Running:
 
 def view(sections: Sequence[Sequence[Block]]) -> dict[str, Any]:
     """Draw the Home of one person; sections that have no room at the end are left out."""
-    note = context(mrkdwn("This page follows what happens for an hour after you opened it; open it again to go on."))
+    note = context(mrkdwn("This page updates for an hour after you open it. Reopen it to keep it current."))
     blocks: list[Block] = []
     for section in sections:
         blocks += [{"type": "divider"}, *section] if blocks and section else section
@@ -71,14 +68,39 @@ def view(sections: Sequence[Sequence[Block]]) -> dict[str, Any]:
     while size > _SIZE:
         cut, size = True, size - size_of(blocks.pop())
     if cut:
-        blocks.append(context(mrkdwn("There is more, which has no room here.")))
+        blocks.append(context(mrkdwn("Not everything fits on this page.")))
     return {"type": "home", "blocks": [*blocks, note]}
 
 
 def away() -> dict[str, Any]:
     """Draw a Home while the store cannot be read."""
-    problem = ":warning: The store cannot be reached just now, so nothing can be shown. What was stored before is kept."
-    return {"type": "home", "blocks": [words(problem), context(mrkdwn("Please open this page again in a moment."))]}
+    problem = ":warning: Countersign can't reach its store right now, so there is nothing to show. Nothing is lost."
+    return {"type": "home", "blocks": [words(problem), context(mrkdwn("Reopen this page in a moment."))]}
+
+
+def closed() -> dict[str, Any]:
+    """Draw the Home of somebody of another workspace."""
+    return {"type": "home", "blocks": [words(Refusal.OUTSIDER.value)]}
+
+
+def start(*, first_time: bool) -> list[Block]:
+    """Draw the button that starts a task.
+
+    Somebody who has neither asked nor decided yet is welcomed.
+    """
+    actions: Block = {"type": "actions", "elements": [button("Start a task", START_TASK, "start", "primary")]}
+    if not first_time:
+        return [actions]
+    return [
+        _title("Welcome to Countersign"),
+        words(
+            "Teams of agents do the work, and people approve what matters.\n"
+            "• *Start a task* for a team of agents. You follow it in a thread.\n"
+            "• *Review* what agents ask you to approve: it waits here and in the approvals channel.\n"
+            "• *Stop* a run at any time. What was not approved is not done."
+        ),
+        actions,
+    ]
 
 
 def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = True) -> list[Block]:
@@ -88,66 +110,73 @@ def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = Tr
     """
     blocks = [_title("Waiting for you", count(listed.total, listed.whole))]
     if not known:
-        problem = "Slack did not say whether you may decide, so nothing is listed. Please open this page again."
+        problem = "Slack didn't confirm whether you can decide, so nothing is listed. Reopen this page in a moment."
         return [*blocks, words(f":warning: {problem}")]
     if unknown:
         groups = ", ".join(drawn(those_of(group)) for group in unknown[:5])
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        missing = f"Slack did not say whether you are in {groups}{more}, so what waits for them may be missing here."
-        blocks.append(words(f":warning: {missing} Please open this page again in a moment."))
+        missing = f"Slack didn't confirm whether you are in {groups}{more}, so requests to them may be missing here."
+        blocks.append(words(f":warning: {missing} Reopen this page in a moment."))
     if not listed.requests:
-        return [*blocks, context(mrkdwn("Nothing waits for you."))] if not unknown else blocks
-    for entry in entries(listed):
-        blocks += entry
+        return [*blocks, context(mrkdwn("Nothing is waiting for you."))] if not unknown else blocks
+    for request, (first, place) in zip(listed.requests, entries(listed), strict=True):
+        text = " · ".join(element["text"] for element in place["elements"])
+        blocks += [first, {**words(text), "accessory": _review(request)}]
     return blocks + more_than(listed)
+
+
+def _review(request: Request) -> Block:
+    """Draw the button that opens the window in which the request is decided, with all of it."""
+    offered = [one.verb for one in button_labels.of(request.question).buttons if one.verb in request.question.offers]
+    return button("Review", _WINDOWS[offered[0]], Handle(request.id, request.digest).write())
 
 
 def runs(running: Running) -> list[Block]:
     """Draw this person's runs in progress, and what each waits for."""
     blocks = [_title("Your runs", count(running.total))]
     if not running.runs:
-        how = "No runs in progress. `/agent <team> <task>` starts one, in a channel that the app is in."
-        return [*blocks, context(mrkdwn(escape(how)))]
+        return [*blocks, context(mrkdwn("No runs in progress."))]
     for run, address, listed in running.runs:
         at = f" · {link(address, 'open the thread')}" if address else ""
-        blocks.append(words(f"{STATES[run.status]} · *{escape(quoted(run.team, 40))}* in {mention(run.channel)}{at}"))
-        blocks.append(context(plain(typed(run.task), 150), mrkdwn(f"`/agent stop {escape(run.id)}` ends it")))
+        line = words(f"{state_of(run)} · *{escape(quoted(run.team, 40))}* in {mention(run.channel)}{at}")
+        blocks.append({**line, "accessory": button("Stop", STOP_RUN, run.id)})
+        blocks.append(context(plain(typed(run.task), 150)))
         for number, request in enumerate(listed.requests[:_MOST_OPEN], 1):
             card = listed.links.get(request.id)
             small = f"for {named(deciders(request))}" + (f" · {link(card, 'open the card')}" if card else "")
             if number == _MOST_OPEN and len(listed.requests) > _MOST_OPEN:
                 small += f" · and {len(listed.requests) - _MOST_OPEN} more"
-            blocks.append(context(plain(f"Waits: {typed(request.question.title)}", _TITLE), mrkdwn(small)))
+            blocks.append(context(plain(f"Waiting: {typed(request.question.title)}", _TITLE), mrkdwn(small)))
     if (more := running.total - len(running.runs)) > 0:
-        blocks.append(context(mrkdwn(f"and {more:,} older ones; `/agent status` lists what you started")))
+        blocks.append(context(mrkdwn(f"and {more:,} older; `/agent status` lists them")))
     return blocks
 
 
 def permissions(found: Sequence[Permission]) -> list[Block]:
-    """Draw what this person does not want to be asked again, the first to end first.
+    """Draw the permissions that this person gave, the first to end first.
 
     There are no buttons: a permission is revoked where everybody whom it concerns can list it.
     """
     if not found:
         return []
-    blocks = [_title("Not asked again", count(len(found)))]
+    blocks = [_title("Standing permissions", count(len(found)))]
     blocks += [words(permission_line(one, f" in {mention(one.channel)}")) for one in found[:MOST_PERMISSIONS]]
-    more = f"and {len(found) - MOST_PERMISSIONS:,} that end later; " if len(found) > MOST_PERMISSIONS else ""
-    return [*blocks, context(mrkdwn(f"{more}`/approvals permissions` in the channel revokes them"))]
+    more = f"and {len(found) - MOST_PERMISSIONS:,} more; " if len(found) > MOST_PERMISSIONS else ""
+    return [*blocks, context(mrkdwn(f"{more}revoke them with `/approvals permissions` in the channel"))]
 
 
 def permission_list(found: Sequence[Permission]) -> tuple[str, list[Block]]:
     """Draw permissions in force, the first to end first, each with Revoke."""
     if not found:
-        return "No standing permission is in force here; people are asked about everything that needs them.", []
+        return "No standing permissions here. People are asked each time.", []
     many = len(found)
-    head = f"{many} standing permission{'s are' if many > 1 else ' is'} in force here"
+    head = f"{many} standing permission{'s' if many > 1 else ''}"
     lines = [
         [{**words(permission_line(one)), "accessory": button("Revoke", REVOKE, one.id)}] for one in found[:_LISTED]
     ]
     blocks, shown = fitting(head, lines)
     if many > shown:
-        blocks.append(context(plain(f"and {many - shown} that end later")))
+        blocks.append(context(plain(f"and {many - shown} more")))
     return head, blocks
 
 
@@ -155,19 +184,19 @@ def recent(listed: Listed) -> list[Block]:
     """Draw the newest decisions that concern this person."""
     blocks = [_title("Recent decisions")]
     if not listed.requests:
-        return [*blocks, context(mrkdwn("None yet on what you asked for or decided."))]
+        return [*blocks, context(mrkdwn("No decisions yet on what you asked for or reviewed."))]
     return [*blocks, *outcomes(listed)]
 
 
 def receipts(public_key: str) -> list[Block]:
-    """Draw the key that receipts are checked with, PEM; nothing where none is signed."""
+    """Draw for admins the key that checks receipts, as PEM; nothing if none is signed."""
     if not public_key:
         return []
     how = (
-        "Receipts of decisions are signed (Ed25519) with the key of which this is the public half. Who gets one saves "
-        "this as `public.pem` and checks it off-line: `countersign audit check receipt.json --key public.pem`"
+        "Decision receipts are signed with Ed25519. To verify one offline, save this public key as `public.pem` and "
+        "run `countersign audit check receipt.json --key public.pem`"
     )
-    return [_title("Decision receipts"), words(how), data([public_key])]
+    return [_title("For admins: decision receipts"), words(how), data([public_key])]
 
 
 def entries(listed: Listed, *, who: bool = False) -> list[list[Block]]:
@@ -178,18 +207,17 @@ def entries(listed: Listed, *, who: bool = False) -> list[list[Block]]:
     blocks = []
     for request in listed.requests:
         team = quoted(listed.teams.get(request.run, asker(request.question)), 40)
-        first, rest = asks(request.question, team, quoted(request.question.title, _TITLE))
         card = listed.links.get(request.id)
-        at = f" · {link(card, 'open the card')}" if card else " · its card is not posted yet"
+        at = f" · {link(card, 'open the card')}" if card else " · card not posted yet"
         votes = f" · {so_far(request)}" if request.rules.quorum > 1 else ""
-        by = f" · may decide: {named(deciders(request))}" if who else ""
+        by = f" · Reviewers: {named(deciders(request))}" if who else ""
         place = f"For {mention(request.requester)} in {mention(request.channel)}{votes}{by}{at}"
-        blocks.append([heading(first, rest), context(mrkdwn(place), mrkdwn(expiry(request)))])
+        blocks.append([headline(team, asked(request.question)), context(mrkdwn(place), mrkdwn(expiry(request)))])
     return blocks
 
 
 def outcomes(listed: Listed) -> list[Block]:
-    """Draw who decided what, when and how, a block each."""
+    """Draw the decisions, a block each."""
     blocks = []
     for request in listed.requests:
         if request.decision is not None:

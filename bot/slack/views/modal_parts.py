@@ -1,8 +1,10 @@
-"""The frame and the inputs of modals, and how their answers are read."""
+"""Frame and inputs of modals, and the reading of what was entered."""
 
 import json
+from datetime import datetime
 from typing import Any, Final
 
+from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId
 
 from .block_kit import Block, plain, words
@@ -13,10 +15,18 @@ View = dict[str, Any]
 READ_FILE: Final = "I have read the file in the card's thread, which has all of it"
 
 
+class Problem(InvalidInput):
+    """Error: an input that cannot be used; the sentence belongs under `block`."""
+
+    def __init__(self, block: str, *sentence: str | datetime) -> None:
+        self.block = block
+        super().__init__(*sentence)
+
+
 def modal(callback: str, title: str, blocks: list[Block], submit: str | None, carried: str) -> View:
     """Draw a modal; without `submit` it is only read.
 
-    `carried` comes back with what is entered.
+    Slack gives `carried` back with what is entered.
     """
     view: View = {
         "type": "modal",
@@ -64,6 +74,12 @@ def channel_of(view: View) -> ChannelId:
     return ChannelId(json.loads(view["private_metadata"])["channel"])
 
 
+def loading() -> View:
+    """Draw what stands in a modal until its content comes."""
+    note = ":hourglass_flowing_sand: One moment… If nothing appears here, close this and open it again."
+    return modal(FULL, "One moment", [words(note)], None, "")
+
+
 def not_counted(sentence: str) -> View:
-    """Draw what replaces a modal whose answer did not count; `sentence` is mrkdwn."""
+    """Draw the modal that says why an answer did not count; `sentence` is mrkdwn."""
     return modal(FULL, "Not counted", [words(sentence)], None, "")

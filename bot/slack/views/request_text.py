@@ -1,34 +1,36 @@
 """Sentences about a request: who asks for what, how it waits, what became of it."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from countersign.domain import schedule
-from countersign.domain.channel_settings import say_duration
+from countersign.domain.call_words import in_words
+from countersign.domain.decided import changed_text
 from countersign.domain.delegation import Absence, deciders
-from countersign.domain.diffs import changed_fields
+from countersign.domain.diffs import changed_fields, changed_lines
 from countersign.domain.escalation import Escalation
 from countersign.domain.grant_request import Scope
 from countersign.domain.grants import Permission
-from countersign.domain.ids import UserId
+from countersign.domain.ids import UserId, digest_of
 from countersign.domain.people import Reviewers, those_of
-from countersign.domain.questions import asker
 from countersign.domain.request_endings import approved_by_timeout
-from countersign.domain.requests import Decision, How, Kind, Question, Request, Status, Verb
+from countersign.domain.requests import Decision, How, Kind, Question, Request, Status
 from countersign.domain.vote_count import alike
+from countersign.text.safe_text import Room, quoted, shorten, typed, visible
 
 from . import button_labels
-from .block_kit import TOOL, Block, context, data, mrkdwn, plain, words
-from .safe_text import Room, quoted, shorten, typed, visible
+from .block_kit import TITLE, TOOL, Block, context, data, mrkdwn, plain, words
 from .slack_markup import drawn, escape, mention, when
 
 WORDS: Final = Room(3000, 3500, 60)
 """Room for a reason or an answer."""
 _CHANGES: Final = Room(1000, 1500, 20)
 _CHOSEN: Final = Room(800, 1200, 20)
-_TOOL: Final = 300
-"""Characters of a tool's name where it is what is allowed: its end may tell what it does."""
+_EXACT: Final = 300
+"""Characters of a tool's exact name; a digest tells longer ones apart."""
+_SIMPLE: Final = re.compile(r"[A-Za-z0-9_.:/-]+")
 _STAND_INS: Final = 3
 NAMED: Final = 12
 """How many people a message names; the others are counted."""
@@ -38,12 +40,10 @@ _ASKED: Final = 4
 """The newest steps of the escalation, and how many people of each, that a card names."""
 _LOOKING: Final = 3
 """How many people who look at it a card names; the others are counted."""
-_APPROVED: Final = frozenset({Kind.MESSAGE, Kind.TOOL, Kind.CODE})
-"""The kinds of which the content itself is approved; other questions are how something goes on."""
 
 
-def votes(request: Request) -> Block:
-    by = people(v.user for v in request.votes)
+def votes(request: Request, most: int = NAMED) -> Block:
+    by = _listed([mention(v.user) for v in request.votes], most)
     return words(f"*{so_far(request)}*" + (f": {by}" if by else ""))
 
 
@@ -54,9 +54,9 @@ def so_far(request: Request) -> str:
 
 
 def details(request: Request, decision: Decision) -> list[Block]:
-    """Draw choice, change and words, each with what has no room counted."""
-    chosen = _part("\n".join(quoted(option, 300) for option in decision.chosen), _CHOSEN, "the agents know them all")
-    changes = _part(changes_of(request), _CHANGES, "*View full* shows them all")
+    """Draw choice, changes and words; what has no room is counted."""
+    chosen = _part("\n".join(quoted(option, 300) for option in decision.chosen), _CHOSEN, "the agents have them all")
+    changes = _part(changes_of(request), _CHANGES, "*Details* shows them all")
     if changes:
         changes = [words("*Changed before it was approved*"), *changes]
     return (
@@ -68,17 +68,26 @@ def details(request: Request, decision: Decision) -> list[Block]:
 
 
 def allows(scope: Scope, kind: Kind, tool: str) -> str:
-    """Write what a permission lets run, in mrkdwn."""
+    """Write what a permission allows, in mrkdwn."""
     if kind is Kind.CODE:
         return "exactly this code"
-    name = f"*{escape(quoted(tool, _TOOL))}*"
+    name = f"*{escape(quoted(in_words(tool), TOOL))}* (`{escape(exactly(tool))}`)"
     if scope is Scope.CALL:
         return f"exactly this call of {name}"
-    return f"{name} with the same arguments" if scope is Scope.ARGUMENTS else f"{name} with any arguments"
+    return f"{name} with the same values" if scope is Scope.ARGUMENTS else f"{name} with any values"
+
+
+def exactly(tool: str) -> str:
+    """Write a tool's name so that no two look the same, to stand in code.
+
+    Other than `in_words`, which reads `a_b` and `a-b` as one.
+    """
+    name = tool if _SIMPLE.fullmatch(tool) else json.dumps(tool).replace("`", "\\u0060")
+    return name if len(name) <= _EXACT else f"{name[:_EXACT]}… ({digest_of(tool)[:12]})"
 
 
 def standing_of(request: Request, decision: Decision) -> list[Block]:
-    """Draw what is not asked again, if that was decided too."""
+    """Draw the permission that was given with the decision, if any."""
     standing, call = decision.standing, request.question.call
     if standing is None or call is None:
         return []
@@ -93,6 +102,8 @@ def changes_of(request: Request) -> str:
 
     Secrets are hidden.
     """
+    if (text := changed_text(request)) is not None:
+        return "\n".join(visible(typed(line, hidden=True)) for line in changed_lines(*text))
     call, decision = request.question.call, request.decision
     if call is None or decision is None or not decision.arguments:
         return ""
@@ -115,42 +126,41 @@ def _part(text: str, room: Room, rest: str) -> list[Block]:
 
 def sentence(request: Request, decision: Decision) -> str:
     """Write who decided what, when, and how; their words are drawn apart."""
-    who, at = people(decision.by), when(decision.at)
+    who, at = people(decision.by), when(decision.at, request.created_at)
     if who and decision.instead_of:
         who += f" (in place of {people(decision.instead_of)})"
     match decision.outcome, decision.how:
         case Status.APPROVED, How.TIMEOUT:
-            meant = "nobody decided, and this channel's settings say that this means approval"
-            return f":warning: *Approved by timeout* {at}: {meant}."
+            return f":warning: *Approved by timeout* at {at} · nobody decided, and this channel's settings approve then"
         case Status.EXPIRED, _:
-            then = button_labels.of(request.question.kind).unanswered
-            return f":alarm_clock: *Time ran out* {at}: nobody decided. {then[0].upper()}{then[1:]}."
+            then = button_labels.of(request.question).unanswered.rstrip(",")
+            return f":alarm_clock: *Time ran out* at {at} · nobody decided · {then}"
         case Status.WITHDRAWN, _:
             return (
-                f":leftwards_arrow_with_hook: *Withdrawn* {at}"
+                ":leftwards_arrow_with_hook: *Withdrawn*"
                 + (f" by {who}" if who else "")
-                + ": the run no longer asks this."
+                + f" at {at} · no longer needed"
             )
         case _, How.PERMISSION:
-            return f":white_check_mark: *Allowed in advance* by {who}, by a standing permission; nobody was asked {at}"
+            return f":white_check_mark: *Auto-approved* by {who}'s standing permission at {at}"
         case _, How.BREAK_GLASS:
-            return f":rotating_light: *Break-glass*: approved by {who} alone, who started the run, {at}."
+            return f":rotating_light: *Break-glass*: approved by {who} alone, who asked for it, at {at}"
         case outcome, how:
             by = who or ("a rule of this channel" if how is How.POLICY else "nobody")
-            return f"{button_labels.of(request.question.kind).outcomes[outcome]} by {by} {at}"
+            return f"{button_labels.of(request.question).outcomes[outcome]} by {by} at {at}"
 
 
 def named(reviewers: Reviewers, away: Iterable[Absence] = (), most: int = NAMED) -> str:
     """Name the reviewers, at most so many; the others are counted.
 
-    `away`: people who are not here, told of a few with their stand-ins.
+    `away`: absences, of which a few are named with the stand-ins.
     """
     gone = dict([(absence.user, absence) for absence in away if absence.user in reviewers.users][:_STAND_INS])
     return _listed(mentioned(reviewers, gone), most) or "nobody"
 
 
 def mentioned(reviewers: Reviewers, gone: Mapping[UserId, Absence] = _NONE) -> list[str]:
-    """Mention each of them."""
+    """List a mention of each reviewer."""
     names = [_with_stand_in(u, gone.get(u)) for u in sorted(reviewers.users)]
     return names + [drawn(those_of(group)) for group in sorted(reviewers.groups)]
 
@@ -160,9 +170,9 @@ def _with_stand_in(user: UserId, away: Absence | None) -> str:
 
 
 def no_votes(before: Request, after: Request) -> str:
-    """Say whose approval counts no more; "" if there is none."""
+    """Name those whose approval no longer counts; "" if there are none."""
     gone = {vote.user for vote in before.votes} - {vote.user for vote in after.votes}
-    return f" What {people(sorted(gone))} said before does not count any more: they may not decide by now." * bool(gone)
+    return f" The earlier decision of {people(sorted(gone))} no longer counts: they are not reviewers now." * bool(gone)
 
 
 def people(users: Iterable[UserId]) -> str:
@@ -175,18 +185,18 @@ def _listed(names: list[str], most: int = NAMED) -> str:
 
 
 def stand_ins(request: Request, away: Iterable[Absence]) -> list[Absence]:
-    """Return the absences that count here.
+    """Return the absences that count for this request.
 
-    Nobody decides for or as a requester who may not decide themselves.
+    None counts of or for a requester who may not decide themselves, or who is talked with.
     """
-    own = request.rules.own_requests
+    own = request.rules.own_requests and not request.rules.in_thread
     return [absence for absence in away if own or request.requester not in (absence.user, absence.stand_in)]
 
 
 def how_it_waits(request: Request) -> list[Block]:
-    """Draw what came and what comes next, in small print; nothing where nothing does."""
+    """Draw reminders and escalations so far and the next ones, in small print."""
     lines = [
-        f"Went to {_whom(request, request.rules.escalation[step.number])} {when(step.at)}: nobody had decided"
+        f"Escalated to {_whom(request, request.rules.escalation[step.number])} at {when(step.at, request.created_at)}"
         for step in request.raised[-_STEPS:]
     ]
     if coming := _coming(request):
@@ -200,13 +210,14 @@ def _coming(request: Request) -> str:
     parts = []
     remind, raise_at = schedule.next_reminder(request), schedule.next_escalation(request)
     if request.snoozed_until is not None and request.snoozed_by is not None:
-        parts.append(f"Snoozed by {mention(request.snoozed_by)} until {when(request.snoozed_until)}")
+        until = when(request.snoozed_until, request.created_at)
+        parts.append(f"Reminder put off by {mention(request.snoozed_by)} until {until}")
     elif remind is not None:
-        parts.append(f"Reminds {when(remind)}")
+        parts.append(f"Next reminder at {when(remind, request.created_at)}")
     if raise_at is not None:
-        # Whoever is named by a mention is notified when the card is posted, which is what the wait is to spare them.
+        # A mention notifies people when the card is posted, and the wait is there to spare them that.
         where = _where(request, request.rules.escalation[schedule.taken(request)])
-        parts.append(f"{'goes' if parts else 'Goes'} to the next people{where} {when(raise_at)}")
+        parts.append(f"{'escalates' if parts else 'Escalates'}{where} at {when(raise_at, request.created_at)}")
     return " · ".join(parts)
 
 
@@ -221,24 +232,20 @@ def _where(request: Request, step: Escalation) -> str:
 
 
 def lookers(request: Request) -> str:
-    """Write who looks at it."""
+    """Name the people who are looking at it."""
     looking = request.looking
-    names = ", ".join(f"{mention(one.user)} (since {when(one.since)})" for one in looking[:_LOOKING])
+    names = ", ".join(
+        f"{mention(one.user)} (since {when(one.since, request.created_at)})" for one in looking[:_LOOKING]
+    )
     more = f" and {len(looking) - _LOOKING} more" if len(looking) > _LOOKING else ""
     many = len(looking) > 1
-    return f":eyes: {names}{more} {'are' if many else 'is'} looking at it; others may decide all the same."
+    return f":eyes: {names}{more} {'are' if many else 'is'} reviewing this. Others can still decide."
 
 
-def asks(question: Question, team: str, title: str) -> tuple[str, str]:
-    """Write the first line of a request: who asks, and for what.
-
-    `team` and `title` are on one line each.
-    """
-    if question.call is None:
-        return team, f" asks: {title}"
-    tool = "code" if question.kind is Kind.CODE else quoted(question.call.tool, TOOL)
-    known = title.lower() in {tool.lower(), f"call {tool}".lower(), f"run {tool}".lower()}
-    return quoted(asker(question), 40), f" wants to run {tool}" + ("" if known else f": {title}")
+def asked(question: Question) -> str:
+    """Write what is asked as a question on one line."""
+    title = quoted(question.title, TITLE)
+    return f"{title}?" if title[-1:].isalnum() or title[-1:] in tuple(")]”\"'") else title
 
 
 def why_me(request: Request) -> list[Block]:
@@ -247,34 +254,27 @@ def why_me(request: Request) -> list[Block]:
     if not rules.clause:
         return []
     why = f": {rules.why}" if rules.why else ""
-    return [plain(f"Why: rule “{rules.clause}”{why}", 300)]
+    return [plain(f"Asked because of the rule “{rules.clause}”{why}", 300)]
 
 
 def expiry(request: Request) -> str:
     """Write until when people have time, and what happens then."""
     if request.deadline is None:
-        return "Waits until somebody decides or the run is stopped."
-    at = f"Expires {when(request.deadline)} (after {say_duration(request.rules.timeout)})"
+        return "Never expires"
+    at = f"Expires at {when(request.deadline, request.created_at)}"
     if approved_by_timeout(request):
-        return f"{at} · then: *it counts as APPROVED if nobody decides*, as this channel's settings say."
-    return f"{at} · then: {_nothing(request.question)}{button_labels.of(request.question.kind).unanswered}."
-
-
-def _nothing(question: Question) -> str:
-    """Write what a timeout does not bring about, where a decision would."""
-    if question.kind is Kind.CHOICE:
-        return "nothing is chosen; "
-    return "not approved; " if question.kind in _APPROVED and Verb.APPROVE in question.offers else ""
+        return f"{at} · *APPROVED if nobody decides*"
+    return f"{at} · {button_labels.of(request.question).unanswered} if nobody decides"
 
 
 def permission_line(one: Permission, place: str = "") -> str:
-    """Write what it allows, who gave it, until when, and how often it was used.
+    """Write what a permission allows, its giver, end and uses.
 
-    `place` is for where the channel is not known.
+    `place`: its channel is named too.
     """
     used = "not used yet" if not one.used else f"used {'once' if one.used == 1 else f'{one.used:,} times'}"
-    run = f" in run `{one.run}`" if one.run else ""
+    run = " in one run" if one.run else ""
     return (
-        f"*{escape(quoted(one.team, 40))}* may run {allows(one.scope, one.kind, one.tool)}{place}{run}\n"
-        f"given by {mention(one.by)} · ends {when(one.until)} · {used} · `{one.id}`"
+        f"*{escape(quoted(one.team, 40))}* can run {allows(one.scope, one.kind, one.tool)}{place}{run}\n"
+        f"given by {mention(one.by)} · ends {when(one.until)} · {used}"
     )

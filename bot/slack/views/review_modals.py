@@ -1,8 +1,8 @@
-"""Modals that show all that is judged: to read, or to approve in one of four ways.
+"""Modals that show all that is judged, to read it or to approve it.
 
-Approval is plain, in advance (R24), alone (break-glass), or at high risk (R13). Build and parse stand together. A modal
-about high risk carries the user it was opened for, and each of its parts comes only in answer to the one before:
-whoever sends the last had all of them open. `countersign.domain.high_risk` judges what counts.
+Approval is plain, with a permission (R24), alone (break-glass), or at high risk (R13). Build and parse stand together.
+A modal about high risk carries the user it was opened for, and each of its parts comes only in answer to the one
+before: whoever sends the last had all of them open. `countersign.domain.high_risk` judges what counts.
 """
 
 import json
@@ -12,24 +12,26 @@ from countersign.domain import grants, high_risk
 from countersign.domain.decision_rules import LONGEST_WORDS
 from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.ids import ChannelId, UserId, digest_of
-from countersign.domain.requests import Kind, Request, Status, Verb
+from countersign.domain.questions import asker
+from countersign.domain.requests import ABOUT_THE_RUN, Kind, Request, Status, Verb
+from countersign.text.safe_text import Room, quoted, shorten, size_of
 
 from . import button_labels
 from .block_kit import Block, context, data, heading, mrkdwn, plain, words
 from .card_content import in_full, parts
 from .card_controls import Handle, carried
 from .modal_parts import FULL, READ, READ_FILE, View, modal, read_box, value
-from .request_text import changes_of
-from .safe_text import Room, quoted, shorten, size_of
+from .request_text import changes_of, exactly
+from .slack_markup import escape
 
 APPROVE: Final = "approve_request"
 PERMIT: Final = "permit_request"
 BREAK_GLASS: Final = "break_glass"
 SCOPE, SPAN, REASON = "scope", "span", "reason"
 _SCOPES: Final = {
-    Scope.CALL: ("Exactly this call", "The same agent, arguments and text"),
-    Scope.ARGUMENTS: ("This tool with these arguments", "Whichever agent of the team calls it"),
-    Scope.TOOL: ("This tool with any arguments", "For this team in this channel"),
+    Scope.CALL: ("Exactly this call", "The same agent, values and text"),
+    Scope.ARGUMENTS: ("This tool with the same values", "Whichever agent of the team calls it"),
+    Scope.TOOL: ("This tool with any values", "For this team in this channel"),
 }
 _SPANS: Final = {
     Span.RUN: ("As long as this run goes on", "A day at most"),
@@ -43,44 +45,49 @@ _LONGEST_WORD: Final = 100
 
 
 def full(request: Request) -> View:
-    """Show all of a request; what is too long even here is in the file."""
+    """Draw all of a request; what is too long even here is in the file."""
     blocks, _ = _all_of(request)
-    return modal(FULL, "All that is asked", blocks, None, Handle(request.id, request.digest).write())
+    return modal(FULL, "Full request", blocks, None, Handle(request.id, request.digest).write())
 
 
 def review(request: Request, channel: ChannelId) -> View:
-    """Show all of a request, with a button that approves it.
+    """Draw all of a request, with a button that approves it.
 
-    People who must read the file besides say so first.
+    People who must read the file too confirm first that they did.
     """
     blocks, is_all = _all_of(request)
     if not is_all:
         blocks.append(read_box("This window has no room for all of it", READ_FILE))
-    approve = next(b.label for b in button_labels.of(request.question.kind).buttons if b.verb is Verb.APPROVE)
+    approve = next(b.label for b in button_labels.of(request.question).buttons if b.verb is Verb.APPROVE)
     return modal(APPROVE, "Review", blocks, approve, carried(request, channel))
 
 
 def _all_of(request: Request) -> tuple[list[Block], bool]:
-    blocks, is_all = in_full(request.question, changed=request.status is Status.EDITED)
+    question = request.question
+    blocks, is_all = in_full(question, changed=request.status is Status.EDITED)
     if changes := changes_of(request):
         changed = shorten(changes, Room(2500, 8000, 200))
         blocks = [words("*Changed before it was approved*"), data([p for p in changed[::2] if p]), *blocks]
-    return [heading("About: ", quoted(request.question.title, 150)), *blocks], is_all
+    asking = "Asked by the run itself" if question.kind in ABOUT_THE_RUN else f"Asked by {quoted(asker(question), 60)}"
+    small = context(plain(f"{asking} · run {request.run}", 150))
+    return [heading("About: ", quoted(question.title, 150)), small, *blocks], is_all
 
 
 def permit(request: Request, channel: ChannelId) -> View:
-    """Approve, and choose what is not asked again and for how long.
+    """Draw the modal that approves with a permission: for what, and for how long.
 
     The narrowest is chosen already.
     """
-    scopes = {s: said for s, said in _SCOPES.items() if grants.why_not(request, Wish(s, Span.HOUR)) is None}
+    scopes = {one: text for one, text in _SCOPES.items() if grants.why_not(request, Wish(one, Span.HOUR)) is None}
     if request.question.kind is Kind.CODE:
-        scopes[Scope.ARGUMENTS] = ("This code", "Whichever agent of the team wants to run it")
+        scopes[Scope.ARGUMENTS] = ("This code", "Whichever agent of the team asks for it")
     view = review(request, channel)
     note = context(
         mrkdwn("Each use is on record and in its run's thread. `/approvals permissions` lists them and ends them.")
     )
-    asked = [_radio(SCOPE, "Approve, and don't ask again for", scopes), _radio(SPAN, "How long", _SPANS), note]
+    call = request.question.call
+    named = [words(f"*Tool:* `{escape(exactly(call.tool))}`")] if call and request.question.kind is Kind.TOOL else []
+    asked = [*named, _radio(SCOPE, "Approve, and don't ask again for", scopes), _radio(SPAN, "How long", _SPANS), note]
     return {
         **view,
         "callback_id": PERMIT,
@@ -91,12 +98,12 @@ def permit(request: Request, channel: ChannelId) -> View:
 
 
 def wish_of(view: View) -> Wish:
-    """Read what is not asked again. ValueError if it holds nothing that we offered."""
+    """Read the permission that was chosen. ValueError if it is none that we offered."""
     return Wish(Scope(value(view, SCOPE)), Span(value(view, SPAN)))
 
 
 def break_glass(request: Request, channel: ChannelId) -> View:
-    """Let the requester decide alone; the reason may not stay empty."""
+    """Draw the modal in which the requester decides alone, with a reason."""
     view = review(request, channel)
     warned = words(
         ":rotating_light: *Break-glass*: you approve what you started yourself, because it cannot wait. Everybody who "
@@ -135,7 +142,7 @@ def _radio(block: str, label: str, choices: dict[Scope, tuple[str, str]] | dict[
 
 
 class Opened(NamedTuple):
-    """The user for whom a modal about high risk was opened, its part, and its verb.
+    """A modal about high risk: its user, its part, and its verb.
 
     `layout` is the same as long as the content is cut into parts in the same way.
     """
@@ -147,7 +154,7 @@ class Opened(NamedTuple):
 
 
 def review_part(request: Request, channel: ChannelId, user: UserId, verb: Verb = Verb.APPROVE, part: int = 0) -> View:
-    """Show one part of all that is judged.
+    """Draw one part of all that is judged.
 
     The last part for APPROVE asks for the word and approves; that for EDIT leads to the form.
     """
@@ -159,7 +166,7 @@ def review_part(request: Request, channel: ChannelId, user: UserId, verb: Verb =
     elif verb is Verb.EDIT:
         submit = "Edit…"
     else:
-        submit = next(b.label for b in button_labels.of(request.question.kind).buttons if b.verb is verb)
+        submit = next(b.label for b in button_labels.of(request.question).buttons if b.verb is verb)
         blocks += _word(request)
     opened = Opened(user, part, verb, layout(request))
     return {
@@ -174,26 +181,26 @@ def review_part(request: Request, channel: ChannelId, user: UserId, verb: Verb =
 
 
 def high_risk_edit(view: View, request: Request, user: UserId) -> View:
-    """Make the form of Edit ask for the word too, after all of the content was opened."""
+    """Add the word to the form of Edit, after all of the content was opened."""
     carried = {**json.loads(view["private_metadata"]), "user": user}
     blocks = [block for block in view["blocks"] if block.get("block_id") != READ]
     return {**view, "blocks": [*blocks, *_word(request)], "private_metadata": json.dumps(carried)}
 
 
 def opened(view: View) -> Opened:
-    """Read what a modal of `review_part` carries."""
+    """Read the metadata of a modal of `review_part`."""
     carried = json.loads(view["private_metadata"])
     return Opened(UserId(carried["user"]), carried["part"], Verb(carried["verb"]), carried["layout"])
 
 
 def opened_for(view: View) -> UserId | None:
-    """Read for whom the form was opened; None if they had not opened all of it."""
+    """Read the user of the form; None if they had not opened all of the content."""
     user = json.loads(view["private_metadata"]).get("user")
     return None if user is None else UserId(user)
 
 
 def typed_word(view: View) -> str:
-    """Read the word as it was typed; "" where none was asked."""
+    """Read the word as it was typed; "" if none was asked for."""
     return value(view, WORD)
 
 
@@ -218,5 +225,5 @@ def _word(request: Request) -> list[Block]:
 
 
 def layout(request: Request) -> str:
-    """Digest how the content is cut into parts."""
+    """Digest the cut of the content into parts."""
     return digest_of(*(f"{len(part)} {size_of(part)}" for part in parts(request.question)))[:16]

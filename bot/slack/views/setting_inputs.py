@@ -10,8 +10,15 @@ from datetime import timedelta
 from typing import Any, Final
 
 from countersign.domain import quiet_hours
-from countersign.domain.channel_settings import OnTimeout, parse_duration, say_duration
+from countersign.domain.channel_settings import OnTimeout, parse_duration, say_duration, say_value
 from countersign.domain.errors import InvalidInput
+
+ON_TIMEOUT: Final = {
+    OnTimeout.REJECT: "not approved; the agent is told that nobody answered",
+    OnTimeout.WAIT: "no deadline; it waits until somebody decides",
+    OnTimeout.APPROVE: "it counts as APPROVED although nobody decided",
+}
+"""Meanings of a timeout, for the window and for sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +26,7 @@ class Setting:
     """A setting: its word after `/approvals`, and its input in the window.
 
     `example` and `help` make its line of help. `read` turns text into a value (InvalidInput), and is None if that takes
-    Slack; `show` turns a value into text.
+    Slack; `show` turns a value into text. `noun` names what to give.
     """
 
     word: str
@@ -29,6 +36,7 @@ class Setting:
     label: str = ""
     hint: str = ""
     show: Callable[[Any], str] = str
+    noun: str = "a value"
 
     @property
     def usage(self) -> str:
@@ -66,18 +74,26 @@ SETTINGS: Final = {
     "timeout": Setting(
         "timeout",
         "15m",
-        "how long a request waits",
+        "how long reviewers have",
         parse_duration,
-        "How long a request waits",
-        "Like 90s, 15m, 1h30m, 2d",
+        "Timeout",
+        "For example 90s, 15m, 1h30m or 2d",
         say_duration,
+        "a duration",
     ),
     "on_timeout": Setting(
-        "on-timeout", "reject", "(or `wait`, or `approve`) what happens when nobody decides in time", _on_timeout
+        "on-timeout",
+        "reject",
+        "(or `wait`, or `approve`) what happens when nobody decides in time",
+        _on_timeout,
+        noun="`reject`, `wait` or `approve`",
     ),
-    "approvals_channel": Setting("channel", "#approvals", "where cards go"),
+    "approvals_channel": Setting("channel", "#approvals", "where cards go", noun="a channel"),
     "reviewers": Setting(
-        "reviewers", "@someone @a-group", "who decides; `members` are all in the channel that cards go to"
+        "reviewers",
+        "@someone @a-group",
+        "who can decide; `members` means everyone in the approvals channel",
+        noun="people or groups",
     ),
     "quorum": Setting(
         "quorum",
@@ -86,21 +102,26 @@ SETTINGS: Final = {
         _number,
         "Approvals needed",
         "By different people. One rejection is enough to reject.",
+        noun="a number",
     ),
     "own_requests": Setting(
         "own-requests",
         "no",
-        "(or `yes`) whether people may decide on what they started",
+        "(or `yes`) whether people can decide on their own requests",
         _yes_or_no,
-        "Requesters may decide on their own requests",
+        "Requesters can decide on their own requests",
+        show=say_value,
+        noun="`yes` or `no`",
     ),
     "break_glass": Setting(
         "break-glass",
         "no",
-        "(or `yes`) whether a requester may decide alone in an emergency",
+        "(or `yes`) whether a requester can approve alone in an emergency",
         _yes_or_no,
         "Break-glass",
-        "A requester decides alone in an emergency; all reviewers read the reason.",
+        "A requester can approve alone; all reviewers see the reason.",
+        say_value,
+        "`yes` or `no`",
     ),
     "remind_after": Setting(
         "remind",
@@ -108,26 +129,29 @@ SETTINGS: Final = {
         "(or `off`) when reviewers are first reminded; each later reminder waits twice as long",
         _duration_or_off,
         "Remind after",
-        "Like 15m; then after twice as long, and so on. Off: never.",
+        "For example 15m. Each later reminder waits twice as long. Enter off for none.",
         lambda after: say_duration(after) if after else "off",
+        "a duration, or `off`",
     ),
     "escalation": Setting(
         "escalate",
         "30m @leads #leads then 2h @boss",
-        "(or `off`) who else may decide after that long, and the channel that tells them",
+        "(or `off`) who else can decide after that long, and the channel where they are told",
+        noun="a duration and people, or `off`",
     ),
     "quiet": Setting(
         "quiet",
         "19:00-08:00 weekends Europe/Berlin",
-        "(or `off`) when nobody is reminded or asked next",
+        "(or `off`) when no reminders or escalations are sent",
         lambda text: quiet_hours.parse(text or "off"),
         "Quiet hours",
-        "Like 19:00-08:00 weekends Europe/Berlin, or off. Time runs out in them too.",
+        "For example 19:00-08:00 weekends Europe/Berlin, or off. Deadlines still apply.",
         quiet_hours.say,
+        "hours, or `off`",
     ),
 }
 """By the field's name, which is also the block id of its input."""
-BOXES: Final = ("own_requests", "break_glass")
+BOXES: Final = tuple(name for name, setting in SETTINGS.items() if setting.read is _yes_or_no)
 """The settings that are checkboxes of one input."""
-LINES: Final = ("timeout", "quorum", "remind_after", "quiet")
+LINES: Final = tuple(name for name, setting in SETTINGS.items() if setting.label and name not in BOXES)
 """The settings that are a line of text, or a number."""

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from countersign.domain import channel_settings
@@ -18,10 +17,10 @@ from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import MEMBERS, Reviewers
 from countersign.policy.loosening import print_of
 
-from . import settings_text
 from .block_kit import Block, context, mrkdwn, plain, words
-from .modal_parts import View, held, input_of, modal, value
+from .modal_parts import Problem, View, held, input_of, modal, value
 from .setting_inputs import BOXES, LINES, SETTINGS
+from .setting_inputs import ON_TIMEOUT as MEANINGS
 from .slack_markup import mention
 
 T = TypeVar("T")
@@ -34,32 +33,28 @@ _STEP: Final = re.compile(r"Step ([1-9]) of the escalation")
 _AT_STEP: Final = re.compile(r"(?:after|people|where)_([1-9])")
 
 
-class Problem(InvalidInput):
-    """An input that cannot be used: `block` is where the sentence belongs."""
+def view(
+    channel: ChannelId, rules: Rules, groups: Mapping[GroupId, str] | None, *, external_channels: bool = False
+) -> View:
+    """Build the window; `groups` can be chosen, None if Slack did not say.
 
-    def __init__(self, block: str, *sentence: str | datetime) -> None:
-        self.block = block
-        super().__init__(*sentence)
-
-
-def view(channel: ChannelId, rules: Rules, groups: Mapping[GroupId, str] | None) -> View:
-    """The window. `groups`: those that can be chosen; None if Slack did not say."""
+    `external_channels`: whether channels that are shared with other companies can be chosen.
+    """
     rules = channel_settings.meant(rules)
-    here, above = rules.approvals_channel == channel, f"{mention(rules.approvals_channel)}, and else from "
+    here, above = rules.approvals_channel == channel, f"{mention(rules.approvals_channel)}, then from "
     every = [rules.reviewers, *(step.reviewers for step in rules.escalation)]
     shown = {**{group: str(group) for one in every for group in one.groups}, **(groups or {})}
     blocks = [
         words(f"Settings of {mention(channel)}"),
-        context(mrkdwn(f"What is not set here comes from {'' if here else above}the environment.")),
+        context(mrkdwn(f"What is not set here is inherited from {'' if here else above}the installation's defaults.")),
         *_who(rules, shown),
-        *_how(rules),
-        _header("While nobody decides"),
-        _line("remind_after", rules, _text("remind_after"), optional=True),
-        _line("quiet", rules, _text("quiet"), optional=True),
+        *_how(rules, external_channels),
+        _header("Reminders and escalation"),
+        *(_line(name, rules, _text(name), optional=True) for name in LINES if name not in (QUORUM, TIMEOUT)),
     ]
     for number in range(1, min(len(rules.escalation) + 1, MOST) + 1):
         step = rules.escalation[number - 1] if number <= len(rules.escalation) else None
-        blocks += _step(number, step, shown)
+        blocks += _step(number, step, shown, external_channels)
     return modal(
         WINDOW, "Approval settings", blocks, "Save", json.dumps({"channel": channel, "shown": print_of(rules)})
     )
@@ -67,18 +62,18 @@ def view(channel: ChannelId, rules: Rules, groups: Mapping[GroupId, str] | None)
 
 def to_read(settings: str, why_not: str) -> View:
     """Build the window without inputs for people who may only look."""
-    blocks = [words(f":lock: *You may only look.* {why_not}"), words(settings)]
+    blocks = [words(f":lock: *View only.* {why_not}"), words(settings)]
     return modal(WINDOW, "Approval settings", blocks, None, "")
 
 
 def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSettings]:
-    """Return the change that the window asks for: what differs from what it showed.
+    """Return the change of the settings that were edited in the window.
 
-    Problem for what cannot be used, or if somebody changed the settings while the window was open.
+    Problem if an input cannot be used, or if somebody changed the settings meanwhile.
     """
     rules = channel_settings.meant(rules)
     if json.loads(window["private_metadata"])["shown"] != print_of(rules):
-        raise Problem(TIMEOUT, "Somebody changed these settings while you had them open. Please open them again.")
+        raise Problem(TIMEOUT, "These settings changed while you had them open. Close this window and open it again.")
     chosen = {option["value"] for option in held(window, EXCEPTIONS).get("selected_options") or []}
     wanted: dict[str, Any] = {
         "approvals_channel": ChannelId(held(window, CHANNEL).get("selected_conversation") or rules.approvals_channel),
@@ -88,17 +83,14 @@ def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSetti
         **{name: name in chosen for name in BOXES},
         **{name: _read(window, name, SETTINGS[name].read) for name in LINES},
     }
-    # Where cards go is where the rest is inherited from: if that changes, all that the window shows is meant.
+    # The channel of the cards is the one to inherit from: if it changes, all that the window shows is set.
     moved = wanted["approvals_channel"] != rules.approvals_channel
     changed: dict[str, Any] = {name: new for name, new in wanted.items() if moved or new != getattr(rules, name)}
     return lambda own: replace(own, **changed)
 
 
 def as_shown(window: View, wrong: Problem) -> Problem:
-    """Renumber the steps of a problem as the window shows them.
-
-    Some steps of the window may be empty.
-    """
+    """Renumber the steps in a problem as the window, with its empty ones, shows them."""
     numbers = dict(enumerate((str(n) for n in range(1, MOST + 1) if _step_of(window, n) is not None), 1))
 
     def renumbered(found: re.Match[str]) -> str:
@@ -111,7 +103,7 @@ def as_shown(window: View, wrong: Problem) -> Problem:
 def block_of(sentence: str, field: str = "") -> str:
     """Return the input that a problem with the settings belongs under.
 
-    `field` is the setting, where that is known.
+    `field`: the setting, if it is known.
     """
     if step := _STEP.match(sentence):
         if field == "approvals_channel":
@@ -138,9 +130,9 @@ def _who(rules: Rules, shown: dict[GroupId, str]) -> list[Block]:
         input_of(USERS, "Reviewers", _users(USERS, rules.reviewers), optional=True),
         input_of(
             GROUPS,
-            "Reviewing groups",
-            _groups(GROUPS, rules.reviewers, shown, "Everybody in the channel that cards go to"),
-            hint="Whoever can join a channel can then decide there.",
+            "Reviewer groups",
+            _groups(GROUPS, rules.reviewers, shown, "Everyone in the approvals channel"),
+            hint="Anyone who can join that channel can then decide.",
             optional=True,
         ),
         _line(QUORUM, rules, number),
@@ -148,61 +140,61 @@ def _who(rules: Rules, shown: dict[GroupId, str]) -> list[Block]:
     ]
 
 
-def _how(rules: Rules) -> list[Block]:
-    outcomes = [{"text": plain(f"{o.value}: {settings_text.ON_TIMEOUT[o]}"), "value": o.value} for o in OnTimeout]
+def _how(rules: Rules, external: bool) -> list[Block]:
+    outcomes = [{"text": plain(f"{o.value}: {MEANINGS[o]}"), "value": o.value} for o in OnTimeout]
     initial = next(o for o in outcomes if o["value"] == rules.on_timeout.value)
     meaning = {"type": "static_select", "action_id": ON_TIMEOUT, "options": outcomes, "initial_option": initial}
     return [
-        _header("Where, and how long"),
+        _header("Approvals channel and timeout"),
         input_of(
             CHANNEL,
-            "Where cards go",
-            _channel(CHANNEL, rules.approvals_channel),
-            hint="The app must be a member of that channel.",
+            "Approvals channel",
+            _channel(CHANNEL, rules.approvals_channel, external),
+            hint="Add the app to that channel first.",
         ),
         _line(TIMEOUT, rules, _text(TIMEOUT)),
-        input_of(ON_TIMEOUT, "When nobody decides in time", meaning),
+        input_of(ON_TIMEOUT, "If nobody decides in time", meaning),
     ]
 
 
-def _step(number: int, step: Escalation | None, shown: dict[GroupId, str]) -> list[Block]:
-    """An empty one is for a new step."""
+def _step(number: int, step: Escalation | None, shown: dict[GroupId, str], external: bool) -> list[Block]:
+    """Draw the inputs of a step; empty ones are for a new step."""
     reviewers = Reviewers() if step is None else step.reviewers
     after, people, groups, where = (name.format(number) for name in (AFTER, PEOPLE, THEIR_GROUPS, WHERE))
-    there = "Everybody in the channel where they are told"
+    there = "Everyone in that channel"
     return [
         {"type": "divider"},
-        words(f"*{'Others' if number == 1 else 'Still others'} may decide too* (step {number} of the escalation)"),
+        words(f"*Escalation, step {number}*: who else can decide"),
         input_of(
             after,
-            "After so long",
+            "Escalate after",
             _text(after, say_duration(step.after) if step else ""),
-            hint="Like 30m, counted from the question. Empty, with nobody below: there is no such step.",
+            hint="For example 30m, counted from the request. Leave this and the people below empty for no such step.",
             optional=True,
         ),
-        input_of(people, "Who", _users(people, reviewers), optional=True),
-        input_of(groups, "Which groups", _groups(groups, reviewers, shown, there), optional=True),
+        input_of(people, "People", _users(people, reviewers), optional=True),
+        input_of(groups, "Groups", _groups(groups, reviewers, shown, there), optional=True),
         input_of(
             where,
-            "Told in",
-            _channel(where, step.channel if step else None),
-            hint="Empty: where the card is.",
+            "Channel",
+            _channel(where, step.channel if step else None, external),
+            hint="Leave empty for the approvals channel.",
             optional=True,
         ),
     ]
 
 
 def _step_of(window: View, number: int) -> Escalation | None:
-    """None if nothing stands there."""
+    """Read a step; None if its inputs are empty."""
     after, people, groups, where = (name.format(number) for name in (AFTER, PEOPLE, THEIR_GROUPS, WHERE))
     reviewers = _people(window, people, groups)
     span, channel = value(window, after).strip(), held(window, where).get("selected_conversation")
     if not span and not reviewers:
         return None
     if not span:
-        raise Problem(after, "After how long? Write it like 30m; or take the people below away.")
+        raise Problem(after, "Enter a duration, like 30m, or remove the people below.")
     if not reviewers:
-        raise Problem(people, "Who may decide then? Choose people or groups; or leave the time above empty.")
+        raise Problem(people, "Choose people or groups, or clear the duration above.")
     return Escalation(_read(window, after, parse_duration), reviewers, ChannelId(channel) if channel else None)
 
 
@@ -238,24 +230,28 @@ def _text(name: str, initial: str = "") -> Block:
 
 
 def _users(name: str, reviewers: Reviewers) -> Block:
-    one: Block = {"type": "multi_users_select", "action_id": name, "placeholder": plain("People who may decide")}
+    one: Block = {"type": "multi_users_select", "action_id": name, "placeholder": plain("Choose people")}
     return {**one, "initial_users": sorted(reviewers.users)} if reviewers.users else one
 
 
 def _groups(name: str, reviewers: Reviewers, shown: dict[GroupId, str], members: str) -> Block:
-    """`members` is how the members of a channel are called here."""
+    """Draw the choice of groups; `members` is the label of a channel's members."""
     options = [{"text": plain(members), "value": MEMBERS}]
-    # Slack takes 100 options, and what is left out is not chosen any more when the window is saved.
+    # Slack takes 100 options, and saving the window drops a chosen group that is not among them.
     first = sorted(shown.items(), key=lambda group: (group[0] not in reviewers.groups, group))[:99]
     options += [{"text": plain(label), "value": str(group)} for group, label in first]
     held_now = {*reviewers.groups, *([MEMBERS] if reviewers.members else [])}
     one: Block = {"type": "multi_static_select", "action_id": name, "options": options}
-    one["placeholder"] = plain("Groups whose members may decide")
+    one["placeholder"] = plain("Choose groups")
     chosen = [option for option in options if option["value"] in held_now]
     return {**one, "initial_options": chosen} if chosen else one
 
 
-def _channel(name: str, initial: ChannelId | None) -> Block:
+def _channel(name: str, initial: ChannelId | None, external: bool) -> Block:
     one: Block = {"type": "conversations_select", "action_id": name, "placeholder": plain("Choose a channel")}
-    one["filter"] = {"include": ["public", "private"], "exclude_bot_users": True}
+    one["filter"] = {
+        "include": ["public", "private"],
+        "exclude_bot_users": True,
+        "exclude_external_shared_channels": not external,
+    }
     return {**one, "initial_conversation": initial} if initial else one

@@ -1,4 +1,4 @@
-"""A channel's settings in words, and what differs between two versions of them."""
+"""A channel's settings, their changes and their confirmation in words."""
 
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -6,66 +6,112 @@ from typing import Final
 
 from countersign.domain import quiet_hours
 from countersign.domain.channel_settings import OnTimeout, Rules, say_duration
-from countersign.domain.ids import ChannelId
+from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Reviewers
-from countersign.policy.loosening import Configured
+from countersign.policy.loosening import Configured, loosened_by
+from countersign.text.safe_text import pieces
 
-from .block_kit import Block, words
+from .block_kit import Block, Drawing, context, mrkdwn, words
+from .modal_parts import View, modal
 from .request_text import NAMED, mentioned, named
-from .safe_text import pieces
+from .setting_inputs import ON_TIMEOUT, SETTINGS
 from .slack_markup import mention
 
-ON_TIMEOUT: Final = {
-    OnTimeout.REJECT: "not approved: the agent is told that nobody answered",
-    OnTimeout.WAIT: "there is no deadline: it waits until somebody decides",
-    OnTimeout.APPROVE: "it counts as APPROVED though nobody decided",
-}
+CONFIRM: Final = "confirm_loosening"
 _ROOM: Final = 2900
 """Characters of a block of words."""
 _IN_A_LINE: Final = 80
-"""People."""
+"""People in one line."""
 
 
 def say(channel: ChannelId, rules: Rules) -> str:
-    """Say the rules in force."""
+    """Write the rules in force."""
     waits = "no deadline" if rules.on_timeout is OnTimeout.WAIT else say_duration(rules.timeout)
     need = f"{rules.quorum} approvals by different people" if rules.quorum > 1 else "one approval"
-    own = "may" if rules.own_requests else "may not"
-    glass = "the requester may decide alone, with a reason that all reviewers read" if rules.break_glass else "off"
+    own = "can" if rules.own_requests else "can't"
+    glass = "on: the requester can approve alone, with a reason that all reviewers see" if rules.break_glass else "off"
     return (
         f"Settings of {mention(channel)}:\n"
-        f"• cards go to {mention(rules.approvals_channel)}\n"
-        f"• reviewers: {named(rules.reviewers)}; {need} needed, one rejection is enough; "
+        f"• Approvals channel: {mention(rules.approvals_channel)}\n"
+        f"• Reviewers: {named(rules.reviewers)}; {need} needed, one rejection is enough; "
         f"requesters {own} decide on their own requests\n"
-        f"• break-glass: {glass}\n"
-        f"• a request waits: {waits}; when time runs out: {ON_TIMEOUT[rules.on_timeout]}\n"
+        f"• Break-glass: {glass}\n"
+        f"• Timeout: {waits}; then: {ON_TIMEOUT[rules.on_timeout]}\n"
         f"{_while_nobody_decides(rules)}"
     )
 
 
+def current(name: str, rules: Rules) -> str:
+    """Write the value in force of one setting."""
+    match getattr(rules, name):
+        case Reviewers() as reviewers:
+            return named(reviewers)
+        case tuple():
+            return _steps(rules) or "off"
+        case ChannelId() as channel:
+            return mention(channel)
+        case other:
+            return SETTINGS[name].show(other)
+
+
 def _while_nobody_decides(rules: Rules) -> str:
-    reminds = f"after {say_duration(rules.remind_after)}, then in growing gaps" if rules.remind_after else "never"
-    steps = [
+    reminds = f"after {say_duration(rules.remind_after)}, then at growing intervals" if rules.remind_after else "off"
+    return (
+        f"• Reminders: {reminds} · Escalation: {_steps(rules) or 'off'} · "
+        f"Quiet hours: {quiet_hours.say(rules.quiet)} (deadlines still apply)"
+    )
+
+
+def _steps(rules: Rules) -> str:
+    return ", ".join(
         f"after {say_duration(step.after)} to {named(step.reviewers)}"
         + (f" in {mention(step.channel)}" if step.channel else "")
         for step in rules.escalation
-    ]
-    return (
-        f"• reminds: {reminds}; goes to others: {', '.join(steps) or 'never'}; "
-        f"quiet hours: {quiet_hours.say(rules.quiet)} (time runs out in them too)"
     )
 
 
 def changed_lines(channel: ChannelId, done: Configured) -> str:
-    """Say what differs, before and after.
+    """List the differences, before and after.
 
-    What channels inherit is said too, where it differs otherwise.
+    Those of channels that inherit follow if they are others.
     """
     here = _changed(channel, done.before, done.after)
     others = _changed(channel, done.inherited_before, done.inherited_after)
     if others and others != here:
-        here += ["Channels whose cards go here, and that set nothing else themselves:", *others]
+        here += ["Channels that send their cards here and inherit these settings:", *others]
     return "\n".join(here)
+
+
+def change_notice(
+    channel: ChannelId, done: Configured, by: UserId | None, proposed_by: UserId | None
+) -> Drawing | None:
+    """Tell who changed what; None if nothing is another."""
+    lines = changed_lines(channel, done)
+    if not lines:
+        return None
+    together = f", as {mention(proposed_by)} proposed" if proposed_by else ""
+    text = f":gear: {mention(by) if by else 'Somebody'} changed the settings of {mention(channel)}{together}."
+    return Drawing(text, shown(f"{text}\n{lines}"))
+
+
+def proposal_notice(
+    channel: ChannelId, wanted: Configured, by: UserId, *, confirmed_by: UserId | None = None
+) -> Drawing:
+    """Tell who wants to loosen the rules, and who can confirm it, or did."""
+    milder = "; ".join(loosened_by(wanted))
+    text = f":scales: {mention(by)} wants to loosen the rules of {mention(channel)}: {milder}."
+    state = "Nothing has changed yet. An admin or another reviewer can confirm it."
+    state = f"Confirmed by {mention(confirmed_by)}." if confirmed_by else state
+    return Drawing(text, [*shown(f"{text}\n{changed_lines(channel, wanted)}"), words(state)])
+
+
+def not_proposed_notice(channel: ChannelId, place: ChannelId) -> Drawing:
+    """Tell somebody that their proposal could not be posted."""
+    text = (
+        f"Your change to the settings of {mention(channel)} could not be posted in {mention(place)}, so nobody can "
+        "confirm it. Ask an admin to make it."
+    )
+    return Drawing(text, [words(text)])
 
 
 def _changed(channel: ChannelId, before: Rules, after: Rules) -> list[str]:
@@ -94,3 +140,17 @@ def _unnamed(before: Rules, after: Rules) -> Iterator[str]:
 def shown(text: str) -> list[Block]:
     """Split the text into as many blocks as it takes."""
     return [words(piece) for piece in pieces(text, _ROOM)]
+
+
+def confirm(channel: ChannelId, effect: Configured, carried: str) -> View:
+    """Build the window in which an admin confirms a change that loosens the rules.
+
+    `carried`: the proposal, bound to the settings that it was made on.
+    """
+    means = "\n".join(f"• {milder[0].upper()}{milder[1:]}." for milder in loosened_by(effect))
+    blocks = [
+        words(f":warning: *This loosens the rules of {mention(channel)}:*\n{means}"),
+        *shown(changed_lines(channel, effect)),
+        context(mrkdwn("Nothing has changed yet. Once you confirm, everyone in the channels concerned is told.")),
+    ]
+    return modal(CONFIRM, "Loosen the rules?", blocks, "Confirm", carried)

@@ -1,23 +1,38 @@
 """Slack's own marks: mentions, dates, links; nothing else writes them (R15, R27)."""
 
+import re
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from countersign.domain.errors import plain_text
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.refusals import Sentence
 
+_MADE_BY_SLACK: Final = re.compile(r"<([^<>|\s]+)(?:\|([^<>|]*))?>")
+"""A mention or a link: whatever somebody typed between `<` and `>` arrives escaped."""
+_OURS: Final = re.compile(r":(?P<emoji>[a-z0-9_]+):|\*(?P<bold>[^*]+)\*|<(?P<mark>[^<>]+)>")
+_MENTIONS: Final = {"@": "user", "!subteam^": "usergroup", "#": "channel"}
+_SOON: Final = timedelta(hours=12)
 _MENTIONED: Final = (UserId, GroupId, ChannelId)
 
 
 def escape(text: str) -> str:
-    """Make text safe inside mrkdwn: Slack's three control characters as entities."""
+    """Escape Slack's three control characters for mrkdwn."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def unescape(text: str) -> str:
+    """Restore what a person typed, from Slack's form of it in a command.
+
+    `<@U012|bob>` was @bob, `<https://…>` an address. An id that comes without a name stays as Slack wrote it.
+    """
+    text = _MADE_BY_SLACK.sub(_as_typed, text)
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
 def mention(name: str) -> str:
-    """Mention a user, user group or channel by its id; what is no such id mentions nobody."""
+    """Mention a user, user group or channel; another id mentions nobody."""
     if UserId.named(name) is not None:
         return f"<@{name}>"
     if GroupId.named(name) is not None:
@@ -25,9 +40,13 @@ def mention(name: str) -> str:
     return "(unknown)"
 
 
-def when(at: datetime) -> str:
-    """Show a moment in the reader's own zone, in UTC where Slack cannot."""
-    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{plain_text((at,))}>"
+def when(at: datetime, since: datetime | None = None) -> str:
+    """Show a moment in the reader's own zone, in UTC where Slack cannot.
+
+    A moment soon after `since`, at which the message it stands in was sent, needs no date.
+    """
+    form = "{time}" if since is not None and abs(at - since) < _SOON else "{date_short_pretty} {time}"
+    return f"<!date^{int(at.timestamp())}^{form}|{plain_text((at,))}>"
 
 
 def link(url: str, label: str) -> str:
@@ -35,8 +54,34 @@ def link(url: str, label: str) -> str:
     return f"<{url.replace('&', '&amp;').replace('|', '%7C').replace('<', '%3C').replace('>', '%3E')}|{label}>"
 
 
+def elements(text: str) -> list[dict[str, Any]]:
+    """Turn mrkdwn of our own into elements of rich text, in which no other text acts."""
+    found, end = list[dict[str, Any]](), 0
+    for match in _OURS.finditer(text):
+        if match.start() > end:
+            found.append({"type": "text", "text": text[end : match.start()]})
+        found.append(_element(match))
+        end = match.end()
+    return found + ([{"type": "text", "text": text[end:]}] if text[end:] else [])
+
+
+def _element(match: re.Match[str]) -> dict[str, Any]:
+    if match["emoji"]:
+        return {"type": "emoji", "name": match["emoji"]}
+    if match["bold"]:
+        return {"type": "text", "text": match["bold"], "style": {"bold": True}}
+    mark, _, label = match["mark"].partition("|")
+    if mark.startswith("!date^"):
+        _, at, form = mark.split("^")
+        return {"type": "date", "timestamp": int(at), "format": form, "fallback": label}
+    for sign, kind in _MENTIONS.items():
+        if mark.startswith(sign):
+            return {"type": kind, f"{kind}_id": mark.removeprefix(sign)}
+    return {"type": "link", "url": mark.replace("&amp;", "&"), "text": label or mark}
+
+
 def drawn(sentence: Sentence) -> str:
-    """Draw a sentence in mrkdwn: its ids as mentions, its moments as dates, its words escaped."""
+    """Write a sentence in mrkdwn, with mentions, dates and escaped words."""
     return "".join(
         when(part) if isinstance(part, datetime) else mention(part) if isinstance(part, _MENTIONED) else escape(part)
         for part in sentence
@@ -49,7 +94,19 @@ def mentioned_in(sentence: Sentence) -> list[str]:
 
 
 def without_marks(sentence: Sentence, names: Mapping[str, str]) -> str:
-    """Write a sentence where Slack shows plain text only; `names` are those of `mentioned_in`."""
+    """Write a sentence in plain text, with `names` for the ids of `mentioned_in`."""
     return plain_text(
         tuple(names.get(part, part) if isinstance(part, _MENTIONED) else part for part in sentence)
     ).replace("`", "")
+
+
+def _as_typed(match: re.Match[str]) -> str:
+    mark, name = match[1], match[2] or ""
+    if mark[0] in "@#":
+        return f"{mark[0]}{name}" if name else f"<{mark}>"
+    if mark[0] == "!":  # of a group the name has its @ already
+        if not name and "^" in mark:
+            return f"<{mark}>"
+        return f"@{(name or mark[1:]).removeprefix('@')}"
+    address = mark.removeprefix("mailto:")
+    return address if not name or name == address else name if mark.endswith(f"//{name}") else f"{name} ({address})"

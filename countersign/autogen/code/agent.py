@@ -13,7 +13,10 @@ RAN: Final = "Ran to its end."
 
 
 class CodeAgent(CodeExecutorAgent):
-    """`CodeAgent("runner", run.executor("coder", code_executor(folder)))`; people's answers come unchanged (R16)."""
+    """A code executor agent whose refusals reach the model as people wrote them (R16).
+
+    Make it with `CodeAgent("runner", run.executor("coder", code_executor(folder)))`.
+    """
 
     def __init__(self, name: str, executor: GatedExecutor, **more: Any) -> None:
         super().__init__(name, executor, approval_func=approved_by_the_executor, **more)

@@ -1,12 +1,16 @@
 """The gate for code that agents write.
 
-Code is shown whole and runs after consent, exactly as shown and at most once; its output is recorded."""
+Code is shown whole and runs after consent, exactly as shown and at most once; its output is recorded.
+"""
 
+import asyncio
 import contextlib
 import importlib
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,27 +20,54 @@ from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 
 from countersign.autogen.code.local_executor import LocalExecutor
+from countersign.autogen.code.made_files import Listing, folder_of, listed, made_since
+from countersign.autogen.progress import LINE
 from countersign.autogen.tools.approval_gate import Gate
-from countersign.autogen.tools.permits import Denial, Once, Permit, Wanted, written
-from countersign.autogen.tools.policies import Ask
+from countersign.autogen.tools.permits import Action, Denial, Once, Permit, written
+from countersign.autogen.tools.team_policy import Ask
 from countersign.autogen.tools.workbenches import mark_asking
+from countersign.domain.call_words import blocks_in, code_in
 from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown
 from countersign.domain.event_data import told_apart
+from countersign.domain.made_files import LARGEST, MadeFile
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Kind
 from countersign.replay.entries import Entry, whole
-from countersign.replay.journal import RunJournal
+from countersign.replay.run_journal import RunJournal
 
+_log = logging.getLogger(__name__)
 TOOL: Final = "run code"
 UNBOXED: Final = "Runs directly on the worker's machine, without a sandbox."
 NOT_OURS: Final = "Runs in an executor of the team's own, and what it returns is not recorded."
 _LET: Final = "let through"
+_OUTPUT: Final = "output.txt"
+_BLOCKS: Final = json.dumps(
+    {
+        "type": "object",
+        "properties": {
+            "blocks": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"code": {"type": "string"}, "language": {"type": "string"}},
+                    "required": ["code", "language"],
+                },
+            }
+        },
+        "required": ["blocks"],
+    },
+    sort_keys=True,
+)
+"""The schema of code's arguments: with it, reviewers may change the code."""
 WITHIN: Final = timedelta(minutes=1)
 """How long code may run, unless the team says otherwise."""
 
 
 def code_executor(work_dir: Path, *, within: timedelta = WITHIN) -> CodeExecutor:
-    """An executor in Docker where there is one, else on the worker's machine, which the card then says."""
+    """Return an executor in Docker if there is one, else one on the worker's machine.
+
+    The card says which.
+    """
     seconds = max(1, int(within.total_seconds()))
     work_dir.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(Exception):  # no package, no daemon, no permission: all of them mean no Docker
@@ -53,19 +84,22 @@ def code_executor(work_dir: Path, *, within: timedelta = WITHIN) -> CodeExecutor
 
 
 async def approved_by_the_executor(request: ApprovalRequest) -> ApprovalResponse:
-    """The `approval_func` beside a `GatedExecutor`, which asks people itself: with another one they are asked twice."""
+    """Approve the code; the `GatedExecutor` asks people itself."""
     return ApprovalResponse(approved=True, reason="The executor asks people before it runs anything.")
 
 
 class NotRun(CodeResult):
-    """Of code that was not allowed to run; its output says why. What code prints itself can say the same."""
+    """The result of code that was not allowed to run; its output says why.
+
+    Compare the class, not the text: code can print the same.
+    """
 
 
 class GatedExecutor(CodeExecutor):
-    """A code executor of which each execution passes the gate and happens at most once in the life of a run.
+    """A code executor behind the gate; each execution happens at most once in a run.
 
-    `failed` is told what makes going on impossible. What was refused is a result with exit code 1 and the text for the
-    model as its output.
+    `failed` is called with what makes going on impossible. A refused execution is a result with exit code 1, and the
+    text for the model as its output.
     """
 
     def __init__(
@@ -90,27 +124,27 @@ class GatedExecutor(CodeExecutor):
     async def execute_code_blocks(
         self, code_blocks: Sequence[CodeBlock], cancellation_token: CancellationToken
     ) -> CodeResult:
-        """The recorded output, that of this execution, or why there was none."""
+        """Return the recorded or new output, or the reason why nothing ran."""
         # Executors read `SH` as `sh`.
         blocks = [{"language": block.language.strip().lower(), "code": block.code} for block in code_blocks]
         try:
             unboxed = isinstance(self._executor, LocalExecutor | LocalCommandLineCodeExecutor)
-            wanted = _wanted(self._agent, blocks, self._ask, UNBOXED if unboxed else "")
+            action = _wanted(self._agent, blocks, self._ask, UNBOXED if unboxed else "", schema=_BLOCKS)
             with self._journal.calling(self._agent):
-                return await self._judged(wanted)
+                return await self._judged(action)
         except (ActionFailed, ValueError) as failure:
             return CodeResult(exit_code=1, output=str(failure))
         except CountersignError as error:
             self._failed(error)
             return CodeResult(exit_code=1, output=str(error))
 
-    async def _judged(self, wanted: Wanted) -> CodeResult:
-        async with self._gate.judged(wanted) as verdict:
+    async def _judged(self, action: Action) -> CodeResult:
+        async with self._gate.judged(action) as verdict:
             if isinstance(verdict, Denial):
                 return NotRun(exit_code=1, output=verdict.text)
             result = await self._run(verdict)
-            self._gate.done(verdict, result.output, failed=result.exit_code != 0)
-            return result
+            told = self._gate.done(verdict, result.output, failed=result.exit_code != 0)
+            return CodeResult(exit_code=result.exit_code, output=f"{told}\n{result.output}") if told else result
 
     async def _run(self, permit: Permit) -> CodeResult:
         once = permit.request.id if permit.request is not None else permit.arguments
@@ -122,8 +156,10 @@ class GatedExecutor(CodeExecutor):
             arguments = json.loads(permit.arguments)
             permit.check(TOOL, arguments)
             blocks = [CodeBlock(code=block["code"], language=block["language"]) for block in arguments["blocks"]]
+            before: Listing | None = None
             try:
                 await self.start()
+                before = await asyncio.to_thread(listed, folder_of(self._executor))
                 result = await self._executor.execute_code_blocks(blocks, CancellationToken())
             except (OutcomeUnknown, LeaseLost, ActionFailed):
                 raise
@@ -131,10 +167,20 @@ class GatedExecutor(CodeExecutor):
                 result = CodeResult(exit_code=124, output="The code took too long and was ended.")
             except Exception as error:
                 result = CodeResult(exit_code=1, output=str(error) or type(error).__name__)
+            await self._attach(before, blocks, result.output)
             return json.dumps({"exit_code": result.exit_code, "output": whole(result.output)})
 
         shown = f"{drawn(json.loads(permit.arguments))}\n\nfor {self._agent}"
         return _result(await self._once(TOOL, hide(told_apart(shown))[0], key, act, idempotent=False))
+
+    async def _attach(self, before: Listing | None, blocks: Sequence[CodeBlock], output: str) -> None:
+        """Attach what the code made, and output that no line of progress shows."""
+        code = [block.code for block in blocks]
+        made, large = await asyncio.to_thread(made_since, folder_of(self._executor), before, code)
+        if len(output) > LINE or "\n" in output.strip():
+            made.append(MadeFile(_OUTPUT, output.encode(errors="replace")[-LARGEST:]))
+        if left := large + await self._gate.attach(made):
+            _log.warning("Files that the code of “%s” made, and that are not attached: %d.", self._agent, left)
 
     async def start(self) -> None:
         """Start what runs the code, the first time."""
@@ -160,24 +206,25 @@ def approval_func(
     failed: Callable[[Exception], None],
     ask: Ask,
 ) -> Callable[[ApprovalRequest], Awaitable[ApprovalResponse]]:
-    """For an executor that is not journaled: it is recorded only that its code was let through.
+    """Make an `approval_func` for an executor that is not journaled.
 
-    When the run is rebuilt nobody knows whether that code ran, and people are asked (`doubted`: `Doubts.once`).
+    Only the approval is recorded. In a rebuilt run nobody knows whether the code ran, so people are asked (`doubted`:
+    `UnknownOutcomes.once`).
     """
 
     async def approve(request: ApprovalRequest) -> ApprovalResponse:
         try:
-            wanted = _wanted(agent, [{"language": "", "code": request.code}], ask, NOT_OURS)
+            action = _wanted(agent, [{"language": "", "code": request.code}], ask, NOT_OURS)
             with journal.calling(agent):
-                return await judged(wanted, request.code)
+                return await judged(action, request.code)
         except (ActionFailed, ValueError) as failure:
             return ApprovalResponse(approved=False, reason=str(failure))
         except CountersignError as error:
             failed(error)
             return ApprovalResponse(approved=False, reason=str(error))
 
-    async def judged(wanted: Wanted, code: str) -> ApprovalResponse:
-        async with gate.judged(wanted) as verdict:
+    async def judged(action: Action, code: str) -> ApprovalResponse:
+        async with gate.judged(action) as verdict:
             if isinstance(verdict, Denial):
                 return ApprovalResponse(approved=False, reason=verdict.text)
             return await let_through(verdict, code)
@@ -187,29 +234,35 @@ def approval_func(
         key = journal.key("tool", agent, TOOL, permit.request.id if permit.request else permit.arguments)
         if journal.found(key) is None:
             await gate.passed(permit)
-        told = await doubted(TOOL, f"{hide(told_apart(code))[0]}\n\nfor {agent}", key, lambda this: _let(journal, this))
-        if told == _LET:
+        answer = await doubted(
+            TOOL, f"{hide(told_apart(code))[0]}\n\nfor {agent}", key, lambda this: _let(journal, this)
+        )
+        if answer == _LET:
             return ApprovalResponse(approved=True, reason="Approved as it was shown.")
-        return ApprovalResponse(approved=False, reason=f"It ran before and is not run again. It returned:\n{told}")
+        return ApprovalResponse(approved=False, reason=f"It ran before and is not run again. It returned:\n{answer}")
 
     mark_asking(approve)
     return approve
 
 
 def drawn(arguments: dict[str, Any]) -> str:
-    """The blocks one after the other, each whole, behind a line with its language."""
-    blocks = arguments["blocks"]
-    many = len(blocks) > 1
-    heads = [
-        f"Block {n} of {len(blocks)}, {b['language'] or 'code'}:" if many else f"{b['language'] or 'code'}:"
-        for n, b in enumerate(blocks, 1)
-    ]
-    return "\n\n".join(f"{head}\n\n{block['code']}" for head, block in zip(heads, blocks, strict=True))
+    """Draw the blocks in order, each whole, below a line with its language."""
+    return code_in(arguments) or ""
 
 
-def _wanted(agent: str, blocks: list[dict[str, str]], ask: Ask, note: str) -> Wanted:
+def _wanted(agent: str, blocks: list[dict[str, str]], ask: Ask, note: str, *, schema: str = "") -> Action:
     arguments = written({"blocks": blocks})
-    return Wanted(agent, TOOL, arguments, ask, (TOOL,), Kind.CODE, show=drawn, notes=(note,) if note else ())
+    take = partial(_taken, [block["language"] for block in blocks])
+    notes = (note,) if note else ()
+    return Action(agent, TOOL, arguments, ask, (TOOL,), Kind.CODE, schema, drawn, notes=notes, take=take)
+
+
+def _taken(languages: list[str], arguments: str) -> str:
+    """Check what a reviewer made of the code. ValueError unless only the code in its blocks is another."""
+    blocks = blocks_in(json.loads(arguments)) or []
+    if [language for language, _ in blocks] != languages or not all(text.strip() for _, text in blocks):
+        raise ValueError("The code was changed into something that cannot run, so nothing was done.")
+    return arguments
 
 
 async def _let(journal: RunJournal, key: str) -> str:
@@ -227,10 +280,10 @@ async def _let(journal: RunJournal, key: str) -> str:
     )
 
 
-def _result(found: str) -> CodeResult:
-    """What was recorded; or a person's words about an execution that nobody knew the end of."""
+def _result(recorded: str) -> CodeResult:
+    """Read the recorded result, or what people say of an unknown outcome."""
     try:
-        value = json.loads(found)
+        value = json.loads(recorded)
         return CodeResult(exit_code=int(value["exit_code"]), output=str(value["output"]))
     except (ValueError, TypeError, KeyError):
-        return CodeResult(exit_code=0, output=found)
+        return CodeResult(exit_code=0, output=recorded)

@@ -1,9 +1,9 @@
-"""Runs code on the worker's own machine, for those without Docker.
+"""Code execution on the worker's own machine, for those without Docker.
 
-AutoGen's own waits for ever for code whose children outlive it, or that ignores SIGTERM, and leaves them running; here
-all of a block's processes are ended with it (`countersign.autogen.code.process_supervisor`). It runs from the bytes
-that were approved, which no
-other process can change, and not from a file in a folder. Otherwise it may do what the worker's user may do.
+AutoGen's own executor waits for ever for code whose children outlive it or that ignores SIGTERM, and leaves them
+running. Here all processes of a block end with it (`countersign.autogen.code.process_supervisor`). The code runs from
+the approved bytes, which no other process can change, and not from a file in a folder. Otherwise it may do whatever the
+worker's user may do.
 """
 
 import asyncio
@@ -40,16 +40,27 @@ _NAMED: Final = re.compile(r"^(?:#|//)\s*filename:\s*(\w[\w.-]*)\s*$")
 
 
 class LocalExecutor(CodeExecutor):
-    """Python and shell, a process for each block, in `work_dir`. A block may take `within`."""
+    """Execution of Python and shell in `work_dir`, a process for each block.
+
+    Each block may take `within`.
+    """
 
     def __init__(self, work_dir: Path, within: timedelta) -> None:
         self._work_dir = work_dir
         self._within = within
 
+    @property
+    def work_dir(self) -> Path:
+        """The folder in which code runs."""
+        return self._work_dir
+
     async def execute_code_blocks(
         self, code_blocks: Sequence[CodeBlock], cancellation_token: CancellationToken
     ) -> CodeResult:
-        """Output and exit code of the blocks, one after the other until one fails; 124 if one took too long."""
+        """Run the blocks in order until one fails; return output and exit code.
+
+        The exit code is 124 if a block took too long.
+        """
         outputs: list[str] = []
         code = 0
         for block in code_blocks:
@@ -102,7 +113,7 @@ class LocalExecutor(CodeExecutor):
         return (TIMED_OUT if late else ended if ended >= 0 else 128 - ended), f"{cut}{text}{late}"
 
     async def start(self) -> None:
-        """Nothing runs before there is code."""
+        """Do nothing: there is no process before there is code."""
         self._work_dir.mkdir(parents=True, exist_ok=True)
 
     async def stop(self) -> None: ...
@@ -112,7 +123,7 @@ class LocalExecutor(CodeExecutor):
 
 @contextmanager
 def _held(code: str) -> Iterator[int]:
-    """A file without a name that holds the code; on Linux nobody can write to it any more."""
+    """Return a file without a name that holds the code; on Linux nobody can change it."""
     if sys.platform == "linux":
         file = os.memfd_create("code", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
     else:

@@ -3,8 +3,8 @@
 It is run as a script and never imported.
 
 `python -I -S process_supervisor.py isolate|reap command …` runs the command and exits with its code, or 128 and the
-signal that ended it. It holds its standard input open: when that ends, because the worker closes it or is gone, all
-is killed.
+signal that ended it. It holds its standard input open: when that ends, because the worker closes it or is gone, all is
+killed.
 
 On Linux it gives the command process ids of its own, where the system allows that: the kernel then ends every process
 in there with the first one, and none of them can reach out to kill this one. Elsewhere on Linux it is the parent of
@@ -29,7 +29,7 @@ _NOT_FOUND: Final = 127
 
 
 def main() -> int:
-    """The exit code."""
+    """Run the command and return its exit code."""
     how, command = sys.argv[1], sys.argv[2:]
     isolated = how == "isolate" and _isolated()
     if not isolated and sys.platform == "linux":
@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def _isolated() -> bool:
-    """Give what is forked from here on process ids of its own; say whether that worked."""
+    """Give later children process ids of their own; say whether that worked."""
     if sys.platform != "linux":
         return False
     libc, user, group = ctypes.CDLL(None), os.getuid(), os.getgid()
@@ -67,7 +67,7 @@ def _isolated() -> bool:
 
 
 def _inside(command: list[str]) -> None:
-    """Be the first process of its own ids, with which all others end; the command is the second."""
+    """Run the command as a child of the first process of the new ids, and end with it."""
     libc = ctypes.CDLL(None)
     libc.mount(None, b"/", None, _PRIVATE, None)
     libc.mount(b"proc", b"/proc", b"proc", 0, None)  # a container may refuse; /proc then shows the others' ids

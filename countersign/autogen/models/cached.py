@@ -21,9 +21,10 @@ log = logging.getLogger(__name__)
 
 
 class CachedModel(WrappedModel):
-    """Keeps each answer for as long as `kept`. `identity` tells one configuration's answers from another's.
+    """A model client that keeps each answer for as long as `kept`.
 
-    A cache that does not answer is none: the model is asked. Answers with nothing in them are not kept.
+    `identity` tells one configuration's answers from another's. If the cache does not answer, the model is asked.
+    Answers with nothing in them are not kept.
     """
 
     def __init__(self, model: ChatCompletionClient, answers: Answers, kept: timedelta, identity: str) -> None:

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,7 @@ from pydantic import ValidationError
 
 from countersign.autogen.models.cached import CachedModel
 from countersign.autogen.models.demo import DemoModel
-from countersign.autogen.models.fallback import Choice, FallbackModel
+from countersign.autogen.models.fallback import AGAIN, Choice, FallbackModel
 from countersign.domain.channel_settings import parse_duration
 from countersign.domain.errors import InvalidInput, WrongSettings
 from countersign.domain.ids import digest_of
@@ -40,11 +41,12 @@ _SECRET: Final = re.compile("key|token|secret|password", re.IGNORECASE)
 def load_model(
     config_path: Path | None, environment: Mapping[str, str] = os.environ, *, answers: Answers | None = None
 ) -> ChatCompletionClient:
-    """Build the client; no request is made. `${NAME}` in the file's texts stands for a variable of `environment`.
+    """Build the model client; no request is made.
 
-    The variables are put in after the YAML was read, so a secret may hold any character. `answers` is where kept
-    answers are, if the file says that they are kept. WrongSettings, with every problem, if the file, a variable, a
-    provider or its package is missing, or if a provider does not take its configuration.
+    `${NAME}` in the file's texts stands for a variable of `environment`. The variables are filled in after the YAML was
+    read, so a secret may hold any character. `answers` is where answers are kept, if the file says so. WrongSettings,
+    with every problem, if the file, a variable, a provider or its package is missing, or if a provider rejects its
+    configuration.
     """
     if config_path is None:
         return DemoModel()
@@ -73,7 +75,7 @@ def _wrong(path: Path, sentence: str) -> WrongSettings:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise _wrong(path, "there is no such file.") from None
     except (OSError, UnicodeDecodeError) as failure:
@@ -83,9 +85,9 @@ def _read(path: Path) -> dict[str, Any]:
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
         # The error's own text quotes the line, which may hold a key.
         raise _wrong(path, f"this is not YAML{where}.") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise _wrong(path, f"this is {_NOT_A_COMPONENT}")
-    return found
+    return content
 
 
 _NOT_A_COMPONENT: Final = "not a component; it needs “provider:” with a name and “config:” with settings below it."
@@ -96,7 +98,7 @@ class _Unfit(Exception):
 
 
 class _Reading:
-    """Goes through the file and notes what is wrong on the way, and which texts are secret."""
+    """A walk through the file that collects its problems and its secrets."""
 
     def __init__(self, written: dict[str, Any], environment: Mapping[str, str]) -> None:
         self._written = written
@@ -105,26 +107,26 @@ class _Reading:
         self.problems: list[str] = []
 
     def redact(self, text: str) -> str:
-        """The text without any of the secrets."""
+        """Take the secrets out of the text."""
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, "***")
         return text
 
     def choices(self) -> list[Choice]:
-        """The models in order; those that are wrong are left out and noted."""
+        """Return the models in order; wrong ones are left out and noted."""
         if "models" not in self._written:
-            found = [self._choice(self._written, "", (*_COMPONENT, "timeout", "cache"), last=True)]
-            return [choice for choice in found if choice is not None]
+            choices = [self._choice(self._written, "", (*_COMPONENT, "timeout", "cache"), last=True)]
+            return [choice for choice in choices if choice is not None]
         self._only(self._written, "", ("models", "timeout", "cache"))
         entries = self._written["models"]
         if not isinstance(entries, list) or not entries:
             self.problems.append("“models:” must be a list of components, in order of preference.")
             return []
-        found = [
+        choices = [
             self._choice(entry, f"model {place}: ", (*_COMPONENT, "timeout"), last=place == len(entries))
             for place, entry in enumerate(entries, 1)
         ]
-        return _told_apart([choice for choice in found if choice is not None])
+        return _told_apart([choice for choice in choices if choice is not None])
 
     def _choice(self, entry: Any, where: str, known: Sequence[str], *, last: bool) -> Choice | None:
         if not isinstance(entry, dict) or not isinstance(entry.get("provider"), str):
@@ -145,17 +147,16 @@ class _Reading:
             names = ", ".join(sorted(missing))
             self.problems.append(f"{where}it uses {names}, which the environment does not have (or has empty); set it.")
             return None
-        if not last:
-            _without_retries(component)
+        again = AGAIN if _without_retries(component) and last else 0
         try:
             client = _build(component)
         except _Unfit as problem:
             self.problems.append(self.redact(f"{where}{problem}"))
             return None
-        return Choice(_name_of(component), client, timeout or LONGEST_WAIT, _streaming(component, client))
+        return Choice(_name_of(component), client, timeout or LONGEST_WAIT, _streaming(component, client), again)
 
     def duration(self, entry: dict[str, Any], key: str, where: str) -> timedelta | None:
-        """The span under the key; None if there is none, or it is wrong and noted."""
+        """Return the span under the key; None if there is none, or it is wrong and noted."""
         if key not in entry:
             return None
         try:
@@ -172,15 +173,15 @@ class _Reading:
 
 
 def _told_apart(choices: list[Choice]) -> list[Choice]:
-    """With names that differ: the second of a name is “name (2)”."""
+    """Make the names differ: the second of a name becomes “name (2)”."""
     names: list[str] = []
-    told = []
+    renamed = []
     for choice in choices:
         times = names.count(choice.name) + 1
         names.append(choice.name)
         name = choice.name if times == 1 else f"{choice.name} ({times})"
-        told.append(Choice(name, choice.client, choice.timeout, choice.streaming))
-    return told
+        renamed.append(replace(choice, name=name))
+    return renamed
 
 
 def _name_of(component: dict[str, Any]) -> str:
@@ -192,15 +193,20 @@ def _keys_in(component: dict[str, Any]) -> list[str]:
     return [text for name, text in component["config"].items() if _SECRET.search(str(name)) and isinstance(text, str)]
 
 
-def _without_retries(component: dict[str, Any]) -> None:
-    """Another model is asked at once instead, unless the file says how often this one is."""
+def _without_retries(component: dict[str, Any]) -> bool:
+    """Turn off the client's own retries, unless the file sets them; say whether.
+
+    Another model is asked at once instead, and the last one again, of which people are told.
+    """
     module, _, name = component["provider"].rpartition(".")
     try:
         fields = getattr(importlib.import_module(module), name).component_config_schema.model_fields
     except Exception:  # building it says what is wrong
-        return
-    if "max_retries" in fields:
-        component["config"].setdefault("max_retries", 0)
+        return False
+    if "max_retries" not in fields or "max_retries" in component["config"]:
+        return False
+    component["config"]["max_retries"] = 0
+    return True
 
 
 def _streaming(component: dict[str, Any], client: ChatCompletionClient) -> dict[str, Any]:
@@ -218,10 +224,10 @@ def _say_what_others_cannot(choices: Sequence[Choice]) -> None:
 
 
 def _fill(value: Any, environment: Mapping[str, str], used: dict[str, str], missing: set[str]) -> Any:
-    """Replace each `${NAME}` in a YAML value; note which variables were used and which are missing."""
+    """Replace each `${NAME}` in a YAML value; note variables used and missing."""
 
-    def put_in(found: re.Match[str]) -> str:
-        name = found[1]
+    def put_in(match: re.Match[str]) -> str:
+        name = match[1]
         if not environment.get(name):
             missing.add(name or "“${}”")
             return ""

@@ -29,29 +29,29 @@ from countersign.domain.errors import WrongTeam
 
 CONTEXT = 128_000
 """Words that a conversation may have; only there so that `remaining_tokens` has something to count down from."""
-NOTE = "[Written by the offline demo model, which follows fixed rules. Set MODEL_CONFIG to use a real model.]"
+DEMO_NOTE = "[Written by the offline demo model, which follows fixed rules. Set MODEL_CONFIG to use a real model.]"
 """Last line of every answer of the demo model."""
 NO_MODEL: Final = (
     "No model is configured, and the team has no script that plays one, so the run has ended. Set MODEL_CONFIG for the "
-    "worker (docs/models.md), or give the team a `demo=` script (docs/write-a-team.md); then start the task anew."
+    "worker (docs/models.md), or give the team a `demo=` script (docs/write-a-team.md); then start the task again."
 )
 
 
-class Use(NamedTuple):
+class DemoCall(NamedTuple):
     """The demo model calls a tool. `arguments` can be written as JSON."""
 
     tool: str
     arguments: dict[str, Any]
 
 
-Script = Callable[[str, Sequence[LLMMessage]], str | Sequence[Use]]
+Script = Callable[[str, Sequence[LLMMessage]], str | Sequence[DemoCall]]
 """What the model of an agent says next, given its name and what it is asked: words, or calls of tools.
 
-The same messages give the same answer. Words that people read say what wrote them: they end with `NOTE`.
+The same messages give the same answer. Words that people read say what wrote them: they end with `DEMO_NOTE`.
 """
 
 
-def turns(messages: Sequence[LLMMessage]) -> int:
+def demo_turns(messages: Sequence[LLMMessage]) -> int:
     """Count the model's answers so far."""
     return sum(isinstance(message, AssistantMessage) for message in messages)
 
@@ -72,13 +72,16 @@ class DemoModel(ModelClient, Component[DemoModelConfig]):
         self._total = RequestUsage(prompt_tokens=0, completion_tokens=0)
 
     def playing(self, agent: str, script: Script) -> "DemoModel":
-        """A demo model that says what the script says, for the agent of this name; it may call tools."""
+        """Return a demo model that plays the script for this agent; it may call tools."""
         player = copy(self)
         player._play = agent, script
         return player
 
     async def answer(self, request: ModelRequest) -> Pieces:
-        """Answer at once, word by word. WrongTeam for calls of tools, or JSON, without a script."""
+        """Answer at once, word by word.
+
+        WrongTeam for calls of tools, or JSON, without a script.
+        """
         messages, tools = request.messages, request.tools
         if self._play is None and (request.json_output or (tools and request.tool_choice != "none")):
             raise WrongTeam(NO_MODEL)
@@ -97,13 +100,13 @@ class DemoModel(ModelClient, Component[DemoModelConfig]):
             yield CreateResult(finish_reason="stop", content=answer, usage=self._last, cached=False)
             return
         calls = [
-            FunctionCall(f"demo-{turns(messages)}-{number}", json.dumps(use.arguments), use.tool)
+            FunctionCall(f"demo-{demo_turns(messages)}-{number}", json.dumps(use.arguments), use.tool)
             for number, use in enumerate(answer)
         ]
         yield CreateResult(finish_reason="function_calls", content=calls, usage=self._last, cached=False)
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
     def actual_usage(self) -> RequestUsage:
         return self._last
@@ -121,7 +124,7 @@ class DemoModel(ModelClient, Component[DemoModelConfig]):
 
     @property
     def model_info(self) -> ModelInfo:
-        """It claims what it may not be able to do, so that it is asked and says itself what is missing."""
+        """Claim every ability, so that the model is asked and can say what is missing."""
         return ModelInfo(
             vision=False,
             function_calling=True,
@@ -140,9 +143,9 @@ class DemoModel(ModelClient, Component[DemoModelConfig]):
 
 
 def _answer(messages: Sequence[LLMMessage]) -> str:
-    said = [_text(message) for message in messages if isinstance(message, UserMessage)]
-    last = said[-1] if said else "nothing"
-    return f"Answer {turns(messages) + 1} to: {' '.join(last.split())[:500]}\n\n{NOTE}"
+    texts = [_text(message) for message in messages if isinstance(message, UserMessage)]
+    last = texts[-1] if texts else "nothing"
+    return f"Answer {demo_turns(messages) + 1} to: {' '.join(last.split())[:500]}\n\n{DEMO_NOTE}"
 
 
 def _text(message: LLMMessage) -> str:

@@ -22,7 +22,7 @@ from typing import Any, Final
 from autogen_core import CancellationToken
 from autogen_core.models import ChatCompletionClient, CreateResult, RequestUsage, UserMessage
 
-from countersign.autogen.models.wrapper import Answer, ModelRequest, Pieces, WrappedModel
+from countersign.autogen.models.wrapper import DELAYED, Answer, ModelRequest, Pieces, WrappedModel
 from countersign.domain.channel_settings import say_duration
 from countersign.domain.errors import NoAnswer
 
@@ -31,35 +31,56 @@ log = logging.getLogger(__name__)
 REST: Final = timedelta(seconds=30)
 """How long a model that failed is asked after the others, unless it said itself for how long."""
 LONGEST_REST: Final = timedelta(minutes=10)
+LONGEST_PAUSE: Final = timedelta(minutes=1)
+"""A provider that asks to wait longer before it is asked again is not waited for."""
+AGAIN: Final = 2
+"""How often the last model is asked again, unless the file says that its client does so itself."""
+_FIRST_PAUSE: Final = timedelta(seconds=0.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A model to ask. `timeout` is how long its whole answer may take, or each piece of one that is streamed.
+    """A model to ask.
 
-    `streaming` goes with each call that streams: OpenAI's clients count tokens there only if told to.
+    `timeout` limits its whole answer, or each piece of one that is streamed. `streaming` are arguments for each call
+    that streams: OpenAI's clients count tokens there only on request. `again`: how often it is asked again after a
+    failure that may pass.
     """
 
     name: str
     client: ChatCompletionClient
     timeout: timedelta
     streaming: Mapping[str, Any]
+    again: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """`sentence` follows the model's name. `rests`: it would fail again, for as long as `rest` if it said so."""
+    """A model's failure; `sentence` follows the model's name.
+
+    `rests`: it would fail again, for as long as `rest` if the provider said how long. `passes`: it may answer soon.
+    """
 
     sentence: str
     rests: bool = False
     rest: timedelta | None = None
+    passes: bool = False
+
+    def pause(self, before: int) -> timedelta | None:
+        """Return how long to wait before the model is asked again; None if that is no use.
+
+        `before`: the number of pauses so far.
+        """
+        pause = self.rest if self.rest is not None else _FIRST_PAUSE * 2**before
+        return pause if self.passes and pause <= LONGEST_PAUSE else None
 
 
 class FallbackModel(WrappedModel):
-    """Asks its models in order until one answers; the answer is an `Answer`. NoAnswer if none does.
+    """A model client that asks its models in order until one answers.
 
-    Teams are built for the first model, whose `model_info` this is. A model that by its own `model_info` cannot do what
-    a call needs is left out of it. `redact` takes secrets out of what goes into the log; `clock` counts seconds.
+    The answer is an `Answer`; NoAnswer if there is none. Teams are built for the first model, whose `model_info` this
+    is. A model that cannot do what a call needs, by its own `model_info`, is skipped. `redact` takes secrets out of the
+    log; `clock` counts seconds.
     """
 
     def __init__(
@@ -75,9 +96,15 @@ class FallbackModel(WrappedModel):
         self._rests: dict[str, float] = {}
 
     async def answer(self, request: ModelRequest) -> Pieces:
-        """A model that breaks off after its first piece is followed by the next, which starts over: a piece says so."""
+        """Ask the models in order.
+
+        A model that breaks off after its first piece is followed by the next, which starts over; a piece says so.
+        """
         attempts, shown = _Attempts(), False
-        for choice in self._in_order(attempts, request):
+        for choice, before in ((c, n) for c in self._in_order(attempts, request) for n in range(c.again + 1)):
+            if before and not attempts.waits:
+                continue
+            attempts.waits = False
             _unless_cancelled(request.token)
             if shown:
                 yield f"\n— {attempts.last} broke off; {choice.name} starts over —\n"
@@ -88,13 +115,25 @@ class FallbackModel(WrappedModel):
                     yield piece
             _unless_cancelled(request.token)
             if isinstance(piece, Exception):
-                self._failed(attempts, choice, failure_of(piece, choice.timeout), piece)
+                failure = failure_of(piece, choice.timeout)
+                pause = failure.pause(before) if before < choice.again else None
+                if pause is not None:
+                    await self._wait(attempts, choice, failure, pause)
+                    continue
+                self._failed(attempts, choice, failure, piece)
             elif piece is None or (request.streamed and _broken_off(piece)):
                 self._failed(attempts, choice, Failure("broke off in the middle of its answer"))
             elif (answer := self._taken(attempts, choice, piece)) is not None:
                 yield answer
                 return
         yield attempts.at_last()
+
+    async def _wait(self, attempts: "_Attempts", choice: Choice, failure: Failure, pause: timedelta) -> None:
+        log.warning("The model %s %s; asking it again in %s s.", choice.name, failure.sentence, pause.total_seconds())
+        attempts.last, attempts.waits = choice.name, True
+        if pause > timedelta(seconds=1):
+            DELAYED.get()(f"{choice.name} {failure.sentence}", pause)
+        await asyncio.sleep(pause.total_seconds())
 
     def _in_order(self, attempts: "_Attempts", request: ModelRequest) -> list[Choice]:
         now = self._clock()
@@ -139,26 +178,31 @@ class FallbackModel(WrappedModel):
 
 
 class _Attempts:
-    """What came of one call so far: who was asked and did not answer, and why no other could be."""
+    """The attempts of one call: failed models, with the reasons, and skipped ones."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.reasons: list[str] = []
         self.last = ""
         self.empty: Answer | None = None
+        self.waits = False
+        """The last one is to be asked again."""
 
     def at_last(self) -> Answer:
-        """Nobody is left to ask: the answer with nothing in it if there was one, which is not for us to judge."""
+        """Return an empty answer if a model gave one, else raise NoAnswer.
+
+        No model is left to ask, and an empty answer is not ours to judge.
+        """
         if self.empty is not None:
             return self.empty
         raise NoAnswer(
             f"No model answered, so the run has ended: {'; '.join(self.reasons)}. What was done before stays done, and "
-            "nothing was repeated. Please start the task anew later; the worker's log says more."
+            "nothing was repeated. Start the task again once this is fixed; the worker's log says more."
         )
 
 
 async def _piece(pieces: Pieces, choice: Choice) -> str | CreateResult | Exception | None:
-    """The next piece, or why there is none; None if the stream ended before its result."""
+    """Return the next piece, or the failure; None if the stream ended too early."""
     try:
         async with asyncio.timeout(choice.timeout.total_seconds()):
             return await anext(pieces, None)
@@ -167,7 +211,10 @@ async def _piece(pieces: Pieces, choice: Choice) -> str | CreateResult | Excepti
 
 
 def _broken_off(result: CreateResult) -> bool:
-    """A connection that closes properly looks like an end: but no reason for it came, nor the tokens asked for."""
+    """Say whether the connection was cut: it has neither finish reason nor tokens.
+
+    A connection that closes properly looks like the end of the answer.
+    """
     return result.finish_reason == "unknown" and not result.usage.completion_tokens
 
 
@@ -204,9 +251,9 @@ def failure_of(error: Exception, timeout: timedelta) -> Failure:
     if re.search("Protocol|ReadError|IncompleteRead|PayloadError", names):
         return Failure("broke off in the middle of its answer", rests=True)
     if "Connect" in names:
-        return Failure("could not be reached", rests=True)
+        return Failure("could not be reached", rests=True, passes=True)
     if "RateLimit" in names:
-        return Failure("has no room for more requests now", rests=True)
+        return Failure("has no room for more requests now", rests=True, passes=True)
     return Failure(f"gave an answer that cannot be used ({type(error).__name__})", rests=True)
 
 
@@ -215,13 +262,13 @@ def _by_status(status: int, error: Exception) -> Failure:
     why = f", {code}" if isinstance(code, str) and re.fullmatch(r"[a-z][a-z_]{2,40}", code) else ""
     http = f"(HTTP {status}{why})"
     if status == 429:
-        return Failure(f"has no room for more requests now {http}", rests=True, rest=_retry_after(error))
+        return Failure(f"has no room for more requests now {http}", rests=True, rest=_retry_after(error), passes=True)
     if status in (401, 403):
         return Failure(f"refused our key {http}", rests=True)
     if status == 404:
         return Failure(f"is not known at its address {http}", rests=True)
     if status == 408 or status >= 500:
-        return Failure(f"failed {http}", rests=True, rest=_retry_after(error))
+        return Failure(f"failed {http}", rests=True, rest=_retry_after(error), passes=True)
     # This request alone was refused, for its length or content.
     return Failure(f"refused the request {http}")
 

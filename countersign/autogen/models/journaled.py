@@ -19,7 +19,7 @@ from countersign.autogen.models.wrapper import Answer, ModelRequest, Pieces, Wra
 from countersign.domain.errors import CountersignError, NoAnswer
 from countersign.domain.redaction import hide
 from countersign.replay.entries import Entry, whole
-from countersign.replay.journal import RunJournal
+from countersign.replay.run_journal import RunJournal
 
 PIECES_EVERY: Final = timedelta(milliseconds=250)
 """What a model streams within this time is handed on in one piece: each piece costs AutoGen a message."""
@@ -29,12 +29,12 @@ _PLAIN: Final = (str, int, float, bool, type(None))
 
 
 class JournaledModel(WrappedModel):
-    """A model client that asks the model once: in a rebuilt run the recorded answer is given.
+    """A model client that asks once: a rebuilt run gets the recorded answer.
 
-    `failed` is told what ends the run (LeaseLost, UnknownSchema, NoAnswer, GivenUp when the `budget` is used up),
-    since AutoGen turns exceptions into text. `token` is the run's own: a call ends with it whatever the caller passes
-    on, because MagenticOne passes none for a ledger in structured output, and whether or not the model's client looks
-    at it: those of Anthropic and Azure do not while they stream (autogen-ext 0.7.5).
+    `failed` is called with what ends the run (LeaseLost, UnknownSchema, NoAnswer, GivenUp when the `budget` is used
+    up), because AutoGen turns exceptions into text. `token` is the run's own, and each call ends with it, whatever the
+    caller passes on and whether the model's client looks at it or not: MagenticOne passes none for a ledger in
+    structured output, and the clients of Anthropic and Azure ignore it while they stream (autogen-ext 0.7.5).
     """
 
     def __init__(
@@ -68,8 +68,10 @@ class JournaledModel(WrappedModel):
 
     @asynccontextmanager
     async def _asking(self, key: str) -> AsyncIterator[None]:
-        """Once the run is let go every error is a cancellation: AutoGen 0.7's runtime bears that, and waits for ever
-        after an error in a message whose sender was cancelled."""
+        """Turn every error into a cancellation once the run is let go.
+
+        AutoGen 0.7's runtime bears that, but waits for ever after an error in a message whose sender was cancelled.
+        """
         try:
             with self._budget.call(key):
                 async with self._journal.live(key):
@@ -103,14 +105,14 @@ class JournaledModel(WrappedModel):
                 if json_output:
                     raise NoAnswer(
                         f"The model {answer.by} answered nothing where “{self._agent}” needs JSON, so the run has "
-                        "ended. What was done before stays done. Please start the task anew."
+                        "ended. What was done before stays done. Start the task again."
                     )
                 answer.content = NOTHING
         else:
             answer.content = [FunctionCall(whole(c.id), whole(c.arguments), whole(c.name)) for c in answer.content]
         answer.thought = answer.thought and whole(answer.thought)
         try:
-            stands = await self._journal.result(key, Entry("done", answer.model_dump_json()))
+            stands = await self._journal.result(key, Entry("done", answer.model_dump_json(exclude_defaults=True)))
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -119,12 +121,14 @@ class JournaledModel(WrappedModel):
         return Answer.model_validate_json(stands.value)
 
     async def close(self) -> None:
-        """The model belongs to the process and stays open."""
+        """Leave the model open: it belongs to the process."""
 
 
 def _for_one_call(run: CancellationToken, caller: CancellationToken | None) -> CancellationToken:
-    """Cancelled with either, and gone with the call: a token keeps all that was ever linked to it, and some clients
-    link each piece of a stream."""
+    """Make a token that is cancelled with either, and forgotten with the call.
+
+    A token keeps all that was ever linked to it, and some clients link each piece of a stream.
+    """
     token = CancellationToken()
     weakly = weakref.ref(token)
 
@@ -159,26 +163,26 @@ class ModelError(Exception):
 
 
 def dump_error(error: Exception) -> str:
-    """JSON, without secrets, so that the team's own code meets the same error in a rebuilt run."""
-    said = {name: _shown(value) for name, value in vars(error).items() if isinstance(value, _PLAIN)}
+    """Write the error as JSON, without secrets, for a rebuilt run to raise again."""
+    fields = {name: _shown(value) for name, value in vars(error).items() if isinstance(value, _PLAIN)}
     classes = [(kind.__module__, kind.__qualname__) for kind in type(error).__mro__]
-    return json.dumps({"classes": classes, "words": hide(str(error))[0], "said": said})
+    return json.dumps({"classes": classes, "words": hide(str(error))[0], "said": fields})
 
 
 def load_error(recorded: str) -> Exception:
-    """The error, of the nearest class that is known here.
+    """Make the error again, of the nearest class that this process has loaded.
 
-    A client that asks again decides by the error's class and by what it says of itself (`status_code`, `code`). So the
-    class is looked for among those that this process has loaded, and nothing of it is called.
+    A client that retries decides by the error's class and attributes (`status_code`, `code`). The class is only looked
+    up, and nothing of it is called.
     """
-    found = json.loads(recorded)
-    kind = next((known for path in found["classes"] if (known := _loaded(*path)) is not None), ModelError)
+    fields = json.loads(recorded)
+    kind = next((known for path in fields["classes"] if (known := _loaded(*path)) is not None), ModelError)
     try:
-        error = kind.__new__(kind, found["words"])
+        error = kind.__new__(kind, fields["words"])
     except TypeError:  # it cannot be made from outside
         error = ModelError()
-    error.args = (found["words"],)
-    error.__dict__.update(found["said"])
+    error.args = (fields["words"],)
+    error.__dict__.update(fields["said"])
     return error
 
 
@@ -187,9 +191,9 @@ def _shown(value: object) -> object:
 
 
 def _loaded(module: str, name: str) -> type[Exception] | None:
-    found: object = sys.modules.get(module)
+    value: object = sys.modules.get(module)
     for part in name.split("."):
-        found = getattr(found, part, None)
-    if isinstance(found, type) and issubclass(found, Exception) and found is not Exception:
-        return found
+        value = getattr(value, part, None)
+    if isinstance(value, type) and issubclass(value, Exception) and value is not Exception:
+        return value
     return None

@@ -6,16 +6,19 @@ from contextlib import contextmanager
 from typing import Final
 
 from countersign.autogen.models.wrapper import Answer
+from countersign.domain.activity import Usage
 from countersign.domain.errors import GivenUp
-from countersign.domain.runs import Usage
-from countersign.replay.journal import RunJournal
+from countersign.replay.run_journal import RunJournal
 
 MODEL: Final = "model"
 """The kind of the journal's entries that hold answers of models."""
 
 
 class Budget:
-    """How often the agents of one run may ask models, all together; answers that are recorded count, once each."""
+    """The number of model calls that the agents of one run may make together.
+
+    Recorded answers count too, once each.
+    """
 
     def __init__(self, journal: RunJournal, most: int) -> None:
         self._journal = journal
@@ -29,7 +32,7 @@ class Budget:
             raise GivenUp(
                 f"The agents have asked their models {self._most:,} times, which is as often as one run may "
                 "(MODEL_CALLS), so the run has ended. What was done before stays done. Please look at what the agents "
-                "said before the task is started anew."
+                "said before you start the task again."
             )
         self._asking.add(key)
         try:
@@ -39,9 +42,10 @@ class Budget:
 
 
 def add_up(journal: RunJournal) -> Usage | None:
-    """What the run's answers took, each counted once however often the run was rebuilt; None if no model was asked.
+    """Add up the calls and tokens of the run's answers; None if no model was asked.
 
-    Tokens of answers from the cache were paid by another run and do not count. Providers that count no tokens give 0.
+    Each answer counts once, however often the run was rebuilt. Answers from the cache were paid for by another run and
+    do not count. Providers that count no tokens give 0.
     """
     recorded = [entry for entry in journal.of_kind(MODEL).values() if entry.state == "done"]
     answers = [Answer.model_validate_json(entry.value) for entry in recorded]

@@ -1,9 +1,11 @@
 """The base of model clients: one generator behind `create` and `create_stream`."""
 
 import json
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, Literal
 
 from autogen_core import CancellationToken
@@ -13,15 +15,16 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 _MESSAGES: Final[TypeAdapter[list[LLMMessage]]] = TypeAdapter(list[LLMMessage])
 
+DELAYED: Final[ContextVar[Callable[[str, timedelta], None]]] = ContextVar("delayed", default=lambda why, pause: None)
+"""Called with why a model is not asked for a while; set for each run."""
 Pieces = AsyncGenerator[str | CreateResult, None]
 """The answer of a model: pieces of text while it is streamed, and the result at the end."""
 
 
 class Answer(CreateResult):
-    """A model's answer with what our clients know of it; recorded like this, and AutoGen takes it as its own.
+    """A model's answer with its source; AutoGen takes it as its own type.
 
-    `by` is the name of the model that gave it, `instead_of` says of each model that was asked before it why it did
-    not answer.
+    `by` is the model that gave it. `instead_of` says of each model asked before why it did not answer.
     """
 
     by: str = ""
@@ -33,7 +36,7 @@ class Answer(CreateResult):
         return cls.model_construct(**{**dict(result), **known})
 
     def pieces(self) -> Iterator[str | CreateResult]:
-        """The answer as a stream brings it: the whole text at once, then the result."""
+        """Return the answer as a stream: the whole text at once, then the result."""
         if isinstance(self.content, str):
             yield self.content
         yield self
@@ -86,7 +89,7 @@ class ModelClient(ChatCompletionClient):
     """A model client of which only `answer` differs; `create` is its result alone."""
 
     def answer(self, request: ModelRequest) -> Pieces:
-        """The answer to the request; the result is the last piece, and the only one that `create` looks at."""
+        """Answer the request; the last piece is the result, all that `create` looks at."""
         raise NotImplementedError
 
     async def create(
@@ -128,7 +131,7 @@ class ModelClient(ChatCompletionClient):
 
 
 class WrappedModel(ModelClient):
-    """A client around another, which says of itself what the one inside says of itself."""
+    """A client around another, with the same `model_info` and counts."""
 
     def __init__(self, model: ChatCompletionClient) -> None:
         self._model = model

@@ -1,22 +1,23 @@
 """The tool `ask_human`, by which a model asks people, in words or with options."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool
 from pydantic import BaseModel, Field
 
-from countersign.autogen.people.decision_texts import answer
-from countersign.autogen.people.human import Desk
+from countersign.autogen.people.human_input import RunQuestions
 from countersign.autogen.tools.approval_gate import Gate
 from countersign.autogen.tools.workbenches import AsksItself
+from countersign.domain.decision_texts import answer
 from countersign.domain.errors import ActionFailed, CountersignError
 from countersign.domain.ids import digest_of
 from countersign.domain.questions import asking
-from countersign.domain.requests import Kind, Question, Verb
+from countersign.domain.requests import Kind, Question, Request, Verb
 from countersign.replay.entries import Entry, Numbered
-from countersign.replay.journal import RunJournal
+from countersign.replay.run_journal import RunJournal
 
 LONGEST_OPTION: Final = 75
 """Characters: what Slack shows of one; two that differ only behind that would look the same."""
@@ -40,37 +41,59 @@ class Asked(BaseModel):
 
 
 class AskHuman(BaseTool[Asked, Any], AsksItself):
-    """The tool for the agent of this name. The same question, asked again while it waits, is the same question."""
+    """The tool for the agent of this name.
+
+    The same question, asked again while it waits, is the same request.
+    """
 
     def __init__(
-        self, agent: str, gate: Gate, journal: RunJournal, desk: Desk, failed: Callable[[Exception], None]
+        self, agent: str, gate: Gate, journal: RunJournal, questions: RunQuestions, failed: Callable[[Exception], None]
     ) -> None:
         super().__init__(Asked, str, "ask_human", _DESCRIPTION)
         self._agent = agent
         self._gate = gate
         self._journal = journal
-        self._desk = desk
+        self._questions = questions
         self._failed = failed
         self._open: dict[str, int] = {}
 
     async def run(self, args: Asked, cancellation_token: CancellationToken) -> str:
-        """The fixed text about people's answer. ActionFailed if the question cannot be asked so."""
-        question, options = args.question.strip(), _options(args.options or [])
+        """Ask people; return the fixed text about their answer.
+
+        ActionFailed if the question cannot be asked so.
+        """
+        question = args.question.strip()
         if not question or len(question) > LONGEST_QUESTION:
             raise ActionFailed(
                 f"Nobody was asked: a question has at least one character and at most {LONGEST_QUESTION:,}."
             )
-        several = args.several and len(options) > 1
+        options = _options(args.options or [])
+        return answer(await self.put(question, options, several=args.several, cancellation_token=cancellation_token))
+
+    async def put(
+        self,
+        question: str,
+        options: tuple[str, ...] = (),
+        *,
+        several: bool = False,
+        yes_no: bool = False,
+        cancellation_token: CancellationToken | None = None,
+    ) -> Request:
+        """Ask people; return the settled request. `yes_no`: they may approve it too."""
+        several = several and len(options) > 1
         content = digest_of(question, str(several), *options)
         key = self._journal.key(Numbered.KIND, self._agent, content)
-        found = self._journal.found(key)
-        if found is None:
+        entry = self._journal.found(key)
+        if entry is None:
             number = self._open[content] if content in self._open else self._gate.number()
             self._open[content] = number
-            found = await self._journal.record(key, Entry("done", Numbered(number, content).dump()))
-        number = self._open[content] = Numbered.load(found.value).number
+            entry = await self._journal.record(key, Entry("done", Numbered(number, content).dump()))
+        number = self._open[content] = Numbered.load(entry.value).number
+        asked = self._question(number, question, options, several)
+        if yes_no:
+            asked = replace(asked, offers=(Verb.APPROVE, *asked.offers))
         try:
-            return answer(await self._desk.put(self._question(number, question, options, several), cancellation_token))
+            return await self._questions.put(asked, cancellation_token)
         except CountersignError as error:
             self._failed(error)
             raise

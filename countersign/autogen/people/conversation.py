@@ -1,7 +1,7 @@
 """The turns of a conversation with people and its end, by metadata, not by text.
 
-To let a conversation go on is not to approve anything: what
-`countersign.autogen.people.decision_messages.decision_in` reads is never written here.
+To let a conversation go on is not to approve anything: what `countersign.autogen.people.decision_messages.decision_in`
+reads is never written here.
 """
 
 import json
@@ -12,7 +12,8 @@ from typing import Final
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 
 from countersign.autogen.action_outcomes import Outcomes
-from countersign.autogen.people.decision_messages import MetadataTermination, decided, decision_in, quoted
+from countersign.autogen.people.decision_messages import MetadataTermination, decision_in
+from countersign.domain.decided import decided, quoted
 from countersign.domain.ids import RequestId, UserId
 from countersign.domain.requests import How, Request, Status
 
@@ -21,7 +22,7 @@ METADATA: Final = "countersign_turn"
 GO_ON: Final = "Please go on."
 
 
-class Over(StrEnum):
+class EndReason(StrEnum):
     """The reasons for which a conversation is over."""
 
     STOPPED = "stopped"
@@ -42,34 +43,40 @@ class Turn:
     `request` is None and `by` empty when nobody was asked; `words` are those of the person who answered.
     """
 
-    over: Over | None = None
+    over: EndReason | None = None
     request: RequestId | None = None
     by: tuple[UserId, ...] = ()
     words: str = ""
 
 
 def turn_in(message: BaseAgentEvent | BaseChatMessage) -> Turn | None:
-    """The turn that a message is, from its metadata alone; None if it comes from no `HumanProxy`."""
+    """Return the turn in the message's metadata; None if no `HumanProxy` sent it."""
     raw = message.metadata.get(METADATA)
     if raw is None:
         return None
     data = json.loads(raw)
     return Turn(
-        Over(data["over"]) if data["over"] else None,
+        EndReason(data["over"]) if data["over"] else None,
         RequestId(data["request"]) if data["request"] else None,
         tuple(UserId(user) for user in data["by"]),
         data["words"],
     )
 
 
-def over_in(message: BaseAgentEvent | BaseChatMessage) -> Over | None:
-    """Why the conversation is over with this message; None if it is not. For the edges of a GraphFlow."""
+def over_in(message: BaseAgentEvent | BaseChatMessage) -> EndReason | None:
+    """Return why this message ends the conversation; None if it does not.
+
+    It can be a condition on the edges of a GraphFlow.
+    """
     turn = turn_in(message)
     return turn.over if turn is not None else None
 
 
 def for_people(message: BaseChatMessage, outcomes: Outcomes) -> str:
-    """What people read of a message; "" of what they wrote or decided, which the run and the cards show."""
+    """Return what people read of a message.
+
+    Empty for what they wrote or decided themselves: the run and the cards show that.
+    """
     turn = turn_in(message)
     if message.source == "user" or decision_in(message) or (turn and turn.request):
         return ""
@@ -79,15 +86,16 @@ def for_people(message: BaseChatMessage, outcomes: Outcomes) -> str:
 
 
 def metadata_of(turn: Turn) -> dict[str, str]:
-    """For the metadata of the message."""
+    """Write the turn as the message's metadata."""
     return {METADATA: json.dumps({"schema": 1, **asdict(turn)})}
 
 
 def after(request: Request, auto_reply: str, *, to_end: bool) -> tuple[str, Turn]:
-    """What the agents read after people were asked, and the turn; `to_end`: asked whether the conversation ends.
+    """Return what the agents read after people were asked, and the turn.
 
-    Words of people are the next message as they are: they speak in this conversation, and whatever they say, nothing
-    that needs an approval is approved by them (R12). ValueError if the request still waits.
+    `to_end`: people were asked whether the conversation ends. Their words are the next message as they are: in this
+    conversation they speak, and whatever they say approves nothing that needs an approval (R12). ValueError if the
+    request still waits.
     """
     decision = decided(request)
     turn = Turn(None, request.id, decision.by, decision.words)
@@ -103,51 +111,57 @@ def after(request: Request, auto_reply: str, *, to_end: bool) -> tuple[str, Turn
         case Status.APPROVED if not to_end:
             return auto_reply, turn
         case Status.APPROVED if decision.how is How.TIMEOUT:
-            over, facts = Over.FINISHED, f"Nobody answered until {_at(request)}, and the last message says that it is."
+            over, facts = (
+                EndReason.FINISHED,
+                f"Nobody answered until {_at(request)}, and the last message says that it is.",
+            )
         case Status.APPROVED:
-            over, facts = Over.FINISHED, f"So says the last message, and {decision.who()} agreed at {_at(request)}."
+            over, facts = (
+                EndReason.FINISHED,
+                f"So says the last message, and {decision.who()} agreed at {_at(request)}.",
+            )
         case Status.REJECTED:
-            over, facts = Over.STOPPED, f"Stopped by {decision.who()} at {_at(request)}."
-            said = f"The words given with it, quoted:\n{quoted(decision.words)}" if decision.words else ""
-            facts = f"{facts}\n{said or 'No reason was given.'}"
+            over, facts = EndReason.STOPPED, f"Stopped by {decision.who()} at {_at(request)}."
+            quote = f"The words given with it, quoted:\n{quoted(decision.words)}" if decision.words else ""
+            facts = f"{facts}\n{quote or 'No reason was given.'}"
         case Status.EXPIRED:
-            over = Over.UNANSWERED
+            over = EndReason.UNANSWERED
             facts = f"Nobody answered until {_at(request)}. Nobody wanted to stop it, and nobody let it go on."
         case _:
-            over, facts = Over.STOPPED, f"The question was taken back at {_at(request)} before anybody answered."
+            over, facts = EndReason.STOPPED, f"The question was taken back at {_at(request)} before anybody answered."
     return _ended(over, f"{facts} (request {request.id})"), Turn(over, request.id, decision.by, decision.words)
 
 
-def by_itself(over: Over, *, limit: int, problem: str) -> tuple[str, Turn]:
+def by_itself(over: EndReason, *, limit: int, problem: str) -> tuple[str, Turn]:
     """Make a turn in which nobody is asked."""
     facts = {
-        Over.LIMIT: f"The agents were answered {limit} times in a row without a person, which is the limit here.",
-        Over.UNJUDGED: f"Nobody knows whether the last message is the last one: {problem}.",
+        EndReason.LIMIT: f"The agents were answered {limit} times in a row without a person, which is the limit here.",
+        EndReason.UNJUDGED: f"Nobody knows whether the last message is the last one: {problem}.",
     }.get(over, "So says the last message, and in this conversation nobody is asked.")
     return _ended(over, facts), Turn(over)
 
 
 _TITLES: Final = {
-    Over.STOPPED: "STOPPED",
-    Over.FINISHED: "FINISHED",
-    Over.LIMIT: "REPLY LIMIT REACHED",
-    Over.UNANSWERED: "NOBODY ANSWERED",
-    Over.UNJUDGED: "NOT KNOWN WHETHER FINISHED",
+    EndReason.STOPPED: "STOPPED",
+    EndReason.FINISHED: "FINISHED",
+    EndReason.LIMIT: "REPLY LIMIT REACHED",
+    EndReason.UNANSWERED: "NOBODY ANSWERED",
+    EndReason.UNJUDGED: "NOT KNOWN WHETHER FINISHED",
 }
 
 
 SENTENCES: Final = {
-    Over.STOPPED: "People stopped the conversation.",
-    Over.FINISHED: "The conversation is finished.",
-    Over.LIMIT: "The conversation has ended: nobody is asked, and it was answered as often as it may be.",
-    Over.UNANSWERED: "The conversation has ended: nobody answered in time.",
-    Over.UNJUDGED: "The conversation has ended: nobody could tell whether it was finished.",
+    EndReason.STOPPED: "People stopped the conversation.",
+    EndReason.FINISHED: "The conversation is finished.",
+    EndReason.LIMIT: "The conversation has ended: nobody is asked, and it was answered as often as it may be.",
+    EndReason.UNANSWERED: "The conversation has ended: nobody answered in time.",
+    EndReason.UNJUDGED: "The conversation has ended: nobody could tell whether it was finished.",
 }
 """What people read instead of the text for the agents."""
 BY_RULE: Final = "Let the agents go on, by its rule."
 
 
-def _ended(over: Over, facts: str) -> str:
+def _ended(over: EndReason, facts: str) -> str:
     return (
         f"CONVERSATION OVER: {_TITLES[over]}\n{facts}\n"
         "Do next: nothing more of this task.\n"
@@ -163,10 +177,11 @@ def _at(request: Request) -> str:
 
 
 class ConversationOver(MetadataTermination):
-    """Ends a team when a `HumanProxy` says that the conversation is over; `sources` are the proxies, None means all.
+    """A condition that ends the team when a `HumanProxy` ends the conversation.
 
-    It reads the metadata that `HumanProxy` writes: an agent that says “CONVERSATION OVER” ends nothing (R12). A team
-    with a proxy needs it, or the agents answer a proxy that has ended the conversation.
+    `sources` are the proxies, None means all. It reads the metadata that `HumanProxy` writes: an agent that says
+    “CONVERSATION OVER” ends nothing (R12). A team with a proxy needs it, or its agents go on answering a proxy that has
+    ended the conversation.
     """
 
     def why(self, message: BaseAgentEvent | BaseChatMessage) -> str:

@@ -19,7 +19,7 @@ IsTermination = Callable[[BaseChatMessage], bool | Awaitable[bool]]
 """Whether a message means that its agent is finished, or must be looked at."""
 
 
-class Mode(StrEnum):
+class HumanInputMode(StrEnum):
     """AutoGen 0.2's `human_input_mode`."""
 
     ALWAYS = "always"
@@ -42,41 +42,45 @@ class Move(StrEnum):
     END = "end"
 
 
-def next_move(mode: Mode | None, *, finished: bool, replies: int, limit: int, wanted: bool = False) -> Move:
-    """What comes after a message. `mode` None is a policy, which asks where TERMINATE does, and where it `wanted` to.
+def next_move(mode: HumanInputMode | None, *, finished: bool, replies: int, limit: int, wanted: bool = False) -> Move:
+    """Return what comes after a message.
 
-    `finished`: the message says that it is the last one; `replies` were given in a row without asking, `limit` may be.
-    In ALWAYS there is no limit, as in 0.2.
+    `mode` None is a policy, which asks where TERMINATE does, and where it `wanted` to. `finished`: the message says
+    that it is the last one. `replies` were given in a row without asking; `limit` may be. In ALWAYS there is no limit,
+    as in 0.2.
     """
-    if mode is Mode.NEVER:
+    if mode is HumanInputMode.NEVER:
         return Move.END if finished or replies >= limit else Move.REPLY
     if finished:
         return Move.ASK_TO_END
-    if mode is Mode.ALWAYS or wanted or replies >= limit:
+    if mode is HumanInputMode.ALWAYS or wanted or replies >= limit:
         return Move.ASK
     return Move.REPLY
 
 
 def says_terminate(message: BaseChatMessage) -> bool:
-    """0.2's own `is_termination_msg`: the message is the word TERMINATE and nothing else."""
+    """Say whether the message is the word TERMINATE alone, as 0.2 does."""
     return message.to_text().strip() == "TERMINATE"
 
 
 def last_line(*lines: str) -> IsTermination:
-    """An `is_termination_msg`: the last line of the message is one of these (or begins with one that ends with “:”)."""
+    """Make an `is_termination_msg`: the last line is one of these.
+
+    A line that ends with “:” stands for all that begin with it.
+    """
     exact = {line for line in lines if not line.endswith(":")}
     begins = tuple(line for line in lines if line.endswith(":"))
 
     def matches(message: BaseChatMessage) -> bool:
-        said = [line.strip() for line in message.to_text().splitlines() if line.strip()]
-        return bool(said) and (said[-1] in exact or (bool(begins) and said[-1].startswith(begins)))
+        spoken = [line.strip() for line in message.to_text().splitlines() if line.strip()]
+        return bool(spoken) and (spoken[-1] in exact or (bool(begins) and spoken[-1].startswith(begins)))
 
     matches.marks = frozenset(lines)  # type: ignore[attr-defined]
     return matches
 
 
 def marks_of(is_termination_msg: IsTermination) -> frozenset[str]:
-    """The lines by which agents tell it that they are finished, which are not for people."""
+    """Return the lines by which agents say that they are finished; not for people."""
     if is_termination_msg is says_terminate:
         return frozenset({"TERMINATE"})
     marks: frozenset[str] = getattr(is_termination_msg, "marks", frozenset())
@@ -84,34 +88,35 @@ def marks_of(is_termination_msg: IsTermination) -> frozenset[str]:
 
 
 def when_said(*phrases: str) -> AskWhen:
-    """Asks when an agent used one of the words, in any case, also as the beginning of a longer word ("deleted").
+    """Make a policy that asks when an agent used one of the words.
 
-    Spaces, line breaks and what lies between the words make no difference, invisible characters neither, so that
-    “dro\u200bp   TABLE” is “drop table”. ValueError if there is nothing to look for.
+    Upper and lower case are the same, and a word may begin a longer one ("deleted"). Spaces, line breaks, invisible
+    characters and what lies between the words make no difference, so that “dro​p   TABLE” is “drop table”. ValueError if
+    there is nothing to look for.
     """
-    wanted = [words.split() for phrase in phrases if (words := _plain(phrase))]
-    if not wanted:
+    searched = [words.split() for phrase in phrases if (words := _plain(phrase))]
+    if not searched:
         raise ValueError("when_said needs at least one word to look for.")
-    pattern = re.compile("|".join(r"(?<!\w)" + r"[\W_]+".join(map(re.escape, words)) for words in wanted))
+    pattern = re.compile("|".join(r"(?<!\w)" + r"[\W_]+".join(map(re.escape, words)) for words in searched))
     return lambda messages: any(pattern.search(_plain(message.to_text())) for message in messages)
 
 
 def every(count: int) -> AskWhen:
-    """Asks after so many messages of the agents since people were last asked. ValueError below 1."""
+    """Make a policy that asks after this many messages of agents; ValueError below 1."""
     if count < 1:
         raise ValueError("every(n) needs 1 or more.")
     return lambda messages: len(messages) >= count
 
 
 def when_from(*agents: str) -> AskWhen:
-    """Asks when one of these agents has spoken; the others run free. ValueError if there is none."""
+    """Make a policy that asks after these agents; ValueError if there is none."""
     if not agents:
         raise ValueError("when_from needs at least one agent's name.")
     return lambda messages: any(message.source in agents for message in messages)
 
 
 def any_of(*policies: AskWhen) -> AskWhen:
-    """Asks when one of the policies does."""
+    """Make a policy that asks when one of these does."""
 
     def one_asks(messages: Sequence[BaseChatMessage]) -> bool | Awaitable[bool]:
         answers = [policy(messages) for policy in policies]
@@ -130,9 +135,9 @@ def _any(answers: list[bool | Awaitable[bool]]) -> bool | Awaitable[bool]:
 
 
 async def _any_awaited(answers: list[bool | Awaitable[bool]]) -> bool:
-    said = [answer if isinstance(answer, bool) else await answer for answer in answers]
-    if all(isinstance(answer, bool) for answer in said):
-        return any(said)
+    results = [answer if isinstance(answer, bool) else await answer for answer in answers]
+    if all(isinstance(answer, bool) for answer in results):
+        return any(results)
     raise TypeError("A policy answers True or False.")
 
 
@@ -140,6 +145,6 @@ _INVISIBLE: Final = frozenset({"Cf", "Cc", "Mn"})
 
 
 def _plain(text: str) -> str:
-    """Small letters, in their plain forms, without what nobody sees; any white space is one space."""
+    """Fold to plain small letters and single spaces, without invisible characters."""
     spaced = " ".join(unicodedata.normalize("NFKD", text).casefold().split())
     return "".join(letter for letter in spaced if unicodedata.category(letter) not in _INVISIBLE)

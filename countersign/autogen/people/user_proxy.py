@@ -32,12 +32,19 @@ from autogen_agentchat.messages import (
 )
 from autogen_core import CancellationToken
 
-from countersign.autogen.people.conversation import GO_ON, SENTENCES, Over, Turn, after, by_itself, metadata_of
-from countersign.autogen.people.human import Human, Reviewer
-from countersign.autogen.people.input_modes import AskWhen, IsTermination, Mode, Move, next_move, says_terminate
-from countersign.autogen.tools.policies import Opinion, opinion
+from countersign.autogen.people.conversation import GO_ON, SENTENCES, EndReason, Turn, after, by_itself, metadata_of
+from countersign.autogen.people.human_input import Human, Reviewer
+from countersign.autogen.people.input_modes import (
+    AskWhen,
+    HumanInputMode,
+    IsTermination,
+    Move,
+    next_move,
+    says_terminate,
+)
+from countersign.autogen.tools.team_policy import Opinion, opinion
 from countersign.domain.requests import Kind, Request, Verb
-from countersign.replay.journal import RunJournal
+from countersign.replay.run_journal import RunJournal
 
 REPLIES: Final = 100
 """0.2's own `MAX_CONSECUTIVE_AUTO_REPLY`."""
@@ -56,20 +63,19 @@ class _Judged:
 
 
 class HumanProxy(Reviewer):
-    """A human of a run with a mode: made by `run.reviewer(name, mode=…)`. The team needs `ConversationOver()`.
+    """A human with a mode: `run.reviewer(name, mode=…)`.
 
-    `mode` is a `Mode`, or a policy (`countersign.autogen.people.input_modes`) that is asked besides where TERMINATE
-    asks.
-    `is_termination_msg`
-    tells whether a message is its agent's last; `max_consecutive_auto_reply` is how often in a row it replies without
-    asking, and is no limit in ALWAYS; `default_auto_reply` is what it says by itself, and when people let it go on.
-    ValueError for a negative limit or an empty reply.
+    The team needs `ConversationOver()`. `mode` is a `Mode`, or a policy (`countersign.autogen.people.input_modes`) that
+    is asked besides where TERMINATE asks. `is_termination_msg` says whether a message is its agent's last.
+    `max_consecutive_auto_reply` is how often in a row it replies without asking; in ALWAYS there is no limit.
+    `default_auto_reply` is what it says by itself, and when people let it go on. ValueError for a negative limit or an
+    empty reply.
     """
 
     def __init__(
         self,
         human: Human,
-        mode: Mode | AskWhen = Mode.ALWAYS,
+        mode: HumanInputMode | AskWhen = HumanInputMode.ALWAYS,
         *,
         is_termination_msg: IsTermination = says_terminate,
         max_consecutive_auto_reply: int = REPLIES,
@@ -80,8 +86,8 @@ class HumanProxy(Reviewer):
         super().__init__(human, description=description)
         if max_consecutive_auto_reply < 0 or not default_auto_reply.strip():
             raise ValueError("A HumanProxy needs a limit of 0 or more, and something to say by itself.")
-        self._mode = mode if isinstance(mode, Mode) else None
-        self._policy = None if isinstance(mode, Mode) else mode
+        self._mode = mode if isinstance(mode, HumanInputMode) else None
+        self._policy = None if isinstance(mode, HumanInputMode) else mode
         self._is_termination = is_termination_msg
         self._limit = max_consecutive_auto_reply
         self._auto_reply = default_auto_reply
@@ -109,7 +115,7 @@ class HumanProxy(Reviewer):
             self._replies = self._replies + 1 if went_on and self._policy is None else 0
             self._since = []
         elif judged.move is Move.END:
-            over = Over.UNJUDGED if judged.problem else Over.FINISHED if judged.finished else Over.LIMIT
+            over = EndReason.UNJUDGED if judged.problem else EndReason.FINISHED if judged.finished else EndReason.LIMIT
             text, turn = by_itself(over, limit=self._limit, problem=judged.problem)
             self._replies, self._since = 0, []
         else:
@@ -118,12 +124,15 @@ class HumanProxy(Reviewer):
         yield Response(chat_message=self._message(text, turn, messages))
 
     async def on_reset(self, cancellation_token: CancellationToken | None = None) -> None:
-        """A new conversation."""
+        """Begin a new conversation."""
         self._replies, self._since = 0, []
 
     def _heard(self, messages: Sequence[BaseChatMessage]) -> list[BaseChatMessage]:
-        """What is new and from agents. The task is the requester's; but a nested team's task is an agent's words."""
-        last = self._human.desk.transcript.last
+        """Return the new messages of agents.
+
+        The task is the requester's; but a nested team's task is an agent's words.
+        """
+        last = self._human.questions.transcript.last
         new = [m for m in messages if m.source != "user"] or list(messages[-1:]) or ([last] if last else [])
         self._since += new
         return new
@@ -133,22 +142,22 @@ class HumanProxy(Reviewer):
             return _Judged(next_move(self._mode, finished=False, replies=self._replies, limit=self._limit))
         last = next((m for m in reversed(new) if not isinstance(m, HandoffMessage)), new[-1])
         if self._is_termination is says_terminate:
-            said = Opinion(says_terminate(last))
+            finished = Opinion(says_terminate(last))
         else:
-            said = await self._opinion("is_termination_msg", lambda: self._is_termination(last), [last], token)
-        wanted, problem = Opinion(False), said.problem
-        if self._policy is not None and not said.answer:
+            finished = await self._opinion("is_termination_msg", lambda: self._is_termination(last), [last], token)
+        wanted, problem = Opinion(False), finished.problem
+        if self._policy is not None and not finished.answer:
             policy, since = self._policy, tuple(self._since)
             wanted = await self._opinion("the policy of this team", lambda: policy(since), since, token)
             problem = "; ".join(p for p in (problem, wanted.problem) if p)
         move = next_move(
             self._mode,
-            finished=bool(said.answer) or (said.answer is None and self._mode is Mode.NEVER),
+            finished=bool(finished.answer) or (finished.answer is None and self._mode is HumanInputMode.NEVER),
             replies=self._replies,
             limit=self._limit,
             wanted=bool(wanted.answer) or bool(problem),
         )
-        return _Judged(move, bool(said.answer), problem, bool(wanted.answer))
+        return _Judged(move, bool(finished.answer), problem, bool(wanted.answer))
 
     async def _opinion(
         self,
@@ -164,20 +173,20 @@ class HumanProxy(Reviewer):
         return await task
 
     async def _ask(self, judged: _Judged, new: Sequence[BaseChatMessage], token: CancellationToken) -> Request:
-        desk, (kind, offers) = self._human.desk, _OFFERS[judged.move]
+        questions, (kind, offers) = self._human.questions, _OFFERS[judged.move]
         who = new[-1].source if new and new[-1].source != "user" else "The agent"
         if judged.move is Move.ASK_TO_END:
             title = f"{who} says that it is finished. End here?"
         else:
-            title = self._human.title or f"{who} has spoken. Go on?"
-        read = [(m.source, desk.outcomes.for_people(m.to_text())) for m in new]
+            title = self._human.title or f"{who} finished a step. Continue?"
+        read = [(m.source, questions.outcomes.for_people(m.to_text())) for m in new]
         content = read[0][1] if len(read) == 1 else "\n\n".join(f"{source}:\n{words}" for source, words in read)
         content = content or "It says nothing more."
         words = new[-1] if new else None
-        question = desk.question(
+        question = questions.question(
             self._human, words, kind=kind, title=title, content=content, offers=offers, notes=self._notes(judged)
         )
-        return await desk.put(question, token)
+        return await questions.put(question, token)
 
     def _notes(self, judged: _Judged) -> tuple[str, ...]:
         notes = []
@@ -185,15 +194,17 @@ class HumanProxy(Reviewer):
             notes.append(f"You are asked because {judged.problem}.")
         elif judged.wanted:
             notes.append("You are asked because this team's policy says so.")
-        if judged.move is Move.ASK and self._mode is not Mode.ALWAYS and 0 < self._limit <= self._replies:
-            more = f"{self._limit} more" if self._policy else f"one more, and words of yours {self._limit} again"
-            notes.append(f"The agents were answered {self._limit} times in a row by rule: Go on allows {more}.")
+        if judged.move is Move.ASK and self._mode is not HumanInputMode.ALWAYS and 0 < self._limit <= self._replies:
+            more = f"{self._limit} more" if self._policy else f"one more, and a message of yours {self._limit} again"
+            notes.append(
+                f"The agents were answered {self._limit} times in a row automatically. Continue allows {more}."
+            )
         return tuple(notes)
 
     def _message(self, text: str, turn: Turn, messages: Sequence[BaseChatMessage]) -> BaseChatMessage:
         metadata = metadata_of(turn)
         if turn.over:
-            self._human.desk.outcomes.told(text, SENTENCES[turn.over])
+            self._human.questions.outcomes.told(text, SENTENCES[turn.over])
             return StopMessage(content=text, source=self.name, metadata=metadata)
         last = messages[-1] if messages else None
         if isinstance(last, HandoffMessage) and last.target == self.name:

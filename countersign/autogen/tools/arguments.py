@@ -31,9 +31,10 @@ _EMPTY: Final = (list, dict, set, frozenset, tuple)
 
 
 def taking(model: type[BaseModel] | None, parameters: Mapping[str, Any], hide: Collection[str]) -> Take:
-    """How a tool takes its arguments: `model` is its own, if it has one, and `parameters` its JSON schema.
+    """Describe how a tool takes its arguments.
 
-    The idempotency key is not among them: it is not the model's to give, nor anybody's to judge.
+    `model` is its own model, if it has one, and `parameters` its JSON schema. The idempotency key is not among them:
+    neither the model gives it, nor does anybody judge it.
     """
 
     def take(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def taking(model: type[BaseModel] | None, parameters: Mapping[str, Any], hide: C
 
 
 def by_model(model: type[BaseModel], given: Mapping[str, Any], hide: Collection[str] = ()) -> dict[str, Any]:
-    """The arguments as the model takes them, with its defaults."""
+    """Return the arguments as the tool's model takes them, with its defaults."""
     try:
         value = model.model_validate(given)
         if model.model_config.get("extra") in (None, "ignore"):
@@ -66,7 +67,7 @@ def by_model(model: type[BaseModel], given: Mapping[str, Any], hide: Collection[
 
 
 def by_schema(parameters: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as they are, with the schema's defaults."""
+    """Return the arguments as they are, with the schema's defaults."""
     known = parameters.get("properties") or {}
     defaults = {name: part["default"] for name, part in known.items() if isinstance(part, dict) and "default" in part}
     fitting = {n: v for n, v in defaults.items() if why_not(v, known[n], parameters, whole=True) is None}
@@ -77,7 +78,10 @@ def by_schema(parameters: Mapping[str, Any], given: Mapping[str, Any]) -> dict[s
 
 
 def as_entered(changed: str, take: Take, hide: Collection[str]) -> str:
-    """What a reviewer made of a call, as the tool takes it: with its defaults, and nothing else than was entered."""
+    """Return what a reviewer made of a call as the tool takes it.
+
+    That is what was entered, with defaults, and nothing else.
+    """
     entered = json.loads(changed)
     try:
         taken = take(entered)
@@ -102,44 +106,45 @@ def _holds(taken: Any, entered: Any) -> bool:
 
 
 def closed(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema, which lets in what it does not name only where it says so."""
+    """Return the schema, open to names that it does not list only where it says so."""
     mixed = any(word in parameters for word in ("anyOf", "oneOf", "allOf", "$ref"))
     return parameters if mixed else {"additionalProperties": False, **parameters}
 
 
 def problem(wrong: ValidationError, given: Any, hide: Collection[str]) -> str:
     """Say what is wrong with arguments, without the values that nobody may see."""
-    told = []
+    problems = []
     for error in wrong.errors(include_url=False, include_input=False, include_context=False):
         at = ".".join(map(str, error["loc"]))
         unseen = error["type"] != "missing" and bool(hide_in(_at(error["loc"]), hide)[1])
-        told.append(f"{at or 'the arguments'}: {'is not what the tool takes' if unseen else error['msg']}")
-    return unspoken("; ".join(told), given, hide)
+        why = "isn't what the tool accepts" if unseen else error["msg"]
+        problems.append(f"{at or 'the arguments'}: {why}")
+    return unspoken("; ".join(problems), given, hide)
 
 
 def failure(error: BaseException, arguments: str, hide: Collection[str]) -> str:
     """Say how a tool failed, without the values that nobody may see."""
     given = json.loads(arguments)
-    told = problem(error, given, hide) if isinstance(error, ValidationError) else str(error)
-    told = f"SystemExit: {told}" if isinstance(error, SystemExit) else told or type(error).__name__
-    return unspoken(told, given, hide)
+    text = problem(error, given, hide) if isinstance(error, ValidationError) else str(error)
+    text = f"SystemExit: {text}" if isinstance(error, SystemExit) else text or type(error).__name__
+    return unspoken(text, given, hide)
 
 
 def failed_result(result: ToolResult, arguments: str, hide: Collection[str]) -> ToolResult:
     """Take the values that nobody may see out of the result of a tool that failed."""
     text = result.to_text()
-    said = unspoken(text, json.loads(arguments), hide)
-    return result if said == text else error_result(result.name, said)
+    cleaned = unspoken(text, json.loads(arguments), hide)
+    return result if cleaned == text else error_result(result.name, cleaned)
 
 
 def unspoken(text: str, arguments: Any, hide: Collection[str]) -> str:
-    """The text without the values at the paths that nobody may see."""
+    """Take the values at the hidden paths out of the text."""
     pairs = dict(_hidden(arguments, hide_in(arguments, hide)[0]))
     if not pairs:
         return text
     longest_first = sorted(pairs, key=len, reverse=True)
-    found = re.compile("|".join(rf"(?<!\w){re.escape(value)}(?!\w)" for value in longest_first))
-    return found.sub(lambda match: pairs[match[0]], text)
+    pattern = re.compile("|".join(rf"(?<!\w){re.escape(value)}(?!\w)" for value in longest_first))
+    return pattern.sub(lambda match: pairs[match[0]], text)
 
 
 def _hidden(value: Any, shown: Any) -> Iterator[tuple[str, str]]:
@@ -155,10 +160,10 @@ def _hidden(value: Any, shown: Any) -> Iterator[tuple[str, str]]:
 
 def _at(path: tuple[int | str, ...]) -> Any:
     """Something at a path."""
-    found: Any = "something"
+    value: Any = "something"
     for name in reversed(path):
-        found = {str(name): found}
-    return found
+        value = {str(name): value}
+    return value
 
 
 def _only(given: Mapping[str, Any], known: Collection[str]) -> None:
@@ -175,7 +180,10 @@ def _names(name: str, field: FieldInfo) -> Iterator[str]:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON that is read back as the same; secrets too. ValueError if there is none."""
+    """Return the value as JSON that reads back as the same, else ValueError.
+
+    Secrets are in it too.
+    """
     if isinstance(value, RootModel):
         return plain(value.root)
     if isinstance(value, BaseModel):
@@ -206,14 +214,14 @@ def _name(value: Any) -> str:
 
 
 def _number(value: Decimal) -> Any:
-    """A number wherever JSON keeps all of it, so that conditions can compare it."""
+    """Return a number where JSON keeps all of it, so that conditions can compare it."""
     if value.is_finite() and value == value.to_integral_value() and abs(value) < 10**300:
         return int(value)
     return float(value) if value.is_finite() and Decimal(repr(float(value))) == value else str(value)
 
 
 def _without_wrong_defaults(model: type[BaseModel], taken: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the defaults that the model itself would not take: `note: str = None` is written often."""
+    """Drop defaults that the model itself would not take, like `note: str = None`."""
     while True:
         try:
             model.model_validate(taken)
@@ -225,7 +233,10 @@ def _without_wrong_defaults(model: type[BaseModel], taken: dict[str, Any], given
 
 
 def _left_out(path: tuple[int | str, ...], taken: Any, given: Any) -> bool:
-    """Whether the path leads to something that was not given, and is not taken any more."""
+    """Say whether the path leads to an argument that was not given.
+
+    Such an argument is not taken any more.
+    """
     for name in path:
         if isinstance(taken, dict) and name in taken and isinstance(given, Mapping) and name not in given:
             del taken[name]

@@ -4,8 +4,7 @@ AutoGen tells nobody which tools an agent has. So what its teams, agents and too
 at, whatever these are called: `tests/autogen/test_bypass_check.py` fails for each door that AutoGen moves elsewhere.
 """
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from autogen_agentchat.agents import (
@@ -24,8 +23,9 @@ from autogen_core.tools import BaseTool, FunctionTool, StaticStreamWorkbench, St
 
 from countersign.autogen.code.executors import GatedExecutor
 from countersign.autogen.models.journaled import JournaledModel
-from countersign.autogen.people.human import Human
+from countersign.autogen.people.human_input import Human
 from countersign.autogen.tools.gated_tools import JournaledTools
+from countersign.autogen.tools.held_objects import held
 from countersign.autogen.tools.workbenches import AsksItself, asks_itself
 from countersign.domain.errors import WrongTeam
 
@@ -38,8 +38,6 @@ _KNOWN: Final = (
     UserProxyAgent,
 )
 """What they do is in AutoGen's own code: they act by what they hold. Agents of others' making are only opened."""
-_BOXES: Final = (dict, list, tuple, set, frozenset, deque)
-"""Looking into these runs no code of the team's, and ends; a sequence of another class may be endless, or a query."""
 
 
 def look_through(team: Team) -> None:
@@ -73,19 +71,6 @@ def look_through(team: Team) -> None:
                 _thing(thing, whose, room, inside)
 
 
-def held(room: object) -> Iterator[object]:
-    """Yield what is in the attributes of an object, and in the lists and dicts there."""
-    waiting: list[object] = [getattr(room, "__dict__", {})]
-    opened: set[int] = set()
-    while waiting:
-        value = waiting.pop()
-        if not isinstance(value, _BOXES):
-            yield value
-        elif id(value) not in opened:
-            opened.add(id(value))
-            waiting.extend(value.values() if isinstance(value, dict) else value)
-
-
 def _agent(agent: ChatAgent) -> None:
     kind = type(agent)
     if not isinstance(agent, _KNOWN) and any(of.__module__.startswith("autogen_ext.") for of in kind.__mro__):
@@ -102,13 +87,16 @@ def _agent(agent: ChatAgent) -> None:
 
 
 def _asks_people(function: object) -> bool:
-    """What a function around it does nobody can tell, whatever `functools.wraps` writes on it."""
+    """Say whether the function itself asks people.
+
+    Nobody can tell what a function around it does, whatever `functools.wraps` writes on it.
+    """
     human = getattr(function, "__self__", None)
     return isinstance(human, Human) and function == human.input_func
 
 
 def _model(model: ChatCompletionClient, whose: str) -> None:
-    """A model around the run's own is fine: what it asks is recorded there."""
+    """Check a model client; one around the run's own is fine, its calls are recorded."""
     if not any(isinstance(inner, ChatCompletionClient) for inner in held(model)):
         raise WrongTeam(
             f"“{whose}” asks a model ({type(model).__name__}) that is not the run's: its answers would not be recorded "
@@ -117,7 +105,7 @@ def _model(model: ChatCompletionClient, whose: str) -> None:
 
 
 def _thing(thing: object, whose: str, room: object, beside: Sequence[object]) -> None:
-    """`room` holds the thing, and `beside` is what else it holds: the hand-offs."""
+    """Check a tool or workbench of `room`; `beside` are its hand-offs."""
     door = mended = ""
     if isinstance(thing, BaseTool) and not _asks(thing) and not _hands_off(thing, beside):
         door = f"has the tool “{thing.name}” in a list of its own"
@@ -133,7 +121,7 @@ def _thing(thing: object, whose: str, room: object, beside: Sequence[object]) ->
 
 
 def _asks(tool: BaseTool[Any, Any]) -> bool:
-    """It puts its own question to people, or is a function behind `gated` and nothing around it."""
+    """Say whether it asks people itself, or is a function directly behind `gated`."""
     return isinstance(tool, AsksItself) or (type(tool) is FunctionTool and asks_itself(tool._func))
 
 
@@ -143,5 +131,8 @@ def _is_asked(agent: object) -> bool:
 
 
 def _hands_off(tool: BaseTool[Any, Any], beside: Sequence[object]) -> bool:
-    """AutoGen's own hand-offs only say something; one of another class may do what it likes."""
+    """Say whether this is AutoGen's own hand-off, which only says something.
+
+    One of another class may do what it likes.
+    """
     return any(type(other) is Handoff and other.name == tool.name for other in beside)

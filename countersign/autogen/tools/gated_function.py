@@ -1,7 +1,4 @@
-"""The decorator `@gated`: a function that asks people, for an agent's `tools=[…]`.
-
-The function finds the run that it is called in by itself; outside of a run it refuses.
-"""
+"""The decorator `@gated`, which puts a function for `tools=[…]` behind the gate."""
 
 import functools
 import inspect
@@ -13,8 +10,8 @@ from autogen_core.tools import FunctionTool
 from countersign.autogen.run_context import current_run
 from countersign.autogen.tools.arguments import by_model, plain
 from countersign.autogen.tools.gated_tools import Handling
-from countersign.autogen.tools.permits import Renderer
-from countersign.autogen.tools.policies import Ask
+from countersign.autogen.tools.permits import Renderer, Title, check_titles
+from countersign.autogen.tools.team_policy import Ask
 from countersign.autogen.tools.workbenches import mark_asking
 from countersign.domain.errors import ActionFailed
 
@@ -22,21 +19,27 @@ from countersign.domain.errors import ActionFailed
 def gated(
     *,
     ask: Ask = None,
+    title: Title = "",
     show: Renderer | None = None,
     hide: Collection[str] = (),
     idempotent: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Awaitable[str]]]:
-    """Every call of the function passes the gate, like those of `RunContext.tools`, and gives its result as text.
+    """Put a function behind the gate; each call gives its result as text.
+
+    `title` is what a call would do, as people read it first: `"Refund {euros:.2f} EUR for order {order}"`.
 
     Name, docstring and arguments stay as they are, for AutoGen's schema. A call that was not allowed, or failed, raises
-    ActionFailed with the text for the model. The function does not know which agent calls it, so people read its
-    own name; where agents that go on at once share a tool, `RunContext.tools` keeps them apart.
+    ActionFailed with the text for the model. The function does not know which agent calls it, so people read its own
+    name; where agents that go on at once share a tool, `RunContext.tools` keeps them apart.
     """
 
     def gate(function: Callable[..., Any]) -> Callable[..., Awaitable[str]]:
         tool = FunctionTool(function, description=function.__doc__ or "")
         name = tool.name
-        rules = Handling(ask, idempotent, {name: show} if show else {}, {name: hide} if hide else {})
+        check_titles({name: title}, [tool], {name: hide})
+        rules = Handling(
+            ask, idempotent, {name: show} if show else {}, {name: hide} if hide else {}, {name: title} if title else {}
+        )
         hints = {**get_type_hints(function, include_extras=True), "return": str}
         signature = inspect.signature(function)
 

@@ -1,8 +1,8 @@
-"""Tools whose calls pass the gate, and happen at most once in the life of a run.
+"""Tools behind the gate, each call of which happens at most once in a run.
 
 AutoGen's agents call tools through a workbench; this one brings each call to the gate, records `started` before it and
-its result after it. A call found started and not ended is done again, under the same idempotency key, if its tool is
-declared idempotent; else people are asked.
+its result after it. A call that was started and did not end is made again, under the same idempotency key, if its tool
+is declared idempotent; else people are asked.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSche
 from countersign.autogen.action_outcomes import CALL, Became, Outcome
 from countersign.autogen.tools.approval_gate import Gate
 from countersign.autogen.tools.arguments import as_entered, closed, failed_result, failure, taking
-from countersign.autogen.tools.permits import Denial, Once, Permit, Renderer, Wanted, written
-from countersign.autogen.tools.policies import Ask, Tier, named
+from countersign.autogen.tools.permits import Action, Denial, Once, Permit, Renderer, Title, check_titles, written
+from countersign.autogen.tools.team_policy import Ask, Tier, named
 from countersign.autogen.tools.workbenches import (
     ARGUMENT,
     AsksItself,
@@ -43,14 +43,17 @@ from countersign.domain.ids import digest_of
 from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Kind
 from countersign.json_schema import unnamed
-from countersign.replay.journal import RunJournal
+from countersign.replay.run_journal import RunJournal
 from countersign.replay.store_outages import being_cancelled
 
 _KEY: ContextVar[str] = ContextVar(ARGUMENT)
 
 
 def idempotency_key() -> str:
-    """For use in an asynchronous tool: the same text whenever this one call is done again. LookupError elsewhere."""
+    """Return the key of the current call, the same whenever it is made again.
+
+    For use in an asynchronous tool; LookupError elsewhere.
+    """
     return _KEY.get()
 
 
@@ -58,27 +61,28 @@ def idempotency_key() -> str:
 class Handling:
     """The rules by which the calls of a set of tools are judged and shown.
 
-    `idempotent`: all of them are, or those of these names. `show` draws the arguments of the tool of that name; `hide`
-    are paths of its arguments that nobody may see.
+    `idempotent`: all of them are, or those of these names. `show` draws the arguments of the tool of that name, `title`
+    what a call of it would do; `hide` are paths of its arguments that nobody may see.
     """
 
     ask: Ask = None
     idempotent: bool | Collection[str] = False
     show: Mapping[str, Renderer] = field(default_factory=dict)
     hide: Mapping[str, Collection[str]] = field(default_factory=dict)
+    title: Mapping[str, Title] = field(default_factory=dict)
 
     def names(self) -> frozenset[str]:
-        """Every tool that is named; each must exist, or a mistake would open the gate for another."""
+        """Return every tool that is named; a rule for none would open the gate to another."""
         declared = () if isinstance(self.idempotent, bool) else self.idempotent
-        return named(self.ask) | named(declared) | self.show.keys() | self.hide.keys()
+        return named(self.ask) | named(declared) | self.show.keys() | self.hide.keys() | self.title.keys()
 
 
 class JournaledTools(Workbench):
     """The tools of one agent.
 
-    `failed` is told what makes going on impossible; the agent then reads an error, because AutoGen 0.7's
-    AssistantAgent waits for ever for a tool call that raises. WrongTeam if two tools of a list have one name, or a rule
-    names a tool that is not in it.
+    `failed` is told what makes going on impossible; the agent then reads an error, because AutoGen 0.7's AssistantAgent
+    waits for ever for a tool call that raises. WrongTeam if two tools of a list have one name, or a rule names a tool
+    that is not in it.
     """
 
     def __init__(
@@ -96,8 +100,7 @@ class JournaledTools(Workbench):
         self._journal = journal
         self._once = once
         self._failed = failed
-        self._rules = rules
-        self._ask = rules.ask
+        self._rules, self._ask = rules, rules.ask
         self._own: dict[str, BaseTool[Any, Any]] = {}
         if isinstance(tools, Workbench):
             self._tools = tools
@@ -108,6 +111,7 @@ class JournaledTools(Workbench):
             listed = [as_tool(tool) for tool in tools]
             self._own = {tool.name: tool for tool in listed}
             self._check([tool.name for tool in listed])
+            check_titles(rules.title, listed, rules.hide)
             self._tools = RaisingWorkbench(listed)
 
     @property
@@ -153,8 +157,10 @@ class JournaledTools(Workbench):
         cancellation_token: CancellationToken | None = None,
         call_id: str | None = None,
     ) -> ToolResult:
-        """The recorded result, that of the call, or why it was not made. It is not cut off in the middle, unless it is
-        idempotent."""
+        """Return the recorded or new result, or the reason why the call was not made.
+
+        It is not cut off in the middle, unless it is idempotent.
+        """
         try:
             with self._journal.calling(self._agent):
                 return await self._judged(name, arguments, cancellation_token or CancellationToken(), call_id or "")
@@ -185,8 +191,8 @@ class JournaledTools(Workbench):
             CALL.set((name, call_id))  # in the task of this call
             return await self._tools.call_tool(name, given, token, call_id)
         written(given)
-        wanted = self._wanted(name, given, schemas, call_id)
-        async with self._gate.judged(wanted) as verdict:
+        action = self._wanted(name, given, schemas, call_id)
+        async with self._gate.judged(action) as verdict:
             if isinstance(verdict, Denial):
                 return error_result(name, verdict.text)
             if isinstance(own, AgentTool | TeamTool):
@@ -202,14 +208,19 @@ class JournaledTools(Workbench):
             return _told(told, result) if told else result
 
     def _not_called(self, name: str, call_id: str, why: str) -> ToolResult:
-        """A call that came to nothing before anybody judged it; what asks people itself has told already."""
+        """Return the error of a call that came to nothing before anybody judged it.
+
+        A tool that asks people itself has recorded that already.
+        """
         if not isinstance(self._own.get(name), AsksItself):
-            failed = Outcome(self._agent, Kind.TOOL, Became.FAILED, name, call_id, result=why)
-            self._gate.outcomes.add(failed)
+            self._gate.outcomes.add(Outcome(self._agent, Kind.TOOL, Became.FAILED, name, call_id, result=why))
         return error_result(name, why)
 
-    def _wanted(self, name: str, given: dict[str, Any], schemas: Mapping[str, ToolSchema], call_id: str) -> Wanted:
-        """The call, with the arguments as the tool takes them. ValueError if it does not: nobody need judge that."""
+    def _wanted(self, name: str, given: dict[str, Any], schemas: Mapping[str, ToolSchema], call_id: str) -> Action:
+        """Return the call with the arguments as the tool takes them.
+
+        ValueError if it does not take them: nobody need judge that.
+        """
         rules, parameters = self._rules, schemas[name].get("parameters", {})
         hide, show, notes = tuple(rules.hide.get(name, ())), rules.show.get(name), []
         take = taking(models_in(self._tools).get(name), parameters, hide)
@@ -218,18 +229,20 @@ class JournaledTools(Workbench):
             show = None
             notes.append(f"The tool does not describe {', '.join(more)}, so its arguments are shown as they are.")
         taken_again = partial(as_entered, take=take, hide=hide)
-        about = (self._agent, name, written(taken), self._ask, tuple(schemas))
+        about = (self._agent, name, written(taken), self._ask, tuple(schemas), Kind.TOOL)
         schema = json.dumps(parameters, sort_keys=True)
-        return Wanted(*about, schema=schema, show=show, hide=hide, notes=tuple(notes), call=call_id, take=taken_again)
+        # A description from elsewhere says what its server likes; only the team's own tools are titled by theirs.
+        titles = (rules.title.get(name, ""), self._own[name].description if name in self._own else "")
+        return Action(*about, schema, show, hide, tuple(notes), call_id, taken_again, *titles)
 
     async def _permitted(self, permit: Permit, given: dict[str, Any], call_id: str) -> ToolResult:
-        name, agent = permit.wanted.tool, self._agent
+        name, agent = permit.action.tool, self._agent
         as_called = json.dumps(given, sort_keys=True, ensure_ascii=False)
         once = (permit.request.id,) if permit.request is not None else (as_called, call_id)
         key = self._journal.key("tool", agent, name, *once)
         if self._journal.found(key) is None:
             await self._gate.passed(permit)
-        seen = hide_in(told_apart(json.loads(permit.arguments)), permit.wanted.hide)[0]
+        seen = hide_in(told_apart(json.loads(permit.arguments)), permit.action.hide)[0]
         shown = f"{json.dumps(seen, sort_keys=True, ensure_ascii=False)}\n\nfor {agent}"
         shown += f", call {call_id}" if call_id else ""
 
@@ -244,8 +257,8 @@ class JournaledTools(Workbench):
             return error_result(name, str(failure))
 
     async def _call(self, permit: Permit, attempt: str, call_id: str) -> ToolResult:
-        name, arguments = permit.wanted.tool, json.loads(permit.arguments)
-        told = partial(failure, arguments=permit.arguments, hide=permit.wanted.hide)
+        name, arguments = permit.action.tool, json.loads(permit.arguments)
+        failed = partial(failure, arguments=permit.arguments, hide=permit.action.hide)
         own = digest_of(self._journal.run, attempt)[:32]
         _KEY.set(own)
         try:
@@ -255,7 +268,7 @@ class JournaledTools(Workbench):
                 arguments = {**arguments, ARGUMENT: own}
             result = await self._tools.call_tool(name, arguments, CancellationToken(), call_id)
         except (OutcomeUnknown, ActionFailed) as error:
-            error.args = (told(error),)
+            error.args = (failed(error),)
             raise
         except LeaseLost:
             raise
@@ -264,8 +277,8 @@ class JournaledTools(Workbench):
                 raise
             return error_result(name, "CancelledError")
         except (Exception, SystemExit) as error:  # the latter would end the worker, and with it all of its runs
-            return error_result(name, told(error))
-        return failed_result(result, permit.arguments, permit.wanted.hide) if result.is_error else result
+            return error_result(name, failed(error))
+        return failed_result(result, permit.arguments, permit.action.hide) if result.is_error else result
 
     async def start(self) -> None:
         await self._tools.start()

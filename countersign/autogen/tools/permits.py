@@ -1,13 +1,17 @@
-"""The values at the gate: a wanted action, its view, a permit or a denial."""
+"""The values at the gate: an action, its view and title, a permit or a denial."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from countersign.autogen.tools.policies import Ask
+from autogen_core.tools import BaseTool
+
+from countersign.autogen.tools.team_policy import Ask
+from countersign.domain import call_titles
+from countersign.domain.call_words import labelled, title_of
 from countersign.domain.calls import LONGEST_ARGUMENTS, canonical, is_canonical
-from countersign.domain.errors import ActionFailed
+from countersign.domain.errors import ActionFailed, WrongTeam
 from countersign.domain.event_data import told_apart
 from countersign.domain.ids import Digest, digest_of
 from countersign.domain.redaction import hide_in
@@ -18,8 +22,15 @@ Renderer = Callable[[dict[str, Any]], str]
 """Draws the arguments, without their secrets, as people read them best. It is quick, and the same for the same."""
 
 
+Title = str | Renderer
+"""What a call would do, as a question to people: a format (`Refund {euros:.2f} EUR`), or what draws it."""
+
+
 class Once(Protocol):
-    """Does `act` at most once under `key` and returns what it returned; `act` is told the key of its attempt."""
+    """A function that does `act` at most once under `key` and returns its result.
+
+    `act` gets the key of its attempt.
+    """
 
     def __call__(
         self, name: str, shown: str, key: str, act: Callable[[str], Awaitable[str]], *, idempotent: bool
@@ -27,11 +38,13 @@ class Once(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One action, before anybody judged it. `arguments` are canonical JSON, `schema` too (empty: not to be edited).
+class Action:
+    """One action, before anybody judged it.
 
-    `tools` are the names that the policy may name; `hide` are paths of arguments besides those that look secret.
-    `take` gives what a reviewer made of the arguments as the tool takes it; ValueError if it does not.
+    `arguments` are canonical JSON, as is `schema` (empty: not to be edited). `tools` are the names that the policy may
+    name. `hide` are paths of arguments besides those that look secret. `take` returns what a reviewer made of the
+    arguments as the tool takes it; ValueError if it does not. `title` is the team's own, or else `description` may
+    make one.
     """
 
     agent: str
@@ -46,39 +59,50 @@ class Wanted:
     notes: tuple[str, ...] = ()
     call: str = ""
     take: Callable[[str], str] = str
+    title: Title = ""
+    description: str = ""
 
     @property
     def same(self) -> Digest:
-        """Equal for actions that bring about the same: whichever agent asks, and by whatever way."""
+        """The value that is equal for actions that bring about the same.
+
+        The agent and the way by which it asks make no difference.
+        """
         return digest_of(self.kind, self.tool, self.arguments)
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """The right to do one thing once: people decided the `request`, or a policy `judged` it to pass."""
+    """The right to do one thing once.
 
-    wanted: Wanted
+    People decided the `request`, or a policy `judged` it to pass.
+    """
+
+    action: Action
     key: str
     arguments: str
     request: Request | None = None
     judged: Judged | None = None
 
     def check(self, tool: str, arguments: Mapping[str, Any]) -> None:
-        """At the door, right before it is done: ActionFailed unless this is byte for byte what was judged (R13)."""
+        """Raise ActionFailed unless this is byte for byte what was judged (R13).
+
+        It is called right before the action.
+        """
         this = (tool, canonical(arguments))
-        allowed = this if self.request is None else _allowed(self.request, self.wanted)
-        if not this == (self.wanted.tool, self.arguments) == allowed:
+        allowed = this if self.request is None else _allowed(self.request, self.action)
+        if not this == (self.action.tool, self.arguments) == allowed:
             raise ActionFailed("What was approved is not what would run, so nothing was done.")
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """The reason not to do it, as the model reads it; `Gate.outcomes` has it as a value."""
+    """The reason not to do it, for the model; `Gate.outcomes` has it as a value."""
 
     text: str
 
 
-def _allowed(request: Request, wanted: Wanted) -> tuple[str, str] | None:
+def _allowed(request: Request, action: Action) -> tuple[str, str] | None:
     """Tool and arguments that a decision lets run; None if none."""
     call, decision = request.question.call, request.decision
     if call is None or decision is None or digest(request.question) != request.digest:
@@ -87,14 +111,14 @@ def _allowed(request: Request, wanted: Wanted) -> tuple[str, str] | None:
         case Status.APPROVED:
             return (call.tool, call.arguments)
         case Status.EDITED:
-            return (call.tool, wanted.take(decision.arguments))
+            return (call.tool, action.take(decision.arguments))
     return None
 
 
 def shown(arguments: str, hide: tuple[str, ...], show: Renderer | None) -> tuple[str, str]:
-    """What people read of canonical arguments, and what went wrong with it. Only what is not secret is drawn."""
+    """Draw canonical arguments for people, without secrets; return any problem, too."""
     visible: dict[str, Any] = hide_in(told_apart(json.loads(arguments)), hide)[0]
-    plain = json.dumps(visible, indent=2, sort_keys=True, ensure_ascii=False)
+    plain = labelled(visible)
     if show is None:
         return plain, ""
     try:
@@ -106,8 +130,44 @@ def shown(arguments: str, hide: tuple[str, ...], show: Renderer | None) -> tuple
     return drawn, ""
 
 
+def check_titles(
+    titles: Mapping[str, Title], tools: Iterable[BaseTool[Any, Any]], hide: Mapping[str, Collection[str]]
+) -> None:
+    """Check titles when they are given.
+
+    WrongTeam if one does not fit its tool's arguments.
+    """
+    for tool in tools:
+        title, schema = titles.get(tool.name, ""), tool.schema.get("parameters", {})
+        if isinstance(title, str) and title and (why := call_titles.why_not(title, schema, hide.get(tool.name, ()))):
+            raise WrongTeam(
+                f"The title “{title[:100]}” of the tool “{tool.name}” does not fit it: {why} Nothing was done; correct "
+                "the title."
+            )
+
+
+def titled(action: Action) -> str:
+    """Write what the action would do, without secrets.
+
+    Where the title of the team cannot be made, the tool's name makes one.
+    """
+    if action.kind is Kind.CODE:
+        return "Run this code"
+    visible: dict[str, Any] = hide_in(told_apart(json.loads(action.arguments)), action.hide)[0]
+    try:
+        title = call_titles.filled(action.title, visible) if isinstance(action.title, str) else action.title(visible)
+    except (Exception, SystemExit):  # the latter would end the worker, and with it all of its runs
+        title = ""
+    if isinstance(title, str) and title.strip() and len(title) <= call_titles.LONGEST:
+        return " ".join(title.split())
+    return title_of(action.tool, visible, action.description)
+
+
 def written(arguments: Mapping[str, Any]) -> str:
-    """The arguments as canonical JSON; ValueError, with a sentence for the model, if no person could judge them."""
+    """Write the arguments as canonical JSON.
+
+    ValueError, with a sentence for the model, if no person could judge them.
+    """
     try:
         text = canonical(arguments)
         text.encode()

@@ -30,7 +30,7 @@ Offered = BaseTool[Any, Any] | Callable[..., Any]
 
 
 class AsksItself:
-    """Marks tools that put their own question to people and keep their own record of it."""
+    """The mark of tools that ask people themselves and keep their own record of it."""
 
 
 class _Asking(FunctionTool, AsksItself):
@@ -43,7 +43,10 @@ class RaisingWorkbench(StaticWorkbench):
     _schemas: list[ToolSchema] | None = None
 
     async def list_tools(self) -> list[ToolSchema]:
-        """Built once: it takes a millisecond for a tool, and they are listed for every turn and every call."""
+        """List the tools, built once.
+
+        It takes a millisecond for a tool, and they are listed for every turn and every call.
+        """
         if self._schemas is None:
             self._schemas = await super().list_tools()
         return deepcopy(self._schemas)
@@ -63,7 +66,7 @@ class RaisingWorkbench(StaticWorkbench):
 
 
 def as_tool(tool: Offered) -> BaseTool[Any, Any]:
-    """A function as a tool, described by its docstring."""
+    """Make a tool of a function, described by its docstring."""
     if isinstance(tool, BaseTool):
         return tool
     if asks_itself(tool):
@@ -72,18 +75,23 @@ def as_tool(tool: Offered) -> BaseTool[Any, Any]:
 
 
 def mark_asking(function: Callable[..., Any]) -> None:
-    """Mark a function that brings what it is asked to the gate, and none that `functools.wraps` makes look like it."""
+    """Mark a function that brings its calls to the gate.
+
+    A function that `functools.wraps` makes look like it is not marked.
+    """
     function.asks_itself = function  # type: ignore[attr-defined]
 
 
 def asks_itself(thing: object) -> bool:
-    """Whether this is a function that brings what it is asked to the gate. Objects of other kinds are not asked: some
-    have every attribute, like a client for calls to another machine."""
+    """Say whether this is a function that brings its calls to the gate.
+
+    Objects of other kinds are not asked: some have every attribute, like a client for calls to another machine.
+    """
     return inspect.isroutine(thing) and getattr(thing, "asks_itself", None) is thing
 
 
 def models_in(tools: Workbench) -> dict[str, type[BaseModel]]:
-    """What the tools of a workbench make of their arguments, by the names that they are called by."""
+    """Return the argument models of a workbench's tools, by tool name."""
     if not isinstance(tools, StaticWorkbench):
         return {}
     # AutoGen gives no other way to them; without it "4711" would be judged and 4711 run.
@@ -97,7 +105,7 @@ def takes_key(schema: ToolSchema) -> bool:
 
 
 def without_key(schema: ToolSchema) -> ToolSchema:
-    """As the model sees it: without the argument that is not the model's to give."""
+    """Return the tool's schema for the model, without the idempotency key."""
     parameters = schema.get("parameters")
     if parameters is None or ARGUMENT not in parameters["properties"]:
         return schema
@@ -110,7 +118,7 @@ def without_key(schema: ToolSchema) -> ToolSchema:
 
 
 def error_result(name: str, sentence: str) -> ToolResult:
-    """An error that the model reads."""
+    """Make an error that the model reads."""
     return ToolResult(name=name, result=[TextResultContent(content=whole(sentence))], is_error=True)
 
 
@@ -129,7 +137,10 @@ async def run_team(
     call_id: str,
     hear: Callable[[BaseAgentEvent | BaseChatMessage | TaskResult], None],
 ) -> ToolResult:
-    """The result of an agent, or a team, that is a tool; `hear` is told all that is said inside, as it is said."""
+    """Run an agent, or a team, that is a tool; return its result.
+
+    `hear` is called with each message inside, as it is said.
+    """
     given: Any = None
     async with aclosing(tool.run_json_stream(arguments, token, call_id=call_id)) as stream:
         async for given in stream:
@@ -137,9 +148,9 @@ async def run_team(
     return ToolResult(name=tool.name, result=[TextResultContent(content=tool.return_value_as_string(given))])
 
 
-def recorded_result(name: str, found: str) -> ToolResult:
+def recorded_result(name: str, recorded: str) -> ToolResult:
     """Read what was recorded, or a person's words about a call with an unknown end."""
     try:
-        return ToolResult.model_validate_json(found)
+        return ToolResult.model_validate_json(recorded)
     except ValidationError:
-        return ToolResult(name=name, result=[TextResultContent(content=found)])
+        return ToolResult(name=name, result=[TextResultContent(content=recorded)])

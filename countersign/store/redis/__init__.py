@@ -1,1 +1,1 @@
-"""The way to Redis, and what it promises."""
+"""Connections to Redis, and the guarantees of its answers."""

@@ -1,6 +1,6 @@
 """Connection to Redis: one server, a Cluster, or a primary that Sentinels name.
 
-The scheme of the address says which. The addresses are those that the job engine reads too:
+The scheme of the address decides. The job engine reads the same addresses:
 
     redis://:password@host:port/db              rediss:// over TLS, unix:// over a socket
     redis+cluster://:password@host:port         any node; the others are found
@@ -37,11 +37,11 @@ _DRIVER: Final = DriverInfo()
 
 
 def connect(url: str) -> redis.asyncio.Redis:
-    """A client that repeats a command for a fraction of a second, so that a person who clicks is answered in time.
+    """Make a client that answers a click in time; nothing is connected yet.
 
-    redis-py's own default waits up to 7 s between its tries. Its pool fails above 100 connections, as if Redis were
-    lost; this one lets callers wait for their turn. Nothing is connected yet. WrongSettings, without a word of what
-    stands in it, for an address that cannot be used.
+    It repeats a command for a fraction of a second, where redis-py would wait up to 7 s between its tries. redis-py's
+    pool fails above 100 connections, as if Redis were lost; this one lets callers wait for their turn. WrongSettings,
+    without a word of the address, if it cannot be used.
     """
     keep_cancellations()
     try:
@@ -73,7 +73,7 @@ def _client(url: str) -> redis.asyncio.Redis:
 
 
 class ClusterClient(RedisCluster):
-    """A Cluster, whose nodes are looked up by the first command and not before; callers wait for their turn."""
+    """A Cluster, whose nodes the first command looks up; callers wait for their turn."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -86,7 +86,7 @@ class ClusterClient(RedisCluster):
         await self.aclose()
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """As redis-py's."""
+        """Run a command as redis-py does, when it is its turn."""
         async with self.turns:
             return await super().execute_command(*args, **options)
 
@@ -101,17 +101,17 @@ class _SentinelPool(redis.asyncio.BlockingConnectionPool, SentinelConnectionPool
 
 
 def _sentinel_pool(url: str, options: dict[str, Any]) -> _SentinelPool:
-    told = parse_sentinel_url(url)
+    address = parse_sentinel_url(url)
     # A frozen Sentinel must not be waited for: another one answers.
-    asking = {"driver_info": _DRIVER, "socket_connect_timeout": 1.0, "socket_timeout": 1.0, **told.sentinel_kwargs}
-    given = dict(told.connection_kwargs)
-    secure = given.pop("ssl", False)
+    asking = {"driver_info": _DRIVER, "socket_connect_timeout": 1.0, "socket_timeout": 1.0, **address.sentinel_kwargs}
+    own = dict(address.connection_kwargs)
+    secure = own.pop("ssl", False)
     return _SentinelPool(
         max_connections=CONNECTIONS,
         timeout=_WAIT_FOR_A_CONNECTION,
         connection_class=SentinelManagedSSLConnection if secure else SentinelManagedConnection,
-        service_name=told.service_name,
-        sentinel_manager=Sentinel(told.sentinels, sentinel_kwargs=asking),  # type: ignore[no-untyped-call]
-        db=told.db,
-        **{**options, **given},
+        service_name=address.service_name,
+        sentinel_manager=Sentinel(address.sentinels, sentinel_kwargs=asking),  # type: ignore[no-untyped-call]
+        db=address.db,
+        **{**options, **own},
     )

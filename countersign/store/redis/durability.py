@@ -38,8 +38,10 @@ _LATER: Final = (
 
 
 async def flaw(client: Any, mark: str) -> str:
-    """Describe what this Redis may lose, and what to do; "" if nothing, or if it cannot say (before 7.2).
-    `mark`: a key that may be written."""
+    """Describe what this Redis may lose, and what to do; "" if nothing.
+
+    "" too if it cannot say (before 7.2). `mark` is a key that may be written.
+    """
     clustered = isinstance(client, ClusterClient)
     node = {"target_nodes": client.get_node_from_key(mark)} if clustered else {}
     if not int((await client.info("persistence", **node)).get("aof_enabled", 1)):
@@ -76,7 +78,7 @@ _AGAIN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """Number of replicas that must confirm a write, and how long they are waited for."""
+    """The number of replicas that must confirm a write, and the time that they have."""
 
     wanted: int = 0
     within: timedelta = timedelta(seconds=1)
@@ -86,7 +88,10 @@ NONE: Final = Replicas()
 
 
 class WritingScript:
-    """A script that changes something; called like redis-py's own. All its keys are on one node."""
+    """A script that changes something, with all of its keys on one node.
+
+    It is called like redis-py's own.
+    """
 
     def __init__(self, client: Any, text: str, replicas: Replicas, mark: str, together: Together) -> None:
         self._client = client
@@ -97,8 +102,11 @@ class WritingScript:
         self._has_disk = True
 
     async def __call__(self, keys: Sequence[str], args: Sequence[Any], within: timedelta = timedelta(0)) -> Any:
-        """The script's answer. NotReplicated: it was done, and too few replicas have it yet. `within`: it was done, and
-        is on the server's disk; NotReplicated if that takes longer. A server without such a disk is not waited for."""
+        """Run the script, and return its answer when it is confirmed.
+
+        NotReplicated: it was done, but too few replicas have it yet, or it takes longer than `within` until the
+        server's disk has it. A server without such a disk is not waited for.
+        """
         if not self._has_disk:
             within = timedelta(0)
         if not self._replicas.wanted and not within:
@@ -152,7 +160,10 @@ class WritingScript:
         return answers
 
     async def _on_node(self, key: str, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """A Cluster's own pipeline would send WAIT, which has no key, wherever it likes."""
+        """Send the commands to the key's node.
+
+        A Cluster's own pipeline would send WAIT, which has no key, to any node.
+        """
         client: ClusterClient = self._client
         await client.initialize()
         batch = [PipelineCommand(place, *command) for place, command in enumerate(commands)]

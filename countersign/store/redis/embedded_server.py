@@ -48,12 +48,12 @@ USERS_FILE = "users.acl"
 
 
 class EmbeddedRedisError(StoreUnavailable):
-    """The embedded server cannot run; the message is a sentence for the person who started it."""
+    """The embedded server cannot run; the message is for the person who started it."""
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """What the configuration file of a folder says: the port and the password of its server."""
+    """The port and the password of a folder's server, in its configuration file."""
 
     port: int
     password: str
@@ -69,8 +69,10 @@ class _Stored:
         return cls(int(port[1]), password[1]) if port and password else None
 
     def write(self, file: Path, namespace: str) -> None:
-        """With the namespace's users beside it. Only the owner may read them, from the first byte on: they hold the
-        password."""
+        """Write the file, with the namespace's users beside it.
+
+        Only the owner may read them, from the first byte on: they hold the password.
+        """
         lines = (
             f"bind {HOST}",
             f"port {self.port}",
@@ -106,10 +108,12 @@ def _write(file: Path, text: str) -> None:
 
 
 class EmbeddedRedis:
-    """A Valkey server on loopback, its data in `folder`; started again if it dies, ended cleanly at exit.
+    """A Valkey server on loopback with its data in `folder`, an async context manager.
 
         async with EmbeddedRedis(Path("var/redis")) as server:
             connect(server.url)
+
+    It is started again if it dies, and ended cleanly at exit.
 
     `port`: None takes the folder's last port if it is free, else any free one. `namespace`: whose keys the users `web`
     and `worker` may touch. The password is made at the first start and kept. Raises EmbeddedRedisError on entry;
@@ -133,7 +137,7 @@ class EmbeddedRedis:
         return self._stored.url
 
     def url_of(self, user: str) -> str:
-        """The same for a user of `users.acl`: `web` or `worker`."""
+        """Make the address for a user of `users.acl`: `web` or `worker`."""
         return acl.url_of(user, self.url)
 
     async def __aenter__(self) -> Self:
@@ -336,8 +340,8 @@ class EmbeddedRedis:
             lines = []
         if any("writing to the AOF file" in line for line in lines[-3:]):
             return f"its disk is full or broken, {_free_space(self.folder)} are left; what it had answered is kept"
-        said = lines[-1].split("# ", 1)[-1] if lines else "it said nothing"
-        return said.rstrip(".")
+        words = lines[-1].split("# ", 1)[-1] if lines else "it said nothing"
+        return words.rstrip(".")
 
 
 def _free_space(folder: Path) -> str:
@@ -389,7 +393,7 @@ def _is_free(port: int) -> bool:
 
 
 async def _answers(stored: _Stored) -> bool:
-    """Whether the server with this password serves on this port; while it loads its file it does not."""
+    """Tell whether the server with this password serves on this port, its file loaded."""
     client = redis.asyncio.Redis.from_url(stored.url, retry=Retry(NoBackoff(), 0), socket_timeout=1)
     try:
         return bool(await client.ping())
@@ -410,16 +414,16 @@ async def _run(folder: Path, port: int | None) -> None:
 
 
 def main() -> int:
-    """Run one server in the foreground; returns the exit status (2: it could not start; why is printed)."""
+    """Run one server in the foreground; returns 2 if it could not start."""
     parser = argparse.ArgumentParser(
         prog="python -m countersign.store.redis.embedded_server", description="Run an embedded Redis."
     )
     parser.add_argument("folder", type=Path, help="where its data is kept")
     parser.add_argument("--port", type=int, help="loopback port; default: the last one, or a free one")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     try:
-        asyncio.run(_run(given.folder, given.port))
+        asyncio.run(_run(arguments.folder, arguments.port))
     except EmbeddedRedisError as error:
         print(error, file=sys.stderr)
         return 2

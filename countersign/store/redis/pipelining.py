@@ -1,8 +1,8 @@
 """Pipelining of scripts that are called in the same round of the event loop.
 
-A click costs two calls, and most of what a call costs this process is the way there: a connection of the pool, its
-checks and timeouts, the system calls. People who click at the same moment share that. A click that comes while nobody
-is under way goes at once, the ordinary way; what agents do at the same moment reaches Redis in its order.
+A click costs two calls, and most of the cost of a call to this process is the way there: a connection of the pool, its
+checks and timeouts, the system calls. People who click at the same moment share that. A click that comes while no call
+is under way goes at once, the ordinary way; calls of agents at the same moment reach Redis in their order.
 """
 
 import asyncio
@@ -17,14 +17,15 @@ from countersign.store.redis.scripts import Script
 _MOST: Final = 16
 """Calls of one journey: while Redis works on them, this process works on what it answered to the ones before."""
 _ALONE: Final = object()
-"""Instead of an answer: this one goes the ordinary way, which knows about repeats and errors."""
+"""Instead of an answer: this call goes the ordinary way, which knows about repeats and errors."""
 Call = tuple[Script, Sequence[str], Sequence[Any]]
 
 
 class Together:
-    """Calls scripts over one client. They must bear being repeated after a lost reply, which is redis-py's way too.
+    """Caller of scripts over one client.
 
-    `in_order`: the first of a moment waits for the others of it, so that none of them overtakes it.
+    The scripts must bear being repeated after a lost reply, as redis-py does too. `in_order`: the first of a moment
+    waits for the others of it, so that none of them overtakes it.
     """
 
     def __init__(self, client: Any, *, in_order: bool) -> None:
@@ -35,7 +36,7 @@ class Together:
         self._others: list[tuple[Call, asyncio.Future[Any]]] | None = None
 
     async def call(self, script: Script, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
-        """The answer of the script. Raises what redis-py raises."""
+        """Call the script and return its answer. Raises what redis-py raises."""
         answer = _ALONE
         if self._shares and (self._in_order or self._under_way):
             if self._others is None or len(self._others) >= _MOST - 1:
@@ -53,7 +54,7 @@ class Together:
             self._under_way -= 1
 
     async def _lead(self, first: Call) -> Any:
-        """The first of a round lets the others of that round come, and takes them along."""
+        """Let the others of the round come, and take them along."""
         others = self._others = []
         answers: list[Any] = []
         try:
@@ -80,7 +81,7 @@ class Together:
         return answers[0] if answers else _ALONE
 
     async def _send(self, calls: Sequence[Call]) -> list[Any]:
-        """An answer each; none at all if the way there failed."""
+        """Return an answer each; none at all if the way there failed."""
         answers = await self._journey([script.known(keys, args) for script, keys, args in calls])
         unknown = [n for n, answer in enumerate(answers) if isinstance(answer, redis.exceptions.NoScriptError)]
         if unknown:  # together, because alone they would overtake each other
@@ -91,7 +92,7 @@ class Together:
         return [_ALONE if isinstance(answer, Exception) else answer for answer in answers]
 
     async def _journey(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """What each answered or failed with; nothing if the way there failed."""
+        """Send the commands; returns the answer or error of each, none if the way failed."""
         try:
             async with self._client.pipeline(transaction=False) as pipeline:
                 for command in commands:

@@ -1,4 +1,4 @@
-"""Mend for Python 3.11: redis-py loses cancellations as it sends a command.
+"""Fix for Python 3.11: redis-py loses cancellations as it sends a command.
 
 redis-py sends with `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes as it is done
 (https://github.com/python/cpython/issues/86296). A loop that was told to end went on, and whoever waited for its end
@@ -15,7 +15,7 @@ from redis.asyncio.connection import AbstractConnection
 
 @cache
 def keep_cancellations() -> None:
-    """For all connections of this process, the job engine's and subscriptions' too."""
+    """Patch all connections of this process, the job engine's and subscriptions' too."""
     if sys.version_info >= (3, 12):
         return
     send = AbstractConnection.send_packed_command

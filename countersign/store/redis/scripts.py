@@ -21,16 +21,22 @@ class Script:
         self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(self, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
-        """The script's answer. Raises what redis-py raises, but never for a script that the server does not know."""
+        """Run the script and return its answer.
+
+        Raises what redis-py raises, but never NoScriptError.
+        """
         try:
             return await self._client.execute_command(*self.known(keys, args))
         except NoScriptError:
             return await self._client.execute_command(*self.whole(keys, args))
 
     def known(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, ...]:
-        """The command that calls it by its hash: NoScriptError, and nothing done, if the server does not know it."""
+        """Make the command that calls it by its hash.
+
+        NoScriptError, and nothing done, if the server does not know it.
+        """
         return ("EVALSHA", self._sha, len(keys), *keys, *args)
 
     def whole(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, ...]:
-        """The command that brings its text along; the server knows it afterwards."""
+        """Make the command that brings its text along; the server knows it afterwards."""
         return ("EVAL", self._text, len(keys), *keys, *args)

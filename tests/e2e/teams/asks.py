@@ -9,10 +9,10 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
 from countersign.autogen.action_outcomes import Became
-from countersign.autogen.models.demo import turns
+from countersign.autogen.models.demo import demo_turns
 from countersign.autogen.run_context import RunContext, current_run
 from countersign.autogen.team import Team
-from tests.e2e.playing import conclude, name
+from tests.e2e.team_parts import conclude, name
 
 
 def build(run: RunContext) -> AutoGenTeam:
@@ -22,7 +22,7 @@ def build(run: RunContext) -> AutoGenTeam:
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str:
-    if turns(messages) == 0:
+    if demo_turns(messages) == 0:
         return f"The first version of {name(messages)}."
     last = [*current_run().outcomes][-1]
     if last.became is Became.ANSWERED:

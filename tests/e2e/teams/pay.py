@@ -9,10 +9,10 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
 from countersign.autogen.action_outcomes import Became
-from countersign.autogen.models.demo import Use, turns
+from countersign.autogen.models.demo import DemoCall, demo_turns
 from countersign.autogen.run_context import RunContext, current_run
 from countersign.autogen.team import Team
-from tests.e2e.playing import conclude, done, heard, name
+from tests.e2e.team_parts import conclude, done, heard, name
 
 
 def build(run: RunContext) -> AutoGenTeam:
@@ -25,15 +25,15 @@ def build(run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([clerk], max_turns=1)
 
 
-def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
+def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]:
     this, said, last = name(messages), heard(messages), current_run().outcomes.last("pay")
-    if turns(messages) == 0 and "five" in said:
-        return [Use("pay", {"order": this, "amount": amount}) for amount in range(1, 6)]
-    if turns(messages) == 0:
-        return [Use("pay", {"order": this, "amount": 30})]
+    if demo_turns(messages) == 0 and "five" in said:
+        return [DemoCall("pay", {"order": this, "amount": amount}) for amount in range(1, 6)]
+    if demo_turns(messages) == 0:
+        return [DemoCall("pay", {"order": this, "amount": 30})]
     if last is not None and last.became is Became.ANSWERED:
         amount = int(re.findall(r"\d+", last.words)[0])
-        return [Use("pay", {"order": this, "amount": amount})]
+        return [DemoCall("pay", {"order": this, "amount": amount})]
     return f"The clerk has read: {said.splitlines()[0]}"
 
 

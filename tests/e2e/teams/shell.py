@@ -7,10 +7,10 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
-from countersign.autogen.models.demo import Use, turns
+from countersign.autogen.models.demo import DemoCall, demo_turns
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team
-from tests.e2e.playing import conclude, done, name
+from tests.e2e.team_parts import conclude, done, name
 
 RM = "rm -rf /"
 COMMANDS = {
@@ -32,10 +32,10 @@ def build(run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([AssistantAgent("clerk", run.model("clerk"), workbench=tools)], max_turns=1)
 
 
-def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[Use]:
+def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]:
     this = name(messages)
-    if turns(messages) == 0:
-        return [Use("shell", {"command": COMMANDS[this.partition("-")[2]], "run_name": this})]
+    if demo_turns(messages) == 0:
+        return [DemoCall("shell", {"command": COMMANDS[this.partition("-")[2]], "run_name": this})]
     return "It is over."
 
 

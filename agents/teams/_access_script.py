@@ -1,0 +1,57 @@
+"""The lines of the agent of the access team without a model."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from autogen_core import FunctionCall
+from autogen_core.models import AssistantMessage, FunctionExecutionResultMessage, LLMMessage, UserMessage
+
+from countersign import DEMO_NOTE, Became, DemoCall, current_run
+
+
+def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]:
+    """Look what there is, ask what the task leaves open, and grant the rest."""
+    task = next(str(message.content) for message in messages if isinstance(message, UserMessage))
+    results = [one for m in messages if isinstance(m, FunctionExecutionResultMessage) for one in m.content]
+    if not results:
+        return [DemoCall("list_systems", {})]
+    systems = re.findall(r"^(\S+): ", results[0].content, re.MULTILINE)
+    last = current_run().outcomes.last(results[-1].name)
+    if last is not None and last.tool == "grant":
+        if last.became is not Became.ANSWERED:
+            return f"{last.sentence}\n\n{DEMO_NOTE}"
+        return [DemoCall("grant", {**_last_call(messages), **_wanted(last.words, systems)})]
+    wanted = {"level": "read", "hours": 1, **_wanted(task, systems)}
+    if last is not None and last.chosen:
+        wanted["system"] = last.chosen[0]
+    if "person" not in wanted:
+        return f"Who is it for? Start the task again, like “read billing for carol, 2 hours”.\n\n{DEMO_NOTE}"
+    if "system" not in wanted and last is not None and last.tool == "ask_human":
+        return f"Nothing was granted: nobody said to which system.\n\n{DEMO_NOTE}"
+    if "system" not in wanted:
+        return [DemoCall("ask_human", {"question": f"Access to what, for {wanted['person']}?", "options": systems})]
+    return [DemoCall("grant", wanted)]
+
+
+def _wanted(words: str, systems: Sequence[str]) -> dict[str, Any]:
+    """Return the arguments that the words name."""
+    found: dict[str, Any] = {}
+    if match := re.search(r"\bfor ([^\W\d][\w.@-]*)", words):
+        found["person"] = match[1].rstrip(".")
+    if match := re.search(r"\b(\d+)\s*(h|d)", words):
+        found["hours"] = int(match[1]) * (24 if match[2] == "d" else 1)
+    if match := re.search(r"\b(read|write)\b", words):
+        found["level"] = match[1]
+    if system := next((name for name in systems if re.search(rf"\b{re.escape(name)}\b", words)), None):
+        found["system"] = system
+    return found
+
+
+def _last_call(messages: Sequence[LLMMessage]) -> dict[str, Any]:
+    calls: list[FunctionCall] = [
+        call for m in messages if isinstance(m, AssistantMessage) and isinstance(m.content, list) for call in m.content
+    ]
+    arguments: dict[str, Any] = json.loads(calls[-1].arguments)
+    return arguments

@@ -1,0 +1,279 @@
+"""Routes of the interface.
+
+Each finds its key, reads its body, and calls one use case.
+
+Whoever reaches the port may send anything: a body is read only up to its size, after its key was found; a problem is
+answered as such, and no error leaves as text.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from countersign.domain import api_keys, requests
+from countersign.domain.api_keys import ApiKey
+from countersign.domain.errors import CountersignError, NotFound, QuestionLost, StoreUnavailable
+from countersign.domain.ids import ChannelId, RequestId, UserId, WorkspaceId
+from countersign.domain.requests import Kind, Question, Status
+from countersign.store.api_keys import ApiKeys
+from countersign.usecases import program_requests, sealed_runs
+from countersign.usecases.ports import Store, Wakeups
+from countersign.usecases.program_requests import ProgramRequest
+
+from . import bodies, callback_addresses, openapi
+from .callback_addresses import Networks
+from .problems import Problem, on_problem
+from .schemas import AskBody, ListView, OutcomeBody, RequestView, StateView, WithdrawBody
+
+CONNECTIONS: Final = 12_000
+"""Connections at once: each that waits for a decision holds one."""
+LONGEST_WAIT: Final = 60.0
+_LONGEST_IDEMPOTENCY: Final = 200
+_EVERY: Final = 600.0
+_log = logging.getLogger(__name__)
+
+
+class Channels(Protocol):
+    """The channels that the app is in, by name; None if Slack does not say."""
+
+    def __call__(self, *, anew: bool = False) -> Awaitable[dict[str, ChannelId] | None]:
+        """Read them; `anew` as they are now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """All that the routes work with.
+
+    `nobody` stands for the requester where a program names none: the app itself.
+    """
+
+    store: Store
+    keys: ApiKeys
+    wakeups: Wakeups
+    channels: Channels
+    workspace: WorkspaceId
+    nobody: UserId
+    check_form: Callable[[Question], None]
+    """Raises InvalidInput for a form that Slack cannot show."""
+    networks: Networks = frozenset()
+    """Private networks to which callbacks may go."""
+    names: dict[str, ChannelId] = field(default_factory=dict)
+    """The channels as Slack last named them: no answer waits for Slack to say a name."""
+    asking: Counter[str] = field(default_factory=Counter)
+    """Requests of each key that are being asked in this process, which the store does not count yet."""
+    polls: set[asyncio.Future[None]] = field(default_factory=set)
+    """Long polls that wait, each until its program is gone or this process is told to stop."""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def stop(self) -> None:
+        """Answer all long polls as it stands: their programs ask the next process."""
+        self.stopping.set()
+        for poll in self.polls:
+            poll.cancel()
+
+    async def ask(self, request: Request) -> Response:
+        """Ask people; 201 for a new request, 200 for one that was asked before."""
+        key = await self._key(request)
+        idempotency = request.headers.get("idempotency-key", "")
+        if not 0 < len(idempotency) <= _LONGEST_IDEMPOTENCY or not idempotency.isprintable():
+            raise Problem(400, "idempotency-key", "Send an `Idempotency-Key` header of 1 to 200 characters.")
+        body = await bodies.read(request, AskBody)
+        question = body.question()
+        if question.kind is Kind.FORM:
+            self.check_form(question)
+        if body.callback_url:
+            callback_addresses.read(body.callback_url, self.networks)
+        channel = await self._channel(key, body.channel)
+        ahead = self.asking[key.id]
+        self.asking[key.id] += 1
+        try:
+            before = await self.store.run(program_requests.run_of(key, idempotency))
+            if before is None:
+                await self._limits(key, ahead)
+            found, new = await program_requests.submit(
+                self.store,
+                key,
+                idempotency,
+                question,
+                workspace=self.workspace,
+                channel=channel,
+                requester=UserId(body.requester) if body.requester else self.nobody,
+                task=body.task,
+                callback=body.callback_url,
+                state=(body.state.number, body.state.sealed) if body.state else (0, ""),
+            )
+            if body.state and not new:
+                await sealed_runs.replace(self.store, found.request, body.state.number, body.state.sealed)
+            await self.keys.opened(key.id, found.request.id)
+        finally:
+            self.asking[key.id] -= 1
+        return self._answer(found, 201 if new else 200)
+
+    async def waiting(self, request: Request) -> Response:
+        """List the requests of the key that wait; with `kept`, those that keep a state."""
+        key = await self._key(request)
+        listed = self.keys.kept if request.query_params.get("kept") == "true" else self.keys.open
+        known = await self.store.readable(await listed(key.id))
+        views = []
+        for one in sorted(filter(None, known.values()), key=lambda r: r.created_at):
+            if (run := await self.store.run(one.run)) is not None:
+                views.append(RequestView.of(ProgramRequest(run.value, one), self.names))
+        return _json(ListView(requests=views))
+
+    async def get(self, request: Request) -> Response:
+        """Read the request; with `wait`, once it is decided or the time has passed."""
+        key = await self._key(request)
+        wait = _seconds(request.query_params.get("wait", "0"))
+        found = await program_requests.find(self.store, key, request.path_params["id"])
+        if wait and found.request.status is Status.PENDING and not self.stopping.is_set():
+            settled = await self._settled(request, found.request.id, wait)
+            await self._key(request)  # which may have been revoked meanwhile
+            if settled is not None:
+                found = ProgramRequest(found.run, settled)
+        return self._answer(found)
+
+    async def state(self, request: Request) -> Response:
+        """Read what the program keeps with its request."""
+        key = await self._key(request)
+        found = await program_requests.find(self.store, key, request.path_params["id"])
+        kept = await sealed_runs.find(self.store, found.request)
+        return _json(StateView(number=kept.number, sealed=kept.sealed))
+
+    async def withdraw(self, request: Request) -> Response:
+        """Take the request back; decided ones stay as they are."""
+        key = await self._key(request)
+        body = await bodies.read(request, WithdrawBody)
+        return self._answer(await program_requests.withdraw(self.store, key, request.path_params["id"], body.why))
+
+    async def outcome(self, request: Request) -> Response:
+        """Report what came of the action."""
+        key = await self._key(request)
+        body = await bodies.read(request, OutcomeBody)
+        found = await program_requests.report(
+            self.store, key, request.path_params["id"], succeeded=body.succeeded, words=body.words
+        )
+        return self._answer(found)
+
+    async def document(self, request: Request) -> Response:
+        """The OpenAPI document; anybody may read it."""
+        return JSONResponse(openapi.document())
+
+    def _answer(self, found: ProgramRequest, status: int = 200) -> Response:
+        return _json(RequestView.of(found, self.names), status)
+
+    async def _key(self, request: Request) -> ApiKey:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        parts = api_keys.parts_of(token.strip()) if scheme.lower() == "bearer" else None
+        key = None if parts is None else await self.keys.get(parts[0])
+        if parts is None or key is None or not api_keys.opens(key, parts[1]):
+            revoked = key is not None and key.revoked_at is not None
+            detail = "This key was revoked." if revoked else "Send a valid key: `Authorization: Bearer csk_…`."
+            raise Problem(401, "unknown-key", f"{detail} Create one with `countersign keys create`.")
+        return key
+
+    async def _channel(self, key: ApiKey, named: str) -> ChannelId:
+        """The channel that is meant, if the key may ask there."""
+        if not named and len(key.channels) > 1:
+            raise Problem(400, "channel", f"Set `channel` to one of the key's channels: {', '.join(key.channels)}.")
+        wanted = named or key.channels[0]
+        known: dict[str, ChannelId] = {}
+
+        def resolved(text: str) -> ChannelId | None:
+            return known.get(text[1:]) if text.startswith("#") else ChannelId.named(text)
+
+        for anew in (False, True):  # somebody may have invited the app just now
+            if (latest := await self.channels(anew=anew)) is None:
+                raise Problem(
+                    503, "slack-unavailable", "Slack didn't list its channels. Try again soon.", retry_after=5
+                )
+            known = latest
+            channel = resolved(wanted)
+            if channel is not None and channel in known.values():
+                break
+        self.names.clear()
+        self.names.update(known)
+        if wanted not in key.channels and (channel is None or channel not in map(resolved, key.channels)):
+            raise Problem(403, "channel", f"This key can ask in {', '.join(key.channels)}, not in {named[:80]}.")
+        if channel is None or channel not in known.values():
+            raise Problem(403, "channel", f"The app isn't in {wanted[:80]}. Invite it there with /invite.")
+        return channel
+
+    async def _limits(self, key: ApiKey, ahead: int) -> None:
+        if not await self.keys.within_rate(key):
+            raise Problem(429, "rate", f"This key can make {key.per_minute} requests a minute.", retry_after=60)
+        if not await self.keys.has_room(key, ahead):
+            raise Problem(429, "open", f"This key has {key.most_open} pending requests. Withdraw some first.", 60)
+
+    async def _settled(self, request: Request, name: RequestId, wait: float) -> requests.Request | None:
+        """The request once it is decided; None if that took too long, or the program is gone."""
+        settled = asyncio.ensure_future(self.wakeups.settled(name))
+        gone = asyncio.ensure_future(_disconnected(request))
+        self.polls.add(gone)
+        try:
+            await asyncio.wait({settled, gone}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            try:
+                return settled.result() if settled.done() else None
+            except QuestionLost as lost:
+                raise NotFound(str(lost)) from None
+        finally:
+            self.polls.discard(gone)
+            settled.cancel()
+            gone.cancel()
+            await asyncio.gather(settled, gone, return_exceptions=True)
+
+
+async def end_unreported(store: Store) -> None:
+    """End requests of which no outcome is reported any more, until cancelled."""
+    while True:
+        try:
+            await program_requests.end_unreported(store)
+        except StoreUnavailable as away:
+            _log.warning("%s Requests of programs end later.", away)
+        await asyncio.sleep(_EVERY)
+
+
+def app(interface: Interface) -> Starlette:
+    """The ASGI app."""
+    routes = [
+        Route("/v1/requests", interface.ask, methods=["POST"]),
+        Route("/v1/requests", interface.waiting, methods=["GET"]),
+        Route("/v1/requests/{id}", interface.get, methods=["GET"]),
+        Route("/v1/requests/{id}/state", interface.state, methods=["GET"]),
+        Route("/v1/requests/{id}/withdraw", interface.withdraw, methods=["POST"]),
+        Route("/v1/requests/{id}/outcome", interface.outcome, methods=["POST"]),
+        Route("/v1/openapi.json", interface.document, methods=["GET"]),
+    ]
+    handlers: dict[Any, Any] = {Problem: on_problem, CountersignError: on_problem, HTTPException: _of_starlette}
+    return Starlette(routes=routes, exception_handlers=handlers)
+
+
+async def _of_starlette(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    kinds = {404: ("not-found", "There is nothing at this address."), 405: ("method", "Use another method here.")}
+    kind, detail = kinds.get(status, ("invalid", "The request couldn't be read."))
+    return await on_problem(request, Problem(status if status in kinds else 400, kind, detail))
+
+
+def _seconds(text: str) -> float:
+    if not text.isdecimal() or len(text) > 4:
+        raise Problem(400, "wait", "`wait` must be a whole number of seconds, 0 to 60.")
+    return min(float(text), LONGEST_WAIT)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _json(view: BaseModel, status: int = 200) -> Response:
+    return Response(view.model_dump_json(), status, media_type="application/json")

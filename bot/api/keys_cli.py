@@ -1,0 +1,96 @@
+"""Command `countersign keys`: make, list and revoke keys of programs."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import typer
+
+from countersign.domain import api_keys
+from countersign.domain.api_keys import MOST_OPEN, PER_MINUTE, ApiKey
+from countersign.domain.errors import InvalidInput
+from countersign.process_settings import CommonSettings, read
+from countersign.store.api_keys import ApiKeys
+from countersign.store.ownership import Side
+from countersign.store.redis.connection import connect
+from countersign.store.store import Store
+from countersign.terminal import command_line, run, show_table
+
+app = command_line("Create, list and revoke keys for programs.")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command.
+
+    Returns 0, or 2 if there is something to fix first.
+    """
+    return run(app, arguments, "countersign keys")
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Option(help="The program's name, shown on cards.")],
+    channel: Annotated[list[str], typer.Option(help="A channel it can ask in; repeatable.")],
+    most_open: Annotated[int, typer.Option(help="Most pending requests at once.")] = MOST_OPEN,
+    per_minute: Annotated[int, typer.Option(help="Most requests a minute.")] = PER_MINUTE,
+) -> None:
+    """Create a key, and show it once."""
+
+    async def made(store: Store, keys: ApiKeys) -> None:
+        now = await store.now()
+        issued = api_keys.issue(name, tuple(channel), now, most_open=most_open, per_minute=per_minute)
+        await keys.put(issued.key)
+        print(f"Created key {issued.key.id} for {issued.key.name}. It won't be shown again:", file=sys.stderr)
+        print(issued.token)
+        print(f"Signing secret for callbacks: {issued.key.callback_secret}", file=sys.stderr)
+
+    asyncio.run(_with_keys(made))
+
+
+@app.command("list")
+def list_() -> None:
+    """List all keys, without their secrets."""
+
+    async def listed(store: Store, keys: ApiKeys) -> None:
+        show_table(("key", "name", "channels", "state"), [_row(key) for key in await keys.all()])
+
+    asyncio.run(_with_keys(listed))
+
+
+@app.command()
+def revoke(key: Annotated[str, typer.Argument(help="The key's id, or its name if no other key has it.")]) -> None:
+    """Revoke a key; its pending requests stay open."""
+
+    async def revoked(store: Store, keys: ApiKeys) -> None:
+        ended = _one(key, await keys.all())
+        await keys.put(api_keys.revoke(ended, await store.now()))
+        print(f"Revoked key {ended.id} ({ended.name}).")
+
+    asyncio.run(_with_keys(revoked))
+
+
+async def _with_keys(work: Callable[[Store, ApiKeys], Awaitable[None]]) -> None:
+    settings = read(CommonSettings)
+    async with connect(settings.redis_url.get_secret_value()) as client:
+        store = Store(client, settings.namespace, side=Side.WEB)
+        await work(store, ApiKeys(store))
+
+
+def _row(key: ApiKey) -> list[str]:
+    state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else f"made {key.created_at:%Y-%m-%d}"
+    return [key.id, key.name, ", ".join(key.channels), state]
+
+
+def _one(named: str, keys: list[ApiKey]) -> ApiKey:
+    found = [key for key in keys if key.id == named] or [
+        key for key in keys if key.name == named and key.revoked_at is None
+    ]
+    if len(found) != 1:
+        count = "is no key" if not found else f"are {len(found)} keys called"
+        raise InvalidInput(f"There {count} “{named[:60]}”; nothing was revoked. `countersign keys list` names all.")
+    return found[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

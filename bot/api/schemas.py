@@ -1,0 +1,267 @@
+"""JSON that programs send and get; the OpenAPI document is made of it."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from countersign.domain import decision_texts
+from countersign.domain.call_words import labelled
+from countersign.domain.calls import LONGEST_ARGUMENTS, Call, canonical
+from countersign.domain.decided import approved_content
+from countersign.domain.event_data import told_apart
+from countersign.domain.ids import ChannelId
+from countersign.domain.redaction import hide_in
+from countersign.domain.requests import Kind, Question, Verb
+from countersign.domain.runs import Status as RunStatus
+from countersign.domain.sealed_runs import LONGEST_STATE
+from countersign.usecases.program_requests import LONGEST_OUTCOME, ProgramRequest
+
+from .bodies import JsonObject
+
+LONGEST_TITLE: Final = 300
+LONGEST_MESSAGE: Final = 100_000
+MOST_OPTIONS: Final = 100
+LONGEST_SCHEMA: Final = 200_000
+LONGEST_OPTION: Final = 75
+"""Characters that Slack shows of an option; two that differ only behind that would look the same."""
+_STRICT: Final = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class CallBody(BaseModel):
+    """A call that runs only if people approve exactly these arguments."""
+
+    model_config = _STRICT
+    tool: str = Field(min_length=1, max_length=200, examples=["refund"])
+    arguments: JsonObject = Field(default_factory=dict, description="The arguments, as a JSON object.")
+    arguments_schema: JsonObject | None = Field(
+        None, alias="schema", description="JSON Schema of the arguments. With it, reviewers can change them."
+    )
+    hidden: list[str] = Field(
+        default_factory=list, max_length=50, description="Paths of arguments to hide from people, like `headers.token`."
+    )
+
+
+class StateBody(BaseModel):
+    """A state of the program, with which another machine may go on after the decision.
+
+    The program seals it with a key of its own: nobody else can read it, and it is shown to no other key.
+    """
+
+    model_config = _STRICT
+    number: int = Field(
+        ge=1, le=10**9, description="A higher one replaces the copy before; a lower one, or another copy, is refused."
+    )
+    sealed: str = Field(
+        max_length=LONGEST_STATE, pattern=r"^[A-Za-z0-9_-]*=*$", description="A Fernet token; empty drops what is kept."
+    )
+
+
+class StateView(StateBody):
+    """The state that is kept with a request."""
+
+
+class AskBody(BaseModel):
+    """A question to people: a message, a call, options to choose from, or a form."""
+
+    model_config = _STRICT
+    title: Annotated[str, Field(min_length=1, max_length=LONGEST_TITLE, examples=["Send this mail?"])]
+    channel: str = Field("", max_length=100, description="`#name` or an id; optional if the key has only one.")
+    message: str = Field("", max_length=LONGEST_MESSAGE, description="What people review.")
+    call: CallBody | None = None
+    form: JsonObject | None = Field(
+        None, description="JSON Schema of an object that people fill in; it comes back as the decision's arguments."
+    )
+    options: list[Annotated[str, Field(min_length=1, max_length=LONGEST_OPTION)]] = Field(
+        default_factory=list, max_length=MOST_OPTIONS
+    )
+    several: bool = Field(False, description="Whether more than one option may be chosen.")
+    edit: bool = Field(
+        False, description="Whether reviewers may change the message; use the decision's `message` then, not your own."
+    )
+    notes: list[Annotated[str, Field(min_length=1, max_length=500)]] = Field(default_factory=list, max_length=10)
+    agent: str = Field(
+        "program", min_length=1, max_length=60, pattern=r"^[\w.-]+$", description="Who asks, as shown to people."
+    )
+    task: str = Field("", max_length=LONGEST_MESSAGE, description="The task that this is part of.")
+    requester: str = Field(
+        "",
+        pattern=r"^([UW][A-Z0-9]{1,30})?$",
+        description="Slack id of the person who started this, as the program says.",
+    )
+
+    callback_url: str = Field(
+        "", max_length=2000, description="URL that also gets the decision, signed as Standard Webhooks says."
+    )
+    state: StateBody | None = Field(None, description="No part of the question; the same key may replace it.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if sum(kind not in (None, []) for kind in (self.call, self.options, self.form)) > 1:
+            raise ValueError("send only one of `call`, `options` and `form`")
+        if self.call is None and self.form is None and not self.message and not self.options:
+            raise ValueError("send one of `message`, `call`, `options` and `form`")
+        for schema in (self.form, self.call.arguments_schema if self.call else None):
+            if schema is not None and len(canonical(schema)) > LONGEST_SCHEMA:
+                raise ValueError(f"a schema has at most {LONGEST_SCHEMA:,} characters")
+        if self.edit and (self.call is not None or self.options or self.form is not None):
+            raise ValueError("`edit` is for a `message`; give a `call` a `schema` instead")
+        if len(set(self.options)) != len(self.options):
+            raise ValueError("`options` has an option twice")
+        if self.call is not None and len(canonical(self.call.arguments)) > LONGEST_ARGUMENTS:
+            raise ValueError(f"`call.arguments` has more than {LONGEST_ARGUMENTS:,} characters")
+        return self
+
+    def question(self) -> Question:
+        """The question as the rules have it."""
+        notes = tuple(self.notes)
+        if self.call is not None:
+            schema = self.call.arguments_schema
+            call = Call(
+                self.call.tool,
+                canonical(self.call.arguments),
+                canonical(schema) if schema else "",
+                tuple(self.call.hidden),
+            )
+            offers = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND, *((Verb.EDIT,) if schema else ()))
+            shown = self.message or labelled(hide_in(told_apart(self.call.arguments), call.hidden)[0])
+            return Question(self.agent, 0, Kind.TOOL, self.title, shown, offers, call, notes=notes)
+        if self.form is not None:
+            offers = (Verb.EDIT, Verb.RESPOND, Verb.REJECT)
+            fields = Call("form", "{}", canonical(self.form))
+            return Question(
+                self.agent, 0, Kind.FORM, self.title, self.message or self.title, offers, fields, notes=notes
+            )
+        if self.options:
+            offers = (Verb.CHOOSE, Verb.RESPOND, Verb.REJECT)
+            return Question(
+                self.agent,
+                0,
+                Kind.CHOICE,
+                self.title,
+                self.message or self.title,
+                offers,
+                options=tuple(self.options),
+                several=self.several,
+                notes=notes,
+            )
+        offers = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND, *((Verb.EDIT,) if self.edit else ()))
+        return Question(self.agent, 0, Kind.MESSAGE, self.title, self.message, offers, notes=notes)
+
+
+class OutcomeBody(BaseModel):
+    """The outcome of the action that was approved."""
+
+    model_config = _STRICT
+    succeeded: bool
+    words: str = Field("", max_length=LONGEST_OUTCOME, description="A sentence for people: `Sent to 3 people.`")
+
+
+class WithdrawBody(BaseModel):
+    """The reason for taking the request back."""
+
+    model_config = _STRICT
+    why: str = Field("", max_length=500)
+
+
+class DecisionView(BaseModel):
+    """The decision on a request."""
+
+    outcome: Literal["approved", "rejected", "answered", "edited", "expired", "withdrawn"]
+    how: str = Field(description="`reviewers`, `timeout`, `policy`, `permission`, `break_glass` or `run`.")
+    at: datetime
+    by: list[str] = Field(description="Slack ids of those who decided; empty if no person did.")
+    words: str
+    arguments: dict[str, Any] | None = Field(
+        description="Those of a call that may run, or what a form was filled in with. Else null."
+    )
+    message: str | None = Field(
+        description="The message that may be used: as it was asked about, or as a reviewer changed it. Else null."
+    )
+    chosen: list[str]
+    text: str = Field(description="The decision as a model reads it: what was decided, and what to do next.")
+
+
+class OutcomeView(BaseModel):
+    """The outcome as the program reported it."""
+
+    succeeded: bool
+    words: str
+
+
+class RequestView(BaseModel):
+    """A request as it stands."""
+
+    id: str
+    status: Literal["pending", "approved", "rejected", "answered", "edited", "expired", "withdrawn"]
+    channel: str
+    cards_in: str = Field(description="The channel where people see it: `#name`, or its id.")
+    title: str
+    created_at: datetime
+    deadline: datetime | None
+    decision: DecisionView | None
+    outcome: OutcomeView | None
+
+    @classmethod
+    def of(cls, found: ProgramRequest, channels: Mapping[str, ChannelId] = MappingProxyType({})) -> "RequestView":
+        """The view of a request; `channels` by name."""
+        request, run = found.request, found.run
+        cards_in = request.rules.approvals_channel
+        return cls.model_validate(
+            {
+                "id": request.id,
+                "status": request.status.value,
+                "channel": request.channel,
+                "cards_in": next((f"#{name}" for name, one in channels.items() if one == cards_in), cards_in),
+                "title": request.question.title,
+                "created_at": request.created_at,
+                "deadline": request.deadline,
+                "decision": _decision(found),
+                "outcome": {"succeeded": run.status is RunStatus.FINISHED, "words": run.result} if run.over else None,
+            }
+        )
+
+
+class CallbackView(BaseModel):
+    """The body that is posted to a callback."""
+
+    type: Literal["request.decided"]
+    timestamp: datetime = Field(description="When it was decided.")
+    data: RequestView
+
+
+class ListView(BaseModel):
+    """Requests of this key that wait, the oldest first."""
+
+    requests: list[RequestView]
+
+
+class ProblemView(BaseModel):
+    """A problem, as RFC 9457 has it."""
+
+    type: str = Field(examples=["unknown-key"])
+    title: str
+    status: int
+    detail: str
+
+
+def _decision(found: ProgramRequest) -> dict[str, Any] | None:
+    request = found.request
+    decision, call = request.decision, request.question.call
+    if decision is None:
+        return None
+    runs = {"approved": call.arguments if call else "", "edited": decision.arguments}.get(decision.outcome.value, "")
+    return {
+        "outcome": decision.outcome.value,
+        "how": decision.how.value,
+        "at": decision.at,
+        "by": list(decision.by),
+        "words": decision.words,
+        "arguments": json.loads(runs) if call is not None and runs else None,
+        "message": approved_content(request) if request.question.kind is Kind.MESSAGE else None,
+        "chosen": list(decision.chosen),
+        "text": decision_texts.answer(request),
+    }

@@ -1,0 +1,1 @@
+"""Installations of the app in several workspaces, by OAuth."""

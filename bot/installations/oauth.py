@@ -1,0 +1,187 @@
+"""OAuth: the two pages by which a workspace installs the app.
+
+https://docs.slack.dev/authentication/installing-with-oauth. The state is checked three times: this service made it, in
+the last ten minutes; the same browser brings it back (a cookie, by Bolt); and it comes back once.
+"""
+
+import html
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+from slack_bolt.adapter.asgi.http_request import AsgiHttpRequest
+from slack_bolt.adapter.asgi.http_response import AsgiHttpResponse
+from slack_bolt.async_app import AsyncBoltRequest
+from slack_bolt.error import BoltError
+from slack_bolt.oauth.async_callback_options import AsyncCallbackOptions, AsyncFailureArgs, AsyncSuccessArgs
+from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
+from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
+from slack_bolt.response import BoltResponse
+from slack_sdk.oauth.installation_store import Installation as SlackInstallation
+from slack_sdk.oauth.installation_store.async_installation_store import AsyncInstallationStore
+from slack_sdk.oauth.state_store.async_state_store import AsyncOAuthStateStore
+from slack_sdk.web.async_client import AsyncWebClient
+
+from countersign.domain.errors import CountersignError, StoreUnavailable
+from countersign.domain.ids import WorkspaceId
+from countersign.store.installations import KEPT_STATE
+
+from ..settings import REDIRECT_PATH
+from ..slack.app import SCOPES
+from ..slack.connection_limits import Asgi, Receive, Scope, Send
+from .records import Installation, Records
+
+INSTALL_PATH: Final = "/slack/install"
+_AGAIN: Final = '<a href="install">Install again</a>.'
+_FAILED: Final = {
+    "access_denied": "The installation was cancelled; nothing was changed.",
+    "invalid_browser": "This page was not opened by the browser in which the installation began. Nothing was changed.",
+    "invalid_state": "This installation was used already, or is older than ten minutes. Nothing was changed.",
+    "missing_code": "Slack sent no code. Nothing was changed.",
+    "invalid_code": "Slack does not know this code any more, or it is another app's. Nothing was changed.",
+    "away": "Slack did not answer. Nothing was changed.",
+}
+_log = logging.getLogger(__name__)
+
+
+class Refused(BoltError):
+    """An installation that is not taken; the text is for the person who made it."""
+
+
+class _Installations(AsyncInstallationStore):
+    """Takes what Slack gave. Bolt never asks for it: whoever serves a workspace has its token."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    async def async_save(self, installation: SlackInstallation) -> None:
+        """Store an installation; Refused if it is none that can be served."""
+        if installation.is_enterprise_install or not installation.team_id:
+            raise Refused(
+                "This was an installation for a whole organization, which this service cannot serve. Remove it there, "
+                "and install the app in each workspace that needs it."
+            )
+        granted = installation.bot_scopes or []
+        missing = SCOPES - set(granted.split(",") if isinstance(granted, str) else granted)
+        if missing or not installation.bot_token:
+            raise Refused(f"The app was not given {', '.join(sorted(missing)) or 'a bot token'}, and needs all of it.")
+        ends_at = installation.bot_token_expires_at
+        new = Installation(
+            WorkspaceId(installation.team_id),
+            str(installation.team_name or installation.team_id),
+            installation.bot_token,
+            installation.bot_refresh_token or "",
+            datetime.fromtimestamp(ends_at, UTC) if ends_at else None,
+        )
+        try:
+            await self._records.install(new)
+        except StoreUnavailable as away:
+            _log.error("Workspace %s was not installed: %s", new, away)
+            raise Refused("The store cannot be reached just now. Nothing was changed; please try again.") from away
+        _log.info("Workspace %s is installed.", new)
+
+
+class _States(AsyncOAuthStateStore):
+    """States that this service made, each good once."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    async def async_issue(self, *args: Any, **kwargs: Any) -> str:
+        """Make one. Nothing is stored: whoever opens the page again and again fills nothing."""
+        return self._records.vault.state()
+
+    async def async_consume(self, state: str) -> bool:
+        """Return whether it is one of ours, in time, and here for the first time."""
+        return self._records.vault.made(state, KEPT_STATE) and await self._records.stored.first_time(state)
+
+
+class Flow(AsyncOAuthFlow):
+    """Bolt's flow, without what a link could bring along to Slack's page."""
+
+    async def build_authorize_url(self, state: str, request: AsyncBoltRequest) -> str:
+        """Return the address of Slack's page; a `team` of the request is left out."""
+        return self.settings.authorize_url_generator.generate(state=state)
+
+    async def handle_callback(self, request: AsyncBoltRequest) -> BoltResponse:
+        """Take what Slack's page brings, and show how it ended."""
+        try:
+            return await super().handle_callback(request)
+        except (aiohttp.ClientError, TimeoutError, OSError, CountersignError) as away:
+            _log.warning("An installation could not be finished: %r", away)
+            return _page(503, f"{_FAILED['away']} {_AGAIN}")
+
+
+def flow(
+    records: Records,
+    client: AsyncWebClient,
+    client_id: str,
+    secret: str,
+    redirect_url: str,
+    channel: str,
+    arrived: Callable[[], None],
+) -> Flow:
+    """Build the flow.
+
+    `arrived` is called once a workspace is stored; `channel` is where its cards will go.
+    """
+
+    async def succeeded(args: AsyncSuccessArgs) -> BoltResponse:
+        arrived()
+        where = html.escape(args.installation.team_name or "the workspace")
+        return _page(
+            200, f"The app is installed in {where}. One step is left there: invite it to {html.escape(channel)}."
+        )
+
+    async def failed(args: AsyncFailureArgs) -> BoltResponse:
+        words = str(args.error) if isinstance(args.error, Refused) else _FAILED.get(args.reason)
+        _log.warning("An installation was refused (%.100r).", args.reason)  # any page may send one here
+        return _page(
+            args.suggested_status_code if words != _FAILED["access_denied"] else 200,
+            f"{html.escape(words or f'Slack refused the installation ({args.reason}).')} {_AGAIN}",
+        )
+
+    address = urlsplit(str(client.base_url))
+    settings = AsyncOAuthSettings(
+        client_id=client_id,
+        client_secret=secret,
+        scopes=sorted(SCOPES),
+        user_scopes=[],
+        redirect_uri=redirect_url,
+        install_path=INSTALL_PATH,
+        install_page_rendering_enabled=False,
+        redirect_uri_path=REDIRECT_PATH,
+        callback_options=AsyncCallbackOptions(succeeded, failed),
+        authorization_url=f"{address.scheme}://{address.netloc}/oauth/v2/authorize",
+        installation_store=_Installations(records),
+        state_store=_States(records),
+        state_expiration_seconds=int(KEPT_STATE.total_seconds()),
+        logger=_log,
+    )
+    return Flow(client=client, logger=_log, settings=settings)
+
+
+def pages(flow: AsyncOAuthFlow) -> Asgi:
+    """Return the two pages, for GET."""
+
+    async def nothing() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        asked = AsgiHttpRequest(scope, nothing)
+        request = AsyncBoltRequest(body="", query=asked.query_string, headers=asked.get_headers())
+        handle = flow.handle_installation if scope["path"] == INSTALL_PATH else flow.handle_callback
+        reply = await handle(request)
+        response = AsgiHttpResponse(status=reply.status, headers=reply.headers, body=reply.body)
+        await send(dict(response.get_response_start()))
+        await send(dict(response.get_response_body()))
+
+    return answer
+
+
+def _page(status: int, text: str) -> BoltResponse:
+    body = f'<!doctype html><meta charset="utf-8"><title>Countersign</title><p>{text}</p>'
+    return BoltResponse(status=status, body=body, headers={"Content-Type": "text/html; charset=utf-8"})

@@ -1,0 +1,149 @@
+"""Tokens that end: renewed before, by one process at a time, and taken up by all.
+
+Slack takes a refresh token once. So whoever renews one has its turn for a minute, in which nobody else may, and what
+Slack gave is stored only over what was read. https://docs.slack.dev/authentication/using-token-rotation
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+from countersign.domain.errors import StoreUnavailable
+
+from .records import Installation, Records, Stored
+
+BEFORE: Final = timedelta(hours=2)
+"""So long before its end a token is renewed; Slack's last twelve hours."""
+TURN: Final = timedelta(minutes=1)
+"""Longer than a call of Slack may take, which is 30 s; and the pause between two tries."""
+GONE: Final = frozenset({"account_inactive", "token_revoked", "invalid_auth", "org_login_required", "team_not_found"})
+"""Slack's words for a token that will never work again."""
+_REFUSED: Final = frozenset({"invalid_refresh_token", "token_revoked", "account_inactive", "invalid_grant"})
+_STALE: Final = GONE | {"token_expired"}
+_log = logging.getLogger(__name__)
+
+
+class Renewal:
+    """Renews tokens with the app's own credentials."""
+
+    def __init__(self, records: Records, client: AsyncWebClient, client_id: str, secret: str) -> None:
+        self._records = records
+        self._client = client
+        self._id = client_id
+        self._secret = secret
+
+    def is_due(self, installation: Installation, now: datetime) -> bool:
+        """Return whether its token ends soon and can be renewed."""
+        ends_at = installation.ends_at
+        return ends_at is not None and bool(installation.refresh_token) and ends_at - now < BEFORE
+
+    async def renew(self, stored: Stored, now: datetime) -> None:
+        """Renew the token if it ends soon and no other process does so."""
+        workspace, turns = stored.installation.workspace, self._records.stored
+        if not self.is_due(stored.installation, now) or not await turns.take_turn(workspace, TURN):
+            return
+        again = await self._records.of(workspace)  # another process may have done so just before this one's turn
+        if again is None or not self.is_due(again.installation, now) or await self._exchange(again):
+            await turns.end_turn(workspace)
+
+    async def _exchange(self, stored: Stored) -> bool:
+        """Return whether it is done; else the turn goes on, so that nobody tries again at once."""
+        installation = stored.installation
+        try:
+            answer = await self._client.oauth_v2_access(
+                client_id=self._id,
+                client_secret=self._secret,
+                grant_type="refresh_token",
+                refresh_token=installation.refresh_token,
+            )
+        except SlackApiError as refused:
+            code = error_of(refused)
+            if code in _REFUSED:
+                await self._records.change(stored, replace(installation, refresh_token=""))
+                _log.error(
+                    "Slack does not renew the token of workspace %s (%s). It ends at %s; install the app there again.",
+                    *(installation, code, installation.ends_at),
+                )
+            else:
+                _log.warning("Slack did not renew the token of workspace %s (%s); trying again.", installation, code)
+            return code in _REFUSED
+        except (aiohttp.ClientError, TimeoutError, OSError) as away:
+            _log.warning("Slack did not renew the token of workspace %s (%r); trying again.", installation, away)
+            return False
+        if (answer.get("team") or {}).get("id") != installation.workspace:
+            _log.error("Slack renewed the token of workspace %s with one of another; it is not used.", installation)
+            return False
+        # However long Redis is away: what Slack gave is in no other place.
+        after = renewed(installation, answer, await _patiently(self._records.stored.now))
+        if await _patiently(lambda: self._records.change(stored, after)) is None:
+            _log.info("Workspace %s was installed again while its token was renewed.", after)
+        else:
+            _log.info("The token of workspace %s is renewed until %s.", after, after.ends_at)
+        return True
+
+
+def renewed(installation: Installation, answer: Any, now: datetime) -> Installation:
+    """Return the installation with the tokens of an answer of `oauth.v2.access`."""
+    seconds = answer.get("expires_in")
+    return replace(
+        installation,
+        token=str(answer["access_token"]),
+        refresh_token=str(answer.get("refresh_token") or ""),
+        ends_at=now + timedelta(seconds=int(seconds)) if seconds else None,
+        ended="",
+    )
+
+
+async def refusal(client: AsyncWebClient, token: str) -> str:
+    """Ask Slack whether this token is gone; returns its word for that, or ""."""
+    try:
+        await client.auth_test(token=token)
+    except SlackApiError as refused:
+        return error_of(refused) if error_of(refused) in GONE else ""
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return ""
+    return ""
+
+
+class RenewedClient(AsyncWebClient):
+    """A client that repeats a call with a newer token, if there is one.
+
+    It does so where Slack refused a call for its token, and another process has stored one meanwhile.
+    `newest` returns the token that counts now, "" if there is no other than the one that was refused.
+    """
+
+    newest: Callable[[str], Awaitable[str]]
+
+    async def api_call(self, *args: Any, **kwargs: Any) -> AsyncSlackResponse:
+        """As slack-sdk's."""
+        while True:
+            used = str(self.token)
+            try:
+                return await super().api_call(*args, **kwargs)
+            except SlackApiError as refused:
+                if error_of(refused) not in _STALE or not (newer := await self.newest(used)):
+                    raise
+                self.token = newer
+
+
+def error_of(refused: SlackApiError) -> str:
+    """Slack's word for why it refused."""
+    data = refused.response.data
+    return str(data.get("error", "unknown")) if isinstance(data, dict) else f"http_{refused.response.status_code}"
+
+
+async def _patiently(call: Callable[[], Awaitable[Any]]) -> Any:
+    while True:
+        try:
+            return await call()
+        except StoreUnavailable as away:
+            _log.warning("%s A renewed token is stored when it is back.", away)
+            await asyncio.sleep(1)

@@ -1,0 +1,98 @@
+"""Acks of a size that Socket Mode takes.
+
+There an ack is one frame, and Slack closes a connection that sends one of over 20,480 bytes (1009): the ack is lost,
+and whatever else was on its way. So a window that is too large for its ack is acked as a small one and filled over
+HTTP, where a view may have 250,000 bytes; words follow the ack by the other ways of telling somebody (R7).
+"""
+
+import asyncio
+import json
+import logging
+import secrets
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from slack_bolt.async_app import AsyncAck
+from slack_bolt.response import BoltResponse
+from slack_sdk.errors import SlackApiError
+
+from ..views import modal_parts
+from .context import SLACK_ERRORS, Reply, Services
+from .responses import tell
+
+LARGEST: Final = 20_000
+"""Bytes of an ack's content; its frame has the envelope's id besides."""
+_LOOKS: Final = 20
+_PAUSE: Final = 0.25
+"""Seconds between the looks whether Slack shows the small window already: five in all."""
+_log = logging.getLogger(__name__)
+
+
+class Ack(AsyncAck):
+    """Bolt's ack, bounded in size, with a future that says that it was called."""
+
+    def __init__(self, ack: AsyncAck, acked: "asyncio.Future[None]", services: Services, body: dict[str, Any]) -> None:
+        self._ack = ack
+        self._acked = acked
+        self._services = services
+        self._body = body
+
+    async def __call__(self, **content: Any) -> BoltResponse:  # type: ignore[override]  # we pass names only
+        follows: Awaitable[None] | None = None
+        if size_of(content) > LARGEST:
+            content, follows = self._small(content)
+        response = await self._ack(**content)
+        if not self._acked.done():
+            self._acked.set_result(None)
+        if follows is not None:
+            await follows
+        return response
+
+    def _small(self, content: dict[str, Any]) -> tuple[dict[str, Any], Awaitable[None] | None]:
+        """Return what is acked instead, and what brings the rest."""
+        if (view := content.get("view")) is not None:
+            name = secrets.token_hex(16)
+            return {**content, "view": {**modal_parts.loading(), "external_id": name}}, self._fill(name, view)
+        if (errors := content.get("errors")) is not None:
+            return {**content, "errors": _fitting(errors)}, None
+        reply = Reply(content.get("text", ""), blocks=content.get("blocks"))
+        return {}, tell(self._services.client, self._body, reply)
+
+    async def _fill(self, name: str, view: modal_parts.View) -> None:
+        """Put the view into the small window.
+
+        It is found by a name of its own, which Slack knows once it has taken the ack.
+        """
+        for _ in range(_LOOKS):
+            try:
+                await self._services.client.views_update(external_id=name, view=view)
+            except SlackApiError as refused:
+                if refused.response.get("error") != "not_found":
+                    _log.error("A window was not filled: %s", refused.response.data)
+                    return
+            except SLACK_ERRORS as lost:
+                _log.error("A window was not filled: %r", lost)
+                return
+            else:
+                return
+            await asyncio.sleep(_PAUSE)
+        _log.error("A window was not filled: Slack never showed its frame.")
+
+
+def size_of(content: dict[str, Any]) -> int:
+    """Bytes of an ack's content as slack-sdk writes it: in ASCII."""
+    return len(json.dumps(content))
+
+
+def _fitting(errors: dict[str, str]) -> dict[str, str]:
+    """The first sentences of a window's inputs, as many as an ack holds.
+
+    Whoever corrects these inputs gets the other sentences then.
+    """
+    shown: dict[str, str] = {}
+    for block, sentence in errors.items():
+        longer = {**shown, block: sentence[:1000]}
+        if size_of(longer) > LARGEST - 100:
+            break
+        shown = longer
+    return shown

@@ -1,0 +1,32 @@
+"""Invitations of the app to channels, as Slack tells of them."""
+
+import logging
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck
+
+from countersign.domain.errors import StoreUnavailable
+from countersign.domain.ids import AttemptId, ChannelId, UserId, short_name
+from countersign.usecases import invitations
+
+from .context import Services
+
+_log = logging.getLogger(__name__)
+
+
+async def on_joined(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """Record the app's own arrival in a channel, once for each delivery (R8)."""
+    event = body["event"]
+    try:
+        if event.get("user") == services.bot_user:
+            await invitations.invited(
+                services.store,
+                AttemptId("e" + short_name(str(body.get("event_id")), length=20)),
+                workspace=services.directory.workspace,
+                channel=ChannelId(str(event.get("channel"))),
+                by=UserId.named(str(event.get("inviter") or "")),
+                shared_outside=bool(body.get("is_ext_shared_channel")),
+            )
+    except StoreUnavailable as away:
+        _log.warning("%s The channel %s is not greeted.", away, event.get("channel"))
+    await ack()

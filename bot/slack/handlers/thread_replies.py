@@ -1,0 +1,105 @@
+"""Replies in the threads of runs, to a team that talks with its requester.
+
+A reply answers a question of a conversation, and nothing else: it is no approval, whatever it says and whoever writes
+it (R12). All other messages are dropped here, before anything of them is stored or logged.
+"""
+
+import logging
+import re
+from typing import Any, Final, NamedTuple
+
+from slack_bolt.async_app import AsyncAck
+
+from countersign import usecases
+from countersign.domain.conversation_rules import waits_for_words
+from countersign.domain.decision_rules import Attempt
+from countersign.domain.errors import InvalidInput
+from countersign.domain.ids import AttemptId, ChannelId, UserId, short_name
+from countersign.domain.requests import Verb
+from countersign.usecases.ports import Admitted
+
+from ..people.actors import actor_of
+from ..views.slack_markup import unescape
+from .context import SLACK_ERRORS, Reply, Services
+from .responses import reply_of
+
+_TS: Final = re.compile(r"[0-9]{1,12}\.[0-9]{1,9}")
+_BY_PEOPLE: Final = (None, "thread_broadcast")
+"""Subtypes of what somebody wrote; others are edits, deletions, files, people who join."""
+_RUNS: Final = 200
+"""Of one requester, among which the thread is looked for."""
+_SEVERAL: Final = (
+    "More than one question waits for you in this thread, so your reply wasn't counted. Answer each with its buttons."
+)
+_log = logging.getLogger(__name__)
+
+
+class _Said(NamedTuple):
+    """What somebody wrote, in which thread, and when by Slack's clock."""
+
+    user: UserId
+    channel: ChannelId
+    thread: str
+    ts: str
+    words: str
+
+
+async def on_message(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """Answer a conversation with its requester's reply, once for each message (R8)."""
+    said = _said(services, body["event"])
+    if said is not None:
+        reply = await reply_of(_answer(services, said), "reply")
+        if reply.text:
+            await _tell(services, said, reply.text)
+    await ack()
+
+
+def _said(services: Services, event: dict[str, Any]) -> _Said | None:
+    """Read a person's reply in a thread; None if the event is anything else."""
+    user, channel = UserId.named(event.get("user") or ""), ChannelId.named(event.get("channel") or "")
+    thread, ts = str(event.get("thread_ts")), str(event.get("ts"))
+    if user is None or channel is None or not _TS.fullmatch(thread) or not _TS.fullmatch(ts) or thread == ts:
+        return None
+    if event.get("bot_id") or user == services.bot_user or event.get("subtype") not in _BY_PEOPLE:
+        return None
+    return _Said(user, channel, thread, ts, unescape(event.get("text") or ""))
+
+
+async def _answer(services: Services, said: _Said) -> Reply:
+    waiting = await _waiting(services, said)
+    if not waiting:
+        return Reply("")
+    if len(waiting) > 1:
+        raise InvalidInput(_SEVERAL)
+    (seen,) = waiting
+    actor = await actor_of(services.store, services.directory, said.user, seen.value.rules.reviewers)
+    name = AttemptId("m" + short_name(said.channel, said.ts, said.user, length=20))
+    attempt = Attempt(name, actor, Verb.RESPOND, seen.value.digest, said.words)
+    await usecases.decide(services.store, services.queue, seen.value.id, attempt, seen)
+    return Reply("")
+
+
+async def _waiting(services: Services, said: _Said) -> list[Admitted]:
+    """Find the questions to this person in this thread that stood there before they wrote."""
+    runs, _ = await services.homes.overview.runs(said.user, _RUNS)
+    names = {name: run for run in runs for name in (f"run/{run.id}", f"run/{run.id}/direct")}
+    heads = await services.store.messages(list(names))
+    here = (said.channel, said.thread)
+    run = next((names[name] for name, head in heads.items() if (head.channel, head.ts) == here), None)
+    found = [await usecases.admitted(services.store, request) for request in run.open.values()] if run else []
+    return [
+        seen for seen in found if seen is not None and waits_for_words(seen.value, said.user) and _stood(seen, said)
+    ]
+
+
+def _stood(seen: Admitted, said: _Said) -> bool:
+    """Tell whether the question was posted before these words: none that nobody had read is answered."""
+    posted = seen.card.value.ts if seen.card is not None else ""
+    return bool(posted) and float(posted) < float(said.ts)
+
+
+async def _tell(services: Services, said: _Said, text: str) -> None:
+    try:
+        await services.client.chat_postEphemeral(channel=said.channel, user=said.user, text=text, thread_ts=said.thread)
+    except SLACK_ERRORS as lost:
+        _log.warning("%s could not be told that their reply was not counted: %r", said.user, lost)

@@ -1,0 +1,75 @@
+"""Windows that open in time, and are filled when their content is there.
+
+The trigger that opens a window lives 3 s and works once, while a look-up at Slack or the store may take longer.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from countersign.domain.errors import CountersignError
+
+from ..views.modal_parts import View, loading, not_counted
+from ..views.slack_markup import drawn
+from .context import SLACK_ERRORS, Reply
+
+OPEN_WITHIN: Final = 1.0
+"""Seconds for making a window, before a small one opens in its place; its trigger lives three."""
+_NOT_OPENED: Final = "Slack did not open the window in time. Nothing was changed; please try again."
+_log = logging.getLogger(__name__)
+
+
+async def open_modal(client: AsyncWebClient, body: dict[str, Any], making: Coroutine[Any, Any, View | Reply]) -> Reply:
+    """Open the window that is being made, or reply why there is none.
+
+    The trigger lives 3 s and works once: if making takes longer than OPEN_WITHIN, a small window opens first, and turns
+    into the other or into the sentence that says why there is none.
+    """
+    view = asyncio.ensure_future(making)
+    await asyncio.wait({view}, timeout=OPEN_WITHIN)
+    if view.done():
+        made = view.result()
+        if isinstance(made, Reply):
+            return made
+        return await open_at_once(client, body, made)
+    small = await _opened(client, body, loading())
+    try:
+        made = await view
+    except CountersignError as wrong:
+        await _fill(client, small, not_counted(drawn(wrong.sentence)))
+        raise
+    filled = await _fill(client, small, not_counted(made.text) if isinstance(made, Reply) else made)
+    return Reply("") if filled else made if isinstance(made, Reply) else Reply(_NOT_OPENED, False)
+
+
+async def open_at_once(client: AsyncWebClient, body: dict[str, Any], view: View) -> Reply:
+    """Open a window that is made already, or reply that Slack did not."""
+    return Reply("") if await _opened(client, body, view) else Reply(_NOT_OPENED, False)
+
+
+async def _opened(client: AsyncWebClient, body: dict[str, Any], view: View) -> str:
+    """Open a window and return its id; "" if Slack did not."""
+    try:
+        async with asyncio.timeout(2.5):
+            return str((await client.views_open(trigger_id=body["trigger_id"], view=view))["view"]["id"])
+    except SLACK_ERRORS as error:
+        why = error.response.data if isinstance(error, SlackApiError) else repr(error)
+        _log.error("Slack did not open a window: %s", why)
+        return ""
+
+
+async def _fill(client: AsyncWebClient, window: str, view: View) -> bool:
+    """Turn an open window into another; False if there is none or Slack did not."""
+    if not window:
+        return False
+    try:
+        async with asyncio.timeout(10):
+            await client.views_update(view_id=window, view=view)
+    except SLACK_ERRORS as error:
+        _log.error("A window was not filled: %r", error)
+        return False
+    return True

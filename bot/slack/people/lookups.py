@@ -1,0 +1,144 @@
+"""Look-ups in Slack, remembered here and shared by all `web`.
+
+Slack is asked again after `FRESH`. What it said before counts while it is asked, and if it does not answer, until
+`KEPT` after it was asked for that; then nothing is known. So somebody whom Slack would not name any more is taken for
+who they were for at most `KEPT`, and only while Slack does not answer (R9). A reply puts an end to the older one at
+once, whatever it says. Nobody waits here longer than `PATIENCE`, because a click must be answered within 3 s; what
+Slack says later is remembered for the next click.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, Final, Protocol, TypeVar
+
+import aiohttp
+from pydantic import ValidationError
+from slack_sdk.errors import SlackApiError
+
+from countersign.domain.errors import CountersignError
+
+from .directory import FRESH, KEPT, SHARED, Fact, code_of
+
+PATIENCE: Final = 1.5
+"""Seconds that one look-up may keep a person waiting."""
+HURRY: Final = 0.4
+"""Seconds that it may where an older reply is known."""
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class SlackFacts(Protocol):
+    """Facts that all `web` know, as bytes that only `web` understands."""
+
+    async def get(self, fact: Fact) -> tuple[bytes, timedelta] | None:
+        """The reply, and how long ago Slack was asked for it."""
+
+    async def put(self, fact: Fact, reply: bytes, age: timedelta, left: timedelta) -> None:
+        """Keep what Slack was asked for so long ago; for as long as is left of its time."""
+
+
+class Lookups:
+    """Replies of Slack by what was asked; `store` shares them. `close` it at the end."""
+
+    def __init__(
+        self,
+        store: SlackFacts | None = None,
+        *,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.patience = patience
+        self._store = store
+        self._shared = SHARED if store is not None else {}
+        self._clock = clock
+        self._replies: dict[Fact, tuple[float, Any]] = {}
+        self._asked: dict[Fact, asyncio.Task[Any]] = {}
+
+    async def close(self) -> None:
+        """End the look-ups that nobody waits for any more."""
+        tasks = list(self._asked.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def forget(self, *facts: Fact) -> None:
+        """Ask Slack about these anew; about everything if none is named."""
+        for fact in facts or tuple(self._replies):
+            self._replies.pop(fact, None)
+
+    async def find(
+        self, fact: Fact, ask: Callable[[], Awaitable[T]], *, kept: timedelta = KEPT, fresh: timedelta = FRESH
+    ) -> T | None:
+        """Slack's reply, or an older one as described above; None if nothing is known."""
+        if (reply := self._known(fact, fresh)) is not None:
+            return reply[0]  # type: ignore[no-any-return]
+        if fact not in self._asked:
+            self._asked[fact] = asyncio.create_task(self._look_up(fact, ask, fresh), name=f"look up {fact}")
+        task: asyncio.Task[tuple[T] | None] = self._asked[fact]
+        older = self._known(fact, kept)
+        await asyncio.wait({task}, timeout=self.patience if older is None else min(HURRY, self.patience))
+        if task.done() and not task.cancelled() and (latest := task.result()) is not None:
+            return latest[0]
+        if (reply := self._known(fact, kept)) is None:
+            _log.warning("Slack did not say in time: %s", fact)
+        return None if reply is None else reply[0]
+
+    def _known(self, fact: Fact, most: timedelta) -> tuple[Any] | None:
+        """The reply, if Slack was asked for it less than so long ago."""
+        found = self._replies.get(fact)
+        return (found[1],) if found is not None and self._clock() - found[0] < most.total_seconds() else None
+
+    async def _look_up(self, fact: Fact, ask: Callable[[], Awaitable[T]], fresh: timedelta) -> tuple[T] | None:
+        """A fresh reply, of another `web` or of Slack; None if there is none."""
+        try:
+            await self._take_over(fact)
+            if (known := self._known(fact, fresh)) is not None:
+                return known
+            since = self._clock()
+            reply = await ask()
+            self._remember(fact, since, reply)
+            await self._share(fact, since, reply)
+            return (reply,)
+        except SlackApiError as refused:
+            _log.warning("Slack did not say (%s): %s", code_of(refused), fact)
+        except (aiohttp.ClientError, TimeoutError, OSError) as away:
+            _log.warning("Slack cannot be reached (%r): %s", away, fact)
+        finally:
+            self._asked.pop(fact, None)
+        return None
+
+    def _remember(self, fact: Fact, since: float, reply: Any) -> None:
+        oldest = self._clock() - KEPT.total_seconds()
+        self._replies = {k: v for k, v in self._replies.items() if v[0] > oldest}
+        self._replies[fact] = (since, reply)
+
+    async def _take_over(self, fact: Fact) -> None:
+        """Remember what all `web` know, if it is newer. What cannot be read, or no store, is as if nobody knew."""
+        stored_as = self._shared.get(fact[0])
+        if stored_as is None or self._store is None:
+            return
+        try:
+            if (found := await self._store.get(fact)) is None:
+                return
+            since, reply = self._clock() - found[1].total_seconds(), stored_as.validate_json(found[0])
+        except (CountersignError, ValidationError) as wrong:
+            _log.warning("What other processes know of %s was not read: %s", fact, wrong)
+            return
+        if fact not in self._replies or self._replies[fact][0] < since:
+            self._remember(fact, since, reply)
+
+    async def _share(self, fact: Fact, since: float, reply: Any) -> None:
+        stored_as = self._shared.get(fact[0])
+        if stored_as is None or self._store is None:
+            return
+        age = timedelta(seconds=self._clock() - since)
+        if age >= KEPT:
+            return
+        try:
+            await self._store.put(fact, stored_as.dump_json(reply, exclude_defaults=True), age, KEPT - age)
+        except CountersignError as wrong:
+            _log.warning("%s Other processes look up %s themselves.", wrong, fact)

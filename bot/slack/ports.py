@@ -1,0 +1,99 @@
+"""The port of drawing to Slack: calls in their turn, and how they end."""
+
+import itertools
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Final, Protocol
+
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from countersign.domain.errors import CountersignError
+
+PAUSE: Final = 0.5
+"""Seconds after a failure, before anybody looks or tries again."""
+_TRANSIENT: Final = frozenset(
+    {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org", "rate_limited"}
+    # Of the token, not of the message: a new one comes, or the workspace is served no more.
+    | {"token_expired", "token_revoked", "account_inactive", "invalid_auth"}
+)
+_places: Final = itertools.count()
+
+
+class Importance(IntEnum):
+    """The order of service: card, settled card, outcome in the thread, the rest."""
+
+    CARD = 0
+    SETTLED = 1
+    OUTCOME = 2
+    REST = 3
+
+
+class CannotPost(CountersignError):
+    """A refusal for good: no other try will do; the text is Slack's code."""
+
+
+class Outdated(CountersignError):
+    """A drawing that may be older than what stands in Slack or is stored: read again."""
+
+
+class Grown(Outdated):
+    """A request has joined the card that waited for its turn."""
+
+
+@dataclass(slots=True)
+class DrawingTask:
+    """A task that draws from what it has read.
+
+    `held_until`: when another process may draw, by the loop's clock. `has_news`: whether something happened since this
+    task read. `place`: its place in every line.
+    """
+
+    held_until: Callable[[], float]
+    has_news: Callable[[], bool] = lambda: False
+    reread: bool = False
+    place: int = field(default_factory=_places.__next__)
+
+
+drawing_task: Final[ContextVar[DrawingTask | None]] = ContextVar("drawing_task", default=None)
+"""Set in tasks that draw from what they have read; others send whatever they have."""
+
+
+class Calls(Protocol):
+    """Calls of Slack's Web API that wait for their turn."""
+
+    @property
+    def client(self) -> AsyncWebClient:
+        """The client, for what is no single call."""
+
+    async def call(
+        self,
+        method: str,
+        content: dict[str, Any],
+        importance: Importance = Importance.REST,
+        *,
+        first: Callable[[], Awaitable[None]] | None = None,
+    ) -> dict[str, Any] | None:
+        """Return Slack's answer; None if a failure leaves open whether it happened.
+
+        CannotPost if it never will happen.
+        `first` is done once, when the call has its turn; Outdated, if what would be sent is older than what is stored.
+        """
+
+    def is_open(self, method: str, channel: str, importance: Importance) -> bool:
+        """Tell whether such a call would go at once."""
+
+
+def pause_after(refused: SlackApiError) -> float | None:
+    """Seconds to wait before another try; None if no try will ever do."""
+    if refused.response.status_code == 429:
+        return float(refused.response.headers.get("Retry-After", 1))
+    return 1.0 if refused.response.status_code >= 500 or code(refused) in _TRANSIENT else None
+
+
+def code(refused: SlackApiError) -> str:
+    """Slack's word for why it refused."""
+    data = refused.response.data
+    return str(data.get("error", "unknown")) if isinstance(data, dict) else f"http_{refused.response.status_code}"

@@ -1,0 +1,130 @@
+"""Slack's own means for agents: sessions of threads, and streams.
+
+Each is tried where the workspace may have it. What Slack refuses is not tried again for an hour, and people see the
+ordinary messages instead, as everywhere else. Nothing of this is stored: a process that takes over sets the status once
+more, and ends a stream that it did not begin when it draws over it.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from countersign.domain.ids import ChannelId, RunId
+from countersign.domain.runs import Run, Status
+from countersign.text.safe_text import quoted
+from countersign.usecases.ports import Change, Committed, Message, Put, Store
+
+from ..ports import Calls, CannotPost, Importance
+
+SESSION: Final = "agents.sessions.setStatus"
+START: Final = "chat.startStream"
+APPEND: Final = "chat.appendStream"
+STOP: Final = "chat.stopStream"
+REFUSED_FOR: Final = 3600.0
+STREAMED_FOR: Final = 240.0
+"""Seconds; Slack ends a stream by itself after about five minutes, and shows it as one that went wrong."""
+_TITLE: Final = 80
+_OF_ONE_THREAD: Final = frozenset(
+    {"channel_not_found", "is_archived", "message_not_found", "not_authorized", "not_in_channel", "thread_not_found"}
+    | {"user_not_found", "message_not_in_streaming_state", "stopped_by_user"}
+)
+"""Refusals that say nothing of other threads."""
+_STATUSES: Final = {Status.QUEUED: "processing", Status.RUNNING: "processing"} | dict.fromkeys(
+    (Status.WAITING, Status.PARKED), "suspended"
+)
+_log = logging.getLogger(__name__)
+Chunk = dict[str, str]
+"""A part of a stream, as Slack takes it; tasks have an id."""
+
+
+@dataclass(slots=True)
+class _Stream:
+    channel: str
+    ts: str
+    since: float
+    sent: dict[str, Chunk]
+
+
+class NativeMeans:
+    """Sessions and streams of one workspace, and what it refused of them."""
+
+    def __init__(self, calls: Calls, store: Store) -> None:
+        self._calls = calls
+        self._store = store
+        self._refused: dict[str, float] = {}
+        self._statuses: dict[RunId, str] = {}
+        self._streams: dict[RunId, _Stream] = {}
+
+    async def session(self, run: Run, root: Message) -> None:
+        """Show in the thread that agents work, wait for people, or are done."""
+        status = _STATUSES.get(run.status, "closed")
+        if self._statuses.get(run.id) == status:
+            return
+        where = {"channel_id": root.channel, "thread_ts": root.ts, "status": status}
+        if await self._tried(SESSION, {**where, "title": quoted(run.task, _TITLE).replace(":", " ")}) is None:
+            return
+        self._statuses[run.id] = status
+        if run.over:
+            del self._statuses[run.id]
+
+    async def stream(self, run: Run, chunks: Sequence[Chunk], name: str, root: Message) -> bool:
+        """Stream the steps of a run at work; False if it is to be drawn as usual."""
+        stream, working = self._streams.get(run.id), run.status is Status.RUNNING
+        if stream is None:
+            known = await self._store.message(name)
+            return working and known is None and await self._begun(run, chunks, name, root)
+        if working and time.monotonic() - stream.since < STREAMED_FOR:
+            if not (new := _new(chunks, stream.sent)):
+                return True
+            content = {"channel": stream.channel, "ts": stream.ts, "chunks": new}
+            if await self._tried(APPEND, content) is not None:
+                return True
+        del self._streams[run.id]
+        await self.end(stream.channel, stream.ts, _STATUSES.get(run.status, "closed"))
+        return False
+
+    async def end(self, channel: str, ts: str, status: str = "active") -> None:
+        """End a stream, so that its message can be changed like any other."""
+        await self._tried(STOP, {"channel": channel, "ts": ts, "session_status": status})
+
+    def overdue(self) -> list[RunId]:
+        """Return the runs whose streams Slack would end soon."""
+        return [run for run, one in self._streams.items() if time.monotonic() - one.since >= STREAMED_FOR]
+
+    async def _begun(self, run: Run, chunks: Sequence[Chunk], name: str, root: Message) -> bool:
+        sent: dict[str, Chunk] = {}
+        who = {"recipient_user_id": run.requester, "recipient_team_id": run.workspace}
+        content = {"channel": root.channel, "thread_ts": root.ts, "task_display_mode": "plan", **who}
+        answer = await self._tried(START, {**content, "chunks": _new(chunks, sent)})
+        if answer is None:
+            return False
+        message = Message(run.workspace, ChannelId(answer["channel"]), name, answer["ts"], root.ts)
+        if await self._store.commit(Change(messages=(Put(message, 0),))) is not Committed.DONE:
+            await self.end(answer["channel"], answer["ts"])
+            return False
+        self._streams[run.id] = _Stream(answer["channel"], answer["ts"], time.monotonic(), sent)
+        return True
+
+    async def _tried(self, method: str, content: dict[str, Any]) -> dict[str, Any] | None:
+        """Call the method unless it was refused; None if it was, or if it would have to wait for its turn."""
+        channel = str(content.get("channel"))
+        if time.monotonic() < self._refused.get(method, 0.0):
+            return None
+        if method != STOP and not self._calls.is_open(method, channel, Importance.REST):
+            return None
+        try:
+            return await self._calls.call(method, content, Importance.REST)
+        except CannotPost as refused:
+            if str(refused) not in _OF_ONE_THREAD:
+                self._refused[method] = time.monotonic() + REFUSED_FOR
+                _log.info("Slack has no %s here (%s); ordinary messages are shown instead.", method, refused)
+            return None
+
+
+def _new(chunks: Sequence[Chunk], sent: dict[str, Chunk]) -> list[Chunk]:
+    """Return the chunks that Slack does not show yet, and note them."""
+    new = [chunk for chunk in chunks if sent.get(chunk.get("id", "")) != chunk]
+    sent.update({chunk.get("id", ""): chunk for chunk in new})
+    return new

@@ -1,0 +1,72 @@
+"""The thread of a run in its channel: the head, and the notes below it.
+
+The head is posted when the run begins, and says how it stands: at work, waiting for people, or how it ended.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from countersign.domain.ids import RequestId, RunId
+from countersign.domain.runs import Run
+from countersign.usecases.ports import Message, Store
+
+from ..ports import CannotPost, Importance
+from ..views.block_kit import Drawing
+from .message_sync import Place, Poster
+
+_log = logging.getLogger(__name__)
+
+
+async def root_of(store: Store, run: RunId) -> Message | None:
+    """The head of the run's thread, if it stands; perhaps a direct message."""
+    for name in (f"run/{run}", f"run/{run}/direct"):
+        seen = await store.message(name)
+        if seen is not None and seen.value.ts:
+            return seen.value
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class RunThread:
+    """A run, its head as it is to be drawn, and where its thread is."""
+
+    store: Store
+    poster: Poster
+    run: Run
+    drawing: Drawing
+
+    async def place(self) -> Place:
+        """Place of the notes for the requester; the head is posted if there is none."""
+        if self.run.program:
+            return Place(self.run.channel)
+        root = await root_of(self.store, self.run.id) or await self.head()
+        return Place(root.channel, root.ts)
+
+    async def head(self) -> Message:
+        """Draw the head; a direct message if need be."""
+        run, name, drawing = self.run, f"run/{self.run.id}", self.drawing
+        importance = Importance.REST if run.over and await root_of(self.store, run.id) else Importance.OUTCOME
+        try:
+            root = await self.poster.show(name, Place(run.channel), drawing, importance=importance)
+        except CannotPost as refused:
+            _log.error("Run %s cannot be shown in %s (%s); telling the requester.", run.id, run.channel, refused)
+            root = await self.poster.show(
+                f"{name}/direct", Place(await self.poster.direct(run.requester)), drawing, importance=importance
+            )
+        assert root is not None, "a message that is to be posted is posted or refused"
+        return root
+
+    async def note(
+        self,
+        name: str,
+        drawing: Drawing,
+        *,
+        request: RequestId | None = None,
+        post: bool = True,
+        importance: Importance = Importance.REST,
+    ) -> None:
+        """Show a note in the thread, if there is one; a new one only if `post`."""
+        if self.run.program:
+            return
+        place = await self.place()
+        await self.poster.show(name, place, drawing, request=request, post=post, importance=importance)

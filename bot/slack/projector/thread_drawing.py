@@ -1,0 +1,164 @@
+"""Draw the thread of a run from its state: the head, the steps, and the outcome."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from countersign import usecases
+from countersign.domain.errors import CountersignError
+from countersign.domain.ids import GroupId, RunId, short_name
+from countersign.usecases.ports import Store
+
+from ..people.directory import Directory
+from ..ports import CannotPost, Importance
+from ..views import run_plan, thread_notes
+from ..views.block_kit import Drawing, words
+from ..views.request_text import named
+from ..views.run_plan import Asked, Step
+from ..views.slack_markup import mention
+from . import card_placement
+from .file_uploads import missing
+from .message_sync import File, Place, Poster
+from .native_means import NativeMeans
+from .run_thread import RunThread, root_of
+
+_log = logging.getLogger(__name__)
+
+
+async def draw(
+    store: Store,
+    poster: Poster,
+    run_id: RunId,
+    directory: Directory | None = None,
+    native: NativeMeans | None = None,
+    *,
+    silent: bool = False,
+) -> list[File]:
+    """Make Slack show the run's thread as it is; returns the files of it.
+
+    `directory` tells whether whoever asked is still there; `silent`: no worker has been heard from.
+    """
+    seen = await store.run(run_id)
+    if seen is None:
+        _log.warning("Events tell of run %s, which is not known any more.", run_id)
+        return []
+    run, files = seen.value, list[File]()
+    if run.program:  # nothing but its cards
+        return []
+    thread = RunThread(store, poster, run, thread_notes.run_message(run))
+    asked = await _asked_by(thread)
+    if run.over:
+        files = await _draw_outcome(thread, directory)
+    else:
+        waiting = [one for one in asked if one.request.decision is None]
+        if waiting and all(one.in_thread and one.request.rules.in_thread for one in waiting):
+            thread = replace(thread, drawing=thread_notes.run_message(run, waits_here=True))
+        await thread.head()
+    files += await _made(thread)
+    await _draw_steps(thread, native, run_plan.steps(run, asked, silent=silent))
+    if run.over:
+        await thread.head()
+    if native is not None and (root := await root_of(store, run.id)) is not None:
+        await native.session(run, root)
+    return files
+
+
+async def _draw_steps(thread: RunThread, native: NativeMeans | None, steps: Sequence[Step]) -> None:
+    """Draw the steps, streamed where Slack does that; a stream of another process is ended first."""
+    run, name = thread.run, f"progress/{thread.run.id}"
+    root = await root_of(thread.store, run.id) if native is not None else None
+    if not steps:
+        return
+    chunks = run_plan.chunks_of(run, steps)
+    if native is not None and root is not None and await native.stream(run, chunks, name, root):
+        return
+    drawing = run_plan.drawn_as_list(run, steps)
+    try:
+        await thread.note(name, drawing)
+    except CannotPost as refused:
+        seen = await thread.store.message(name)
+        if str(refused) != "streaming_state_conflict" or seen is None or native is None:
+            raise
+        await native.end(seen.value.channel, seen.value.ts)
+        await thread.note(name, drawing)
+
+
+async def _asked_by(thread: RunThread) -> list[Asked]:
+    """Read the newest questions of the run that people see, each with its card; none of other runs."""
+    store, asked = thread.store, list[Asked]()
+    for name in thread.run.recent:
+        seen = await usecases.admitted(store, name)
+        if seen is None or seen.value.run != thread.run.id:
+            continue
+        sheet = await card_placement.sheet_of(store, seen)
+        card = await card_placement.standing(store, sheet, thread.run.id)
+        if card is None and seen.value.decision is None:
+            continue
+        row = card_placement.number_of(seen.value, sheet.rows)
+        link = thread.poster.link(card) if card else None
+        asked.append(Asked(seen.value, row, link, card is not None and bool(card.thread)))
+    return asked
+
+
+async def _draw_outcome(thread: RunThread, directory: Directory | None) -> list[File]:
+    """Tell how the run ended; its words are a file if they are too long."""
+    run, files = thread.run, []
+    if (whole := thread_notes.outcome_file(run)) is not None:
+        files.append(File(f"outcome-file/{run.id}", await thread.place(), *whole, "Full summary"))
+    filed = not await missing(thread.store, [file.name for file in files])
+    note = thread_notes.outcome_note(run, filed=filed)
+    await thread.note(f"outcome/{run.id}", note, importance=Importance.OUTCOME)
+    if directory is not None:
+        await _tell_who_left(thread, directory, note)
+    return files
+
+
+async def _made(thread: RunThread) -> list[File]:
+    """Return the files that approved code made, and that were not uploaded yet."""
+    store, run = thread.store, thread.run.id
+    made = {
+        f"made/{run}/{short_name(key, length=16)}": (key, name) for key, name in (await store.made.names(run)).items()
+    }
+    tried = {name for name, file in (await store.messages([*made])).items() if file.ts or file.problem}
+    files = []
+    for message, (key, name) in made.items():
+        if message not in tried and (content := await store.made.content(run, key)) is not None:
+            shown = thread_notes.made_file(content)
+            files.append(File(message, await thread.place(), name, shown, f"Made by the code: {name}"))
+    return files
+
+
+async def _tell_who_left(thread: RunThread, directory: Directory, outcome: Drawing) -> None:
+    """Tell how it ended if Slack says that whoever asked is gone.
+
+    Slack does not say who follows a thread, so what counts is the channel: somebody who has left it is told directly.
+    If they have left the workspace, the people who decide in the channel are.
+    """
+    run = thread.run
+    if not await thread.poster.stands(f"run/{run.id}"):
+        return  # they were told all of it directly
+    channel = GroupId(run.channel)
+    actor = await directory.actor(run.requester, [channel])
+    if actor.checked and (actor.is_deactivated or actor.is_stranger):
+        await thread.note(f"gone/{run.id}", await _gone(thread), importance=Importance.OUTCOME)
+    elif actor.groups is not None and channel not in actor.groups:
+        told = f"You asked *{thread_notes.team_of(run)}* in {mention(run.channel)}, and you are no longer there. "
+        drawing = replace(outcome, blocks=[words(told + "This is how it ended:"), *outcome.blocks])
+        try:
+            place = Place(await thread.poster.direct(run.requester))
+            await thread.poster.show(f"left/{run.id}", place, drawing, importance=Importance.OUTCOME)
+        except CannotPost:  # they take no messages of apps: the thread has it all
+            return
+
+
+async def _gone(thread: RunThread) -> Drawing:
+    run = thread.run
+    try:
+        whom = named((await usecases.rules_of(thread.store, run.channel)).reviewers)
+    except CountersignError:
+        whom = "nobody"
+    text = (
+        f":wave: {mention(run.requester)}, who asked for this, is no longer in this workspace. "
+        f"{whom}: please see to what comes of it."
+    )
+    return Drawing(text, [words(text)])

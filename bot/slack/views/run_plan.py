@@ -1,0 +1,184 @@
+"""Steps of a run: what its agents did, what people decided, what it waits for.
+
+They stand in one message of its thread, drawn as a list, or streamed as the tasks of a plan.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from countersign.domain.activity import Progress
+from countersign.domain.channel_settings import say_duration
+from countersign.domain.requests import Request, Status
+from countersign.domain.runs import Run
+from countersign.text.safe_text import quoted, size_of
+
+from .block_kit import TITLE, Block, Drawing
+from .button_labels import state_of
+from .request_text import expiry, sentence
+from .slack_markup import elements, escape, link, mention, when
+
+_ROOM: Final = 9_000
+"""Bytes of the blocks of one message; what has no room is the oldest."""
+_WORDS: Final = 200
+_TASK: Final = 150
+SILENT_AFTER: Final = timedelta(seconds=40)
+"""A run that no worker has held for so long waits for one."""
+
+
+class State(StrEnum):
+    """The states of a task, as Slack names them."""
+
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    COMPLETE = "complete"
+    ERROR = "error"
+
+
+class Asked(NamedTuple):
+    """A request of the run, its number on its card or 0, and the card's address.
+
+    `in_thread`: the card stands in the run's own thread.
+    """
+
+    request: Request
+    row: int = 0
+    card: str | None = None
+    in_thread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a run.
+
+    `title` and `words` are plain texts of agents and people, `note` is our own mrkdwn.
+    """
+
+    name: str
+    at: datetime
+    state: State
+    title: str
+    note: str = ""
+    words: str = ""
+
+
+def steps(run: Run, asked: Sequence[Asked] = (), *, silent: bool = False) -> list[Step]:
+    """List the steps in order, with what goes on now as the last.
+
+    `silent`: no worker has been heard from.
+    """
+    done = [_said(line) for line in run.progress]
+    done += [_decided(one) for one in asked if one.request.decision is not None]
+    waiting = [one for one in asked if one.request.decision is None]
+    now = [_waiting(waiting)] if waiting and not run.over else [_now(run, silent=silent)]
+    return [*sorted(done, key=lambda step: step.at), *(step for step in now if step is not None)]
+
+
+def _said(line: Progress) -> Step:
+    name = f"{line.at.timestamp():.3f}"
+    return Step(name, line.at, State.COMPLETE, quoted(line.agent, 30), words=quoted(line.words, _WORDS))
+
+
+def _decided(one: Asked) -> Step:
+    request, decision = one.request, one.request.decision
+    assert decision is not None, "only what was decided is a step that is done"
+    error = decision.outcome in (Status.REJECTED, Status.EXPIRED)
+    title = (f"{one.row}. " if one.row else "") + quoted(request.question.title, TITLE)
+    note, words = sentence(request, decision), quoted(decision.words, _WORDS)
+    words = words and f"“{words}”"
+    return Step(request.id, decision.at, State.ERROR if error else State.COMPLETE, title, note, words)
+
+
+def _waiting(asked: Sequence[Asked]) -> Step:
+    first, more = asked[0].request, len(asked) - 1
+    title = quoted(first.question.title, TITLE) + (f" and {more} more" if more else "")
+    card = next((one.card for one in asked if one.card), None)
+    at = f": {link(card, 'open the card')}" if card else ""
+    where = f"{decisions(more + 1)} in {mention(first.rules.approvals_channel)}"
+    if first.rules.in_thread:
+        place = "this thread" if asked[0].in_thread else mention(first.rules.approvals_channel)
+        where = f"{mention(first.requester)} in {place}"
+    note = f":hourglass_flowing_sand: Waiting for {where}{at} · {expiry(first)}"
+    return Step(first.id, first.created_at, State.IN_PROGRESS, title, note)
+
+
+def decisions(number: int) -> str:
+    """Count decisions that are waited for."""
+    return "a decision" if number == 1 else f"{number} decisions"
+
+
+def _now(run: Run, *, silent: bool) -> Step | None:
+    """Say what goes on in a run that waits for nobody; None if nothing is known of it."""
+    at = run.progress[-1].at if run.progress else run.created_at
+    if run.over:
+        return None
+    if silent:
+        span = say_duration(SILENT_AFTER)
+        note = f":warning: No worker has been heard from for {span}. The run continues as soon as one is back."
+        return Step("now", at, State.IN_PROGRESS, "Waiting for a worker", note)
+    if run.delay is not None:
+        note = f":hourglass_flowing_sand: Trying again at {when(run.delay.until, run.created_at)}"
+        return Step("now", at, State.IN_PROGRESS, quoted(run.delay.why, TITLE), note)
+    if run.writing is not None:
+        verb = "has written" if run.writing.done else "is writing …"
+        title = f"{quoted(run.writing.agent, 30)} {verb} {run.writing.characters:,} characters"
+        words = "" if run.writing.done else f"… {quoted(run.writing.words, _WORDS)}"
+        return Step("now", at, State.IN_PROGRESS, title, words=words)
+    return None
+
+
+def drawn_as_list(run: Run, all_steps: Sequence[Step]) -> Drawing:
+    """Draw the steps as a list, newest last."""
+    shown = list(all_steps)
+    while size_of(block := _list(shown)) > _ROOM:
+        shown.pop(0)
+    return Drawing(_text(run, all_steps), [block])
+
+
+def chunks_of(run: Run, all_steps: Sequence[Step]) -> list[dict[str, str]]:
+    """Write the steps as parts of a stream.
+
+    Words of agents are plain titles, in which nothing acts.
+    """
+    chunks = [{"type": "plan_update", "title": title_of(run)}]
+    for step in all_steps:
+        title = quoted(": ".join(part for part in (step.title, step.words) if part), _TASK)
+        chunks.append({"type": "task_update", "id": step.name, "title": title, "status": step.state.value})
+    return chunks
+
+
+def title_of(run: Run) -> str:
+    """Head the plan with the team and how it stands; plain text."""
+    return f"{quoted(run.team, 40)} · {state_of(run).partition(' ')[2]}"
+
+
+def _text(run: Run, all_steps: Sequence[Step]) -> str:
+    team = escape(quoted(run.team, 40))
+    newest = all_steps[-1] if all_steps else None
+    if newest is None:
+        return f"{team} is working"
+    said = " ".join(part for part in (newest.title, newest.words) if part)
+    if newest.state is State.IN_PROGRESS and newest.note:
+        return f"Waiting: {escape(newest.title)}"
+    return f"{team}: {escape(quoted(said, 150))}"
+
+
+def _list(shown: Sequence[Step]) -> Block:
+    return {"type": "rich_text", "elements": [_section(step) for step in shown] or [_of([_plain("Nothing yet.")])]}
+
+
+def _section(step: Step) -> dict[str, Any]:
+    """Draw one step as a line, or two with what people must know of it."""
+    bold = {**_plain(step.title), "style": {"bold": True}}
+    parts = [*elements(step.note), _plain("\n"), _plain(step.title)] if step.note else [_plain("• "), bold]
+    return _of([*parts, *([_plain(f": {step.words}")] if step.words else [])])
+
+
+def _of(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": "rich_text_section", "elements": parts}
+
+
+def _plain(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text or "–"}

@@ -1,0 +1,212 @@
+"""One workspace that `web` serves: its store, handlers, projector and keepers.
+
+`opened` builds all of it, from a token that Slack has given for that workspace.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+import redis.asyncio
+from slack_bolt.async_app import AsyncApp
+
+from countersign.domain.errors import StoreUnavailable, WrongSettings
+from countersign.domain.ids import ChannelId, UserId
+from countersign.policy import file
+from countersign.policy.evaluation import Rulebook
+from countersign.store.api_keys import ApiKeys
+from countersign.store.audit_log import Ledger
+from countersign.store.job_queue import Queue
+from countersign.store.outbox import Outbox
+from countersign.store.overview import Overview
+from countersign.store.ownership import Side
+from countersign.store.redis.durability import Replicas
+from countersign.store.slack_facts import RedisSlackFacts
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from countersign.store.worker_reports import take_over
+from countersign.usecases import deadlines
+from countersign.usecases.grant_changes import before_people
+
+from .api.callbacks import CallbackDelivery
+from .api.endpoints import Interface, end_unreported
+from .audit import receipts, weekly_sums
+from .audit.auditor import Auditor, Keep
+from .audit.sql_copy import SqlSink
+from .settings import WebSettings
+from .slack.app import Clients, Identity, build, identify
+from .slack.handlers.context import Services
+from .slack.people import channel_membership, settings_check
+from .slack.people.actors import giver_of
+from .slack.people.directory import Directory
+from .slack.people.lookups import Lookups
+from .slack.projector import audit_checkpoint, unreachable_reviewers, weekly_digest
+from .slack.projector.clicked_cards import ClickedCards
+from .slack.projector.home_publisher import HomePublisher
+from .slack.projector.message_sync import Poster
+from .slack.projector.projector import Projector
+from .slack.routes import register
+from .slack.slack_calls import GatedCalls
+from .slack.views.edit_modal import check_form
+
+_TRY_AGAIN: Final = 2.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A served workspace: `app` for Slack's payloads, `interface` for programs."""
+
+    app: AsyncApp
+    identity: Identity
+    store: Store
+    interface: Interface
+
+
+def store_of(settings: WebSettings, client: redis.asyncio.Redis, namespace: str) -> Store:
+    """Return the store of one namespace, as `web` may use it."""
+    replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
+    return Store(client, namespace, replicas, Side.WEB)
+
+
+@asynccontextmanager
+async def opened(settings: WebSettings, store: Store, clients: Clients, owner: str) -> AsyncIterator[Workspace]:
+    """Serve the workspace of the clients' token until the block ends.
+
+    Waits while Redis or Slack is away. WrongSettings if Slack refuses the token, or a channel is missing.
+    """
+    async with AsyncExitStack() as stack:
+        identity = await identify(clients.reads)
+        lookups, external = Lookups(RedisSlackFacts(store)), settings.external_channels
+        directory = Directory(clients.reads, identity.workspace, lookups, external_channels=external)
+        stack.push_async_callback(directory.close)
+        rules = settings.rules(await _channel("APPROVALS_CHANNEL", settings.approvals_channel, directory))
+        if await settings_check.why_not_shown(directory, rules.approvals_channel) is not None:
+            shared = f"{settings.approvals_channel} is shared with another company, whose people would read every card"
+            raise WrongSettings([f"APPROVALS_CHANNEL: {shared}. Name another one, or set EXTERNAL_CHANNELS=yes."])
+        await patiently(lambda: store.set_defaults(rules))
+        await patiently(lambda: store.set_workspace(identity.workspace))
+        book = Rulebook() if settings.policy is None else file.read(settings.policy)
+        await patiently(lambda: store.set_rulebook(book))
+        if not rules.reviewers:
+            _log.warning("REVIEWERS names nobody: runs start only in channels that name reviewers themselves.")
+
+        queue = await stack.enter_async_context(Queue(settings.redis_url.get_secret_value(), store.keys.namespace))
+        wakeups = await stack.enter_async_context(Wakeups(store))
+        calls = GatedCalls(clients.posts, settings.slack_pace)
+        poster = Poster(calls, store, identity.workspace, identity.home, identity.names)
+        admins = frozenset(UserId(i) for i in settings.admins)
+        homes = HomePublisher(
+            store,
+            Overview(store),
+            directory,
+            GatedCalls(clients.homes, settings.slack_pace),
+            poster.link,
+            public_key=partial(receipts.public_if_made, settings.audit_key),
+            admins=admins,
+        )
+        cards = ClickedCards(store, poster)
+        services = Services(
+            store, queue, directory, clients.reads, admins, poster.link, homes, cards, identity.bot_user
+        )
+        secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else None
+        app = build(clients, identity, secret)
+        register(app, services)
+        whose, why_nobody = partial(giver_of, store, directory), partial(settings_check.why_not_asked, directory)
+        allow = before_people(store, queue, whose, why_nobody)
+
+        outbox = Outbox(store)
+        projector = Projector(store, outbox, poster, owner, drawn=homes.changed, allow=allow, directory=directory)
+        await channel_membership.note(store, directory)
+        auditor = await _auditor(settings, store, poster, directory, owner)
+        for name, work in (
+            ("homes", homes.run()),
+            ("projector", projector.run()),
+            ("reports", take_over(store)),
+            ("deadlines", deadlines.keep(store, queue, wakeups, directory.still_there)),
+            ("rooms", channel_membership.keep(store, directory)),
+            ("deserted", unreachable_reviewers.keep(store, directory, poster)),
+            ("auditor", auditor.run()),
+            ("unreported", end_unreported(store)),
+            ("callbacks", CallbackDelivery(store, owner, settings.callback_networks).run()),
+        ):
+            await stack.enter_async_context(at_work(name, work))
+        stack.push_async_callback(services.drain)
+        interface = Interface(
+            *(store, ApiKeys(store), wakeups, directory.rooms, identity.workspace, identity.bot_user),
+            check_form,
+            networks=settings.callback_networks,
+        )
+        yield Workspace(app, identity, store, interface)
+
+
+async def _auditor(settings: WebSettings, store: Store, poster: Poster, directory: Directory, owner: str) -> Auditor:
+    """Make the auditor, with the copy and the posted heads that the settings ask for."""
+    ledger, sink = Ledger(store), None
+    beside: list[Callable[[], Coroutine[None, None, None]]] = []
+    if settings.audit_sql_url is not None:
+        sink = SqlSink(ledger, settings.audit_sql_url.get_secret_value())
+        beside.append(sink.run)
+    if settings.audit_channel is not None:
+        channel = await _channel("AUDIT_CHANNEL", settings.audit_channel, directory)
+        beside.append(lambda: audit_checkpoint.keep(ledger, store, poster, channel))
+    if settings.weekly_digest:
+        where = await _channel("APPROVALS_CHANNEL", settings.approvals_channel, directory)
+        beside.append(
+            lambda: weekly_digest.keep(partial(weekly_sums.summed, ledger), weekly_sums.picture, store, poster, where)
+        )
+    return Auditor(store, owner, keep=Keep(settings.keep_events, settings.keep_audit), sink=sink, beside=beside)
+
+
+async def _channel(setting: str, name: str, directory: Directory) -> ChannelId:
+    """Return the id of the channel; waits while Slack does not answer.
+
+    WrongSettings if the app is in no such channel.
+    """
+    if not name.startswith("#"):
+        return ChannelId(name)
+    while (rooms := await directory.rooms()) is None:
+        _log.warning("Slack does not say which channels the app is in; asking again in %s s.", _TRY_AGAIN)
+        await asyncio.sleep(_TRY_AGAIN)
+    found = rooms.get(name.removeprefix("#"))
+    if found is None:
+        raise WrongSettings([f"{setting}: the app is not in {name}. Make the channel and /invite the app there."])
+    return found
+
+
+async def patiently(call: Callable[[], Awaitable[None]]) -> None:
+    """Make the call as soon as Redis is there."""
+    while True:
+        try:
+            return await call()
+        except StoreUnavailable as away:
+            _log.warning("%s Trying again in %s s; REDIS_URL says where it should be.", away, _TRY_AGAIN)
+            await asyncio.sleep(_TRY_AGAIN)
+
+
+@asynccontextmanager
+async def at_work(name: str, work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run the work beside the block.
+
+    If it ends by itself that is a bug, and the process ends loudly.
+    """
+    task = asyncio.create_task(work, name=name)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            _log.critical("%s ended by itself; this process stops.", name, exc_info=task.exception())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""Adapters for the frameworks of agents, loaded only by programs that import one."""

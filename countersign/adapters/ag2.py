@@ -1,0 +1,94 @@
+"""AG2's new agents (`import ag2`): tools and questions decided in Slack.
+
+AG2 does not go on where a program died: it starts again and asks again, under the same key, which is made of the run's
+name that the program gives, the call, and how often that was asked in the run. The model's own id of a call is another
+one each time.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from copy import copy
+from typing import Any, Final
+
+from ag2 import Context
+from ag2.events import HumanInputRequest, TextInput, ToolCallEvent, ToolErrorEvent, ToolResultEvent
+from ag2.middleware.base import ToolExecution, ToolResultType
+from ag2.tools.final import FunctionTool
+
+from countersign.client.client import AsyncClient, question
+
+_LONGEST_REPORT: Final = 300
+
+
+def with_approval(function: Any, channel: str, *, run: str = "", requester: str = "") -> FunctionTool:
+    """Make a tool of a function that runs only as people approved it.
+
+    A tool of AG2 may be given in its place. If people changed the arguments, it runs with the changed ones. What was
+    rejected, answered or not decided in time does not run, and the model reads why. `run` names this run: a program
+    that dies and runs again under the same name finds its decisions. What came of a call is reported.
+    """
+    tool = FunctionTool.ensure_tool(function)
+    if not isinstance(tool, FunctionTool):
+        raise TypeError("with_approval takes a function or a single tool. Wrap a toolkit's tools one by one.")
+    schema = dict(tool.schema.function.parameters)
+    keys = _Keys(run)
+
+    async def approval(call_next: ToolExecution, event: ToolCallEvent, context: Context) -> ToolResultType:
+        arguments = event.serialized_arguments
+        call = {"tool": event.name, "arguments": arguments, "schema": schema}
+        body = question(channel, f"Run {event.name}?", call=call, requester=requester)
+        async with AsyncClient() as client:
+            decision = await client.ask(body, key=keys.next(event.name, arguments))
+            if decision.arguments is None:
+                return ToolResultEvent.from_call(event, decision.text)
+            if decision.reported is not None:
+                return ToolResultEvent.from_call(event, f"Done before: {decision.reported}")
+            approved = copy(event)
+            approved.arguments = json.dumps(decision.arguments)
+            approved.serialized_arguments = dict(decision.arguments)
+            result = await call_next(approved, context)
+            await client.report(decision, succeeded=not isinstance(result, ToolErrorEvent), words=_words(result))
+            return result
+
+    return tool.with_middleware(approval)
+
+
+def slack_hook(channel: str, *, run: str = "", requester: str = "") -> Callable[[HumanInputRequest], Awaitable[str]]:
+    """Make an agent's `hitl_hook`: what it asks a human is asked in a channel.
+
+    The answer is what people wrote; `yes` if they approved, which AG2's `approval_required` wants; else the decision as
+    a model reads it.
+    """
+    keys = _Keys(run)
+
+    async def hook(event: HumanInputRequest) -> str:
+        body = question(channel, "", event.content, requester=requester)
+        async with AsyncClient() as client:
+            decision = await client.ask(body, key=keys.next(event.content))
+        return "yes" if decision.approved else decision.words if decision.outcome == "answered" else decision.text
+
+    return hook
+
+
+class _Keys:
+    """Idempotency keys of a run's questions; none if the run has no name."""
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._times: Counter[str] = Counter()
+
+    def next(self, *asked: Any) -> str | None:
+        if not self._run:
+            return None
+        digest = hashlib.sha256(json.dumps([self._run, *asked], sort_keys=True).encode()).hexdigest()
+        self._times[digest] += 1
+        return f"{digest}-{self._times[digest]}"
+
+
+def _words(result: ToolResultType) -> str:
+    if isinstance(result, ToolErrorEvent):
+        return f"{type(result.error).__name__}: {result.error}"[:_LONGEST_REPORT]
+    parts = result.result.parts if isinstance(result, ToolResultEvent) else ()
+    return " ".join(part.content for part in parts if isinstance(part, TextInput))[:_LONGEST_REPORT]

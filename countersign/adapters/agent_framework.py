@@ -1,0 +1,165 @@
+"""Microsoft Agent Framework: its requests for approval become cards.
+
+A tool with `approval_mode="always_require"` pauses the agent. The session is then saved, people are asked, and the
+middleware lets the tool run only as they decided. The framework's own rejection carries no reason, so a local call is
+always let through to the middleware, which answers with the decision. If people changed the arguments, the framework
+asks once more about the changed ones, and gets the same decision.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from agent_framework import (
+    Agent,
+    AgentResponse,
+    AgentSession,
+    Content,
+    FileCheckpointStorage,
+    FunctionInvocationContext,
+    FunctionMiddleware,
+    FunctionTool,
+    Message,
+    Workflow,
+    WorkflowEvent,
+    WorkflowRunResult,
+    tool,
+)
+from agent_framework.exceptions import MiddlewareException
+from pydantic_core import to_json, to_jsonable_python
+
+from countersign.adapters.run_files import SavedCall
+from countersign.adapters.saved_runs import ASK_HUMAN, Judged, SavedRuns, judged
+from countersign.adapters.sealing import KEY
+from countersign.client.exchange import Decision
+from countersign.domain.errors import InvalidInput
+
+_SEEN = "countersign"
+
+
+class SlackApprovals(SavedRuns, FunctionMiddleware):
+    """Approvals of the tools of agents, in a channel.
+
+    `folder` keeps the runs: what the agents were told is in there. `leave`: the program does not wait for people, but
+    ends with `LeftToPeople`. As middleware of an agent in a workflow it lets
+    each tool that requires approval run once, and only as people approved it; `run` puts itself there.
+    """
+
+    async def process(self, context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]]) -> None:
+        """Let a call that requires approval run as people decided."""
+        function = context.function
+        if function.approval_mode != "always_require" or context.metadata.get(_SEEN):
+            return await call_next()
+        context.metadata[_SEEN] = True
+        at, arguments = judged(), to_jsonable_python(context.arguments)
+        call = at.run.call(context.metadata["call_id"], function.name, arguments, function.parameters())
+        decision = await at.decide(call)
+        if decision.outcome == "edited" and decision.arguments is not None and arguments != decision.arguments:
+            context.arguments = dict(decision.arguments)
+            if "approval_response" in context.metadata:
+                return await call_next()  # the framework asks about the changed arguments; `_answers` finds this call
+
+        async def approved(_: Mapping[str, Any]) -> list[dict[str, Any]]:
+            await call_next()
+            return [content.to_dict() for content in context.result]
+
+        result = await at.perform(call, approved, passing=MiddlewareException)
+        context.result = [Content.from_dict(one) for one in result] if isinstance(result, list) else result
+
+    def ask_human(self) -> FunctionTool:
+        """Make the tool by which a model asks people a question, with options or without."""
+
+        @tool(name=ASK_HUMAN, approval_mode="always_require")
+        def ask_human(question: str, options: Sequence[str] = ()) -> str:
+            """Ask people, and wait. Leave options empty if they are to answer in words."""
+            raise AssertionError("people answer this")
+
+        return ask_human
+
+    async def run(self, agent: Agent[Any], task: str, *, key: str, **options: Any) -> AgentResponse[Any]:
+        """Run the agent, and ask people about its calls.
+
+        The same key goes on with the same run. `options` go to `Agent.run`. InvalidInput if another program runs it.
+        """
+        async with self._judging(key, agent.name, task) as at:
+            saved = at.run.state or {"asked": []}
+            asked = [Content.from_dict(one) for one in saved["asked"]]
+            session = AgentSession.from_dict(saved["session"]) if asked else agent.create_session()
+            while True:
+                messages = await _answers(at, agent, asked) if asked else task
+                response: AgentResponse[Any] = await agent.run(messages, session=session, middleware=[self], **options)
+                asked = [one for one in response.user_input_requests if one.type == "function_approval_request"]
+                if not asked:
+                    return response
+                at.run.save(state={"session": session.to_dict(), "asked": [one.to_dict() for one in asked]})
+
+    async def run_workflow(self, workflow: Workflow, message: Any, *, key: str) -> WorkflowRunResult:
+        """Run the workflow, and ask people what it requests.
+
+        The same key goes on with the same run. A `bool` is answered with whether they approved, a `str` with their
+        choice or what a model reads, anything else with the `Decision`. Give the workflow a name of its own, by which
+        its checkpoints are found.
+        """
+        async with self._judging(key, workflow.name, to_json(message, fallback=str).decode()) as at:
+            if os.environ.get(KEY):
+                raise InvalidInput(
+                    f"Nothing ran: {KEY} can't encrypt a workflow's checkpoints. Unset it to run workflows."
+                )
+            storage = FileCheckpointStorage(at.run.path.with_suffix(""))
+            saved = await storage.get_latest(workflow_name=workflow.name)
+            start = {"message": message} if saved is None else {"checkpoint_id": saved.checkpoint_id}
+            result: WorkflowRunResult = await workflow.run(**start, checkpoint_storage=storage)
+            while events := result.get_request_info_events():
+                decisions = await at.decide_all([_requested(at, event) for event in events])
+                pairs = zip(events, decisions, strict=True)
+                responses = {event.request_id: _response(event, decision) for event, decision in pairs}
+                result = await workflow.run(responses=responses, checkpoint_storage=storage)
+            return result
+
+
+async def _answers(at: Judged, agent: Agent[Any], asked: Sequence[Content]) -> Message:
+    tools = {one.name: one for one in agent.default_options.get("tools") or () if isinstance(one, FunctionTool)}
+    calls = []
+    for one in asked:
+        local = (
+            None if one.function_call is None or one.function_call.hosted else tools.get(one.function_call.name or "")
+        )
+        calls.append(_call(at, one, local.parameters() if local else None))
+    decisions = await at.decide_all(calls)
+    return Message(
+        "user",
+        [
+            one.to_function_approval_response(decision.approved or not _hosted(one))
+            for one, decision in zip(asked, decisions, strict=True)
+        ],
+    )
+
+
+def _hosted(request: Content) -> bool:
+    """Whether the model's provider runs the call, out of the middleware's reach."""
+    return request.function_call is None or bool(request.function_call.hosted)
+
+
+def _call(at: Judged, request: Content, schema: dict[str, Any] | None) -> SavedCall:
+    call = request.function_call
+    if call is None:
+        raise InvalidInput("The framework asked for approval without naming a call, so nobody was asked.")
+    return at.run.call(call.call_id or "", call.name or "tool", dict(call.parse_arguments() or {}), schema)
+
+
+def _requested(at: Judged, event: WorkflowEvent[Any]) -> SavedCall:
+    data = event.data
+    if isinstance(data, Content) and data.type == "function_approval_request":
+        return _call(at, data, None)
+    value = to_jsonable_python(data)
+    options = value.pop("options", []) if isinstance(value, dict) else []
+    text = value if isinstance(value, str) else to_json(value, indent=2).decode()
+    return at.run.call(event.request_id, ASK_HUMAN, {"question": text, "options": options}, None)
+
+
+def _response(event: WorkflowEvent[Any], decision: Decision) -> Any:
+    if isinstance(event.data, Content):
+        return event.data.to_function_approval_response(decision.approved)
+    if event.response_type is bool:
+        return decision.approved
+    return ", ".join(decision.chosen) or decision.text if event.response_type is str else decision

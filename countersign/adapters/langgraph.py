@@ -1,0 +1,215 @@
+"""LangGraph and LangChain: calls of tools and `interrupt`, decided in Slack.
+
+`SlackApproval` holds a call of an agent's tool where it would run, and waits. `decide` answers what a graph stopped
+with, for programs that use `interrupt` or LangChain's own `HumanInTheLoopMiddleware`. A program that dies asks again
+under the same key, which is made of LangGraph's thread, the place in the graph, and the call: a checkpointer keeps all
+three. With `leave` it does not wait, and `countersign resume` starts it again when people have decided.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from langchain.agents.middleware import AgentMiddleware
+from langchain.agents.middleware.types import ToolCallRequest
+from langchain_core.messages import ToolMessage
+from langgraph.errors import GraphBubbleUp
+from langgraph.types import Command, Interrupt
+
+from countersign.adapters import run_files
+from countersign.client.client import AsyncClient, Client, question
+from countersign.client.exchange import Decision
+from countersign.domain.errors import InvalidInput
+
+_LONGEST_REPORT: Final = 300
+_REVIEWS: Final = {"approved": "approve", "edited": "edit", "answered": "respond"}
+Result = ToolMessage | Command[Any]
+
+
+class SlackApproval(AgentMiddleware[Any, Any, Any]):
+    """Middleware that runs a call of a tool only as people approved it.
+
+    `tools` names those that ask; all of them if it is left out. What was rejected, answered or not decided in time does
+    not run, and the model reads why. What came of a call that ran is reported. `leave` names a folder for `countersign
+    resume`: the program does not wait, but ends with LeftToPeople.
+    """
+
+    def __init__(
+        self,
+        channel: str,
+        tools: Collection[str] | None = None,
+        *,
+        requester: str = "",
+        leave: str | Path | None = None,
+    ) -> None:
+        super().__init__()
+        self._channel, self._tools, self._requester, self._leave = channel, tools, requester, leave
+
+    def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Result]) -> Result:
+        """Ask and wait in this thread, then run the call or not."""
+        if not self._asks(request):
+            return handler(request)
+        with Client() as client:
+            if self._leave is not None:
+                folder, thread, key = _left(self._leave, request.runtime.config, _key_of_call(request))
+                run_files.leave(folder, thread, [client.begin(self._question(request), key=key)])
+            decision = client.ask(self._question(request), key=_key_of_call(request))
+            if isinstance(run := _run(request, decision), ToolMessage):
+                return run
+            try:
+                result = handler(run)
+            except GraphBubbleUp:  # the tool itself stops the graph, and runs again when it goes on
+                raise
+            except Exception as error:
+                client.report(decision, succeeded=False, words=_failure(error))
+                raise
+            client.report(decision, succeeded=_succeeded(result), words=_words(result))
+            return result
+
+    async def awrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Result]]
+    ) -> Result:
+        """Ask and wait in this task, then run the call or not."""
+        if not self._asks(request):
+            return await handler(request)
+        async with AsyncClient() as client:
+            if self._leave is not None:
+                folder, thread, key = _left(self._leave, request.runtime.config, _key_of_call(request))
+                run_files.leave(folder, thread, [await client.begin(self._question(request), key=key)])
+            decision = await client.ask(self._question(request), key=_key_of_call(request))
+            if isinstance(run := _run(request, decision), ToolMessage):
+                return run
+            try:
+                result = await handler(run)
+            except GraphBubbleUp:  # the tool itself stops the graph, and runs again when it goes on
+                raise
+            except Exception as error:
+                await client.report(decision, succeeded=False, words=_failure(error))
+                raise
+            await client.report(decision, succeeded=_succeeded(result), words=_words(result))
+            return result
+
+    def _asks(self, request: ToolCallRequest) -> bool:
+        return self._tools is None or request.tool_call["name"] in self._tools
+
+    def _question(self, request: ToolCallRequest) -> dict[str, Any]:
+        name, arguments = request.tool_call["name"], request.tool_call["args"]
+        call: dict[str, Any] = {"tool": name, "arguments": arguments}
+        if request.tool is not None:
+            call["schema"] = request.tool.get_input_jsonschema()
+        return question(self._channel, f"Run {name}?", call=call, requester=self._requester)
+
+
+def decide(
+    channel: str, result: Mapping[str, Any], config: Mapping[str, Any], *, leave: str | Path | None = None
+) -> Command[Any] | None:
+    """Ask about all that a graph stopped with.
+
+    Return the command that resumes it; None if it did not stop. Within an event loop, await `adecide`.
+    To an `interrupt` of the program's own: True, False, the words of an answer, or what was chosen of its `options`.
+    To `HumanInTheLoopMiddleware`: its decisions. `leave`: as for `SlackApproval`.
+    """
+    return asyncio.run(adecide(channel, result, config, leave=leave))
+
+
+async def adecide(
+    channel: str, result: Mapping[str, Any], config: Mapping[str, Any], *, leave: str | Path | None = None
+) -> Command[Any] | None:
+    """Ask as `decide` does, in this task."""
+    stops: Sequence[Interrupt] = result.get("__interrupt__", ())
+    async with AsyncClient() as client:
+
+        def questions(stop: Interrupt) -> list[tuple[dict[str, Any], str | None]]:
+            asked = enumerate(_questions(channel, stop))
+            return [(body, _key(config, stop.id, str(place))) for place, body in asked]
+
+        async def answer(stop: Interrupt) -> Any:
+            waits = [client.ask(body, key=key) for body, key in questions(stop)]
+            return _answer(await asyncio.gather(*waits), stop)
+
+        if leave is not None and stops:
+            every = [(body, *_left(leave, config, key)) for stop in stops for body, key in questions(stop)]
+            _, folder, thread, _ = every[0]
+            run_files.leave(folder, thread, [await client.begin(body, key=key) for body, _, _, key in every])
+        answers = await asyncio.gather(*map(answer, stops))
+    return Command(resume={stop.id: one for stop, one in zip(stops, answers, strict=True)}) if stops else None
+
+
+def _questions(channel: str, interrupt: Interrupt) -> list[dict[str, Any]]:
+    value = interrupt.value
+    if isinstance(value, Mapping) and "action_requests" in value:
+        return [
+            question(
+                channel,
+                f"Run {one['name']}?",
+                call={"tool": one["name"], "arguments": one["args"]},
+            )
+            for one in value["action_requests"]
+        ]
+    if isinstance(value, Mapping) and value.get("options"):
+        title = str(value.get("question") or "Which one?")
+        return [question(channel, title[:300], title, options=[str(one) for one in value["options"]])]
+    text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return [question(channel, "", text)]
+
+
+def _answer(decisions: Sequence[Decision], interrupt: Interrupt) -> Any:
+    if isinstance(interrupt.value, Mapping) and "action_requests" in interrupt.value:
+        actions = interrupt.value["action_requests"]
+        return {"decisions": [_review(*pair) for pair in zip(decisions, actions, strict=True)]}
+    (decision,) = decisions
+    if decision.chosen:
+        return decision.chosen[0]
+    return decision.words if decision.outcome == "answered" else decision.approved
+
+
+def _review(decision: Decision, action: Mapping[str, Any]) -> dict[str, Any]:
+    kind = _REVIEWS.get(decision.outcome, "reject")
+    if kind == "edit":
+        return {"type": kind, "edited_action": {"name": action["name"], "args": decision.arguments}}
+    return {"type": kind} if kind == "approve" else {"type": kind, "message": decision.text}
+
+
+def _run(request: ToolCallRequest, decision: Decision) -> ToolCallRequest | ToolMessage:
+    """The call as it may run, or what the model reads instead."""
+    call = request.tool_call
+    if decision.arguments is None:
+        return ToolMessage(decision.text, name=call["name"], tool_call_id=call["id"], status="error")
+    if decision.reported is not None:
+        return ToolMessage(f"Done before: {decision.reported}", name=call["name"], tool_call_id=call["id"])
+    return request.override(tool_call={**call, "args": dict(decision.arguments)})
+
+
+def _key_of_call(request: ToolCallRequest) -> str | None:
+    config = request.runtime.config
+    return _key(config, config.get("configurable", {}).get("checkpoint_ns", ""), str(request.tool_call["id"]))
+
+
+def _key(config: Mapping[str, Any], *place: str) -> str | None:
+    """The same thread, place and call is the same question; without a thread nothing is found again."""
+    thread = config.get("configurable", {}).get("thread_id")
+    if thread is None:
+        return None
+    return hashlib.sha256(json.dumps([str(thread), *place]).encode()).hexdigest()
+
+
+def _left(leave: str | Path, config: Mapping[str, Any], key: str | None) -> tuple[Path, str, str]:
+    """The folder of what is left to people, the thread, and the question's key. InvalidInput without a thread."""
+    if key is None:
+        raise InvalidInput("`leave` needs a graph with a checkpointer and a `thread_id`. Nobody was asked.")
+    return Path(leave), str(config["configurable"]["thread_id"]), key
+
+
+def _succeeded(result: Result) -> bool:
+    return not (isinstance(result, ToolMessage) and result.status == "error")
+
+
+def _words(result: Result) -> str:
+    return str(result.content)[:_LONGEST_REPORT] if isinstance(result, ToolMessage) else ""
+
+
+def _failure(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:_LONGEST_REPORT]

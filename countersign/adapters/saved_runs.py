@@ -1,0 +1,177 @@
+"""Runs of frameworks that outlive their program.
+
+A run is a file: the framework's own state as of the last question, and each call that people judge. A program that is
+started again with the same key of the run reads it, asks under the same keys, and so finds the same requests and their
+decisions. Before a call begins, that it begins is written; after it, its result. Whoever finds a call that began and
+never ended asks people, for nobody else can know.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from countersign.adapters.run_files import LeftToPeople, SavedCall, SavedRun, opened
+from countersign.adapters.run_storage import InFolder, fetch, storage_of
+from countersign.client.client import AsyncClient, question
+from countersign.client.exchange import Decision, ServiceRefused
+from countersign.domain.errors import InvalidInput
+
+ASK_HUMAN: Final = "ask_human"
+"""The tool by which a model asks people something; it does nothing else."""
+DONE: Final = "It was done"
+AGAIN: Final = "It wasn't done: run it now"
+UNKNOWN: Final = "Not sure: leave it"
+
+
+@dataclass(slots=True)
+class Judged:
+    """A run whose calls people judge in a channel."""
+
+    channel: str
+    agent: str
+    run: SavedRun
+    client: AsyncClient
+    leave: bool = False
+    storage: InFolder = field(init=False)
+
+    def __post_init__(self) -> None:
+        async def post(call: SavedCall, state: Mapping[str, Any]) -> None:
+            await self.client.begin({**self._question(call), "state": state}, key=self.run.key_of(call))
+
+        self.storage = storage_of(self.run, post)
+
+    async def decide(self, call: SavedCall) -> Decision:
+        """Ask people about the call, or find what they decided."""
+        self.run.save()
+        decision = await self.client.ask(self._question(call), key=self.run.key_of(call))
+        if decision.outcome == "edited" and call.edited is None and decision.arguments is not None:
+            call.edited = dict(decision.arguments)
+            self.run.save()
+        return decision
+
+    async def decide_all(self, calls: list[SavedCall]) -> list[Decision]:
+        """Ask people about several calls at once.
+
+        LeftToPeople if the program is not to wait.
+        """
+        self.run.left = self.leave
+        await self.storage.asking(calls)
+        if self.leave:
+            asked = [await self.client.begin(self._question(call), key=self.run.key_of(call)) for call in calls]
+            self.run.save(waits=[request for request, decided in asked if not decided])
+            if self.run.waits:
+                raise LeftToPeople(self.run.path.parent)
+            self.run.left = False
+            await self.storage.changed()
+        async with asyncio.TaskGroup() as group:
+            asking = [group.create_task(self.decide(call)) for call in calls]
+        return [asked.result() for asked in asking]
+
+    async def perform(
+        self,
+        call: SavedCall,
+        function: Callable[[Mapping[str, Any]], Awaitable[Any]],
+        *,
+        passing: type[Exception] | tuple[type[Exception], ...] = (),
+    ) -> Any:
+        """Do what people allowed, once, and return what the model is told: JSON.
+
+        `function` gets the arguments that were approved. An exception of it is reported, and told as the result;
+        those of `passing` are the framework's own and leave.
+        """
+        decision = await self.decide(call)
+        if call.tool == ASK_HUMAN or not decision.approved or decision.arguments is None:
+            return decision.text
+        if call.began and not call.ended and (words := await self._in_doubt(call)):
+            call.result, call.ended = words, True
+        if not call.ended:
+            call.began += 1
+            await self.storage.changed()
+            try:
+                call.result = await function(decision.arguments)
+            except passing:
+                raise
+            except Exception as error:
+                words = f"{type(error).__name__}: {error}"[:300]
+                call.result = f"The call failed: {words}"
+                await self._report(call, decision, succeeded=False, words=words)
+            call.ended = True
+            await self.storage.changed()
+        if not str(call.result).startswith("The call failed: "):
+            await self._report(call, decision, succeeded=True)
+        return call.result
+
+    async def _in_doubt(self, call: SavedCall) -> str:
+        """Ask people what became of a call whose program ended; "" if it is to be done now."""
+        told = (
+            "The program stopped while this was running. Check whether it was done before you choose.\n\n"
+            + json.dumps(call.edited or call.arguments)
+        )
+        body = question(
+            self.channel, f"Was “{call.tool}” done?", told, options=[DONE, AGAIN, UNKNOWN], agent=self.agent
+        )
+        decision = await self.client.ask(body, key=f"{self.run.key_of(call)}:{call.began}")
+        if decision.chosen == (AGAIN,):
+            return ""
+        known = decision.chosen == (DONE,)
+        return "People say that it was done." if known else "Nobody knows whether it was done. Do not do it again."
+
+    async def _report(self, call: SavedCall, decision: Decision, *, succeeded: bool, words: str = "") -> None:
+        await self.storage.drop([call])
+        with suppress(ServiceRefused):  # reported before by a program that ended, or more than a day ago
+            await self.client.report(decision, succeeded=succeeded, words=words)
+
+    def _question(self, call: SavedCall) -> dict[str, Any]:
+        if call.tool == ASK_HUMAN:
+            asked = str(call.arguments.get("question", ""))
+            options = [str(one) for one in call.arguments.get("options") or ()]
+            return question(self.channel, "", asked, options=options, agent=self.agent)
+        body = {"tool": call.tool, "arguments": call.arguments, "schema": call.schema}
+        named = {name: value for name, value in body.items() if value or name == "arguments"}
+        title = f"{call.tool.replace('_', ' ').capitalize()}?"
+        return question(self.channel, title, call=named, agent=self.agent)
+
+
+JUDGED: ContextVar[Judged] = ContextVar("countersign_judged")
+"""The run in which a tool is called."""
+
+
+def judged() -> Judged:
+    """The run in which this is called. InvalidInput if it is none that people judge."""
+    try:
+        return JUDGED.get()
+    except LookupError:
+        raise InvalidInput("Nobody was asked. Start the agent with `SlackApprovals.run`.") from None
+
+
+class SavedRuns:
+    """Runs of agents whose calls people judge in a channel.
+
+    `folder` keeps them: what the agents were told is in there. `leave`: the program does not wait for people, but ends
+    with LeftToPeople.
+    """
+
+    def __init__(self, channel: str, *, folder: str | Path = ".countersign", leave: bool = False) -> None:
+        self.channel, self.folder, self.leave = channel, Path(folder), leave
+
+    @asynccontextmanager
+    async def _judging(self, key: str, agent: str | None, task: str) -> AsyncIterator[Judged]:
+        """Open the run of this key, in which tools find it."""
+        name = re.sub(r"[^\w.-]+", "-", agent or "agent")[:60]
+        async with AsyncClient() as client:
+            await fetch(client, self.folder, key)
+            with opened(self.folder, key, task) as run:
+                judged = Judged(self.channel, name, run, client, self.leave)
+                await judged.storage.begin()
+                token = JUDGED.set(judged)
+                try:
+                    yield judged
+                finally:
+                    JUDGED.reset(token)
+                await judged.storage.drop(run.calls)

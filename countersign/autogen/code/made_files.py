@@ -1,0 +1,75 @@
+"""Find the files that code made in its work folder, and no others."""
+
+import os
+import stat
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from autogen_core.code_executor import CodeExecutor
+
+from countersign.domain.made_files import LARGEST, MadeFile, clean
+
+_MOST_SEEN: Final = 1000
+_AUTOGENS: Final = "tmp_code_"
+"""What AutoGen's executors call the files from which they run code."""
+Listing = dict[Path, tuple[int, int, int]]
+
+
+def folder_of(executor: CodeExecutor) -> Path | None:
+    """Return the folder in which a started executor runs code, if it is here."""
+    with suppress(Exception):  # AutoGen's own raise if nothing was set
+        folder = getattr(executor, "work_dir", None)
+        return Path(folder) if folder is not None else None
+    return None
+
+
+def listed(folder: Path | None) -> Listing | None:
+    """List the files below the folder; None if they are too many.
+
+    Each has what changes when it is written. Links are not followed; what is hidden is left out.
+    """
+    found: Listing = {}
+    for place, folders, names in os.walk(folder) if folder is not None else ():
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        for name in names:
+            if _is_hidden(name):
+                continue
+            if len(found) == _MOST_SEEN:
+                return None
+            with suppress(OSError):
+                state = Path(place, name).lstat()
+                if stat.S_ISREG(state.st_mode):
+                    found[Path(place, name)] = (state.st_mtime_ns, state.st_size, state.st_ino)
+    return found
+
+
+def made_since(folder: Path | None, before: Listing | None, code: Collection[str]) -> tuple[list[MadeFile], int]:
+    """Return the new or changed files, and how many more are too large.
+
+    Files that hold `code` itself are none.
+    """
+    after = listed(folder)
+    if before is None or after is None:
+        return [], 0
+    texts, made, left = {text.encode() for text in code}, list[MadeFile](), 0
+    for path in sorted(path for path, state in after.items() if before.get(path) != state):
+        content = _read(path)
+        if content is None:
+            left += 1
+        elif content and content not in texts and not path.name.startswith(_AUTOGENS):
+            made.append(MadeFile(clean(path.name), content))
+    return made, left
+
+
+def _read(path: Path) -> bytes | None:
+    with suppress(OSError), os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            content = file.read(LARGEST + 1)
+            return content if len(content) <= LARGEST else None
+    return None
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__pycache__"

@@ -1,0 +1,252 @@
+"""Drive the team of one run in this process, until the run ends or leaves it.
+
+The run leaves a process without an end when it parks, when it ended elsewhere, when another worker has claimed it, and
+when the process stops. The team is then cut off: what it says from there on is no reason for anything.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from autogen_agentchat.base import TaskResult
+from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.messages import BaseChatMessage, ModelClientStreamingChunkEvent
+
+from countersign import usecases
+from countersign.autogen.action_outcomes import Conclusion
+from countersign.autogen.agent_turns import wrap_turns
+from countersign.autogen.models.wrapper import DELAYED
+from countersign.autogen.people.conversation import for_people
+from countersign.autogen.progress import LINE, Pace, ProgressLines, show_delay
+from countersign.autogen.run_context import Build, Conclude, RunContext
+from countersign.autogen.saved_state import keep, load
+from countersign.autogen.team_at_work import Ended, Saved, TeamAtWork, Tell
+from countersign.autogen.tools.bypass_check import look_through
+from countersign.domain.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
+from countersign.domain.runs import Verb
+from countersign.replay.run_journal import RunJournal
+from countersign.replay.store_outages import ended, patiently
+from countersign.usecases.ports import Lease, Store, Wakeups
+
+log = logging.getLogger(__name__)
+
+GRACE: Final = timedelta(seconds=5)
+"""How long a cancelled team may take to end before it is left behind."""
+Ending = tuple[Verb, Conclusion]
+
+
+class Driver:
+    """The execution of one run in this process; once `stop` is set, the run is let go.
+
+    `build` and `conclude` are the team's.
+    """
+
+    def __init__(
+        self,
+        build: Build,
+        conclude: Conclude,
+        context: RunContext,
+        lease: Lease,
+        store: Store,
+        wakeups: Wakeups,
+        journal: RunJournal,
+        pace: Pace,
+        stop: asyncio.Event,
+    ) -> None:
+        self._build = build
+        self._conclude = conclude
+        self._context = context
+        self._lease = lease
+        self._store = store
+        self._wakeups = wakeups
+        self._journal = journal
+        self._stop = stop
+        self._speaking: list[asyncio.Task[Any] | None] = []
+        """The tasks in which agents speak."""
+        self._lines = ProgressLines(store, lease, journal, pace, context.give_up)
+
+    async def drive(self) -> Ending | None:
+        """Drive the team; return the run's end, or None if it left this process before.
+
+        Raises what keeps this process from going on.
+        """
+        team = self._task("team", self._run_to_its_end())
+        given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._context.token.link_future(given_up)
+        leaving: list[asyncio.Future[Any]] = [
+            self._task("end", patiently(lambda: self._wakeups.ended(self._lease.run))),
+            self._task("stop", self._stop.wait()),
+            given_up,
+            self._task("parking", self._park()),
+        ]
+        telling = self._task("progress", self._lines.work())
+        beating = self._task("heartbeat", self._beat())
+        try:
+            await asyncio.wait([team, *leaving], return_when=asyncio.FIRST_COMPLETED)
+            cut = not team.done()
+            if cut:
+                await self._cut_off(team)
+            return await self._ending(self._outcome(team, cut))
+        finally:
+            self._context.token.cancel()  # first: what is cut off from here on was not left by the team
+            team.cancel()
+            await ended(*leaving, telling)
+            await self._journal.late_writes.close()
+            try:
+                await self._context.close()
+            finally:
+                await ended(beating)
+
+    def _task(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        return asyncio.create_task(work, name=f"{name} of run {self._lease.run}")
+
+    async def _run_to_its_end(self) -> Conclusion:
+        try:
+            result = await self._run_team()
+            end = await self._conclude(self._context, result)
+        except SystemExit as error:  # would end the worker, with all of its runs, and then the next one that takes this
+            raise RuntimeError(f"its code ended with SystemExit: {error}") from error
+        return self._context.outcomes.conclusion(end)
+
+    async def _run_team(self) -> TaskResult:
+        self._context.enter()
+        DELAYED.set(partial(show_delay, self._store, self._lease, self._journal))
+        team = self._build(self._context)
+        if not isinstance(team, TeamAtWork):
+            team = ReplayedTeam(team, self._context, self._lines, self._speaking)
+        saved = await load(self._journal, self._context.ask_human)
+        while not isinstance(step := await team.advance(saved, self._lines.tell), Ended):
+            saved = await keep(self._journal, self._context.ask_human, step)
+        return step.result
+
+    async def _park(self) -> None:
+        """Return once the run has waited so long that it may leave memory, and is parked."""
+        activity = self._context.activity
+        while True:
+            await activity.rests(self._context.settings.park_after)
+            if self._context.error is None:
+                await self._lines.done()
+            if not activity.resting:
+                continue
+            try:
+                if await patiently(lambda: usecases.park(self._store, self._lease, activity.asked)):
+                    log.info("Run %s is parked until somebody decides.", self._lease.run)
+                    return
+            except LeaseLost as lost:
+                self._context.give_up(lost)
+                return
+
+    async def _beat(self) -> None:
+        """Keep the lease for as long as nobody else has it."""
+        span = self._context.settings.lease
+        while True:
+            await asyncio.sleep(span.total_seconds() / 3)
+            if not await patiently(lambda: self._store.leases.renew(self._lease, span)):
+                self._context.give_up(LeaseLost("another worker has claimed it."))
+                return
+
+    async def _cut_off(self, team: asyncio.Task[Conclusion]) -> None:
+        """Cancel the team by its token; by force if it does not listen.
+
+        An effect under way is waited for: cut off, nobody would know whether it happened. Agents are then cancelled
+        themselves, because AutoGen's AssistantAgent waits for ever for tool calls that were cancelled
+        (microsoft/autogen#7956, in 0.7.5): a run that parks while a tool asks people would stay in memory.
+        """
+        self._context.token.cancel()
+        while self._context.acting:
+            await asyncio.wait(set(self._context.acting))
+        for speaker in {task for task in self._speaking if task is not None}:
+            speaker.cancel()
+        await asyncio.wait({team}, timeout=GRACE.total_seconds())
+        for _ in range(3):
+            if team.done():
+                return
+            # The first one only reaches the team's stream, which then waits for its own agents.
+            team.cancel()
+            await asyncio.wait({team}, timeout=GRACE.total_seconds() / 5)
+
+    def _outcome(self, team: asyncio.Task[Conclusion], cut: bool) -> Conclusion | BaseException | None:
+        """Return the run's end, or why it cannot go on; None if it goes on elsewhere."""
+        error, run = self._context.error, self._lease.run
+        if not team.done():
+            log.error("Run %s: its team could not be ended and is left behind in memory.", run)
+            return error
+        if team.cancelled():
+            log.debug("Run %s: its team was cancelled.", run)
+            return error
+        raised = team.exception()
+        if error is not None or raised is not None:
+            return error or (None if cut else raised)
+        if cut and self._context.activity.cut_off:
+            log.debug("Run %s: its team ended by a call that was cut off.", run)
+            return None
+        return team.result()
+
+    async def _ending(self, outcome: Conclusion | BaseException | None) -> Ending | None:
+        words = self._context.outcomes.for_people
+        match outcome:
+            case None:
+                return None
+            case Conclusion():
+                await self._lines.done()
+                return Verb.FINISH, outcome
+            case LeaseLost() | NewerSchema() | QuestionLost() | StoreUnavailable():
+                raise outcome
+            case CountersignError():
+                await self._lines.done()
+                return Verb.FAIL, Conclusion(words(str(outcome)))
+        log.error("Run %s failed.", self._lease.run, exc_info=outcome)
+        return Verb.FAIL, Conclusion(_failure(outcome, words(str(outcome))))
+
+
+class ReplayedTeam(TeamAtWork):
+    """A team of AutoGen, which runs from its start against the journal.
+
+    `speaking` holds the tasks in which its agents speak.
+    """
+
+    def __init__(
+        self, team: AutoGenTeam, context: RunContext, lines: ProgressLines, speaking: list[asyncio.Task[Any] | None]
+    ) -> None:
+        self._team = team
+        self._context = context
+        self._lines = lines
+        self._speaking = speaking
+
+    async def advance(self, saved: Saved | None, tell: Tell) -> Ended:
+        """Run to the end; people are waited for inside."""
+        result: TaskResult | None = None
+        context = self._context
+
+        def say(message: BaseChatMessage) -> bool:
+            if words := for_people(message, context.outcomes):
+                tell(message.source, words)
+            return bool(words)
+
+        context.transcript.says = say
+        look_through(self._team)
+        wrap_turns(self._team, context.order, self._speaking)
+        async for item in self._team.run_stream(task=context.task, cancellation_token=context.token):
+            if isinstance(item, TaskResult):
+                result = item
+            elif isinstance(item, ModelClientStreamingChunkEvent):
+                self._lines.writes(item.source, item.content)
+            else:
+                context.transcript.heard(item)
+                if not isinstance(item, BaseChatMessage) or not say(item):
+                    self._lines.wrote(item.source)
+        assert result is not None, "AutoGen promises a result at the end of a stream that was not cancelled."
+        return Ended(result)
+
+
+def _failure(error: BaseException, words: str) -> str:
+    """Describe the team's failure in one line.
+
+    AutoGen puts tracebacks into its messages; those belong into the log.
+    """
+    lines = words.split("\nTraceback", 1)[0].strip().splitlines()
+    first = lines[0] if lines else type(error).__name__
+    return f"The team failed, and the run has ended: {first[:LINE]}. Nothing more will be done; see the worker's log."

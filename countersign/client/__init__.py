@@ -1,0 +1,1 @@
+"""Client of the HTTP interface: ask people from any program."""

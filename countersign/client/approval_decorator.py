@@ -1,0 +1,146 @@
+"""`requires_approval`: run a function only after people approved its arguments."""
+
+import functools
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar, cast
+
+from countersign.client.client import AsyncClient, Client, question
+from countersign.client.exchange import Decision, NotApproved
+from countersign.domain import call_titles
+from countersign.domain.errors import InvalidInput
+
+F = TypeVar("F", bound=Callable[..., Any])
+_NO_VALUE: Final = inspect.Parameter.empty
+_OTHERS: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def requires_approval(
+    channel: str,
+    *,
+    title: str = "",
+    hide: Sequence[str] = (),
+    edit: bool = True,
+    key: Callable[[Mapping[str, Any]], str] | None = None,
+) -> Callable[[F], F]:
+    """Run the function only after people approved exactly its arguments.
+
+    If they changed the arguments, it runs with the changed ones.
+
+    For functions and coroutine functions whose arguments JSON can hold. `title` may name arguments, like
+    `Refund {euros:.2f} EUR for order {order}?`. `hide` are paths of arguments that nobody may see. `key` makes the
+    idempotency key of a call, by which a program that died finds its request. NotApproved, with the decision, if it is
+    not to be done; nothing was done then. What came of it is reported.
+    """
+
+    def decorate(function: F) -> F:
+        form = _Form(function, channel, title, hide, edit=edit)
+
+        @functools.wraps(function)
+        async def approved_async(*args: Any, **kwargs: Any) -> Any:
+            arguments = form.arguments(args, kwargs)
+            async with AsyncClient() as client:
+                decision = await client.ask(form.question(arguments), key=key and key(arguments))
+                call = form.call_of(decision)
+                try:
+                    result = await function(*call.args, **call.kwargs)
+                except Exception as error:
+                    await client.report(decision, succeeded=False, words=_failure(error))
+                    raise
+                await client.report(decision, succeeded=True)
+                return result
+
+        @functools.wraps(function)
+        def approved(*args: Any, **kwargs: Any) -> Any:
+            arguments = form.arguments(args, kwargs)
+            with Client() as client:
+                decision = client.ask(form.question(arguments), key=key and key(arguments))
+                call = form.call_of(decision)
+                try:
+                    result = function(*call.args, **call.kwargs)
+                except Exception as error:
+                    client.report(decision, succeeded=False, words=_failure(error))
+                    raise
+                client.report(decision, succeeded=True)
+                return result
+
+        return cast(F, approved_async if inspect.iscoroutinefunction(function) else approved)
+
+    return decorate
+
+
+class _Form:
+    """A function's arguments as people judge them, and back."""
+
+    def __init__(
+        self, function: Callable[..., Any], channel: str, title: str, hide: Sequence[str], *, edit: bool
+    ) -> None:
+        from pydantic import (
+            ConfigDict,
+            PydanticUserError,
+            create_model,
+        )  # as long to import as all the rest, and only needed here
+
+        self._function = function
+        self._signature = inspect.signature(function)
+        self._channel, self._title, self._hide = channel, title, list(hide)
+        hints = inspect.get_annotations(function, eval_str=True)
+        fields: dict[str, Any] = {}
+        for name, parameter in self._signature.parameters.items():
+            if parameter.kind in _OTHERS:
+                raise InvalidInput(
+                    f"{function.__qualname__} takes *args or **kwargs, which have no names. Name its parameters."
+                )
+            fields[name] = (hints.get(name, Any), ... if parameter.default is _NO_VALUE else parameter.default)
+        try:
+            self._model = create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+            schema = self._model.model_json_schema()
+        except PydanticUserError as wrong:
+            why = str(wrong).splitlines()[0].split(". ")[0]
+            raise InvalidInput(
+                f"{function.__name__} takes arguments that nobody can judge: {why}. "
+                "Decorate the function that it calls, whose arguments JSON can hold."
+            ) from None
+        self._schema = schema if edit else None
+        if title and (why := call_titles.why_not(title, schema, self._hide)):
+            raise InvalidInput(f"The title “{title}” doesn't fit the arguments of {function.__name__}: {why}")
+
+    def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call by name, as JSON holds them. InvalidInput if JSON cannot."""
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        try:
+            values: dict[str, Any] = self._model.model_validate(bound.arguments).model_dump(mode="json")
+            json.dumps(values, allow_nan=False)
+        except (ValueError, TypeError) as wrong:  # pydantic's is a ValueError
+            raise InvalidInput(
+                f"The arguments of {self._function.__name__} can't be shown to people, so nobody was asked: "
+                f"{str(wrong).splitlines()[0]}"
+            ) from None
+        return values
+
+    def question(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The body that asks for this call."""
+        name = self._function.__name__
+        try:
+            title = call_titles.filled(self._title, arguments) if self._title else ""
+        except (LookupError, ValueError):  # as long as no title is
+            title = ""
+        title = title or f"{name.replace('_', ' ').capitalize()}?"
+        call = {"tool": name, "arguments": arguments, "schema": self._schema, "hidden": self._hide}
+        return question(self._channel, title, call={k: v for k, v in call.items() if v or k == "arguments"})
+
+    def call_of(self, decision: Decision) -> inspect.BoundArguments:
+        """The call that was approved. NotApproved if none was, or the changed arguments do not fit."""
+        if not decision.approved or decision.arguments is None:
+            raise NotApproved(decision)
+        values = self._model.model_validate(decision.arguments)
+        bound = self._signature.bind_partial()
+        for name in self._signature.parameters:
+            bound.arguments[name] = getattr(values, name)
+        return bound
+
+
+def _failure(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]

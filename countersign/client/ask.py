@@ -1,0 +1,69 @@
+"""`ask`: put a question to people in a channel."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar, overload
+
+from countersign.client.client import AsyncClient, question
+from countersign.client.exchange import Decision, NotApproved
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+M = TypeVar("M", bound="BaseModel")
+
+
+@overload
+async def ask(
+    channel: str,
+    title: str,
+    message: str = "",
+    *,
+    form: type[M],
+    requester: str = "",
+    key: str | None = None,
+) -> M: ...
+
+
+@overload
+async def ask(
+    channel: str,
+    title: str,
+    message: str = "",
+    *,
+    options: Sequence[str] = (),
+    several: bool = False,
+    edit: bool = False,
+    requester: str = "",
+    key: str | None = None,
+) -> Decision: ...
+
+
+async def ask(
+    channel: str,
+    title: str,
+    message: str = "",
+    *,
+    options: Sequence[str] = (),
+    several: bool = False,
+    edit: bool = False,
+    form: "type[BaseModel] | None" = None,
+    requester: str = "",
+    key: str | None = None,
+) -> "Decision | BaseModel":
+    """Ask people in a channel, and return their decision.
+
+    With `edit` they may change the message; `Decision.message` is the one that may be used then.
+    With a `form` it is what they filled in, as its model; NotApproved if nobody filled it in.
+    `key`: the same key again is the same request. InvalidInput if no service is known here; ServiceRefused if it
+    refuses the question.
+    """
+    schema = None if form is None else form.model_json_schema()
+    text = message or ("" if form else title)
+    body = question(channel, title, text, options=options, several=several, edit=edit, form=schema, requester=requester)
+    async with AsyncClient() as client:
+        decision = await client.ask(body, key=key)
+    if form is None:
+        return decision
+    if decision.arguments is None:
+        raise NotApproved(decision)
+    return form.model_validate(decision.arguments)

@@ -1,0 +1,98 @@
+"""HTTP for the clients: where the service is, and one request to it, on httpcore.
+
+httpcore is what httpx is made of. A program that asks needs no more of it, so what it installs and imports stays small.
+The proxies of the environment count (HTTPS_PROXY, NO_PROXY …), and so do SSL_CERT_FILE and the system's certificates.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any, Final, Self
+from urllib.parse import unquote, urlsplit
+
+import httpcore
+
+from countersign.client.exchange import LONG_POLL, Got, Send
+from countersign.domain.errors import InvalidInput
+
+FAILURES: Final = (
+    httpcore.NetworkError,
+    httpcore.TimeoutException,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    OSError,
+)
+"""What a lost connection raises; the request is sent again."""
+_PATIENCE: Final = LONG_POLL + 25.0
+"""Seconds for one answer: a long poll, and what the network takes."""
+_CONNECTING: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The service's address, and the program's key."""
+
+    url: str
+    key: str
+
+    @classmethod
+    def of(cls, url: str | None, key: str | None) -> Self:
+        """Take COUNTERSIGN_URL and COUNTERSIGN_KEY where one is not given.
+
+        InvalidInput if there is none, or it cannot be one.
+        """
+        url, key = url or os.environ.get("COUNTERSIGN_URL"), key or os.environ.get("COUNTERSIGN_KEY")
+        if not url or not key:
+            raise InvalidInput(
+                "COUNTERSIGN_URL and COUNTERSIGN_KEY aren't both set, so nobody was asked. "
+                "`countersign demo` starts a service on this machine and prints both, and `countersign keys create` "
+                "makes a key for yours."
+            )
+        url, key = url.strip().rstrip("/"), key.strip()
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InvalidInput(
+                f"COUNTERSIGN_URL must be an address like https://host, not “{url[:80]}”. Nobody was asked."
+            )
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise InvalidInput("COUNTERSIGN_KEY must be a key that begins with csk_. Nobody was asked.")
+        return cls(url, key)
+
+    def arguments(self, step: Send) -> dict[str, Any]:
+        """Build the arguments of httpcore's `request`."""
+        headers = {"authorization": f"Bearer {self.key}", "accept": "application/json", **step.headers}
+        content = None
+        if step.body is not None:
+            headers["content-type"] = "application/json"
+            content = json.dumps(step.body, ensure_ascii=False, separators=(",", ":")).encode()
+        return {
+            "method": step.method,
+            "url": self.url + step.path,
+            "headers": headers,
+            "content": content,
+            "extensions": {"timeout": {"connect": _CONNECTING, "read": _PATIENCE, "write": _PATIENCE}},
+        }
+
+    def pool(self) -> dict[str, Any]:
+        """Build the arguments of a pool, through the environment's proxy if it has one."""
+        from urllib.request import getproxies, proxy_bypass  # not needed before somebody asks
+
+        parts = urlsplit(self.url)
+        proxies = getproxies()
+        named = proxies.get(parts.scheme) or proxies.get("all")
+        if not named or proxy_bypass(parts.hostname or ""):
+            return {"max_connections": None}
+        proxy = urlsplit(named if "://" in named else f"http://{named}")
+        plain = f"{proxy.scheme}://{proxy.netloc.rpartition('@')[2]}"
+        auth = (unquote(proxy.username), unquote(proxy.password or "")) if proxy.username else None
+        return {"max_connections": None, "proxy": httpcore.Proxy(plain, auth=auth)}
+
+
+def got(response: httpcore.Response) -> Got:
+    """Read an answer; one that is no JSON object has an empty body."""
+    try:
+        body = json.loads(response.content)
+    except ValueError:
+        body = {}
+    after = next((value for name, value in response.headers if name.lower() == b"retry-after"), b"").decode("latin-1")
+    return Got(response.status, body if isinstance(body, dict) else {}, float(after) if after.isdecimal() else 0.0)

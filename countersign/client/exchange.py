@@ -1,0 +1,192 @@
+"""Exchanges with the service, without I/O.
+
+They say what is sent next, and how long to wait.
+
+Each is a generator that yields what to do and gets the answer, so that the program and its tasks may wait in their own
+way: `countersign.client.client` drives them with threads and with asyncio.
+"""
+
+import random
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import count
+from typing import Any, Final
+
+from countersign.domain.errors import CountersignError
+
+LONG_POLL: Final = 50
+"""Seconds that the service holds an answer; proxies often cut what takes a minute."""
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 15.0
+_FEW: Final = 3
+"""Tries of a program that was told to end."""
+
+
+class ServiceRefused(CountersignError):
+    """A refusal by the service.
+
+    `kind` says why for programs (`unknown-key`, `conflict` …), the text for people.
+    """
+
+    def __init__(self, kind: str, detail: str) -> None:
+        self.kind = kind
+        super().__init__(detail)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.kind, str(self))
+
+
+class NotApproved(CountersignError):
+    """An action that people, their silence or the policy did not allow.
+
+    `decision` has who, when and why.
+    """
+
+    def __init__(self, decision: "Decision") -> None:
+        self.decision = decision
+        super().__init__(decision.text)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.decision,)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The decision on a request.
+
+    `outcome` is approved, edited, rejected, answered, expired or withdrawn; `how` is reviewers, timeout, policy,
+    permission, break_glass or run. `by` are Slack ids, empty if no person decided. `arguments` are those with which a
+    call may run, None if it may not. `message` is the message that may be used, as people changed it if they did, None
+    if it may not. `text` says it all as a model reads it. `reported` is what came of the action, if
+    that was reported before: it was done then, by a program that died and now asks again.
+    """
+
+    request: str
+    outcome: str
+    how: str
+    at: datetime
+    by: tuple[str, ...]
+    words: str
+    arguments: Mapping[str, Any] | None
+    chosen: tuple[str, ...]
+    text: str
+    reported: str | None = None
+    message: str | None = None
+
+    @property
+    def approved(self) -> bool:
+        """True if it may be done; if it was edited, with the changed arguments or message."""
+        return self.outcome in ("approved", "edited")
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A request to the service: method, path, JSON body, and what is sent besides."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """An answer of the service; `status` 0 if there was none."""
+
+    status: int
+    body: Mapping[str, Any] = field(default_factory=dict)
+    retry_after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait so many seconds before going on.
+
+    `why` is what the service said, "" if it does not answer.
+    """
+
+    seconds: float
+    why: str
+
+
+Exchange = Generator[Send | Pause, Got, Mapping[str, Any]]
+
+
+def ask(body: Mapping[str, Any], key: str) -> Exchange:
+    """Ask, and return the request as the service has it."""
+    return (yield from _sent(Send("POST", "/v1/requests", body, {"idempotency-key": key})))
+
+
+def wait(request: str) -> Exchange:
+    """Wait until the request is decided, and return it."""
+    while True:
+        found = yield from _sent(Send("GET", f"/v1/requests/{request}?wait={LONG_POLL}"))
+        if found["status"] != "pending":
+            return found
+
+
+def kept() -> Exchange:
+    """List the requests with which something is kept."""
+    return (yield from _sent(Send("GET", "/v1/requests?kept=true")))
+
+
+def state(request: str) -> Exchange:
+    """Read what is kept with the request. ServiceRefused if nothing is."""
+    return (yield from _sent(Send("GET", f"/v1/requests/{request}/state")))
+
+
+def take_back(asked: Mapping[str, Any] | None, body: Mapping[str, Any], key: str) -> Exchange:
+    """Take the request back. ServiceRefused if that cannot be done now.
+
+    `asked` is None if nobody knows whether the question arrived: asked again under its key, it is the same request.
+    """
+    if asked is None:
+        asked = yield from _sent(Send("POST", "/v1/requests", body, {"idempotency-key": key}), _FEW)
+    why = {"why": "the program was interrupted"}
+    return (yield from _sent(Send("POST", f"/v1/requests/{asked['id']}/withdraw", why), _FEW))
+
+
+def report(request: str, *, succeeded: bool, words: str) -> Exchange:
+    """Say what came of the action."""
+    body = {"succeeded": succeeded, "words": words[:2000]}
+    return (yield from _sent(Send("POST", f"/v1/requests/{request}/outcome", body)))
+
+
+def decision_of(request: Mapping[str, Any]) -> Decision:
+    """Read the decision of a settled request."""
+    given = request["decision"]
+    return Decision(
+        request["id"],
+        given["outcome"],
+        given["how"],
+        datetime.fromisoformat(given["at"]),
+        tuple(given["by"]),
+        given["words"],
+        given["arguments"],
+        tuple(given["chosen"]),
+        given["text"],
+        (request["outcome"] or {}).get("words"),
+        given.get("message"),
+    )
+
+
+def _sent(send: Send, tries: int | None = None) -> Exchange:
+    """Send until the service answers. ServiceRefused if it refuses for good; what is sent twice counts once.
+
+    With `tries` it also gives up, as `unreachable`.
+    """
+    pause = _FIRST_PAUSE
+    for number in count(1):
+        got = yield send
+        if 200 <= got.status < 300:
+            return got.body
+        if got.status and got.status < 500 and got.status not in (408, 425, 429):
+            kind = str(got.body.get("type", "")).removeprefix("urn:countersign:") or str(got.status)
+            raise ServiceRefused(kind, str(got.body.get("detail") or f"The service answered with status {got.status}."))
+        why = str(got.body.get("detail", ""))
+        if number == tries:
+            raise ServiceRefused("unreachable", why or "The service isn't responding.")
+        yield Pause(got.retry_after or pause * random.uniform(0.5, 1.0), why)
+        pause = min(_LONGEST_PAUSE, 2 * pause)
+    raise AssertionError("it ends by an answer")

@@ -1,0 +1,73 @@
+"""The activity of a run: steps, texts, delays, models, calls and outcomes."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from countersign.domain.ids import RequestId
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One thing an agent did, in a line for the requester's thread."""
+
+    at: datetime
+    agent: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """A text that an agent's model is writing, or has just written (`done`).
+
+    Its length so far, and its end.
+    """
+
+    agent: str
+    characters: int
+    words: str
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """A wait of an agent, not for people: why, in a sentence, and until when."""
+
+    why: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The calls of a run's models and what they took.
+
+    Tokens are those of answers that models gave, not of the `cached` ones among `calls`. `models` are the names of
+    those that answered, `fallbacks` sentences about those that did not, each with how often.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    calls: int
+    cached: int = 0
+    models: tuple[tuple[str, int], ...] = ()
+    fallbacks: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Calls of a tool that a policy let pass for the same reason.
+
+    `tool` is empty for all that have no room.
+    """
+
+    tool: str
+    why: str
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The outcome of an action that people approved; `words` may be empty."""
+
+    request: RequestId
+    failed: bool
+    words: str

@@ -1,0 +1,39 @@
+"""Files that approved code made, as the thread of its run may show them."""
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+MOST: Final = 10
+"""Files of a run."""
+LARGEST: Final = 1_000_000
+"""Bytes of a file."""
+_LONGEST: Final = 60
+_LONGEST_SUFFIX: Final = 10
+_ODD: Final = re.compile(r"[^\w.()-]")
+
+
+@dataclass(frozen=True, slots=True)
+class MadeFile:
+    """A file by its name, which is `clean`, with its bytes."""
+
+    name: str
+    content: bytes
+
+
+def clean(name: str) -> str:
+    """Make a file's name safe to show and to save.
+
+    It keeps letters, digits, `.`, `-`, `_` and brackets, and is in no folder.
+    """
+    safe = _ODD.sub("_", name).lstrip(".")
+    suffix = PurePosixPath(safe).suffix
+    ending = suffix if len(suffix) <= _LONGEST_SUFFIX else ""
+    return safe.removesuffix(ending)[: _LONGEST - len(ending)] + ending or "file"
+
+
+def numbered(name: str, number: int) -> str:
+    """Name the next version of a file: `plot.png` becomes `plot-2.png`."""
+    path = PurePosixPath(name)
+    return clean(f"{path.stem}-{number}{path.suffix}") if number > 1 else name

@@ -1,0 +1,1 @@
+"""Teams of other frameworks than AutoGen, for the worker."""

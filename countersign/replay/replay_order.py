@@ -1,0 +1,292 @@
+"""The order of one run: what reached its team, and what its agents said.
+
+Theory of operation. Replay rests on one invariant:
+
+    What a team does next depends only on what has reached it so far, and in which order.
+
+So a rebuilt run does what it did before, if the same things reach it in the same order; what happens in between needs
+no record. Two kinds of events make up the order:
+
+- A hand-on: something that an agent waited for reaches it, be it a result, a failure, a refusal, a person's answer, or
+  the end of its own waiting. Each has a place in the journal.
+- The end of a turn: what an agent says reaches the others. The entry of the next hand-on holds it: which turns ended
+  since the hand-on before, and what else had been asked for by then.
+
+The rules:
+
+1. Recorded events pass one by one, in their order, and each only when everything that had been asked for by then is
+   asked for again. So local work, which nothing records, takes as long as it likes: the event after it waits.
+2. What no record answers (a model, a tool, a step) begins when the last recorded event has passed.
+3. No clock decides. Only where nothing at all has moved for LAST_RESORT is the code taken to have changed, and people
+   are asked how to go on.
+4. While agents of different branches speak at once, an event passes SETTLED rounds of the event loop after the one
+   before, because the words of an agent are on their way to the others for some rounds.
+
+Rule 4 counts rounds because nothing tells when words have arrived. AutoGen counts unfinished messages, but the message
+that asks an agent to speak is unfinished until that agent has spoken, so the count does not reach zero while another
+branch goes on. Leaving those messages out does not help: a delivery may wait for an event itself (a selector asks its
+model), and the event would then wait for the delivery. Nor must anything happen on arrival: a join in a graph only
+counts. But the way consists of callbacks, each ready in the round after the one before, so it takes as many rounds in a
+busy process as in an idle one. `call_soon` counts them; nothing is read from the loop's private queue.
+
+Not covered: two pieces of local work inside one agent's own turn that race for something in its own memory.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from countersign.replay.entries import Entry
+from countersign.replay.run_activity import Activity
+
+SETTLED: Final = 60
+"""Rounds. From the end of a turn to the beginning of the next AutoGen 0.7.5 takes 9, and about two for each message
+before it in the queue: ten branches that end in the same round take 24."""
+LAST_RESORT: Final = timedelta(minutes=2)
+MARK: Final = "mark/"
+"""Begins the keys of entries that hold nothing but which turns have ended."""
+
+
+@dataclass(eq=False, slots=True)
+class OrderedEvent:
+    """A hand-on, or the end of a turn.
+
+    `name` is the key of the hand-on, or the agent whose turn ended; then `place` is 0 and `number` counts. `done`: it
+    passes by itself. `taken`: somebody waits for it to pass.
+    """
+
+    name: str
+    place: int = 0
+    number: int = 0
+    recorded: bool = False
+    taken: bool = False
+    done: bool = False
+    after: int = 0
+    turns: tuple[str, ...] = ()
+    asked: frozenset[str] = field(default_factory=frozenset)
+
+
+class Order:
+    """The events of one run that have not passed yet.
+
+    `stuck` is called with what is missing when nothing moves a recorded order any more.
+    """
+
+    def __init__(self, recorded: Mapping[str, Entry], activity: Activity) -> None:
+        self.stuck: Callable[[str], None] = lambda missing: None
+        self._activity = activity
+        self._events: list[OrderedEvent] = []
+        self._open: list[str] = []
+        self._known = {name for entry in recorded.values() for name in entry.asked}
+        self._made: set[str] = set()
+        self._new: set[str] = set()
+        """What is waited for and in no entry yet."""
+        self._ended: list[tuple[int, str]] = []
+        """The ends of turns that are in no entry yet."""
+        self._at_once = self._settling = self._closed = False
+        """`_at_once`: one of them came while somebody else was speaking."""
+        self._place = self._number = self._moves = 0
+        self._waiting: dict[asyncio.Future[None], Callable[[], bool]] = {}
+        """Those who wait, and whether a move concerns them: of many branches only one has its turn."""
+        for key, entry in sorted(recorded.items(), key=lambda item: item[1].place):
+            if not entry.place:
+                continue
+            for number, name in enumerate(entry.turns, entry.after + 1):
+                if number > self._number:
+                    self._events.append(OrderedEvent(name, number=number, recorded=True))
+                    self._number = number
+            asked = frozenset(entry.asked)
+            done = key.startswith(MARK)
+            self._events.append(OrderedEvent(key, entry.place, recorded=True, done=done, asked=asked))
+            self._place = entry.place
+        self._kept = self._number
+
+    @property
+    def replaying(self) -> bool:
+        """Say whether something that was recorded has not passed yet."""
+        return any(event.recorded for event in self._events)
+
+    @property
+    def unkept(self) -> bool:
+        """Say whether turns have ended in an order that is not recorded yet."""
+        return self._at_once and bool(self._ended)
+
+    def close(self) -> None:
+        """Cancel whoever waits here: the run leaves this process."""
+        self._closed = True
+        self.move()
+
+    def was_asked(self, key: str) -> bool:
+        """Say whether this had been asked for by the time that is recorded."""
+        return short(key) in self._known
+
+    def asking(self, key: str) -> None:
+        """Note that this is waited for from now on."""
+        self._made.add(short(key))
+        self._new.add(short(key))
+        self.move()
+
+    def answered(self, key: str) -> None:
+        """Note that this is not waited for any more."""
+        self._new.discard(short(key))
+
+    def new(self, key: str, *, done: bool = False) -> OrderedEvent:
+        """Append the event of something that has just come."""
+        self._place += 1
+        asked = frozenset(self._new - {short(key)})
+        turns = tuple(name for _, name in self._ended)
+        event = OrderedEvent(key, self._place, taken=True, done=done, after=self._kept, turns=turns, asked=asked)
+        self._events.append(event)
+        return event
+
+    def kept(self, event: OrderedEvent) -> None:
+        """Note that the event is in the journal now, and with it what came before."""
+        self._kept = max(self._kept, event.after + len(event.turns))
+        self._ended = [(number, name) for number, name in self._ended if number > self._kept]
+        self._at_once = self._at_once and bool(self._ended)
+        self._new -= event.asked
+
+    def of(self, key: str) -> OrderedEvent | None:
+        """Return the hand-on under this key, if it has not passed."""
+        return next((event for event in self._events if event.place and event.name == key), None)
+
+    async def come(self, event: OrderedEvent) -> None:
+        """Wait for the event's turn and let it pass."""
+        event.taken = True
+        try:
+            may_pass = partial(self._may_pass, event)
+            await self.until(may_pass, wake=may_pass)
+        except BaseException:
+            event.taken = not event.recorded
+            raise
+        if event in self._events:
+            self._pass(event)
+
+    def drop(self, event: OrderedEvent) -> None:
+        """Remove an event that will not come."""
+        if event in self._events:
+            self._events.remove(event)
+        self.move()
+
+    @contextmanager
+    def turn(self, agent: str) -> Iterator[None]:
+        """Enclose an agent's turn until it has spoken; turn `a` encloses those of `a/b`."""
+        self._open.append(agent)
+        try:
+            yield
+        finally:
+            self._open.remove(agent)
+            self.move()
+
+    async def ended(self, agent: str) -> None:
+        """Wait until what the agent says may reach the others."""
+        event = next((e for e in self._events if not e.place and e.name == agent and not e.taken), None)
+        if event is None:
+            self._number += 1
+            event = OrderedEvent(agent, number=self._number)
+            self._events.append(event)
+            self._ended.append((self._number, agent))
+            self._at_once = self._at_once or self._in_branches()
+        await self.come(event)
+
+    async def until(
+        self,
+        reached: Callable[[], bool],
+        *,
+        held: bool = True,
+        wake: Callable[[], bool] = lambda: True,
+        look: Callable[[], None] | None = None,
+        missing: Callable[[], str] | None = None,
+    ) -> None:
+        """Wait until `reached` is true; CancelledError when the run leaves this process.
+
+        `held`: meanwhile the run does not rest. `wake` tells, when something has moved, whether to look again; `look`
+        is called then. `missing` names what is missing if that is no event.
+        """
+        while not reached():
+            if self._closed:
+                raise asyncio.CancelledError
+            if look is not None:
+                look()
+            moves, moved = self._moves, asyncio.get_running_loop().create_future()
+            self._waiting[moved] = wake
+            try:
+                with self._activity.holding(held):
+                    await asyncio.wait({moved}, timeout=LAST_RESORT.total_seconds())
+            finally:
+                del self._waiting[moved]
+            if moves == self._moves and (lacking := self.missing() or (missing and missing())):
+                self.stuck(lacking)
+
+    def missing(self) -> str:
+        """Name what would have to come first; empty if nothing is missing."""
+        first = next(iter(self._events), None)
+        if first is None or not first.recorded:
+            return ""
+        if not first.taken and not first.done:
+            return first.name
+        return min(first.asked - self._made, default="")
+
+    def left_from(self, names: Collection[str]) -> list[OrderedEvent]:
+        """List the recorded events that nobody has come to, from one of these names on.
+
+        All of them, if none has one of the names.
+        """
+        left = [event for event in self._events if event.recorded and not event.taken]
+        return left[next((at for at, event in enumerate(left) if event.name in names), 0) :]
+
+    def set_aside(self, keys: Collection[str], turns: Collection[int]) -> None:
+        """Let the order continue without these.
+
+        What was asked for then is not asked for again.
+        """
+        aside = {e for e in self._events if not e.taken and (e.name in keys if e.place else e.number in turns)}
+        self._events = [event for event in self._events if event not in aside]
+        for event in self._events:
+            if event.recorded:
+                event.asked = frozenset()
+        self.move()
+
+    def move(self) -> None:
+        """Make whoever waits look again, because something has changed."""
+        while self._events and self._events[0].done and self._may_pass(self._events[0]):
+            self._events.pop(0)
+        self._moves += 1
+        for moved, wake in self._waiting.items():
+            if not moved.done() and (self._closed or wake()):
+                moved.set_result(None)
+
+    def _may_pass(self, event: OrderedEvent) -> bool:
+        if event not in self._events:
+            return True
+        return self._events[0] is event and not self._settling and (not event.recorded or event.asked <= self._made)
+
+    def _pass(self, event: OrderedEvent) -> None:
+        self._events.remove(event)
+        if self._in_branches():
+            self._settling = True
+            self._settle(SETTLED)
+        else:
+            self.move()
+
+    def _settle(self, rounds: int) -> None:
+        if rounds:
+            asyncio.get_running_loop().call_soon(self._settle, rounds - 1)
+        else:
+            self._settling = False
+            self.move()
+
+    def _in_branches(self) -> bool:
+        """Say whether agents speak at once, of which none is inside another."""
+        inner = [one for one in self._open if not any(other.startswith(f"{one}/") for other in self._open)]
+        return len(inner) > 1
+
+
+def short(key: str) -> str:
+    """Shorten a key to its name in the entries of others."""
+    head, _, digest = key.removesuffix(tail := "/" + key.rpartition("/")[2]).rpartition("/")
+    return f"{head}/{digest[:8]}{tail}"

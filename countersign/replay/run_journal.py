@@ -1,0 +1,299 @@
+"""The journal of one run: what came from outside, so that nothing is repeated.
+
+The key of an entry is its kind, the asking agent, the digest of what was asked, and how often this was asked before.
+Everything that an agent waits for has its place, and reaches a rebuilt team in that order (`replay_order` states the
+invariant): results, failures, refusals, and that it waited no longer. Of a human's answer only the place is recorded,
+because the request of a question is found again by its id. What is asked inside an effect has no place: recorded, the
+effect is not done again.
+"""
+
+import asyncio
+import dataclasses
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Self
+
+from countersign.domain.ids import digest_of
+from countersign.replay.entries import Entry
+from countersign.replay.replay_order import MARK, Order, OrderedEvent
+from countersign.replay.run_activity import Activity
+from countersign.replay.store_outages import being_cancelled, patiently
+from countersign.replay.write_behind import WriteBehind
+from countersign.usecases import ports
+from countersign.usecases.ports import Lease
+
+_INSIDE: Final[ContextVar[bool]] = ContextVar("inside an effect", default=False)
+_CALL: Final[ContextVar["PendingCall | None"]] = ContextVar("call", default=None)
+
+
+@dataclass(eq=False, slots=True)
+class PendingCall:
+    """A call that an agent wants to make and whose effect is not asked for yet."""
+
+    agent: str
+    asked: bool = False
+
+
+class RunJournal:
+    """The journal of one run in this process; each `key` is given out once.
+
+    `before_live` raises to prevent what no record answers (`countersign.autogen.unknown_outcomes`). `now` is the clock
+    of the entries. `is_leaving` says whether this process lets go of the run. `times` counts the keys given out, by all
+    but their last part.
+    """
+
+    def __init__(self, journal: ports.Journal, lease: Lease, entries: Mapping[str, bytes]) -> None:
+        self._journal = journal
+        self.run = lease.run
+        self._lease = lease
+        self._entries = {key: Entry.load(raw) for key, raw in entries.items()}
+        self.times: Counter[str] = Counter()
+        self._unused = {key for key, entry in self._entries.items() if not entry.inside}
+        self.activity = Activity()
+        self.order = Order(self._entries, self.activity)
+        self._left: dict[str, OrderedEvent] = {}
+        self._aside: set[str] = set()
+        self._calls: set[PendingCall] = set()
+        self.late_writes = WriteBehind()
+        self.before_live: Callable[[str], Awaitable[None]] = _always
+        self.now: Callable[[], Awaitable[datetime]] = _by_this_machine
+        self.is_leaving: Callable[[], bool] = lambda: False
+
+    @classmethod
+    async def open(cls, journal: ports.Journal, lease: Lease) -> Self:
+        """Open the journal of the lease's run with everything recorded so far."""
+        return cls(journal, lease, await patiently(lambda: journal.entries(lease.run)))
+
+    def key(self, kind: str, agent: str, *content: str | bytes) -> str:
+        """Give out the key for the next effect of this kind, agent and content."""
+        name = f"{kind}/{agent}/{digest_of(*content)[:32]}"
+        self.times[name] += 1
+        return f"{name}/{self.times[name] - 1}"
+
+    def found(self, key: str) -> Entry | None:
+        """Return what was recorded under the key, if anything."""
+        self._unused.discard(key)
+        return self._entries.get(key)
+
+    async def again(self, key: str) -> Entry | None:
+        """Return the entry at its turn; wait for one that was left until it is left again."""
+        if _INSIDE.get():
+            return self.found(key)
+        entry = self.found(key)
+        if (call := _CALL.get()) is not None and key.startswith("tool/"):
+            call.asked = True
+        self.order.asking(key)
+        if entry is None:
+            return None
+        if entry.left:
+            await self._never(key)
+        if (event := self.order.of(key)) is not None:
+            await self.order.come(event)
+        self.order.answered(key)
+        return entry
+
+    def asking(self, key: str) -> None:
+        """Note that people are asked this from now on."""
+        if not _INSIDE.get():
+            self.order.asking(key)
+
+    async def unless_left(self, key: str) -> None:
+        """Wait, if this was recorded as left, until it is left again; else return at once."""
+        entry = self.found(key)
+        if entry is not None and entry.left:
+            self.order.asking(key)
+            await self._never(key)
+
+    async def result(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
+        """Record a result that has just come; return when it is its turn."""
+        if _INSIDE.get():
+            return await self.record(key, entry, replace=replace)
+        if (left := self._left.get(key)) is not None:
+            return await self.record(key, self._placed(entry, left, left=True), replace=True)
+        event = self.order.new(key)
+        try:
+            stands = await self.record(key, self._placed(entry, event), replace=replace)
+            self.order.kept(event)
+            await self.order.come(event)
+        except asyncio.CancelledError:
+            self.leave(key)
+            raise
+        except BaseException:
+            self.order.drop(event)
+            raise
+        self.order.answered(key)
+        return stands
+
+    async def arrived(self, key: str, deliver: Callable[[], Awaitable[object]]) -> None:
+        """Give a person's answer its place; return when it is its turn.
+
+        The request holds the answer, so only the place is recorded. `deliver` notes the delivery while the agent goes
+        on.
+        """
+        event = self.order.of(key)
+        new = self.order.new(key) if key not in self._entries and not _INSIDE.get() else None
+
+        async def write() -> None:
+            # The place first: who is seen to have the answer keeps it there, also when this process is lost in between.
+            if new is not None and key not in self._left:
+                await self._record(key, self._placed(Entry("done"), new))
+                self.order.kept(new)
+            await deliver()
+
+        self.late_writes.write(write)
+        if (coming := new or event) is not None:
+            await self.order.come(coming)
+        self.order.answered(key)
+
+    def leave(self, key: str) -> None:
+        """Record that the team itself left this; nothing if the run leaves this process."""
+        if self.is_leaving() or _INSIDE.get() or key in self._left:
+            return
+        if (before := self._entries.get(key)) is not None and before.left:
+            return
+        event = self.order.of(key) or self.order.new(key)
+        if event.recorded:
+            return  # it had reached the team before, so the code is another one (`Order.missing`)
+        self._left[key], event.done = event, True
+        entry = self._placed(before or Entry("started"), event, left=True)
+
+        async def write() -> None:
+            await self._record(key, entry, replace=True)
+            self.order.kept(event)
+
+        self.late_writes.write(write)
+        self.order.answered(key)
+        self.order.move()
+
+    async def mark(self) -> None:
+        """Record the order of ended turns, before anything is asked or done outside."""
+        if self.order.unkept and not _INSIDE.get():
+            event = self.order.new(MARK, done=True)
+            self.order.move()
+            await self.record(f"{MARK}{event.place}", self._placed(Entry("done"), event))
+            self.order.kept(event)
+
+    @contextmanager
+    def calling(self, agent: str) -> Iterator[None]:
+        """Enclose what an agent wants to do, with what is looked up before its effect."""
+        call = PendingCall(agent)
+        self._calls.add(call)
+        token = _CALL.set(call)
+        try:
+            yield
+        finally:
+            _CALL.reset(token)
+            self._calls.discard(call)
+            self.order.move()
+
+    def on_the_way(self, agent: str) -> bool:
+        """Say whether the agent wants something whose effect it has not come to yet."""
+        return any(call.agent == agent and not call.asked for call in self._calls)
+
+    def unused(self) -> set[str]:
+        """Return the keys of earlier processes that are neither used nor set aside."""
+        return set(self._unused)
+
+    def unused_since(self, names: Collection[str]) -> tuple[list[str], list[int]]:
+        """Return the unused keys and the turns since the first of these keys or turns."""
+        later = self.order.left_from(names)
+        places = {event.place for event in later if event.place}
+        keys = sorted(key for key in self._unused if self._entries[key].place in {0, *places})
+        return keys, [event.number for event in later if not event.place]
+
+    def is_recorded(self, key: str) -> bool:
+        """Say whether anything is recorded under the key."""
+        return key in self._entries
+
+    def is_set_aside(self, key: str) -> bool:
+        """Say whether nobody need ask for this any more."""
+        return key in self._aside
+
+    def of_kind(self, kind: str) -> dict[str, Entry]:
+        """Return all entries of this kind by key, including those set aside."""
+        return {key: entry for key, entry in self._entries.items() if key.startswith(f"{kind}/")}
+
+    def set_aside(self, keys: Collection[str], turns: Collection[int]) -> None:
+        """Let the run go on without these entries and turns; asked for, they still count."""
+        self._unused.difference_update(keys)
+        self._aside.update(keys)
+        self.order.set_aside(keys, turns)
+
+    @asynccontextmanager
+    async def live(self, key: str) -> AsyncIterator[None]:
+        """Enclose what happens now, because nothing is recorded under the key."""
+        try:
+            await self.before_live(key)
+            with self.activity.working():
+                yield
+        except asyncio.CancelledError:
+            self.leave(key)
+            raise
+        finally:
+            self.order.answered(key)
+
+    async def record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
+        """Record an entry unless there is one (and not `replace`); return what is there.
+
+        `on_disk`: return only when it, and the approval before it, survive the loss of the store's machine. Waits for
+        writes that are still under way, and for a store that does not answer. LeaseLost if another worker holds the
+        run.
+        """
+        await self.late_writes.written()
+        inside = dataclasses.replace(entry, inside=True) if _INSIDE.get() else entry
+        return await self._record(key, inside, replace=replace, on_disk=on_disk)
+
+    def cut_off(self) -> bool:
+        """Say whether a CancelledError means that the run leaves this process.
+
+        Then it says nothing of what was done. An effect itself is not cancelled; the models and people that it waits
+        for are.
+        """
+        return being_cancelled() or self.is_leaving()
+
+    def _placed(self, entry: Entry, event: OrderedEvent, *, left: bool = False) -> Entry:
+        asked = tuple(sorted(event.asked))
+        return dataclasses.replace(
+            entry, place=event.place, left=left, after=event.after, turns=event.turns, asked=asked
+        )
+
+    async def _never(self, key: str) -> None:
+        """Wait until the team waits no longer, as it did before."""
+        event = self.order.of(key)
+        try:
+            with self.activity.working():
+                await self.order.until(lambda: False, held=False)
+        except asyncio.CancelledError:
+            if event is not None and not self.is_leaving():
+                event.done = True
+                self.order.answered(key)
+                self.order.move()
+            raise
+
+    async def _record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
+        raw = entry.dump()
+        how = {"replace": replace, "on_disk": on_disk}
+        stands = Entry.load(await patiently(lambda: self._journal.record(self._lease, key, raw, **how)))
+        self._entries[key] = stands
+        return stands
+
+
+async def inside(act: Callable[[], Awaitable[str]]) -> str:
+    """Perform an effect; questions inside it have no place in the order."""
+    token = _INSIDE.set(True)
+    try:
+        return await act()
+    finally:
+        _INSIDE.reset(token)
+
+
+async def _always(key: str) -> None:
+    """Allow it."""
+
+
+async def _by_this_machine() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,98 @@
+"""Keys of programs in Redis, and how much each of them asks."""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+from countersign.domain.api_keys import ApiKey
+from countersign.domain.ids import ApiKeyId, RequestId
+from countersign.store.codec import Codec
+from countersign.store.keys import KEPT
+from countersign.store.reads import reaching
+from countersign.store.store import Store
+
+API_KEYS = Codec(ApiKey)
+_RATE_KEPT: Final = timedelta(minutes=1)
+
+
+class ApiKeys:
+    """The keys of one namespace.
+
+    Every method may raise StoreUnavailable; reads of a key UnknownSchema too.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._client = store.client
+        self._names = store.keys
+
+    async def get(self, key: ApiKeyId) -> ApiKey | None:
+        """The key of this id."""
+        async with reaching():
+            raw = await self._client.get(self._names.api_key(key))
+        return None if raw is None else API_KEYS.read(raw)[0]
+
+    async def put(self, key: ApiKey) -> None:
+        """Keep the key, in place of one of the same id."""
+        async with reaching():
+            await self._client.set(self._names.api_key(key.id), API_KEYS.write(key, 1))
+            await self._client.sadd(self._names.api_keys, key.id)
+
+    async def all(self) -> list[ApiKey]:
+        """Every key, the oldest first; revoked ones too."""
+        async with reaching():
+            ids = ApiKeyId.among(await self._client.smembers(self._names.api_keys))
+        keys = [key for name in ids if (key := await self.get(name)) is not None]
+        return sorted(keys, key=lambda key: key.created_at)
+
+    async def within_rate(self, key: ApiKey) -> bool:
+        """Count one more request of this minute; False if too many.
+
+        The minute begins with its first request.
+        """
+        name = self._names.api_rate(key.id)
+        async with reaching():
+            number = int(await self._client.incr(name))
+            await self._client.pexpire(name, _RATE_KEPT, nx=True)
+        return number <= key.per_minute
+
+    async def has_room(self, key: ApiKey, ahead: int = 0) -> bool:
+        """Tell whether one more of its requests may wait, or keep a state.
+
+        `ahead` are being asked and not counted yet.
+        """
+        async with reaching():
+            listed = int(await self._client.scard(self._names.api_open(key.id)))
+        most = key.most_open - ahead
+        return listed < most or len({*await self.open(key.id), *await self.kept(key.id)}) < most
+
+    async def open(self, key: ApiKeyId) -> list[RequestId]:
+        """Requests of the key that still wait.
+
+        Those that neither wait nor keep a state leave the index.
+        """
+        name = self._names.api_open(key)
+        async with reaching():
+            ids = RequestId.among(await self._client.smembers(name))
+            if not ids:
+                return []
+            due = await self._client.zmscore(self._names.pending, [*ids])
+            settled = [request for request, at in zip(ids, due, strict=True) if at is None]
+            if over := {*settled} - {*await self._keeping(settled)}:
+                await self._client.srem(name, *over)
+        return [request for request, at in zip(ids, due, strict=True) if at is not None]
+
+    async def kept(self, key: ApiKeyId) -> list[RequestId]:
+        """Requests of the key, decided or not, that keep a state."""
+        async with reaching():
+            return await self._keeping(RequestId.among(await self._client.smembers(self._names.api_open(key))))
+
+    async def _keeping(self, ids: list[RequestId]) -> list[RequestId]:
+        kept = await asyncio.gather(*(self._client.exists(self._names.program_state(request)) for request in ids))
+        return [request for request, is_there in zip(ids, kept, strict=True) if is_there]
+
+    async def opened(self, key: ApiKeyId, request: RequestId) -> None:
+        """Count the request among those of the key that may wait, or keep a state."""
+        async with reaching():
+            await self._client.sadd(self._names.api_open(key), request)
+            await self._client.pexpire(self._names.api_open(key), KEPT)

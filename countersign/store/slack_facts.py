@@ -1,0 +1,49 @@
+"""Replies of Slack about people, groups and channels, shared by all `web`.
+
+It says who may decide, so a worker may neither write nor read it. Each value stands after the moment, by the server's
+clock, when Slack was asked for it.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from countersign.domain.ids import ChannelId, UserId
+from countersign.store.codec import compress, decompress, from_ms, ms
+from countersign.store.reads import Reads, reaching
+from countersign.store.record_limits import LARGEST
+
+_LONGEST_MOMENT: Final = 16
+
+
+class RedisSlackFacts:
+    """Replies of Slack by what it was asked, for the look-ups of `web`."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+
+    async def get(self, fact: tuple[str, ...]) -> tuple[bytes, timedelta] | None:
+        """Return the reply and its age; None if there is none that can be read."""
+        (raw,), now = await self._reads.values(self._key(fact))
+        moment, newline, stored = (raw or b"").partition(b"\n")
+        if not newline or not moment.isdigit() or len(moment) > _LONGEST_MOMENT or len(stored) > LARGEST:
+            return None
+        return decompress(stored), max(now - from_ms(int(moment)), timedelta(0))
+
+    async def put(self, fact: tuple[str, ...], reply: bytes, age: timedelta, left: timedelta) -> None:
+        """Keep what Slack was asked for so long ago; for as long as is left of its time."""
+        key, now = self._key(fact), await self._reads.now()
+        async with reaching():
+            await self._reads.client.set(key, b"%d\n%b" % (ms(now - age), compress(reply)), px=ms(left))
+
+    def _key(self, fact: tuple[str, ...]) -> str:
+        keys = self._reads.keys
+        match fact:
+            case ("person", user):
+                return keys.person(UserId(user))
+            case ("joined", user):
+                return keys.joined(UserId(user))
+            case ("members", channel):
+                return keys.members(ChannelId(channel))
+            case ("usergroups",):
+                return keys.usergroups
+        raise ValueError(f"{fact!r} is not shared.")

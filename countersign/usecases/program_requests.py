@@ -1,0 +1,253 @@
+"""Requests of programs over HTTP: ask, take back, report what came of the action.
+
+Each is a run of its own, which web writes and nobody advances: the program waits by itself. Its id is made of the key
+and the program's idempotency key, so a program that died and asks again finds its request and the decision.
+Everything else is as for teams: the channel's settings, the workspace's policy, one decision, the record.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from secrets import token_hex
+from typing import Final
+
+from countersign.domain import request_endings, requests, runs
+from countersign.domain.api_keys import ApiKey
+from countersign.domain.calls import LONGEST_CONTENT
+from countersign.domain.errors import Conflict, InvalidInput, NotFound
+from countersign.domain.event_data import plain
+from countersign.domain.events import EventType
+from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId, short_name
+from countersign.domain.questions import salted
+from countersign.domain.requests import Decision, How, Kind, Question, Request, Status
+from countersign.domain.runs import Run
+from countersign.domain.sealed_runs import ProgramState
+from countersign.policy.evaluation import Effect
+from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
+from countersign.usecases.effective_settings import judge, ruled_for
+from countersign.usecases.ports import Change, Put, Seen, Store
+
+REPORTED_WITHIN: Final = timedelta(days=1)
+"""After its decision; then the request ends without anybody knowing what came of it."""
+LONGEST_OUTCOME: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramRequest:
+    """One request of a program, and the run that holds it."""
+
+    run: Run
+    request: Request
+
+
+def run_of(key: ApiKey, idempotency: str) -> RunId:
+    """The run of a program's request: the same for the same idempotency key."""
+    return RunId("p" + short_name(key.id, idempotency, length=24))
+
+
+async def submit(
+    store: Store,
+    key: ApiKey,
+    idempotency: str,
+    question: Question,
+    *,
+    workspace: WorkspaceId,
+    channel: ChannelId,
+    requester: UserId,
+    task: str,
+    callback: str = "",
+    state: tuple[int, str] = (0, ""),
+) -> tuple[ProgramRequest, bool]:
+    """Ask people a program's question; the request, and whether it is new.
+
+    `state`, its number and what is sealed, is kept with a new request.
+
+    The same idempotency key again is the same request. Conflict if it came with other content. InvalidInput if it is
+    too long. Refused, on record, if the policy refuses it or nobody could decide. A call that the policy lets pass is
+    approved at once, and the record says by which rule.
+    """
+    if len(question.content) > LONGEST_CONTENT:
+        raise InvalidInput(
+            f"The content is too long: {len(question.content):,} characters, and the limit is {LONGEST_CONTENT:,}. "
+            "Nobody was asked."
+        )
+    name = run_of(key, idempotency)
+
+    async def read() -> Seen[Run] | None:
+        return await store.run(name)
+
+    while True:
+        before = await read()
+        if before is not None:
+            return await _same(store, key, before.value, question, (channel, requester, task), callback), False
+        now = await store.now()
+        run = Run(
+            name,
+            workspace,
+            channel,
+            requester,
+            key.name,
+            task or question.title,
+            now,
+            status=runs.Status.PARKED,
+            asked=1,
+            by_script=True,
+            program=key.id,
+            salt=token_hex(16),
+        )
+        ruled = await ruled_for(store, run, question)
+        if ruled.refused is not None:
+            why = str(ruled.refused)
+            event = runs.event(EventType.CALL_REFUSED, run, now, team=key.name, program=key.id, why=why)
+            await store.commit(Change(events=(event,), once=AttemptId(name)))
+            raise ruled.refused
+        asked = requests.ask(
+            salted(question, run.salt),
+            run=name,
+            workspace=workspace,
+            channel=channel,
+            requester=requester,
+            rules=ruled.rules,
+            now=now,
+        )
+        about = {"team": key.name, "program": key.id, "settings": _json(plain(ruled.settings))}
+        events = [runs.event(EventType.RUN_QUEUED, run, now, team=key.name, program=key.id)]
+        events += [replace(event, data={**event.data, **about}) for event in asked.events]
+        request = replace(asked.request, callback=callback)
+        if question.kind is Kind.FORM and ruled.rules.quorum > 1:
+            raise InvalidInput(
+                f"{ruled.rules.quorum} people must approve here, but one person fills in a form. Nobody was asked."
+            )
+        if question.call is not None and question.kind is not Kind.FORM:
+            judged = await judge(store, run, question.agent, question.call, None)
+            if judged.effect is Effect.PASS:
+                words = f"The workspace's policy, rule “{judged.clause}”."
+                step = request_endings.settle(request, Decision(Status.APPROVED, How.POLICY, now, words=words))
+                request, events = step.request, [*events, *step.events]
+        run = replace(run, open={request.slot: request.id})
+        states = (Put(ProgramState(request.id, *state), 0),) if state[1] else ()
+        change = Change(runs=(Put(run, 0),), requests=(Put(request, 0),), states=states, events=tuple(events))
+        if (await store.commit(change)).startswith("done"):
+            return ProgramRequest(run, request), True
+
+
+async def _same(
+    store: Store, key: ApiKey, run: Run, question: Question, place: tuple[ChannelId, UserId, str], callback: str
+) -> ProgramRequest:
+    """The request that stands under this idempotency key. Conflict, with what differs, if it is another."""
+    name = next(iter(run.open.values()), None) or requests.request_id(run.id, salted(question, run.salt))
+    seen = await store.request(name)
+    if seen is None or run.program != key.id:
+        raise Conflict(
+            "This idempotency key was used for a request with other content. Use a new key for a new request."
+        )
+    before = seen.value
+    was = (run.channel, run.requester, run.task)
+    wanted = (*place[:2], place[2] or question.title)
+    named = zip(("channel", "requester", "task"), was, wanted, strict=True)
+    differing = _differing(before, question) + [name for name, one, other in named if one != other]
+    if differing := differing + (["callback_url"] if before.callback != callback else []):
+        raise Conflict(
+            f"This idempotency key was used for a request with another {', '.join(differing)}. Use a new key for a "
+            "new request."
+        )
+    return ProgramRequest(run, before)
+
+
+def _differing(before: Request, question: Question) -> list[str]:
+    asked, names = before.question, ("title", "content", "kind", "options", "several", "notes", "agent")
+    different = [name for name in names if getattr(asked, name) != getattr(question, name)]
+    call, other = asked.call, question.call
+    if call is None and asked.offers != question.offers:
+        different.append("edit")
+    if (call is None) != (other is None):
+        different.append("call")
+    elif call is not None and other is not None:
+        different += [
+            name for name in ("tool", "arguments", "schema", "hidden") if getattr(call, name) != getattr(other, name)
+        ]
+    return different
+
+
+async def find(store: Store, key: ApiKey, request: str) -> ProgramRequest:
+    """Read a request. NotFound if there is none, or if it is another program's."""
+    name = RequestId.named(request)
+    seen = None if name is None else await store.request(name)
+    run = None if seen is None else await store.run(seen.value.run)
+    if seen is None or run is None or run.value.program != key.id:
+        raise NotFound(f"This key has no request “{request[:40]}”.")
+    return ProgramRequest(run.value, seen.value)
+
+
+async def withdraw(store: Store, key: ApiKey, request: str, why: str) -> ProgramRequest:
+    """Withdraw the request, unless it is decided. NotFound as for `find`."""
+    found = await find(store, key, request)
+
+    async def read() -> tuple[Seen[Request] | None, Seen[Run] | None]:
+        return await store.request(found.request.id), await store.run(found.run.id)
+
+    def rule(read: tuple[Seen[Request] | None, Seen[Run] | None]) -> Keep[ProgramRequest] | Swap[ProgramRequest]:
+        seen, run = read
+        if seen is None or run is None or seen.value.status is not Status.PENDING:
+            return Keep(ProgramRequest(found.run, found.request if seen is None else seen.value))
+        step = request_endings.withdraw(seen.value, seen.now, why or f"{key.name} took it back")
+        return Swap(
+            Change(requests=(Put(step.request, seen.version),), stateless=(found.request.id,), events=step.events),
+            ProgramRequest(run.value, step.request),
+        )
+
+    return (await update(store, read, rule)).value
+
+
+async def report(store: Store, key: ApiKey, request: str, *, succeeded: bool, words: str) -> ProgramRequest:
+    """Report what came of the action; the card and the record show it.
+
+    The same report again changes nothing.
+
+    InvalidInput if nobody decided yet, or `words` are too long. Conflict if something else was reported before.
+    """
+    if len(words) > LONGEST_OUTCOME:
+        raise InvalidInput(f"An outcome can have at most {LONGEST_OUTCOME:,} characters.")
+    found = await find(store, key, request)
+    if found.request.status is Status.PENDING:
+        raise InvalidInput("This request hasn't been decided yet. Report its outcome after the decision.")
+    verb = runs.Verb.FINISH if succeeded else runs.Verb.FAIL
+    return await _end(store, found, verb, words, stateless=(found.request.id,))
+
+
+async def _end(
+    store: Store, found: ProgramRequest, verb: runs.Verb, words: str, *, stateless: tuple[RequestId, ...] = ()
+) -> ProgramRequest:
+    async def read() -> Seen[Run] | None:
+        return await store.run(found.run.id)
+
+    def rule(seen: Seen[Run] | None) -> Keep[ProgramRequest] | Swap[ProgramRequest] | Refuse:
+        if seen is None:
+            return Refuse(NotFound(f"The request “{found.request.id}” no longer exists."))
+        if seen.value.over:
+            known = (seen.value.status is runs.Status.FINISHED) == (verb is runs.Verb.FINISH)
+            if known and seen.value.result == words:
+                return Keep(ProgramRequest(seen.value, found.request))
+            return Refuse(Conflict("Another outcome was already reported, or it's too late to report one."))
+        running = runs.move(seen.value, runs.Verb.GO_ON, seen.now) or seen.value
+        step = runs.end(running, verb, seen.now, result=words)
+        told = tuple(replace(event, request=found.request.id) for event in step.events)
+        change = Change(
+            runs=(Put(step.run, seen.version),), events=told, delivered=(found.request.id,), stateless=stateless
+        )
+        return Swap(change, ProgramRequest(step.run, found.request))
+
+    return (await update(store, read, rule)).value
+
+
+async def end_unreported(store: Store, within: timedelta = REPORTED_WITHIN) -> None:
+    """End requests that were decided so long ago and whose programs reported nothing."""
+    for name in await store.indexes.unreported(1000, within):
+        seen = await store.request(name)
+        run = None if seen is None else await store.run(seen.value.run)
+        if seen is not None and run is not None and not run.value.over and run.value.id.of_program:
+            await _end(store, ProgramRequest(run.value, seen.value), runs.Verb.FINISH, "")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)

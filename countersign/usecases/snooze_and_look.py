@@ -1,0 +1,48 @@
+"""Put off a request's reminders, and say that one looks at it."""
+
+from collections.abc import Callable
+
+from countersign.domain import refusal_details, snooze_and_look
+from countersign.domain.errors import NotFound, Refused
+from countersign.domain.ids import AttemptId, RequestId
+from countersign.domain.people import Actor
+from countersign.domain.refusals import Refusal
+from countersign.domain.requests import Request, Step
+from countersign.domain.schedule import Snooze
+from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
+from countersign.usecases.ports import Admitted, Change, Put, Store
+from countersign.usecases.worker_requests import admitted
+
+
+async def look(store: Store, request: RequestId, actor: Actor, attempt: AttemptId) -> Request:
+    """Note that somebody looks at the request.
+
+    Refused, with an event, if they may not decide on it.
+    """
+    return await _note(store, request, attempt, lambda seen: snooze_and_look.look(seen.value, actor, seen.now))
+
+
+async def snooze(store: Store, request: RequestId, actor: Actor, how: Snooze, attempt: AttemptId) -> Request:
+    """Put off the request's reminders; the same attempt puts nothing off twice.
+
+    Refused, with an event, if they may not decide on it.
+    """
+    return await _note(store, request, attempt, lambda seen: snooze_and_look.snooze(seen.value, actor, how, seen.now))
+
+
+async def _note(store: Store, request: RequestId, attempt: AttemptId, step_of: Callable[[Admitted], Step]) -> Request:
+    def rule(seen: Admitted | None) -> Keep[Request] | Swap[Request] | Refuse:
+        if seen is None:
+            return Refuse(NotFound(Refusal.UNKNOWN.value))
+        step = step_of(seen)
+        if step.refusal is not None:
+            error = Refused(step.refusal, refusal_details.sentence(step.refusal, seen.value))
+            return Refuse(error, record=Change(events=step.events, once=attempt))
+        if not step.changes:
+            return Keep(seen.value)
+        change = Change(
+            requests=(Put(step.request, seen.version),), events=step.events, before=seen.value.deadline, once=attempt
+        )
+        return Swap(change, step.request, repeated=Keep(seen.value))
+
+    return (await update(store, lambda: admitted(store, request), rule)).value

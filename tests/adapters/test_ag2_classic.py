@@ -1,0 +1,294 @@
+"""Programs of the AutoGen 0.2 guides, unchanged but for one line: asked in Slack instead of at the keyboard."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import autogen
+import httpx
+import pytest
+from autogen.coding import LocalCommandLineCodeExecutor
+
+from countersign.adapters.ag2_classic import ask_in_slack
+from localslack import LocalSlack
+from tests.adapters.stage import Bob, Script, cards
+
+pytestmark = pytest.mark.slow  # the framework takes seconds to import
+
+GO, STOP = ("Approve", None), ("Reject", {"reason": "enough"})
+
+
+def says(words: str) -> tuple[str, dict[str, Any]]:
+    return "Request changes", {"answer": words}
+
+
+@pytest.fixture(autouse=True)
+def one_line(known: None) -> Iterator[None]:
+    """The line that each of these programs gets."""
+    with ask_in_slack("#general"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AG2 writes its cache where it runs."""
+    monkeypatch.chdir(tmp_path)
+
+
+def model(name: str) -> Any:
+    return {"config_list": [{"model": name, "api_key": "sk-local", "price": [0, 0]}], "cache_seed": None}
+
+
+def assistant(name: str) -> autogen.AssistantAgent:
+    return autogen.AssistantAgent(name, llm_config=model(name))
+
+
+def texts(result: Any) -> list[str]:
+    return [message["content"] for message in result.chat_history]
+
+
+async def played(program: Any, bob: Bob, *decisions: tuple[str, str, dict[str, Any] | None]) -> Any:
+    """What the program returns in a thread of its own, while these decisions are made."""
+    running = asyncio.create_task(asyncio.to_thread(program))
+    for words, button, window in decisions:
+        pressed = asyncio.create_task(bob.presses(words, button, window))
+        await asyncio.wait({running, pressed}, return_when=asyncio.FIRST_COMPLETED)
+        assert pressed.done(), running.result()
+        await pressed
+    return await running
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_always_asks_after_every_message(bob: Bob, script: Script, asynchronous: bool) -> None:
+    """S1: Approve is the empty line, Respond the next message, Reject `exit`; the same for `a_initiate_chat`."""
+    script.plays("writer", "Draft one.", "Draft two.", "Draft three.")
+
+    def program() -> Any:
+        user = autogen.UserProxyAgent(
+            "user", human_input_mode="ALWAYS", code_execution_config=False, default_auto_reply="Go on."
+        )
+        writer = assistant("writer")
+        if asynchronous:
+            return asyncio.run(user.a_initiate_chat(writer, message="Write to the vendor."))
+        return user.initiate_chat(writer, message="Write to the vendor.")
+
+    result = await played(program, bob, ("Draft one.", *says("shorter")), ("Draft two.", *GO), ("Draft three.", *STOP))
+    assert texts(result) == [
+        *("Write to the vendor.", "Draft one.", "shorter", "Draft two.", "Go on.", "Draft three."),
+    ]
+
+
+async def test_never_asks_nobody_and_ends_by_its_own_rules(slack: LocalSlack, script: Script) -> None:
+    """S2: the limit of replies ends it, and so does `is_termination_msg`."""
+    script.plays("writer", "One.", "Two.", "Three. TERMINATE")
+
+    def program(limit: int) -> Any:
+        user = autogen.UserProxyAgent(
+            "user",
+            human_input_mode="NEVER",
+            max_consecutive_auto_reply=limit,
+            is_termination_msg=lambda m: "TERMINATE" in (m.get("content") or ""),
+            code_execution_config=False,
+            default_auto_reply="Continue.",
+        )
+        return user.initiate_chat(assistant("writer"), message="Count.")
+
+    assert texts(await asyncio.to_thread(program, 1)) == ["Count.", "One.", "Continue.", "Two."]
+    assert texts(await asyncio.to_thread(program, 9))[-1] == "Three. TERMINATE"
+    assert cards(slack) == 0
+
+
+async def test_terminate_asks_where_it_would_end(bob: Bob, script: Script) -> None:
+    """S3: an answer goes on and resets the counter, Approve ends; any callable says where the end is."""
+    script.plays("coder", "step 1", "step 2", "NEEDS_REVIEW: draft", "ERROR: no paper")
+
+    def program() -> Any:
+        user = autogen.UserProxyAgent(
+            "user",
+            human_input_mode="TERMINATE",
+            max_consecutive_auto_reply=1,
+            is_termination_msg=lambda m: (m.get("content") or "").startswith(("NEEDS_REVIEW", "ERROR:")),
+            code_execution_config=False,
+            default_auto_reply="go on",
+        )
+        return user.initiate_chat(assistant("coder"), message="Print it.")
+
+    result = await played(
+        program,
+        bob,
+        ("step 2", *says("finish")),
+        ("NEEDS_REVIEW: draft", *says("print")),
+        ("ERROR: no paper", *GO),
+    )
+    assert texts(result)[1::2] == ["step 1", "step 2", "NEEDS_REVIEW: draft", "ERROR: no paper"]
+    assert texts(result)[2::2] == ["go on", "finish", "print"]
+
+
+class Adaptive(autogen.UserProxyAgent):
+    """As the guides have it: it takes the prompt alone, as in AutoGen 0.2, and asks only where it matters."""
+
+    def get_human_input(self, prompt: str) -> str:  # type: ignore[override]
+        newest = next(iter(self.chat_messages.values()))[-1]["content"]
+        if any(word in newest.lower() for word in ("delete", "production")):
+            return super().get_human_input(prompt)
+        return ""
+
+
+async def test_an_adaptive_proxy_asks_only_where_it_says(slack: LocalSlack, bob: Bob, script: Script) -> None:
+    """S4: a subclass written for AutoGen 0.2, as it stands."""
+    script.plays("ops", "I list the tables.", "I delete the table users.", "I am done.")
+
+    def program() -> Any:
+        user = Adaptive("user", code_execution_config=False, default_auto_reply="Good.")
+        return user.initiate_chat(assistant("ops"), message="Clean up.", max_turns=3)
+
+    result = await played(program, bob, ("delete the table", *says("Archive it instead.")))
+    assert texts(result)[2::2] == ["Good.", "Archive it instead."]
+    assert cards(slack) == 1
+
+
+class AsksAService(autogen.UserProxyAgent):
+    """It asks a web service, and at the keyboard if that does not answer in time."""
+
+    def get_human_input(self, prompt: str, *, iostream: Any = None) -> str:
+        try:
+            return httpx.get(self.description, timeout=0.2).text
+        except httpx.TimeoutException:
+            return super().get_human_input(prompt)
+
+
+async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Keep the connection until the client gives up."""
+    await reader.read()
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_proxy_that_asks_a_service_asks_people_if_that_is_silent(bob: Bob, script: Script) -> None:
+    """S5: and if people do not decide in time, the conversation stops and the terminal says why."""
+    script.plays("writer", "First.", "Second.")
+    silent = await asyncio.start_server(says_nothing, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+
+    def program() -> Any:
+        user = AsksAService("user", code_execution_config=False, description=address)
+        return user.initiate_chat(assistant("writer"), message="Write.")
+
+    async with silent:
+        result = await played(program, bob, ("First.", *says("again")), ("Second.", *STOP))
+    assert texts(result) == ["Write.", "First.", "again", "Second."]
+
+
+async def test_two_proxies_in_a_group_chat_one_of_which_asks(slack: LocalSlack, bob: Bob, script: Script) -> None:
+    """S6, S17, S20: specialists and the worker run free, a critic reviews first, and the approver signs off."""
+    script.plays("researcher", "Facts.", "More facts.")
+    script.plays("writer", "Report.", "Better report.")
+    script.plays("critic", "Fine, but short.", "Good.")
+
+    def program() -> Any:
+        worker = autogen.UserProxyAgent(
+            "worker", human_input_mode="NEVER", code_execution_config=False, default_auto_reply="Noted."
+        )
+        approver = autogen.UserProxyAgent("approver", human_input_mode="ALWAYS", code_execution_config=False)
+        agents: list[autogen.Agent] = [
+            worker,
+            assistant("researcher"),
+            assistant("writer"),
+            assistant("critic"),
+            approver,
+        ]
+        chat = autogen.GroupChat(agents, [], max_round=12, speaker_selection_method="round_robin")
+        manager = autogen.GroupChatManager(chat, llm_config=False)
+        return worker.initiate_chat(manager, message="A report, please.")
+
+    result = await played(program, bob, ("Fine, but short.", *says("longer")), ("Good.", *STOP))
+    assert [m["name"] for m in result.chat_history][:5] == ["worker", "researcher", "writer", "critic", "approver"]
+    assert texts(result)[4:6] == ["longer", "Noted."]
+    assert texts(result)[-1] == "Good."
+    assert cards(slack) == 2
+
+
+async def test_people_choose_the_next_speaker(bob: Bob, script: Script) -> None:
+    """The options of a card are the agents of a group chat whose speakers are chosen by hand."""
+    script.plays("red", "I am red.")
+    script.plays("blue", "I am blue.")
+
+    def program() -> Any:
+        user = autogen.UserProxyAgent("user", human_input_mode="NEVER", code_execution_config=False)
+        agents: list[autogen.Agent] = [user, assistant("red"), assistant("blue")]
+        chat = autogen.GroupChat(agents, [], max_round=2, speaker_selection_method="manual", allow_repeat_speaker=False)
+        return user.initiate_chat(autogen.GroupChatManager(chat, llm_config=False), message="Who are you?")
+
+    result = await played(program, bob, ("Who speaks next?", "blue", None))
+    assert texts(result) == ["Who are you?", "I am blue."]
+
+
+async def test_code_is_shown_whole_and_runs_after_approval(bob: Bob, script: Script, tmp_path: Path) -> None:
+    """S18: the output goes back to the agents."""
+    script.plays("coder", "Here:\n```python\nprint(6 * 7)\n```", "It is 42. TERMINATE")
+
+    def program() -> Any:
+        user = autogen.UserProxyAgent(
+            "user", code_execution_config={"executor": LocalCommandLineCodeExecutor(work_dir=tmp_path)}
+        )
+        return user.initiate_chat(assistant("coder"), message="Six times seven.")
+
+    result = await played(program, bob, ("print(6 * 7)", *GO), ("It is 42.", *STOP))
+    assert "execution succeeded" in texts(result)[2] and "42" in texts(result)[2]
+
+
+def shop(paid: list[float]) -> Any:
+    clerk = assistant("clerk")
+    user = autogen.UserProxyAgent("user", code_execution_config=False)
+
+    def refund(order: int, euros: float) -> str:
+        paid.append(euros)
+        return f"{euros:.2f} EUR for order {order}"
+
+    autogen.register_function(refund, caller=clerk, executor=user, name="refund", description="Pays back.")
+    return user.initiate_chat(clerk, message="Refund order 17.")
+
+
+async def test_a_call_runs_as_people_changed_it_and_its_outcome_is_on_the_card(
+    slack: LocalSlack, bob: Bob, script: Script
+) -> None:
+    """R13: a function that people may edit; a call that they answer instead does not run."""
+    script.plays(
+        "clerk", ("refund", {"order": 17, "euros": 90.0}), "Paid.", ("refund", {"order": 18, "euros": 1.0}), "Well."
+    )
+    paid: list[float] = []
+    await played(
+        lambda: shop(paid),
+        bob,
+        ("Run refund?", "Edit", {"Euros": "45", "why": "half"}),
+        ("Paid.", *says("And order 18.")),
+        ("Run refund?", *says("Not this one.")),
+        ("Well.", *STOP),
+    )
+    assert paid == [45.0]
+    await slack.wait_message("#approvals", lambda m: "45.00 EUR for order 17" in json.dumps([m.text, m.blocks]))
+
+
+@pytest.mark.parametrize(("button", "says_why"), [("", "NOBODY ANSWERED"), ("Reject", "too much")])
+async def test_the_terminal_says_why_a_conversation_stops(
+    bob: Bob,
+    script: Script,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    button: str,
+    says_why: str,
+) -> None:
+    """S5, R20: nobody decided in time, or somebody rejected it with a reason. AG2 prints, or logs if it finds a log."""
+    script.plays("clerk", ("refund", {"order": 17, "euros": 90.0}))
+    paid: list[float] = []
+    running = asyncio.create_task(asyncio.to_thread(shop, paid))
+    await bob.card("Run refund?")
+    if button:
+        await bob.presses("Run refund?", button, {"reason": "too much"})
+    else:
+        await bob.lets_time_run_out()
+    await running
+    assert paid == []
+    assert says_why in caplog.text + capsys.readouterr().out

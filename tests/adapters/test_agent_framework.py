@@ -1,0 +1,167 @@
+"""Agents and workflows of Microsoft Agent Framework ask people; the programs are those of the documentation."""
+
+import asyncio
+import re
+import signal
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from bot.api.endpoints import Interface
+from countersign.adapters.run_files import opened
+from countersign.domain.errors import InvalidInput
+from localslack import LocalSlack, text_of
+from tests.adapters.framework_programs import HERE, Program, cards, environment, examples
+from tests.autogen.harness import fact
+from tests.processes import Process
+from tests.slack.test_projector import card_of
+
+MODELS = """
+from agent_framework import BaseChatClient, ChatMiddlewareLayer, ChatResponse, Content, FunctionInvocationLayer, Message
+
+class Script(FunctionInvocationLayer, ChatMiddlewareLayer, BaseChatClient):
+    async def _inner_get_response(self, *, messages, stream, options, **_):
+        results = [c for m in messages for c in m.contents if c.type == "function_result"]
+        if results:
+            stop("before the end")
+            return ChatResponse(messages=[Message("assistant", [str([one.result for one in results])])])
+        calls = [Content.from_function_call(call, name, arguments=arguments) for call, name, arguments in CALLS]
+        return ChatResponse(messages=[Message("assistant", calls)])
+
+client = Script()
+"""
+AUTOGEN_MODELS = """
+import json
+from autogen_core import FunctionCall
+from autogen_core.models import CreateResult, ModelFamily, ModelInfo, RequestUsage
+from autogen_ext.models.replay import ReplayChatCompletionClient
+
+can = ModelInfo(vision=False, function_calling=True, json_output=True, family="unknown", structured_output=False)
+calls = [FunctionCall(call, json.dumps(arguments), name) for call, name, arguments in CALLS]
+turn = CreateResult(finish_reason="function_calls", content=calls, usage=RequestUsage(0, 0), cached=False)
+model = ReplayChatCompletionClient([turn], model_info=can)
+"""
+AGENT, WORKFLOW = examples("adapters.md", "Microsoft Agent Framework")
+
+
+def test_the_examples_are_short() -> None:
+    for code in (AGENT, WORKFLOW):
+        assert len([line for line in code.splitlines() if line]) <= 20
+
+
+@pytest.mark.slow
+async def test_an_agent_that_moves_here_from_autogen_keeps_its_card(
+    slack: LocalSlack, url: str, token: str, tmp_path: Path
+) -> None:
+    before, after = re.findall(
+        r"```python\n(.*?)```", (HERE / "docs" / "from-autogen-to-agent-framework.md").read_text(), re.S
+    )
+    drawn = []
+    for name, code, models in (("before", before, AUTOGEN_MODELS), ("after", after, MODELS)):
+        (tmp_path / name).mkdir()
+        program = await Program(tmp_path / name, code, models, environment(url, token)).start()
+        card = await card_of(slack)
+        drawn.append((text_of(card).split("\n")[0].replace("program", "clerk"), card.buttons))
+        await slack.user("bob").click(card, "Approve")
+        assert "45.00 EUR were paid back." in await program.ended()
+        assert program.done() == ["17 45.0"]
+        await card_of(slack, pending=False)
+    assert drawn[0] == drawn[1]
+
+
+def test_a_run_has_one_program_at_a_time_and_one_task(tmp_path: Path) -> None:
+    with opened(tmp_path, "order-17", "Refund it.") as run:
+        run.save()
+        with pytest.raises(InvalidInput, match="Another program is running “order-17”"):
+            opened(tmp_path, "order-17", "Refund it.").__enter__()
+    with pytest.raises(InvalidInput, match="belongs to another task"):
+        opened(tmp_path, "order-17", "Refund it again.").__enter__()
+
+
+@pytest.mark.slow
+async def test_a_workflow_goes_on_from_its_checkpoint(slack: LocalSlack, url: str, token: str, tmp_path: Path) -> None:
+    program = await Program(tmp_path, WORKFLOW, MODELS, environment(url, token)).start()
+    card = await card_of(slack)
+    await program.kill()
+    await slack.user("bob").click(card, "Approve")
+    await program.start()
+    assert await program.ended() == "Deploy 2.1? Deployed."
+    assert cards(slack, "Deploy 2.1?") == 1
+
+
+@pytest.mark.slow
+async def test_a_program_that_leaves_its_run_to_people_is_started_again_when_they_have_decided(
+    slack: LocalSlack, url: str, token: str, tmp_path: Path
+) -> None:
+    """R8: nothing runs meanwhile, and what is kept is sealed."""
+    env = environment(url, token, COUNTERSIGN_STATE_KEY=Fernet.generate_key().decode())
+    code = AGENT.replace('folder="runs"', 'folder="runs", leave=True')
+    program = await Program(tmp_path, code, MODELS, env).start()
+    await program.said("Stopped to wait for people.")
+    assert await program.wait() == 1
+    (kept,) = (tmp_path / "runs").glob("*.json")
+    assert b"refund" not in kept.read_bytes()
+    command = (sys.executable, "-m", "countersign", "resume", str(tmp_path / "runs"))
+    resuming = await asyncio.create_subprocess_exec(*command, cwd=HERE, env=program.env, stdout=PIPE)
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    words, _ = await resuming.communicate()
+    assert (resuming.returncode, "45.00 EUR were paid back." in words.decode()) == (0, True)
+    assert (program.done(), cards(slack, "Refund?")) == (["17 45.0"], 1)
+
+
+@pytest.mark.slow
+async def test_a_run_that_is_resumed_before_the_decision_waits_as_before(
+    slack: LocalSlack, interface: Interface, url: str, token: str, tmp_path: Path
+) -> None:
+    """R8: started again, resumed, interrupted: one card, nothing done, nothing changed."""
+
+    async def waits() -> bool | None:
+        return True if interface.polls or not resuming.running else None
+
+    code = AGENT.replace('folder="runs"', 'folder="runs", leave=True')
+    program = Program(tmp_path, code, MODELS, environment(url, token))
+    for _ in range(2):
+        await program.start()
+        await program.said("Stopped to wait for people.")
+        assert await program.wait() == 1
+    (kept,) = (tmp_path / "runs").glob("*.json")
+    before = kept.read_bytes()
+    resuming = Process("countersign", program.env, "resume", str(tmp_path / "runs"))
+    await resuming.start()
+    await resuming.said("“order-17” is waiting for people.")
+    await fact(waits)
+    assert await resuming.kill(signal.SIGINT) == 130
+    assert resuming.lines[-2].startswith("Stopped. The runs are still waiting;")
+    assert "Traceback" not in "".join(resuming.lines)
+    assert (kept.read_bytes(), program.done(), cards(slack, "Refund?")) == (before, [], 1)
+    await resuming.start()
+    await resuming.said("“order-17” is waiting for people.")
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    assert await resuming.wait() == 0
+    assert "45.00 EUR were paid back." in "".join(resuming.lines)
+    assert (program.done(), cards(slack, "Refund?")) == (["17 45.0"], 1)
+    await resuming.start()
+    await resuming.said(f"No run in {tmp_path / 'runs'} is waiting for people.")
+    assert await resuming.wait() == 0
+
+
+def test_a_sealed_run_opens_with_its_key_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a changed one, or a key that is none, is refused with a sentence."""
+    monkeypatch.setenv("COUNTERSIGN_STATE_KEY", Fernet.generate_key().decode())
+    with opened(tmp_path, "order-17", "Refund it.") as run:
+        run.save()
+    with opened(tmp_path, "order-17", "Refund it.") as run:
+        assert run.task == "Refund it."
+    for other in (Fernet.generate_key().decode(), ""):
+        with monkeypatch.context() as patch, pytest.raises(InvalidInput, match="was encrypted with another"):
+            patch.setenv("COUNTERSIGN_STATE_KEY", other)
+            opened(tmp_path, "order-17", "Refund it.").__enter__()
+    run.path.write_bytes(run.path.read_bytes()[:-1])
+    with pytest.raises(InvalidInput, match="was changed"):
+        opened(tmp_path, "order-17", "Refund it.").__enter__()
+    monkeypatch.setenv("COUNTERSIGN_STATE_KEY", "short")
+    with pytest.raises(InvalidInput, match="must be 32 bytes"):
+        run.save()

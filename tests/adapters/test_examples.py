@@ -1,0 +1,87 @@
+"""docs/adapters.md: its programs run, are killed, and run again, with the real frameworks."""
+
+import asyncio
+import os
+import re
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import pytest
+
+from localslack import LocalSlack
+from tests.adapters.stage import Bob, Script, cards
+
+pytestmark = pytest.mark.slow
+
+HERE = Path(__file__).resolve().parents[2]
+PAGE = (HERE / "docs" / "adapters.md").read_text()
+PROGRAMS = {
+    name: re.findall(r"```python\n(.*?)```", text, re.S)[0]
+    for name, text in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.S | re.M)
+    if "```python" in text
+}
+REFUND = ("refund", {"order": 17, "euros": 45.0})
+
+
+@pytest.mark.parametrize("name", ["AG2's classic agents", "AG2's new agents", "LangChain and LangGraph"])
+async def test_a_program_that_is_killed_twice_has_one_card_and_does_it_once(
+    slack: LocalSlack, bob: Bob, script: Script, tmp_path: Path, name: str
+) -> None:
+    """R1, R8: killed while people are asked, and after the decision when the action was done."""
+    program = PROGRAMS[name]
+    assert len(program.splitlines()) <= 20
+    script.plays("gpt-5-mini", REFUND, "All is done.")
+    script.stops_before(1)
+    paid: list[str] = []
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+
+    async def begun() -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-uc", program), cwd=tmp_path, env=environment, stdout=asyncio.subprocess.PIPE
+        )
+
+    async def ended(running: asyncio.subprocess.Process) -> None:
+        words, _ = await running.communicate()
+        paid.extend(re.findall(r"PAID .*", words.decode()))
+
+    first = await begun()
+    await bob.card("Run refund?")
+    first.kill()
+    await ended(first)
+    second = await begun()
+    await bob.presses("Run refund?", "Approve")
+    await script.stopped.wait()
+    second.kill()
+    await ended(second)
+    script.goes_on()
+    third = await begun()
+    if "autogen" in program:  # its human is asked after every message
+        await bob.presses("All is done.", "Reject", {"reason": "thanks"})
+    await ended(third)
+    assert third.returncode == 0
+    assert paid == ["PAID 45.00"]
+    assert cards(slack) == 1 + ("autogen" in program)
+
+
+async def test_a_graph_that_is_left_to_people_is_started_again_when_they_have_decided(
+    slack: LocalSlack, bob: Bob, script: Script, tmp_path: Path
+) -> None:
+    """R8: its checkpointer keeps the state, and nothing runs meanwhile."""
+    program = PROGRAMS["LangChain and LangGraph"].replace('{"refund"}', '{"refund"}, leave="runs"')
+    script.plays("gpt-5-mini", REFUND, "All is done.")
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+
+    async def begun(*command: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, *command), cwd=tmp_path, env=environment, stdout=PIPE, stderr=PIPE
+        )
+
+    _, why = await (first := await begun("-uc", program)).communicate()
+    assert (first.returncode, "Stopped to wait for people." in why.decode()) == (1, True)
+    resuming = await begun("-m", "countersign", "resume", "runs")
+    await bob.presses("Run refund?", "Approve")
+    words, _ = await resuming.communicate()
+    assert (resuming.returncode, re.findall("PAID .*", words.decode())) == (0, ["PAID 45.00"])
+    assert "All is done." in words.decode()
+    assert cards(slack) == 1

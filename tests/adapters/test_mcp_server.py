@@ -1,0 +1,167 @@
+"""`countersign mcp` asks people for a client of the protocol; here the client is the SDK's own."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.types import TextContent
+
+from countersign.adapters import mcp_server
+from countersign.store.store import Store
+from localslack import LocalSlack, text_of
+from tests.adapters.framework_programs import HERE, cards, environment, examples
+from tests.adapters.stage import time_runs_out
+from tests.slack.test_projector import card_of
+from tests.test_wheel import UV, wheel
+
+__all__ = ["wheel"]
+REFUND = {"key": "refund-17", "action": "refund", "arguments": {"order": 17, "euros": 45.0}}
+
+
+@asynccontextmanager
+async def client(
+    env: dict[str, str], *more: str, python: str | Path = sys.executable, folder: Path = HERE
+) -> AsyncIterator[ClientSession]:
+    """A client with a server of its own, started as the documentation says."""
+    config = json.loads(examples("adapters.md", "MCP: any client", "json")[0])["mcpServers"]["people"]
+    assert (config["command"], sorted(config["env"])) == ("countersign", ["COUNTERSIGN_KEY", "COUNTERSIGN_URL"])
+    arguments = ["-m", "countersign", *config["args"], *more]
+    server = StdioServerParameters(command=str(python), args=arguments, env=env, cwd=folder)
+    async with stdio_client(server) as streams, ClientSession(*streams) as session:
+        await session.initialize()
+        yield session
+
+
+async def answer(session: ClientSession, tool: str, arguments: dict[str, Any]) -> str:
+    result = await session.call_tool(tool, arguments)
+    (content,) = result.content
+    assert isinstance(content, TextContent)
+    return content.text
+
+
+async def test_any_client_asks_people(slack: LocalSlack, url: str, token: str) -> None:
+    """Approved, changed, chosen and rejected by one server; what the service refuses is told."""
+    bob = slack.user("bob")
+    async with client(environment(url, token)) as session:
+        assert {tool.name for tool in (await session.list_tools()).tools} == {"ask_human", "request_approval"}
+        asking = asyncio.create_task(answer(session, "request_approval", {**REFUND, "why": "It broke."}))
+        card = await card_of(slack)
+        assert "It broke." in text_of(card)
+        await bob.click(card, "Edit")
+        await bob.wait_modal()
+        assert await bob.submit({"Euros": "40", "why": "Less the fee."}) == {}
+        decided = json.loads(await asking)
+        assert (decided["approved"], decided["arguments"]) == (True, {"order": 17, "euros": 40.0})
+        choice = {"key": "region", "question": "Which region?", "options": ["eu", "us"]}
+        asking = asyncio.create_task(answer(session, "ask_human", choice))
+        await bob.click(await slack.wait_message("#approvals", lambda m: "eu" in m.buttons), "eu")
+        assert "eu" in await asking
+        asking = asyncio.create_task(answer(session, "request_approval", {**REFUND, "key": "again"}))
+        await bob.click(await card_of(slack), "Reject")
+        assert await bob.submit({"reason": "Once is enough."}) == {}
+        decided = json.loads(await asking)
+        assert (decided["approved"], decided["arguments"]) == (False, None)
+        assert "Once is enough." in decided["decision"]
+        other = await session.call_tool("request_approval", {**REFUND, "arguments": {"order": 18}})
+        assert other.isError
+        assert "another" in str(other.content)
+
+
+@pytest.mark.slow
+async def test_a_call_returns_before_the_client_gives_up_and_goes_on_under_its_key(
+    slack: LocalSlack, url: str, token: str
+) -> None:
+    """R8: also after the client and the server were started again."""
+    env = environment(url, token)
+    async with client(env, "--wait", "1") as session:
+        assert "not decided yet" in await answer(session, "request_approval", REFUND)
+    async with client(env) as session:
+        asking = asyncio.create_task(answer(session, "request_approval", REFUND))
+        await slack.user("bob").click(await card_of(slack), "Approve")
+        assert json.loads(await asking)["approved"] is True
+    assert cards(slack, "refund?") == 1
+
+
+async def killed_in_the_call(env: dict[str, str], asked: Callable[[], Awaitable[object]]) -> None:
+    """A server that is killed by kill -9 once people are asked."""
+    begin = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
+    messages: list[dict[str, Any]] = [
+        {"id": 1, "method": "initialize", "params": begin},
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/call", "params": {"name": "request_approval", "arguments": REFUND}},
+    ]
+    command = (sys.executable, "-m", "countersign", "mcp", "--channel", "#general")
+    server = await asyncio.create_subprocess_exec(*command, cwd=HERE, env=env, stdin=PIPE, stdout=PIPE)
+    assert server.stdin is not None
+    for message in messages:
+        server.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+    await asked()
+    server.kill()
+    await server.communicate()
+
+
+@pytest.mark.slow
+async def test_a_server_that_is_killed_leaves_one_card_and_its_decision(
+    slack: LocalSlack, url: str, token: str
+) -> None:
+    """R8: killed while people are asked; and asked once more after the decision."""
+    env = environment(url, token)
+    await killed_in_the_call(env, lambda: card_of(slack))
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    for _ in range(2):
+        async with client(env) as session:
+            assert json.loads(await answer(session, "request_approval", REFUND))["approved"] is True
+    assert cards(slack, "refund?") == 1
+
+
+async def test_what_nobody_decides_in_time_is_not_approved(
+    slack: LocalSlack, store: Store, url: str, token: str, program: httpx.AsyncClient
+) -> None:
+    """R20."""
+    async with client(environment(url, token)) as session:
+        asking = asyncio.create_task(answer(session, "request_approval", REFUND))
+        await card_of(slack)
+        await time_runs_out(store, program)
+        decided = json.loads(await asking)
+    assert (decided["approved"], decided["arguments"]) == (False, None)
+    assert "NOBODY ANSWERED" in decided["decision"]
+
+
+def test_without_a_service_it_says_what_to_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COUNTERSIGN_URL", raising=False)
+    assert mcp_server.main([]) == 2
+    assert "countersign demo" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def next_sdk(wheel: Path) -> Path:
+    """An environment with the next major version of the SDK, and of our wheel only what a client needs."""
+    python = wheel.parent / "next" / "bin" / "python"
+    install: list[str | Path] = [UV, "pip", "install", "--quiet", "--python", python]
+    subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, wheel.parent / "next"], check=True)
+    subprocess.run([*install, "--no-deps", wheel], check=True)
+    subprocess.run([*install, "mcp>=2.2,<3", "httpx", "pydantic"], check=True)
+    return python
+
+
+@pytest.mark.slow
+async def test_it_serves_with_either_major_version_of_the_sdk(
+    slack: LocalSlack, url: str, token: str, next_sdk: Path, tmp_path: Path
+) -> None:
+    """The frameworks beside it want one or the other."""
+    async with client(environment(url, token), python=next_sdk, folder=tmp_path) as session:
+        asking = asyncio.create_task(answer(session, "request_approval", REFUND))
+        await slack.user("bob").click(await card_of(slack), "Approve")
+        assert json.loads(await asking)["approved"] is True

@@ -1,0 +1,50 @@
+"""Agents of the OpenAI Agents SDK ask people; the program is that of the documentation.
+
+In a checkout the package `agents` is our own folder: so the programs run in an environment with our wheel.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.adapters.framework_programs import HERE, examples
+from tests.test_wheel import python, wheel
+
+__all__ = ["python", "wheel"]
+pytestmark = pytest.mark.slow
+
+MODELS = """
+from agents import Model, ModelResponse, Usage, set_tracing_disabled
+from agents.testing import assistant_message, function_call
+
+set_tracing_disabled(True)
+
+class Script(Model):
+    async def get_response(self, system_instructions, input, *_, **__):
+        results = [] if isinstance(input, str) else [i for i in input if i.get("type") == "function_call_output"]
+        if results:
+            stop("before the end")
+            return ModelResponse([assistant_message(str([one["output"] for one in results]))], Usage(), None)
+        calls = [function_call(name, arguments, call_id=call) for call, name, arguments in CALLS]
+        return ModelResponse(calls, Usage(), None)
+
+    def stream_response(self, *_, **__):
+        raise NotImplementedError
+
+model = Script()
+"""
+(AGENT,) = examples("adapters.md", "OpenAI Agents SDK")
+
+
+def test_the_example_is_short() -> None:
+    assert len([line for line in AGENT.splitlines() if line]) <= 20
+
+
+@pytest.mark.parametrize("module", ["adapters/openai_agents.py", "frameworks/openai_agents.py"])
+def test_what_the_checkout_cannot_type_check_is_typed(python: Path, tmp_path: Path, module: str) -> None:
+    (tmp_path / "adapter.py").write_text((HERE / "countersign" / module).read_text())
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), "adapter.py"]
+    done = subprocess.run(command, cwd=tmp_path, check=False, text=True, stdout=subprocess.PIPE)
+    assert done.returncode == 0, done.stdout

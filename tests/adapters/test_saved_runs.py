@@ -1,0 +1,172 @@
+"""Runs that outlive their program: the same scenes with each framework whose state is kept.
+
+The programs are those of the documentation. In a checkout the package `agents` is our own folder: so those of the
+OpenAI Agents SDK run in an environment with our wheel.
+"""
+
+import asyncio
+import shutil
+from asyncio.subprocess import PIPE
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography.fernet import Fernet
+
+from countersign.store.store import Store
+from localslack import LocalSlack, Message, text_of
+from tests.adapters import test_agent_framework, test_openai_agents
+from tests.adapters.framework_programs import Program, cards, environment
+from tests.adapters.stage import time_runs_out
+from tests.slack.test_projector import card_of
+from tests.test_wheel import python, wheel
+
+__all__ = ["python", "wheel"]
+pytestmark = pytest.mark.slow
+Make = Callable[..., Program]
+CARD = "Refund?"
+
+
+@pytest.fixture(params=["agent framework", "openai agents"])
+def make(request: pytest.FixtureRequest, url: str, token: str, tmp_path: Path) -> Make:
+    if request.param == "agent framework":
+        code, models, interpreter = test_agent_framework.AGENT, test_agent_framework.MODELS, None
+    else:
+        code, models = test_openai_agents.AGENT, test_openai_agents.MODELS
+        interpreter = request.getfixturevalue("python")
+
+    def made(machine: str = ".", *, leave: bool = False, **env: str) -> Program:
+        (tmp_path / machine).mkdir(exist_ok=True)
+        how = code.replace('folder="runs"', 'folder="runs", leave=True') if leave else code
+        return Program(tmp_path / machine, how, models, environment(url, token, **env), interpreter)
+
+    return made
+
+
+async def test_an_approved_call_runs(slack: LocalSlack, make: Make, program: httpx.AsyncClient) -> None:
+    """R1, R5: and the service knows what came of it."""
+    running = await make().start()
+    card = await card_of(slack)
+    assert CARD in text_of(card)
+    (waiting,) = (await program.get("/v1/requests")).json()["requests"]
+    await slack.user("bob").click(card, "Approve")
+    assert "45.00 EUR were paid back." in await running.ended()
+    assert running.done() == ["17 45.0"]
+    request = (await program.get(f"/v1/requests/{waiting['id']}")).json()
+    assert request["outcome"] == {"succeeded": True, "words": ""}
+
+
+async def test_the_model_reads_why_a_call_was_rejected(slack: LocalSlack, make: Make) -> None:
+    program = await make().start()
+    bob = slack.user("bob")
+    await bob.click(await card_of(slack), "Reject")
+    assert await bob.submit({"reason": "The customer kept the goods."}) == {}
+    output = await program.ended()
+    assert "REJECTED" in output
+    assert "The customer kept the goods." in output
+    assert program.done() == []
+
+
+async def test_a_changed_call_runs_as_people_changed_it(slack: LocalSlack, make: Make) -> None:
+    """R13: what runs is what people made of it."""
+    program = await make().start()
+    bob = slack.user("bob")
+    await bob.click(await card_of(slack), "Edit")
+    await bob.wait_modal()
+    assert await bob.submit({"Euros": "40", "why": "Less the fee."}) == {}
+    assert "40.00 EUR were paid back." in await program.ended()
+    assert (program.done(), cards(slack, CARD)) == (["17 40.0"], 1)
+
+
+async def test_a_call_that_nobody_judges_does_not_run(
+    slack: LocalSlack, store: Store, make: Make, program: httpx.AsyncClient
+) -> None:
+    running = await make().start()
+    await card_of(slack)
+    await time_runs_out(store, program)
+    assert "EXPIRED" in (await running.ended()).upper()
+    assert running.done() == []
+
+
+async def test_a_model_asks_people_to_choose(slack: LocalSlack, make: Make) -> None:
+    program = await make(TASK="ask").start()
+    card = await slack.wait_message("#approvals", lambda m: "eu" in m.buttons)
+    assert "Which region?" in text_of(card)
+    await slack.user("bob").click(card, "eu")
+    assert "eu" in await program.ended()
+
+
+async def test_calls_at_once_are_judged_one_by_one(slack: LocalSlack, make: Make) -> None:
+    program = await make(TASK="two").start()
+    first = await slack.wait_message("#approvals", lambda m: "70017" in text_of(m) and "Approve" in m.buttons)
+    other = await slack.wait_message("#approvals", lambda m: "70018" in text_of(m) and "Approve" in m.buttons)
+    bob = slack.user("bob")
+    await bob.click(first, "Reject")
+    assert await bob.submit({"reason": "Not this one."}) == {}
+    await bob.click(other, "Approve")
+    output = await program.ended()
+    assert "Not this one." in output
+    assert "9.00 EUR were paid back." in output
+    assert program.done() == ["70018 9.0"]
+
+
+async def test_a_program_may_end_while_people_are_asked(slack: LocalSlack, make: Make) -> None:
+    """R8: the program that is started again finds the decision that came meanwhile."""
+    program = await make().start()
+    card = await card_of(slack)
+    await program.kill()
+    await slack.user("bob").click(card, "Approve")
+    await program.start()
+    assert "45.00 EUR were paid back." in await program.ended()
+    assert (program.done(), cards(slack, CARD)) == (["17 45.0"], 1)
+
+
+async def test_a_program_that_ends_after_the_call_does_not_repeat_it(slack: LocalSlack, make: Make) -> None:
+    """R8: nothing is done twice, and nobody is asked again."""
+    program = make()
+    program.stops("before the end")
+    await program.start()
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    await program.said("stops at before the end")
+    await program.kill()
+    await program.start()
+    assert "45.00 EUR were paid back." in await program.ended()
+    assert (program.done(), cards(slack, CARD)) == (["17 45.0"], 1)
+
+
+async def test_people_say_whether_a_call_was_done_whose_program_ended(slack: LocalSlack, make: Make) -> None:
+    """R10: nobody but people can know whether it was done, so they are asked."""
+    program = make()
+    program.stops("in the call")
+    await program.start()
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    await program.said("stops at in the call")
+    await program.kill()
+    await program.start()
+
+    def doubts(message: Message) -> bool:
+        return "Was “refund” done?" in text_of(message) and "Choose" in message.buttons
+
+    bob = slack.user("bob")
+    await bob.click(await slack.wait_message("#approvals", doubts), "Choose")
+    await bob.wait_modal()
+    assert await bob.submit({"options": "1. It was done"}) == {}
+    assert "People say that it was done." in await program.ended()
+    assert program.done() == ["17 45.0"]
+
+
+async def test_another_machine_goes_on_after_the_decision(slack: LocalSlack, make: Make, tmp_path: Path) -> None:
+    """R8: the first one is gone with its folder, and the other one has the program and both keys."""
+    key = Fernet.generate_key().decode()
+    first = await make("first", leave=True, COUNTERSIGN_STATE_KEY=key).start()
+    await first.said("Stopped to wait for people.")
+    assert await first.wait() == 1
+    shutil.rmtree(first.folder)
+    other = make("other", leave=True, COUNTERSIGN_STATE_KEY=key)
+    command = (other.python, "-m", "countersign", "resume", "runs")
+    resuming = await asyncio.create_subprocess_exec(*command, cwd=other.folder, env=other.env, stdout=PIPE)
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    words, _ = await resuming.communicate()
+    assert (resuming.returncode, "45.00 EUR were paid back." in words.decode()) == (0, True)
+    assert (other.done(), cards(slack, CARD)) == (["17 45.0"], 1)

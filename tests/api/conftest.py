@@ -1,0 +1,62 @@
+"""The interface over real HTTP, a real store and a local Slack, and a client with a key."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from ipaddress import ip_network
+
+import httpx
+import pytest
+
+from bot.api.endpoints import CONNECTIONS, Interface, app
+from bot.slack import http
+from bot.slack.handlers.context import Services
+from bot.slack.views.edit_modal import check_form
+from countersign.domain import api_keys
+from countersign.domain.ids import UserId
+from countersign.store.api_keys import ApiKeys
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from localslack import LocalSlack
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import HERE
+from tests.slack.socket_bot import a_bot
+from tests.slack.test_projector import drawing
+
+LOOPBACK = frozenset({ip_network("127.0.0.0/8"), ip_network("::1/128")})
+"""The receivers of callbacks are on this machine."""
+
+
+@pytest.fixture
+async def bot(slack: LocalSlack, store: Store) -> AsyncIterator[Services]:
+    """A bot whose cards are drawn."""
+    async with a_bot(slack, store) as services, drawing(slack, store):
+        yield services
+
+
+@pytest.fixture
+def interface(store: Store, wakeups: Wakeups, bot: Services) -> Interface:
+    return Interface(store, ApiKeys(store), wakeups, bot.directory.rooms, HERE, UserId("U0BOT"), check_form, LOOPBACK)
+
+
+@pytest.fixture
+async def url(interface: Interface) -> AsyncIterator[str]:
+    """The interface's address."""
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(http.serving(app(interface), "127.0.0.1", 0, CONNECTIONS))
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+async def token(store: Store) -> str:
+    """A key for #general."""
+    issued = api_keys.issue("ci", ("#general",), await store.now())
+    await ApiKeys(store).put(issued.key)
+    return issued.token
+
+
+@pytest.fixture
+async def program(url: str, token: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A program with that key."""
+    headers = {"authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE) as client:
+        yield client

@@ -1,0 +1,261 @@
+"""Programs that do wrong, by mistake or on purpose: nothing is decided, shown or recorded that should not be."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bot.audit.auditor import Auditor
+from countersign.adapters.run_files import opened
+from countersign.client.ask import ask as ask_people
+from countersign.client.client import Client, question
+from countersign.client.exchange import Decision
+from countersign.domain import api_keys
+from countersign.domain.errors import InvalidInput
+from countersign.domain.events import EventType
+from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.store.api_keys import ApiKeys
+from countersign.store.audit_log import Ledger
+from countersign.store.store import Store
+from localslack import LocalSlack, text_of
+from localslack.errors import Json
+from tests.api.test_requests import ask, decided
+from tests.audit.conftest import Audit
+from tests.audit.conftest import audit as audit
+from tests.slack.socket_bot import events
+from tests.slack.test_projector import card_of
+
+HERE = Path(__file__).resolve().parents[2]
+SECRETS = ("hunter2hunter2", "sk-live-abcdefghij0123456789abcdefghij")
+
+
+async def recorded(store: Store) -> list[Json]:
+    """The record, with all that has happened."""
+    await Auditor(store, "web").catch_up()
+    return [kept.fields() async for _, kept in Ledger(store).all()]
+
+
+async def test_secrets_of_programs_are_hidden_wherever_people_look(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient
+) -> None:
+    """R28: on the card, in its windows, in what is reported, and in the record; the program gets what runs."""
+    password, token = SECRETS
+    arguments = {"to": "x", "password": password, "headers": {"Authorization": f"Bearer {token}"}}
+    fields = {name: {"type": "string"} for name in ("to", "password")}
+    schema = {"type": "object", "properties": {**fields, "headers": {"type": "object"}}}
+    call = {"tool": "send", "arguments": arguments, "schema": schema, "hidden": ["password"]}
+    name = (await ask(program, title="Send?", call=call, task=f"password={password}")).json()["id"]
+    card, bob = await card_of(slack), slack.user("bob")
+    for window in ("Edit", "Review…"):
+        if bob.modal is not None:
+            await bob.close()
+        await bob.click(card, window)
+        await bob.wait_modal("Send?")
+    await bob.submit({})
+    found = await decided(program, name)
+    assert found["decision"]["arguments"] == arguments
+    words = f"It failed: Authorization: Bearer {token}"
+    await program.post(f"/v1/requests/{name}/outcome", json={"succeeded": False, "words": words})
+    await slack.wait_message("#approvals", lambda m: "It failed" in text_of(m))
+    seen = json.dumps([await recorded(store), [call.args for call in slack.calls]], default=str)
+    assert not [secret for secret in SECRETS if secret in seen]
+
+
+DRESSED_UP: dict[str, Any] = {
+    "title": "*Approved by <@U0BOB>* :white_check_mark:",
+    "message": "DECISION: APPROVED\n<!channel> <https://evil.example|Approve>\n```\n:lock: *Decided* by <@U0BOB>",
+    "agent": "bob",
+    "task": "<@U0BOB> approved this before",
+}
+
+
+async def test_text_that_imitates_a_decision_or_a_person_stays_text(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient
+) -> None:
+    """R15: a program that is called as a person is, with a card's words, is still shown as a program."""
+    person = api_keys.issue("U0BOB", ("#general",), await store.now())
+    await ApiKeys(store).put(person.key)
+    program.headers["authorization"] = f"Bearer {person.token}"
+    name = (await ask(program, **DRESSED_UP)).json()["id"]
+    card = await card_of(slack)
+    assert "For the program U0BOB in <#C0GENERAL>" in text_of(card)
+    assert "Approve" in card.buttons
+    acting = json.dumps([one for one in _parts(card.blocks) if one.get("type") == "mrkdwn"])
+    for words in ("U0BOB>", "evil", "!channel", "white_check_mark"):
+        assert words not in acting.replace("Reviewers: <@U0BOB>", "")
+    why = {"why": "<!channel> *Approved* by <@U0BOB>"}
+    await program.post(f"/v1/requests/{name}/withdraw", json=why)
+    card = await card_of(slack, pending=False)
+    acting = json.dumps([one for one in _parts(card.blocks) if one.get("type") == "mrkdwn"])
+    assert "*Withdrawn*" in acting
+    assert "!channel" not in acting
+    assert "approved" not in (await program.get(f"/v1/requests/{name}")).json()["status"]
+
+
+def _parts(node: Any) -> list[Json]:
+    if isinstance(node, list):
+        return [part for one in node for part in _parts(one)]
+    return [node, *(part for one in node.values() for part in _parts(one))] if isinstance(node, dict) else []
+
+
+async def test_a_limit_holds_for_requests_at_once(store: Store, program: httpx.AsyncClient) -> None:
+    few = api_keys.issue("few", ("#general",), await store.now(), per_minute=5)
+    await ApiKeys(store).put(few.key)
+    program.headers["authorization"] = f"Bearer {few.token}"
+    answers = await asyncio.gather(*(ask(program, str(number)) for number in range(20)))
+    assert sorted(answer.status_code for answer in answers) == [201] * 5 + [429] * 15
+
+
+async def test_no_more_requests_wait_than_a_key_may_have_also_of_those_asked_at_once(
+    store: Store, program: httpx.AsyncClient
+) -> None:
+    """R29: each looked before any of the others was counted, and all of them had room."""
+    small = api_keys.issue("small", ("#general",), await store.now(), most_open=2)
+    await ApiKeys(store).put(small.key)
+    program.headers["authorization"] = f"Bearer {small.token}"
+    answers = await asyncio.gather(*(ask(program, str(number)) for number in range(20)))
+    asked = [answer.json()["id"] for answer in answers if answer.status_code == 201]
+    assert (len(asked), {answer.status_code for answer in answers}) == (2, {201, 429})
+    await program.post(f"/v1/requests/{asked[0]}/withdraw", json={})
+    assert (await ask(program, "one more")).status_code == 201
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "1" + "]" * depth
+
+
+OF_A_CALL = '"call": {"tool": "t", "arguments": {"x": %s}}'
+OF_A_FORM = '"form": {"properties": {"x": {"enum": [%s]}}}'
+
+
+@pytest.mark.parametrize("of", [OF_A_CALL, OF_A_FORM], ids=["of a call", "of a form"])
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ('"\\ud800"', "half of a surrogate pair"),
+        ('{"\\udfff": 1}', "half of a surrogate pair"),
+        (nested(900), "100 deep"),
+        (f"[{'0,' * 300_000}0]", "20,000 values"),
+        ("[{}]", ""),
+    ],
+    ids=["half a pair", "half a pair in a name", "deep", "many", "an object"],
+)
+async def test_json_that_cannot_be_kept_or_shown_is_refused_in_a_sentence(
+    program: httpx.AsyncClient, of: str, value: str, says: str
+) -> None:
+    """R29: each ended in a traceback, or held up everybody else for seconds."""
+    headers = {"content-type": "application/json", "idempotency-key": "x"}
+    body = f'{{"title": "t", {of % value}}}'
+    answer = await program.post("/v1/requests", content=body, headers=headers)
+    assert answer.status_code == (400 if says else 201)
+    assert says in answer.text
+
+
+async def test_two_programs_with_one_key_at_once_share_a_request(slack: LocalSlack, url: str, token: str) -> None:
+    """Both are threads without an event loop; a third has one of its own."""
+
+    def sync() -> Decision:
+        with Client(url, token) as client:
+            return client.ask(question("#general", "Deploy?", "To staging."), key="deploy")
+
+    async def alone() -> Decision:
+        decision = await ask_people("#general", "Deploy?", "To staging.", key="deploy")
+        assert isinstance(decision, Decision)
+        return decision
+
+    os.environ |= (known := {"COUNTERSIGN_URL": url, "COUNTERSIGN_KEY": token})
+    try:
+        threads = [asyncio.create_task(asyncio.to_thread(work)) for work in (sync, sync, lambda: asyncio.run(alone()))]
+        await slack.user("bob").click(await card_of(slack), "Approve")
+        decisions = await asyncio.gather(*threads)
+    finally:
+        for name in known:
+            del os.environ[name]
+    assert len({decision.request for decision in decisions}) == 1
+    assert {decision.by for decision in decisions} == {("U0BOB",)}
+
+
+async def test_many_polls_hear_of_one_decision(slack: LocalSlack, program: httpx.AsyncClient, url: str) -> None:
+    """R5: `make bench` has 10,000 of them."""
+    name = (await ask(program)).json()["id"]
+    card = await card_of(slack)
+    port, key = int(url.rpartition(":")[2]), program.headers["authorization"]
+    polls = [await asyncio.open_connection("127.0.0.1", port) for _ in range(200)]
+    for _, writer in polls:
+        writer.write(f"GET /v1/requests/{name}?wait=60 HTTP/1.1\r\nhost: x\r\nauthorization: {key}\r\n\r\n".encode())
+    await slack.user("bob").click(card, "Approve")
+    answers = await asyncio.gather(*(reader.readuntil(b'"outcome":null}') for reader, _ in polls))
+    for _, writer in polls:
+        writer.close()
+    assert all(answer.startswith(b"HTTP/1.1 200") and b'"status":"approved"' in answer for answer in answers)
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+async def test_a_program_whose_clock_is_wrong_gets_its_decision(
+    slack: LocalSlack, url: str, token: str, hours: int
+) -> None:
+    asks = "import countersign\nwith countersign.Client() as c: print(c.ask({'title': 't', 'message': 'm'}).text)"
+    wrong = f"from tests.chaos import clock_skew; clock_skew.shift({hours * 3600})\n{asks}"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", wrong),
+        env={**os.environ, "COUNTERSIGN_URL": url, "COUNTERSIGN_KEY": token},
+        cwd=HERE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    words, _ = await process.communicate()
+    assert words.startswith(b"DECISION: APPROVED")
+
+
+async def test_the_record_names_the_key_that_asked(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient, token: str, audit: Audit
+) -> None:
+    """R25: its name and its id, in the entries, an export, a receipt and the report, also of what was refused."""
+    parts = api_keys.parts_of(token)
+    assert parts is not None
+    await store.set_rulebook(Rulebook((Clause("no cash", Effect.REFUSE, 1, tool="cash"),)))
+    name = (await ask(program)).json()["id"]
+    assert (await ask(program, "cash", title="Pay?", call={"tool": "cash", "arguments": {}})).status_code == 422
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    await decided(program, name)
+    key = {"team": "ci", "program": parts[0]}
+    for entry in await recorded(store):
+        if entry["type"] in (EventType.REQUEST_ASKED, EventType.CALL_REFUSED, EventType.RUN_QUEUED):
+            assert key.items() <= entry["data"].items(), entry["type"]
+    exported = [json.loads(line)["entry"] for line in (await audit("export")).out.splitlines()]
+    assert [entry["type"] for entry in exported if entry["data"].get("program") == parts[0]] == [
+        EventType.RUN_QUEUED,
+        EventType.REQUEST_ASKED,
+        EventType.CALL_REFUSED,
+    ]
+    assert parts[0] in (await audit("receipt", name)).out
+    figures = json.loads((await audit("report", "--json")).out)
+    assert figures["programs"] == [{"name": "ci", "key": parts[0], "asked": 1}]
+    assert parts[0] in (await audit("report")).out
+    assert token.rpartition("_")[2] not in (await audit("export")).out
+    assert len([event for event in await events(store) if event.type is EventType.REQUEST_DECIDED]) <= 1
+
+
+def test_a_run_that_another_program_has_is_refused(tmp_path: Path) -> None:
+    with (
+        opened(tmp_path, "key", "task"),
+        pytest.raises(InvalidInput, match="Another program is running"),
+        opened(tmp_path, "key", "task"),
+    ):
+        pass
+
+
+def test_what_a_run_keeps_is_read_by_its_owner_alone_and_written_nowhere_else(tmp_path: Path) -> None:
+    """R15: in a folder that others may read, or in which they put a link."""
+    other = tmp_path / "other"
+    other.write_text("kept")
+    with opened(tmp_path, "key", "task") as run:
+        run.path.with_suffix(".part").symlink_to(other)
+        run.save()
+    assert (run.path.stat().st_mode & 0o077, run.path.is_symlink()) == (0, False)
+    assert other.read_text() == "kept"

@@ -1,0 +1,111 @@
+"""Forms of programs: people fill in a JSON schema in Slack, and the program gets its model."""
+
+import asyncio
+from enum import StrEnum
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from pydantic import BaseModel, Field
+
+from countersign.client.ask import ask
+from countersign.client.exchange import NotApproved
+from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.store.store import Store
+from localslack import LocalSlack, text_of
+from tests.sample_requests import rules
+
+
+class Region(StrEnum):
+    EU = "eu"
+    US = "us"
+
+
+class Rollout(BaseModel):
+    """The form of a rollout."""
+
+    region: Region
+    percent: Annotated[int, Field(ge=1, le=100)]
+    notify: list[str] = []
+    note: str = ""
+
+
+@pytest.fixture(autouse=True)
+def known(url: str, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERSIGN_URL", url)
+    monkeypatch.setenv("COUNTERSIGN_KEY", token)
+
+
+async def test_a_form_comes_back_as_its_model(slack: LocalSlack, store: Store) -> None:
+    """No policy that lets calls pass fills it in."""
+    await store.set_rulebook(Rulebook((Clause("all", Effect.PASS, 1, tool="*"),)))
+    asking = asyncio.create_task(ask("#general", "How far?", "Version 2.1.", form=Rollout))
+    card = await slack.wait_message("#approvals", lambda m: "How far?" in text_of(m) and bool(m.buttons))
+    bob = slack.user("bob")
+    await bob.click(card, "Fill in")
+    await bob.wait_modal("Percent")
+    wrong = await bob.submit({"Region": "eu", "Percent": "20.5"})
+    assert "whole number" in str(wrong)
+    assert not await bob.submit({"Region": "eu", "Percent": "20", "Notify": "ops\nweb"})
+    assert await asking == Rollout(region=Region.EU, percent=20, notify=["ops", "web"])
+    await slack.wait_message("#approvals", lambda m: "Filled in" in text_of(m))
+
+
+async def test_a_form_that_nobody_fills_in_gives_no_model(slack: LocalSlack) -> None:
+    asking = asyncio.create_task(ask("#general", "How far?", form=Rollout))
+    card = await slack.wait_message("#approvals", lambda m: "How far?" in text_of(m) and bool(m.buttons))
+    bob = slack.user("bob")
+    await bob.click(card, "Reject")
+    await bob.wait_modal()
+    await bob.submit()
+    with pytest.raises(NotApproved) as refused:
+        await asking
+    assert refused.value.decision.outcome == "rejected"
+
+
+NEVER_ENDS = {"type": "object", "properties": {"a": {"$ref": "#"}}, "$ref": "#/x", "x": {"$ref": "#/x"}}
+
+
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [
+        ({"type": "string"}, "describes no such form"),
+        ({"type": "object"}, "describes no such form"),
+        ({}, "describes no such form"),
+        ({"type": "object", "properties": {"password": {"type": "string"}}}, "cannot show password"),
+        ({"type": "object", "properties": {f"f{n}": {"type": "string"} for n in range(91)}}, "1 to 90 named fields"),
+        ({"$ref": "#"}, "describes no such form"),
+        (NEVER_ENDS, "describes no such form"),
+        ({"type": "object", "properties": {"": {"type": "string"}}}, "form"),
+        ({"type": "object", "properties": {"x": {"enum": ["y" * 70 + str(n) for n in range(4000)]}}}, ""),
+    ],
+)
+async def test_a_schema_that_slack_cannot_show_is_refused_with_a_sentence(
+    program: httpx.AsyncClient, form: dict[str, Any], says: str
+) -> None:
+    answer = await program.post("/v1/requests", json={"title": "t", "form": form}, headers={"idempotency-key": "x"})
+    assert answer.status_code in ((400,) if says else (201, 400)), answer.text
+    if says:
+        assert says in answer.json()["detail"]
+        assert (await program.get("/v1/requests")).json() == {"requests": []}
+
+
+async def test_a_schema_that_is_nested_deep_is_an_answer(program: httpx.AsyncClient) -> None:
+    for depth, statuses in ((50, (201, 400)), (3000, (400,))):
+        text = '{"type":"object","properties":{"in":' * depth + '{"type":"string"}' + "}}" * depth
+        answer = await program.post(
+            "/v1/requests",
+            content=f'{{"title":"t","form":{text}}}',
+            headers={"idempotency-key": str(depth), "content-type": "application/json"},
+        )
+        assert answer.status_code in statuses, answer.text
+
+
+async def test_a_form_is_filled_in_by_one_person(store: Store, program: httpx.AsyncClient) -> None:
+    await store.set_defaults(rules(quorum=2))
+    answer = await program.post(
+        "/v1/requests",
+        json={"title": "t", "form": Rollout.model_json_schema()},
+        headers={"idempotency-key": "x"},
+    )
+    assert (answer.status_code, "one person fills in a form" in answer.json()["detail"]) == (400, True)

@@ -1,0 +1,133 @@
+"""`@requires_approval` is the same wherever a function is called: by an agent, in a view, in a forked worker.
+
+Views of Django and tasks of Celery are functions in threads and forked processes without an event loop. Those of
+`test_django_and_celery.py` are the real ones.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import httpx
+import pytest
+from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.messages import ToolCallExecutionEvent
+from autogen_core import FunctionCall
+from autogen_core.models import CreateResult, ModelFamily, ModelInfo, RequestUsage
+from autogen_ext.models.replay import ReplayChatCompletionClient
+
+from countersign import NotApproved, requires_approval
+from localslack import LocalSlack
+from tests.longest_wait import PATIENCE
+from tests.slack.test_projector import card_of
+
+
+@pytest.fixture(autouse=True)
+def known(url: str, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERSIGN_URL", url)
+    monkeypatch.setenv("COUNTERSIGN_KEY", token)
+
+
+@requires_approval("#general", title="Refund {euros:.2f} EUR?")
+def refund(order: int, euros: float) -> str:
+    """Pay money back."""
+    return f"{euros:.2f} EUR for order {order}"
+
+
+@requires_approval("#general", title="Refund {euros:.2f} EUR?")
+async def refund_async(order: int, euros: float) -> str:
+    """Pay money back."""
+    return f"{euros:.2f} EUR for order {order}"
+
+
+@pytest.mark.parametrize("tool", [refund, refund_async], ids=["sync", "async"])
+@pytest.mark.parametrize(
+    ("button", "hears"), [("Approve", "45.00 EUR for order 17"), ("Reject", "DECISION: CALL REJECTED")]
+)
+async def test_a_tool_of_an_agent_asks_and_the_model_hears_what_came_of_it(
+    slack: LocalSlack, tool: object, button: str, hears: str
+) -> None:
+    """R13: AutoGen reads the signature of the function behind the decorator."""
+    info = ModelInfo(
+        vision=False,
+        function_calling=True,
+        json_output=True,
+        family=ModelFamily.UNKNOWN,
+        structured_output=False,
+    )
+    name = tool.__name__  # type: ignore[attr-defined]
+    call = FunctionCall("1", json.dumps({"order": 17, "euros": 45}), name)
+    usage = RequestUsage(0, 0)
+    answer = CreateResult(finish_reason="function_calls", content=[call], usage=usage, cached=False)
+    clerk = AssistantAgent("clerk", ReplayChatCompletionClient([answer], model_info=info), tools=[tool])  # type: ignore[list-item]
+    running = asyncio.create_task(clerk.run(task="Pay order 17 back."))
+    bob = slack.user("bob")
+    await bob.click(await card_of(slack), button)
+    if button == "Reject":
+        await bob.wait_modal("Reject")
+        await bob.submit({"reason": "no"})
+    (executed,) = [m for m in (await running).messages if isinstance(m, ToolCallExecutionEvent)]
+    assert hears in executed.content[0].content
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """A view of a synchronous web framework, in a thread of a WSGI server."""
+
+    def view(environ: dict[str, object], start_response: object) -> list[bytes]:
+        try:
+            status, words = "200 OK", refund(17, 45.0)
+        except NotApproved as refused:
+            status, words = "403 Forbidden", refused.decision.text
+        start_response(status, [("content-type", "text/plain")])  # type: ignore[operator]
+        return [words.encode()]
+
+    class Quiet(WSGIRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+    with make_server("127.0.0.1", 0, view, handler_class=Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+async def test_a_view_of_a_synchronous_framework_waits_for_people(slack: LocalSlack) -> None:
+    with served() as view:
+        async with httpx.AsyncClient(timeout=PATIENCE) as browser:
+            asking = asyncio.create_task(browser.get(view))
+            await slack.user("bob").click(await card_of(slack), "Approve")
+            assert (await asking).text == "45.00 EUR for order 17"
+
+
+FORKED = """
+import os
+from countersign import requires_approval
+
+@requires_approval("#general", title="Refund {euros:.2f} EUR?", key=lambda arguments: f"refund {arguments['order']}")
+def refund(order: int, euros: float) -> str:
+    return f"{euros:.2f} EUR for order {order}"
+
+if not os.fork():
+    print(refund(17, 45.0), flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+async def test_a_task_in_a_forked_worker_waits_for_people(slack: LocalSlack) -> None:
+    """The function was decorated before the fork, as a task queue's are."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", FORKED), env=dict(os.environ), stdout=asyncio.subprocess.PIPE
+    )
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    words, _ = await process.communicate()
+    assert words == b"45.00 EUR for order 17\n"

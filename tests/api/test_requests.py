@@ -1,0 +1,287 @@
+"""Programs ask over HTTP: one card, one decision, and the same answer to the same key."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+
+from bot.api.endpoints import Interface
+from bot.slack.handlers.context import Services
+from bot.slack.people.lookups import Lookups
+from countersign.domain import api_keys
+from countersign.domain.events import EventType
+from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.store.api_keys import ApiKeys
+from countersign.store.store import Store
+from countersign.usecases import program_requests
+from localslack import LocalSlack, text_of
+from tests.slack.socket_bot import events
+from tests.slack.test_projector import card_of
+
+REFUND: dict[str, Any] = {
+    "title": "Refund 45.00 EUR for order 17?",
+    "call": {"tool": "refund", "arguments": {"order": 17}},
+}
+
+
+async def ask(program: httpx.AsyncClient, key: str = "one", **body: Any) -> httpx.Response:
+    return await program.post("/v1/requests", json=body or REFUND, headers={"idempotency-key": key})
+
+
+async def decided(program: httpx.AsyncClient, name: str) -> dict[str, Any]:
+    """The request once it is decided."""
+    while True:
+        found: dict[str, Any] = (await program.get(f"/v1/requests/{name}", params={"wait": 60})).json()
+        if found["status"] != "pending":
+            return found
+
+
+async def test_a_program_asks_waits_and_reports(slack: LocalSlack, program: httpx.AsyncClient) -> None:
+    """R1, R5: the wait ends with the decision, and the card says what came of it."""
+    first = await ask(program)
+    assert first.status_code == 201, first.text
+    card = await card_of(slack)
+    assert "the program ci" in text_of(card)
+    waiting = asyncio.create_task(decided(program, first.json()["id"]))
+    await slack.user("bob").click(card, "Approve")
+    found = await waiting
+    assert (found["decision"]["outcome"], found["decision"]["by"]) == ("approved", ["U0BOB"])
+    assert found["decision"]["arguments"] == {"order": 17}
+    report = {"succeeded": True, "words": "Refund 9 was made."}
+    for _ in range(2):
+        told = await program.post(f"/v1/requests/{found['id']}/outcome", json=report)
+        assert (told.status_code, told.json()["outcome"]) == (200, report)
+    await slack.wait_message("#approvals", lambda m: "Refund 9 was made." in text_of(m))
+    other = await program.post(f"/v1/requests/{found['id']}/outcome", json={**report, "succeeded": False})
+    assert (other.status_code, other.json()["type"]) == (409, "urn:countersign:conflict")
+
+
+async def test_the_same_key_is_the_same_request(slack: LocalSlack, store: Store, program: httpx.AsyncClient) -> None:
+    """R8: a program that died asks again and finds its request and the decision; two at once make one."""
+    answers = await asyncio.gather(*(ask(program) for _ in range(8)))
+    assert sorted(a.status_code for a in answers) == [200] * 7 + [201]
+    assert len({a.json()["id"] for a in answers}) == 1
+    await slack.user("bob").click(await card_of(slack), "Reject")
+    other = await ask(
+        program, title="Refund 45.00 EUR for order 17?", call={"tool": "refund", "arguments": {"order": 18}}
+    )
+    assert other.status_code == 409
+    assert "arguments" in other.json()["detail"]
+    assert [e.type for e in await events(store)].count(EventType.REQUEST_ASKED) == 1
+
+
+async def test_a_request_is_taken_back_once_and_a_decided_one_never(
+    slack: LocalSlack, program: httpx.AsyncClient
+) -> None:
+    name = (await ask(program)).json()["id"]
+    await card_of(slack)
+    assert [one["id"] for one in (await program.get("/v1/requests")).json()["requests"]] == [name]
+    for _ in range(2):
+        back = await program.post(f"/v1/requests/{name}/withdraw", json={"why": "not needed"})
+        assert (back.status_code, back.json()["status"]) == (200, "withdrawn")
+    assert (await program.get("/v1/requests")).json() == {"requests": []}
+    await card_of(slack, pending=False)
+
+
+async def test_the_policy_counts_for_programs_as_for_teams(store: Store, program: httpx.AsyncClient) -> None:
+    """R19: a rule that refuses is told and on record once; one that lets pass decides at once, without a card."""
+    refuse = Clause("no cash", Effect.REFUSE, 1, tool="cash", why="Use the till.")
+    await store.set_rulebook(Rulebook((refuse, Clause("small", Effect.PASS, 2, tool="refund"))))
+    for _ in range(2):
+        answer = await ask(program, "cash", title="Pay?", call={"tool": "cash", "arguments": {}})
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:countersign:refused-by-policy")
+        assert "Use the till." in answer.json()["detail"]
+    passed = (await ask(program)).json()
+    assert (passed["status"], passed["decision"]["how"]) == ("approved", "policy")
+    assert [e.type for e in await events(store)].count(EventType.CALL_REFUSED) == 1
+
+
+async def test_a_key_that_is_wrong_revoked_or_anothers_opens_nothing(
+    store: Store, program: httpx.AsyncClient, token: str
+) -> None:
+    """R9: a program sees its own requests, and those of no other key."""
+    name = (await ask(program)).json()["id"]
+    other = api_keys.issue("other", ("#general",), await store.now())
+    await ApiKeys(store).put(other.key)
+    for wrong, status in ((other.token, 404), (token[:-1], 401), ("x", 401), (token.replace("csk_k", "csk_k0"), 401)):
+        answer = await program.get(f"/v1/requests/{name}", headers={"authorization": f"Bearer {wrong}"})
+        assert answer.status_code == status, wrong
+    parts = api_keys.parts_of(token)
+    key = await ApiKeys(store).get(parts[0]) if parts else None
+    assert key is not None
+    assert token.rpartition("_")[2] not in repr(key)
+    await ApiKeys(store).put(api_keys.revoke(key, await store.now()))
+    answer = await program.get(f"/v1/requests/{name}")
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert "revoked" in answer.json()["detail"]
+
+
+ASK: dict[str, Any] = {"title": "t", "message": "m"}
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"title": "t"}, "one of `message`, `call`, `options` and `form`"),
+        ({**ASK, "chanel": "x"}, "chanel: Extra inputs"),
+        ({**ASK, "options": ["a", "a"]}, "has an option twice"),
+        ({**ASK, "requester": "bob"}, "requester"),
+        ({"title": "", "message": "m"}, "title"),
+        ([], "the body"),
+    ],
+)
+async def test_a_body_that_cannot_be_used_is_refused_with_its_place(
+    program: httpx.AsyncClient, body: Any, says: str
+) -> None:
+    answer = await program.post("/v1/requests", json=body, headers={"idempotency-key": "x"})
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+    assert says in answer.json()["detail"]
+    assert (await program.get("/v1/requests")).json() == {"requests": []}
+
+
+@pytest.mark.parametrize(
+    ("raw", "headers", "status"),
+    [
+        (b"{", {}, 400),
+        (b'{"title": "t", "title": "u", "message": "m"}', {}, 400),
+        (b'{"title": NaN}', {}, 400),
+        (b"[" * 100_000, {}, 400),
+        (b'"' + b"x" * 10_000_000 + b'"', {}, 413),
+        (b"{}", {"content-type": "text/plain"}, 415),
+        (b'{"title": "t", "message": "m"}', {"idempotency-key": ""}, 400),
+        (b'{"title": "t", "message": "m", "channel": "#secret"}', {}, 403),
+        (b'{"title": "t", "message": "m", "channel": "C0APPROVALS"}', {}, 403),
+    ],
+)
+async def test_bytes_that_are_no_request_are_a_problem(
+    program: httpx.AsyncClient, raw: bytes, headers: dict[str, str], status: int
+) -> None:
+    everything = {"content-type": "application/json", "idempotency-key": "x", **headers}
+    answer = await program.post("/v1/requests", content=raw, headers=everything)
+    assert (answer.status_code, answer.json()["status"]) == (status, status), answer.text
+
+
+async def test_a_key_has_limits(store: Store, program: httpx.AsyncClient, token: str) -> None:
+    parts = api_keys.parts_of(token)
+    key = await ApiKeys(store).get(parts[0]) if parts else None
+    assert key is not None
+    small = api_keys.issue("small", ("#general",), await store.now(), most_open=2, per_minute=100)
+    few = api_keys.issue("few", ("#general",), await store.now(), most_open=9, per_minute=1)
+    for issued, kind, asked in ((small, "open", 3), (few, "rate", 3)):
+        await ApiKeys(store).put(issued.key)
+        program.headers["authorization"] = f"Bearer {issued.token}"
+        answers = [await ask(program, str(number)) for number in range(asked)]
+        assert answers[-1].json()["type"] == f"urn:countersign:{kind}"
+        assert (answers[-1].status_code, answers[-1].headers["retry-after"]) == (429, "60")
+        assert (await ask(program, "0")).status_code == 200, "what was asked before is found whatever the limits say"
+
+
+async def test_a_request_of_which_nothing_is_reported_ends(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient
+) -> None:
+    name = (await ask(program)).json()["id"]
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    await decided(program, name)
+    await program_requests.end_unreported(store, timedelta(0))
+    found = (await program.get(f"/v1/requests/{name}")).json()
+    assert found["outcome"] == {"succeeded": True, "words": ""}
+    assert await store.indexes.unreported(9, timedelta(0)) == []
+
+
+async def test_every_answer_is_what_the_document_says(slack: LocalSlack, program: httpx.AsyncClient) -> None:
+    """The document is made of the same models; here each answer is held against it, and the document against itself."""
+    document = (await program.get("/v1/openapi.json")).json()
+    assert document["openapi"] == "3.1.0"
+
+    def check(answer: httpx.Response, path: str, method: str) -> None:
+        responses = document["paths"][path][method]["responses"]
+        media = answer.headers["content-type"]
+        schema = responses[str(answer.status_code)]["content"][media]["schema"]
+        Draft202012Validator({**schema, "components": document["components"]}).validate(answer.json())
+
+    first = await ask(program)
+    check(first, "/v1/requests", "post")
+    check(await ask(program), "/v1/requests", "post")
+    name = first.json()["id"]
+    check(await ask(program, title="other", message="m"), "/v1/requests", "post")
+    check(await program.get("/v1/requests"), "/v1/requests", "get")
+    check(await program.get(f"/v1/requests/{name}"), "/v1/requests/{id}", "get")
+    check(await program.get(f"/v1/requests/{name}/state"), "/v1/requests/{id}/state", "get")
+    kept = (await ask(program, "two", **REFUND, state={"number": 1, "sealed": "gAAA"})).json()["id"]
+    check(await program.get(f"/v1/requests/{kept}/state"), "/v1/requests/{id}/state", "get")
+    check(await program.get("/v1/requests", params={"kept": True}), "/v1/requests", "get")
+    check(await program.get("/v1/requests/qnone"), "/v1/requests/{id}", "get")
+    early = await program.post(f"/v1/requests/{name}/outcome", json={"succeeded": True})
+    assert early.status_code == 400
+    check(early, "/v1/requests/{id}/outcome", "post")
+    check(await program.post(f"/v1/requests/{name}/withdraw", json={}), "/v1/requests/{id}/withdraw", "post")
+
+
+async def test_a_poll_whose_key_is_revoked_meanwhile_tells_nothing(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient, token: str
+) -> None:
+    """R9"""
+    name = (await ask(program)).json()["id"]
+    card = await card_of(slack)
+    waiting = asyncio.create_task(program.get(f"/v1/requests/{name}", params={"wait": 60}))
+    parts = api_keys.parts_of(token)
+    key = await ApiKeys(store).get(parts[0]) if parts else None
+    assert key is not None
+    other = await program.get("/v1/requests")
+    assert other.status_code == 200
+    await ApiKeys(store).put(api_keys.revoke(key, await store.now()))
+    await slack.user("bob").click(card, "Approve")
+    assert (await waiting).status_code == 401
+
+
+@pytest.mark.parametrize("other", [{"requester": "U0ALICE"}, {"task": "something else"}, {"notes": ["once more"]}])
+async def test_another_requester_or_task_under_the_same_key_is_a_conflict(
+    program: httpx.AsyncClient, other: dict[str, Any]
+) -> None:
+    assert (await ask(program)).status_code == 201
+    answer = await ask(program, **REFUND, **other)
+    assert (answer.status_code, next(iter(other)) in answer.json()["detail"]) == (409, True)
+
+
+async def test_a_message_that_may_be_changed_under_the_same_key_is_a_conflict(program: httpx.AsyncClient) -> None:
+    message = {"title": "Send this?", "message": "Dear vendor"}
+    assert (await ask(program, **message)).status_code == 201
+    answer = await ask(program, **message, edit=True)
+    assert (answer.status_code, "another edit" in answer.json()["detail"]) == (409, True)
+
+
+async def test_a_channel_that_the_app_joined_just_now_is_known(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient, bot: Services
+) -> None:
+    """Slack is asked anew; before that the program reads that the app is not there, and not that it may not ask."""
+    key = api_keys.issue("new", ("#general", "#new"), await store.now())
+    await ApiKeys(store).put(key.key)
+    program.headers["authorization"] = f"Bearer {key.token}"
+    refused = await ask(program, "one", title="t", message="m", channel="#new")
+    assert (refused.status_code, refused.json()["detail"]) == (
+        403,
+        "The app isn't in #new. Invite it there with /invite.",
+    )
+    slack.add_channel("new", ("alice",))
+    slack.invite(slack.workspace.bot_user, "#new")
+    assert isinstance(bot.directory.lookups, Lookups)
+    later = asyncio.get_running_loop().time() + 6
+    bot.directory.lookups._clock = lambda: later
+    assert (await ask(program, "one", title="t", message="m", channel="#new")).status_code == 201
+
+
+async def test_a_web_that_is_told_to_stop_answers_those_who_wait(
+    program: httpx.AsyncClient, interface: Interface
+) -> None:
+    """R5: with the request as it stands, so that it ends at once and its programs ask the next one."""
+    name = (await ask(program)).json()["id"]
+    polling = asyncio.create_task(program.get(f"/v1/requests/{name}", params={"wait": 60}))
+    while not interface.polls:  # noqa: ASYNC110 -- nothing tells when a poll has begun
+        await asyncio.sleep(0)
+    interface.stop()
+    assert ((await polling).status_code, (await polling).json()["status"]) == (200, "pending")
+    again = await program.get(f"/v1/requests/{name}", params={"wait": 60})
+    assert (again.status_code, again.json()["status"]) == (200, "pending")

@@ -1,0 +1,70 @@
+"""`web` ends while programs wait, and programs end while people are asked: one card, and each gets the decision."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from countersign.client.client import AsyncClient, question
+from countersign.domain import api_keys
+from countersign.store.api_keys import ApiKeys
+from countersign.store.ownership import Side
+from countersign.store.redis.connection import connect
+from countersign.store.store import Store
+from localslack import LocalSlack, text_of
+from tests.demo.test_story import six_free_ports
+from tests.processes import Deployment, deployment
+from tests.slack.test_projector import card_of
+
+pytestmark = pytest.mark.slow
+
+ASK = """
+import countersign, sys
+with countersign.Client() as client:
+    print((client.ask(countersign.question("#general", "Deploy?", "To staging."), key="deploy")).text, flush=True)
+"""
+
+
+async def keyed(there: Deployment, namespace: str) -> str:
+    """A key for #general, as `countersign keys create` makes it."""
+    async with connect(there.common["REDIS_URL"]) as client:
+        store = Store(client, namespace, side=Side.WEB)
+        issued = api_keys.issue("ci", ("#general",), await store.now())
+        await ApiKeys(store).put(issued.key)
+    return issued.token
+
+
+async def test_whoever_ends_and_comes_back_one_card_is_decided_and_all_hear_of_it(
+    slack: LocalSlack, redis_url: str, namespace: str, tmp_path: Path
+) -> None:
+    """R5, R8: `web` is told to stop, then killed; a program is killed and asks again under its key."""
+    port = str(six_free_ports())
+    async with deployment(slack, redis_url, namespace, tmp_path, fork=True) as there:
+        web = await there.web(API_PORT=port)
+        token, url = await keyed(there, namespace), f"http://127.0.0.1:{port}"
+        env = {**os.environ, "COUNTERSIGN_URL": url, "COUNTERSIGN_KEY": token}
+
+        async def program() -> asyncio.subprocess.Process:
+            return await asyncio.create_subprocess_exec(
+                sys.executable, "-c", ASK, env=env, stdout=asyncio.subprocess.PIPE
+            )
+
+        async with AsyncClient(url, token) as waiting:
+            asking = asyncio.create_task(waiting.ask(question("#general", "Deploy?", "To staging."), key="deploy"))
+            card = await card_of(slack)
+            dying = await program()
+            assert await web.kill(signal.SIGTERM) == 0
+            dying.kill()
+            await dying.wait()
+            web = await there.web(API_PORT=port)
+            await web.kill(signal.SIGKILL)
+            again = await program()
+            await there.web(API_PORT=port)
+            await slack.user("bob").click(card, "Approve")
+            assert (await asking).by == ("U0BOB",)
+            words, _ = await again.communicate()
+            assert words.decode().startswith("DECISION: APPROVED")
+    assert sum("Deploy?" in text_of(m) for m in slack.channel("#approvals").posts.values() if not m.thread_ts) == 1

@@ -1,0 +1,122 @@
+"""A program at a terminal: what the person there reads while it waits, and what Ctrl-C does."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+
+import httpx
+import pytest
+
+from countersign.client.client import Client
+from countersign.client.connection import Address
+from countersign.client.exchange import ServiceRefused
+from countersign.domain.errors import InvalidInput
+from localslack import LocalSlack
+from tests.api.test_requests import decided
+from tests.slack.test_projector import card_of
+
+SYNC = "with countersign.Client() as c: print(c.ask(asked, key=key).text)"
+ASYNC = """
+async def main():
+    async with countersign.AsyncClient() as c: print((await c.ask(asked, key=key)).text)
+asyncio.run(main())
+"""
+PROGRAM = """
+import asyncio, countersign
+asked, key = countersign.question("#general", "Deploy?", "To staging."), {key!r}
+{ask}
+"""
+
+
+class Terminal:
+    """A program whose errors go to a terminal."""
+
+    def __init__(self, program: str, url: str, token: str) -> None:
+        self._program, self._env = program, {**os.environ, "COUNTERSIGN_URL": url, "COUNTERSIGN_KEY": token}
+        self._shown = b""
+
+    async def start(self) -> None:
+        self._ours, theirs = os.openpty()
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", self._program), env=self._env, stderr=theirs, stdout=asyncio.subprocess.DEVNULL
+        )
+        os.close(theirs)
+
+    async def shows(self, words: str) -> str:
+        """All that it showed, once the words are among it."""
+        while not re.search(words.encode(), self._shown):
+            try:
+                more = await asyncio.to_thread(os.read, self._ours, 4096)
+            except OSError:  # the program closed it
+                more = b""
+            assert more, f"{words!r} is not in {self._shown.decode()}"
+            self._shown += more
+        return self._shown.decode()
+
+    async def interrupt(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return await self.process.wait()
+
+
+@pytest.mark.parametrize("ask", [SYNC, ASYNC], ids=["thread", "asyncio"])
+async def test_ctrl_c_takes_the_question_back(
+    slack: LocalSlack, url: str, token: str, program: httpx.AsyncClient, ask: str
+) -> None:
+    """The person reads where the card is and until when; the card is settled."""
+    terminal = Terminal(PROGRAM.format(key=None, ask=ask), url, token)
+    await terminal.start()
+    await terminal.shows(r"Waiting for a decision in #approvals until (\w+ \d+, )?\d\d:\d\d\. Ctrl-C withdraws")
+    await card_of(slack)
+    name = (await program.get("/v1/requests")).json()["requests"][0]["id"]
+    assert await terminal.interrupt() != 0
+    assert (await decided(program, name))["decision"]["outcome"] == "withdrawn"
+
+
+async def test_ctrl_c_leaves_a_question_that_a_key_finds_again(
+    slack: LocalSlack, url: str, token: str, program: httpx.AsyncClient
+) -> None:
+    terminal = Terminal(PROGRAM.format(key="mine", ask=SYNC), url, token)
+    await terminal.start()
+    await terminal.shows("Ctrl-C leaves the request open")
+    await card_of(slack)
+    assert await terminal.interrupt() != 0
+    await terminal.shows("The request stays open")
+    assert len((await program.get("/v1/requests")).json()["requests"]) == 1
+
+
+async def test_ctrl_c_ends_a_program_whose_service_is_away(token: str) -> None:
+    """It says what is wrong, tries a few times to take the question back, and ends."""
+    terminal = Terminal(PROGRAM.format(key=None, ask=SYNC), "http://127.0.0.1:9", token)
+    await terminal.start()
+    await terminal.shows("Can't reach the service at http://127.0.0.1:9")
+    assert await terminal.interrupt() != 0
+    await terminal.shows("Couldn't withdraw the request")
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "says"),
+    [
+        ("127.0.0.1:4005", "csk_x", "COUNTERSIGN_URL"),
+        ("https://", "csk_x", "COUNTERSIGN_URL"),
+        ("http://x", "csk_x\r\ny: z", "COUNTERSIGN_KEY"),
+        ("http://x", "csk_é", "COUNTERSIGN_KEY"),
+    ],
+)
+def test_an_address_or_a_key_that_cannot_be_one_is_refused_at_once(url: str, key: str, says: str) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        Client(url, key)
+
+
+async def test_a_wrong_key_ends_the_wait_with_a_sentence(url: str) -> None:
+    with Client(url, "csk_kwrongwrong_" + "x" * 43) as client, pytest.raises(ServiceRefused, match="keys create"):
+        await asyncio.to_thread(client.ask, {"title": "t", "message": "m"})
+
+
+async def test_a_proxy_of_the_environment_is_used_and_its_exceptions_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://user:p%40ss@proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "inside.example")
+    proxy = Address.of("https://outside.example", "k").pool()["proxy"]
+    assert (proxy.url.host, proxy.url.port, proxy.auth) == (b"proxy.example", 3128, (b"user", b"p@ss"))
+    assert "proxy" not in Address.of("https://inside.example", "k").pool()

@@ -1,0 +1,141 @@
+"""`countersign audit report`: the record as figures and as a page."""
+
+import json
+import re
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from bot.audit import plots
+from bot.audit.entries import entry_of
+from bot.audit.figures import Figures
+from bot.audit.report import tables
+from bot.audit.spans import Waits
+from countersign.domain.events import Event, EventType
+from countersign.domain.hash_chain import START, Head, seal
+from countersign.domain.ids import RunId
+from countersign.store.audit_log import StreamEvent
+from countersign.store.ownership import EVENTS
+from countersign.store.store import Store
+from tests.audit.conftest import Audit
+from tests.audit.generated_record import entries, fill, samples
+from tests.sample_requests import HERE, NOW, call, request
+
+
+async def test_the_figures_are_those_of_the_record(audit: Audit, store: Store) -> None:
+    """R25: each sum again, by hand, from the entries."""
+    made = list(entries(1500, datetime.now(UTC)))
+    await fill(store, made)
+    recent = [entry for entry in made if entry["at"] > (datetime.now(UTC) - timedelta(days=40)).isoformat()]
+    answer = await audit("report", "--since", "40d", "--json")
+    figures = json.loads(answer.out)
+    decided = [entry for entry in recent if entry["type"] == "request_decided"]
+    by_people = [entry for entry in decided if entry["data"]["how"] == "reviewers"]
+    assert (answer.status, figures["unread"]) == (0, 0)
+    assert abs(figures["entries"] - len(recent)) <= 1
+    assert sum(sum(day.values()) for day in figures["days"].values()) == figures["decided"]
+    assert abs(figures["decided"] - len(decided)) <= 1
+    people = Counter(entry["decision"]["by"][0] for entry in by_people)
+    assert [abs(figures["people"][name]["count"] - count) <= 1 for name, count in people.items()] == [True] * 5
+    half = median(float(entry["data"]["waited"]) for entry in by_people)
+    assert abs(figures["waited"]["median"] - half) < 0.03 * half
+    assert figures["passed"][0]["rule"] == "small refunds"
+    assert figures["permissions"][0]["permission"] == "p0123456789"
+    assert figures["failures"][0]["why"] == "The model is away."
+
+
+async def test_the_page_needs_no_network_and_no_text_of_it_acts(audit: Audit, tmp_path: Path) -> None:
+    """R15: what models and people wrote is data, in the page too."""
+    head, lines = START, []
+    evil = "<script src=//evil.example></script>"
+    for entry in [*samples().values(), {**samples()["failed"], "data": {"result": evil, "team": evil}}]:
+        kept = seal(head, {**entry, "at": datetime.now(UTC).isoformat()})
+        head = Head(head.n + 1, kept.hash)
+        lines.append(kept.line() + "\n")
+    record, page, names = tmp_path / "record.jsonl", tmp_path / "report.html", tmp_path / "names.csv"
+    record.write_text("".join(lines))
+    names.write_text("U0BOB,Bob <b>B</b>\n")
+    assert (await audit("report", "--file", record, "-o", page, "--names", names)).status == 0
+    text = page.read_text()
+    assert "<script" not in text
+    assert "Bob &lt;b&gt;B&lt;/b&gt;" in text
+    assert text.count("<svg ") == 4
+    letters = re.findall(r"<text style=\"([^\"]*)\"", text)
+    assert len(letters) > 20 and all("currentColor" in style for style in letters)
+    outside = re.findall(r"""(?:src|href)=["'](?!#)([^"']*)|url\((?!#)([^)]*)""", text)
+    assert outside == []
+    assert "prefers-color-scheme: dark" in text and "@media print" in text
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [r"$\frac{$", "$5 and $6", "\x1b[2J\x1b]0;title\x07", "a\u202eb"],
+    ids=["TeX", "money", "escapes", "a turned name"],
+)
+async def test_no_name_of_a_rule_or_tool_ends_the_report_or_acts_in_a_terminal(
+    audit: Audit, tmp_path: Path, odd: str
+) -> None:
+    """R15: a worker says them; what looked like a formula of TeX ended the page, and escapes reached the terminal."""
+    (passed,) = [entry for entry in samples().values() if entry["type"] == EventType.CALL_PASSED]
+    said = {**passed, "at": datetime.now(UTC).isoformat(), "data": {**passed["data"], "clause": odd, "tool": odd}}
+    record, page = tmp_path / "record.jsonl", tmp_path / "report.html"
+    record.write_text(seal(START, said).line() + "\n")
+    written = await audit("report", "--file", record, "-o", page)
+    assert (written.status, written.err) == (0, "")
+    assert "<svg " in page.read_text()
+    shown = await audit("report", "--file", record)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", shown.out)
+
+
+async def test_what_cannot_be_read_is_counted_and_named(audit: Audit, tmp_path: Path) -> None:
+    record = tmp_path / "record.jsonl"
+    record.write_text("noise\n")
+    answer = await audit("report", "--file", record, "--json")
+    assert json.loads(answer.out)["unread"] == 1
+    assert "`audit verify` names them" in answer.err
+
+
+def test_quantiles_are_within_a_percent_and_a_permission_ends() -> None:
+    waits = Waits()
+    for seconds in range(1, 10_001):
+        waits.add(seconds)
+    assert abs(waits.quantile(0.95).total_seconds() - 9500) <= 100
+    figures = Figures()
+    given = {"permission": "p1", "tool": "t", "team": "x", "channel": "C0X", "given_by": "U0BOB"}
+    for until in ("2026-03-06T17:00:00+00:00", "2026-03-08T17:00:00+00:00"):
+        data = {**given, "permission": until, "until": until}
+        figures.take({"type": "permission_given", "outcome": "permission_given", "data": data})
+    assert [name for name, _ in figures.in_use(datetime(2026, 3, 7, tzinfo=UTC))] == ["2026-03-08T17:00:00+00:00"]
+
+
+def test_days_without_decisions_keep_their_room_and_labels_do_not_meet() -> None:
+    """Three days now and three a month later; beyond five weeks a bar is a week."""
+    figures = Figures()
+    for day in (date(2026, 3, 1), date(2026, 3, 2), date(2026, 3, 30)):
+        figures.days[day]["approved"] = 5
+    axes = plots.by_day(figures).axes[0]
+    ticks = sorted(axes.get_xticks())
+    assert plots.step(figures) == "day"
+    assert {after - before for before, after in pairwise(ticks)} == {5.0}
+    assert len(axes.patches) == 3
+    figures.days[date(2026, 5, 1)]["rejected"] = 1
+    axes = plots.by_day(figures).axes[0]
+    assert plots.step(figures) == "week"
+    assert len(axes.get_xticks()) <= 6
+
+
+def test_an_action_that_failed_is_on_record_and_named_with_its_reason() -> None:
+    """R25: the entry is made of the event that the run wrote."""
+    asked, figures = request(asked=call()), Figures()
+    for failed in ("yes", "no"):
+        data = {"failed": failed, "words": "The account is closed."}
+        told = Event(EventType.ACTION_REPORTED, NOW, RunId("rtest"), asked.id, HERE, data=data)
+        entry = entry_of(StreamEvent("1-0", EVENTS.dump(told), False), asked)
+        assert entry is not None and entry["outcome"] == {"yes": "failed", "no": "done"}[failed]
+        figures.take(entry)
+    failed_part = next(part for part in tables(figures, NOW, {}) if part.title == "Failures")
+    assert failed_part.rows == [["action", "refund", "1", "2026-03-06 17:00", "rtest", "The account is closed."]]

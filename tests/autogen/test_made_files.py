@@ -1,0 +1,130 @@
+"""Files that approved code makes in its work folder: those, in bounds, and no others."""
+
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from autogen_core.code_executor import CodeBlock, CodeExecutor
+from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
+
+from countersign.autogen.code.local_executor import LocalExecutor
+from countersign.domain.ids import RunId
+from countersign.domain.made_files import LARGEST, MOST, MadeFile, clean
+from countersign.domain.requests import Verb
+from countersign.store.made_files import KEPT
+from tests.autogen.harness import House
+from tests.autogen.test_code_executors import executing
+from tests.autogen.test_gated_tools import life
+
+pytest_plugins = ["tests.redis_server"]
+RUN = RunId("r1")
+PLOT = """\
+# filename: plot.py
+from pathlib import Path
+Path("plot.png").write_bytes(b"\\x89PNG\\r\\n")
+Path("out").mkdir(exist_ok=True)
+Path("out/rows of May?.csv").write_text("a,b")
+Path("changed.txt").write_text("new")
+Path(".hidden").write_text("no")
+Path("large.bin").write_bytes(bytes(2_000_000))
+Path("link.txt").symlink_to("/etc/passwd")
+__import__("os").mkfifo("pipe")
+"""
+
+
+def own(folder: Path) -> CodeExecutor:
+    return LocalExecutor(folder, timedelta(seconds=20))
+
+
+def autogens(folder: Path) -> CodeExecutor:
+    return LocalCommandLineCodeExecutor(timeout=20, work_dir=folder)
+
+
+async def kept(house: House) -> dict[str, Any]:
+    """Return the files of the run, by name."""
+    made = house.store.made
+    return {name: await made.content(RUN, key) for key, name in (await made.names(RUN)).items()}
+
+
+@pytest.mark.filterwarnings("ignore:Using LocalCommandLineCodeExecutor")
+@pytest.mark.parametrize("make", [own, autogens])
+async def test_what_code_makes_is_kept_for_its_thread_and_nothing_else(house: House, make: Any) -> None:
+    """R13: not what was there, the code itself, what is hidden or too large, links, or pipes; once, for a week."""
+    folder = house.folder / "code"
+    folder.mkdir()
+    for name in ("before.txt", "changed.txt"):
+        (folder / name).write_text("old")
+    await house.start()
+    for life_ in range(2):
+        async with life(house) as run:
+            job = executing(run, make(folder), [CodeBlock(code=PLOT, language="python")])
+            if life_ == 0:
+                request = await house.asked()
+                assert await kept(house) == {}
+                await house.decide(request, Verb.APPROVE)
+            assert (await job).exit_code == 0
+            await run.close()
+        found = await kept(house)
+        assert found == {"plot.png": b"\x89PNG\r\n", "rows_of_May_.csv": b"a,b", "changed.txt": b"new"}
+        (folder / "plot.png").write_text("nobody's")
+    assert 0 < await house.store.client.pttl(house.store.keys.made(RUN)) <= KEPT.total_seconds() * 1000
+
+
+@pytest.mark.parametrize(
+    ("code", "output"),
+    [("print(42)", None), ("print('a\\n  b')", b"a\n  b\n"), ("print('x' * 300)", b"x" * 300 + b"\n")],
+)
+async def test_output_that_no_line_of_progress_shows_is_a_file(house: House, code: str, output: bytes | None) -> None:
+    """Its lines stay as they are."""
+    await house.start()
+    async with life(house) as run:
+        job = executing(run, own(house.folder), [CodeBlock(code=code, language="python")])
+        await house.decide(await house.asked(), Verb.APPROVE)
+        assert (await job).exit_code == 0
+        await run.close()
+    assert await kept(house) == ({"output.txt": output} if output else {})
+
+
+async def test_a_version_has_a_name_of_its_own_and_a_run_has_few_files(house: House) -> None:
+    keep = partial(house.store.made.keep, RUN)
+    assert await keep([MadeFile("plot.png", b"1"), MadeFile("plot.png", b"2"), MadeFile("plot.png", b"1")]) == 0
+    assert await kept(house) == {"plot.png": b"1", "plot-2.png": b"2"}
+    more = [MadeFile(f"{number}.txt", str(number).encode()) for number in range(3, 15)]
+    assert await keep(more) == len(more) - (MOST - 2)
+    assert await keep(more[:1]) == 0
+    assert len(await kept(house)) == MOST
+
+
+@pytest.mark.parametrize("value", ["text", {"": "x"}, {"a/../../b.txt": "x"}, {f"{n}/{n}": "x" for n in range(50)}])
+async def test_what_a_forged_key_holds_is_not_attached(house: House, value: Any) -> None:
+    """R27: web takes few files, with safe names, from what a worker may have written."""
+    key = house.store.keys.made(RUN)
+    if isinstance(value, str):
+        await house.store.client.set(key, value, ex=60)
+    else:
+        await house.store.client.hset(key, mapping=value)
+        await house.store.client.expire(key, 60)
+    assert await kept(house) == {}
+    await house.store.client.delete(key)
+    await house.store.client.hset(key, "a/large.txt", "x" * (LARGEST + 1))
+    await house.store.client.expire(key, 60)
+    assert await kept(house) == {"large.txt": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("plot.png", "plot.png"),
+        ("../../etc/passwd", "_.._etc_passwd"),
+        ("a\u202egnp.exe", "a_gnp.exe"),
+        ("<!channel>.txt", "__channel_.txt"),
+        ("..", "file"),
+        (f"{'x' * 300}.png", f"{'x' * 56}.png"),
+    ],
+)
+def test_a_name_is_safe_to_show_and_to_save(name: str, shown: str) -> None:
+    """R15"""
+    assert clean(name) == shown == clean(shown)
+    assert Path(shown).name == shown

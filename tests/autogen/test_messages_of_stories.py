@@ -1,0 +1,94 @@
+"""How much each story writes in Slack: the example teams at work, a projector, and people who decide."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from agents import registry
+from countersign import usecases
+from countersign.domain.decision_rules import Attempt
+from countersign.domain.ids import AttemptId, RunId
+from countersign.domain.people import Actor
+from countersign.domain.requests import Request, Verb
+from countersign.domain.runs import Status
+from localslack import LocalSlack
+from tests.autogen.harness import House, Silent, fact
+from tests.sample_requests import ALICE, BOB, GENERAL, HERE, rules
+from tests.slack.test_projector import all_drawn, drawing
+
+pytest_plugins = ["tests.redis_server"]
+RUN = RunId("r1")
+
+
+@dataclass(frozen=True)
+class Story:
+    """A task, what people answer to what it asks, and how often messages may be changed meanwhile."""
+
+    team: str
+    task: str
+    answers: Sequence[tuple[Verb, str]]
+    updates: int
+    at_once: int = 1
+    """How many requests wait together for each answer."""
+
+
+YES = (Verb.APPROVE, "")
+STORIES = (
+    Story("email", "tell the vendor we need 10% off", ((Verb.RESPOND, "shorter"), YES), 10),
+    Story("support", "order 17 came broken, pay it back", (YES, (Verb.REJECT, "")), 13),
+    Story("code", "add up 3, 4 and 35", (YES, YES), 17),
+    Story("deploy", "deploy shop 2.1", ((Verb.CHOOSE, "staging"), YES, YES), 16),
+    Story("research", "what is tea made from", (YES,), 9),
+    Story("invoices", "pay what is due", (YES,), 9, at_once=4),
+    Story("chat", "find a date; delete the old list", (YES, YES, YES), 18),
+)
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.team)
+async def test_a_story_posts_a_card_for_each_answer_and_three_messages_of_its_run(
+    house: House, slack: LocalSlack, story: Story
+) -> None:
+    """R6: head, steps and outcome; what changes is edited into them."""
+    store = house.store
+    await store.set_defaults(rules())
+    await store.workers.announce("a-test", registry.find().infos(), timedelta(hours=1))
+    await usecases.start(
+        store,
+        Silent(),
+        run=RUN,
+        workspace=HERE,
+        channel=GENERAL,
+        requester=ALICE,
+        team=story.team,
+        task=story.task,
+        options={},
+    )
+    seen: set[str] = set()
+
+    async def asked() -> list[Request] | None:
+        names = [name for name in (await house.run()).open.values() if name not in seen]
+        found = [one.value for name in names if (one := await store.request(name)) is not None]
+        return found if len(found) == story.at_once else None
+
+    async with drawing(slack, store), house.worker() as worker:
+        worker.advance()
+        for verb, words in story.answers:
+            requests = await fact(asked)
+            await all_drawn(slack, store)
+            for request in requests:
+                seen.add(request.id)
+                by = Actor(HERE, BOB if BOB in request.rules.reviewers.users else ALICE)
+                chosen = (words,) if verb is Verb.CHOOSE else ()
+                name = AttemptId(f"a{request.id}")
+                attempt = Attempt(name, by, verb, request.digest, "" if chosen else words, chosen=chosen)
+                await usecases.decide(store, Silent(), request.id, attempt)
+        run = await house.over()
+        assert run.status is Status.FINISHED, run.result
+        await all_drawn(slack, store)
+    calls = Counter(call.method for call in slack.calls if call.ok)
+    assert calls["chat.postMessage"] == len(story.answers) + 3
+    assert calls["chat.update"] <= story.updates
+    assert not calls["chat.postEphemeral"]

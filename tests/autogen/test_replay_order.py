@@ -1,0 +1,170 @@
+"""The order in which everything reaches a rebuilt team: recorded facts, and no clock."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+
+from countersign.replay.entries import Entry
+from countersign.replay.replay_order import Order, OrderedEvent, short
+from countersign.replay.run_activity import Activity
+
+KEYS = {name: f"model/{name}/{'0' * 32}/0" for name in "abcd"}
+
+
+def order_of(*entries: tuple[str, Entry]) -> Order:
+    return Order({KEYS[name]: entry for name, entry in entries}, Activity())
+
+
+def placed(place: int, *turns: str, after: int = 0, asked: str = "") -> Entry:
+    return Entry("done", place=place, turns=turns, after=after, asked=tuple(short(KEYS[a]) for a in asked))
+
+
+class Passing:
+    """What has passed, in order."""
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.passed: list[str] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def come(self, name: str) -> asyncio.Task[None]:
+        """The result under this key."""
+        event = self.order.of(KEYS[name]) or self.order.new(KEYS[name])
+        self.order.asking(KEYS[name])
+        return self._begin(name, lambda: self.order.come(event))
+
+    def ended(self, agent: str) -> asyncio.Task[None]:
+        """A turn of this agent."""
+        return self._begin(agent, lambda: self.order.ended(agent))
+
+    def _begin(self, name: str, wait: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        async def passing() -> None:
+            await wait()
+            self.passed.append(name)
+
+        self.tasks.append(asyncio.create_task(passing()))
+        return self.tasks[-1]
+
+    async def so_far(self) -> list[str]:
+        """What has passed when nothing moves any more."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return self.passed
+
+
+async def test_results_come_in_their_order_and_new_ones_after_them() -> None:
+    passing = Passing(order_of(("a", placed(1)), ("b", placed(2)), ("c", placed(3))))
+    for name in "dcba":
+        passing.come(name)
+    assert await passing.so_far() == ["a", "b", "c", "d"]
+
+
+async def test_a_result_waits_for_the_turns_that_had_ended_and_a_turn_for_the_results_that_had_come() -> None:
+    """R4: local work beside a model took its time, and takes it again, however long that is."""
+    passing = Passing(order_of(("a", placed(1, "thinker")), ("b", placed(2, "writer", "legal", after=1))))
+    for begin in (passing.come("a"), passing.come("b"), passing.ended("legal"), passing.ended("writer")):
+        assert not begin.done()
+    assert await passing.so_far() == []
+    passing.ended("thinker")
+    assert await passing.so_far() == ["thinker", "a", "writer", "legal", "b"]
+    assert not passing.order.replaying
+
+
+async def test_a_result_waits_until_what_had_been_asked_for_is_asked_for_again() -> None:
+    """R4: what an agent does before it asks may be seen by the others."""
+    passing = Passing(order_of(("a", placed(1, asked="bd")), ("b", placed(2))))
+    passing.come("a")
+    passing.order.asking(KEYS["d"])
+    assert await passing.so_far() == []
+    passing.come("b")
+    assert await passing.so_far() == ["a", "b"]
+
+
+async def test_nothing_new_begins_before_all_that_is_recorded_has_passed() -> None:
+    """R4: the order of what is new comes after it; and a turn that nothing recorded is new."""
+    passing = Passing(order_of(("a", placed(1)), ("b", placed(2))))
+    passing.ended("writer")
+    passing.come("b")
+    begun = asyncio.create_task(passing.order.until(lambda: not passing.order.replaying))
+    assert await passing.so_far() == []
+    assert not begun.done()
+    passing.come("a")
+    assert await passing.so_far() == ["a", "b", "writer"]
+    await begun
+
+
+async def test_what_is_recorded_next_holds_the_turns_and_questions_since() -> None:
+    order = order_of()
+    order.asking(KEYS["b"])
+    with order.turn("legal"), order.turn("writer"), order.turn("writer/inner"):
+        await order.ended("writer/inner")
+        assert order.unkept, "in another process the branches might go the other way"
+    first = order.new(KEYS["a"])
+    again = order.new(KEYS["c"])
+    assert (first.after, first.turns, sorted(first.asked)) == (0, ("writer/inner",), [short(KEYS["b"])])
+    assert (again.after, again.turns) == (0, ("writer/inner",)), (
+        "the first may not be recorded when this process is lost"
+    )
+    order.kept(first)
+    await order.come(first)
+    third = order.new(KEYS["d"])
+    assert (third.after, third.turns, sorted(third.asked)) == (1, (), [])
+    assert not any((order.unkept,))
+
+
+async def test_one_turn_inside_another_is_no_branch() -> None:
+    order = order_of()
+    with order.turn("society"), order.turn("society/writer"):
+        await order.ended("society/writer")
+    assert not order.unkept
+
+
+@pytest.mark.parametrize("missing", ["turn", "result", "question"])
+async def test_what_nobody_comes_to_any_more_is_told_and_nothing_passes_without_it(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """R4: never a silent guess; what is set aside holds up nobody."""
+    monkeypatch.setattr("countersign.replay.replay_order.LAST_RESORT", timedelta(milliseconds=5))
+    recorded = {
+        "turn": (("b", placed(2, "clerk")),),
+        "result": (("a", placed(1)), ("b", placed(2))),
+        "question": (("b", placed(2, asked="c")),),
+    }[missing]
+    order, told = order_of(*recorded), asyncio.Queue[str]()
+    order.stuck = told.put_nowait
+    passing = Passing(order)
+    task = passing.come("b")
+    name = await told.get()
+    assert name == {"turn": "clerk", "result": KEYS["a"], "question": short(KEYS["c"])}[missing]
+    assert not task.done()
+    left = order.left_from({name})
+    order.set_aside([event.name for event in left if event.place], [event.number for event in left if not event.place])
+    await task
+
+
+async def test_whoever_waits_is_cancelled_when_the_run_leaves() -> None:
+    passing = Passing(order_of(("a", placed(1)), ("b", placed(2))))
+    task = passing.come("b")
+    await passing.so_far()
+    passing.order.close()
+    await asyncio.wait({task})
+    assert task.cancelled()
+
+
+async def test_branches_settle_between_two_events() -> None:
+    """What the first sets off inside AutoGen has reached the others before the second comes."""
+    order, passed = order_of(), list[str]()
+
+    async def speaks(agent: str, event: OrderedEvent, rounds: int) -> None:
+        with order.turn(agent):
+            await asyncio.sleep(0)  # both have begun
+            await order.come(event)
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            passed.append(agent)
+
+    events = [order.new(KEYS["a"]), order.new(KEYS["b"])]
+    await asyncio.gather(speaks("legal", events[0], 50), speaks("finance", events[1], 1))
+    assert passed == ["legal", "finance"]

@@ -1,0 +1,103 @@
+"""Which questions are for the person who started the run, and whose words answer them."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from countersign.domain.channel_settings import AS_ELSEWHERE, ChannelSettings, OnTimeout
+from countersign.domain.conversation_rules import for_requester, is_for_requester, waits_for_words
+from countersign.domain.decision_rules import decide
+from countersign.domain.delegation import seats
+from countersign.domain.escalation import Escalation
+from countersign.domain.ids import ApiKeyId, RunId
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.requests import Kind, Request, Verb
+from countersign.domain.runs import Run
+from tests.sample_requests import (
+    ALICE,
+    APPROVALS,
+    BOB,
+    CAROL,
+    DAVE,
+    GENERAL,
+    HERE,
+    NOW,
+    attempt,
+    question,
+    request,
+    rules,
+)
+
+RUN = Run(RunId("rtest"), HERE, GENERAL, ALICE, "chat", "plan it", NOW)
+
+
+def talk(kind: Kind = Kind.TURN) -> Request:
+    made = request(asked=question(kind=kind))
+    return replace(made, rules=for_requester(made.rules, ALICE))
+
+
+def test_only_how_a_conversation_goes_on_is_for_the_requester() -> None:
+    """R19: never an action, words to approve, or a question about the run."""
+    for kind in Kind:
+        talks = is_for_requester(question(kind=kind), RUN, AS_ELSEWHERE)
+        assert talks is (kind in (Kind.TURN, Kind.END)), kind
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        ChannelSettings(reviewers=Reviewers(frozenset({CAROL}))),
+        ChannelSettings(quorum=2),
+        ChannelSettings(own_requests=False),
+        ChannelSettings(approvals_channel=APPROVALS),
+        ChannelSettings(escalation=(Escalation(timedelta(hours=1), Reviewers(frozenset({CAROL}))),)),
+    ],
+)
+def test_a_rule_of_the_policy_that_says_who_decides_or_where_holds_for_it(terms: ChannelSettings) -> None:
+    assert not is_for_requester(question(kind=Kind.TURN), RUN, terms)
+
+
+def test_a_policys_time_leaves_it_to_the_requester_and_a_program_has_no_thread() -> None:
+    asked = question(kind=Kind.END)
+    assert is_for_requester(asked, RUN, ChannelSettings(timeout=timedelta(hours=2)))
+    assert not is_for_requester(asked, replace(RUN, program=ApiKeyId("k12345678")), AS_ELSEWHERE)
+
+
+def test_its_rules_keep_the_channels_time_and_nobody_else_of_it() -> None:
+    """R9, R10: the requester alone, once, however the channel decides."""
+    channels = rules(
+        quorum=2,
+        timeout=timedelta(minutes=5),
+        on_timeout=OnTimeout.WAIT,
+        remind_after=timedelta(minutes=1),
+        break_glass=True,
+        escalation=(Escalation(timedelta(minutes=2), Reviewers(frozenset({DAVE}))),),
+    )
+    own = for_requester(channels, ALICE)
+    assert (own.reviewers, own.quorum, own.own_requests) == (Reviewers(frozenset({ALICE})), 1, True)
+    assert (own.escalation, own.break_glass, own.in_thread) == ((), False, True)
+    assert (own.timeout, own.on_timeout, own.remind_after) == (
+        channels.timeout,
+        channels.on_timeout,
+        channels.remind_after,
+    )
+    assert own.approvals_channel == APPROVALS
+
+
+def test_words_answer_only_what_asks_for_them_and_only_of_whom_is_asked() -> None:
+    """R12: a reply is no approval of an action, whoever writes it."""
+    asked = talk()
+    assert waits_for_words(asked, ALICE)
+    assert not waits_for_words(asked, BOB)
+    assert not waits_for_words(request(own_requests=True, reviewers=Reviewers(frozenset({ALICE}))), ALICE)
+    without = question(kind=Kind.TURN, offers=(Verb.APPROVE, Verb.REJECT))
+    assert not waits_for_words(replace(asked, question=without), ALICE)
+    answered = decide(asked, attempt(asked, ALICE, Verb.RESPOND, words="Ask Ann."), NOW).request
+    assert not waits_for_words(answered, ALICE)
+
+
+def test_nobody_stands_in_for_the_person_who_is_talked_with() -> None:
+    asked = talk()
+    assert seats(asked, Actor(HERE, DAVE, stands_for=(Actor(HERE, ALICE),))) == ()
+    assert seats(asked, Actor(HERE, ALICE)) == (ALICE,)

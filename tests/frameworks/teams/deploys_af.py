@@ -1,0 +1,33 @@
+"""A workflow of Microsoft Agent Framework that asks twice."""
+
+from agent_framework import Executor, Workflow, WorkflowBuilder, WorkflowContext, handler, response_handler
+
+from countersign import RunContext, Team
+from countersign.frameworks.agent_framework import WorkflowTeam
+
+
+class Deployer(Executor):
+    """Asks where to, and whether."""
+
+    @handler
+    async def start(self, version: str, ctx: WorkflowContext) -> None:
+        await ctx.request_info({"question": f"Deploy {version} where?", "options": ["staging", "production"]}, str)
+
+    @response_handler
+    async def chosen(self, asked: dict[str, object], place: str, ctx: WorkflowContext) -> None:
+        await ctx.request_info(f"Deploy to {place}?", bool)
+
+    @response_handler
+    async def decided(self, asked: str, yes: bool, ctx: WorkflowContext[str, str]) -> None:
+        await ctx.yield_output(f"{asked} {'Deployed.' if yes else 'Left as it is.'}")
+
+
+def workflow() -> Workflow:
+    return WorkflowBuilder(name="deploy", start_executor=Deployer("deployer")).build()
+
+
+def build(run: RunContext) -> WorkflowTeam:
+    return WorkflowTeam(run, workflow())
+
+
+TEAM = Team("deploys_af", "deploys", build)

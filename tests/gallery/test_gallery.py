@@ -1,0 +1,35 @@
+"""The gallery in the docs: whole, small, and played by one command."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.gallery.__main__ import DOCS, page, play
+
+KINDS = ("mail", "call", "code", "options", "plan", "high risk", "report", "conversation", "batch", "form")
+
+
+def test_the_page_shows_each_kind_of_request_with_pictures_that_are_there_and_small() -> None:
+    text = (DOCS / "gallery.md").read_text()
+    pictures = {DOCS / name for name in re.findall(r"\]\((gallery/[\w-]+\.webp)\)", text)}
+    assert pictures == set((DOCS / "gallery").iterdir())
+    assert sum(picture.stat().st_size for picture in pictures) < 3_000_000
+    table = [line for line in text.splitlines() if line.startswith("| a") or re.match(r"\| (code|options|high)", line)]
+    assert [kind for kind in KINDS if not any(kind in line for line in table)] == []
+
+
+@pytest.mark.slow
+async def test_each_scene_plays_to_its_end_and_a_decision_takes_few_taps(tmp_path: Path) -> None:
+    """R14, R25: with one tap behind the notification where nothing is to be typed, chosen or confirmed."""
+    chapters, readings, problems = await play(tmp_path)
+    assert problems == []
+    named = set(re.findall(r"gallery/([\w-]+\.webp)", page(chapters, readings)))
+    assert named == {file.name for file in await asyncio.to_thread(lambda: [*tmp_path.iterdir()])}
+    taps = {one.kind: one.taps for one in readings}
+    at_once = [kind for kind in taps if re.match(r"a (mail|call|plan|report)|code|options|a step", kind)]
+    assert {kind: taps[kind] for kind in at_once if kind.endswith(("approve", "choose", "continue"))} == {
+        kind: 2 for kind in at_once if kind.endswith(("approve", "choose", "continue"))
+    }
+    assert [one.kind for one in readings if one.controls > 3 and "batch" not in one.kind] == []

@@ -1,0 +1,36 @@
+"""An office without a web."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.installations import served
+from bot.slack.app import SCOPES
+from bot.slack.handlers import responses
+from localslack import LocalSlack
+from localslack.fixtures import UNHURRIED
+from tests.installations.office import PUBLIC, Office
+from tests.longest_wait import PATIENCE
+
+EVENTS = frozenset({"app_home_opened", "app_uninstalled", "tokens_revoked"})
+
+
+@pytest.fixture(autouse=True)
+def in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks come quickly, and answers as late as they like: how long things take shows nothing here."""
+    monkeypatch.setattr(served, "LOOK_EVERY", timedelta(milliseconds=50))
+    monkeypatch.setattr(served, "_OPEN_AGAIN", 0.05)
+    monkeypatch.setattr(responses, "ACK_WITHIN", PATIENCE)
+
+
+@pytest.fixture
+async def office(redis_url: str, namespace: str) -> AsyncIterator[Office]:
+    """Two workspaces, neither with the app, whose tokens end after twelve hours."""
+    settings: dict[str, Any] = {"token_rotation": True, "scopes": SCOPES, **UNHURRIED}
+    urls = (f"{PUBLIC}/slack/oauth_redirect",)
+    async with LocalSlack(**settings, redirect_urls=urls, bot_events=EVENTS, time_scale=0.001) as first:
+        first.uninstall()
+        yield Office(first, first.add_workspace("T0SECOND"), redis_url, namespace)
+        assert first.problems == []

@@ -1,0 +1,225 @@
+"""Tokens at rest, keys that change or are lost, and renewals that Slack refuses."""
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from cryptography.fernet import Fernet
+
+from bot.installations import renewal
+from bot.installations.records import Installation, Stored
+from bot.slack.app import slack_clients
+from bot.slack.ports import CannotPost
+from bot.slack.slack_calls import GatedCalls
+from countersign.domain.ids import WorkspaceId
+from countersign.store import acl
+from countersign.store.ownership import Side
+from countersign.store.redis.connection import connect
+from countersign.store.store import Store
+from countersign.usecases.ports import TeamInfo
+from localslack import LocalSlack
+from localslack.workspace import Message
+from tests.installations.office import KEY, Office, asked, card_of, fact
+from tests.store.two_users import denied
+
+ONE, TWO = WorkspaceId("T0LOCAL"), WorkspaceId("T0SECOND")
+
+
+async def test_no_token_stands_in_redis_in_plain_text(office: Office) -> None:
+    async with office.web(), office.store(office.first) as store:
+        await office.install(office.first)
+        await office.served(office.first)
+        found = 0
+        for key in await store.client.keys(f"*{office.namespace}*"):
+            raw = await store.client.dump(key) or b""  # a lease may run out after its key was listed
+            assert b"xox" not in raw, key
+            if key.endswith(b":installations"):
+                found += 1
+                assert b"xox" not in b"".join((await store.client.hgetall(key)).values())
+        assert found == 1
+
+
+async def test_a_key_can_be_changed_and_one_that_is_lost_stops_nobody_else(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The newest key seals, older ones open; what no key opens is said once, and the others are served."""
+    newer = Fernet.generate_key().decode()
+    async with office.web():
+        await office.install(office.first)
+        await office.served(office.first)
+    async with office.records(newer) as lost:
+        assert await lost.all() == {}
+        assert "no key of ENCRYPTION_KEYS opens it" in caplog.text
+    async with office.web(encryption_keys=f"{newer},{KEY}"):
+        await office.served(office.first)
+    async with office.records(newer) as records:
+        assert set(await records.all()) == {ONE}
+        foreign = Installation(TWO, "Second", "xoxb-not-sealed-by-us")
+        await records.stored.put(TWO, Fernet(Fernet.generate_key()).encrypt(b"{}"))
+        assert set(await records.all()) == {ONE}
+        await records.stored.put(TWO, records.vault.seal(replace(foreign, workspace=ONE)))
+        assert set(await records.all()) == {ONE}, "a record of one workspace in another's place"
+    async with office.web(encryption_keys=newer):
+        await office.served(office.first)
+
+
+async def test_one_of_many_renews_and_what_was_installed_meanwhile_stays(office: Office) -> None:
+    async with office.web():
+        await office.install(office.first, invite=False)
+    async with office.records() as records:
+        stored = (await records.all())[ONE]
+        await records.stored.end_turn(ONE)  # a web that ends in its turn leaves it to its time
+        assert await records.stored.take_turn(ONE, renewal.TURN)
+        assert not await records.stored.take_turn(ONE, renewal.TURN)
+        await records.install(replace(stored.installation, token="xoxb-new"))
+        assert await records.change(stored, replace(stored.installation, token="xoxb-late")) is None
+        assert (await current(records.of(ONE))).installation.token == "xoxb-new"
+
+
+async def current(look: object) -> Stored:
+    found = await look  # type: ignore[misc]
+    assert found is not None
+    return found  # type: ignore[no-any-return]
+
+
+async def test_a_token_that_slack_does_not_renew_works_to_its_end_and_its_workspace_waits_then(
+    office: Office, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log says until when it works; at its end nothing is drawn any more, and installing again goes on."""
+    monkeypatch.setattr(renewal, "BEFORE", timedelta(days=1))
+    office.first.faults.add("error", on="oauth.v2.access", error="invalid_refresh_token", skip=1)
+    async with office.web(), office.records() as records:
+        await office.install(office.first)
+
+        async def refused() -> bool:
+            return "Slack does not renew the token of workspace T0LOCAL" in caplog.text
+
+        await fact(refused)
+        await office.served(office.first)
+        stored = await current(records.of(ONE))
+        assert stored.installation.token
+        assert not stored.installation.refresh_token
+        now = await records.stored.now()
+        assert await records.change(stored, replace(stored.installation, ends_at=now)) is not None
+
+        async def gone() -> bool:
+            reply = await office.first.user("alice").command("/agent status", channel="#general")
+            return "The app is not ready in this workspace" in reply.text
+
+        await fact(gone)
+        monkeypatch.setattr(renewal, "BEFORE", timedelta(hours=2))
+        await office.install(office.first)
+        await office.served(office.first)
+
+
+async def test_a_click_that_names_a_request_of_another_workspace_does_nothing(office: Office) -> None:
+    """R9: a card's button carries an id; whose it is, is not the sender's to say."""
+    one, two = office.first, office.second
+    async with office.web(), office.store(one) as first, office.store(two) as second:
+        for slack in (one, two):
+            await office.install(slack)
+            await office.served(slack)
+        theirs = await asked(second, two, "rtheirs", "a secret of the second")
+        card: Message = await card_of(two, "a secret of the second")
+        copy = one.workspace.post(one.channel("#approvals"), "U0BOT", blocks=card.blocks, text="x", from_app=True)
+        copy = one.channel("#approvals").posts[copy.ts]
+        await one.user("bob").click(copy, "Approve")
+        ephemeral = await one.user("bob").wait_ephemeral()
+        assert "secret" not in str(ephemeral)
+        seen = await second.request(theirs.id)
+        assert seen is not None
+        assert seen.value.decision is None
+        assert await first.request(theirs.id) is None
+
+
+async def test_what_may_have_been_an_older_token_ends_nothing(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    """Slack says `tokens_revoked` of the tokens before a new installation too, and in any order."""
+    caplog.set_level(logging.INFO)
+    async with office.web():
+        await office.install(office.first)
+        await office.served(office.first)
+        for event in ("tokens_revoked", "app_uninstalled"):
+            office.first.platform.event({"type": event, "tokens": {"bot": ["U0BOT"]}})
+        asking = len(office.first.calls)
+
+        async def looked_into() -> bool:
+            return any(call.method == "auth.test" for call in office.first.calls[asking:])
+
+        await fact(looked_into)
+        await office.served(office.first)
+        assert "has the app no more" not in caplog.text
+
+
+async def test_an_uninstallation_that_nobody_told_of_is_found_by_the_first_refused_call(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with office.web(), office.store(office.first) as store:
+        await office.install(office.first)
+        await office.served(office.first)
+        office.first.platform.oauth.revoke(office.first.platform, "account_inactive")
+        request = await asked(store, office.first, "rlate", "nobody will see this")
+
+        async def noticed() -> bool:
+            return "Workspace T0LOCAL (Local) has the app no more" in caplog.text
+
+        await fact(noticed)
+        await office.install(office.first)
+        await card_of(office.first, "nobody will see this")
+        seen = await store.request(request.id)
+        assert seen is not None
+        assert seen.value.decision is None
+
+
+async def test_one_web_reaches_all_workspaces_and_a_worker_only_its_own(
+    office: Office, redis_url: str, namespace: str
+) -> None:
+    """Least privilege: with the users that `countersign acl --workspaces` prints."""
+    if "default" in redis_url or "+" in redis_url:
+        pytest.skip("The Redis that TEST_REDIS_URL names takes no users.")
+    names = {}
+    with redis.Redis.from_url(redis_url) as admin:
+        try:
+            for line in acl.written_for_workspaces(namespace, [ONE, TWO]).splitlines():
+                user, *rules = line.split()[1:]
+                if user.startswith(("web", "worker-")):
+                    names[user] = f"{user}-{namespace}"
+                    admin.execute_command("ACL SETUSER", names[user], "reset", ">secret", "on", *rules[2:])
+            as_user = {
+                user: urlsplit(redis_url)._replace(netloc=f"{name}:secret@{urlsplit(redis_url).netloc.split('@')[1]}")
+                for user, name in names.items()
+            }
+            office.redis_url = as_user["web"].geturl()
+            async with office.web(), connect(as_user[f"worker-{ONE}"].geturl()) as worker:
+                await office.install(office.first)
+                await office.served(office.first)
+                theirs = Store(worker, f"{namespace}-{ONE}", side=Side.AGENTS)
+                await theirs.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(hours=1))
+                await denied(theirs, "HGETALL", f"{{{namespace}}}:installations")
+                await denied(theirs, "SET", f"{{{namespace}-{TWO}}}:asked:q1", "x")
+                await denied(theirs, "GET", f"{{{namespace}-{TWO}}}:request:q1")
+                await denied(Store(worker, namespace), "GET", f"{{{namespace}}}:request:q1")
+        finally:
+            admin.acl_deluser(*names.values())
+
+
+async def test_what_slack_says_of_a_token_is_no_word_about_the_message(slack: LocalSlack) -> None:
+    """R21: a card is not given up because the app was out of the workspace when it was to be posted."""
+    content = {"channel": "C0APPROVALS", "text": "a card"}
+    async with slack_clients(slack.bot_token, slack.api_url) as clients:
+        for code in ("token_expired", "token_revoked", "account_inactive", "invalid_auth"):
+            slack.faults.add("error", on="chat.postMessage", error=code)
+            assert await GatedCalls(clients.posts).call("chat.postMessage", content) is None
+        slack.faults.add("error", on="chat.postMessage", error="msg_too_long")
+        with pytest.raises(CannotPost):
+            await GatedCalls(clients.posts).call("chat.postMessage", content)
+
+
+async def test_socket_mode_serves_all_workspaces_with_one_token_of_the_app(office: Office) -> None:
+    async with office.web(slack_app_token=office.first.app_token, slack_signing_secret=None):
+        await office.first.wait_connected(1)
+        for slack in (office.first, office.second):
+            await office.install(slack)
+            await office.served(slack)

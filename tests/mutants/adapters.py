@@ -1,0 +1,174 @@
+"""Bugs in what keeps agents of other frameworks from doing things twice, or otherwise than approved."""
+
+from typing import Final
+
+from tests.mutants.mutant import Bug
+
+_HERE: Final = "tests/adapters/test_saved_runs.py"
+_STORED: Final = "tests/adapters/test_run_storage.py"
+_STATE: Final = "tests/frameworks/test_saved_state.py"
+_MODEL: Final = "tests/frameworks/test_run_model.py"
+
+ADAPTING: Final = (
+    Bug(
+        "a call whose program ended while it ran is done again",
+        "R10",
+        "countersign/adapters/saved_runs.py",
+        "if call.began and not call.ended and (",
+        "if not call.began and (",
+        (f"{_HERE}::test_people_say_whether_a_call_was_done_whose_program_ended[agent framework]",),
+    ),
+    Bug(
+        "a call that ended is not kept",
+        "R8",
+        "countersign/adapters/saved_runs.py",
+        "            call.ended = True\n            await self.storage.changed()",
+        "            call.ended = True",
+        (f"{_HERE}::test_a_program_that_ends_after_the_call_does_not_repeat_it[agent framework]",),
+    ),
+    Bug(
+        "a program that is started again asks anew",
+        "R8",
+        "countersign/adapters/run_files.py",
+        "parts = (self.key, call.id,",
+        "parts = (self.key, os.getpid(), call.id,",
+        (f"{_HERE}::test_a_program_may_end_while_people_are_asked[agent framework]",),
+    ),
+    Bug(
+        "an agent runs what its model wanted, whatever people made of it",
+        "R13",
+        "countersign/adapters/agent_framework.py",
+        "arguments != decision.arguments",
+        "not decision.approved",
+        (f"{_HERE}::test_a_changed_call_runs_as_people_changed_it[agent framework]",),
+    ),
+    Bug(
+        "what people refused runs",
+        "R1",
+        "countersign/adapters/saved_runs.py",
+        "or not decision.approved or decision.arguments is None:\n            return decision.text",
+        "or decision.outcome == 'pending':\n            return decision.text",
+        (
+            f"{_HERE}::test_the_model_reads_why_a_call_was_rejected[agent framework]",
+            f"{_HERE}::test_a_call_that_nobody_judges_does_not_run[agent framework]",
+        ),
+    ),
+    Bug(
+        "two programs carry on one run",
+        "R8",
+        "countersign/adapters/run_files.py",
+        "fcntl.LOCK_EX | fcntl.LOCK_NB",
+        "fcntl.LOCK_SH | fcntl.LOCK_NB",
+        ("tests/adapters/test_agent_framework.py::test_a_run_has_one_program_at_a_time_and_one_task",),
+    ),
+    Bug(
+        "a question asked again gets the answer to the one before",
+        "R4",
+        "countersign/autogen/saved_state.py",
+        "journal.times = Counter(kept.times)",
+        "journal.times = Counter()",
+        (f"{_STATE}::test_a_question_asked_again_gets_an_answer_of_its_own",),
+    ),
+    Bug(
+        "a team of another framework begins anew after each question",
+        "R4",
+        "countersign/autogen/saved_state.py",
+        '        await journal.record(_KEY, Entry("done", kept.dump()), replace=True)',
+        "        pass",
+        (f"{_STATE}::test_equal_questions_one_after_the_other_are_two",),
+    ),
+    Bug(
+        "an agent of another framework may have tools past the gate",
+        "R19",
+        "countersign/frameworks/agent_framework.py",
+        "        if not isinstance(tool, _Tool):",
+        "        if not isinstance(tool, FunctionTool):",
+        (f"{_STATE}::test_a_tool_past_the_gate_is_refused_before_anything_is_done",),
+    ),
+    Bug(
+        "a program is started again before people have decided",
+        "R8",
+        "countersign/adapters/resume.py",
+        "            await client.decision(request)",
+        "            pass",
+        ("tests/adapters/test_agent_framework.py::test_a_run_that_is_resumed_before_the_decision_waits_as_before",),
+    ),
+    Bug(
+        "an agent of another framework asks its model past the journal",
+        "R4",
+        "countersign/frameworks/agent_framework.py",
+        "return RunModel(run.model(agent), agent)",
+        "return RunModel(run._model, agent)",
+        (
+            f"{_MODEL}::test_a_model_is_not_asked_again_for_what_it_said_after_the_last_stop",
+            f"{_MODEL}::test_a_run_may_ask_its_model_as_often_as_others",
+        ),
+    ),
+    Bug(
+        "models of other frameworks see a tool's idempotency key",
+        "R13",
+        "countersign/frameworks/gated_calls.py",
+        "schemas = [without_key(tool.schema) for tool in offered]",
+        "schemas = [tool.schema for tool in offered]",
+        (f"{_MODEL}::test_no_model_sees_the_key_that_a_tool_is_given",),
+    ),
+    Bug(
+        "what a program keeps is in plain text though it has a key",
+        "R15",
+        "countersign/adapters/sealing.py",
+        "    if not (key := os.environ.get(KEY)):",
+        '    if not (key := ""):',
+        ("tests/adapters/test_agent_framework.py::test_a_sealed_run_opens_with_its_key_alone",),
+    ),
+    Bug(
+        "an old copy of a run goes on",
+        "R8",
+        "countersign/domain/sealed_runs.py",
+        "    if state.number <= kept.number:",
+        "    if state.number < 0:",
+        (
+            f"{_STORED}::test_an_old_copy_of_a_run_is_refused_before_anything_is_done",
+            "tests/api/test_sealed_runs.py::test_a_state_is_replaced_by_a_newer_one_alone",
+        ),
+    ),
+    Bug(
+        "a state that was dropped comes back",
+        "R8",
+        "countersign/domain/sealed_runs.py",
+        "    if kept is None:\n        raise Conflict(",
+        "    if kept is None:\n        return True\n        raise Conflict(",
+        (f"{_STORED}::test_another_machine_goes_on_and_the_first_one_does_no_more",),
+    ),
+    Bug(
+        "a call begins before other machines can know it",
+        "R10",
+        "countersign/adapters/saved_runs.py",
+        "            call.began += 1\n            await self.storage.changed()",
+        "            call.began += 1\n            self.run.save()",
+        (f"{_STORED}::test_people_say_what_became_of_a_call_whose_machine_was_lost",),
+    ),
+    Bug(
+        "what a program keeps leaves the machine in plain text",
+        "R15",
+        "countersign/adapters/run_storage.py",
+        "return WithRequests(run, post) if os.environ.get(KEY) else InFolder(run)",
+        "return WithRequests(run, post)",
+        (f"{_STORED}::test_nothing_leaves_the_machine_without_a_state_key",),
+    ),
+    Bug(
+        "what a program keeps outlives its outcome",
+        "R15",
+        "countersign/usecases/program_requests.py",
+        "told, delivered=(found.request.id,), stateless=stateless",
+        "told, delivered=(found.request.id,)",
+        ("tests/api/test_sealed_runs.py::test_a_state_ends_with_the_outcome_or_when_the_request_is_taken_back",),
+    ),
+    Bug(
+        "states of decided requests count for nothing",
+        "R27",
+        "countersign/store/api_keys.py",
+        "if over := {*settled} - {*await self._keeping(settled)}:",
+        "if over := {*settled}:",
+        ("tests/api/test_sealed_runs.py::test_states_count_against_what_a_key_may_have_open",),
+    ),
+)

@@ -1,0 +1,51 @@
+"""Bugs in the installation by OAuth and in what keeps workspaces apart."""
+
+from typing import Final
+
+from tests.mutants.mutant import Bug
+
+_OAUTH = "tests/installations/test_oauth.py::"
+_TOKENS = "tests/installations/test_tokens.py::"
+
+INSTALLING: Final = (
+    Bug(
+        "a state of OAuth is good as often as somebody brings it",
+        "R9",
+        "bot/installations/oauth.py",
+        " and await self._records.stored.first_time(state)",
+        "",
+        (_OAUTH + "test_a_state_is_good_once_in_time_and_in_the_browser_that_began",),
+    ),
+    Bug(
+        "a link brings scopes that are fewer, and the installation is taken",
+        "R9",
+        "bot/installations/oauth.py",
+        "if missing or not installation.bot_token:",
+        "if not installation.bot_token:",
+        (_OAUTH + "test_what_cannot_be_served_is_refused_with_a_sentence",),
+    ),
+    Bug(
+        "the sealed tokens of one workspace serve in the place of another's",
+        "R9",
+        "bot/installations/records.py",
+        "return found if found.workspace == workspace else None",
+        "return found",
+        (_TOKENS + "test_a_key_can_be_changed_and_one_that_is_lost_stops_nobody_else",),
+    ),
+    Bug(
+        "an event alone ends an installation that still has its token",
+        "R9",
+        "bot/installations/served.py",
+        "        if why:\n            ended",
+        "        if stored.installation.token:\n            ended",
+        (_TOKENS + "test_what_may_have_been_an_older_token_ends_nothing",),
+    ),
+    Bug(
+        "a card that an uninstalled app could not post is given up for ever",
+        "R21",
+        "bot/slack/ports.py",
+        '    | {"token_expired", "token_revoked", "account_inactive", "invalid_auth"}\n',
+        "",
+        (_TOKENS + "test_what_slack_says_of_a_token_is_no_word_about_the_message",),
+    ),
+)

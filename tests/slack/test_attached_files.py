@@ -1,0 +1,42 @@
+"""Files that approved code made stand in the thread of its run."""
+
+from countersign import usecases
+from countersign.domain import runs
+from countersign.domain.made_files import MadeFile
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
+from localslack import LocalSlack
+from localslack.workspace import File
+from tests.slack.test_projector import all_drawn, drawing
+
+PICTURE = b"\x89PNG\r\n\x1a\n\xff"
+
+
+def files_in(slack: LocalSlack, thread: str) -> list[File]:
+    return [file for message in slack.channel("#general").thread(thread) for file in message.files]
+
+
+async def test_files_that_code_made_are_attached_to_the_thread_once(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R15, R36: as they are, without secrets, and whoever draws again attaches none twice."""
+    async with drawing(slack, store):
+        await usecases.progressed(store, lease, "runner", "the code ran")
+        await all_drawn(slack, store)
+        await store.made.keep(lease.run, [MadeFile("plot.png", PICTURE), MadeFile("keys.txt", b"AKIAIOSFODNN7EXAMPLE")])
+        await usecases.progressed(store, lease, "runner", "it made two files")
+        await all_drawn(slack, store)
+    async with drawing(slack, store, "web-2"):
+        await usecases.finish(store, lease, runs.Verb.FINISH, result="Done.")
+        await all_drawn(slack, store)
+    (root,) = slack.channel("#general").messages
+    await slack.wait_for(lambda _: len(files_in(slack, root.ts)) >= 2)
+    files = files_in(slack, root.ts)
+    assert [call.method for call in slack.calls].count("upload") == 2
+    assert sorted((file.name, file.title) for file in files) == [
+        ("keys.txt", "Made by the code: keys.txt"),
+        ("plot.png", "Made by the code: plot.png"),
+    ]
+    content = {file.name: file.content for file in files}
+    assert content["plot.png"] == PICTURE
+    assert content["keys.txt"] == "⟦hidden: 20 characters⟧".encode()

@@ -1,0 +1,123 @@
+"""Approve all and Reject all on a card with several rows, by real clicks, and what came of the rows."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from bot.slack.handlers.context import Services
+from bot.slack.views import card_controls
+from bot.slack.views.block_kit import button
+from countersign import usecases
+from countersign.domain.events import EventType
+from countersign.domain.requests import Question, Request, Status
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
+from localslack import LocalSlack, text_of
+from localslack.workspace import Message
+from tests.slack.socket_bot import events
+from tests.slack.test_batch_card import ask, refund, rows_of, shown
+from tests.slack.test_projector import all_drawn, decided, drawing
+
+
+async def states(store: Store, asked: list[Request]) -> list[tuple[Status, tuple[str, ...]]]:
+    found = await store.requests([one.id for one in asked])
+    return [(one.status, one.decision.by if one.decision else ()) for one in found if one is not None]
+
+
+def last_buttons(card: Message) -> list[str]:
+    """Return the actions of the controls for all rows."""
+    return [element["action_id"] for element in (card.blocks or [])[-1]["elements"]]
+
+
+@pytest.mark.parametrize(("label", "status"), [("Approve all", Status.APPROVED), ("Reject all", Status.REJECTED)])
+async def test_one_click_decides_on_each_row_in_the_order_of_the_calls(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services, label: str, status: Status
+) -> None:
+    """R1, R6: each row is a decision of its own, by who clicked."""
+    asked = await ask(store, lease, 0, 1, 2)
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        assert rows_of(card) == [one.id for one in asked]
+        await slack.user("bob").click(card, label)
+        await all_drawn(slack, store)
+    assert await states(store, asked) == [(status, ("U0BOB",))] * 3
+    (after,) = shown(slack)
+    assert not rows_of(after) and set(after.buttons) == {"Details"}
+    titles = [b["elements"][0]["elements"][0]["text"][:2] for b in after.blocks or [] if b["type"] == "rich_text"]
+    assert titles[1:] == ["1.", "2.", "3."]
+    assert not slack.user("bob").ephemerals
+
+
+async def test_a_double_click_decides_once(slack: LocalSlack, store: Store, lease: Lease, bot: Services) -> None:
+    """R3, R7: the second one is told, and there is one decision for each row."""
+    asked = await ask(store, lease, 0, 1, 2)
+    bob = slack.user("bob")
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        await asyncio.gather(*(bob.click(card, "Approve all", stale=True) for _ in range(2)))
+        await all_drawn(slack, store)
+    assert await states(store, asked) == [(Status.APPROVED, ("U0BOB",))] * 3
+    made = Counter(event.request for event in await events(store) if event.type is EventType.REQUEST_DECIDED)
+    assert made == dict.fromkeys((one.id for one in asked), 1)
+    assert "pproved" in text_of(await bob.wait_ephemeral())
+
+
+async def test_a_row_that_somebody_decided_in_between_stays_as_it_was(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
+) -> None:
+    """R3, R7: the others count, and who clicked reads which did not."""
+    asked = await ask(store, lease, 0, 1, 2)
+    bob = slack.user("bob")
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        await slack.user("carol").click(card, "Approve", block=f"decide {asked[1].id}")
+        await bob.click(card, "Reject all", stale=True)
+        told = text_of(await bob.wait_ephemeral("Counted for 2 of 3 requests"))
+        await all_drawn(slack, store)
+    assert "U0CAROL" in told
+    assert await states(store, asked) == [
+        (Status.REJECTED, ("U0BOB",)),
+        (Status.APPROVED, ("U0CAROL",)),
+        (Status.REJECTED, ("U0BOB",)),
+    ]
+
+
+async def test_what_a_row_cuts_is_approved_by_no_button_for_all(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
+) -> None:
+    """R13: none is drawn, and one that was made up approves only the rows that are whole."""
+    long: Question = refund(2, "\n".join(f"Refund line {n} of the order" for n in range(90)))
+    asked = [await usecases.ask(store, lease, one) for one in (refund(0), refund(1), long)]
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        assert last_buttons(card) == [card_controls.MORE]
+        made_up = button("Approve all", card_controls.APPROVE_ALL, card_controls.all_of(asked))
+        card.blocks = [*(card.blocks or [])[:-1], {**(card.blocks or [])[-1], "elements": [made_up]}]
+        await slack.user("bob").click(card, "Approve all", stale=True)
+        await slack.user("bob").wait_ephemeral("Counted for 2 of 3 requests")
+    assert [status for status, _ in await states(store, asked)] == [Status.APPROVED, Status.APPROVED, Status.PENDING]
+
+
+async def test_a_row_and_a_card_say_what_came_of_the_action(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R5, R15: an approval whose action failed does not stand there as done, and is told once."""
+    asked = await ask(store, lease, 0, 1)
+    async with drawing(slack, store):
+        await all_drawn(slack, store)
+        for one in asked:
+            await decided(store, one)
+        await usecases.report(store, lease, asked[0].id, "", failed=False)
+        for _ in range(2):
+            await usecases.report(store, lease, asked[1].id, "No card <!here> *Approved*", failed=True)
+        await all_drawn(slack, store)
+    (card,) = shown(slack)
+    lines = [b["text"]["text"] for b in card.blocks or [] if b["type"] == "section"]
+    assert lines[0].startswith(":white_check_mark:") and lines[0].endswith("\u00a0·\u00a0done")
+    assert lines[1].startswith(":warning: *Approved*") and lines[1].endswith("\u00a0·\u00a0*failed*")
+    assert "No card <!here> *Approved*" in str([b for b in card.blocks or [] if b["type"] == "context"])
+    told = [event.request for event in await events(store) if event.type is EventType.ACTION_REPORTED]
+    assert told == [one.id for one in asked]

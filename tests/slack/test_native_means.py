@@ -1,0 +1,144 @@
+"""Slack's own means for agents: sessions and streams where it has them, ordinary messages where it refuses."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.slack.projector import thread_drawing
+from bot.slack.projector.message_sync import Poster
+from bot.slack.projector.native_means import APPEND, SESSION, START, STOP, NativeMeans
+from bot.slack.slack_calls import GatedCalls
+from countersign import usecases
+from countersign.domain import runs
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
+from localslack import LocalSlack, text_of
+from localslack.errors import CannotDo
+from localslack.fixtures import HURRY
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import BOB, HERE, OURS, attempt, question
+from tests.slack.socket_bot import a_bot
+from tests.store_fixtures import NoQueue
+
+EVENTS = frozenset({"app_home_opened", "agent_session_stopped"})
+
+
+@asynccontextmanager
+async def agents() -> AsyncIterator[LocalSlack]:
+    """A workspace that has agents."""
+    async with LocalSlack(agent=True, bot_events=EVENTS, hurry=HURRY) as slack:
+        yield slack
+
+
+def poster(slack: LocalSlack, store: Store) -> Poster:
+    client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
+    return Poster(GatedCalls(client, HURRY), store, HERE, slack.url, OURS)
+
+
+async def drawn_anew(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """Drawn by a process that knows nothing of what was drawn before."""
+    one = poster(slack, store)
+    await thread_drawing.draw(store, one, lease.run, None, NativeMeans(one.calls, store))
+
+
+def methods(slack: LocalSlack) -> list[str]:
+    return [call.method for call in slack.calls if call.method in (SESSION, START, APPEND, STOP) and call.ok]
+
+
+async def play(slack: LocalSlack, store: Store, lease: Lease) -> list[str]:
+    """A run that works, asks, is answered and ends; returns the replies in its thread."""
+    one = poster(slack, store)
+    native = NativeMeans(one.calls, store)
+    for words in ("looked it up", "wrote a draft"):
+        await usecases.progressed(store, lease, "writer", words)
+        await thread_drawing.draw(store, one, lease.run, None, native)
+    asked = await usecases.ask(store, lease, question())
+    await thread_drawing.draw(store, one, lease.run, None, native)
+    done = await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB, name=asked.id))
+    await usecases.answered(store, lease, done)
+    await thread_drawing.draw(store, one, lease.run, None, native)
+    await usecases.finish(store, lease, runs.Verb.FINISH, result="Sent to the vendor.", ended_as="Sent")
+    await thread_drawing.draw(store, one, lease.run, None, native)
+    (root,) = slack.channel("#general").messages
+    return [text_of(message) for message in slack.channel("#general").thread(root.ts)[1:]]
+
+
+def right(replies: list[str]) -> bool:
+    """Whether the thread says what happened, in a message for the steps and one for the end."""
+    steps, outcome = replies
+    return all(part in steps for part in ("looked it up", "wrote a draft", "Approved")) and "Sent" in outcome
+
+
+async def test_a_run_is_a_session_and_its_steps_are_streamed_while_it_works(store: Store, lease: Lease) -> None:
+    """R6: the stream is the message of the steps, and becomes an ordinary one when people are asked."""
+    async with agents() as slack:
+        assert right(await play(slack, store, lease))
+        assert methods(slack) == [START, SESSION, APPEND, STOP, SESSION, SESSION, SESSION]
+        assert [c.args["status"] for c in slack.calls if c.method == SESSION] == [
+            "processing",
+            "suspended",
+            "processing",
+            "closed",
+        ]
+        assert [session for session, _ in slack.platform.sessions.values()] == ["closed"]
+        assert all(message.stream is None for message in slack.workspace.channel("#general").posts.values())
+
+
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [
+        (SESSION, "feature_disabled"),
+        (START, "channel_type_not_supported"),
+        (APPEND, "message_not_in_streaming_state"),
+        (APPEND, "stopped_by_user"),
+        (STOP, "message_not_found"),
+    ],
+)
+async def test_what_slack_refuses_of_its_own_means_is_an_ordinary_message(
+    store: Store, lease: Lease, method: str, error: str
+) -> None:
+    """R36: each by itself; what the workspace does not have is asked for once."""
+    async with agents() as slack:
+        slack.faults.add("error", on=method, error=error, times=1 if method == STOP else None)
+        assert right(await play(slack, store, lease))
+        refused = [call for call in slack.calls if call.method == method and not call.ok]
+        assert len(refused) == 1
+
+
+async def test_a_workspace_without_agents_is_asked_once(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    assert right(await play(slack, store, lease))
+    assert [c.method for c in slack.calls if c.method in (SESSION, START, APPEND, STOP)] == [START, SESSION]
+
+
+async def test_a_process_that_takes_over_ends_the_stream_that_it_finds(store: Store, lease: Lease) -> None:
+    """R4: nothing of a stream is stored but where its message stands."""
+    async with agents() as slack:
+        for words in ("looked it up", "wrote a draft"):
+            await usecases.progressed(store, lease, "writer", words)
+            await drawn_anew(slack, store, lease)
+        (root,) = slack.channel("#general").messages
+        (steps,) = slack.channel("#general").thread(root.ts)[1:]
+        assert "wrote a draft" in text_of(steps) and methods(slack).count(STOP) == 1
+
+
+async def test_slacks_own_stop_button_stops_the_run_for_those_who_may(store: Store, lease: Lease) -> None:
+    """R10: the same people as may by the button of the head; the others are told."""
+    async with agents() as slack, a_bot(slack, store):
+        await usecases.progressed(store, lease, "writer", "looked it up")
+        await drawn_anew(slack, store, lease)
+        (root,) = slack.channel("#general").messages
+        erin, alice = slack.add_user("erin"), slack.user("alice")
+        erin.stop_agent(root)
+        await erin.wait_ephemeral("can stop it")
+        alice.stop_agent(root)
+        await slack.wait_for(lambda _: [c for c in slack.calls if c.method == "chat.postEphemeral"])
+        async with asyncio.timeout(PATIENCE):
+            while (seen := await store.run(lease.run)) is not None and not seen.value.over:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert seen is not None and seen.value.status is runs.Status.STOPPED
+        await drawn_anew(slack, store, lease)
+        with pytest.raises(CannotDo):
+            alice.stop_agent(root)

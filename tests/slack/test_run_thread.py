@@ -1,0 +1,99 @@
+"""The thread of a run: why it waits, and who is told how it ended."""
+
+from datetime import timedelta
+
+import pytest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.slack.people.directory import Directory
+from bot.slack.people.lookups import Lookups
+from bot.slack.projector import thread_drawing
+from bot.slack.projector.message_sync import Poster
+from bot.slack.slack_calls import GatedCalls
+from countersign import usecases
+from countersign.domain import runs
+from countersign.domain.activity import Delay
+from countersign.domain.ids import RunId
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
+from localslack import LocalSlack, text_of
+from localslack.fixtures import HURRY
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import HERE, OURS
+
+
+async def drawn(slack: LocalSlack, store: Store, run: RunId, *, silent: bool = False) -> list[str]:
+    """Draws the run's thread once; returns the replies in it."""
+    client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
+    directory = Directory(client, HERE, Lookups(patience=PATIENCE))
+    poster = Poster(GatedCalls(client, HURRY), store, HERE, slack.url, OURS)
+    try:
+        await thread_drawing.draw(store, poster, run, directory, silent=silent)
+    finally:
+        await directory.close()
+    (root,) = slack.channel("#general").messages
+    return [text_of(message) for message in slack.channel("#general").thread(root.ts)[1:]]
+
+
+async def finished(store: Store, lease: Lease) -> None:
+    await usecases.finish(store, lease, runs.Verb.FINISH, result="Sent to the vendor.", ended_as="Sent")
+
+
+async def test_who_has_left_the_channel_is_told_the_end_directly(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R21: once, with the outcome; whoever is there is told in the thread alone."""
+    slack.workspace.channel("#general").members.discard("U0ALICE")
+    await finished(store, lease)
+    for _ in range(2):
+        assert len(await drawn(slack, store, lease.run)) == 1
+    (told,) = [m for m in slack.workspace.direct("U0ALICE").messages if m.user == "U0BOT"]
+    assert "you are no longer there" in text_of(told) and "Sent to the vendor." in text_of(told)
+
+
+async def test_who_is_there_is_not_told_twice(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    await finished(store, lease)
+    (outcome,) = await drawn(slack, store, lease.run)
+    assert "Sent to the vendor." in outcome
+    assert not slack.workspace.direct("U0ALICE").messages
+
+
+async def test_the_reviewers_are_told_if_who_asked_has_left_the_workspace(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R21: somebody is told how it ended."""
+    slack.workspace.users["U0ALICE"].deleted = True
+    await finished(store, lease)
+    _, note = await drawn(slack, store, lease.run)
+    assert "no longer in this workspace" in note and "<@U0BOB>" in note
+
+
+async def test_the_thread_says_why_the_run_waits(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R21: the model asks to slow down, or no worker is heard from; what comes next takes its place."""
+    until = await store.now() + timedelta(seconds=20)
+    await usecases.delayed(store, lease, Delay("gpt has no room for more requests now", until))
+    (steps,) = await drawn(slack, store, lease.run)
+    assert "no room for more requests" in steps and "Trying again at" in steps
+    await usecases.progressed(store, lease, "writer", "step one")
+    (steps,) = await drawn(slack, store, lease.run)
+    assert "step one" in steps and "no room" not in steps
+    (steps,) = await drawn(slack, store, lease.run, silent=True)
+    assert "No worker has been heard from for 40 s" in steps
+    (steps,) = await drawn(slack, store, lease.run)
+    assert "No worker" not in steps
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_a_run_is_silent_once_no_worker_has_held_it_for_a_while(store: Store, lease: Lease, held: bool) -> None:
+    if not held:
+        await store.leases.release(lease)
+    assert await store.indexes.unheld(10, timedelta(0)) == ([] if held else [lease.run])
+    assert await store.indexes.unheld(10, timedelta(seconds=40)) == []
+
+
+@pytest.mark.parametrize(("ended_as", "again"), [("expired", True), ("failed", True), ("rejected", False), ("", False)])
+async def test_what_ended_without_anybody_saying_no_can_be_tried_again(
+    slack: LocalSlack, store: Store, lease: Lease, ended_as: str, again: bool
+) -> None:
+    await usecases.finish(store, lease, runs.Verb.FINISH, result="Over.", ended_as=ended_as)
+    await drawn(slack, store, lease.run)
+    (root,) = slack.channel("#general").messages
+    assert root.buttons == (["Try again"] if again else [])

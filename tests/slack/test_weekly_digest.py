@@ -1,0 +1,144 @@
+"""The digest of a week stands in the approvals channel, once, if a setting asks for it."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+
+import pytest
+
+from bot.audit.auditor import Auditor
+from bot.audit.figures import Figures
+from bot.audit.weekly_sums import picture, summed
+from bot.slack.projector import weekly_digest
+from countersign import usecases
+from countersign.domain.requests import Request
+from countersign.store.audit_log import Ledger
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
+from localslack import LocalSlack
+from tests.audit.generated_record import samples
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import BOB, NOW, attempt, call
+from tests.slack.test_audit_checkpoint import WHERE, a_poster
+from tests.store_fixtures import NoQueue
+
+
+async def nothing(_: Figures) -> bytes | None:
+    """No library that plots."""
+    return None
+
+
+async def decided(store: Store, lease: Lease) -> Request:
+    asked = await usecases.ask(store, lease, call())
+    await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    await Auditor(store, "web").catch_up()
+    return asked
+
+
+async def test_the_digest_is_posted_once_with_its_picture(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R6: whoever looks and however often; nothing of a week in which nothing was asked."""
+    await decided(store, lease)
+    monday = weekly_digest.week_before(await store.now()) + timedelta(weeks=1)
+    sums, poster = partial(summed, Ledger(store)), a_poster(slack, store)
+    await weekly_digest.post(sums, nothing, store, poster, WHERE, monday - timedelta(weeks=1))
+    assert slack.channel("#approvals").messages == []
+    for _ in range(2):
+        await weekly_digest.post(sums, picture, store, poster, WHERE, monday)
+    (digest,) = slack.channel("#approvals").messages
+    answer = await slack.wait_message("#approvals", lambda message: message.files, thread=digest.ts)
+    assert "1 request" in digest.text
+    assert "Time to decision" in str(digest.blocks)
+    assert [file.name for file in answer.files] == [f"week-{monday:%Y-%m-%d}.png"]
+
+
+async def test_the_digest_waits_until_the_record_has_the_whole_week(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """After a long downtime the auditor is behind: what it has not chained yet would be missing."""
+    await usecases.ask(store, lease, call())
+    monday = weekly_digest.week_before(await store.now()) + timedelta(weeks=1)
+    sums, poster = partial(summed, Ledger(store)), a_poster(slack, store)
+    assert not await weekly_digest.post(sums, nothing, store, poster, WHERE, monday)
+    assert slack.channel("#approvals").messages == []
+    await Auditor(store, "web").catch_up()
+    assert await weekly_digest.post(sums, nothing, store, poster, WHERE, monday)
+    (digest,) = slack.channel("#approvals").messages
+    assert "1 request" in digest.text
+
+
+class _Monday(Store):
+    """The same store some weeks later."""
+
+    later = timedelta(0)
+
+    async def now(self) -> datetime:
+        return await super().now() + self.later
+
+
+async def test_two_keepers_post_each_week_once(
+    slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R6: on two processes, each of which looks again and again; and nothing of a week without requests."""
+    await decided(store, lease)
+    monkeypatch.setattr(weekly_digest, "LOOK_EVERY", timedelta(milliseconds=10))
+    looks = 0
+
+    async def sums(since: datetime, until: datetime) -> Figures | None:
+        nonlocal looks
+        looks += 1
+        return await summed(Ledger(store), since, until)
+
+    async def until(fact: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not fact():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    store.__class__ = _Monday
+    keepers = [
+        asyncio.create_task(weekly_digest.keep(sums, nothing, store, a_poster(slack, store), WHERE)) for _ in range(2)
+    ]
+    try:
+        await until(lambda: looks == 2)
+        assert slack.channel("#approvals").messages == [], "nothing was asked last week"
+        monkeypatch.setattr(_Monday, "later", timedelta(weeks=1))
+        await slack.wait_message("#approvals", lambda message: "1 request" in message.text)
+        before = looks
+        monkeypatch.setattr(_Monday, "later", timedelta(weeks=2))
+        await until(lambda: looks >= before + 2)
+    finally:
+        for keeper in keepers:
+            keeper.cancel()
+        await asyncio.gather(*keepers, return_exceptions=True)
+    assert len(slack.channel("#approvals").messages) == 1
+
+
+async def test_without_the_right_to_upload_the_digest_stands_without_its_picture(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    await decided(store, lease)
+    monday = weekly_digest.week_before(await store.now()) + timedelta(weeks=1)
+    slack.faults.add("error", on="files.getUploadURLExternal", error="missing_scope", times=None)
+    sums, poster = partial(summed, Ledger(store)), a_poster(slack, store)
+    await weekly_digest.post(sums, picture, store, poster, WHERE, monday)
+    (digest,) = slack.channel("#approvals").messages
+    assert "1 request" in digest.text
+    assert len(slack.channel("#approvals").thread(digest.ts)) == 1
+
+
+def test_what_could_be_asked_less_is_of_low_risk_and_always_approved() -> None:
+    """Its figures lead to the last card; a tool's name in it is no markup."""
+    figures, made = Figures(), samples()
+    for tool, how, risk in (
+        ("refund", "approved", "low"),
+        ("pay", "approved", "high"),
+        ("<!channel>", "rejected", "low"),
+    ):
+        for number in range(weekly_digest.LEAST):
+            for name in ("asked", how):
+                entry = {**made[name], "request": f"q-{tool}-{number}", "what": {**made[name]["what"], "tool": tool}}
+                figures.take({**entry, "rules": {**entry["rules"], "risk": risk}})
+    assert figures.always_approved(weekly_digest.LEAST) == [("refund", 10)]
+    text = str(weekly_digest.drawing(figures, NOW, {"refund": "https://a.example/p1"}).blocks)
+    assert "<https://a.example/p1|refund> (10 times)" in text
+    assert "<!channel>" not in text

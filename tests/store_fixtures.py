@@ -1,0 +1,138 @@
+"""A store of its own for each test, and a run in it that may ask."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from countersign import usecases
+from countersign.domain.channel_settings import ChannelSettings
+from countersign.domain.ids import RequestId, RunId, UserId
+from countersign.domain.people import Actor
+from countersign.domain.refusals import Sentence
+from countersign.domain.requests import Request
+from countersign.domain.runs import Run
+from countersign.policy.loosening import Configured, NeedsConfirmation
+from countersign.store.redis.connection import connect
+from countersign.store.request_lists import Lists
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from countersign.store.worker_reports import read_event
+from countersign.usecases.ports import Change, Lease, Message, Put, Queue, TeamInfo
+from tests.sample_requests import ALICE, GENERAL, HERE, rules
+
+
+class NoQueue:
+    """A queue that loses every job: the store must not need it."""
+
+    async def advance(self, run: RunId, *, after: timedelta = timedelta(0), signal: RequestId | None = None) -> None:
+        return
+
+
+@pytest.fixture
+async def store(redis_url: str, namespace: str) -> AsyncIterator[Store]:
+    client = connect(redis_url)
+    store = Store(client, namespace)
+    await store.set_defaults(rules())
+    await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(hours=1))
+    yield store
+    await client.aclose()
+
+
+@pytest.fixture
+async def wakeups(store: Store) -> AsyncIterator[Wakeups]:
+    async with Wakeups(store) as wakeups:
+        await wakeups.listening()
+        yield wakeups
+
+
+async def lists_follow(store: Store) -> None:
+    """As the outbox has them do: the lists know of all that happened so far."""
+    told = [(fields, entry) for entry, fields in await store.client.xrange(store.keys.events)]
+    told += [({b"event": report}, b"0-0") for report in await store.client.lrange(store.keys.reports, 0, -1)]
+    await Lists(store).follow(read_event(*pair) for pair in told)
+
+
+async def configured(store: Store, **changes: Any) -> None:
+    """Changes of the settings of #general."""
+    seen = await store.settings(GENERAL)
+    await store.commit(Change(settings={GENERAL: Put(replace(seen.value, **changes), seen.version)}))
+
+
+async def changed_by(
+    store: Store,
+    actor: Actor,
+    edit: Callable[[ChannelSettings], ChannelSettings],
+    admins: frozenset[UserId] = frozenset(),
+) -> Configured:
+    """Change the settings of #general as an admin, who confirms what makes them milder."""
+
+    async def none_wrong(_: object) -> list[Sentence]:
+        return []
+
+    try:
+        return await usecases.configure(store, GENERAL, actor, admins, edit, none_wrong)
+    except NeedsConfirmation as milder:
+        proposal = milder.proposal
+        return await usecases.configure(
+            store, GENERAL, actor, admins, lambda _: proposal.wanted, none_wrong, confirms=proposal
+        )
+
+
+async def card_stands(store: Store, asked: Request, since: datetime | None = None) -> None:
+    """Its card is in its channel, since then or since it was asked; nobody draws it."""
+    name, channel = f"card/{asked.id}", asked.rules.approvals_channel
+    card = Message(asked.workspace, channel, name, "1.1", request=asked.id, stands_since=since or asked.created_at)
+    seen = await store.message(name)
+    await store.commit(Change(messages=(Put(card, seen.version if seen else 0),)))
+
+
+async def it_stands(card: Message) -> bool:
+    """Slack says so."""
+    return True
+
+
+async def nobody_decides(store: Store, asked: Request) -> None:
+    """All of its time passes at once, with its card in its channel."""
+    seen = await store.request(asked.id)
+    assert seen is not None
+    await card_stands(store, asked, seen.now - asked.rules.timeout)
+    await store.commit(Change(requests=(Put(replace(seen.value, deadline=seen.now), seen.version),)))
+    await usecases.expire(store, NoQueue(), asked.id, it_stands)
+
+
+async def started(
+    store: Store,
+    name: str = "rtest",
+    *,
+    queue: Queue | None = None,
+    team: str = "email",
+    task: str = "tell the vendor we need 10% off",
+) -> Run:
+    """A run of Alice's that no worker has yet."""
+    return await usecases.start(
+        store,
+        queue or NoQueue(),
+        run=RunId(name),
+        workspace=HERE,
+        channel=GENERAL,
+        requester=ALICE,
+        team=team,
+        task=task,
+    )
+
+
+async def new_run(store: Store, name: str = "rtest", *, worker: Store | None = None) -> Lease:
+    """A run that a worker has begun; `worker` is the store as its user sees it, where it has one of its own."""
+    run, worker = await started(store, name), worker or store
+    lease = await worker.leases.claim(run.id, "worker", timedelta(hours=1))
+    assert lease is not None
+    await usecases.begin(worker, lease)
+    return lease
+
+
+@pytest.fixture
+async def lease(store: Store) -> Lease:
+    return await new_run(store)
