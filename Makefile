@@ -9,6 +9,7 @@ BUSY ?= 6
 EXTRAS := --extra server --extra autogen --extra sql --extra mcp --extra agent-framework
 BIN := .venv/bin
 READY := .venv/.ready
+COMPILED := .venv/.compiled
 PYTHON_IS_NEW := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
 
@@ -39,9 +40,14 @@ gallery: $(READY)
 # What is compiled once is there for all the processes that the tests start, wherever this is set.
 unexport PYTHONDONTWRITEBYTECODE
 
+# Compiles once what the tests import: each of pytest's workers would do it again, at the same time.
+$(COMPILED): $(READY)
+	@$(BIN)/pytest -q --collect-only -p no:xdist >/dev/null
+	@touch $@
+
 # Everything that is deterministic, on real parts; wants neither a browser nor PostgreSQL.
-test: $(READY)
-	$(BIN)/pytest -q -n 4 --dist worksteal -m "not slow"
+test: $(COMPILED)
+	$(BIN)/pytest -q -n 5 --dist worksteal -m "not slow"
 
 # The rest: kills, browsers, PostgreSQL, clusters, chaos; and again, at length, what `make test` tries with a few examples.
 test-all: lint

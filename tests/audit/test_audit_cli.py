@@ -337,6 +337,7 @@ async def test_words_that_are_none_of_its_own_get_the_usage(audit: Audit, words:
     assert (refused.status, "Usage: countersign audit" in refused.out + refused.err) == (2, True)
 
 
+@pytest.mark.slow  # it tries to reach Redis once for each verb
 async def test_without_redis_every_verb_says_so(audit: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
     monkeypatch.chdir(tmp_path)

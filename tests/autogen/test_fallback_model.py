@@ -104,7 +104,14 @@ async def test_a_model_that_hangs_is_left_after_its_time(streaming: bool, openai
     assert "first did not answer within" in answer.instead_of[0]
 
 
-@pytest.mark.parametrize("what", [Cuts(), Cuts(properly=True), Hangs("Dear ven")], ids=["cut", "ends", "hangs"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(Cuts(), id="cut"),
+        pytest.param(Cuts(properly=True), id="ends"),
+        pytest.param(Hangs("Dear ven"), id="hangs", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_stream_that_breaks_off_is_started_over_by_the_next_and_says_so(
     what: What, openai: OpenAIServer
 ) -> None:

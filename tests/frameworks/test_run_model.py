@@ -77,6 +77,7 @@ async def test_no_model_sees_the_key_that_a_tool_is_given(house: House, openai: 
     assert offered["function"]["parameters"]["properties"] == {}
 
 
+@pytest.mark.slow  # it waits for what a worker lets a run have to end
 async def test_a_model_is_not_asked_again_for_what_it_said_after_the_last_stop(
     house: House, openai: OpenAIServer, config: Path
 ) -> None:

@@ -126,6 +126,7 @@ async def test_a_run_that_never_rests_does_not_keep_its_events_in_hand(
     assert ticked_when_drawn[-1] > 0, "while the run still went on"
 
 
+@pytest.mark.slow  # three of Slack's whole seconds
 async def test_what_slack_closes_for_one_is_closed_for_all_and_tried_by_one(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:

@@ -45,6 +45,8 @@ from tests.slack.test_projector import all_drawn
 from tests.store_fixtures import NoQueue, lists_follow
 
 REVIEWERS = GroupId("S0REVIEWERS")
+RATELIMITED = pytest.param("ratelimited", marks=pytest.mark.slow)
+"""Slack says for how many whole seconds."""
 
 
 @asynccontextmanager
@@ -311,7 +313,7 @@ async def test_a_home_that_somebody_opens_does_not_wait_for_those_that_follow(
     await asyncio.gather(following, return_exceptions=True)
 
 
-@pytest.mark.parametrize("fault", ["ratelimited", "server_error", "lost_request"])
+@pytest.mark.parametrize("fault", [RATELIMITED, "server_error", "lost_request"])
 async def test_a_home_that_slack_did_not_take_is_drawn_later(
     slack: LocalSlack, store: Store, bot: Services, fault: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,9 @@ from tests.store.test_forged_rules import ask, forge
 from tests.store.two_users import Sides
 from tests.store_fixtures import NoQueue, configured, new_run
 
+RATELIMITED = pytest.param("ratelimited", marks=pytest.mark.slow)
+"""Slack says for how many whole seconds."""
+
 
 @asynccontextmanager
 async def drawing(
@@ -182,7 +185,7 @@ async def test_a_run_is_told_directly_once_where_its_channel_takes_nothing(
     assert "Finished" in text_of(root)
 
 
-@pytest.mark.parametrize("fault", ["ratelimited", "server_error", "lost_request"])
+@pytest.mark.parametrize("fault", [RATELIMITED, "server_error", "lost_request"])
 async def test_a_card_survives_what_slack_does(slack: LocalSlack, store: Store, lease: Lease, fault: Fault) -> None:
     """R21: tried again on 429, 5xx and cut connections; nothing is lost and nothing is double."""
     asked = await usecases.ask(store, lease, question())
