@@ -42,7 +42,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Compiles once what the tests import: each of pytest's workers would do it again, at the same time.
 $(COMPILED): $(READY)
-	@$(BIN)/pytest -q --collect-only -p no:xdist >/dev/null
+	@$(BIN)/pytest -q --collect-only -p no:xdist -m "not slow" >/dev/null
 	@touch $@
 
 # Everything that is deterministic, on real parts; wants neither a browser nor PostgreSQL.
