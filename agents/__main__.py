@@ -20,8 +20,8 @@ from countersign.autogen.team import Teams
 from countersign.autogen.trial_build import try_out
 from countersign.domain.errors import StoreUnavailable, StoreUnsafe, WrongSettings
 from countersign.domain.ids import worker_id
-from countersign.garbage_collection import keep_what_is_loaded
 from countersign.process_settings import WorkerSettings, read
+from countersign.python_gc import keep_what_is_loaded
 from countersign.store.job_queue import Queue, work
 from countersign.store.journal_storage import RedisAnswers, RedisJournal
 from countersign.store.ownership import Side

@@ -17,7 +17,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.slack import http
 from bot.slack.app import slack_clients, socket_mode
-from countersign.garbage_collection import settle_memory
+from countersign.python_gc import settle_memory
 
 
 async def main(way: str, token: str, api_url: str, app_token: str, secret: str) -> None:

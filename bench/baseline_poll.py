@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bot.slack import http
-from countersign.garbage_collection import settle_memory
+from countersign.python_gc import settle_memory
 
 
 async def main(url: str, channel: str, answer: bytes) -> None:

@@ -42,8 +42,8 @@ from countersign.domain.ids import ChannelId, GroupId, RequestId, RunId, UserId,
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Kind, Question, Request, Status
 from countersign.domain.runs import Run
-from countersign.garbage_collection import settle_memory
 from countersign.process_settings import read
+from countersign.python_gc import settle_memory
 from countersign.store.job_queue import Queue
 from countersign.store.overview import Overview
 from countersign.store.redis.connection import connect

@@ -15,8 +15,8 @@ from typing import cast
 from slack_bolt.async_app import AsyncApp
 
 from countersign.domain.errors import CountersignError
-from countersign.garbage_collection import settle_memory
 from countersign.process_settings import read
+from countersign.python_gc import settle_memory
 from countersign.store.redis.connection import connect
 
 from . import workspaces

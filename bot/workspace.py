@@ -37,7 +37,7 @@ from countersign.usecases.grant_changes import before_people
 
 from .api.callbacks import CallbackDelivery
 from .api.endpoints import Interface, end_unreported
-from .audit import receipts, weekly_sums
+from .audit import receipts, weekly_figures
 from .audit.auditor import Auditor, Keep
 from .audit.sql_copy import SqlSink
 from .settings import WebSettings
@@ -160,7 +160,9 @@ async def _auditor(settings: WebSettings, store: Store, poster: Poster, director
     if settings.weekly_digest:
         where = await _channel("APPROVALS_CHANNEL", settings.approvals_channel, directory)
         beside.append(
-            lambda: weekly_digest.keep(partial(weekly_sums.summed, ledger), weekly_sums.picture, store, poster, where)
+            lambda: weekly_digest.keep(
+                partial(weekly_figures.summed, ledger), weekly_figures.picture, store, poster, where
+            )
         )
     return Auditor(store, owner, keep=Keep(settings.keep_events, settings.keep_audit), sink=sink, beside=beside)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .client.client import AsyncClient, Client, question
     from .client.exchange import Decision, NotApproved, ServiceRefused
     from .client.slack_input import slack_input
-    from .domain.decided import approved_content
+    from .domain.decision_values import approved_content
     from .domain.errors import ActionFailed, CountersignError, OutcomeUnknown
     from .domain.requests import Kind, Request, Status
     from .domain.run_options import Option
@@ -52,7 +52,7 @@ _PUBLIC = {
     "client.client": ("AsyncClient", "Client", "question"),
     "client.exchange": ("Decision", "NotApproved", "ServiceRefused"),
     "client.slack_input": ("slack_input",),
-    "domain.decided": ("approved_content",),
+    "domain.decision_values": ("approved_content",),
     "domain.errors": ("ActionFailed", "CountersignError", "OutcomeUnknown"),
     "domain.requests": ("Kind", "Request", "Status"),
     "domain.run_options": ("Option",),

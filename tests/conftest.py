@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from countersign.garbage_collection import settle_memory
+from countersign.python_gc import settle_memory
 from tests.repetitions import set_up_hypothesis
 
 pytest_plugins = [

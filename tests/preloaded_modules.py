@@ -5,7 +5,7 @@ None of them looks through what they share for garbage: that would copy all of i
 
 from importlib import import_module
 
-from countersign.garbage_collection import keep_what_is_loaded
+from countersign.python_gc import keep_what_is_loaded
 
 for name in (
     "bot.__main__",
@@ -15,7 +15,7 @@ for name in (
     "autogen_agentchat.conditions",
     "autogen_agentchat.teams",
     "docket.tasks",
-    "countersign.frameworks.agent_framework",
+    "countersign.framework_teams.agent_framework",
 ):
     import_module(name)
 keep_what_is_loaded()

@@ -36,7 +36,7 @@ _AUTOGEN = {
 MAY_IMPORT: dict[str, set[str]] = {
     "countersign.domain": {"countersign.domain"},
     "countersign.json_schema": {"jsonschema", "referencing", "regex"},
-    "countersign.garbage_collection": set(),
+    "countersign.python_gc": set(),
     "countersign.metrics": {"countersign.domain", "prometheus_client"},
     "countersign.process_settings": {"countersign.domain", "pydantic", "pydantic_settings"},
     "countersign.terminal": {"countersign.domain", "rich", "typer"},
@@ -72,14 +72,18 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "countersign.usecases", "countersign.process_settings", "countersign.store"),
         *("countersign.autogen", "autogen_core"),
     },
-    "countersign.frameworks": {"countersign.domain", "countersign.autogen", "autogen_core"},
-    "countersign.frameworks.agent_framework": {
+    "countersign.framework_teams": {"countersign.domain", "countersign.autogen", "autogen_core"},
+    "countersign.framework_teams.agent_framework": {
         *("countersign.domain", "countersign.replay.entries", "countersign.autogen"),
-        *("countersign.frameworks.agent_framework_model", "countersign.frameworks.gated_calls"),
+        *("countersign.framework_teams.agent_framework_model", "countersign.framework_teams.gated_calls"),
         *("agent_framework", "pydantic_core"),
     },
-    "countersign.frameworks.agent_framework_model": {"countersign.domain", "autogen_core", "agent_framework"},
-    "countersign.frameworks.openai_agents": {"countersign.autogen", "countersign.frameworks.gated_calls", "agents"},
+    "countersign.framework_teams.agent_framework_model": {"countersign.domain", "autogen_core", "agent_framework"},
+    "countersign.framework_teams.openai_agents": {
+        "countersign.autogen",
+        "countersign.framework_teams.gated_calls",
+        "agents",
+    },
     "bot.settings": {
         "countersign.domain",
         "countersign.process_settings",
@@ -130,7 +134,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agents.services": {"agents.services", "aiosmtplib"},
     "agents.teams": {"agents.services", "agents.teams", "autogen_agentchat", "autogen_core"},
     "agents.teams.access": {
-        *("agents.services", "agents.teams", "countersign.frameworks.agent_framework", "agent_framework"),
+        *("agents.services", "agents.teams", "countersign.framework_teams.agent_framework", "agent_framework"),
     },
     "localslack": {"localslack", "aiohttp", "yaml", "pytest_asyncio"},
     "demo": {"demo", "countersign.store.redis.embedded_server", "aiohttp", "aiosmtpd"},
@@ -138,9 +142,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Package -> what it may import besides the standard library; a longer name counts before a shorter one."""
 HANDLERS = (
     {"payloads", "context", "mention_parsing"},
-    {"attempts", "responses", "windows"},
+    {"attempts", "responses", "modal_opening"},
     {"agent_command", "approvals_command", "away_command", "invitations", "list_commands", "settings_changes"}
-    | {"card_buttons", "decision_windows", "grants", "acks", "thread_replies"},
+    | {"card_buttons", "decision_modals", "grants", "acks", "thread_replies"},
 )
 """The levels of `bot.slack.handlers`: a module imports only those below its own, so no handler another."""
 WIRING = ("countersign", "countersign.__main__", "bot.__main__", "bot.workspace", "bot.workspaces", "agents.__main__")

@@ -26,7 +26,7 @@ from countersign.domain.errors import CountersignError, NotFound, QuestionLost, 
 from countersign.domain.ids import ChannelId, RequestId, UserId, WorkspaceId
 from countersign.domain.requests import Kind, Question, Status
 from countersign.store.api_keys import ApiKeys
-from countersign.usecases import program_requests, sealed_runs
+from countersign.usecases import program_requests, program_states
 from countersign.usecases.ports import Store, Wakeups
 from countersign.usecases.program_requests import ProgramRequest
 
@@ -113,7 +113,7 @@ class Interface:
                 state=(body.state.number, body.state.sealed) if body.state else (0, ""),
             )
             if body.state and not new:
-                await sealed_runs.replace(self.store, found.request, body.state.number, body.state.sealed)
+                await program_states.replace(self.store, found.request, body.state.number, body.state.sealed)
             await self.keys.opened(key.id, found.request.id)
         finally:
             self.asking[key.id] -= 1
@@ -146,7 +146,7 @@ class Interface:
         """Read what the program keeps with its request."""
         key = await self._key(request)
         found = await program_requests.find(self.store, key, request.path_params["id"])
-        kept = await sealed_runs.find(self.store, found.request)
+        kept = await program_states.find(self.store, found.request)
         return _json(StateView(number=kept.number, sealed=kept.sealed))
 
     async def withdraw(self, request: Request) -> Response:

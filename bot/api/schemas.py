@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from countersign.domain import decision_texts
 from countersign.domain.call_words import labelled
 from countersign.domain.calls import LONGEST_ARGUMENTS, Call, canonical
-from countersign.domain.decided import approved_content
+from countersign.domain.decision_values import approved_content
 from countersign.domain.event_data import told_apart
 from countersign.domain.ids import ChannelId
+from countersign.domain.program_states import LONGEST_STATE
 from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Kind, Question, Verb
 from countersign.domain.runs import Status as RunStatus
-from countersign.domain.sealed_runs import LONGEST_STATE
 from countersign.usecases.program_requests import LONGEST_OUTCOME, ProgramRequest
 
 from .bodies import JsonObject

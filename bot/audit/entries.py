@@ -17,7 +17,7 @@ from countersign.domain.event_data import plain, without_secrets
 from countersign.domain.events import EventType
 from countersign.domain.ids import RequestId, RunId, digest_of
 from countersign.domain.people import Reviewers
-from countersign.domain.questions import asker
+from countersign.domain.question_salts import asker
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Request
 from countersign.store.audit_log import StreamEvent

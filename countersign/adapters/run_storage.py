@@ -17,7 +17,7 @@ from countersign.adapters.run_files import SavedCall, SavedRun, locked, parsed, 
 from countersign.adapters.sealing import KEY
 from countersign.client.client import AsyncClient
 from countersign.domain.errors import InvalidInput
-from countersign.domain.sealed_runs import LONGEST_STATE
+from countersign.domain.program_states import LONGEST_STATE
 
 Post = Callable[[SavedCall, Mapping[str, Any]], Awaitable[None]]
 """Ask about the call, or find what was asked, with this state."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from countersign.domain.decided import Decided, changes, decided
+from countersign.domain.decision_values import Decided, changes, decided
 from countersign.domain.requests import Kind, Request, Status
 
 CALL: Final[ContextVar[tuple[str, str]]] = ContextVar("call", default=("", ""))

@@ -13,7 +13,7 @@ from typing import Final
 
 from countersign.autogen.people.human_input import RunQuestions
 from countersign.domain.channel_settings import say_duration
-from countersign.domain.decided import decided
+from countersign.domain.decision_values import decided
 from countersign.domain.errors import CountersignError, GivenUp, OutcomeUnknown
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from countersign.replay.entries import Aside, Entry

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from countersign.domain.calls import LONGEST_ARGUMENTS, LONGEST_CONTENT, is_canonical
-from countersign.domain.refusals import Refusal
+from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Kind, Question, Request, Verb
 from countersign.domain.text_checks import is_legible, is_storable
 

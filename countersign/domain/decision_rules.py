@@ -12,7 +12,7 @@ from countersign.domain.grant_request import Standing, Wish
 from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId, Digest, UserId
 from countersign.domain.people import Actor, why_nobody
-from countersign.domain.refusals import Refusal
+from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.request_endings import settle
 from countersign.domain.requests import (
     ABOUT_THE_RUN,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from countersign.domain.decided import Decided, changes, decided, quoted
+from countersign.domain.decision_values import Decided, changes, decided, quoted
 from countersign.domain.requests import How, Kind, Request, Status
 
 CHANGED: Final = "What was changed:"

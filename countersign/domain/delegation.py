@@ -11,7 +11,7 @@ from typing import Final
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import UserId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers, why_nobody
-from countersign.domain.refusals import Sentence
+from countersign.domain.refusal_reasons import Sentence
 from countersign.domain.requests import Request
 
 LONGEST: Final = timedelta(days=90)

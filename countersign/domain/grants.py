@@ -24,8 +24,8 @@ from countersign.domain.ids import (
     short_name,
 )
 from countersign.domain.people import Actor, why_nobody
-from countersign.domain.questions import unsalted
-from countersign.domain.refusals import Refusal
+from countersign.domain.question_salts import unsalted
+from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import How, Kind, Request
 
 

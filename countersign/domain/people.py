@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
-from countersign.domain.refusals import Refusal, Sentence
+from countersign.domain.refusal_reasons import Refusal, Sentence
 
 MEMBERS: Final = "members"
 """How people write: everybody in the channel that cards go to."""

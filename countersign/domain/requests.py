@@ -21,7 +21,7 @@ from countersign.domain.ids import (
     short_name,
 )
 from countersign.domain.people import Reviewers
-from countersign.domain.refusals import Refusal
+from countersign.domain.refusal_reasons import Refusal
 
 
 class Kind(StrEnum):
@@ -160,7 +160,7 @@ class Question:
     `content` is what people read; of a call (kinds tool and code) what its renderer made of the arguments. `options`,
     and whether `several` may be chosen, are those of a choice. `notes` are what people must know besides, a sentence
     each. `before` is the content that was refused last in this place, and `reply` the words that came with the refusal.
-    `salt`: see `countersign.domain.questions`.
+    `salt`: see `countersign.domain.question_salts`.
     """
 
     agent: str

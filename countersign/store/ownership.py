@@ -22,9 +22,9 @@ from countersign.domain.errors import UnknownSchema
 from countersign.domain.events import Event
 from countersign.domain.grants import Permission
 from countersign.domain.ids import ApiKeyId, ChannelId, Id, PermissionId, RequestId, RunId, UserId, WorkspaceId
+from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
-from countersign.domain.sealed_runs import ProgramState
 from countersign.policy.evaluation import Rulebook
 from countersign.store.codec import Codec
 from countersign.usecases import worker_claims

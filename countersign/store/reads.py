@@ -22,9 +22,9 @@ from countersign.domain.delegation import Absences
 from countersign.domain.errors import StoreFull, StoreUnavailable, UnknownSchema
 from countersign.domain.grants import Permission
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, WorkspaceId
+from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.domain.sealed_runs import ProgramState
 from countersign.store.codec import Codec, from_ms, ms
 from countersign.store.keys import Keys
 from countersign.store.ownership import (

@@ -14,7 +14,6 @@ from countersign.usecases.decisions import (
     why_no_window,
 )
 from countersign.usecases.effective_settings import configure, judge, rules_for, rules_of
-from countersign.usecases.questions import ask, take_back
 from countersign.usecases.rejected_attempts import settings_refused, start_refused, unknown_request
 from countersign.usecases.run_end import finish, stop
 from countersign.usecases.run_progress import (
@@ -30,6 +29,7 @@ from countersign.usecases.run_progress import (
     still_ours,
     writing,
 )
+from countersign.usecases.run_requests import ask, take_back
 from countersign.usecases.run_start import start, start_by_script
 from countersign.usecases.worker_requests import admit, admitted
 

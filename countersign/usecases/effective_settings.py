@@ -13,8 +13,8 @@ from countersign.domain.event_data import plain
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, ChannelId, UserId
 from countersign.domain.people import Actor
-from countersign.domain.questions import asker
-from countersign.domain.refusals import Refusal, Sentence
+from countersign.domain.question_salts import asker
+from countersign.domain.refusal_reasons import Refusal, Sentence
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request
 from countersign.domain.runs import Run
 from countersign.policy import evaluation, loosening

@@ -20,10 +20,10 @@ from countersign.domain.ids import (
     TeamName,
     WorkspaceId,
 )
+from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
 from countersign.domain.run_options import Option
 from countersign.domain.runs import Run
-from countersign.domain.sealed_runs import ProgramState
 from countersign.policy.evaluation import Rulebook
 from countersign.usecases.made_files import MadeFiles
 

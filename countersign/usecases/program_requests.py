@@ -18,10 +18,10 @@ from countersign.domain.errors import Conflict, InvalidInput, NotFound
 from countersign.domain.event_data import plain
 from countersign.domain.events import EventType
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId, short_name
-from countersign.domain.questions import salted
+from countersign.domain.program_states import ProgramState
+from countersign.domain.question_salts import salted
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status
 from countersign.domain.runs import Run
-from countersign.domain.sealed_runs import ProgramState
 from countersign.policy.evaluation import Effect
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
 from countersign.usecases.effective_settings import judge, ruled_for

@@ -10,7 +10,7 @@ from countersign.domain.event_data import shortened
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
 from countersign.domain.redaction import hide
-from countersign.domain.refusals import Refusal
+from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Verb
 from countersign.usecases.ports import Change, Store
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from countersign.domain import refusal_details, snooze_and_look
+from countersign.domain import refusal_sentences, snooze_and_look
 from countersign.domain.errors import NotFound, Refused
 from countersign.domain.ids import AttemptId, RequestId
 from countersign.domain.people import Actor
-from countersign.domain.refusals import Refusal
+from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Request, Step
 from countersign.domain.schedule import Snooze
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
@@ -36,7 +36,7 @@ async def _note(store: Store, request: RequestId, attempt: AttemptId, step_of: C
             return Refuse(NotFound(Refusal.UNKNOWN.value))
         step = step_of(seen)
         if step.refusal is not None:
-            error = Refused(step.refusal, refusal_details.sentence(step.refusal, seen.value))
+            error = Refused(step.refusal, refusal_sentences.sentence(step.refusal, seen.value))
             return Refuse(error, record=Change(events=step.events, once=attempt))
         if not step.changes:
             return Keep(seen.value)

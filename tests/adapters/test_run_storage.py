@@ -22,7 +22,7 @@ from countersign.adapters.saved_runs import SavedRuns
 from countersign.client.exchange import ServiceRefused
 from countersign.domain import api_keys
 from countersign.domain.ids import RequestId
-from countersign.domain.sealed_runs import LONGEST_STATE, ProgramState
+from countersign.domain.program_states import LONGEST_STATE, ProgramState
 from countersign.store.api_keys import ApiKeys
 from countersign.store.ownership import STATES
 from countersign.store.store import Store

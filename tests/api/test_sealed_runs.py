@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from countersign.domain import api_keys
-from countersign.domain.sealed_runs import LONGEST_STATE
+from countersign.domain.program_states import LONGEST_STATE
 from countersign.store.api_keys import ApiKeys
 from countersign.store.store import Store
 from countersign.usecases import program_requests

@@ -22,7 +22,7 @@ from countersign.domain.hash_chain import START, Kept, Verifier, seal
 from countersign.domain.ids import ChannelId, RequestId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.quiet_hours import Quiet
-from countersign.domain.refusals import Sentence
+from countersign.domain.refusal_reasons import Sentence
 from countersign.domain.requests import Verb
 from countersign.policy import file
 from countersign.policy.evaluation import Effect

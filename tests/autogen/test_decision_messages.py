@@ -10,8 +10,8 @@ from autogen_agentchat.messages import TextMessage
 from countersign.autogen.people.decision_messages import DecisionTermination, decision_in, metadata_of
 from countersign.domain import decision_texts, requests
 from countersign.domain.calls import Call, canonical
-from countersign.domain.decided import changes, decided
 from countersign.domain.decision_texts import answer
+from countersign.domain.decision_values import changes, decided
 from countersign.domain.ids import RunId, UserId
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status
 from tests.autogen.harness import ANN, BOB, CHANNEL, RULES, WORKSPACE

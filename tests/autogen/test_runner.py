@@ -32,7 +32,7 @@ from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RunId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.questions import asker
+from countersign.domain.question_salts import asker
 from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status

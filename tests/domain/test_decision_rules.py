@@ -10,7 +10,7 @@ from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.events import EventType
 from countersign.domain.ids import Digest, UserId, WorkspaceId
 from countersign.domain.people import Reviewers
-from countersign.domain.refusals import Refusal
+from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import MOVES, Decision, How, Status, Verb
 from tests.sample_requests import (
     ALICE,

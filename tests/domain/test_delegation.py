@@ -11,7 +11,7 @@ from countersign.domain.errors import plain_text
 from countersign.domain.events import EventType
 from countersign.domain.ids import UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.refusals import Refusal
+from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import How, Status, Verb
 from tests.sample_requests import ALICE, BOB, CAROL, DAVE, HERE, NOW, attempt, later, request
 

@@ -12,7 +12,7 @@ from countersign.domain.decision_rules import decide, waits_for
 from countersign.domain.events import EventType
 from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.people import Actor
-from countersign.domain.refusals import Refusal
+from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from tests.sample_requests import (
     ALICE,

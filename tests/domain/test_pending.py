@@ -8,7 +8,7 @@ import pytest
 from countersign.domain.decision_rules import decide, waits_for
 from countersign.domain.ids import UserId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.refusals import Refusal
+from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.request_endings import withdraw
 from countersign.domain.requests import Question, Verb
 from tests.sample_requests import (

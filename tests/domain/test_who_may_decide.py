@@ -5,7 +5,7 @@ import pytest
 from countersign.domain import grants
 from countersign.domain.decision_rules import allow
 from countersign.domain.events import EventType
-from countersign.domain.refusals import Refusal
+from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Step
 from tests.sample_requests import BOB
 from tests.who_may_decide import (

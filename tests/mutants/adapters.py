@@ -6,8 +6,8 @@ from tests.mutants.mutant import Bug
 
 _HERE: Final = "tests/adapters/test_saved_runs.py"
 _STORED: Final = "tests/adapters/test_run_storage.py"
-_STATE: Final = "tests/frameworks/test_saved_state.py"
-_MODEL: Final = "tests/frameworks/test_run_model.py"
+_STATE: Final = "tests/framework_teams/test_saved_state.py"
+_MODEL: Final = "tests/framework_teams/test_run_model.py"
 
 ADAPTING: Final = (
     Bug(
@@ -80,7 +80,7 @@ ADAPTING: Final = (
     Bug(
         "an agent of another framework may have tools past the gate",
         "R19",
-        "countersign/frameworks/agent_framework.py",
+        "countersign/framework_teams/agent_framework.py",
         "        if not isinstance(tool, _Tool):",
         "        if not isinstance(tool, FunctionTool):",
         (f"{_STATE}::test_a_tool_past_the_gate_is_refused_before_anything_is_done",),
@@ -96,7 +96,7 @@ ADAPTING: Final = (
     Bug(
         "an agent of another framework asks its model past the journal",
         "R4",
-        "countersign/frameworks/agent_framework.py",
+        "countersign/framework_teams/agent_framework.py",
         "return RunModel(run.model(agent), agent)",
         "return RunModel(run._model, agent)",
         (
@@ -107,7 +107,7 @@ ADAPTING: Final = (
     Bug(
         "models of other frameworks see a tool's idempotency key",
         "R13",
-        "countersign/frameworks/gated_calls.py",
+        "countersign/framework_teams/gated_calls.py",
         "schemas = [without_key(tool.schema) for tool in offered]",
         "schemas = [tool.schema for tool in offered]",
         (f"{_MODEL}::test_no_model_sees_the_key_that_a_tool_is_given",),
@@ -123,7 +123,7 @@ ADAPTING: Final = (
     Bug(
         "an old copy of a run goes on",
         "R8",
-        "countersign/domain/sealed_runs.py",
+        "countersign/domain/program_states.py",
         "    if state.number <= kept.number:",
         "    if state.number < 0:",
         (
@@ -134,7 +134,7 @@ ADAPTING: Final = (
     Bug(
         "a state that was dropped comes back",
         "R8",
-        "countersign/domain/sealed_runs.py",
+        "countersign/domain/program_states.py",
         "    if kept is None:\n        raise Conflict(",
         "    if kept is None:\n        return True\n        raise Conflict(",
         (f"{_STORED}::test_another_machine_goes_on_and_the_first_one_does_no_more",),

@@ -44,7 +44,7 @@ DECIDING: Final = (
     Bug(
         "the question that another one replaced stays open",
         "R1",
-        "countersign/usecases/questions.py",
+        "countersign/usecases/run_requests.py",
         "            changed.append(Put(back.request, read.old.version))\n            events += back.events\n",
         "            pass\n",
         (_FLOWS + "test_other_words_in_the_same_place_withdraw_what_was_asked_before",),

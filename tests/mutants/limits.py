@@ -181,7 +181,7 @@ BOUNDING: Final = (
     Bug(
         "nothing opens before a slow look-up has ended",
         "R7",
-        "bot/slack/handlers/windows.py",
+        "bot/slack/handlers/modal_opening.py",
         "await asyncio.wait({view}, timeout=OPEN_WITHIN)",
         "await asyncio.wait({view})",
         ("tests/slack/test_actions.py::test_a_window_opens_in_time_and_is_filled_when_it_can_be",),

@@ -102,7 +102,7 @@ POLICY: Final = (
     Bug(
         "a refusal by policy is on record each time the run is rebuilt",
         "R25",
-        "countersign/usecases/questions.py",
+        "countersign/usecases/run_requests.py",
         "Change(events=(event,), lease=lease, once=AttemptId(read.request))",
         "Change(events=(event,), lease=lease)",
         (_IN_FORCE + "test_what_the_policy_refuses_is_asked_of_nobody_and_is_in_the_record",),
@@ -145,7 +145,7 @@ POLICY: Final = (
     Bug(
         "a text that a reviewer changed is used as it was asked about",
         "R13",
-        "countersign/domain/decided.py",
+        "countersign/domain/decision_values.py",
         "    return request.decision.content or request.question.content\n",
         "    return request.question.content\n",
         (

@@ -12,7 +12,7 @@ _UNREADABLE = "tests/store/test_unreadable.py::"
 _SILENCE = "tests/usecases/test_silence.py::"
 
 _THREAD = "tests/slack/test_run_thread.py::"
-_NATIVE = "tests/slack/test_native_means.py::"
+_NATIVE = "tests/slack/test_agent_features.py::"
 
 WAITING: Final = (
     Bug(
@@ -26,7 +26,7 @@ WAITING: Final = (
     Bug(
         "what Slack refuses of its own means is asked for each time",
         "R36",
-        "bot/slack/projector/native_means.py",
+        "bot/slack/projector/agent_features.py",
         "                self._refused[method] = time.monotonic() + REFUSED_FOR\n",
         "                pass\n",
         (

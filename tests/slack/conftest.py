@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bot.slack.handlers import responses, windows
+from bot.slack.handlers import modal_opening, responses
 from bot.slack.handlers.context import Services
 from bot.slack.views.cards import card
 from countersign.domain.ids import RunId
@@ -21,7 +21,7 @@ from tests.slack.socket_bot import Show, a_bot, post
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the bot does in time, it does: a test that is about being late says so itself."""
     monkeypatch.setattr(responses, "ACK_WITHIN", PATIENCE)
-    monkeypatch.setattr(windows, "OPEN_WITHIN", PATIENCE)
+    monkeypatch.setattr(modal_opening, "OPEN_WITHIN", PATIENCE)
 
 
 @pytest.fixture

@@ -359,7 +359,7 @@ async def test_a_window_opens_in_time_and_is_filled_when_it_can_be(
 ) -> None:
     """R7: the trigger lives 3 s, however long a look-up takes; also where there is no window to open."""
     monkeypatch.setattr("bot.slack.handlers.responses.ACK_WITHIN", 0.0)
-    monkeypatch.setattr("bot.slack.handlers.windows.OPEN_WITHIN", 0.0)
+    monkeypatch.setattr("bot.slack.handlers.modal_opening.OPEN_WITHIN", 0.0)
     shown = await show(await ask(store, lease))
     slack.faults.add("delay", on="users.info", seconds=0.5)
     assert (await slack.user(name).click(shown, "Reject")).ok

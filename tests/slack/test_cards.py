@@ -20,8 +20,8 @@ from countersign.domain import request_endings, schedule
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.escalation import Escalation
 from countersign.domain.people import Reviewers
-from countersign.domain.questions import asking
-from countersign.domain.refusals import Refusal
+from countersign.domain.question_salts import asking
+from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Kind, Question, Status, Verb
 from countersign.domain.schedule import Snooze
 from localslack.limits import check_message_blocks, check_view

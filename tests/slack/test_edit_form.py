@@ -13,7 +13,7 @@ from bot.slack.views.edit_modal import WrongFields
 from countersign.domain import decision_rules
 from countersign.domain.calls import Call, canonical, is_canonical
 from countersign.domain.errors import InvalidInput
-from countersign.domain.refusals import Refusal
+from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Question, Verb
 from localslack.config import Config
 from localslack.inputs import filled, refusals, state_of

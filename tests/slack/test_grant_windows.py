@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.handlers import decision_windows
+from bot.slack.handlers import decision_modals
 from bot.slack.handlers.context import Services
 from bot.slack.people.actors import giver_of
 from bot.slack.people.settings_check import why_not_asked
@@ -222,7 +222,7 @@ async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_fi
     reason = {review_modals.REASON: "The shop is down."} if window == "break-glass" else {}
     assert modal_parts.READ in await person.submit(reason, view)  # Slack itself asks for what is required
     next(block for block in view.blocks if block["block_id"] == modal_parts.READ)["optional"] = True
-    assert await person.submit(reason, view) == {modal_parts.READ: decision_windows.READ_FIRST}  # and so do we
+    assert await person.submit(reason, view) == {modal_parts.READ: decision_modals.READ_FIRST}  # and so do we
     assert (await now_is(store, asked)).status is Status.PENDING
     assert EventType.REQUEST_DECIDED not in [event.type for event in await events(store)]
     assert await person.submit({**reason, modal_parts.READ: ["yes"]}, view) == {}

@@ -9,7 +9,7 @@ import pytest
 
 from bot.audit.auditor import Auditor
 from bot.audit.figures import Figures
-from bot.audit.weekly_sums import picture, summed
+from bot.audit.weekly_figures import picture, summed
 from bot.slack.projector import weekly_digest
 from countersign import usecases
 from countersign.domain.requests import Request

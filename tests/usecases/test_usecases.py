@@ -14,7 +14,7 @@ from countersign.domain.errors import InvalidInput, LeaseLost, NotFound, Refused
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId, RunId, UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.refusals import Refusal, Sentence
+from countersign.domain.refusal_reasons import Refusal, Sentence
 from countersign.domain.requests import Status, Verb
 from countersign.metrics import Repair
 from countersign.store.keys import KEPT

@@ -25,9 +25,9 @@ from ..views.block_kit import context, fitting, plain, words
 from ..views.button_labels import state_of
 from ..views.slack_markup import escape, link, mention, unescape
 from .context import SLACK_ERRORS, Reply, Services
+from .modal_opening import open_modal
 from .payloads import Sender, delivery, sender
 from .responses import answer_click, answer_command, answer_window, on_record
-from .windows import open_modal
 
 HELP: Final = (
     "*`/agent <team> <task>`* starts a task, like `/agent email tell the vendor we need 10% off`\n"

@@ -13,7 +13,7 @@ from countersign.domain.decision_rules import Attempt
 from countersign.domain.errors import NotFound
 from countersign.domain.grant_request import Wish
 from countersign.domain.ids import UserId
-from countersign.domain.refusals import Refusal
+from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Request, Status, Verb
 from countersign.usecases.ports import Admitted
 

@@ -15,7 +15,7 @@ from countersign.domain.errors import CountersignError, InvalidInput, NotFound, 
 from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.high_risk import is_asked
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, digest_of, short_name
-from countersign.domain.refusals import Refusal
+from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Request, Verb
 from countersign.usecases import snooze_and_look
 
@@ -27,9 +27,9 @@ from ..views.cards import is_plain_row
 from ..views.slack_markup import drawn, when
 from .attempts import Aimed, aim, decide, known, sought
 from .context import Reply, Services
+from .modal_opening import open_modal
 from .payloads import attempt_id, sender
 from .responses import answer_click, answer_window, refused
-from .windows import open_modal
 
 Window = Callable[[Request, ChannelId], modal_parts.View]
 _BUTTONS: Final = {

@@ -10,7 +10,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign.domain.ids import RequestId, UserId
-from countersign.domain.refusals import Sentence
+from countersign.domain.refusal_reasons import Sentence
 from countersign.usecases.overview import Overview
 from countersign.usecases.ports import Admitted, Message, Put, Queue, Store
 

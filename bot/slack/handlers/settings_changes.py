@@ -17,7 +17,7 @@ from countersign.domain.channel_settings import ChannelSettings, Rules
 from countersign.domain.errors import InvalidInput, plain_text
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import Actor
-from countersign.domain.refusals import Sentence
+from countersign.domain.refusal_reasons import Sentence
 from countersign.policy.loosening import NeedsConfirmation, NeedsSecond, SettingsProposal, may_alone
 
 from .. import settings_proposals
@@ -29,9 +29,9 @@ from ..views.settings_text import confirm, current, say
 from ..views.slack_markup import mention, unescape
 from .context import Reply, Services, Word
 from .mention_parsing import READERS
+from .modal_opening import open_at_once, open_modal
 from .payloads import Sender, delivery, sender
 from .responses import answer_click, answer_window, change_on_record
-from .windows import open_at_once, open_modal
 
 _LONGEST: Final = 2000
 """Characters of a button's value."""

@@ -12,7 +12,7 @@ from countersign.domain import schedule
 from countersign.domain.channel_settings import Rules, enough_people
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Actor, Reviewers, is_channel, why_nobody
-from countersign.domain.refusals import Sentence
+from countersign.domain.refusal_reasons import Sentence
 from countersign.domain.requests import Request
 
 from .directory import Directory, Members, Room

@@ -23,11 +23,11 @@ from countersign.usecases.ports import Store
 from ..people.directory import Directory
 from ..views.run_plan import SILENT_AFTER
 from . import run_drawing, settings_notices, thread_drawing
+from .agent_features import AgentFeatures
 from .batch_drawing import Batch, BatchDrawing, Entry
 from .drawing_lease import LEASE, DrawingLease
 from .file_uploads import Files
 from .message_sync import File, Poster
-from .native_means import NativeMeans
 
 BREATH: Final = timedelta(milliseconds=20)
 """Before it draws: what follows at once is drawn with it, and whoever just clicked is answered first."""
@@ -67,7 +67,7 @@ class Projector:
         self._outbox = outbox
         self._poster = poster
         self._files = Files(poster, store)
-        self._native = NativeMeans(poster.calls, store)
+        self._native = AgentFeatures(poster.calls, store)
         self._lease = DrawingLease(outbox, owner)
         self._drawn = drawn
         self._overlooked = overlooked

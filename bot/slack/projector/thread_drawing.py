@@ -17,9 +17,9 @@ from ..views.request_text import named
 from ..views.run_plan import Asked, Step
 from ..views.slack_markup import mention
 from . import card_placement
+from .agent_features import AgentFeatures
 from .file_uploads import missing
 from .message_sync import File, Place, Poster
-from .native_means import NativeMeans
 from .run_thread import RunThread, root_of
 
 _log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ async def draw(
     poster: Poster,
     run_id: RunId,
     directory: Directory | None = None,
-    native: NativeMeans | None = None,
+    native: AgentFeatures | None = None,
     *,
     silent: bool = False,
 ) -> list[File]:
@@ -63,7 +63,7 @@ async def draw(
     return files
 
 
-async def _draw_steps(thread: RunThread, native: NativeMeans | None, steps: Sequence[Step]) -> None:
+async def _draw_steps(thread: RunThread, native: AgentFeatures | None, steps: Sequence[Step]) -> None:
     """Draw the steps, streamed where Slack does that; a stream of another process is ended first."""
     run, name = thread.run, f"progress/{thread.run.id}"
     root = await root_of(thread.store, run.id) if native is not None else None

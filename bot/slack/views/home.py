@@ -12,8 +12,8 @@ from countersign.domain.delegation import deciders
 from countersign.domain.grants import Permission
 from countersign.domain.ids import GroupId
 from countersign.domain.people import those_of
-from countersign.domain.questions import asker
-from countersign.domain.refusals import Refusal
+from countersign.domain.question_salts import asker
+from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Run
 from countersign.text.safe_text import quoted, size_of, typed

@@ -7,7 +7,7 @@ from typing import Final
 
 from countersign.domain import schedule
 from countersign.domain.call_words import in_words
-from countersign.domain.decided import changed_text
+from countersign.domain.decision_values import changed_text
 from countersign.domain.delegation import Absence, deciders
 from countersign.domain.diffs import changed_fields, changed_lines
 from countersign.domain.escalation import Escalation

@@ -12,7 +12,7 @@ from countersign.domain import grants, high_risk
 from countersign.domain.decision_rules import LONGEST_WORDS
 from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.ids import ChannelId, UserId, digest_of
-from countersign.domain.questions import asker
+from countersign.domain.question_salts import asker
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Request, Status, Verb
 from countersign.text.safe_text import Room, quoted, shorten, size_of
 

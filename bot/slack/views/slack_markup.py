@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from countersign.domain.errors import plain_text
 from countersign.domain.ids import ChannelId, GroupId, UserId
-from countersign.domain.refusals import Sentence
+from countersign.domain.refusal_reasons import Sentence
 
 _MADE_BY_SLACK: Final = re.compile(r"<([^<>|\s]+)(?:\|([^<>|]*))?>")
 """A mention or a link: whatever somebody typed between `<` and `>` arrives escaped."""

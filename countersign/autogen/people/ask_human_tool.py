@@ -14,7 +14,7 @@ from countersign.autogen.tools.workbenches import AsksItself
 from countersign.domain.decision_texts import answer
 from countersign.domain.errors import ActionFailed, CountersignError
 from countersign.domain.ids import digest_of
-from countersign.domain.questions import asking
+from countersign.domain.question_salts import asking
 from countersign.domain.requests import Kind, Question, Request, Verb
 from countersign.replay.entries import Entry, Numbered
 from countersign.replay.run_journal import RunJournal

@@ -13,7 +13,7 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 
 from countersign.autogen.action_outcomes import Outcomes
 from countersign.autogen.people.decision_messages import MetadataTermination, decision_in
-from countersign.domain.decided import decided, quoted
+from countersign.domain.decision_values import decided, quoted
 from countersign.domain.ids import RequestId, UserId
 from countersign.domain.requests import How, Request, Status
 

@@ -11,7 +11,7 @@ from typing import Final
 from autogen_agentchat.base import TerminatedException, TerminationCondition
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, StopMessage
 
-from countersign.domain.decided import Decided
+from countersign.domain.decision_values import Decided
 from countersign.domain.ids import Digest, RequestId, UserId
 from countersign.domain.requests import How, Status
 

@@ -27,7 +27,7 @@ from countersign.domain.errors import CountersignError, NotFound, Refused
 from countersign.domain.event_data import shortened, without_secrets
 from countersign.domain.ids import AttemptId, Digest, RequestId, digest_of
 from countersign.domain.made_files import MadeFile
-from countersign.domain.questions import salted
+from countersign.domain.question_salts import salted
 from countersign.domain.requests import Question, Request, Status, Verb, request_id
 from countersign.domain.runs import Run
 from countersign.replay.entries import Entry, Judged, Numbered, whole

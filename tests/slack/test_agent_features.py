@@ -8,8 +8,8 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack.projector import thread_drawing
+from bot.slack.projector.agent_features import APPEND, SESSION, START, STOP, AgentFeatures
 from bot.slack.projector.message_sync import Poster
-from bot.slack.projector.native_means import APPEND, SESSION, START, STOP, NativeMeans
 from bot.slack.slack_calls import GatedCalls
 from countersign import usecases
 from countersign.domain import runs
@@ -41,7 +41,7 @@ def poster(slack: LocalSlack, store: Store) -> Poster:
 async def drawn_anew(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """Drawn by a process that knows nothing of what was drawn before."""
     one = poster(slack, store)
-    await thread_drawing.draw(store, one, lease.run, None, NativeMeans(one.calls, store))
+    await thread_drawing.draw(store, one, lease.run, None, AgentFeatures(one.calls, store))
 
 
 def methods(slack: LocalSlack) -> list[str]:
@@ -51,7 +51,7 @@ def methods(slack: LocalSlack) -> list[str]:
 async def play(slack: LocalSlack, store: Store, lease: Lease) -> list[str]:
     """A run that works, asks, is answered and ends; returns the replies in its thread."""
     one = poster(slack, store)
-    native = NativeMeans(one.calls, store)
+    native = AgentFeatures(one.calls, store)
     for words in ("looked it up", "wrote a draft"):
         await usecases.progressed(store, lease, "writer", words)
         await thread_drawing.draw(store, one, lease.run, None, native)

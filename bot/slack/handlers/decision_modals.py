@@ -12,7 +12,7 @@ from slack_bolt.async_app import AsyncAck
 from countersign import usecases
 from countersign.domain.errors import InvalidInput, Refused
 from countersign.domain.grant_request import Wish
-from countersign.domain.refusals import Refusal
+from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Verb
 
 from ..views import choice_controls, edit_modal, modal_parts, modals, review_modals

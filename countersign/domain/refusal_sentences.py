@@ -8,7 +8,7 @@ from typing import Final
 
 from countersign.domain import delegation, high_risk
 from countersign.domain.people import those_of
-from countersign.domain.refusals import Refusal, Sentence
+from countersign.domain.refusal_reasons import Refusal, Sentence
 from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import ABOUT_THE_RUN, Decision, How, Request, Status
 from countersign.domain.vote_count import alike

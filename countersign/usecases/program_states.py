@@ -1,8 +1,8 @@
 """Keeping states of programs with their requests."""
 
 from countersign.domain.errors import Conflict, NotFound
+from countersign.domain.program_states import ProgramState, follows
 from countersign.domain.requests import Request
-from countersign.domain.sealed_runs import ProgramState, follows
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
 from countersign.usecases.ports import Change, Put, Seen, Store
 

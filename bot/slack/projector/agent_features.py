@@ -47,7 +47,7 @@ class _Stream:
     sent: dict[str, Chunk]
 
 
-class NativeMeans:
+class AgentFeatures:
     """Sessions and streams of one workspace, and what it refused of them."""
 
     def __init__(self, calls: Calls, store: Store) -> None:

@@ -28,11 +28,11 @@ from pydantic_core import to_json, to_jsonable_python
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team_at_work import Ended, Saved, TeamAtWork, Tell, Waits
 from countersign.autogen.tools.workbenches import Offered
-from countersign.domain.decided import decided
 from countersign.domain.decision_texts import answer
+from countersign.domain.decision_values import decided
 from countersign.domain.requests import Request, Status
-from countersign.frameworks.agent_framework_model import RunModel
-from countersign.frameworks.gated_calls import GatedCall, gated_calls, not_gated, while_ours
+from countersign.framework_teams.agent_framework_model import RunModel
+from countersign.framework_teams.gated_calls import GatedCall, gated_calls, not_gated, while_ours
 from countersign.replay.entries import Asked
 
 

@@ -11,7 +11,7 @@ from countersign.domain.errors import GivenUp, Refused
 from countersign.domain.event_data import plain, shortened, without_secrets
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, RequestId
-from countersign.domain.questions import asker, salted
+from countersign.domain.question_salts import asker, salted
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Question, Request, digest
 from countersign.domain.runs import Run
