@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from bot.slack.projector import card_placement
 from bot.slack.views import block_kit, card_controls, cards, run_plan, thread_notes
 from countersign.domain import request_endings
 from countersign.domain.events import Event, EventType
@@ -245,7 +246,8 @@ class Verdict:
 
     def _steps(self, run: Run) -> block_kit.Drawing:
         asked = [self.facts.requests[name] for name in run.recent if name in self.facts.requests]
-        return run_plan.drawn_as_list(run, run_plan.steps(run, [run_plan.Asked(one) for one in asked]))
+        numbered = [run_plan.Asked(one, card_placement.number_of(one, self._card_of(one)[1])) for one in asked]
+        return run_plan.drawn_as_list(run, run_plan.steps(run, numbered))
 
     def _card_of(self, request: Request) -> tuple[str, list[Request]]:
         """The name of the card on which the request is, and all that are."""
