@@ -375,7 +375,7 @@ DRAWINGS: dict[str, Drawing] = {
     "run_queued": thread_notes.run_message(run()),
     "run_hostile": thread_notes.run_message(run(task=HOSTILE)),
     "run_waiting": thread_notes.run_message(run(status=runs.Status.WAITING)),
-    "run_talking": thread_notes.run_message(run(status=runs.Status.WAITING), waits_here=True),
+    "run_talking": thread_notes.run_message(run(status=runs.Status.WAITING), [talk()], here=True),
     "run_finished": thread_notes.run_message(ended()),
     "run_long_task": thread_notes.run_message(run(task="do " * 3000)),
     "run_sent": thread_notes.run_message(ended(ended_as="Sent")),

@@ -16,14 +16,15 @@ from countersign.domain.people import is_channel
 from countersign.domain.run_options import in_words
 from countersign.domain.runs import Run
 from countersign.text.safe_text import quoted, typed
+from countersign.usecases.listing import with_links
 from countersign.usecases.ports import TeamInfo
 
 from ..people.actors import admit
 from ..people.settings_check import why_not_seen, why_not_start
-from ..views import modal_parts, modals
-from ..views.block_kit import context, fitting, plain, words
+from ..views import home, modal_parts, modals
+from ..views.block_kit import Block, context, fitting, plain, words
 from ..views.button_labels import state_of
-from ..views.slack_markup import escape, link, mention, unescape
+from ..views.slack_markup import escape, unescape
 from .context import SLACK_ERRORS, Reply, Services
 from .modal_opening import open_modal
 from .payloads import Sender, delivery, sender
@@ -211,24 +212,24 @@ async def _status(services: Services, at: Sender) -> Reply:
     if not active:
         return Reply("No runs in progress here. `/agent <team> <task>` starts one.")
     head = "1 run in progress" if len(active) == 1 else f"{len(active)} runs in progress"
-    lines = [[words(await _line(services, run)), context(plain(typed(run.task), 150))] for run in active[:_LISTED]]
-    blocks, shown = fitting(head, lines)
+    blocks, shown = fitting(head, await _lines(services, active[:_LISTED], at))
     if len(active) > shown:
         blocks.append(context(plain(f"and {len(active) - shown} older")))
     return Reply(head, blocks=blocks)
 
 
-async def _line(services: Services, run: Run) -> str:
-    if run.program is not None:
-        return f"{state_of(run)} · the program *{escape(quoted(run.team, 40))}*"
-    name = f"`{run.id}`"
-    for message in (f"run/{run.id}", f"run/{run.id}/direct"):
-        shown = await services.store.message(message)
-        if shown is not None and shown.value.ts:
-            name = f"`{run.id}` {link(services.link(shown.value), 'open the thread')}"
-            break
-    waits = f" ({len(run.open)} open)" if len(run.open) > 1 else ""
-    return f"{state_of(run)}{waits} · *{escape(quoted(run.team, 40))}* for {mention(run.requester)} · {name}"
+async def _lines(services: Services, found: list[Run], at: Sender) -> list[list[Block]]:
+    overview = services.homes.overview
+    posted = await overview.messages([name for run in found for name in (f"run/{run.id}", f"run/{run.id}/direct")])
+    asked = await services.store.readable([request for run in found for request in run.open.values()])
+    waiting = [request for request in asked.values() if request is not None and request.decision is None]
+    listed = await with_links(services.store, overview, services.link, waiting)
+    lines = []
+    for run in found:
+        head = posted.get(f"run/{run.id}") or posted.get(f"run/{run.id}/direct")
+        line = home.run_line(run, services.link(head) if head else "", listed, at.user)
+        lines.append([words(line), context(plain(typed(run.task), 150))])
+    return lines
 
 
 async def on_stop(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:

@@ -51,8 +51,9 @@ async def draw(
         files = await _draw_outcome(thread, directory)
     else:
         waiting = [one for one in asked if one.request.decision is None]
-        if waiting and all(one.in_thread and one.request.rules.in_thread for one in waiting):
-            thread = replace(thread, drawing=thread_notes.run_message(run, waits_here=True))
+        here = bool(waiting) and all(one.in_thread and one.request.rules.in_thread for one in waiting)
+        drawing = thread_notes.run_message(run, [one.request for one in waiting], here=here)
+        thread = replace(thread, drawing=drawing)
         await thread.head()
     files += await _made(thread)
     await _draw_steps(thread, native, run_plan.steps(run, asked, silent=silent))

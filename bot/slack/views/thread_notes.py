@@ -1,5 +1,6 @@
 """Notes in the threads of runs and cards: progress, waiting, decisions, the end."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from countersign.domain.activity import Passed, Usage
@@ -11,7 +12,7 @@ from countersign.text.safe_text import Room, fits, one_line, pieces, quoted, sho
 
 from .block_kit import Block, Drawing, button, context, data, mrkdwn, plain, words
 from .button_labels import STOP_RUN, state_of
-from .request_text import WORDS, expiry, mentioned, sentence
+from .request_text import WORDS, expiry, how_it_stands, mentioned, sentence
 from .slack_markup import escape, mention
 
 TRY_AGAIN: Final = "try_again"
@@ -26,15 +27,13 @@ _PASSED: Final = 700
 """Bytes for the calls that passed without people."""
 
 
-def run_message(run: Run, *, waits_here: bool = False) -> Drawing:
+def run_message(run: Run, waiting: Sequence[Request] = (), *, here: bool = False) -> Drawing:
     """Draw the first message of a run: requester, team, task, and its end.
 
     It says how the run stands: at work, waiting for people, or how it ended. One that failed, or for which nobody
-    decided in time, can be tried again. `waits_here`: only the requester is asked, in the thread below.
+    decided in time, can be tried again. `waiting`: its undecided requests; `here`: they are asked in the thread below.
     """
-    team, state = quoted(run.team, 40), state_of(run)
-    if waits_here:
-        state = f":hourglass_flowing_sand: Waiting for {mention(run.requester)} in this thread"
+    team, state = quoted(run.team, 40), how_it_stands(run, waiting) + " in this thread" * here
     task, hidden, end = shorten(visible(typed(run.task)), _TASK)
     blocks = [words(f"{mention(run.requester)} asked *{escape(team)}*:"), data([p for p in (task, end) if p])]
     if hidden:
