@@ -13,7 +13,7 @@ is shorter).
 | `{ns}:lease:<run>` | hash | `fence`, `owner`, `until` (ms, server's clock) | 1 hour after the lease | worker |
 | `{ns}:settled:<run>` | set | settled requests of a run that goes on, for when it is rebuilt | with its run | both |
 | `{ns}:journal:<run>` | hash | recorded effects of the run | with its run | worker |
-| `{ns}:made:<run>` | hash | files that approved code made, for its thread | 7 days after the last | worker |
+| `{ns}:made:<run>` | hash | files that approved code made, names of those left out | 7 days after the last | worker |
 | `{ns}:answer:<digest>` | string | a model's answer that MODEL_CONFIG lets us keep | as it says | worker |
 | `{ns}:message:<id>` | hash | our messages about a run, request, event or day, by kind | 400 days after one | web |
 | `{ns}:ts:<workspace>:<channel>:<hour>` | hash | requests of that hour's messages, by ts | 400 days after one | web |

@@ -30,6 +30,7 @@ from countersign.domain.delegation import Absence
 from countersign.domain.escalation import Escalation
 from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.ids import ChannelId, GroupId, RunId, UserId
+from countersign.domain.made_files import LeftOut, Why
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Kind, Question, Request, Verb
 from countersign.domain.run_options import Option
@@ -394,6 +395,13 @@ DRAWINGS: dict[str, Drawing] = {
     "note_outcome_with_usage": thread_notes.outcome_note(ended(usage=USAGE)),
     "note_outcome_with_passed": thread_notes.outcome_note(ended(passed=PASSED, usage=USAGE)),
     "note_outcome_long": thread_notes.outcome_note(ended(words=LONG * 3)),
+    "note_unattached": thread_notes.unattached_note(
+        [*(LeftOut(Why.LARGE, f"_report_{number}.pdf") for number in range(6)), LeftOut(Why.CROWDED, "files")],
+        [(HOSTILE, "file_uploads_disabled")],
+    ),
+    "note_unattached_few": thread_notes.unattached_note(
+        [LeftOut(Why.CROWDED, "files"), LeftOut(Why.MANY, "rows.csv")], [(HOSTILE, "file_uploads_disabled")]
+    ),
     "note_failed": thread_notes.outcome_note(ended(status=runs.Status.FAILED, result=HOSTILE, words="")),
     "note_stopped": thread_notes.outcome_note(
         ended(status=runs.Status.STOPPED, stopped_by=ALICE, result="Stopped.", words="")

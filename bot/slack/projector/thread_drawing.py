@@ -55,13 +55,12 @@ async def draw(
         drawing = thread_notes.run_message(run, [one.request for one in waiting], here=here)
         thread = replace(thread, drawing=drawing)
         await thread.head()
-    files += await _made(thread)
     await _draw_steps(thread, native, run_plan.steps(run, asked, silent=silent))
     if run.over:
         await thread.head()
     if native is not None and (root := await root_of(store, run.id)) is not None:
         await native.session(run, root)
-    return files
+    return files + await _made(thread)
 
 
 async def _draw_steps(thread: RunThread, native: AgentFeatures | None, steps: Sequence[Step]) -> None:
@@ -115,12 +114,14 @@ async def _draw_outcome(thread: RunThread, directory: Directory | None) -> list[
 
 
 async def _made(thread: RunThread) -> list[File]:
-    """Return the files that approved code made, and that were not uploaded yet."""
+    """Return the files that approved code made, and that were not uploaded yet; say which are not attached."""
     store, run = thread.store, thread.run.id
-    made = {
-        f"made/{run}/{short_name(key, length=16)}": (key, name) for key, name in (await store.made.names(run)).items()
-    }
-    tried = {name for name, file in (await store.messages([*made])).items() if file.ts or file.problem}
+    kept = await store.made.kept(run)
+    made = {f"made/{run}/{short_name(key, length=16)}": (key, name) for key, name in kept.files.items()}
+    tried = {name: file for name, file in (await store.messages([*made])).items() if file.ts or file.problem}
+    refused = [(made[message][1], file.problem) for message, file in sorted(tried.items()) if file.problem]
+    if kept.left or refused:
+        await thread.note(f"unattached/{run}", thread_notes.unattached_note(kept.left, refused))
     files = []
     for message, (key, name) in made.items():
         if message not in tried and (content := await store.made.content(run, key)) is not None:
