@@ -4,9 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from slack_bolt.async_app import AsyncAck
 
+from bot.slack.handlers import thread_replies
 from bot.slack.handlers.context import Services
 from countersign import usecases
 from countersign.domain import request_endings
@@ -319,3 +322,32 @@ async def test_words_that_are_older_than_the_question_do_not_answer_it(
         await reply(slack, "alice", "Yes, call her.")
         decided = await wakeups.settled(asked.id)
     assert decided.decision is not None and decided.decision.words == "Yes, call her."
+
+
+async def test_a_reply_that_answers_nothing_costs_two_looks_into_the_store_at_most(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody's replies in all channels of the app come here."""
+    async with drawn(slack, store, bot):
+        asked = await usecases.ask(store, lease, step())
+        await all_drawn(slack, store)
+        head = thread(slack)[0].ts
+    ack: Any = AsyncAck()  # type: ignore[no-untyped-call]
+    pool, looks = store.client.connection_pool, list[object]()
+    connect = pool.get_connection
+
+    async def counted(*args: Any, **options: Any) -> Any:
+        looks.append(args)
+        return await connect(*args, **options)
+
+    monkeypatch.setattr(pool, "get_connection", counted)
+    await store.now()
+    assert len(looks) == 1, "each look takes a connection"
+    for user, ts in (ALICE, "1700000000.000100"), (BOB, "1700000000.000100"), (BOB, head):
+        looks.clear()
+        event = {"user": user, "channel": "C0GENERAL", "thread_ts": ts, "ts": f"{float(head) + 9:.6f}", "text": "Yes."}
+        await thread_replies.on_message(bot, ack, {"event": event})
+        assert len(looks) <= 2
+    monkeypatch.undo()
+    seen = await store.request(asked.id)
+    assert seen is not None and seen.value.status is Status.PENDING

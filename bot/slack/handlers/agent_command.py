@@ -39,7 +39,6 @@ HELP: Final = (
     "*`/approvals`* shows who decides here and how long they have"
 )
 _LISTED: Final = 15
-_SEARCHED: Final = 10_000
 _NONE: Final[Mapping[str, str]] = {}
 _log = logging.getLogger(__name__)
 
@@ -246,14 +245,12 @@ async def on_session_stopped(services: Services, ack: AsyncAck, body: dict[str, 
     await ack()
     event = body["event"]
     channel, user = ChannelId(event["channel"]), UserId(event["user"])
-    active = [run for run in await services.store.indexes.active_runs(_SEARCHED) if run.channel == channel]
-    heads = await services.store.messages([f"run/{run.id}" for run in active])
-    name = next((n for n, head in heads.items() if head.ts == event["thread_ts"]), None)
-    if name is None:
+    run = await services.store.message_run(services.directory.workspace, channel, event["thread_ts"])
+    if run is None:
         return
     attempt = AttemptId("e" + short_name(str(body["event_id"]), user, length=20))
     try:
-        await _stop(services, user, name.removeprefix("run/"), attempt)
+        await _stop(services, user, run, attempt)
     except CountersignError as refused:
         where = {"channel": channel, "thread_ts": event["thread_ts"]}
         try:
