@@ -16,6 +16,14 @@ _NATIVE = "tests/slack/test_agent_features.py::"
 
 WAITING: Final = (
     Bug(
+        "the steps of a run are drawn before the card of its new question, and again with it",
+        "R36",
+        "bot/slack/projector/thread_drawing.py",
+        "    if run.over or streamed or not coming:",
+        "    if True:",
+        (_THREAD + "test_steps_are_drawn_with_the_card_of_a_new_question_and_not_before[True]",),
+    ),
+    Bug(
         "a reply in the thread of a run does not find it",
         "R2",
         "countersign/store/commit.py",
