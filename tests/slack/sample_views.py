@@ -1,5 +1,6 @@
 """Samples of every view: runs and requests in all of their states, and their drawings."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -483,3 +484,30 @@ def _all(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, list):
         for item in value:
             yield from _all(item)
+
+
+_INTERNAL = re.compile(
+    r"\b(wants to run|arguments?|digest|lease|journal|verb|snooze[sd]?|True|False)\b|[a-z]+_[a-z_]+|[{\[]"
+)
+"""Words and signs that say how it works inside; ids of runs stand in Details only."""
+
+
+def inner_words(blocks: object, *notifications: str) -> list[str]:
+    """Find what speaks of how it works inside, in what is neither content nor hostile.
+
+    Between backticks stands what is meant exactly: a tool that is allowed in advance, a command, an id, Slack's code.
+    """
+    own = [text for text in [*notifications, *texts_of(blocks)] if "U0EVE" not in text]
+    ours = re.sub(r"<[^>]*>|:[a-z_0-9]+:|⟦[^⟧]*⟧|`[^`]*`", "", "\n".join(own))
+    return [match[0] for match in _INTERNAL.finditer(ours)]
+
+
+def texts_of(value: object, skip: tuple[str, ...] = ("rich_text_preformatted",)) -> Iterator[str]:
+    if isinstance(value, dict) and value.get("type") not in skip:
+        if isinstance(text := value.get("text"), str):
+            yield text
+        for inner in value.values():
+            yield from texts_of(inner, skip)
+    if isinstance(value, list):
+        for inner in value:
+            yield from texts_of(inner, skip)

@@ -33,7 +33,7 @@ from countersign.text.safe_text import size_of
 from countersign.usecases.listing import Listed
 from localslack.limits import check_view
 from tests.sample_requests import ALICE, BOB, GENERAL, HERE, LEADS, attempt, call, choice, later, question, request
-from tests.slack.sample_views import talk
+from tests.slack.sample_views import inner_words, talk
 
 GOLDEN = Path(__file__).parent / "golden" / "home"
 HOSTILE = "<!channel> <@U0EVE> <https://evil.example|Approve here> `*_~ \u202e @here :tada: & https://evil.example"
@@ -136,6 +136,12 @@ def test_slack_takes_every_home(name: str) -> None:
 def test_a_row_of_a_home_has_at_most_three_controls(name: str) -> None:
     blocks = VIEWS[name]["blocks"] if name in VIEWS else SECTIONS[name]
     assert all(1 <= len(block["elements"]) <= 3 for block in blocks if block["type"] == "actions")
+
+
+@pytest.mark.parametrize("name", [*SECTIONS, *VIEWS])
+def test_a_home_speaks_of_the_matter_alone(name: str) -> None:
+    """No name of a function, no JSON, no word of ours about how it works."""
+    assert not inner_words(VIEWS[name] if name in VIEWS else SECTIONS[name])
 
 
 def test_nothing_is_decided_on_a_home() -> None:
