@@ -9,7 +9,7 @@ from typing import Any, Final
 from slack_bolt.async_app import AsyncAck
 
 from countersign import usecases
-from countersign.domain import runs
+from countersign.domain import runs, start_sentences
 from countersign.domain.errors import CountersignError, InvalidInput
 from countersign.domain.ids import AttemptId, ChannelId, GroupId, RunId, UserId, short_name
 from countersign.domain.people import is_channel
@@ -76,7 +76,7 @@ async def on_open(services: Services, ack: AsyncAck, body: dict[str, Any]) -> No
 async def _start_window(services: Services, at: Sender) -> modal_parts.View:
     teams = await services.store.workers.teams()
     if not teams:
-        raise InvalidInput("No worker is running, so nothing can be started. Start one with `python -m agents`.")
+        raise InvalidInput(start_sentences.NO_WORKER)
     if at.channel is not None:
         return modals.start(teams, at.channel)
     defaults = await services.store.defaults()
@@ -195,10 +195,7 @@ async def _started(
         unrepeated=True,
     )
     if started.id != run:
-        return Reply(
-            f"This task was started here a moment ago and is still running (run `{started.id}`), so it was not started "
-            "again. To run it twice, wait a minute or change the wording."
-        )
+        return Reply(start_sentences.repeated(started.id))
     how = f" ({escape(runs.said(started))})" if started.options else ""
     where = "in the thread below" if is_channel(GroupId(channel)) else "here, or in your messages with the app"
     return Reply(f"Started *{escape(team)}*{how}, run `{run}`. Follow it {where}.")
@@ -268,10 +265,10 @@ async def _try_again(services: Services, body: dict[str, Any]) -> Reply:
     at, known = sender(body), RunId.named(str(body["actions"][0].get("value")))
     seen = await services.store.run(known) if known is not None else None
     if seen is None:
-        raise InvalidInput("This run is no longer known, so it can't be tried again. Start the task with `/agent`.")
+        raise InvalidInput(start_sentences.NOT_KNOWN)
     old = seen.value
     if not old.can_be_tried_again:
-        raise InvalidInput("Only a run that failed or expired can be tried again. Nothing was started.")
+        raise InvalidInput(start_sentences.NOT_AGAIN)
     new = RunId("r" + short_name(str(delivery(body)), at.user, length=8))
     return await _start(services, body, old.channel, new, old.team, old.task, old.options)
 
