@@ -2,13 +2,16 @@
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Final, NamedTuple
 
 MOST: Final = 10
 """Files of a run."""
 LARGEST: Final = 1_000_000
 """Bytes of a file."""
+MOST_SEEN: Final = 1000
+"""Files of a work folder: in a larger one nobody looks for what the code made."""
 _LONGEST: Final = 60
 _LONGEST_SUFFIX: Final = 10
 _ODD: Final = re.compile(r"[^\w.()-]")
@@ -20,6 +23,22 @@ class MadeFile:
 
     name: str
     content: bytes
+
+
+class Why(StrEnum):
+    """Reasons why a file is not attached."""
+
+    LARGE = "large"
+    MANY = "many"
+    CROWDED = "crowded"
+    """Its folder holds more files than are looked through; it stands for all of them."""
+
+
+class LeftOut(NamedTuple):
+    """A file that is not attached, by its name, which is `clean`."""
+
+    why: Why
+    name: str
 
 
 def clean(name: str) -> str:

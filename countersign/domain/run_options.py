@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from countersign.domain import start_sentences
 from countersign.domain.errors import InvalidInput
 
 LONGEST_CHOICE: Final = 75
@@ -54,7 +55,7 @@ def in_words(words: str, options: Sequence[Option]) -> tuple[dict[str, str], str
     while options and (match := _GIVEN.match(words)):
         name = match[1].lower()
         if name in choices:
-            raise InvalidInput(f"“{name}” is chosen twice; nothing was started.")
+            raise InvalidInput(start_sentences.chosen_twice(name))
         choices[name], words = match[2], words[match.end() :]
     return choices, words
 
@@ -67,13 +68,9 @@ def chosen(team: str, options: Sequence[Option], choices: Mapping[str, str]) -> 
     offered = {option.name: option for option in options}
     for name, choice in choices.items():
         if name not in offered:
-            known = f"Its options: {', '.join(map(str, options))}." if options else "It has none."
-            raise InvalidInput(f"The team “{team}” has no option “{name[:40]}”; nothing was started. {known}")
+            raise InvalidInput(start_sentences.no_option(team, name, options))
         if choice.casefold() not in (c.casefold() for c in offered[name].choices):
-            raise InvalidInput(
-                f"“{choice[:40]}” cannot be chosen for “{name}”; nothing was started. "
-                f"Choose one of {', '.join(offered[name].choices)}."
-            )
+            raise InvalidInput(start_sentences.no_choice(name, choice, offered[name].choices))
     return {
         option.name: next(
             c for c in option.choices if c.casefold() == choices.get(option.name, option.default).casefold()

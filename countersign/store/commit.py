@@ -222,7 +222,8 @@ class Plan:
             }
         )
         self.values.append(write_message(message, version + 1))
-        if message.request is not None and message.ts:
+        about = message.request or message.head_of
+        if about is not None and message.ts:
             key = self.names.ts(message.workspace, ChannelId(message.channel), message.ts)
-            entry = {"field": message.ts, "value": message.request, "ttl": ms(KEPT_MESSAGE)}
+            entry = {"field": message.ts, "value": about, "ttl": ms(KEPT_MESSAGE)}
             self.plan["texts"].append({"key": self._key(key), **entry})

@@ -13,10 +13,10 @@ is shorter).
 | `{ns}:lease:<run>` | hash | `fence`, `owner`, `until` (ms, server's clock) | 1 hour after the lease | worker |
 | `{ns}:settled:<run>` | set | settled requests of a run that goes on, for when it is rebuilt | with its run | both |
 | `{ns}:journal:<run>` | hash | recorded effects of the run | with its run | worker |
-| `{ns}:made:<run>` | hash | files that approved code made, for its thread | 7 days after the last | worker |
+| `{ns}:made:<run>` | hash | files that approved code made, names of those left out | 7 days after the last | worker |
 | `{ns}:answer:<digest>` | string | a model's answer that MODEL_CONFIG lets us keep | as it says | worker |
 | `{ns}:message:<id>` | hash | our messages about a run, request, event or day, by kind | 400 days after one | web |
-| `{ns}:ts:<workspace>:<channel>:<hour>` | hash | requests of that hour's messages, by ts | 400 days after one | web |
+| `{ns}:ts:<workspace>:<channel>:<hour>` | hash | requests, runs of its messages, by ts | 400 days after one | web |
 | `{ns}:once:<attempt>` | string | an attempt that was refused, a card that Slack did not take | 1 day | web |
 | `{ns}:noted:<attempt>` | string | an attempt of which a worker recorded something | 1 day | worker |
 | `{ns}:team:<worker>` | string | the teams a worker announces | 15 s, renewed | worker |

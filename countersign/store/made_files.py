@@ -14,12 +14,18 @@ import redis.asyncio
 from redis.exceptions import ResponseError
 
 from countersign.domain.ids import RunId
-from countersign.domain.made_files import LARGEST, MOST, MadeFile, clean, numbered
+from countersign.domain.made_files import LARGEST, MOST, LeftOut, MadeFile, Why, clean, numbered
 from countersign.store.keys import Keys
 from countersign.store.reads import reaching
+from countersign.usecases.made_files import Kept
 
 KEPT: Final = timedelta(days=7)
 _DIGITS: Final = 16
+_WHYS: Final = frozenset(map(str, Why))
+_MOST_LEFT: Final = MOST + 1
+"""Names of files that are left out; who reads them says that there are others."""
+_MOST_FIELDS: Final = 2 * (MOST + _MOST_LEFT)
+"""Agents that are done at once may pass the limits."""
 
 
 class MadeFiles:
@@ -29,20 +35,21 @@ class MadeFiles:
         self._client = client
         self._keys = keys
 
-    async def keep(self, run: RunId, files: Sequence[MadeFile]) -> int:
-        """Add the files; return how many have no room.
+    async def keep(self, run: RunId, files: Sequence[MadeFile], left: Sequence[LeftOut] = ()) -> None:
+        """Add the files, and note those that are left out or have no room.
 
         Each version has a name of its own.
         """
-        key, left = self._keys.made(run), 0
+        key = self._keys.made(run)
         async with reaching():
-            for file in files:
-                left += not await self._put(key, file)
+            full = [LeftOut(Why.MANY, file.name) for file in files if not await self._put(key, file)]
+            for one in (*left, *full):
+                if sum(_parted(field)[0] in _WHYS for field in await self._fields(key)) < _MOST_LEFT:
+                    await self._client.hset(key, f"{one.why}/{one.name}", "")
             await self._client.pexpire(key, KEPT)
-        return left
 
     async def _put(self, key: str, file: MadeFile) -> bool:
-        there = dict(_parted(field) for field in await self._fields(key))
+        there = {digest: name for digest, name in map(_parted, await self._fields(key)) if digest not in _WHYS}
         digest = hashlib.sha256(file.content).hexdigest()[:_DIGITS]
         if digest in there:
             return True
@@ -52,18 +59,18 @@ class MadeFiles:
         await self._client.hset(key, f"{digest}/{name}", file.content)
         return True
 
-    async def names(self, run: RunId) -> dict[str, str]:
-        """Return the keys of the files, each with its name.
-
-        None of a run with too many, or of what is no hash.
-        """
+    async def kept(self, run: RunId) -> Kept:
+        """Return what is kept; nothing of a run with too many, or of what is no hash."""
         key = self._keys.made(run)
         async with reaching():
             with suppress(ResponseError):
-                if 0 < await self._client.hlen(key) <= 2 * MOST:  # agents that are done at once may pass the limit
-                    found = {field: _parted(field)[1] for field in sorted(await self._fields(key))}
-                    return {field: name for field, name in found.items() if name and name == clean(name)}
-        return {}
+                if 0 < await self._client.hlen(key) <= _MOST_FIELDS:
+                    found = {field: _parted(field) for field in sorted(await self._fields(key))}
+                    safe = {field: parts for field, parts in found.items() if parts[1] and parts[1] == clean(parts[1])}
+                    files = {field: name for field, (digest, name) in safe.items() if digest not in _WHYS}
+                    left = tuple(LeftOut(Why(why), name) for why, name in safe.values() if why in _WHYS)
+                    return Kept(files, left)
+        return Kept({})
 
     async def content(self, run: RunId, field: str) -> bytes | None:
         """Return the bytes of a file; None if it is gone or too large."""

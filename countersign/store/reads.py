@@ -207,6 +207,12 @@ class Reads:
             member = await self.client.hget(self.keys.ts(workspace, channel, ts), ts)
         return RequestId.named(member) if member else None
 
+    async def message_run(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> RunId | None:
+        """Find the run whose head has this timestamp in this channel."""
+        async with reaching():
+            member = await self.client.hget(self.keys.ts(workspace, channel, ts), ts)
+        return RunId.named(member) if member else None
+
     async def permission(self, permission: PermissionId) -> Seen[Permission] | None:
         (raw,), now = await self.values(self.keys.permission(permission))
         return Seen(*read_permission(permission, raw), now) if raw is not None else None

@@ -7,7 +7,7 @@ from datetime import timedelta
 from secrets import token_hex
 from typing import Final
 
-from countersign.domain import runs
+from countersign.domain import runs, start_sentences
 from countersign.domain.errors import CountersignError, InvalidInput, NotFound
 from countersign.domain.ids import AttemptId, ChannelId, RunId, UserId, WorkspaceId, short_name
 from countersign.domain.run_options import chosen as choose
@@ -48,11 +48,11 @@ async def start(
     task = _readable(task)
     teams = {t.name: t for t in await store.workers.teams()}
     if not teams:
-        raise InvalidInput("No worker is running, so nothing was started. Start one with `python -m agents`.")
+        raise InvalidInput(start_sentences.NO_WORKER)
     if team not in teams:
-        raise InvalidInput(f"There is no team “{team[:40]}”; nothing was started. Teams: {', '.join(teams)}.")
+        raise InvalidInput(start_sentences.unknown_team(team, teams))
     if teams[team].problem:
-        raise InvalidInput(f"The team “{team}” can't run: {teams[team].problem[:500]} Nothing was started.")
+        raise InvalidInput(start_sentences.broken_team(team, teams[team].problem))
     chosen = choose(team, teams[team].options, options or {})
     await _somebody_may_decide(store, channel)
     now = await store.now()
@@ -97,13 +97,10 @@ async def start_by_script(
     task = _readable(task)
     workspace = await store.workspace()
     if workspace is None:
-        raise NotFound("`web` hasn't run on this Redis yet. Start it first: `python -m bot`.")
+        raise NotFound(start_sentences.NO_WEB)
     known = await store.channels()
     if known is not None and channel not in known:
-        raise InvalidInput(
-            f"The app isn't in channel {channel}, or that channel doesn't exist, so nothing was started. Invite it "
-            "there with `/invite`, and try again in a minute."
-        )
+        raise InvalidInput(start_sentences.not_in(channel))
     await _somebody_may_decide(store, channel)
     step = runs.start(
         run,
@@ -141,18 +138,12 @@ def _words(run: Run) -> AttemptId:
 def _readable(task: str) -> str:
     task = legible(task)
     if not task:
-        raise InvalidInput("Add a task, like `/agent email tell the vendor …`. Nothing was started.")
+        raise InvalidInput(start_sentences.NO_TASK)
     if len(task) > runs.LONGEST_TASK:
-        raise InvalidInput(
-            f"The task is too long: {len(task):,} characters, and the limit is {runs.LONGEST_TASK:,}. Nothing was "
-            "started; shorten it, or put the long part where the agents can read it."
-        )
+        raise InvalidInput(start_sentences.too_long(len(task), runs.LONGEST_TASK))
     return task
 
 
 async def _somebody_may_decide(store: Store, channel: ChannelId) -> None:
     if not (await rules_of(store, channel)).reviewers:
-        raise InvalidInput(
-            "This channel has no reviewers, so nothing was started. "
-            "Ask an admin to name some, like `/approvals reviewers @someone`."
-        )
+        raise InvalidInput(start_sentences.NO_REVIEWERS)

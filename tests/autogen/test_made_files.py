@@ -11,7 +11,7 @@ from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 
 from countersign.autogen.code.local_executor import LocalExecutor
 from countersign.domain.ids import RunId
-from countersign.domain.made_files import LARGEST, MOST, MadeFile, clean
+from countersign.domain.made_files import LARGEST, MOST, LeftOut, MadeFile, Why, clean
 from countersign.domain.requests import Verb
 from countersign.store.made_files import KEPT
 from tests.autogen.harness import House
@@ -45,7 +45,7 @@ def autogens(folder: Path) -> CodeExecutor:
 async def kept(house: House) -> dict[str, Any]:
     """Return the files of the run, by name."""
     made = house.store.made
-    return {name: await made.content(RUN, key) for key, name in (await made.names(RUN)).items()}
+    return {name: await made.content(RUN, key) for key, name in (await made.kept(RUN)).files.items()}
 
 
 @pytest.mark.filterwarnings("ignore:Using LocalCommandLineCodeExecutor")
@@ -68,6 +68,7 @@ async def test_what_code_makes_is_kept_for_its_thread_and_nothing_else(house: Ho
             await run.close()
         found = await kept(house)
         assert found == {"plot.png": b"\x89PNG\r\n", "rows_of_May_.csv": b"a,b", "changed.txt": b"new"}
+        assert (await house.store.made.kept(RUN)).left == (LeftOut(Why.LARGE, "large.bin"),)
         (folder / "plot.png").write_text("nobody's")
     assert 0 < await house.store.client.pttl(house.store.keys.made(RUN)) <= KEPT.total_seconds() * 1000
 
@@ -88,13 +89,28 @@ async def test_output_that_no_line_of_progress_shows_is_a_file(house: House, cod
 
 
 async def test_a_version_has_a_name_of_its_own_and_a_run_has_few_files(house: House) -> None:
-    keep = partial(house.store.made.keep, RUN)
-    assert await keep([MadeFile("plot.png", b"1"), MadeFile("plot.png", b"2"), MadeFile("plot.png", b"1")]) == 0
-    assert await kept(house) == {"plot.png": b"1", "plot-2.png": b"2"}
+    keep, all_kept = partial(house.store.made.keep, RUN), partial(house.store.made.kept, RUN)
+    await keep([MadeFile("plot.png", b"1"), MadeFile("plot.png", b"2"), MadeFile("plot.png", b"1")])
+    assert await kept(house) == {"plot.png": b"1", "plot-2.png": b"2"} and (await all_kept()).left == ()
     more = [MadeFile(f"{number}.txt", str(number).encode()) for number in range(3, 15)]
-    assert await keep(more) == len(more) - (MOST - 2)
-    assert await keep(more[:1]) == 0
+    await keep(more)
+    await keep(more[:1])
+    assert (await all_kept()).left == tuple(LeftOut(Why.MANY, f"{number}.txt") for number in range(11, 15))
     assert len(await kept(house)) == MOST
+    await keep([], [LeftOut(Why.LARGE, f"{number}.bin") for number in range(50)])
+    assert len((await all_kept()).left) == MOST + 1
+    assert len(await kept(house)) == MOST
+
+
+async def test_a_folder_with_too_many_files_is_said_to_be_so(house: House) -> None:
+    code = 'import pathlib\nfor n in range(1001):\n    pathlib.Path(f"{n}.txt").touch()'
+    await house.start()
+    async with life(house) as run:
+        job = executing(run, own(house.folder / "code"), [CodeBlock(code=code, language="python")])
+        await house.decide(await house.asked(), Verb.APPROVE)
+        assert (await job).exit_code == 0
+        await run.close()
+    assert await house.store.made.kept(RUN) == ({}, (LeftOut(Why.CROWDED, "files"),))
 
 
 @pytest.mark.parametrize("value", ["text", {"": "x"}, {"a/../../b.txt": "x"}, {f"{n}/{n}": "x" for n in range(50)}])

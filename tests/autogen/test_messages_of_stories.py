@@ -1,9 +1,10 @@
 """How much each story writes in Slack: the example teams at work, a projector, and people who decide."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -31,19 +32,21 @@ class Story:
     task: str
     answers: Sequence[tuple[Verb, str]]
     updates: int
+    merged: int
+    """How often they are if all that happens between two moments of rest is drawn together."""
     at_once: int = 1
     """How many requests wait together for each answer."""
 
 
 YES = (Verb.APPROVE, "")
 STORIES = (
-    Story("email", "tell the vendor we need 10% off", ((Verb.RESPOND, "shorter"), YES), 10),
-    Story("support", "order 17 came broken, pay it back", (YES, (Verb.REJECT, "")), 13),
-    Story("code", "add up 3, 4 and 35", (YES, YES), 17),
-    Story("deploy", "deploy shop 2.1", ((Verb.CHOOSE, "staging"), YES, YES), 16),
-    Story("research", "what is tea made from", (YES,), 9),
-    Story("invoices", "pay what is due", (YES,), 9, at_once=4),
-    Story("chat", "find a date; delete the old list", (YES, YES, YES), 18),
+    Story("email", "tell the vendor we need 10% off", ((Verb.RESPOND, "shorter"), YES), 10, 5),
+    Story("support", "order 17 came broken, pay it back", (YES, (Verb.REJECT, "")), 13, 5),
+    Story("code", "add up 3, 4 and 35", (YES, YES), 17, 5),
+    Story("deploy", "deploy shop 2.1", ((Verb.CHOOSE, "staging"), YES, YES), 16, 8),
+    Story("research", "what is tea made from", (YES,), 9, 3),
+    Story("invoices", "pay what is due", (YES,), 9, 3, at_once=4),
+    Story("chat", "find a date; delete the old list", (YES, YES, YES), 18, 8),
 )
 
 
@@ -52,6 +55,32 @@ async def test_a_story_posts_a_card_for_each_answer_and_three_messages_of_its_ru
     house: House, slack: LocalSlack, story: Story
 ) -> None:
     """R6: head, steps and outcome; what changes is edited into them."""
+    async with drawing(slack, house.store):
+        await played(house, story, partial(all_drawn, slack, house.store))
+    calls = Counter(call.method for call in slack.calls if call.ok)
+    assert calls["chat.postMessage"] == len(story.answers) + 3
+    assert calls["chat.update"] <= story.updates
+    assert not calls["chat.postEphemeral"]
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.team)
+async def test_a_story_changes_no_message_twice_between_two_moments_of_rest(
+    house: House, slack: LocalSlack, story: Story
+) -> None:
+    """R36: what is no news is no call."""
+
+    async def drawn() -> None:
+        async with drawing(slack, house.store):
+            await all_drawn(slack, house.store)
+
+    await played(house, story, drawn)
+    calls = Counter(call.method for call in slack.calls if call.ok)
+    assert calls["chat.postMessage"] == len(story.answers) + 3
+    assert calls["chat.update"] == story.merged
+
+
+async def played(house: House, story: Story, drawn: Callable[[], Awaitable[None]]) -> None:
+    """Play the story to its end; `drawn` is called whenever people are asked, and at the end."""
     store = house.store
     await store.set_defaults(rules())
     await store.workers.announce("a-test", registry.find().infos(), timedelta(hours=1))
@@ -73,11 +102,11 @@ async def test_a_story_posts_a_card_for_each_answer_and_three_messages_of_its_ru
         found = [one.value for name in names if (one := await store.request(name)) is not None]
         return found if len(found) == story.at_once else None
 
-    async with drawing(slack, store), house.worker() as worker:
+    async with house.worker() as worker:
         worker.advance()
         for verb, words in story.answers:
             requests = await fact(asked)
-            await all_drawn(slack, store)
+            await drawn()
             for request in requests:
                 seen.add(request.id)
                 by = Actor(HERE, BOB if BOB in request.rules.reviewers.users else ALICE)
@@ -87,8 +116,4 @@ async def test_a_story_posts_a_card_for_each_answer_and_three_messages_of_its_ru
                 await usecases.decide(store, Silent(), request.id, attempt)
         run = await house.over()
         assert run.status is Status.FINISHED, run.result
-        await all_drawn(slack, store)
-    calls = Counter(call.method for call in slack.calls if call.ok)
-    assert calls["chat.postMessage"] == len(story.answers) + 3
-    assert calls["chat.update"] <= story.updates
-    assert not calls["chat.postEphemeral"]
+        await drawn()

@@ -612,4 +612,12 @@ DRAWING: Final = (
         "    return line if line else f",
         ("tests/domain/test_call_titles.py::test_no_text_passes_for_the_words_of_the_template",),
     ),
+    Bug(
+        "nobody is told which files of the code are not attached",
+        "R21",
+        "bot/slack/projector/thread_drawing.py",
+        "    if kept.left or refused:\n",
+        "    if False:\n",
+        ("tests/slack/test_attached_files.py::test_the_thread_says_in_one_line_which_files_are_not_attached_and_why",),
+    ),
 )

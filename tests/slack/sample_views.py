@@ -1,5 +1,6 @@
 """Samples of every view: runs and requests in all of their states, and their drawings."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -30,6 +31,7 @@ from countersign.domain.delegation import Absence
 from countersign.domain.escalation import Escalation
 from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.ids import ChannelId, GroupId, RunId, UserId
+from countersign.domain.made_files import LeftOut, Why
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Kind, Question, Request, Verb
 from countersign.domain.run_options import Option
@@ -375,7 +377,7 @@ DRAWINGS: dict[str, Drawing] = {
     "run_queued": thread_notes.run_message(run()),
     "run_hostile": thread_notes.run_message(run(task=HOSTILE)),
     "run_waiting": thread_notes.run_message(run(status=runs.Status.WAITING)),
-    "run_talking": thread_notes.run_message(run(status=runs.Status.WAITING), waits_here=True),
+    "run_talking": thread_notes.run_message(run(status=runs.Status.WAITING), [talk()], here=True),
     "run_finished": thread_notes.run_message(ended()),
     "run_long_task": thread_notes.run_message(run(task="do " * 3000)),
     "run_sent": thread_notes.run_message(ended(ended_as="Sent")),
@@ -394,6 +396,13 @@ DRAWINGS: dict[str, Drawing] = {
     "note_outcome_with_usage": thread_notes.outcome_note(ended(usage=USAGE)),
     "note_outcome_with_passed": thread_notes.outcome_note(ended(passed=PASSED, usage=USAGE)),
     "note_outcome_long": thread_notes.outcome_note(ended(words=LONG * 3)),
+    "note_unattached": thread_notes.unattached_note(
+        [*(LeftOut(Why.LARGE, f"_report_{number}.pdf") for number in range(6)), LeftOut(Why.CROWDED, "files")],
+        [(HOSTILE, "file_uploads_disabled")],
+    ),
+    "note_unattached_few": thread_notes.unattached_note(
+        [LeftOut(Why.CROWDED, "files"), LeftOut(Why.MANY, "rows.csv")], [(HOSTILE, "file_uploads_disabled")]
+    ),
     "note_failed": thread_notes.outcome_note(ended(status=runs.Status.FAILED, result=HOSTILE, words="")),
     "note_stopped": thread_notes.outcome_note(
         ended(status=runs.Status.STOPPED, stopped_by=ALICE, result="Stopped.", words="")
@@ -475,3 +484,30 @@ def _all(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, list):
         for item in value:
             yield from _all(item)
+
+
+_INTERNAL = re.compile(
+    r"\b(wants to run|arguments?|digest|lease|journal|verb|snooze[sd]?|True|False)\b|[a-z]+_[a-z_]+|[{\[]"
+)
+"""Words and signs that say how it works inside; ids of runs stand in Details only."""
+
+
+def inner_words(blocks: object, *notifications: str) -> list[str]:
+    """Find what speaks of how it works inside, in what is neither content nor hostile.
+
+    Between backticks stands what is meant exactly: a tool that is allowed in advance, a command, an id, Slack's code.
+    """
+    own = [text for text in [*notifications, *texts_of(blocks)] if "U0EVE" not in text]
+    ours = re.sub(r"<[^>]*>|:[a-z_0-9]+:|⟦[^⟧]*⟧|`[^`]*`", "", "\n".join(own))
+    return [match[0] for match in _INTERNAL.finditer(ours)]
+
+
+def texts_of(value: object, skip: tuple[str, ...] = ("rich_text_preformatted",)) -> Iterator[str]:
+    if isinstance(value, dict) and value.get("type") not in skip:
+        if isinstance(text := value.get("text"), str):
+            yield text
+        for inner in value.values():
+            yield from texts_of(inner, skip)
+    if isinstance(value, list):
+        for inner in value:
+            yield from texts_of(inner, skip)

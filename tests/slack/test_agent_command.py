@@ -302,12 +302,12 @@ async def test_options_are_chosen_before_the_task(
     [
         (
             "mode=sometimes plan it",
-            "cannot be chosen for “mode”; nothing was started. Choose one of always, never.",
+            "can't be chosen for “mode”; nothing was started. Choose one of always, never.",
         ),
         ("mood=never plan it", "no option “mood”; nothing was started. Its options: mode=always|never, pace=1|2"),
         ("mode=never mode=always plan it", "“mode” is chosen twice"),
         ("mode=never", "Add a task"),
-        ("mode= plan it", "“” cannot be chosen for “mode”"),
+        ("mode= plan it", "“” can't be chosen for “mode”"),
     ],
 )
 async def test_an_option_that_is_not_there_starts_nothing(

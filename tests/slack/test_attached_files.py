@@ -2,10 +2,10 @@
 
 from countersign import usecases
 from countersign.domain import runs
-from countersign.domain.made_files import MadeFile
+from countersign.domain.made_files import LARGEST, MOST, LeftOut, MadeFile, Why
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
-from localslack import LocalSlack
+from localslack import LocalSlack, text_of
 from localslack.workspace import File
 from tests.slack.test_projector import all_drawn, drawing
 
@@ -40,3 +40,26 @@ async def test_files_that_code_made_are_attached_to_the_thread_once(
     content = {file.name: file.content for file in files}
     assert content["plot.png"] == PICTURE
     assert content["keys.txt"] == "⟦hidden: 20 characters⟧".encode()
+
+
+async def test_the_thread_says_in_one_line_which_files_are_not_attached_and_why(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R15, R21: too large, too many, refused by Slack; said once, and its names do nothing."""
+    slack.faults.add("error", on="files.completeUploadExternal", error="file_uploads_disabled", times=1)
+    async with drawing(slack, store):
+        await store.made.keep(lease.run, [MadeFile("a_b_.png", PICTURE)], [LeftOut(Why.LARGE, "_report_.pdf")])
+        await usecases.progressed(store, lease, "runner", "it made two files")
+        await all_drawn(slack, store)
+        more = [MadeFile(f"{number}.txt", str(number).encode()) for number in range(MOST)]
+        await store.made.keep(lease.run, more)
+        await usecases.progressed(store, lease, "runner", "it made more")
+        await all_drawn(slack, store)
+    (root,) = slack.channel("#general").messages
+    (line,) = [m for m in slack.channel("#general").thread(root.ts) if "Not attached" in text_of(m)]
+    assert text_of(line) == (
+        f"Not attached: _report_.pdf (larger than {LARGEST // 1_000_000} MB); 9.txt (a run attaches at most 10 files); "
+        "a_b_.png (Slack did not take it: file uploads disabled). What the code wrote stays in its work folder."
+    )
+    await slack.wait_for(lambda _: len(files_in(slack, root.ts)) >= MOST - 1)
+    assert len(files_in(slack, root.ts)) == MOST - 1

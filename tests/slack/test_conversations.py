@@ -4,9 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from slack_bolt.async_app import AsyncAck
 
+from bot.slack.handlers import thread_replies
 from bot.slack.handlers.context import Services
 from countersign import usecases
 from countersign.domain import request_endings
@@ -22,8 +25,9 @@ from localslack.fixtures import UNHURRIED
 from localslack.workspace import Message
 from tests.sample_requests import ALICE, BOB, call, question, rules
 from tests.slack.socket_bot import a_bot, away, events, told
+from tests.slack.test_home_publisher import shown
 from tests.slack.test_projector import all_drawn, card_of, drawing
-from tests.store_fixtures import NoQueue, configured
+from tests.store_fixtures import NoQueue, configured, lists_follow
 
 HOUR = timedelta(hours=1)
 REFUSED = "This question is for <@U0ALICE>, who started the run. Your click changed nothing."
@@ -77,10 +81,11 @@ async def test_who_started_the_run_is_asked_in_its_thread_and_answers_by_a_butto
     asked = await usecases.ask(store, lease, step())
     async with drawn(slack, store, bot):
         head, card, steps = thread(slack)
-        assert "Waiting for <@U0ALICE> in this thread" in text_of(head)
-        assert "Waiting for <@U0ALICE> in this thread" in text_of(steps)
+        assert "Waiting for <@U0ALICE>'s answer in this thread" in text_of(head)
+        assert "Waiting for <@U0ALICE>'s answer in this thread" in text_of(steps)
         assert card.buttons == ["Continue", "Reply"] and "Reviewers" not in text_of(card)
         assert card.text.startswith("<@U0ALICE>") and "answer with a button, or reply in" in text_of(card)
+        assert "it counts once this card shows it" in text_of(card), "an older manifest sends no replies"
         bob = slack.user("bob")
         await bob.click(card, "Continue")
         assert await told(bob, 1) == REFUSED
@@ -91,6 +96,25 @@ async def test_who_started_the_run_is_asked_in_its_thread_and_answers_by_a_butto
     assert "Continued* by <@U0ALICE>" in text_of(asked_there(slack, pending=False))
     assert await refused(store) == ["for_the_requester"]
     assert slack.channel("#approvals").messages == []
+
+
+async def test_lists_say_whose_answer_a_conversation_waits_for_and_lead_whom_it_asks_to_it(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
+) -> None:
+    """Nobody is told to wait for a decision of reviewers that were not asked."""
+    await usecases.ask(store, lease, step())
+    alice, bob = slack.user("alice"), slack.user("bob")
+    async with drawn(slack, store, bot):
+        await lists_follow(store)
+        card = f"p{asked_there(slack).ts.replace('.', '')}"
+        for command in ("/agent status", "/approvals pending"):
+            to_alice, to_bob = [str((await who.command(command)).blocks) for who in (alice, bob)]
+            assert "Waiting for your answer" in to_alice and card in to_alice and "open the question" in to_alice
+            assert "Waiting for <@U0ALICE>'s answer" in to_bob and "your answer" not in to_bob
+            assert "decision" not in to_alice + to_bob and "Reviewers" not in to_alice + to_bob
+        await alice.open_home()
+        home = await shown(alice, "Your runs (1)", "Waiting for your answer", "open the question")
+        assert "Waiting for a decision" not in home and card in home
 
 
 async def test_the_requester_answers_in_the_window_of_reply(
@@ -224,8 +248,9 @@ async def test_in_a_channel_shared_with_another_company_it_is_asked_in_the_appro
     async with drawn(slack, store, bot):
         (card,) = slack.channel("#approvals").messages
         assert all("Continue" not in message.buttons for message in thread(slack))
-        assert "Waiting for <@U0ALICE> in <#C0APPROVALS>" in text_of(thread(slack)[-1])
-        assert "in this thread" not in text_of(thread(slack)[0])
+        assert "Waiting for <@U0ALICE>'s answer in <#C0APPROVALS>" in text_of(thread(slack)[-1])
+        head = text_of(thread(slack)[0])
+        assert "Waiting for <@U0ALICE>'s answer" in head and "in this thread" not in head
         bob = slack.user("bob")
         await bob.click(card, "Continue")
         assert await told(bob, 1) == REFUSED
@@ -298,3 +323,32 @@ async def test_words_that_are_older_than_the_question_do_not_answer_it(
         await reply(slack, "alice", "Yes, call her.")
         decided = await wakeups.settled(asked.id)
     assert decided.decision is not None and decided.decision.words == "Yes, call her."
+
+
+async def test_a_reply_that_answers_nothing_costs_two_looks_into_the_store_at_most(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody's replies in all channels of the app come here."""
+    async with drawn(slack, store, bot):
+        asked = await usecases.ask(store, lease, step())
+        await all_drawn(slack, store)
+        head = thread(slack)[0].ts
+    ack: Any = AsyncAck()  # type: ignore[no-untyped-call]
+    pool, looks = store.client.connection_pool, list[object]()
+    connect = pool.get_connection
+
+    async def counted(*args: Any, **options: Any) -> Any:
+        looks.append(args)
+        return await connect(*args, **options)
+
+    monkeypatch.setattr(pool, "get_connection", counted)
+    await store.now()
+    assert len(looks) == 1, "each look takes a connection"
+    for user, ts in (ALICE, "1700000000.000100"), (BOB, "1700000000.000100"), (BOB, head):
+        looks.clear()
+        event = {"user": user, "channel": "C0GENERAL", "thread_ts": ts, "ts": f"{float(head) + 9:.6f}", "text": "Yes."}
+        await thread_replies.on_message(bot, ack, {"event": event})
+        assert len(looks) <= 2
+    monkeypatch.undo()
+    seen = await store.request(asked.id)
+    assert seen is not None and seen.value.status is Status.PENDING

@@ -33,6 +33,7 @@ from countersign.text.safe_text import size_of
 from countersign.usecases.listing import Listed
 from localslack.limits import check_view
 from tests.sample_requests import ALICE, BOB, GENERAL, HERE, LEADS, attempt, call, choice, later, question, request
+from tests.slack.sample_views import inner_words, talk
 
 GOLDEN = Path(__file__).parent / "golden" / "home"
 HOSTILE = "<!channel> <@U0EVE> <https://evil.example|Approve here> `*_~ \u202e @here :tada: & https://evil.example"
@@ -88,6 +89,15 @@ SECTIONS: dict[str, list[Block]] = {
             9,
         )
     ),
+    "waiting_talk": home.waiting(listed(talk())),
+    "runs_talk": home.runs(
+        Running(
+            [(run(status=runs.Status.WAITING), "https://example.slack.com/archives/C0GENERAL/p1", listed(talk()))], 1
+        )
+    ),
+    "in_a_channel_talk": [
+        b for who in (ALICE, BOB) for entry in home.entries(listed(talk()), reader=who) for b in entry
+    ],
     "no_decisions": home.recent(listed()),
     "recent": home.recent(listed(approved(request()), expire(request(), later(hours=2)).request)),
     "nothing_permitted": home.permissions([]),
@@ -95,7 +105,7 @@ SECTIONS: dict[str, list[Block]] = {
     "permissions_hostile": home.permissions([permitted(Scope.TOOL, team=HOSTILE, tool=HOSTILE)] * 9),
     "no_receipts": home.receipts(""),
     "receipts": home.receipts(PEM),
-    "in_a_channel": [b for entry in home.entries(listed(request(asked=call(), quorum=2)), who=True) for b in entry],
+    "in_a_channel": [b for entry in home.entries(listed(request(asked=call(), quorum=2)), reader=BOB) for b in entry],
 }
 VIEWS = {
     "whole": home.view([SECTIONS["start"], SECTIONS["waiting"], SECTIONS["runs"], [], SECTIONS["recent"]]),
@@ -126,6 +136,12 @@ def test_slack_takes_every_home(name: str) -> None:
 def test_a_row_of_a_home_has_at_most_three_controls(name: str) -> None:
     blocks = VIEWS[name]["blocks"] if name in VIEWS else SECTIONS[name]
     assert all(1 <= len(block["elements"]) <= 3 for block in blocks if block["type"] == "actions")
+
+
+@pytest.mark.parametrize("name", [*SECTIONS, *VIEWS])
+def test_a_home_speaks_of_the_matter_alone(name: str) -> None:
+    """No name of a function, no JSON, no word of ours about how it works."""
+    assert not inner_words(VIEWS[name] if name in VIEWS else SECTIONS[name])
 
 
 def test_nothing_is_decided_on_a_home() -> None:

@@ -1,5 +1,6 @@
 """The thread of a run: why it waits, and who is told how it ended."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,11 +16,11 @@ from countersign.domain import runs
 from countersign.domain.activity import Delay
 from countersign.domain.ids import RunId
 from countersign.store.store import Store
-from countersign.usecases.ports import Lease
+from countersign.usecases.ports import Change, Lease, Put
 from localslack import LocalSlack, text_of
 from localslack.fixtures import HURRY
 from tests.longest_wait import PATIENCE
-from tests.sample_requests import HERE, OURS
+from tests.sample_requests import HERE, OURS, question
 
 
 async def drawn(slack: LocalSlack, store: Store, run: RunId, *, silent: bool = False) -> list[str]:
@@ -64,6 +65,20 @@ async def test_the_reviewers_are_told_if_who_asked_has_left_the_workspace(
     await finished(store, lease)
     _, note = await drawn(slack, store, lease.run)
     assert "no longer in this workspace" in note and "<@U0BOB>" in note
+
+
+@pytest.mark.parametrize("new", [True, False])
+async def test_steps_are_drawn_with_the_card_of_a_new_question_and_not_before(
+    slack: LocalSlack, store: Store, lease: Lease, new: bool
+) -> None:
+    """R36: one change less for each question; one whose card Slack lets wait keeps no step from being seen."""
+    await usecases.progressed(store, lease, "writer", "Wrote a mail.")
+    asked = await usecases.ask(store, lease, question())
+    seen = await store.request(asked.id)
+    assert seen is not None
+    at = seen.now + timedelta(hours=1) if new else seen.now - timedelta(minutes=1)
+    await store.commit(Change(requests=(Put(replace(seen.value, created_at=at), seen.version),)))
+    assert ["Wrote a mail." in text for text in await drawn(slack, store, lease.run)] == ([] if new else [True])
 
 
 async def test_the_thread_says_why_the_run_waits(slack: LocalSlack, store: Store, lease: Lease) -> None:

@@ -103,6 +103,11 @@ async def test_messages_of_one_hour_and_channel_share_a_small_hash(store: Store)
         ("no timestamp", APPROVALS, None),
     ):
         assert await store.message_request(HERE, channel, ts) == request, ts
+    for name, ts in ("run/r1", f"{NOON}.000200"), ("run/r1/direct", f"{NOON}.000300"), ("outcome/r1", f"{NOON}.000400"):
+        await put(store, Message(HERE, APPROVALS, name, ts=ts))
+        assert await store.message_run(HERE, APPROVALS, ts) == ("r1" if name.startswith("run/") else None)
+        assert await store.message_request(HERE, APPROVALS, ts) is None
+    assert await store.message_run(HERE, APPROVALS, f"{NOON}.000100") is None
     for n in range(100):
         await posted(store, f"{NOON}.{n:06d}", "q1234567890abcdef")
     each = (await store.client.memory_usage(first, samples=0)) / 101

@@ -9,21 +9,22 @@ from typing import Any, Final
 from slack_bolt.async_app import AsyncAck
 
 from countersign import usecases
-from countersign.domain import runs
+from countersign.domain import runs, start_sentences
 from countersign.domain.errors import CountersignError, InvalidInput
 from countersign.domain.ids import AttemptId, ChannelId, GroupId, RunId, UserId, short_name
 from countersign.domain.people import is_channel
 from countersign.domain.run_options import in_words
 from countersign.domain.runs import Run
 from countersign.text.safe_text import quoted, typed
+from countersign.usecases.listing import with_links
 from countersign.usecases.ports import TeamInfo
 
 from ..people.actors import admit
 from ..people.settings_check import why_not_seen, why_not_start
-from ..views import modal_parts, modals
-from ..views.block_kit import context, fitting, plain, words
+from ..views import home, modal_parts, modals
+from ..views.block_kit import Block, context, fitting, plain, words
 from ..views.button_labels import state_of
-from ..views.slack_markup import escape, link, mention, unescape
+from ..views.slack_markup import escape, unescape
 from .context import SLACK_ERRORS, Reply, Services
 from .modal_opening import open_modal
 from .payloads import Sender, delivery, sender
@@ -38,7 +39,6 @@ HELP: Final = (
     "*`/approvals`* shows who decides here and how long they have"
 )
 _LISTED: Final = 15
-_SEARCHED: Final = 10_000
 _NONE: Final[Mapping[str, str]] = {}
 _log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ async def on_open(services: Services, ack: AsyncAck, body: dict[str, Any]) -> No
 async def _start_window(services: Services, at: Sender) -> modal_parts.View:
     teams = await services.store.workers.teams()
     if not teams:
-        raise InvalidInput("No worker is running, so nothing can be started. Start one with `python -m agents`.")
+        raise InvalidInput(start_sentences.NO_WORKER)
     if at.channel is not None:
         return modals.start(teams, at.channel)
     defaults = await services.store.defaults()
@@ -195,10 +195,7 @@ async def _started(
         unrepeated=True,
     )
     if started.id != run:
-        return Reply(
-            f"This task was started here a moment ago and is still running (run `{started.id}`), so it was not started "
-            "again. To run it twice, wait a minute or change the wording."
-        )
+        return Reply(start_sentences.repeated(started.id))
     how = f" ({escape(runs.said(started))})" if started.options else ""
     where = "in the thread below" if is_channel(GroupId(channel)) else "here, or in your messages with the app"
     return Reply(f"Started *{escape(team)}*{how}, run `{run}`. Follow it {where}.")
@@ -211,24 +208,24 @@ async def _status(services: Services, at: Sender) -> Reply:
     if not active:
         return Reply("No runs in progress here. `/agent <team> <task>` starts one.")
     head = "1 run in progress" if len(active) == 1 else f"{len(active)} runs in progress"
-    lines = [[words(await _line(services, run)), context(plain(typed(run.task), 150))] for run in active[:_LISTED]]
-    blocks, shown = fitting(head, lines)
+    blocks, shown = fitting(head, await _lines(services, active[:_LISTED], at))
     if len(active) > shown:
         blocks.append(context(plain(f"and {len(active) - shown} older")))
     return Reply(head, blocks=blocks)
 
 
-async def _line(services: Services, run: Run) -> str:
-    if run.program is not None:
-        return f"{state_of(run)} · the program *{escape(quoted(run.team, 40))}*"
-    name = f"`{run.id}`"
-    for message in (f"run/{run.id}", f"run/{run.id}/direct"):
-        shown = await services.store.message(message)
-        if shown is not None and shown.value.ts:
-            name = f"`{run.id}` {link(services.link(shown.value), 'open the thread')}"
-            break
-    waits = f" ({len(run.open)} open)" if len(run.open) > 1 else ""
-    return f"{state_of(run)}{waits} · *{escape(quoted(run.team, 40))}* for {mention(run.requester)} · {name}"
+async def _lines(services: Services, found: list[Run], at: Sender) -> list[list[Block]]:
+    overview = services.homes.overview
+    posted = await overview.messages([name for run in found for name in (f"run/{run.id}", f"run/{run.id}/direct")])
+    asked = await services.store.readable([request for run in found for request in run.open.values()])
+    waiting = [request for request in asked.values() if request is not None and request.decision is None]
+    listed = await with_links(services.store, overview, services.link, waiting)
+    lines = []
+    for run in found:
+        head = posted.get(f"run/{run.id}") or posted.get(f"run/{run.id}/direct")
+        line = home.run_line(run, services.link(head) if head else "", listed, at.user)
+        lines.append([words(line), context(plain(typed(run.task), 150))])
+    return lines
 
 
 async def on_stop(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -245,14 +242,12 @@ async def on_session_stopped(services: Services, ack: AsyncAck, body: dict[str, 
     await ack()
     event = body["event"]
     channel, user = ChannelId(event["channel"]), UserId(event["user"])
-    active = [run for run in await services.store.indexes.active_runs(_SEARCHED) if run.channel == channel]
-    heads = await services.store.messages([f"run/{run.id}" for run in active])
-    name = next((n for n, head in heads.items() if head.ts == event["thread_ts"]), None)
-    if name is None:
+    run = await services.store.message_run(services.directory.workspace, channel, event["thread_ts"])
+    if run is None:
         return
     attempt = AttemptId("e" + short_name(str(body["event_id"]), user, length=20))
     try:
-        await _stop(services, user, name.removeprefix("run/"), attempt)
+        await _stop(services, user, run, attempt)
     except CountersignError as refused:
         where = {"channel": channel, "thread_ts": event["thread_ts"]}
         try:
@@ -270,10 +265,10 @@ async def _try_again(services: Services, body: dict[str, Any]) -> Reply:
     at, known = sender(body), RunId.named(str(body["actions"][0].get("value")))
     seen = await services.store.run(known) if known is not None else None
     if seen is None:
-        raise InvalidInput("This run is no longer known, so it can't be tried again. Start the task with `/agent`.")
+        raise InvalidInput(start_sentences.NOT_KNOWN)
     old = seen.value
     if not old.can_be_tried_again:
-        raise InvalidInput("Only a run that failed or expired can be tried again. Nothing was started.")
+        raise InvalidInput(start_sentences.NOT_AGAIN)
     new = RunId("r" + short_name(str(delivery(body)), at.user, length=8))
     return await _start(services, body, old.channel, new, old.team, old.task, old.options)
 

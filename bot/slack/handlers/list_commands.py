@@ -31,7 +31,7 @@ async def _pending(services: Services, body: dict[str, Any], rest: str) -> Reply
     listed = await with_links(services.store, services.homes.overview, services.link, page.requests)
     pending = "pending request" if page.total == 1 else "pending requests"
     head = f"{home.count(page.total, page.whole)} {pending}"
-    entries = home.entries(listed, who=True)
+    entries = home.entries(listed, reader=sender(body).user)
     return Reply(head, blocks=_fitting(head, entries, page.total, page.whole))
 
 

@@ -26,8 +26,6 @@ from .responses import reply_of
 _TS: Final = re.compile(r"[0-9]{1,12}\.[0-9]{1,9}")
 _BY_PEOPLE: Final = (None, "thread_broadcast")
 """Subtypes of what somebody wrote; others are edits, deletions, files, people who join."""
-_RUNS: Final = 200
-"""Of one requester, among which the thread is looked for."""
 _SEVERAL: Final = (
     "More than one question waits for you in this thread, so your reply wasn't counted. Answer each with its buttons."
 )
@@ -81,12 +79,11 @@ async def _answer(services: Services, said: _Said) -> Reply:
 
 async def _waiting(services: Services, said: _Said) -> list[Admitted]:
     """Find the questions to this person in this thread that stood there before they wrote."""
-    runs, _ = await services.homes.overview.runs(said.user, _RUNS)
-    names = {name: run for run in runs for name in (f"run/{run.id}", f"run/{run.id}/direct")}
-    heads = await services.store.messages(list(names))
-    here = (said.channel, said.thread)
-    run = next((names[name] for name, head in heads.items() if (head.channel, head.ts) == here), None)
-    found = [await usecases.admitted(services.store, request) for request in run.open.values()] if run else []
+    name = await services.store.message_run(services.directory.workspace, said.channel, said.thread)
+    run = await services.store.run(name) if name is not None else None
+    if run is None or run.value.requester != said.user:
+        return []
+    found = [await usecases.admitted(services.store, request) for request in run.value.open.values()]
     return [
         seen for seen in found if seen is not None and waits_for_words(seen.value, said.user) and _stood(seen, said)
     ]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from countersign.domain import schedule
+from countersign.domain import schedule, start_sentences
 from countersign.domain.channel_settings import Rules, enough_people
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Actor, Reviewers, is_channel, why_nobody
@@ -59,7 +59,7 @@ async def problems(directory: Directory, rules: Rules) -> list[Found]:
 async def why_not_start(directory: Directory, rules: Rules, requester: UserId) -> Sentence | None:
     """Say why nobody could decide what a run of this requester asks; None if they can."""
     if not rules.reviewers:
-        return None  # flows.start says so itself
+        return None  # usecases.start says so itself
     people, room = await asyncio.gather(_people(directory, rules), _room(directory, rules))
     if room:
         return *room[0].sentence, " Nothing was started."
@@ -68,7 +68,7 @@ async def why_not_start(directory: Directory, rules: Rules, requester: UserId) -
     if why is None:
         return None
     if people.silent:
-        return (f"{_SLACK_SILENT} who may decide here, so nothing was started. Please try again in a moment.",)
+        return start_sentences.silent("who may decide here")
     details = [part for problem in people.problems for part in (" ", *problem.sentence)]
     return f"Nothing was started, because {why}.", *details
 
@@ -80,13 +80,8 @@ async def why_not_seen(directory: Directory, channel: ChannelId) -> Sentence | N
     """
     room = await directory.room(channel) if is_channel(GroupId(channel)) else Room(channel, is_member=True)
     if room is None:
-        return (f"{_SLACK_SILENT} whether the app is here, so nothing was started. Please try again in a moment.",)
-    if room.known and room.is_member:
-        return None
-    return (
-        "The app is not in this channel, so nobody would see the run there and nothing was started. Invite it with "
-        "`/invite`, and try again.",
-    )
+        return start_sentences.silent("whether the app is here")
+    return None if room.known and room.is_member else start_sentences.NOT_HERE
 
 
 async def why_not_asked(directory: Directory, request: Request) -> str | None:

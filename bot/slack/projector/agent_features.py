@@ -85,6 +85,10 @@ class AgentFeatures:
         await self.end(stream.channel, stream.ts, _STATUSES.get(run.status, "closed"))
         return False
 
+    def streams(self, run: RunId) -> bool:
+        """Tell whether the steps of this run are being streamed."""
+        return run in self._streams
+
     async def end(self, channel: str, ts: str, status: str = "active") -> None:
         """End a stream, so that its message can be changed like any other."""
         await self._tried(STOP, {"channel": channel, "ts": ts, "session_status": status})

@@ -21,7 +21,7 @@ from countersign.usecases.ports import Change, Message, Store
 from ..ports import CannotPost, Importance
 from ..views import card_content
 from ..views.block_kit import TITLE, Drawing, context, mrkdwn, plain, words
-from ..views.button_labels import how_they_stand, tools
+from ..views.button_labels import how_they_stand, the_card, tools
 from ..views.request_text import expiry, named, sentence, stand_ins
 from ..views.slack_markup import escape, link
 from .card_placement import Card, number_of
@@ -66,8 +66,9 @@ def reminder_note(rows: Sequence[Request], card_link: str, away: Sequence[Absenc
     waiting = [row for row in rows if row.status is Status.PENDING]
     users = frozenset(user for row in waiting for user in _asked(row, away))
     groups = frozenset(group for row in waiting for group in row.rules.reviewers.groups)
-    at = link(card_link, "open the card")
-    text = f":bell: {named(Reviewers(users, groups))}: {_this(waiting)} waiting for your decision: {at}."
+    at = link(card_link, the_card(rows[0]))
+    what = "answer" if rows[0].rules.in_thread else "decision"
+    text = f":bell: {named(Reviewers(users, groups))}: {_this(waiting)} waiting for your {what}: {at}."
     return _note(rows, text, "Still pending")
 
 

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
+from typing import Final
 
 from countersign import usecases
 from countersign.domain.errors import CountersignError
@@ -22,6 +24,8 @@ from .file_uploads import missing
 from .message_sync import File, Place, Poster
 from .run_thread import RunThread, root_of
 
+_NEW: Final = timedelta(seconds=5)
+"""A question's card is drawn within a moment, unless Slack lets it wait."""
 _log = logging.getLogger(__name__)
 
 
@@ -46,21 +50,23 @@ async def draw(
     if run.program:  # nothing but its cards
         return []
     thread = RunThread(store, poster, run, thread_notes.run_message(run))
-    asked = await _asked_by(thread)
+    asked, coming = await _asked_by(thread)
     if run.over:
         files = await _draw_outcome(thread, directory)
     else:
         waiting = [one for one in asked if one.request.decision is None]
-        if waiting and all(one.in_thread and one.request.rules.in_thread for one in waiting):
-            thread = replace(thread, drawing=thread_notes.run_message(run, waits_here=True))
+        here = bool(waiting) and all(one.in_thread and one.request.rules.in_thread for one in waiting)
+        drawing = thread_notes.run_message(run, [one.request for one in waiting], here=here)
+        thread = replace(thread, drawing=drawing)
         await thread.head()
-    files += await _made(thread)
-    await _draw_steps(thread, native, run_plan.steps(run, asked, silent=silent))
+    streamed = native is not None and native.streams(run.id)
+    if run.over or streamed or not coming:  # else this would be drawn twice: a thread is drawn after its card
+        await _draw_steps(thread, native, run_plan.steps(run, asked, silent=silent))
     if run.over:
         await thread.head()
     if native is not None and (root := await root_of(store, run.id)) is not None:
         await native.session(run, root)
-    return files
+    return files + await _made(thread)
 
 
 async def _draw_steps(thread: RunThread, native: AgentFeatures | None, steps: Sequence[Step]) -> None:
@@ -83,9 +89,12 @@ async def _draw_steps(thread: RunThread, native: AgentFeatures | None, steps: Se
         await thread.note(name, drawing)
 
 
-async def _asked_by(thread: RunThread) -> list[Asked]:
-    """Read the newest questions of the run that people see, each with its card; none of other runs."""
-    store, asked = thread.store, list[Asked]()
+async def _asked_by(thread: RunThread) -> tuple[list[Asked], bool]:
+    """Read the newest questions of the run that people see, each with its card; none of other runs.
+
+    Also tells whether a card of a new one is about to be posted.
+    """
+    store, asked, coming = thread.store, list[Asked](), False
     for name in thread.run.recent:
         seen = await usecases.admitted(store, name)
         if seen is None or seen.value.run != thread.run.id:
@@ -93,11 +102,12 @@ async def _asked_by(thread: RunThread) -> list[Asked]:
         sheet = await card_placement.sheet_of(store, seen)
         card = await card_placement.standing(store, sheet, thread.run.id)
         if card is None and seen.value.decision is None:
+            coming |= seen.now - seen.value.created_at < _NEW
             continue
         row = card_placement.number_of(seen.value, sheet.rows)
         link = thread.poster.link(card) if card else None
         asked.append(Asked(seen.value, row, link, card is not None and bool(card.thread)))
-    return asked
+    return asked, coming
 
 
 async def _draw_outcome(thread: RunThread, directory: Directory | None) -> list[File]:
@@ -114,12 +124,14 @@ async def _draw_outcome(thread: RunThread, directory: Directory | None) -> list[
 
 
 async def _made(thread: RunThread) -> list[File]:
-    """Return the files that approved code made, and that were not uploaded yet."""
+    """Return the files that approved code made, and that were not uploaded yet; say which are not attached."""
     store, run = thread.store, thread.run.id
-    made = {
-        f"made/{run}/{short_name(key, length=16)}": (key, name) for key, name in (await store.made.names(run)).items()
-    }
-    tried = {name for name, file in (await store.messages([*made])).items() if file.ts or file.problem}
+    kept = await store.made.kept(run)
+    made = {f"made/{run}/{short_name(key, length=16)}": (key, name) for key, name in kept.files.items()}
+    tried = {name: file for name, file in (await store.messages([*made])).items() if file.ts or file.problem}
+    refused = [(made[message][1], file.problem) for message, file in sorted(tried.items()) if file.problem]
+    if kept.left or refused:
+        await thread.note(f"unattached/{run}", thread_notes.unattached_note(kept.left, refused))
     files = []
     for message, (key, name) in made.items():
         if message not in tried and (content := await store.made.content(run, key)) is not None:

@@ -226,6 +226,11 @@ def state_of(run: runs.Run) -> str:
     return _ENDINGS.get(run.ended_as) or f":white_check_mark: {quoted(word, runs.LONGEST_STATE)}"
 
 
+def the_card(request: Request) -> str:
+    """Label a link to the request's card."""
+    return "open the question" if request.rules.in_thread else "open the card"
+
+
 def of(question: Question) -> Wording:
     """Return the words for such a question."""
     if question.kind is Kind.MESSAGE:

@@ -273,8 +273,11 @@ def _deadline(request: Request, away: Iterable[Absence], room: Room | None = Non
 
 
 def _addressed(request: Request, run_link: str | None) -> list[Block]:
-    """Draw who is asked in a conversation, and how they answer."""
-    reply = f", or reply in {link(run_link, 'the thread')}" if run_link else ""
+    """Draw who is asked in a conversation, and how they answer.
+
+    An app cannot know whether Slack sends it replies: those with an older manifest get none.
+    """
+    reply = f", or reply in {link(run_link, 'the thread')}: it counts once this card shows it" if run_link else ""
     how = f"{mention(request.requester)}, answer with a button{reply}"
     return [context(mrkdwn(f"{how} · {expiry(request)}"), *why_me(request))]
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from countersign.domain.delegation import deciders
 from countersign.domain.grants import Permission
-from countersign.domain.ids import GroupId
+from countersign.domain.ids import GroupId, UserId
 from countersign.domain.people import those_of
 from countersign.domain.question_salts import asker
 from countersign.domain.refusal_reasons import Refusal
@@ -21,9 +21,9 @@ from countersign.usecases.listing import Listed
 
 from . import button_labels, card_controls, choice_controls
 from .block_kit import Block, button, context, data, fitting, headline, mrkdwn, plain, words
-from .button_labels import START_TASK, STOP_RUN, state_of
+from .button_labels import START_TASK, STOP_RUN, state_of, the_card
 from .card_controls import Handle
-from .request_text import asked, expiry, named, permission_line, sentence, so_far
+from .request_text import answer_of, asked, expiry, how_it_stands, named, permission_line, sentence, so_far
 from .slack_markup import drawn, escape, link, mention
 
 REVOKE: Final = "revoke_permission"
@@ -138,18 +138,38 @@ def runs(running: Running) -> list[Block]:
         return [*blocks, context(mrkdwn("No runs in progress."))]
     for run, address, listed in running.runs:
         at = f" · {link(address, 'open the thread')}" if address else ""
-        line = words(f"{state_of(run)} · *{escape(quoted(run.team, 40))}* in {mention(run.channel)}{at}")
+        state = how_it_stands(run, listed.requests, run.requester)
+        line = words(f"{state} · *{escape(quoted(run.team, 40))}* in {mention(run.channel)}{at}")
         blocks.append({**line, "accessory": button("Stop", STOP_RUN, run.id)})
         blocks.append(context(plain(typed(run.task), 150)))
         for number, request in enumerate(listed.requests[:_MOST_OPEN], 1):
             card = listed.links.get(request.id)
-            small = f"for {named(deciders(request))}" + (f" · {link(card, 'open the card')}" if card else "")
-            if number == _MOST_OPEN and len(listed.requests) > _MOST_OPEN:
-                small += f" · and {len(listed.requests) - _MOST_OPEN} more"
-            blocks.append(context(plain(f"Waiting: {typed(request.question.title)}", _TITLE), mrkdwn(small)))
+            small = [] if request.rules.in_thread else [f"for {named(deciders(request))}"]
+            small += [link(card, the_card(request))] if card else []
+            small += (
+                [f"and {len(listed.requests) - _MOST_OPEN} more"] if number == _MOST_OPEN < len(listed.requests) else []
+            )
+            title = plain(f"Waiting: {typed(request.question.title)}", _TITLE)
+            blocks.append(context(title, *([mrkdwn(" · ".join(small))] if small else [])))
     if (more := running.total - len(running.runs)) > 0:
         blocks.append(context(mrkdwn(f"and {more:,} older; `/agent status` lists them")))
     return blocks
+
+
+def run_line(run: Run, address: str, listed: Listed, reader: UserId) -> str:
+    """Write how a run stands, for a list in a channel.
+
+    `address` is that of its thread, or "".
+    """
+    team = escape(quoted(run.team, 40))
+    if run.program is not None:
+        return f"{state_of(run)} · the program *{team}*"
+    asked = [request for request in listed.requests if request.run == run.id]
+    state = how_it_stands(run, asked, reader) + (f" ({len(run.open)} open)" if len(run.open) > 1 else "")
+    name = f"`{run.id}`" + (f" {link(address, 'open the thread')}" if address else "")
+    mine = [one for one in asked if one.rules.in_thread and run.requester == reader and one.id in listed.links]
+    card = [link(listed.links[one.id], the_card(one)) for one in mine[:1]]
+    return " · ".join([state, f"*{team}* for {mention(run.requester)}", name, *card])
 
 
 def permissions(found: Sequence[Permission]) -> list[Block]:
@@ -199,18 +219,20 @@ def receipts(public_key: str) -> list[Block]:
     return [_title("For admins: decision receipts"), words(how), data([public_key])]
 
 
-def entries(listed: Listed, *, who: bool = False) -> list[list[Block]]:
+def entries(listed: Listed, *, reader: UserId | None = None) -> list[list[Block]]:
     """Draw the requests in two blocks each: for whom, and until when.
 
-    `who`: name the people who may decide, where that is not the reader.
+    `reader`: of a list in a channel, which names whoever is asked.
     """
     blocks = []
     for request in listed.requests:
         team = quoted(listed.teams.get(request.run, asker(request.question)), 40)
         card = listed.links.get(request.id)
-        at = f" · {link(card, 'open the card')}" if card else " · card not posted yet"
+        at = f" · {link(card, the_card(request))}" if card else " · card not posted yet"
         votes = f" · {so_far(request)}" if request.rules.quorum > 1 else ""
-        by = f" · Reviewers: {named(deciders(request))}" if who else ""
+        by = f" · Reviewers: {named(deciders(request))}" if reader else ""
+        if reader and request.rules.in_thread:
+            by = f" · Waiting for {answer_of(request.requester, reader)}"
         place = f"For {mention(request.requester)} in {mention(request.channel)}{votes}{by}{at}"
         blocks.append([headline(team, asked(request.question)), context(mrkdwn(place), mrkdwn(expiry(request)))])
     return blocks

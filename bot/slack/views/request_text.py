@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from countersign.domain import schedule
@@ -17,6 +17,7 @@ from countersign.domain.ids import UserId, digest_of
 from countersign.domain.people import Reviewers, those_of
 from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status
+from countersign.domain.runs import Run
 from countersign.domain.vote_count import alike
 from countersign.text.safe_text import Room, quoted, shorten, typed, visible
 
@@ -40,6 +41,21 @@ _ASKED: Final = 4
 """The newest steps of the escalation, and how many people of each, that a card names."""
 _LOOKING: Final = 3
 """How many people who look at it a card names; the others are counted."""
+
+
+def how_it_stands(run: Run, waiting: Sequence[Request], reader: UserId | None = None) -> str:
+    """Say how the run stands, or how it ended; in mrkdwn.
+
+    `waiting`: its undecided requests. In a conversation it waits for its requester, who may be the `reader`.
+    """
+    if waiting and not run.over and all(one.rules.in_thread for one in waiting):
+        return f":hourglass_flowing_sand: Waiting for {answer_of(run.requester, reader)}"
+    return button_labels.state_of(run)
+
+
+def answer_of(requester: UserId, reader: UserId | None = None) -> str:
+    """Name the answer that a conversation waits for."""
+    return "your answer" if requester == reader else f"{mention(requester)}'s answer"
 
 
 def votes(request: Request, most: int = NAMED) -> Block:

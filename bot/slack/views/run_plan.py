@@ -16,8 +16,8 @@ from countersign.domain.runs import Run
 from countersign.text.safe_text import quoted, size_of
 
 from .block_kit import TITLE, Block, Drawing
-from .button_labels import state_of
-from .request_text import expiry, sentence
+from .button_labels import state_of, the_card
+from .request_text import answer_of, expiry, sentence
 from .slack_markup import elements, escape, link, mention, when
 
 _ROOM: Final = 9_000
@@ -95,11 +95,11 @@ def _waiting(asked: Sequence[Asked]) -> Step:
     first, more = asked[0].request, len(asked) - 1
     title = quoted(first.question.title, TITLE) + (f" and {more} more" if more else "")
     card = next((one.card for one in asked if one.card), None)
-    at = f": {link(card, 'open the card')}" if card else ""
+    at = f": {link(card, the_card(first))}" if card else ""
     where = f"{decisions(more + 1)} in {mention(first.rules.approvals_channel)}"
     if first.rules.in_thread:
         place = "this thread" if asked[0].in_thread else mention(first.rules.approvals_channel)
-        where = f"{mention(first.requester)} in {place}"
+        where = f"{answer_of(first.requester)} in {place}"
     note = f":hourglass_flowing_sand: Waiting for {where}{at} · {expiry(first)}"
     return Step(first.id, first.created_at, State.IN_PROGRESS, title, note)
 

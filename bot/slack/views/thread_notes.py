@@ -1,9 +1,11 @@
 """Notes in the threads of runs and cards: progress, waiting, decisions, the end."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from countersign.domain.activity import Passed, Usage
 from countersign.domain.event_data import told_apart
+from countersign.domain.made_files import LARGEST, MOST, MOST_SEEN, LeftOut, Why
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
@@ -11,7 +13,7 @@ from countersign.text.safe_text import Room, fits, one_line, pieces, quoted, sho
 
 from .block_kit import Block, Drawing, button, context, data, mrkdwn, plain, words
 from .button_labels import STOP_RUN, state_of
-from .request_text import WORDS, expiry, mentioned, sentence
+from .request_text import WORDS, expiry, how_it_stands, mentioned, sentence
 from .slack_markup import escape, mention
 
 TRY_AGAIN: Final = "try_again"
@@ -21,20 +23,26 @@ _NAMED_IN_A_BLOCK: Final = 100
 _FALLBACKS: Final = 3
 _USAGE: Final = 1000
 """Bytes for the usage of a run."""
+_FILES: Final = 6
+_ALL: Final = "what the code made"
+_LEFT_OUT: Final = {
+    Why.LARGE: f"larger than {LARGEST // 1_000_000} MB",
+    Why.MANY: f"a run attaches at most {MOST} files",
+    Why.CROWDED: f"its work folder has more than {MOST_SEEN:,} files",
+}
+"""Why a file is not attached."""
 _REASONS: Final = 4
 _PASSED: Final = 700
 """Bytes for the calls that passed without people."""
 
 
-def run_message(run: Run, *, waits_here: bool = False) -> Drawing:
+def run_message(run: Run, waiting: Sequence[Request] = (), *, here: bool = False) -> Drawing:
     """Draw the first message of a run: requester, team, task, and its end.
 
     It says how the run stands: at work, waiting for people, or how it ended. One that failed, or for which nobody
-    decided in time, can be tried again. `waits_here`: only the requester is asked, in the thread below.
+    decided in time, can be tried again. `waiting`: its undecided requests; `here`: they are asked in the thread below.
     """
-    team, state = quoted(run.team, 40), state_of(run)
-    if waits_here:
-        state = f":hourglass_flowing_sand: Waiting for {mention(run.requester)} in this thread"
+    team, state = quoted(run.team, 40), how_it_stands(run, waiting) + " in this thread" * here
     task, hidden, end = shorten(visible(typed(run.task)), _TASK)
     blocks = [words(f"{mention(run.requester)} asked *{escape(team)}*:"), data([p for p in (task, end) if p])]
     if hidden:
@@ -94,6 +102,22 @@ def made_file(content: bytes) -> bytes:
     except UnicodeDecodeError:
         return content
     return hide(told_apart(text))[0].encode()
+
+
+def unattached_note(left: Sequence[LeftOut], refused: Sequence[tuple[str, str]]) -> Drawing:
+    """Draw the line about files that code made and that are not attached.
+
+    `refused`: names of those that could not be uploaded, each with Slack's code.
+    """
+    groups: dict[str, list[str]] = {}
+    shown = [(_LEFT_OUT[one.why], _ALL if one.why is Why.CROWDED else one.name) for one in left]
+    shown += [(f"Slack did not take it: {one_line(problem.replace('_', ' '), 60)}", name) for name, problem in refused]
+    for why, name in shown[:_FILES]:
+        groups.setdefault(why, []).append(quoted(name, 60))
+    files = "; ".join(f"{', '.join(names)} ({why})" for why, names in groups.items())
+    others = " and others" if len(shown) > _FILES else ""
+    text = f"Not attached: {files}{others}. What the code wrote stays in its work folder."
+    return Drawing(escape(text), [context(plain(text, 1000))])
 
 
 def not_posted_note(request: Request, problem: str) -> Drawing:

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import importlib
 import json
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -35,7 +34,6 @@ from countersign.domain.requests import Kind
 from countersign.replay.entries import Entry, whole
 from countersign.replay.run_journal import RunJournal
 
-_log = logging.getLogger(__name__)
 TOOL: Final = "run code"
 UNBOXED: Final = "Runs directly on the worker's machine, without a sandbox."
 NOT_OURS: Final = "Runs in an executor of the team's own, and what it returns is not recorded."
@@ -176,11 +174,10 @@ class GatedExecutor(CodeExecutor):
     async def _attach(self, before: Listing | None, blocks: Sequence[CodeBlock], output: str) -> None:
         """Attach what the code made, and output that no line of progress shows."""
         code = [block.code for block in blocks]
-        made, large = await asyncio.to_thread(made_since, folder_of(self._executor), before, code)
+        made, left = await asyncio.to_thread(made_since, folder_of(self._executor), before, code)
         if len(output) > LINE or "\n" in output.strip():
             made.append(MadeFile(_OUTPUT, output.encode(errors="replace")[-LARGEST:]))
-        if left := large + await self._gate.attach(made):
-            _log.warning("Files that the code of “%s” made, and that are not attached: %d.", self._agent, left)
+        await self._gate.attach(made, left)
 
     async def start(self) -> None:
         """Start what runs the code, the first time."""

@@ -9,9 +9,8 @@ from typing import Final
 
 from autogen_core.code_executor import CodeExecutor
 
-from countersign.domain.made_files import LARGEST, MadeFile, clean
+from countersign.domain.made_files import LARGEST, MOST_SEEN, LeftOut, MadeFile, Why, clean
 
-_MOST_SEEN: Final = 1000
 _AUTOGENS: Final = "tmp_code_"
 """What AutoGen's executors call the files from which they run code."""
 Listing = dict[Path, tuple[int, int, int]]
@@ -36,7 +35,7 @@ def listed(folder: Path | None) -> Listing | None:
         for name in names:
             if _is_hidden(name):
                 continue
-            if len(found) == _MOST_SEEN:
+            if len(found) == MOST_SEEN:
                 return None
             with suppress(OSError):
                 state = Path(place, name).lstat()
@@ -45,30 +44,34 @@ def listed(folder: Path | None) -> Listing | None:
     return found
 
 
-def made_since(folder: Path | None, before: Listing | None, code: Collection[str]) -> tuple[list[MadeFile], int]:
-    """Return the new or changed files, and how many more are too large.
+def made_since(
+    folder: Path | None, before: Listing | None, code: Collection[str]
+) -> tuple[list[MadeFile], list[LeftOut]]:
+    """Return the new or changed files, and those that are left out.
 
     Files that hold `code` itself are none.
     """
     after = listed(folder)
-    if before is None or after is None:
-        return [], 0
-    texts, made, left = {text.encode() for text in code}, list[MadeFile](), 0
+    if after is None:
+        return [], [LeftOut(Why.CROWDED, "files")]
+    if before is None:
+        return [], []
+    texts, made, left = {text.encode() for text in code}, list[MadeFile](), list[LeftOut]()
     for path in sorted(path for path, state in after.items() if before.get(path) != state):
         content = _read(path)
-        if content is None:
-            left += 1
+        if len(content) > LARGEST:
+            left.append(LeftOut(Why.LARGE, clean(path.name)))
         elif content and content not in texts and not path.name.startswith(_AUTOGENS):
             made.append(MadeFile(clean(path.name), content))
     return made, left
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: Path) -> bytes:
+    """Read no more than shows that it is too large; nothing of what is gone meanwhile, or no file."""
     with suppress(OSError), os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            content = file.read(LARGEST + 1)
-            return content if len(content) <= LARGEST else None
-    return None
+            return file.read(LARGEST + 1)
+    return b""
 
 
 def _is_hidden(name: str) -> bool:

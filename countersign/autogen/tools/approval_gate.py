@@ -26,7 +26,7 @@ from countersign.domain.calls import Call
 from countersign.domain.errors import CountersignError, NotFound, Refused
 from countersign.domain.event_data import shortened, without_secrets
 from countersign.domain.ids import AttemptId, Digest, RequestId, digest_of
-from countersign.domain.made_files import MadeFile
+from countersign.domain.made_files import LeftOut, MadeFile
 from countersign.domain.question_salts import salted
 from countersign.domain.requests import Question, Request, Status, Verb, request_id
 from countersign.domain.runs import Run
@@ -116,9 +116,10 @@ class Gate:
         if permit.judged is not None:
             await self._tell(permit.action, permit.key, permit.judged)
 
-    async def attach(self, files: Sequence[MadeFile]) -> int:
-        """Attach files to the run's thread; return how many have no room."""
-        return await patiently(lambda: self._store.made.keep(self._run.id, files)) if files else 0
+    async def attach(self, files: Sequence[MadeFile], left: Sequence[LeftOut]) -> None:
+        """Attach files to the run's thread, which says what is left out."""
+        if files or left:
+            await patiently(lambda: self._store.made.keep(self._run.id, files, left))
 
     async def _refusal(self, action: Action, key: str, judged: Judged) -> Denial:
         """Record the refusal, once, in its place in the run's order; return the denial."""

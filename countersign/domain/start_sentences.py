@@ -1,0 +1,79 @@
+"""Sentences about starting a run: why nothing was started, and what to do next.
+
+Views draw the mentions of those that are data.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from countersign.domain.refusal_reasons import Sentence
+
+NO_WORKER: Final = "No worker is running, so nothing was started. Start one with `python -m agents`."
+NO_WEB: Final = "`web` hasn't run on this Redis yet. Start it first: `python -m bot`."
+NO_TASK: Final = "Add a task, like `/agent email tell the vendor …`. Nothing was started."
+NO_REVIEWERS: Final = (
+    "This channel has no reviewers, so nothing was started. "
+    "Ask an admin to name some, like `/approvals reviewers @someone`."
+)
+NOT_HERE: Final[Sentence] = (
+    "The app is not in this channel, so nobody would see the run there and nothing was started. Invite it with "
+    "`/invite`, and try again.",
+)
+NOT_KNOWN: Final = "This run is no longer known, so it can't be tried again. Start the task with `/agent`."
+NOT_AGAIN: Final = "Only a run that failed or expired can be tried again. Nothing was started."
+
+
+def unknown_team(team: str, teams: Iterable[str]) -> str:
+    """Say that no worker has this team, and which there are."""
+    return f"There is no team “{team[:40]}”; nothing was started. Teams: {', '.join(teams)}."
+
+
+def broken_team(team: str, problem: str) -> str:
+    """Say that the team cannot be built."""
+    return f"The team “{team}” can't run: {problem[:500]} Nothing was started."
+
+
+def too_long(length: int, most: int) -> str:
+    """Say that the task is too long."""
+    return (
+        f"The task is too long: {length:,} characters, and the limit is {most:,}. Nothing was started; shorten it, or "
+        "put the long part where the agents can read it."
+    )
+
+
+def chosen_twice(option: str) -> str:
+    """Say that an option was given twice."""
+    return f"“{option}” is chosen twice; nothing was started. Choose it once."
+
+
+def no_option(team: str, name: str, options: Iterable[object]) -> str:
+    """Say that the team has no such option, and which it has."""
+    listed = ", ".join(map(str, options))
+    known = f"Its options: {listed}." if listed else "It has none."
+    return f"The team “{team}” has no option “{name[:40]}”; nothing was started. {known}"
+
+
+def no_choice(option: str, choice: str, choices: Iterable[str]) -> str:
+    """Say that the option has no such choice, and which it has."""
+    return f"“{choice[:40]}” can't be chosen for “{option}”; nothing was started. Choose one of {', '.join(choices)}."
+
+
+def not_in(channel: str) -> str:
+    """Say to a program that the app is not in the channel, or that there is none."""
+    return (
+        f"The app isn't in channel {channel}, or that channel doesn't exist, so nothing was started. Invite it "
+        "there with `/invite`, and try again in a minute."
+    )
+
+
+def silent(what: str) -> Sentence:
+    """Say that Slack did not say in time what has to be known."""
+    return (f"Slack didn't say in time {what}, so nothing was started. Please try again in a moment.",)
+
+
+def repeated(run: str) -> str:
+    """Say that the same task is running already."""
+    return (
+        f"This task was started here a moment ago and is still running (run `{run}`), so it was not started again. To "
+        "run it twice, wait a minute or change the wording."
+    )
