@@ -168,12 +168,18 @@ def leave(folder: Path, key: str, asked: Sequence[tuple[str, bool]]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a run's file. InvalidInput if it is damaged, or was sealed with another key."""
+    """Read a run's file.
+
+    InvalidInput if it is damaged, or was sealed with another key.
+    """
     return parsed(path.read_bytes(), str(path))
 
 
 def parsed(content: bytes, name: str) -> dict[str, Any]:
-    """Read the content of a run's file, which the errors call by this name. InvalidInput as for `read`."""
+    """Read the content of a run's file, which the errors call by this name.
+
+    InvalidInput as for `read`.
+    """
     try:
         known = json.loads(unsealed(content, name))
     except (ValueError, RecursionError):
