@@ -79,7 +79,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         *("post", "/v1/requests/{id}/outcome", "Report the outcome", OutcomeBody, RequestView),
-        {200: "reported", 404: "", 409: "", 413: "", 415: ""},
+        {200: "reported", 404: "", 409: "it was not approved, or another outcome was reported", 413: "", 415: ""},
         (_ID,),
     ),
 )

@@ -200,3 +200,32 @@ def hidden(text: str) -> str:
     In JSON also what stands under a name like `password`.
     """
     return without_secrets(text) if text[:1] in ("{", "[") else hide(text)[0]
+
+
+_AN_AGE: Final = 1e10
+"""Seconds, 300 years: longer than anybody waits."""
+
+
+def is_readable(entry: Any) -> bool:
+    """Tell whether the fields of an entry have their types.
+
+    Somebody else may have written it: no sum is to mix others in.
+    """
+    if not isinstance(entry, dict):
+        return False
+    parts = [entry.get(name) or {} for name in ("data", "what", "rules", "decision", "judged")]
+    if not all(isinstance(part, dict) for part in parts):
+        return False
+    data, what, rules, decision, judged = parts
+    by = decision.get("by") or []
+    texts = [*(entry.get(name) for name in ("at", "run", "request")), judged.get("rule")]
+    texts += [what.get("tool"), what.get("kind"), rules.get("approvals_channel"), rules.get("risk")]
+    if not isinstance(by, list) or not all(text is None or isinstance(text, str) for text in texts):
+        return False
+    if not all(isinstance(text, str) for text in (entry.get("type"), entry.get("outcome"), *data.values(), *by)):
+        return False
+    try:
+        until = datetime.fromisoformat(data["until"]).tzinfo is not None if "until" in data else True
+        return until and abs(float(data.get("waited", 0))) < _AN_AGE
+    except ValueError:
+        return False

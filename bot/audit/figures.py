@@ -15,6 +15,7 @@ from countersign.domain.events import EventType
 from countersign.domain.hash_chain import Kept
 from countersign.domain.requests import How, Kind
 
+from .entries import is_readable
 from .spans import Waits
 
 _BY_PEOPLE: Final = (How.REVIEWERS, How.BREAK_GLASS)
@@ -134,8 +135,8 @@ class Figures:
         """Count one entry, as unread if this program does not know its shape."""
         self.entries += 1
         try:
-            take = self._take.get(entry["type"])
-            if take is not None:
+            entry = entry if is_readable(entry) else {}
+            if (take := self._take.get(entry["type"])) is not None:
                 take(entry)
             if entry["outcome"] == "failed":
                 self._failed(entry)

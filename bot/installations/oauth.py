@@ -45,6 +45,19 @@ _FAILED: Final = {
     "away": "Slack did not answer. Nothing was changed.",
 }
 _log = logging.getLogger(__name__)
+_of_bolt: Final = logging.getLogger(f"{__name__}.bolt")
+
+
+def _quoted(record: logging.LogRecord) -> bool:
+    """Quote what Bolt logs; it writes a wrong code, which anybody may send, as it is."""
+    message = record.getMessage()
+    if " with code: " in message:
+        message = "Slack refused the code of an installation: " + message.rpartition(" - error: ")[2]
+    record.msg, record.args = "%.300r", (message,)
+    return True
+
+
+_of_bolt.addFilter(_quoted)
 
 
 class Refused(BoltError):
@@ -159,9 +172,9 @@ def flow(
         installation_store=_Installations(records),
         state_store=_States(records),
         state_expiration_seconds=int(KEPT_STATE.total_seconds()),
-        logger=_log,
+        logger=_of_bolt,
     )
-    return Flow(client=client, logger=_log, settings=settings)
+    return Flow(client=client, logger=_of_bolt, settings=settings)
 
 
 def pages(flow: AsyncOAuthFlow) -> Asgi:

@@ -6,9 +6,10 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
+from types import UnionType
 from typing import Any, Final
 
 from countersign.adapters.sealing import sealed, unsealed
@@ -167,14 +168,58 @@ def leave(folder: Path, key: str, asked: Sequence[tuple[str, bool]]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a run's file. InvalidInput if it was sealed with another key, or changed."""
+    """Read a run's file.
+
+    InvalidInput if it is damaged, or was sealed with another key.
+    """
     return parsed(path.read_bytes(), str(path))
 
 
 def parsed(content: bytes, name: str) -> dict[str, Any]:
-    """Read the content of a run's file, which the errors call by this name."""
-    known: dict[str, Any] = json.loads(unsealed(content, name))
+    """Read the content of a run's file, which the errors call by this name.
+
+    InvalidInput as for `read`.
+    """
+    try:
+        known = json.loads(unsealed(content, name))
+    except (ValueError, RecursionError):
+        known = None
+    if not isinstance(known, dict) or not all(_is(known, *field) for field in _FIELDS) or not _has_calls(known):
+        raise InvalidInput(
+            f"Can't read {name}: it is damaged, or not a saved run. It was left as it is, and so were the requests of "
+            "the run. Restore it from a backup, or move it away to start the run anew."
+        )
     return known
+
+
+_FIELDS: Final[tuple[tuple[str, type, bool], ...]] = (
+    *(("key", str, True), ("task", str, True), ("calls", list, True), ("waits", list, True), ("program", list, True)),
+    *(("directory", str, True), ("left", bool, False), ("number", int, False)),
+)
+_CALL_FIELDS: Final[tuple[tuple[str, type | UnionType, bool], ...]] = (
+    *(("id", str, True), ("tool", str, True), ("arguments", dict, True), ("schema", dict | None, True)),
+    *(("edited", dict | None, False), ("began", int, False), ("ended", bool, False), ("kept", bool | None, False)),
+)
+
+
+def _is(known: dict[str, Any], name: str, kind: type | UnionType, needed: bool) -> bool:
+    if name not in known:
+        return not needed
+    return isinstance(known[name], kind) and not (kind is int and isinstance(known[name], bool))
+
+
+def _has_calls(known: dict[str, Any]) -> bool:
+    """Tell whether the calls of a run, and its lists of texts, are what they should be."""
+    names = {one.name for one in fields(SavedCall)}
+    return (
+        "state" in known
+        and bool(known["program"])
+        and all(isinstance(text, str) for text in (*known["waits"], *known["program"]))
+        and all(
+            isinstance(call, dict) and call.keys() <= names and all(_is(call, *field) for field in _CALL_FIELDS)
+            for call in known["calls"]
+        )
+    )
 
 
 def _lock(file: int) -> None:

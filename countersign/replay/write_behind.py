@@ -27,6 +27,7 @@ class WriteBehind:
     def write(self, write: Write) -> None:
         """Begin it, as soon as those before are done."""
         self._last = asyncio.create_task(self._after(self._last, write), name="write behind")
+        self._last.add_done_callback(_retrieve)
 
     async def written(self) -> None:
         """Wait until nothing is under way."""
@@ -49,6 +50,12 @@ class WriteBehind:
         except Exception as error:
             self.give_up(error)
             raise
+
+
+def _retrieve(done: asyncio.Task[None]) -> None:
+    """Take why it failed, which `give_up` was told; perhaps nobody waits for it any more."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _nobody(error: Exception) -> None:

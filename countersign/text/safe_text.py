@@ -5,6 +5,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import regex  # type: ignore[import-untyped]
@@ -18,6 +19,9 @@ _BLANK: Final = frozenset("\u2800\U0001d159\ufffc")
 what stands for an object."""
 _OF_ANY_WRITING: Final = regex.compile(r"[\p{Script=Inherited}\p{Script=Common}]")
 _UNUSUAL: Final = re.compile(r"[^\n\t -~]")
+_NEVER: Final = re.compile(r"(?!)")
+_FEW: Final = 1000
+"""Characters of one class that is made for a text."""
 _REPEATED: Final = re.compile(r"(⟦U\+[0-9A-F]{4,6}⟧)\1{3,}")
 _BLANKS: Final = re.compile(r"[^\S\n]{11,}")
 _EMPTY_LINES: Final = re.compile(r"(\A|\n)((?:[^\S\n]*\n){6,})")
@@ -59,7 +63,7 @@ def visible(text: str) -> str:
     visible already stays as it is.
     """
     text = homoglyphs.mark(hide(text.replace("\r\n", "\n"))[0])
-    spelled = _UNUSUAL.sub(lambda c: c[0] if _shows(text, c.start()) else f"⟦U+{ord(c[0]):04X}⟧", text)
+    spelled = _unusual(text).sub(lambda c: c[0] if _shows(text, c.start()) else f"⟦U+{ord(c[0]):04X}⟧", text)
     text = _REPEATED.sub(lambda many: f"{many[1][:-1]}, {len(many[0]) // len(many[1]):,} times⟧", spelled)
     return _EMPTY_LINES.sub(_counted_lines, _BLANKS.sub(_counted_blanks, text))
 
@@ -124,8 +128,20 @@ def _counted_lines(found: re.Match[str]) -> str:
     return f"{found[1]}⟦{found[2].count(chr(10)):,} empty lines⟧\n"
 
 
+def _unusual(text: str) -> re.Pattern[str]:
+    """Match the characters of the text that may not be drawn as themselves."""
+    unusual = "".join(c for c in set(text) if not _is_plain(c))
+    return re.compile(f"[{re.escape(unusual)}]") if 0 < len(unusual) <= _FEW else _UNUSUAL if unusual else _NEVER
+
+
+@lru_cache(maxsize=2**16)
+def _is_plain(c: str) -> bool:
+    """Tell a character that is drawn as itself wherever it stands."""
+    return c in "\n\t" or (c != _EMOJI_STYLE and unicodedata.category(c) not in _MARKS and _shows(c, 0))
+
+
 def _shows(text: str, at: int) -> bool:
-    """Tell whether the `_UNUSUAL` character there is drawn as itself."""
+    """Tell whether the character there is drawn as itself."""
     c, before, after = text[at], text[at - 1 : at], text[at + 1 : at + 2]
     if c == _JOINER:
         return _is_emoji(before) and _is_emoji(after)

@@ -204,15 +204,27 @@ async def report(store: Store, key: ApiKey, request: str, *, succeeded: bool, wo
 
     The same report again changes nothing.
 
-    InvalidInput if nobody decided yet, or `words` are too long. Conflict if something else was reported before.
+    InvalidInput if nobody decided yet, or `words` are too long. Conflict if it was not approved, or something else was
+    reported before. Who acts on the answer to a question may report it; words in the place of an approval are none.
     """
     if len(words) > LONGEST_OUTCOME:
         raise InvalidInput(f"An outcome can have at most {LONGEST_OUTCOME:,} characters.")
     found = await find(store, key, request)
     if found.request.status is Status.PENDING:
         raise InvalidInput("This request hasn't been decided yet. Report its outcome after the decision.")
+    if not _may_act(found.request):
+        raise Conflict(
+            f"This request was not approved: it is {found.request.status.value}. Nothing was changed, and the "
+            "card shows no outcome. If the action was done all the same, tell the reviewers."
+        )
     verb = runs.Verb.FINISH if succeeded else runs.Verb.FAIL
     return await _end(store, found, verb, words, stateless=(found.request.id,))
+
+
+def _may_act(request: Request) -> bool:
+    if request.status is Status.ANSWERED:
+        return request.question.kind is not Kind.TOOL
+    return request.status in (Status.APPROVED, Status.EDITED)
 
 
 async def _end(

@@ -17,10 +17,12 @@ import pytest
 from cryptography.fernet import Fernet
 
 from countersign.adapters import resume
-from countersign.adapters.run_files import LeftToPeople
+from countersign.adapters.run_files import LeftToPeople, leave, opened, path_of
 from countersign.adapters.saved_runs import SavedRuns
+from countersign.adapters.sealing import KEY
 from countersign.client.exchange import ServiceRefused
 from countersign.domain import api_keys
+from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import RequestId
 from countersign.domain.program_states import LONGEST_STATE, ProgramState
 from countersign.store.api_keys import ApiKeys
@@ -245,3 +247,51 @@ async def test_a_wrong_state_key_is_told_and_nothing_is_done(
     with pytest.raises(ServiceRefused, match="this state of it is too old"):
         await other.run(70017)
     assert (other.done, await kept(program)) == ([], before)
+
+
+def _without(value: dict[str, Any], name: str) -> dict[str, Any]:
+    return {other: inner for other, inner in value.items() if other != name}
+
+
+def test_a_damaged_file_of_a_run_is_refused_in_a_sentence_and_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R29: truncated, of wrong types at each level, without a field, something else, a huge number, no text."""
+    monkeypatch.delenv(KEY)
+    with opened(tmp_path, "orders", "Refund them.") as run:
+        run.call("c1", "refund", {"order": 17}, None)
+        run.save(waits=["q1"])
+    path = path_of(tmp_path, "orders")
+    whole = path.read_bytes()
+    good = json.loads(whole)
+    call = good["calls"][0]
+    wrong = [[], {}, "x", 7, None, True]
+    damaged = [json.dumps(value).encode() for value in wrong]
+    damaged += [json.dumps({**good, name: value}).encode() for name in good for value in _wrong_for(good[name], name)]
+    damaged += [json.dumps(_without(good, name)).encode() for name in good if name not in ("left", "number")]
+    calls = [{**call, name: value} for name in call for value in _wrong_for(call[name], name)]
+    calls += [{**call, "more": 1}, *(_without(call, name) for name in ("id", "tool", "arguments", "schema"))]
+    damaged += [json.dumps({**good, "calls": [one]}).encode() for one in (*calls, *wrong) if one != call]
+    damaged += [whole[: len(whole) // 2], b"", b"{", b'{"key":' + b"9" * 5000 + b"}", b"[" * 100_000, bytes(range(256))]
+    damaged += [b'{"\xff": 1}', b'{"a":' * 100_000]
+    for content in damaged:
+        path.write_bytes(content)
+        with pytest.raises(InvalidInput, match=path.name), opened(tmp_path, "orders", "Refund them."):
+            pass
+        with pytest.raises(InvalidInput, match=path.name):
+            leave(tmp_path, "orders", [("q2", False)])
+        assert path.read_bytes() == content
+    path.write_bytes(whole)
+    with opened(tmp_path, "orders", "Refund them.") as run:
+        assert run.calls[0].arguments == {"order": 17}
+
+
+def _wrong_for(value: object, name: str) -> list[object]:
+    """What may not stand in the place of this value; a framework's state and a result may be anything."""
+    if name in ("state", "result"):
+        return []
+    nullable = name in ("schema", "edited", "kept")
+    kinds: list[object] = [[1], {}, "x", 1.5, None]
+    same: tuple[type, ...] = (dict,) if name in ("schema", "edited", "arguments") else (type(value),)
+    wrong = [one for one in kinds if not isinstance(one, same) and not (nullable and one is None)]
+    return [*wrong, [1]] if isinstance(value, list) else wrong

@@ -11,13 +11,17 @@ from jsonschema import Draft202012Validator
 from bot.api.endpoints import Interface
 from bot.slack.handlers.context import Services
 from bot.slack.people.lookups import Lookups
-from countersign.domain import api_keys
+from countersign.domain import api_keys, request_endings
 from countersign.domain.events import EventType
+from countersign.domain.ids import RequestId
+from countersign.domain.requests import Decision, How, Status
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.api_keys import ApiKeys
 from countersign.store.store import Store
 from countersign.usecases import program_requests
+from countersign.usecases.ports import Change, Put
 from localslack import LocalSlack, text_of
+from tests.sample_requests import BOB
 from tests.slack.socket_bot import events
 from tests.slack.test_projector import card_of
 
@@ -177,6 +181,24 @@ async def test_a_key_has_limits(store: Store, program: httpx.AsyncClient, token:
         assert answers[-1].json()["type"] == f"urn:countersign:{kind}"
         assert (answers[-1].status_code, answers[-1].headers["retry-after"]) == (429, "60")
         assert (await ask(program, "0")).status_code == 200, "what was asked before is found whatever the limits say"
+
+
+@pytest.mark.parametrize("ended", ["rejected", "answered", "expired", "withdrawn"])
+async def test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none(
+    store: Store, program: httpx.AsyncClient, ended: str
+) -> None:
+    """R5, R7: the card read “Rejected · done”."""
+    name = (await ask(program)).json()["id"]
+    seen = await store.request(RequestId(name))
+    assert seen is not None
+    step = request_endings.settle(seen.value, Decision(Status(ended), How.REVIEWERS, seen.now, by=(BOB,)))
+    await store.commit(Change(requests=(Put(step.request, seen.version),), events=step.events))
+    assert (await decided(program, name))["status"] == ended
+    for succeeded in (True, False):
+        answer = await program.post(f"/v1/requests/{name}/outcome", json={"succeeded": succeeded, "words": "Did it."})
+        assert (answer.status_code, answer.json()["type"]) == (409, "urn:countersign:conflict")
+        assert f"it is {ended}. Nothing was changed" in answer.json()["detail"]
+    assert (await program.get(f"/v1/requests/{name}")).json()["outcome"] is None
 
 
 async def test_a_request_of_which_nothing_is_reported_ends(

@@ -3,20 +3,23 @@
 import json
 import re
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import pytest
 
-from bot.audit import plots
+from bot.audit import plots, policy_replay
 from bot.audit.entries import entry_of
+from bot.audit.export import Filter
 from bot.audit.figures import Figures
-from bot.audit.report import tables
+from bot.audit.report import page, tables
 from bot.audit.spans import Waits
 from countersign.domain.events import Event, EventType
-from countersign.domain.hash_chain import START, Head, seal
+from countersign.domain.hash_chain import START, Head, Kept, seal
 from countersign.domain.ids import RunId
 from countersign.store.audit_log import StreamEvent
 from countersign.store.ownership import EVENTS
@@ -97,6 +100,28 @@ async def test_what_cannot_be_read_is_counted_and_named(audit: Audit, tmp_path: 
     answer = await audit("report", "--file", record, "--json")
     assert json.loads(answer.out)["unread"] == 1
     assert "`audit verify` names them" in answer.err
+
+
+@pytest.mark.parametrize("name", samples())
+def test_an_entry_with_a_wrong_type_is_counted_and_the_others_are_still_reported(name: str) -> None:
+    """R29: of each field, at each level; a table of mixed types ended in a traceback."""
+    entry: dict[str, Any] = {"at": NOW.isoformat(), **samples()[name]}
+    wrong: list[Any] = [None, 7, 1e300, "x", "1e300", "nan", [], {}, [[]], {"x": {}}, True, [1], [{}]]
+    changed = [{**entry, field: value} for field in entry for value in wrong]
+    for field, part in entry.items():
+        if isinstance(part, dict):
+            changed += [{**entry, field: {**part, inner: value}} for inner in part for value in wrong]
+    figures = Figures()
+    for one in [*samples().values(), *changed]:
+        figures.read(seal(START, one))
+    figures.read(Kept("[]", ""))
+    assert figures.unread > 1
+    json.dumps(figures.as_json(NOW))
+    assert tables(figures, NOW, {})
+    assert page(figures, Filter(), NOW, {})
+    for one in changed:
+        with suppress(ValueError):
+            policy_replay.recorded(seal(START, one))
 
 
 def test_quantiles_are_within_a_percent_and_a_permission_ends() -> None:

@@ -1,6 +1,7 @@
 """An agent goes on with its answer while the note of the delivery is still being written; nothing else does."""
 
 import asyncio
+import gc
 from dataclasses import replace
 
 import pytest
@@ -171,6 +172,25 @@ async def test_a_note_that_cannot_be_written_stops_what_would_follow() -> None:
             await writes.written()
     assert ran == []
     assert [type(error) for error in told] == [LeaseLost]
+
+
+async def test_a_note_that_nobody_waits_for_leaves_no_error_behind() -> None:
+    """`give_up` was told; asyncio need not tell it once more, whenever the task is collected."""
+    told: list[str] = []
+    unhandled: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+    writes = WriteBehind()
+    writes.give_up = lambda error: told.append(type(error).__name__)
+
+    async def lost() -> None:
+        raise LeaseLost("Another worker has the run.")
+
+    writes.write(lost)
+    await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+    assert told == ["LeaseLost"]
+    del writes
+    gc.collect()
+    assert unhandled == []
 
 
 async def test_notes_are_written_in_their_order() -> None:

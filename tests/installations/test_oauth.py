@@ -69,6 +69,11 @@ async def test_a_code_that_is_not_ours_installs_nothing(office: Office, caplog: 
         assert "<script>" not in page
         lines = [line for line in caplog.messages if "forged" in line]
         assert lines and not any("\n" in line for line in lines)
+        browser = Browser(port)
+        state = state_of(await browser.begin())
+        await browser.end(f"{redirect}?code=forged-code%0AERROR%20forged%20-%20error%3A%20&state={state}")
+        assert any("Slack refused the code" in line and "invalid_code" in line for line in caplog.messages)
+        assert not any("forged-code" in line or "\nERROR" in line for line in caplog.messages)
         assert await installed(office) == set()
 
 

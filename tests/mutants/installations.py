@@ -9,6 +9,14 @@ _TOKENS = "tests/installations/test_tokens.py::"
 
 INSTALLING: Final = (
     Bug(
+        "a wrong code is logged as it came",
+        "R15",
+        "bot/installations/oauth.py",
+        "return Flow(client=client, logger=_of_bolt,",
+        "return Flow(client=client, logger=_log,",
+        (_OAUTH + "test_a_code_that_is_not_ours_installs_nothing",),
+    ),
+    Bug(
         "a state of OAuth is good as often as somebody brings it",
         "R9",
         "bot/installations/oauth.py",

@@ -11,6 +11,14 @@ _TERMINAL: Final = "tests/api/test_terminal.py::"
 
 ASKING: Final = (
     Bug(
+        "an outcome of what was not approved is taken",
+        "R5",
+        "countersign/usecases/program_requests.py",
+        "    if not _may_act(found.request):\n",
+        "    if False:\n",
+        (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none[rejected]",),
+    ),
+    Bug(
         "a poll tells the decision to a key that was revoked meanwhile",
         "R9",
         "bot/api/endpoints.py",

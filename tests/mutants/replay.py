@@ -13,6 +13,14 @@ _SHAPES: Final = (
 
 REPLAYING: Final = (
     Bug(
+        "asyncio tells once more why a late note was not written",
+        "R5",
+        "countersign/replay/write_behind.py",
+        "        self._last.add_done_callback(_retrieve)\n",
+        "",
+        ("tests/autogen/test_write_behind.py::test_a_note_that_nobody_waits_for_leaves_no_error_behind",),
+    ),
+    Bug(
         "a question is taken back by an id that it does not have",
         "R5",
         "countersign/autogen/people/human_input.py",

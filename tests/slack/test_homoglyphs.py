@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from dataclasses import replace
 
 import pytest
@@ -115,6 +116,40 @@ def test_a_typed_mark_of_a_secret_is_told_from_a_real_one_wherever_it_stands() -
         hidden = everything.count(rf"pin\": \"{FAKE}") + everything.count(f"\\nPin: {FAKE}\\n")
         assert everything.count(FAKE) == hidden
     assert json.dumps(review_modals.full(tool), ensure_ascii=False).count(FAKE) == 2
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [
+        "p\u0430yp\u0430l \u0430ccount ",
+        "p\u0430yp\u0430l \u0430ccount and more\n",
+        "Обычный русский текст, и USB-кабель. ",
+        "日本語のテスト、",
+        "\u0440\u0430\u0443 \u0441\u043e\u0441\u0430 the ",
+    ],
+)
+def test_a_long_text_is_judged_by_its_patterns_and_not_letter_by_letter(repeated: str) -> None:
+    """R29: a megabyte of it held up everybody for 20 s."""
+    text = repeated * (100_000 // len(repeated))
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    visible(repeated), odd_words(repeated)
+    sys.setprofile(count)
+    try:
+        shown, odd = visible(text), odd_words(text)
+    finally:
+        sys.setprofile(None)
+    assert calls < 8 * len(text)
+    assert len(odd) == len(odd_words(repeated))
+    assert shown.count("⟦") == visible(repeated).count("⟦") * (100_000 // len(repeated))
+
+
+def test_a_mark_of_ours_stays_whole_in_a_word_that_is_marked() -> None:
+    assert mark("\u0445U\u0433\u0434\u0433⟦U+27E6⟧\u0433") == "\u0445U⟦U+0055⟧\u0433\u0434\u0433⟦U+27E6⟧\u0433"
 
 
 def test_the_words_are_named_each_once() -> None:

@@ -78,7 +78,8 @@ def seen(question: Question) -> Seen:
     )
     options = "".join(f"\n{number}. {' '.join(visible(o).split())}" for number, o in enumerate(question.options, 1))
     ask = "several may be chosen" if question.several else "one of these"
-    text = visible(question.content) + (f"\n\nOptions ({ask}):{options}" if options else "")
+    content = visible(question.content)
+    text = content + (f"\n\nOptions ({ask}):{options}" if options else "")
     if one_line(question.title, TITLE) != visible(question.title).strip():
         text = f"{visible(question.title)}\n\n{text}"
     tool = typed(question.call.tool) if question.call is not None and question.kind is not Kind.CODE else ""
@@ -87,7 +88,7 @@ def seen(question: Question) -> Seen:
     notes = tuple(visible(note).strip() for note in question.notes)
     everything = "\n".join([question.title, question.content, *question.options, *question.notes])
     odd = () if everything.isascii() else tuple(odd_words(hide(everything)[0]))
-    since = "\n".join(changed_lines(visible(question.before), visible(question.content))) if question.before else None
+    since = "\n".join(changed_lines(visible(question.before), content)) if question.before else None
     secrets = len(MARK.findall("\n".join([text, *notes])))
     return Seen(
         text, notes, since, visible(question.reply).strip(), secrets, _guessed(question, everything, secrets), odd
