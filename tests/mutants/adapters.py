@@ -5,11 +5,34 @@ from typing import Final
 from tests.mutants.mutant import Bug
 
 _HERE: Final = "tests/adapters/test_saved_runs.py"
+_FLOWS: Final = "tests/adapters/test_workflows.py"
 _STORED: Final = "tests/adapters/test_run_storage.py"
 _STATE: Final = "tests/framework_teams/test_saved_state.py"
 _MODEL: Final = "tests/framework_teams/test_run_model.py"
 
 ADAPTING: Final = (
+    Bug(
+        "another machine starts a workflow from its last question",
+        "R8",
+        "countersign/adapters/agent_framework.py",
+        "            await self._at.storage.changed()",
+        "            self._at.run.save()",
+        (
+            f"{_FLOWS}::test_another_machine_finishes_a_workflow_that_was_killed_after_the_decision",
+            f"{_FLOWS}::test_a_machine_from_which_a_workflow_was_taken_takes_no_further_step",
+        ),
+    ),
+    Bug(
+        "a workflow goes on without a checkpoint",
+        "R8",
+        "countersign/adapters/agent_framework.py",
+        "class _NotKept(BaseException)",
+        "class _NotKept(Exception)",
+        (
+            f"{_FLOWS}::test_a_machine_from_which_a_workflow_was_taken_takes_no_further_step",
+            f"{_FLOWS}::test_nobody_is_asked_by_a_workflow_that_could_not_go_on",
+        ),
+    ),
     Bug(
         "a call whose program ended while it ran is done again",
         "R10",
