@@ -13,6 +13,7 @@ from typing import Any
 
 from agent_framework import (
     Agent,
+    AgentExecutor,
     AgentResponse,
     AgentSession,
     Content,
@@ -105,7 +106,7 @@ class SlackApprovals(SavedRuns, FunctionMiddleware):
         its checkpoints are found.
         """
         async with self._judging(key, workflow.name, to_json(message, fallback=str).decode()) as at:
-            storage = _LastCheckpoint(at)
+            storage, explained = _LastCheckpoint(at), _with_middleware(workflow)
             saved = at.run.state
             start = {"message": message} if saved is None else {"checkpoint_id": saved["id"]}
             try:
@@ -113,7 +114,7 @@ class SlackApprovals(SavedRuns, FunctionMiddleware):
                 while events := result.get_request_info_events():
                     decisions = await at.decide_all([_requested(at, event) for event in events])
                     pairs = zip(events, decisions, strict=True)
-                    responses = {event.request_id: _response(event, decision) for event, decision in pairs}
+                    responses = {one.request_id: _response(one, decision, explained) for one, decision in pairs}
                     result = await workflow.run(responses=responses, checkpoint_storage=storage)
             except _NotKept as stop:
                 raise stop.why from None
@@ -209,9 +210,21 @@ def _requested(at: Judged, event: WorkflowEvent[Any]) -> SavedCall:
     return at.run.call(event.request_id, ASK_HUMAN, {"question": text, "options": options}, None)
 
 
-def _response(event: WorkflowEvent[Any], decision: Decision) -> Any:
+def _with_middleware(workflow: Workflow) -> set[str]:
+    """The executors whose agents have the middleware, which lets nothing run that was not approved, and says why."""
+    return {
+        executor.id
+        for executor in workflow.get_executors_list()
+        if isinstance(executor, AgentExecutor)
+        and isinstance(executor.agent, Agent)
+        and any(isinstance(one, SlackApprovals) for one in executor.agent.middleware or ())
+    }
+
+
+def _response(event: WorkflowEvent[Any], decision: Decision, explained: set[str]) -> Any:
     if isinstance(event.data, Content):
-        return event.data.to_function_approval_response(decision.approved)
+        told = event.source_executor_id in explained and not _hosted(event.data)
+        return event.data.to_function_approval_response(decision.approved or told)
     if event.response_type is bool:
         return decision.approved
     return ", ".join(decision.chosen) or decision.text if event.response_type is str else decision

@@ -10,7 +10,16 @@ from typing import Any
 
 import httpx
 import pytest
-from agent_framework import Executor, WorkflowBuilder, WorkflowContext, handler, response_handler
+from agent_framework import (
+    Agent,
+    AgentExecutor,
+    Executor,
+    WorkflowBuilder,
+    WorkflowContext,
+    handler,
+    response_handler,
+    tool,
+)
 from cryptography.fernet import Fernet
 
 from countersign.adapters.agent_framework import SlackApprovals
@@ -18,7 +27,7 @@ from countersign.client.exchange import Decision, ServiceRefused
 from countersign.domain.errors import InvalidInput
 from countersign.store.store import Store
 from localslack import LocalSlack
-from tests.adapters.framework_programs import HERE, Program, cards, environment
+from tests.adapters.framework_programs import HERE, STOPS, Program, cards, environment
 from tests.adapters.stage import Bob
 from tests.adapters.test_agent_framework import MODELS, WORKFLOW
 
@@ -121,6 +130,36 @@ async def test_a_workflow_that_nobody_answers_is_told_so(bob: Bob, tmp_path: Pat
     await running
     (it,) = asks.answers
     assert it is False if kind is bool else "NOBODY ANSWERED" in it
+
+
+@pytest.mark.parametrize(
+    ("button", "window", "reads"),
+    [("Approve", None, "45.00 EUR were paid back."), ("Reject", {"reason": "too much"}, "too much")],
+)
+async def test_a_tool_of_an_agent_in_a_workflow_runs_as_people_decided(
+    bob: Bob, tmp_path: Path, button: str, window: Any, reads: str
+) -> None:
+    """R1: the agent has `middleware=[approvals]`, and its model reads what was decided."""
+    paid: list[float] = []
+
+    @tool(approval_mode="always_require")
+    def refund(order: int, euros: float) -> str:
+        """Pay money back."""
+        paid.append(euros)
+        return f"{euros:.2f} EUR were paid back."
+
+    async def run(folder: Path) -> str:
+        approvals = SlackApprovals("#general", folder=folder)
+        models: dict[str, Any] = {}
+        exec(STOPS + MODELS, models)
+        clerk = Agent(models["client"], name="clerk", tools=[refund], middleware=[approvals])
+        workflow = WorkflowBuilder(name="refunds", start_executor=AgentExecutor(clerk, id="clerk")).build()
+        return str([one.text for one in (await approvals.run_workflow(workflow, "Refund.", key="17")).get_outputs()])
+
+    running = asyncio.create_task(run(tmp_path))
+    await bob.presses("Refund?", button, window)
+    assert reads in await running
+    assert paid == ([45.0] if button == "Approve" else [])
 
 
 @pytest.fixture
