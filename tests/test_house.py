@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "countersign.adapters.agent_framework": {
         *("countersign.domain", "countersign.client", "countersign.adapters.saved_runs"),
-        *("countersign.adapters.run_files", "countersign.adapters.sealing", "agent_framework", "pydantic_core"),
+        *("countersign.adapters.run_files", "agent_framework", "pydantic_core"),
     },
     "countersign.adapters.openai_agents": {
         *("countersign.adapters.run_files", "countersign.adapters.saved_runs", "agents"),

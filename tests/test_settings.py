@@ -3,6 +3,7 @@
 import re
 import traceback
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,14 @@ def test_with_oauth_each_wrong_setting_is_named(
         read(WebSettings)
     assert any(problem.startswith(said) for problem in wrong.value.problems), wrong.value.problems
     assert "secret" not in str(wrong.value).replace("client secret", "")
+
+
+def test_networks_for_callbacks_are_named_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, CALLBACK_NETWORKS="10.1.0.0/16, fd00::/8")
+    assert read(WebSettings).callback_networks == {ip_network("10.1.0.0/16"), ip_network("fd00::/8")}
+    given(monkeypatch, CALLBACK_NETWORKS="10.1.0.0/16, intranet")
+    with pytest.raises(WrongSettings, match="CALLBACK_NETWORKS"):
+        read(WebSettings)
 
 
 def test_a_token_that_ends_by_itself_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

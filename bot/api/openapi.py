@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from .schemas import AskBody, ListView, OutcomeBody, ProblemView, RequestView, StateView, WithdrawBody
+from .schemas import AskBody, CallbackView, ListView, OutcomeBody, ProblemView, RequestView, StateView, WithdrawBody
 
 _REFERENCE: Final = "#/components/schemas/{model}"
 _ID: Final = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
@@ -28,6 +28,11 @@ _IDEMPOTENCY: Final = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 200},
     "description": "The same key again is the same request, also after a restart of the program.",
 }
+_SIGNED: Final = {
+    "webhook-id": "The same for all attempts; a decision may arrive more than once.",
+    "webhook-timestamp": "The time of the attempt, in seconds since 1970.",
+    "webhook-signature": "`v1,` and the signature by the key's secret, as Standard Webhooks has it.",
+}
 
 
 class Operation(NamedTuple):
@@ -40,6 +45,7 @@ class Operation(NamedTuple):
     view: type[BaseModel]
     answers: dict[int, str]
     parameters: tuple[dict[str, Any], ...] = ()
+    calls_back: bool = False
 
 
 OPERATIONS: Final = (
@@ -56,6 +62,7 @@ OPERATIONS: Final = (
             429: "",
         },
         (_IDEMPOTENCY,),
+        calls_back=True,
     ),
     Operation("get", "/v1/requests", "List pending requests", None, ListView, {200: "the pending requests"}, (_KEPT,)),
     Operation(
@@ -90,7 +97,7 @@ def document() -> dict[str, Any]:
     """The whole document."""
     bodies = {operation.body for operation in OPERATIONS if operation.body is not None}
     models: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in bodies]
-    models += [(model, "serialization") for model in (ListView, RequestView, StateView, ProblemView)]
+    models += [(model, "serialization") for model in (CallbackView, ListView, RequestView, StateView, ProblemView)]
     models.sort(key=lambda pair: pair[0].__name__)
     _, schemas = models_json_schema(models, ref_template=_REFERENCE)
     paths: dict[str, dict[str, Any]] = {}
@@ -121,7 +128,26 @@ def _described(operation: Operation) -> dict[str, Any]:
         }
         for status, words in sorted({**operation.answers, **_ALWAYS}.items())
     }
+    if operation.calls_back:
+        described["callbacks"] = {"decided": {"{$request.body#/callback_url}": {"post": _decided()}}}
     return described
+
+
+def _decided() -> dict[str, Any]:
+    """What is posted to `callback_url`."""
+    return {
+        "summary": "The decision, signed",
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "schema": {"type": "string"}, "description": words}
+            for name, words in _SIGNED.items()
+        ],
+        "requestBody": {"required": True, "content": _content("application/json", CallbackView)},
+        "responses": {
+            "2XX": {"description": "taken"},
+            "410": {"description": "gone: it is not posted again"},
+            "default": {"description": "posted again later, for two days"},
+        },
+    }
 
 
 def _content(media: str, model: type[BaseModel]) -> dict[str, Any]:

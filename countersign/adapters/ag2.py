@@ -8,16 +8,17 @@ one each time.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
 from typing import Any, Final
 
-from ag2 import Context
+from ag2 import Context, tool
 from ag2.events import HumanInputRequest, TextInput, ToolCallEvent, ToolErrorEvent, ToolResultEvent
 from ag2.middleware.base import ToolExecution, ToolResultType
 from ag2.tools.final import FunctionTool
 
-from countersign.client.client import AsyncClient, question
+from countersign.client.client import AsyncClient
+from countersign.client.client import question as asked
 
 _LONGEST_REPORT: Final = 300
 
@@ -29,16 +30,16 @@ def with_approval(function: Any, channel: str, *, run: str = "", requester: str 
     rejected, answered or not decided in time does not run, and the model reads why. `run` names this run: a program
     that dies and runs again under the same name finds its decisions. What came of a call is reported.
     """
-    tool = FunctionTool.ensure_tool(function)
-    if not isinstance(tool, FunctionTool):
+    made = FunctionTool.ensure_tool(function)
+    if not isinstance(made, FunctionTool):
         raise TypeError("with_approval takes a function or a single tool. Wrap a toolkit's tools one by one.")
-    schema = dict(tool.schema.function.parameters)
+    schema = dict(made.schema.function.parameters)
     keys = _Keys(run)
 
     async def approval(call_next: ToolExecution, event: ToolCallEvent, context: Context) -> ToolResultType:
         arguments = event.serialized_arguments
         call = {"tool": event.name, "arguments": arguments, "schema": schema}
-        body = question(channel, f"Run {event.name}?", call=call, requester=requester)
+        body = asked(channel, f"Run {event.name}?", call=call, requester=requester)
         async with AsyncClient() as client:
             decision = await client.ask(body, key=keys.next(event.name, arguments))
             if decision.arguments is None:
@@ -52,7 +53,7 @@ def with_approval(function: Any, channel: str, *, run: str = "", requester: str 
             await client.report(decision, succeeded=not isinstance(result, ToolErrorEvent), words=_words(result))
             return result
 
-    return tool.with_middleware(approval)
+    return made.with_middleware(approval)
 
 
 def slack_hook(channel: str, *, run: str = "", requester: str = "") -> Callable[[HumanInputRequest], Awaitable[str]]:
@@ -64,12 +65,25 @@ def slack_hook(channel: str, *, run: str = "", requester: str = "") -> Callable[
     keys = _Keys(run)
 
     async def hook(event: HumanInputRequest) -> str:
-        body = question(channel, "", event.content, requester=requester)
+        body = asked(channel, "", event.content, requester=requester)
         async with AsyncClient() as client:
             decision = await client.ask(body, key=keys.next(event.content))
         return "yes" if decision.approved else decision.words if decision.outcome == "answered" else decision.text
 
     return hook
+
+
+def ask_human(channel: str, *, run: str = "", requester: str = "") -> FunctionTool:
+    """Make the tool by which a model asks people a question, with options or without."""
+    keys = _Keys(run)
+
+    async def ask_human(question: str, options: Sequence[str] = ()) -> str:
+        """Ask people, and wait. Leave options empty if they are to answer in words."""
+        body = asked(channel, "", question, options=list(options), requester=requester)
+        async with AsyncClient() as client:
+            return (await client.ask(body, key=keys.next(question, list(options)))).text
+
+    return tool(ask_human)
 
 
 class _Keys:

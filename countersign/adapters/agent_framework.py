@@ -6,12 +6,14 @@ always let through to the middleware, which answers with the decision. If people
 asks once more about the changed ones, and gets the same decision.
 """
 
-import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from agent_framework import (
     Agent,
+    AgentExecutor,
     AgentResponse,
     AgentSession,
     Content,
@@ -19,8 +21,11 @@ from agent_framework import (
     FunctionInvocationContext,
     FunctionMiddleware,
     FunctionTool,
+    InMemoryCheckpointStorage,
     Message,
     Workflow,
+    WorkflowCheckpoint,
+    WorkflowCheckpointException,
     WorkflowEvent,
     WorkflowRunResult,
     tool,
@@ -30,11 +35,11 @@ from pydantic_core import to_json, to_jsonable_python
 
 from countersign.adapters.run_files import SavedCall
 from countersign.adapters.saved_runs import ASK_HUMAN, Judged, SavedRuns, judged
-from countersign.adapters.sealing import KEY
 from countersign.client.exchange import Decision
 from countersign.domain.errors import InvalidInput
 
 _SEEN = "countersign"
+_DECISION = f"{Decision.__module__}:{Decision.__qualname__}"
 
 
 class SlackApprovals(SavedRuns, FunctionMiddleware):
@@ -101,20 +106,68 @@ class SlackApprovals(SavedRuns, FunctionMiddleware):
         its checkpoints are found.
         """
         async with self._judging(key, workflow.name, to_json(message, fallback=str).decode()) as at:
-            if os.environ.get(KEY):
-                raise InvalidInput(
-                    f"Nothing ran: {KEY} can't encrypt a workflow's checkpoints. Unset it to run workflows."
-                )
-            storage = FileCheckpointStorage(at.run.path.with_suffix(""))
-            saved = await storage.get_latest(workflow_name=workflow.name)
-            start = {"message": message} if saved is None else {"checkpoint_id": saved.checkpoint_id}
-            result: WorkflowRunResult = await workflow.run(**start, checkpoint_storage=storage)
-            while events := result.get_request_info_events():
-                decisions = await at.decide_all([_requested(at, event) for event in events])
-                pairs = zip(events, decisions, strict=True)
-                responses = {event.request_id: _response(event, decision) for event, decision in pairs}
-                result = await workflow.run(responses=responses, checkpoint_storage=storage)
+            storage, explained = _LastCheckpoint(at), _with_middleware(workflow)
+            saved = at.run.state
+            start = {"message": message} if saved is None else {"checkpoint_id": saved["id"]}
+            try:
+                result: WorkflowRunResult = await workflow.run(**start, checkpoint_storage=storage)
+                while events := result.get_request_info_events():
+                    decisions = await at.decide_all([_requested(at, event) for event in events])
+                    pairs = zip(events, decisions, strict=True)
+                    responses = {one.request_id: _response(one, decision, explained) for one, decision in pairs}
+                    result = await workflow.run(responses=responses, checkpoint_storage=storage)
+            except _NotKept as stop:
+                raise stop.why from None
             return result
+
+
+class _NotKept(BaseException):
+    """The end of a workflow whose checkpoint was not kept. Of an `Exception` the framework would only log a line."""
+
+    def __init__(self, why: Exception) -> None:
+        self.why = why
+
+
+class _LastCheckpoint(InMemoryCheckpointStorage):
+    """Storage of the last checkpoint of a workflow, which is the state of its run.
+
+    Only files of the framework can be read back, so each is written to a folder that lasts as long as that takes.
+    """
+
+    def __init__(self, at: Judged) -> None:
+        super().__init__()
+        self._at = at
+
+    async def save(self, checkpoint: WorkflowCheckpoint) -> str:
+        try:
+            with TemporaryDirectory() as folder:
+                await self._files(folder).save(checkpoint)
+                text = _file(folder, checkpoint.checkpoint_id).read_text()
+            self._at.run.state = {"id": checkpoint.checkpoint_id, "checkpoint": text}
+            await self._at.storage.changed()
+        except WorkflowCheckpointException as problem:
+            raise _NotKept(
+                InvalidInput(
+                    "The workflow was stopped, because its checkpoint could not be read back. Name its own types with "
+                    f"`agent_framework.register_checkpoint_type`. {problem}"
+                )
+            ) from None
+        except Exception as problem:
+            raise _NotKept(problem) from None
+        return checkpoint.checkpoint_id
+
+    async def load(self, checkpoint_id: str) -> WorkflowCheckpoint:
+        with TemporaryDirectory() as folder:
+            _file(folder, checkpoint_id).write_text(self._at.run.state["checkpoint"])
+            return await self._files(folder).load(checkpoint_id)
+
+    def _files(self, folder: str) -> FileCheckpointStorage:
+        return FileCheckpointStorage(folder, allowed_checkpoint_types=[_DECISION])
+
+
+def _file(folder: str, checkpoint: str) -> Path:
+    """Name the file in which the framework keeps a checkpoint."""
+    return Path(folder, f"{checkpoint}.json")
 
 
 async def _answers(at: Judged, agent: Agent[Any], asked: Sequence[Content]) -> Message:
@@ -157,9 +210,21 @@ def _requested(at: Judged, event: WorkflowEvent[Any]) -> SavedCall:
     return at.run.call(event.request_id, ASK_HUMAN, {"question": text, "options": options}, None)
 
 
-def _response(event: WorkflowEvent[Any], decision: Decision) -> Any:
+def _with_middleware(workflow: Workflow) -> set[str]:
+    """The executors whose agents have the middleware, which lets nothing run that was not approved, and says why."""
+    return {
+        executor.id
+        for executor in workflow.get_executors_list()
+        if isinstance(executor, AgentExecutor)
+        and isinstance(executor.agent, Agent)
+        and any(isinstance(one, SlackApprovals) for one in executor.agent.middleware or ())
+    }
+
+
+def _response(event: WorkflowEvent[Any], decision: Decision, explained: set[str]) -> Any:
     if isinstance(event.data, Content):
-        return event.data.to_function_approval_response(decision.approved)
+        told = event.source_executor_id in explained and not _hosted(event.data)
+        return event.data.to_function_approval_response(decision.approved or told)
     if event.response_type is bool:
         return decision.approved
     return ", ".join(decision.chosen) or decision.text if event.response_type is str else decision

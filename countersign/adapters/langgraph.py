@@ -16,6 +16,7 @@ from typing import Any, Final
 from langchain.agents.middleware import AgentMiddleware
 from langchain.agents.middleware.types import ToolCallRequest
 from langchain_core.messages import ToolMessage
+from langchain_core.tools import BaseTool, tool
 from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command, Interrupt
 
@@ -104,26 +105,39 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
 
 
 def decide(
-    channel: str, result: Mapping[str, Any], config: Mapping[str, Any], *, leave: str | Path | None = None
+    channel: str,
+    result: Mapping[str, Any],
+    config: Mapping[str, Any],
+    *,
+    tools: Sequence[BaseTool | Callable[..., Any]] = (),
+    leave: str | Path | None = None,
 ) -> Command[Any] | None:
     """Ask about all that a graph stopped with.
 
     Return the command that resumes it; None if it did not stop. Within an event loop, await `adecide`.
     To an `interrupt` of the program's own: True, False, the words of an answer, or what was chosen of its `options`.
-    To `HumanInTheLoopMiddleware`: its decisions. `leave`: as for `SlackApproval`.
+    To `HumanInTheLoopMiddleware`: its decisions; of calls of `tools` people may change the arguments. `leave`: as for
+    `SlackApproval`.
     """
-    return asyncio.run(adecide(channel, result, config, leave=leave))
+    return asyncio.run(adecide(channel, result, config, tools=tools, leave=leave))
 
 
 async def adecide(
-    channel: str, result: Mapping[str, Any], config: Mapping[str, Any], *, leave: str | Path | None = None
+    channel: str,
+    result: Mapping[str, Any],
+    config: Mapping[str, Any],
+    *,
+    tools: Sequence[BaseTool | Callable[..., Any]] = (),
+    leave: str | Path | None = None,
 ) -> Command[Any] | None:
     """Ask as `decide` does, in this task."""
     stops: Sequence[Interrupt] = result.get("__interrupt__", ())
+    made = [one if isinstance(one, BaseTool) else tool(one) for one in tools]
+    schemas = {one.name: one.get_input_jsonschema() for one in made}
     async with AsyncClient() as client:
 
         def questions(stop: Interrupt) -> list[tuple[dict[str, Any], str | None]]:
-            asked = enumerate(_questions(channel, stop))
+            asked = enumerate(_questions(channel, stop, schemas))
             return [(body, _key(config, stop.id, str(place))) for place, body in asked]
 
         async def answer(stop: Interrupt) -> Any:
@@ -138,17 +152,12 @@ async def adecide(
     return Command(resume={stop.id: one for stop, one in zip(stops, answers, strict=True)}) if stops else None
 
 
-def _questions(channel: str, interrupt: Interrupt) -> list[dict[str, Any]]:
+def _questions(channel: str, interrupt: Interrupt, schemas: Mapping[str, Any]) -> list[dict[str, Any]]:
     value = interrupt.value
     if isinstance(value, Mapping) and "action_requests" in value:
-        return [
-            question(
-                channel,
-                f"Run {one['name']}?",
-                call={"tool": one["name"], "arguments": one["args"]},
-            )
-            for one in value["action_requests"]
-        ]
+        reviews = zip(value["action_requests"], value["review_configs"], strict=True)
+        calls = [_call(action, schemas if "edit" in review["allowed_decisions"] else {}) for action, review in reviews]
+        return [question(channel, f"Run {call['tool']}?", call=call) for call in calls]
     if isinstance(value, Mapping) and value.get("options"):
         title = str(value.get("question") or "Which one?")
         return [question(channel, title[:300], title, options=[str(one) for one in value["options"]])]
@@ -158,16 +167,24 @@ def _questions(channel: str, interrupt: Interrupt) -> list[dict[str, Any]]:
 
 def _answer(decisions: Sequence[Decision], interrupt: Interrupt) -> Any:
     if isinstance(interrupt.value, Mapping) and "action_requests" in interrupt.value:
-        actions = interrupt.value["action_requests"]
-        return {"decisions": [_review(*pair) for pair in zip(decisions, actions, strict=True)]}
+        asked = zip(decisions, interrupt.value["action_requests"], interrupt.value["review_configs"], strict=True)
+        return {"decisions": [_review(*one) for one in asked]}
     (decision,) = decisions
     if decision.chosen:
         return decision.chosen[0]
     return decision.words if decision.outcome == "answered" else decision.approved
 
 
-def _review(decision: Decision, action: Mapping[str, Any]) -> dict[str, Any]:
+def _call(action: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    call: dict[str, Any] = {"tool": action["name"], "arguments": action["args"]}
+    return call | {"schema": schemas[action["name"]]} if action["name"] in schemas else call
+
+
+def _review(decision: Decision, action: Mapping[str, Any], review: Mapping[str, Any]) -> dict[str, Any]:
+    """The decision in the middleware's words: an answer to a call that none may answer is a rejection."""
     kind = _REVIEWS.get(decision.outcome, "reject")
+    if kind not in review["allowed_decisions"]:
+        kind = "reject"
     if kind == "edit":
         return {"type": kind, "edited_action": {"name": action["name"], "args": decision.arguments}}
     return {"type": kind} if kind == "approve" else {"type": kind, "message": decision.text}

@@ -4,17 +4,29 @@ import asyncio
 from typing import Any
 
 import pytest
-from ag2 import Agent, Context
+from ag2 import Agent, Context, tool
 from ag2.events import ToolCallEvent
-from ag2.testing import TestConfig
+from ag2.middleware.builtin import approval_required
+from ag2.testing import TestConfig, TrackingConfig
 
-from countersign.adapters.ag2 import slack_hook, with_approval
+from countersign.adapters.ag2 import ask_human, slack_hook, with_approval
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, cards
 
 pytestmark = pytest.mark.slow  # the framework takes seconds to import
 
 REFUND = ToolCallEvent("refund", arguments='{"order": 17, "euros": 90.0}')
+
+
+def model(call: ToolCallEvent) -> TrackingConfig:
+    """A model that makes this call, and then says that all is well."""
+    return TrackingConfig(TestConfig(call, "Well."))
+
+
+def read_by(config: TrackingConfig) -> str:
+    """What came of its call, as the model reads it."""
+    (event,) = config.mock.call_args.args[0].results
+    return " ".join(part.content for part in event.result.parts)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +41,7 @@ REFUND = ToolCallEvent("refund", arguments='{"order": 17, "euros": 90.0}')
 async def test_a_call_runs_only_as_people_decided(
     slack: LocalSlack, bob: Bob, button: str, window: Any, paid: list[float]
 ) -> None:
-    """R8, R13: and a program that starts again under the run's name does nothing twice."""
+    """R8, R13: the model reads it, and a program that starts again under the run's name does nothing twice."""
     done: list[float] = []
 
     def refund(order: int, euros: float) -> str:
@@ -39,13 +51,18 @@ async def test_a_call_runs_only_as_people_decided(
 
     async def program() -> str | None:
         tools = [with_approval(refund, "#general", run="order 17")]
-        clerk = Agent("clerk", "You refund.", config=TestConfig(REFUND, "Well."), tools=tools)
+        clerk = Agent("clerk", "You refund.", config=models[-1], tools=tools)
         return (await clerk.ask("Refund order 17.")).body
 
+    models = [model(REFUND)]
     running = asyncio.create_task(program())
     await bob.presses("Run refund?", button, window)
     assert await running == "Well."
+    words = f"{paid[0]:.2f} EUR for order 17" if paid else next(iter(window.values()))
+    assert words in read_by(models[0])
+    models.append(model(REFUND))
     assert await program() == "Well."
+    assert words in read_by(models[1])
     assert done == paid
     assert cards(slack) == 1
 
@@ -57,13 +74,14 @@ async def test_silence_runs_nothing(bob: Bob) -> None:
     def refund(order: int) -> None:
         done.append(order)
 
-    config = TestConfig(ToolCallEvent("refund", arguments='{"order": 17}'), "Well.")
+    config = model(ToolCallEvent("refund", arguments='{"order": 17}'))
     clerk = Agent("clerk", "You refund.", config=config, tools=[with_approval(refund, "#general")])
     running = asyncio.create_task(clerk.ask("Refund order 17."))
     await bob.card("Run refund?")
     await bob.lets_time_run_out()
     assert (await running).body == "Well."
     assert done == []
+    assert "NOBODY ANSWERED" in read_by(config)
 
 
 @pytest.mark.parametrize(
@@ -88,3 +106,40 @@ async def test_a_question_to_a_human_is_asked_in_the_channel(bob: Bob, button: s
     await bob.presses("Which region?", button, window)
     await running
     assert answers[0].startswith(answer)
+
+
+@pytest.mark.parametrize(
+    ("button", "window", "paid"), [("Approve", None, [90.0]), ("Reject", {"reason": "too much"}, [])]
+)
+async def test_ag2s_own_approval_is_asked_in_the_channel(bob: Bob, button: str, window: Any, paid: list[float]) -> None:
+    done: list[float] = []
+
+    @tool(middleware=[approval_required()])
+    def refund(order: int, euros: float) -> str:
+        """Pay money back."""
+        done.append(euros)
+        return "Paid."
+
+    config = model(REFUND)
+    clerk = Agent("clerk", "You refund.", config=config, tools=[refund], hitl_hook=slack_hook("#general"))
+    running = asyncio.create_task(clerk.ask("Refund order 17."))
+    await bob.presses("refund", button, window)
+    assert (await running).body == "Well."
+    assert done == paid
+    assert ("Paid." if paid else "User denied") in read_by(config)
+
+
+async def test_a_model_asks_people_to_choose(slack: LocalSlack, bob: Bob) -> None:
+    """R8: and a program that starts again under the run's name finds what they chose."""
+
+    async def program() -> TrackingConfig:
+        config = model(ToolCallEvent("ask_human", arguments='{"question": "Which region?", "options": ["eu", "us"]}'))
+        agent = Agent("ops", "You deploy.", config=config, tools=[ask_human("#general", run="deploy 2.1")])
+        await agent.ask("Deploy.")
+        return config
+
+    running = asyncio.create_task(program())
+    await bob.presses("Which region?", "us")
+    for config in (await running, await program()):
+        assert "us" in read_by(config).partition("DECISION")[2]
+    assert cards(slack) == 1

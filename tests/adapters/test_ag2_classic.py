@@ -149,6 +149,84 @@ async def test_an_adaptive_proxy_asks_only_where_it_says(slack: LocalSlack, bob:
     assert cards(slack) == 1
 
 
+class EverySecond(autogen.UserProxyAgent):
+    """It asks after every second message; the other one with `await`, as the guides have it."""
+
+    steps = 0
+
+    def get_human_input(self, prompt: str) -> str:  # type: ignore[override]
+        self.steps += 1
+        return "" if self.steps % 2 else super().get_human_input(prompt)
+
+    async def a_get_human_input(self, prompt: str) -> str:  # type: ignore[override]
+        self.steps += 1
+        return "" if self.steps % 2 else await super().a_get_human_input(prompt)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_an_adaptive_proxy_asks_at_every_second_step(
+    slack: LocalSlack, bob: Bob, script: Script, asynchronous: bool
+) -> None:
+    """S4: a counter instead of words, and the method that tasks await."""
+    script.plays("writer", "One.", "Two.", "Three.", "Four.")
+
+    def program() -> Any:
+        user = EverySecond("user", code_execution_config=False, default_auto_reply="Go on.")
+        if asynchronous:
+            return asyncio.run(user.a_initiate_chat(assistant("writer"), message="Count."))
+        return user.initiate_chat(assistant("writer"), message="Count.")
+
+    result = await played(program, bob, ("Two.", *says("higher")), ("Four.", *STOP))
+    assert texts(result)[2::2] == ["Go on.", "higher", "Go on."]
+    assert cards(slack) == 2
+
+
+async def test_a_program_that_reads_events_is_asked_in_slack_instead(bob: Bob, script: Script) -> None:
+    """`run()` hands out events; none of them asks its reader for input."""
+    script.plays("writer", "Draft one.", "Draft two.")
+
+    def program() -> list[str]:
+        user = autogen.UserProxyAgent("user", human_input_mode="ALWAYS", code_execution_config=False)
+        response = user.run(recipient=assistant("writer"), message="Write to the vendor.")
+        return [str(getattr(event, "type", "")) for event in response.events]
+
+    kinds = await played(program, bob, ("Draft one.", *says("shorter")), ("Draft two.", *STOP))
+    assert "input_request" not in kinds
+    assert kinds.count("text") == 4
+
+
+async def test_a_group_chat_that_is_resumed_finds_its_decision(slack: LocalSlack, bob: Bob, script: Script) -> None:
+    """R8, S6: `a_resume` with the messages, in one program after another under the run's name."""
+    script.plays("writer", "A draft.", "A shorter draft.")
+
+    def managed(rounds: int) -> autogen.GroupChatManager:
+        approver = autogen.UserProxyAgent("approver", human_input_mode="ALWAYS", code_execution_config=False)
+        agents: list[autogen.Agent] = [approver, assistant("writer")]
+        chat = autogen.GroupChat(agents, [], max_round=rounds, speaker_selection_method="round_robin")
+        return autogen.GroupChatManager(chat, llm_config=False)
+
+    begun = managed(2)
+    approver: Any = begun.groupchat.agents[0]
+    await asyncio.to_thread(approver.initiate_chat, begun, message="A report, please.")
+    assert [m["content"] for m in begun.groupchat.messages] == ["A report, please.", "A draft."]
+
+    async def resumed() -> list[str]:
+        manager = managed(3)
+        speaker, last = await manager.a_resume(begun.groupchat.messages)
+        text: Any = last
+        result = await speaker.a_initiate_chat(manager, message=text, clear_history=False)
+        return texts(result)
+
+    def program() -> list[str]:
+        with ask_in_slack("#general", run="report"):
+            return asyncio.run(resumed())
+
+    first = await played(program, bob, ("A draft.", *says("shorter")))
+    assert first[-2:] == ["shorter", "A shorter draft."]
+    assert await asyncio.to_thread(program) == first
+    assert cards(slack) == 1
+
+
 class AsksAService(autogen.UserProxyAgent):
     """It asks a web service, and at the keyboard if that does not answer in time."""
 

@@ -8,6 +8,7 @@ from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, Script, cards
@@ -67,10 +68,11 @@ async def test_a_program_that_is_killed_twice_has_one_card_and_does_it_once(
 async def test_a_graph_that_is_left_to_people_is_started_again_when_they_have_decided(
     slack: LocalSlack, bob: Bob, script: Script, tmp_path: Path
 ) -> None:
-    """R8: its checkpointer keeps the state, and nothing runs meanwhile."""
+    """R8: its checkpointer alone keeps the state, and nothing runs meanwhile."""
     program = PROGRAMS["LangChain and LangGraph"].replace('{"refund"}', '{"refund"}, leave="runs"')
     script.plays("gpt-5-mini", REFUND, "All is done.")
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    state_key = Fernet.generate_key().decode()
+    environment = {**os.environ, "PYTHONPATH": str(HERE), "COUNTERSIGN_STATE_KEY": state_key}
 
     async def begun(*command: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
@@ -79,6 +81,9 @@ async def test_a_graph_that_is_left_to_people_is_started_again_when_they_have_de
 
     _, why = await (first := await begun("-uc", program)).communicate()
     assert (first.returncode, "Stopped to wait for people." in why.decode()) == (1, True)
+    _, elsewhere = await (await begun("-m", "countersign", "resume", "empty")).communicate()
+    assert "No run in empty is waiting for people." in elsewhere.decode()
+    assert b"refund" not in b"".join(path.read_bytes() for path in (tmp_path / "runs").glob("*.json"))
     resuming = await begun("-m", "countersign", "resume", "runs")
     await bob.presses("Run refund?", "Approve")
     words, _ = await resuming.communicate()

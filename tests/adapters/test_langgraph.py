@@ -124,6 +124,30 @@ async def test_langchains_own_middleware_stops_and_goes_on(slack: LocalSlack, bo
 
 
 @pytest.mark.parametrize(
+    ("allowed", "button", "window", "paid", "reads"),
+    [
+        (True, "Edit", {"Euros": "45", "why": "half"}, [45.0], "45.00 EUR"),
+        (True, "Request changes", {"answer": "Ask first."}, [], "Ask first."),
+        ({"allowed_decisions": ["approve", "reject"]}, "Request changes", {"answer": "Ask first."}, [], "Ask first."),
+    ],
+)
+async def test_people_change_or_answer_what_langchains_own_middleware_holds(
+    bob: Bob, allowed: Any, button: str, window: Any, paid: list[float], reads: str
+) -> None:
+    """R13: as far as the middleware allows it; an answer that it does not allow is a rejection."""
+    shop = Shop()
+    clerk = agent(shop, HumanInTheLoopMiddleware({"refund": allowed}))
+    stopped = await clerk.ainvoke(TASK, THREAD)
+    deciding = asyncio.create_task(adecide("#general", stopped, THREAD, tools=[shop.refund]))
+    card = await bob.card("Run refund?")
+    assert ('"edit ' in json.dumps(card.blocks)) is (allowed is True)
+    await bob.presses("Run refund?", button, window)
+    result = await clerk.ainvoke(await deciding, THREAD)
+    assert shop.paid == paid
+    assert reads in json.dumps([m.content for m in result["messages"]])
+
+
+@pytest.mark.parametrize(
     ("value", "button", "window", "answer"),
     [
         ("Publish this?", "Approve", None, True),

@@ -93,7 +93,7 @@ async def test_a_call_returns_before_the_client_gives_up_and_goes_on_under_its_k
 
 
 async def killed_in_the_call(env: dict[str, str], asked: Callable[[], Awaitable[object]]) -> None:
-    """A server that is killed by kill -9 once people are asked."""
+    """A server that is killed by kill -9 once this has happened."""
     begin = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
     messages: list[dict[str, Any]] = [
         {"id": 1, "method": "initialize", "params": begin},
@@ -111,13 +111,19 @@ async def killed_in_the_call(env: dict[str, str], asked: Callable[[], Awaitable[
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("when", ["asked", "decided"])
 async def test_a_server_that_is_killed_leaves_one_card_and_its_decision(
-    slack: LocalSlack, url: str, token: str
+    slack: LocalSlack, url: str, token: str, when: str
 ) -> None:
-    """R8: killed while people are asked; and asked once more after the decision."""
+    """R8: killed while people are asked, or after the decision; and asked once more."""
     env = environment(url, token)
-    await killed_in_the_call(env, lambda: card_of(slack))
-    await slack.user("bob").click(await card_of(slack), "Approve")
+
+    async def decided() -> None:
+        await slack.user("bob").click(await card_of(slack), "Approve")
+
+    await killed_in_the_call(env, decided if when == "decided" else lambda: card_of(slack))
+    if when == "asked":
+        await decided()
     for _ in range(2):
         async with client(env) as session:
             assert json.loads(await answer(session, "request_approval", REFUND))["approved"] is True

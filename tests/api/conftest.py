@@ -17,6 +17,7 @@ from countersign.store.api_keys import ApiKeys
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from localslack import LocalSlack
+from tests.adapters.stage import Bob
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import HERE
 from tests.slack.socket_bot import a_bot
@@ -52,6 +53,11 @@ async def token(store: Store) -> str:
     issued = api_keys.issue("ci", ("#general",), await store.now())
     await ApiKeys(store).put(issued.key)
     return issued.token
+
+
+@pytest.fixture
+def bob(slack: LocalSlack, store: Store, program: httpx.AsyncClient) -> Bob:
+    return Bob(slack, store, program)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bot.api import callback_addresses
+from bot.api import callback_addresses, callbacks
 from bot.api.callbacks import AFTER, AT_ONCE, QUEUE, CallbackDelivery, _following
 from bot.slack import http
 from bot.slack.handlers.context import Services
@@ -88,11 +88,11 @@ async def test_a_decision_is_posted_signed_until_it_arrives(
     """Standard Webhooks: one id for all attempts, a time for each, and a signature that the key's secret checks."""
     receiver.statuses = [500, 200]
     name = await settled(slack, program, f"{receiver.url}/hook?team=7")
-    callbacks, delivery = Callbacks(store), CallbackDelivery(store, "web", LOOPBACK)
+    kept, delivery = Callbacks(store), CallbackDelivery(store, "web", LOOPBACK)
     await deliver(delivery)
-    assert await callbacks.due(await store.now(), 9) == [], "the next attempt is not yet"
-    assert await callbacks.due(await store.now() + AFTER[2], 9) == [name]
-    await callbacks.again(await store.now(), RequestId(name))
+    assert await kept.due(await store.now(), 9) == [], "the next attempt is not yet"
+    assert await kept.due(await store.now() + AFTER[2], 9) == [name]
+    await kept.again(await store.now(), RequestId(name))
     await deliver(delivery)
     await deliver(delivery)
     assert len(receiver.posted) == 2, "what arrived is not posted again"
@@ -238,13 +238,29 @@ async def test_one_slow_receiver_holds_no_other_back(store: Store, bot: Services
         await asyncio.gather(*delivery.in_hand.values(), return_exceptions=True)
 
 
+async def test_an_attempt_at_somebody_who_never_answers_ends_and_comes_again(
+    store: Store, bot: Services, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks, "_PATIENCE", 0.05)
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as never:
+        await asked(store, token, f"http://127.0.0.1:{never.sockets[0].getsockname()[1]}/", 1)
+        await deliver(CallbackDelivery(store, "web", LOOPBACK))
+    assert await Callbacks(store).due(await store.now(), 9) == []
+    assert len(await Callbacks(store).due(await store.now() + AFTER[2], 9)) == 1
+
+
 @pytest.mark.longer
 async def test_a_backlog_of_a_thousand_drains(store: Store, bot: Services, token: str, receiver: Receiver) -> None:
     count = 1000 if os.environ.get("LONG") else 60
     await asked(store, token, f"{receiver.url}/hook", count)
-    delivery, callbacks = CallbackDelivery(store, "web", LOOPBACK), Callbacks(store)
-    while left := await callbacks.due(await store.now() + timedelta(days=3), 2000):
-        await callbacks.again(await store.now(), *left)
+    delivery, kept = CallbackDelivery(store, "web", LOOPBACK), Callbacks(store)
+    while left := await kept.due(await store.now() + timedelta(days=3), 2000):
+        await kept.again(await store.now(), *left)
         await deliver(delivery)
     assert len({sent["webhook-id"] for sent, _ in receiver.posted}) == len(receiver.posted) == count
 

@@ -1,13 +1,20 @@
 """`web` ends while programs wait, and programs end while people are asked: one card, and each gets the decision."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
+from bot.slack import http
 from countersign.client.client import AsyncClient, question
 from countersign.domain import api_keys
 from countersign.store.api_keys import ApiKeys
@@ -16,6 +23,7 @@ from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.demo.test_story import six_free_ports
+from tests.longest_wait import PATIENCE
 from tests.processes import Deployment, deployment
 from tests.slack.test_projector import card_of
 
@@ -68,3 +76,45 @@ async def test_whoever_ends_and_comes_back_one_card_is_decided_and_all_hear_of_i
             words, _ = await again.communicate()
             assert words.decode().startswith("DECISION: APPROVED")
     assert sum("Deploy?" in text_of(m) for m in slack.channel("#approvals").posts.values() if not m.thread_ts) == 1
+
+
+async def test_a_decision_that_a_killed_web_was_posting_is_posted_by_the_next_one(
+    slack: LocalSlack, redis_url: str, namespace: str, tmp_path: Path
+) -> None:
+    """R4, R5: at least once, always under the same id; and inside only where CALLBACK_NETWORKS says so."""
+    posted: list[tuple[dict[str, str], bytes]] = []
+    reached, never = asyncio.Event(), asyncio.Event()
+
+    async def take(request: Request) -> Response:
+        posted.append((dict(request.headers), await request.body()))
+        reached.set()
+        if len(posted) == 1:
+            await never.wait()
+        return Response(status_code=204)
+
+    port = str(six_free_ports())
+    receiver = Starlette(routes=[Route("/", take, methods=["POST"])])
+    async with (
+        http.serving(receiver, "127.0.0.1", 0) as inside,
+        deployment(slack, redis_url, namespace, tmp_path, fork=True) as there,
+        connect(redis_url) as redis,
+    ):
+        callback = {"title": "Deploy?", "message": "To staging.", "callback_url": f"http://127.0.0.1:{inside}/"}
+        web, token = await there.web(API_PORT=port), await keyed(there, namespace)
+        headers = {"authorization": f"Bearer {token}", "idempotency-key": "deploy"}
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=PATIENCE) as program:
+            assert (await program.post("/v1/requests", json=callback)).status_code == 400
+            await web.kill(signal.SIGTERM)
+            web = await there.web(API_PORT=port, CALLBACK_NETWORKS="127.0.0.0/8")
+            asked = await program.post("/v1/requests", json=callback)
+        assert asked.status_code == 201, asked.text
+        await slack.user("bob").click(await card_of(slack), "Approve")
+        await reached.wait()
+        await web.kill(signal.SIGKILL)
+        never.set()
+        reached.clear()
+        await redis.delete(Store(redis, namespace).keys.calling_back)  # its lease ends
+        await there.web(API_PORT=port, CALLBACK_NETWORKS="127.0.0.0/8")
+        await reached.wait()
+    assert {sent["webhook-id"] for sent, _ in posted} == {f"msg_{asked.json()['id']}"}
+    assert {json.loads(body)["data"]["decision"]["outcome"] for _, body in posted} == {"approved"}

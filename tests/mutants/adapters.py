@@ -5,11 +5,54 @@ from typing import Final
 from tests.mutants.mutant import Bug
 
 _HERE: Final = "tests/adapters/test_saved_runs.py"
+_FLOWS: Final = "tests/adapters/test_workflows.py"
+_GRAPHS: Final = "tests/adapters/test_langgraph.py"
 _STORED: Final = "tests/adapters/test_run_storage.py"
 _STATE: Final = "tests/framework_teams/test_saved_state.py"
 _MODEL: Final = "tests/framework_teams/test_run_model.py"
 
 ADAPTING: Final = (
+    Bug(
+        "the model of an agent in a workflow reads no reason",
+        "R16",
+        "countersign/adapters/agent_framework.py",
+        "to_function_approval_response(decision.approved or told)",
+        "to_function_approval_response(decision.approved)",
+        (f"{_FLOWS}::test_a_tool_of_an_agent_in_a_workflow_runs_as_people_decided[Reject-window1-too much]",),
+    ),
+    Bug(
+        "an answer that LangChain's middleware does not allow ends the program",
+        "R7",
+        "countersign/adapters/langgraph.py",
+        'if kind not in review["allowed_decisions"]:',
+        'if kind == "nothing":',
+        (
+            f"{_GRAPHS}::test_people_change_or_answer_what_langchains_own_middleware_holds"
+            "[allowed2-Request changes-window2-paid2-Ask first.]",
+        ),
+    ),
+    Bug(
+        "another machine starts a workflow from its last question",
+        "R8",
+        "countersign/adapters/agent_framework.py",
+        "            await self._at.storage.changed()",
+        "            self._at.run.save()",
+        (
+            f"{_FLOWS}::test_another_machine_finishes_a_workflow_that_was_killed_after_the_decision",
+            f"{_FLOWS}::test_a_machine_from_which_a_workflow_was_taken_takes_no_further_step",
+        ),
+    ),
+    Bug(
+        "a workflow goes on without a checkpoint",
+        "R8",
+        "countersign/adapters/agent_framework.py",
+        "class _NotKept(BaseException)",
+        "class _NotKept(Exception)",
+        (
+            f"{_FLOWS}::test_a_machine_from_which_a_workflow_was_taken_takes_no_further_step",
+            f"{_FLOWS}::test_nobody_is_asked_by_a_workflow_that_could_not_go_on",
+        ),
+    ),
     Bug(
         "a call whose program ended while it ran is done again",
         "R10",

@@ -1,0 +1,111 @@
+"""docs/adapters.md: what its `pip install` lines bring is what its examples import, by the packages' own metadata."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
+from importlib.util import find_spec
+from pathlib import Path
+from sys import stdlib_module_names
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.adapters.framework_programs import HERE, examples
+
+SECTIONS = {
+    "OpenAI Agents SDK": (),
+    "Microsoft Agent Framework": (),
+    "AG2's classic agents": ("openai",),
+    "AG2's new agents": ("openai",),
+    "LangChain and LangGraph": ("langchain-openai", "openai"),
+}
+"""What the model of each example needs, which no import of the example names."""
+OURS = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
+
+
+def wanted(name: str, extra: str) -> list[str]:
+    """What a distribution requires, with this extra or "" without any."""
+    if name == "countersign-slack":
+        return [*OURS["optional-dependencies"][extra]] if extra else [*OURS["dependencies"]]
+    try:
+        return distribution(name).requires or []
+    except PackageNotFoundError:  # openai-agents has the name of a folder of ours, and is not in this environment
+        assert name == "openai-agents"
+        return []
+
+
+def brought(line: str) -> set[str]:
+    """The names of all distributions that such a line installs."""
+    known = set[tuple[str, str]]()
+
+    def add(requirement: Requirement) -> None:
+        name = canonicalize_name(requirement.name)
+        for extra in ("", *requirement.extras):
+            if (name, extra) not in known:
+                known.add((name, extra))
+                for one in map(Requirement, wanted(name, extra)):
+                    if one.marker is None or one.marker.evaluate({"extra": extra}):
+                        add(one)
+
+    for requirement in re.findall(r'[^\s"]+', line):
+        add(Requirement(requirement))
+    return {name for name, _ in known}
+
+
+def imported(code: str) -> Iterator[str]:
+    """The modules of others that a program imports."""
+    for node in ast.walk(ast.parse(code)):
+        names = (
+            [one.name for one in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+        yield from (
+            name for name in names if name.split(".")[0] not in {*stdlib_module_names, "countersign", "my_models"}
+        )
+
+
+@cache
+def owner(module: str) -> str:
+    """The distribution that has this module: several may share one package, as those of LangGraph do."""
+    if module == "agents":
+        return "openai-agents"
+    spec = find_spec(module)
+    assert spec is not None and spec.origin is not None, module
+    path = Path(spec.origin)
+    for name in packages_distributions()[module.split(".")[0]]:
+        if any(path == Path(str(file.locate())) for file in distribution(name).files or ()):
+            return canonicalize_name(name)
+    raise AssertionError(module)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_an_example_imports_what_its_line_installs(section: str) -> None:
+    text = (HERE / "docs" / "adapters.md").read_text().split(f"## {section}\n")[1].split("\n## ")[0]
+    (line,) = re.findall(r"`pip install (.+?)`", text)
+    installed = brought(line)
+    for code in examples("adapters.md", section):
+        assert {owner(module) for module in imported(code)} <= installed
+    assert installed >= set(SECTIONS[section])
+
+
+def test_what_the_page_says_cannot_be_installed_together_cannot() -> None:
+    """By the packages' own words, so that the sentence goes when they change them."""
+
+    def versions(name: str, extra: str, of: str) -> list[str]:
+        asked = [one for one in map(Requirement, distribution(name).requires or []) if one.name == of]
+        return [str(one.specifier) for one in asked if one.marker is not None and one.marker.evaluate({"extra": extra})]
+
+    assert versions("autogen", "openai", "openai") == ["<3.0,>=2.44.0"]
+    assert versions("ag2", "openai", "openai") == ["<4,>=3.27.0"]
+    assert versions("ag2", "mcp", "mcp") == versions("agent-framework-core", "all", "mcp") == ["<3,>=2.2.0"]
+    assert "mcp<2" in OURS["optional-dependencies"]["mcp"]
+    page = " ".join((HERE / "docs" / "adapters.md").read_text().split())
+    assert "`autogen[openai]` takes openai below 3, `ag2[openai]` 3.27 or newer" in page
+    assert "`mcp` below 2, and `ag2[mcp]` and the full `agent-framework` 2.2 or newer" in page

@@ -1,0 +1,102 @@
+"""The rules of a channel count for programs as for teams: high risk, reviewers, timeouts, reminders."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from bot.slack.views import review_modals
+from countersign import usecases
+from countersign.domain.channel_settings import OnTimeout, Risk
+from countersign.domain.ids import RequestId
+from countersign.domain.people import Reviewers
+from countersign.domain.requests import Request
+from countersign.policy.evaluation import Rulebook
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Put
+from localslack import LocalSlack, text_of
+from tests.adapters.stage import Bob
+from tests.api.test_requests import REFUND, ask
+from tests.sample_requests import ALICE, CAROL
+from tests.slack.test_projector import all_drawn, card_of
+from tests.store_fixtures import NoQueue, configured
+from tests.usecases.test_presence import asked_before
+
+HOUR = timedelta(hours=1)
+
+
+async def asked(store: Store, program: httpx.AsyncClient, **more: str) -> Request:
+    answer = await ask(program, **REFUND, **more)
+    assert answer.status_code == 201, answer.text
+    seen = await store.request(RequestId(answer.json()["id"]))
+    assert seen is not None
+    return seen.value
+
+
+async def status(program: httpx.AsyncClient, request: Request) -> str:
+    return str((await program.get(f"/v1/requests/{request.id}")).json()["status"])
+
+
+async def test_a_call_of_high_risk_is_approved_by_typing_its_name(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient
+) -> None:
+    """R13: the card has no button that approves, and a wrong word approves nothing."""
+    await store.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH),)))
+    request = await asked(store, program)
+    card = await slack.wait_message("#approvals", lambda m: "Review…" in m.buttons)
+    assert "High risk" in text_of(card) and "Approve" not in card.buttons
+    bob = slack.user("bob")
+    await bob.click(card, "Review…")
+    await bob.wait_modal("refund")
+    assert review_modals.WORD in (await bob.submit({review_modals.WORD: "approve"}))
+    assert await status(program, request) == "pending"
+    assert await bob.submit({review_modals.WORD: "refund"}) == {}
+    assert await status(program, request) == "approved"
+
+
+async def test_only_the_channels_reviewers_decide_and_the_one_who_is_named_as_requester_does_not(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient
+) -> None:
+    """R9, R10: what the program says of the requester takes a right away, and gives none."""
+    await configured(store, reviewers=Reviewers(frozenset({ALICE, CAROL})))
+    request = await asked(store, program, requester=ALICE)
+    card = await card_of(slack)
+    for name, why in (("bob", "not a reviewer"), ("alice", "your own requests")):
+        await slack.user(name).click(card, "Approve")
+        await slack.user(name).wait_ephemeral(why)
+        assert await status(program, request) == "pending"
+    await slack.user("carol").click(card, "Approve")
+    found = (await program.get(f"/v1/requests/{request.id}")).json()
+    assert found["decision"]["by"] == [CAROL]
+
+
+@pytest.mark.parametrize(("on_timeout", "ends"), [(OnTimeout.REJECT, "expired"), (OnTimeout.WAIT, "pending")])
+async def test_the_channels_timeout_counts(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient, on_timeout: OnTimeout, ends: str
+) -> None:
+    """R17, R20"""
+    await configured(store, timeout=2 * HOUR, on_timeout=on_timeout)
+    request = await asked(store, program)
+    await card_of(slack)
+    if request.deadline is not None:
+        assert request.deadline - request.created_at == 2 * HOUR
+        seen = await store.request(request.id)
+        assert seen is not None
+        past = replace(seen.value, deadline=seen.now - timedelta(seconds=1))
+        await store.commit(Change(requests=(Put(past, seen.version),)))
+    await usecases.due(store, NoQueue(), request.id)
+    assert await status(program, request) == ends
+
+
+async def test_people_are_reminded_of_what_a_program_asks(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient, bob: Bob
+) -> None:
+    await configured(store, timeout=timedelta(days=2), remind_after=HOUR)
+    request = await asked(store, program)
+    card = await card_of(slack)
+    await asked_before(store, request, 3 * HOUR)
+    await usecases.due(store, NoQueue(), request.id)
+    await all_drawn(slack, store)
+    (reminder,) = [m for m in slack.channel("#approvals").thread(card.ts) if m.ts != card.ts]
+    assert "this is still waiting for your decision" in text_of(reminder)
