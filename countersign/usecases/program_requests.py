@@ -28,7 +28,8 @@ from countersign.usecases.effective_settings import judge, ruled_for
 from countersign.usecases.ports import Change, Put, Seen, Store
 
 REPORTED_WITHIN: Final = timedelta(days=1)
-"""After its decision; then the request ends without anybody knowing what came of it."""
+"""After its decision; then the request ends without anybody knowing what came of it. The program may still say."""
+NOTHING_REPORTED: Final = "No outcome was reported."
 LONGEST_OUTCOME: Final = 2000
 
 
@@ -202,7 +203,7 @@ async def withdraw(store: Store, key: ApiKey, request: str, why: str) -> Program
 async def report(store: Store, key: ApiKey, request: str, *, succeeded: bool, words: str) -> ProgramRequest:
     """Report what came of the action; the card and the record show it.
 
-    The same report again changes nothing.
+    The same report again changes nothing. One that comes after the request ended without one still counts.
 
     InvalidInput if nobody decided yet, or `words` are too long. Conflict if something else was reported before.
     """
@@ -216,7 +217,13 @@ async def report(store: Store, key: ApiKey, request: str, *, succeeded: bool, wo
 
 
 async def _end(
-    store: Store, found: ProgramRequest, verb: runs.Verb, words: str, *, stateless: tuple[RequestId, ...] = ()
+    store: Store,
+    found: ProgramRequest,
+    verb: runs.Verb,
+    words: str,
+    *,
+    stateless: tuple[RequestId, ...] = (),
+    ended_as: str = "",
 ) -> ProgramRequest:
     async def read() -> Seen[Run] | None:
         return await store.run(found.run.id)
@@ -224,13 +231,14 @@ async def _end(
     def rule(seen: Seen[Run] | None) -> Keep[ProgramRequest] | Swap[ProgramRequest] | Refuse:
         if seen is None:
             return Refuse(NotFound(f"The request “{found.request.id}” no longer exists."))
-        if seen.value.over:
-            known = (seen.value.status is runs.Status.FINISHED) == (verb is runs.Verb.FINISH)
-            if known and seen.value.result == words:
-                return Keep(ProgramRequest(seen.value, found.request))
-            return Refuse(Conflict("Another outcome was already reported, or it's too late to report one."))
-        running = runs.move(seen.value, runs.Verb.GO_ON, seen.now) or seen.value
-        step = runs.end(running, verb, seen.now, result=words)
+        run = seen.value
+        if run.over and (ended_as or run.told_outcome or run.status is runs.Status.STOPPED):
+            known = (run.status is runs.Status.FINISHED) == (verb is runs.Verb.FINISH)
+            if ended_as or (known and run.result == words and run.told_outcome):
+                return Keep(ProgramRequest(run, found.request))
+            return Refuse(Conflict("Another outcome was already reported, or people stopped this request."))
+        running = replace(run, status=runs.Status.RUNNING)  # also one that ended as nothing was reported
+        step = runs.end(running, verb, seen.now, result=words, ended_as=ended_as)
         told = tuple(replace(event, request=found.request.id) for event in step.events)
         change = Change(
             runs=(Put(step.run, seen.version),), events=told, delivered=(found.request.id,), stateless=stateless
@@ -246,7 +254,8 @@ async def end_unreported(store: Store, within: timedelta = REPORTED_WITHIN) -> N
         seen = await store.request(name)
         run = None if seen is None else await store.run(seen.value.run)
         if seen is not None and run is not None and not run.value.over and run.value.id.of_program:
-            await _end(store, ProgramRequest(run.value, seen.value), runs.Verb.FINISH, "")
+            found = ProgramRequest(run.value, seen.value)
+            await _end(store, found, runs.Verb.FINISH, NOTHING_REPORTED, ended_as=runs.UNREPORTED)
 
 
 def _json(value: object) -> str:

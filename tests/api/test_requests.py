@@ -13,10 +13,13 @@ from bot.slack.handlers.context import Services
 from bot.slack.people.lookups import Lookups
 from countersign.domain import api_keys
 from countersign.domain.events import EventType
+from countersign.domain.ids import RequestId, UserId
+from countersign.domain.people import Actor
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.api_keys import ApiKeys
 from countersign.store.store import Store
 from countersign.usecases import program_requests
+from countersign.usecases.run_end import stop
 from localslack import LocalSlack, text_of
 from tests.slack.socket_bot import events
 from tests.slack.test_projector import card_of
@@ -179,16 +182,36 @@ async def test_a_key_has_limits(store: Store, program: httpx.AsyncClient, token:
         assert (await ask(program, "0")).status_code == 200, "what was asked before is found whatever the limits say"
 
 
-async def test_a_request_of_which_nothing_is_reported_ends(
+async def test_a_request_of_which_nothing_is_reported_ends_and_says_so(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient
 ) -> None:
+    """R17: nobody knows what came of it, which is no success. A program that comes back later may still say."""
     name = (await ask(program)).json()["id"]
     await slack.user("bob").click(await card_of(slack), "Approve")
     await decided(program, name)
     await program_requests.end_unreported(store, timedelta(0))
     found = (await program.get(f"/v1/requests/{name}")).json()
-    assert found["outcome"] == {"succeeded": True, "words": ""}
+    assert (found["outcome"], found["decision"]["outcome"]) == (None, "approved")
     assert await store.indexes.unreported(9, timedelta(0)) == []
+    await slack.wait_message("#approvals", lambda m: "no outcome was reported" in text_of(m))
+    assert (await events(store))[-1].data["result"] == "No outcome was reported."
+    report = {"succeeded": False, "words": "The till is closed."}
+    for _ in range(2):
+        told = await program.post(f"/v1/requests/{name}/outcome", json=report)
+        assert (told.status_code, told.json()["outcome"]) == (200, report)
+    card = await slack.wait_message("#approvals", lambda m: "The till is closed." in text_of(m))
+    assert "no outcome was reported" not in text_of(card)
+
+
+async def test_a_request_that_people_stop_has_no_outcome(store: Store, program: httpx.AsyncClient) -> None:
+    """R17: its program reported nothing."""
+    name = (await ask(program)).json()["id"]
+    seen = await store.request(RequestId(name))
+    assert seen is not None
+    bob = Actor(seen.value.workspace, UserId("U0BOB"))
+    await stop(store, seen.value.run, bob, frozenset({bob.user}))
+    found = (await program.get(f"/v1/requests/{name}")).json()
+    assert (found["status"], found["outcome"]) == ("withdrawn", None)
 
 
 async def test_every_answer_is_what_the_document_says(slack: LocalSlack, program: httpx.AsyncClient) -> None:

@@ -16,7 +16,7 @@ from countersign.domain.delegation import Absence, deciders
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import Decision, Request, Status, Verb
-from countersign.domain.runs import Run
+from countersign.domain.runs import UNREPORTED, Run
 from countersign.domain.runs import Status as RunStatus
 from countersign.text.safe_text import Room, one_line, quoted, shorten, typed
 
@@ -231,6 +231,7 @@ def _whom(request: Request, run: Run) -> str:
     return f"the program {escape(quoted(run.team, 40))}"
 
 
+_DOES: Final = (Status.APPROVED, Status.EDITED)
 _JOINED: Final = "\u00a0·\u00a0"
 """Unbroken, so that no phone shows the outcome alone on a line."""
 
@@ -239,7 +240,8 @@ def _settled(request: Request, decision: Decision, run: Run) -> str:
     """Write who decided, and whether the action was done or failed."""
     line, one = sentence(request, decision), _reported(request, run)
     if one is None:
-        return line
+        unknown = run.ended_as == UNREPORTED and decision.outcome in _DOES and request.question.call is not None
+        return f"{line}{_JOINED}no outcome was reported" if unknown else line
     if one.failed:
         return f"{line.replace(':white_check_mark:', ':warning:', 1)}{_JOINED}*failed*"
     return f"{line}{_JOINED}done"
@@ -247,7 +249,7 @@ def _settled(request: Request, decision: Decision, run: Run) -> str:
 
 def _reported(request: Request, run: Run) -> Reported | None:
     """Return what came of the action, as its program or its worker reported it."""
-    if run.program is not None and run.over and run.result:
+    if run.program is not None and run.told_outcome and run.result:
         return Reported(request.id, run.status is RunStatus.FAILED, run.result)
     return next((one for one in run.reported if one.request == request.id), None)
 
