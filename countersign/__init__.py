@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .client.approval_decorator import requires_approval
     from .client.ask import ask
     from .client.client import AsyncClient, Client, question
-    from .client.exchange import Decision, NotApproved, ServiceRefused
+    from .client.exchange import AlreadyRan, Decision, NotApproved, Reported, ServiceRefused
     from .client.slack_input import slack_input
     from .domain.decision_values import approved_content
     from .domain.errors import ActionFailed, CountersignError, OutcomeUnknown
@@ -50,7 +50,7 @@ _PUBLIC = {
     "client.approval_decorator": ("requires_approval",),
     "client.ask": ("ask",),
     "client.client": ("AsyncClient", "Client", "question"),
-    "client.exchange": ("Decision", "NotApproved", "ServiceRefused"),
+    "client.exchange": ("AlreadyRan", "Decision", "NotApproved", "Reported", "ServiceRefused"),
     "client.slack_input": ("slack_input",),
     "domain.decision_values": ("approved_content",),
     "domain.errors": ("ActionFailed", "CountersignError", "OutcomeUnknown"),
@@ -65,6 +65,7 @@ _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 __all__ = [
     "DEMO_NOTE",
     "ActionFailed",
+    "AlreadyRan",
     "AsyncClient",
     "Became",
     "Client",
@@ -84,6 +85,7 @@ __all__ = [
     "OutcomeUnknown",
     "Outcomes",
     "Proposal",
+    "Reported",
     "Request",
     "RunContext",
     "ServiceRefused",

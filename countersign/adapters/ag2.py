@@ -44,12 +44,12 @@ def with_approval(function: Any, channel: str, *, run: str = "", requester: str 
             if decision.arguments is None:
                 return ToolResultEvent.from_call(event, decision.text)
             if decision.reported is not None:
-                return ToolResultEvent.from_call(event, f"Done before: {decision.reported}")
+                return ToolResultEvent.from_call(event, decision.reported.text)
             approved = copy(event)
             approved.arguments = json.dumps(decision.arguments)
             approved.serialized_arguments = dict(decision.arguments)
             result = await call_next(approved, context)
-            await client.report(decision, succeeded=not isinstance(result, ToolErrorEvent), words=_words(result))
+            await client.tell(decision, succeeded=not isinstance(result, ToolErrorEvent), words=_words(result))
             return result
 
     return tool.with_middleware(approval)

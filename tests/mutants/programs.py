@@ -7,9 +7,34 @@ from tests.mutants.mutant import Bug
 _REQUESTS: Final = "tests/api/test_requests.py::"
 _BAD: Final = "tests/api/test_bad_programs.py::"
 _CALLBACKS: Final = "tests/api/test_callbacks.py::"
+_GUARDED: Final = "tests/api/test_guarded_functions.py::"
 _TERMINAL: Final = "tests/api/test_terminal.py::"
 
 ASKING: Final = (
+    Bug(
+        "a request of which nothing was reported counts as done",
+        "R17",
+        "countersign/domain/runs.py",
+        " and self.ended_as != UNREPORTED",
+        "",
+        (_REQUESTS + "test_a_request_of_which_nothing_is_reported_ends_and_says_so",),
+    ),
+    Bug(
+        "a function that ran and was reported runs again",
+        "R8",
+        "countersign/client/approval_decorator.py",
+        "if decision.reported is not None:",
+        "if False:",
+        (_GUARDED + "test_what_was_reported_before_does_not_run_again[thread-False-Done before.]",),
+    ),
+    Bug(
+        "a report that is refused hides the result of what was done",
+        "R5",
+        "countersign/client/exchange.py",
+        "        _log.warning(",
+        "        raise\n        _log.warning(",
+        (_GUARDED + "test_a_report_that_is_refused_hides_no_result[thread-False]",),
+    ),
     Bug(
         "a poll tells the decision to a key that was revoked meanwhile",
         "R9",
