@@ -109,6 +109,7 @@ class Interface:
                 channel=channel,
                 requester=UserId(body.requester) if body.requester else self.nobody,
                 task=body.task,
+                named=bool(body.requester),
                 callback=body.callback_url,
                 state=(body.state.number, body.state.sealed) if body.state else (0, ""),
             )

@@ -12,7 +12,7 @@ from secrets import token_hex
 from typing import Final
 
 from countersign.domain import request_endings, requests, runs
-from countersign.domain.api_keys import ApiKey
+from countersign.domain.api_keys import ApiKey, AskingProgram
 from countersign.domain.calls import LONGEST_CONTENT
 from countersign.domain.errors import Conflict, InvalidInput, NotFound
 from countersign.domain.event_data import plain
@@ -56,12 +56,14 @@ async def submit(
     channel: ChannelId,
     requester: UserId,
     task: str,
+    named: bool = False,
     callback: str = "",
     state: tuple[int, str] = (0, ""),
 ) -> tuple[ProgramRequest, bool]:
     """Ask people a program's question; the request, and whether it is new.
 
-    `state`, its number and what is sealed, is kept with a new request.
+    `named`: the requester is whom the program names. `state`, its number and what is sealed, is kept with a new
+    request.
 
     The same idempotency key again is the same request. Conflict if it came with other content. InvalidInput if it is
     too long. Refused, on record, if the policy refuses it or nobody could decide. A call that the policy lets pass is
@@ -114,7 +116,7 @@ async def submit(
         about = {"team": key.name, "program": key.id, "settings": _json(plain(ruled.settings))}
         events = [runs.event(EventType.RUN_QUEUED, run, now, team=key.name, program=key.id)]
         events += [replace(event, data={**event.data, **about}) for event in asked.events]
-        request = replace(asked.request, callback=callback)
+        request = replace(asked.request, callback=callback, program=AskingProgram(key.name, named))
         if question.kind is Kind.FORM and ruled.rules.quorum > 1:
             raise InvalidInput(
                 f"{ruled.rules.quorum} people must approve here, but one person fills in a form. Nobody was asked."

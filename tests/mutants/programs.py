@@ -12,6 +12,22 @@ _TERMINAL: Final = "tests/api/test_terminal.py::"
 
 ASKING: Final = (
     Bug(
+        "whom a program names approves alone",
+        "R9",
+        "countersign/domain/decision_rules.py",
+        "known = not request.run.of_program",
+        "known = True",
+        (_BAD + "test_whom_a_program_names_gets_no_right_and_is_shown_as_its_word",),
+    ),
+    Bug(
+        "whom a program names stops its request",
+        "R9",
+        "countersign/usecases/run_end.py",
+        " or run.program is not None",
+        "",
+        (_BAD + "test_whom_a_program_names_gets_no_right_and_is_shown_as_its_word",),
+    ),
+    Bug(
         "a request of which nothing was reported counts as done",
         "R17",
         "countersign/domain/runs.py",

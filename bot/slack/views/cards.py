@@ -29,6 +29,7 @@ from .request_text import (
     changes_of,
     details,
     expiry,
+    for_whom,
     how_it_waits,
     named,
     sentence,
@@ -135,7 +136,7 @@ def _to_the_run(run_link: str | None) -> str:
 
 def _place(request: Request, run: Run, late: str) -> Block:
     """Draw for whom and for which task it is asked."""
-    place = f"For {_whom(request, run)} in {mention(request.channel)}{late}"
+    place = f"For {for_whom(request)} in {mention(request.channel)}{late}"
     return context(mrkdwn(place), plain(typed(run.task), _TASK))
 
 
@@ -222,13 +223,6 @@ def _controls(request: Request, *, whole: bool, presence: bool) -> list[Block]:
             action, label = card_controls.REVIEW, "Review…" if label == "Approve" else f"{label}…"
         buttons.append(button(label, action, value, style))
     return [*buttons, card_controls.menu(request, rest, presence=presence)]
-
-
-def _whom(request: Request, run: Run) -> str:
-    """Name for whom the request is; a program is never shown as a person."""
-    if run.program is None:
-        return mention(request.requester)
-    return f"the program {escape(quoted(run.team, 40))}"
 
 
 _DOES: Final = (Status.APPROVED, Status.EDITED)
