@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .client.approval_decorator import requires_approval
     from .client.ask import ask
     from .client.client import AsyncClient, Client, question
+    from .client.connection import connect
     from .client.exchange import AlreadyRan, Decision, NotApproved, Reported, ServiceRefused
     from .client.slack_input import slack_input
     from .domain.decision_values import approved_content
@@ -50,6 +51,7 @@ _PUBLIC = {
     "client.approval_decorator": ("requires_approval",),
     "client.ask": ("ask",),
     "client.client": ("AsyncClient", "Client", "question"),
+    "client.connection": ("connect",),
     "client.exchange": ("AlreadyRan", "Decision", "NotApproved", "Reported", "ServiceRefused"),
     "client.slack_input": ("slack_input",),
     "domain.decision_values": ("approved_content",),
@@ -98,6 +100,7 @@ __all__ = [
     "approved_content",
     "ask",
     "code_executor",
+    "connect",
     "current_run",
     "decision_in",
     "demo_turns",

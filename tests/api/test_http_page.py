@@ -15,7 +15,7 @@ async def test_the_program_of_the_page_asks_and_goes_on(slack: LocalSlack, url: 
     program = re.findall(r"```python\n(.*?)```", PAGE, re.S)[0]
     running = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", program),
-        env={**os.environ, "COUNTERSIGN_URL": url, "COUNTERSIGN_KEY": token},
+        env={**os.environ, "APPROVALS_URL": url, "APPROVALS_KEY": token},
         stdout=asyncio.subprocess.PIPE,
     )
     bob = slack.user("bob")

@@ -1,6 +1,7 @@
 """Programs ask over HTTP: one card, one decision, and the same answer to the same key."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.api_keys import ApiKeys
 from countersign.store.store import Store
 from countersign.usecases import program_requests
+from countersign.usecases.ports import Change, Put
 from countersign.usecases.run_end import stop
 from localslack import LocalSlack, text_of
 from tests.slack.socket_bot import events
@@ -212,6 +214,27 @@ async def test_a_request_that_people_stop_has_no_outcome(store: Store, program: 
     await stop(store, seen.value.run, bob, frozenset({bob.user}))
     found = (await program.get(f"/v1/requests/{name}")).json()
     assert (found["status"], found["outcome"]) == ("withdrawn", None)
+
+
+async def test_an_error_that_nobody_foresaw_is_a_problem_without_details(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R7: here a record whose arguments are no JSON. The log has where it happened; the next answer is as ever."""
+    name = (await ask(program)).json()["id"]
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    await decided(program, name)
+    seen = await store.request(RequestId(name))
+    assert seen is not None and seen.value.question.call is not None
+    call = replace(seen.value.question.call, arguments='{"order": hunter2')
+    broken = replace(seen.value, question=replace(seen.value.question, call=call))
+    await store.commit(Change(requests=(Put(broken, seen.version),)))
+    answer = await program.get(f"/v1/requests/{name}")
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert (answer.json()["type"], "JSON" in answer.text) == ("urn:countersign:internal", False)
+    assert "JSONDecodeError" in caplog.text and "schemas.py" in caplog.text
+    schema = (await program.get("/v1/openapi.json")).json()
+    media = schema["paths"]["/v1/requests/{id}"]["get"]["responses"]["500"]["content"]["application/problem+json"]
+    Draft202012Validator({**media["schema"], "components": schema["components"]}).validate(answer.json())
 
 
 async def test_every_answer_is_what_the_document_says(slack: LocalSlack, program: httpx.AsyncClient) -> None:

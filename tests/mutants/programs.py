@@ -12,6 +12,14 @@ _TERMINAL: Final = "tests/api/test_terminal.py::"
 
 ASKING: Final = (
     Bug(
+        "an error that nobody foresaw is an answer in plain text",
+        "R7",
+        "bot/api/endpoints.py",
+        "handlers[Exception] = on_problem",
+        "handlers[Problem] = on_problem",
+        (_REQUESTS + "test_an_error_that_nobody_foresaw_is_a_problem_without_details",),
+    ),
+    Bug(
         "whom a program names approves alone",
         "R9",
         "countersign/domain/decision_rules.py",
