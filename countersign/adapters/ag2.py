@@ -5,9 +5,7 @@ name that the program gives, the call, and how often that was asked in the run. 
 one each time.
 """
 
-import hashlib
 import json
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from copy import copy
 from typing import Any, Final
@@ -18,6 +16,7 @@ from ag2.middleware.base import ToolExecution, ToolResultType
 from ag2.tools.final import FunctionTool
 
 from countersign.client.client import AsyncClient, question
+from countersign.client.question_keys import QuestionKeys
 
 _LONGEST_REPORT: Final = 300
 
@@ -33,7 +32,7 @@ def with_approval(function: Any, channel: str, *, run: str = "", requester: str 
     if not isinstance(tool, FunctionTool):
         raise TypeError("with_approval takes a function or a single tool. Wrap a toolkit's tools one by one.")
     schema = dict(tool.schema.function.parameters)
-    keys = _Keys(run)
+    keys = QuestionKeys(run)
 
     async def approval(call_next: ToolExecution, event: ToolCallEvent, context: Context) -> ToolResultType:
         arguments = event.serialized_arguments
@@ -61,7 +60,7 @@ def slack_hook(channel: str, *, run: str = "", requester: str = "") -> Callable[
     The answer is what people wrote; `yes` if they approved, which AG2's `approval_required` wants; else the decision as
     a model reads it.
     """
-    keys = _Keys(run)
+    keys = QuestionKeys(run)
 
     async def hook(event: HumanInputRequest) -> str:
         body = question(channel, "", event.content, requester=requester)
@@ -70,21 +69,6 @@ def slack_hook(channel: str, *, run: str = "", requester: str = "") -> Callable[
         return "yes" if decision.approved else decision.words if decision.outcome == "answered" else decision.text
 
     return hook
-
-
-class _Keys:
-    """Idempotency keys of a run's questions; none if the run has no name."""
-
-    def __init__(self, run: str) -> None:
-        self._run = run
-        self._times: Counter[str] = Counter()
-
-    def next(self, *asked: Any) -> str | None:
-        if not self._run:
-            return None
-        digest = hashlib.sha256(json.dumps([self._run, *asked], sort_keys=True).encode()).hexdigest()
-        self._times[digest] += 1
-        return f"{digest}-{self._times[digest]}"
 
 
 def _words(result: ToolResultType) -> str:

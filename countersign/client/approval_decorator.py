@@ -23,6 +23,7 @@ def requires_approval(
     hide: Sequence[str] = (),
     edit: bool = True,
     key: Callable[[Mapping[str, Any]], str] | None = None,
+    leave: bool | None = None,
 ) -> Callable[[F], F]:
     """Run the function only after people approved exactly its arguments.
 
@@ -32,7 +33,8 @@ def requires_approval(
     `Refund {euros:.2f} EUR for order {order}?`. `hide` are paths of arguments that nobody may see. `key` makes the
     idempotency key of a call, by which a program that died finds its request. NotApproved, with the decision, if it is
     not to be done; nothing was done then. What came of it is reported. AlreadyRan, with what was reported, if a call
-    with this key ran before; it does not run again.
+    with this key ran before; it does not run again. `leave`: whether Ctrl-C, or a cancelled task, leaves the request to
+    people; by default it does so with a key.
     """
 
     def decorate(function: F) -> F:
@@ -42,7 +44,7 @@ def requires_approval(
         async def approved_async(*args: Any, **kwargs: Any) -> Any:
             arguments = form.arguments(args, kwargs)
             async with AsyncClient() as client:
-                decision = await client.ask(form.question(arguments), key=key and key(arguments))
+                decision = await client.ask(form.question(arguments), key=key and key(arguments), leave=leave)
                 call = form.call_of(decision)
                 try:
                     result = await function(*call.args, **call.kwargs)
@@ -56,7 +58,7 @@ def requires_approval(
         def approved(*args: Any, **kwargs: Any) -> Any:
             arguments = form.arguments(args, kwargs)
             with Client() as client:
-                decision = client.ask(form.question(arguments), key=key and key(arguments))
+                decision = client.ask(form.question(arguments), key=key and key(arguments), leave=leave)
                 call = form.call_of(decision)
                 try:
                     result = function(*call.args, **call.kwargs)

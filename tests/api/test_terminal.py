@@ -88,6 +88,38 @@ async def test_ctrl_c_leaves_a_question_that_a_key_finds_again(
     assert len((await program.get("/v1/requests")).json()["requests"]) == 1
 
 
+LEAVES = {
+    "ask": 'asyncio.run(countersign.ask("#general", "Deploy?", key={key!r}, leave={leave}))',
+    "slack_input": 'asyncio.run(countersign.slack_input("#general", key={key!r}, leave={leave})("Deploy?"))',
+    "a function": """
+@countersign.requires_approval("#general", key={key!r} and (lambda call: {key!r}), leave={leave})
+def deploy(): pass
+deploy()
+""",
+    "a coroutine function": """
+@countersign.requires_approval("#general", key={key!r} and (lambda call: {key!r}), leave={leave})
+async def deploy(): pass
+asyncio.run(deploy())
+""",
+}
+
+
+@pytest.mark.parametrize("leave", [True, False])
+@pytest.mark.parametrize("way", LEAVES)
+async def test_ctrl_c_does_what_the_program_says_with_leave(
+    slack: LocalSlack, url: str, token: str, program: httpx.AsyncClient, way: str, leave: bool
+) -> None:
+    """Whatever its key would mean: without one a question is taken back, and with one it is left."""
+    source = "import asyncio, countersign\n" + LEAVES[way].format(key=None if leave else "mine", leave=leave)
+    terminal = Terminal(source, url, token)
+    await terminal.start()
+    await terminal.shows("Ctrl-C leaves the request open" if leave else "Ctrl-C withdraws the request")
+    await card_of(slack)
+    name = (await program.get("/v1/requests")).json()["requests"][0]["id"]
+    assert await terminal.interrupt() != 0
+    assert (await program.get(f"/v1/requests/{name}")).json()["status"] == ("pending" if leave else "withdrawn")
+
+
 async def test_ctrl_c_ends_a_program_whose_service_is_away(token: str) -> None:
     """It says what is wrong, tries a few times to take the question back, and ends."""
     terminal = Terminal(PROGRAM.format(key=None, ask=SYNC), "http://127.0.0.1:9", token)
