@@ -1,4 +1,4 @@
-"""Idempotency keys of the questions of a run that starts again from its beginning when its program died."""
+"""Idempotency keys of the questions of a run that starts again from its beginning."""
 
 import hashlib
 import json
