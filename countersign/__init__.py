@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from .client.approval_decorator import requires_approval
     from .client.ask import ask
     from .client.client import AsyncClient, Client, question
-    from .client.exchange import Decision, NotApproved, ServiceRefused
+    from .client.connection import connect
+    from .client.exchange import AlreadyRan, Decision, NotApproved, Reported, ServiceRefused
     from .client.slack_input import slack_input
     from .domain.decision_values import approved_content
     from .domain.errors import ActionFailed, CountersignError, OutcomeUnknown
@@ -50,7 +51,8 @@ _PUBLIC = {
     "client.approval_decorator": ("requires_approval",),
     "client.ask": ("ask",),
     "client.client": ("AsyncClient", "Client", "question"),
-    "client.exchange": ("Decision", "NotApproved", "ServiceRefused"),
+    "client.connection": ("connect",),
+    "client.exchange": ("AlreadyRan", "Decision", "NotApproved", "Reported", "ServiceRefused"),
     "client.slack_input": ("slack_input",),
     "domain.decision_values": ("approved_content",),
     "domain.errors": ("ActionFailed", "CountersignError", "OutcomeUnknown"),
@@ -65,6 +67,7 @@ _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 __all__ = [
     "DEMO_NOTE",
     "ActionFailed",
+    "AlreadyRan",
     "AsyncClient",
     "Became",
     "Client",
@@ -84,6 +87,7 @@ __all__ = [
     "OutcomeUnknown",
     "Outcomes",
     "Proposal",
+    "Reported",
     "Request",
     "RunContext",
     "ServiceRefused",
@@ -96,6 +100,7 @@ __all__ = [
     "approved_content",
     "ask",
     "code_executor",
+    "connect",
     "current_run",
     "decision_in",
     "demo_turns",

@@ -109,6 +109,7 @@ class Interface:
                 channel=channel,
                 requester=UserId(body.requester) if body.requester else self.nobody,
                 task=body.task,
+                named=bool(body.requester),
                 callback=body.callback_url,
                 state=(body.state.number, body.state.sealed) if body.state else (0, ""),
             )
@@ -254,6 +255,7 @@ def app(interface: Interface) -> Starlette:
         Route("/v1/openapi.json", interface.document, methods=["GET"]),
     ]
     handlers: dict[Any, Any] = {Problem: on_problem, CountersignError: on_problem, HTTPException: _of_starlette}
+    handlers[Exception] = on_problem  # Starlette raises it again after the answer, and uvicorn logs it
     return Starlette(routes=routes, exception_handlers=handlers)
 
 

@@ -186,7 +186,7 @@ class DecisionView(BaseModel):
 
 
 class OutcomeView(BaseModel):
-    """The outcome as the program reported it."""
+    """The outcome as the program reported it; null as long as it reported nothing."""
 
     succeeded: bool
     words: str
@@ -220,7 +220,9 @@ class RequestView(BaseModel):
                 "created_at": request.created_at,
                 "deadline": request.deadline,
                 "decision": _decision(found),
-                "outcome": {"succeeded": run.status is RunStatus.FINISHED, "words": run.result} if run.over else None,
+                "outcome": {"succeeded": run.status is RunStatus.FINISHED, "words": run.result}
+                if run.told_outcome
+                else None,
             }
         )
 

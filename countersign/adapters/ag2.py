@@ -5,9 +5,7 @@ name that the program gives, the call, and how often that was asked in the run. 
 one each time.
 """
 
-import hashlib
 import json
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
 from typing import Any, Final
@@ -19,6 +17,7 @@ from ag2.tools.final import FunctionTool
 
 from countersign.client.client import AsyncClient
 from countersign.client.client import question as asked
+from countersign.client.question_keys import QuestionKeys
 
 _LONGEST_REPORT: Final = 300
 
@@ -34,7 +33,7 @@ def with_approval(function: Any, channel: str, *, run: str = "", requester: str 
     if not isinstance(made, FunctionTool):
         raise TypeError("with_approval takes a function or a single tool. Wrap a toolkit's tools one by one.")
     schema = dict(made.schema.function.parameters)
-    keys = _Keys(run)
+    keys = QuestionKeys(run)
 
     async def approval(call_next: ToolExecution, event: ToolCallEvent, context: Context) -> ToolResultType:
         arguments = event.serialized_arguments
@@ -45,12 +44,12 @@ def with_approval(function: Any, channel: str, *, run: str = "", requester: str 
             if decision.arguments is None:
                 return ToolResultEvent.from_call(event, decision.text)
             if decision.reported is not None:
-                return ToolResultEvent.from_call(event, f"Done before: {decision.reported}")
+                return ToolResultEvent.from_call(event, decision.reported.text)
             approved = copy(event)
             approved.arguments = json.dumps(decision.arguments)
             approved.serialized_arguments = dict(decision.arguments)
             result = await call_next(approved, context)
-            await client.report(decision, succeeded=not isinstance(result, ToolErrorEvent), words=_words(result))
+            await client.tell(decision, succeeded=not isinstance(result, ToolErrorEvent), words=_words(result))
             return result
 
     return made.with_middleware(approval)
@@ -62,7 +61,7 @@ def slack_hook(channel: str, *, run: str = "", requester: str = "") -> Callable[
     The answer is what people wrote; `yes` if they approved, which AG2's `approval_required` wants; else the decision as
     a model reads it.
     """
-    keys = _Keys(run)
+    keys = QuestionKeys(run)
 
     async def hook(event: HumanInputRequest) -> str:
         body = asked(channel, "", event.content, requester=requester)
@@ -75,7 +74,7 @@ def slack_hook(channel: str, *, run: str = "", requester: str = "") -> Callable[
 
 def ask_human(channel: str, *, run: str = "", requester: str = "") -> FunctionTool:
     """Make the tool by which a model asks people a question, with options or without."""
-    keys = _Keys(run)
+    keys = QuestionKeys(run)
 
     async def ask_human(question: str, options: Sequence[str] = ()) -> str:
         """Ask people, and wait. Leave options empty if they are to answer in words."""
@@ -84,21 +83,6 @@ def ask_human(channel: str, *, run: str = "", requester: str = "") -> FunctionTo
             return (await client.ask(body, key=keys.next(question, list(options)))).text
 
     return tool(ask_human)
-
-
-class _Keys:
-    """Idempotency keys of a run's questions; none if the run has no name."""
-
-    def __init__(self, run: str) -> None:
-        self._run = run
-        self._times: Counter[str] = Counter()
-
-    def next(self, *asked: Any) -> str | None:
-        if not self._run:
-            return None
-        digest = hashlib.sha256(json.dumps([self._run, *asked], sort_keys=True).encode()).hexdigest()
-        self._times[digest] += 1
-        return f"{digest}-{self._times[digest]}"
 
 
 def _words(result: ToolResultType) -> str:

@@ -20,7 +20,7 @@ from autogen.io import IOStream
 from autogen.tools.function_utils import get_function_schema
 
 from countersign.client.client import AsyncClient, Client, question
-from countersign.client.exchange import Decision
+from countersign.client.exchange import Decision, Reported
 
 STOP: Final = "exit"
 """AG2's own word for the end of a conversation."""
@@ -115,7 +115,7 @@ class _People:
             return _before(call, decision.reported)
         succeeded, result = execute(_exactly(call, decision))
         with Client() as client:
-            client.report(decision, succeeded=succeeded, words=_report(result))
+            client.tell(decision, succeeded=succeeded, words=_report(result))
         return succeeded, result
 
     async def a_execute(
@@ -128,7 +128,7 @@ class _People:
             return _before(call, decision.reported)
         succeeded, result = await execute(_exactly(call, decision))
         async with AsyncClient() as client:
-            await client.report(decision, succeeded=succeeded, words=_report(result))
+            await client.tell(decision, succeeded=succeeded, words=_report(result))
         return succeeded, result
 
     def _body(self, agent: ConversableAgent, prompt: str, messages: list[Message]) -> dict[str, Any]:
@@ -223,8 +223,8 @@ def _exactly(call: dict[str, Any], decision: Decision) -> dict[str, Any]:
     return {**call, "arguments": json.dumps(decision.arguments)}
 
 
-def _before(call: Mapping[str, Any], words: str) -> Executed:
-    return True, {"name": call.get("name", ""), "role": "function", "content": f"Done before: {words}"}
+def _before(call: Mapping[str, Any], reported: Reported) -> Executed:
+    return reported.succeeded, {"name": call.get("name", ""), "role": "function", "content": reported.text}
 
 
 def _report(result: Mapping[str, Any]) -> str:

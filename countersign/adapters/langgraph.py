@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from langchain.agents.middleware import AgentMiddleware
 from langchain.agents.middleware.types import ToolCallRequest
@@ -65,9 +65,9 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
             except GraphBubbleUp:  # the tool itself stops the graph, and runs again when it goes on
                 raise
             except Exception as error:
-                client.report(decision, succeeded=False, words=_failure(error))
+                client.tell(decision, succeeded=False, words=_failure(error))
                 raise
-            client.report(decision, succeeded=_succeeded(result), words=_words(result))
+            client.tell(decision, succeeded=_succeeded(result), words=_words(result))
             return result
 
     async def awrap_tool_call(
@@ -88,9 +88,9 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
             except GraphBubbleUp:  # the tool itself stops the graph, and runs again when it goes on
                 raise
             except Exception as error:
-                await client.report(decision, succeeded=False, words=_failure(error))
+                await client.tell(decision, succeeded=False, words=_failure(error))
                 raise
-            await client.report(decision, succeeded=_succeeded(result), words=_words(result))
+            await client.tell(decision, succeeded=_succeeded(result), words=_words(result))
             return result
 
     def _asks(self, request: ToolCallRequest) -> bool:
@@ -196,7 +196,8 @@ def _run(request: ToolCallRequest, decision: Decision) -> ToolCallRequest | Tool
     if decision.arguments is None:
         return ToolMessage(decision.text, name=call["name"], tool_call_id=call["id"], status="error")
     if decision.reported is not None:
-        return ToolMessage(f"Done before: {decision.reported}", name=call["name"], tool_call_id=call["id"])
+        status: Literal["success", "error"] = "success" if decision.reported.succeeded else "error"
+        return ToolMessage(decision.reported.text, name=call["name"], tool_call_id=call["id"], status=status)
     return request.override(tool_call={**call, "args": dict(decision.arguments)})
 
 

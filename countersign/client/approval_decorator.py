@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from countersign.client.client import AsyncClient, Client, question
-from countersign.client.exchange import Decision, NotApproved
+from countersign.client.exchange import AlreadyRan, Decision, NotApproved
 from countersign.domain import call_titles
 from countersign.domain.errors import InvalidInput
 
@@ -23,6 +23,7 @@ def requires_approval(
     hide: Sequence[str] = (),
     edit: bool = True,
     key: Callable[[Mapping[str, Any]], str] | None = None,
+    leave: bool | None = None,
 ) -> Callable[[F], F]:
     """Run the function only after people approved exactly its arguments.
 
@@ -31,7 +32,9 @@ def requires_approval(
     For functions and coroutine functions whose arguments JSON can hold. `title` may name arguments, like
     `Refund {euros:.2f} EUR for order {order}?`. `hide` are paths of arguments that nobody may see. `key` makes the
     idempotency key of a call, by which a program that died finds its request. NotApproved, with the decision, if it is
-    not to be done; nothing was done then. What came of it is reported.
+    not to be done; nothing was done then. What came of it is reported. AlreadyRan, with what was reported, if a call
+    with this key ran before; it does not run again. `leave`: whether Ctrl-C, or a cancelled task, leaves the request to
+    people; by default it does so with a key.
     """
 
     def decorate(function: F) -> F:
@@ -41,28 +44,28 @@ def requires_approval(
         async def approved_async(*args: Any, **kwargs: Any) -> Any:
             arguments = form.arguments(args, kwargs)
             async with AsyncClient() as client:
-                decision = await client.ask(form.question(arguments), key=key and key(arguments))
+                decision = await client.ask(form.question(arguments), key=key and key(arguments), leave=leave)
                 call = form.call_of(decision)
                 try:
                     result = await function(*call.args, **call.kwargs)
                 except Exception as error:
-                    await client.report(decision, succeeded=False, words=_failure(error))
+                    await client.tell(decision, succeeded=False, words=_failure(error))
                     raise
-                await client.report(decision, succeeded=True)
+                await client.tell(decision, succeeded=True)
                 return result
 
         @functools.wraps(function)
         def approved(*args: Any, **kwargs: Any) -> Any:
             arguments = form.arguments(args, kwargs)
             with Client() as client:
-                decision = client.ask(form.question(arguments), key=key and key(arguments))
+                decision = client.ask(form.question(arguments), key=key and key(arguments), leave=leave)
                 call = form.call_of(decision)
                 try:
                     result = function(*call.args, **call.kwargs)
                 except Exception as error:
-                    client.report(decision, succeeded=False, words=_failure(error))
+                    client.tell(decision, succeeded=False, words=_failure(error))
                     raise
-                client.report(decision, succeeded=True)
+                client.tell(decision, succeeded=True)
                 return result
 
         return cast(F, approved_async if inspect.iscoroutinefunction(function) else approved)
@@ -132,9 +135,11 @@ class _Form:
         return question(self._channel, title, call={k: v for k, v in call.items() if v or k == "arguments"})
 
     def call_of(self, decision: Decision) -> inspect.BoundArguments:
-        """The call that was approved. NotApproved if none was, or the changed arguments do not fit."""
+        """The call that is to run. NotApproved if none was approved; AlreadyRan if it was reported before."""
         if not decision.approved or decision.arguments is None:
             raise NotApproved(decision)
+        if decision.reported is not None:
+            raise AlreadyRan(decision)
         values = self._model.model_validate(decision.arguments)
         bound = self._signature.bind_partial()
         for name in self._signature.parameters:

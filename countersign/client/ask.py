@@ -21,6 +21,7 @@ async def ask(
     form: type[M],
     requester: str = "",
     key: str | None = None,
+    leave: bool | None = None,
 ) -> M: ...
 
 
@@ -35,6 +36,7 @@ async def ask(
     edit: bool = False,
     requester: str = "",
     key: str | None = None,
+    leave: bool | None = None,
 ) -> Decision: ...
 
 
@@ -49,19 +51,21 @@ async def ask(
     form: "type[BaseModel] | None" = None,
     requester: str = "",
     key: str | None = None,
+    leave: bool | None = None,
 ) -> "Decision | BaseModel":
     """Ask people in a channel, and return their decision.
 
     With `edit` they may change the message; `Decision.message` is the one that may be used then.
     With a `form` it is what they filled in, as its model; NotApproved if nobody filled it in.
-    `key`: the same key again is the same request. InvalidInput if no service is known here; ServiceRefused if it
+    `key`: the same key again is the same request. `leave`: whether Ctrl-C, or a cancelled task, leaves the request to
+    people; by default it does so with a key. InvalidInput if no service is known here; ServiceRefused if it
     refuses the question.
     """
     schema = None if form is None else form.model_json_schema()
     text = message or ("" if form else title)
     body = question(channel, title, text, options=options, several=several, edit=edit, form=schema, requester=requester)
     async with AsyncClient() as client:
-        decision = await client.ask(body, key=key)
+        decision = await client.ask(body, key=key, leave=leave)
     if form is None:
         return decision
     if decision.arguments is None:

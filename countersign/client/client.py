@@ -108,6 +108,13 @@ class AsyncClient:
         """Say what came of the action; the card and the record show it."""
         await self._drive(exchange.report(decision.request, succeeded=succeeded, words=words))
 
+    async def tell(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
+        """Report what was done; raise nothing.
+
+        What cannot be reported within half a minute or so is logged, so that it hides no result.
+        """
+        await self._drive(exchange.tell(decision.request, succeeded=succeeded, words=words))
+
     async def _take_back(self, talk: Exchange) -> None:
         try:
             await self._drive(talk)
@@ -175,6 +182,10 @@ class Client:
     def report(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
         """Say what came of the action; the card and the record show it."""
         self._drive(exchange.report(decision.request, succeeded=succeeded, words=words))
+
+    def tell(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
+        """Report what was done, as `AsyncClient.tell` does."""
+        self._drive(exchange.tell(decision.request, succeeded=succeeded, words=words))
 
     def _drive(self, talk: Exchange) -> Mapping[str, Any]:
         step = next(talk)

@@ -37,14 +37,21 @@ class Address:
 
     @classmethod
     def of(cls, url: str | None, key: str | None) -> Self:
-        """Take COUNTERSIGN_URL and COUNTERSIGN_KEY where one is not given.
+        """Take what `connect` got, or else the environment, where one is not given.
 
         InvalidInput if there is none, or it cannot be one.
         """
-        url, key = url or os.environ.get("COUNTERSIGN_URL"), key or os.environ.get("COUNTERSIGN_KEY")
+        known = (os.environ.get("COUNTERSIGN_URL"), os.environ.get("COUNTERSIGN_KEY"))
+        if _connected is not None:
+            known = (_connected.url, _connected.key)
+        return cls.read(url or known[0], key or known[1])
+
+    @classmethod
+    def read(cls, url: str | None, key: str | None) -> Self:
+        """Check an address and a key. InvalidInput if one is missing or cannot be one."""
         if not url or not key:
             raise InvalidInput(
-                "COUNTERSIGN_URL and COUNTERSIGN_KEY aren't both set, so nobody was asked. "
+                "COUNTERSIGN_URL and COUNTERSIGN_KEY aren't both set, nor given to `connect`, so nobody was asked. "
                 "`countersign demo` starts a service on this machine and prints both, and `countersign keys create` "
                 "makes a key for yours."
             )
@@ -86,6 +93,20 @@ class Address:
         plain = f"{proxy.scheme}://{proxy.netloc.rpartition('@')[2]}"
         auth = (unquote(proxy.username), unquote(proxy.password or "")) if proxy.username else None
         return {"max_connections": None, "proxy": httpcore.Proxy(plain, auth=auth)}
+
+
+_connected: Address | None = None
+
+
+def connect(*, url: str, key: str) -> None:
+    """Set the service's address and the program's key for this process.
+
+    All that asks afterwards takes them: `ask`, `slack_input`, `requires_approval`, the clients and the adapters, in
+    every thread. They count more than COUNTERSIGN_URL and COUNTERSIGN_KEY; a process that is started by this one knows
+    only those. InvalidInput if one cannot be what it should; nothing is changed then. Nobody is reached.
+    """
+    global _connected
+    _connected = Address.read(url, key)
 
 
 def got(response: httpcore.Response) -> Got:

@@ -6,6 +6,7 @@ Each is a generator that yields what to do and gets the answer, so that the prog
 way: `countersign.client.client` drives them with threads and with asyncio.
 """
 
+import logging
 import random
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
 _FEW: Final = 3
 """Tries of a program that was told to end."""
+_MANY: Final = 8
+"""Tries to report an outcome: half a minute and more, which a `web` that is restarted needs."""
+_log = logging.getLogger(__name__)
 
 
 class ServiceRefused(CountersignError):
@@ -51,6 +55,34 @@ class NotApproved(CountersignError):
         return type(self), (self.decision,)
 
 
+class AlreadyRan(CountersignError):
+    """An action that was reported before, and not run again.
+
+    `decision` has who and when, and what was reported.
+    """
+
+    def __init__(self, decision: "Decision") -> None:
+        self.decision = decision
+        super().__init__("" if decision.reported is None else decision.reported.text)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.decision,)
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The outcome that a program reported."""
+
+    succeeded: bool
+    words: str
+
+    @property
+    def text(self) -> str:
+        """The outcome as a model reads it whose program died after its report."""
+        ended = "Done before" if self.succeeded else "Failed before"
+        return f"{ended}: {self.words}" if self.words else f"{ended}."
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The decision on a request.
@@ -59,7 +91,7 @@ class Decision:
     permission, break_glass or run. `by` are Slack ids, empty if no person decided. `arguments` are those with which a
     call may run, None if it may not. `message` is the message that may be used, as people changed it if they did, None
     if it may not. `text` says it all as a model reads it. `reported` is what came of the action, if
-    that was reported before: it was done then, by a program that died and now asks again.
+    that was reported before, by a program that died and now asks again; it must not be done again then.
     """
 
     request: str
@@ -71,7 +103,7 @@ class Decision:
     arguments: Mapping[str, Any] | None
     chosen: tuple[str, ...]
     text: str
-    reported: str | None = None
+    reported: Reported | None = None
     message: str | None = None
 
     @property
@@ -149,13 +181,24 @@ def take_back(asked: Mapping[str, Any] | None, body: Mapping[str, Any], key: str
 
 def report(request: str, *, succeeded: bool, words: str) -> Exchange:
     """Say what came of the action."""
-    body = {"succeeded": succeeded, "words": words[:2000]}
-    return (yield from _sent(Send("POST", f"/v1/requests/{request}/outcome", body)))
+    return (yield from _sent(_outcome(request, succeeded=succeeded, words=words)))
+
+
+def tell(request: str, *, succeeded: bool, words: str) -> Exchange:
+    """Say what came of an action that ran; nothing hides its result.
+
+    The log says why nobody was told.
+    """
+    try:
+        return (yield from _sent(_outcome(request, succeeded=succeeded, words=words), _MANY))
+    except ServiceRefused as refused:
+        _log.warning("What was approved ran, but its outcome couldn't be reported: %s", refused)
+        return {}
 
 
 def decision_of(request: Mapping[str, Any]) -> Decision:
     """Read the decision of a settled request."""
-    given = request["decision"]
+    given, reported = request["decision"], request["outcome"]
     return Decision(
         request["id"],
         given["outcome"],
@@ -166,9 +209,13 @@ def decision_of(request: Mapping[str, Any]) -> Decision:
         given["arguments"],
         tuple(given["chosen"]),
         given["text"],
-        (request["outcome"] or {}).get("words"),
+        None if reported is None else Reported(reported["succeeded"], reported["words"]),
         given.get("message"),
     )
+
+
+def _outcome(request: str, *, succeeded: bool, words: str) -> Send:
+    return Send("POST", f"/v1/requests/{request}/outcome", {"succeeded": succeeded, "words": words[:2000]})
 
 
 def _sent(send: Send, tries: int | None = None) -> Exchange:

@@ -4,22 +4,33 @@ import inspect
 from collections.abc import Awaitable, Callable
 
 from countersign.client.client import AsyncClient, question
+from countersign.client.connection import Address
+from countersign.client.question_keys import QuestionKeys
 
 
 def slack_input(
-    channel: str, *, agent: str = "human", edit: bool = False, requester: str = ""
+    channel: str,
+    *,
+    agent: str = "human",
+    edit: bool = False,
+    requester: str = "",
+    key: str = "",
+    leave: bool | None = None,
 ) -> Callable[..., Awaitable[str]]:
     """Return an `input_func` for AutoGen's `UserProxyAgent` that asks in a channel.
 
     People judge the newest message that the agent was given, and with `edit` they may change it. What it returns tells
-    the decision, with the message as it was changed, as a model reads it.
+    the decision, with the message as it was changed, as a model reads it. `key` names this run: a program that dies and
+    runs again under the same key gets the decisions that it had on the same messages. `leave`: whether Ctrl-C leaves
+    the request to people; by default it does so with a key. InvalidInput, at once, if no service is known here.
     """
+    address, keys = Address.of(None, None), QuestionKeys(key)
 
     async def input_func(prompt: str, cancellation_token: object = None) -> str:
         content = _newest_message() or prompt
-        async with AsyncClient() as client:
-            body = question(channel, "", content, edit=edit, agent=agent, requester=requester)
-            return (await client.ask(body)).text
+        body = question(channel, "", content, edit=edit, agent=agent, requester=requester)
+        async with AsyncClient(address.url, address.key) as client:
+            return (await client.ask(body, key=keys.next(body), leave=leave)).text
 
     return input_func
 

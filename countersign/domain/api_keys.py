@@ -44,6 +44,17 @@ class ApiKey:
         TeamName(self.name)
 
 
+@dataclass(frozen=True, slots=True)
+class AskingProgram:
+    """The program that asks, by its key's name.
+
+    `names_requester`: it said for whom it asks, which is its word.
+    """
+
+    name: str
+    names_requester: bool
+
+
 class Issued(NamedTuple):
     """A new key, and the text that its program gets: it is kept nowhere."""
 

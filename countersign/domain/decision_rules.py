@@ -155,11 +155,12 @@ def may_break_glass(request: Request) -> bool:
     """Tell whether the requester may decide alone in an emergency.
 
     They never may on what is of high risk or needs several people, nor on a question about the run, which does not know
-    under which rule the action stood that may be done again.
+    under which rule the action stood that may be done again. Of a program's request nobody knows who the requester is.
     """
     rules = request.rules
     one_is_enough = rules.risk is not Risk.HIGH and rules.quorum == 1
-    return rules.break_glass and one_is_enough and request.question.kind not in ABOUT_THE_RUN
+    known = not request.run.of_program
+    return rules.break_glass and one_is_enough and known and request.question.kind not in ABOUT_THE_RUN
 
 
 def _with_vote(request: Request, attempt: Attempt, now: datetime) -> tuple[Vote, ...]:

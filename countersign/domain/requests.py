@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from countersign.domain.api_keys import AskingProgram
 from countersign.domain.calls import Call
 from countersign.domain.channel_settings import OnTimeout, Rules
 from countersign.domain.events import Event, EventType
@@ -184,7 +185,7 @@ class Request:
 
     With each step of the escalation its reviewers join those of the rules. `reminded` counts the reminders, of which
     the last was at `reminded_at`; the next comes at `snoozed_until` if somebody put it off. Nothing but the deadline
-    comes before `held_until`. `callback` is a program's URL.
+    comes before `held_until`. `callback` is the URL of the `program` that asks.
     """
 
     id: RequestId
@@ -208,6 +209,7 @@ class Request:
     held_until: datetime | None = None
     looking: tuple[Looking, ...] = ()
     callback: str = ""
+    program: AskingProgram | None = None
 
     @property
     def slot(self) -> str:
@@ -243,13 +245,10 @@ def slot_of(question: Question) -> str:
 
 def digest(question: Question) -> Digest:
     """Digest everything that a reviewer judges."""
-    parts: list[str] = []  # the options are counted, so that none passes for a note
-    if (call := question.call) is not None:
-        parts += ["call", call.tool, call.arguments]
-    if question.options:
+    parts: list[str] = [] if (call := question.call) is None else ["call", call.tool, call.arguments]
+    if question.options:  # they are counted, so that none passes for a note
         parts += ["several" if question.several else "one", str(len(question.options)), *question.options]
-    if question.notes:
-        parts += ["notes", *question.notes]
+    parts += ["notes", *question.notes] if question.notes else []
     if question.salt:
         parts += ["salt", question.salt]
     return digest_of(question.kind, question.title, question.content, *question.offers, *parts)

@@ -69,6 +69,8 @@ MOVES: Final[dict[Status, dict[Verb, Status]]] = {
 }
 
 
+UNREPORTED: Final = "unreported"
+"""How a program's request ended of which it reported nothing: nobody knows what came of it."""
 TRY_AGAIN: Final = frozenset({"failed", "expired"})
 """Ends after which the same task can be started again."""
 
@@ -118,7 +120,7 @@ class Run:
     delay: Delay | None = None
     """Shown until the next line of progress; nothing depends on it."""
     ended_as: str = ""
-    """How it finished, if not simply so: `rejected`, `expired`, `failed`, or the team's own word, like `Sent`."""
+    """How it finished, if not simply so: `rejected`, `expired`, `failed`, `unreported`, or the team's own word."""
 
     def __post_init__(self) -> None:
         TeamName(self.team)
@@ -137,6 +139,11 @@ class Run:
     def over(self) -> bool:
         """Tell whether nothing will happen to this run any more."""
         return not MOVES[self.status]
+
+    @property
+    def told_outcome(self) -> bool:
+        """Tell whether its program reported an outcome."""
+        return self.status in (Status.FINISHED, Status.FAILED) and self.ended_as != UNREPORTED
 
     @property
     def can_be_tried_again(self) -> bool:

@@ -12,7 +12,7 @@ from secrets import token_hex
 from typing import Final
 
 from countersign.domain import request_endings, requests, runs
-from countersign.domain.api_keys import ApiKey
+from countersign.domain.api_keys import ApiKey, AskingProgram
 from countersign.domain.calls import LONGEST_CONTENT
 from countersign.domain.errors import Conflict, InvalidInput, NotFound
 from countersign.domain.event_data import plain
@@ -28,7 +28,8 @@ from countersign.usecases.effective_settings import judge, ruled_for
 from countersign.usecases.ports import Change, Put, Seen, Store
 
 REPORTED_WITHIN: Final = timedelta(days=1)
-"""After its decision; then the request ends without anybody knowing what came of it."""
+"""After its decision; then the request ends without anybody knowing what came of it. The program may still say."""
+NOTHING_REPORTED: Final = "No outcome was reported."
 LONGEST_OUTCOME: Final = 2000
 
 
@@ -55,12 +56,14 @@ async def submit(
     channel: ChannelId,
     requester: UserId,
     task: str,
+    named: bool = False,
     callback: str = "",
     state: tuple[int, str] = (0, ""),
 ) -> tuple[ProgramRequest, bool]:
     """Ask people a program's question; the request, and whether it is new.
 
-    `state`, its number and what is sealed, is kept with a new request.
+    `named`: the requester is whom the program names. `state`, its number and what is sealed, is kept with a new
+    request.
 
     The same idempotency key again is the same request. Conflict if it came with other content. InvalidInput if it is
     too long. Refused, on record, if the policy refuses it or nobody could decide. A call that the policy lets pass is
@@ -113,7 +116,7 @@ async def submit(
         about = {"team": key.name, "program": key.id, "settings": _json(plain(ruled.settings))}
         events = [runs.event(EventType.RUN_QUEUED, run, now, team=key.name, program=key.id)]
         events += [replace(event, data={**event.data, **about}) for event in asked.events]
-        request = replace(asked.request, callback=callback)
+        request = replace(asked.request, callback=callback, program=AskingProgram(key.name, named))
         if question.kind is Kind.FORM and ruled.rules.quorum > 1:
             raise InvalidInput(
                 f"{ruled.rules.quorum} people must approve here, but one person fills in a form. Nobody was asked."
@@ -202,7 +205,7 @@ async def withdraw(store: Store, key: ApiKey, request: str, why: str) -> Program
 async def report(store: Store, key: ApiKey, request: str, *, succeeded: bool, words: str) -> ProgramRequest:
     """Report what came of the action; the card and the record show it.
 
-    The same report again changes nothing.
+    The same report again changes nothing. One that comes after the request ended without one still counts.
 
     InvalidInput if nobody decided yet, or `words` are too long. Conflict if it was not approved, or something else was
     reported before. Who acts on the answer to a question may report it; words in the place of an approval are none.
@@ -228,7 +231,13 @@ def _may_act(request: Request) -> bool:
 
 
 async def _end(
-    store: Store, found: ProgramRequest, verb: runs.Verb, words: str, *, stateless: tuple[RequestId, ...] = ()
+    store: Store,
+    found: ProgramRequest,
+    verb: runs.Verb,
+    words: str,
+    *,
+    stateless: tuple[RequestId, ...] = (),
+    ended_as: str = "",
 ) -> ProgramRequest:
     async def read() -> Seen[Run] | None:
         return await store.run(found.run.id)
@@ -236,13 +245,14 @@ async def _end(
     def rule(seen: Seen[Run] | None) -> Keep[ProgramRequest] | Swap[ProgramRequest] | Refuse:
         if seen is None:
             return Refuse(NotFound(f"The request “{found.request.id}” no longer exists."))
-        if seen.value.over:
-            known = (seen.value.status is runs.Status.FINISHED) == (verb is runs.Verb.FINISH)
-            if known and seen.value.result == words:
-                return Keep(ProgramRequest(seen.value, found.request))
-            return Refuse(Conflict("Another outcome was already reported, or it's too late to report one."))
-        running = runs.move(seen.value, runs.Verb.GO_ON, seen.now) or seen.value
-        step = runs.end(running, verb, seen.now, result=words)
+        run = seen.value
+        if run.over and (ended_as or run.told_outcome or run.status is runs.Status.STOPPED):
+            known = (run.status is runs.Status.FINISHED) == (verb is runs.Verb.FINISH)
+            if ended_as or (known and run.result == words and run.told_outcome):
+                return Keep(ProgramRequest(run, found.request))
+            return Refuse(Conflict("Another outcome was already reported, or people stopped this request."))
+        running = replace(run, status=runs.Status.RUNNING)  # also one that ended as nothing was reported
+        step = runs.end(running, verb, seen.now, result=words, ended_as=ended_as)
         told = tuple(replace(event, request=found.request.id) for event in step.events)
         change = Change(
             runs=(Put(step.run, seen.version),), events=told, delivered=(found.request.id,), stateless=stateless
@@ -258,7 +268,8 @@ async def end_unreported(store: Store, within: timedelta = REPORTED_WITHIN) -> N
         seen = await store.request(name)
         run = None if seen is None else await store.run(seen.value.run)
         if seen is not None and run is not None and not run.value.over and run.value.id.of_program:
-            await _end(store, ProgramRequest(run.value, seen.value), runs.Verb.FINISH, "")
+            found = ProgramRequest(run.value, seen.value)
+            await _end(store, found, runs.Verb.FINISH, NOTHING_REPORTED, ended_as=runs.UNREPORTED)
 
 
 def _json(value: object) -> str:

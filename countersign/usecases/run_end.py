@@ -22,8 +22,8 @@ async def stop(
 ) -> Run:
     """Stop a run and withdraw its requests, in one step; its worker finds out.
 
-    The requester, the channel's reviewers and admins may. InvalidInput if somebody else tries, NotFound if there is no
-    such run; either is on record once for each `attempt`.
+    The requester, unless a program named them, the channel's reviewers and admins may. InvalidInput if somebody else
+    tries, NotFound if there is no such run; either is on record once for each `attempt`.
     """
     name = RunId.named(run)
 
@@ -31,8 +31,8 @@ async def stop(
         seen = await store.run(name) if name is not None else None
         if seen is None:
             return None
-        why_not = None
-        if actor.user != seen.value.requester or actor.workspace != seen.value.workspace:
+        why_not, run = None, seen.value
+        if (actor.user, actor.workspace) != (run.requester, run.workspace) or run.program is not None:
             why_not = channel_settings.why_not_configure(actor, await rules_of(store, seen.value.channel), admins)
         return _Ending(seen, await _open(store, seen.value), why_not)
 

@@ -10,8 +10,11 @@ import httpx
 from aiohttp import web
 
 from countersign import usecases
+from countersign.domain import api_keys
 from countersign.domain.ids import RequestId
+from countersign.store.api_keys import ApiKeys
 from countersign.store.store import Store
+from countersign.usecases import program_requests
 from countersign.usecases.ports import Change, Put
 from localslack import LocalSlack
 from localslack.workspace import Message
@@ -97,6 +100,21 @@ class Bob:
         if window is not None:
             await self._bob.wait_modal()
             assert await self._bob.submit(window) == {}
+
+    async def lets_a_day_pass(self) -> None:
+        """A day after the decision a request ends of which nothing was reported."""
+        await program_requests.end_unreported(self._store, timedelta(0))
+
+    async def reports(self, *, succeeded: bool, words: str) -> None:
+        """Reports the outcome of the one request of the program, as a program that is killed after that does."""
+        (name,) = await self._store.indexes.unreported(2, timedelta(0))
+        answer = await self._program.post(f"/v1/requests/{name}/outcome", json={"succeeded": succeeded, "words": words})
+        assert answer.status_code == 200, answer.text
+
+    async def loses_its_key(self) -> None:
+        """The program's key is revoked."""
+        (key,) = await ApiKeys(self._store).all()
+        await ApiKeys(self._store).put(api_keys.revoke(key, await self._store.now()))
 
     async def lets_time_run_out(self) -> None:
         await time_runs_out(self._store, self._program)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from ag2 import Agent, Context, tool
 from ag2.events import ToolCallEvent
+from ag2.middleware.base import BaseMiddleware
 from ag2.middleware.builtin import approval_required
 from ag2.testing import TestConfig, TrackingConfig
 
@@ -65,6 +66,70 @@ async def test_a_call_runs_only_as_people_decided(
     assert words in read_by(models[1])
     assert done == paid
     assert cards(slack) == 1
+
+
+async def one_refund(paid: list[float]) -> str:
+    """What the model of a program with one call reads of it."""
+    read: list[str] = []
+
+    def refund(order: int, euros: float) -> str:
+        """Pay money back."""
+        paid.append(euros)
+        return f"{euros:.2f} EUR for order {order}"
+
+    class Reads(BaseMiddleware):
+        async def on_tool_execution(self, call_next: Any, event: Any, context: Any) -> Any:
+            result = await call_next(event, context)
+            read.append(str(result.result.parts[0].content))
+            return result
+
+    tools = [with_approval(refund, "#general", run="order 17")]
+    clerk = Agent("clerk", "You refund.", config=TestConfig(REFUND, "Well."), tools=tools, middleware=[Reads])
+    await clerk.ask("Refund order 17.")
+    return read[0]
+
+
+async def killed_while_asked(bob: Bob, paid: list[float]) -> None:
+    """A program that is gone when people approve."""
+    running = asyncio.create_task(one_refund(paid))
+    await bob.card("Run refund?")
+    running.cancel()
+    await asyncio.wait([running])
+    await bob.presses("Run refund?", "Approve")
+
+
+async def test_what_nobody_reported_for_a_day_runs_when_the_program_is_back(bob: Bob) -> None:
+    """R8: nothing is lost over a weekend; and once it ran, it does not again."""
+    paid: list[float] = []
+    await killed_while_asked(bob, paid)
+    await bob.lets_a_day_pass()
+    assert await one_refund(paid) == "90.00 EUR for order 17"
+    assert await one_refund(paid) == "Done before: 90.00 EUR for order 17"
+    assert paid == [90.0]
+
+
+async def test_a_model_reads_what_was_reported_before_also_of_a_failure(bob: Bob) -> None:
+    """R31."""
+    paid: list[float] = []
+    await killed_while_asked(bob, paid)
+    await bob.reports(succeeded=False, words="ValueError: no till")
+    assert await one_refund(paid) == "Failed before: ValueError: no till"
+    assert paid == []
+
+
+async def test_a_report_that_is_refused_hides_no_result(bob: Bob, caplog: pytest.LogCaptureFixture) -> None:
+    """R5: what was done was done, though the key was revoked meanwhile."""
+
+    async def refund(order: int, euros: float) -> str:
+        """Pay money back."""
+        await bob.loses_its_key()
+        return f"{euros:.2f} EUR for order {order}"
+
+    clerk = Agent("clerk", "", config=TestConfig(REFUND, "Well."), tools=[with_approval(refund, "#general")])
+    running = asyncio.create_task(clerk.ask("Refund order 17."))
+    await bob.presses("Run refund?", "Approve")
+    assert (await running).body == "Well."
+    assert "outcome couldn't be reported: This key was revoked." in caplog.text
 
 
 async def test_silence_runs_nothing(bob: Bob) -> None:

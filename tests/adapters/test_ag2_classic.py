@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import httpx
 import pytest
 from autogen.coding import LocalCommandLineCodeExecutor
 
+from countersign.adapters import ag2_classic
 from countersign.adapters.ag2_classic import ask_in_slack
+from countersign.client.exchange import ServiceRefused
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, Script, cards
 
@@ -317,11 +319,12 @@ async def test_code_is_shown_whole_and_runs_after_approval(bob: Bob, script: Scr
     assert "execution succeeded" in texts(result)[2] and "42" in texts(result)[2]
 
 
-def shop(paid: list[float]) -> Any:
+def shop(paid: list[float], while_it_runs: Callable[[], None] = lambda: None) -> Any:
     clerk = assistant("clerk")
     user = autogen.UserProxyAgent("user", code_execution_config=False)
 
     def refund(order: int, euros: float) -> str:
+        while_it_runs()
         paid.append(euros)
         return f"{euros:.2f} EUR for order {order}"
 
@@ -370,3 +373,54 @@ async def test_the_terminal_says_why_a_conversation_stops(
     await running
     assert paid == []
     assert says_why in caplog.text + capsys.readouterr().out
+
+
+PROGRAM_DIES = RuntimeError("the program dies")
+
+
+@pytest.mark.parametrize("reported", [False, True], ids=["nothing for a day", "a failure"])
+async def test_a_program_that_comes_back_does_what_was_not_reported(
+    bob: Bob, script: Script, monkeypatch: pytest.MonkeyPatch, reported: bool
+) -> None:
+    """R8, R31: what was approved runs, also after a weekend; of what failed before the model reads that."""
+    script.plays("clerk", ("refund", {"order": 17, "euros": 90.0}), "Well.")
+    paid: list[float] = []
+
+    def dies(*_: Any, **__: Any) -> Any:
+        raise PROGRAM_DIES
+
+    def program() -> Any:
+        with ask_in_slack("#general", run="order 17"):
+            return shop(paid)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(ag2_classic, "_EXECUTE", dies)
+        running = asyncio.create_task(asyncio.to_thread(program))
+        await bob.presses("Run refund?", "Approve")
+        with pytest.raises(RuntimeError, match="dies"):
+            await running
+    if reported:
+        await bob.reports(succeeded=False, words="ValueError: no till")
+    else:
+        await bob.lets_a_day_pass()
+    result = await played(program, bob, ("Well.", *STOP))
+    assert paid == ([] if reported else [90.0])
+    assert texts(result)[2] == ("Failed before: ValueError: no till" if reported else "90.00 EUR for order 17")
+
+
+async def test_a_report_that_is_refused_hides_no_result(
+    bob: Bob, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R5: what was done was done, though the key was revoked meanwhile."""
+    script.plays("clerk", ("refund", {"order": 17, "euros": 90.0}), "Well.")
+    loop, paid = asyncio.get_running_loop(), list[float]()
+
+    def key_is_revoked() -> None:
+        asyncio.run_coroutine_threadsafe(bob.loses_its_key(), loop).result()
+
+    running = asyncio.create_task(asyncio.to_thread(shop, paid, key_is_revoked))
+    await bob.presses("Run refund?", "Approve")
+    with pytest.raises(ServiceRefused, match="revoked"):  # by the next question, not by the report
+        await running
+    assert paid == [90.0]
+    assert "outcome couldn't be reported: This key was revoked." in caplog.text

@@ -95,6 +95,65 @@ async def test_a_call_runs_only_as_people_decided(
     assert reads in result["messages"][-2].content
 
 
+async def killed_while_asked(bob: Bob, clerk: Any) -> None:
+    """A program that is gone when people approve."""
+    running = asyncio.create_task(clerk.ainvoke(TASK, THREAD))
+    await bob.card("Run refund?")
+    running.cancel()
+    await asyncio.wait([running])
+    await bob.presses("Run refund?", "Approve")
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_what_nobody_reported_for_a_day_runs_when_the_program_is_back(bob: Bob, asynchronous: bool) -> None:
+    """R8: nothing is lost over a weekend."""
+    shop = Shop()
+    clerk = agent(shop, SlackApproval("#general"))
+    await killed_while_asked(bob, clerk)
+    await bob.lets_a_day_pass()
+    again = clerk.ainvoke(None, THREAD) if asynchronous else asyncio.to_thread(clerk.invoke, None, THREAD)
+    assert "90.00 EUR" in (await again)["messages"][-2].content
+    assert shop.paid == [90.0]
+
+
+async def test_a_model_reads_what_was_reported_before_also_of_a_failure(bob: Bob) -> None:
+    """R31."""
+    shop = Shop()
+    clerk = agent(shop, SlackApproval("#general"))
+    await killed_while_asked(bob, clerk)
+    await bob.reports(succeeded=False, words="ValueError: no till")
+    told = (await clerk.ainvoke(None, THREAD))["messages"][-2]
+    assert (told.content, told.status) == ("Failed before: ValueError: no till", "error")
+    assert shop.paid == []
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_report_that_is_refused_hides_no_result(
+    bob: Bob, caplog: pytest.LogCaptureFixture, asynchronous: bool, fails: bool
+) -> None:
+    """R5: what was done was done, though the key was revoked meanwhile; and what failed says why."""
+    shop, loop = Shop(), asyncio.get_running_loop()
+
+    def refund(order: int, euros: float) -> str:
+        """Pay money back."""
+        asyncio.run_coroutine_threadsafe(bob.loses_its_key(), loop).result()
+        if fails:
+            raise ZeroDivisionError("no till")
+        return shop.refund(order, euros)
+
+    clerk = create_agent(Model(), [refund], middleware=[SlackApproval("#general")], checkpointer=InMemorySaver())
+    call = clerk.ainvoke(TASK, THREAD) if asynchronous else asyncio.to_thread(clerk.invoke, TASK, THREAD)
+    running = asyncio.create_task(call)
+    await bob.presses("Run refund?", "Approve")
+    if fails:
+        with pytest.raises(ZeroDivisionError):
+            await running
+    else:
+        assert "90.00 EUR" in (await running)["messages"][-2].content
+    assert "outcome couldn't be reported: This key was revoked." in caplog.text
+
+
 async def test_silence_runs_nothing_and_the_model_reads_so(bob: Bob) -> None:
     """R20."""
     shop = Shop()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,35 @@ import httpx
 import pytest
 
 from bot.audit.auditor import Auditor
+from bot.slack.views import home, modals
+from countersign import usecases
 from countersign.adapters.run_files import opened
 from countersign.client.ask import ask as ask_people
 from countersign.client.client import Client, question
 from countersign.client.exchange import Decision
 from countersign.domain import api_keys
-from countersign.domain.errors import InvalidInput
+from countersign.domain.decision_rules import Attempt
+from countersign.domain.errors import InvalidInput, Refused
 from countersign.domain.events import EventType
+from countersign.domain.ids import AttemptId, RequestId, UserId
+from countersign.domain.people import Actor
+from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.requests import Verb
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.api_keys import ApiKeys
 from countersign.store.audit_log import Ledger
 from countersign.store.store import Store
+from countersign.usecases.listing import Listed
+from countersign.usecases.run_end import stop
 from localslack import LocalSlack, text_of
 from localslack.errors import Json
-from tests.api.test_requests import ask, decided
+from tests.api.test_requests import REFUND, ask, decided
 from tests.audit.conftest import Audit
 from tests.audit.conftest import audit as audit
+from tests.sample_requests import HERE as HERE_IN_SLACK
 from tests.slack.socket_bot import events
 from tests.slack.test_projector import card_of
+from tests.store_fixtures import NoQueue, configured
 
 HERE = Path(__file__).resolve().parents[2]
 SECRETS = ("hunter2hunter2", "sk-live-abcdefghij0123456789abcdefghij")
@@ -95,6 +107,48 @@ async def test_text_that_imitates_a_decision_or_a_person_stays_text(
     assert "*Withdrawn*" in acting
     assert "!channel" not in acting
     assert "approved" not in (await program.get(f"/v1/requests/{name}")).json()["status"]
+
+
+async def test_whom_a_program_names_gets_no_right_and_is_shown_as_its_word(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient
+) -> None:
+    """R9, R10: they may neither approve alone nor stop it, and the rule about own requests holds for them."""
+    alice = Actor(HERE_IN_SLACK, UserId("U0ALICE"))
+    await configured(store, break_glass=True)
+    name = (await ask(program, **REFUND, requester=alice.user)).json()["id"]
+    card = await card_of(slack)
+    says = "<@U0ALICE> (as the program ci says)"
+    assert f"For {says} in <#C0GENERAL>" in text_of(card)
+    assert "emergency" not in json.dumps([card.blocks])
+    seen = await store.request(RequestId(name))
+    assert seen is not None
+    glass = Attempt(
+        AttemptId("a1"), alice, Verb.APPROVE, seen.value.digest, words="The shop is down.", break_glass=True
+    )
+    with pytest.raises(Refused) as refused:
+        await usecases.decide(store, NoQueue(), seen.value.id, glass)
+    assert refused.value.refusal is Refusal.NO_BREAK_GLASS
+    with pytest.raises(InvalidInput, match="can stop it"):
+        await stop(store, seen.value.run, alice, frozenset())
+    listed = Listed((seen.value,), {}, 1, {})
+    drawn: list[Any] = [home.entries(listed), modals.reject(seen.value, seen.value.channel)]
+    await slack.user("bob").click(card, "Approve")
+    settled = await store.request(RequestId(name))
+    assert settled is not None
+    drawn.append(home.outcomes(replace(listed, requests=(settled.value,))))
+    assert [says in json.dumps(view) for view in drawn] == [True] * 3
+
+
+async def test_whom_a_program_names_may_not_decide_as_a_reviewer(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient
+) -> None:
+    """R10: naming somebody takes them out of those who may."""
+    name = (await ask(program, **REFUND, requester="U0BOB")).json()["id"]
+    card = await card_of(slack)
+    await slack.user("bob").click(card, "Approve")
+    assert (await program.get(f"/v1/requests/{name}")).json()["status"] == "pending"
+    await slack.user("carol").click(card, "Approve")
+    assert (await decided(program, name))["decision"]["by"] == ["U0CAROL"]
 
 
 def _parts(node: Any) -> list[Json]:

@@ -57,6 +57,39 @@ async def test_autogens_proxy_asks_in_slack_with_one_line(slack: LocalSlack) -> 
     assert last.content.startswith("DECISION: APPROVED")
 
 
+async def test_a_proxy_whose_program_died_finds_its_cards_by_its_key(slack: LocalSlack) -> None:
+    """R8: the same questions in order, also one that is asked twice; another question is another card."""
+    drafts = ["Draft one.", "Draft one.", "Draft two."]
+
+    async def program(*said: str) -> list[str]:
+        people = slack_input("#general", key="letter-17")
+        return [(await UserProxyAgent("human", input_func=people).run(task=t)).messages[-1].to_text() for t in said]
+
+    bob = slack.user("bob")
+    for number, (button, window) in enumerate([("Approve", None), ("Reject", {"reason": "twice"}), ("Approve", None)]):
+        dies = asyncio.create_task(program(*drafts))
+        card = await card_with(slack, drafts[number])
+        dies.cancel()
+        await asyncio.wait([dies])
+        await bob.click(card, button)
+        if window is not None:
+            await bob.wait_modal()
+            await bob.submit(window)
+        await slack.wait_message("#approvals", lambda m, ts=card.ts: m.ts == ts and "Approve" not in m.buttons)  # type: ignore[misc]
+    first, second, third = await program(*drafts)
+    assert "APPROVED" in first and "twice" in second and "APPROVED" in third
+    assert len([m for m in slack.channel("#approvals").messages if "Draft" in text_of(m)]) == 3
+
+
+@pytest.mark.parametrize(("url", "says"), [("", "aren't both set"), ("nowhere", "like https://host")])
+def test_a_proxy_that_could_not_ask_is_refused_before_the_agents_work(
+    monkeypatch: pytest.MonkeyPatch, url: str, says: str
+) -> None:
+    monkeypatch.setenv("COUNTERSIGN_URL", url)
+    with pytest.raises(InvalidInput, match=says):
+        slack_input("#general")
+
+
 async def test_people_change_a_message_before_they_approve_it(slack: LocalSlack) -> None:
     """R13: a program and AutoGen's proxy get it as it was changed; without `edit` nobody may."""
     asking = asyncio.create_task(ask("#general", "Send this?", "Dear vendor, ten percent off.", edit=True))

@@ -7,10 +7,12 @@ Views of Django and tasks of Celery are functions in threads and forked processe
 import asyncio
 import json
 import os
+import pickle
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import httpx
@@ -21,7 +23,11 @@ from autogen_core import FunctionCall
 from autogen_core.models import CreateResult, ModelFamily, ModelInfo, RequestUsage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign import NotApproved, requires_approval
+from countersign import AlreadyRan, NotApproved, requires_approval
+from countersign.client import exchange
+from countersign.domain import api_keys
+from countersign.store.api_keys import ApiKeys
+from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.longest_wait import PATIENCE
 from tests.slack.test_projector import card_of
@@ -131,3 +137,84 @@ async def test_a_task_in_a_forked_worker_waits_for_people(slack: LocalSlack) -> 
     await slack.user("bob").click(await card_of(slack), "Approve")
     words, _ = await process.communicate()
     assert words == b"45.00 EUR for order 17\n"
+
+
+@pytest.fixture(params=["thread", "asyncio"])
+def pays(request: pytest.FixtureRequest) -> Callable[[Callable[[], str]], Callable[[], Awaitable[str]]]:
+    """Make a call with a key of the program's own, by a function or a coroutine function."""
+
+    def guarded(action: Callable[[], str]) -> Callable[[], Awaitable[str]]:
+        def pay(order: int) -> str:
+            return action()
+
+        async def pay_async(order: int) -> str:
+            return await asyncio.to_thread(action)
+
+        guard = requires_approval("#general", key=lambda call: f"order {call['order']}")
+        if request.param == "thread":
+            return lambda: asyncio.to_thread(guard(pay), 17)
+        return lambda: guard(pay_async)(17)
+
+    return guarded
+
+
+@pytest.mark.parametrize(("fails", "words"), [(False, "Done before."), (True, "Failed before: ValueError: no till")])
+async def test_what_was_reported_before_does_not_run_again(
+    slack: LocalSlack, pays: Any, fails: bool, words: str
+) -> None:
+    """R8: a program that died after its report comes back under its key, and reads what came of it."""
+    times: list[int] = []
+
+    def action() -> str:
+        times.append(1)
+        if fails:
+            raise ValueError("no till")
+        return "paid"
+
+    call = pays(action)
+    first = asyncio.create_task(call())
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    await asyncio.wait([first])
+    with pytest.raises(AlreadyRan) as told:
+        await call()
+    assert (str(told.value), told.value.decision.by, times) == (words, ("U0BOB",), [1])
+    assert pickle.loads(pickle.dumps(told.value)).decision == told.value.decision
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_report_that_is_refused_hides_no_result(
+    slack: LocalSlack, store: Store, pays: Any, caplog: pytest.LogCaptureFixture, fails: bool
+) -> None:
+    """R5: what was done was done, though the key was revoked meanwhile; what failed raises its own error."""
+    loop = asyncio.get_running_loop()
+
+    async def revoke() -> None:
+        (key,) = await ApiKeys(store).all()
+        await ApiKeys(store).put(api_keys.revoke(key, await store.now()))
+
+    def action() -> str:
+        asyncio.run_coroutine_threadsafe(revoke(), loop).result()
+        if fails:
+            raise ZeroDivisionError
+        return "paid"
+
+    calling = asyncio.create_task(pays(action)())
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    if fails:
+        with pytest.raises(ZeroDivisionError):
+            await calling
+    else:
+        assert await calling == "paid"
+    assert "outcome couldn't be reported: This key was revoked." in caplog.text
+
+
+def test_a_report_that_nobody_takes_is_given_up_after_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """R5: the result of what was done waits for no service that is away; shorter absences are waited for."""
+    talk, waited = exchange.tell("q1", succeeded=True, words=""), 0.0
+    step = next(talk)
+    with suppress(StopIteration):
+        while True:
+            waited += step.seconds if isinstance(step, exchange.Pause) else 0.0
+            step = talk.send(exchange.Got(0))
+    assert 20 < waited < 61
+    assert "outcome couldn't be reported: The service isn't responding." in caplog.text

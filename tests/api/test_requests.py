@@ -1,6 +1,7 @@
 """Programs ask over HTTP: one card, one decision, and the same answer to the same key."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,13 +14,15 @@ from bot.slack.handlers.context import Services
 from bot.slack.people.lookups import Lookups
 from countersign.domain import api_keys, request_endings
 from countersign.domain.events import EventType
-from countersign.domain.ids import RequestId
+from countersign.domain.ids import RequestId, UserId
+from countersign.domain.people import Actor
 from countersign.domain.requests import Decision, How, Status
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.api_keys import ApiKeys
 from countersign.store.store import Store
 from countersign.usecases import program_requests
 from countersign.usecases.ports import Change, Put
+from countersign.usecases.run_end import stop
 from localslack import LocalSlack, text_of
 from tests.sample_requests import BOB
 from tests.slack.socket_bot import events
@@ -201,16 +204,57 @@ async def test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows
     assert (await program.get(f"/v1/requests/{name}")).json()["outcome"] is None
 
 
-async def test_a_request_of_which_nothing_is_reported_ends(
+async def test_a_request_of_which_nothing_is_reported_ends_and_says_so(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient
 ) -> None:
+    """R17: nobody knows what came of it, which is no success. A program that comes back later may still say."""
     name = (await ask(program)).json()["id"]
     await slack.user("bob").click(await card_of(slack), "Approve")
     await decided(program, name)
     await program_requests.end_unreported(store, timedelta(0))
     found = (await program.get(f"/v1/requests/{name}")).json()
-    assert found["outcome"] == {"succeeded": True, "words": ""}
+    assert (found["outcome"], found["decision"]["outcome"]) == (None, "approved")
     assert await store.indexes.unreported(9, timedelta(0)) == []
+    await slack.wait_message("#approvals", lambda m: "no outcome was reported" in text_of(m))
+    assert (await events(store))[-1].data["result"] == "No outcome was reported."
+    report = {"succeeded": False, "words": "The till is closed."}
+    for _ in range(2):
+        told = await program.post(f"/v1/requests/{name}/outcome", json=report)
+        assert (told.status_code, told.json()["outcome"]) == (200, report)
+    card = await slack.wait_message("#approvals", lambda m: "The till is closed." in text_of(m))
+    assert "no outcome was reported" not in text_of(card)
+
+
+async def test_a_request_that_people_stop_has_no_outcome(store: Store, program: httpx.AsyncClient) -> None:
+    """R17: its program reported nothing."""
+    name = (await ask(program)).json()["id"]
+    seen = await store.request(RequestId(name))
+    assert seen is not None
+    bob = Actor(seen.value.workspace, UserId("U0BOB"))
+    await stop(store, seen.value.run, bob, frozenset({bob.user}))
+    found = (await program.get(f"/v1/requests/{name}")).json()
+    assert (found["status"], found["outcome"]) == ("withdrawn", None)
+
+
+async def test_an_error_that_nobody_foresaw_is_a_problem_without_details(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R7: here a record whose arguments are no JSON. The log has where it happened; the next answer is as ever."""
+    name = (await ask(program)).json()["id"]
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    await decided(program, name)
+    seen = await store.request(RequestId(name))
+    assert seen is not None and seen.value.question.call is not None
+    call = replace(seen.value.question.call, arguments='{"order": hunter2')
+    broken = replace(seen.value, question=replace(seen.value.question, call=call))
+    await store.commit(Change(requests=(Put(broken, seen.version),)))
+    answer = await program.get(f"/v1/requests/{name}")
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert (answer.json()["type"], "JSON" in answer.text) == ("urn:countersign:internal", False)
+    assert "JSONDecodeError" in caplog.text and "schemas.py" in caplog.text
+    schema = (await program.get("/v1/openapi.json")).json()
+    media = schema["paths"]["/v1/requests/{id}"]["get"]["responses"]["500"]["content"]["application/problem+json"]
+    Draft202012Validator({**media["schema"], "components": schema["components"]}).validate(answer.json())
 
 
 async def test_every_answer_is_what_the_document_says(slack: LocalSlack, program: httpx.AsyncClient) -> None:

@@ -9,11 +9,13 @@ import sys
 import httpx
 import pytest
 
+import countersign
+from countersign.client import connection
 from countersign.client.client import Client
 from countersign.client.connection import Address
 from countersign.client.exchange import ServiceRefused
 from countersign.domain.errors import InvalidInput
-from localslack import LocalSlack
+from localslack import LocalSlack, text_of
 from tests.api.test_requests import decided
 from tests.slack.test_projector import card_of
 
@@ -86,6 +88,38 @@ async def test_ctrl_c_leaves_a_question_that_a_key_finds_again(
     assert len((await program.get("/v1/requests")).json()["requests"]) == 1
 
 
+LEAVES = {
+    "ask": 'asyncio.run(countersign.ask("#general", "Deploy?", key={key!r}, leave={leave}))',
+    "slack_input": 'asyncio.run(countersign.slack_input("#general", key={key!r}, leave={leave})("Deploy?"))',
+    "a function": """
+@countersign.requires_approval("#general", key={key!r} and (lambda call: {key!r}), leave={leave})
+def deploy(): pass
+deploy()
+""",
+    "a coroutine function": """
+@countersign.requires_approval("#general", key={key!r} and (lambda call: {key!r}), leave={leave})
+async def deploy(): pass
+asyncio.run(deploy())
+""",
+}
+
+
+@pytest.mark.parametrize("leave", [True, False])
+@pytest.mark.parametrize("way", LEAVES)
+async def test_ctrl_c_does_what_the_program_says_with_leave(
+    slack: LocalSlack, url: str, token: str, program: httpx.AsyncClient, way: str, leave: bool
+) -> None:
+    """Whatever its key would mean: without one a question is taken back, and with one it is left."""
+    source = "import asyncio, countersign\n" + LEAVES[way].format(key=None if leave else "mine", leave=leave)
+    terminal = Terminal(source, url, token)
+    await terminal.start()
+    await terminal.shows("Ctrl-C leaves the request open" if leave else "Ctrl-C withdraws the request")
+    await card_of(slack)
+    name = (await program.get("/v1/requests")).json()["requests"][0]["id"]
+    assert await terminal.interrupt() != 0
+    assert (await program.get(f"/v1/requests/{name}")).json()["status"] == ("pending" if leave else "withdrawn")
+
+
 async def test_ctrl_c_ends_a_program_whose_service_is_away(token: str) -> None:
     """It says what is wrong, tries a few times to take the question back, and ends."""
     terminal = Terminal(PROGRAM.format(key=None, ask=SYNC), "http://127.0.0.1:9", token)
@@ -107,6 +141,47 @@ async def test_ctrl_c_ends_a_program_whose_service_is_away(token: str) -> None:
 def test_an_address_or_a_key_that_cannot_be_one_is_refused_at_once(url: str, key: str, says: str) -> None:
     with pytest.raises(InvalidInput, match=says):
         Client(url, key)
+
+
+def test_a_program_says_once_where_the_service_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a client is given counts more than `connect`, and that more than the environment."""
+    monkeypatch.setattr(connection, "_connected", None)
+    monkeypatch.setenv("COUNTERSIGN_URL", "https://environment")
+    monkeypatch.setenv("COUNTERSIGN_KEY", "csk_environment")
+    assert Address.of(None, None) == Address("https://environment", "csk_environment")
+    countersign.connect(url="https://here.example/", key=" csk_here\n")
+    assert Address.of(None, None) == Address("https://here.example", "csk_here")
+    assert Address.of("https://there", "csk_there") == Address("https://there", "csk_there")
+    with pytest.raises(InvalidInput, match="like https://host"):
+        countersign.connect(url="here.example", key="csk_here")
+    with pytest.raises(InvalidInput, match="connect"):
+        countersign.connect(url="https://here.example", key="")
+    assert Address.of(None, None).url == "https://here.example"
+
+
+async def test_everything_asks_where_the_program_said(
+    slack: LocalSlack, url: str, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question, AutoGen's proxy and a guarded function, without a word in the environment."""
+    monkeypatch.setattr(connection, "_connected", None)
+    monkeypatch.delenv("COUNTERSIGN_URL", raising=False)
+    monkeypatch.delenv("COUNTERSIGN_KEY", raising=False)
+    countersign.connect(url=url, key=token)
+
+    @countersign.requires_approval("#general")
+    def remove(path: str) -> str:
+        return f"{path} is gone"
+
+    people = countersign.slack_input("#general")
+    for words, ask in (
+        ("Go?", lambda: countersign.ask("#general", "Go?")),
+        ("Stay?", lambda: people("Stay?")),
+        ("Remove?", lambda: asyncio.to_thread(remove, "/x")),
+    ):
+        running = asyncio.ensure_future(ask())
+        card = await slack.wait_message("#approvals", lambda m, words=words: words in text_of(m))  # type: ignore[misc]
+        await slack.user("bob").click(card, "Approve")
+        assert await running
 
 
 async def test_a_wrong_key_ends_the_wait_with_a_sentence(url: str) -> None:

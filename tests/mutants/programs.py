@@ -7,6 +7,7 @@ from tests.mutants.mutant import Bug
 _REQUESTS: Final = "tests/api/test_requests.py::"
 _BAD: Final = "tests/api/test_bad_programs.py::"
 _CALLBACKS: Final = "tests/api/test_callbacks.py::"
+_GUARDED: Final = "tests/api/test_guarded_functions.py::"
 _TERMINAL: Final = "tests/api/test_terminal.py::"
 
 ASKING: Final = (
@@ -17,6 +18,54 @@ ASKING: Final = (
         "    if not _may_act(found.request):\n",
         "    if False:\n",
         (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none[rejected]",),
+    ),
+    Bug(
+        "an error that nobody foresaw is an answer in plain text",
+        "R7",
+        "bot/api/endpoints.py",
+        "handlers[Exception] = on_problem",
+        "handlers[Problem] = on_problem",
+        (_REQUESTS + "test_an_error_that_nobody_foresaw_is_a_problem_without_details",),
+    ),
+    Bug(
+        "whom a program names approves alone",
+        "R9",
+        "countersign/domain/decision_rules.py",
+        "known = not request.run.of_program",
+        "known = True",
+        (_BAD + "test_whom_a_program_names_gets_no_right_and_is_shown_as_its_word",),
+    ),
+    Bug(
+        "whom a program names stops its request",
+        "R9",
+        "countersign/usecases/run_end.py",
+        " or run.program is not None",
+        "",
+        (_BAD + "test_whom_a_program_names_gets_no_right_and_is_shown_as_its_word",),
+    ),
+    Bug(
+        "a request of which nothing was reported counts as done",
+        "R17",
+        "countersign/domain/runs.py",
+        " and self.ended_as != UNREPORTED",
+        "",
+        (_REQUESTS + "test_a_request_of_which_nothing_is_reported_ends_and_says_so",),
+    ),
+    Bug(
+        "a function that ran and was reported runs again",
+        "R8",
+        "countersign/client/approval_decorator.py",
+        "if decision.reported is not None:",
+        "if False:",
+        (_GUARDED + "test_what_was_reported_before_does_not_run_again[thread-False-Done before.]",),
+    ),
+    Bug(
+        "a report that is refused hides the result of what was done",
+        "R5",
+        "countersign/client/exchange.py",
+        "        _log.warning(",
+        "        raise\n        _log.warning(",
+        (_GUARDED + "test_a_report_that_is_refused_hides_no_result[thread-False]",),
     ),
     Bug(
         "a poll tells the decision to a key that was revoked meanwhile",

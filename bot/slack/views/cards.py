@@ -16,7 +16,7 @@ from countersign.domain.delegation import Absence, deciders
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import Decision, Request, Status, Verb
-from countersign.domain.runs import Run
+from countersign.domain.runs import UNREPORTED, Run
 from countersign.domain.runs import Status as RunStatus
 from countersign.text.safe_text import Room, one_line, quoted, shorten, typed
 
@@ -29,6 +29,7 @@ from .request_text import (
     changes_of,
     details,
     expiry,
+    for_whom,
     how_it_waits,
     named,
     sentence,
@@ -135,7 +136,7 @@ def _to_the_run(run_link: str | None) -> str:
 
 def _place(request: Request, run: Run, late: str) -> Block:
     """Draw for whom and for which task it is asked."""
-    place = f"For {_whom(request, run)} in {mention(request.channel)}{late}"
+    place = f"For {for_whom(request)} in {mention(request.channel)}{late}"
     return context(mrkdwn(place), plain(typed(run.task), _TASK))
 
 
@@ -224,13 +225,7 @@ def _controls(request: Request, *, whole: bool, presence: bool) -> list[Block]:
     return [*buttons, card_controls.menu(request, rest, presence=presence)]
 
 
-def _whom(request: Request, run: Run) -> str:
-    """Name for whom the request is; a program is never shown as a person."""
-    if run.program is None:
-        return mention(request.requester)
-    return f"the program {escape(quoted(run.team, 40))}"
-
-
+_DOES: Final = (Status.APPROVED, Status.EDITED)
 _JOINED: Final = "\u00a0·\u00a0"
 """Unbroken, so that no phone shows the outcome alone on a line."""
 
@@ -239,7 +234,8 @@ def _settled(request: Request, decision: Decision, run: Run) -> str:
     """Write who decided, and whether the action was done or failed."""
     line, one = sentence(request, decision), _reported(request, run)
     if one is None:
-        return line
+        unknown = run.ended_as == UNREPORTED and decision.outcome in _DOES and request.question.call is not None
+        return f"{line}{_JOINED}no outcome was reported" if unknown else line
     if one.failed:
         return f"{line.replace(':white_check_mark:', ':warning:', 1)}{_JOINED}*failed*"
     return f"{line}{_JOINED}done"
@@ -247,7 +243,7 @@ def _settled(request: Request, decision: Decision, run: Run) -> str:
 
 def _reported(request: Request, run: Run) -> Reported | None:
     """Return what came of the action, as its program or its worker reported it."""
-    if run.program is not None and run.over and run.result:
+    if run.program is not None and run.told_outcome and run.result:
         return Reported(request.id, run.status is RunStatus.FAILED, run.result)
     return next((one for one in run.reported if one.request == request.id), None)
 

@@ -23,7 +23,7 @@ from . import button_labels, card_controls, choice_controls
 from .block_kit import Block, button, context, data, fitting, headline, mrkdwn, plain, words
 from .button_labels import START_TASK, STOP_RUN, state_of, the_card
 from .card_controls import Handle
-from .request_text import answer_of, asked, expiry, how_it_stands, named, permission_line, sentence, so_far
+from .request_text import answer_of, asked, expiry, for_whom, how_it_stands, named, permission_line, sentence, so_far
 from .slack_markup import drawn, escape, link, mention
 
 REVOKE: Final = "revoke_permission"
@@ -233,7 +233,7 @@ def entries(listed: Listed, *, reader: UserId | None = None) -> list[list[Block]
         by = f" · Reviewers: {named(deciders(request))}" if reader else ""
         if reader and request.rules.in_thread:
             by = f" · Waiting for {answer_of(request.requester, reader)}"
-        place = f"For {mention(request.requester)} in {mention(request.channel)}{votes}{by}{at}"
+        place = f"For {for_whom(request)} in {mention(request.channel)}{votes}{by}{at}"
         blocks.append([headline(team, asked(request.question)), context(mrkdwn(place), mrkdwn(expiry(request)))])
     return blocks
 
@@ -245,7 +245,7 @@ def outcomes(listed: Listed) -> list[Block]:
         if request.decision is not None:
             card = listed.links.get(request.id)
             at = f" · {link(card, 'open')}" if card else ""
-            line = f"{sentence(request, request.decision)} · for {mention(request.requester)}{at}"
+            line = f"{sentence(request, request.decision)} · for {for_whom(request)}{at}"
             blocks.append(context(plain(typed(request.question.title), _TITLE), mrkdwn(line)))
     return blocks
 

@@ -15,7 +15,7 @@ from .block_kit import Block, context, heading, mrkdwn, plain
 from .card_content import complete, in_full
 from .card_controls import carried, further
 from .modal_parts import READ_FILE, View, channel_of, held, input_of, modal, read_box, value
-from .slack_markup import mention
+from .request_text import for_whom
 
 START: Final = "start_run"
 MORE: Final = "more_actions"
@@ -111,7 +111,7 @@ def _words(
     field = {"type": "plain_text_input", "action_id": block, "multiline": True, "max_length": LONGEST_WORDS}
     blocks = [
         asked,
-        context(mrkdwn(f"For {mention(request.requester)}"), plain(f"run {request.run}")),
+        context(mrkdwn(f"For {for_whom(request)}"), plain(f"run {request.run}")),
         input_of(block, window.label, field, hint=window.hint, optional=optional),
     ]
     return modal(callback, window.title, blocks, window.title, carried(request, channel))

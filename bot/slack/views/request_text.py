@@ -237,6 +237,18 @@ def _coming(request: Request) -> str:
     return " · ".join(parts)
 
 
+def for_whom(request: Request) -> str:
+    """Name for whom it is asked; whom a program names is its word."""
+    if not request.run.of_program:
+        return mention(request.requester)
+    named, program = request.program, "a program"
+    if named is not None:
+        program = f"the program {escape(quoted(named.name, 40))}"
+        if named.names_requester:
+            return f"{mention(request.requester)} (as {program} says)"
+    return program
+
+
 def _whom(request: Request, step: Escalation) -> str:
     return named(deciders(request, step.reviewers), most=_ASKED) + _where(request, step)
 
