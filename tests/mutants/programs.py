@@ -20,6 +20,14 @@ ASKING: Final = (
         (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none[rejected]",),
     ),
     Bug(
+        "a question that is asked twice in a run has one decision",
+        "R8",
+        "countersign/client/question_keys.py",
+        "self._times[digest] += 1",
+        "self._times[digest] = 1",
+        ("tests/api/test_client.py::test_a_proxy_whose_program_died_finds_its_cards_by_its_key",),
+    ),
+    Bug(
         "an error that nobody foresaw is an answer in plain text",
         "R7",
         "bot/api/endpoints.py",

@@ -67,8 +67,8 @@ DRAWING: Final = (
         "a run is started in a channel that the app is not in",
         "R21",
         "bot/slack/people/settings_check.py",
-        "    if room.known and room.is_member:\n        return None\n",
-        "    return None\n",
+        "return None if room.known and room.is_member else start_sentences.NOT_HERE",
+        "return None",
         ("tests/slack/test_agent_command.py::test_nothing_is_started_where_the_app_is_not",),
     ),
     Bug(
