@@ -41,11 +41,11 @@ def heading(bold: str, rest: str) -> Block:
     return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": parts}]}
 
 
-def headline(team: str, question: str) -> Block:
-    """Draw the first line of a card: the team, and in bold what is asked."""
-    made = heading(question, "")
+def headline(team: str, question: str, rest: str = "") -> Block:
+    """Draw the first line of a card: the team, and in bold what is asked; in a list with the `rest`."""
+    made = heading(question, f" – {rest}")
     parts = made["elements"][0]["elements"]
-    made["elements"][0]["elements"] = [{"type": "text", "text": f"{team or '–'} · "}, parts[0]]
+    made["elements"][0]["elements"] = [{"type": "text", "text": f"{team or '–'} · "}, *parts[: 2 if rest else 1]]
     return made
 
 

@@ -23,7 +23,8 @@ from . import button_labels, card_controls, choice_controls
 from .block_kit import Block, button, context, data, fitting, headline, mrkdwn, plain, words
 from .button_labels import START_TASK, STOP_RUN, state_of
 from .card_controls import Handle
-from .request_text import asked, expiry, named, permission_line, sentence, so_far
+from .request_summary import beginning, gist, settled_line, why_failed
+from .request_text import asked, expiry, named, permission_line, so_far
 from .slack_markup import drawn, escape, link, mention
 
 REVOKE: Final = "revoke_permission"
@@ -34,7 +35,7 @@ MOST_RECENT: Final = 20
 MOST_PERMISSIONS: Final = 6
 _MOST_OPEN: Final = 2
 """Questions of one run that are shown."""
-_TITLE: Final = 120
+_TITLE: Final = 160
 _WINDOWS: Final = {
     Verb.APPROVE: card_controls.REVIEW,
     Verb.REJECT: card_controls.REJECT,
@@ -146,7 +147,7 @@ def runs(running: Running) -> list[Block]:
             small = f"for {named(deciders(request))}" + (f" · {link(card, 'open the card')}" if card else "")
             if number == _MOST_OPEN and len(listed.requests) > _MOST_OPEN:
                 small += f" · and {len(listed.requests) - _MOST_OPEN} more"
-            blocks.append(context(plain(f"Waiting: {typed(request.question.title)}", _TITLE), mrkdwn(small)))
+            blocks.append(context(plain(f"Waiting: {gist(request.question)}", _TITLE), mrkdwn(small)))
     if (more := running.total - len(running.runs)) > 0:
         blocks.append(context(mrkdwn(f"and {more:,} older; `/agent status` lists them")))
     return blocks
@@ -212,7 +213,8 @@ def entries(listed: Listed, *, who: bool = False) -> list[list[Block]]:
         votes = f" · {so_far(request)}" if request.rules.quorum > 1 else ""
         by = f" · Reviewers: {named(deciders(request))}" if who else ""
         place = f"For {mention(request.requester)} in {mention(request.channel)}{votes}{by}{at}"
-        blocks.append([headline(team, asked(request.question)), context(mrkdwn(place), mrkdwn(expiry(request)))])
+        first = headline(team, asked(request.question), beginning(request.question))
+        blocks.append([first, context(mrkdwn(place), mrkdwn(expiry(request)))])
     return blocks
 
 
@@ -223,8 +225,14 @@ def outcomes(listed: Listed) -> list[Block]:
         if request.decision is not None:
             card = listed.links.get(request.id)
             at = f" · {link(card, 'open')}" if card else ""
-            line = f"{sentence(request, request.decision)} · for {mention(request.requester)}{at}"
-            blocks.append(context(plain(typed(request.question.title), _TITLE), mrkdwn(line)))
+            run = listed.runs.get(request.run)
+            line = f"{settled_line(request, request.decision, run)} · for {mention(request.requester)}{at}"
+            why = why_failed(request, run)
+            blocks.append(
+                context(
+                    plain(gist(request.question), _TITLE), mrkdwn(line), *([plain(typed(why), _TITLE)] if why else ())
+                )
+            )
     return blocks
 
 

@@ -93,7 +93,9 @@ def standing_of(request: Request, decision: Decision) -> list[Block]:
         return []
     allowed = allows(standing.scope, request.question.kind, call.tool)
     run = ", as long as this run goes on" if standing.this_run else ""
-    ends = f"until {when(standing.until)}{run} (`{standing.permission}`); `/approvals permissions` ends it."
+    ends = (
+        f"until {when(standing.until, decision.at)}{run} (`{standing.permission}`); `/approvals permissions` ends it."
+    )
     return [words(f":repeat: Not asked again: {allowed}, {ends}")]
 
 
@@ -166,7 +168,9 @@ def mentioned(reviewers: Reviewers, gone: Mapping[UserId, Absence] = _NONE) -> l
 
 
 def _with_stand_in(user: UserId, away: Absence | None) -> str:
-    return mention(user) + (f" (away until {when(away.until)}, {mention(away.stand_in)} stands in)" if away else "")
+    return mention(user) + (
+        f" (away until {when(away.until, away.since)}, {mention(away.stand_in)} stands in)" if away else ""
+    )
 
 
 def no_votes(before: Request, after: Request) -> str:
@@ -215,8 +219,8 @@ def _coming(request: Request) -> str:
     elif remind is not None:
         parts.append(f"Next reminder at {when(remind, request.created_at)}")
     if raise_at is not None:
-        # A mention notifies people when the card is posted, and the wait is there to spare them that.
-        where = _where(request, request.rules.escalation[schedule.taken(request)])
+        step = request.rules.escalation[schedule.taken(request)]
+        where = button_labels.others(deciders(request, step.reviewers)) + _where(request, step)
         parts.append(f"{'escalates' if parts else 'Escalates'}{where} at {when(raise_at, request.created_at)}")
     return " · ".join(parts)
 
@@ -276,5 +280,5 @@ def permission_line(one: Permission, place: str = "") -> str:
     run = " in one run" if one.run else ""
     return (
         f"*{escape(quoted(one.team, 40))}* can run {allows(one.scope, one.kind, one.tool)}{place}{run}\n"
-        f"given by {mention(one.by)} · ends {when(one.until)} · {used}"
+        f"given by {mention(one.by)} · ends {when(one.until, one.at)} · {used}"
     )

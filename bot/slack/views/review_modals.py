@@ -9,6 +9,7 @@ import json
 from typing import Final, NamedTuple
 
 from countersign.domain import grants, high_risk
+from countersign.domain.call_words import in_words
 from countersign.domain.decision_rules import LONGEST_WORDS
 from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.ids import ChannelId, UserId, digest_of
@@ -216,7 +217,7 @@ def _word(request: Request) -> list[Block]:
     asked: Block = {
         "type": "input",
         "block_id": WORD,
-        "label": plain(f"Type “{word}” to approve"),
+        "label": plain(f"Type “{in_words(word)}” to approve"),
         "element": {"type": "plain_text_input", "action_id": WORD, "max_length": _LONGEST_WORD},
         "hint": plain("Only its letters and numbers count, in capitals or not.", 150),
         "optional": False,

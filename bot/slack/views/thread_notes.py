@@ -3,6 +3,7 @@
 from typing import Final
 
 from countersign.domain.activity import Passed, Usage
+from countersign.domain.call_words import in_words
 from countersign.domain.event_data import told_apart
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Request
@@ -139,7 +140,7 @@ def _passed(passed: tuple[Passed, ...]) -> list[Block]:
         return []
     total = sum(one.times for one in passed)
     most = sorted(passed, key=lambda one: (not one.tool, -one.times))[:_REASONS]
-    lines = [f"{one.tool or 'other calls'} ×{one.times:,}: {one.why or 'needs no approval'}" for one in most]
+    lines = [f"{in_words(one.tool) or 'other calls'} ×{one.times:,}: {one.why or 'needs no approval'}" for one in most]
     while True:
         left = total - sum(one.times for one in most[: len(lines)])
         shown = [*lines, f"and {left:,} more"] if left else lines
@@ -158,7 +159,7 @@ def _usage(usage: Usage) -> Block:
         lines.append("Answered by " + ", ".join(f"{name} ({times:,}×)" for name, times in usage.models))
     lines += [f"{times:,}× {why}, so another model was used" for why, times in usage.fallbacks[:_FALLBACKS]]
     if (more := len(usage.fallbacks) - _FALLBACKS) > 0:
-        lines.append(f"and {more:,} other reasons; see the worker's log")
+        lines.append(f"and {more:,} other reasons")
     while size_of(block := context(*(plain(line, 130) for line in lines))) > _USAGE:
         lines.pop()
     return block
