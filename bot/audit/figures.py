@@ -83,7 +83,7 @@ class Figures:
         self.harmful: set[str] = set()
         """Those of more than low risk, and those that are no calls."""
         self.last: dict[str, str] = {}
-        """Action, outcome or way of the decision -> the last such request."""
+        """Action, outcome or way of the decision -> the last such request; type of entry -> its request or run."""
         self.passed: Counter[tuple[str, str]] = Counter()
         """Rule and tool -> calls that it let pass."""
         self.refused: Counter[tuple[str, str]] = Counter()
@@ -144,6 +144,7 @@ class Figures:
 
     def _asked(self, entry: Mapping[str, Any]) -> None:
         self.asked += 1
+        self.last[EventType.REQUEST_ASKED] = entry.get("request") or ""
         action = _action(entry)
         self.actions[action]["asked"] += 1
         if (key := entry["data"].get("program")) and entry.get("by") != "worker":
@@ -184,6 +185,7 @@ class Figures:
         if entry["outcome"] == "contradicted":
             self.contradicted += 1
         else:
+            self.last[EventType.CALL_PASSED] = entry.get("run") or ""
             self.passed[judged.get("rule") or data.get("clause") or "", data.get("tool") or ""] += 1
 
     def _refused(self, entry: Mapping[str, Any]) -> None:

@@ -24,15 +24,15 @@ from countersign.domain.requests import Kind, Question, Status, Verb
 from countersign.domain.schedule import Snooze
 from localslack.limits import check_message_blocks, check_view
 from tests.sample_requests import ALICE, call, choice, later, question, refusal_text, request
+from tests.slack import sample_views
 from tests.slack.plain_words import speaks_plainly, texts_of
+from tests.slack.sample_notices import NOTICES, WINDOWS
 from tests.slack.sample_views import (
     BEFORE,
-    DRAWINGS,
     GOLDEN,
     HOSTILE,
     LINK,
     LONG,
-    VIEWS,
     boxes_of,
     burst,
     card,
@@ -49,6 +49,8 @@ from tests.slack.sample_views import (
     run,
     turn,
 )
+
+DRAWINGS, VIEWS = {**sample_views.DRAWINGS, **NOTICES}, {**sample_views.VIEWS, **WINDOWS}
 
 
 @pytest.mark.parametrize("name", [*DRAWINGS, *VIEWS])

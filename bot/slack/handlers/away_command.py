@@ -37,8 +37,8 @@ async def _away(services: Services, body: dict[str, Any], rest: str) -> Reply:
     absence = await absences.leave(services.store, actor, other, until, delivery(body))
     told = "was told" if await _tell(services, absence) else "could not be told by a message"
     return Reply(
-        f"You're away until {when(absence.until, absence.since)}. {mention(stand_in)} decides in your place and {told}. "
-        "You can still decide; the two of you count as one. `/approvals back` ends it."
+        f"You're away until {when(absence.until, absence.since)}. {mention(stand_in)} decides in your place and "
+        f"{told}. You can still decide; the two of you count as one. `/approvals back` ends it."
     )
 
 
