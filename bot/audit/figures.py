@@ -137,6 +137,7 @@ class Figures:
             take = self._take.get(entry["type"])
             if take is not None:
                 take(entry)
+                self.last[entry["type"]] = entry.get("request") or entry.get("run") or ""
             if entry["outcome"] == "failed":
                 self._failed(entry)
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -144,7 +145,6 @@ class Figures:
 
     def _asked(self, entry: Mapping[str, Any]) -> None:
         self.asked += 1
-        self.last[EventType.REQUEST_ASKED] = entry.get("request") or ""
         action = _action(entry)
         self.actions[action]["asked"] += 1
         if (key := entry["data"].get("program")) and entry.get("by") != "worker":
@@ -185,7 +185,6 @@ class Figures:
         if entry["outcome"] == "contradicted":
             self.contradicted += 1
         else:
-            self.last[EventType.CALL_PASSED] = entry.get("run") or ""
             self.passed[judged.get("rule") or data.get("clause") or "", data.get("tool") or ""] += 1
 
     def _refused(self, entry: Mapping[str, Any]) -> None:

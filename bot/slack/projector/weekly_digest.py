@@ -88,7 +88,10 @@ async def _link(store: Store, poster: Poster, name: str) -> str:
 
 
 def drawing(figures: Figures, monday: datetime, links: dict[str, str]) -> Drawing:
-    """Draw the digest; `links` lead to the card of the last such request, or to the thread of the run."""
+    """Draw the digest.
+
+    `links` lead to the card of the last such request, or to the thread of its run.
+    """
 
     def linked(text: str, key: str) -> str:
         return link(links[key], text) if links.get(key) else text

@@ -233,7 +233,10 @@ def state_of(run: runs.Run) -> str:
 
 
 def others(reviewers: Reviewers) -> str:
-    """Count whom it escalates to: a mention would notify them now, and the wait is there to spare them that."""
+    """Count whom it escalates to.
+
+    A mention would notify them now, and the wait is there to spare them that.
+    """
     people, groups = len(reviewers.users), len(reviewers.groups)
     parts = [f"{people} {'person' if people == 1 else 'people'}"] if people else []
     parts += [f"{groups} group{'s' if groups > 1 else ''}"] if groups else []

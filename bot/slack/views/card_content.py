@@ -18,8 +18,7 @@ from countersign.text.homoglyphs import odd_words
 from countersign.text.safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
 
 from .block_kit import TITLE, TOOL, Block, context, data, mrkdwn, plain, words
-from .request_text import exactly
-from .slack_markup import escape
+from .slack_markup import escape, exactly
 
 _CARD: Final = Room(2500, 5000, 60)
 _ROW: Final = Room(230, 270, 6)

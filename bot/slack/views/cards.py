@@ -22,16 +22,14 @@ from . import button_labels, card_controls, choice_controls
 from .block_kit import Block, Drawing, button, context, data, heading, headline, mrkdwn, plain, words
 from .card_content import UNFILED, complete, in_row, on_card
 from .card_controls import Handle
+from .decision_details import changes_of, details, standing_of
 from .request_summary import reported, settled_line
 from .request_text import (
     asked,
-    changes_of,
-    details,
     expiry,
     how_it_waits,
     named,
     stand_ins,
-    standing_of,
     votes,
     why_me,
 )

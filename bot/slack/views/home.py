@@ -23,8 +23,9 @@ from . import button_labels, card_controls, choice_controls
 from .block_kit import Block, button, context, data, fitting, headline, mrkdwn, plain, words
 from .button_labels import START_TASK, STOP_RUN, state_of
 from .card_controls import Handle
+from .decision_details import permission_line
 from .request_summary import beginning, gist, settled_line, why_failed
-from .request_text import asked, expiry, named, permission_line, so_far
+from .request_text import asked, expiry, named, so_far
 from .slack_markup import drawn, escape, link, mention
 
 REVOKE: Final = "revoke_permission"

@@ -21,9 +21,9 @@ from . import button_labels
 from .block_kit import Block, context, data, heading, mrkdwn, plain, words
 from .card_content import in_full, parts
 from .card_controls import Handle, carried
+from .decision_details import changes_of
 from .modal_parts import FULL, READ, READ_FILE, View, modal, read_box, value
-from .request_text import changes_of, exactly
-from .slack_markup import escape
+from .slack_markup import escape, exactly
 
 APPROVE: Final = "approve_request"
 PERMIT: Final = "permit_request"
@@ -68,7 +68,8 @@ def _all_of(request: Request) -> tuple[list[Block], bool]:
     blocks, is_all = in_full(question, changed=request.status is Status.EDITED)
     if changes := changes_of(request):
         changed = shorten(changes, Room(2500, 8000, 200))
-        blocks = [words("*Changed before it was approved*"), data([p for p in changed[::2] if p]), *blocks]
+        head = "Filled in" if question.kind is Kind.FORM else "Changed before it was approved"
+        blocks = [words(f"*{head}*"), data([p for p in changed[::2] if p]), *blocks]
     asking = "Asked by the run itself" if question.kind in ABOUT_THE_RUN else f"Asked by {quoted(asker(question), 60)}"
     small = context(plain(f"{asking} · run {request.run}", 150))
     return [heading("About: ", quoted(question.title, 150)), small, *blocks], is_all

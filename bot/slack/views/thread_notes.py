@@ -10,9 +10,10 @@ from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.text.safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
 
-from .block_kit import Block, Drawing, button, context, data, mrkdwn, plain, words
+from .block_kit import WORDS, Block, Drawing, button, context, data, mrkdwn, plain, words
 from .button_labels import STOP_RUN, state_of
-from .request_text import WORDS, expiry, mentioned, sentence
+from .request_summary import sentence
+from .request_text import expiry, mentioned
 from .slack_markup import escape, mention
 
 TRY_AGAIN: Final = "try_again"

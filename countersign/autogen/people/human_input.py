@@ -89,7 +89,7 @@ class RunQuestions:
         self._sent_back: dict[str, tuple[str, str]] = {}
 
     def human(self, name: str, title: Asking, *, edit: bool = False) -> "Human":
-        """Return a human who is asked through these questions; `edit`: may change the words."""
+        """Return a human who is asked here; `edit`: they may change the words."""
         self._humans.add(name)
         return Human(self, name, title, edit=edit)
 
