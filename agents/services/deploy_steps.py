@@ -11,7 +11,7 @@ STEPS: Final = {
     "announce": "announce <words>",
 }
 """The steps, as a plan says them and as people read them."""
-ONLY: Final = "Only written into deploy/log"
+ONLY: Final = "Only written to the log"
 """Begins the result of a step that had no program."""
 LONGEST: Final = 2000
 """Characters of what a program said that come back: its end."""
@@ -50,7 +50,7 @@ class DeploySteps:
         if program is None:
             line = " ".join(" ".join((step, *words)).split())
             await asyncio.to_thread(self._write, line)
-            return f"{ONLY}: {line}"
+            return f"{ONLY}: {line.replace(step, step.replace('_', ' '), 1)}"
         running = await asyncio.create_subprocess_exec(
             program,
             *words,

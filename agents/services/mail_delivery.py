@@ -66,6 +66,11 @@ def parse_smtp_url(url: str) -> SmtpServer:
     return SmtpServer(host, port or (587 if user else 25), "when offered", user, password)
 
 
+def word_for(smtp_url: object) -> str:
+    """Return the word for a mail that `deliver` was given, with this SMTP_URL or none."""
+    return "sent" if smtp_url else "put in a folder"
+
+
 async def deliver(
     message: EmailMessage, smtp_url: str | None, maildir: Path, *, answer_within: float = ANSWER_WITHIN
 ) -> str:
@@ -99,7 +104,8 @@ async def deliver(
             await client.quit(timeout=min(answer_within, 5.0))
     finally:
         client.close()
-    return f"The mail was sent to {', '.join(recipients)} through {server}."
+    log.info("A mail was sent through %s.", server)
+    return f"The mail was sent to {', '.join(recipients)}."
 
 
 async def _open(client: aiosmtplib.SMTP, server: SmtpServer, sender: str, recipients: list[str]) -> None:

@@ -50,5 +50,5 @@ def _clerk(task: str, order: re.Match[str], outcomes: Outcomes) -> str | Sequenc
         ]
     mailed = letter is not None and letter.became is Became.DONE
     done = f"The money was {'' if paid else 'not '}paid back, and {'a' if mailed else 'no'} mail was sent."
-    changed = [f"A reviewer changed {one.tool}: {line}" for one in outcomes for line in one.changes]
+    changed = [f"A reviewer changed the {one.action}: {line}" for one in outcomes for line in one.changes]
     return "\n\n".join([done, *changed, DEMO_NOTE])

@@ -32,6 +32,7 @@ def build(run: RunContext) -> AgentTeam:
         idempotent=["list_systems", "grant"],
         title={"grant": "Give {person} {level} access to {system}"},
         show={"grant": grant_drawn},
+        done={"grant": "granted"},
     )
     return AgentTeam(run, Agent(model(run, "clerk"), name="clerk", instructions=_CLERK, tools=offered))
 

@@ -58,6 +58,12 @@ def build(run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([assistant, people], termination_condition=ConversationOver(sources=["people"]))
 
 
+_STATES: Final = {
+    EndReason.STOPPED: "stopped",
+    EndReason.LIMIT: "not finished",
+    EndReason.UNANSWERED: "expired",
+    EndReason.UNJUDGED: "not finished",
+}
 _RESULTS: Final = {
     EndReason.STOPPED: "Stopped before the assistant was finished.{why}",
     EndReason.FINISHED: "The assistant has finished.",
@@ -75,7 +81,7 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
         return Conclusion("The conversation has ended.", words)
     why = f" Reason: “{turn.words}”" if turn.words else ""
     limit = "1 reply" if run.options["replies"] == "1" else f"{run.options['replies']} replies"
-    return Conclusion(_RESULTS[turn.over].format(limit=limit, why=why), words)
+    return Conclusion(_RESULTS[turn.over].format(limit=limit, why=why), words, _STATES.get(turn.over, ""))
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str:

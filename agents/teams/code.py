@@ -48,10 +48,12 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     last = programs[-1]
     if last.why_not:
         before = " What ran before it is in the thread." if any(not one.why_not for one in programs) else ""
-        return Conclusion(f"The code did not run: {last.why_not}.{before}", words)
+        return Conclusion(f"The code did not run: {last.why_not}.{before}", words, last.became)
     failed = last.became is Became.FAILED
     ran = "The code was approved and failed." if failed else "The code was approved and ran."
-    return Conclusion(ran if _summed_up(result.messages) else f"{ran} Ended after {MESSAGES} messages.", words)
+    if not _summed_up(result.messages):
+        return Conclusion(f"{ran} Ended after {MESSAGES} messages.", words, "not finished")
+    return Conclusion(ran, words, Became.FAILED if failed else "Ran")
 
 
 TEAM: Final = Team(

@@ -37,6 +37,8 @@ from countersign import (
 from ..services.deploy_steps import ONLY, STEPS, DeploySteps
 from ._deploy_script import CARRY_OUT, play
 
+_RELEASE: Final = re.compile(r"^\s*\d+\.\s+release ([\w.+-]+) ([\w.+-]+) ([\w.+-]+)\s*$", re.MULTILINE)
+_STEP: Final = re.compile(rf"^\s*\d+\.\s+(?:{'|'.join(STEPS)})\b", re.MULTILINE)
 CHANGES: Final = 20
 """How often people are shown a plan, at most."""
 
@@ -85,16 +87,16 @@ def _missed(steps: Sequence[Outcome]) -> Outcome | None:
 def _report(steps: Sequence[Outcome]) -> str:
     """Report what was done of a plan, and where it stopped."""
     done = [step for step in steps if step.became is Became.DONE]
-    only = [step.tool for step in done if step.result.startswith(ONLY)]
+    only = [step.action for step in done if step.result.startswith(ONLY)]
     over = "The plan was carried out."
     if missed := _missed(steps):
         why = missed.why_not or f"it failed: {missed.result.splitlines()[0][:200]}"
-        over = f"Stopped at {missed.tool}: {why}; nothing after it was done."
-    report = f"{over} Steps done: {', '.join(step.tool for step in done) or 'none'}."
-    changed = [f"{step.tool}: {change}" for step in steps for change in step.changes]
+        over = f"Stopped at “{missed.action}”: {why}; nothing after it was done."
+    report = f"{over} Steps done: {', '.join(step.action for step in done) or 'none'}."
+    changed = [f"{step.action}: {change}" for step in steps for change in step.changes]
     if changed:
         report += f" Changed by a reviewer: {'; '.join(changed)}."
-    return report + (f" {ONLY}, because they have no program in deploy/steps: {', '.join(only)}." if only else "")
+    return report + (f" {ONLY}, because no program is set up for them: {', '.join(only)}." if only else "")
 
 
 def build(run: RunContext) -> AutoGenTeam:
@@ -110,6 +112,7 @@ def build(run: RunContext) -> AutoGenTeam:
             "announce": "Announce the release",
         },
         show={name: partial(step_drawn, line) for name, line in STEPS.items()},
+        done={"run_tests": "tested", "release": "released", "announce": "announced"},
     )
     operator = AssistantAgent("operator", run.model("operator"), workbench=tools, system_message=_OPERATOR)
     operators = RoundRobinGroupChat(
@@ -119,8 +122,9 @@ def build(run: RunContext) -> AutoGenTeam:
     planning = run.tools(
         "planner",
         [carry_out, run.ask_human("planner")],
-        title={CARRY_OUT: "Carry out this plan"},
+        title={CARRY_OUT: plan_title},
         show={CARRY_OUT: drawn},
+        done={CARRY_OUT: "carried out"},
     )
     planner = AssistantAgent(
         "planner", run.model("planner"), workbench=planning, system_message=_PLANNER, max_tool_iterations=CHANGES
@@ -138,7 +142,7 @@ def policy(steps: DeploySteps, *, each: bool) -> Callable[[Proposal], Verdict]:
         if not each and proposal.tool != "release":
             return Verdict(Tier.PASS, "It is safe, and people have seen the plan.")
         real = steps.program(proposal.tool) is not None
-        return Verdict(Tier.ASK, "" if real else f"{ONLY}: there is no program deploy/steps/{proposal.tool}.")
+        return Verdict(Tier.ASK, "" if real else f"{ONLY}: no program is set up for this step.")
 
     return judge
 
@@ -148,12 +152,22 @@ def step_drawn(line: str, arguments: dict[str, Any]) -> str:
 
     They are quoted where one could pass for two.
     """
-    return re.sub(r"<(\w+)>", lambda match: shlex.quote(str(arguments[match[1]])), line)
+    return re.sub(r"<(\w+)>", lambda match: shlex.quote(str(arguments[match[1]])), line.replace("_", " "))
+
+
+def plan_title(arguments: dict[str, Any]) -> str:
+    """Ask about a plan by what it releases, if that is one thing."""
+    releases = _RELEASE.findall(arguments["task"])
+    if len(releases) != 1:
+        return "Carry out this plan"
+    service, version, environment = releases[0]
+    return f"Carry out this plan for {service} {version} on {environment}"
 
 
 def drawn(arguments: dict[str, Any]) -> str:
     """Draw the plan, and what the buttons mean for it."""
-    return f"{arguments['task']}\n\nApprove to carry out exactly this; if it is rejected, nothing is done."
+    plan = _STEP.sub(lambda step: step[0].replace("_", " "), arguments["task"])
+    return f"{plan}\n\nApprove to carry out exactly this; if it is rejected, nothing is done."
 
 
 async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
@@ -164,11 +178,20 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
         return Conclusion("There was no plan; nothing was done.", words)
     plan = plans[-1]
     if plan.why_not:
-        return Conclusion(f"Cancelled: {plan.why_not}. Nothing was done.", words)
+        return Conclusion(f"Cancelled: {plan.why_not}. Nothing was done.", words, plan.became)
     before = "A reviewer changed the plan before it was approved. " if plan.changes else ""
     if plan.became is Became.FAILED:
-        return Conclusion(f"{before}Broken off: {plan.result[:300]}", words)
-    return Conclusion(f"{before}{_report(_steps(takewhile(lambda outcome: outcome is not plan, run.outcomes)))}", words)
+        return Conclusion(f"{before}Broken off: {plan.result[:300]}", words, Became.FAILED)
+    steps = _steps(takewhile(lambda outcome: outcome is not plan, run.outcomes))
+    return Conclusion(f"{before}{_report(steps)}", words, _state(steps))
+
+
+def _state(steps: Sequence[Outcome]) -> str:
+    """Say how it ended: a release that was only written to the log is none."""
+    if missed := _missed(steps):
+        return missed.became
+    released = [step for step in steps if step.tool == "release"]
+    return "Deployed" if released and not any(step.result.startswith(ONLY) for step in released) else "Carried out"
 
 
 TEAM: Final = Team(

@@ -23,7 +23,7 @@ from countersign import (
 )
 
 from ..services.mail import FORMAT, MailProblem, parse, to_message
-from ..services.mail_delivery import deliver
+from ..services.mail_delivery import deliver, word_for
 from ._email_script import play
 
 CORRECTIONS: Final = 3
@@ -76,11 +76,21 @@ def build(run: RunContext) -> AutoGenTeam:
         "drafter", model_client=run.model("drafter"), model_client_stream=True, system_message=_DRAFTER
     )
     return SelectorGroupChat(
-        [drafter, Checker(run), run.reviewer("reviewer", title="Send this mail?", edit=True)],
+        [drafter, Checker(run), run.reviewer("reviewer", title=asked, edit=True)],
         model_client=run.model("selector"),  # never asked: _next always knows
         selector_func=_next,
         termination_condition=DecisionTermination(_OVER, sources={"reviewer"}),
     )
+
+
+def asked(text: str) -> str:
+    """Ask about a mail by its recipients."""
+    mail = parse(text)
+    if isinstance(mail, MailProblem):
+        return "Send this message?"
+    first, others = mail.to[0].rpartition("<")[2].rstrip(">"), len(mail.to) + len(mail.cc) - 1
+    more = f" and {others} other{'s' if others > 1 else ''}" if others else ""
+    return f"Send this message to {first}{more}?"
 
 
 def _next(thread: Sequence[BaseAgentEvent | BaseChatMessage]) -> str:
@@ -105,6 +115,7 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     why = f" Reason: “{decision.words}”" if decision.words else ""
     match decision.outcome:
         case Status.APPROVED | Status.EDITED:
+            word = run.outcomes.done_words[request.id] = word_for(run.settings.smtp_url)
             sent = await run.step(
                 "send",
                 lambda: _send(run, request),
@@ -114,7 +125,7 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
             )
             by = "Approved." if decision.by else "Approved by timeout, as this channel asks for."
             by = "Approved with changes." if decision.outcome is Status.EDITED else by
-            return Conclusion(f"{by}{why} {sent}", draft, "Sent")
+            return Conclusion(f"{by}{why} {sent}", draft, word.capitalize())
         case Status.REJECTED:
             return Conclusion(f"Not sent: it was rejected.{why}", draft)
         case Status.EXPIRED:

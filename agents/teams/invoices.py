@@ -32,6 +32,7 @@ def build(run: RunContext) -> AutoGenTeam:
         idempotent=True,
         title={"pay": "Pay {euros:,.2f} EUR to {supplier}"},
         show={"pay": payment_drawn},
+        done={"pay": "paid"},
     )
     clerk = AssistantAgent("clerk", run.model("clerk"), workbench=tools, system_message=_CLERK, max_tool_iterations=10)
     return RoundRobinGroupChat([clerk], max_turns=1)
@@ -52,7 +53,8 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     ]
     summary = " ".join(paid) or "Nothing was paid."
     summary += f" Not paid: {len(left)}, because {'; '.join(dict.fromkeys(left))}." if left else ""
-    return Conclusion(summary, (await last_words(run, result)).words)
+    state = f"Paid {len(paid)} of {len(payments)}" if paid and left else ""
+    return Conclusion(summary, (await last_words(run, result)).words, state)
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]:

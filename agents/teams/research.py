@@ -120,12 +120,13 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     why = f" Reason: “{decision.words}”" if decision.words else ""
     if decision.outcome in (Status.APPROVED, Status.EDITED):
         path = run.settings.data_dir / "research" / "reports" / f"{run.run.id}.md"
+        run.outcomes.done_words[request.id] = "kept"
         kept = await run.step(
             "keep", lambda: _keep(request, path), content=f"{request.id} {request.digest}", approved=request
         )
         how = "Signed off" if decision.by else "Approved by timeout"
         how += " with changes" * (decision.outcome is Status.EDITED)
-        return Conclusion(f"{how}.{why} {kept}", report)
+        return Conclusion(f"{how}.{why} {kept}", report, "Signed off", {"report.md": report})
     if decision.outcome is Status.EXPIRED:
         return Conclusion("Nobody answered in time; the report was not kept.", report)
     return Conclusion(f"The report was not kept: it was {decision.outcome}.{why}", report)
@@ -141,7 +142,7 @@ async def _keep(request: Request, path: Path) -> str:
         path.write_text(approved, encoding="utf-8")
 
     await asyncio.to_thread(write)
-    return f"The report was kept as research/reports/{path.name}."
+    return "The report was kept."
 
 
 TEAM: Final = Team(

@@ -16,6 +16,7 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 
 from countersign import Became, Conclusion, Option, Proposal, RunContext, Team, Tier, Verdict, last_words
 
+from ..services.mail_delivery import word_for
 from ..services.shop import Counter, Shop, euros
 from ._support_script import play
 
@@ -49,6 +50,7 @@ def build(run: RunContext) -> AutoGenTeam:
             "open_ticket": "Open a ticket for order {order}",
         },
         show={"refund": refund_drawn, "send_mail": mail_drawn, "open_ticket": ticket_drawn},
+        done={"refund": "paid back", "send_mail": word_for(run.settings.smtp_url), "open_ticket": "opened"},
     )
     return RoundRobinGroupChat(
         [
@@ -113,17 +115,18 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     left: dict[str, str] = {}
     for call in run.outcomes.of("refund", "send_mail", "open_ticket"):
         if call.became is not Became.DONE:
-            left[call.tool] = call.why_not or f"it failed: {call.result[:200]}"
+            left[call.action] = call.why_not or f"it failed: {call.result[:200]}"
         else:
-            left.pop(call.tool, None)  # it was another version that was not approved
+            left.pop(call.action, None)  # it was another version that was not approved
             done.append(call.result)
         if call.changes:
-            changed.append(f"{call.tool}: {'; '.join(call.changes)}")
+            changed.append(f"{call.action}: {'; '.join(call.changes)}")
     not_done = ", ".join(f"{name} ({why})" for name, why in left.items())
     summary = f"Done: {' '.join(done)}" if done else "Nothing was done."
     summary += f" Not done: {not_done}." if left else ""
     summary += f" Changed by a reviewer: {'. '.join(changed)}." if changed else ""
-    return Conclusion(summary, (await last_words(run, result)).words)
+    refunded = any(one.became is Became.DONE for one in run.outcomes.of("refund"))
+    return Conclusion(summary, (await last_words(run, result)).words, "Paid back" if refunded else "")
 
 
 TEAM: Final = Team(

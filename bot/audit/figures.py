@@ -1,6 +1,6 @@
 """Figures of the record, from one pass over its entries.
 
-Memory grows with the days, channels, people, tools, rules and permissions that occur, not with the entries.
+Memory grows with days, channels, people, tools, rules and permissions, not with the entries.
 """
 
 import json
@@ -84,7 +84,7 @@ class Figures:
         self.harmful: set[str] = set()
         """Those of more than low risk, and those that are no calls."""
         self.last: dict[str, str] = {}
-        """Action, outcome or way of the decision -> the last such request."""
+        """Action, outcome or way of the decision -> the last such request; type of entry -> its request or run."""
         self.passed: Counter[tuple[str, str]] = Counter()
         """Rule and tool -> calls that it let pass."""
         self.refused: Counter[tuple[str, str]] = Counter()
@@ -138,6 +138,7 @@ class Figures:
             entry = entry if is_readable(entry) else {}
             if (take := self._take.get(entry["type"])) is not None:
                 take(entry)
+                self.last[entry["type"]] = entry.get("request") or entry.get("run") or ""
             if entry["outcome"] == "failed":
                 self._failed(entry)
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -253,11 +254,8 @@ class Figures:
                 for (kind, name), f in self.most_failed()
             ],
             "permissions": [
-                {
-                    **{name: getattr(use, name) for name in ("tool", "team", "channel", "by", "until", "used")},
-                    "permission": permission,
-                }
-                for permission, use in self.in_use(now)
+                {**{k: getattr(use, k) for k in ("tool", "team", "channel", "by", "until", "used")}, "permission": name}
+                for name, use in self.in_use(now)
             ],
         }
 
@@ -271,7 +269,7 @@ class Figures:
 
     def in_use(self, now: datetime) -> list[tuple[str, Use]]:
         """List standing permissions that have not ended, the most used first."""
-        live = [(name, use) for name, use in self.permissions.items() if not use.ended(now)]
+        live = (one for one in self.permissions.items() if not one[1].ended(now))
         return sorted(live, key=lambda one: (-one[1].used, one[0]))
 
 

@@ -5,12 +5,13 @@ outcome as it comes, in a rebuilt run again, with the text that the model gets. 
 those texts stand in them as they were given, and a sentence for people takes their place.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from countersign.domain.call_words import in_words
 from countersign.domain.decision_values import Decided, changes, decided
 from countersign.domain.requests import Kind, Request, Status
 
@@ -73,6 +74,11 @@ class Outcome:
     reason: str = ""
 
     @property
+    def action(self) -> str:
+        """The tool's name as words, for people."""
+        return in_words(self.tool)
+
+    @property
     def why_not(self) -> str:
         """The reason why it was not done, to follow “because”; else empty."""
         return _WHY_NOT.get(self.became, "") + (f": “{self.reason.rstrip('.')}”" if self.reason else "")
@@ -95,9 +101,9 @@ class Outcome:
             return f"People chose: {', '.join(self.chosen)}.{words}"
         if self.kind not in (Kind.TOOL, Kind.CODE):
             return f"{_OF_WORDS.get(self.became, 'The question was decided.')}{words}"
-        name = "The code" if self.kind is Kind.CODE else self.tool
+        name = "The code" if self.kind is Kind.CODE else f"“{self.action}”"
         if self.why_not:
-            return f"{name} was not {'run' if self.kind is Kind.CODE else 'called'}: {self.why_not}.{words}"
+            return f"{name} was not {'run' if self.kind is Kind.CODE else 'done'}: {self.why_not}.{words}"
         changed = f"{name} was changed by a reviewer: {'; '.join(self.changes)}.{words} " if self.changes else ""
         return f"{changed}{f'{name} failed: ' if self.became is Became.FAILED else ''}{self.result}"
 
@@ -122,13 +128,14 @@ def outcome_of(
 class Conclusion:
     """The end of a run: a `result` for the requester, and the agents' last `words`.
 
-    `state` is the word for it in the head of the run's thread, like `Sent`; without one it follows from what people
-    decided.
+    `state` is the word for it in the head of the run's thread, like `Sent`, or a `Became`; without one it follows from
+    what people decided. `files` are texts for the thread, by name.
     """
 
     result: str
     words: str = ""
     state: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 class Outcomes:
@@ -137,6 +144,8 @@ class Outcomes:
     def __init__(self) -> None:
         self.marks: set[str] = set()
         """Last lines by which agents tell code something; people do not read them."""
+        self.done_words: dict[str, str] = {}
+        """The word for what was done, like `sent`, by the name of its tool, or by the id of what people approved."""
         self._all: list[Outcome] = []
         self._sentences: dict[str, str] = {}
 
@@ -159,13 +168,26 @@ class Outcomes:
         result, words = self.for_people(end.result), self.for_people(end.words)
         refused = [o for o in self._all if o.became is Became.REFUSED and o.reason]
         untold = dict.fromkeys(o.sentence for o in refused if o.reason.rstrip(".") not in result + words)
-        return Conclusion(" ".join([result, *untold]), words, end.state or self._state())
+        return Conclusion(" ".join([result, *untold]), words, end.state or self._state(), end.files)
+
+    def done_word(self, request: Request) -> str:
+        """Return the word for it where the action is done; empty if no team said one."""
+        call = request.question.call
+        default = "ran" if request.question.kind is Kind.CODE else ""
+        return self.done_words.get(request.id) or self.done_words.get(call.tool if call else "", default)
 
     def _state(self) -> str:
-        """Say how the run ended for the people who were asked; empty if something that they allowed was done."""
-        asked = {o.became for o in self._all if o.decision is not None and o.kind in _ACTIONS}
-        ends = [one for one in (Became.FAILED, Became.EXPIRED, Became.REJECTED) if one in asked]
-        return "" if Became.DONE in asked or not ends else ends[0]
+        """Say how the run ended for the people who were asked.
+
+        If something that they allowed was done, it is the word of its tool, unless the last one came to nothing.
+        """
+        asked = [o for o in self._all if o.decision is not None and o.kind in _ACTIONS]
+        became = {o.became for o in asked}
+        if Became.DONE not in became:
+            return next((one for one in (Became.FAILED, Became.EXPIRED, Became.REJECTED) if one in became), "")
+        last = asked[-1]
+        word = self.done_words.get(last.tool, "") if last.became is Became.DONE else ""
+        return word[:1].upper() + word[1:]
 
     def add(self, outcome: Outcome, text: str = "") -> None:
         """One more; `text` is what the model is told of it."""

@@ -24,7 +24,7 @@ from countersign.autogen.models.journaled import JournaledModel
 from countersign.autogen.models.usage import Budget
 from countersign.autogen.people.ask_human_tool import AskHuman
 from countersign.autogen.people.conversation import GO_ON
-from countersign.autogen.people.human_input import Human, Reviewer, RunQuestions
+from countersign.autogen.people.human_input import Asking, Human, Reviewer, RunQuestions
 from countersign.autogen.people.input_modes import AskWhen, HumanInputMode, IsTermination, marks_of, says_terminate
 from countersign.autogen.people.user_proxy import REPLIES, HumanProxy
 from countersign.autogen.team_at_work import TeamAtWork
@@ -76,16 +76,14 @@ class RunContext:
         settings: WorkerSettings,
         script: Script | None = None,
     ) -> None:
-        self.run = run
-        self.settings = settings
+        self.run, self.settings = run, settings
         self.token = CancellationToken()
         self.error: Exception | None = None  # why the run cannot go on here
         self.acting: set[asyncio.Task[str]] = set()  # effects under way, which are never cut off
         self._lease = lease
         self._store = store
         self._journal = journal
-        self._model = model
-        self._script = script
+        self._model, self._script = model, script
         self.activity, self.order = journal.activity, journal.order
         asking = (self.token, self.give_up, journal, run.salt, settings.requests)
         self._questions = RunQuestions(store, lease, queue, wakeups, *asking)
@@ -117,7 +115,7 @@ class RunContext:
             model = model.playing(agent, self._script)
         return JournaledModel(model, self._journal, agent, self.give_up, self._budget, self.token)
 
-    def human(self, agent_name: str = "human", *, title: str = "", edit: bool = False) -> Human:
+    def human(self, agent_name: str = "human", *, title: Asking = "", edit: bool = False) -> Human:
         """Return a human for `UserProxyAgent(name, input_func=run.human().input_func)`."""
         return self._questions.human(agent_name, title, edit=edit)
 
@@ -125,7 +123,7 @@ class RunContext:
         self,
         agent_name: str = "reviewer",
         *,
-        title: str = "",
+        title: Asking = "",
         edit: bool = False,
         mode: HumanInputMode | AskWhen | None = None,
         is_termination_msg: IsTermination = says_terminate,
@@ -173,6 +171,7 @@ class RunContext:
         show: Mapping[str, Renderer] | None = None,
         hide: Mapping[str, Collection[str]] | None = None,
         title: Mapping[str, Title] | None = None,
+        done: Mapping[str, str] | None = None,
     ) -> Workbench:
         """Wrap tools for the agent of this name.
 
@@ -180,8 +179,8 @@ class RunContext:
         workspace's policy does not let pass, or as `ask` says: True, each; False, none; names of tools; a mapping from
         names to `Tier`, where a name that is missing asks; or a function of the `Proposal`. The stricter of the two
         counts, and calls that pass are recorded. `title` is what a call of a tool would do, which people read first
-        (`"Pay {euros:.2f} EUR"`), and `show` draws its arguments. `hide` names paths of arguments (`card.number`) that
-        nobody sees, besides those that look secret.
+        (`"Pay {euros:.2f} EUR"`), and `show` draws its arguments; `done` is the word where it was done (`paid`). `hide`
+        names paths of arguments (`card.number`) that nobody sees, besides those that look secret.
 
         Each call happens at most once in the life of the run; its result or error is recorded. `idempotent` tools
         (True: all; else these) are called again with the same key if a call was cut off; for others people are asked.
@@ -197,6 +196,7 @@ class RunContext:
                 "was approved. Nothing was done; give one of them another name, or build the tools once."
             )
         taken.update(wrapped.names)
+        self.outcomes.done_words |= done or {}
         self._to_stop.append((f"A workbench of “{agent}”", wrapped.stop))
         return wrapped
 

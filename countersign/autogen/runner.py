@@ -22,6 +22,7 @@ from countersign.autogen.team_execution import Driver
 from countersign.domain.activity import Usage
 from countersign.domain.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
 from countersign.domain.ids import RunId
+from countersign.domain.made_files import MadeFile, clean
 from countersign.domain.runs import MOVES, Run, Status, Verb
 from countersign.metrics import Repair
 from countersign.process_settings import WorkerSettings
@@ -166,7 +167,10 @@ class Runner:
 
     async def _end(self, lease: Lease, verb: Verb, conclusion: Conclusion, usage: Usage | None = None) -> None:
         texts = {"result": conclusion.result, "words": conclusion.words, "ended_as": conclusion.state}
+        files = [MadeFile(clean(name), text.encode()) for name, text in conclusion.files.items()]
         try:
+            if files:
+                await self._patiently(lambda: self._store.made.keep(lease.run, files))
             await self._patiently(lambda: usecases.finish(self._store, lease, verb, **texts, usage=usage))
             log.info("Run %s: %s.", lease.run, "finished" if verb is Verb.FINISH else "failed")
         except LeaseLost as lost:

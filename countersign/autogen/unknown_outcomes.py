@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from countersign.autogen.people.human_input import RunQuestions
+from countersign.domain.call_words import in_words
 from countersign.domain.channel_settings import say_duration
 from countersign.domain.decision_values import decided
 from countersign.domain.errors import CountersignError, GivenUp, OutcomeUnknown
@@ -69,12 +70,13 @@ class UnknownOutcomes:
     def _in_doubt(self, name: str, shown: str, key: str, tries: int, doubt: OutcomeUnknown) -> Question:
         entry = self._journal.found(key)
         since = f", started {datetime.fromisoformat(entry.at):%Y-%m-%d %H:%M:%S} UTC" if entry and entry.at else ""
-        action = f"{name}\n{shown}" if shown else name
+        words = in_words(name)
+        action = f"{words}\n{shown}" if shown else words
         return Question(
             name,
             tries,
             Kind.IN_DOUBT,
-            f"Did “{name}” happen?",
+            f"Did “{words}” happen?",
             f"{doubt}\n\nAttempt {tries + 1}{since}.\n\nWhat was to be done:\n\n{action}",
             (Verb.RESPOND, Verb.APPROVE, Verb.REJECT),
             notes=_which(key),

@@ -66,8 +66,12 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """The outcome of an action that people approved; `words` may be empty."""
+    """The outcome of an action that people approved; `words` may be empty.
+
+    `done` is the team's word for it, like `sent`.
+    """
 
     request: RequestId
     failed: bool
     words: str
+    done: str = ""

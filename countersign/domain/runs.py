@@ -223,12 +223,13 @@ def note_passed(run: Run, tool: str, why: str) -> Run:
     return replace(run, passed=tuple(Passed(*passed, count) for passed, count in times.items()))
 
 
-def report(run: Run, request: RequestId, words: str, now: datetime, *, failed: bool) -> Step:
+def report(run: Run, request: RequestId, words: str, now: datetime, *, failed: bool, done: str = "") -> Step:
     """Note what came of an approved action, once."""
     if any(one.request == request for one in run.reported):
         return Step(run)
     words = words if len(words) <= LONGEST_REPORT else words[: LONGEST_REPORT - 1] + "…"
-    noted = replace(run, reported=(*run.reported, Reported(request, failed, words))[-KEPT_REPORTS:])
+    one = Reported(request, failed, words, done[:LONGEST_STATE])
+    noted = replace(run, reported=(*run.reported, one)[-KEPT_REPORTS:])
     told = event(EventType.ACTION_REPORTED, noted, now, words=words, failed="yes" if failed else "no")
     return Step(noted, (replace(told, request=request),))
 

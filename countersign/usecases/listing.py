@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request
+from countersign.domain.runs import Run
 from countersign.usecases.overview import Overview
 from countersign.usecases.ports import Message, Store
 
@@ -14,7 +15,7 @@ class Listed:
     """Requests with the addresses of their cards, where they are known.
 
     `total` counts those that are not among them too; there are even more if not `whole`. `teams` are those that ask, by
-    run; where one is not known its agent is named.
+    run; where one is not known its agent is named. `runs` say what came of what was approved.
     """
 
     requests: Sequence[Request]
@@ -22,6 +23,7 @@ class Listed:
     total: int
     teams: Mapping[RunId, str] = field(default_factory=dict)
     whole: bool = True
+    runs: Mapping[RunId, Run] = field(default_factory=dict)
 
 
 async def with_links(
@@ -43,5 +45,6 @@ async def with_links(
     shown = {request: [posted[name] for name in places if name in posted] for request, places in names.items()}
     links = {request: link(messages[0]) for request, messages in shown.items() if messages}
     runs = await store.readable_runs(list(dict.fromkeys(request.run for request in requests)))
-    teams = {run.id: run.team for run in runs.values() if run is not None}
-    return Listed(requests, links, len(requests), teams)
+    known = {run.id: run for run in runs.values() if run is not None}
+    teams = {name: run.team for name, run in known.items()}
+    return Listed(requests, links, len(requests), teams, runs=known)

@@ -119,9 +119,9 @@ async def answered(store: Store, lease: Lease, request: Request) -> Run:
     return await advance(store, lease, rule, delivered=(request.id,))
 
 
-async def report(store: Store, lease: Lease, request: RequestId, words: str, *, failed: bool) -> Run:
+async def report(store: Store, lease: Lease, request: RequestId, words: str, *, failed: bool, done: str = "") -> Run:
     """Note once what came of an action that people approved, for its card."""
-    return await advance(store, lease, lambda run, now: runs.report(run, request, words, now, failed=failed))
+    return await advance(store, lease, lambda run, now: runs.report(run, request, words, now, failed=failed, done=done))
 
 
 async def still_ours(store: Store, lease: Lease) -> None:

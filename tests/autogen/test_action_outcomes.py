@@ -82,8 +82,8 @@ async def test_nobody_is_shown_what_was_written_for_a_model(
     assert (run.status, FOR_MODELS.findall(text)) == (Status.FINISHED, []), text
     if verb is Verb.EDIT and team == "deploy":
         assert run.result == (
-            "A reviewer changed the plan before it was approved. The plan was carried out. Steps done: run_tests, "
-            "announce. Only written into deploy/log, because they have no program in deploy/steps: run_tests, announce."
+            "A reviewer changed the plan before it was approved. The plan was carried out. Steps done: run tests, "
+            "announce. Only written to the log, because no program is set up for them: run tests, announce."
         )
 
 
@@ -102,9 +102,9 @@ def calls(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall
     [
         (
             Verb.EDIT,
-            "pay was changed by a reviewer: cents: 30 → 10. Reason: “less” pay failed: The bank has no 10 cents.",
+            "“pay” was changed by a reviewer: cents: 30 → 10. Reason: “less” “pay” failed: The bank has no 10 cents.",
         ),
-        (Verb.REJECT, "pay was not called: it was rejected. Reason: “less”"),
+        (Verb.REJECT, "“pay” was not done: it was rejected. Reason: “less”"),
     ],
 )
 async def test_a_team_that_says_nothing_of_its_own_ends_with_what_became_of_its_call(
@@ -133,7 +133,7 @@ def test_an_outcome_is_told_in_a_sentence_and_stands_in_place_of_the_text_for_th
     for became in Became:
         outcomes.add(Outcome("clerk", Kind.TOOL, became, "pay", result="paid"), f"FOR THE MODEL: {became}")
     assert outcomes.for_people("Well:\nFOR THE MODEL: expired\n\nDONE\n") == (
-        "Well:\npay was not called: nobody answered in time."
+        "Well:\n“pay” was not done: nobody answered in time."
     )
     assert [one.became for one in outcomes.of("pay")] == list(Became)
     assert outcomes.last("wire") is None

@@ -34,9 +34,11 @@ async def test_code_runs_after_approval_is_corrected_after_an_error_and_summed_u
         await play.says(Verb.APPROVE)
         second = await play.asked()
         assert "print(sum(things))" in second.question.content
+        assert (second.question.before, second.question.reply) == (first.question.content, ""), "what changed is shown"
         await play.says(Verb.APPROVE)
         run = await play.over()
     assert run.result == "The code was approved and ran."
+    assert (run.ended_as, [one.done for one in run.reported]) == ("Ran", ["ran", "ran"])
     assert "42" in run.words
     assert FENCE not in run.words
 
@@ -56,7 +58,7 @@ async def test_code_that_is_not_approved_does_not_run_and_is_not_said_to_have(
         await play.asked()
         await play.says(verb)
         run = await play.over()
-        assert run.result == f"The code did not run: {why}."
+        assert (run.result, run.ended_as) == (f"The code did not run: {why}.", event)
         assert why in run.words
         assert not any("script ran" in line.words for line in run.progress)
         assert event in await play.audit()

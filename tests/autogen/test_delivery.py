@@ -124,7 +124,7 @@ async def test_a_mail_is_sent_with_exactly_the_approved_words(tmp_path: Path) ->
     inbox = Inbox()
     async with smtp(inbox) as port:
         said = await to(port, tmp_path / "mail")
-    assert said == f"The mail was sent to bob@x.org, ann@x.org, c@x.org through 127.0.0.1:{port}."
+    assert said == "The mail was sent to bob@x.org, ann@x.org, c@x.org."
     assert (inbox.sender, inbox.recipients) == ("agents@example.com", ["bob@x.org", "ann@x.org", "c@x.org"])
     assert inbox.content == [message().as_bytes()]
     received = message_from_bytes(inbox.content[0], policy=default)

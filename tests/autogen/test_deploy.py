@@ -25,7 +25,8 @@ async def test_another_team_carries_out_exactly_the_plan_that_was_approved(house
         plan = await play.asked()
         assert (plan.question.kind, plan.question.agent) == (Kind.TOOL, "planner")
         for number, step in enumerate(WHOLE, 1):
-            assert f"{number}. {step}" in plan.question.content
+            assert f"{number}. {step.replace('_', ' ')}" in plan.question.content
+        assert plan.question.title == "Carry out this plan for shop 2.1 on staging"
         assert plan.question.content.endswith("Approve to carry out exactly this; if it is rejected, nothing is done.")
         assert log(house) == []
         await play.says(Verb.APPROVE)
@@ -36,13 +37,15 @@ async def test_another_team_carries_out_exactly_the_plan_that_was_approved(house
         run = await play.over()
         assert log(house) == WHOLE
         assert release.question.content == "release shop 2.1 staging"
-        assert release.question.notes == ("Only written into deploy/log: there is no program deploy/steps/release.",)
+        assert release.question.notes == ("Only written to the log: no program is set up for this step.",)
         assert run.result == (
-            "The plan was carried out. Steps done: run_tests, release, announce. Only written into deploy/log, because "
-            "they have no program in deploy/steps: run_tests, release, announce."
+            "The plan was carried out. Steps done: run tests, release, announce. Only written to the log, because "
+            "no program is set up for them: run tests, release, announce."
         )
         assert DEMO_NOTE in run.words
-        assert "Only written into deploy/log: run_tests shop 2.1" in str(run.progress)
+        assert run.ended_as == "Carried out", "the log is no deployment"
+        assert [one.done for one in run.reported] == ["released", "carried out"]
+        assert "Only written to the log: run tests shop 2.1" in str(run.progress)
         assert not [line for line in run.progress if "{" in line.words]
         assert [tool for tool, _ in await play.passed()] == ["run_tests", "announce"]
 
@@ -99,8 +102,8 @@ async def test_the_work_stops_at_the_first_step_that_is_not_approved(house: Hous
         await play.asked()
         await play.says(verb, "not today" if verb is not Verb.EXPIRE else "")
         run = await play.over()
-        assert run.result.startswith("Stopped at release: ")
-        assert "nothing after it was done. Steps done: run_tests. Only" in run.result
+        assert run.result.startswith("Stopped at “release”: ")
+        assert "nothing after it was done. Steps done: run tests. Only" in run.result
     assert log(house) == WHOLE[:1]
 
 
@@ -145,7 +148,7 @@ async def test_a_step_is_its_program_where_there_is_one_and_its_failure_stops_th
         await play.says(Verb.APPROVE)
         run = await play.over()
         assert run.result == (
-            "Stopped at run_tests: it failed: The program of the step ended with 1. It said:; nothing after it was "
+            "Stopped at “run tests”: it failed: The program of the step ended with 1. It said:; nothing after it was "
             "done. Steps done: none."
         )
     assert log(house) == ["tested shop 2.2"]

@@ -26,7 +26,7 @@ async def test_an_approved_mail_is_sent_once_and_exactly_as_it_was_shown(house: 
         worker.advance()
         first = await house.asked()
         assert first.question.agent == "drafter"
-        assert first.question.title == "Send this mail?"
+        assert first.question.title == "Send this message to vendor@example.com?"
         await house.decide(first, Verb.RESPOND, "make it shorter")
         second = await house.asked(not_this=first)
         assert len(second.question.content) < len(first.question.content)
@@ -34,6 +34,7 @@ async def test_an_approved_mail_is_sent_once_and_exactly_as_it_was_shown(house: 
         await house.decide(second, Verb.APPROVE)
         run = await house.over()
     assert run.status is Status.FINISHED
+    assert (run.ended_as, [one.done for one in run.reported]) == ("Put in a folder", ["put in a folder"])
     assert "Approved." in run.result
     assert str(house.folder / "mail") in run.result
     assert run.words == second.question.content

@@ -36,3 +36,4 @@ async def test_payments_are_asked_together_and_only_what_was_approved_is_paid(ho
     assert len({line.split(",")[0] for line in paid}) == len(paid) == 3
     assert run.result.endswith("Not paid: 1, because it was rejected (“Already paid by card.”).")
     assert "3 of 4 invoices were paid." in run.words
+    assert (run.ended_as, {one.done for one in run.reported}) == ("Paid 3 of 4", {"paid"})

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 
 from bot.audit import entries
 from bot.slack.views.card_content import in_full, on_card
-from bot.slack.views.request_text import changes_of
+from bot.slack.views.decision_details import changes_of
 from countersign.autogen.models.demo import DemoCall, demo_turns
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams

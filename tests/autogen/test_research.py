@@ -35,7 +35,11 @@ async def test_a_report_is_criticised_signed_off_and_kept_as_it_was_shown(house:
         ]
         await play.says(Verb.APPROVE)
         run = await play.over()
-        assert run.result == "Signed off. The report was kept as research/reports/r1.md."
+        assert (run.result, run.ended_as) == ("Signed off. The report was kept.", "Signed off")
+        assert [one.done for one in run.reported] == ["kept"]
+        [(key, name)] = (await house.store.made.kept(run.id)).files.items()
+        assert name == "report.md", "it is attached to the thread"
+        assert await house.store.made.content(run.id, key) == asked.question.content.encode()
         assert reports(house) == [asked.question.content]
         assert [tool for tool, _ in await play.passed()] == ["search_notes"]
         assert (await play.audit()).count("asked") == 1

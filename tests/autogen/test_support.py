@@ -52,6 +52,7 @@ async def test_a_large_refund_and_the_mail_ask_and_what_is_approved_happens(hous
         assert body.strip() == mail.question.content.partition("\n\n")[2].strip()
         assert run.result.startswith("Done: 45.00 EUR of order 17 were paid back; 45.00 EUR in all.")
         assert run.result.endswith("Ticket 1 was opened.")
+        assert (run.ended_as, [one.done for one in run.reported]) == ("Paid back", ["paid back", "put in a folder"])
         assert refunds(house) == [(17, 4500)]
         assert await play.passed() == [("look_up", ""), ("open_ticket", "Tickets may be opened by anybody.")]
 

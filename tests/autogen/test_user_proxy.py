@@ -132,7 +132,7 @@ async def test_end_here_on_a_termination_message_ends_as_the_empty_enter_did(hou
     """S1, S3: agreed, not stopped; 0.2 takes the empty Enter for `exit` there."""
     async with table(house, HumanInputMode.ALWAYS, "TERMINATE") as it:
         asked = await it.answers(Verb.APPROVE)
-        assert asked.question.title == "assistant says that it is finished. End here?"
+        assert asked.question.title == "The assistant says that it is finished. End here?"
         await it.over()
     assert it.talk.over is EndReason.FINISHED
     turn = turn_in(it.talk.messages[-1])

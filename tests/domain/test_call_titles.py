@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from countersign.domain import call_titles
+from countersign.domain.call_words import title_of
 
 SCHEMA: dict[str, Any] = {
     "properties": {
@@ -79,3 +80,25 @@ def test_a_value_that_cannot_stand_in_a_title_is_told_to_the_caller(value: objec
     """The call is titled by its name then."""
     with pytest.raises(ValueError, match="can appear in a title"):
         call_titles.filled("Mail {to}", {"to": value})
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "description", "title"),
+    [
+        ("send_mail", {"to": "a@example.com", "body": "x" * 80}, "", "Send mail: to a@example.com"),
+        (
+            "openTicket",
+            {"order": 17},
+            "Open a ticket for an order. It is free.",
+            "Open a ticket for an order: order 17",
+        ),
+        ("look_up", {}, "Returns the order.", "Look up"),
+        ("pay", {"order": "17", "rows": [1], "really": True}, "", "Pay: order “17”"),
+        ("pay", {str(n) * 9: "y" * 40 for n in range(9)}, "", "Pay"),
+    ],
+)
+def test_a_tool_without_a_title_has_one_of_words(
+    tool: str, arguments: dict[str, Any], description: str, title: str
+) -> None:
+    """Its name is never shown as code; long, hidden kinds of values stand in the content alone."""
+    assert title_of(tool, arguments, description) == title

@@ -85,7 +85,7 @@ async def test_redis_goes_away_and_comes_back(slack: LocalSlack, tmp_path: Path)
                 assert again.url == server.url
                 await bob.click(asked, "Approve")
                 assert "Approved" in text_of(await settled(slack, asked.ts))
-                await told(slack, "Sent")
+                await told(slack, "Put in a folder")
                 await there.end()
 
 
@@ -101,5 +101,5 @@ async def test_slack_goes_away_and_comes_back(there: Deployment, slack: LocalSla
     await slack.wait_connected(1)
     await slack.user("bob").click(asked, "Approve")
     assert "Approved" in text_of(await settled(slack, asked.ts))
-    await told(slack, "Sent")
+    await told(slack, "Put in a folder")
     assert len(slack.channel("#approvals").messages) == 1

@@ -74,7 +74,7 @@ async def test_silence_approves_where_the_channel_says_so_and_the_card_stands(
     await alice.command(ASK, channel="#general")
     asked = await card(slack)
     assert "Approved by timeout" in text_of(await settled(slack, asked.ts))
-    await told(slack, "Sent")
+    await told(slack, "Put in a folder")
     looks = [c.args for c in slack.calls if c.method == "conversations.history" and c.args.get("latest") == asked.ts]
     assert len(looks) == 1
     assert len(mails(there)) == 1
@@ -100,7 +100,7 @@ async def test_fifty_clicks_by_ten_people_over_two_processes(there: Deployment, 
     assert len(said) == 49
     final = await settled(slack, asked.ts)
     assert text_of(final).count("Approved") >= 1
-    await told(slack, "Sent")
+    await told(slack, "Put in a folder")
     calls = [c for c in slack.calls[before:] if "Approved" in repr(c.args.get("blocks"))]
     # The card says that it was approved, and then what came of it.
     replaced = Counter(text_of(c.args) for c in calls if c.method == "response_url" and c.args.get("replace_original"))
@@ -134,7 +134,7 @@ async def test_web_is_killed(there: Deployment, slack: LocalSlack, moment: str) 
         asked = await card(slack)
         await bob.click(asked, "Approve")
     assert "Approved" in text_of(await settled(slack, asked.ts))
-    await told(slack, "Sent")
+    await told(slack, "Put in a folder")
     assert len(slack.channel("#approvals").messages) == 1
     assert len([m for m in slack.channel("#general").messages if m.user == "U0BOT"]) == 1
     assert len(mails(there)) == 1

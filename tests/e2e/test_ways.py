@@ -253,14 +253,14 @@ async def approval_gate(new: New) -> Way:
     """S7: revised as often as the reviewer wants; only the approval sends, once."""
     run = new()
     await run.start("email", f"tell {run.name} that we need 10% off")
-    first = await run.asks("Send this mail?")
+    first = await run.asks("Send this message to")
     yield
     await run.answer(first, "Respond", f"APPROVED, but tell {run.name} to be quick")
     second = await run.asks()
     await run.answer(second, "Respond", f"shorter for {run.name}")
     last = await run.asks()
     await run.answer(last, "Approve")
-    await run.ends(":white_check_mark: Sent")
+    await run.ends(":white_check_mark: Put in a folder")
     (mail,) = (m for m in mailbox.Maildir(run.data / "mail", create=False) if m["To"] == f"{run.name}@example.com")
     body = mail.get_payload(decode=True)
     assert isinstance(body, bytes)
@@ -282,7 +282,7 @@ async def checkpoints(new: New) -> Way:
     changed = await proceed.asks("Deploy ", "exactly this")
     await proceed.answer(changed, "Approve")
     await proceed.answer(await proceed.asks("Release"), "Approve")
-    await proceed.ends("The plan was carried out. Steps done: run_tests, release.")
+    await proceed.ends("The plan was carried out. Steps done: run tests, release.")
     await cancel.ends("Cancelled: ")
     assert log.read_text().splitlines() == [
         f"run_tests {proceed.name} 2.1",

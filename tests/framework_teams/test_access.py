@@ -28,8 +28,9 @@ async def test_access_is_granted_as_people_approved_it(house: House) -> None:
         await play.says(Verb.EDIT, hours=1)
         run = await play.over()
     assert granted(house) == [["carol", "billing", "read"]]
-    assert "grant was changed by a reviewer: hours: 2 → 1" in run.words
+    assert "“grant” was changed by a reviewer: hours: 2 → 1" in run.words
     assert "carol has read access to billing until" in run.words
+    assert run.ended_as == "Granted", "by the word of the tool, for a team that concludes nothing itself"
 
 
 @pytest.mark.parametrize("verb", [Verb.REJECT, Verb.EXPIRE])
@@ -39,7 +40,8 @@ async def test_nothing_is_granted_that_nobody_approved(house: House, verb: Verb)
         await play.says(verb, "She left.")
         run = await play.over()
     assert granted(house) == []
-    assert "grant was not called" in run.words
+    assert "“grant” was not done" in run.words
+    assert run.ended_as == {Verb.REJECT: "rejected", Verb.EXPIRE: "expired"}[verb]
 
 
 async def test_a_run_that_left_memory_for_each_question_goes_on_with_the_answer(house: House) -> None:

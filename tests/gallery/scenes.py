@@ -16,6 +16,8 @@ from countersign import ask
 from localslack import text_of
 from localslack.workspace import Message
 from tests.gallery.stage import Stage
+from tests.slack import sample_views
+from tests.slack.sample_notices import NOTICES
 
 Scene = Callable[[Stage], Awaitable[None]]
 
@@ -61,6 +63,7 @@ async def _mail(stage: Stage) -> None:
     bob.reading.taps = again.reading.taps
     await stage.over(head)
     await stage.message("mail-settled", "Settled: who, when, and what came of it", await stage.settled(again.card))
+    await stage.opened("mail-details", "*Details* of the settled mail", await stage.settled(again.card), "Details")
     await stage.thread("mail-thread", "The thread of the run, for whoever asked", head)
 
 
@@ -111,7 +114,7 @@ async def _code(stage: Stage) -> None:
     await stage.measured(bob, "code", "The card")
     await bob.tap(card_controls.APPROVE)
     again = stage.reviewer("code, corrected: approve", await stage.card("sum(things)"))
-    await stage.measured(again, "code-again", "The corrected program, with what changed")
+    await stage.measured(again, "code-again", "The corrected program: what changed comes first")
     await again.tap(card_controls.APPROVE)
     await stage.over(head)
     await stage.thread("code-thread", "The thread, with the output", head)
@@ -194,6 +197,38 @@ async def _form(stage: Stage) -> None:
     await bob.submit({"Region": "eu", "Percent": "20"})
     await asking
     await stage.message("form-settled", "Settled", await stage.settled(bob.card))
+
+
+async def _long(stage: Stage) -> None:
+    stage.chapter("Long content, and secrets", "What a card does not show whole is approved by no button on it.")
+    lines = "\n".join(f"order {number}" for number in range(1001, 1401))
+    asking = [asyncio.create_task(ask("#general", "Close these 400 orders?", lines))]
+    long = await stage.card("Close these 400 orders")
+    await stage.message("long", "Beginning and end; a file in the card's thread has all of it", long)
+    command = "curl -u deploy --password=hunter22 https://shop.example/release"
+    asking.append(asyncio.create_task(ask("#general", "Run this on the shop's server?", command)))
+    secret = await stage.card("on the shop's server")
+    await stage.message("secret", "A secret is hidden, and the card says so", secret)
+    for card in (long, secret):
+        bob = stage.slack.user("bob")
+        assert (await bob.click(stage.now(card), card_controls.RESPOND)).ok
+        await bob.wait_modal()
+        assert await bob.submit({_last(stage): "Not today."}) == {}
+    await asyncio.gather(*asking)
+
+
+async def _samples(stage: Stage) -> None:
+    stage.chapter("Rare cards", "Drawn from samples: a crash, a changed team, and the end of a week.")
+    stage.slack.add_channel("samples", ("alice", "bob"))
+    stage.slack.invite("U0BOT", "#samples")
+    for name, caption in (
+        ("card_in_doubt", "A worker was lost in the middle of an action: nobody knows whether it happened"),
+        ("card_diverged", "The team's code has changed while the run waited"),
+        ("card_lookalike", "A word that mixes alphabets"),
+        ("digest", "The digest of a week"),
+    ):
+        drawing = {**sample_views.DRAWINGS, **NOTICES}[name]
+        await stage.message(name.replace("_", "-"), caption, await stage.posted("#samples", drawing))
 
 
 async def _expired(stage: Stage) -> None:
@@ -284,6 +319,12 @@ async def _contact(stage: Stage) -> None:
         await alice.wait_modal()
         await stage.window(f"{name}-window", caption, "alice", "C0GENERAL")
         await alice.close()
+    slack.add_channel("loose", ("alice", "bob"))
+    slack.invite("U0BOT", "#loose")
+    assert (await alice.command("/approvals own-requests yes", "#loose")).ok
+    await alice.wait_modal()
+    await stage.window("settings-confirm", "A change that makes the rules milder is confirmed", "alice", "C0GENERAL")
+    await alice.close()
     head = await stage.start("email ask the baker for bread")
     card = await stage.card("for bread")
     for command in (
@@ -299,6 +340,7 @@ async def _contact(stage: Stage) -> None:
 
 async def _home(stage: Stage) -> None:
     stage.chapter("Home", "While two tasks wait.")
+    await stage.home("home-first", "The first time: a welcome", "dave")
     await stage.start("email ask the printer for a quote")
     await stage.start("code add up 1 and 2")
     await stage.card("quote")
@@ -309,7 +351,8 @@ async def _home(stage: Stage) -> None:
 
 
 SCENES: Final[tuple[Scene, ...]] = (
-    *(_mail, _call, _code, _plan, _report, _chat, _batch, _form, _failure, _expired, _waiting, _glass, _contact, _home),
+    *(_mail, _call, _code, _plan, _report, _chat, _batch, _form, _failure, _long, _expired, _waiting, _glass),
+    *(_samples, _contact, _home),
 )
 
 

@@ -14,7 +14,9 @@ from urllib.parse import urlencode
 
 from PIL import Image
 from playwright.async_api import Browser, Locator, Page, async_playwright
+from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.slack.views.block_kit import Drawing
 from countersign.domain import api_keys
 from countersign.domain.events import Event, EventType
 from countersign.store.api_keys import ApiKeys
@@ -33,7 +35,7 @@ from tests.slack.socket_bot import events
 
 POLICY: Final = "version: 1\nrisks:\n  release: high\n"
 """What a reviewer of high risk meets: the release of the deploy team."""
-SHARPER: Final = 1.5
+SHARPER: Final = 1.25
 """Pixels of a picture for each of the phone's."""
 QUALITY: Final = 75
 WAITS_MS: Final = 60_000
@@ -190,6 +192,22 @@ class Stage:
             await self._clip(page, modal, name, kind)
 
         await self._both(take, name, caption, who, {"channel": channel})
+
+    async def opened(self, name: str, caption: str, card: Message, button: str, who: str = "bob") -> None:
+        """Picture the window behind a card's button, and close it."""
+        person = self.slack.user(who)
+        await person.click(card, button)
+        await person.wait_modal()
+        await self.settle()
+        await self.window(name, caption, who, card.channel)
+        await person.close()
+
+    async def posted(self, channel: str, drawing: Drawing) -> Message:
+        """Post a drawing as the app; return the message."""
+        client = AsyncWebClient(self.slack.bot_token, base_url=f"{self.slack.api_url.rstrip('/')}/")
+        place = self.slack.channel(channel)
+        answer = await client.chat_postMessage(channel=place.id, text=drawing.text, blocks=drawing.blocks)
+        return place.posts[answer["ts"]].copy()
 
     async def thread(self, name: str, caption: str, head: Message, who: str = "alice") -> None:
         """Picture a thread."""

@@ -599,7 +599,7 @@ DRAWING: Final = (
     Bug(
         "permissions for tools whose names read alike look the same",
         "R24",
-        "bot/slack/views/request_text.py",
+        "bot/slack/views/slack_markup.py",
         "name = tool if _SIMPLE.fullmatch(tool) else",
         "name = in_words(tool) if tool else",
         ("tests/slack/test_grant_windows.py::test_names_that_read_alike_differ_wherever_a_permission_stands",),
@@ -607,10 +607,26 @@ DRAWING: Final = (
     Bug(
         "an approved action that failed stands there as done",
         "R5",
-        "bot/slack/views/cards.py",
+        "bot/slack/views/request_summary.py",
         "    if one.failed:\n",
         "    if False:\n",
         ("tests/slack/test_for_all_rows.py::test_a_row_and_a_card_say_what_came_of_the_action",),
+    ),
+    Bug(
+        "a program that failed is asked about again without what changed",
+        "R13",
+        "countersign/autogen/tools/approval_gate.py",
+        "if failed and action.kind is Kind.CODE:",
+        "if False:",
+        ("tests/autogen/test_code.py::test_code_runs_after_approval_is_corrected_after_an_error_and_summed_up",),
+    ),
+    Bug(
+        "a list does not say that an approved action failed",
+        "R5",
+        "bot/slack/views/home.py",
+        "settled_line(request, request.decision, run)}",
+        "settled_line(request, request.decision, None)}",
+        ("tests/slack/test_home.py::test_homes_are_as_they_were_reviewed",),
     ),
     Bug(
         "a text passes for the words of a tool's title",

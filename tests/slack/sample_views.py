@@ -1,6 +1,5 @@
 """Samples of every view: runs and requests in all of their states, and their drawings."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -108,8 +107,8 @@ def writing(**changes: Any) -> Run:
 
 
 PASSED = (
-    Passed("lookup", "", 30),
-    Passed("refund", "The workspace's policy, rule “small”. Below what a meeting about it costs.", 8),
+    Passed("look_up", "", 30),
+    Passed("refund_order", "The workspace's policy, rule “small”. Below what a meeting about it costs.", 8),
     Passed(HOSTILE[:60], HOSTILE, 1),
 )
 USAGE = Usage(
@@ -140,7 +139,7 @@ def diverged() -> Request:
 def refund(**changes: Any) -> Question:
     """Ask as the gate does."""
     arguments = canonical({"order": 17, "amount": 20, "api_key": "s3cr3t-word"})
-    return replace(call(), **{"call": Call("refund", arguments, hidden=("api_key",)), **changes})
+    return replace(call(), **{"call": Call("refund_order", arguments, hidden=("api_key",)), **changes})
 
 
 def code(text: str = "import shutil\n\nshutil.rmtree('build')\n") -> Question:
@@ -191,10 +190,14 @@ def edited_code() -> Request:
     return decide(asked, attempt(asked, BOB, Verb.EDIT, arguments=less, words="Only that."), later(minutes=5)).request
 
 
-def reported(of: Request, words: str = "", *, failed: bool = False) -> Drawing:
-    """Draw the card of an action that was done, or failed."""
-    of_run = runs.report(run(status=runs.Status.RUNNING), of.id, words, later(minutes=6), failed=failed).run
-    return cards.card(of, run=of_run, run_link=LINK)
+def with_outcome(of: Request, words: str = "", *, failed: bool = False, done: str = "") -> Run:
+    """Return the run of an action that was done, or failed."""
+    at_work = run(status=runs.Status.RUNNING)
+    return runs.report(at_work, of.id, words, later(minutes=6), failed=failed, done=done).run
+
+
+def reported(of: Request, words: str = "", *, failed: bool = False, done: str = "") -> Drawing:
+    return cards.card(of, run=with_outcome(of, words, failed=failed, done=done), run_link=LINK)
 
 
 def chosen() -> Request:
@@ -268,11 +271,15 @@ def turn(*, to_end: bool = False) -> Question:
     """Ask as `countersign.autogen.people.user_proxy` does."""
     offers: tuple[Verb, ...] = (Verb.APPROVE, Verb.RESPOND)
     if to_end:
-        title = "assistant says that it is finished. End here?"
+        title = "The assistant says that it is finished. End here?"
         return question("All is done.\n\nTERMINATE", kind=Kind.END, title=title, agent="assistant", offers=offers)
     offers = (*offers, Verb.REJECT)
     return question(
-        "Step 1 of 2", kind=Kind.TURN, title="assistant finished a step. Continue?", agent="assistant", offers=offers
+        "Step 1 of 2",
+        kind=Kind.TURN,
+        title="The assistant finished a step. Continue?",
+        agent="assistant",
+        offers=offers,
     )
 
 
@@ -349,7 +356,7 @@ DRAWINGS: dict[str, Drawing] = {
     "card_tool_edited": card(edited()),
     "card_tool_done": reported(decided(Verb.APPROVE, of=request(asked=refund()))),
     "card_tool_failed": reported(decided(Verb.APPROVE, of=request(asked=refund())), f"No card. {HOSTILE}", failed=True),
-    "card_mail_sent": reported(edited_mail(), "Sent to vendor@example.com."),
+    "card_mail_sent": reported(edited_mail(), "The mail was sent to vendor@example.com.", done="sent"),
     "burst_reported": cards.batch(
         half_settled(),
         run=runs.report(run(), half_settled()[1].id, "No card.", later(minutes=6), failed=True).run,
@@ -389,6 +396,10 @@ DRAWINGS: dict[str, Drawing] = {
     "steps_written": plan(writing(done=True)),
     "steps_waiting": plan(at_work(), request()),
     "steps_rejected": plan(at_work(), decided(Verb.REJECT, "Too dear.")),
+    "steps_failed": plan(
+        with_outcome(decided(Verb.APPROVE, of=request(asked=refund())), f"No card. {HOSTILE}", failed=True),
+        decided(Verb.APPROVE, of=request(asked=refund())),
+    ),
     "steps_expired": plan(ended(ended_as="expired"), expired()),
     "steps_slowed_down": plan(run(delay=Delay("The model gpt has no room for more requests now", later()))),
     "steps_without_a_worker": run_plan.drawn_as_list(run(), run_plan.steps(run(), silent=True)),
@@ -484,30 +495,3 @@ def _all(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, list):
         for item in value:
             yield from _all(item)
-
-
-_INTERNAL = re.compile(
-    r"\b(wants to run|arguments?|digest|lease|journal|verb|snooze[sd]?|True|False)\b|[a-z]+_[a-z_]+|[{\[]"
-)
-"""Words and signs that say how it works inside; ids of runs stand in Details only."""
-
-
-def inner_words(blocks: object, *notifications: str) -> list[str]:
-    """Find what speaks of how it works inside, in what is neither content nor hostile.
-
-    Between backticks stands what is meant exactly: a tool that is allowed in advance, a command, an id, Slack's code.
-    """
-    own = [text for text in [*notifications, *texts_of(blocks)] if "U0EVE" not in text]
-    ours = re.sub(r"<[^>]*>|:[a-z_0-9]+:|⟦[^⟧]*⟧|`[^`]*`", "", "\n".join(own))
-    return [match[0] for match in _INTERNAL.finditer(ours)]
-
-
-def texts_of(value: object, skip: tuple[str, ...] = ("rich_text_preformatted",)) -> Iterator[str]:
-    if isinstance(value, dict) and value.get("type") not in skip:
-        if isinstance(text := value.get("text"), str):
-            yield text
-        for inner in value.values():
-            yield from texts_of(inner, skip)
-    if isinstance(value, list):
-        for inner in value:
-            yield from texts_of(inner, skip)

@@ -34,8 +34,8 @@ async def test_files_that_code_made_are_attached_to_the_thread_once(
     files = files_in(slack, root.ts)
     assert [call.method for call in slack.calls].count("upload") == 2
     assert sorted((file.name, file.title) for file in files) == [
-        ("keys.txt", "Made by the code: keys.txt"),
-        ("plot.png", "Made by the code: plot.png"),
+        ("keys.txt", "From this run: keys.txt"),
+        ("plot.png", "From this run: plot.png"),
     ]
     content = {file.name: file.content for file in files}
     assert content["plot.png"] == PICTURE

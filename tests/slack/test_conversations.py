@@ -43,7 +43,7 @@ async def slack() -> AsyncIterator[LocalSlack]:
 def step(content: str = "Step 1 of 2: find a date.", **changes: object) -> Question:
     """The team's assistant has finished a step."""
     offers = (Verb.APPROVE, Verb.RESPOND, Verb.REJECT)
-    title = "assistant finished a step. Continue?"
+    title = "The assistant finished a step. Continue?"
     return question(content, agent="assistant", kind=Kind.TURN, title=title, offers=offers, **changes)
 
 

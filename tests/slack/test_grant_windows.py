@@ -21,7 +21,8 @@ from bot.slack.slack_calls import GatedCalls
 from bot.slack.views import home, modal_parts, modals, review_modals
 from bot.slack.views.block_kit import Block
 from bot.slack.views.card_controls import MORE, MenuItem, chosen
-from bot.slack.views.request_text import allows, details, exactly
+from bot.slack.views.decision_details import allows, details
+from bot.slack.views.slack_markup import exactly
 from countersign import usecases
 from countersign.domain import decision_rules, grants
 from countersign.domain.calls import Call

@@ -33,15 +33,17 @@ from countersign.text.safe_text import size_of
 from countersign.usecases.listing import Listed
 from localslack.limits import check_view
 from tests.sample_requests import ALICE, BOB, GENERAL, HERE, LEADS, attempt, call, choice, later, question, request
-from tests.slack.sample_views import inner_words, talk
+from tests.slack.plain_words import speaks_plainly
+from tests.slack.sample_views import code, talk
 
 GOLDEN = Path(__file__).parent / "golden" / "home"
 HOSTILE = "<!channel> <@U0EVE> <https://evil.example|Approve here> `*_~ \u202e @here :tada: & https://evil.example"
 
 
-def listed(*asked: Request, more: int = 0, linked: bool = True) -> Listed:
+def listed(*asked: Request, more: int = 0, linked: bool = True, of: Run | None = None) -> Listed:
     links = {r.id: f"https://example.slack.com/archives/C0APPROVALS/p{n}" for n, r in enumerate(asked) if linked}
-    return Listed(asked, links, len(asked) + more, {RunId("rtest"): "email"})
+    runs_of = {of.id: of} if of else {}
+    return Listed(asked, links, len(asked) + more, {RunId("rtest"): "email"}, runs=runs_of)
 
 
 def run(name: str = "rtest", **changes: Any) -> Run:
@@ -61,6 +63,10 @@ def permitted(scope: Scope, **changes: Any) -> Permission:
     return replace(found, **changes)
 
 
+DONE = approved(request(asked=call()))
+FAILED = approved(request(asked=replace(call(), asked=1, title="Refund 40.00 EUR for order 18")))
+CAME_OF = runs.report(run(), DONE.id, "", later(minutes=6), failed=False, done="paid back").run
+CAME_OF = runs.report(CAME_OF, FAILED.id, f"No card. {HOSTILE}", later(minutes=6), failed=True).run
 PEM = f"-----BEGIN PUBLIC KEY-----\n{'MCowBQYDK2VwAyEA' + 'x' * 44}\n-----END PUBLIC KEY-----\n"
 MANY = Reviewers(frozenset(UserId(f"U0{n:03}") for n in range(30)), frozenset({LEADS}))
 SECTIONS: dict[str, list[Block]] = {
@@ -100,6 +106,8 @@ SECTIONS: dict[str, list[Block]] = {
     ],
     "no_decisions": home.recent(listed()),
     "recent": home.recent(listed(approved(request()), expire(request(), later(hours=2)).request)),
+    "recent_outcomes": home.recent(listed(DONE, FAILED, of=CAME_OF)),
+    "recent_code": home.recent(listed(approved(request(asked=code())))),
     "nothing_permitted": home.permissions([]),
     "permissions": home.permissions([permitted(Scope.TOOL), permitted(Scope.CALL, used=3)]),
     "permissions_hostile": home.permissions([permitted(Scope.TOOL, team=HOSTILE, tool=HOSTILE)] * 9),
@@ -141,7 +149,7 @@ def test_a_row_of_a_home_has_at_most_three_controls(name: str) -> None:
 @pytest.mark.parametrize("name", [*SECTIONS, *VIEWS])
 def test_a_home_speaks_of_the_matter_alone(name: str) -> None:
     """No name of a function, no JSON, no word of ours about how it works."""
-    assert not inner_words(VIEWS[name] if name in VIEWS else SECTIONS[name])
+    speaks_plainly(VIEWS.get(name) or SECTIONS[name], HOSTILE)
 
 
 def test_nothing_is_decided_on_a_home() -> None:

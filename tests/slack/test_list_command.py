@@ -63,6 +63,21 @@ async def test_what_was_decided_in_a_channel_is_listed_newest_first_with_who_and
     assert "No decisions here" in (await bob.command("/approvals history", "#random")).text
 
 
+async def test_a_list_names_the_content_and_says_what_came_of_it(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
+) -> None:
+    """R5, R15: one who approved reads that it failed, also where the card is not."""
+    first, second = await ask(store, lease, 1), await ask(store, lease, 2)
+    for one in (first, second):
+        await decide(store, one)
+    await usecases.report(store, lease, first.id, "", failed=False, done="sent")
+    await usecases.report(store, lease, second.id, "No *such* address <!here>", failed=True)
+    _, newest, oldest = (json.dumps(block) for block in (await slack.user("bob").command("/approvals history")).blocks)
+    assert "send this mail \\u2013 mail 1" in oldest and "\\u00a0sent \\u00b7 for" in oldest
+    assert "send this mail \\u2013 mail 2" in newest and "*failed*" in newest and ":white_check_mark:" not in newest
+    assert {"type": "plain_text", "text": "No *such* address <!here>", "emoji": False} in json.loads(newest)["elements"]
+
+
 @pytest.mark.parametrize("words", ["history 0", "history 26", "history -1", "history all", "history ٣", "pending 3"])
 async def test_what_cannot_be_listed_is_said(slack: LocalSlack, store: Store, bot: Services, words: str) -> None:
     reply = await slack.user("bob").command(f"/approvals {words}")

@@ -139,6 +139,11 @@ def test_what_could_be_asked_less_is_of_low_risk_and_always_approved() -> None:
                 entry = {**made[name], "request": f"q-{tool}-{number}", "what": {**made[name]["what"], "tool": tool}}
                 figures.take({**entry, "rules": {**entry["rules"], "risk": risk}})
     assert figures.always_approved(weekly_digest.LEAST) == [("refund", 10)]
-    text = str(weekly_digest.drawing(figures, NOW, {"refund": "https://a.example/p1"}).blocks)
+    figures.take(made["passed"])
+    last = {"refund": "https://a.example/p1", "request_asked": "https://a.example/p2"}
+    links = last | {"call_passed": "https://a.example/p3"}
+    assert {*links} <= {*figures.last}
+    text = str(weekly_digest.drawing(figures, NOW, links).blocks)
     assert "<https://a.example/p1|refund> (10 times)" in text
+    assert "<https://a.example/p2|30 requests>" in text and "<https://a.example/p3|1 call>" in text
     assert "<!channel>" not in text

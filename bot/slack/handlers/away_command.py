@@ -37,16 +37,16 @@ async def _away(services: Services, body: dict[str, Any], rest: str) -> Reply:
     absence = await absences.leave(services.store, actor, other, until, delivery(body))
     told = "was told" if await _tell(services, absence) else "could not be told by a message"
     return Reply(
-        f"You're away until {when(absence.until)}. {mention(stand_in)} decides in your place and {told}. "
-        "You can still decide; the two of you count as one. `/approvals back` ends it."
+        f"You're away until {when(absence.until, absence.since)}. {mention(stand_in)} decides in your place and "
+        f"{told}. You can still decide; the two of you count as one. `/approvals back` ends it."
     )
 
 
 async def _tell(services: Services, absence: Absence) -> bool:
     """Write to the stand-in directly; False if Slack does not take it."""
     text = (
-        f":wave: {mention(absence.user)} is away until {when(absence.until)} and named you as stand-in. Until then you "
-        "can decide on the requests that wait for them; your Home lists them."
+        f":wave: {mention(absence.user)} is away until {when(absence.until, absence.since)} and named you as stand-in. "
+        "Until then you can decide on the requests that wait for them; your Home lists them."
     )
     try:
         async with asyncio.timeout(5):
@@ -93,7 +93,8 @@ async def _nobody_named(services: Services, body: dict[str, Any]) -> tuple[str, 
     absence = seen.value.of(services.directory.workspace, sender(body).user, seen.now)
     now = "You're not away now."
     if absence is not None:
-        now = f"You're away until {when(absence.until)}, and {mention(absence.stand_in)} decides in your place."
+        until = when(absence.until, absence.since)
+        now = f"You're away until {until}, and {mention(absence.stand_in)} decides in your place."
     return (
         "Name a stand-in, and say until when",
         f", like `/approvals away @standin until 2026-12-24`, or `… for 3d`. {now}",

@@ -197,9 +197,10 @@ async def _note_presence(services: Services, body: dict[str, Any], chosen: card_
     A refusal is told only if no request takes it.
     """
     at, name = sender(body), attempt_id(body)
-    changed, refusals = [], []
+    changed, refusals, now = [], [], None
     for request in chosen.requests:
         seen = await known(services, Handle(request, digest_of()))
+        now = seen.now
         actor = await actor_of(services.store, services.directory, at.user, seen.value.rules.reviewers)
         attempt = AttemptId(short_name(name, request, length=20)) if len(chosen.requests) > 1 else name
         try:
@@ -216,7 +217,7 @@ async def _note_presence(services: Services, body: dict[str, Any], chosen: card_
     until = max((request.snoozed_until for request in changed if request.snoozed_until is not None), default=None)
     if until is None:
         return Reply("This request has no reminders to put off. Nothing was changed.", False)
-    return Reply(f"Next reminder at {when(until)}. {card_controls.STAYS}")
+    return Reply(f"Next reminder at {when(until, now)}. {card_controls.STAYS}")
 
 
 async def _decide_all(services: Services, body: dict[str, Any], rows: tuple[RequestId, ...], verb: Verb) -> Reply:

@@ -8,7 +8,7 @@ from countersign import usecases
 from countersign.domain.ids import PermissionId
 from countersign.usecases import grant_changes
 
-from ..views.request_text import allows
+from ..views.decision_details import allows
 from ..views.slack_markup import mention
 from .context import Reply, Services
 from .payloads import delivery, sender

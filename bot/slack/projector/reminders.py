@@ -22,7 +22,8 @@ from ..ports import CannotPost, Importance
 from ..views import card_content
 from ..views.block_kit import TITLE, Drawing, context, mrkdwn, plain, words
 from ..views.button_labels import how_they_stand, the_card, tools
-from ..views.request_text import expiry, named, sentence, stand_ins
+from ..views.request_summary import sentence
+from ..views.request_text import expiry, named, stand_ins
 from ..views.slack_markup import escape, link
 from .card_placement import Card, number_of
 from .message_sync import File, Place, Poster

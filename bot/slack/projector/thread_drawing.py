@@ -136,7 +136,7 @@ async def _made(thread: RunThread) -> list[File]:
     for message, (key, name) in made.items():
         if message not in tried and (content := await store.made.content(run, key)) is not None:
             shown = thread_notes.made_file(content)
-            files.append(File(message, await thread.place(), name, shown, f"Made by the code: {name}"))
+            files.append(File(message, await thread.place(), name, shown, f"From this run: {name}"))
     return files
 
 

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, time, timedelta
 from typing import Final
 
+from countersign.domain.call_words import in_words
 from countersign.domain.errors import StoreUnavailable
+from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId
 from countersign.domain.requests import How
 from countersign.usecases.ports import Store
@@ -77,16 +79,19 @@ async def post(
     return True
 
 
-async def _link(store: Store, poster: Poster, request: str) -> str:
-    """Return the address of the request's card; "" if it is not known any more."""
-    card = await store.message(f"card/{request}")
+async def _link(store: Store, poster: Poster, name: str) -> str:
+    """Return the address of the request's card, or of the run's thread; "" if it is not known any more."""
+    card = await store.message(f"card/{name}") or await store.message(f"run/{name}")
     if card is not None and card.value.on:
         card = await store.message(card.value.on)
     return poster.link(card.value) if card is not None and card.value.ts else ""
 
 
 def drawing(figures: Figures, monday: datetime, links: dict[str, str]) -> Drawing:
-    """Draw the digest; `links` lead to the card of the last such request."""
+    """Draw the digest.
+
+    `links` lead to the card of the last such request, or to the thread of its run.
+    """
 
     def linked(text: str, key: str) -> str:
         return link(links[key], text) if links.get(key) else text
@@ -94,20 +99,22 @@ def drawing(figures: Figures, monday: datetime, links: dict[str, str]) -> Drawin
     sunday = monday + _WEEK - timedelta(days=1)
     title = f"Approvals, {monday:%-d %B} to {sunday:%-d %B}"
     decided = linked(_many(figures.decided, "decision"), How.REVIEWERS)
-    lines = [f"*{_many(figures.asked, 'request')}*, {decided}."]
+    asked = linked(_many(figures.asked, "request"), EventType.REQUEST_ASKED)
+    lines = [f"*{asked}*, {decided}."]
     if figures.waits.count:
         median, most = span(figures.waits.quantile(0.5)), span(figures.waits.quantile(0.95))
         lines.append(f"*Time to decision:* half within {median}, 95 % within {most}.")
     if figures.timeouts:
         lines.append(f"*Timed out:* {linked(_many(figures.timeouts, 'request'), How.TIMEOUT)}.")
     if figures.passed:
+        calls = linked(_many(figures.passed.total(), "call"), EventType.CALL_PASSED)
         rules = ", ".join(
             f"{escape(rule or 'the team’s own code')} ({count:,})"
             for (rule, _), count in figures.passed.most_common(_MOST)
         )
-        lines.append(f"*Allowed automatically:* {_many(figures.passed.total(), 'call')}: {rules}.")
+        lines.append(f"*Allowed automatically:* {calls}: {rules}.")
     if rare := figures.always_approved(LEAST)[:_MOST]:
-        tools = ", ".join(f"{linked(escape(name), name)} ({count} times)" for name, count in rare)
+        tools = ", ".join(f"{linked(escape(in_words(name)), name)} ({count} times)" for name, count in rare)
         lines.append(
             f"*Could be asked less:* {tools}. Always approved, low risk. "
             "`countersign policy suggest` proposes rules to review."

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from countersign.text.safe_text import one_line, size_of
+from countersign.text.safe_text import Room, one_line, size_of
 
 Block = dict[str, Any]
 TITLE: Final = 120
 """Characters of a title in a first line; a longer one is in the content too."""
 TOOL: Final = 60
 """Characters of a tool's name in a first line; a longer one is in the content too."""
+WORDS: Final = Room(3000, 3500, 60)
+"""Room for a reason or an answer."""
 _ROOM: Final = 12_000
 """Bytes of one message's blocks (slackapi/bolt-js #2509), with room for the lines around a list."""
 
@@ -41,11 +43,11 @@ def heading(bold: str, rest: str) -> Block:
     return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": parts}]}
 
 
-def headline(team: str, question: str) -> Block:
-    """Draw the first line of a card: the team, and in bold what is asked."""
-    made = heading(question, "")
+def headline(team: str, question: str, rest: str = "") -> Block:
+    """Draw the first line of a card: the team, in bold what is asked, and the rest."""
+    made = heading(question, f" – {rest}")
     parts = made["elements"][0]["elements"]
-    made["elements"][0]["elements"] = [{"type": "text", "text": f"{team or '–'} · "}, parts[0]]
+    made["elements"][0]["elements"] = [{"type": "text", "text": f"{team or '–'} · "}, *parts[: 2 if rest else 1]]
     return made
 
 

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from countersign.domain import runs
 from countersign.domain.call_words import in_words
+from countersign.domain.people import Reviewers
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from countersign.text.safe_text import quoted
 
@@ -180,6 +181,11 @@ _ENDINGS: Final = {
     "rejected": ":no_entry: Rejected",
     "expired": ":alarm_clock: Expired",
     "failed": STATES[runs.Status.FAILED],
+    "stopped": STATES[runs.Status.STOPPED],
+    "refused": ":no_entry: Not allowed",
+    "withdrawn": ":leftwards_arrow_with_hook: Withdrawn",
+    "answered": ":speech_balloon: Not done",
+    "not finished": ":warning: Not finished",
 }
 STOP_RUN: Final = "stop_run"
 """The action of the button that stops a run."""
@@ -229,6 +235,17 @@ def state_of(run: runs.Run) -> str:
 def the_card(request: Request) -> str:
     """Label a link to the request's card."""
     return "open the question" if request.rules.in_thread else "open the card"
+
+
+def others(reviewers: Reviewers) -> str:
+    """Count whom it escalates to.
+
+    A mention would notify them now, and the wait is there to spare them that.
+    """
+    people, groups = len(reviewers.users), len(reviewers.groups)
+    parts = [f"{people} {'person' if people == 1 else 'people'}"] if people else []
+    parts += [f"{groups} group{'s' if groups > 1 else ''}"] if groups else []
+    return f" to {' and '.join(parts)}" if parts else ""
 
 
 def of(question: Question) -> Wording:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Final
 
-from countersign.domain.call_words import labelled
+from countersign.domain.call_words import in_words, labelled
 from countersign.domain.diffs import changed_lines
 from countersign.domain.event_data import told_apart
 from countersign.domain.redaction import MARK, guessed_in, hide, hide_in
@@ -18,7 +18,7 @@ from countersign.text.homoglyphs import odd_words
 from countersign.text.safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
 
 from .block_kit import TITLE, TOOL, Block, context, data, mrkdwn, plain, words
-from .slack_markup import escape
+from .slack_markup import escape, exactly
 
 _CARD: Final = Room(2500, 5000, 60)
 _ROW: Final = Room(230, 270, 6)
@@ -196,7 +196,9 @@ def _drawn(question: Question, text: Room, arguments: Room, notes: Room, changed
         blocks += [words("*Before you decide*"), *_boxes("\n".join(it.notes), notes)]
     blocks += [*_warnings(it), *_boxes(it.text or "(empty)", text)]
     if question.call is not None:
-        tool = escape(quoted(question.call.tool, 100))
+        tool = escape(quoted(in_words(question.call.tool), 100))
+        if in_words(question.call.tool) != question.call.tool:
+            tool += f" (`{escape(exactly(question.call.tool))}`)"
         blocks += [
             words(f"*Tool:* {tool} · *Details{' before the change' if changed else ''}*"),
             *_boxes(_arguments(question), arguments),

@@ -10,31 +10,27 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from countersign.domain import high_risk
-from countersign.domain.activity import Reported
 from countersign.domain.decision_rules import may_break_glass
 from countersign.domain.delegation import Absence, deciders
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import Decision, Request, Status, Verb
-from countersign.domain.runs import UNREPORTED, Run
-from countersign.domain.runs import Status as RunStatus
+from countersign.domain.runs import Run
 from countersign.text.safe_text import Room, one_line, quoted, shorten, typed
 
 from . import button_labels, card_controls, choice_controls
 from .block_kit import Block, Drawing, button, context, data, heading, headline, mrkdwn, plain, words
 from .card_content import UNFILED, complete, in_row, on_card
 from .card_controls import Handle
+from .decision_details import changes_of, details, standing_of
+from .request_summary import reported, settled_line
 from .request_text import (
     asked,
-    changes_of,
-    details,
     expiry,
     for_whom,
     how_it_waits,
     named,
-    sentence,
     stand_ins,
-    standing_of,
     votes,
     why_me,
 )
@@ -70,7 +66,7 @@ def card(
     talk = request.rules.in_thread
     details_button = button("Details", card_controls.VIEW_FULL, Handle(request.id, request.digest).write())
     if request.decision is not None:
-        settled = _settled(request, request.decision, run)
+        settled = settled_line(request, request.decision, run)
         said = on_card(question, details_button, filed=filed) if talk else []  # so that the thread reads as a talk
         outcome = _outcome(request, request.decision, run, details_button)
         return Drawing(f"{settled} – {text}", [first, *said, *outcome])
@@ -149,7 +145,7 @@ def _row(number: int, request: Request, run: Run) -> list[Block]:
             blocks.append(votes(request, most=_VOTERS))
         controls = _controls(request, whole=_is_whole_row(request), presence=False)
         return [*blocks, {"type": "actions", "block_id": f"decide {request.id}", "elements": controls}]
-    settled = words(_settled(request, request.decision, run))
+    settled = words(settled_line(request, request.decision, run))
     settled["accessory"] = button("Details", card_controls.VIEW_FULL, Handle(request.id, request.digest).write())
     blocks = [blocks[0], settled, *_came_of(request, run), *standing_of(request, request.decision)]
     if lines := [one for one in (changes_of(request), typed(request.decision.words)) if one.strip()]:
@@ -225,33 +221,12 @@ def _controls(request: Request, *, whole: bool, presence: bool) -> list[Block]:
     return [*buttons, card_controls.menu(request, rest, presence=presence)]
 
 
-_DOES: Final = (Status.APPROVED, Status.EDITED)
-_JOINED: Final = "\u00a0·\u00a0"
-"""Unbroken, so that no phone shows the outcome alone on a line."""
-
-
-def _settled(request: Request, decision: Decision, run: Run) -> str:
-    """Write who decided, and whether the action was done or failed."""
-    line, one = sentence(request, decision), _reported(request, run)
-    if one is None:
-        unknown = run.ended_as == UNREPORTED and decision.outcome in _DOES and request.question.call is not None
-        return f"{line}{_JOINED}no outcome was reported" if unknown else line
-    if one.failed:
-        return f"{line.replace(':white_check_mark:', ':warning:', 1)}{_JOINED}*failed*"
-    return f"{line}{_JOINED}done"
-
-
-def _reported(request: Request, run: Run) -> Reported | None:
-    """Return what came of the action, as its program or its worker reported it."""
-    if run.program is not None and run.told_outcome and run.result:
-        return Reported(request.id, run.status is RunStatus.FAILED, run.result)
-    return next((one for one in run.reported if one.request == request.id), None)
-
-
 def _came_of(request: Request, run: Run) -> list[Block]:
-    """Draw the words about the outcome as data, on one line."""
-    one = _reported(request, run)
-    return [context(plain(typed(one.words), 300))] if one is not None and one.words.strip() else []
+    """Draw the words about the outcome as data, on one line; the team's word for what was done says enough."""
+    one = reported(request, run)
+    if one is None or not one.words.strip() or (one.done and not one.failed):
+        return []
+    return [context(plain(typed(one.words), 300))]
 
 
 def _deadline(request: Request, away: Iterable[Absence], room: Room | None = None) -> list[Block]:
@@ -279,7 +254,7 @@ def _addressed(request: Request, run_link: str | None) -> list[Block]:
 
 
 def _outcome(request: Request, decision: Decision, run: Run, details_button: Block) -> list[Block]:
-    settled = words(_settled(request, decision, run))
+    settled = words(settled_line(request, decision, run))
     settled["accessory"] = details_button
     blocks = [settled, *_came_of(request, run), *details(request, decision)]
     if request.rules.quorum > 1:

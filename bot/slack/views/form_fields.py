@@ -254,9 +254,9 @@ def _hint(argument: Argument, *sentences: str) -> str:
 
 def _empty_means(argument: Argument) -> str:
     if argument.nullable or argument.required:
-        return "Leave it empty for null." if argument.nullable else ""
+        return "Leave it empty for no value." if argument.nullable else ""
     schema = argument.schema
-    default = f"; the tool then uses {_json_of(schema['default'])}" if "default" in schema else ""
+    default = f"; the tool then uses {_json_of(schema['default'])}" if schema.get("default") not in (None, "") else ""
     return f"Leave it empty to omit it{default}."
 
 

@@ -25,7 +25,8 @@ def greeting(channel: ChannelId, rules: Rules, *, shared_outside: bool = False) 
     if rules.approvals_channel != channel or shared_outside:
         where = f"They ask for approval in {mention(rules.approvals_channel)}."
         short = f":wave: Start a task for a team of agents here with `/agent`. {where}"
-        blocks = [words(short), *([] if rules.reviewers else [words(_NOBODY)])]
+        who = [] if shared_outside else [context(mrkdwn(f"Reviewers: {named(rules.reviewers)}"))]
+        blocks = [words(short), *(who if rules.reviewers else [words(_NOBODY)])]
         return Drawing(f"Start a task here with `/agent`. {where}", [*blocks, _actions(start, settings)])
     text = "Agents ask for approval in this channel."
     blocks = [

@@ -23,7 +23,9 @@ from . import button_labels, card_controls, choice_controls
 from .block_kit import Block, button, context, data, fitting, headline, mrkdwn, plain, words
 from .button_labels import START_TASK, STOP_RUN, state_of, the_card
 from .card_controls import Handle
-from .request_text import answer_of, asked, expiry, for_whom, how_it_stands, named, permission_line, sentence, so_far
+from .decision_details import permission_line
+from .request_summary import beginning, gist, settled_line, why_failed
+from .request_text import answer_of, asked, expiry, for_whom, how_it_stands, named, so_far
 from .slack_markup import drawn, escape, link, mention
 
 REVOKE: Final = "revoke_permission"
@@ -34,7 +36,7 @@ MOST_RECENT: Final = 20
 MOST_PERMISSIONS: Final = 6
 _MOST_OPEN: Final = 2
 """Questions of one run that are shown."""
-_TITLE: Final = 120
+_TITLE: Final = 160
 _WINDOWS: Final = {
     Verb.APPROVE: card_controls.REVIEW,
     Verb.REJECT: card_controls.REJECT,
@@ -149,7 +151,7 @@ def runs(running: Running) -> list[Block]:
             small += (
                 [f"and {len(listed.requests) - _MOST_OPEN} more"] if number == _MOST_OPEN < len(listed.requests) else []
             )
-            title = plain(f"Waiting: {typed(request.question.title)}", _TITLE)
+            title = plain(f"Waiting: {gist(request.question)}", _TITLE)
             blocks.append(context(title, *([mrkdwn(" · ".join(small))] if small else [])))
     if (more := running.total - len(running.runs)) > 0:
         blocks.append(context(mrkdwn(f"and {more:,} older; `/agent status` lists them")))
@@ -234,7 +236,8 @@ def entries(listed: Listed, *, reader: UserId | None = None) -> list[list[Block]
         if reader and request.rules.in_thread:
             by = f" · Waiting for {answer_of(request.requester, reader)}"
         place = f"For {for_whom(request)} in {mention(request.channel)}{votes}{by}{at}"
-        blocks.append([headline(team, asked(request.question)), context(mrkdwn(place), mrkdwn(expiry(request)))])
+        first = headline(team, asked(request.question), beginning(request.question))
+        blocks.append([first, context(mrkdwn(place), mrkdwn(expiry(request)))])
     return blocks
 
 
@@ -245,8 +248,14 @@ def outcomes(listed: Listed) -> list[Block]:
         if request.decision is not None:
             card = listed.links.get(request.id)
             at = f" · {link(card, 'open')}" if card else ""
-            line = f"{sentence(request, request.decision)} · for {for_whom(request)}{at}"
-            blocks.append(context(plain(typed(request.question.title), _TITLE), mrkdwn(line)))
+            run = listed.runs.get(request.run)
+            line = f"{settled_line(request, request.decision, run)} · for {for_whom(request)}{at}"
+            why = why_failed(request, run)
+            blocks.append(
+                context(
+                    plain(gist(request.question), _TITLE), mrkdwn(line), *([plain(typed(why), _TITLE)] if why else ())
+                )
+            )
     return blocks
 
 

@@ -9,6 +9,7 @@ import json
 from typing import Final, NamedTuple
 
 from countersign.domain import grants, high_risk
+from countersign.domain.call_words import in_words
 from countersign.domain.decision_rules import LONGEST_WORDS
 from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.ids import ChannelId, UserId, digest_of
@@ -20,9 +21,9 @@ from . import button_labels
 from .block_kit import Block, context, data, heading, mrkdwn, plain, words
 from .card_content import in_full, parts
 from .card_controls import Handle, carried
+from .decision_details import changes_of
 from .modal_parts import FULL, READ, READ_FILE, View, modal, read_box, value
-from .request_text import changes_of, exactly
-from .slack_markup import escape
+from .slack_markup import escape, exactly
 
 APPROVE: Final = "approve_request"
 PERMIT: Final = "permit_request"
@@ -67,7 +68,8 @@ def _all_of(request: Request) -> tuple[list[Block], bool]:
     blocks, is_all = in_full(question, changed=request.status is Status.EDITED)
     if changes := changes_of(request):
         changed = shorten(changes, Room(2500, 8000, 200))
-        blocks = [words("*Changed before it was approved*"), data([p for p in changed[::2] if p]), *blocks]
+        head = "Filled in" if question.kind is Kind.FORM else "Changed before it was approved"
+        blocks = [words(f"*{head}*"), data([p for p in changed[::2] if p]), *blocks]
     asking = "Asked by the run itself" if question.kind in ABOUT_THE_RUN else f"Asked by {quoted(asker(question), 60)}"
     small = context(plain(f"{asking} · run {request.run}", 150))
     return [heading("About: ", quoted(question.title, 150)), small, *blocks], is_all
@@ -216,7 +218,7 @@ def _word(request: Request) -> list[Block]:
     asked: Block = {
         "type": "input",
         "block_id": WORD,
-        "label": plain(f"Type “{word}” to approve"),
+        "label": plain(f"Type “{in_words(word)}” to approve"),
         "element": {"type": "plain_text_input", "action_id": WORD, "max_length": _LONGEST_WORD},
         "hint": plain("Only its letters and numbers count, in capitals or not.", 150),
         "optional": False,

@@ -15,9 +15,10 @@ from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.text.safe_text import quoted, size_of
 
-from .block_kit import TITLE, Block, Drawing
+from .block_kit import TITLE, Block, Drawing, context, mrkdwn
 from .button_labels import state_of, the_card
-from .request_text import answer_of, expiry, sentence
+from .request_summary import reported, settled_line, why_failed
+from .request_text import answer_of, expiry
 from .slack_markup import elements, escape, link, mention, when
 
 _ROOM: Final = 9_000
@@ -70,7 +71,7 @@ def steps(run: Run, asked: Sequence[Asked] = (), *, silent: bool = False) -> lis
     `silent`: no worker has been heard from.
     """
     done = [_said(line) for line in run.progress]
-    done += [_decided(one) for one in asked if one.request.decision is not None]
+    done += [_decided(one, run) for one in asked if one.request.decision is not None]
     waiting = [one for one in asked if one.request.decision is None]
     now = [_waiting(waiting)] if waiting and not run.over else [_now(run, silent=silent)]
     return [*sorted(done, key=lambda step: step.at), *(step for step in now if step is not None)]
@@ -81,13 +82,14 @@ def _said(line: Progress) -> Step:
     return Step(name, line.at, State.COMPLETE, quoted(line.agent, 30), words=quoted(line.words, _WORDS))
 
 
-def _decided(one: Asked) -> Step:
+def _decided(one: Asked, run: Run) -> Step:
     request, decision = one.request, one.request.decision
     assert decision is not None, "only what was decided is a step that is done"
-    error = decision.outcome in (Status.REJECTED, Status.EXPIRED)
+    came_of, why = reported(request, run), quoted(why_failed(request, run), _WORDS)
+    error = decision.outcome in (Status.REJECTED, Status.EXPIRED) or (came_of is not None and came_of.failed)
     title = (f"{one.row}. " if one.row else "") + quoted(request.question.title, TITLE)
-    note, words = sentence(request, decision), quoted(decision.words, _WORDS)
-    words = words and f"“{words}”"
+    note, words = settled_line(request, decision, run), quoted(decision.words, _WORDS)
+    words = " · ".join(part for part in (why, words and f"“{words}”") if part)
     return Step(request.id, decision.at, State.ERROR if error else State.COMPLETE, title, note, words)
 
 
@@ -134,7 +136,7 @@ def drawn_as_list(run: Run, all_steps: Sequence[Step]) -> Drawing:
     shown = list(all_steps)
     while size_of(block := _list(shown)) > _ROOM:
         shown.pop(0)
-    return Drawing(_text(run, all_steps), [block])
+    return Drawing(_text(run, all_steps), [context(mrkdwn("*Activity*")), block])
 
 
 def chunks_of(run: Run, all_steps: Sequence[Step]) -> list[dict[str, str]]:

@@ -13,9 +13,9 @@ from countersign.text.safe_text import pieces
 
 from .block_kit import Block, Drawing, context, mrkdwn, words
 from .modal_parts import View, modal
-from .request_text import NAMED, mentioned, named
+from .request_text import mentioned, named
 from .setting_inputs import ON_TIMEOUT, SETTINGS
-from .slack_markup import mention
+from .slack_markup import NAMED, mention
 
 CONFIRM: Final = "confirm_loosening"
 _ROOM: Final = 2900

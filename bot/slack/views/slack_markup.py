@@ -1,12 +1,13 @@
 """Slack's own marks: mentions, dates, links; nothing else writes them (R15, R27)."""
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from countersign.domain.errors import plain_text
-from countersign.domain.ids import ChannelId, GroupId, UserId
+from countersign.domain.ids import ChannelId, GroupId, UserId, digest_of
 from countersign.domain.refusal_reasons import Sentence
 
 _MADE_BY_SLACK: Final = re.compile(r"<([^<>|\s]+)(?:\|([^<>|]*))?>")
@@ -14,6 +15,11 @@ _MADE_BY_SLACK: Final = re.compile(r"<([^<>|\s]+)(?:\|([^<>|]*))?>")
 _OURS: Final = re.compile(r":(?P<emoji>[a-z0-9_]+):|\*(?P<bold>[^*]+)\*|<(?P<mark>[^<>]+)>")
 _MENTIONS: Final = {"@": "user", "!subteam^": "usergroup", "#": "channel"}
 _SOON: Final = timedelta(hours=12)
+_EXACT: Final = 300
+"""Characters of a tool's exact name; a digest tells longer ones apart."""
+_SIMPLE: Final = re.compile(r"[A-Za-z0-9_.:/-]+")
+NAMED: Final = 12
+"""How many people a message names; the others are counted."""
 _MENTIONED: Final = (UserId, GroupId, ChannelId)
 
 
@@ -40,6 +46,17 @@ def mention(name: str) -> str:
     return "(unknown)"
 
 
+def people(users: Iterable[UserId]) -> str:
+    """Mention the people; many are counted."""
+    return listed([mention(u) for u in users])
+
+
+def listed(names: list[str], most: int = NAMED) -> str:
+    """Write the names, at most so many; the others are counted."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def when(at: datetime, since: datetime | None = None) -> str:
     """Show a moment in the reader's own zone, in UTC where Slack cannot.
 
@@ -47,6 +64,15 @@ def when(at: datetime, since: datetime | None = None) -> str:
     """
     form = "{time}" if since is not None and abs(at - since) < _SOON else "{date_short_pretty} {time}"
     return f"<!date^{int(at.timestamp())}^{form}|{plain_text((at,))}>"
+
+
+def exactly(tool: str) -> str:
+    """Write a tool's name so that no two look the same, to stand in code.
+
+    Other than `in_words`, which reads `a_b` and `a-b` as one.
+    """
+    name = tool if _SIMPLE.fullmatch(tool) else json.dumps(tool).replace("`", "\\u0060")
+    return name if len(name) <= _EXACT else f"{name[:_EXACT]}… ({digest_of(tool)[:12]})"
 
 
 def link(url: str, label: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from countersign.domain.activity import Passed, Usage
+from countersign.domain.call_words import in_words
 from countersign.domain.event_data import told_apart
 from countersign.domain.made_files import LARGEST, MOST, MOST_SEEN, LeftOut, Why
 from countersign.domain.redaction import hide
@@ -11,9 +12,10 @@ from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.text.safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
 
-from .block_kit import Block, Drawing, button, context, data, mrkdwn, plain, words
+from .block_kit import WORDS, Block, Drawing, button, context, data, mrkdwn, plain, words
 from .button_labels import STOP_RUN, state_of
-from .request_text import WORDS, expiry, how_it_stands, mentioned, sentence
+from .request_summary import sentence
+from .request_text import expiry, how_it_stands, mentioned
 from .slack_markup import escape, mention
 
 TRY_AGAIN: Final = "try_again"
@@ -163,7 +165,7 @@ def _passed(passed: tuple[Passed, ...]) -> list[Block]:
         return []
     total = sum(one.times for one in passed)
     most = sorted(passed, key=lambda one: (not one.tool, -one.times))[:_REASONS]
-    lines = [f"{one.tool or 'other calls'} ×{one.times:,}: {one.why or 'needs no approval'}" for one in most]
+    lines = [f"{in_words(one.tool) or 'other calls'} ×{one.times:,}: {one.why or 'needs no approval'}" for one in most]
     while True:
         left = total - sum(one.times for one in most[: len(lines)])
         shown = [*lines, f"and {left:,} more"] if left else lines
@@ -182,7 +184,7 @@ def _usage(usage: Usage) -> Block:
         lines.append("Answered by " + ", ".join(f"{name} ({times:,}×)" for name, times in usage.models))
     lines += [f"{times:,}× {why}, so another model was used" for why, times in usage.fallbacks[:_FALLBACKS]]
     if (more := len(usage.fallbacks) - _FALLBACKS) > 0:
-        lines.append(f"and {more:,} other reasons; see the worker's log")
+        lines.append(f"and {more:,} other reasons")
     while size_of(block := context(*(plain(line, 130) for line in lines))) > _USAGE:
         lines.pop()
     return block

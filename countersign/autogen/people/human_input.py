@@ -47,6 +47,8 @@ AT_LEAST: Final = 0.01
 LOOK_AGAIN: Final = 1.0
 """Seconds between two looks at one that passed and that only web may settle; its hint comes at once."""
 _GONE: Final = "the run has gone on without an answer"
+Asking = str | Callable[[str], str]
+"""What people are asked about words, or what makes it of them: quick, and the same for the same words."""
 HEARD_WITHIN: Final = timedelta(minutes=1)
 """The event of a question comes a few rounds of the event loop after the question, in a busy process too."""
 
@@ -86,11 +88,8 @@ class RunQuestions:
         self._humans: set[str] = set()
         self._sent_back: dict[str, tuple[str, str]] = {}
 
-    def human(self, name: str, title: str, *, edit: bool = False) -> "Human":
-        """Return a human who is asked through these questions.
-
-        `edit`: people may change the words.
-        """
+    def human(self, name: str, title: Asking, *, edit: bool = False) -> "Human":
+        """Return a human who is asked here; `edit`: they may change the words."""
         self._humans.add(name)
         return Human(self, name, title, edit=edit)
 
@@ -153,15 +152,15 @@ class RunQuestions:
     ) -> Question:
         """Make the next question about these words; `content` is for people if different."""
         agent = human.name if words is None or words.source == "user" else words.source
-        title = title or human.title or f"Approve this message of {agent}?"
         if len(self._humans) > 1 and agent != human.name:
             # Two humans may be asked about the same words at once: each question has a place of its own.
             agent = asking(agent, human.name)
         asked = self._asked[agent]
         self._asked[agent] += 1
-        if content is None:
-            content = "" if words is None else words.to_text()
-        content = self.outcomes.for_people(content)
+        spoken = "" if words is None else words.to_text()
+        content = self.outcomes.for_people(spoken if content is None else content)
+        own = human.title(content) if callable(human.title) else human.title
+        title = title or own or f"Approve this message of {agent}?"
         if not offers:
             offers = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND, *((Verb.EDIT,) if human.edit else ()))
         return Question(agent, asked, kind, title, content, offers, notes=notes)
@@ -207,10 +206,10 @@ class RunQuestions:
 
     def report(self, request: Request, words: str, *, failed: bool = False) -> None:
         """Tell people what came of what they approved, while the agents go on."""
-        line = " ".join(hide(words)[0].split())
+        told = self._store, self._lease, request.id, " ".join(hide(words)[0].split())
 
         async def write() -> None:
-            await patiently(lambda: usecases.report(self._store, self._lease, request.id, line, failed=failed))
+            await patiently(lambda: usecases.report(*told, failed=failed, done=self.outcomes.done_word(request)))
 
         self._journal.late_writes.write(write)
 
@@ -256,7 +255,7 @@ class RunQuestions:
 class Human:
     """A human of a run, for UserProxyAgent's `input_func`; `Reviewer` does more."""
 
-    def __init__(self, questions: RunQuestions, name: str, title: str, *, edit: bool = False) -> None:
+    def __init__(self, questions: RunQuestions, name: str, title: Asking, *, edit: bool = False) -> None:
         self.name = name
         self.title = title
         self.edit = edit

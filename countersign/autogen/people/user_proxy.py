@@ -43,6 +43,7 @@ from countersign.autogen.people.input_modes import (
     says_terminate,
 )
 from countersign.autogen.tools.team_policy import Opinion, opinion
+from countersign.domain.call_words import in_words
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.replay.run_journal import RunJournal
 
@@ -174,11 +175,11 @@ class HumanProxy(Reviewer):
 
     async def _ask(self, judged: _Judged, new: Sequence[BaseChatMessage], token: CancellationToken) -> Request:
         questions, (kind, offers) = self._human.questions, _OFFERS[judged.move]
-        who = new[-1].source if new and new[-1].source != "user" else "The agent"
+        who = _named(new[-1].source) if new and new[-1].source != "user" else "The agent"
         if judged.move is Move.ASK_TO_END:
             title = f"{who} says that it is finished. End here?"
         else:
-            title = self._human.title or f"{who} finished a step. Continue?"
+            title = "" if self._human.title else f"{who} finished a step. Continue?"
         read = [(m.source, questions.outcomes.for_people(m.to_text())) for m in new]
         content = read[0][1] if len(read) == 1 else "\n\n".join(f"{source}:\n{words}" for source, words in read)
         content = content or "It says nothing more."
@@ -210,3 +211,9 @@ class HumanProxy(Reviewer):
         if isinstance(last, HandoffMessage) and last.target == self.name:
             return HandoffMessage(content=text, target=last.source, source=self.name, metadata=metadata)
         return TextMessage(content=text, source=self.name, metadata=metadata)
+
+
+def _named(agent: str) -> str:
+    """Begin a sentence with an agent: `The assistant`, but `Ann`."""
+    words = in_words(agent)
+    return words if words[:1].isupper() else f"The {words}"

@@ -28,7 +28,7 @@ from countersign.domain.event_data import shortened, without_secrets
 from countersign.domain.ids import AttemptId, Digest, RequestId, digest_of
 from countersign.domain.made_files import LeftOut, MadeFile
 from countersign.domain.question_salts import salted
-from countersign.domain.requests import Question, Request, Status, Verb, request_id
+from countersign.domain.requests import Kind, Question, Request, Status, Verb, request_id
 from countersign.domain.runs import Run
 from countersign.replay.entries import Entry, Judged, Numbered, whole
 from countersign.replay.run_journal import RunJournal
@@ -238,7 +238,10 @@ class Gate:
             words = f"{decision_texts.answer(request)}\nThe result of the changed call:"
         if request is not None:  # what a call returned is for the agents; why it failed, for people too
             self._questions.report(request, result if failed else "", failed=failed)
-        outcome = self._outcome(permit.action, Became.FAILED if failed else Became.DONE, request)
+        action = permit.action
+        if failed and action.kind is Kind.CODE:  # the next program is most likely this one, corrected
+            self._refused[action.agent, action.tool] = shown(permit.arguments, action.hide, action.show)[0], ""
+        outcome = self._outcome(action, Became.FAILED if failed else Became.DONE, request)
         self.outcomes.add(replace(outcome, result=result), words and f"{words}\n{result}")
         return words
 

@@ -37,6 +37,7 @@ from countersign.autogen.tools.workbenches import (
     to_record,
     without_key,
 )
+from countersign.domain.call_words import labelled
 from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown, WrongTeam
 from countersign.domain.event_data import told_apart
 from countersign.domain.ids import digest_of
@@ -243,8 +244,7 @@ class JournaledTools(Workbench):
         if self._journal.found(key) is None:
             await self._gate.passed(permit)
         seen = hide_in(told_apart(json.loads(permit.arguments)), permit.action.hide)[0]
-        shown = f"{json.dumps(seen, sort_keys=True, ensure_ascii=False)}\n\nfor {agent}"
-        shown += f", call {call_id}" if call_id else ""
+        shown = f"{labelled(seen)}\n\nfor {agent}{f', call {call_id}' if call_id else ''}"
 
         async def act(attempt: str) -> str:
             return to_record(await self._call(permit, attempt, call_id))

@@ -1,0 +1,100 @@
+"""Details of decisions: choices, changes, words, and permissions."""
+
+import json
+from typing import Final
+
+from countersign.domain.call_words import in_words, labelled
+from countersign.domain.decision_values import changed_text
+from countersign.domain.diffs import changed_fields, changed_lines
+from countersign.domain.event_data import told_apart
+from countersign.domain.grant_request import Scope
+from countersign.domain.grants import Permission
+from countersign.domain.redaction import hide_in
+from countersign.domain.requests import Decision, Kind, Request
+from countersign.text.safe_text import Room, quoted, shorten, typed, visible
+
+from .block_kit import TOOL, WORDS, Block, data, words
+from .slack_markup import escape, exactly, mention, when
+
+_CHANGES: Final = Room(1000, 1500, 20)
+_CHOSEN: Final = Room(800, 1200, 20)
+
+
+def details(request: Request, decision: Decision) -> list[Block]:
+    """Draw choice, changes and words; what has no room is counted."""
+    chosen = _part("\n".join(quoted(option, 300) for option in decision.chosen), _CHOSEN, "the agents have them all")
+    changes = _part(changes_of(request), _CHANGES, "*Details* shows them all")
+    if changes and request.question.kind is not Kind.FORM:
+        changes = [words("*Changed before it was approved*"), *changes]
+    return (
+        chosen
+        + changes
+        + standing_of(request, decision)
+        + _part(visible(typed(decision.words)).strip(), WORDS, "the agents have them all")
+    )
+
+
+def allows(scope: Scope, kind: Kind, tool: str) -> str:
+    """Write what a permission allows, in mrkdwn."""
+    if kind is Kind.CODE:
+        return "exactly this code"
+    name = f"*{escape(quoted(in_words(tool), TOOL))}* (`{escape(exactly(tool))}`)"
+    if scope is Scope.CALL:
+        return f"exactly this call of {name}"
+    return f"{name} with the same values" if scope is Scope.ARGUMENTS else f"{name} with any values"
+
+
+def standing_of(request: Request, decision: Decision) -> list[Block]:
+    """Draw the permission that was given with the decision, if any."""
+    standing, call = decision.standing, request.question.call
+    if standing is None or call is None:
+        return []
+    allowed = allows(standing.scope, request.question.kind, call.tool)
+    run = ", as long as this run goes on" if standing.this_run else ""
+    ends = (
+        f"until {when(standing.until, decision.at)}{run} (`{standing.permission}`); `/approvals permissions` ends it."
+    )
+    return [words(f":repeat: Not asked again: {allowed}, {ends}")]
+
+
+def changes_of(request: Request) -> str:
+    """List what an edit changed, or what was filled in; "" if there was no edit.
+
+    Secrets are hidden.
+    """
+    if (text := changed_text(request)) is not None:
+        return "\n".join(visible(typed(line, hidden=True)) for line in changed_lines(*text))
+    call, decision = request.question.call, request.decision
+    if call is None or decision is None or not decision.arguments:
+        return ""
+    if request.question.kind is Kind.FORM:
+        filled, _ = hide_in(told_apart(json.loads(decision.arguments)), call.hidden)
+        return visible(typed(labelled(filled), hidden=True))
+    fields = changed_fields(json.loads(call.arguments), json.loads(decision.arguments), call.hidden)
+    return "\n".join(f"{visible(typed(path))}: {_value(before)} → {_value(after)}" for path, before, after in fields)
+
+
+def _value(text: str) -> str:
+    return visible(typed(text, hidden=True)) or "(nothing)"
+
+
+def _part(text: str, room: Room, rest: str) -> list[Block]:
+    beginning, hidden, end = shorten(text, room)
+    if not beginning:
+        return []
+    if not hidden:
+        return [data([beginning])]
+    return [data([beginning]), words(f"_{hidden:,} characters in between are not shown here; {rest}._"), data([end])]
+
+
+def permission_line(one: Permission, place: str = "") -> str:
+    """Write what a permission allows, its giver, end and uses.
+
+    `place`: its channel is named too.
+    """
+    used = "not used yet" if not one.used else f"used {'once' if one.used == 1 else f'{one.used:,} times'}"
+    run = " in one run" if one.run else ""
+    return (
+        f"*{escape(quoted(one.team, 40))}* can run {allows(one.scope, one.kind, one.tool)}{place}{run}\n"
+        f"given by {mention(one.by)} · ends {when(one.until, one.at)} · {used}"
+    )

@@ -1,0 +1,99 @@
+"""Samples of the rarer views: forms, windows to read, notices in channels."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+from bot.audit.figures import Figures
+from bot.slack.projector import audit_checkpoint, unreachable_reviewers, weekly_digest
+from bot.slack.views import edit_modal, home, modal_parts, modals, settings_modal, settings_text
+from bot.slack.views.block_kit import Drawing
+from countersign.domain.calls import Call, canonical
+from countersign.domain.decision_rules import decide
+from countersign.domain.grant_request import Scope
+from countersign.domain.hash_chain import Head
+from countersign.domain.ids import ChannelId
+from countersign.domain.requests import Kind, Question, Request, Verb
+from countersign.policy.loosening import Configured
+from tests.audit.generated_record import samples
+from tests.sample_requests import ALICE, BOB, GENERAL, attempt, later, question, request, rules
+from tests.slack.sample_views import LATER, card, decided, refund
+from tests.slack.test_home import permitted
+
+_FIELDS: Final = {
+    "type": "object",
+    "properties": {
+        "region": {"type": "string", "enum": ["eu", "us"]},
+        "percent": {"type": "integer", "minimum": 1, "maximum": 100, "description": "Of the customers"},
+        "note": {"type": "string", "default": ""},
+    },
+    "required": ["region", "percent"],
+}
+_OPS: Final = ChannelId("C0OPS")
+
+
+def form() -> Question:
+    """Ask as a program does that wants a form filled in."""
+    fields = Call("form", "{}", canonical(_FIELDS))
+    offers = (Verb.EDIT, Verb.RESPOND, Verb.REJECT)
+    return question(
+        "The last version went to 20 %.",
+        kind=Kind.FORM,
+        title="How far does 2.1 go?",
+        agent="rollout",
+        offers=offers,
+        call=fields,
+    )
+
+
+def filled() -> Request:
+    answers = canonical({"region": "eu", "percent": 20})
+    asked = request(asked=form())
+    return decide(asked, attempt(asked, BOB, Verb.EDIT, arguments=answers), later(minutes=5)).request
+
+
+def _changed(**after: Any) -> Configured:
+    return Configured(rules(), rules(**after), rules(), rules())
+
+
+def _drawn(drawing: Drawing | None) -> Drawing:
+    assert drawing is not None
+    return drawing
+
+
+def _week() -> Drawing:
+    """Draw the digest of a week with some of everything."""
+    figures, made = Figures(), samples()
+    for number in range(weekly_digest.LEAST):
+        for name in ("asked", "approved"):
+            entry = {**made[name], "request": f"q{number}"}
+            figures.take({**entry, "what": {**entry["what"], "tool": "refund_order"}})
+    for name in ("asked", "expired", "passed"):
+        figures.take(made[name])
+    links = dict.fromkeys(figures.last, "https://example.slack.com/archives/C0APPROVALS/p1")
+    return weekly_digest.drawing(figures, later().replace(day=2), links)
+
+
+NOTICES: Final[dict[str, Drawing]] = {
+    "card_form": card(request(asked=form())),
+    "card_form_rejected": card(decided(Verb.REJECT, "Not now.", request(asked=form()))),
+    "card_form_filled_approved": card(filled()),
+    "notice_settings": _drawn(settings_text.change_notice(GENERAL, _changed(quorum=2), BOB, None)),
+    "notice_proposal": settings_text.proposal_notice(GENERAL, _changed(own_requests=True), BOB),
+    "notice_proposal_confirmed": settings_text.proposal_notice(
+        GENERAL, _changed(own_requests=True), BOB, confirmed_by=ALICE
+    ),
+    "notice_not_proposed": settings_text.not_proposed_notice(GENERAL, _OPS),
+    "notice_nobody_left": unreachable_reviewers.note(request(), "its reviewers have all left the workspace"),
+    "notice_record": audit_checkpoint.drawing(Head(1204, "0f" * 32), later().date()),
+    "digest": _week(),
+    "list_permissions": Drawing("permissions", home.permission_list([permitted(Scope.TOOL)])[1]),
+}
+WINDOWS: Final[dict[str, dict[str, Any]]] = {
+    "modal_fill_in": edit_modal.edit(request(asked=form()), GENERAL),
+    "modal_more": modals.more(request(asked=refund(), break_glass=True, **LATER), GENERAL),
+    "modal_loading": modal_parts.loading(),
+    "modal_settings_to_read": settings_modal.to_read(
+        settings_text.say(GENERAL, rules(timeout=timedelta(minutes=15))),
+        "Only reviewers of this channel and admins can change these settings.",
+    ),
+}
