@@ -147,9 +147,9 @@ def take_back(asked: Mapping[str, Any] | None, body: Mapping[str, Any], key: str
     return (yield from _sent(Send("POST", f"/v1/requests/{asked['id']}/withdraw", why), _FEW))
 
 
-def report(request: str, *, succeeded: bool, words: str) -> Exchange:
+def report(request: str, *, succeeded: bool, words: str, keep_state: bool = False) -> Exchange:
     """Say what came of the action."""
-    body = {"succeeded": succeeded, "words": words[:2000]}
+    body = {"succeeded": succeeded, "words": words[:2000], **({"keep_state": True} if keep_state else {})}
     return (yield from _sent(Send("POST", f"/v1/requests/{request}/outcome", body)))
 
 

@@ -199,10 +199,12 @@ async def withdraw(store: Store, key: ApiKey, request: str, why: str) -> Program
     return (await update(store, read, rule)).value
 
 
-async def report(store: Store, key: ApiKey, request: str, *, succeeded: bool, words: str) -> ProgramRequest:
+async def report(
+    store: Store, key: ApiKey, request: str, *, succeeded: bool, words: str, keep_state: bool = False
+) -> ProgramRequest:
     """Report what came of the action; the card and the record show it.
 
-    The same report again changes nothing.
+    The same report again changes nothing. What is kept with the request ends, unless it is to stay.
 
     InvalidInput if nobody decided yet, or `words` are too long. Conflict if something else was reported before.
     """
@@ -212,7 +214,7 @@ async def report(store: Store, key: ApiKey, request: str, *, succeeded: bool, wo
     if found.request.status is Status.PENDING:
         raise InvalidInput("This request hasn't been decided yet. Report its outcome after the decision.")
     verb = runs.Verb.FINISH if succeeded else runs.Verb.FAIL
-    return await _end(store, found, verb, words, stateless=(found.request.id,))
+    return await _end(store, found, verb, words, stateless=() if keep_state else (found.request.id,))
 
 
 async def _end(
