@@ -161,7 +161,12 @@ class Interface:
         key = await self._key(request)
         body = await bodies.read(request, OutcomeBody)
         found = await program_requests.report(
-            self.store, key, request.path_params["id"], succeeded=body.succeeded, words=body.words
+            self.store,
+            key,
+            request.path_params["id"],
+            succeeded=body.succeeded,
+            words=body.words,
+            keep_state=body.keep_state,
         )
         return self._answer(found)
 

@@ -158,6 +158,7 @@ class OutcomeBody(BaseModel):
     model_config = _STRICT
     succeeded: bool
     words: str = Field("", max_length=LONGEST_OUTCOME, description="A sentence for people: `Sent to 3 people.`")
+    keep_state: bool = Field(False, description="Whether the state that is kept with the request stays.")
 
 
 class WithdrawBody(BaseModel):

@@ -22,9 +22,13 @@ def main(arguments: list[str]) -> int:
     """
     parser = argparse.ArgumentParser(prog="countersign resume", description=str(__doc__))
     parser.add_argument("folder", type=Path, help="the folder where the programs keep their runs")
-    folder: Path = parser.parse_args(arguments).folder
+    parser.add_argument(
+        "--lost", action="store_true", help="also the runs whose machines are lost: no program is at work on them"
+    )
+    given = parser.parse_args(arguments)
+    folder: Path = given.folder
     try:
-        return asyncio.run(_resume(folder))
+        return asyncio.run(_resume(folder, lost=given.lost))
     except KeyboardInterrupt:
         print(f"Stopped. The runs are still waiting; `countersign resume {folder}` continues.", file=sys.stderr)
         return 130
@@ -33,13 +37,17 @@ def main(arguments: list[str]) -> int:
         return 2
 
 
-async def _resume(folder: Path) -> int:
+async def _resume(folder: Path, *, lost: bool) -> int:
     async with AsyncClient() as client:
-        runs, problems = await fetch(client, folder)
+        runs, problems = await fetch(client, folder, lost=lost)
         for problem in problems:
             print(problem, file=sys.stderr)
         runs |= _left(folder)
-        if not runs:
+        for path in [path for path, waits in runs.items() if not waits]:
+            print(
+                f"“{read(path)['key']}” isn't waiting for people. If its machine is lost, add --lost.", file=sys.stderr
+            )
+        if not any(runs.values()):
             print(f"No run in {folder} is waiting for people.", file=sys.stderr)
         ended = await asyncio.gather(*(_to_its_end(client, path, waits) for path, waits in runs.items()))
     return 2 if problems else int(any(ended))

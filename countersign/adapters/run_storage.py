@@ -1,9 +1,9 @@
 """Storage of runs: their folder alone, or their requests too.
 
-With COUNTERSIGN_STATE_KEY the file goes to the service with each question and each change until the outcome is
-reported, sealed as it is, so that another machine may go on. The service takes a copy only if its number is higher
-than that of the one before. So of two programs that go on with one copy, and for one that has an old copy, the first
-step is refused.
+With COUNTERSIGN_STATE_KEY the file goes to the service with each question and each change, sealed as it is, so that
+another machine may go on. The last outcome of a stop leaves it there until the next question or the end. The service
+takes a copy only if its number is higher than that of the one before. So of two programs that go on with one copy, and
+for one that has an old copy, the first step is refused.
 """
 
 import asyncio
@@ -41,12 +41,16 @@ class InFolder:
         """Save the run as it is now. ServiceRefused as for `begin`."""
         self.run.save()
 
-    async def drop(self, calls: Sequence[SavedCall]) -> None:
-        """Keep the run no longer for the sake of these calls."""
+    async def reporting(self, call: SavedCall) -> bool:
+        """Tell whether the run stays with this call beyond its outcome: no other has it."""
+        return False
+
+    async def end(self) -> None:
+        """Keep the run no longer: it is over."""
 
 
 class WithRequests(InFolder):
-    """The folder, and with each request whose outcome was not reported."""
+    """The folder, and with requests: all without an outcome, or else the last one."""
 
     def __init__(self, run: SavedRun, post: Post) -> None:
         super().__init__(run)
@@ -74,9 +78,19 @@ class WithRequests(InFolder):
             self.run.save()
             await self._send([call for call in self.run.calls if call.kept])
 
-    async def drop(self, calls: Sequence[SavedCall]) -> None:
+    async def reporting(self, call: SavedCall) -> bool:
         async with self._one_by_one:
-            if kept := [call for call in calls if call.kept]:
+            others = [other for other in self.run.calls if other.kept and other is not call]
+            if call.kept and others:
+                call.kept = False
+                self.run.save()
+                await self._send(others)  # before: whoever goes on must not count on a copy that is gone
+                await self._forget([call])
+            return bool(call.kept)
+
+    async def end(self) -> None:
+        async with self._one_by_one:
+            if kept := [call for call in self.run.calls if call.kept]:
                 for call in kept:
                     call.kept = False
                 self.run.save()
@@ -110,13 +124,16 @@ def storage_of(run: SavedRun, post: Post) -> InFolder:
     return WithRequests(run, post) if os.environ.get(KEY) else InFolder(run)
 
 
-async def fetch(client: AsyncClient, folder: Path, key: str | None = None) -> tuple[dict[Path, list[str]], list[str]]:
+async def fetch(
+    client: AsyncClient, folder: Path, key: str | None = None, *, lost: bool = False
+) -> tuple[dict[Path, list[str]], list[str]]:
     """Bring runs that the service keeps into the folder.
 
     All, or that of the key if it is not there.
 
-    Returns the requests of the runs that were left to people, by file, and what cannot be used, as sentences. A file
-    that is newer, or that a program holds, stays as it is.
+    Returns the requests of the runs that were left to people, by file (none for a run on which a program is at work),
+    and what cannot be used, as sentences. A file that is newer, or that a program holds, stays as it is. `lost`: no
+    program is at work on another machine, so all runs are as if they were left.
     """
     if not os.environ.get(KEY) or (key is not None and path_of(folder, key).exists()):
         return {}, []
@@ -144,6 +161,5 @@ async def fetch(client: AsyncClient, folder: Path, key: str | None = None) -> tu
         except InvalidInput as problem:
             problems.append(str(problem))
         else:
-            if run["left"]:
-                waits[path] = requests[name]
+            waits[path] = requests[name] if run["left"] or lost else []
     return waits, problems

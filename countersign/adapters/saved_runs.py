@@ -123,9 +123,9 @@ class Judged:
         return "People say that it was done." if known else "Nobody knows whether it was done. Do not do it again."
 
     async def _report(self, call: SavedCall, decision: Decision, *, succeeded: bool, words: str = "") -> None:
-        await self.storage.drop([call])
+        kept = await self.storage.reporting(call)
         with suppress(ServiceRefused):  # reported before by a program that ended, or more than a day ago
-            await self.client.report(decision, succeeded=succeeded, words=words)
+            await self.client.report(decision, succeeded=succeeded, words=words, keep_state=kept)
 
     def _question(self, call: SavedCall) -> dict[str, Any]:
         if call.tool == ASK_HUMAN:
@@ -174,4 +174,4 @@ class SavedRuns:
                     yield judged
                 finally:
                     JUDGED.reset(token)
-                await judged.storage.drop(run.calls)
+                await judged.storage.end()

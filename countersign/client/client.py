@@ -104,9 +104,12 @@ class AsyncClient:
                 states[request["id"]] = await self._drive(exchange.state(request["id"]))
         return states
 
-    async def report(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
-        """Say what came of the action; the card and the record show it."""
-        await self._drive(exchange.report(decision.request, succeeded=succeeded, words=words))
+    async def report(self, decision: Decision, *, succeeded: bool, words: str = "", keep_state: bool = False) -> None:
+        """Say what came of the action; the card and the record show it.
+
+        With `keep_state` the state that is kept with the request stays.
+        """
+        await self._drive(exchange.report(decision.request, succeeded=succeeded, words=words, keep_state=keep_state))
 
     async def tell(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
         """Report what was done; raise nothing.

@@ -179,9 +179,9 @@ def take_back(asked: Mapping[str, Any] | None, body: Mapping[str, Any], key: str
     return (yield from _sent(Send("POST", f"/v1/requests/{asked['id']}/withdraw", why), _FEW))
 
 
-def report(request: str, *, succeeded: bool, words: str) -> Exchange:
+def report(request: str, *, succeeded: bool, words: str, keep_state: bool = False) -> Exchange:
     """Say what came of the action."""
-    return (yield from _sent(_outcome(request, succeeded=succeeded, words=words)))
+    return (yield from _sent(_outcome(request, succeeded=succeeded, words=words, keep_state=keep_state)))
 
 
 def tell(request: str, *, succeeded: bool, words: str) -> Exchange:
@@ -214,8 +214,9 @@ def decision_of(request: Mapping[str, Any]) -> Decision:
     )
 
 
-def _outcome(request: str, *, succeeded: bool, words: str) -> Send:
-    return Send("POST", f"/v1/requests/{request}/outcome", {"succeeded": succeeded, "words": words[:2000]})
+def _outcome(request: str, *, succeeded: bool, words: str, keep_state: bool = False) -> Send:
+    body = {"succeeded": succeeded, "words": words[:2000], **({"keep_state": True} if keep_state else {})}
+    return Send("POST", f"/v1/requests/{request}/outcome", body)
 
 
 def _sent(send: Send, tries: int | None = None) -> Exchange:

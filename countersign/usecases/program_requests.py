@@ -202,10 +202,13 @@ async def withdraw(store: Store, key: ApiKey, request: str, why: str) -> Program
     return (await update(store, read, rule)).value
 
 
-async def report(store: Store, key: ApiKey, request: str, *, succeeded: bool, words: str) -> ProgramRequest:
+async def report(
+    store: Store, key: ApiKey, request: str, *, succeeded: bool, words: str, keep_state: bool = False
+) -> ProgramRequest:
     """Report what came of the action; the card and the record show it.
 
-    The same report again changes nothing. One that comes after the request ended without one still counts.
+    The same report again changes nothing. One that comes after the request ended without one still counts. What is kept
+    with the request ends, unless it is to stay.
 
     InvalidInput if nobody decided yet, or `words` are too long. Conflict if it was not approved, or something else was
     reported before. Who acts on the answer to a question may report it; words in the place of an approval are none.
@@ -221,7 +224,7 @@ async def report(store: Store, key: ApiKey, request: str, *, succeeded: bool, wo
             "card shows no outcome. If the action was done all the same, tell the reviewers."
         )
     verb = runs.Verb.FINISH if succeeded else runs.Verb.FAIL
-    return await _end(store, found, verb, words, stateless=(found.request.id,))
+    return await _end(store, found, verb, words, stateless=() if keep_state else (found.request.id,))
 
 
 def _may_act(request: Request) -> bool:

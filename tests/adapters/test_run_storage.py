@@ -7,10 +7,12 @@ import asyncio
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
@@ -20,6 +22,7 @@ from countersign.adapters import resume
 from countersign.adapters.run_files import LeftToPeople, leave, opened, path_of
 from countersign.adapters.saved_runs import SavedRuns
 from countersign.adapters.sealing import KEY
+from countersign.client.client import AsyncClient
 from countersign.client.exchange import ServiceRefused
 from countersign.domain import api_keys
 from countersign.domain.errors import InvalidInput
@@ -32,14 +35,16 @@ from localslack import LocalSlack, Message, text_of
 from tests.slack.test_projector import card_of
 
 SECRET = "the customer's birthday is in May"
+LOST = -1
+"""The next order of a clerk whose machine is lost before it has one."""
 
 
 class Clerk(SavedRuns):
     """An agent that refunds orders at once, and keeps what it was told."""
 
-    def __init__(self, machine: Path, *, leave: bool = False, dies_in: int | None = None) -> None:
+    def __init__(self, machine: Path, *, leave: bool = False, dies_in: int | None = None, next: int = 0) -> None:
         super().__init__("#general", folder=machine, leave=leave)
-        self.dies_in, self.done = dies_in, list[int]()
+        self.dies_in, self.done, self.next = dies_in, list[int](), next
 
     async def run(self, *orders: int, told: str = SECRET) -> list[Any]:
         async def refund(arguments: Mapping[str, Any]) -> str:
@@ -53,7 +58,14 @@ class Clerk(SavedRuns):
             assert at.run.state == told
             calls = [at.run.call(f"c{order}", "refund", {"order": order}, None) for order in orders]
             await at.decide_all(calls)
-            return [await at.perform(call, refund) for call in calls]
+            results = [await at.perform(call, refund) for call in calls]
+            if self.next == LOST:
+                raise asyncio.CancelledError
+            if self.next:
+                call = at.run.call(f"c{self.next}", "refund", {"order": self.next}, None)
+                await at.decide_all([call])
+                results.append(await at.perform(call, refund))
+            return results
 
 
 @pytest.fixture(autouse=True)
@@ -193,6 +205,66 @@ async def test_a_machine_that_goes_on_in_the_middle_of_calls_does_the_others(
     assert await bob.submit({"options": "2. It wasn't done: run it now"}) == {}
     assert (await going_on, other.done) == (["Paid.", "Paid."], [70018])
     assert await kept(program) == []
+
+
+async def test_another_machine_goes_on_after_the_outcome(
+    slack: LocalSlack, program: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    """R8: lost between the last outcome and the next question; nothing is done twice, and the end ends what is kept."""
+    await left(slack, tmp_path / "a", 70017, 70018)
+    with pytest.raises(asyncio.CancelledError):
+        await Clerk(tmp_path / "b", next=LOST).run(70017, 70018)
+    assert len(await kept(program)) == 1, "with the last one alone"
+    other = Clerk(tmp_path / "c", next=70019)
+    going_on = asyncio.create_task(other.run(70017, 70018))
+    await click(slack, 70019)
+    assert (await going_on, other.done) == (["Paid.", "Paid.", "Paid."], [70019])
+    assert await kept(program) == []
+    late = Clerk(tmp_path / "b", next=70019)
+    with pytest.raises(ServiceRefused, match="another program went on with it"):
+        await late.run(70017, 70018)
+    assert late.done == []
+
+
+async def test_a_run_that_goes_on_is_kept_with_its_newest_question(
+    slack: LocalSlack, program: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    running = asyncio.create_task(Clerk(tmp_path / "a", next=70019).run(70017))
+    await click(slack, 70017)
+    await slack.wait_message("#approvals", lambda message: "70019" in text_of(message) and "Approve" in message.buttons)
+    assert len(await kept(program)) == 1
+    await click(slack, 70019)
+    await running
+    assert await kept(program) == []
+
+
+async def test_a_machine_that_is_lost_between_two_reports_leaves_a_run_that_goes_on(
+    slack: LocalSlack, program: httpx.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R8: what the service keeps of the run no longer names the request that keeps nothing."""
+    await left(slack, tmp_path / "a", 70017, 70018)
+    with monkeypatch.context() as lost:
+        lost.setattr(AsyncClient, "report", AsyncMock(side_effect=asyncio.CancelledError))
+        with pytest.raises(asyncio.CancelledError):
+            await Clerk(tmp_path / "b").run(70017, 70018)
+    other = Clerk(tmp_path / "c")
+    assert (await other.run(70017, 70018), other.done) == (["Paid.", "Paid."], [70018])
+    assert await kept(program) == []
+
+
+async def test_runs_of_lost_machines_are_resumed_when_somebody_says_that_they_are_lost(
+    slack: LocalSlack, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """R8: nobody else can know that their program is not at work."""
+    await left(slack, tmp_path / "a", 70017)
+    with pytest.raises(asyncio.CancelledError):
+        await Clerk(tmp_path / "b", next=LOST).run(70017)
+    assert await asyncio.to_thread(resume.main, [str(tmp_path / "c")]) == 0
+    assert "“orders” isn't waiting for people. If its machine is lost, add --lost." in capfd.readouterr().err
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(resume, "_program", lambda _: [sys.executable, "-c", "print('started again')"])
+        assert await asyncio.to_thread(resume.main, ["--lost", str(tmp_path / "c")]) == 0
+    assert "started again" in capfd.readouterr().out
 
 
 async def test_what_people_refused_is_kept_no_longer_than_its_run(

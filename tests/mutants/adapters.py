@@ -191,6 +191,22 @@ ADAPTING: Final = (
         (f"{_STORED}::test_people_say_what_became_of_a_call_whose_machine_was_lost",),
     ),
     Bug(
+        "the last outcome ends what the service keeps of a run",
+        "R8",
+        "countersign/adapters/saved_runs.py",
+        "words=words, keep_state=kept)",
+        "words=words, keep_state=False)",
+        (f"{_STORED}::test_another_machine_goes_on_after_the_outcome",),
+    ),
+    Bug(
+        "the service keeps a run that counts on what it dropped",
+        "R8",
+        "countersign/adapters/run_storage.py",
+        "                await self._send(others)  #",
+        "                #",
+        (f"{_STORED}::test_a_machine_that_is_lost_between_two_reports_leaves_a_run_that_goes_on",),
+    ),
+    Bug(
         "what a program keeps leaves the machine in plain text",
         "R15",
         "countersign/adapters/run_storage.py",
