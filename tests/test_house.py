@@ -82,7 +82,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.framework_teams.openai_agents": {
         "countersign.autogen",
         "countersign.framework_teams.gated_calls",
+        "countersign.framework_teams.openai_agents_model",
         "agents",
+    },
+    "countersign.framework_teams.openai_agents_model": {
+        *("countersign.domain", "autogen_core", "agents", "openai", "pydantic"),
     },
     "bot.settings": {
         "countersign.domain",

@@ -14,6 +14,7 @@ from countersign.autogen.run_context import RunContext
 from countersign.autogen.team_at_work import Ended, Saved, TeamAtWork, Tell, Waits
 from countersign.autogen.tools.workbenches import Offered
 from countersign.framework_teams.gated_calls import GatedCall, gated_calls, not_gated, while_ours
+from countersign.framework_teams.openai_agents_model import RunModel
 
 
 class _Tool(FunctionTool):
@@ -23,6 +24,11 @@ class _Tool(FunctionTool):
 def tools(run: RunContext, agent: str, *functions: Offered, **rules: Any) -> list[FunctionTool]:
     """Make the tools of the agent of this name; `rules` are those of `run.tools`."""
     return [_tool(call) for call in gated_calls(run, agent, functions, rules)]
+
+
+def model(run: RunContext, agent: str) -> RunModel:
+    """Return the run's model for the agent of this name."""
+    return RunModel(run.model(agent), agent)
 
 
 def _tool(call: GatedCall) -> FunctionTool:

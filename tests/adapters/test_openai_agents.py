@@ -42,7 +42,14 @@ def test_the_example_is_short() -> None:
     assert len([line for line in AGENT.splitlines() if line]) <= 20
 
 
-@pytest.mark.parametrize("module", ["adapters/openai_agents.py", "framework_teams/openai_agents.py"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "adapters/openai_agents.py",
+        "framework_teams/openai_agents.py",
+        "framework_teams/openai_agents_model.py",
+    ],
+)
 def test_what_the_checkout_cannot_type_check_is_typed(python: Path, tmp_path: Path, module: str) -> None:
     (tmp_path / "adapter.py").write_text((HERE / "countersign" / module).read_text())
     command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), "adapter.py"]

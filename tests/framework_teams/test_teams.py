@@ -36,7 +36,7 @@ class Shop:
         await self.house.start(team=self.team, task=task)
 
     @asynccontextmanager
-    async def worker(self, park_after: str = "1h") -> AsyncIterator[Installed]:
+    async def worker(self, park_after: str = "1h", **more: str) -> AsyncIterator[Installed]:
         house = self.house
         env = {
             "REDIS_URL": url_of("worker", house.url, house.namespace),
@@ -44,6 +44,7 @@ class Shop:
             "TEAMS": str(TEAMS),
             "DATA_DIR": str(house.folder),
             "PARK_AFTER": park_after,
+            **more,
         }
         process = Installed([self._python.with_name("countersign"), "worker"], house.folder, env)
         await process.start()

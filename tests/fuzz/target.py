@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from bot.slack import app, health, http
@@ -123,6 +123,10 @@ class Deployment:
         await self.services.drain()
 
 
+_LONGER_THAN_ALL: Final = timedelta(days=7)
+"""A hundred thousand payloads take an hour, and no deadline may pass meanwhile."""
+
+
 @asynccontextmanager
 async def deployment(web_url: str, worker_url: str, namespace: str) -> AsyncIterator[Deployment]:
     async with AsyncExitStack() as stack:
@@ -209,7 +213,7 @@ def _keep(it: Deployment, instead: dict[str, str]) -> None:
 
 
 async def _asked(it: Deployment, asked: Question, number: int) -> Request:
-    made = request(await it.agents.now(), RUN, replace(asked, asked=number))
+    made = request(await it.agents.now(), RUN, replace(asked, asked=number), timeout=_LONGER_THAN_ALL)
     await it.agents.commit(Change(requests=(Put(made, 0),)))
     seen = await usecases.admitted(it.store, made.id)
     assert seen is not None

@@ -1,0 +1,141 @@
+"""The run's model under agents of the OpenAI Agents SDK, in a worker of the wheel, as the tests of teams have it."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from countersign.domain.runs import Status
+from tests.autogen.harness import House
+from tests.autogen.model_calls import component, written
+from tests.framework_teams.test_teams import Shop, shop
+from tests.openai_server import OpenAIServer, Says
+from tests.test_wheel import python, wheel
+
+__all__ = ["python", "shop", "wheel"]
+pytest_plugins = ["tests.redis_server"]
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("team", ["orders_oa"])]
+CANNOT = """
+import asyncio
+from autogen_ext.models.replay import ReplayChatCompletionClient
+from agents import ModelSettings, ModelTracing, WebSearchTool
+from agents.agent_output import AgentOutputSchema
+from countersign.framework_teams.openai_agents_model import RunModel
+
+model = RunModel(ReplayChatCompletionClient(["never asked"] * 9), "clerk")
+image = [{"role": "user", "content": [{"type": "input_image", "image_url": "http://x/y", "detail": "auto"}]}]
+
+
+async def ask(input="go", settings=None, tools=(), form=None, **more):
+    settings = settings or ModelSettings()
+    await model.get_response(None, input, settings, list(tools), form, [], ModelTracing.DISABLED, **more)
+
+
+async def streamed():
+    model.stream_response(None, "go", ModelSettings(), [], None, [], ModelTracing.DISABLED)
+
+
+for asked in (
+    ask(image),
+    ask(settings=ModelSettings(tool_choice="order")),
+    ask(settings=ModelSettings(extra_body={"a": 1})),
+    ask(tools=[WebSearchTool()]),
+    ask(form=AgentOutputSchema(list[int])),
+    ask(previous_response_id="resp_1"),
+    streamed(),
+):
+    try:
+        asyncio.run(asked)
+    except Exception as error:
+        print(type(error).__name__, error)
+    else:
+        print("was asked")
+"""
+
+
+@pytest.fixture
+def models(openai: OpenAIServer, tmp_path: Path) -> dict[str, str]:
+    """The worker's model is the server's."""
+    return {"MODEL_CONFIG": str(written(tmp_path, [component(openai, "first", max_retries=0)]))}
+
+
+async def test_the_model_of_the_worker_is_asked_with_all_that_the_agent_has(
+    shop: Shop, openai: OpenAIServer, models: dict[str, str]
+) -> None:
+    """And its tokens are counted; no model sees the key that a tool is given."""
+    openai.will("first", Says(tool="order"), Says("Ordered."))
+    await shop.start("more pens")
+    async with shop.worker(**models):
+        run = await shop.over()
+    assert run.words == "Ordered."
+    first, second = openai.asked
+    assert first["temperature"] == 0.5
+    assert [(m["role"], m["content"]) for m in first["messages"]] == [("system", "You order."), ("user", "more pens")]
+    (offered,) = first["tools"]
+    assert (offered["function"]["name"], offered["function"]["parameters"]["properties"]) == ("order", {})
+    (call,) = second["messages"][2]["tool_calls"]
+    assert (call["id"], call["function"]["name"]) == ("call1", "order")
+    assert second["messages"][3] == {"role": "tool", "content": "Ten pens are ordered.", "tool_call_id": "call1"}
+    assert run.usage is not None
+    assert (run.usage.calls, run.usage.prompt_tokens) == (2, 14)
+
+
+async def test_an_agent_hands_over_to_another(shop: Shop, openai: OpenAIServer, models: dict[str, str]) -> None:
+    openai.will("first", Says(tool="transfer_to_clerk"), Says("Ordered."))
+    await shop.start("hand over")
+    async with shop.worker(**models):
+        run = await shop.over()
+    assert (run.words, [line.agent for line in run.progress]) == ("Ordered.", ["clerk"])
+    assert openai.asked[0]["tools"][0]["function"]["name"] == "transfer_to_clerk"
+    assert openai.asked[1]["messages"][0] == {"role": "system", "content": "You order."}
+
+
+async def test_a_model_is_not_asked_again_for_what_it_said_after_the_last_stop(
+    shop: Shop, openai: OpenAIServer, models: dict[str, str]
+) -> None:
+    """R4: another worker finds the answer in the journal."""
+    openai.will("first", Says(tool="order"), Says("Ordered."))
+    (shop.house.folder / "after the end").touch()
+    await shop.start("more pens")
+    async with shop.worker(**models) as first:
+        await shop.stands("stops after the end")
+        await shop.killed(first)
+    async with shop.worker(**models):
+        assert (await shop.over()).words == "Ordered."
+    assert len(openai.asked) == 2
+
+
+async def test_a_run_may_ask_its_model_as_often_as_others(
+    house: House, shop: Shop, openai: OpenAIServer, models: dict[str, str]
+) -> None:
+    openai.will("first", Says(tool="order"), Says(tool="order"))
+    await shop.start("more pens")
+    async with shop.worker(**models, MODEL_CALLS="1"):
+        run = await house.over()
+    assert run.status is Status.FAILED
+    assert "MODEL_CALLS" in run.result
+
+
+async def test_the_teams_script_is_played_where_no_model_is_configured(shop: Shop) -> None:
+    await shop.start("more pens")
+    async with shop.worker():
+        assert (await shop.over()).words == "By the script."
+
+
+@pytest.mark.usefixtures("team")
+def test_what_the_model_cannot_do_is_refused(python: Path, tmp_path: Path) -> None:
+    """And is not left out."""
+    done = subprocess.run([python, "-c", CANNOT], cwd=tmp_path, check=True, text=True, stdout=subprocess.PIPE)
+    lines = done.stdout.splitlines()
+    words = [
+        "take “image_url”",
+        "take the tool_choice order",
+        "take the setting “extra_body”",
+        "take all that the",
+        "take an output_type that is no",
+        "go on from what OpenAI keeps",
+        "stream",
+    ]
+    for line, cannot in zip(lines, words, strict=True):
+        assert line.startswith(f"WrongTeam The run's model cannot {cannot}")
+        assert line.endswith("Give “clerk” a model of the framework.")
