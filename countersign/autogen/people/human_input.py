@@ -151,7 +151,7 @@ class RunQuestions:
         notes: tuple[str, ...] = (),
     ) -> Question:
         """Make the next question about these words; `content` is for people if different."""
-        agent = human.name if words is None or words.source == "user" else words.source
+        speaker = agent = human.name if words is None or words.source == "user" else words.source
         if len(self._humans) > 1 and agent != human.name:
             # Two humans may be asked about the same words at once: each question has a place of its own.
             agent = asking(agent, human.name)
@@ -160,7 +160,7 @@ class RunQuestions:
         spoken = "" if words is None else words.to_text()
         content = self.outcomes.for_people(spoken if content is None else content)
         own = human.title(content) if callable(human.title) else human.title
-        title = title or own or f"Approve this message of {agent}?"
+        title = title or own or f"Approve this message of {speaker}?"
         if not offers:
             offers = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND, *((Verb.EDIT,) if human.edit else ()))
         return Question(agent, asked, kind, title, content, offers, notes=notes)
