@@ -22,7 +22,7 @@ from bench.hurried_loop import HurriedLoop
 from bot.slack import app
 from bot.slack.handlers.context import Services
 from bot.slack.people.directory import Directory
-from bot.slack.people.lookups import Lookups
+from bot.slack.people.lookup_cache import Lookups
 from bot.slack.projector.clicked_cards import ClickedCards
 from bot.slack.projector.home_publisher import HomePublisher
 from bot.slack.projector.message_sync import Poster

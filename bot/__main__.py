@@ -19,7 +19,7 @@ from countersign.process_settings import read
 from countersign.python_gc import settle_memory
 from countersign.store.redis.connection import connect
 
-from . import workspaces
+from . import workspace_namespaces
 from .api import endpoints as api
 from .settings import WebSettings
 from .slack import health, http
@@ -43,7 +43,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         pages: dict[str, Asgi] = {}
         interface = None
         if settings.slack_bot_token is None:
-            installed = await stack.enter_async_context(workspaces.installed(settings, store, owner))
+            installed = await stack.enter_async_context(workspace_namespaces.installed(settings, store, owner))
             app, clients, pages, who = cast(AsyncApp, installed.served), installed.clients, installed.pages, "By OAuth"
             stores = installed.stores
         else:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .autogen.action_outcomes import Became, Conclusion, Outcome, Outcomes
     from .autogen.code.agent import CodeAgent
-    from .autogen.code.executors import code_executor
+    from .autogen.code.gated_executor import code_executor
     from .autogen.models.demo import DEMO_NOTE, DemoCall, demo_turns
     from .autogen.people.conversation import ConversationOver, EndReason, turn_in
     from .autogen.people.decision_messages import DecisionTermination, decision_in
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "autogen.action_outcomes": ("Became", "Conclusion", "Outcome", "Outcomes"),
     "autogen.code.agent": ("CodeAgent",),
-    "autogen.code.executors": ("code_executor",),
+    "autogen.code.gated_executor": ("code_executor",),
     "autogen.models.demo": ("DEMO_NOTE", "DemoCall", "demo_turns"),
     "autogen.people.conversation": ("ConversationOver", "EndReason", "turn_in"),
     "autogen.people.decision_messages": ("DecisionTermination", "decision_in"),

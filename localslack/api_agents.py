@@ -9,7 +9,7 @@ from typing import Any, Final
 from .api_chat import own_message, room, streaming, thread_of
 from .arguments import Arguments
 from .errors import Json, SlackError
-from .limits import MARKDOWN_CHARACTERS, check_message_blocks, check_metadata
+from .payload_checks import MARKDOWN_CHARACTERS, check_message_blocks, check_metadata
 from .payload_shapes import Check, array, choice, shape, string, variants
 from .platform import Platform
 from .workspace import Message, Stream

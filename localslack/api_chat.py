@@ -3,7 +3,7 @@
 from .arguments import Arguments
 from .errors import Json, SlackError
 from .expiring_tokens import ResponseUrl
-from .limits import MESSAGE_TEXT, UPDATE_TEXT, check_message_blocks, check_metadata, check_replacement
+from .payload_checks import MESSAGE_TEXT, UPDATE_TEXT, check_message_blocks, check_metadata, check_replacement
 from .platform import Platform
 from .workspace import TS, Channel, Message
 

@@ -2,7 +2,7 @@
 
 from .arguments import Arguments
 from .errors import Json, SlackError
-from .limits import check_view
+from .payload_checks import check_view
 from .platform import Platform
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from .errors import Json, SlackError
 from .expiring_tokens import Trigger
 from .inputs import Values, state_of
-from .limits import check_view
+from .payload_checks import check_view
 from .workspace import Workspace
 
 DEPTH = 3

@@ -14,7 +14,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from .change_feed import ChangeFeed
 from .errors import Ack, Json
-from .limits import HALF_OPEN_SECONDS, SOCKET_CONNECTIONS, SOCKET_FRAME_BYTES
+from .payload_checks import HALF_OPEN_SECONDS, SOCKET_CONNECTIONS, SOCKET_FRAME_BYTES
 
 # How long a closing connection waits for its other end, which may be a process that hangs.
 CLOSE_SECONDS = 0.5

@@ -6,8 +6,8 @@ from typing import Any
 from . import interaction_payloads
 from .errors import Ack, CannotDo, Json, SlackError
 from .inputs import FIELDS, Values, merged, refusals, state_of
-from .limits import check_errors, check_message_blocks
 from .modals import View
+from .payload_checks import check_errors, check_message_blocks
 from .platform import Platform
 from .text import text_of, typed
 from .workspace import Channel, Message, User, speaks

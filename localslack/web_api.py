@@ -12,7 +12,7 @@ from . import api_agents, api_chat, api_conversations, api_files, api_users, api
 from .arguments import Arguments
 from .errors import Json, RateLimited, SlackError
 from .faults import API_KINDS
-from .limits import NOT_BY_JSON, SCOPES
+from .payload_checks import NOT_BY_JSON, SCOPES
 from .platform import Call, Platform
 from .rate_limits import RateLimits
 

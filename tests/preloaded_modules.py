@@ -15,7 +15,7 @@ for name in (
     "autogen_agentchat.conditions",
     "autogen_agentchat.teams",
     "docket.tasks",
-    "countersign.framework_teams.agent_framework",
+    "countersign.hosted_teams.agent_framework",
 ):
     import_module(name)
 keep_what_is_loaded()

@@ -72,20 +72,20 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "countersign.usecases", "countersign.process_settings", "countersign.store"),
         *("countersign.autogen", "autogen_core"),
     },
-    "countersign.framework_teams": {"countersign.domain", "countersign.autogen", "autogen_core"},
-    "countersign.framework_teams.agent_framework": {
+    "countersign.hosted_teams": {"countersign.domain", "countersign.autogen", "autogen_core"},
+    "countersign.hosted_teams.agent_framework": {
         *("countersign.domain", "countersign.replay.entries", "countersign.autogen"),
-        *("countersign.framework_teams.agent_framework_model", "countersign.framework_teams.gated_calls"),
+        *("countersign.hosted_teams.agent_framework_model", "countersign.hosted_teams.gated_calls"),
         *("agent_framework", "pydantic_core"),
     },
-    "countersign.framework_teams.agent_framework_model": {"countersign.domain", "autogen_core", "agent_framework"},
-    "countersign.framework_teams.openai_agents": {
+    "countersign.hosted_teams.agent_framework_model": {"countersign.domain", "autogen_core", "agent_framework"},
+    "countersign.hosted_teams.openai_agents": {
         "countersign.autogen",
-        "countersign.framework_teams.gated_calls",
-        "countersign.framework_teams.openai_agents_model",
+        "countersign.hosted_teams.gated_calls",
+        "countersign.hosted_teams.openai_agents_model",
         "agents",
     },
-    "countersign.framework_teams.openai_agents_model": {
+    "countersign.hosted_teams.openai_agents_model": {
         *("countersign.domain", "autogen_core", "agents", "openai", "pydantic"),
     },
     "bot.settings": {
@@ -138,7 +138,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agents.services": {"agents.services", "aiosmtplib"},
     "agents.teams": {"agents.services", "agents.teams", "autogen_agentchat", "autogen_core"},
     "agents.teams.access": {
-        *("agents.services", "agents.teams", "countersign.framework_teams.agent_framework", "agent_framework"),
+        *("agents.services", "agents.teams", "countersign.hosted_teams.agent_framework", "agent_framework"),
     },
     "localslack": {"localslack", "aiohttp", "yaml", "pytest_asyncio"},
     "demo": {"demo", "countersign.store.redis.embedded_server", "aiohttp", "aiosmtpd"},
@@ -151,7 +151,14 @@ HANDLERS = (
     | {"card_buttons", "decision_modals", "grants", "acks", "thread_replies"},
 )
 """The levels of `bot.slack.handlers`: a module imports only those below its own, so no handler another."""
-WIRING = ("countersign", "countersign.__main__", "bot.__main__", "bot.workspace", "bot.workspaces", "agents.__main__")
+WIRING = (
+    "countersign",
+    "countersign.__main__",
+    "bot.__main__",
+    "bot.workspace",
+    "bot.workspace_namespaces",
+    "agents.__main__",
+)
 """What puts the parts together imports what it likes."""
 
 LONGEST = 300

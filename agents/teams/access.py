@@ -8,7 +8,7 @@ from typing import Any, Final
 from agent_framework import Agent
 
 from countersign import RunContext, Team, Tier
-from countersign.framework_teams.agent_framework import AgentTeam, model, tools
+from countersign.hosted_teams.agent_framework import AgentTeam, model, tools
 
 from ..services.systems import Systems
 from ._access_script import play

@@ -16,9 +16,9 @@ from typing import Final
 
 import httpx
 
+from countersign.domain.callback_signing import headers
 from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.ids import RequestId
-from countersign.domain.webhook_signing import headers
 from countersign.store.api_keys import ApiKeys
 from countersign.store.callbacks import Callbacks
 from countersign.store.store import Store

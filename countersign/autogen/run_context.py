@@ -18,9 +18,9 @@ from autogen_core.tools import Workbench
 
 from countersign import usecases
 from countersign.autogen.action_outcomes import Conclusion
-from countersign.autogen.code.executors import GatedExecutor, approval_func
+from countersign.autogen.code.gated_executor import GatedExecutor, approval_func
 from countersign.autogen.models.demo import DemoModel, Script
-from countersign.autogen.models.journaled import JournaledModel
+from countersign.autogen.models.recorded_answers import JournaledModel
 from countersign.autogen.models.usage import Budget
 from countersign.autogen.people.ask_human_tool import AskHuman
 from countersign.autogen.people.conversation import GO_ON

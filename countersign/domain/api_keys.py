@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from countersign.domain.callback_signing import new_secret
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ApiKeyId, Digest, TeamName, digest_of
-from countersign.domain.webhook_signing import new_secret
 
 MOST_OPEN: Final = 100
 PER_MINUTE: Final = 60

@@ -46,8 +46,8 @@ def test_the_example_is_short() -> None:
     "module",
     [
         "adapters/openai_agents.py",
-        "framework_teams/openai_agents.py",
-        "framework_teams/openai_agents_model.py",
+        "hosted_teams/openai_agents.py",
+        "hosted_teams/openai_agents_model.py",
     ],
 )
 def test_what_the_checkout_cannot_type_check_is_typed(python: Path, tmp_path: Path, module: str) -> None:

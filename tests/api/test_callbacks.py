@@ -24,11 +24,11 @@ from bot.api.callbacks import AFTER, AT_ONCE, QUEUE, CallbackDelivery, _followin
 from bot.slack import http
 from bot.slack.handlers.context import Services
 from countersign.domain import api_keys
+from countersign.domain.callback_signing import headers
 from countersign.domain.calls import Call
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId, RequestId, UserId
 from countersign.domain.requests import Kind, Question, Verb
-from countersign.domain.webhook_signing import headers
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.api_keys import ApiKeys
 from countersign.store.callbacks import Callbacks

@@ -37,7 +37,7 @@ from autogen_core.tools import BaseTool, FunctionTool, StaticStreamWorkbench, St
 from autogen_ext.models.cache import ChatCompletionCache
 from pydantic import BaseModel
 
-from countersign.autogen.code.executors import WITHIN, approved_by_the_executor
+from countersign.autogen.code.gated_executor import WITHIN, approved_by_the_executor
 from countersign.autogen.code.local_executor import LocalExecutor
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams

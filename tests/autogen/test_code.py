@@ -8,7 +8,7 @@ from autogen_core.code_executor import CodeBlock
 
 from agents.teams._code_script import FENCE
 from countersign.autogen.code.agent import RAN, CodeAgent
-from countersign.autogen.code.executors import UNBOXED
+from countersign.autogen.code.gated_executor import UNBOXED
 from countersign.autogen.code.local_executor import LocalExecutor
 from countersign.domain.requests import Kind, Verb
 from tests.autogen.demo_runs import playing

@@ -18,7 +18,7 @@ from autogen_agentchat.agents import ApprovalRequest
 from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 
-from countersign.autogen.code.executors import UNBOXED, code_executor
+from countersign.autogen.code.gated_executor import UNBOXED, code_executor
 from countersign.autogen.code.local_executor import LocalExecutor
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.tools.team_policy import Tier

@@ -19,7 +19,7 @@ from autogen_core.models import AssistantMessage, CreateResult, RequestUsage
 from autogen_core.tools import FunctionTool, StaticWorkbench, ToolResult
 
 from countersign.autogen.code.agent import CodeAgent
-from countersign.autogen.code.executors import approved_by_the_executor, code_executor
+from countersign.autogen.code.gated_executor import approved_by_the_executor, code_executor
 from countersign.autogen.models.wrapper import ModelRequest, Pieces
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from localslack.blocks import BLOCKS, INPUTS
 from localslack.errors import SlackError
-from localslack.limits import check_message_blocks, check_metadata, check_view
+from localslack.payload_checks import check_message_blocks, check_metadata, check_view
 from tests.localslack.slack_cases import CARD, MODAL, Json
 
 WORDS = st.sampled_from([*BLOCKS, *INPUTS, "modal", "home", "plain_text", "mrkdwn", "rich_text_section", "x", ""])

@@ -8,8 +8,8 @@ _HERE: Final = "tests/adapters/test_saved_runs.py"
 _FLOWS: Final = "tests/adapters/test_workflows.py"
 _GRAPHS: Final = "tests/adapters/test_langgraph.py"
 _STORED: Final = "tests/adapters/test_run_storage.py"
-_STATE: Final = "tests/framework_teams/test_saved_state.py"
-_MODEL: Final = "tests/framework_teams/test_run_model.py"
+_STATE: Final = "tests/hosted_teams/test_saved_state.py"
+_MODEL: Final = "tests/hosted_teams/test_run_model.py"
 
 ADAPTING: Final = (
     Bug(
@@ -123,7 +123,7 @@ ADAPTING: Final = (
     Bug(
         "an agent of another framework may have tools past the gate",
         "R19",
-        "countersign/framework_teams/agent_framework.py",
+        "countersign/hosted_teams/agent_framework.py",
         "        if not isinstance(tool, _Tool):",
         "        if not isinstance(tool, FunctionTool):",
         (f"{_STATE}::test_a_tool_past_the_gate_is_refused_before_anything_is_done",),
@@ -139,7 +139,7 @@ ADAPTING: Final = (
     Bug(
         "an agent of another framework asks its model past the journal",
         "R4",
-        "countersign/framework_teams/agent_framework.py",
+        "countersign/hosted_teams/agent_framework.py",
         "return RunModel(run.model(agent), agent)",
         "return RunModel(run._model, agent)",
         (
@@ -150,7 +150,7 @@ ADAPTING: Final = (
     Bug(
         "models of other frameworks see a tool's idempotency key",
         "R13",
-        "countersign/framework_teams/gated_calls.py",
+        "countersign/hosted_teams/gated_calls.py",
         "schemas = [without_key(tool.schema) for tool in offered]",
         "schemas = [tool.schema for tool in offered]",
         (f"{_MODEL}::test_no_model_sees_the_key_that_a_tool_is_given",),

@@ -175,7 +175,7 @@ DECIDING: Final = (
     Bug(
         "what Slack said once is believed for ever while it is silent",
         "R9",
-        "bot/slack/people/lookups.py",
+        "bot/slack/people/lookup_cache.py",
         "if found is not None and self._clock() - found[0] < most.total_seconds() else None",
         "if found is not None and (most == KEPT or self._clock() - found[0] < most.total_seconds()) else None",
         (_MANY + "test_an_older_answer_counts_while_slack_does_not_give_a_newer_one_and_for_five_minutes[error]",),
@@ -199,7 +199,7 @@ DECIDING: Final = (
     Bug(
         "a channel shared with another company takes cards",
         "R9",
-        "bot/slack/people/settings_check.py",
+        "bot/slack/people/people_check.py",
         "    if room is None or not room.is_external or directory.external_channels:\n        return None\n",
         "    if room is None or room.is_external or directory.external_channels:\n        return None\n",
         (_SHARED + "test_no_card_goes_to_a_channel_that_was_shared_after_it_was_chosen",),

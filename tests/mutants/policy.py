@@ -164,7 +164,7 @@ POLICY: Final = (
     Bug(
         "code changed into another language runs",
         "R13",
-        "countersign/autogen/code/executors.py",
+        "countersign/autogen/code/gated_executor.py",
         "[language for language, _ in blocks] != languages or",
         "",
         ("tests/autogen/test_code_executors.py::test_code_changed_into_what_could_not_be_shown_does_not_run",),

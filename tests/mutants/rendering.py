@@ -66,7 +66,7 @@ DRAWING: Final = (
     Bug(
         "a run is started in a channel that the app is not in",
         "R21",
-        "bot/slack/people/settings_check.py",
+        "bot/slack/people/people_check.py",
         "return None if room.known and room.is_member else start_sentences.NOT_HERE",
         "return None",
         ("tests/slack/test_agent_command.py::test_nothing_is_started_where_the_app_is_not",),

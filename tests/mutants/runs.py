@@ -166,7 +166,7 @@ RUNNING: Final = (
     Bug(
         "a model's call does not end with its run",
         "R4",
-        "countersign/autogen/models/journaled.py",
+        "countersign/autogen/models/recorded_answers.py",
         "await token.link_future(asyncio.ensure_future(anext(pieces, None)))",
         "await anext(pieces, None)",
         (_LETTING_GO + "test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once[ledger-structured]",),
@@ -174,7 +174,7 @@ RUNNING: Final = (
     Bug(
         "a lost lease comes out of the model as an error",
         "R4",
-        "countersign/autogen/models/journaled.py",
+        "countersign/autogen/models/recorded_answers.py",
         "if self._token.is_cancelled():",
         "if False:",
         (_JOURNAL + "test_a_lost_lease_is_told_past_autogen_which_turns_errors_into_text",),

@@ -22,7 +22,7 @@ from countersign.domain.question_salts import asking
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Kind, Question, Status, Verb
 from countersign.domain.schedule import Snooze
-from localslack.limits import check_message_blocks, check_view
+from localslack.payload_checks import check_message_blocks, check_view
 from tests.sample_requests import ALICE, call, choice, later, question, refusal_text, request
 from tests.slack import sample_views
 from tests.slack.plain_words import speaks_plainly, texts_of

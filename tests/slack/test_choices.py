@@ -14,7 +14,7 @@ from countersign.domain.ids import RunId
 from countersign.domain.requests import Question
 from countersign.domain.runs import Run
 from localslack.inputs import state_of
-from localslack.limits import check_message_blocks, check_view
+from localslack.payload_checks import check_message_blocks, check_view
 from tests.sample_requests import ALICE, GENERAL, HERE, NOW, choice, request
 
 

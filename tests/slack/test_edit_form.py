@@ -17,7 +17,7 @@ from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Question, Verb
 from localslack.config import Config
 from localslack.inputs import filled, refusals, state_of
-from localslack.limits import check_view
+from localslack.payload_checks import check_view
 from localslack.platform import Platform
 from tests.sample_requests import GENERAL, NOW, attempt, call, request
 

@@ -14,7 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.slack.handlers import decision_modals
 from bot.slack.handlers.context import Services
 from bot.slack.people.actors import giver_of
-from bot.slack.people.settings_check import why_not_asked
+from bot.slack.people.people_check import why_not_asked
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import Projector
 from bot.slack.slack_calls import GatedCalls
@@ -38,7 +38,7 @@ from countersign.usecases.grant_changes import before_people
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from localslack.fixtures import HURRY
-from localslack.limits import check_message_blocks
+from localslack.payload_checks import check_message_blocks
 from localslack.workspace import Message
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import BOB, DAVE, GENERAL, HERE, NOW, OURS, attempt, call, question, request

@@ -31,7 +31,7 @@ from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.text.safe_text import size_of
 from countersign.usecases.listing import Listed
-from localslack.limits import check_view
+from localslack.payload_checks import check_view
 from tests.sample_requests import ALICE, BOB, GENERAL, HERE, LEADS, attempt, call, choice, later, question, request
 from tests.slack.plain_words import speaks_plainly
 from tests.slack.sample_views import code, talk

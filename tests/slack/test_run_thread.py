@@ -7,7 +7,7 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack.people.directory import Directory
-from bot.slack.people.lookups import Lookups
+from bot.slack.people.lookup_cache import Lookups
 from bot.slack.projector import thread_drawing
 from bot.slack.projector.message_sync import Poster
 from bot.slack.slack_calls import GatedCalls

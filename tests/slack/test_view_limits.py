@@ -21,7 +21,7 @@ from countersign.domain.ids import ChannelId, RequestId, RunId, UserId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Status, Verb
 from countersign.text.safe_text import size_of
-from localslack.limits import check_message_blocks, check_view
+from localslack.payload_checks import check_message_blocks, check_view
 from tests.repetitions import times
 from tests.sample_requests import BOB, GENERAL, HERE, LEADS, attempt, later, question, request, rules
 from tests.slack.sample_views import (

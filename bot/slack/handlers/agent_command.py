@@ -20,7 +20,7 @@ from countersign.usecases.listing import with_links
 from countersign.usecases.ports import TeamInfo
 
 from ..people.actors import admit
-from ..people.settings_check import why_not_seen, why_not_start
+from ..people.people_check import why_not_seen, why_not_start
 from ..views import home, modal_parts, modals
 from ..views.block_kit import Block, context, fitting, plain, words
 from ..views.button_labels import state_of

@@ -21,7 +21,7 @@ from countersign.domain.refusal_reasons import Sentence
 from countersign.policy.loosening import NeedsConfirmation, NeedsSecond, SettingsProposal, may_alone
 
 from .. import settings_proposals
-from ..people.settings_check import Found, is_shared_outside, problems
+from ..people.people_check import Found, is_shared_outside, problems
 from ..views import modal_parts, settings_modal
 from ..views.block_kit import context, mrkdwn
 from ..views.setting_inputs import SETTINGS

@@ -20,7 +20,7 @@ from countersign.domain.runs import Run
 from countersign.usecases.ports import Admitted, Message, Store
 
 from ..people.directory import Directory
-from ..people.settings_check import why_not_shown
+from ..people.people_check import why_not_shown
 from ..ports import CannotPost, Grown, Importance
 from ..views import card_content, cards, thread_notes
 from ..views.block_kit import Drawing

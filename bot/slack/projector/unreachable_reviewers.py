@@ -18,7 +18,7 @@ from countersign.domain.requests import Request, Status
 from countersign.text.safe_text import quoted
 from countersign.usecases.ports import Store
 
-from ..people import settings_check
+from ..people import people_check
 from ..people.directory import Directory
 from ..ports import CannotPost
 from ..views.block_kit import TITLE, Drawing, context, plain, words
@@ -55,7 +55,7 @@ async def look(store: Store, directory: Directory, poster: Poster) -> None:
             continue
         if seen is None or seen.value.status is not Status.PENDING or seen.value.deadline is not None:
             continue
-        if (why := await settings_check.why_nobody_could(directory, seen.value)) is not None:
+        if (why := await people_check.why_nobody_could(directory, seen.value)) is not None:
             await _tell(store, poster, seen.value, why)
 
 

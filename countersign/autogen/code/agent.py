@@ -6,7 +6,7 @@ from autogen_agentchat.agents import CodeExecutorAgent
 from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock, CodeResult
 
-from countersign.autogen.code.executors import GatedExecutor, NotRun, approved_by_the_executor
+from countersign.autogen.code.gated_executor import GatedExecutor, NotRun, approved_by_the_executor
 
 RAN: Final = "Ran to its end."
 """Begins what is said of code that ended well."""

@@ -21,8 +21,8 @@ from autogen_core.code_executor import CodeExecutor
 from autogen_core.models import ChatCompletionClient
 from autogen_core.tools import BaseTool, FunctionTool, StaticStreamWorkbench, StaticWorkbench, Workbench
 
-from countersign.autogen.code.executors import GatedExecutor
-from countersign.autogen.models.journaled import JournaledModel
+from countersign.autogen.code.gated_executor import GatedExecutor
+from countersign.autogen.models.recorded_answers import JournaledModel
 from countersign.autogen.people.human_input import Human
 from countersign.autogen.tools.gated_tools import JournaledTools
 from countersign.autogen.tools.held_objects import held

@@ -15,8 +15,8 @@ from countersign.autogen.models.config import load_model
 from countersign.autogen.team import Teams
 from countersign.domain.errors import WrongTeam
 from countersign.domain.runs import Run, Status
-from countersign.framework_teams.agent_framework import AgentTeam, model, tools
-from countersign.framework_teams.agent_framework_model import RunModel
+from countersign.hosted_teams.agent_framework import AgentTeam, model, tools
+from countersign.hosted_teams.agent_framework_model import RunModel
 from tests.autogen.harness import House
 from tests.autogen.model_calls import component, written
 from tests.longest_wait import PATIENCE

@@ -8,7 +8,7 @@ import pytest
 from countersign.domain.runs import Status
 from tests.autogen.harness import House
 from tests.autogen.model_calls import component, written
-from tests.framework_teams.test_teams import Shop, shop
+from tests.hosted_teams.test_teams import Shop, shop
 from tests.openai_server import OpenAIServer, Says
 from tests.test_wheel import python, wheel
 
@@ -20,7 +20,7 @@ import asyncio
 from autogen_ext.models.replay import ReplayChatCompletionClient
 from agents import ModelSettings, ModelTracing, WebSearchTool
 from agents.agent_output import AgentOutputSchema
-from countersign.framework_teams.openai_agents_model import RunModel
+from countersign.hosted_teams.openai_agents_model import RunModel
 
 model = RunModel(ReplayChatCompletionClient(["never asked"] * 9), "clerk")
 image = [{"role": "user", "content": [{"type": "input_image", "image_url": "http://x/y", "detail": "auto"}]}]

@@ -31,8 +31,8 @@ from countersign.autogen.tools.workbenches import Offered
 from countersign.domain.decision_texts import answer
 from countersign.domain.decision_values import decided
 from countersign.domain.requests import Request, Status
-from countersign.framework_teams.agent_framework_model import RunModel
-from countersign.framework_teams.gated_calls import GatedCall, gated_calls, not_gated, while_ours
+from countersign.hosted_teams.agent_framework_model import RunModel
+from countersign.hosted_teams.gated_calls import GatedCall, gated_calls, not_gated, while_ours
 from countersign.replay.entries import Asked
 
 

@@ -15,7 +15,7 @@ from countersign.autogen import saved_state
 from countersign.autogen.team import Teams
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Run, Status
-from countersign.framework_teams.agent_framework import AgentTeam
+from countersign.hosted_teams.agent_framework import AgentTeam
 from tests.adapters.framework_programs import STOPS, examples
 from tests.adapters.test_agent_framework import MODELS
 from tests.autogen.harness import House

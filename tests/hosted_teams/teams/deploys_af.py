@@ -3,7 +3,7 @@
 from agent_framework import Executor, Workflow, WorkflowBuilder, WorkflowContext, handler, response_handler
 
 from countersign import RunContext, Team
-from countersign.framework_teams.agent_framework import WorkflowTeam
+from countersign.hosted_teams.agent_framework import WorkflowTeam
 
 
 class Deployer(Executor):

@@ -17,9 +17,9 @@ from countersign.usecases import deadlines
 from countersign.usecases.ports import Message
 
 from .installations import oauth
+from .installations.installed_workspaces import Newest, Opened, Served
 from .installations.records import Installation, Records, Vault
 from .installations.renewal import Renewal, RenewedClient
-from .installations.served import Newest, Opened, Served
 from .settings import REDIRECT_PATH, WebSettings
 from .slack.app import Clients, slack_clients
 from .slack.connection_limits import Asgi

@@ -13,8 +13,8 @@ from agents import Agent, FunctionTool, ItemHelpers, ModelResponse, RunHooks, Ru
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team_at_work import Ended, Saved, TeamAtWork, Tell, Waits
 from countersign.autogen.tools.workbenches import Offered
-from countersign.framework_teams.gated_calls import GatedCall, gated_calls, not_gated, while_ours
-from countersign.framework_teams.openai_agents_model import RunModel
+from countersign.hosted_teams.gated_calls import GatedCall, gated_calls, not_gated, while_ours
+from countersign.hosted_teams.openai_agents_model import RunModel
 
 
 class _Tool(FunctionTool):
