@@ -23,6 +23,7 @@ from typing import Final, NamedTuple
 
 HERE: Final = Path(__file__).resolve().parent.parent
 AIM: Final = 20.0
+_PORTS: Final = 6
 ENDS_WITHIN: Final = 30.0
 
 
@@ -55,7 +56,7 @@ def walk(folder: Path, make: list[str], env: Mapping[str, str]) -> Way:
 @contextmanager
 def demo(folder: Path, make: list[str], env: Mapping[str, str]) -> Iterator[str]:
     """The demo of the folder, and the address of its page, as soon as it says it."""
-    command = [*make, "demo", f"PORT={five_free_ports()}"]
+    command = [*make, "demo", f"PORT={free_ports()}"]
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -81,14 +82,14 @@ def demo(folder: Path, make: list[str], env: Mapping[str, str]) -> Iterator[str]
             running.communicate(timeout=ENDS_WITHIN)
 
 
-def five_free_ports() -> int:
-    """The first of five free ports in a row."""
-    for first in range(20_000 + os.getpid() % 10_000, 32_000, 5):
+def free_ports() -> int:
+    """The first of as many free ports in a row as the demo uses."""
+    for first in range(20_000 + os.getpid() % 10_000, 32_000, _PORTS):
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for port in range(first, first + 5):
+            for port in range(first, first + _PORTS):
                 stack.enter_context(socket.create_server(("127.0.0.1", port)))
             return first
-    raise RuntimeError("There are no five free ports in a row.")
+    raise RuntimeError(f"There are no {_PORTS} free ports in a row.")
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from ..services.mail_delivery import deliver, word_for
 from ._email_script import play
 
 CORRECTIONS: Final = 3
-"""How often in a row a text that is no mail is handed back to the drafter."""
+"""How often in a row a text that isn't a mail is handed back to the drafter."""
 
 _DRAFTER: Final = f"""\
 You write one mail for the task you are given. A person judges every version before anything is sent, and you never
@@ -38,13 +38,13 @@ _OVER: Final = frozenset(Status) - {Status.PENDING, Status.ANSWERED}
 
 
 class Checker(BaseChatAgent):
-    """An agent without a model that returns a text that is no mail to the drafter.
+    """An agent without a model that returns a text that isn't a mail to the drafter.
 
     So nobody is asked to approve it.
     """
 
     def __init__(self, run: RunContext) -> None:
-        super().__init__("checker", "Says what is wrong with a text that is no mail")
+        super().__init__("checker", "Says what is wrong with a text that isn't a mail")
         self._run = run
         self._corrections = 0
 
@@ -71,7 +71,7 @@ class Checker(BaseChatAgent):
 
 
 def build(run: RunContext) -> AutoGenTeam:
-    """Build drafter → reviewer → drafter …, with the checker where a draft is no mail."""
+    """Build drafter → reviewer → drafter …, with the checker where a draft isn't a mail."""
     drafter = AssistantAgent(
         "drafter", model_client=run.model("drafter"), model_client_stream=True, system_message=_DRAFTER
     )
@@ -141,7 +141,7 @@ async def _send(run: RunContext, request: Request) -> str:
         raise ActionFailed("What was approved is not what would be sent, so nothing was sent.")
     draft = parse(approved)
     if isinstance(draft, MailProblem):
-        raise ActionFailed(f"What was approved is no mail, so nothing was sent. {draft.sentence}")
+        raise ActionFailed(f"What was approved isn't a mail, so nothing was sent. {draft.sentence}")
     sender, smtp = run.settings.mail_from, run.settings.smtp_url
     name = f"<{request.id}.{run.run.id}@{sender.partition('@')[2]}>"
     try:

@@ -93,9 +93,9 @@ def check(text: str, public: bytes) -> tuple[dict[str, Any], str | None]:
     except InvalidSignature:
         return {}, "The signature does not fit: the receipt was changed, or another key signed it."
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}, "This is no receipt."
+        return {}, "This isn't a receipt."
     if signed.get("countersign") != "decision receipt" or signed.get("schema") != SCHEMA:
-        return {}, f"This is no receipt of a kind that this program reads (schema {SCHEMA})."
+        return {}, f"This receipt is of a kind that this program can't read; it reads schema {SCHEMA}."
     for part in signed["entries"]:
         if hash_of(write(part["entry"])) != part["hash"] or part["entry"].get("request") != signed["request"]:
             return signed, f"Entry {part['entry'].get('n')} does not have its hash, or is of another request."

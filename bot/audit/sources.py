@@ -33,7 +33,9 @@ def moment(text: str) -> datetime:
     try:
         read = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"“{text[:40]}” is no moment. Write 2026-03-06, 2026-03-06T17:00 or 90d.") from None
+        raise typer.BadParameter(
+            f"“{text[:40]}” isn't a point in time. Write 2026-03-06, 2026-03-06T17:00 or 90d."
+        ) from None
     return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 

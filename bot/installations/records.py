@@ -129,7 +129,7 @@ class Records:
         return Stored(after, sealed) if await self.stored.swap(after.workspace, before.sealed, sealed) else None
 
     async def end(self, before: Stored, why: str) -> Stored | None:
-        """Forget the tokens of a workspace; likewise."""
+        """Forget the tokens of a workspace."""
         return await self.change(before, replace(before.installation, token="", refresh_token="", ended=why))
 
     def _read(self, workspace: WorkspaceId, sealed: bytes) -> Stored | None:

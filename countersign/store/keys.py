@@ -28,9 +28,9 @@ is shorter).
 | `{ns}:workspace` | string | the Slack workspace that `web` belongs to | never | web |
 | `{ns}:channels` | string | the channels that the app is in | 10 min, renewed | web |
 | `{ns}:person:<user>` | string | who a user is, as Slack said when it was asked | 5 min after it was asked | web |
-| `{ns}:joined:<user>` | string | the channels that a user is in, likewise | likewise | web |
-| `{ns}:members:<channel>` | string | members of a channel, likewise | likewise | web |
-| `{ns}:usergroups` | string | the workspace's user groups and who is in them, likewise | likewise | web |
+| `{ns}:joined:<user>` | string | the channels that a user is in, as Slack said | 5 min after it was asked | web |
+| `{ns}:members:<channel>` | string | the members of a channel, as Slack said | 5 min after it was asked | web |
+| `{ns}:usergroups` | string | user groups and who is in them, as Slack said | 5 min after it was asked | web |
 | `{ns}:rulebook` | string | the workspace's policy, from the file that `web` read at its start | never | web |
 | `{ns}:pending` | sorted set | undecided requests by when something is due next (ms; +inf: nothing) | never | both |
 | `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never | both |

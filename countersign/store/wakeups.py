@@ -159,7 +159,7 @@ class Wakeups:
             elif message is not None or loop.time() >= read_back_at:
                 woken = await self._requests.look_at_all() + await self._runs.look_at_all()
                 if woken:
-                    _log.warning("Nobody was heard to settle what was waited for here: %d; read back.", woken)
+                    _log.warning("%d wake-ups were missed; what they told of was found by reading back.", woken)
                     metrics.repaired(Repair.HINT_LOST, woken)
                 await self._look_for_lost()
                 self.due.set()

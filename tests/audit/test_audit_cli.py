@@ -187,7 +187,7 @@ async def test_a_receipt_is_believed_with_the_public_key_alone(audit: Audit, dec
     key.write_text(receipts.public_pem(other))
     assert (await audit("check", receipt, "--key", key)).status == 1
     receipt.write_text("[]")
-    assert "This is no receipt." in (await audit("check", receipt, "--key", key)).out
+    assert "This isn't a receipt." in (await audit("check", receipt, "--key", key)).out
 
 
 async def test_a_short_secret_is_found_by_no_digest_that_the_record_shows(

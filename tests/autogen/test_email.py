@@ -58,7 +58,7 @@ async def test_a_mail_that_a_reviewer_changed_is_sent_as_they_wrote_it(house: Ho
         assert (over.status is Status.FINISHED) == (text is not NO_MAIL)
         [told] = over.reported  # on the card
         assert told.failed == (text is NO_MAIL) and told.words[:60] in over.result
-    assert over.result.startswith("What was approved is no mail, so nothing was sent.")
+    assert over.result.startswith("What was approved isn't a mail, so nothing was sent.")
     assert "five per cent off" in house.mails()[0].read_text()
 
 

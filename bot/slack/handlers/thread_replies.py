@@ -90,7 +90,7 @@ async def _waiting(services: Services, said: _Said) -> list[Admitted]:
 
 
 def _stood(seen: Admitted, said: _Said) -> bool:
-    """Tell whether the question was posted before these words: none that nobody had read is answered."""
+    """Tell whether the question was posted before this reply."""
     posted = seen.card.value.ts if seen.card is not None else ""
     return bool(posted) and float(posted) < float(said.ts)
 

@@ -164,7 +164,7 @@ class BatchDrawing:
 
     @contextmanager
     def _resting(self) -> Iterator[None]:
-        """Mark this task as one that has nothing under way which it would have to see the end of."""
+        """Mark this task as safe to cancel."""
         task = asyncio.current_task()
         assert task is not None
         self._at_rest.add(task)

@@ -188,7 +188,7 @@ class HomePublisher:
                 for user in await audience(self._store, self._directory, events, live):
                     self._again(user)
         except CountersignError as wrong:
-            _log.warning("%s HomePublisher follow with what happens next.", wrong)
+            _log.warning("%s The Homes are drawn again with the next event.", wrong)
 
     def _again(self, user: UserId, after: float | None = None) -> None:
         now = asyncio.get_running_loop().time()
