@@ -71,7 +71,7 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class MailProblem:
-    """The reason why a text isn't a mail: a sentence that drafter and people can act on."""
+    """The reason why a text isn't a mail, for drafter and people to act on."""
 
     sentence: str
 

@@ -71,7 +71,7 @@ class Checker(BaseChatAgent):
 
 
 def build(run: RunContext) -> AutoGenTeam:
-    """Build drafter → reviewer → drafter …, with the checker where a draft isn't a mail."""
+    """Build drafter → reviewer → drafter …, with a checker of what isn't a mail."""
     drafter = AssistantAgent(
         "drafter", model_client=run.model("drafter"), model_client_stream=True, system_message=_DRAFTER
     )

@@ -39,7 +39,7 @@ CONNECTIONS: Final = 12_000
 """Connections at once: each that waits for a decision holds one."""
 LONGEST_WAIT: Final = 60.0
 _LONGEST_IDEMPOTENCY: Final = 200
-_EVERY: Final = 600.0
+_EVERY: Final = 60.0
 _log = logging.getLogger(__name__)
 
 

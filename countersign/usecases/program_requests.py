@@ -30,6 +30,7 @@ from countersign.usecases.ports import Change, Put, Seen, Store
 REPORTED_WITHIN: Final = timedelta(days=1)
 """After its decision; then the request ends without anybody knowing what came of it. The program may still say."""
 NOTHING_REPORTED: Final = "No outcome was reported."
+NOTHING_TO_REPORT: Final = "Nothing was approved, so there is no outcome."
 LONGEST_OUTCOME: Final = 2000
 
 
@@ -266,12 +267,19 @@ async def _end(
 
 
 async def end_unreported(store: Store, within: timedelta = REPORTED_WITHIN) -> None:
-    """End requests that were decided so long ago and whose programs reported nothing."""
-    for name in await store.indexes.unreported(1000, within):
+    """End requests of which no outcome will come.
+
+    They are those that were not approved, and those whose programs reported nothing for so long.
+    """
+    for name in await store.indexes.unreported(1000, timedelta(0)):
         seen = await store.request(name)
         run = None if seen is None else await store.run(seen.value.run)
-        if seen is not None and run is not None and not run.value.over and run.value.id.of_program:
-            found = ProgramRequest(run.value, seen.value)
+        if seen is None or run is None or run.value.over or not run.value.id.of_program:
+            continue
+        found, decision = ProgramRequest(run.value, seen.value), seen.value.decision
+        if not _may_act(found.request):
+            await _end(store, found, runs.Verb.FINISH, NOTHING_TO_REPORT, ended_as=runs.UNREPORTED)
+        elif decision is not None and decision.at <= seen.now - within:
             await _end(store, found, runs.Verb.FINISH, NOTHING_REPORTED, ended_as=runs.UNREPORTED)
 
 

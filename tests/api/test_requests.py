@@ -202,6 +202,10 @@ async def test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows
         assert (answer.status_code, answer.json()["type"]) == (409, "urn:countersign:conflict")
         assert f"it is {ended}. Nothing was changed" in answer.json()["detail"]
     assert (await program.get(f"/v1/requests/{name}")).json()["outcome"] is None
+    await program_requests.end_unreported(store)
+    run = await store.run(seen.value.run)
+    assert run is not None and run.value.over, "nothing will come of it, so nobody waits a day for that"
+    assert (await program.get(f"/v1/requests/{name}")).json()["outcome"] is None
 
 
 async def test_a_request_of_which_nothing_is_reported_ends_and_says_so(
@@ -211,6 +215,8 @@ async def test_a_request_of_which_nothing_is_reported_ends_and_says_so(
     name = (await ask(program)).json()["id"]
     await slack.user("bob").click(await card_of(slack), "Approve")
     await decided(program, name)
+    await program_requests.end_unreported(store)
+    assert len(await store.indexes.unreported(9, timedelta(0))) == 1, "its program has a day"
     await program_requests.end_unreported(store, timedelta(0))
     found = (await program.get(f"/v1/requests/{name}")).json()
     assert (found["outcome"], found["decision"]["outcome"]) == (None, "approved")

@@ -17,8 +17,9 @@ from typing import Any, Final
 from countersign import Client
 from countersign.client.client import question
 from countersign.domain.ids import RequestId, RunId
-from countersign.domain.requests import Request
+from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
+from countersign.usecases.program_requests import NOTHING_TO_REPORT
 
 LINES: Final = "programs.jsonl"
 TITLE: Final = "May {} go on?"
@@ -125,7 +126,8 @@ def wrongs(
         for line in lines:
             if truth != (line["request"], line["outcome"], line["by"], line["words"]):
                 cases.append((f"{tag} heard {line}, the store has {decision}", request.run, request.id))
-        if run.result != DONE.format(tag):
+        done = decision is not None and decision.outcome in (Status.APPROVED, Status.EDITED, Status.ANSWERED)
+        if run.result != (DONE.format(tag) if done else NOTHING_TO_REPORT):
             cases.append((f"{tag} reported, and “{run.result}” stands", request.run, request.id))
     return cases
 
@@ -138,7 +140,8 @@ def main(tag: str, channel: str, path: str) -> None:
         line |= {"by": list(decision.by), "words": decision.words}
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.write(handle, json.dumps(line).encode() + b"\n")
-        client.report(decision, succeeded=True, words=DONE.format(tag))
+        if decision.approved or decision.outcome == "answered":
+            client.report(decision, succeeded=True, words=DONE.format(tag))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ ASKING: Final = (
         "an outcome of what was not approved is taken",
         "R5",
         "countersign/usecases/program_requests.py",
-        "    if not _may_act(found.request):\n",
-        "    if False:\n",
+        "    if not _may_act(found.request):\n        raise",
+        "    if False:\n        raise",
         (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none[rejected]",),
     ),
     Bug(
@@ -26,6 +26,14 @@ ASKING: Final = (
         "self._times[digest] += 1",
         "self._times[digest] = 1",
         ("tests/api/test_client.py::test_a_proxy_whose_program_died_finds_its_cards_by_its_key",),
+    ),
+    Bug(
+        "a request that was rejected waits a day for its outcome",
+        "R17",
+        "countersign/usecases/program_requests.py",
+        "        if not _may_act(found.request):\n            await _end",
+        "        if False:\n            await _end",
+        (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none[rejected]",),
     ),
     Bug(
         "an error that nobody foresaw is an answer in plain text",
