@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from slack_bolt.async_app import AsyncAck
 
-from bot.slack.handlers import card_buttons
-from bot.slack.handlers.context import Services
+from bot.slack.handlers import card_buttons, responses
+from bot.slack.handlers.context import Reply, Services
 from bot.slack.routes import bound
 from bot.slack.views import card_controls, cards
 from bot.slack.views.card_controls import Handle
@@ -407,6 +407,16 @@ async def test_a_sentence_finds_its_way_when_one_of_two_is_closed(
     slack.faults.add("server_error", on=broken, status=503, times=None)
     await slack.user("dave").click(shown, "Approve")
     await slack.user("dave").wait_ephemeral("not a reviewer")
+
+
+@pytest.mark.parametrize("address", ["https://a..b/actions", "no address", "http://[", "https://\ud800/"])
+async def test_a_sentence_finds_its_way_where_the_response_url_is_no_address(
+    slack: LocalSlack, bot: Services, address: str
+) -> None:
+    """R7"""
+    body = {"user_id": "U0BOB", "team_id": "T0LOCAL", "channel_id": "C0GENERAL", "response_url": address}
+    await responses.tell(bot.client, body, Reply("Nothing was changed."))
+    await slack.user("bob").wait_ephemeral("Nothing was changed.")
 
 
 async def test_a_bug_is_told_and_logged(

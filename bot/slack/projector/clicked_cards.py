@@ -138,7 +138,7 @@ class ClickedCards:
         hook = AsyncWebhookClient(click.url, timeout=_ANSWERS_WITHIN)
         try:
             answer = await hook.send_dict({"replace_original": True, "text": drawing.text, "blocks": drawing.blocks})
-        except (aiohttp.ClientError, TimeoutError, OSError) as lost:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as lost:
             _log.warning("Slack did not answer the replacement of a card (%r).", lost)
             return False
         if answer.status_code != 200:
