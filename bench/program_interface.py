@@ -30,6 +30,7 @@ from countersign.domain import api_keys, request_endings, requests
 from countersign.domain.ids import RequestId, RunId, UserId
 from countersign.domain.requests import Decision, How, Status
 from countersign.store.api_keys import ApiKeys
+from countersign.store.outbox import GROUP
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
@@ -234,8 +235,17 @@ async def _open(it: Interface, count: int) -> list[RequestId]:
 
 
 async def _drawn(it: Interface) -> None:
-    """Wait until every event is drawn, and Slack is left alone."""
-    while await it.store.client.xlen(it.store.keys.events):  # noqa: ASYNC110 -- another process
+    """Wait until every event is drawn and on record, and Slack is left alone.
+
+    The events themselves leave a second later, when nothing else has come.
+    """
+    client, keys = it.store.client, it.store.keys
+    while True:
+        last = (await client.xinfo_stream(keys.events))["last-generated-id"]
+        (drawn,) = [group for group in await client.xinfo_groups(keys.events) if group["name"] == GROUP.encode()]
+        on_record = await client.hget(keys.audit_head, "event")
+        if drawn["last-delivered-id"] == last == on_record and not drawn["pending"]:
+            break
         await asyncio.sleep(0.005)
     await it.calm()
 

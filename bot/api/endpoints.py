@@ -222,20 +222,27 @@ class Interface:
 
     async def _settled(self, request: Request, name: RequestId, wait: float) -> requests.Request | None:
         """The request once it is decided; None if that took too long, or the program is gone."""
-        settled = asyncio.ensure_future(self.wakeups.settled(name))
         gone = asyncio.ensure_future(_disconnected(request))
         self.polls.add(gone)
         try:
-            await asyncio.wait({settled, gone}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
-            try:
-                return settled.result() if settled.done() else None
-            except QuestionLost as lost:
-                raise NotFound(str(lost)) from None
+            async with asyncio.timeout(wait) as left:
+                # No task between this one and the decision: each is a round of the loop, in which `web` draws.
+                def end(_: object) -> None:
+                    if not left.expired():
+                        left.reschedule(0)
+
+                gone.add_done_callback(end)
+                try:
+                    return await self.wakeups.settled(name)
+                finally:
+                    gone.remove_done_callback(end)
+        except TimeoutError:
+            return None
+        except QuestionLost as lost:
+            raise NotFound(str(lost)) from None
         finally:
             self.polls.discard(gone)
-            settled.cancel()
             gone.cancel()
-            await asyncio.gather(settled, gone, return_exceptions=True)
 
 
 async def end_unreported(store: Store) -> None:

@@ -90,7 +90,7 @@ class _Waiters(Generic[K, V]):
 class Wakeups:
     """Implements `countersign.usecases.ports.Wakeups`, as a context manager.
 
-    `due` is set whenever a deadline may have come nearer.
+    `due` is set whenever a deadline may have come nearer: by a new one, and by what a lost hint may have said.
     """
 
     def __init__(self, store: Store) -> None:
@@ -185,4 +185,5 @@ class Wakeups:
                 await self._requests.look([request])
         elif kind == "run" and run is not None:
             await self._runs.look([run])
-        self.due.set()
+        elif kind == "due":
+            self.due.set()
