@@ -84,7 +84,9 @@ async def measure(redis_url: str, data: Path, rounds: int, asked: int, waiting: 
         client = await stack.enter_async_context(connect(there.common["REDIS_URL"]))
         store = Store(client, namespace, side=Side.WEB)
         many = asked + rounds + waiting + 100
-        key = api_keys.issue("bench", ("#general",), await store.now(), most_open=many, per_minute=many)
+        key = api_keys.issue(
+            "bench", ("#general",), await store.now(), most_open=many, per_minute=many, most_waiting=many
+        )
         await ApiKeys(store).put(key.key)
         there_is = Interface(slack, store, port, key)
         return [

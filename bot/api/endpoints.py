@@ -23,7 +23,7 @@ from starlette.routing import Route
 from countersign.domain import api_keys, requests
 from countersign.domain.api_keys import ApiKey
 from countersign.domain.errors import CountersignError, NotFound, QuestionLost, StoreUnavailable
-from countersign.domain.ids import ChannelId, RequestId, UserId, WorkspaceId
+from countersign.domain.ids import ChannelId, RequestId, RunId, UserId, WorkspaceId
 from countersign.domain.requests import Kind, Question, Status
 from countersign.store.api_keys import ApiKeys
 from countersign.usecases import program_requests, program_states
@@ -69,10 +69,10 @@ class Interface:
     """Private networks to which callbacks may go."""
     names: dict[str, ChannelId] = field(default_factory=dict)
     """The channels as Slack last named them: no answer waits for Slack to say a name."""
-    asking: Counter[str] = field(default_factory=Counter)
-    """Requests of each key that are being asked in this process, which the store does not count yet."""
     polls: set[asyncio.Future[None]] = field(default_factory=set)
     """Long polls that wait, each until its program is gone or this process is told to stop."""
+    waiting_polls: Counter[str] = field(default_factory=Counter)
+    """How many of them each key has."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def stop(self) -> None:
@@ -94,12 +94,11 @@ class Interface:
         if body.callback_url:
             callback_addresses.read(body.callback_url, self.networks)
         channel = await self._channel(key, body.channel)
-        ahead = self.asking[key.id]
-        self.asking[key.id] += 1
+        run = program_requests.run_of(key, idempotency)
+        before = await self.store.run(run)
         try:
-            before = await self.store.run(program_requests.run_of(key, idempotency))
             if before is None:
-                await self._limits(key, ahead)
+                await self._limits(key, run)
             found, new = await program_requests.submit(
                 self.store,
                 key,
@@ -115,9 +114,11 @@ class Interface:
             )
             if body.state and not new:
                 await program_states.replace(self.store, found.request, body.state.number, body.state.sealed)
-            await self.keys.opened(key.id, found.request.id)
-        finally:
-            self.asking[key.id] -= 1
+            await self.keys.opened(key.id, run, found.request.id)
+        except (Problem, CountersignError):
+            if before is None:
+                await self.keys.refused(key.id, run)
+            raise
         return self._answer(found, 201 if new else 200)
 
     async def waiting(self, request: Request) -> Response:
@@ -137,7 +138,15 @@ class Interface:
         wait = _seconds(request.query_params.get("wait", "0"))
         found = await program_requests.find(self.store, key, request.path_params["id"])
         if wait and found.request.status is Status.PENDING and not self.stopping.is_set():
-            settled = await self._settled(request, found.request.id, wait)
+            if self.waiting_polls[key.id] >= key.most_waiting:
+                raise Problem(
+                    429, "waiting", f"This key has {key.most_waiting} waiting calls. Try again soon.", retry_after=5
+                )
+            self.waiting_polls[key.id] += 1
+            try:
+                settled = await self._settled(request, found.request.id, wait)
+            finally:
+                self.waiting_polls[key.id] -= 1
             await self._key(request)  # which may have been revoked meanwhile
             if settled is not None:
                 found = ProgramRequest(found.run, settled)
@@ -214,10 +223,10 @@ class Interface:
             raise Problem(403, "channel", f"The app isn't in {wanted[:80]}. Invite it there with /invite.")
         return channel
 
-    async def _limits(self, key: ApiKey, ahead: int) -> None:
+    async def _limits(self, key: ApiKey, run: RunId) -> None:
         if not await self.keys.within_rate(key):
             raise Problem(429, "rate", f"This key can make {key.per_minute} requests a minute.", retry_after=60)
-        if not await self.keys.has_room(key, ahead):
+        if not await self.keys.has_room(key, run):
             raise Problem(429, "open", f"This key has {key.most_open} pending requests. Withdraw some first.", 60)
 
     async def _settled(self, request: Request, name: RequestId, wait: float) -> requests.Request | None:

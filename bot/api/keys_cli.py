@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from countersign.domain import api_keys
-from countersign.domain.api_keys import MOST_OPEN, PER_MINUTE, ApiKey
+from countersign.domain.api_keys import MOST_OPEN, MOST_WAITING, PER_MINUTE, ApiKey
 from countersign.domain.errors import InvalidInput
 from countersign.process_settings import CommonSettings, read
 from countersign.store.api_keys import ApiKeys
@@ -34,12 +34,15 @@ def create(
     channel: Annotated[list[str], typer.Option(help="A channel it can ask in; repeatable.")],
     most_open: Annotated[int, typer.Option(help="Most pending requests at once.")] = MOST_OPEN,
     per_minute: Annotated[int, typer.Option(help="Most requests a minute.")] = PER_MINUTE,
+    most_waiting: Annotated[int, typer.Option(help="Most calls that wait at once, in one web.")] = MOST_WAITING,
 ) -> None:
     """Create a key, and show it once."""
 
     async def made(store: Store, keys: ApiKeys) -> None:
         now = await store.now()
-        issued = api_keys.issue(name, tuple(channel), now, most_open=most_open, per_minute=per_minute)
+        issued = api_keys.issue(
+            name, tuple(channel), now, most_open=most_open, per_minute=per_minute, most_waiting=most_waiting
+        )
         await keys.put(issued.key)
         print(f"Created key {issued.key.id} for {issued.key.name}. It won't be shown again:", file=sys.stderr)
         print(issued.token)

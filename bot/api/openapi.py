@@ -71,7 +71,7 @@ OPERATIONS: Final = (
         "Get a request, or wait for its decision",
         None,
         RequestView,
-        {200: "the request", 404: ""},
+        {200: "the request", 404: "", 429: ""},
         (_ID, _WAIT),
     ),
     Operation(

@@ -18,6 +18,7 @@ from countersign.domain.ids import ApiKeyId, Digest, TeamName, digest_of
 
 MOST_OPEN: Final = 100
 PER_MINUTE: Final = 60
+MOST_WAITING: Final = 1000
 _TOKEN: Final = re.compile(r"csk_(k[a-z0-9]{8,40})_([A-Za-z0-9_-]{43})")
 _CHANNEL: Final = re.compile(r"#[^\s#]{1,80}|[CG][A-Z0-9]{1,30}")
 
@@ -27,6 +28,7 @@ class ApiKey:
     """A program's right to ask, in these `channels` (`#name`, or an id of Slack's).
 
     `most_open`: how many of its requests may wait at once. `per_minute`: how many it may make in a minute.
+    `most_waiting`: how many calls that wait for a decision it may hold open in one process.
     """
 
     id: ApiKeyId
@@ -39,6 +41,7 @@ class ApiKey:
     revoked_at: datetime | None = None
     callback_secret: str = field(default="", repr=False)
     """Signs what is posted to this program, which has it too."""
+    most_waiting: int = MOST_WAITING
 
     def __post_init__(self) -> None:
         TeamName(self.name)
@@ -63,7 +66,13 @@ class Issued(NamedTuple):
 
 
 def issue(
-    name: str, channels: tuple[str, ...], now: datetime, *, most_open: int = MOST_OPEN, per_minute: int = PER_MINUTE
+    name: str,
+    channels: tuple[str, ...],
+    now: datetime,
+    *,
+    most_open: int = MOST_OPEN,
+    per_minute: int = PER_MINUTE,
+    most_waiting: int = MOST_WAITING,
 ) -> Issued:
     """Make a key. InvalidInput if its name, a channel or a limit cannot be."""
     if TeamName.named(name) is None:
@@ -75,12 +84,12 @@ def issue(
         raise InvalidInput("Name at least one channel, like --channel '#approvals'.")
     if wrong := next((one for one in channels if not _CHANNEL.fullmatch(one)), None):
         raise InvalidInput(f"“{wrong[:80]}” isn't a channel. Use #name, or an id like C0123ABC.")
-    if most_open < 1 or per_minute < 1:
+    if min(most_open, per_minute, most_waiting) < 1:
         raise InvalidInput("A key's limits must be at least 1.")
     secret = secrets.token_urlsafe(32)
     key_id = ApiKeyId("k" + secrets.token_hex(6))
     digest, rooms = digest_of(secret), tuple(dict.fromkeys(channels))
-    key = ApiKey(key_id, name, digest, rooms, now, most_open, per_minute, callback_secret=new_secret())
+    key = ApiKey(key_id, name, digest, rooms, now, most_open, per_minute, None, new_secret(), most_waiting)
     return Issued(key, f"csk_{key_id}_{secret}")
 
 

@@ -5,14 +5,31 @@ from datetime import timedelta
 from typing import Final
 
 from countersign.domain.api_keys import ApiKey
-from countersign.domain.ids import ApiKeyId, RequestId
-from countersign.store.codec import Codec
+from countersign.domain.ids import ApiKeyId, RequestId, RunId
+from countersign.store.codec import Codec, ms
 from countersign.store.keys import KEPT
 from countersign.store.reads import reaching
+from countersign.store.redis.scripts import Script
 from countersign.store.store import Store
 
 API_KEYS = Codec(ApiKey)
 _RATE_KEPT: Final = timedelta(minutes=1)
+_ASKING_KEPT: Final = 60_000
+"""Milliseconds after which a request that is still being asked is one of a process that died."""
+_ASK: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+local ahead = redis.call('ZCARD', KEYS[1])
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return {ahead, redis.call('SCARD', KEYS[2])}
+"""
+_OPENED: Final = """
+redis.call('SADD', KEYS[2], ARGV[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return redis.call('ZREM', KEYS[1], ARGV[1])
+"""
 
 
 class ApiKeys:
@@ -25,6 +42,7 @@ class ApiKeys:
         self._store = store
         self._client = store.client
         self._names = store.keys
+        self._ask, self._opened = Script(store.client, _ASK), Script(store.client, _OPENED)
 
     async def get(self, key: ApiKeyId) -> ApiKey | None:
         """The key of this id."""
@@ -56,13 +74,13 @@ class ApiKeys:
             await self._client.pexpire(name, _RATE_KEPT, nx=True)
         return number <= key.per_minute
 
-    async def has_room(self, key: ApiKey, ahead: int = 0) -> bool:
-        """Tell whether one more of its requests may wait, or keep a state.
+    async def has_room(self, key: ApiKey, run: RunId) -> bool:
+        """Tell whether one more of its requests, of this run, may wait, or keep a state.
 
-        `ahead` are being asked and not counted yet.
+        It counts from now on, in all processes, until it is `opened` or `refused`.
         """
         async with reaching():
-            listed = int(await self._client.scard(self._names.api_open(key.id)))
+            ahead, listed = map(int, await self._ask(self._asking(key.id), [run, _ASKING_KEPT]))
         most = key.most_open - ahead
         return listed < most or len({*await self.open(key.id), *await self.kept(key.id)}) < most
 
@@ -91,8 +109,15 @@ class ApiKeys:
         kept = await asyncio.gather(*(self._client.exists(self._names.program_state(request)) for request in ids))
         return [request for request, is_there in zip(ids, kept, strict=True) if is_there]
 
-    async def opened(self, key: ApiKeyId, request: RequestId) -> None:
-        """Count the request among those of the key that may wait, or keep a state."""
+    async def opened(self, key: ApiKeyId, run: RunId, request: RequestId) -> None:
+        """Count the run's request among those of the key that may wait, or keep a state."""
         async with reaching():
-            await self._client.sadd(self._names.api_open(key), request)
-            await self._client.pexpire(self._names.api_open(key), KEPT)
+            await self._opened(self._asking(key), [run, request, ms(KEPT)])
+
+    async def refused(self, key: ApiKeyId, run: RunId) -> None:
+        """Count the run's request no longer: it was not asked."""
+        async with reaching():
+            await self._client.zrem(self._names.api_asking(key), run)
+
+    def _asking(self, key: ApiKeyId) -> list[str]:
+        return [self._names.api_asking(key), self._names.api_open(key)]

@@ -44,6 +44,7 @@ is shorter).
 | `{ns}:api_key:<id>` | string | a program's key: name, channels, limits, digest, secret of callbacks | never | web |
 | `{ns}:api_keys` | set | the ids of all keys of programs | never | web |
 | `{ns}:api_rate:<id>` | string | requests that a key made in a minute | 1 min | web |
+| `{ns}:api_asking:<id>` | sorted set | runs that a key is asking just now, by since when (ms) | 1 min | web |
 | `{ns}:api_open:<id>` | set | requests of a key that may wait, or keep a state | 30 days after one | web |
 | `{ns}:waits:<name>` | sorted set | undecided requests that wait for a user or group, or in a channel | never | web |
 | `{ns}:waits_not:<user>` | sorted set | those of a group on which this member of it has voted | never | web |
@@ -90,10 +91,8 @@ from countersign.domain.ids import (
     WorkspaceId,
 )
 
-KEPT: Final = timedelta(days=30)
-"""Time for which ended runs and their requests stay readable."""
-KEPT_MESSAGE: Final = timedelta(days=400)
-"""Time for which we know our Slack messages: longer than any card can wait to be clicked."""
+KEPT: Final = timedelta(days=30)  # ended runs and their requests stay readable
+KEPT_MESSAGE: Final = timedelta(days=400)  # our Slack messages: longer than any card can wait to be clicked
 KEPT_ATTEMPT: Final = timedelta(days=1)
 KEPT_CHANNELS: Final = timedelta(minutes=10)
 KEPT_LEASE: Final = timedelta(hours=1)
@@ -139,10 +138,8 @@ WITHOUT_TTL: Final[dict[str, str]] = {
 }
 """Keys that may stay without a TTL, and why; a test fixture holds every key against this list."""
 
-
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
-_ABOUT: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
-"""The subject of a message: the id of a run, a request, a channel or an event, or a day."""
+_ABOUT: Final = re.compile(r"[A-Za-z0-9-]{1,64}")  # a message's subject: a run, request, channel, event or day
 
 
 class Keys:
@@ -281,6 +278,9 @@ class Keys:
 
     def api_rate(self, key: ApiKeyId) -> str:
         return f"{self.prefix}api_rate:{ApiKeyId(key)}"
+
+    def api_asking(self, key: ApiKeyId) -> str:
+        return f"{self.prefix}api_asking:{ApiKeyId(key)}"
 
     def api_open(self, key: ApiKeyId) -> str:
         return f"{self.prefix}api_open:{ApiKeyId(key)}"

@@ -110,10 +110,21 @@ ASKING: Final = (
     Bug(
         "requests asked at once all have room",
         "R29",
+        "countersign/store/api_keys.py",
+        "return {ahead, ",
+        "return {0, ",
+        (
+            _BAD + "test_no_more_requests_wait_than_a_key_may_have_also_of_those_asked_at_once",
+            "tests/api/test_key_limits.py::test_two_processes_count_together_what_a_key_may_have_open",
+        ),
+    ),
+    Bug(
+        "a key holds as many connections as it likes",
+        "R29",
         "bot/api/endpoints.py",
-        "await self.keys.has_room(key, ahead)",
-        "await self.keys.has_room(key)",
-        (_BAD + "test_no_more_requests_wait_than_a_key_may_have_also_of_those_asked_at_once",),
+        "if self.waiting_polls[key.id] >= key.most_waiting:",
+        "if False:",
+        ("tests/api/test_key_limits.py::test_a_key_holds_no_more_polls_than_it_may",),
     ),
     Bug(
         "an object of any depth and size is drawn",

@@ -59,6 +59,7 @@ MADE_OF: dict[str, list[type[Id]]] = {
     "program_state:<id>": [RequestId],
     "api_key:<id>": [ApiKeyId],
     "api_rate:<id>": [ApiKeyId],
+    "api_asking:<id>": [ApiKeyId],
     "api_open:<id>": [ApiKeyId],
 }
 """Kinds of keys with ids in them; the method of `Keys` has the kind's name."""
