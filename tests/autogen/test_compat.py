@@ -155,7 +155,7 @@ CHANNEL, seen, before = sys.argv[1], [], state()
 import countersign
 for module in pkgutil.walk_packages(countersign.__path__, "countersign."):
     # Where `agents` is our own folder, the adapter of the OpenAI Agents SDK cannot be imported.
-    if not module.name.endswith(("__main__", ".openai_agents")):
+    if not module.name.endswith(("__main__", ".openai_agents", ".openai_agents_model")):
         importlib.import_module(module.name)
 assert state() == before, "importing the library changed something"
 asyncio.run(main())

@@ -87,6 +87,9 @@ class Programs:
             try:
                 async with asyncio.timeout(patience):
                     words, _ = await process.communicate()
+                if process.returncode and b"Invite it there" in words:  # this `web` has not looked yet
+                    await asyncio.sleep(_JOINED)
+                    continue
                 if process.returncode:
                     self.problems.append(f"{tag}: {words.decode(errors='replace')[-500:]}")
                 return

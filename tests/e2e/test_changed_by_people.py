@@ -28,7 +28,7 @@ async def test_a_refund_is_changed_in_its_window_and_exactly_that_is_paid_and_to
     assert "we have paid back 30.00 EUR" in text_of(mail)  # the model goes on with what really happened
     await bob.click(mail, "Approve")
 
-    thread = await told(slack, "Finished")
+    thread = await told(slack, "Paid back")
     assert "cents: 4500 → 3000" in thread
     assert "Done: 30.00 EUR of order 17 were paid back" in thread
     assert "A reviewer changed refund: cents: 4500 → 3000" in thread  # the model's own words

@@ -27,7 +27,7 @@ async def test_a_team_of_agent_framework_is_started_by_agent(there: Deployment, 
     assert "Give carol read access to billing" in text_of(asked)
     assert granted(there) == []
     assert (await bob.click(asked, "Approve")).ok
-    assert "carol has read access to billing until" in await told(slack, "Finished")
+    assert "carol has read access to billing until" in await told(slack, "Granted")
     assert "Approved" in text_of(await settled(slack, asked.ts))
     assert granted(there) == ["carol,billing,read"]
 
@@ -39,7 +39,7 @@ async def test_a_rejected_call_is_told_to_the_team(there: Deployment, slack: Loc
     await bob.click(await card(slack), "Reject")
     await bob.wait_modal("Reject")
     assert await bob.submit({"reason": "She left."}) == {}
-    assert "grant was not called: it was rejected" in await told(slack, "She left.")
+    assert "“grant” was not done: it was rejected" in await told(slack, "She left.")
     assert granted(there) == []
 
 
@@ -56,6 +56,6 @@ async def test_a_worker_killed_while_people_are_asked_leaves_one_card(
     await settled(slack, asked.ts)
     assert granted(there) == []
     await there.worker()
-    assert "carol has read access to billing until" in await told(slack, "Finished")
+    assert "carol has read access to billing until" in await told(slack, "Granted")
     assert granted(there) == ["carol,billing,read"]
     assert len(slack.channel("#approvals").messages) == 1

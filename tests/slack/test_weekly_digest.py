@@ -52,6 +52,25 @@ async def test_the_digest_is_posted_once_with_its_picture(slack: LocalSlack, sto
     assert [file.name for file in answer.files] == [f"week-{monday:%Y-%m-%d}.png"]
 
 
+@pytest.mark.parametrize("name", ["", "q}x", "run/../q1", "*"])
+async def test_what_is_no_id_in_the_record_is_linked_to_nothing(
+    slack: LocalSlack, store: Store, lease: Lease, name: str
+) -> None:
+    """R6: entries that name no request ended `web` as soon as it posted the digest."""
+    await decided(store, lease)
+    monday = weekly_digest.week_before(await store.now()) + timedelta(weeks=1)
+
+    async def sums(since: datetime, until: datetime) -> Figures | None:
+        figures = await summed(Ledger(store), since, until)
+        if figures is not None:
+            figures.last["request_asked"] = name
+        return figures
+
+    assert await weekly_digest.post(sums, nothing, store, a_poster(slack, store), WHERE, monday)
+    (digest,) = slack.channel("#approvals").messages
+    assert "1 request" in digest.text
+
+
 async def test_the_digest_waits_until_the_record_has_the_whole_week(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from countersign.domain.call_words import in_words
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.events import EventType
-from countersign.domain.ids import ChannelId
+from countersign.domain.ids import ChannelId, RequestId, RunId
 from countersign.domain.requests import How
 from countersign.usecases.ports import Store
 
@@ -81,7 +81,10 @@ async def post(
 
 async def _link(store: Store, poster: Poster, name: str) -> str:
     """Return the address of the request's card, or of the run's thread; "" if it is not known any more."""
-    card = await store.message(f"card/{name}") or await store.message(f"run/{name}")
+    request, run = RequestId.named(name), RunId.named(name)
+    card = await store.message(f"card/{request}") if request is not None else None
+    if card is None and run is not None:
+        card = await store.message(f"run/{run}")
     if card is not None and card.value.on:
         card = await store.message(card.value.on)
     return poster.link(card.value) if card is not None and card.value.ts else ""
