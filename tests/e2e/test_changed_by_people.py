@@ -31,7 +31,7 @@ async def test_a_refund_is_changed_in_its_window_and_exactly_that_is_paid_and_to
     thread = await told(slack, "Paid back")
     assert "cents: 4500 → 3000" in thread
     assert "Done: 30.00 EUR of order 17 were paid back" in thread
-    assert "A reviewer changed refund: cents: 4500 → 3000" in thread  # the model's own words
+    assert "A reviewer changed the refund: cents: 4500 → 3000" in thread  # the model's own words
     with closing(sqlite3.connect(there.data / "support" / "shop.db")) as shop:
         assert shop.execute('SELECT "order", cents FROM refunds').fetchall() == [(17, 3000)]
     assert len(mails(there)) == 1
