@@ -208,9 +208,7 @@ class Interface:
 
         for anew in (False, True):  # somebody may have invited the app just now
             if (latest := await self.channels(anew=anew)) is None:
-                raise Problem(
-                    503, "slack-unavailable", "Slack didn't list its channels. Try again soon.", retry_after=5
-                )
+                raise Problem(503, "slack-unavailable", "Slack didn't list its channels. Try again soon.", 5)
             known = latest
             channel = resolved(wanted)
             if channel is not None and channel in known.values():
