@@ -37,7 +37,7 @@ POLICY: Final = "version: 1\nrisks:\n  release: high\n"
 """What a reviewer of high risk meets: the release of the deploy team."""
 SHARPER: Final = 1.25
 """Pixels of a picture for each of the phone's."""
-QUALITY: Final = 75
+QUALITY: Final = 66
 WAITS_MS: Final = 60_000
 LONGEST: Final = 1600
 """Pixels of a picture's height; what is below is cut."""
