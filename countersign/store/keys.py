@@ -115,7 +115,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "active": "one key; empties as runs end",
     "parked": "one key; empties as runs go on",
     "undelivered": "one key; empties as runs take the decisions",
-    "unreported": "one key; empties as programs report, or after a day",
+    "unreported": "one key; empties as programs report, where nothing was approved, or after a day",
     "program_state:*": "until it is dropped; what is left gets its run's TTL at the end",
     "callbacks": "one key; empties as decisions are delivered, or after two days",
     "api_key:*": "a key stays until somebody deletes it; a revoked one tells why it is refused",
