@@ -35,7 +35,7 @@ from bot.slack.projector.home_publisher import HomePublisher
 from bot.slack.projector.message_sync import Poster
 from bot.slack.routes import register
 from bot.slack.slack_calls import GatedCalls
-from bot.slack.views import cards
+from bot.slack.views import approval_card
 from countersign import usecases
 from countersign.domain.channel_settings import Rules
 from countersign.domain.ids import ChannelId, GroupId, RequestId, RunId, UserId, WorkspaceId
@@ -158,7 +158,7 @@ class _NoQueue:
 
 def _signed(slack: LocalSlack, request: Request, run: Run) -> bytes:
     """The whole HTTP request of Bob's click on the request's card."""
-    drawing = cards.card(request, run=run, run_link=None)
+    drawing = approval_card.card(request, run=run, run_link=None)
     room = slack.channel("#approvals")
     card = slack.workspace.post(room, slack.workspace.bot_user, text=drawing.text, blocks=drawing.blocks, from_app=True)
     body = urlencode({"payload": json.dumps(payload_of(slack, card))})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.slack.views import cards, run_plan, thread_notes
+from bot.slack.views import approval_card, run_plan, thread_notes
 from countersign.domain import request_endings, requests, runs
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_rules import decide
@@ -40,7 +40,7 @@ def a_good_end() -> Facts:
     over = runs.end(replace(begun, recent=(asked.id,)), runs.Verb.FINISH, NOW, result="done")
     steps = run_plan.steps(over.run, [run_plan.Asked(step.request)])
     names: dict[str, Any] = {
-        f"card/{asked.id}": cards.card(step.request, run=over.run, run_link=None),
+        f"card/{asked.id}": approval_card.card(step.request, run=over.run, run_link=None),
         f"progress/{asked.run}": run_plan.drawn_as_list(over.run, steps),
         f"run/{asked.run}": thread_notes.run_message(over.run),
         f"outcome/{asked.run}": thread_notes.outcome_note(over.run),

@@ -14,10 +14,10 @@ from countersign.domain import (
     conversation_rules,
     decision_rules,
     grants,
+    presence,
     quiet_hours,
     request_endings,
     schedule,
-    snooze_and_look,
 )
 from countersign.domain.accounts import Account
 from countersign.domain.channel_settings import OnTimeout, Risk
@@ -227,9 +227,9 @@ def tried(
     """What comes of it when somebody does that."""
     match does:
         case "look":
-            return snooze_and_look.look(asked, who, now)
+            return presence.look(asked, who, now)
         case "snooze":
-            return snooze_and_look.snooze(asked, who, Snooze.HOUR, now)
+            return presence.snooze(asked, who, Snooze.HOUR, now)
     made = replace(_attempt(asked, who, does, name), voters=before)
     return decision_rules.decide(asked, made, now, outgrown=does == "edit under another rule")
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from countersign.domain import decision_texts
+from countersign.domain import texts_for_models
 from countersign.domain.call_words import labelled
 from countersign.domain.calls import LONGEST_ARGUMENTS, Call, canonical
 from countersign.domain.decision_values import approved_content
@@ -266,5 +266,5 @@ def _decision(found: ProgramRequest) -> dict[str, Any] | None:
         "arguments": json.loads(runs) if call is not None and runs else None,
         "message": approved_content(request) if request.question.kind is Kind.MESSAGE else None,
         "chosen": list(decision.chosen),
-        "text": decision_texts.answer(request),
+        "text": texts_for_models.answer(request),
     }

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from countersign.domain import decision_rules, grants, refusal_sentences, request_endings, requests, runs, schedule
+from countersign.domain import decision_rules, grants, refusal_messages, request_endings, requests, runs, schedule
 from countersign.domain.calls import is_canonical
 from countersign.domain.decision_rules import Attempt
 from countersign.domain.errors import CountersignError, NotFound, Refused, StoreUnavailable
@@ -95,7 +95,7 @@ async def why_no_window(store: Store, queue: Queue, seen: Admitted, attempt: Att
     if step.refusal is None:
         return None
     await store.commit(Change(events=step.events, once=attempt.id))
-    refused = Refused(step.refusal, refusal_sentences.sentence(step.refusal, step.request))
+    refused = Refused(step.refusal, refusal_messages.sentence(step.refusal, step.request))
     return await _settled_late(store, queue, seen.value.id, refused)
 
 
@@ -104,7 +104,7 @@ async def _settled_late(store: Store, queue: Queue, request: RequestId, refused:
     settled = await expire(store, queue, request) if refused.refusal is Refusal.TIME_RAN_OUT else None
     if settled is None:
         return refused
-    return Refused(refused.refusal, refusal_sentences.sentence(refused.refusal, settled))
+    return Refused(refused.refusal, refusal_messages.sentence(refused.refusal, settled))
 
 
 class _Attempted(NamedTuple):
@@ -125,7 +125,7 @@ def _counted(read: _Attempted | None) -> Keep[Request] | Swap[Request] | Refuse:
     if not step.changes:
         return Keep(step.request, confirm=seen)
     if (refusal := step.refusal) is not None:
-        error = Refused(refusal, refusal_sentences.sentence(refusal, step.request))
+        error = Refused(refusal, refusal_messages.sentence(refusal, step.request))
         return Refuse(error, record=Change(events=step.events, once=attempt.id))
     put = Put(step.request, seen.version)
     change = Change(requests=(put,), messages=read.cards, events=step.events, before=seen.value.deadline)

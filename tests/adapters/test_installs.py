@@ -16,6 +16,8 @@ from packaging.utils import canonicalize_name
 
 from tests.adapters.framework_programs import HERE, examples
 
+pytestmark = pytest.mark.slow
+
 SECTIONS = {
     "OpenAI Agents SDK": (),
     "Microsoft Agent Framework": (),

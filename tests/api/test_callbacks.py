@@ -256,7 +256,7 @@ async def test_an_attempt_at_somebody_who_never_answers_ends_and_comes_again(
 
 @pytest.mark.longer
 async def test_a_backlog_of_a_thousand_drains(store: Store, bot: Services, token: str, receiver: Receiver) -> None:
-    count = 1000 if os.environ.get("LONG") else 60
+    count = 1000 if os.environ.get("LONG") else 20
     await asked(store, token, f"{receiver.url}/hook", count)
     delivery, kept = CallbackDelivery(store, "web", LOOPBACK), Callbacks(store)
     while left := await kept.due(await store.now() + timedelta(days=3), 2000):

@@ -8,9 +8,12 @@ from asyncio.subprocess import PIPE
 from typing import Any
 
 import httpx
+import pytest
 
 from countersign.domain import api_keys
 from countersign.store.store import Store
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_module_makes_a_key_and_prints_it_alone(redis_url: str, namespace: str) -> None:

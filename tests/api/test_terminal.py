@@ -104,6 +104,7 @@ asyncio.run(deploy())
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leave", [True, False])
 @pytest.mark.parametrize("way", LEAVES)
 async def test_ctrl_c_does_what_the_program_says_with_leave(

@@ -14,7 +14,7 @@ import pytest
 
 from bot.audit import export, receipts
 from bot.audit.auditor import Auditor, Keep
-from bot.slack.views import cards
+from bot.slack.views import approval_card
 from countersign import usecases
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import Rules
@@ -211,7 +211,7 @@ async def test_a_short_secret_is_found_by_no_digest_that_the_record_shows(
     await Auditor(store, "web").catch_up()
     run = await store.run(lease.run)
     assert run is not None
-    card = cards.card(third, run=run.value, run_link=None)
+    card = approval_card.card(third, run=run.value, run_link=None)
     shown = (await audit("export")).out + (await audit("receipt", first.id)).out + json.dumps(card.blocks)
     assert first.digest in shown and third.id in shown
     for pin in (4711, 815, 1234, 1):
@@ -251,6 +251,7 @@ async def test_a_key_that_two_make_at_once_is_one(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["audit.pem"]
 
 
+@pytest.mark.slow
 def test_the_command_is_the_services_own_and_needs_no_token_of_slack(redis_url: str, namespace: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "countersign", "audit", "verify"],

@@ -51,6 +51,7 @@ async def test_the_figures_are_those_of_the_record(audit: Audit, store: Store) -
     assert figures["failures"][0]["why"] == "The model is away."
 
 
+@pytest.mark.slow
 async def test_the_page_needs_no_network_and_no_text_of_it_acts(audit: Audit, tmp_path: Path) -> None:
     """R15: what models and people wrote is data, in the page too."""
     head, lines = START, []
@@ -102,6 +103,7 @@ async def test_what_cannot_be_read_is_counted_and_named(audit: Audit, tmp_path: 
     assert "`audit verify` names them" in answer.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", samples())
 def test_an_entry_with_a_wrong_type_is_counted_and_the_others_are_still_reported(name: str) -> None:
     """R29: of each field, at each level; a table of mixed types ended in a traceback."""

@@ -8,12 +8,12 @@ import pytest
 from autogen_agentchat.messages import TextMessage
 
 from countersign.autogen.people.decision_messages import DecisionTermination, decision_in, metadata_of
-from countersign.domain import decision_texts, requests
+from countersign.domain import requests, texts_for_models
 from countersign.domain.calls import Call, canonical
-from countersign.domain.decision_texts import answer
 from countersign.domain.decision_values import changes, decided
 from countersign.domain.ids import RunId, UserId
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status
+from countersign.domain.texts_for_models import answer
 from tests.autogen.harness import ANN, BOB, CHANNEL, RULES, WORKSPACE
 
 NOW = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
@@ -109,9 +109,11 @@ async def test_an_agent_that_says_approved_ends_nothing() -> None:
     assert not condition.terminated
 
 
-def texts() -> list[tuple[str, str, decision_texts.Text]]:
-    found = [(str(k), str(o), text) for k, by_outcome in decision_texts.TEXTS.items() for o, text in by_outcome.items()]
-    return [*found, ("any call", "refused by policy", decision_texts.REFUSED)]
+def texts() -> list[tuple[str, str, texts_for_models.Text]]:
+    found = [
+        (str(k), str(o), text) for k, by_outcome in texts_for_models.TEXTS.items() for o, text in by_outcome.items()
+    ]
+    return [*found, ("any call", "refused by policy", texts_for_models.REFUSED)]
 
 
 def test_the_table_in_the_documents_shows_every_text() -> None:
@@ -119,7 +121,7 @@ def test_the_table_in_the_documents_shows_every_text() -> None:
     page = (Path(__file__).parents[2] / "docs" / "decision-texts.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| asked")]
     assert rows == [f"| {kind} | {outcome} | `DECISION: {t.title}` | {t.facts} |" for kind, outcome, t in texts()]
-    assert decision_texts.AGAIN in " ".join(page.split())
+    assert texts_for_models.AGAIN in " ".join(page.split())
 
 
 def test_no_two_outcomes_begin_alike_and_each_says_what_to_do() -> None:

@@ -50,6 +50,7 @@ STORIES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.team)
 async def test_a_story_posts_a_card_for_each_answer_and_three_messages_of_its_run(
     house: House, slack: LocalSlack, story: Story

@@ -56,6 +56,7 @@ def test_the_documentation_has_an_example_for_each_vendor() -> None:
     assert {"OpenAI", "Azure OpenAI", "Anthropic", "Ollama"} <= titles
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("title", "text"), EXAMPLES, ids=[title for title, _ in EXAMPLES])
 async def test_each_documented_example_loads(title: str, text: str, tmp_path: Path) -> None:
     client = load_model(written(tmp_path, text), KEYS, answers=Nowhere())

@@ -25,10 +25,10 @@ from countersign.autogen.code.local_executor import LocalExecutor
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.autogen.tools.team_policy import Proposal
-from countersign.domain.decision_texts import CHANGED
 from countersign.domain.errors import ActionFailed, OutcomeUnknown
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
+from countersign.domain.texts_for_models import CHANGED
 from tests.autogen.harness import House
 from tests.autogen.test_gated_tools import call, life
 from tests.longest_wait import PATIENCE

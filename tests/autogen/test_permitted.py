@@ -7,12 +7,12 @@ import pytest
 from countersign import usecases
 from countersign.domain.channel_settings import Rules
 from countersign.domain.decision_rules import Attempt
-from countersign.domain.decision_texts import answer
 from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId
 from countersign.domain.people import Actor
 from countersign.domain.requests import How, Request, Status, Verb
+from countersign.domain.texts_for_models import answer
 from countersign.usecases import grant_changes
 from tests.autogen.harness import BOB, WORKSPACE, House, Silent, fact
 from tests.autogen.test_approval_gate import Till

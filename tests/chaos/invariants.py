@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.slack.projector import card_placement
-from bot.slack.views import block_kit, card_controls, cards, run_plan, thread_notes
+from bot.slack.views import approval_card, block_kit, card_controls, run_plan, thread_notes
 from countersign.domain import request_endings
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId, RunId
@@ -225,7 +225,7 @@ class Verdict:
             if card is not None:
                 runs = {row.run: (self.facts.runs[row.run], None) for row in on_it}
                 cases += self._compare(
-                    name, card, cards.batch(on_it, run=self.facts.runs[on_it[0].run], run_link=None, runs=runs)
+                    name, card, approval_card.batch(on_it, run=self.facts.runs[on_it[0].run], run_link=None, runs=runs)
                 )
                 if request.status is not Status.PENDING and any(
                     e.get("action_id") in (card_controls.APPROVE, card_controls.REJECT, card_controls.RESPOND)

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, TextIO
 
-from bot.slack.views.cards import card
+from bot.slack.views.approval_card import card
 from countersign import usecases
 from countersign.domain.errors import CountersignError, UnknownSchema
 from countersign.domain.events import Event, EventType

@@ -20,7 +20,7 @@ from bot.slack.projector.home_publisher import HomePublisher
 from bot.slack.projector.message_sync import Place, Poster
 from bot.slack.routes import register
 from bot.slack.slack_calls import GatedCalls
-from bot.slack.views.cards import card
+from bot.slack.views.approval_card import card
 from countersign import usecases
 from countersign.domain.calls import Call, canonical
 from countersign.domain.ids import RunId

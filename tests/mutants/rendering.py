@@ -74,7 +74,7 @@ DRAWING: Final = (
     Bug(
         "all rows are approved with one click, also what is cut",
         "R13, R26",
-        "bot/slack/views/cards.py",
+        "bot/slack/views/approval_card.py",
         "    if len({row.run for row in waiting}) == 1 < len(waiting) and all(map(is_plain_row, waiting)):\n",
         "    if len({row.run for row in waiting}) == 1 < len(waiting):\n",
         (_CARDS + "test_what_a_row_does_not_show_is_not_approved_there",),
@@ -368,7 +368,7 @@ DRAWING: Final = (
     Bug(
         "a settled card keeps its buttons",
         "R6",
-        "bot/slack/views/cards.py",
+        "bot/slack/views/approval_card.py",
         "        blocks.append(votes(request))\n    return blocks\n",
         "        blocks.append(votes(request))\n"
         '    return [*blocks, {"type": "actions", "elements": _controls(request, whole=True, presence=True)}]\n',
@@ -401,7 +401,7 @@ DRAWING: Final = (
     Bug(
         "every row of a burst has the buttons of the first request",
         "R1, R26",
-        "bot/slack/views/cards.py",
+        "bot/slack/views/approval_card.py",
         "title, *rest = _row(number, row, ",
         "title, *rest = _row(number, first, ",
         (_CARDS + "test_every_button_of_a_row_carries_its_own_request",),
@@ -425,7 +425,7 @@ DRAWING: Final = (
     Bug(
         "a row that does not show all of it is approved with one click",
         "R13, R26",
-        "bot/slack/views/cards.py",
+        "bot/slack/views/approval_card.py",
         "controls = _controls(request, whole=_is_whole_row(request), presence=False)",
         "controls = _controls(request, whole=True, presence=False)",
         (_CARDS + "test_what_a_row_does_not_show_is_not_approved_there",),
@@ -433,7 +433,7 @@ DRAWING: Final = (
     Bug(
         "a row with half of its title is approved with one click",
         "R13, R26",
-        "bot/slack/views/cards.py",
+        "bot/slack/views/approval_card.py",
         "return in_row(request.question)[1] and _cut(wish) == wish",
         "return in_row(request.question)[1]",
         (_CARDS + "test_a_row_whose_title_is_cut_is_not_approved_there",),
@@ -479,7 +479,7 @@ DRAWING: Final = (
     Bug(
         "a file that was there before the code ran is attached to the thread",
         "R13",
-        "countersign/autogen/code/made_files.py",
+        "countersign/autogen/code/output_files.py",
         "if before.get(path) != state):",
         "if True):",
         ("tests/autogen/test_made_files.py::test_what_code_makes_is_kept_for_its_thread_and_nothing_else",),

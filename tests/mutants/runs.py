@@ -56,7 +56,7 @@ RUNNING: Final = (
     Bug(
         "what loses its parent is nobody's any more",
         "R13",
-        "countersign/autogen/code/process_supervisor.py",
+        "countersign/autogen/code/process_cleanup.py",
         "prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)",
         "prctl(_SET_CHILD_SUBREAPER, 0, 0, 0, 0)",
         (_EXECUTORS + "test_nothing_that_code_starts_outlives_it[forked twice-a subreaper-it ends]",),
@@ -297,7 +297,7 @@ RUNNING: Final = (
     Bug(
         "the agent is not told that a no is a no in every way",
         "R16",
-        "countersign/domain/decision_texts.py",
+        "countersign/domain/texts_for_models.py",
         '"REJECTED", "Rejected by {by} at {at}. It was not done and must not be done.", _SAY_IT + _NOT_ALLOWED',
         '"REJECTED", "Rejected by {by} at {at}. It was not done and must not be done.", _SAY_IT',
         ("tests/autogen/test_decision_messages.py::test_what_was_not_allowed_is_not_allowed_in_another_way",),

@@ -6,7 +6,7 @@ import pytest
 
 from bot.slack.handlers import modal_opening, responses
 from bot.slack.handlers.context import Services
-from bot.slack.views.cards import card
+from bot.slack.views.approval_card import card
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Request
 from countersign.store.store import Store

@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.slack.projector import reminders
 from bot.slack.views import (
-    cards,
+    approval_card,
     edit_modal,
     modal_parts,
     modals,
@@ -20,7 +20,7 @@ from bot.slack.views import (
 )
 from bot.slack.views.block_kit import Drawing
 from bot.slack.views.greeting import greeting
-from countersign.domain import grants, quiet_hours, request_endings, runs, schedule, snooze_and_look
+from countersign.domain import grants, presence, quiet_hours, request_endings, runs, schedule
 from countersign.domain.activity import Delay, Passed, Usage, Writing
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import OnTimeout, Risk
@@ -83,7 +83,7 @@ def voted() -> Request:
 
 
 def card(of: Request) -> Drawing:
-    return cards.card(of, run=run(), run_link=LINK)
+    return approval_card.card(of, run=run(), run_link=LINK)
 
 
 def plan(of: Run, *asked: Request) -> Drawing:
@@ -197,7 +197,7 @@ def with_outcome(of: Request, words: str = "", *, failed: bool = False, done: st
 
 
 def reported(of: Request, words: str = "", *, failed: bool = False, done: str = "") -> Drawing:
-    return cards.card(of, run=with_outcome(of, words, failed=failed, done=done), run_link=LINK)
+    return approval_card.card(of, run=with_outcome(of, words, failed=failed, done=done), run_link=LINK)
 
 
 def chosen() -> Request:
@@ -227,9 +227,9 @@ def waited() -> Request:
 
 def snoozed() -> Request:
     """Return a request that Carol put off and two people look at."""
-    off = snooze_and_look.snooze(waited(), Actor(HERE, CAROL), Snooze.HOUR, later(minutes=1)).request
-    looked = snooze_and_look.look(off, Actor(HERE, BOB), later(minutes=2)).request
-    return snooze_and_look.look(looked, Actor(HERE, CAROL), later(minutes=3)).request
+    off = presence.snooze(waited(), Actor(HERE, CAROL), Snooze.HOUR, later(minutes=1)).request
+    looked = presence.look(off, Actor(HERE, BOB), later(minutes=2)).request
+    return presence.look(looked, Actor(HERE, CAROL), later(minutes=3)).request
 
 
 def raised() -> Request:
@@ -252,7 +252,7 @@ def half_settled() -> list[Request]:
     yes = decide(second, attempt(second, CAROL, wish=Wish(Scope.ARGUMENTS, Span.RUN)), later(minutes=1)).request
     less = canonical({"order": 17, "amount": 15, "api_key": "s3cr3t-word"})
     changed = decide(third, attempt(third, BOB, Verb.EDIT, arguments=less), later(minutes=2)).request
-    return [no, yes, changed, *(snooze_and_look.look(one, Actor(HERE, BOB), later(minutes=3)).request for one in left)]
+    return [no, yes, changed, *(presence.look(one, Actor(HERE, BOB), later(minutes=3)).request for one in left)]
 
 
 def settled_burst() -> list[Request]:
@@ -260,7 +260,7 @@ def settled_burst() -> list[Request]:
 
 
 def on_one_card(rows: list[Request]) -> Drawing:
-    return cards.batch(rows, run=run(), run_link=LINK)
+    return approval_card.batch(rows, run=run(), run_link=LINK)
 
 
 BEFORE = "Refund order 17: 200 EUR\nto the card that was used"
@@ -307,7 +307,7 @@ DRAWINGS: dict[str, Drawing] = {
     "card_without_respond": card(request(asked=question(offers=(Verb.APPROVE, Verb.REJECT)))),
     "card_waited": card(waited()),
     "card_snoozed": card(snoozed()),
-    "card_raised": cards.card(raised(), run=run(), run_link=LINK, away=AWAY),
+    "card_raised": approval_card.card(raised(), run=run(), run_link=LINK, away=AWAY),
     "card_raised_approved": card(
         decide(raised(), attempt(raised(), "U0ERIN", stands_for=(Actor(HERE, BOB),)), later(hours=3)).request
     ),
@@ -329,7 +329,7 @@ DRAWINGS: dict[str, Drawing] = {
     "card_turn_answered": card(decided(Verb.RESPOND, "Take the train.", talk())),
     "card_turn_rejected": card(decided(Verb.REJECT, "enough", talk())),
     "card_turn_reminds": card(talk(remind_after=timedelta(minutes=15))),
-    "card_turn_in_messages": cards.card(talk(), run=run(), run_link=None),
+    "card_turn_in_messages": approval_card.card(talk(), run=run(), run_link=None),
     "steps_talking": run_plan.drawn_as_list(
         at_work(), run_plan.steps(at_work(), [run_plan.Asked(talk(), 0, LINK, in_thread=True)])
     ),
@@ -357,7 +357,7 @@ DRAWINGS: dict[str, Drawing] = {
     "card_tool_done": reported(decided(Verb.APPROVE, of=request(asked=refund()))),
     "card_tool_failed": reported(decided(Verb.APPROVE, of=request(asked=refund())), f"No card. {HOSTILE}", failed=True),
     "card_mail_sent": reported(edited_mail(), "The mail was sent to vendor@example.com.", done="sent"),
-    "burst_reported": cards.batch(
+    "burst_reported": approval_card.batch(
         half_settled(),
         run=runs.report(run(), half_settled()[1].id, "No card.", later(minutes=6), failed=True).run,
         run_link=LINK,

@@ -10,7 +10,7 @@ from slack_bolt.async_app import AsyncAck
 from bot.slack.handlers import card_buttons, responses
 from bot.slack.handlers.context import Reply, Services
 from bot.slack.routes import bound
-from bot.slack.views import card_controls, cards
+from bot.slack.views import approval_card, card_controls
 from bot.slack.views.card_controls import Handle
 from countersign import usecases
 from countersign.domain.events import EventType
@@ -75,7 +75,7 @@ async def test_a_click_counts_before_anybody_knows_the_message(
     asked = await ask(store, lease)
     run = await store.run(asked.run)
     assert run is not None
-    drawing = cards.card(asked, run=run.value, run_link=None)
+    drawing = approval_card.card(asked, run=run.value, run_link=None)
     sent = await bot.client.chat_postMessage(channel="C0APPROVALS", text=drawing.text, blocks=drawing.blocks)
     shown = await slack.wait_message("#approvals", lambda m: m.ts == sent["ts"])
     await slack.user("bob").click(shown, "Approve")
@@ -309,7 +309,7 @@ async def test_a_card_that_shows_other_content_decides_nothing(
     run = await store.run(asked.run)
     assert run is not None
     forged = replace(asked, digest=Digest("0" * 64))
-    shown = await post(slack, store, bot, cards.card(forged, run=run.value, run_link=None), forged)
+    shown = await post(slack, store, bot, approval_card.card(forged, run=run.value, run_link=None), forged)
     await slack.user("bob").click(shown, "Approve")
     await slack.user("bob").wait_ephemeral("This request has changed since you saw it")
     assert await status(store, asked) is Status.PENDING

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slack.views import card_controls, cards, choice_controls, modal_parts, modals
+from bot.slack.views import approval_card, card_controls, choice_controls, modal_parts, modals
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Question
@@ -20,7 +20,7 @@ from tests.sample_requests import ALICE, GENERAL, HERE, NOW, choice, request
 
 def labels(question: Question) -> list[str]:
     """What the card's buttons say."""
-    drawn = cards.card(request(asked=question), run=run(), run_link=None)
+    drawn = approval_card.card(request(asked=question), run=run(), run_link=None)
     check_message_blocks(drawn.blocks)
     return [b["text"]["text"] for b in drawn.blocks[-1]["elements"] if b["type"] == "button"]
 
@@ -45,7 +45,7 @@ def test_a_few_short_options_are_buttons() -> None:
     asked = request(asked=choice("eu", "us"))
     assert labels(asked.question) == ["eu", "us"]
     assert labels(choice("staging", "the customers")) == ["staging", "the customers"]
-    drawn = cards.card(asked, run=run(), run_link=None)
+    drawn = approval_card.card(asked, run=run(), run_link=None)
     values = [json.loads(button["value"]) for button in drawn.blocks[-1]["elements"][:2]]
     assert values == [{"request": asked.id, "digest": asked.digest, "option": n} for n in range(2)]
 
@@ -109,7 +109,7 @@ def test_long_options_are_numbered_as_on_the_card_which_shows_them_whole() -> No
     long = [f"{'very ' * 100}{end}" for end in ("left", "right")]
     view = window(choice(*long))
     assert [o["text"]["text"][:7] for o in element(view)["options"]] == ["1. very", "2. very"]
-    card = json.dumps(cards.card(request(asked=choice(*long)), run=run(), run_link=None).blocks)
+    card = json.dumps(approval_card.card(request(asked=choice(*long)), run=run(), run_link=None).blocks)
     assert all(f"{n}. {option}" in card for n, option in enumerate(long, 1))
     assert "numbers are those on the card" in json.dumps(view)
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.slack import app, health, http, routes
-from bot.slack.views.cards import card
+from bot.slack.views.approval_card import card
 from countersign import metrics, usecases
 from countersign.domain.errors import WrongSettings
 from countersign.domain.requests import Status

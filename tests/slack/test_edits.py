@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from bot.slack.handlers.context import Services
-from bot.slack.views import cards, edit_modal
+from bot.slack.views import approval_card, edit_modal
 from countersign import usecases
 from countersign.domain.call_words import code_in
 from countersign.domain.calls import Call, canonical
@@ -82,7 +82,9 @@ async def test_a_changed_call_is_approved_with_what_was_changed_and_why(
     made = await decision(store, asked)
     assert (made.outcome, made.by, made.words) == (Status.EDITED, (BOB,), "half of it is enough")
     assert json.loads(made.arguments) == {"order": 17, "amount": 10.5, "reason": "broken", "password": SECRET}
-    settled = json.dumps(cards.card(await now(store, asked), run=(await run_of(store, asked)), run_link=None).blocks)
+    settled = json.dumps(
+        approval_card.card(await now(store, asked), run=(await run_of(store, asked)), run_link=None).blocks
+    )
     assert "amount: 20 \\u2192 10.5" in settled
     assert SECRET not in settled
 

@@ -7,7 +7,7 @@ import pytest
 
 from bot.slack.handlers import responses
 from bot.slack.views import card_controls, modal_parts, review_modals
-from bot.slack.views.cards import card
+from bot.slack.views.approval_card import card
 from countersign import usecases
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import Risk

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.slack.views import block_kit, modals, review_modals, run_plan, thread_notes
-from bot.slack.views.cards import card
+from bot.slack.views.approval_card import card
 from countersign.autogen.tools.permits import shown
 from countersign.domain.activity import Progress, Writing
 from countersign.domain.calls import Call, canonical

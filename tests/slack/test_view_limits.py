@@ -8,9 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.slack.projector import card_placement
+from bot.slack.views import approval_card, modal_parts, modals, review_modals, thread_notes
 from bot.slack.views import card_content as judged
-from bot.slack.views import cards, modal_parts, modals, review_modals, thread_notes
-from countersign.domain import runs, schedule, snooze_and_look
+from countersign.domain import presence, runs, schedule
 from countersign.domain.activity import Passed, Usage, Writing
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import OnTimeout
@@ -58,13 +58,13 @@ def test_slack_takes_a_card_on_which_as_much_as_can_be_happened() -> None:
     )
     for user in people[0]:
         made = replace(made, rules=replace(made.rules, reviewers=Reviewers(frozenset(people[0]))))
-        made = snooze_and_look.look(made, Actor(HERE, user), later()).request
+        made = presence.look(made, Actor(HERE, user), later()).request
         made = decide(made, attempt(made, user), later()).request if len(made.votes) < 8 else made
     for minute in range(1, 6):
         made = schedule.due(made, later(minutes=minute)).request
     assert (len(made.raised), len(made.looking), len(made.votes)) == (5, 30, 8)
     away = [Absence(HERE, user, BOB, later(), later(days=9)) for user in people[0]]
-    check_message_blocks(cards.card(made, run=run(), run_link=LINK, away=away).blocks)
+    check_message_blocks(approval_card.card(made, run=run(), run_link=LINK, away=away).blocks)
 
 
 @pytest.mark.parametrize("text", ["x" * 9000, "語" * 9000, "🎉" * 9000, "\u202e<!here>" * 900, HOSTILE * 90])
@@ -83,14 +83,12 @@ def test_slack_takes_a_card_of_a_burst_whatever_its_rows_say(text: str) -> None:
     ]  # fmt: skip
     for user in sorted(people)[:8]:
         asked = [decide(one, attempt(one, user), later()).request for one in asked]
-    asked = [
-        snooze_and_look.look(one, Actor(HERE, user), later()).request for one in asked for user in sorted(people)[:1]
-    ]
+    asked = [presence.look(one, Actor(HERE, user), later()).request for one in asked for user in sorted(people)[:1]]
     asked = [schedule.due(one, later(hours=2)).request for one in asked]
     check_message_blocks(on_one_card(asked).blocks)
     several = [replace(one, run=RunId(f"r{number}")) for number, one in enumerate(asked)]
     runs = {one.run: (replace(run(), id=one.run, team="t" * 60, task=text), LINK) for one in several}
-    check_message_blocks(cards.batch(several, run=runs[several[0].run][0], run_link=LINK, runs=runs).blocks)
+    check_message_blocks(approval_card.batch(several, run=runs[several[0].run][0], run_link=LINK, runs=runs).blocks)
     given = canonical({"order": 17, "amount": text[:2000]})
     once = [replace(one, rules=replace(one.rules, quorum=1), votes=()) for one in asked]
     edits = [

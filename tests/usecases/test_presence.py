@@ -19,7 +19,7 @@ from countersign.domain.requests import Request, Status
 from countersign.domain.schedule import Snooze
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
-from countersign.usecases import absences, deadlines, snooze_and_look
+from countersign.usecases import absences, deadlines, presence
 from countersign.usecases.ports import Change, Lease, Put
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import BOB, CAROL, DAVE, HERE, attempt, question
@@ -147,7 +147,7 @@ async def test_a_snooze_moves_what_is_due_and_counts_once_however_often_it_is_de
     asked = await usecases.ask(store, lease, question())
     _, before, _ = await store.indexes.due(10)
     for _ in range(3):
-        await snooze_and_look.snooze(store, asked.id, BOB_HERE, Snooze.HOUR, AttemptId("c1"))
+        await presence.snooze(store, asked.id, BOB_HERE, Snooze.HOUR, AttemptId("c1"))
     _, after, _ = await store.indexes.due(10)
     assert before is not None and after is not None
     assert after - before > timedelta(minutes=49)
@@ -159,16 +159,16 @@ async def test_two_who_look_at_once_are_both_noted_and_a_third_decides(store: St
     """R3, R25: the refused one is in the record."""
     asked = await usecases.ask(store, lease, question())
     await asyncio.gather(
-        snooze_and_look.look(store, asked.id, BOB_HERE, AttemptId("c1")),
-        snooze_and_look.look(store, asked.id, CAROL_HERE, AttemptId("c2")),
+        presence.look(store, asked.id, BOB_HERE, AttemptId("c1")),
+        presence.look(store, asked.id, CAROL_HERE, AttemptId("c2")),
     )
     assert {one.user for one in (await as_it_is(store, asked)).looking} == {BOB, CAROL}
     with pytest.raises(Refused, match="not a reviewer"):
-        await snooze_and_look.look(store, asked.id, DAVE_HERE, AttemptId("c3"))
+        await presence.look(store, asked.id, DAVE_HERE, AttemptId("c3"))
     assert [e.data["verb"] for e in await of_type(store, EventType.ATTEMPT_REFUSED)] == ["look"]
     assert (await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))).status is Status.APPROVED
     with pytest.raises(Refused, match="lready decided"):
-        await snooze_and_look.look(store, asked.id, CAROL_HERE, AttemptId("c4"))
+        await presence.look(store, asked.id, CAROL_HERE, AttemptId("c4"))
 
 
 async def test_absences_of_many_at_once_are_all_kept_and_end_when_people_come_back(store: Store) -> None:

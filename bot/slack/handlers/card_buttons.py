@@ -17,13 +17,13 @@ from countersign.domain.high_risk import is_asked
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, digest_of, short_name
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Request, Verb
-from countersign.usecases import snooze_and_look
+from countersign.usecases import presence
 
 from ..people.actors import actor_of, admit
 from ..views import card_controls, choice_controls, edit_modal, modal_parts, modals, review_modals
+from ..views.approval_card import is_plain_row
 from ..views.card_content import complete
 from ..views.card_controls import Handle, MenuItem
-from ..views.cards import is_plain_row
 from ..views.slack_markup import drawn, when
 from .attempts import Aimed, aim, decide, known, sought
 from .context import Reply, Services
@@ -205,9 +205,9 @@ async def _note_presence(services: Services, body: dict[str, Any], chosen: card_
         attempt = AttemptId(short_name(name, request, length=20)) if len(chosen.requests) > 1 else name
         try:
             if chosen.snooze is None:
-                changed.append(await snooze_and_look.look(services.store, request, actor, attempt))
+                changed.append(await presence.look(services.store, request, actor, attempt))
             else:
-                changed.append(await snooze_and_look.snooze(services.store, request, actor, chosen.snooze, attempt))
+                changed.append(await presence.snooze(services.store, request, actor, chosen.snooze, attempt))
         except Refused as refusal:
             refusals.append(refusal)
     if not changed:

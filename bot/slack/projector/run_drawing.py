@@ -22,7 +22,7 @@ from countersign.usecases.ports import Admitted, Message, Store
 from ..people.directory import Directory
 from ..people.people_check import why_not_shown
 from ..ports import CannotPost, Grown, Importance
-from ..views import card_content, cards, thread_notes
+from ..views import approval_card, card_content, thread_notes
 from ..views.block_kit import Drawing
 from . import card_placement, reminders
 from .card_placement import Card, number_of
@@ -135,7 +135,7 @@ async def picture(store: Store, poster: Poster, sheet: Card, rows: Sequence[Requ
     unfiled = frozenset(long[name] for name in await missing(store, [*long]))
     first, run_link = runs[rows[0].run]
     away = await reminders.absent(store, rows[0])
-    return cards.batch(rows, run=first, run_link=run_link, runs=runs, away=away, unfiled=unfiled)
+    return approval_card.batch(rows, run=first, run_link=run_link, runs=runs, away=away, unfiled=unfiled)
 
 
 @dataclass(frozen=True, slots=True)

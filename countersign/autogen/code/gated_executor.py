@@ -19,7 +19,7 @@ from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 
 from countersign.autogen.code.local_executor import LocalExecutor
-from countersign.autogen.code.made_files import Listing, folder_of, listed, made_since
+from countersign.autogen.code.output_files import Listing, folder_of, listed, made_since
 from countersign.autogen.progress import LINE
 from countersign.autogen.tools.approval_gate import Gate
 from countersign.autogen.tools.permits import Action, Denial, Once, Permit, written

@@ -21,7 +21,7 @@ import yaml
 from autogen_core.models import ChatCompletionClient
 from pydantic import ValidationError
 
-from countersign.autogen.models.answer_cache import CachedModel
+from countersign.autogen.models.completion_cache import CachedModel
 from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.models.fallback import AGAIN, Choice, FallbackModel
 from countersign.domain.channel_settings import parse_duration

@@ -11,11 +11,11 @@ from pydantic import BaseModel, Field
 from countersign.autogen.people.human_input import RunQuestions
 from countersign.autogen.tools.approval_gate import Gate
 from countersign.autogen.tools.workbenches import AsksItself
-from countersign.domain.decision_texts import answer
 from countersign.domain.errors import ActionFailed, CountersignError
 from countersign.domain.ids import digest_of
 from countersign.domain.question_salts import asking
 from countersign.domain.requests import Kind, Question, Request, Verb
+from countersign.domain.texts_for_models import answer
 from countersign.replay.entries import Entry, Numbered
 from countersign.replay.run_journal import RunJournal
 

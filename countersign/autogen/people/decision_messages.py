@@ -1,6 +1,6 @@
 """Decisions as metadata of messages, and termination conditions that read them.
 
-Code reads the metadata and never the text that agents read (`countersign.domain.decision_texts`).
+Code reads the metadata and never the text that agents read (`countersign.domain.texts_for_models`).
 """
 
 import json

@@ -1,7 +1,7 @@
 """The human as AutoGen sees one: an `input_func` or an agent.
 
 A question is asked in the store and waited for in this process; the answer is the fixed text of
-`countersign.domain.decision_texts`. Nothing but the end of the run, or its loss to another worker, ends a wait
+`countersign.domain.texts_for_models`. Nothing but the end of the run, or its loss to another worker, ends a wait
 early: a lost store is waited out, a timeout is an answer.
 """
 
@@ -29,7 +29,6 @@ from countersign import usecases
 from countersign.autogen.action_outcomes import Outcomes, outcome_of
 from countersign.autogen.people.decision_messages import metadata_of
 from countersign.autogen.people.transcript import Transcript
-from countersign.domain.decision_texts import answer
 from countersign.domain.decision_values import decided
 from countersign.domain.errors import ActionFailed, CountersignError, Refused, WrongTeam
 from countersign.domain.ids import RequestId
@@ -37,6 +36,7 @@ from countersign.domain.question_salts import asking, salted
 from countersign.domain.redaction import hide
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb, request_id
+from countersign.domain.texts_for_models import answer
 from countersign.policy.evaluation import Effect
 from countersign.replay.run_journal import RunJournal
 from countersign.replay.store_outages import patiently

@@ -21,7 +21,7 @@ from countersign.autogen.tools.arguments import unspoken
 from countersign.autogen.tools.duplicate_calls import EqualActions
 from countersign.autogen.tools.permits import Action, Denial, Permit, shown, titled
 from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict, judge
-from countersign.domain import decision_texts
+from countersign.domain import texts_for_models
 from countersign.domain.calls import Call
 from countersign.domain.errors import CountersignError, NotFound, Refused
 from countersign.domain.event_data import shortened, without_secrets
@@ -104,7 +104,7 @@ class Gate:
             yield await self._refusal(action, key, judged)
         elif judged.same is not None:
             before = await self._find(judged.same)
-            yield self._denied(action, decision_texts.again(before), before)
+            yield self._denied(action, texts_for_models.again(before), before)
         else:
             equal = self._equal.setdefault(action.same, EqualActions(self._asked_before[action.same], self._journal))
             since = len(equal.settled)
@@ -180,7 +180,7 @@ class Gate:
         before, noted = equal.refused(since), judged.question
         if before is not None and not (noted and await self._was_asked(self._question(action, judged, noted))):
             await self._placed(key, replace(judged, question=None, same=before.id))
-            return self._denied(action, decision_texts.again(before), before)
+            return self._denied(action, texts_for_models.again(before), before)
         if noted is None:
             noted = Numbered(number if number > equal.last else self.number(), action.same)
             judged = await self._note(key, replace(judged, question=noted))
@@ -196,7 +196,7 @@ class Gate:
         place = (action.agent, action.tool)
         if request.status not in (Status.APPROVED, Status.EDITED) or request.decision is None:
             self._refused[place] = question.content, request.decision.words if request.decision else ""
-            return self._denied(action, decision_texts.answer(request), request)
+            return self._denied(action, texts_for_models.answer(request), request)
         self._refused.pop(place, None)
         if request.status is not Status.EDITED:
             return Permit(action, key, action.arguments, request)
@@ -220,7 +220,7 @@ class Gate:
         return True
 
     def _refuse(self, action: Action, why: str) -> Denial:
-        text, outcome = decision_texts.refused(action.tool, why), self._outcome(action, Became.REFUSED, None)
+        text, outcome = texts_for_models.refused(action.tool, why), self._outcome(action, Became.REFUSED, None)
         self.outcomes.add(replace(outcome, reason=why), text)
         return Denial(text)
 
@@ -235,7 +235,7 @@ class Gate:
         """
         request, words = permit.request, ""
         if request is not None and request.status is Status.EDITED:
-            words = f"{decision_texts.answer(request)}\nThe result of the changed call:"
+            words = f"{texts_for_models.answer(request)}\nThe result of the changed call:"
         if request is not None:  # what a call returned is for the agents; why it failed, for people too
             self._questions.report(request, result if failed else "", failed=failed)
         action = permit.action

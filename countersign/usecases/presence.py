@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from countersign.domain import refusal_sentences, snooze_and_look
+from countersign.domain import presence, refusal_messages
 from countersign.domain.errors import NotFound, Refused
 from countersign.domain.ids import AttemptId, RequestId
 from countersign.domain.people import Actor
@@ -19,7 +19,7 @@ async def look(store: Store, request: RequestId, actor: Actor, attempt: AttemptI
 
     Refused, with an event, if they may not decide on it.
     """
-    return await _note(store, request, attempt, lambda seen: snooze_and_look.look(seen.value, actor, seen.now))
+    return await _note(store, request, attempt, lambda seen: presence.look(seen.value, actor, seen.now))
 
 
 async def snooze(store: Store, request: RequestId, actor: Actor, how: Snooze, attempt: AttemptId) -> Request:
@@ -27,7 +27,7 @@ async def snooze(store: Store, request: RequestId, actor: Actor, how: Snooze, at
 
     Refused, with an event, if they may not decide on it.
     """
-    return await _note(store, request, attempt, lambda seen: snooze_and_look.snooze(seen.value, actor, how, seen.now))
+    return await _note(store, request, attempt, lambda seen: presence.snooze(seen.value, actor, how, seen.now))
 
 
 async def _note(store: Store, request: RequestId, attempt: AttemptId, step_of: Callable[[Admitted], Step]) -> Request:
@@ -36,7 +36,7 @@ async def _note(store: Store, request: RequestId, attempt: AttemptId, step_of: C
             return Refuse(NotFound(Refusal.UNKNOWN.value))
         step = step_of(seen)
         if step.refusal is not None:
-            error = Refused(step.refusal, refusal_sentences.sentence(step.refusal, seen.value))
+            error = Refused(step.refusal, refusal_messages.sentence(step.refusal, seen.value))
             return Refuse(error, record=Change(events=step.events, once=attempt))
         if not step.changes:
             return Keep(seen.value)
