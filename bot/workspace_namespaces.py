@@ -101,5 +101,8 @@ async def installed(settings: WebSettings, store: Store, owner: str) -> AsyncIte
 
 
 async def _nobody_sees(card: Message) -> bool:
-    """Say that a card cannot be seen: the app is not in that workspace, so silence approves nothing."""
+    """Say that no card can be seen, so that silence approves nothing.
+
+    The app is not in that workspace.
+    """
     return False

@@ -54,7 +54,7 @@ def _with_verbs(arguments: list[str], loaded: tuple[str, ...]) -> int:
 
 
 def _loaded(name: str) -> Any:
-    """Load a process's module: a package inside this one when installed, beside it in a checkout."""
+    """Load a process's module: inside this package when installed, else beside it."""
     top = name.split(".")[0]
     return import_module(f".{name}" if top and find_spec(f".{top}", __package__) else name, __package__)
 

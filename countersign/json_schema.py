@@ -190,7 +190,7 @@ class _Limits:
 
 @cache
 def _checker() -> Any:
-    """Make the library's validator with our rules, when it is first needed: it loads slowly.
+    """Make the library's validator with our rules at its first use: it loads slowly.
 
     Its `format_checker`, which the library hands to each part and nothing else uses here, holds the limits and the
     depth.
@@ -225,7 +225,10 @@ def _checker() -> Any:
             yield ValidationError("")
 
     def evolve(checker: Any, **changes: Any) -> Any:
-        """The validator of a part; this one too where the part names another dialect, whose rules have no guard."""
+        """Return the validator of a part.
+
+        A part that names another dialect gets this one too: that dialect's rules have no guard.
+        """
         limits, depth = checker.format_checker
         limits.spend()
         if depth >= _DEEPEST:
@@ -244,7 +247,7 @@ def _checker() -> Any:
 
 
 def _guarded(word: str, rule: Rule) -> Rule:
-    """The rule, with the sizes of its errors counted, and silent where it cannot read the schema."""
+    """Wrap the rule: count its errors' sizes, be silent on schemas it cannot read."""
 
     def judge(checker: Any, part: Any, value: Any, schema: Any) -> Errors:
         if isinstance(part, bool) and word.endswith("imum"):
@@ -275,7 +278,7 @@ def _sentence(error: Any) -> str:
 
 
 def _as_python(pattern: str) -> str:
-    """Translate a pattern of JavaScript, whose `$` does not match before a last newline."""
+    """Translate a JavaScript pattern, whose `$` never matches before a last newline."""
     return str(_END.sub(lambda found: found[1] or r"\Z", pattern))
 
 

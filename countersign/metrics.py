@@ -94,7 +94,7 @@ def happened(event: Event) -> None:
 
 
 def _seconds(event: Event, name: str) -> float | None:
-    """Read a number from the event; None if it is none, for workers report some of these."""
+    """Read a number from the event; None if it is not one: workers report some."""
     try:
         seconds = float(event.data[name])
     except (KeyError, ValueError):

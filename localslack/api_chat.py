@@ -123,7 +123,9 @@ def _update(platform: Platform, args: Arguments) -> Json:
 
 
 def _rewrite(platform: Platform, message: Message, content: Json) -> None:
-    """Text without blocks removes the blocks. SlackError block_mismatch where Slack keeps rich text.
+    """Update a message; text without blocks removes its blocks.
+
+    SlackError block_mismatch where Slack keeps rich text.
 
     Metadata stays unless new metadata is given ({} removes it).
     """

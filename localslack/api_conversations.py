@@ -100,7 +100,7 @@ def _list(platform: Platform, args: Arguments) -> Json:
 
 
 def _conversations_of(platform: Platform, args: Arguments) -> Json:
-    """List the channels of the app or another user, these without the private ones where the app is not.
+    """List a user's channels, without private ones where the app is not.
 
     At most 999 a page, and without two of the fields: https://docs.slack.dev/reference/methods/users.conversations
     """

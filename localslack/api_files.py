@@ -49,7 +49,7 @@ def _check_allowed(platform: Platform) -> None:
 
 
 def _complete(platform: Platform, args: Arguments) -> Json:
-    """Finish an upload. The answer comes first and the message some time later: slackapi/bolt-js #2115."""
+    """Finish an upload; its message comes some time later (slackapi/bolt-js #2115)."""
     _check_allowed(platform)
     given = args.data("files", "invalid_arguments")
     if not isinstance(given, list) or not given:

@@ -50,7 +50,9 @@ def user_json(platform: Platform, user: User) -> Json:
 
 
 def _is_met(workspace: Workspace, user: User) -> bool:
-    """Whether a channel of the app holds this outsider: Slack calls nobody a stranger who is in one.
+    """Tell whether the user shares a channel with the app.
+
+    Slack never marks such a user as a stranger.
 
     https://docs.slack.dev/reference/objects/user-object
     """

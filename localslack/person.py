@@ -184,7 +184,7 @@ class Person:
 
 
 def _item(element: Json, name: str) -> str | None:
-    """Return the text of the item of this name in a menu, with or without its dots; None if there is none."""
+    """Return the text of a menu's item, with or without its dots; None if missing."""
     if element["type"] != "overflow":
         return None
     texts = [str(option["text"]["text"]) for option in element["options"]]

@@ -85,7 +85,7 @@ class RateLimits:
             self._taken[name].append(now)
 
     def _limits(self, method: str, channel: str) -> list[tuple[str, int, float]]:
-        """What counts the call: how many it takes, and in how many seconds."""
+        """The limit that counts the call: how many calls, in how many seconds."""
         rate = next((rate for pattern, rate in self._rates.items() if fnmatch(method, pattern)), None)
         if rate is not None:
             calls = max(1, int(rate))

@@ -135,7 +135,7 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
 
 
 async def _send(run: RunContext, request: Request) -> str:
-    """Exactly what was approved, as it was shown or as a reviewer changed it, or nothing (R13)."""
+    """Send exactly what was approved, as shown or as changed, or nothing (R13)."""
     approved = approved_content(request)
     if request.decision is None or approved is None:
         raise ActionFailed("What was approved is not what would be sent, so nothing was sent.")

@@ -60,7 +60,10 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _readable(value: dict[str, Any]) -> dict[str, Any]:
-    """Check that an object can be stored and shown: JSON may hold what UTF-8 cannot, and nest without end."""
+    """Check that an object can be stored and shown.
+
+    JSON may hold text that UTF-8 cannot encode, and nest without end.
+    """
     level: list[Any] = [value]
     depth = count = 0
     while level:

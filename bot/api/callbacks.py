@@ -160,7 +160,10 @@ class CallbackDelivery:
         await self._callbacks.again(following, name)
 
     async def _post(self, url: str, signed: dict[str, str], body: bytes) -> tuple[int, str]:
-        """Post once, to the address that was judged; the status, 0 if there was no answer, and what was wrong."""
+        """Post once, to the address that was judged.
+
+        Return the status (0: no answer) and what was wrong.
+        """
         try:
             async with asyncio.timeout(_PATIENCE):
                 target = callback_addresses.read(url, self._allowed)

@@ -228,7 +228,7 @@ class Interface:
             raise Problem(429, "open", f"This key has {key.most_open} pending requests. Withdraw some first.", 60)
 
     async def _settled(self, request: Request, name: RequestId, wait: float) -> requests.Request | None:
-        """The request once it is decided; None if that took too long, or the program is gone."""
+        """Return the decided request; None if it took too long, or the program left."""
         gone = asyncio.ensure_future(_disconnected(request))
         self.polls.add(gone)
         try:

@@ -134,7 +134,7 @@ def _described(operation: Operation) -> dict[str, Any]:
 
 
 def _decided() -> dict[str, Any]:
-    """What is posted to `callback_url`."""
+    """The body that is posted to `callback_url`."""
     return {
         "summary": "The decision, signed",
         "parameters": [

@@ -47,7 +47,7 @@ Keep = Callable[[WorkspaceId], AbstractAsyncContextManager[None]]
 
 @dataclass(slots=True)
 class _Served:
-    """One workspace, and the task that serves it, or keeps its deadlines while there is no token."""
+    """A workspace, and the task that serves it or only keeps its deadlines."""
 
     stored: Stored
     serving: bool
@@ -214,7 +214,7 @@ class Served:
         self.look()
 
     async def _newest(self, served: _Served, used: str) -> str:
-        """Return the token that took the place of the one that was used; "", and doubt that one, if none did."""
+        """Return the token that replaced the one used; "" and doubt it if none did."""
         workspace = served.stored.installation.workspace
         try:
             for _ in range(_LOOKS):

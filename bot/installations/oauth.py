@@ -65,7 +65,10 @@ class Refused(BoltError):
 
 
 class _Installations(AsyncInstallationStore):
-    """Takes what Slack gave. Bolt never asks for it: whoever serves a workspace has its token."""
+    """Stores the installations that Slack grants.
+
+    Bolt never reads them here: the task that serves a workspace has its token.
+    """
 
     def __init__(self, records: Records) -> None:
         self._records = records
@@ -104,7 +107,7 @@ class _States(AsyncOAuthStateStore):
         self._records = records
 
     async def async_issue(self, *args: Any, **kwargs: Any) -> str:
-        """Make one. Nothing is stored: whoever opens the page again and again fills nothing."""
+        """Make a state. Nothing is stored, so opening the page again fills nothing."""
         return self._records.vault.state()
 
     async def async_consume(self, state: str) -> bool:

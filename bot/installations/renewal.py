@@ -55,7 +55,7 @@ class Renewal:
             await turns.end_turn(workspace)
 
     async def _exchange(self, stored: Stored) -> bool:
-        """Return whether it is done; else the turn goes on, so that nobody tries again at once."""
+        """Renew once; False keeps the turn, so that nobody tries again at once."""
         installation = stored.installation
         try:
             answer = await self._client.oauth_v2_access(

@@ -225,7 +225,7 @@ async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> 
 
 
 class _Registered:
-    """The connections that Slack counts for this app, as it says when one opens; warns where few are left."""
+    """Count this app's connections as Slack reports them; warn where few are left."""
 
     def __init__(self) -> None:
         self._warned_of = 0

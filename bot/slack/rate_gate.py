@@ -123,7 +123,10 @@ class Gate:
     """Turns to call one method. `pace` is how many times its rates Slack takes."""
 
     def __init__(self, whole: Rate, channel: Rate | None, pace: float, at_once: int) -> None:
-        """`channel`: what one channel takes, where Slack counts each for itself. `at_once`: calls of one line."""
+        """Take the limits of a method.
+
+        `channel`: the rate of one channel, where Slack counts each for itself. `at_once`: calls of one line.
+        """
         self._whole = Meter(whole, pace)
         self._channel = channel
         self._open_at = -math.inf
@@ -194,7 +197,7 @@ class Gate:
         return max(self._open_at - now, line.left(importance, now), self._whole.left(importance, now))
 
     def _serve(self) -> None:
-        """Give a turn to everybody who may have one now, and come back when the next one may."""
+        """Give turns to all that may have one now, and return for the next."""
         now = asyncio.get_running_loop().time()
         while True:
             soonest, best = math.inf, None

@@ -96,7 +96,10 @@ async def _on_unknown_submit(services: Services, ack: AsyncAck, body: dict[str, 
 
 
 async def _on_ended(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Say that the one token of this service is gone. Where workspaces install by OAuth, no such event comes here."""
+    """Say that this service's one token is gone.
+
+    Where workspaces install by OAuth, no such event comes here.
+    """
     await ack()
     _log.error(
         "Slack says that the app was uninstalled or its token revoked (%s). Nothing is drawn without it; requests stay "

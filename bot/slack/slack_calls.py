@@ -128,7 +128,7 @@ class GatedCalls:
                     return answer
 
     async def _until_it_answers(self, method: str) -> None:
-        """Wait in this turn until Slack answers anything: what others would send meanwhile is lost too.
+        """Wait until Slack answers again, and hold back other calls meanwhile.
 
         So of many messages few are unclear, and cards that wait grow.
         """
@@ -159,7 +159,7 @@ class GatedCalls:
 
 
 def _line(method: str, channel: str) -> str:
-    """The line in which a call waits: its channel's, where Slack counts each for itself."""
+    """Name the line in which a call waits: its channel's where Slack counts by it."""
     return channel if method in CHANNEL_RATES else ""
 
 
@@ -174,7 +174,10 @@ def still_good(what: str) -> None:
 
 
 def _to_reread() -> bool:
-    """Whether to read anew what waited in line. Once for each task: news may come faster than turns."""
+    """Tell whether to read anew what waited in line.
+
+    Once for each task: news may come faster than turns.
+    """
     task = drawing_task.get()
     if task is None or task.reread or not task.has_news():
         return False

@@ -126,7 +126,7 @@ class Runner:
             await self._release(lease, again)
 
     async def _claim(self, run_id: RunId) -> tuple[Lease, Seen[Run]] | None:
-        """Return the lease of the run, and the run as it was before, if there is something to do here."""
+        """Return the run's lease and former state, if there is something to do here."""
         seen = await self._patiently(lambda: self._store.run(run_id))
         if seen is None or seen.value.over or await self._patiently(lambda: usecases.rests(self._store, seen.value)):
             return None

@@ -45,7 +45,7 @@ def _why_not_call(question: Question, answer: Answer) -> Refusal | None:
 
 
 def _why_not_text(question: Question, answer: Answer) -> Refusal | None:
-    """Judge a changed text, which is taken as it was sent, to the last character (R13)."""
+    """Judge a changed text, taken as sent, to the last character (R13)."""
     if question.kind is not Kind.MESSAGE or answer.arguments:
         return Refusal.NOT_OFFERED
     if not is_legible(answer.content) or not is_storable(answer.content) or len(answer.content) > LONGEST_CONTENT:

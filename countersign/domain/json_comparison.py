@@ -103,7 +103,10 @@ def _folded(text: str) -> str:
 
 
 def _digit(char: str) -> str:
-    """Digits of other scripts as ours, which `int` reads too, and the full stop that parts names of hosts as well."""
+    """Map digits of other scripts to ASCII, and the ideographic full stop to a dot.
+
+    `int` reads such digits, and such a stop parts the names of hosts.
+    """
     return "." if char == _FULL_STOP else str(unicodedata.decimal(char, char))
 
 

@@ -99,7 +99,7 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def _jump(earliest: datetime, latest: datetime, wall: datetime, zone: ZoneInfo) -> datetime:
-    """Find the second, between these two, at which a clock jumped over the time `wall`."""
+    """Find the second between these two at which a clock skipped the time `wall`."""
 
     def is_past(second: int) -> bool:
         return (earliest + timedelta(seconds=second)).astimezone(zone).replace(tzinfo=None) >= wall

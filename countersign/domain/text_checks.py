@@ -46,6 +46,6 @@ def could_act(text: str) -> bool:
 
 
 def _is_base64(text: str) -> bool:
-    """Tell random characters from a path, which does not switch so often between letters and digits."""
+    """Tell random characters from a path, which mixes letters and digits less."""
     long_parts = len(text) >= 8 * (text.count("/") + 1)
     return bool(_BASE64.fullmatch(text)) and long_parts and 6 * len(_TURNS.findall(text)) >= len(text)

@@ -31,7 +31,7 @@ Problem = tuple[int, str]
 
 
 def _as(read: Callable[[Any], Any]) -> AfterValidator:
-    """Convert a valid field by `read`, whose InvalidInput becomes a problem of the file."""
+    """Convert a valid field by `read`; its InvalidInput becomes a problem of the file."""
 
     def value(text: Any) -> Any:
         try:
@@ -178,7 +178,7 @@ def understand(text: str) -> Rulebook:
 
 
 def _escalation_problems(terms: ChannelSettings) -> list[str]:
-    """List faults of an escalation; settings that are left to the channel are not known here."""
+    """List faults of an escalation, as far as settings left to the channel allow."""
     limit = None if terms.on_timeout is OnTimeout.WAIT else terms.timeout
     return escalation.problems(terms.escalation or (), terms.reviewers or Reviewers(), terms.approvals_channel, limit)
 

@@ -133,7 +133,7 @@ def _limits(calls: list[Recorded]) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _is_field(name: str) -> bool:
-    """Tell whether a condition can name the argument; it may be called like a word of the language."""
+    """Tell whether a condition can name the argument: it may be a reserved word."""
     return name.isascii() and name.isidentifier() and _is_condition(f"only({name})")
 
 

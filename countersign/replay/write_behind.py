@@ -53,7 +53,7 @@ class WriteBehind:
 
 
 def _retrieve(done: asyncio.Task[None]) -> None:
-    """Take why it failed, which `give_up` was told; perhaps nobody waits for it any more."""
+    """Retrieve the error, which `give_up` has got; perhaps nobody awaits it."""
     if not done.cancelled():
         done.exception()
 

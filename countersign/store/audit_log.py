@@ -170,7 +170,7 @@ _MS = timedelta(milliseconds=1)
 
 
 def _standing(entry: bytes, fields: dict[bytes, bytes]) -> tuple[int, Kept]:
-    """Read an entry with its number; a damaged one is shown, and does not fit its hash."""
+    """Read a numbered entry; a damaged one is shown, and does not fit its hash."""
     text, digest = fields.get(b"entry", b""), fields.get(b"hash", b"")
     with contextlib.suppress(UnknownSchema):
         text = decompress(text)

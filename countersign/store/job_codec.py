@@ -41,7 +41,7 @@ def run_of(message: Mapping[bytes, bytes]) -> str:
 
 
 class _Job(Execution):
-    """A job from the stream; a foreign one gets no run, for an error would end the worker."""
+    """Read a job of the stream; a foreign one has no run: an error ends the worker."""
 
     @classmethod
     async def from_message(cls, docket: Docket, message: dict[bytes, bytes], **how: Any) -> Self:  # type: ignore[override]

@@ -168,7 +168,7 @@ class _Hand:
         self.was_lost = False  # then jobs may have come that were never begun
 
     async def job(self, run: str) -> None:
-        """Advance a run for docket; one that is in hand is advanced once more when it is let go.
+        """Advance a run for docket; one in hand is advanced again when it is let go.
 
         The cause of the second job may have come too late for the first.
         """
@@ -204,7 +204,7 @@ class _Hand:
             self._runs.pop(run, None)
 
     async def ask_again(self, handed_out: list[str]) -> None:
-        """Ask for runs whose jobs came just before Redis was lost: redelivery takes minutes."""
+        """Request runs whose jobs came just before Redis was lost: redelivery is slow."""
         for run in handed_out:
             if run and run not in self._runs:
                 await self._queue.pass_on(RunId(run))

@@ -23,7 +23,7 @@ class RedisJournal:
     """Implements `countersign.usecases.ports.Journal`."""
 
     def __init__(self, store: Store, fsync: timedelta = FSYNC) -> None:
-        """Take the store, and the time that its disk may take; 0: nothing waits for the disk."""
+        """Take the store and the time its disk may take; 0: nothing waits for the disk."""
         self._store = store
         self._fsync = fsync
         self._script = store.writing(_RECORD)

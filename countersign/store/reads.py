@@ -96,7 +96,7 @@ async def reaching() -> AsyncIterator[None]:
 
 
 def _out_of(wrong: Exception) -> str:
-    """Describe the shortage of a Redis that answers, and what to do; "" if it has none."""
+    """Describe what a Redis that answers lacks, and what to do; "" if nothing."""
     if isinstance(wrong, redis.exceptions.OutOfMemoryError) or "OOM command not allowed" in str(wrong):
         return "it has reached its `maxmemory`. Give it more memory."
     return "it cannot write to its disk. Free some space there." if str(wrong).startswith("MISCONF") else ""

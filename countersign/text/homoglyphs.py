@@ -90,7 +90,7 @@ def _codes(letters: str, count: int) -> str:
 
 
 class _Fact(NamedTuple):
-    """What matters of a letter in a word; letters that are alike in it are of one kind."""
+    """Classify a letter by what matters in a word; like letters share a kind."""
 
     alphabet: str
     twin: bool
@@ -99,7 +99,7 @@ class _Fact(NamedTuple):
 
 
 class _Kinds(dict[int, str]):
-    """A table for `str.translate`: a letter to the sign of its kind, all else to a blank."""
+    """Map letters to the signs of their kinds, all else to a blank."""
 
     def __missing__(self, code: int) -> str:
         if len(self) > _CACHED:
@@ -163,7 +163,9 @@ def _is_marked(word: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _of_line(kinds: frozenset[str]) -> tuple[frozenset[str], bool, bool, re.Pattern[str] | None]:
-    """What the kinds of a line say: its alphabets, whether any letter is strange by itself, whether one is dotless.
+    """Summarise the kinds of letters in a line.
+
+    Its alphabets, whether any letter is strange by itself, and whether one is dotless.
 
     Last, what finds words without Latin letters, if other words of the line are Latin.
     """
@@ -179,7 +181,7 @@ def _of_line(kinds: frozenset[str]) -> tuple[frozenset[str], bool, bool, re.Patt
 
 @lru_cache(maxsize=8192)
 def _runs(kinds: str, latin: bool, east: bool, turkish: bool, genuine: frozenset[str]) -> _Runs:
-    """Where the odd letters of a word of these kinds are; a blank stands for a mark."""
+    """Find the odd letters of a word of these kinds; a blank stands for a mark."""
     counts = tuple((kind, kinds.count(kind)) for kind in dict.fromkeys(kinds) if kind != " ")
     odd = _odd(counts, latin, east, turkish, genuine)
     runs, at = [], 0

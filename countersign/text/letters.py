@@ -80,7 +80,7 @@ def twin(c: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _seems(c: str) -> str:
-    """The ASCII character that this one is taken for, by the data of UTS #39; "" if none."""
+    """Return the ASCII character this one is taken for (UTS #39); "" if none."""
     if c.isascii():
         return ""
     like = [(one["c"].strip(_DIRECTION), one["n"]) for one in _confusables().get(c, ())]

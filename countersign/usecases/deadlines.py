@@ -40,7 +40,7 @@ class Hints(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Fate of a name in the index; `again` is the moment to look at it again, None for never."""
+    """Fate of a name in the index; `again`: when to look at it next, None for never."""
 
     became: Literal["done", "left", "settled", "unknown", "unreadable", "early"]
     again: datetime | None = None

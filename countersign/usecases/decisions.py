@@ -108,7 +108,7 @@ async def _settled_late(store: Store, queue: Queue, request: RequestId, refused:
 
 
 class _Attempted(NamedTuple):
-    """Facts by which an attempt is judged. `run` only if it comes with the wish for a permission."""
+    """Facts by which an attempt is judged; `run` only if a permission is wished for."""
 
     seen: Admitted
     attempt: Attempt

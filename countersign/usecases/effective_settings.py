@@ -187,7 +187,7 @@ class _Configuring(NamedTuple):
 
 
 def _recorded(effect: Configured) -> dict[str, str]:
-    """Write the effect as JSON: all of the rules afterwards, and their differences before.
+    """Write the effect as JSON: all rules afterwards, and how they differed before.
 
     `effect_of` in `bot.slack.settings_proposals` reads it.
     """

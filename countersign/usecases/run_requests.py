@@ -56,7 +56,7 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, te
 
 
 class _Place(NamedTuple):
-    """A question's place in its run, its rules, and the request that stands there (`old`)."""
+    """A question's place in its run, its rules, and the request found there (`old`)."""
 
     run: Seen[Run]
     question: Question
@@ -158,7 +158,7 @@ async def take_back(store: Store, lease: Lease, request: RequestId, why: str) ->
 
 
 def _settings(ruled: Ruled) -> dict[str, str]:
-    """Write the channel's own rules as JSON; beside a request's, only those that differ."""
+    """Write the channel's own rules as JSON; beside a request's, those that differ."""
     own, beside = plain(ruled.settings), {} if ruled.refused else plain(ruled.rules)
     differ = {name: value for name, value in own.items() if name not in beside or value != beside[name]}
     return {"settings": json.dumps(differ, sort_keys=True, ensure_ascii=False)}

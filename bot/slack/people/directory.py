@@ -124,7 +124,7 @@ class Directory:
         return frozenset(g for g, is_in in found if is_in), frozenset(g for g, is_in in found if is_in is None)
 
     async def _is_in(self, user: UserId, group: GroupId) -> bool | None:
-        """Whether the user is in the group or channel; None if Slack did not say.
+        """Tell whether the user is in the group or channel; None if Slack did not say.
 
         Of a channel with more members than fit on a page Slack is asked where the user is instead: one call, however
         many they are.
@@ -231,7 +231,7 @@ class Directory:
         return found
 
     async def _person(self, user: UserId) -> Account | None:
-        """Slack's description of a user, of nobody if there is none such; None if Slack did not say."""
+        """Return the user's account, empty if unknown; None if Slack did not answer."""
 
         async def ask() -> Account:
             try:
@@ -259,7 +259,7 @@ class Directory:
         return await self.lookups.find(("usergroups",), ask)
 
     async def _joined(self, user: UserId) -> frozenset[ChannelId] | None:
-        """The public channels that a user is in, and the private ones where the app is too."""
+        """List the user's public channels, and the private ones where the app is too."""
 
         async def ask() -> frozenset[ChannelId]:
             return frozenset(ChannelId(channel["id"]) for channel in await self._channels(user=user))

@@ -117,7 +117,10 @@ class Lookups:
         self._replies[fact] = (since, reply)
 
     async def _take_over(self, fact: Fact) -> None:
-        """Remember what all `web` know, if it is newer. What cannot be read, or no store, is as if nobody knew."""
+        """Take over a newer answer that another `web` stored.
+
+        One that cannot be read is ignored.
+        """
         stored_as = self._shared.get(fact[0])
         if stored_as is None or self._store is None:
             return

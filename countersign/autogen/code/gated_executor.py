@@ -255,7 +255,10 @@ def _wanted(agent: str, blocks: list[dict[str, str]], ask: Ask, note: str, *, sc
 
 
 def _taken(languages: list[str], arguments: str) -> str:
-    """Check what a reviewer made of the code. ValueError unless only the code in its blocks is another."""
+    """Check a reviewer's edit: only the code inside the blocks may change.
+
+    ValueError otherwise.
+    """
     blocks = blocks_in(json.loads(arguments)) or []
     if [language for language, _ in blocks] != languages or not all(text.strip() for _, text in blocks):
         raise ValueError("The code was changed into something that cannot run, so nothing was done.")

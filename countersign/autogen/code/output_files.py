@@ -67,7 +67,7 @@ def made_since(
 
 
 def _read(path: Path) -> bytes:
-    """Read no more than shows that it is too large; nothing of what is gone meanwhile, or no file."""
+    """Read at most one byte over the limit; nothing if it is gone or no file."""
     with suppress(OSError), os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return file.read(LARGEST + 1)
