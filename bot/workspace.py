@@ -177,10 +177,10 @@ async def _channel(setting: str, name: str, directory: Directory) -> ChannelId:
     while (rooms := await directory.rooms()) is None:
         _log.warning("Slack does not say which channels the app is in; asking again in %s s.", _TRY_AGAIN)
         await asyncio.sleep(_TRY_AGAIN)
-    found = rooms.get(name.removeprefix("#"))
-    if found is None:
+    channel = rooms.get(name.removeprefix("#"))
+    if channel is None:
         raise WrongSettings([f"{setting}: the app is not in {name}. Make the channel and /invite the app there."])
-    return found
+    return channel
 
 
 async def patiently(call: Callable[[], Awaitable[None]]) -> None:

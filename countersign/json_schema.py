@@ -279,7 +279,7 @@ def _sentence(error: Any) -> str:
 
 def _as_python(pattern: str) -> str:
     """Translate a JavaScript pattern, whose `$` never matches before a last newline."""
-    return str(_END.sub(lambda found: found[1] or r"\Z", pattern))
+    return str(_END.sub(lambda match: match[1] or r"\Z", pattern))
 
 
 def _listed(values: list[Any]) -> str:

@@ -103,18 +103,18 @@ def _parse(text: str) -> Mail:
     head, _, body = text.partition("\n\n")
     headers: dict[str, str] = {}
     for line in head.split("\n"):
-        found = _HEADER.fullmatch(line)
-        if found is None:
+        header = _HEADER.fullmatch(line)
+        if header is None:
             raise _Unreadable(
                 "A mail begins with the lines “To: …” and “Subject: …” and then a blank line, "
                 f"but it says “{line[:80]}”."
             )
-        name = found[1].capitalize()
+        name = header[1].capitalize()
         if name not in ("To", "Cc", "Subject"):
-            raise _Unreadable(f"The header “{found[1]}” is not allowed; a mail has To, Cc and Subject.")
+            raise _Unreadable(f"The header “{header[1]}” is not allowed; a mail has To, Cc and Subject.")
         if name in headers:
             raise _Unreadable(f"The header “{name}” is there twice; write one line with all of it.")
-        headers[name] = _header_value(name, found[2])
+        headers[name] = _header_value(name, header[2])
     for name in ("To", "Subject"):
         if name not in headers:
             raise _Unreadable(f"The line “{name}: …” is missing.")

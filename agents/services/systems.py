@@ -27,7 +27,7 @@ class Systems:
     async def list_systems(self) -> str:
         """List the systems, each with what is in it."""
         systems = await asyncio.to_thread(self._systems)
-        return "\n".join(f"{name}: {what}" for name, what in systems.items()) or "None."
+        return "\n".join(f"{name}: {content}" for name, content in systems.items()) or "None."
 
     async def grant(
         self,

@@ -23,30 +23,30 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]
         if last.became is not Became.ANSWERED:
             return f"{last.sentence}\n\n{DEMO_NOTE}"
         return [DemoCall("grant", {**_last_call(messages), **_wanted(last.words, systems)})]
-    wanted = {"level": "read", "hours": 1, **_wanted(task, systems)}
+    grant = {"level": "read", "hours": 1, **_wanted(task, systems)}
     if last is not None and last.chosen:
-        wanted["system"] = last.chosen[0]
-    if "person" not in wanted:
+        grant["system"] = last.chosen[0]
+    if "person" not in grant:
         return f"Who is it for? Start the task again, like “read billing for carol, 2 hours”.\n\n{DEMO_NOTE}"
-    if "system" not in wanted and last is not None and last.tool == "ask_human":
+    if "system" not in grant and last is not None and last.tool == "ask_human":
         return f"Nothing was granted: nobody said to which system.\n\n{DEMO_NOTE}"
-    if "system" not in wanted:
-        return [DemoCall("ask_human", {"question": f"Access to what, for {wanted['person']}?", "options": systems})]
-    return [DemoCall("grant", wanted)]
+    if "system" not in grant:
+        return [DemoCall("ask_human", {"question": f"Access to what, for {grant['person']}?", "options": systems})]
+    return [DemoCall("grant", grant)]
 
 
 def _wanted(words: str, systems: Sequence[str]) -> dict[str, Any]:
     """Return the arguments that the words name."""
-    found: dict[str, Any] = {}
+    details: dict[str, Any] = {}
     if match := re.search(r"\bfor ([^\W\d][\w.@-]*)", words):
-        found["person"] = match[1].rstrip(".")
+        details["person"] = match[1].rstrip(".")
     if match := re.search(r"\b(\d+)\s*(h|d)", words):
-        found["hours"] = int(match[1]) * (24 if match[2] == "d" else 1)
+        details["hours"] = int(match[1]) * (24 if match[2] == "d" else 1)
     if match := re.search(r"\b(read|write)\b", words):
-        found["level"] = match[1]
+        details["level"] = match[1]
     if system := next((name for name in systems if re.search(rf"\b{re.escape(name)}\b", words)), None):
-        found["system"] = system
-    return found
+        details["system"] = system
+    return details
 
 
 def _last_call(messages: Sequence[LLMMessage]) -> dict[str, Any]:

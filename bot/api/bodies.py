@@ -38,8 +38,8 @@ async def read(request: Request, model: type[B]) -> B:
     except ValidationError as wrong:
         raise of_validation(wrong) from None
     except (ValueError, RecursionError) as wrong:
-        said = f" ({wrong})" if type(wrong) is ValueError else ""
-        raise Problem(400, "no-json", f"The body isn't valid JSON{said}.") from None
+        reason = f" ({wrong})" if type(wrong) is ValueError else ""
+        raise Problem(400, "no-json", f"The body isn't valid JSON{reason}.") from None
 
 
 def read_json(raw: bytes) -> Any:

@@ -73,8 +73,8 @@ async def resolve(target: Target, allowed: Networks) -> Address | None:
 
     OSError if the name cannot be resolved.
     """
-    found = await asyncio.get_running_loop().getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    addresses = [ip_address(entry[4][0]) for entry in found]
+    answers = await asyncio.get_running_loop().getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    addresses = [ip_address(entry[4][0]) for entry in answers]
     return next((one for one in addresses if may_reach(one, allowed, plain=target.scheme == "http")), None)
 
 

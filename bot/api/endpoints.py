@@ -99,7 +99,7 @@ class Interface:
         try:
             if before is None:
                 await self._limits(key, run)
-            found, new = await program_requests.submit(
+            asked, new = await program_requests.submit(
                 self.store,
                 key,
                 idempotency,
@@ -113,13 +113,13 @@ class Interface:
                 state=(body.state.number, body.state.sealed) if body.state else (0, ""),
             )
             if body.state and not new:
-                await program_states.replace(self.store, found.request, body.state.number, body.state.sealed)
-            await self.keys.opened(key.id, run, found.request.id)
+                await program_states.replace(self.store, asked.request, body.state.number, body.state.sealed)
+            await self.keys.opened(key.id, run, asked.request.id)
         except (Problem, CountersignError):
             if before is None:
                 await self.keys.refused(key.id, run)
             raise
-        return self._answer(found, 201 if new else 200)
+        return self._answer(asked, 201 if new else 200)
 
     async def waiting(self, request: Request) -> Response:
         """List the requests of the key that wait; with `kept`, those that keep a state."""
@@ -136,27 +136,27 @@ class Interface:
         """Read the request; with `wait`, once it is decided or the time has passed."""
         key = await self._key(request)
         wait = _seconds(request.query_params.get("wait", "0"))
-        found = await program_requests.find(self.store, key, request.path_params["id"])
-        if wait and found.request.status is Status.PENDING and not self.stopping.is_set():
+        asked = await program_requests.find(self.store, key, request.path_params["id"])
+        if wait and asked.request.status is Status.PENDING and not self.stopping.is_set():
             if self.waiting_polls[key.id] >= key.most_waiting:
                 raise Problem(
                     429, "waiting", f"This key has {key.most_waiting} waiting calls. Try again soon.", retry_after=5
                 )
             self.waiting_polls[key.id] += 1
             try:
-                settled = await self._settled(request, found.request.id, wait)
+                settled = await self._settled(request, asked.request.id, wait)
             finally:
                 self.waiting_polls[key.id] -= 1
             await self._key(request)  # which may have been revoked meanwhile
             if settled is not None:
-                found = ProgramRequest(found.run, settled)
-        return self._answer(found)
+                asked = ProgramRequest(asked.run, settled)
+        return self._answer(asked)
 
     async def state(self, request: Request) -> Response:
         """Read what the program keeps with its request."""
         key = await self._key(request)
-        found = await program_requests.find(self.store, key, request.path_params["id"])
-        kept = await program_states.find(self.store, found.request)
+        asked = await program_requests.find(self.store, key, request.path_params["id"])
+        kept = await program_states.find(self.store, asked.request)
         return _json(StateView(number=kept.number, sealed=kept.sealed))
 
     async def withdraw(self, request: Request) -> Response:
@@ -169,7 +169,7 @@ class Interface:
         """Report what came of the action."""
         key = await self._key(request)
         body = await bodies.read(request, OutcomeBody)
-        found = await program_requests.report(
+        asked = await program_requests.report(
             self.store,
             key,
             request.path_params["id"],
@@ -177,14 +177,14 @@ class Interface:
             words=body.words,
             keep_state=body.keep_state,
         )
-        return self._answer(found)
+        return self._answer(asked)
 
     async def document(self, request: Request) -> Response:
         """The OpenAPI document; anybody may read it."""
         return JSONResponse(openapi.document())
 
-    def _answer(self, found: ProgramRequest, status: int = 200) -> Response:
-        return _json(RequestView.of(found, self.names), status)
+    def _answer(self, asked: ProgramRequest, status: int = 200) -> Response:
+        return _json(RequestView.of(asked, self.names), status)
 
     async def _key(self, request: Request) -> ApiKey:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -200,7 +200,7 @@ class Interface:
         """The channel that is meant, if the key may ask there."""
         if not named and len(key.channels) > 1:
             raise Problem(400, "channel", f"Set `channel` to one of the key's channels: {', '.join(key.channels)}.")
-        wanted = named or key.channels[0]
+        name = named or key.channels[0]
         known: dict[str, ChannelId] = {}
 
         def resolved(text: str) -> ChannelId | None:
@@ -210,15 +210,15 @@ class Interface:
             if (latest := await self.channels(anew=anew)) is None:
                 raise Problem(503, "slack-unavailable", "Slack didn't list its channels. Try again soon.", 5)
             known = latest
-            channel = resolved(wanted)
+            channel = resolved(name)
             if channel is not None and channel in known.values():
                 break
         self.names.clear()
         self.names.update(known)
-        if wanted not in key.channels and (channel is None or channel not in map(resolved, key.channels)):
+        if name not in key.channels and (channel is None or channel not in map(resolved, key.channels)):
             raise Problem(403, "channel", f"This key can ask in {', '.join(key.channels)}, not in {named[:80]}.")
         if channel is None or channel not in known.values():
-            raise Problem(403, "channel", f"The app isn't in {wanted[:80]}. Invite it there with /invite.")
+            raise Problem(403, "channel", f"The app isn't in {name[:80]}. Invite it there with /invite.")
         return channel
 
     async def _limits(self, key: ApiKey, run: RunId) -> None:

@@ -207,9 +207,9 @@ class RequestView(BaseModel):
     outcome: OutcomeView | None
 
     @classmethod
-    def of(cls, found: ProgramRequest, channels: Mapping[str, ChannelId] = MappingProxyType({})) -> "RequestView":
+    def of(cls, asked: ProgramRequest, channels: Mapping[str, ChannelId] = MappingProxyType({})) -> "RequestView":
         """The view of a request; `channels` by name."""
-        request, run = found.request, found.run
+        request, run = asked.request, asked.run
         cards_in = request.rules.approvals_channel
         return cls.model_validate(
             {
@@ -220,7 +220,7 @@ class RequestView(BaseModel):
                 "title": request.question.title,
                 "created_at": request.created_at,
                 "deadline": request.deadline,
-                "decision": _decision(found),
+                "decision": _decision(asked),
                 "outcome": {"succeeded": run.status is RunStatus.FINISHED, "words": run.result}
                 if run.told_outcome
                 else None,
@@ -251,8 +251,8 @@ class ProblemView(BaseModel):
     detail: str
 
 
-def _decision(found: ProgramRequest) -> dict[str, Any] | None:
-    request = found.request
+def _decision(asked: ProgramRequest) -> dict[str, Any] | None:
+    request = asked.request
     decision, call = request.decision, request.question.call
     if decision is None:
         return None

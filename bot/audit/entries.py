@@ -216,10 +216,10 @@ def is_readable(entry: Any) -> bool:
     parts = [entry.get(name) or {} for name in ("data", "what", "rules", "decision", "judged")]
     if not all(isinstance(part, dict) for part in parts):
         return False
-    data, what, rules, decision, judged = parts
+    data, matter, rules, decision, judged = parts
     by = decision.get("by") or []
     texts = [*(entry.get(name) for name in ("at", "run", "request")), judged.get("rule")]
-    texts += [what.get("tool"), what.get("kind"), rules.get("approvals_channel"), rules.get("risk")]
+    texts += [matter.get("tool"), matter.get("kind"), rules.get("approvals_channel"), rules.get("risk")]
     if not isinstance(by, list) or not all(text is None or isinstance(text, str) for text in texts):
         return False
     if not all(isinstance(text, str) for text in (entry.get("type"), entry.get("outcome"), *data.values(), *by)):

@@ -71,10 +71,10 @@ class Vault:
         try:
             fields = json.loads(self._any.decrypt(sealed))
             ends_at = datetime.fromisoformat(fields["ends_at"]) if fields["ends_at"] else None
-            found = Installation(**{**fields, "workspace": WorkspaceId(fields["workspace"]), "ends_at": ends_at})
+            installation = Installation(**{**fields, "workspace": WorkspaceId(fields["workspace"]), "ends_at": ends_at})
         except (InvalidToken, ValueError, TypeError, KeyError):
             return None
-        return found if found.workspace == workspace else None
+        return installation if installation.workspace == workspace else None
 
     def is_new(self, sealed: bytes) -> bool:
         """Return whether the newest key sealed it."""
@@ -106,13 +106,13 @@ class Records:
 
     async def all(self) -> dict[WorkspaceId, Stored]:
         """Every installation that can be read; what an older key sealed is sealed anew."""
-        found: dict[WorkspaceId, Stored] = {}
+        installations: dict[WorkspaceId, Stored] = {}
         for workspace, sealed in (await self.stored.all()).items():
             if (read := self._read(workspace, sealed)) is not None:
-                found[workspace] = (
+                installations[workspace] = (
                     read if self.vault.is_new(sealed) else await self.change(read, read.installation) or read
                 )
-        return found
+        return installations
 
     async def of(self, workspace: WorkspaceId) -> Stored | None:
         """The installation in one workspace; None if there is none that can be read."""

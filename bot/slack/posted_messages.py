@@ -129,9 +129,9 @@ class Copies:
         The known one stays, or else the first. A response URL may have taken the known one's metadata.
         """
         since = await self._lookups.since(message.channel, message.thread, _oldest(message))
-        found = sorted((m["ts"] for m in since if name_of(m) == message.name), key=float)
-        kept = message.ts or next(iter(found), "")
-        for copy in found:
+        copies = sorted((m["ts"] for m in since if name_of(m) == message.name), key=float)
+        kept = message.ts or next(iter(copies), "")
+        for copy in copies:
             if copy != kept:
                 _log.warning("Deleting a second copy of %s.", message.name)
                 await self._call("chat.delete", {"channel": message.channel, "ts": copy})

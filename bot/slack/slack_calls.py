@@ -163,14 +163,14 @@ def _line(method: str, channel: str) -> str:
     return channel if method in CHANNEL_RATES else ""
 
 
-def still_good(what: str) -> None:
+def still_good(subject: str) -> None:
     """Raise Outdated if another process may draw by now.
 
     This one was frozen then, or lost the store.
     """
     task = drawing_task.get()
     if task is not None and asyncio.get_running_loop().time() > task.held_until():
-        raise Outdated(f"{what}: another process may draw by now; reading again.")
+        raise Outdated(f"{subject}: another process may draw by now; reading again.")
 
 
 def _to_reread() -> bool:

@@ -74,8 +74,8 @@ def _kinds(argument: Any) -> list[str]:
         return []
     if isinstance(argument.get("enum"), list):
         return ["string"] if all(isinstance(value, str) for value in argument["enum"]) else []
-    found = [inner for either in ("anyOf", "oneOf") for inner in argument.get(either, ())] or [argument]
-    kinds = [str(inner.get("type")) if isinstance(inner, Mapping) else "" for inner in found]
+    schemas = [inner for either in ("anyOf", "oneOf") for inner in argument.get(either, ())] or [argument]
+    kinds = [str(inner.get("type")) if isinstance(inner, Mapping) else "" for inner in schemas]
     return [kind for kind in kinds if kind != "null"] if all(kind in (*_SAMPLES, "null") for kind in kinds) else []
 
 

@@ -52,14 +52,14 @@ def blocks_in(arguments: Mapping[str, Any]) -> list[tuple[str, str]] | None:
     blocks = arguments.get("blocks")
     if set(arguments) != {"blocks"} or not isinstance(blocks, list) or not blocks:
         return None
-    found = []
+    pairs = []
     for block in blocks:
         if not isinstance(block, Mapping) or set(block) != {"language", "code"}:
             return None
         if not isinstance(block["language"], str) or not isinstance(block["code"], str):
             return None
-        found.append((block["language"], block["code"]))
-    return found
+        pairs.append((block["language"], block["code"]))
+    return pairs
 
 
 def code_in(arguments: Mapping[str, Any]) -> str | None:

@@ -58,7 +58,7 @@ def told_apart(value: Any, *, names: bool = True) -> Any:
     Call it before secrets are hidden, and only for what is shown; marks that follow are ours. `names`: in names too.
     """
     if isinstance(value, str):
-        return MARK.sub(lambda found: f"{TYPED}{found[0][1:]}", value)
+        return MARK.sub(lambda mark: f"{TYPED}{mark[0][1:]}", value)
     if isinstance(value, dict):
         return {told_apart(key) if names else key: told_apart(inner, names=names) for key, inner in value.items()}
     return [told_apart(inner, names=names) for inner in value] if isinstance(value, list) else value

@@ -104,7 +104,7 @@ def _guess(value: str, name: str) -> str:
         return _mark(len(value)) if secret else hide(value)[0]
     parts = _SCHEME if _SCHEME.match(value) else _CRUMB if _COOKIE.match(value) else None
     if parts is not None:
-        return _without(value, _Pattern("", parts, lambda found: not could_act(found["secret"])))[0]
+        return _without(value, _Pattern("", parts, lambda match: not could_act(match["secret"])))[0]
     words = _is_pin(name) and (_WORDS_ONLY.fullmatch(value) or _DRAWN.fullmatch(value))
     digits = value.isdigit() and not _is_pin(name)
     return _mark(len(value)) if words or not (digits or could_act(value)) else hide(value)[0]

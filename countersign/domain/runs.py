@@ -230,8 +230,8 @@ def report(run: Run, request: RequestId, words: str, now: datetime, *, failed: b
     words = words if len(words) <= LONGEST_REPORT else words[: LONGEST_REPORT - 1] + "…"
     one = Reported(request, failed, words, done[:LONGEST_STATE])
     noted = replace(run, reported=(*run.reported, one)[-KEPT_REPORTS:])
-    told = event(EventType.ACTION_REPORTED, noted, now, words=words, failed="yes" if failed else "no")
-    return Step(noted, (replace(told, request=request),))
+    reported = event(EventType.ACTION_REPORTED, noted, now, words=words, failed="yes" if failed else "no")
+    return Step(noted, (replace(reported, request=request),))
 
 
 def end(

@@ -66,9 +66,9 @@ def not_in(channel: str) -> str:
     )
 
 
-def silent(what: str) -> Sentence:
+def silent(subject: str) -> Sentence:
     """Say that Slack did not say in time what has to be known."""
-    return (f"Slack didn't say in time {what}, so nothing was started. Please try again in a moment.",)
+    return (f"Slack didn't say in time {subject}, so nothing was started. Please try again in a moment.",)
 
 
 def repeated(run: str) -> str:

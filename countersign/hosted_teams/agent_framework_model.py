@@ -104,9 +104,9 @@ class RunModel(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], BaseChatC
         parameters: Any = tool.parameters()
         return ToolSchema(name=tool.name, description=tool.description, parameters=parameters)
 
-    def _cannot(self, what: str) -> WrongTeam:
+    def _cannot(self, need: str) -> WrongTeam:
         return WrongTeam(
-            f"The run's model cannot {what}, so the run has ended. Give “{self._agent}” a chat client of the framework."
+            f"The run's model cannot {need}, so the run has ended. Give “{self._agent}” a chat client of the framework."
         )
 
 

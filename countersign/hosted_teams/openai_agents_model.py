@@ -142,9 +142,9 @@ class RunModel(Model):
             arguments["reasoning_effort"] = settings.reasoning.effort
         return arguments | (settings.extra_args or {})
 
-    def _cannot(self, what: str) -> WrongTeam:
+    def _cannot(self, action: str) -> WrongTeam:
         return WrongTeam(
-            f"The run's model cannot {what}, so the run has ended. Give “{self._agent}” a model of the framework."
+            f"The run's model cannot {action}, so the run has ended. Give “{self._agent}” a model of the framework."
         )
 
 

@@ -66,7 +66,7 @@ def _as_python(text: str) -> str:
             raise ValueError("these operators only stand for our words")
         for word, operator in _WORDS.items():
             parts[at] = re.sub(rf"\b{word}\b", operator, parts[at])
-        parts[at] = re.sub(r"\b(true|false|none|null)\b", lambda found: _CONSTANTS[found[1]], parts[at])
+        parts[at] = re.sub(r"\b(true|false|none|null)\b", lambda match: _CONSTANTS[match[1]], parts[at])
     return "".join(parts)
 
 

@@ -165,9 +165,9 @@ def _json(fields: dict[str, Any]) -> str:
     return json.dumps({name: value for name, value in fields.items() if value}, separators=(",", ":"))
 
 
-def _unknown(what: str) -> UnknownSchema:
+def _unknown(entry: str) -> UnknownSchema:
     return UnknownSchema(
-        f"{what} was written by another version of the worker, so the run cannot be rebuilt by this one. Nothing was "
+        f"{entry} was written by another version of the worker, so the run cannot be rebuilt by this one. Nothing was "
         "repeated; start the task again."
     )
 

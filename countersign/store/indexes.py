@@ -96,8 +96,8 @@ class Indexes:
         """Find requests of programs settled that long ago whose outcome was not reported."""
         until = ms(await self._reads.now() - older)
         async with reaching():
-            found = await self._client.zrange(self._keys.unreported, "-inf", until, byscore=True, offset=0, num=limit)
-            return await self.ids(RequestId, self._keys.unreported, found)
+            names = await self._client.zrange(self._keys.unreported, "-inf", until, byscore=True, offset=0, num=limit)
+            return await self.ids(RequestId, self._keys.unreported, names)
 
     async def gone(self, requests: Sequence[RequestId]) -> list[RequestId]:
         """Find those of these requests that Redis lost."""

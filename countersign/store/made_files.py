@@ -65,8 +65,8 @@ class MadeFiles:
         async with reaching():
             with suppress(ResponseError):
                 if 0 < await self._client.hlen(key) <= _MOST_FIELDS:
-                    found = {field: _parted(field) for field in sorted(await self._fields(key))}
-                    safe = {field: parts for field, parts in found.items() if parts[1] and parts[1] == clean(parts[1])}
+                    fields = {field: _parted(field) for field in sorted(await self._fields(key))}
+                    safe = {field: parts for field, parts in fields.items() if parts[1] and parts[1] == clean(parts[1])}
                     files = {field: name for field, (digest, name) in safe.items() if digest not in _WHYS}
                     left = tuple(LeftOut(Why(why), name) for why, name in safe.values() if why in _WHYS)
                     return Kept(files, left)

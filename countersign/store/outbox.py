@@ -110,8 +110,8 @@ class Outbox:
 def _entries(answer: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
     """Unpack XREADGROUP's reply, which is a list in RESP2 and a mapping in RESP3."""
     if isinstance(answer, dict):
-        found = [entry for batches in answer.values() for batch in batches for entry in batch]
-        return found
+        entries = [entry for batches in answer.values() for batch in batches for entry in batch]
+        return entries
     if isinstance(answer, list):
         return [entry for _, batch in answer for entry in batch]
     return []

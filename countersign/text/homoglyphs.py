@@ -136,10 +136,10 @@ def _words(line: str) -> Iterator[tuple[int, int, _Runs]]:
         genuine = genuine.union(*map(_genuine, set(whole.findall(kinds))))
     around = (LATIN in alphabets, EAST in alphabets, turkish, genuine)
     known: dict[str, _Runs] = {}
-    for found in _WORD.finditer(line):
-        start, end = found.span()
+    for word in _WORD.finditer(line):
+        start, end = word.span()
         kind = kinds[start:end]
-        if " " in kind and (line[start] == "⟦" or _is_marked(found[0])):
+        if " " in kind and (line[start] == "⟦" or _is_marked(word[0])):
             continue
         runs = known.get(kind)
         if runs is None:

@@ -114,9 +114,9 @@ def pieces(text: str, most: int) -> Iterator[str]:
         yield text
 
 
-def _counted_blanks(found: re.Match[str]) -> str:
+def _counted_blanks(match: re.Match[str]) -> str:
     """One blank at each end stays, so that words do not run together."""
-    run = found[0]
+    run = match[0]
     if len(run) + 3 * run.count("\t") <= _WIDEST:
         return run
     inner = run[1:-1]
@@ -124,8 +124,8 @@ def _counted_blanks(found: re.Match[str]) -> str:
     return f"{run[0]}⟦{len(inner):,} {name}⟧{run[-1]}"
 
 
-def _counted_lines(found: re.Match[str]) -> str:
-    return f"{found[1]}⟦{found[2].count(chr(10)):,} empty lines⟧\n"
+def _counted_lines(match: re.Match[str]) -> str:
+    return f"{match[1]}⟦{match[2].count(chr(10)):,} empty lines⟧\n"
 
 
 def _unusual(text: str) -> re.Pattern[str]:

@@ -36,8 +36,8 @@ INSTALLING: Final = (
         "the sealed tokens of one workspace serve in the place of another's",
         "R9",
         "bot/installations/records.py",
-        "return found if found.workspace == workspace else None",
-        "return found",
+        "return installation if installation.workspace == workspace else None",
+        "return installation",
         (_TOKENS + "test_a_key_can_be_changed_and_one_that_is_lost_stops_nobody_else",),
     ),
     Bug(

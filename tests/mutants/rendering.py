@@ -43,7 +43,7 @@ DRAWING: Final = (
         "a word counts as marked because of a mark that it brings itself",
         "R15",
         "countersign/text/homoglyphs.py",
-        'if " " in kind and (line[start] == "⟦" or _is_marked(found[0])):',
+        'if " " in kind and (line[start] == "⟦" or _is_marked(word[0])):',
         'if " " in kind:',
         (_LOOKALIKES + "test_a_mark_that_the_text_brings_itself_is_no_mark",),
     ),

@@ -120,8 +120,8 @@ class Directory:
         """Return the groups that the user is in, and those of which Slack is silent."""
         asked = sorted(groups)
         answers = await asyncio.gather(*(self._is_in(user, group) for group in asked))
-        found = list(zip(asked, answers, strict=True))
-        return frozenset(g for g, is_in in found if is_in), frozenset(g for g, is_in in found if is_in is None)
+        pairs = list(zip(asked, answers, strict=True))
+        return frozenset(g for g, is_in in pairs if is_in), frozenset(g for g, is_in in pairs if is_in is None)
 
     async def _is_in(self, user: UserId, group: GroupId) -> bool | None:
         """Tell whether the user is in the group or channel; None if Slack did not say.
@@ -174,8 +174,8 @@ class Directory:
 
     async def groups(self) -> dict[GroupId, str] | None:
         """The workspace's user groups by id, `@handle` each; None if Slack did not say."""
-        found = await self._usergroups()
-        return None if found is None else {group: one.handle for group, one in found.items()}
+        groups = await self._usergroups()
+        return None if groups is None else {group: one.handle for group, one in groups.items()}
 
     async def room(self, channel: ChannelId) -> Room | None:
         """The channel; None if Slack did not say."""
@@ -188,10 +188,10 @@ class Directory:
                     return Room(channel, known=False)
                 raise
 
-        found = await self.lookups.find(("room", channel), ask)
-        if found is not None and not (found.known and found.is_member):
+        room = await self.lookups.find(("room", channel), ask)
+        if room is not None and not (room.known and room.is_member):
             self.lookups.forget(("room", channel))  # whoever reads the refusal invites the app and tries again
-        return found
+        return room
 
     async def rooms(self, *, anew: bool = False) -> dict[str, ChannelId] | None:
         """The app's channels by name, `anew` as of now; None if Slack did not say."""
@@ -213,12 +213,12 @@ class Directory:
             one = {"channel": card.channel, "latest": card.ts, "inclusive": True, **only}
             try:
                 room = _room((await self._client.conversations_info(channel=card.channel))["channel"])
-                found = await look(**one, include_all_metadata=True)
+                page = await look(**one, include_all_metadata=True)
             except SlackApiError as refused:
                 if code_of(refused) in _SHUT_OUT:
                     return False
                 raise
-            named = {m["ts"]: (m.get("metadata") or {}).get("event_payload") for m in found["messages"]}
+            named = {m["ts"]: (m.get("metadata") or {}).get("event_payload") for m in page["messages"]}
             return named.get(card.ts) == {"name": card.name} and not room.is_archived
 
         # R32: only what Slack says now; no older reply keeps a card there that somebody took away.
@@ -226,9 +226,9 @@ class Directory:
 
     async def room_named(self, name: str) -> ChannelId | None:
         """Find the app's channel of this name; None if there is none, or no answer."""
-        if (found := (await self.rooms() or {}).get(name.removeprefix("#"))) is None:
+        if (room := (await self.rooms() or {}).get(name.removeprefix("#"))) is None:
             self.lookups.forget(("rooms",))
-        return found
+        return room
 
     async def _person(self, user: UserId) -> Account | None:
         """Return the user's account, empty if unknown; None if Slack did not answer."""
@@ -268,15 +268,15 @@ class Directory:
 
     async def _channels(self, **whose: Any) -> list[dict[str, Any]]:
         """All pages of `users.conversations`."""
-        found: list[dict[str, Any]] = []
+        channels: list[dict[str, Any]] = []
         cursor = ""
         while True:
             page = await self._client.users_conversations(
                 types="public_channel,private_channel", limit=PAGE, cursor=cursor, **whose
             )
-            found += page["channels"]
+            channels += page["channels"]
             if not (cursor := _next_page(page)):
-                return found
+                return channels
 
 
 def _next_page(page: Any) -> str:

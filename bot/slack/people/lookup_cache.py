@@ -89,8 +89,8 @@ class Lookups:
 
     def _known(self, fact: Fact, most: timedelta) -> tuple[Any] | None:
         """The reply, if Slack was asked for it less than so long ago."""
-        found = self._replies.get(fact)
-        return (found[1],) if found is not None and self._clock() - found[0] < most.total_seconds() else None
+        reply = self._replies.get(fact)
+        return (reply[1],) if reply is not None and self._clock() - reply[0] < most.total_seconds() else None
 
     async def _look_up(self, fact: Fact, ask: Callable[[], Awaitable[T]], fresh: timedelta) -> tuple[T] | None:
         """A fresh reply, of another `web` or of Slack; None if there is none."""
@@ -125,9 +125,9 @@ class Lookups:
         if stored_as is None or self._store is None:
             return
         try:
-            if (found := await self._store.get(fact)) is None:
+            if (stored := await self._store.get(fact)) is None:
                 return
-            since, reply = self._clock() - found[1].total_seconds(), stored_as.validate_json(found[0])
+            since, reply = self._clock() - stored[1].total_seconds(), stored_as.validate_json(stored[0])
         except (CountersignError, ValidationError) as wrong:
             _log.warning("What other processes know of %s was not read: %s", fact, wrong)
             return

@@ -141,8 +141,8 @@ class GatedExecutor(CodeExecutor):
             if isinstance(verdict, Denial):
                 return NotRun(exit_code=1, output=verdict.text)
             result = await self._run(verdict)
-            told = self._gate.done(verdict, result.output, failed=result.exit_code != 0)
-            return CodeResult(exit_code=result.exit_code, output=f"{told}\n{result.output}") if told else result
+            heading = self._gate.done(verdict, result.output, failed=result.exit_code != 0)
+            return CodeResult(exit_code=result.exit_code, output=f"{heading}\n{result.output}") if heading else result
 
     async def _run(self, permit: Permit) -> CodeResult:
         once = permit.request.id if permit.request is not None else permit.arguments

@@ -29,19 +29,19 @@ def listed(folder: Path | None) -> Listing | None:
 
     Each has what changes when it is written. Links are not followed; what is hidden is left out.
     """
-    found: Listing = {}
+    files: Listing = {}
     for place, folders, names in os.walk(folder) if folder is not None else ():
         folders[:] = [name for name in folders if not _is_hidden(name)]
         for name in names:
             if _is_hidden(name):
                 continue
-            if len(found) == MOST_SEEN:
+            if len(files) == MOST_SEEN:
                 return None
             with suppress(OSError):
                 state = Path(place, name).lstat()
                 if stat.S_ISREG(state.st_mode):
-                    found[Path(place, name)] = (state.st_mtime_ns, state.st_size, state.st_ino)
-    return found
+                    files[Path(place, name)] = (state.st_mtime_ns, state.st_size, state.st_ino)
+    return files
 
 
 def made_since(

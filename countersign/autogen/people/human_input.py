@@ -206,10 +206,10 @@ class RunQuestions:
 
     def report(self, request: Request, words: str, *, failed: bool = False) -> None:
         """Tell people what came of what they approved, while the agents go on."""
-        told = self._store, self._lease, request.id, " ".join(hide(words)[0].split())
+        outcome = self._store, self._lease, request.id, " ".join(hide(words)[0].split())
 
         async def write() -> None:
-            await patiently(lambda: usecases.report(*told, failed=failed, done=self.outcomes.done_word(request)))
+            await patiently(lambda: usecases.report(*outcome, failed=failed, done=self.outcomes.done_word(request)))
 
         self._journal.late_writes.write(write)
 

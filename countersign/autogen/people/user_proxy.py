@@ -146,19 +146,19 @@ class HumanProxy(Reviewer):
             finished = Opinion(says_terminate(last))
         else:
             finished = await self._opinion("is_termination_msg", lambda: self._is_termination(last), [last], token)
-        wanted, problem = Opinion(False), finished.problem
+        opinion, problem = Opinion(False), finished.problem
         if self._policy is not None and not finished.answer:
             policy, since = self._policy, tuple(self._since)
-            wanted = await self._opinion("the policy of this team", lambda: policy(since), since, token)
-            problem = "; ".join(p for p in (problem, wanted.problem) if p)
+            opinion = await self._opinion("the policy of this team", lambda: policy(since), since, token)
+            problem = "; ".join(p for p in (problem, opinion.problem) if p)
         move = next_move(
             self._mode,
             finished=bool(finished.answer) or (finished.answer is None and self._mode is HumanInputMode.NEVER),
             replies=self._replies,
             limit=self._limit,
-            wanted=bool(wanted.answer) or bool(problem),
+            wanted=bool(opinion.answer) or bool(problem),
         )
-        return _Judged(move, bool(finished.answer), problem, bool(wanted.answer))
+        return _Judged(move, bool(finished.answer), problem, bool(opinion.answer))
 
     async def _opinion(
         self,

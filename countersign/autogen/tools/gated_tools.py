@@ -204,9 +204,9 @@ class JournaledTools(Workbench):
                 result = await run_team(own, arguments, token, call_id, self._gate.transcript.inside().heard)
             else:
                 result = await self._permitted(verdict, given, call_id)
-            said = self._gate.outcomes.for_people(result.to_text())
-            told = self._gate.done(verdict, said, failed=result.is_error)
-            return _told(told, result) if told else result
+            words = self._gate.outcomes.for_people(result.to_text())
+            heading = self._gate.done(verdict, words, failed=result.is_error)
+            return _told(heading, result) if heading else result
 
     def _not_called(self, name: str, call_id: str, why: str) -> ToolResult:
         """Return the error of a call that came to nothing before anybody judged it.
