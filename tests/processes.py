@@ -47,7 +47,7 @@ class Process:
             env=self.env,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            preexec_fn=_hear_interrupts,
+            preexec_fn=hear_interrupts,
         )
 
     async def _hear(self) -> None:
@@ -113,7 +113,7 @@ class Process:
         return self._process is not None and self._process.returncode is None
 
 
-def _hear_interrupts() -> None:
+def hear_interrupts() -> None:
     """As in a terminal: where the tests run in the background of a shell, Ctrl-C would be ignored below them too."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

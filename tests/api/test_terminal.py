@@ -17,6 +17,7 @@ from countersign.client.exchange import ServiceRefused
 from countersign.domain.errors import InvalidInput
 from localslack import LocalSlack, text_of
 from tests.api.test_requests import decided
+from tests.processes import hear_interrupts
 from tests.slack.test_projector import card_of
 
 SYNC = "with countersign.Client() as c: print(c.ask(asked, key=key).text)"
@@ -42,7 +43,11 @@ class Terminal:
     async def start(self) -> None:
         self._ours, theirs = os.openpty()
         self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", self._program), env=self._env, stderr=theirs, stdout=asyncio.subprocess.DEVNULL
+            *(sys.executable, "-c", self._program),
+            env=self._env,
+            stderr=theirs,
+            stdout=asyncio.subprocess.DEVNULL,
+            preexec_fn=hear_interrupts,
         )
         os.close(theirs)
 
