@@ -2,6 +2,7 @@
 
 import ast
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,14 @@ def test_a_bug_can_be_planted_and_names_tests_that_exist(bug: Bug) -> None:
     assert bug.tests
     for test in bug.tests:
         path, _, name = test.partition("[")[0].partition("::")
-        found = ast.parse((TREE / path).read_text()).body
-        assert name in {node.name for node in found if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+        assert name in functions_of(path)
+
+
+@cache
+def functions_of(path: str) -> set[str]:
+    """The names of the functions at the top of a file."""
+    body = ast.parse((TREE / path).read_text()).body
+    return {node.name for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
 def test_bugs_have_names_of_their_own() -> None:
