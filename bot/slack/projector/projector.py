@@ -17,10 +17,10 @@ from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, RequestId, RunId
 from countersign.metrics import Repair
-from countersign.store.outbox import Outbox
 from countersign.usecases.ports import Store
 
 from ..people.directory import Directory
+from ..ports import Outbox
 from ..views.run_plan import SILENT_AFTER
 from . import run_drawing, settings_notices, thread_drawing
 from .agent_features import AgentFeatures

@@ -24,6 +24,7 @@ from ..people.people_check import why_not_shown
 from ..ports import CannotPost, Grown, Importance
 from ..views import approval_card, card_content, thread_notes
 from ..views.block_kit import Drawing
+from ..views.reminders import escalation_note, reminder_note
 from . import card_placement, reminders
 from .card_placement import Card, number_of
 from .file_uploads import missing
@@ -173,7 +174,8 @@ class _CardDrawing:
             await poster.show(f"glass/{request.id}", below, note, importance=Importance.SETTLED)
         files = self._files(card)
         if any(row.raised or row.reminded for row in sheet.rows):
-            files += await reminders.nudge(poster, store, sheet, card, picture)
+            draw = reminders.Drawings(picture, reminder_note, escalation_note)
+            files += await reminders.remind(poster, store, sheet, card, draw)
         return files
 
     async def _in_its_channel(self, drawing: Drawing) -> tuple[Message | None, str]:

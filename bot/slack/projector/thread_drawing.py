@@ -9,15 +9,14 @@ from typing import Final
 from countersign import usecases
 from countersign.domain.errors import CountersignError
 from countersign.domain.ids import GroupId, RunId, short_name
+from countersign.domain.people import Reviewers
 from countersign.usecases.ports import Store
 
 from ..people.directory import Directory
 from ..ports import CannotPost, Importance
 from ..views import run_plan, thread_notes
-from ..views.block_kit import Drawing, words
-from ..views.request_text import named
+from ..views.block_kit import Drawing
 from ..views.run_plan import Asked, Step
-from ..views.slack_markup import mention
 from . import card_placement
 from .agent_features import AgentFeatures
 from .file_uploads import missing
@@ -65,7 +64,7 @@ async def draw(
     if run.over:
         await thread.head()
     if native is not None and (root := await root_of(store, run.id)) is not None:
-        await native.session(run, root)
+        await native.session(run, root, run_plan.session_title(run))
     return files + await _made(thread)
 
 
@@ -114,7 +113,7 @@ async def _draw_outcome(thread: RunThread, directory: Directory | None) -> list[
     """Tell how the run ended; its words are a file if they are too long."""
     run, files = thread.run, []
     if (whole := thread_notes.outcome_file(run)) is not None:
-        files.append(File(f"outcome-file/{run.id}", await thread.place(), *whole, "Full summary"))
+        files.append(File(f"outcome-file/{run.id}", await thread.place(), *whole))
     filed = not await missing(thread.store, [file.name for file in files])
     note = thread_notes.outcome_note(run, filed=filed)
     await thread.note(f"outcome/{run.id}", note, importance=Importance.OUTCOME)
@@ -135,8 +134,7 @@ async def _made(thread: RunThread) -> list[File]:
     files = []
     for message, (key, name) in made.items():
         if message not in tried and (content := await store.made.content(run, key)) is not None:
-            shown = thread_notes.made_file(content)
-            files.append(File(message, await thread.place(), name, shown, f"From this run: {name}"))
+            files.append(File(message, await thread.place(), *thread_notes.made_file(name, content)))
     return files
 
 
@@ -152,25 +150,20 @@ async def _tell_who_left(thread: RunThread, directory: Directory, outcome: Drawi
     channel = GroupId(run.channel)
     actor = await directory.actor(run.requester, [channel])
     if actor.checked and (actor.is_deactivated or actor.is_stranger):
-        await thread.note(f"gone/{run.id}", await _gone(thread), importance=Importance.OUTCOME)
+        note = thread_notes.requester_gone_note(run, await _reviewers(thread))
+        await thread.note(f"gone/{run.id}", note, importance=Importance.OUTCOME)
     elif actor.groups is not None and channel not in actor.groups:
-        told = f"You asked *{thread_notes.team_of(run)}* in {mention(run.channel)}, and you are no longer there. "
-        drawing = replace(outcome, blocks=[words(told + "This is how it ended:"), *outcome.blocks])
+        note = thread_notes.requester_left_note(run, outcome)
         try:
             place = Place(await thread.poster.direct(run.requester))
-            await thread.poster.show(f"left/{run.id}", place, drawing, importance=Importance.OUTCOME)
+            await thread.poster.show(f"left/{run.id}", place, note, importance=Importance.OUTCOME)
         except CannotPost:  # they take no messages of apps: the thread has it all
             return
 
 
-async def _gone(thread: RunThread) -> Drawing:
-    run = thread.run
+async def _reviewers(thread: RunThread) -> Reviewers:
+    """Return the reviewers of the run's channel; nobody if its settings cannot be read."""
     try:
-        whom = named((await usecases.rules_of(thread.store, run.channel)).reviewers)
+        return (await usecases.rules_of(thread.store, thread.run.channel)).reviewers
     except CountersignError:
-        whom = "nobody"
-    text = (
-        f":wave: {mention(run.requester)}, who asked for this, is no longer in this workspace. "
-        f"{whom}: please see to what comes of it."
-    )
-    return Drawing(text, [words(text)])
+        return Reviewers()
