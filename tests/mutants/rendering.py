@@ -325,6 +325,22 @@ DRAWING: Final = (
         ("tests/slack/test_clicked_cards.py::test_a_vote_that_slack_took_late_does_not_stand_over_the_decision",),
     ),
     Bug(
+        "a picture that cannot be drawn ends the record",
+        "R36",
+        "bot/slack/projector/weekly_digest.py",
+        "    except Exception:  # of the library",
+        "    except CannotPost:  # of the library",
+        ("tests/slack/test_weekly_digest.py::test_a_picture_that_cannot_be_drawn_leaves_the_digest_as_it_is",),
+    ),
+    Bug(
+        "the digest of a record whose head was damaged ends `web`",
+        "R25, R36",
+        "bot/slack/projector/weekly_digest.py",
+        "        except (CountersignError, ValueError) as damaged:\n",
+        "        except CountersignError as damaged:\n",
+        ("tests/audit/test_auditor.py::test_a_damaged_head_stops_the_record_and_its_posts_but_not_web",),
+    ),
+    Bug(
         "a file is tried more often than a few times",
         "R36",
         "bot/slack/projector/file_uploads.py",

@@ -1,4 +1,4 @@
-"""The digest of a week stands in the approvals channel, once, if a setting asks for it."""
+"""The digest of a week stands in the approvals channel, once, unless a setting says no."""
 
 import asyncio
 from collections.abc import Callable
@@ -144,6 +144,23 @@ async def test_without_the_right_to_upload_the_digest_stands_without_its_picture
     (posted,) = slack.channel("#approvals").messages
     assert "1 request" in posted.text
     assert len(slack.channel("#approvals").thread(posted.ts)) == 1
+
+
+async def test_a_picture_that_cannot_be_drawn_leaves_the_digest_as_it_is(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R36: what a library that plots runs into ends neither the record nor `web`."""
+    await decided(store, lease)
+    monday = weekly_digest.week_before(await store.now()) + timedelta(weeks=1)
+
+    async def broken(_: Figures) -> bytes | None:
+        raise RuntimeError("no font")
+
+    assert await weekly_digest.post(
+        partial(summed, Ledger(store)), broken, store, a_poster(slack, store), WHERE, monday
+    )
+    (posted,) = slack.channel("#approvals").messages
+    assert "1 request" in posted.text
 
 
 def test_what_could_be_asked_less_is_of_low_risk_and_always_approved() -> None:

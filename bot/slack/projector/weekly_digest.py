@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, time, timedelta
 from typing import Final, TypeVar
 
-from countersign.domain.errors import StoreUnavailable
+from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.ids import ChannelId, RequestId, RunId
 from countersign.usecases.ports import Store
 
@@ -36,6 +36,8 @@ async def keep(sums: Sums[W], picture: Picture[W], store: Store, poster: Poster,
             _log.warning("%s The weekly digest is posted when it is back.", away)
         except CannotPost as refused:
             _log.error("Slack refuses the weekly digest in %s (%s).", channel, refused)
+        except (CountersignError, ValueError) as damaged:
+            _log.error("The weekly digest cannot be posted: %s", damaged)
         await asyncio.sleep(LOOK_EVERY.total_seconds())
 
 
@@ -63,7 +65,11 @@ async def post(
         return True
     links = {key: await _link(store, poster, request) for key, request in figures.last.items()}
     message = await poster.show(name, Place(channel), digest(figures, monday, links))
-    drawn = await picture(figures)
+    try:
+        drawn = await picture(figures)
+    except Exception:  # of the library that plots: no picture is worth the record, or `web` (R36)
+        _log.exception("The picture of the weekly digest cannot be drawn.")
+        return True
     if message is not None and drawn is not None:
         week = f"{monday:%Y-%m-%d}"
         file = File(f"{name}/picture", Place(channel, message.ts), f"week-{week}.png", drawn, PICTURE_TITLE)
