@@ -207,7 +207,7 @@ async def test_two_processes_agree_on_the_card(slack: LocalSlack, store: Store, 
     assert run is not None
     new = [request.id for request in asked]
     await asyncio.gather(
-        *(card_placement.seat(store, run.value, order) for order in (new, new[::-1], new[:2], new[2:]))
+        *(card_placement.give_rows(store, run.value, order) for order in (new, new[::-1], new[:2], new[2:]))
     )
     sheets = await sheets_of(store, asked)
     assert {sheet.name for sheet in sheets} == {sheets[0].name}
@@ -250,7 +250,7 @@ async def test_a_burst_of_thirty_goes_on_with_further_cards(
     asked = await ask(store, lease, *range(30))
     run = await store.run(lease.run)
     assert run is not None
-    await card_placement.seat(store, run.value, [request.id for request in asked])
+    await card_placement.give_rows(store, run.value, [request.id for request in asked])
     sheets = {sheet.name: sheet for sheet in await sheets_of(store, asked)}
     assert [len(sheet.rows) for sheet in sheets.values()] == [card_placement.ROWS] * 6
     assert {row.id for sheet in sheets.values() for row in sheet.rows} == ids(asked)

@@ -100,6 +100,7 @@ class ClickedCards:
 
     async def _replace(self, request: RequestId, click: _Click) -> None:
         """Send the card as it is now, until nobody drew anything else meanwhile; else the projector need not wait."""
+        # No `update`: a rule may run twice, and a round here takes one of the few uses of a response URL.
         overtaken, drawing = False, None
         before = shown = None  # what the card showed before it was sent, and since; "" if that is unknown
         while (seen := await self._card(request)) is not None and seen.value.ts == click.ts:

@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 from countersign import metrics
 from countersign.domain.ids import ChannelId, RequestId, UserId, WorkspaceId, short_name
 from countersign.metrics import Repair
+from countersign.usecases.compare_and_set import Keep, Swap, update
 from countersign.usecases.ports import Change, Committed, Message, Put, Seen, Store
 
 from ..ports import PAUSE, Calls, CannotPost, Grown, Importance, Outdated, drawing_task
@@ -129,6 +130,7 @@ class Poster:
 
     async def _show(self, order: _Order, post: bool) -> Message | None:
         name = order.name
+        # No `update`: a rule may run twice, and a round here posts. Each that was overtaken waits for Slack or `_LOOK`.
         while True:
             seen = await self._store.message(name)
             if seen is not None and seen.value.ts:
@@ -146,8 +148,7 @@ class Poster:
                 continue
             if not post:
                 return None
-            posted = await self._post_first(seen, order)
-            if posted is not None:
+            if (posted := await self._post_first(seen, order)) is not None:
                 return posted
 
     def is_open(self, channel: str, importance: Importance) -> bool:
@@ -177,9 +178,7 @@ class Poster:
 
     async def doubt(self, name: str) -> None:
         """Have the next drawing sent even if it is the same: Slack may show another."""
-        seen = await self._store.message(name)
-        if seen is not None and seen.value.drawn:
-            await self._store.commit(Change(messages=(Put(replace(seen.value, drawn=""), seen.version),)))
+        await self._forget(name, lambda message: not message.drawn)
 
     async def _adopt(self, seen: Seen[Message], order: _Order) -> bool:
         """Find the message that somebody meant to post, and store where it stands; False if it does not."""
@@ -287,13 +286,15 @@ class Poster:
                 return await self._show(order, post)
         redrawn = replace(message, drawn=order.drawn, replaced_by=None)
         if await self._store.commit(Change(messages=(Put(redrawn, seen.version),))) is not Committed.DONE:
-            await self._overtaken(redrawn)
+            await self._forget(message.name, lambda stored: stored == redrawn)  # another process drew it meanwhile
         return redrawn
 
-    async def _overtaken(self, mine: Message) -> None:
-        """Mark as unknown what Slack shows, because another process drew this meanwhile: whoever looks next
-        draws it anew."""
-        while (seen := await self._store.message(mine.name)) is not None and seen.value != mine:
-            unknown = Change(messages=(Put(replace(seen.value, drawn=""), seen.version),))
-            if await self._store.commit(unknown) is Committed.DONE:
-                return
+    async def _forget(self, name: str, known: Callable[[Message], bool]) -> None:
+        """Mark as unknown what Slack shows, unless it is `known`: whoever looks next draws it anew."""
+
+        def rule(seen: Seen[Message] | None) -> Keep[None] | Swap[None]:
+            if seen is None or known(seen.value):
+                return Keep(None)
+            return Swap(Change(messages=(Put(replace(seen.value, drawn=""), seen.version),)), None)
+
+        await update(self._store, lambda: self._store.message(name), rule)

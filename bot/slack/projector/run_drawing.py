@@ -58,7 +58,7 @@ async def draw_cards(
     if seen is None:
         return []
     thread = RunThread(store, poster, seen.value, thread_notes.run_message(seen.value))
-    await card_placement.seat(store, seen.value, changed)
+    await card_placement.give_rows(store, seen.value, changed)
     if not seen.value.program and poster.is_open(seen.value.channel, Importance.OUTCOME):
         await thread.place()  # so that the card leads there; if others are before it, the card goes first
     files: list[File] = []
