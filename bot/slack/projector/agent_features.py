@@ -110,7 +110,7 @@ class AgentFeatures:
         return True
 
     async def _tried(self, method: str, content: dict[str, Any]) -> dict[str, Any] | None:
-        """Call the method unless it was refused; None if it was, or if it would have to wait for its turn."""
+        """Call the method; None if it is refused, or would have to wait for its turn."""
         channel = str(content.get("channel"))
         if time.monotonic() < self._refused.get(method, 0.0):
             return None

@@ -117,7 +117,7 @@ async def message_of(store: Store, shown: Admitted) -> Put[Message] | None:
     return None if seen is None else Put(seen.value, seen.version)
 
 
-async def sheet_of(store: Store, shown: Admitted) -> Card:
+async def card_of(store: Store, shown: Admitted) -> Card:
     """Read the card that shows this request, with all of its rows as they are now."""
     card = await message_of(store, shown)
     if card is None or shown.value.id not in card.value.rows:
@@ -144,14 +144,14 @@ async def _row(
     before = [other for other in beside if _order(other) < _order(request)][::-1]
     new: list[Request] = []
     for other in before:
-        if (card := await _card_of(store, other)) is None:
+        if (card := await _message_with(store, other)) is None:
             new.append(other)
             continue
         if rows := await _grown(store, request, card, other):
             return _joined(request, card, rows, claims)
         break
     for other in beside[len(before) :][:1]:
-        card = await _card_of(store, other)
+        card = await _message_with(store, other)
         if card is not None and (rows := await _grown(store, request, card, other)):
             return _joined(request, card, rows, claims)
     if not new:
@@ -162,14 +162,14 @@ async def _row(
     return _joined(request, Put(card_of_first, 0), (first.id, request.id), claims)
 
 
-async def _card_of(store: Store, request: Request) -> Seen[Message] | None:
+async def _message_with(store: Store, request: Request) -> Seen[Message] | None:
     """Read the message of the card on which this request has a row, if there is one."""
     card = await store.message(name_of(request.id))
     return await store.message(card.value.on) if card is not None and card.value.on else card
 
 
 async def _grown(store: Store, request: Request, card: Seen[Message], other: Request) -> tuple[RequestId, ...]:
-    """Return the rows of the card of `other` with the request in its place; none if the card takes no more."""
+    """Add the request to the rows of the card of `other`; none if it takes no more."""
     rows = card.value.rows or (other.id,)
     if len(rows) >= ROWS or not grows(card.value.posting_since, card.now):
         return ()
@@ -199,9 +199,9 @@ def _order(request: Request) -> tuple[int, datetime, str]:
     return request.question.asked, request.created_at, request.id
 
 
-async def standing(store: Store, sheet: Card, run: RunId) -> Message | None:
-    """The card as it stands, in its channel or else in the run's own thread."""
-    for name in (sheet.name, f"{sheet.of(run).name}/instead"):
+async def standing(store: Store, card: Card, run: RunId) -> Message | None:
+    """Read the card's message, in its channel or else in the run's own thread."""
+    for name in (card.name, f"{card.of(run).name}/instead"):
         seen = await store.message(name)
         if seen is not None and seen.value.ts:
             return seen.value

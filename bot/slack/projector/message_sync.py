@@ -55,7 +55,7 @@ class File(NamedTuple):
 
 @dataclass(slots=True)
 class _Order:
-    """A drawing, and the message that is to show it. `unclear`: a post of ours may have arrived without a reply."""
+    """A drawing and the message to show it; `unclear`: our post may have arrived."""
 
     name: str
     place: Place
@@ -181,12 +181,12 @@ class Poster:
         await self._forget(name, lambda message: not message.drawn)
 
     async def _adopt(self, seen: Seen[Message], order: _Order) -> bool:
-        """Find the message that somebody meant to post, and store where it stands; False if it does not."""
-        found = await self.copies.find(seen.value)
-        if found is not None and await self._record(seen, order, found, adopted=True):
+        """Find a message that was meant to be posted, and store where it stands."""
+        place = await self.copies.find(seen.value)
+        if place is not None and await self._record(seen, order, place, adopted=True):
             _log.warning("%s was meant to be posted and stood there.", order.name)
             metrics.repaired(Repair.NEVER_INDEXED)
-        return found is not None
+        return place is not None
 
     async def _post_first(self, seen: Seen[Message] | None, order: _Order) -> Message | None:
         """The message, newly posted; None if it has to be looked at again.
@@ -220,7 +220,7 @@ class Poster:
     async def _record(
         self, seen: Seen[Message], order: _Order, where: tuple[str, str], *, adopted: bool = False
     ) -> Message | None:
-        """Store where the message stands; None if somebody stored another one, and this one is deleted."""
+        """Store where the message stands; delete it and return None if another does."""
         drawn = "" if adopted else order.drawn
         known = replace(seen.value, ts=where[1], channel=ChannelId(where[0]), drawn=drawn, problem="")
         in_thread = order.place.thread and order.name != f"card/{order.request}"  # a note, not a conversation's card
@@ -234,8 +234,7 @@ class Poster:
         return None
 
     async def _intend(self, planned: Seen[Message] | None, order: _Order) -> Seen[Message]:
-        """The message before its post. _Faster if another process has the same intent, and may have posted already;
-        Outdated if the card has grown since it was drawn."""
+        """Store the intent to post; raise _Faster if another did, Grown if the card has."""
         now, version = await self._store.now(), planned.version if planned else 0
         place = order.place
         message = Message(
@@ -250,7 +249,7 @@ class Poster:
         return Seen(message, version + 1, now)
 
     async def _post(self, order: _Order, first: Callable[[], Awaitable[None]] | None) -> tuple[str, str] | None:
-        """Channel and timestamp of the new message; None if it is unclear whether there is one."""
+        """Return channel and timestamp of the new message; None if it is unclear."""
         answer = await self._calls.call(
             "chat.postMessage",
             {
@@ -290,7 +289,7 @@ class Poster:
         return redrawn
 
     async def _forget(self, name: str, known: Callable[[Message], bool]) -> None:
-        """Mark as unknown what Slack shows, unless it is `known`: whoever looks next draws it anew."""
+        """Have a message drawn anew by whoever looks next, unless it is `known`."""
 
         def rule(seen: Seen[Message] | None) -> Keep[None] | Swap[None]:
             if seen is None or known(seen.value):

@@ -33,72 +33,72 @@ class Drawings(NamedTuple):
     escalation: Callable[[Sequence[Request], Raised, str], Drawing]
 
 
-async def remind(poster: Poster, store: Store, sheet: Card, card: Message, draw: Drawings) -> list[File]:
+async def remind(poster: Poster, store: Store, card: Card, message: Message, draw: Drawings) -> list[File]:
     """Post new reminders and escalations, and bring what stands up to date.
 
     Once for all rows of a card: they were asked within seconds. Returns the files that belong to new cards.
     """
     files: list[File] = []
-    rows = sheet.rows
+    rows = card.rows
     shown = {rows[0].rules.approvals_channel}
     for number in sorted({raised.number for row in rows for raised in row.raised}):
         there = [row for row in rows if any(raised.number == number for raised in row.raised)]
         raised = next(raised for raised in there[0].raised if raised.number == number)
         channel = schedule.place_of(there[0], raised)
-        drawing = await draw.card(store, poster, sheet, there) if channel not in shown else None
-        has_card = drawing is not None and await _raised_card(poster, store, sheet, there, raised, drawing, files)
-        if not has_card or not sheet.pending:  # the reply may stand since Slack refused the card
-            note = draw.escalation(there, raised, poster.link(card))
-            await _reply(poster, sheet, card, f"raised/{rows[0].id}/{number}", note)
+        drawing = await draw.card(store, poster, card, there) if channel not in shown else None
+        has_card = drawing is not None and await _raised_card(poster, store, card, there, raised, drawing, files)
+        if not has_card or not card.pending:  # the reply may stand since Slack refused the card
+            note = draw.escalation(there, raised, poster.link(message))
+            await _reply(poster, card, message, f"raised/{rows[0].id}/{number}", note)
         shown.add(channel)
     away = await absent(store, rows[0])
     reminded = max(row.reminded for row in rows)
     for number in range(1, reminded + 1):
-        if not sheet.pending or number == reminded:
-            note = draw.reminder(rows, poster.link(card), away)
-            await _reply(poster, sheet, card, f"reminder/{rows[0].id}/{number}", note)
+        if not card.pending or number == reminded:
+            note = draw.reminder(rows, poster.link(message), away)
+            await _reply(poster, card, message, f"reminder/{rows[0].id}/{number}", note)
     return files
 
 
-async def _reply(poster: Poster, sheet: Card, card: Message, name: str, note: Drawing) -> None:
-    thread = Place(card.channel, card.thread or card.ts)
-    importance = Importance.OUTCOME if sheet.pending else Importance.REST
-    await poster.show(name, thread, note, request=sheet.rows[0].id, post=sheet.pending, importance=importance)
+async def _reply(poster: Poster, card: Card, message: Message, name: str, note: Drawing) -> None:
+    thread = Place(message.channel, message.thread or message.ts)
+    importance = Importance.OUTCOME if card.pending else Importance.REST
+    await poster.show(name, thread, note, request=card.rows[0].id, post=card.pending, importance=importance)
 
 
 async def _raised_card(
     poster: Poster,
     store: Store,
-    sheet: Card,
+    card: Card,
     rows: Sequence[Request],
     raised: Raised,
     drawing: Drawing,
     files: list[File],
 ) -> bool:
-    """Show a card where the requests went, or put on record that Slack does not take one (R21)."""
+    """Show a card where the requests went, or record that Slack takes none (R21)."""
     first, channel = rows[0], schedule.place_of(rows[0], raised)
     try:
-        card = await poster.show(
-            f"{sheet.name}/{raised.number}",
+        message = await poster.show(
+            f"{card.name}/{raised.number}",
             Place(channel),
             drawing,
             request=first.id,
-            post=sheet.pending,
-            importance=Importance.CARD if sheet.pending else Importance.SETTLED,
+            post=card.pending,
+            importance=Importance.CARD if card.pending else Importance.SETTLED,
         )
     except CannotPost as refused:
         for request in rows:
             await record_unposted(store, request, str(refused), channel)
         return False
     for request in rows:
-        if card is not None and request.status is Status.PENDING and card_content.needs_file(request):
+        if message is not None and request.status is Status.PENDING and card_content.needs_file(request):
             file = card_content.file_of(request, number_of(request, rows))
-            files.append(File(f"file/{request.id}/{raised.number}", Place(card.channel, card.ts), *file))
+            files.append(File(f"file/{request.id}/{raised.number}", Place(message.channel, message.ts), *file))
     return True
 
 
 async def absent(store: Store, request: Request) -> list[Absence]:
-    """The people of its workspace who are away now."""
+    """List the people of its workspace who are away now."""
     absences = await store.absences()
     return [a for a in absences.value.people if a.workspace == request.workspace and absences.now < a.until]
 

@@ -69,7 +69,10 @@ async def draw(
 
 
 async def _draw_steps(thread: RunThread, native: AgentFeatures | None, steps: Sequence[Step]) -> None:
-    """Draw the steps, streamed where Slack does that; a stream of another process is ended first."""
+    """Draw the steps, streamed where Slack does that.
+
+    A stream of another process is ended first.
+    """
     run, name = thread.run, f"progress/{thread.run.id}"
     root = await root_of(thread.store, run.id) if native is not None else None
     if not steps:
@@ -89,7 +92,7 @@ async def _draw_steps(thread: RunThread, native: AgentFeatures | None, steps: Se
 
 
 async def _asked_by(thread: RunThread) -> tuple[list[Asked], bool]:
-    """Read the newest questions of the run that people see, each with its card; none of other runs.
+    """Read the newest questions of the run that people see, each with its card.
 
     Also tells whether a card of a new one is about to be posted.
     """
@@ -98,14 +101,14 @@ async def _asked_by(thread: RunThread) -> tuple[list[Asked], bool]:
         seen = await usecases.admitted(store, name)
         if seen is None or seen.value.run != thread.run.id:
             continue
-        sheet = await card_placement.sheet_of(store, seen)
-        card = await card_placement.standing(store, sheet, thread.run.id)
-        if card is None and seen.value.decision is None:
+        card = await card_placement.card_of(store, seen)
+        message = await card_placement.standing(store, card, thread.run.id)
+        if message is None and seen.value.decision is None:
             coming |= seen.now - seen.value.created_at < _NEW
             continue
-        row = card_placement.number_of(seen.value, sheet.rows)
-        link = thread.poster.link(card) if card else None
-        asked.append(Asked(seen.value, row, link, card is not None and bool(card.thread)))
+        row = card_placement.number_of(seen.value, card.rows)
+        link = thread.poster.link(message) if message else None
+        asked.append(Asked(seen.value, row, link, message is not None and bool(message.thread)))
     return asked, coming
 
 
@@ -123,7 +126,7 @@ async def _draw_outcome(thread: RunThread, directory: Directory | None) -> list[
 
 
 async def _made(thread: RunThread) -> list[File]:
-    """Return the files that approved code made, and that were not uploaded yet; say which are not attached."""
+    """Return new files that approved code made; say which are not attached."""
     store, run = thread.store, thread.run.id
     kept = await store.made.kept(run)
     made = {f"made/{run}/{short_name(key, length=16)}": (key, name) for key, name in kept.files.items()}
@@ -162,7 +165,7 @@ async def _tell_who_left(thread: RunThread, directory: Directory, outcome: Drawi
 
 
 async def _reviewers(thread: RunThread) -> Reviewers:
-    """Return the reviewers of the run's channel; nobody if its settings cannot be read."""
+    """Return the reviewers of the run's channel; nobody if that is unknown."""
     try:
         return (await usecases.rules_of(thread.store, thread.run.channel)).reviewers
     except CountersignError:

@@ -78,7 +78,7 @@ async def post(
 
 
 async def _link(store: Store, poster: Poster, name: str) -> str:
-    """Return the address of the request's card, or of the run's thread; "" if it is not known any more."""
+    """Return the address of the request's card, or of the run's thread, or ""."""
     request, run = RequestId.named(name), RunId.named(name)
     card = await store.message(f"card/{request}") if request is not None else None
     if card is None and run is not None:
