@@ -107,7 +107,7 @@ class WebSettings(AuditSettings):
     policy: Path | None = Field(None, description="YAML file with the workspace's policy, see docs/policy.md")
     audit_channel: Channel | None = Field(None, description="where the head of the record is posted daily")
     weekly_digest: bool = Field(
-        False, description="whether APPROVALS_CHANNEL gets a digest of the week every Monday: what could be asked less"
+        True, description="whether APPROVALS_CHANNEL gets a digest of the week every Monday: what could be asked less"
     )
     audit_sql_url: SecretStr | None = Field(
         None, description="SQLAlchemy's async URL of a database that gets a copy of the record"

@@ -125,7 +125,7 @@ async def opened(settings: WebSettings, store: Store, clients: Clients, owner: s
         outbox = Outbox(store)
         projector = Projector(store, outbox, poster, owner, drawn=homes.changed, allow=allow, directory=directory)
         await channel_membership.note(store, directory)
-        auditor = await _auditor(settings, store, poster, directory, owner)
+        auditor = await _auditor(settings, store, poster, directory, owner, rules.approvals_channel)
         for name, work in (
             ("homes", homes.run()),
             ("projector", projector.run()),
@@ -147,7 +147,9 @@ async def opened(settings: WebSettings, store: Store, clients: Clients, owner: s
         yield Workspace(app, identity, store, interface)
 
 
-async def _auditor(settings: WebSettings, store: Store, poster: Poster, directory: Directory, owner: str) -> Auditor:
+async def _auditor(
+    settings: WebSettings, store: Store, poster: Poster, directory: Directory, owner: str, approvals: ChannelId
+) -> Auditor:
     """Make the auditor, with the copy and the posted heads that the settings ask for."""
     ledger, sink = Ledger(store), None
     beside: list[Callable[[], Coroutine[None, None, None]]] = []
@@ -158,10 +160,9 @@ async def _auditor(settings: WebSettings, store: Store, poster: Poster, director
         channel = await _channel("AUDIT_CHANNEL", settings.audit_channel, directory)
         beside.append(lambda: audit_checkpoint.keep(ledger, store, poster, channel))
     if settings.weekly_digest:
-        where = await _channel("APPROVALS_CHANNEL", settings.approvals_channel, directory)
         beside.append(
             lambda: weekly_digest.keep(
-                partial(weekly_figures.summed, ledger), weekly_figures.picture, store, poster, where
+                partial(weekly_figures.summed, ledger), weekly_figures.picture, store, poster, approvals
             )
         )
     return Auditor(store, owner, keep=Keep(settings.keep_events, settings.keep_audit), sink=sink, beside=beside)

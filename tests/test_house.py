@@ -119,11 +119,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("slack_bolt", "slack_sdk", "aiohttp"),
     },
     "bot.slack.projector": {
-        *(*_LIBRARY, "countersign.text", "countersign.store.outbox"),
+        *_LIBRARY,
         *("bot.slack.projector", "bot.slack.people", "bot.slack.views"),
         "bot.slack.settings_proposals",
-        "bot.audit.figures",
-        "bot.audit.spans",
         *("bot.slack.ports", "bot.slack.posted_messages", "slack_sdk", "aiohttp"),
     },
     "bot.slack.people": {
@@ -228,6 +226,15 @@ def test_handlers_import_only_what_is_below_them() -> None:
             siblings = {other for other in paths if f"{folder}.{other}" in imported(paths[name])}
             assert siblings <= below, f"{name} may not import {sorted(siblings - below)}"
         below |= level
+
+
+def test_the_projector_renders_no_text() -> None:
+    """It passes drawings on; what they say is in the views, with a golden file of each."""
+    views, may = "bot.slack.views", {"Drawing", "Block"}
+    for module, path in modules():
+        if module.startswith("bot.slack.projector."):
+            pieces = {name.partition("block_kit.")[2] for name in imported(path) if f"{views}.block_kit." in name}
+            assert pieces <= may and f"{views}.slack_markup" not in imported(path), module
 
 
 def test_no_room_may_import_what_it_does_not() -> None:

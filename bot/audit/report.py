@@ -7,9 +7,10 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from countersign.domain.channel_settings import say_roughly
+
 from . import export, plots, sources
 from .figures import Figures
-from .spans import span
 
 _MOST: Final = 50
 """Rows of a table; the JSON has all."""
@@ -60,8 +61,8 @@ def _tables(sums: Figures, now: datetime, called: Mapping[str, str]) -> Iterator
             [
                 called.get(name, name),
                 f"{channel.waits.count:,}",
-                span(channel.waits.quantile(0.5)) if channel.waits.count else "",
-                span(channel.waits.quantile(0.95)) if channel.waits.count else "",
+                say_roughly(channel.waits.quantile(0.5)) if channel.waits.count else "",
+                say_roughly(channel.waits.quantile(0.95)) if channel.waits.count else "",
                 f"{channel.timeouts:,}",
                 f"{channel.escalations:,}",
                 f"{channel.reminders:,}",
@@ -79,7 +80,7 @@ def _tables(sums: Figures, now: datetime, called: Mapping[str, str]) -> Iterator
                 f"{load.outcomes.total():,}",
                 f"{load.outcomes.total() / total:.0%}",
                 f"{load.outcomes['rejected']:,}",
-                span(load.waits.quantile(0.5)),
+                say_roughly(load.waits.quantile(0.5)),
             ]
             for name, load in sums.most_loaded()
         ],
@@ -141,8 +142,8 @@ def _glance(sums: Figures) -> list[tuple[str, str]]:
     return [
         ("Requests", f"{sums.asked:,}"),
         ("Decisions", f"{sums.decided:,}"),
-        ("Median time to decision", span(sums.waits.quantile(0.5)) if sums.waits.count else "–"),
-        ("95 % decided within", span(sums.waits.quantile(0.95)) if sums.waits.count else "–"),
+        ("Median time to decision", say_roughly(sums.waits.quantile(0.5)) if sums.waits.count else "–"),
+        ("95 % decided within", say_roughly(sums.waits.quantile(0.95)) if sums.waits.count else "–"),
         ("Timeouts", f"{sums.timeouts:,}"),
         ("Escalations", f"{sums.escalations:,}"),
         ("Calls allowed automatically", f"{sums.passed.total():,}"),

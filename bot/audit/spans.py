@@ -1,6 +1,6 @@
-"""Spans of time: their quantiles, and as people say them.
+"""Quantiles of spans of time.
 
-They are counted in steps of 2 %, so a median or a 95th percentile is within 1 % of the true one, and a histogram of
+Spans are counted in steps of 2 %, so a median or a 95th percentile is within 1 % of the true one, and a histogram of
 years needs a thousand numbers.
 """
 
@@ -32,15 +32,3 @@ class Waits:
             if left <= 0:
                 return timedelta(seconds=round(math.exp(step * _STEP)))
         return timedelta(0)
-
-
-def span(time: timedelta) -> str:
-    """Write a span as people say it: 42 s, 7 min, 3.5 h, 2.1 d."""
-    seconds = time.total_seconds()
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            number = seconds / size
-            return (
-                f"{number:.0f} {unit}" if number >= 10 or unit == "min" else f"{number:.1f} {unit}".replace(".0 ", " ")
-            )
-    return f"{seconds:.0f} s"

@@ -1,9 +1,10 @@
-"""The port of drawing to Slack: calls in their turn, and how they end."""
+"""The ports of drawing to Slack: events in, calls out in their turn."""
 
 import itertools
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import IntEnum
 from typing import Any, Final, Protocol
 
@@ -11,6 +12,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign.domain.errors import CountersignError
+from countersign.domain.events import Event
 
 PAUSE: Final = 0.5
 """Seconds after a failure, before anybody looks or tries again."""
@@ -59,6 +61,39 @@ class DrawingTask:
 
 drawing_task: Final[ContextVar[DrawingTask | None]] = ContextVar("drawing_task", default=None)
 """Set in tasks that draw from what they have read; others send whatever they have."""
+
+
+class DrawingRight(Protocol):
+    """The right to draw, which one process holds at a time."""
+
+    async def claim(self, owner: str, term: timedelta) -> bool:
+        """Take it if nobody holds it."""
+
+    async def renew(self, owner: str, term: timedelta) -> bool:
+        """Hold it on; False if another process may hold it."""
+
+    async def release(self, owner: str) -> None:
+        """Let another process take it at once."""
+
+
+class Outbox(Protocol):
+    """Events of the store, each handed out until Slack shows it."""
+
+    @property
+    def lease(self) -> DrawingRight:
+        """The right to read and draw."""
+
+    async def open(self) -> None:
+        """Begin with the events that were not finished."""
+
+    async def read(self, limit: int) -> list[tuple[str, Event]]:
+        """Read the next events with their ids, oldest first; empty after a while."""
+
+    async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
+        """Read events that were handed out so long ago and not finished, oldest first."""
+
+    async def done(self, entry: str) -> None:
+        """Tick the event off: Slack shows it."""
 
 
 class Calls(Protocol):

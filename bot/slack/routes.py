@@ -27,7 +27,6 @@ from .handlers import (
 from .handlers.acks import Ack
 from .handlers.context import Reply, Services, Word
 from .handlers.responses import tell
-from .settings_proposals import CONFIRM
 from .views import (
     button_labels,
     choice_controls,
@@ -55,7 +54,7 @@ ACTIONS: Final[dict[str, Listener]] = {
     home.REVOKE: grants.on_revoke,
     button_labels.START_TASK: agent_command.on_open,
     greeting.SETTINGS: settings_changes.on_open,
-    CONFIRM: settings_changes.on_confirm,
+    settings_text.CONFIRM_PROPOSAL: settings_changes.on_confirm,
 }
 SUBMITS: Final[dict[str, Listener]] = {
     modals.START: agent_command.on_start_submit,

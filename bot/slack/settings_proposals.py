@@ -15,8 +15,6 @@ from countersign.policy.loosening import Configured, SettingsProposal, print_of
 _KIND: Final = TypeAdapter(SettingsProposal)
 _RULES: Final = TypeAdapter(Rules)
 _SETTINGS: Final = TypeAdapter(ChannelSettings)
-CONFIRM: Final = "confirm_settings"
-"""The action of a proposal's button."""
 
 
 def written(proposal: SettingsProposal) -> str:

@@ -181,6 +181,16 @@ def say_duration(span: timedelta) -> str:
     return " ".join(parts) or "0 s"
 
 
+def say_roughly(span: timedelta) -> str:
+    """Format a duration in one unit, as people say it: 42 s, 7 min, 3.5 h, 2.1 d."""
+    seconds = span.total_seconds()
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            count = seconds / size
+            return f"{count:.0f} {unit}" if count >= 10 or unit == "min" else f"{count:.1f} {unit}".replace(".0 ", " ")
+    return f"{seconds:.0f} s"
+
+
 def say_value(value: Any) -> str:
     """Describe a setting's value in a few words, the same for the same value."""
     match value:

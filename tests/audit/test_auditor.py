@@ -5,13 +5,15 @@ import json
 import random
 from dataclasses import replace
 from datetime import time, timedelta
+from functools import partial
 from typing import Any, cast
 
 import pytest
 
 from bot.audit.auditor import Auditor, Keep
 from bot.audit.policy_replay import recorded
-from bot.slack.projector import audit_checkpoint
+from bot.audit.weekly_figures import picture, summed
+from bot.slack.projector import audit_checkpoint, weekly_digest
 from bot.slack.projector.message_sync import Poster
 from countersign import usecases
 from countersign.domain import runs
@@ -341,11 +343,15 @@ async def test_the_rules_of_what_came_before_an_escalation_are_those_of_then(sto
     assert DAVE in escalated["rules"]["reviewers"]["users"]
 
 
-async def test_a_damaged_head_stops_the_record_and_its_daily_post_but_not_web(store: Store) -> None:
+async def test_a_damaged_head_stops_the_record_and_its_posts_but_not_web(store: Store) -> None:
     await store.commit(Change(events=(Event(EventType.CALL_PASSED, await store.now(), workspace=HERE),)))
     await Auditor(store, "web").catch_up()
     await store.client.hset(store.keys.audit_head, "hash", "nonsense")
-    posting = [lambda: audit_checkpoint.keep(Ledger(store), store, cast(Poster, None), ChannelId("C0X"))]
+    ledger, poster, channel = Ledger(store), cast(Poster, None), ChannelId("C0X")
+    posting = [
+        lambda: audit_checkpoint.keep(ledger, store, poster, channel),
+        lambda: weekly_digest.keep(partial(summed, ledger), picture, store, poster, channel),
+    ]
     task = asyncio.create_task(Auditor(store, "web", beside=posting, lease=timedelta(seconds=1)).run())
     done, _ = await asyncio.wait({task}, timeout=1)
     task.cancel()

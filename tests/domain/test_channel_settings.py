@@ -136,3 +136,11 @@ def test_only_admins_and_reviewers_change_settings() -> None:
 def test_a_timeout_never_approves_by_default() -> None:
     """R23."""
     assert rules().on_timeout is OnTimeout.REJECT
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (42, "42 s"), (60, "1 min"), (400, "7 min"), (3600, "1 h"), (12_600, "3.5 h"), (864_000, "10 d")],
+)
+def test_a_figure_of_time_is_said_in_one_unit(seconds: float, text: str) -> None:
+    assert channel_settings.say_roughly(timedelta(seconds=seconds)) == text

@@ -60,19 +60,20 @@ async def test_web_chains_what_happens_and_posts_the_head_once_also_after_kill_9
 async def test_the_digest_of_last_week_is_posted_once_also_by_the_web_that_takes_over(
     there: Deployment, slack: LocalSlack, store: Store
 ) -> None:
-    """R4, R6: switched on by its setting; the process that posted it is killed, and the next one finds it there."""
+    """R4, R6: its setting switches it off; the process that posted it is killed, and the next one finds it there."""
     week = (await store.now()) - timedelta(weeks=1)
     passed = Event(EventType.CALL_PASSED, week, workspace=HERE, data={"tool": "look_up", "why": "rule “small”"})
     name = f"{int(week.timestamp() * 1000)}-0"
     await store.client.xadd(store.keys.events, {"event": EVENTS.dump(passed)}, id=name)
-    plain = await there.web(http=True)
+    without = await there.web(http=True, WEEKLY_DIGEST="no")
     await recorded(store, "call_passed")
-    await plain.kill(signal.SIGTERM)
+    await without.kill(signal.SIGTERM)
+    assert slack.channel("#approvals").messages == []
     slack.events_urls.clear()
-    first = await there.web(http=True, WEEKLY_DIGEST="yes")
+    first = await there.web(http=True)
     digest = await slack.wait_message("#approvals", lambda m: "Approvals," in m.text)
     assert "1 call" in str(digest.blocks)
-    await there.web(http=True, WEEKLY_DIGEST="yes")
+    await there.web(http=True)
     await first.kill(signal.SIGKILL)
     slack.events_urls.pop(0)
     await slack.user("bob").command("/approvals timeout 5m", channel="#general")

@@ -441,7 +441,7 @@ DECIDING: Final = (
         "a card vouches for nothing, so that new settings change what was asked before",
         "R9",
         "bot/slack/projector/run_drawing.py",
-        "claim=sheet.admitted[0].claim",
+        "claim=card.admitted[0].claim",
         'claim=""',
         (_PROJECTOR + "test_a_card_vouches_for_the_rules_that_it_shows",),
     ),

@@ -4,19 +4,31 @@ from datetime import timedelta
 from typing import Any, Final
 
 from bot.audit.figures import Figures
-from bot.slack.projector import audit_checkpoint, unreachable_reviewers, weekly_digest
-from bot.slack.views import edit_modal, home, modal_parts, modals, settings_modal, settings_text
+from bot.slack import settings_proposals
+from bot.slack.views import (
+    edit_modal,
+    home,
+    modal_parts,
+    modals,
+    record_notices,
+    settings_modal,
+    settings_text,
+    thread_notes,
+    weekly_digest,
+)
 from bot.slack.views.block_kit import Drawing
 from countersign.domain.calls import Call, canonical
+from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.decision_rules import decide
 from countersign.domain.grant_request import Scope
 from countersign.domain.hash_chain import Head
-from countersign.domain.ids import ChannelId
+from countersign.domain.ids import ChannelId, digest_of
+from countersign.domain.people import Reviewers
 from countersign.domain.requests import Kind, Question, Request, Verb
-from countersign.policy.loosening import Configured
+from countersign.policy.loosening import Configured, SettingsProposal
 from tests.audit.generated_record import samples
 from tests.sample_requests import ALICE, BOB, GENERAL, attempt, later, question, request, rules
-from tests.slack.sample_views import LATER, card, decided, refund
+from tests.slack.sample_views import LATER, card, decided, ended, refund, run
 from tests.slack.test_home import permitted
 
 _FIELDS: Final = {
@@ -29,6 +41,7 @@ _FIELDS: Final = {
     "required": ["region", "percent"],
 }
 _OPS: Final = ChannelId("C0OPS")
+_PROPOSAL: Final = SettingsProposal(GENERAL, BOB, ChannelSettings(own_requests=True), 1, digest_of("rules"))
 
 
 def form() -> Question:
@@ -70,7 +83,7 @@ def _week() -> Drawing:
     for name in ("asked", "expired", "passed"):
         figures.take(made[name])
     links = dict.fromkeys(figures.last, "https://example.slack.com/archives/C0APPROVALS/p1")
-    return weekly_digest.drawing(figures, later().replace(day=2), links)
+    return weekly_digest.digest(figures, later().replace(day=2), links)
 
 
 NOTICES: Final[dict[str, Drawing]] = {
@@ -78,13 +91,16 @@ NOTICES: Final[dict[str, Drawing]] = {
     "card_form_rejected": card(decided(Verb.REJECT, "Not now.", request(asked=form()))),
     "card_form_filled_approved": card(filled()),
     "notice_settings": _drawn(settings_text.change_notice(GENERAL, _changed(quorum=2), BOB, None)),
-    "notice_proposal": settings_text.proposal_notice(GENERAL, _changed(own_requests=True), BOB),
-    "notice_proposal_confirmed": settings_text.proposal_notice(
-        GENERAL, _changed(own_requests=True), BOB, confirmed_by=ALICE
+    "notice_proposal": settings_text.proposal_notice(
+        GENERAL, _changed(own_requests=True), BOB, settings_proposals.written(_PROPOSAL)
     ),
+    "notice_proposal_confirmed": settings_text.confirmed_notice(GENERAL, _changed(own_requests=True), BOB, ALICE),
     "notice_not_proposed": settings_text.not_proposed_notice(GENERAL, _OPS),
-    "notice_nobody_left": unreachable_reviewers.note(request(), "its reviewers have all left the workspace"),
-    "notice_record": audit_checkpoint.drawing(Head(1204, "0f" * 32), later().date()),
+    "notice_nobody_left": thread_notes.nobody_left_note(request(), "its reviewers have all left the workspace"),
+    "note_requester_left": thread_notes.requester_left_note(ended(), thread_notes.outcome_note(ended())),
+    "note_requester_gone": thread_notes.requester_gone_note(run(), rules().reviewers),
+    "note_requester_gone_without_reviewers": thread_notes.requester_gone_note(run(), Reviewers()),
+    "notice_record": record_notices.checkpoint(Head(1204, "0f" * 32), later().date()),
     "digest": _week(),
     "list_permissions": Drawing("permissions", home.permission_list([permitted(Scope.TOOL)])[1]),
 }

@@ -6,12 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.slack.projector import reminders
 from bot.slack.views import (
     approval_card,
     edit_modal,
     modal_parts,
     modals,
+    reminders,
     review_modals,
     run_plan,
     settings_modal,
@@ -420,7 +420,7 @@ DRAWINGS: dict[str, Drawing] = {
     ),
     "note_reminder": reminders.reminder_note([raised()], LINK, AWAY),
     "note_reminder_over": reminders.reminder_note([request_endings.expire(raised(), later(days=2)).request], LINK),
-    "note_raised": reminders.raised_note([raised()], raised().raised[0], LINK),
+    "note_raised": reminders.escalation_note([raised()], raised().raised[0], LINK),
     "greeting": greeting(GENERAL, rules(approvals_channel=GENERAL)),
     "greeting_short": greeting(GENERAL, rules()),
     "greeting_without_reviewers": greeting(GENERAL, rules(approvals_channel=GENERAL, reviewers=Reviewers())),

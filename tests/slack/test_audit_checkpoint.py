@@ -55,7 +55,7 @@ async def test_the_head_is_posted_once_a_day_whoever_looks_and_however_often(sla
     _, second = slack.channel("#approvals").messages
     assert str(before) in second.text
     assert read_head(str(before)).n == 8
-    assert "07 March 2026" in second.text
+    assert "Record of 7 March 2026" in second.text
 
 
 async def test_two_that_post_at_the_same_moment_leave_one_message(slack: LocalSlack, store: Store) -> None:

@@ -195,9 +195,9 @@ async def test_a_row_whose_time_ran_out_says_so_while_others_wait(
     assert "All decided · 1 approved · 1 expired · 1 withdrawn" in card.text
 
 
-async def sheets_of(store: Store, asked: Sequence[Request]) -> list[card_placement.Card]:
+async def cards_of(store: Store, asked: Sequence[Request]) -> list[card_placement.Card]:
     seen = [await usecases.admitted(store, request.id) for request in asked]
-    return [await card_placement.sheet_of(store, one) for one in seen if one is not None]
+    return [await card_placement.card_of(store, one) for one in seen if one is not None]
 
 
 async def test_two_processes_agree_on_the_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
@@ -207,16 +207,16 @@ async def test_two_processes_agree_on_the_card(slack: LocalSlack, store: Store, 
     assert run is not None
     new = [request.id for request in asked]
     await asyncio.gather(
-        *(card_placement.seat(store, run.value, order) for order in (new, new[::-1], new[:2], new[2:]))
+        *(card_placement.give_rows(store, run.value, order) for order in (new, new[::-1], new[:2], new[2:]))
     )
-    sheets = await sheets_of(store, asked)
-    assert {sheet.name for sheet in sheets} == {sheets[0].name}
-    assert ids(sheets[0].rows) == ids(asked)
-    assert len(sheets[0].rows) == len(asked)
-    async with drawing(slack, store):  # whoever seated them died before the post
+    cards = await cards_of(store, asked)
+    assert {card.name for card in cards} == {cards[0].name}
+    assert ids(cards[0].rows) == ids(asked)
+    assert len(cards[0].rows) == len(asked)
+    async with drawing(slack, store):  # whoever gave them rows died before the post
         await all_drawn(slack, store)
     (card,) = shown(slack)
-    assert rows_of(card) == [row.id for row in sheets[0].rows]
+    assert rows_of(card) == [row.id for row in cards[0].rows]
 
 
 async def test_a_projector_that_draws_over_another_row_draws_the_card_again(
@@ -250,10 +250,10 @@ async def test_a_burst_of_thirty_goes_on_with_further_cards(
     asked = await ask(store, lease, *range(30))
     run = await store.run(lease.run)
     assert run is not None
-    await card_placement.seat(store, run.value, [request.id for request in asked])
-    sheets = {sheet.name: sheet for sheet in await sheets_of(store, asked)}
-    assert [len(sheet.rows) for sheet in sheets.values()] == [card_placement.ROWS] * 6
-    assert {row.id for sheet in sheets.values() for row in sheet.rows} == ids(asked)
+    await card_placement.give_rows(store, run.value, [request.id for request in asked])
+    cards = {card.name: card for card in await cards_of(store, asked)}
+    assert [len(card.rows) for card in cards.values()] == [card_placement.ROWS] * 6
+    assert {row.id for card in cards.values() for row in card.rows} == ids(asked)
 
 
 async def test_a_burst_that_cannot_be_posted_is_one_card_in_the_thread(

@@ -47,7 +47,7 @@ async def test_who_has_left_the_channel_is_told_the_end_directly(slack: LocalSla
     for _ in range(2):
         assert len(await drawn(slack, store, lease.run)) == 1
     (told,) = [m for m in slack.workspace.direct("U0ALICE").messages if m.user == "U0BOT"]
-    assert "you are no longer there" in text_of(told) and "Sent to the vendor." in text_of(told)
+    assert "which you have left" in text_of(told) and "Sent to the vendor." in text_of(told)
 
 
 async def test_who_is_there_is_not_told_twice(slack: LocalSlack, store: Store, lease: Lease) -> None:

@@ -48,7 +48,7 @@ async def full(slack: LocalSlack, store: Store, bot: Services, channel: ChannelI
             await asyncio.gather(drawing, return_exceptions=True)
 
 
-async def seated(store: Store, asked: list[Request], rows: int) -> None:
+async def given_rows(store: Store, asked: list[Request], rows: int) -> None:
     """Wait until so many of the requests are rows below the first of a card."""
     while True:
         seen = [await store.message(f"card/{one.id}") for one in asked]
@@ -70,7 +70,7 @@ async def ask_each(store: Store, there: Full, count: int) -> list[Request]:
         lease = await new_run(store, RunId(f"rshared{n}"))
         asked.append(await usecases.ask(store, lease, refund(n)))
         await waits(there, asked[-1])
-        await seated(store, asked, n - n // 5)
+        await given_rows(store, asked, n - n // 5)
     return asked
 
 
@@ -80,7 +80,7 @@ async def test_what_waits_for_its_turn_shares_a_card_of_five_rows(
     """R1, R26: seven runs, two cards; each row says for whom it is, and its buttons decide on it alone."""
     async with full(slack, store, bot, APPROVALS) as there:
         asked = await ask_each(store, there, 7)
-        await seated(store, asked, 5)
+        await given_rows(store, asked, 5)
         await there.held.aclose()
         await all_drawn(slack, store)
         await decided_alone(slack, store, asked)
@@ -111,14 +111,14 @@ async def test_only_what_the_same_people_decide_by_the_same_rules_shares_a_card(
     """R9, R26: another quorum is another card, and words for an agent have their own."""
     async with full(slack, store, bot, APPROVALS) as there:
         plain = await ask_each(store, there, 2)
-        await seated(store, plain, 1)
+        await given_rows(store, plain, 1)
         await configured(store, quorum=2)
         strict = list[Request]()
         for n in (0, 1):
             lease = await new_run(store, RunId(f"rstrict{n}"))
             strict.append(await usecases.ask(store, lease, refund(8 + n)))
             await waits(there, strict[-1])
-        await seated(store, [*plain, *strict], 2)
+        await given_rows(store, [*plain, *strict], 2)
         worded = await usecases.ask(store, await new_run(store, RunId("rworded")), question())
         await there.held.aclose()
         await all_drawn(slack, store)
@@ -135,7 +135,7 @@ async def test_a_channel_without_the_app_shows_no_run_the_requests_of_another(
     await configured(store, approvals_channel=nowhere)
     async with full(slack, store, bot, nowhere) as there:
         asked = await ask_each(store, there, 3)
-        await seated(store, asked, 2)
+        await given_rows(store, asked, 2)
         await there.held.aclose()
         await all_drawn(slack, store)
     roots = slack.channel("#general").messages

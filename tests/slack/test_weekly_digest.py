@@ -1,4 +1,4 @@
-"""The digest of a week stands in the approvals channel, once, if a setting asks for it."""
+"""The digest of a week stands in the approvals channel, once, unless a setting says no."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from bot.audit.auditor import Auditor
 from bot.audit.figures import Figures
 from bot.audit.weekly_figures import picture, summed
 from bot.slack.projector import weekly_digest
+from bot.slack.views.weekly_digest import LEAST, digest
 from countersign import usecases
 from countersign.domain.requests import Request
 from countersign.store.audit_log import Ledger
@@ -45,10 +46,10 @@ async def test_the_digest_is_posted_once_with_its_picture(slack: LocalSlack, sto
     assert slack.channel("#approvals").messages == []
     for _ in range(2):
         await weekly_digest.post(sums, picture, store, poster, WHERE, monday)
-    (digest,) = slack.channel("#approvals").messages
-    answer = await slack.wait_message("#approvals", lambda message: message.files, thread=digest.ts)
-    assert "1 request" in digest.text
-    assert "Time to decision" in str(digest.blocks)
+    (posted,) = slack.channel("#approvals").messages
+    answer = await slack.wait_message("#approvals", lambda message: message.files, thread=posted.ts)
+    assert "1 request" in posted.text
+    assert "Time to decision" in str(posted.blocks)
     assert [file.name for file in answer.files] == [f"week-{monday:%Y-%m-%d}.png"]
 
 
@@ -67,8 +68,8 @@ async def test_what_is_no_id_in_the_record_is_linked_to_nothing(
         return figures
 
     assert await weekly_digest.post(sums, nothing, store, a_poster(slack, store), WHERE, monday)
-    (digest,) = slack.channel("#approvals").messages
-    assert "1 request" in digest.text
+    (posted,) = slack.channel("#approvals").messages
+    assert "1 request" in posted.text
 
 
 async def test_the_digest_waits_until_the_record_has_the_whole_week(
@@ -82,8 +83,8 @@ async def test_the_digest_waits_until_the_record_has_the_whole_week(
     assert slack.channel("#approvals").messages == []
     await Auditor(store, "web").catch_up()
     assert await weekly_digest.post(sums, nothing, store, poster, WHERE, monday)
-    (digest,) = slack.channel("#approvals").messages
-    assert "1 request" in digest.text
+    (posted,) = slack.channel("#approvals").messages
+    assert "1 request" in posted.text
 
 
 class _Monday(Store):
@@ -140,29 +141,46 @@ async def test_without_the_right_to_upload_the_digest_stands_without_its_picture
     slack.faults.add("error", on="files.getUploadURLExternal", error="missing_scope", times=None)
     sums, poster = partial(summed, Ledger(store)), a_poster(slack, store)
     await weekly_digest.post(sums, picture, store, poster, WHERE, monday)
-    (digest,) = slack.channel("#approvals").messages
-    assert "1 request" in digest.text
-    assert len(slack.channel("#approvals").thread(digest.ts)) == 1
+    (posted,) = slack.channel("#approvals").messages
+    assert "1 request" in posted.text
+    assert len(slack.channel("#approvals").thread(posted.ts)) == 1
+
+
+async def test_a_picture_that_cannot_be_drawn_leaves_the_digest_as_it_is(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R36: what a library that plots runs into ends neither the record nor `web`."""
+    await decided(store, lease)
+    monday = weekly_digest.week_before(await store.now()) + timedelta(weeks=1)
+
+    async def broken(_: Figures) -> bytes | None:
+        raise RuntimeError("no font")
+
+    assert await weekly_digest.post(
+        partial(summed, Ledger(store)), broken, store, a_poster(slack, store), WHERE, monday
+    )
+    (posted,) = slack.channel("#approvals").messages
+    assert "1 request" in posted.text
 
 
 def test_what_could_be_asked_less_is_of_low_risk_and_always_approved() -> None:
-    """Its figures lead to the last card; a tool's name in it is no markup."""
+    """A link says that it leads to the last card alone; a tool's name in it is no markup."""
     figures, made = Figures(), samples()
     for tool, how, risk in (
         ("refund", "approved", "low"),
         ("pay", "approved", "high"),
         ("<!channel>", "rejected", "low"),
     ):
-        for number in range(weekly_digest.LEAST):
+        for number in range(LEAST):
             for name in ("asked", how):
                 entry = {**made[name], "request": f"q-{tool}-{number}", "what": {**made[name]["what"], "tool": tool}}
                 figures.take({**entry, "rules": {**entry["rules"], "risk": risk}})
-    assert figures.always_approved(weekly_digest.LEAST) == [("refund", 10)]
+    assert figures.always_approved(LEAST) == [("refund", 10)]
     figures.take(made["passed"])
     last = {"refund": "https://a.example/p1", "request_asked": "https://a.example/p2"}
     links = last | {"call_passed": "https://a.example/p3"}
     assert {*links} <= {*figures.last}
-    text = str(weekly_digest.drawing(figures, NOW, links).blocks)
-    assert "<https://a.example/p1|refund> (10 times)" in text
-    assert "<https://a.example/p2|30 requests>" in text and "<https://a.example/p3|1 call>" in text
+    text = str(digest(figures, NOW, links).blocks)
+    assert "refund (10 times, <https://a.example/p1|latest>)" in text
+    assert "*30 requests* (<https://a.example/p2|latest>)" in text and "1 call (<https://a.example/p3|latest>)" in text
     assert "<!channel>" not in text

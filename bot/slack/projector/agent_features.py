@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from countersign.domain.ids import ChannelId, RunId
 from countersign.domain.runs import Run, Status
-from countersign.text.safe_text import quoted
 from countersign.usecases.ports import Change, Committed, Message, Put, Store
 
 from ..ports import Calls, CannotPost, Importance
@@ -25,7 +24,6 @@ STOP: Final = "chat.stopStream"
 REFUSED_FOR: Final = 3600.0
 STREAMED_FOR: Final = 240.0
 """Seconds; Slack ends a stream by itself after about five minutes, and shows it as one that went wrong."""
-_TITLE: Final = 80
 _OF_ONE_THREAD: Final = frozenset(
     {"channel_not_found", "is_archived", "message_not_found", "not_authorized", "not_in_channel", "thread_not_found"}
     | {"user_not_found", "message_not_in_streaming_state", "stopped_by_user"}
@@ -57,13 +55,13 @@ class AgentFeatures:
         self._statuses: dict[RunId, str] = {}
         self._streams: dict[RunId, _Stream] = {}
 
-    async def session(self, run: Run, root: Message) -> None:
+    async def session(self, run: Run, root: Message, title: str) -> None:
         """Show in the thread that agents work, wait for people, or are done."""
         status = _STATUSES.get(run.status, "closed")
         if self._statuses.get(run.id) == status:
             return
         where = {"channel_id": root.channel, "thread_ts": root.ts, "status": status}
-        if await self._tried(SESSION, {**where, "title": quoted(run.task, _TITLE).replace(":", " ")}) is None:
+        if await self._tried(SESSION, {**where, "title": title}) is None:
             return
         self._statuses[run.id] = status
         if run.over:
@@ -112,7 +110,7 @@ class AgentFeatures:
         return True
 
     async def _tried(self, method: str, content: dict[str, Any]) -> dict[str, Any] | None:
-        """Call the method unless it was refused; None if it was, or if it would have to wait for its turn."""
+        """Call the method; None if it is refused, or would have to wait for its turn."""
         channel = str(content.get("channel"))
         if time.monotonic() < self._refused.get(method, 0.0):
             return None

@@ -15,7 +15,7 @@ from countersign.domain.ids import ChannelId
 from countersign.usecases.ports import Store
 
 from ..ports import CannotPost
-from ..views.block_kit import Drawing, words
+from ..views.record_notices import checkpoint
 from .message_sync import Place, Poster
 
 LOOK_EVERY: Final = timedelta(minutes=1)
@@ -59,19 +59,5 @@ async def post(heads: Heads, poster: Poster, channel: ChannelId, now: datetime) 
     head = await heads.head_of(day)
     if head is None:
         return False
-    await poster.show(f"audit-head/{day.isoformat()}", Place(channel), drawing(head, day))
+    await poster.show(f"audit-head/{day.isoformat()}", Place(channel), checkpoint(head, day))
     return True
-
-
-def drawing(head: Head, day: date) -> Drawing:
-    """Draw the head, and the command that verifies it."""
-    entries = f"{head.n:,} entr{'y' if head.n == 1 else 'ies'}"
-    verify = f"`countersign audit verify --head {head}`"
-    return Drawing(
-        f"Record of {day:%d %B %Y} (UTC): {entries}, head {head}",
-        [
-            words(f"*Record of {day:%d %B %Y}* (UTC): {entries}. Its head:"),
-            words(f"```{head}```"),
-            words(f"Nothing up to here was changed as long as this finds nothing: {verify}"),
-        ],
-    )

@@ -64,8 +64,11 @@ class BatchDrawing:
         drawn: Callable[[Batch], Awaitable[None]],
         breath: timedelta,
     ) -> None:
-        """`draw` returns the files that belong to what it drew; `drawn` takes the batch then. `breath`: what follows
-        that soon is drawn together."""
+        """Take the two halves of the work.
+
+        `draw` returns the files that belong to what it drew; `drawn` takes the batch then. `breath`: what follows
+        that soon is drawn together.
+        """
         self._store = store
         self._lease = lease
         self._draw_part = draw
@@ -112,7 +115,7 @@ class BatchDrawing:
             self._tasks.pop(subject, None)
 
     async def _until_drawn(self, batch: Batch) -> list[File]:
-        """Draw, and try again as long as it may help; returns the files that belong to what is drawn."""
+        """Draw, and try again as long as it may help; returns the files of it."""
         subject, pause = batch.subject, _FIRST_PAUSE
         drawing_task.set(DrawingTask(lambda: self._lease.held_until, lambda: subject in self._waiting))
         while True:
@@ -174,7 +177,7 @@ class BatchDrawing:
             self._at_rest.discard(task)
 
     async def _state(self, run: RunId, events: list[Event]) -> tuple[Run | None, list[Request | None]]:
-        """Read what is drawn from: the run, and all of its open requests, which may be rows of the same card."""
+        """Read the run and all of its open requests, which may be rows of one card."""
         seen = await self._store.run(run)
         still = seen.value.open.values() if seen else ()
         requests = dict.fromkeys([*(e.request for e in events if e.request is not None), *still])

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from countersign import usecases
@@ -16,6 +17,7 @@ from countersign.domain.batching import alike, grows, together
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
+from countersign.usecases.compare_and_set import Keep, Swap, update
 from countersign.usecases.ports import Admitted, Change, Committed, Message, Put, Seen, Store
 
 ROWS: Final = 5
@@ -58,25 +60,24 @@ def name_of(request: RequestId) -> str:
     return f"card/{request}"
 
 
-async def seat(store: Store, run: Run, new: Iterable[RequestId]) -> None:
+async def give_rows(store: Store, run: Run, new: Iterable[RequestId]) -> None:
     """Give each pending request without a card a row beside those of its burst.
 
     A request without a burst gets none here.
     """
-    if not (wanted := frozenset(new)):
+    if not (changed := frozenset(new)):
         return
-    asked = list(wanted | {*run.open.values()})
+    asked = list(changed | {*run.open.values()})
     if len(asked) == 1:
         return
     seen = [one for one in await asyncio.gather(*(usecases.admitted(store, name) for name in asked)) if one is not None]
     waiting = sorted((one.value for one in seen if one.value.status is Status.PENDING), key=_order)
     claims = {one.value.id: one.claim for one in seen}
-    coming = [request for request in waiting if request.id in wanted]
+    coming = [request for request in waiting if request.id in changed]
     for at, request in enumerate(coming):
         later = {one.id for one in coming[at:]}
         beside = [r for r in waiting if r.id not in later and together(r, request)]
-        while not await _seated(store, request, beside, claims):
-            pass
+        await update(store, partial(_row, store, request, beside, claims), _stored)
 
 
 async def join(store: Store, new: Admitted, waiting: dict[RequestId, None]) -> None:
@@ -102,7 +103,8 @@ async def join(store: Store, new: Admitted, waiting: dict[RequestId, None]) -> N
         if message.ts or message.posting_since or message.on or len(rows) >= ROWS:
             waiting.pop(name, None)
             continue
-        if await _join(store, new.value, plan, (*rows, new.value.id), {new.value.id: new.claim}):
+        change = _joined(new.value, plan, (*rows, new.value.id), {new.value.id: new.claim})
+        if await store.commit(change) is Committed.DONE:  # else another card may take it
             return
 
 
@@ -115,7 +117,7 @@ async def message_of(store: Store, shown: Admitted) -> Put[Message] | None:
     return None if seen is None else Put(seen.value, seen.version)
 
 
-async def sheet_of(store: Store, shown: Admitted) -> Card:
+async def card_of(store: Store, shown: Admitted) -> Card:
     """Read the card that shows this request, with all of its rows as they are now."""
     card = await message_of(store, shown)
     if card is None or shown.value.id not in card.value.rows:
@@ -124,43 +126,50 @@ async def sheet_of(store: Store, shown: Admitted) -> Card:
     return Card(card.value.name, tuple(row for row in rows if row is not None))
 
 
-async def _seated(store: Store, request: Request, beside: Sequence[Request], claims: Mapping[RequestId, str]) -> bool:
-    """Give the request a row; False if somebody was faster.
+def _stored(change: Change | None) -> Keep[None] | Swap[None]:
+    """Store the row that `_row` found; the rule of `update`."""
+    return Keep(None) if change is None else Swap(change, None)
+
+
+async def _row(
+    store: Store, request: Request, beside: Sequence[Request], claims: Mapping[RequestId, str]
+) -> Change | None:
+    """Find a row for the request; None if it has one, or is to have a card of its own.
 
     `beside` is its burst in order; their cards vouch for the `claims`. The request joins the card of the nearest call
     before it, else of the next after it: whichever is stored first, the rows stand in the order of the calls.
     """
     if not beside or await store.message(name_of(request.id)) is not None:
-        return True
+        return None
     before = [other for other in beside if _order(other) < _order(request)][::-1]
     new: list[Request] = []
     for other in before:
-        if (card := await _card_of(store, other)) is None:
+        if (card := await _message_with(store, other)) is None:
             new.append(other)
             continue
         if rows := await _grown(store, request, card, other):
-            return await _join(store, request, card, rows, claims)
+            return _joined(request, card, rows, claims)
         break
     for other in beside[len(before) :][:1]:
-        card = await _card_of(store, other)
+        card = await _message_with(store, other)
         if card is not None and (rows := await _grown(store, request, card, other)):
-            return await _join(store, request, card, rows, claims)
+            return _joined(request, card, rows, claims)
     if not new:
-        return True
+        return None
     first = new[-1]
     channel, claim = request.rules.approvals_channel, claims[first.id]
     card_of_first = Message(request.workspace, channel, name_of(first.id), request=first.id, vouches=claim)
-    return await _join(store, request, Put(card_of_first, 0), (first.id, request.id), claims)
+    return _joined(request, Put(card_of_first, 0), (first.id, request.id), claims)
 
 
-async def _card_of(store: Store, request: Request) -> Seen[Message] | None:
+async def _message_with(store: Store, request: Request) -> Seen[Message] | None:
     """Read the message of the card on which this request has a row, if there is one."""
     card = await store.message(name_of(request.id))
     return await store.message(card.value.on) if card is not None and card.value.on else card
 
 
 async def _grown(store: Store, request: Request, card: Seen[Message], other: Request) -> tuple[RequestId, ...]:
-    """Return the rows of the card of `other` with the request in its place; none if the card takes no more."""
+    """Add the request to the rows of the card of `other`; none if it takes no more."""
     rows = card.value.rows or (other.id,)
     if len(rows) >= ROWS or not grows(card.value.posting_since, card.now):
         return ()
@@ -172,18 +181,17 @@ async def _grown(store: Store, request: Request, card: Seen[Message], other: Req
     return (*rows[:at], request.id, *rows[at:])
 
 
-async def _join(
-    store: Store,
+def _joined(
     request: Request,
     card: Seen[Message] | Put[Message],
     rows: tuple[RequestId, ...],
     claims: Mapping[RequestId, str],
-) -> bool:
-    """Store these rows of the card, and that the request is one of them; False if somebody was faster."""
+) -> Change:
+    """Give the card these rows, of which the request is one."""
     grown = Put(replace(card.value, rows=rows), card.version)
     name, channel, claim = name_of(request.id), card.value.channel, claims[request.id]
     row = Message(request.workspace, channel, name, request=request.id, on=card.value.name, vouches=claim)
-    return await store.commit(Change(messages=(grown, Put(row, 0)))) is Committed.DONE
+    return Change(messages=(grown, Put(row, 0)))
 
 
 def _order(request: Request) -> tuple[int, datetime, str]:
@@ -191,9 +199,9 @@ def _order(request: Request) -> tuple[int, datetime, str]:
     return request.question.asked, request.created_at, request.id
 
 
-async def standing(store: Store, sheet: Card, run: RunId) -> Message | None:
-    """The card as it stands, in its channel or else in the run's own thread."""
-    for name in (sheet.name, f"{sheet.of(run).name}/instead"):
+async def standing(store: Store, card: Card, run: RunId) -> Message | None:
+    """Read the card's message, in its channel or else in the run's own thread."""
+    for name in (card.name, f"{card.of(run).name}/instead"):
         seen = await store.message(name)
         if seen is not None and seen.value.ts:
             return seen.value

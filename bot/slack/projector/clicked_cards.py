@@ -72,11 +72,11 @@ class ClickedCards:
         click = self._click(seen.value.id)
         if click is None:
             return ()
-        card = await card_placement.message_of(self._store, seen)
-        if card is None or card.value.ts != click.ts:
+        message = await card_placement.message_of(self._store, seen)
+        if message is None or message.value.ts != click.ts:
             self._clicks.pop(seen.value.id, None)  # it was not on the card
             return ()
-        return (Put(replace(card.value, replaced_by=seen.now + WITHIN), card.version),)
+        return (Put(replace(message.value, replaced_by=seen.now + WITHIN), message.version),)
 
     def replacing(self, request: RequestId) -> Coroutine[Any, Any, None] | None:
         """Return what replaces the card after an attempt; None if nobody clicked it here."""
@@ -89,7 +89,10 @@ class ClickedCards:
         return None if gone else click
 
     async def _in_turn(self, request: RequestId, click: _Click) -> None:
-        """Replace the card one by one: of many who click at once, only the first has anything to replace."""
+        """Replace the card, one click after the other.
+
+        Of many who click at once, only the first has anything to replace.
+        """
         async with self._at_work.setdefault(click.ts, asyncio.Lock()):
             try:
                 await self._replace(request, click)
@@ -99,10 +102,14 @@ class ClickedCards:
                 _log.error("The card of request %s cannot be drawn: %s", request, wrong)
 
     async def _replace(self, request: RequestId, click: _Click) -> None:
-        """Send the card as it is now, until nobody drew anything else meanwhile; else the projector need not wait."""
+        """Send the card as it is now, until nobody drew anything else meanwhile.
+
+        Then the projector need not wait any longer.
+        """
+        # No `update`: a rule may run twice, and a round here takes one of the few uses of a response URL.
         overtaken, drawing = False, None
         before = shown = None  # what the card showed before it was sent, and since; "" if that is unknown
-        while (seen := await self._card(request)) is not None and seen.value.ts == click.ts:
+        while (seen := await self._message(request)) is not None and seen.value.ts == click.ts:
             drawing, drawn = await self._drawing(request), seen.value.drawn
             newest = digest(drawing) if drawing is not None else drawn
             stands = drawn if shown is None else shown if drawn in (before, shown) else ""
@@ -118,8 +125,8 @@ class ClickedCards:
             place = Place(seen.value.channel, seen.value.thread)
             await self._poster.show(seen.value.name, place, drawing, post=False, importance=Importance.SETTLED)
 
-    async def _card(self, request: RequestId) -> Seen[Message] | None:
-        """The message of the card, as it was before what is drawn of it is read."""
+    async def _message(self, request: RequestId) -> Seen[Message] | None:
+        """Read the card's message, before what is drawn on it is read."""
         seen = await self._store.message(card_placement.name_of(request))
         return await self._store.message(seen.value.on) if seen is not None and seen.value.on else seen
 
@@ -127,8 +134,8 @@ class ClickedCards:
         seen = await usecases.admitted(self._store, request)
         if seen is None:
             return None
-        sheet = await card_placement.sheet_of(self._store, seen)
-        return await run_drawing.picture(self._store, self._poster, sheet)
+        card = await card_placement.card_of(self._store, seen)
+        return await run_drawing.picture(self._store, self._poster, card)
 
     async def _send(self, click: _Click, drawing: Drawing) -> bool:
         """Replace the card; False if it is unknown whether Slack did."""

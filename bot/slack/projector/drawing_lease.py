@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Final
 
 from countersign.domain.errors import StoreUnavailable
-from countersign.store.outbox import Outbox
+
+from ..ports import Outbox
 
 LEASE: Final = timedelta(seconds=6)
 ON_ITS_WAY: Final = timedelta(seconds=1)

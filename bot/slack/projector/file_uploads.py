@@ -61,7 +61,7 @@ class Files:
         await self._store.commit(Change(messages=(Put(known, seen.version),)))
 
     async def _deliver(self, message: Message, file: File, fresh: bool) -> str:
-        """Try a few times, and return Slack's code for the failure; "" if the file is there."""
+        """Try a few times; return Slack's code for the failure, "" if it is there."""
         pause, problem = PAUSE, ""
         for left in range(TRIES, -1, -1):
             try:
@@ -79,7 +79,7 @@ class Files:
     async def _stands(self, message: Message, file: File) -> bool:
         meant = (message.posting_since or await self._store.now()) - CLOCKS_DIFFER
         messages = await self._poster.lookups.since(message.channel, message.thread, meant.timestamp())
-        return any(found.get("name") == file.filename for m in messages for found in m.get("files") or ())
+        return any(one.get("name") == file.filename for m in messages for one in m.get("files") or ())
 
     async def _upload(self, file: File) -> str:
         """Upload, and return the problem; "" if the file certainly arrived.

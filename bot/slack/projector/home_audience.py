@@ -32,15 +32,15 @@ def _named_by(request: Request) -> set[UserId]:
 
 
 async def _permission_givers(store: Store, runs: Iterable[Run]) -> set[UserId]:
-    """Those whose standing permissions ended with a run."""
+    """Find those whose standing permissions ended with a run."""
     ended = {run.id for run in runs if run.over}
     return {seen.value.by for seen in await store.permissions() if seen.value.run in ended} if ended else set()
 
 
 async def _members(directory: Directory, groups: Iterable[GroupId], live: set[UserId]) -> set[UserId]:
-    """Whoever is in one of the groups; everybody where a channel has too many to list."""
-    found = [some for some in await asyncio.gather(*(directory.members(group) for group in groups)) if some]
-    return live if any(not some.whole for some in found) else {user for some in found for user in some.users}
+    """Find who is in one of the groups; all, if a channel has too many to list."""
+    known = [members for members in await asyncio.gather(*(directory.members(group) for group in groups)) if members]
+    return live if any(not members.whole for members in known) else {u for members in known for u in members.users}
 
 
 async def _stand_ins(store: Store, people: set[UserId]) -> set[UserId]:
@@ -49,8 +49,9 @@ async def _stand_ins(store: Store, people: set[UserId]) -> set[UserId]:
 
 
 def _named_in(events: Sequence[Event]) -> set[UserId]:
-    """Those who stand in, or stood in until now: their Home shows what waited for the other person.
+    """Find those who stand in, or did until now.
 
-    No request names them if the other person is a reviewer as the member of a group.
+    Their Home shows what waited for the other person. No request names them if that person is a reviewer as the
+    member of a group.
     """
     return {UserId(e.data[name]) for e in events for name in ("stand_in", "before") if name in e.data}

@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 from countersign import metrics
 from countersign.domain.ids import ChannelId, RequestId, UserId, WorkspaceId, short_name
 from countersign.metrics import Repair
+from countersign.usecases.compare_and_set import Keep, Swap, update
 from countersign.usecases.ports import Change, Committed, Message, Put, Seen, Store
 
 from ..ports import PAUSE, Calls, CannotPost, Grown, Importance, Outdated, drawing_task
@@ -54,7 +55,7 @@ class File(NamedTuple):
 
 @dataclass(slots=True)
 class _Order:
-    """A drawing, and the message that is to show it. `unclear`: a post of ours may have arrived without a reply."""
+    """A drawing and the message to show it; `unclear`: our post may have arrived."""
 
     name: str
     place: Place
@@ -129,6 +130,7 @@ class Poster:
 
     async def _show(self, order: _Order, post: bool) -> Message | None:
         name = order.name
+        # No `update`: a rule may run twice, and a round here posts. Each that was overtaken waits for Slack or `_LOOK`.
         while True:
             seen = await self._store.message(name)
             if seen is not None and seen.value.ts:
@@ -146,8 +148,7 @@ class Poster:
                 continue
             if not post:
                 return None
-            posted = await self._post_first(seen, order)
-            if posted is not None:
+            if (posted := await self._post_first(seen, order)) is not None:
                 return posted
 
     def is_open(self, channel: str, importance: Importance) -> bool:
@@ -177,17 +178,15 @@ class Poster:
 
     async def doubt(self, name: str) -> None:
         """Have the next drawing sent even if it is the same: Slack may show another."""
-        seen = await self._store.message(name)
-        if seen is not None and seen.value.drawn:
-            await self._store.commit(Change(messages=(Put(replace(seen.value, drawn=""), seen.version),)))
+        await self._forget(name, lambda message: not message.drawn)
 
     async def _adopt(self, seen: Seen[Message], order: _Order) -> bool:
-        """Find the message that somebody meant to post, and store where it stands; False if it does not."""
-        found = await self.copies.find(seen.value)
-        if found is not None and await self._record(seen, order, found, adopted=True):
+        """Find a message that was meant to be posted, and store where it stands."""
+        place = await self.copies.find(seen.value)
+        if place is not None and await self._record(seen, order, place, adopted=True):
             _log.warning("%s was meant to be posted and stood there.", order.name)
             metrics.repaired(Repair.NEVER_INDEXED)
-        return found is not None
+        return place is not None
 
     async def _post_first(self, seen: Seen[Message] | None, order: _Order) -> Message | None:
         """The message, newly posted; None if it has to be looked at again.
@@ -221,7 +220,7 @@ class Poster:
     async def _record(
         self, seen: Seen[Message], order: _Order, where: tuple[str, str], *, adopted: bool = False
     ) -> Message | None:
-        """Store where the message stands; None if somebody stored another one, and this one is deleted."""
+        """Store where the message stands; delete it and return None if another does."""
         drawn = "" if adopted else order.drawn
         known = replace(seen.value, ts=where[1], channel=ChannelId(where[0]), drawn=drawn, problem="")
         in_thread = order.place.thread and order.name != f"card/{order.request}"  # a note, not a conversation's card
@@ -235,8 +234,7 @@ class Poster:
         return None
 
     async def _intend(self, planned: Seen[Message] | None, order: _Order) -> Seen[Message]:
-        """The message before its post. _Faster if another process has the same intent, and may have posted already;
-        Outdated if the card has grown since it was drawn."""
+        """Store the intent to post; raise _Faster if another did, Grown if the card has."""
         now, version = await self._store.now(), planned.version if planned else 0
         place = order.place
         message = Message(
@@ -251,7 +249,7 @@ class Poster:
         return Seen(message, version + 1, now)
 
     async def _post(self, order: _Order, first: Callable[[], Awaitable[None]] | None) -> tuple[str, str] | None:
-        """Channel and timestamp of the new message; None if it is unclear whether there is one."""
+        """Return channel and timestamp of the new message; None if it is unclear."""
         answer = await self._calls.call(
             "chat.postMessage",
             {
@@ -287,13 +285,15 @@ class Poster:
                 return await self._show(order, post)
         redrawn = replace(message, drawn=order.drawn, replaced_by=None)
         if await self._store.commit(Change(messages=(Put(redrawn, seen.version),))) is not Committed.DONE:
-            await self._overtaken(redrawn)
+            await self._forget(message.name, lambda stored: stored == redrawn)  # another process drew it meanwhile
         return redrawn
 
-    async def _overtaken(self, mine: Message) -> None:
-        """Mark as unknown what Slack shows, because another process drew this meanwhile: whoever looks next
-        draws it anew."""
-        while (seen := await self._store.message(mine.name)) is not None and seen.value != mine:
-            unknown = Change(messages=(Put(replace(seen.value, drawn=""), seen.version),))
-            if await self._store.commit(unknown) is Committed.DONE:
-                return
+    async def _forget(self, name: str, known: Callable[[Message], bool]) -> None:
+        """Have a message drawn anew by whoever looks next, unless it is `known`."""
+
+        def rule(seen: Seen[Message] | None) -> Keep[None] | Swap[None]:
+            if seen is None or known(seen.value):
+                return Keep(None)
+            return Swap(Change(messages=(Put(replace(seen.value, drawn=""), seen.version),)), None)
+
+        await update(self._store, lambda: self._store.message(name), rule)

@@ -17,10 +17,10 @@ from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, RequestId, RunId
 from countersign.metrics import Repair
-from countersign.store.outbox import Outbox
 from countersign.usecases.ports import Store
 
 from ..people.directory import Directory
+from ..ports import Outbox
 from ..views.run_plan import SILENT_AFTER
 from . import run_drawing, settings_notices, thread_drawing
 from .agent_features import AgentFeatures
@@ -61,8 +61,11 @@ class Projector:
         allow: Callable[[RequestId], Awaitable[None]] | None = None,
         directory: Directory | None = None,
     ) -> None:
-        """`drawn` is called with each event, once Slack shows what it changed there. `allow` may answer a new request
-        before anything is drawn of it. `directory` knows who has left."""
+        """Take what to draw from and with.
+
+        `drawn` is called with each event, once Slack shows what it changed there. `allow` may answer a new request
+        before anything is drawn of it. `directory` knows who has left.
+        """
         self._store = store
         self._outbox = outbox
         self._poster = poster
@@ -121,7 +124,7 @@ class Projector:
             await asyncio.sleep(LEASE.total_seconds() / 3)
 
     async def _look_for_silence(self) -> None:
-        """Draw the runs that no worker has been holding, those that one holds again, and those streamed for long."""
+        """Draw runs that no worker holds, or one holds again, or streamed for long."""
         before = self._silent
         self._silent = frozenset(await self._store.indexes.unheld(_SILENT, SILENT_AFTER))
         for run in (before ^ self._silent) | {*self._native.overdue()}:
@@ -202,9 +205,10 @@ class Projector:
                 self._let_go(batch.entries)
 
     async def _attach(self, batch: Batch, files: list[File]) -> None:
-        """Upload files beside all that is drawn meanwhile: one may take minutes, and no decision waits for it (R36).
+        """Upload files beside all that is drawn meanwhile.
 
-        Then the run is drawn once more, because what could not be uploaded is said where it is missed.
+        One may take minutes, and no decision waits for it (R36). Then the run is drawn once more, because what could
+        not be uploaded is said where it is missed.
         """
         try:
             for file in files:
@@ -230,7 +234,7 @@ class Projector:
             self._room.release()
 
     async def _to_attach(self, files: list[File]) -> list[File]:
-        """Those that do not stand in Slack, did not fail for good, and are not on their way."""
+        """Select files that are not in Slack, not on their way, and have not failed."""
         known = await self._store.messages([file.name for file in files])
         over = {name for name, file in known.items() if file.ts or file.problem}
         under_way = {name for names in self._attaching.values() for name in names}

@@ -24,6 +24,7 @@ from ..people.people_check import why_not_shown
 from ..ports import CannotPost, Grown, Importance
 from ..views import approval_card, card_content, thread_notes
 from ..views.block_kit import Drawing
+from ..views.reminders import escalation_note, reminder_note
 from . import card_placement, reminders
 from .card_placement import Card, number_of
 from .file_uploads import missing
@@ -57,7 +58,7 @@ async def draw_cards(
     if seen is None:
         return []
     thread = RunThread(store, poster, seen.value, thread_notes.run_message(seen.value))
-    await card_placement.seat(store, seen.value, changed)
+    await card_placement.give_rows(store, seen.value, changed)
     if not seen.value.program and poster.is_open(seen.value.channel, Importance.OUTCOME):
         await thread.place()  # so that the card leads there; if others are before it, the card goes first
     files: list[File] = []
@@ -69,7 +70,7 @@ async def draw_cards(
 
 
 async def _draw_in_turn(thread: RunThread, asked: Admitted, directory: Directory | None) -> list[File]:
-    """Draw a request's card. If cards of other runs wait for their turn in its channel, it may become a row of one."""
+    """Draw a request's card, or make it a row of one that waits in its channel."""
     store, poster, request = thread.store, thread.poster, asked.value
     channel = request.rules.approvals_channel
     waiting = poster.waiting.setdefault(channel, {})
@@ -80,14 +81,14 @@ async def _draw_in_turn(thread: RunThread, asked: Admitted, directory: Directory
             await card_placement.join(store, asked, waiting)
         while True:
             newest = await usecases.admitted(store, request.id) or asked
-            name = (await card_placement.sheet_of(store, newest)).name
+            name = (await card_placement.card_of(store, newest)).name
             async with poster.card(name):
                 newest = await usecases.admitted(store, request.id) or asked
-                sheet = await card_placement.sheet_of(store, newest)
-                if sheet.name != name:
+                card = await card_placement.card_of(store, newest)
+                if card.name != name:
                     continue
                 with suppress(Grown):
-                    return await _CardDrawing(thread, sheet, newest.value, directory).draw()
+                    return await _CardDrawing(thread, card, newest.value, directory).draw()
     finally:
         waiting.pop(request.id, None)
 
@@ -97,14 +98,14 @@ async def _always(store: Store, poster: Poster, event: Event, doubted: set[Reque
 
 
 async def _if_late(store: Store, poster: Poster, event: Event, doubted: set[RequestId]) -> bool:
-    """Return whether somebody still found a button for what was settled long before: its card is sent anew."""
+    """Have a card sent anew on which somebody found a button long after its end."""
     seen = await usecases.admitted(store, event.request) if event.request is not None else None
     decision = seen.value.decision if seen else None
     if seen is None or decision is None or event.at - decision.at < _LATE:
         return False
-    sheet = await card_placement.sheet_of(store, seen)
+    card = await card_placement.card_of(store, seen)
     if seen.value.id not in doubted:
-        for name in (sheet.name, f"{sheet.name}/instead"):
+        for name in (card.name, f"{card.name}/instead"):
             await poster.doubt(name)
         doubted.add(seen.value.id)
     return True
@@ -120,9 +121,9 @@ REDRAWS: Final[Mapping[EventType, Callable[[Store, Poster, Event, set[RequestId]
 The end of a run names a request only if a program says what came of it."""
 
 
-async def picture(store: Store, poster: Poster, sheet: Card, rows: Sequence[Request] = ()) -> Drawing | None:
+async def picture(store: Store, poster: Poster, card: Card, rows: Sequence[Request] = ()) -> Drawing | None:
     """Draw the card with its rows, or with these; None if a run is unknown."""
-    rows = rows or sheet.rows
+    rows = rows or card.rows
     runs: dict[RunId, tuple[Run, str | None]] = {}
     for name in dict.fromkeys(row.run for row in rows):
         run, root = await store.run(name), await root_of(store, name)
@@ -131,7 +132,7 @@ async def picture(store: Store, poster: Poster, sheet: Card, rows: Sequence[Requ
         runs[name] = run.value, poster.link(root) if root else None
         if root is not None and rows[0].rules.in_thread and root.channel.startswith("D"):
             runs[name] = run.value, None  # nobody can reply in the app's messages
-    long = {f"file/{row.id}": row.id for row in sheet.rows if card_content.needs_file(row)}
+    long = {f"file/{row.id}": row.id for row in card.rows if card_content.needs_file(row)}
     unfiled = frozenset(long[name] for name in await missing(store, [*long]))
     first, run_link = runs[rows[0].run]
     away = await reminders.absent(store, rows[0])
@@ -141,7 +142,7 @@ async def picture(store: Store, poster: Poster, sheet: Card, rows: Sequence[Requ
 @dataclass(frozen=True, slots=True)
 class _CardDrawing:
     thread: RunThread
-    sheet: Card
+    card: Card
     request: Request
     directory: Directory | None
 
@@ -150,79 +151,83 @@ class _CardDrawing:
 
         There is no card if the request was settled before it had one.
         """
-        store, poster, sheet, request = self.thread.store, self.thread.poster, self.sheet, self.request
-        drawing = await picture(store, poster, sheet)
+        store, poster, card, request = self.thread.store, self.thread.poster, self.card, self.request
+        drawing = await picture(store, poster, card)
         if drawing is None:
             return []
-        card, problem = await self._in_its_channel(drawing)
-        if card is not None and card.stands_since is not None:
-            await usecases.stands(store, request.id, card.stands_since)
+        message, problem = await self._in_its_channel(drawing)
+        if message is not None and message.stands_since is not None:
+            await usecases.stands(store, request.id, message.stands_since)
         # Slack may have refused the card once and take it now: what stands instead is settled with it.
-        post = sheet.pending and bool(problem)
+        post = card.pending and bool(problem)
         place = await self._instead() if post else Place(request.channel)
-        mine = sheet.of(request.run)
-        if mine is not sheet:  # no other run's requests in this run's thread
+        mine = card.of(request.run)
+        if mine is not card:  # no other run's requests in this run's thread
             drawing = await picture(store, poster, mine) or drawing
-        instead = await self._show(f"{mine.name}/instead", place, drawing, post=post, sheet=mine)
-        card = card or instead
-        if card is None:
+        instead = await self._show(f"{mine.name}/instead", place, drawing, post=post, card=mine)
+        message = message or instead
+        if message is None:
             return []
         if request.decision is not None and request.decision.how is How.BREAK_GLASS:
-            note = thread_notes.break_glass_note(request, number_of(request, sheet.rows))
-            below = Place(card.channel, card.thread or card.ts)
+            note = thread_notes.break_glass_note(request, number_of(request, card.rows))
+            below = Place(message.channel, message.thread or message.ts)
             await poster.show(f"glass/{request.id}", below, note, importance=Importance.SETTLED)
-        files = self._files(card)
-        if any(row.raised or row.reminded for row in sheet.rows):
-            files += await reminders.nudge(poster, store, sheet, card, picture)
+        files = self._files(message)
+        if any(row.raised or row.reminded for row in card.rows):
+            draw = reminders.Drawings(picture, reminder_note, escalation_note)
+            files += await reminders.remind(poster, store, card, message, draw)
         return files
 
     async def _in_its_channel(self, drawing: Drawing) -> tuple[Message | None, str]:
-        """The card where it belongs, or Slack's word for why it cannot stand there."""
-        first, place = self.sheet.of(self.request.run).rows[0], await self._place()
+        """Show the card where it belongs, or return Slack's word for why it cannot."""
+        first, place = self.card.of(self.request.run).rows[0], await self._place()
         try:
-            card = await self._show(self.sheet.name, place, drawing, post=self.sheet.pending, sheet=self.sheet)
-            return card, ""
+            message = await self._show(self.card.name, place, drawing, post=self.card.pending, card=self.card)
+            return message, ""
         except CannotPost as refused:
             problem = str(refused)
         if not place.thread:  # else the note could not stand there either
             unposted = thread_notes.not_posted_note(first, problem)
-            await self.thread.note(f"unposted/{first.id}", unposted, post=self.sheet.pending)
+            await self.thread.note(f"unposted/{first.id}", unposted, post=self.card.pending)
         await reminders.record_unposted(self.thread.store, self.request, problem, ChannelId(place.channel))
         return None, problem
 
     async def _place(self) -> Place:
-        """The approvals channel; of a conversation the run's own thread, if no other company reads it."""
+        """Return the approvals channel, or a conversation's thread.
+
+        The thread only if no other company reads it.
+        """
         request = self.request
-        if not request.rules.in_thread or not self.sheet.pending:
+        if not request.rules.in_thread or not self.card.pending:
             return Place(request.rules.approvals_channel)
         if self.directory is not None and await why_not_shown(self.directory, request.channel) is not None:
             return Place(request.rules.approvals_channel)
         return await self.thread.place()
 
     async def _instead(self) -> Place:
-        """Where a card stands that Slack does not take where it belongs."""
+        """Return the place of a card that Slack does not take where it belongs."""
         rules = self.request.rules
         return Place(rules.approvals_channel) if rules.in_thread else await self.thread.place()
 
-    async def _show(self, name: str, place: Place, drawing: Drawing, *, post: bool, sheet: Card) -> Message | None:
+    async def _show(self, name: str, place: Place, drawing: Drawing, *, post: bool, card: Card) -> Message | None:
         return await self.thread.poster.show(
             name,
             place,
             drawing,
-            request=sheet.rows[0].id,
+            request=card.rows[0].id,
             post=post,
-            claim=sheet.admitted[0].claim,
-            importance=importance_of(sheet),
-            rows=tuple(row.id for row in sheet.rows),
+            claim=card.admitted[0].claim,
+            importance=importance_of(card),
+            rows=tuple(row.id for row in card.rows),
         )
 
-    def _files(self, card: Message) -> list[File]:
+    def _files(self, message: Message) -> list[File]:
         if self.request.status is not Status.PENDING or not card_content.needs_file(self.request):
             return []
-        file = card_content.file_of(self.request, number_of(self.request, self.sheet.rows))
-        return [File(f"file/{self.request.id}", Place(card.channel, card.thread or card.ts), *file)]
+        file = card_content.file_of(self.request, number_of(self.request, self.card.rows))
+        return [File(f"file/{self.request.id}", Place(message.channel, message.thread or message.ts), *file)]
 
 
-def importance_of(sheet: Card) -> Importance:
+def importance_of(card: Card) -> Importance:
     """The importance of a card that waits, or of one that says how it ended."""
-    return Importance.CARD if sheet.pending else Importance.SETTLED
+    return Importance.CARD if card.pending else Importance.SETTLED

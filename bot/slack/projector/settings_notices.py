@@ -5,7 +5,6 @@ A notice is drawn from its event alone, because the settings may have changed ag
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from countersign import usecases
@@ -16,9 +15,9 @@ from countersign.usecases.ports import Store
 
 from .. import settings_proposals
 from ..ports import CannotPost
-from ..views.block_kit import Drawing, button
+from ..views.block_kit import Drawing
 from ..views.greeting import greeting
-from ..views.settings_text import change_notice, not_proposed_notice, proposal_notice
+from ..views.settings_text import change_notice, confirmed_notice, not_proposed_notice, proposal_notice
 from .message_sync import Place, Poster
 
 _log = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ async def draw_change(poster: Poster, entry: str, event: Event) -> None:
     if drawing is None:
         return
     if proposed_by and (proposal := event.data.get("proposal")):
-        settled = proposal_notice(channel, change, proposed_by, confirmed_by=event.user)
+        settled = confirmed_notice(channel, change, proposed_by, event.user)
         await _show(poster, f"proposal/{proposal}", change.before.approvals_channel, settled, post=False)
     for place in dict.fromkeys((channel, change.before.approvals_channel, change.after.approvals_channel)):
         await _show(poster, f"settings/{entry}/{place}", place, drawing)
@@ -84,12 +83,9 @@ async def draw_proposal(poster: Poster, entry: str, event: Event) -> None:
     name, place = f"proposal/{proposal.id}", change.before.approvals_channel
     if await poster.stands(name):
         return
-    confirm = button("Confirm", settings_proposals.CONFIRM, settings_proposals.written(proposal), "danger")
-    drawing = proposal_notice(proposal.channel, change, proposal.by)
+    drawing = proposal_notice(proposal.channel, change, proposal.by, settings_proposals.written(proposal))
     try:
-        await poster.show(
-            name, Place(place), replace(drawing, blocks=[*drawing.blocks, {"type": "actions", "elements": [confirm]}])
-        )
+        await poster.show(name, Place(place), drawing)
     except CannotPost as refused:
         _log.error("A change of the settings of %s cannot be proposed in %s (%s).", proposal.channel, place, refused)
         direct = Place(await poster.direct(proposal.by))

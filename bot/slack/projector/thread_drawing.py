@@ -9,15 +9,14 @@ from typing import Final
 from countersign import usecases
 from countersign.domain.errors import CountersignError
 from countersign.domain.ids import GroupId, RunId, short_name
+from countersign.domain.people import Reviewers
 from countersign.usecases.ports import Store
 
 from ..people.directory import Directory
 from ..ports import CannotPost, Importance
 from ..views import run_plan, thread_notes
-from ..views.block_kit import Drawing, words
-from ..views.request_text import named
+from ..views.block_kit import Drawing
 from ..views.run_plan import Asked, Step
-from ..views.slack_markup import mention
 from . import card_placement
 from .agent_features import AgentFeatures
 from .file_uploads import missing
@@ -65,12 +64,15 @@ async def draw(
     if run.over:
         await thread.head()
     if native is not None and (root := await root_of(store, run.id)) is not None:
-        await native.session(run, root)
+        await native.session(run, root, run_plan.session_title(run))
     return files + await _made(thread)
 
 
 async def _draw_steps(thread: RunThread, native: AgentFeatures | None, steps: Sequence[Step]) -> None:
-    """Draw the steps, streamed where Slack does that; a stream of another process is ended first."""
+    """Draw the steps, streamed where Slack does that.
+
+    A stream of another process is ended first.
+    """
     run, name = thread.run, f"progress/{thread.run.id}"
     root = await root_of(thread.store, run.id) if native is not None else None
     if not steps:
@@ -90,7 +92,7 @@ async def _draw_steps(thread: RunThread, native: AgentFeatures | None, steps: Se
 
 
 async def _asked_by(thread: RunThread) -> tuple[list[Asked], bool]:
-    """Read the newest questions of the run that people see, each with its card; none of other runs.
+    """Read the newest questions of the run that people see, each with its card.
 
     Also tells whether a card of a new one is about to be posted.
     """
@@ -99,14 +101,14 @@ async def _asked_by(thread: RunThread) -> tuple[list[Asked], bool]:
         seen = await usecases.admitted(store, name)
         if seen is None or seen.value.run != thread.run.id:
             continue
-        sheet = await card_placement.sheet_of(store, seen)
-        card = await card_placement.standing(store, sheet, thread.run.id)
-        if card is None and seen.value.decision is None:
+        card = await card_placement.card_of(store, seen)
+        message = await card_placement.standing(store, card, thread.run.id)
+        if message is None and seen.value.decision is None:
             coming |= seen.now - seen.value.created_at < _NEW
             continue
-        row = card_placement.number_of(seen.value, sheet.rows)
-        link = thread.poster.link(card) if card else None
-        asked.append(Asked(seen.value, row, link, card is not None and bool(card.thread)))
+        row = card_placement.number_of(seen.value, card.rows)
+        link = thread.poster.link(message) if message else None
+        asked.append(Asked(seen.value, row, link, message is not None and bool(message.thread)))
     return asked, coming
 
 
@@ -114,7 +116,7 @@ async def _draw_outcome(thread: RunThread, directory: Directory | None) -> list[
     """Tell how the run ended; its words are a file if they are too long."""
     run, files = thread.run, []
     if (whole := thread_notes.outcome_file(run)) is not None:
-        files.append(File(f"outcome-file/{run.id}", await thread.place(), *whole, "Full summary"))
+        files.append(File(f"outcome-file/{run.id}", await thread.place(), *whole))
     filed = not await missing(thread.store, [file.name for file in files])
     note = thread_notes.outcome_note(run, filed=filed)
     await thread.note(f"outcome/{run.id}", note, importance=Importance.OUTCOME)
@@ -124,7 +126,7 @@ async def _draw_outcome(thread: RunThread, directory: Directory | None) -> list[
 
 
 async def _made(thread: RunThread) -> list[File]:
-    """Return the files that approved code made, and that were not uploaded yet; say which are not attached."""
+    """Return new files that approved code made; say which are not attached."""
     store, run = thread.store, thread.run.id
     kept = await store.made.kept(run)
     made = {f"made/{run}/{short_name(key, length=16)}": (key, name) for key, name in kept.files.items()}
@@ -135,8 +137,7 @@ async def _made(thread: RunThread) -> list[File]:
     files = []
     for message, (key, name) in made.items():
         if message not in tried and (content := await store.made.content(run, key)) is not None:
-            shown = thread_notes.made_file(content)
-            files.append(File(message, await thread.place(), name, shown, f"From this run: {name}"))
+            files.append(File(message, await thread.place(), *thread_notes.made_file(name, content)))
     return files
 
 
@@ -152,25 +153,20 @@ async def _tell_who_left(thread: RunThread, directory: Directory, outcome: Drawi
     channel = GroupId(run.channel)
     actor = await directory.actor(run.requester, [channel])
     if actor.checked and (actor.is_deactivated or actor.is_stranger):
-        await thread.note(f"gone/{run.id}", await _gone(thread), importance=Importance.OUTCOME)
+        note = thread_notes.requester_gone_note(run, await _reviewers(thread))
+        await thread.note(f"gone/{run.id}", note, importance=Importance.OUTCOME)
     elif actor.groups is not None and channel not in actor.groups:
-        told = f"You asked *{thread_notes.team_of(run)}* in {mention(run.channel)}, and you are no longer there. "
-        drawing = replace(outcome, blocks=[words(told + "This is how it ended:"), *outcome.blocks])
+        note = thread_notes.requester_left_note(run, outcome)
         try:
             place = Place(await thread.poster.direct(run.requester))
-            await thread.poster.show(f"left/{run.id}", place, drawing, importance=Importance.OUTCOME)
+            await thread.poster.show(f"left/{run.id}", place, note, importance=Importance.OUTCOME)
         except CannotPost:  # they take no messages of apps: the thread has it all
             return
 
 
-async def _gone(thread: RunThread) -> Drawing:
-    run = thread.run
+async def _reviewers(thread: RunThread) -> Reviewers:
+    """Return the reviewers of the run's channel; nobody if that is unknown."""
     try:
-        whom = named((await usecases.rules_of(thread.store, run.channel)).reviewers)
+        return (await usecases.rules_of(thread.store, thread.run.channel)).reviewers
     except CountersignError:
-        whom = "nobody"
-    text = (
-        f":wave: {mention(run.requester)}, who asked for this, is no longer in this workspace. "
-        f"{whom}: please see to what comes of it."
-    )
-    return Drawing(text, [words(text)])
+        return Reviewers()

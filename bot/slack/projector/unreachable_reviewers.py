@@ -12,19 +12,16 @@ from datetime import timedelta
 from typing import Final
 
 from countersign import usecases
-from countersign.domain.delegation import deciders
 from countersign.domain.errors import CountersignError, UnknownSchema
 from countersign.domain.requests import Request, Status
-from countersign.text.safe_text import quoted
 from countersign.usecases.ports import Store
 
 from ..people import people_check
 from ..people.directory import Directory
 from ..ports import CannotPost
-from ..views.block_kit import TITLE, Drawing, context, plain, words
-from ..views.request_text import named
-from ..views.slack_markup import escape
+from ..views.thread_notes import nobody_left_note
 from .message_sync import Place, Poster
+from .run_thread import root_of
 
 EVERY: Final = timedelta(hours=1)
 _LOOKED_AT: Final = 1000
@@ -60,24 +57,13 @@ async def look(store: Store, directory: Directory, poster: Poster) -> None:
 
 
 async def _tell(store: Store, poster: Poster, request: Request, why: str) -> None:
-    for root in (f"run/{request.run}", f"run/{request.run}/direct"):
-        found = await store.message(root)
-        if found is not None and found.value.ts:
-            place = Place(found.value.channel, found.value.ts)
-            try:
-                await poster.show(f"deserted/{request.id}", place, note(request, why), request=request.id)
-            except CannotPost as refused:
-                _log.error(
-                    "Nobody is left to decide on request %s, and %s cannot be told: %s", request.id, root, refused
-                )
-            return
-
-
-def note(request: Request, why: str) -> Drawing:
-    """Draw the note for the run's thread; `why` in a sentence."""
-    text = (
-        f":warning: This is still pending, but {escape(why)}. Nothing was decided. It continues as soon as "
-        f"{named(deciders(request))} can decide again; or stop the run with `/agent stop {request.run}`."
-    )
-    title = quoted(request.question.title, TITLE)
-    return Drawing(f"Nobody can decide on this any more: {escape(title)}", [words(text), context(plain(title, TITLE))])
+    root = await root_of(store, request.run)
+    if root is None:
+        return
+    try:
+        note = nobody_left_note(request, why)
+        await poster.show(f"deserted/{request.id}", Place(root.channel, root.ts), note, request=request.id)
+    except CannotPost as refused:
+        _log.error(
+            "Nobody is left to decide on request %s, and its run's thread cannot be told: %s", request.id, refused
+        )

@@ -25,6 +25,7 @@ _ROOM: Final = 9_000
 """Bytes of the blocks of one message; what has no room is the oldest."""
 _WORDS: Final = 200
 _TASK: Final = 150
+_SESSION: Final = 80
 SILENT_AFTER: Final = timedelta(seconds=40)
 """A run that no worker has held for so long waits for one."""
 
@@ -63,6 +64,11 @@ class Step:
     title: str
     note: str = ""
     words: str = ""
+
+
+def session_title(run: Run) -> str:
+    """Name the run in Slack's list of agent sessions; a colon would begin an emoji."""
+    return quoted(run.task, _SESSION).replace(":", " ")
 
 
 def steps(run: Run, asked: Sequence[Asked] = (), *, silent: bool = False) -> list[Step]:

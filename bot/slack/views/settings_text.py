@@ -1,6 +1,7 @@
 """A channel's settings, their changes and their confirmation in words."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Final
 
@@ -11,13 +12,15 @@ from countersign.domain.people import Reviewers
 from countersign.policy.loosening import Configured, loosened_by
 from countersign.text.safe_text import pieces
 
-from .block_kit import Block, Drawing, context, mrkdwn, words
+from .block_kit import Block, Drawing, button, context, mrkdwn, words
 from .modal_parts import View, modal
 from .request_text import mentioned, named
 from .setting_inputs import ON_TIMEOUT, SETTINGS
 from .slack_markup import NAMED, mention
 
 CONFIRM: Final = "confirm_loosening"
+CONFIRM_PROPOSAL: Final = "confirm_settings"
+"""The action of a proposal's button."""
 _ROOM: Final = 2900
 """Characters of a block of words."""
 _IN_A_LINE: Final = 80
@@ -94,15 +97,25 @@ def change_notice(
     return Drawing(text, shown(f"{text}\n{lines}"))
 
 
-def proposal_notice(
-    channel: ChannelId, wanted: Configured, by: UserId, *, confirmed_by: UserId | None = None
-) -> Drawing:
-    """Tell who wants to loosen the rules, and who can confirm it, or did."""
-    milder = "; ".join(loosened_by(wanted))
+def proposal_notice(channel: ChannelId, effect: Configured, by: UserId, carried: str) -> Drawing:
+    """Tell who wants to loosen the rules, with a button to confirm it.
+
+    `carried`: the proposal, bound to the settings that it was made on.
+    """
+    drawing = _proposal(channel, effect, by, "Nothing has changed yet. An admin or another reviewer can confirm it.")
+    confirm = button("Confirm", CONFIRM_PROPOSAL, carried, "danger")
+    return replace(drawing, blocks=[*drawing.blocks, {"type": "actions", "elements": [confirm]}])
+
+
+def confirmed_notice(channel: ChannelId, effect: Configured, by: UserId, confirmed_by: UserId | None) -> Drawing:
+    """Tell who proposed to loosen the rules, and who confirmed it."""
+    return _proposal(channel, effect, by, f"Confirmed by {mention(confirmed_by)}." if confirmed_by else "Confirmed.")
+
+
+def _proposal(channel: ChannelId, effect: Configured, by: UserId, state: str) -> Drawing:
+    milder = "; ".join(loosened_by(effect))
     text = f":scales: {mention(by)} wants to loosen the rules of {mention(channel)}: {milder}."
-    state = "Nothing has changed yet. An admin or another reviewer can confirm it."
-    state = f"Confirmed by {mention(confirmed_by)}." if confirmed_by else state
-    return Drawing(text, [*shown(f"{text}\n{changed_lines(channel, wanted)}"), words(state)])
+    return Drawing(text, [*shown(f"{text}\n{changed_lines(channel, effect)}"), words(state)])
 
 
 def not_proposed_notice(channel: ChannelId, place: ChannelId) -> Drawing:

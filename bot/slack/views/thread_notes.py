@@ -1,21 +1,24 @@
 """Notes in the threads of runs and cards: progress, waiting, decisions, the end."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from countersign.domain.activity import Passed, Usage
 from countersign.domain.call_words import in_words
+from countersign.domain.delegation import deciders
 from countersign.domain.event_data import told_apart
 from countersign.domain.made_files import LARGEST, MOST, MOST_SEEN, LeftOut, Why
+from countersign.domain.people import Reviewers
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.text.safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
 
-from .block_kit import WORDS, Block, Drawing, button, context, data, mrkdwn, plain, words
+from .block_kit import TITLE, WORDS, Block, Drawing, button, context, data, mrkdwn, plain, words
 from .button_labels import STOP_RUN, state_of
 from .request_summary import sentence
-from .request_text import expiry, how_it_stands, mentioned
+from .request_text import expiry, how_it_stands, mentioned, named
 from .slack_markup import escape, mention
 
 TRY_AGAIN: Final = "try_again"
@@ -63,11 +66,6 @@ def run_message(run: Run, waiting: Sequence[Request] = (), *, here: bool = False
     return Drawing(f"{mention(run.requester)} asked {escape(team)}: {escape(quoted(run.task, 200))} – {state}", blocks)
 
 
-def team_of(run: Run) -> str:
-    """Name the run's team in mrkdwn."""
-    return escape(quoted(run.team, 40))
-
-
 def outcome_note(run: Run, *, filed: bool = True) -> Drawing:
     """Draw how the run ended, and the agents' final words.
 
@@ -89,16 +87,50 @@ def outcome_note(run: Run, *, filed: bool = True) -> Drawing:
     return Drawing(f"{state_of(run)}{by}: {escape(quoted(run.result, 200))} ({mention(run.requester)})", blocks)
 
 
-def outcome_file(run: Run) -> tuple[str, bytes] | None:
-    """Make a file with all final words (name, bytes); None if the note has them."""
+def requester_left_note(run: Run, outcome: Drawing) -> Drawing:
+    """Tell whoever asked, and has left the channel, how it ended."""
+    left = f"You asked *{escape(quoted(run.team, 40))}* in {mention(run.channel)}, which you have left. "
+    return replace(outcome, blocks=[words(f"{left}This is how it ended:"), *outcome.blocks])
+
+
+def requester_gone_note(run: Run, reviewers: Reviewers) -> Drawing:
+    """Ask the reviewers to follow up for somebody who has left the workspace."""
+    text = f":wave: {mention(run.requester)}, who asked for this, is no longer in this workspace."
+    if reviewers:
+        text += f" {named(reviewers)}: please follow up on the result."
+    return Drawing(text, [words(text)])
+
+
+def nobody_left_note(request: Request, why: str) -> Drawing:
+    """Tell that nobody can decide on a request without a deadline.
+
+    `why` is half a sentence.
+    """
+    text = (
+        f":warning: This is still pending, but {escape(why)}. Nothing was decided. It continues once "
+        f"{named(deciders(request))} can decide again. To end it, use `/agent stop {request.run}`."
+    )
+    title = quoted(request.question.title, TITLE)
+    return Drawing(f"Nobody can decide on this any more: {escape(title)}", [words(text), context(plain(title, TITLE))])
+
+
+def outcome_file(run: Run) -> tuple[str, bytes, str] | None:
+    """Make a file of all final words (name, bytes, title); None if the note has them."""
     result, final = (visible(typed(words)).strip() for words in (run.result, run.words))
     if fits(result, WORDS) and fits(final, _FINAL):
         return None
-    return f"{run.id}.txt", f"{result}\n\n{final}".encode()
+    return f"{run.id}.txt", f"{result}\n\n{final}".encode(), "Full summary"
 
 
-def made_file(content: bytes) -> bytes:
-    """Make a file that code made safe to attach: secrets in a text are hidden (R15)."""
+def made_file(name: str, content: bytes) -> tuple[str, bytes, str]:
+    """Make a file that code made safe to attach (name, bytes, title).
+
+    Secrets in a text are hidden (R15).
+    """
+    return name, _without_secrets(content), f"From this run: {name}"
+
+
+def _without_secrets(content: bytes) -> bytes:
     try:
         text = content.decode()
     except UnicodeDecodeError:
