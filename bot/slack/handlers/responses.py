@@ -108,7 +108,7 @@ async def reply_of(work: Awaitable[Reply], deed: str) -> Reply:
         return refused(unsafe)
     except StoreUnavailable as away:
         _log.error("%s", away)
-        return Reply(answers_text.STORE_AWAY.format(deed=deed), False)
+        return Reply(answers_text.store_away(deed), False)
     except CountersignError as wrong:
         return refused(wrong)
 

@@ -7,11 +7,6 @@ from typing import Final
 
 from countersign.domain.requests import Request, Verb
 
-STORE_AWAY: Final = (
-    "The store can't be reached right now, so your {deed} was not counted. Nothing is lost; "
-    "please try again in a moment."
-)
-"""`deed` names what the person did."""
 OTHER_VERSION: Final = "This button belongs to another version of the app. Nothing was changed."
 BROKEN: Final = (
     "Something went wrong on our side. Nothing that was stored is lost. Try again; if it happens again, ask whoever "
@@ -34,6 +29,14 @@ NO_REMINDERS: Final = "This request has no reminders to put off. Nothing was cha
 SEVERAL_QUESTIONS: Final = (
     "More than one question waits for you in this thread, so your reply wasn't counted. Answer each with its buttons."
 )
+
+
+def store_away(deed: str) -> str:
+    """Say that the store does not answer; `deed` names what the person did."""
+    return (
+        f"The store can't be reached right now, so your {deed} didn't go through. Nothing is lost; please try again "
+        "in a moment."
+    )
 
 
 def put_off(until: str) -> str:
