@@ -113,7 +113,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("pydantic", "slack_bolt", "slack_sdk", "aiohttp", "uvicorn"),
     },
     "bot.slack.handlers": {
-        *("countersign.domain", "countersign.policy", "countersign.usecases", "countersign.text"),
+        *("countersign.domain", "countersign.policy", "countersign.usecases"),
         *("bot.slack.handlers", "bot.slack.people", "bot.slack.views"),
         "bot.slack.settings_proposals",
         *("slack_bolt", "slack_sdk", "aiohttp"),
@@ -125,7 +125,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("bot.slack.ports", "bot.slack.posted_messages", "slack_sdk", "aiohttp"),
     },
     "bot.slack.people": {
-        *("countersign.domain", "countersign.usecases", "bot.slack.people"),
+        *("countersign.domain", "countersign.usecases", "bot.slack.people", "bot.slack.views.people_text"),
         *("aiohttp", "slack_sdk", "pydantic"),
     },
     "bot.slack.views": {
@@ -307,6 +307,59 @@ def test_docstrings_begin_with_a_short_sentence() -> None:
         if len(line) > 80 or line[-1] not in ".:!?…" or NOT_A_SUMMARY.match(line)
     ]
     assert poor == []
+
+
+WORDED: dict[str, str] = {
+    "bot/slack/app.py": "wrong settings, for whoever starts `web`",
+    "bot/slack/health.py": "what is wrong, for whoever runs `web`",
+    "bot/slack/connection_limits.py": "wrong settings, for whoever starts `web`",
+    "bot/slack/http.py": "answers of HTTP, for programs",
+    "bot/slack/projector/message_sync.py": "why something is read again, for the log",
+    "bot/slack/settings_proposals.py": "broken events, for the log",
+    "bot/slack/slack_calls.py": "why something is read again, for the log",
+}
+"""Modules outside the views that hold sentences, and for whom: nobody reads them in Slack."""
+SENTENCE = re.compile(
+    r"^\s*[A-Z0-9…“`:*].*[A-Za-z]{2,}[’',:;]*\s+\S*[A-Za-z]{2,}"
+    r"|[A-Za-z]{2,}[’',:;]*\s+\S*[A-Za-z]{2,}.*[.?!][*_`)”]*\s*$"
+    r"|\*\w[^*]*\w\*",
+    re.DOTALL,
+)
+"""Words that begin or end as a sentence does, or that Slack shows in bold."""
+
+
+def sentences(path: Path) -> Iterator[str]:
+    """The texts of a module that could be for people: no docstring, nothing that is logged or asserted."""
+    tree, unread = ast.parse(path.read_text()), set[int]()
+    for node in ast.walk(tree):
+        called = node.func if isinstance(node, ast.Call) else None
+        is_log = isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "_log"
+        if is_log or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            unread |= {id(part) for part in ast.walk(node)}
+        elif isinstance(node, ast.Assert) and node.msg:
+            unread |= {id(part) for part in ast.walk(node.msg)}
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)} - {
+        id(node) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)
+    }
+    for node in ast.walk(tree):
+        if id(node) in unread | parts:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_sentences_for_people_stand_in_the_views_alone() -> None:
+    """Who edits the words opens one file for each area, and finds every sentence of it."""
+    slack = HERE / "bot" / "slack"
+    spoken = {
+        str(path.relative_to(HERE)): found
+        for path in sorted(slack.rglob("*.py"))
+        if path.relative_to(slack).parts[0] != "views"
+        and (found := [text for text in sentences(path) if SENTENCE.search(text)])
+    }
+    assert spoken.keys() == WORDED.keys(), {name: spoken.get(name) for name in spoken.keys() ^ WORDED.keys()}
 
 
 @pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])

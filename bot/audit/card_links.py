@@ -7,6 +7,8 @@ from countersign.domain.errors import NotFound
 from countersign.domain.ids import ChannelId, RequestId
 from countersign.store.store import Store
 
+from . import messages
+
 _LINK: Final = re.compile(r"https?://[^/\s]+/archives/([A-Z0-9]+)/p([0-9]{10})([0-9]{6})(?:[?#]\S*)?")
 
 
@@ -23,10 +25,7 @@ async def meant(store: Store, words: str) -> tuple[RequestId, ...]:
     if link is not None and workspace is not None:
         first = await store.message_request(workspace, ChannelId(link[1]), f"{link[2]}.{link[3]}")
     if first is None:
-        raise NotFound(
-            f"“{words[:120]}” leads to no card that is known. Copy the link of the card, or of a reminder "
-            "about it; after 400 days only the request's id leads to its entries."
-        )
+        raise NotFound(messages.no_card(words))
     card = await store.message(f"card/{first}")
     if card is not None and card.value.on:
         card = await store.message(card.value.on)

@@ -20,7 +20,7 @@ from countersign.store.audit_log import Ledger
 from countersign.terminal import command_line, progress, run, show_table
 
 from ..settings import AuditSettings
-from . import export, policy_replay, receipts, report, sources
+from . import export, messages, policy_replay, receipts, report, sources
 from .card_links import meant
 from .sources import Lines, Since, Until, opened
 
@@ -74,7 +74,7 @@ async def _export(format: Export, since: datetime | None, until: datetime | None
         assert isinstance(kept, Kept), "Redis holds entries only"
         print(export.row(kept) if format is Export.CSV else kept.line() + "\n", end="")
     if checkpoint.n and selection == export.Filter():
-        print(f"The record begins after entry {checkpoint.n}: verify it with --after {checkpoint}", file=sys.stderr)
+        print(messages.begins_after(checkpoint), file=sys.stderr)
 
 
 @app.command()
@@ -104,7 +104,7 @@ async def _verify_redis(heads: list[Head]) -> int:
             try:
                 start = await ledger.position()
             except ValueError as wrong:
-                print(f"The head of the record was changed: {wrong}")
+                print(messages.head_changed(wrong))
                 return 1
             verifier = Verifier(start.checkpoint, [start.head, *heads])
             with progress("Verifying", start.head.n - start.checkpoint.n) as step:
@@ -116,10 +116,10 @@ async def _verify_redis(heads: list[Head]) -> int:
                 break
     problems = verifier.end()
     if verifier.last > end.head.n:
-        problems.append(Problem(end.head.n + 1, f"stands after the head, {end.head}."))
+        problems.append(Problem(end.head.n + 1, messages.after_the_head(end.head)))
     for head in heads:
         if head.n < start.checkpoint.n:
-            print(f"Head {head.n} cannot be compared: the record begins after entry {start.checkpoint.n}.")
+            print(messages.not_compared(head, start.checkpoint))
     return _say(problems, verifier, start.checkpoint, end.head)
 
 
@@ -141,20 +141,15 @@ def _say(
     for problem in problems:
         print(problem)
     if problems:
-        print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {_entries(verifier)}.")
+        print(messages.problems(len(problems), verifier.count))
         return 1
     if extract:
-        print(f"{_entries(verifier)}, as they were written. An extract can't tell whether others are missing.")
+        print(messages.extract_whole(verifier.count))
         return 0
-    begins = f" after {after}" if after.n else ""
-    print(f"{_entries(verifier)}{begins}, nothing changed, removed or moved. Head {head}")
+    print(messages.whole(verifier.count, after, head))
     if not noted:
-        print("Only a head noted elsewhere tells whether entries are missing at the end: --head <number>:<hash>.")
+        print(messages.NOT_NOTED)
     return 0
-
-
-def _entries(verifier: Verifier) -> str:
-    return f"{verifier.count:,} entr{'y' if verifier.count == 1 else 'ies'}"
 
 
 @app.command()
@@ -170,13 +165,12 @@ async def _receipt(request: str) -> None:
         ledger = Ledger(store)
         request, *others = await meant(store, request)
         if others:
-            every = ", ".join([request, *others])
-            raise InvalidInput(f"That card shows several requests: {every}. Name one of them.")
+            raise InvalidInput(messages.several_requests([request, *others]))
         seen = await store.request(RequestId(request))
         after = await ledger.before(seen.value.created_at) if seen else 0
         entries = [kept async for n, kept in ledger.all(after) if _read(n, kept).get("request") == request]
         if not any(kept.fields().get("type") == "request_decided" for kept in entries):
-            raise NotFound(f"The record has no decision on request “{request[:40]}”; nothing was signed.")
+            raise NotFound(messages.no_decision(request))
         head, now = (await ledger.position()).head, await store.now()
     print(receipts.receipt(request, entries, head, now, key))
 
@@ -185,9 +179,7 @@ def _read(n: int, kept: Kept) -> dict[str, Any]:
     try:
         return kept.fields()
     except ValueError:
-        raise ValueError(
-            f"Entry {n} of the record cannot be read, so nothing was signed. `countersign audit verify` says more."
-        ) from None
+        raise ValueError(messages.unread_entry(n)) from None
 
 
 @app.command()
@@ -199,9 +191,9 @@ def check(
     text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8", errors="replace")
     receipt, problem = receipts.check(text, key.read_bytes())
     if problem is not None:
-        print(f"Do not trust this receipt. {problem}")
+        print(messages.do_not_trust(problem))
         raise typer.Exit(1)
-    print(f"Request {receipt['request']}, as signed at {receipt['written']} with the record at {receipt['head']}:")
+    print(messages.signed(receipt["request"], receipt["written"], receipt["head"]))
     for part in receipt["entries"]:
         entry = part["entry"]
         by = " ".join(entry.get("decision", {}).get("by", ())) or entry.get("user", "")
@@ -243,15 +235,13 @@ async def _replay(policy: Path, selection: export.Filter, file: Path | None, for
     if format is Replay.JSONL:
         print("".join(policy_replay.line(one) + "\n" for one in replayed), end="")
     else:
-        span = f"from {_in_utc(since)} to {_in_utc(selection.until) if selection.until else 'now'}"
-        many = f"{len(replayed):,} action{'' if len(replayed) == 1 else 's'}" if replayed else "No action"
-        print(f"{many} on record {span}{f', under {policy}:' if replayed else ': nothing to replay.'}")
+        print(messages.replayed(len(replayed), policy, since, selection.until))
         print("".join(line + "\n" for line in policy_replay.counts(replayed)), end="")
         if rows := policy_replay.rows(replayed, everything=everything):
             print()
             show_table(policy_replay.COLUMNS, rows)
     if unread:
-        print(f"Entries that cannot be read, left out: {unread:,}. `audit verify` names them.", file=sys.stderr)
+        print(messages.unread(unread), file=sys.stderr)
     return 2 if unread and not replayed else 0
 
 
@@ -278,7 +268,7 @@ def report_(
     called = report.read_names(names) if names is not None else {}
     if output is not None:
         output.write_text(report.page(figures, selection, now, called), encoding="utf-8")
-        done = f"{output}: {figures.entries:,} entries, {figures.decided:,} decisions."
+        done = messages.page_written(output, figures.entries, figures.decided)
         print(done, file=sys.stderr if as_json else sys.stdout)
     if as_json:
         print(json.dumps(report.as_json(figures, selection, now), indent=2))
@@ -286,8 +276,4 @@ def report_(
         for title, columns, rows in report.tables(figures, now, called):
             show_table(columns, rows, title=f"\n{title}")
     if figures.unread:
-        print(f"Entries that cannot be read, left out: {figures.unread:,}. `audit verify` names them.", file=sys.stderr)
-
-
-def _in_utc(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        print(messages.unread(figures.unread), file=sys.stderr)

@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from countersign.domain.errors import WrongSettings
 from countersign.domain.hash_chain import Head, Kept, hash_of, write
 
+from . import messages
+
 SCHEMA: Final = 1
 _log = logging.getLogger(__name__)
 
@@ -36,9 +38,9 @@ def private_key(path: Path) -> Ed25519PrivateKey:
             _make(path)
         key = serialization.load_pem_private_key(path.read_bytes(), None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as wrong:
-        raise WrongSettings([f"AUDIT_KEY: {path} cannot be used as a key ({wrong})."]) from None
+        raise WrongSettings([messages.unusable_key(path, wrong)]) from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise WrongSettings([f"AUDIT_KEY: {path} is no Ed25519 key. Make one: openssl genpkey -algorithm ed25519"])
+        raise WrongSettings([messages.other_key(path)])
     return key
 
 
@@ -83,22 +85,22 @@ def check(text: str, public: bytes) -> tuple[dict[str, Any], str | None]:
     try:
         key = serialization.load_pem_public_key(public)
     except (ValueError, UnsupportedAlgorithm):
-        return {}, "The key is no public key in PEM."
+        return {}, messages.NOT_A_KEY
     if not isinstance(key, Ed25519PublicKey):
-        return {}, "The key is no Ed25519 key."
+        return {}, messages.NOT_ED25519
     try:
         signed = json.loads(text, object_pairs_hook=_once)
         body = {name: value for name, value in signed.items() if name != "signature"}
         key.verify(base64.b64decode(signed["signature"], validate=True), write(body).encode())
     except InvalidSignature:
-        return {}, "The signature does not fit: the receipt was changed, or another key signed it."
+        return {}, messages.NOT_SIGNED_SO
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}, "This isn't a receipt."
+        return {}, messages.NOT_A_RECEIPT
     if signed.get("countersign") != "decision receipt" or signed.get("schema") != SCHEMA:
-        return {}, f"This receipt is of a kind that this program can't read; it reads schema {SCHEMA}."
+        return {}, messages.other_schema(SCHEMA)
     for part in signed["entries"]:
         if hash_of(write(part["entry"])) != part["hash"] or part["entry"].get("request") != signed["request"]:
-            return signed, f"Entry {part['entry'].get('n')} does not have its hash, or is of another request."
+            return signed, messages.entry_changed(part["entry"].get("n"))
     return signed, None
 
 

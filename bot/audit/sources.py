@@ -18,7 +18,7 @@ from countersign.store.store import Store
 from countersign.terminal import progress
 
 from ..settings import AuditSettings
-from . import export
+from . import export, messages
 
 _UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
@@ -33,9 +33,7 @@ def moment(text: str) -> datetime:
     try:
         read = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(
-            f"“{text[:40]}” isn't a point in time. Write 2026-03-06, 2026-03-06T17:00 or 90d."
-        ) from None
+        raise typer.BadParameter(messages.no_moment(text)) from None
     return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 

@@ -60,7 +60,7 @@ _TRANSIENT: Final = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "ratelimited"}
 )
 _ORG_WIDE: Final = (
-    "SLACK_BOT_TOKEN: it is of an installation for a whole organization, which cannot be served. "
+    "SLACK_BOT_TOKEN: it belongs to an installation for a whole organization, which is not supported. "
     "Install the app in one workspace, or in each by OAuth (SLACK_CLIENT_ID)."
 )
 _log = logging.getLogger(__name__)

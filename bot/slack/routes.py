@@ -28,12 +28,13 @@ from .handlers.acks import Ack
 from .handlers.context import Reply, Services, Word
 from .handlers.responses import tell
 from .views import (
+    answers_text,
     button_labels,
     choice_controls,
     edit_modal,
     greeting,
-    home,
     modals,
+    permissions_text,
     review_modals,
     settings_modal,
     settings_text,
@@ -51,7 +52,7 @@ ACTIONS: Final[dict[str, Listener]] = {
     modals.TEAM: agent_command.on_team_chosen,
     button_labels.STOP_RUN: agent_command.on_stop,
     thread_notes.TRY_AGAIN: agent_command.on_try_again,
-    home.REVOKE: grants.on_revoke,
+    permissions_text.REVOKE: grants.on_revoke,
     button_labels.START_TASK: agent_command.on_open,
     greeting.SETTINGS: settings_changes.on_open,
     settings_text.CONFIRM_PROPOSAL: settings_changes.on_confirm,
@@ -70,10 +71,6 @@ SUBMITS: Final[dict[str, Listener]] = {
     modals.REJECT: decision_modals.on_reject,
     modals.RESPOND: decision_modals.on_respond,
 }
-_SORRY: Final = (
-    "Something went wrong on our side. Nothing that was stored is lost. Try again; if it happens again, ask whoever "
-    "runs this app to look at its log."
-)
 _log = logging.getLogger(__name__)
 
 
@@ -183,9 +180,9 @@ async def _failed(
     view = body.get("view") or {}
     inputs = [block["block_id"] for block in view.get("blocks", ()) if block["type"] == "input"]
     if response is not None and body.get("type") == "view_submission" and inputs:
-        return BoltResponse(status=200, body={"response_action": "errors", "errors": {inputs[0]: _SORRY}})
+        return BoltResponse(status=200, body={"response_action": "errors", "errors": {inputs[0]: answers_text.BROKEN}})
     try:
-        await tell(services.client, body, Reply(_SORRY, False))
+        await tell(services.client, body, Reply(answers_text.BROKEN, False))
     except Exception:
         _log.exception("Nor could they be told.")
     return BoltResponse(status=200, body="") if response is not None else None

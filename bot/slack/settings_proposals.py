@@ -12,6 +12,8 @@ from countersign.domain.events import Event
 from countersign.domain.ids import ChannelId, UserId
 from countersign.policy.loosening import Configured, SettingsProposal, print_of
 
+from .views.answers_text import OTHER_VERSION
+
 _KIND: Final = TypeAdapter(SettingsProposal)
 _RULES: Final = TypeAdapter(Rules)
 _SETTINGS: Final = TypeAdapter(ChannelSettings)
@@ -27,7 +29,7 @@ def read(text: str) -> SettingsProposal:
     try:
         return _KIND.validate_json(text)
     except ValidationError:
-        raise InvalidInput("This button is of another version of the app. Nothing was changed.") from None
+        raise InvalidInput(OTHER_VERSION) from None
 
 
 def proposal_of(event: Event) -> SettingsProposal:

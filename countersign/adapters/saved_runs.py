@@ -7,7 +7,6 @@ never ended asks people, for nobody else can know.
 """
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -20,7 +19,9 @@ from countersign.adapters.run_files import LeftToPeople, SavedCall, SavedRun, op
 from countersign.adapters.run_storage import InFolder, fetch, storage_of
 from countersign.client.client import AsyncClient, question
 from countersign.client.exchange import Decision, ServiceRefused
+from countersign.domain.call_words import in_words, labelled
 from countersign.domain.errors import InvalidInput
+from countersign.domain.redaction import hide_in
 
 ASK_HUMAN: Final = "ask_human"
 """The tool by which a model asks people something; it does nothing else."""
@@ -111,11 +112,10 @@ class Judged:
         """Ask people what became of a call whose program ended; "" if it is to be done now."""
         told = (
             "The program stopped while this was running. Check whether it was done before you choose.\n\n"
-            + json.dumps(call.edited or call.arguments)
+            + labelled(hide_in(call.edited or call.arguments)[0])
         )
-        body = question(
-            self.channel, f"Was “{call.tool}” done?", told, options=[DONE, AGAIN, UNKNOWN], agent=self.agent
-        )
+        title = f"Was “{in_words(call.tool)}” done?"
+        body = question(self.channel, title, told, options=[DONE, AGAIN, UNKNOWN], agent=self.agent)
         decision = await self.client.ask(body, key=f"{self.run.key_of(call)}:{call.began}")
         if decision.chosen == (AGAIN,):
             return ""

@@ -19,6 +19,13 @@ NOT_HERE: Final[Sentence] = (
     "The app is not in this channel, so nobody would see the run there and nothing was started. Invite it with "
     "`/invite`, and try again.",
 )
+REVIEWERS_UNKNOWN: Final[Sentence] = (
+    "Slack didn't say in time who can decide here, so nothing was started. Please try again in a moment.",
+)
+PRESENCE_UNKNOWN: Final[Sentence] = (
+    "Slack didn't say in time whether the app is in this channel, so nothing was started. Please try again in a "
+    "moment.",
+)
 NOT_KNOWN: Final = "This run is no longer known, so it can't be tried again. Start the task with `/agent`."
 NOT_AGAIN: Final = "Only a run that failed or expired can be tried again. Nothing was started."
 
@@ -66,9 +73,14 @@ def not_in(channel: str) -> str:
     )
 
 
-def silent(subject: str) -> Sentence:
-    """Say that Slack did not say in time what has to be known."""
-    return (f"Slack didn't say in time {subject}, so nothing was started. Please try again in a moment.",)
+def because_of(problem: Sentence) -> Sentence:
+    """Say that nothing was started because of this problem, which is a sentence."""
+    return *problem, " Nothing was started."
+
+
+def nobody_could(why: str, details: Iterable[Sentence]) -> Sentence:
+    """Say why nobody could decide; `details` are sentences about reviewers."""
+    return f"Nothing was started, because {why}.", *(part for sentence in details for part in (" ", *sentence))
 
 
 def repeated(run: str) -> str:

@@ -4,10 +4,14 @@ import asyncio
 import dataclasses
 import secrets
 from collections.abc import Awaitable, Callable
+from typing import Final
 
+from countersign.domain.call_words import in_words
 from countersign.domain.errors import ActionFailed, OutcomeUnknown
 from countersign.replay.entries import Entry
 from countersign.replay.run_journal import RunJournal, inside
+
+_NOT_REPEATED: Final = "It was not repeated. Check the other system before you start the task again."
 
 
 async def effect(
@@ -55,7 +59,9 @@ async def _now(
     except BaseException as error:
         # What is cut off and may be done again is: it stays `started`.
         if not (idempotent and isinstance(error, asyncio.CancelledError)):
-            await journal.record(key, Entry("failed", f"“{name}” was not done any more."), replace=True)
+            await journal.record(
+                key, Entry("failed", f"“{in_words(name)}” was cancelled before it began."), replace=True
+            )
         raise
     try:
         result = await inside(act)
@@ -70,8 +76,8 @@ async def _now(
         if isinstance(error, asyncio.CancelledError) and journal.cut_off():
             raise
         doubt = OutcomeUnknown(
-            f"“{name}” ended with an error that does not say whether it happened ({type(error).__name__}). It was not "
-            "repeated; please look at the other end before the task is started again."
+            f"“{in_words(name)}” ended with an error that does not say whether it happened ({type(error).__name__}). "
+            f"{_NOT_REPEATED}"
         )
         await journal.result(key, dataclasses.replace(mine, state="unknown", value=str(doubt)), replace=True)
         raise doubt from error
@@ -89,6 +95,6 @@ def _as_it_ended(entry: Entry, name: str) -> str:
             raise OutcomeUnknown(entry.value)
         case "started":
             raise OutcomeUnknown(
-                f"Nobody knows whether “{name}” happened: the worker was lost while it was under way. It was not "
-                "repeated; please look at the other end before the task is started again."
+                f"Nobody knows whether “{in_words(name)}” happened: the worker was lost while it was under way. "
+                f"{_NOT_REPEATED}"
             )

@@ -146,7 +146,8 @@ async def test_people_say_whether_a_call_was_done_whose_program_ended(slack: Loc
     await program.start()
 
     def doubts(message: Message) -> bool:
-        return "Was “refund” done?" in text_of(message) and "Choose" in message.buttons
+        named = "Was “refund” done?" in text_of(message) and "Order: 17\nEuros: 45.0" in text_of(message)
+        return named and "Choose" in message.buttons
 
     bob = slack.user("bob")
     await bob.click(await slack.wait_message("#approvals", doubts), "Choose")

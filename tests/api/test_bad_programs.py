@@ -135,7 +135,7 @@ async def test_whom_a_program_names_gets_no_right_and_is_shown_as_its_word(
     await slack.user("bob").click(card, "Approve")
     settled = await store.request(RequestId(name))
     assert settled is not None
-    drawn.append(home.outcomes(replace(listed, requests=(settled.value,))))
+    drawn.append(home.outcomes(replace(listed, requests=(settled.value,)), seen.now))
     assert [says in json.dumps(view) for view in drawn] == [True] * 3
 
 

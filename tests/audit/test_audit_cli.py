@@ -179,7 +179,7 @@ async def test_a_receipt_is_believed_with_the_public_key_alone(audit: Audit, dec
         forged = await audit("check", receipt, "--key", key)
         assert (forged.status, forged.out) == (
             1,
-            "Do not trust this receipt. The signature does not fit: the receipt was changed, or another key "
+            "Do not trust this receipt. The signature doesn't match: the receipt was changed, or another key "
             "signed it.\n",
         )
     receipt.write_text(text)

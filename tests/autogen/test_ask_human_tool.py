@@ -152,7 +152,7 @@ async def test_a_gated_function_asks_and_runs_with_what_was_approved(house: Hous
         await house.decide(await house.asked(not_this=request), Verb.REJECT)
         with pytest.raises(ActionFailed, match="DECISION: CALL REJECTED"):
             await refused
-        with pytest.raises(ActionFailed, match="“pay” was not called"):
+        with pytest.raises(ActionFailed, match="“pay” was not done"):
             await pay("a lot", "DE")
     assert PAID == [(100, "DE00 1234", Size.LARGE)]
 

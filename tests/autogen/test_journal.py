@@ -47,8 +47,8 @@ def acting(done: list[str], outcome: str | Exception) -> Callable[[], Awaitable[
     return act
 
 
-async def do(journal: RunJournal, act: Callable[[], Awaitable[str]]) -> str:
-    return await effect(journal, journal.key("step", "send", "a"), "send", act, yes)
+async def do(journal: RunJournal, act: Callable[[], Awaitable[str]], name: str = "send") -> str:
+    return await effect(journal, journal.key("step", "send", "a"), name, act, yes)
 
 
 async def test_a_recorded_effect_is_not_done_again(house: House) -> None:
@@ -70,6 +70,19 @@ async def test_an_effect_that_was_started_and_never_ended_is_not_repeated(house:
     with pytest.raises(OutcomeUnknown, match="Nobody knows whether “send” happened"):
         await do(await journal_of(house, lease), acting(done, "sent"))
     assert not done
+
+
+async def test_what_people_read_of_an_effect_names_it_in_words(house: House) -> None:
+    """No name of a function: neither where its worker was lost, nor where its error says nothing."""
+    await house.start()
+    lease = await claimed(house)
+    with pytest.raises(OutcomeUnknown, match=r"^“send mail” ended with an error"):
+        await do(await journal_of(house, lease), acting([], RuntimeError()), "send_mail")
+    journal = await journal_of(house, lease)
+    lost = Entry("started", attempt="another process")
+    await journal.record(journal.key("step", "send", "a"), lost, replace=True)
+    with pytest.raises(OutcomeUnknown, match="whether “send mail” happened"):
+        await do(await journal_of(house, lease), acting([], "sent"), "send_mail")
 
 
 async def test_what_may_be_done_again_and_was_cut_off_before_it_was_done_is_done(house: House) -> None:

@@ -640,8 +640,8 @@ DRAWING: Final = (
         "a list does not say that an approved action failed",
         "R5",
         "bot/slack/views/home.py",
-        "settled_line(request, request.decision, run)}",
-        "settled_line(request, request.decision, None)}",
+        "settled_line(request, request.decision, run, now)}",
+        "settled_line(request, request.decision, None, now)}",
         ("tests/slack/test_home.py::test_homes_are_as_they_were_reviewed",),
     ),
     Bug(

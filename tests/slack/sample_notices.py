@@ -6,10 +6,13 @@ from typing import Any, Final
 from bot.audit.figures import Figures
 from bot.slack import settings_proposals
 from bot.slack.views import (
+    agent_text,
     edit_modal,
     home,
+    lists_text,
     modal_parts,
     modals,
+    permissions_text,
     record_notices,
     settings_modal,
     settings_text,
@@ -25,11 +28,12 @@ from countersign.domain.hash_chain import Head
 from countersign.domain.ids import ChannelId, digest_of
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Kind, Question, Request, Verb
+from countersign.domain.runs import Status as RunStatus
 from countersign.policy.loosening import Configured, SettingsProposal
 from tests.audit.generated_record import samples
 from tests.sample_requests import ALICE, BOB, GENERAL, attempt, later, question, request, rules
-from tests.slack.sample_views import LATER, card, decided, ended, refund, run
-from tests.slack.test_home import permitted
+from tests.slack.sample_views import LATER, LINK, at_work, card, decided, ended, refund, run, talk
+from tests.slack.test_home import CAME_OF, DONE, FAILED, listed, permitted
 
 _FIELDS: Final = {
     "type": "object",
@@ -102,7 +106,18 @@ NOTICES: Final[dict[str, Drawing]] = {
     "note_requester_gone_without_reviewers": thread_notes.requester_gone_note(run(), Reviewers()),
     "notice_record": record_notices.checkpoint(Head(1204, "0f" * 32), later().date()),
     "digest": _week(),
-    "list_permissions": Drawing("permissions", home.permission_list([permitted(Scope.TOOL)])[1]),
+    "list_permissions": permissions_text.permission_list([permitted(Scope.TOOL)]),
+    "list_pending": lists_text.pending(home.entries(listed(request(asked=refund()), talk()), reader=ALICE), 40),
+    "list_history": lists_text.history(
+        home.outcomes(listed(decided(Verb.REJECT), DONE, FAILED, of=CAME_OF), later(hours=13))
+    ),
+    "list_status": agent_text.status(
+        [
+            home.run_entry(at_work(), LINK, listed(), ALICE),
+            home.run_entry(run(status=RunStatus.WAITING), "", listed(talk()), ALICE),
+        ],
+        17,
+    ),
 }
 WINDOWS: Final[dict[str, dict[str, Any]]] = {
     "modal_fill_in": edit_modal.edit(request(asked=form()), GENERAL),

@@ -37,7 +37,7 @@ def group(slack: LocalSlack, handle: str, users: list[str]) -> None:
         (("reviewers @reviewers", "quorum 3"), "3 approvals are needed, but only 2 of the reviewers can decide"),
         (("reviewers @pair", "quorum 2"), "2 approvals are needed, but only 1 of the reviewers can decide"),
         (("reviewers @empty",), "There is nobody in <!subteam^S0EMPTY>"),
-        (("reviewers @outside",), "only guests, bots or people of other workspaces"),
+        (("reviewers @outside",), "only guests, bots and people from other workspaces"),
         (("escalate 30m @empty",), "Step 1 of the escalation: There is nobody in <!subteam^S0EMPTY>"),
     ],
 )

@@ -321,7 +321,9 @@ async def test_a_wrong_bot_token_ends_the_start_with_what_to_fix(slack: LocalSla
 async def test_an_installation_for_a_whole_organization_ends_the_start_with_what_to_do(slack: LocalSlack) -> None:
     slack.platform.org_wide = True
     async with app.slack_clients(slack.bot_token, slack.api_url) as clients:
-        with pytest.raises(WrongSettings, match="SLACK_BOT_TOKEN: it is of an installation for a whole organization"):
+        with pytest.raises(
+            WrongSettings, match="SLACK_BOT_TOKEN: it belongs to an installation for a whole organization"
+        ):
             await app.identify(clients.reads)
 
 

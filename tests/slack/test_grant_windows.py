@@ -11,14 +11,13 @@ from functools import partial
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.handlers import decision_modals
 from bot.slack.handlers.context import Services
 from bot.slack.people.actors import giver_of
 from bot.slack.people.people_check import why_not_asked
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import Projector
 from bot.slack.slack_calls import GatedCalls
-from bot.slack.views import home, modal_parts, modals, review_modals
+from bot.slack.views import answers_text, home, modal_parts, modals, permissions_text, review_modals
 from bot.slack.views.block_kit import Block
 from bot.slack.views.card_controls import MORE, MenuItem, chosen
 from bot.slack.views.decision_details import allows, details
@@ -223,7 +222,7 @@ async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_fi
     reason = {review_modals.REASON: "The shop is down."} if window == "break-glass" else {}
     assert modal_parts.READ in await person.submit(reason, view)  # Slack itself asks for what is required
     next(block for block in view.blocks if block["block_id"] == modal_parts.READ)["optional"] = True
-    assert await person.submit(reason, view) == {modal_parts.READ: decision_modals.READ_FIRST}  # and so do we
+    assert await person.submit(reason, view) == {modal_parts.READ: answers_text.READ_FIRST}  # and so do we
     assert (await now_is(store, asked)).status is Status.PENDING
     assert EventType.REQUEST_DECIDED not in [event.type for event in await events(store)]
     assert await person.submit({**reason, modal_parts.READ: ["yes"]}, view) == {}
@@ -302,7 +301,7 @@ def test_slack_takes_the_list_of_permissions_whatever_their_tools_are_called() -
     by = attempt(request(asked=asked), BOB, wish=Wish(Scope.TOOL, Span.DAY))
     one = grants.given_with(decision_rules.decide(request(asked=asked), by, NOW).request, "email")
     assert one is not None
-    _, blocks = home.permission_list([one] * 30)
+    blocks = permissions_text.permission_list([one] * 30).blocks
     check_message_blocks(blocks)
     shown = sum("accessory" in block for block in blocks)
     assert 5 < shown < 20 and f"and {30 - shown} more" in str(blocks[-1])
@@ -326,7 +325,7 @@ def test_names_that_read_alike_differ_wherever_a_permission_stands(one: str, oth
         made = decision_rules.decide(asked, attempt(asked, BOB, wish=Wish(Scope.TOOL, Span.DAY)), NOW).request
         given = grants.given_with(made, "support")
         assert given is not None and made.decision is not None
-        lists = [home.permissions([given]), home.permission_list([given])[1]]
+        lists = [home.permissions([given]), permissions_text.permission_list([given]).blocks]
         return [review_modals.permit(asked, GENERAL)["blocks"][-4:-3], details(made, made.decision), *lists]
 
     for by_one, by_other in zip(map(mrkdwn_of, drawn(one)), map(mrkdwn_of, drawn(other)), strict=True):

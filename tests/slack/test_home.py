@@ -104,10 +104,10 @@ SECTIONS: dict[str, list[Block]] = {
     "in_a_channel_talk": [
         b for who in (ALICE, BOB) for entry in home.entries(listed(talk()), reader=who) for b in entry
     ],
-    "no_decisions": home.recent(listed()),
-    "recent": home.recent(listed(approved(request()), expire(request(), later(hours=2)).request)),
-    "recent_outcomes": home.recent(listed(DONE, FAILED, of=CAME_OF)),
-    "recent_code": home.recent(listed(approved(request(asked=code())))),
+    "no_decisions": home.recent(listed(), later()),
+    "recent": home.recent(listed(approved(request()), expire(request(), later(hours=2)).request), later(hours=13)),
+    "recent_outcomes": home.recent(listed(DONE, FAILED, of=CAME_OF), later(hours=1)),
+    "recent_code": home.recent(listed(approved(request(asked=code()))), later(hours=1)),
     "nothing_permitted": home.permissions([]),
     "permissions": home.permissions([permitted(Scope.TOOL), permitted(Scope.CALL, used=3)]),
     "permissions_hostile": home.permissions([permitted(Scope.TOOL, team=HOSTILE, tool=HOSTILE)] * 9),
@@ -150,6 +150,15 @@ def test_a_row_of_a_home_has_at_most_three_controls(name: str) -> None:
 def test_a_home_speaks_of_the_matter_alone(name: str) -> None:
     """No name of a function, no JSON, no word of ours about how it works."""
     speaks_plainly(VIEWS.get(name) or SECTIONS[name], HOSTILE)
+
+
+@pytest.mark.parametrize(
+    ("hours", "moment"), [(1, "{time}"), (13, "{date_short_pretty} {time}"), (24 * 30, "{date_short_pretty} {time}")]
+)
+def test_a_decision_of_another_day_is_listed_with_its_date(hours: int, moment: str) -> None:
+    """Beside the card it took minutes; whoever reads a list of thirty days would take the time for today's."""
+    line = json.dumps(home.outcomes(listed(DONE), later(hours=hours)))
+    assert f"^{moment}|" in line
 
 
 def test_nothing_is_decided_on_a_home() -> None:
@@ -199,7 +208,7 @@ def test_slack_takes_a_full_home_whatever_is_in_it(title: str, agent: str, task:
         waiting,
         home.runs(Running(going_on, 99)),
         allowed,
-        home.recent(listed(*decided)),
+        home.recent(listed(*decided), later()),
     ]
     view = home.view(sections)
     assert not [b for b in view["blocks"] if "Not everything fits" in json.dumps(b)], "all sections have room"

@@ -244,6 +244,17 @@ async def test_a_stand_in_decides_while_somebody_is_away_and_the_card_says_so(
     assert kinds.count(EventType.STAND_IN_NAMED) == 2 and kinds.count(EventType.STAND_IN_ENDED) == 1
 
 
+async def test_who_leaves_hears_that_no_message_reached_their_stand_in(
+    slack: LocalSlack, store: Store, bot: Services
+) -> None:
+    """R7: the absence counts all the same, and somebody has to tell them."""
+    slack.faults.add("server_error", on="chat.postMessage", status=503, times=None)
+    text = (await slack.user("bob").command("/approvals away @dave for 3d")).text
+    assert "<@U0DAVE> decides in your place." in text and "please tell them yourself" in text
+    slack.faults.clear()
+    assert "They have been told." in (await slack.user("carol").command("/approvals away @dave for 3d")).text
+
+
 async def test_a_stand_in_of_a_member_of_a_group_decides_and_one_of_somebody_who_left_does_not(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, drawn: None
 ) -> None:

@@ -9,35 +9,25 @@ from typing import Any, Final
 from slack_bolt.async_app import AsyncAck
 
 from countersign import usecases
-from countersign.domain import runs, start_sentences
+from countersign.domain import start_sentences
 from countersign.domain.errors import CountersignError, InvalidInput
 from countersign.domain.ids import AttemptId, ChannelId, GroupId, RunId, UserId, short_name
 from countersign.domain.people import is_channel
 from countersign.domain.run_options import in_words
 from countersign.domain.runs import Run
-from countersign.text.safe_text import quoted, typed
 from countersign.usecases.listing import with_links
 from countersign.usecases.ports import TeamInfo
 
 from ..people.actors import admit
 from ..people.people_check import why_not_seen, why_not_start
-from ..views import home, modal_parts, modals
-from ..views.block_kit import Block, context, fitting, plain, words
-from ..views.button_labels import state_of
-from ..views.slack_markup import escape, unescape
+from ..views import agent_text, home, modal_parts, modals
+from ..views.block_kit import Block
+from ..views.slack_markup import unescape
 from .context import SLACK_ERRORS, Reply, Services
 from .modal_opening import open_modal
 from .payloads import Sender, delivery, sender
 from .responses import answer_click, answer_command, answer_window, on_record
 
-HELP: Final = (
-    "*`/agent <team> <task>`* starts a task, like `/agent email tell the vendor we need 10% off`\n"
-    "*`/agent <team> <option>=<choice> <task>`* chooses how, like `/agent chat mode=never plan a picnic`\n"
-    "*`/agent`* opens a window to do the same\n"
-    "*`/agent status`* lists the runs of this channel, and those that you started elsewhere\n"
-    "*`/agent stop <run>`* stops a run and withdraws its open requests\n"
-    "*`/approvals`* shows who decides here and how long they have"
-)
 _LISTED: Final = 15
 _NONE: Final[Mapping[str, str]] = {}
 _log = logging.getLogger(__name__)
@@ -56,7 +46,7 @@ async def _agent(services: Services, body: dict[str, Any]) -> Reply:
             async with _start_on_record(services, body, at.here, None):
                 return await open_modal(services.client, body, _start_window(services, at))
         case "help":
-            return Reply(HELP)
+            return Reply(agent_text.HELP)
         case "status":
             return await _status(services, at)
         case "stop":
@@ -196,22 +186,15 @@ async def _started(
     )
     if started.id != run:
         return Reply(start_sentences.repeated(started.id))
-    how = f" ({escape(runs.said(started))})" if started.options else ""
-    where = "in the thread below" if is_channel(GroupId(channel)) else "here, or in your messages with the app"
-    return Reply(f"Started *{escape(team)}*{how}, run `{run}`. Follow it {where}.")
+    return Reply(agent_text.started(started, in_channel=is_channel(GroupId(channel))))
 
 
 async def _status(services: Services, at: Sender) -> Reply:
     await admit(services.directory, at.user)
     going_on = await services.store.indexes.active_runs(200)
     active = [run for run in going_on if at.channel == run.channel or at.user == run.requester]
-    if not active:
-        return Reply("No runs in progress here. `/agent <team> <task>` starts one.")
-    head = "1 run in progress" if len(active) == 1 else f"{len(active)} runs in progress"
-    blocks, shown = fitting(head, await _lines(services, active[:_LISTED], at))
-    if len(active) > shown:
-        blocks.append(context(plain(f"and {len(active) - shown} older")))
-    return Reply(head, blocks=blocks)
+    listed = agent_text.status(await _lines(services, active[:_LISTED], at), len(active))
+    return Reply(listed.text, blocks=listed.blocks or None)
 
 
 async def _lines(services: Services, found: list[Run], at: Sender) -> list[list[Block]]:
@@ -223,8 +206,7 @@ async def _lines(services: Services, found: list[Run], at: Sender) -> list[list[
     lines = []
     for run in found:
         head = posted.get(f"run/{run.id}") or posted.get(f"run/{run.id}/direct")
-        line = home.run_line(run, services.link(head) if head else "", listed, at.user)
-        lines.append([words(line), context(plain(typed(run.task), 150))])
+        lines.append(home.run_entry(run, services.link(head) if head else "", listed, at.user))
     return lines
 
 
@@ -276,12 +258,11 @@ async def _try_again(services: Services, body: dict[str, Any]) -> Reply:
 async def _stop(services: Services, user: UserId, name: str, attempt: AttemptId) -> Reply:
     run = name.strip("`").strip()
     if not run:
-        raise InvalidInput("Name the run, like `/agent stop r2345678`; `/agent status` lists them.")
+        raise InvalidInput(agent_text.RUN_MISSING)
     seen = await services.store.run(known) if (known := RunId.named(run)) is not None else None
     if seen is not None and seen.value.over:
-        return Reply(f"Run `{run}` has already ended: {state_of(seen.value)}. Nothing was changed.")
+        return Reply(agent_text.ended_already(seen.value))
     groups = (await usecases.rules_of(services.store, seen.value.channel)).reviewers.groups if seen else frozenset()
     actor = await services.directory.actor(user, groups)
     await usecases.stop(services.store, run, actor, services.admins, attempt)
-    task = f": {escape(quoted(seen.value.task, 80))}" if seen is not None else ""
-    return Reply(f"Stopped run `{run}` and withdrew its open requests{task}")
+    return Reply(agent_text.stopped(run, seen.value if seen is not None else None))

@@ -10,6 +10,7 @@ from slack_bolt.async_app import AsyncAck
 from countersign.domain.errors import InvalidInput
 
 from ..people.actors import admit
+from ..views import settings_text
 from ..views.slack_markup import drawn, unescape
 from .context import Reply, Services, Word
 from .payloads import sender
@@ -50,16 +51,10 @@ async def _run(services: Services, body: dict[str, Any], words: Mapping[str, Wor
             await admit(services.directory, sender(body).user)
         async with change_on_record(services, body, sender(body).here, text) if recorded else nullcontext():
             if word is None:
-                raise _Unclear(*_unknown(unescape(name)[:40], words))
+                alike = get_close_matches(name, filter(None, words), 1)
+                raise _Unclear(*settings_text.unknown_setting(unescape(name)[:40], alike[0] if alike else None))
             if word.empty is not None and not rest:
                 raise _Unclear(*await word.empty(services, body))
             return await word.run(services, body, rest)
     except _Unclear as unclear:
         return Reply(f"{drawn(unclear.sentence)}{unclear.usage}", False)
-
-
-def _unknown(name: str, words: Mapping[str, Word]) -> tuple[str, str]:
-    """Say that there is no such word, and which one may be meant."""
-    alike = get_close_matches(name, filter(None, words), 1)
-    meant = f" Did you mean `/approvals {alike[0]}`?" if alike else ""
-    return f"There is no setting “{name}”; nothing was changed.", f"{meant} `/approvals help` lists them all."

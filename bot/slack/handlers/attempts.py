@@ -18,6 +18,7 @@ from countersign.domain.requests import Request, Status, Verb
 from countersign.usecases.ports import Admitted
 
 from ..people.actors import actor_of, voters_of
+from ..views.answers_text import counted
 from ..views.card_controls import Handle
 from ..views.request_text import no_votes
 from .context import Reply, Services
@@ -111,12 +112,7 @@ async def decide(services: Services, body: dict[str, Any], aimed: Aimed) -> Repl
             services.hold(replacing)
     if after.status is not Status.PENDING:
         return Reply("")
-    if attempt.verb is Verb.CHOOSE:
-        same = sum(vote.chosen == attempt.chosen for vote in after.votes)
-        counted = f"Your choice is counted: {same} of {after.rules.quorum} people needed chose this."
-    else:
-        counted = f"Your approval is counted: {len(after.votes)} of {after.rules.quorum} needed."
-    return Reply(counted + no_votes(seen.value, after))
+    return Reply(counted(after, attempt.verb, attempt.chosen) + no_votes(seen.value, after))
 
 
 def _content(attempt: Attempt) -> list[str]:

@@ -13,7 +13,8 @@ from countersign.domain.people import Reviewers
 from countersign.domain.quiet_hours import zone_of
 from countersign.usecases import absences
 
-from ..views.slack_markup import mention, unescape, when
+from ..views import away_text
+from ..views.slack_markup import unescape
 from .context import SLACK_ERRORS, Reply, Services, Word
 from .mention_parsing import people_named
 from .payloads import Sender, delivery, sender
@@ -21,7 +22,6 @@ from .payloads import Sender, delivery, sender
 _ANY: Final = timedelta(days=3650)
 """The absence itself judges whether it is too long; this limit is beyond any."""
 _log = logging.getLogger(__name__)
-_HOW: Final = "Write it like `/approvals away @standin until 2026-12-24`, or `… for 3d`."
 
 
 async def _away(services: Services, body: dict[str, Any], rest: str) -> Reply:
@@ -29,25 +29,18 @@ async def _away(services: Services, body: dict[str, Any], rest: str) -> Reply:
     name, span = (*rest.split(maxsplit=1), "", "")[:2]
     people = people_named([name])
     if len(people.users) != 1 or people != Reviewers(people.users):
-        raise InvalidInput(f"Name one stand-in; nothing was changed. {_HOW}")
+        raise InvalidInput(away_text.ONE_STAND_IN)
     (stand_in,) = people.users
     until = await _until(services, at, span.strip())
     actor = await services.directory.actor(at.user)
     other = await services.directory.actor(stand_in)
     absence = await absences.leave(services.store, actor, other, until, delivery(body))
-    told = "was told" if await _tell(services, absence) else "could not be told by a message"
-    return Reply(
-        f"You're away until {when(absence.until, absence.since)}. {mention(stand_in)} decides in your place and "
-        f"{told}. You can still decide; the two of you count as one. `/approvals back` ends it."
-    )
+    return Reply(away_text.away(absence, informed=await _tell(services, absence)))
 
 
 async def _tell(services: Services, absence: Absence) -> bool:
     """Write to the stand-in directly; False if Slack does not take it."""
-    text = (
-        f":wave: {mention(absence.user)} is away until {when(absence.until, absence.since)} and named you as stand-in. "
-        "Until then you can decide on the requests that wait for them; your Home lists them."
-    )
+    text = away_text.stand_in_message(absence)
     try:
         async with asyncio.timeout(5):
             await services.client.chat_postMessage(channel=absence.stand_in, text=text, unfurl_links=False)
@@ -61,8 +54,8 @@ async def _back(services: Services, body: dict[str, Any], rest: str) -> Reply:
     at = sender(body)
     actor = await services.directory.actor(at.user)
     if await absences.come_back(services.store, actor, delivery(body)):
-        return Reply("You're back. Nobody decides in your place any more.")
-    return Reply("You weren't away; nothing was changed.")
+        return Reply(away_text.BACK)
+    return Reply(away_text.NOT_AWAY)
 
 
 async def _until(services: Services, at: Sender, words: str) -> datetime:
@@ -76,37 +69,23 @@ async def _until(services: Services, at: Sender, words: str) -> datetime:
                 date.fromisoformat(words), time(0), zone_of(await services.directory.zone(at.user))
             ).astimezone(UTC)
         except (ValueError, OverflowError):
-            raise InvalidInput(f"“{unescape(words)}” is not a date; nothing was changed. {_HOW}") from None
+            raise InvalidInput(away_text.not_a_date(unescape(words))) from None
     if not words:
-        raise InvalidInput(f"Say until when; nothing was changed. {_HOW}")
+        raise InvalidInput(away_text.NO_END)
     try:
         return await services.store.now() + parse_duration(words, _ANY)
     except InvalidInput:
-        raise InvalidInput(
-            f"“{unescape(words)[:40]}” is neither a date nor a duration; nothing was changed. {_HOW}"
-        ) from None
+        raise InvalidInput(away_text.not_an_end(unescape(words)[:40])) from None
 
 
 async def _nobody_named(services: Services, body: dict[str, Any]) -> tuple[str, str]:
     """Say what to give, and who stands in now."""
     seen = await services.store.absences()
-    absence = seen.value.of(services.directory.workspace, sender(body).user, seen.now)
-    now = "You're not away now."
-    if absence is not None:
-        until = when(absence.until, absence.since)
-        now = f"You're away until {until}, and {mention(absence.stand_in)} decides in your place."
-    return (
-        "Name a stand-in, and say until when",
-        f", like `/approvals away @standin until 2026-12-24`, or `… for 3d`. {now}",
-    )
+    return away_text.nobody_named(seen.value.of(services.directory.workspace, sender(body).user, seen.now))
 
 
 WORDS: Final = {
-    "away": Word(
-        _away,
-        "*`/approvals away @standin until 2026-12-24`* (or `for 3d`) names who decides while you're away",
-        _nobody_named,
-    ),
-    "back": Word(_back, "*`/approvals back`* ends it"),
+    "away": Word(_away, away_text.AWAY_HELP, _nobody_named),
+    "back": Word(_back, away_text.BACK_HELP),
 }
 """The words of `/approvals` about who is here."""

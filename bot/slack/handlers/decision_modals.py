@@ -5,7 +5,7 @@ The person, the time and the input are judged when a window is sent.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from slack_bolt.async_app import AsyncAck
 
@@ -15,21 +15,13 @@ from countersign.domain.grant_request import Wish
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Verb
 
-from ..views import choice_controls, edit_modal, modal_parts, modals, review_modals
+from ..views import answers_text, choice_controls, edit_modal, modal_parts, modals, review_modals
 from ..views.card_content import parts
 from ..views.card_controls import Handle
 from ..views.modal_parts import View
 from .attempts import Aimed, aim, decide
 from .context import Reply, Services
 from .responses import answer_window, refused
-
-READ_FIRST: Final = "Read all of it first, then check this box. Nothing was decided."
-_NOTHING_CHOSEN: Final = "Choose what not to ask again, and for how long. Nothing was decided."
-_OTHER_PARTS: Final = (
-    "The app was updated while you had this open, and now shows it in different parts. Nothing was decided; please "
-    "close this and open it again from its card."
-)
-_TOO_SLOW: Final = "That took too long, and the window closed. Nothing was decided; please open it again."
 
 
 async def on_reject(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -66,7 +58,7 @@ async def on_permit(services: Services, ack: AsyncAck, body: dict[str, Any]) -> 
     try:
         wish: Wish = review_modals.wish_of(body["view"])
     except ValueError:
-        await ack(response_action="errors", errors={review_modals.SCOPE: _NOTHING_CHOSEN})
+        await ack(response_action="errors", errors={review_modals.SCOPE: answers_text.NOTHING_CHOSEN})
         return
 
     async def work() -> Reply:
@@ -138,7 +130,7 @@ async def _after_part(services: Services, body: dict[str, Any]) -> Reply:
         return refused(refusal)
     request = aimed.request
     if opened.layout != review_modals.layout(request):
-        raise InvalidInput(_OTHER_PARTS)
+        raise InvalidInput(answers_text.OTHER_PARTS)
     if opened.part + 1 < len(parts(request.question)):
         return _next(review_modals.review_part(request, channel, opened.user, opened.verb, opened.part + 1))
     if opened.verb is Verb.EDIT:
@@ -148,7 +140,7 @@ async def _after_part(services: Services, body: dict[str, Any]) -> Reply:
 
 
 def _next(view: View) -> Reply:
-    return Reply(_TOO_SLOW, counted=False, view=view)
+    return Reply(answers_text.DECISION_TOO_LATE, counted=False, view=view)
 
 
 def _handle(body: dict[str, Any]) -> Handle | None:
@@ -165,6 +157,6 @@ async def _answer(
 ) -> None:
     """Do the work, provided that the box “read” is checked if there is one."""
     if not modal_parts.has_read(body["view"]):
-        await ack(response_action="errors", errors={modal_parts.READ: READ_FIRST})
+        await ack(response_action="errors", errors={modal_parts.READ: answers_text.READ_FIRST})
         return
     await answer_window(services, ack, body, work, deed=deed, block=block)

@@ -8,8 +8,7 @@ from countersign import usecases
 from countersign.domain.ids import PermissionId
 from countersign.usecases import grant_changes
 
-from ..views.decision_details import allows
-from ..views.slack_markup import mention
+from ..views import permissions_text
 from .context import Reply, Services
 from .payloads import delivery, sender
 from .responses import answer_click
@@ -26,9 +25,4 @@ async def _revoke(services: Services, body: dict[str, Any]) -> Reply:
     groups = (await usecases.rules_of(services.store, seen.value.channel)).reviewers.groups if seen else frozenset()
     actor = await services.directory.actor(at.user, groups)
     ended = await grant_changes.revoke(services.store, permission, actor, services.admins, delivery(body))
-    allowed = allows(ended.scope, ended.kind, ended.tool)
-    by, revoked_by = mention(ended.by), mention(ended.revoked_by or at.user)
-    return Reply(
-        f"{revoked_by} revoked {by}'s permission for {allowed}. People are asked again from now on. What it already "
-        "allowed is not undone."
-    )
+    return Reply(permissions_text.revoked(ended, ended.revoked_by or at.user))

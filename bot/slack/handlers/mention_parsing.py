@@ -14,6 +14,7 @@ from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import MEMBERS, Reviewers
 
 from ..people.directory import Directory
+from ..views import setting_inputs
 from ..views.slack_markup import unescape
 
 _CHANNEL: Final = r"<#([CG][A-Z0-9]+)(?:\|[^>]*)?>|([CG][A-Z0-9]{6,})"
@@ -36,11 +37,7 @@ def people_named(tokens: Iterable[str]) -> Reviewers:
         elif group := re.fullmatch(_GROUP, token):
             groups.add(GroupId(group[1] or group[2]))
         elif token:
-            raise InvalidInput(
-                f"“{unescape(token)[:40]}” is neither a person nor a user group; nothing was changed. "
-                f"Write them like `/approvals reviewers @someone @a-group`, or `{MEMBERS}` for everybody in the "
-                "channel that cards go to."
-            )
+            raise InvalidInput(setting_inputs.nobody_such(unescape(token)[:40]))
     return Reviewers(frozenset(users), frozenset(groups), members)
 
 
@@ -57,10 +54,7 @@ async def _channel(directory: Directory, name: str) -> ChannelId:
         return ChannelId(mention[1] or mention[2])
     channel = await directory.room_named(name)
     if channel is None:
-        raise InvalidInput(
-            f"The app is in no channel “{unescape(name)[:80]}”; nothing was changed. "
-            "Invite it there with `/invite` first."
-        )
+        raise InvalidInput(setting_inputs.no_channel(unescape(name)[:80]))
     return channel
 
 
@@ -76,10 +70,7 @@ async def _step(directory: Directory, words: str) -> Escalation:
     tokens = re.split(_BETWEEN, words[span.end() if span else len(after) :].strip(" ,"))
     channels = [token for token in tokens if token.startswith("#") or re.fullmatch(_CHANNEL, token)]
     if not after or tokens == [""] or len(channels) > 1:
-        raise InvalidInput(
-            f"“{unescape(words)[:80]}” is no step of an escalation; nothing was changed. "
-            "Write it like `/approvals escalate 30m @leads #leads`."
-        )
+        raise InvalidInput(setting_inputs.no_step(unescape(words)[:80]))
     people = people_named(token for token in tokens if token not in channels)
     channel = await _channel(directory, channels[0]) if channels else None
     return Escalation(parse_duration(unescape(after)), people, channel)

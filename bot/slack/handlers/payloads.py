@@ -9,6 +9,8 @@ from typing import Any, Final, NamedTuple
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import AttemptId, ChannelId, UserId, short_name
 
+from ..views import answers_text
+
 Check = Callable[[Any], bool]
 _OPTION: Final = {"!value": str}
 _ELEMENT: Final = {
@@ -58,7 +60,7 @@ class Sender(NamedTuple):
     def here(self) -> ChannelId:
         """Return the channel of a command. InvalidInput if Slack names none."""
         if self.channel is None:
-            raise InvalidInput("Slack did not say in which channel this was typed, so nothing was done.")
+            raise InvalidInput(answers_text.NO_CHANNEL)
         return self.channel
 
 

@@ -19,6 +19,7 @@ from countersign.domain.errors import CountersignError, InvalidInput, NotReplica
 from countersign.domain.ids import ChannelId, GroupId, UserId
 
 from ..people.directory import Directory
+from ..views import answers_text
 from ..views.modal_parts import Problem, channel_of, not_counted
 from ..views.slack_markup import drawn, mentioned_in, without_marks
 from .context import SLACK_ERRORS, Reply, Services
@@ -26,10 +27,6 @@ from .payloads import delivery, sender
 
 ACK_WITHIN: Final = 2.4
 """Seconds; Slack waits 3 s from its own clock."""
-_STORE_AWAY: Final = (
-    "The store can't be reached right now, so your {deed} was not counted. Nothing is lost; "
-    "please try again in a moment."
-)
 _log = logging.getLogger(__name__)
 Acknowledge = Callable[[Reply | None], Awaitable[Any]]
 """Acks to Slack with the reply; with None where there is none in time."""
@@ -111,7 +108,7 @@ async def reply_of(work: Awaitable[Reply], deed: str) -> Reply:
         return refused(unsafe)
     except StoreUnavailable as away:
         _log.error("%s", away)
-        return Reply(_STORE_AWAY.format(deed=deed), False)
+        return Reply(answers_text.store_away(deed), False)
     except CountersignError as wrong:
         return refused(wrong)
 

@@ -22,11 +22,11 @@ from countersign.policy.loosening import NeedsConfirmation, NeedsSecond, Setting
 
 from .. import settings_proposals
 from ..people.people_check import Found, is_shared_outside, problems
-from ..views import modal_parts, settings_modal
+from ..views import answers_text, modal_parts, settings_modal, settings_text
 from ..views.block_kit import context, mrkdwn
 from ..views.setting_inputs import SETTINGS
-from ..views.settings_text import confirm, current, say
-from ..views.slack_markup import mention, unescape
+from ..views.settings_text import say
+from ..views.slack_markup import unescape
 from .context import Reply, Services, Word
 from .mention_parsing import READERS
 from .modal_opening import open_at_once, open_modal
@@ -35,7 +35,6 @@ from .responses import answer_click, answer_window, change_on_record
 
 _LONGEST: Final = 2000
 """Characters of a button's value."""
-_TOO_SLOW: Final = "That took too long, and the window closed. Nothing was changed; please try again."
 
 
 async def _open(services: Services, body: dict[str, Any], rest: str) -> Reply:
@@ -70,11 +69,8 @@ async def _show(services: Services, body: dict[str, Any], rest: str) -> Reply:
 async def _warnings(services: Services, actor: Actor, rules: Rules) -> tuple[str, str]:
     """What whoever looks at these settings should know; "" for each that is all right."""
     outside = await is_shared_outside(services.directory, rules.approvals_channel)
-    readers = (
-        f":warning: {mention(rules.approvals_channel)} is shared with another company. Its people read every card "
-        "there, but cannot open what a card leaves out, and cannot decide."
-    )
-    return await _contradicted(services, actor, rules), readers if outside else ""
+    readers = settings_text.read_outside(rules.approvals_channel) if outside else ""
+    return await _contradicted(services, actor, rules), readers
 
 
 async def _contradicted(services: Services, actor: Actor, rules: Rules) -> str:
@@ -84,27 +80,17 @@ async def _contradicted(services: Services, actor: Actor, rules: Rules) -> str:
     """
     may_configure = channel_settings.why_not_configure(actor, rules, services.admins) is None
     admin = may_alone(actor, services.admins) and may_configure
-    if not admin or not (count := await services.homes.overview.contradicted()):
-        return ""
-    calls = "1 call" if count == 1 else f"{count:,} calls"
-    return (
-        f":warning: *{calls}* passed at a worker in the last 7 days though the policy says otherwise: look for "
-        "`contradicted` in `countersign audit export`."
-    )
+    count = await services.homes.overview.contradicted() if admin else 0
+    return settings_text.contradicted(count) if count else ""
 
 
 async def _missing(name: str, services: Services, body: dict[str, Any]) -> tuple[str, str]:
     """Say what to give, and what the setting is now; who may not change it reads the second alone."""
-    at, setting = sender(body), SETTINGS[name]
+    at = sender(body)
     rules = await usecases.rules_of(services.store, at.here)
     actor = await services.directory.actor(at.user, rules.reviewers.groups)
     read_only = channel_settings.why_not_configure(actor, rules, services.admins)
-    if read_only is not None:
-        return read_only, f" `{setting.word}` is {current(name, rules)} now."
-    return (
-        f"Give {setting.noun}",
-        f", like `/approvals {setting.word} {setting.example}`. It is {current(name, rules)} now.",
-    )
+    return settings_text.value_missing(name, rules, read_only)
 
 
 async def _set(name: str, services: Services, body: dict[str, Any], text: str) -> Reply:
@@ -115,8 +101,8 @@ async def _set(name: str, services: Services, body: dict[str, Any], text: str) -
 
 
 WORDS: Final = {
-    "": Word(_open, "*`/approvals`* opens this channel's settings in a window", on_record=False),
-    "show": Word(_show, "*`/approvals show`* shows them", on_record=False),
+    "": Word(_open, settings_text.OPEN_HELP, on_record=False),
+    "show": Word(_show, settings_text.SHOW_HELP, on_record=False),
     **{one.word: Word(partial(_set, name), one.usage, partial(_missing, name)) for name, one in SETTINGS.items()},
 }
 """The words of `/approvals` about settings."""
@@ -162,22 +148,21 @@ async def _configure(
             why_not_propose=why_not_propose,
         )
     except NeedsSecond as milder:
-        place = mention(milder.effect.before.approvals_channel)
-        return Reply(f"{milder} They can confirm it in {place}.")
+        return Reply(settings_text.proposed(milder))
     except NeedsConfirmation as milder:
-        window = confirm(channel, milder.effect, settings_proposals.written(milder.proposal))
-        return Reply(_TOO_SLOW, False, view=window)
+        window = settings_text.confirm(channel, milder.effect, settings_proposals.written(milder.proposal))
+        return Reply(answers_text.CHANGE_TOO_LATE, False, view=window)
     except InvalidInput as wrong:
         about = (plain_text(found[0].sentence), found[0].field) if found else (str(wrong),)
         raise modal_parts.Problem(settings_modal.block_of(*about), *wrong.sentence) from None
-    return Reply(f"Saved. {say(channel, done.after)}")
+    return Reply(settings_text.saved(channel, done.after))
 
 
 def why_not_propose(proposal: SettingsProposal) -> str | None:
     """Say why no button can confirm the proposal; None if one can."""
     if len(settings_proposals.written(proposal)) <= _LONGEST:
         return None
-    return "This change loosens the rules and is too long to confirm at once. Use a group, or make it in smaller steps."
+    return settings_text.TOO_LONG_TO_CONFIRM
 
 
 async def on_confirm(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -216,4 +201,4 @@ async def _confirm(services: Services, body: dict[str, Any], written: str) -> Re
         confirms=proposal,
         proposer=proposer,
     )
-    return Reply(f"Saved. {say(proposal.channel, done.after)}")
+    return Reply(settings_text.saved(proposal.channel, done.after))

@@ -19,6 +19,7 @@ from countersign.domain.requests import Verb
 from countersign.usecases.ports import Admitted
 
 from ..people.actors import actor_of
+from ..views import answers_text
 from ..views.slack_markup import unescape
 from .context import SLACK_ERRORS, Reply, Services
 from .responses import reply_of
@@ -26,9 +27,6 @@ from .responses import reply_of
 _TS: Final = re.compile(r"[0-9]{1,12}\.[0-9]{1,9}")
 _BY_PEOPLE: Final = (None, "thread_broadcast")
 """Subtypes of what somebody wrote; others are edits, deletions, files, people who join."""
-_SEVERAL: Final = (
-    "More than one question waits for you in this thread, so your reply wasn't counted. Answer each with its buttons."
-)
 _log = logging.getLogger(__name__)
 
 
@@ -68,7 +66,7 @@ async def _answer(services: Services, said: _Said) -> Reply:
     if not waiting:
         return Reply("")
     if len(waiting) > 1:
-        raise InvalidInput(_SEVERAL)
+        raise InvalidInput(answers_text.SEVERAL_QUESTIONS)
     (seen,) = waiting
     actor = await actor_of(services.store, services.directory, said.user, seen.value.rules.reviewers)
     name = AttemptId("m" + short_name(said.channel, said.ts, said.user, length=20))

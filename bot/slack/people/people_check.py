@@ -15,13 +15,13 @@ from countersign.domain.people import Actor, Reviewers, is_channel, why_nobody
 from countersign.domain.refusal_reasons import Sentence
 from countersign.domain.requests import Request
 
+from ..views import people_text
 from .directory import Directory, Members, Room
 
 _LOOKED_AT: Final = 30
 """Members of groups that are looked up one by one; Slack allows about 50 look-ups a minute."""
 _FEW: Final = 10
 """Where so many more are named than are needed, nobody is looked up before people are asked."""
-_SLACK_SILENT: Final = "Slack didn't say in time"
 
 
 class Found(NamedTuple):
@@ -46,13 +46,12 @@ async def problems(directory: Directory, rules: Rules) -> list[Found]:
     found = [*people.problems, *room]
     fit = len(people.users | people.members)
     if not found and fit < rules.quorum:
-        few = f"{rules.quorum} approvals are needed, but only {fit} of the reviewers can decide."
-        found.append(Found("quorum", (few,)))
+        found.append(Found("quorum", people_text.too_few(rules.quorum, fit)))
     for number, step in enumerate(rules.escalation, 1):
         there = step.channel or rules.approvals_channel
         reached = replace(rules, reviewers=step.reviewers, approvals_channel=there, quorum=1, escalation=())
         again = await problems(directory, reached)
-        found += [Found(problem.field, (f"Step {number} of the escalation: ", *problem.sentence)) for problem in again]
+        found += [Found(problem.field, people_text.of_step(number, problem.sentence)) for problem in again]
     return found
 
 
@@ -62,15 +61,14 @@ async def why_not_start(directory: Directory, rules: Rules, requester: UserId) -
         return None  # usecases.start says so itself
     people, room = await asyncio.gather(_people(directory, rules), _room(directory, rules))
     if room:
-        return *room[0].sentence, " Nothing was started."
+        return start_sentences.because_of(room[0].sentence)
     real = replace(rules, reviewers=Reviewers(people.users, rules.reviewers.groups))
     why = enough_people(real, requester, people.members)
     if why is None:
         return None
     if people.silent:
-        return start_sentences.silent("who may decide here")
-    details = [part for problem in people.problems for part in (" ", *problem.sentence)]
-    return f"Nothing was started, because {why}.", *details
+        return start_sentences.REVIEWERS_UNKNOWN
+    return start_sentences.nobody_could(why, (problem.sentence for problem in people.problems))
 
 
 async def why_not_seen(directory: Directory, channel: ChannelId) -> Sentence | None:
@@ -80,7 +78,7 @@ async def why_not_seen(directory: Directory, channel: ChannelId) -> Sentence | N
     """
     room = await directory.room(channel) if is_channel(GroupId(channel)) else Room(channel, is_member=True)
     if room is None:
-        return start_sentences.silent("whether the app is here")
+        return start_sentences.PRESENCE_UNKNOWN
     return None if room.known and room.is_member else start_sentences.NOT_HERE
 
 
@@ -97,7 +95,7 @@ async def why_not_shown(directory: Directory, channel: ChannelId) -> str | None:
     room = await directory.room(channel)
     if room is None or not room.is_external or directory.external_channels:
         return None
-    return "the channel that its card would go to is shared with another company, whose people would read it"
+    return people_text.SHARED_OUTSIDE
 
 
 async def is_shared_outside(directory: Directory, channel: ChannelId) -> bool:
@@ -129,7 +127,7 @@ async def _people(directory: Directory, rules: Rules) -> People:
     actors, lists = await asyncio.gather(
         _actors(directory, users), asyncio.gather(*(directory.members(g) for g in groups))
     )
-    found = [Found("reviewers", s) for s in (_about(actor) for actor in actors) if s]
+    found = [Found("reviewers", s) for s in (people_text.person(actor) for actor in actors) if s]
     found += [Found("reviewers", s) for s in (_about_group(g, m) for g, m in zip(groups, lists, strict=True)) if s]
     named = frozenset(a.user for a in actors if why_nobody(a, directory.workspace) is None)
     members = sorted({user for some in lists if some for user in some.users} - rules.reviewers.users)
@@ -141,9 +139,7 @@ async def _people(directory: Directory, rules: Rules) -> People:
         at, silent = at + enough, silent or not all(a.checked for a in some)
     fit.update(members[at:])
     if groups and not named and not fit and not found and not silent:
-        found.append(
-            Found("reviewers", ("Nobody there can decide: there are only guests, bots or people of other workspaces.",))
-        )
+        found.append(Found("reviewers", people_text.NO_FULL_MEMBER))
     return People(named, frozenset(fit), found, silent)
 
 
@@ -151,41 +147,25 @@ async def _actors(directory: Directory, users: Iterable[UserId]) -> list[Actor]:
     return list(await asyncio.gather(*(directory.actor(user) for user in users)))
 
 
-def _about(actor: Actor) -> Sentence | None:
-    if not actor.checked:
-        return f"{_SLACK_SILENT} who ", actor.user, " is; please try again in a moment."
-    if actor.is_stranger:
-        return actor.user, " isn't a member of this workspace and can't decide."
-    if actor.is_bot:
-        return actor.user, " is a bot, and bots can't decide."
-    if actor.is_deactivated:
-        return actor.user, " has left: the account is deactivated."
-    return (actor.user, " is a guest, and guests can't decide.") if actor.is_guest else None
-
-
 def _about_group(group: GroupId, members: Members | None) -> Sentence | None:
     if members is None:
-        return f"{_SLACK_SILENT} who is in ", group, "; please try again in a moment."
-    return None if members.users else ("There is nobody in ", group, ", so it can't decide.")
+        return people_text.group_unknown(group)
+    return None if members.users else people_text.group_empty(group)
 
 
 async def _room(directory: Directory, rules: Rules) -> list[Found]:
     channel = rules.approvals_channel
     room = await directory.room(channel)
-    problem: Sentence
     if room is None:
-        problem = f"{_SLACK_SILENT} whether cards can be posted in ", channel, "; please try again in a moment."
+        problem = people_text.channel_unknown(channel)
     elif not room.known:
-        problem = "The app can't see ", channel, ". Invite it there with `/invite` first."
+        problem = people_text.channel_unseen(channel)
     elif room.is_archived:
-        problem = "The channel ", channel, " is archived, so no card can be posted there."
+        problem = people_text.channel_archived(channel)
     elif not room.is_member:
-        problem = "The app is not in ", channel, " and cannot post cards there. Invite it with `/invite` first."
+        problem = people_text.channel_left(channel)
     elif room.is_external and not directory.external_channels:
-        problem = (
-            *("The channel ", channel, " is shared with another company, whose people would read every card there. "),
-            "Choose another channel, or set EXTERNAL_CHANNELS=yes where the app runs.",
-        )
+        problem = people_text.channel_shared(channel)
     else:
         return []
     return [Found("approvals_channel", problem)]

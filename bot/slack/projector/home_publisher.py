@@ -250,7 +250,7 @@ async def permissions(reader: Reader) -> list[Block]:
 async def recent(reader: Reader) -> list[Block]:
     """List the newest decisions on what they asked for, or decided."""
     decided = await reader.overview.decided(reader.actor.user, home.MOST_RECENT)
-    return home.recent(await with_links(reader.store, reader.overview, reader.link, decided))
+    return home.recent(await with_links(reader.store, reader.overview, reader.link, decided), reader.now)
 
 
 async def receipts(reader: Reader) -> list[Block]:

@@ -24,7 +24,6 @@ EDIT: Final = "decide_edit"
 REVIEW: Final = "review_request"
 VIEW_FULL: Final = "view_full"
 MORE: Final = "more"
-STAYS: Final = "Escalation and deadline do not change."
 APPROVE_ALL: Final = "decide_approve_all"
 REJECT_ALL: Final = "decide_reject_all"
 MOST: Final = 5

@@ -6,6 +6,7 @@ A Home has at most 100 blocks and 250 kB. Nothing is decided here: a line does n
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from countersign.domain.delegation import deciders
@@ -19,8 +20,8 @@ from countersign.domain.runs import Run
 from countersign.text.safe_text import quoted, size_of, typed
 from countersign.usecases.listing import Listed
 
-from . import button_labels, card_controls, choice_controls
-from .block_kit import Block, button, context, data, fitting, headline, mrkdwn, plain, words
+from . import button_labels, card_controls, choice_controls, lists_text
+from .block_kit import Block, button, context, data, headline, mrkdwn, plain, words
 from .button_labels import START_TASK, STOP_RUN, state_of, the_card
 from .card_controls import Handle
 from .decision_details import permission_line
@@ -28,8 +29,6 @@ from .request_summary import beginning, gist, settled_line, why_failed
 from .request_text import answer_of, asked, expiry, for_whom, how_it_stands, named, so_far
 from .slack_markup import drawn, escape, link, mention
 
-REVOKE: Final = "revoke_permission"
-_LISTED: Final = 20
 MOST_WAITING: Final = 15
 MOST_RUNS: Final = 6
 MOST_RECENT: Final = 20
@@ -110,7 +109,7 @@ def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = Tr
 
     `unknown`: groups of which Slack did not say whether they are in it. Not `known`: Slack did not say who they are.
     """
-    blocks = [_title("Waiting for you", count(listed.total, listed.whole))]
+    blocks = [_title("Waiting for you", lists_text.count(listed.total, listed.whole))]
     if not known:
         problem = "Slack didn't confirm whether you can decide, so nothing is listed. Reopen this page in a moment."
         return [*blocks, words(f":warning: {problem}")]
@@ -135,7 +134,7 @@ def _review(request: Request) -> Block:
 
 def runs(running: Running) -> list[Block]:
     """Draw this person's runs in progress, and what each waits for."""
-    blocks = [_title("Your runs", count(running.total))]
+    blocks = [_title("Your runs", lists_text.count(running.total))]
     if not running.runs:
         return [*blocks, context(mrkdwn("No runs in progress."))]
     for run, address, listed in running.runs:
@@ -158,11 +157,15 @@ def runs(running: Running) -> list[Block]:
     return blocks
 
 
-def run_line(run: Run, address: str, listed: Listed, reader: UserId) -> str:
-    """Write how a run stands, for a list in a channel.
+def run_entry(run: Run, address: str, listed: Listed, reader: UserId) -> list[Block]:
+    """Draw how a run stands, for a list in a channel.
 
     `address` is that of its thread, or "".
     """
+    return [words(_run_line(run, address, listed, reader)), context(plain(typed(run.task), 150))]
+
+
+def _run_line(run: Run, address: str, listed: Listed, reader: UserId) -> str:
     team = escape(quoted(run.team, 40))
     if run.program is not None:
         return f"{state_of(run)} · the program *{team}*"
@@ -181,33 +184,18 @@ def permissions(found: Sequence[Permission]) -> list[Block]:
     """
     if not found:
         return []
-    blocks = [_title("Standing permissions", count(len(found)))]
+    blocks = [_title("Standing permissions", lists_text.count(len(found)))]
     blocks += [words(permission_line(one, f" in {mention(one.channel)}")) for one in found[:MOST_PERMISSIONS]]
     more = f"and {len(found) - MOST_PERMISSIONS:,} more; " if len(found) > MOST_PERMISSIONS else ""
     return [*blocks, context(mrkdwn(f"{more}revoke them with `/approvals permissions` in the channel"))]
 
 
-def permission_list(found: Sequence[Permission]) -> tuple[str, list[Block]]:
-    """Draw permissions in force, the first to end first, each with Revoke."""
-    if not found:
-        return "No standing permissions here. People are asked each time.", []
-    many = len(found)
-    head = f"{many} standing permission{'s' if many > 1 else ''}"
-    lines = [
-        [{**words(permission_line(one)), "accessory": button("Revoke", REVOKE, one.id)}] for one in found[:_LISTED]
-    ]
-    blocks, shown = fitting(head, lines)
-    if many > shown:
-        blocks.append(context(plain(f"and {many - shown} more")))
-    return head, blocks
-
-
-def recent(listed: Listed) -> list[Block]:
+def recent(listed: Listed, now: datetime) -> list[Block]:
     """Draw the newest decisions that concern this person."""
     blocks = [_title("Recent decisions")]
     if not listed.requests:
         return [*blocks, context(mrkdwn("No decisions yet on what you asked for or reviewed."))]
-    return [*blocks, *outcomes(listed)]
+    return [*blocks, *outcomes(listed, now)]
 
 
 def receipts(public_key: str) -> list[Block]:
@@ -241,15 +229,15 @@ def entries(listed: Listed, *, reader: UserId | None = None) -> list[list[Block]
     return blocks
 
 
-def outcomes(listed: Listed) -> list[Block]:
-    """Draw the decisions, a block each."""
+def outcomes(listed: Listed, now: datetime) -> list[Block]:
+    """Draw the decisions, a block each, with the date where it is not of today."""
     blocks = []
     for request in listed.requests:
         if request.decision is not None:
             card = listed.links.get(request.id)
             at = f" · {link(card, 'open')}" if card else ""
             run = listed.runs.get(request.run)
-            line = f"{settled_line(request, request.decision, run)} · for {for_whom(request)}{at}"
+            line = f"{settled_line(request, request.decision, run, now)} · for {for_whom(request)}{at}"
             why = why_failed(request, run)
             blocks.append(
                 context(
@@ -262,12 +250,7 @@ def outcomes(listed: Listed) -> list[Block]:
 def more_than(listed: Listed) -> list[Block]:
     """Say how many are not shown."""
     more = listed.total - len(listed.requests)
-    return [context(mrkdwn(f"and {count(more, listed.whole)} more"))] if more > 0 else []
-
-
-def count(total: int, whole: bool = True) -> str:
-    """Write a number, "" for zero; `whole` is False if it was not counted to its end."""
-    return "" if total == 0 else f"{total:,}" if whole else f"more than {total:,}"
+    return [lists_text.more(more, listed.whole)] if more > 0 else []
 
 
 def _title(text: str, number: str = "") -> Block:

@@ -1,5 +1,6 @@
 """Requests in a line: what is asked, and what came of it."""
 
+from datetime import datetime
 from typing import Final
 
 from countersign.domain.activity import Reported
@@ -17,9 +18,12 @@ _JOINED: Final = "\u00a0·\u00a0"
 """Unbroken, so that no phone shows the outcome alone on a line."""
 
 
-def sentence(request: Request, decision: Decision) -> str:
-    """Write who decided what, when, and how; their words are drawn apart."""
-    who, at = people(decision.by), when(decision.at, request.created_at)
+def sentence(request: Request, decision: Decision, shown_at: datetime | None = None) -> str:
+    """Write who decided what, when, and how; their words are drawn apart.
+
+    `shown_at`: the moment of the list it stands in; without it, that of its card counts.
+    """
+    who, at = people(decision.by), when(decision.at, shown_at or request.created_at)
     if who and decision.instead_of:
         who += f" (in place of {people(decision.instead_of)})"
     match decision.outcome, decision.how:
@@ -43,12 +47,12 @@ def sentence(request: Request, decision: Decision) -> str:
             return f"{button_labels.of(request.question).outcomes[outcome]} by {by} at {at}"
 
 
-def settled_line(request: Request, decision: Decision, run: Run | None) -> str:
+def settled_line(request: Request, decision: Decision, run: Run | None, shown_at: datetime | None = None) -> str:
     """Write who decided, and in the team's word what came of it.
 
-    The reason why it failed is drawn apart.
+    The reason why it failed is drawn apart; `shown_at` as in `sentence`.
     """
-    line, one = sentence(request, decision), reported(request, run) if run else None
+    line, one = sentence(request, decision, shown_at), reported(request, run) if run else None
     if one is None:
         unknown = run is not None and run.ended_as == UNREPORTED and decision.outcome in _DOES
         return f"{line}{_JOINED}no outcome was reported" if unknown and request.question.call is not None else line

@@ -12,6 +12,7 @@ from typing import Any, Final
 from countersign.domain import quiet_hours
 from countersign.domain.channel_settings import OnTimeout, parse_duration, say_duration, say_value
 from countersign.domain.errors import InvalidInput
+from countersign.domain.people import MEMBERS
 
 ON_TIMEOUT: Final = {
     OnTimeout.REJECT: "not approved; the agent is told that nobody answered",
@@ -63,6 +64,27 @@ def _yes_or_no(text: str) -> bool:
     if text.lower() not in known:
         raise InvalidInput(f"“{text[:40]}” is neither `yes` nor `no`; nothing was changed.")
     return known[text.lower()]
+
+
+def nobody_such(text: str) -> str:
+    """Say that a word names neither a person nor a group."""
+    return (
+        f"“{text}” is neither a person nor a user group; nothing was changed. Write them like `/approvals reviewers "
+        f"@someone @a-group`, or `{MEMBERS}` for everyone in the approvals channel."
+    )
+
+
+def no_channel(name: str) -> str:
+    """Say that the app is in no channel of this name."""
+    return f"The app isn't in a channel named “{name}”; nothing was changed. Invite it there with `/invite` first."
+
+
+def no_step(text: str) -> str:
+    """Say that this is not a step of an escalation."""
+    return (
+        f"“{text}” isn't an escalation step; nothing was changed. Write it like `/approvals escalate 30m @leads "
+        "#leads`."
+    )
 
 
 def _duration_or_off(text: str) -> timedelta:

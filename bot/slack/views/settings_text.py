@@ -9,7 +9,7 @@ from countersign.domain import quiet_hours
 from countersign.domain.channel_settings import OnTimeout, Rules, say_duration
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Reviewers
-from countersign.policy.loosening import Configured, loosened_by
+from countersign.policy.loosening import Configured, NeedsSecond, loosened_by
 from countersign.text.safe_text import pieces
 
 from .block_kit import Block, Drawing, button, context, mrkdwn, words
@@ -21,6 +21,11 @@ from .slack_markup import NAMED, mention
 CONFIRM: Final = "confirm_loosening"
 CONFIRM_PROPOSAL: Final = "confirm_settings"
 """The action of a proposal's button."""
+OPEN_HELP: Final = "*`/approvals`* opens this channel's settings in a window"
+SHOW_HELP: Final = "*`/approvals show`* shows them"
+TOO_LONG_TO_CONFIRM: Final = (
+    "This change loosens the rules and is too long to confirm at once. Use a group, or make it in smaller steps."
+)
 _ROOM: Final = 2900
 """Characters of a block of words."""
 _IN_A_LINE: Final = 80
@@ -41,6 +46,51 @@ def say(channel: ChannelId, rules: Rules) -> str:
         f"• Break-glass: {glass}\n"
         f"• Timeout: {waits}; then: {ON_TIMEOUT[rules.on_timeout]}\n"
         f"{_while_nobody_decides(rules)}"
+    )
+
+
+def saved(channel: ChannelId, rules: Rules) -> str:
+    """Say that the settings were saved, and what they are now."""
+    return f"Saved. {say(channel, rules)}"
+
+
+def proposed(milder: NeedsSecond) -> str:
+    """Say that a second person has to confirm, and where they can."""
+    return f"{milder} They can confirm it in {mention(milder.effect.before.approvals_channel)}."
+
+
+def value_missing(name: str, rules: Rules, read_only: str | None) -> tuple[str, str]:
+    """Say what to give and what it is now: a sentence and its mrkdwn.
+
+    `read_only`: why this person can't change it; they read its value alone.
+    """
+    setting = SETTINGS[name]
+    if read_only is not None:
+        return read_only, f" `{setting.word}` is {current(name, rules)} now."
+    example = f"`/approvals {setting.word} {setting.example}`"
+    return f"Give {setting.noun}", f", like {example}. It is {current(name, rules)} now."
+
+
+def unknown_setting(name: str, alike: str | None) -> tuple[str, str]:
+    """Say that there is no such word after `/approvals`, and which may be meant."""
+    meant = f" Did you mean `/approvals {alike}`?" if alike else ""
+    return f"There is no setting “{name}”; nothing was changed.", f"{meant} `/approvals help` lists them all."
+
+
+def read_outside(channel: ChannelId) -> str:
+    """Warn that another company reads the cards."""
+    return (
+        f":warning: {mention(channel)} is shared with another company. Its people read every card there, but can't "
+        "open what a card leaves out, and can't decide."
+    )
+
+
+def contradicted(count: int) -> str:
+    """Warn of calls that passed though the policy says otherwise."""
+    calls = "1 call" if count == 1 else f"{count:,} calls"
+    return (
+        f":warning: *{calls}* passed at a worker in the last 7 days though the policy says otherwise. Look for "
+        "`contradicted` in `countersign audit export`."
     )
 
 

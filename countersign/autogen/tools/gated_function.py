@@ -13,6 +13,7 @@ from countersign.autogen.tools.gated_tools import Handling
 from countersign.autogen.tools.permits import Renderer, Title, check_titles
 from countersign.autogen.tools.team_policy import Ask
 from countersign.autogen.tools.workbenches import mark_asking
+from countersign.domain.call_words import in_words
 from countersign.domain.errors import ActionFailed
 
 
@@ -52,7 +53,7 @@ def gated(
             try:
                 arguments = by_model(tool.args_type(), plain(given), hide)
             except ValueError as wrong:
-                raise ActionFailed(f"“{name}” was not called. {wrong}") from None
+                raise ActionFailed(f"“{in_words(name)}” was not done. {wrong}") from None
             text, failed = await current_run().call(tool, name, arguments, rules)
             if failed:
                 raise ActionFailed(text)

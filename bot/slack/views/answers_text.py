@@ -1,0 +1,58 @@
+"""Answers to clicks, windows and replies that are no refusal of an attempt.
+
+Those stand in `domain.refusal_reasons`.
+"""
+
+from typing import Final
+
+from countersign.domain.requests import Request, Verb
+
+OTHER_VERSION: Final = "This button belongs to another version of the app. Nothing was changed."
+BROKEN: Final = (
+    "Something went wrong on our side. Nothing that was stored is lost. Try again; if it happens again, ask whoever "
+    "runs this app to look at its log."
+)
+NO_CHANNEL: Final = "Slack didn't say which channel this was typed in, so nothing was done."
+NOT_OPENED: Final = "Slack did not open the window in time. Nothing was changed; please try again."
+CHANGE_TOO_LATE: Final = "That took too long, and the window closed. Nothing was changed; please try again."
+DECISION_TOO_LATE: Final = "That took too long, and the window closed. Nothing was decided; please open it again."
+UNKNOWN_BUTTON: Final = "This button belongs to another version of the app. Nothing was decided. Use the newest card."
+OTHER_PARTS: Final = (
+    "The app was updated while you had this open, and now splits the request differently. Nothing was decided; please "
+    "close this and open it again from its card."
+)
+READ_FIRST: Final = "Read all of it first, then check this box. Nothing was decided."
+NOTHING_CHOSEN: Final = "Choose what not to ask again, and for how long. Nothing was decided."
+NOT_WHOLE: Final = "The card doesn't show all of this request. Use its own button to review it."
+REVIEWING: Final = "The card shows that you are reviewing this. Others can still decide."
+NO_REMINDERS: Final = "This request has no reminders to put off. Nothing was changed."
+SEVERAL_QUESTIONS: Final = (
+    "More than one question waits for you in this thread, so your reply wasn't counted. Answer each with its buttons."
+)
+
+
+def store_away(deed: str) -> str:
+    """Say that the store does not answer; `deed` names what the person did."""
+    return (
+        f"The store can't be reached right now, so your {deed} didn't go through. Nothing is lost; please try again "
+        "in a moment."
+    )
+
+
+def put_off(until: str) -> str:
+    """Say when the next reminder comes."""
+    return f"Next reminder at {until}. Escalation and deadline do not change."
+
+
+def counted_for(counted: int, total: int, why_not: str) -> str:
+    """Say how many of a card's requests a click counted for, and why not for all."""
+    return f"Counted for {counted} of {total} requests. Not counted: {why_not}"
+
+
+def counted(after: Request, verb: Verb, chosen: tuple[str, ...]) -> str:
+    """Say that a vote is counted while more are needed."""
+    needed = after.rules.quorum
+    if verb is Verb.CHOOSE:
+        same = sum(vote.chosen == chosen for vote in after.votes)
+        return f"Your choice is counted: {same} of {needed} people needed chose this."
+    return f"Your approval is counted: {len(after.votes)} of {needed} needed."
