@@ -28,8 +28,8 @@ import redis.asyncio
 from docket import Docket, Worker
 
 from countersign.domain.ids import RunId
+from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.job_queue import Queue, work
-from countersign.store.redis.embedded_server import EmbeddedRedis
 
 REDELIVERY = timedelta(seconds=2)
 Note = tuple[str, str, float, int]

@@ -13,8 +13,8 @@ from typing import Final, TypeVar
 from autogen_core.models import ChatCompletionClient
 
 from countersign import metrics, usecases
-from countersign.autogen.action_outcomes import Conclusion
 from countersign.autogen.models.usage import add_up
+from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.progress import Pace
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Teams

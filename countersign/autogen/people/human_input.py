@@ -26,7 +26,7 @@ from autogen_agentchat.messages import (
 from autogen_core import CancellationToken
 
 from countersign import usecases
-from countersign.autogen.action_outcomes import Outcomes, outcome_of
+from countersign.autogen.people.action_outcomes import Outcomes, outcome_of
 from countersign.autogen.people.decision_messages import metadata_of
 from countersign.autogen.people.transcript import Transcript
 from countersign.domain.decision_values import decided

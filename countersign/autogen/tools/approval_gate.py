@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from countersign import usecases
-from countersign.autogen.action_outcomes import CALL, Became, Outcome, outcome_of
+from countersign.autogen.people.action_outcomes import CALL, Became, Outcome, outcome_of
 from countersign.autogen.people.human_input import RunQuestions
 from countersign.autogen.people.transcript import Transcript
 from countersign.autogen.tools.arguments import unspoken
