@@ -96,9 +96,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "pydantic_core",
         "pydantic_settings",
     },
+    "bot.slack_errors": {"slack_sdk"},
     "bot.installations": {
-        *("countersign.domain", "countersign.store.installations", "bot.installations"),
-        *("bot.slack.app", "bot.slack.connection_limits", "aiohttp", "cryptography", "slack_bolt", "slack_sdk"),
+        *("countersign.domain", "countersign.usecases.store_outages", "countersign.store.installations"),
+        *("bot.installations", "bot.slack.app", "bot.slack.connection_limits", "bot.slack_errors"),
+        *("aiohttp", "cryptography", "slack_bolt", "slack_sdk"),
     },
     "bot.audit": {
         *("countersign.domain", "countersign.policy", "countersign.usecases", "countersign.store"),
@@ -111,6 +113,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "bot.slack": {
         *("countersign.domain", "countersign.metrics", "countersign.policy", "countersign.usecases", "bot.slack"),
+        "bot.slack_errors",
         *("pydantic", "slack_bolt", "slack_sdk", "aiohttp", "uvicorn"),
     },
     "bot.slack.handlers": {
@@ -128,7 +131,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("bot.slack.ports", "bot.slack.posted_messages", "slack_sdk", "aiohttp"),
     },
     "bot.slack.people": {
-        *("countersign.domain", "countersign.usecases", "bot.slack.people"),
+        *("countersign.domain", "countersign.usecases", "bot.slack.people", "bot.slack_errors"),
         *("aiohttp", "slack_sdk", "pydantic"),
     },
     "bot.slack.views": {
@@ -167,7 +170,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
     "countersign.usecases": (
         {"made_files", "ports", "worker_claims"},
         {"absences", "compare_and_set", "effective_settings", "invitations", "listing", "lost_jobs", "overview"}
-        | {"program_states", "rejected_attempts"},
+        | {"program_states", "rejected_attempts", "store_outages"},
         {"program_requests", "run_end", "run_progress", "run_requests", "run_start", "worker_requests"},
         {"decisions", "presence"},
         {"deadlines", "grant_changes"},
@@ -193,7 +196,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"standalone"},
     ),
     "bot": (
-        {"audit"},
+        {"audit", "slack_errors"},
         {"api", "slack"},
         {"installations", "settings"},
         {"workspace"},

@@ -11,8 +11,8 @@ from countersign import usecases
 from countersign.domain.activity import LINE, Delay, Writing
 from countersign.replay.entries import Entry, whole
 from countersign.replay.run_journal import RunJournal
-from countersign.replay.store_outages import patiently
 from countersign.usecases.ports import Lease, Store
+from countersign.usecases.store_outages import patiently
 
 PACE: Final = timedelta(seconds=3)
 """A text is shown once it was written for so long, and one worker shows what is written at most so often: Slack

@@ -42,8 +42,8 @@ from countersign.process_settings import WorkerSettings
 from countersign.replay.entries import Entry
 from countersign.replay.run_journal import RunJournal
 from countersign.replay.side_effects import effect
-from countersign.replay.store_outages import patiently, within
 from countersign.usecases.ports import Lease, Queue, Store, Wakeups
+from countersign.usecases.store_outages import patiently, within
 
 log = logging.getLogger(__name__)
 STOPPED_WITHIN: Final = timedelta(seconds=30)

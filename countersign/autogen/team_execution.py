@@ -29,8 +29,8 @@ from countersign.domain.activity import LINE
 from countersign.domain.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
 from countersign.domain.runs import Verb
 from countersign.replay.run_journal import RunJournal
-from countersign.replay.store_outages import ended, patiently
 from countersign.usecases.ports import Lease, Store, Wakeups
+from countersign.usecases.store_outages import ended, patiently
 
 log = logging.getLogger(__name__)
 

@@ -39,8 +39,8 @@ from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request, 
 from countersign.domain.texts_for_models import answer
 from countersign.policy.evaluation import Effect
 from countersign.replay.run_journal import RunJournal
-from countersign.replay.store_outages import patiently
 from countersign.usecases.ports import Lease, Queue, Store, Wakeups
+from countersign.usecases.store_outages import patiently
 
 AT_LEAST: Final = 0.01
 """Seconds between two looks at a deadline that the server's clock has not quite reached."""

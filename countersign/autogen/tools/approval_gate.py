@@ -32,8 +32,8 @@ from countersign.domain.requests import Kind, Question, Request, Status, Verb, r
 from countersign.domain.runs import Run
 from countersign.replay.entries import Entry, Judged, Numbered, whole
 from countersign.replay.run_journal import RunJournal
-from countersign.replay.store_outages import patiently
 from countersign.usecases.ports import Lease, Store
+from countersign.usecases.store_outages import patiently
 
 T = TypeVar("T")
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)

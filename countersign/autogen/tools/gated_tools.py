@@ -45,7 +45,7 @@ from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Kind
 from countersign.json_schema import unnamed
 from countersign.replay.run_journal import RunJournal
-from countersign.replay.store_outages import being_cancelled
+from countersign.usecases.store_outages import being_cancelled
 
 _KEY: ContextVar[str] = ContextVar(ARGUMENT)
 
