@@ -215,6 +215,12 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"plots", "report", "suggest_cli", "weekly_figures"},
         {"cli"},
     ),
+    "bot.slack": (
+        {"people", "views"},
+        {"app", "connection_limits", "health", "ports", "posted_messages", "rate_gate", "settings_proposals"},
+        {"handlers", "http", "projector", "slack_calls"},
+        {"routes"},
+    ),
     "bot.installations": ({"records"}, {"oauth", "renewal"}, {"installed_workspaces"}),
 }
 """The order inside a package: a module or folder imports those before it, a module also its own group."""
@@ -548,3 +554,21 @@ def test_every_link_between_documents_leads_to_a_file() -> None:
     for page in (*HERE.glob("*.md"), *(HERE / "docs").rglob("*.md")):
         for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / link).exists(), (page.name, link)
+
+
+def test_the_documents_import_only_what_is_public() -> None:
+    """`countersign` itself, and for other frameworks the names that docs/adapters.md shows (docs/api.md)."""
+    pages = [README, *(page.read_text() for page in (HERE / "docs").rglob("*.md"))]
+    imports = {
+        found for page in pages for found in re.findall(r"from (countersign[\w.]*) import (\([^)]*\)|[\w, ]+)", page)
+    }
+    assert len(imports) > 10
+    for module, names in imports:
+        named = set(re.findall(r"\w+", names))
+        if module == "countersign":
+            assert named <= set(countersign.__all__), (module, names)
+            continue
+        assert module.startswith(("countersign.adapters.", "countersign.hosted_teams.")), module
+        assert f"from {module} import" in (HERE / "docs" / "adapters.md").read_text(), module
+        body = ast.parse((HERE / f"{module.replace('.', '/')}.py").read_text()).body
+        assert named <= {node.name for node in body if hasattr(node, "name")}, (module, names)
