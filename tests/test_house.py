@@ -216,7 +216,8 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"cli"},
     ),
     "bot.slack": (
-        {"people", "views"},
+        {"views"},
+        {"people"},
         {"app", "connection_limits", "health", "ports", "posted_messages", "rate_gate", "settings_proposals"},
         {"handlers", "http", "projector", "slack_calls"},
         {"routes"},
