@@ -23,7 +23,7 @@ from bench import (
     wakeup_latency,
 )
 from bench.figures import Figure, table
-from countersign.store.redis.embedded_server import EmbeddedRedis
+from countersign.store.embedded_server import EmbeddedRedis
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from bench.waiting_runs import resident
 from countersign.autogen.runner import UNHEARD
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, request_id
+from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
-from countersign.store.redis.embedded_server import EmbeddedRedis
 from countersign.store.store import Store
 from countersign.usecases import lost_jobs
 from countersign.usecases.ports import Change, Committed, Put

@@ -12,8 +12,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.redis.connection import connect
-from countersign.store.redis.embedded_server import EmbeddedRedis
 from countersign.store.store import Store
 from tests.audit.generated_record import entries, fill
 

@@ -18,6 +18,7 @@ from countersign.domain.errors import CountersignError
 from countersign.process_settings import read
 from countersign.python_gc import settle_memory
 from countersign.store.redis.connection import connect
+from countersign.usecases.store_outages import patiently
 
 from . import workspace_namespaces
 from .api import endpoints as api
@@ -25,7 +26,7 @@ from .settings import WebSettings
 from .slack import health, http
 from .slack.app import slack_clients, socket_mode
 from .slack.connection_limits import Asgi
-from .workspace import opened, patiently, store_of
+from .workspace import opened, store_of
 
 _log = logging.getLogger("bot")
 
@@ -39,7 +40,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         client = connect(settings.redis_url.get_secret_value())
         stack.push_async_callback(client.aclose)
         store = store_of(settings, client, settings.namespace)
-        await patiently(store.check)
+        await patiently(store.check, hint="REDIS_URL says where it should be.")
         pages: dict[str, Asgi] = {}
         interface = None
         if settings.slack_bot_token is None:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +17,7 @@ from typing import Final
 import redis.asyncio
 from slack_bolt.async_app import AsyncApp
 
-from countersign.domain.errors import StoreUnavailable, WrongSettings
+from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import ChannelId, UserId
 from countersign.policy import file
 from countersign.policy.evaluation import Rulebook
@@ -34,6 +34,7 @@ from countersign.store.wakeups import Wakeups
 from countersign.store.worker_reports import take_over
 from countersign.usecases import deadlines
 from countersign.usecases.grant_changes import before_people
+from countersign.usecases.store_outages import patiently
 
 from .api.callbacks import CallbackDelivery
 from .api.endpoints import Interface, end_unreported
@@ -182,16 +183,6 @@ async def _channel(setting: str, name: str, directory: Directory) -> ChannelId:
     if channel is None:
         raise WrongSettings([f"{setting}: the app is not in {name}. Make the channel and /invite the app there."])
     return channel
-
-
-async def patiently(call: Callable[[], Awaitable[None]]) -> None:
-    """Make the call as soon as Redis is there."""
-    while True:
-        try:
-            return await call()
-        except StoreUnavailable as away:
-            _log.warning("%s Trying again in %s s; REDIS_URL says where it should be.", away, _TRY_AGAIN)
-            await asyncio.sleep(_TRY_AGAIN)
 
 
 @asynccontextmanager

@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict
     from countersign.process_settings import WorkerSettings
 
-    from .autogen.action_outcomes import Became, Conclusion, Outcome, Outcomes
     from .autogen.code.agent import CodeAgent
     from .autogen.code.gated_executor import code_executor
+    from .autogen.gated_function import gated
     from .autogen.models.demo import DEMO_NOTE, DemoCall, demo_turns
+    from .autogen.people.action_outcomes import Became, Conclusion, Outcome, Outcomes
     from .autogen.people.conversation import ConversationOver, EndReason, turn_in
     from .autogen.people.decision_messages import DecisionTermination, decision_in
     from .autogen.people.input_modes import HumanInputMode, any_of, every, last_line, when_from, when_said
     from .autogen.run_context import RunContext, current_run
     from .autogen.standalone import run_here
     from .autogen.team import Team, last_words
-    from .autogen.tools.gated_function import gated
     from .autogen.tools.gated_tools import idempotency_key
     from .client.approval_decorator import requires_approval
     from .client.ask import ask
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .domain.run_options import Option
 
 _PUBLIC = {
-    "autogen.action_outcomes": ("Became", "Conclusion", "Outcome", "Outcomes"),
+    "autogen.people.action_outcomes": ("Became", "Conclusion", "Outcome", "Outcomes"),
     "autogen.code.agent": ("CodeAgent",),
     "autogen.code.gated_executor": ("code_executor",),
     "autogen.models.demo": ("DEMO_NOTE", "DemoCall", "demo_turns"),
@@ -45,7 +45,7 @@ _PUBLIC = {
     "autogen.run_context": ("RunContext", "current_run"),
     "autogen.standalone": ("run_here",),
     "autogen.team": ("Team", "last_words"),
-    "autogen.tools.gated_function": ("gated",),
+    "autogen.gated_function": ("gated",),
     "autogen.tools.gated_tools": ("idempotency_key",),
     "autogen.tools.team_policy": ("Proposal", "Tier", "Verdict"),
     "client.approval_decorator": ("requires_approval",),

@@ -18,7 +18,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-from countersign.store.redis.embedded_server import EmbeddedRedis, EmbeddedRedisError
+from countersign.store.embedded_server import EmbeddedRedis, EmbeddedRedisError
 
 from .processes import BESIDE, HERE, ROOT, answers, process, work
 

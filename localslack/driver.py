@@ -14,7 +14,6 @@ from .faults import Faults
 from .person import Person
 from .platform import Call, Platform
 from .server import Server
-from .text import text_of
 from .workspace import TEAM_ID, Channel, Message, User, Workspace
 
 Found = TypeVar("Found")
@@ -145,7 +144,7 @@ class LocalSlack:
     def user(self, ref: str) -> "Person":
         """A person by id or name."""
         user = self.workspace.user(ref)
-        return self._people.setdefault(user.id, Person(self, user))
+        return self._people.setdefault(user.id, Person(self.platform, self.server.actions, user))
 
     def channel(self, ref: str) -> Channel:
         """A channel by id or name.
@@ -191,7 +190,7 @@ class LocalSlack:
 
         Raises TimeoutError.
         """
-        return await self.platform.changes.until(lambda: fact(self.workspace), timeout, lambda: self._story(what))
+        return await self.platform.wait_for(fact, timeout, what)
 
     async def wait_message(
         self,
@@ -232,14 +231,3 @@ class LocalSlack:
     async def verify_events_urls(self) -> list[bool]:
         """Send `url_verification` to each events URL."""
         return await self.platform.http.verify()
-
-    def _story(self, what: str) -> str:
-        rooms = [
-            f"#{room.name}: {text_of(message)[:300]!r}"
-            for room in self.workspace.channels.values()
-            for message in list(room.posts.values())[-4:]
-        ]
-        calls = [f"{c.method} -> {c.status} {(c.result or {}).get('error', '')}" for c in self.calls[-8:]]
-        notices = [f"{user}: {n.text}" for user, shown in self.platform.notices.items() for n in shown[-3:]]
-        parts = [f"{what} did not come in time.", *rooms, *calls, *notices, *self.problems]
-        return "\n  ".join(parts)

@@ -8,34 +8,44 @@ import html
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 from urllib.parse import urlencode
 
 from .config import Config
 from .errors import Json, SlackError
-
-if TYPE_CHECKING:
-    from .platform import Platform
+from .workspace import Workspace
 
 CODE_SECONDS = 10 * 60
 
 
+class Installable(Protocol):
+    """A workspace that the app may be in."""
+
+    installed: bool
+
+    @property
+    def workspace(self) -> Workspace: ...
+
+
+P = TypeVar("P", bound=Installable)
+
+
 @dataclass
-class Grant:
+class Grant(Generic[P]):
     """A token for one workspace.
 
     `ends`: by the clock, None for never. `refused`: Slack's word once it is gone.
     """
 
-    platform: "Platform"
+    platform: P
     scopes: frozenset[str] | None
     ends: float | None = None
     refused: str = ""
 
 
 @dataclass
-class _Code:
-    platform: "Platform"
+class _Code(Generic[P]):
+    platform: P
     client_id: str
     redirect_uri: str
     scopes: frozenset[str]
@@ -45,18 +55,18 @@ class _Code:
     used: bool = False
 
 
-class OAuth:
+class OAuth(Generic[P]):
     """The app's credentials, codes and tokens, which the workspaces share."""
 
     def __init__(self, config: Config, clock: Callable[[], float]) -> None:
-        self.platforms: list[Platform] = []
+        self.platforms: list[P] = []
         self._config = config
         self._clock = clock
-        self._codes: dict[str, _Code] = {}
-        self._grants: dict[str, Grant] = {}
+        self._codes: dict[str, _Code[P]] = {}
+        self._grants: dict[str, Grant[P]] = {}
         self._refresh: dict[str, str] = {}
 
-    def grant_of(self, token: str) -> Grant:
+    def grant_of(self, token: str) -> Grant[P]:
         """Look up the grant of a bot's token. Raises SlackError as Slack words it."""
         grant = self._grants.get(token)
         if grant is None:
@@ -67,7 +77,7 @@ class OAuth:
             raise SlackError("token_expired")
         return grant
 
-    def give(self, token: str, platform: "Platform") -> None:
+    def give(self, token: str, platform: P) -> None:
         """A token that does not end, as an app's own page shows it."""
         self._grants[token] = Grant(platform, self._config.scopes)
 
@@ -83,7 +93,7 @@ class OAuth:
             f"<select name=workspace>{rooms}</select><button>Allow</button></form>"
         )
 
-    def allow(self, platform: "Platform", query: dict[str, str], user: str, *, org: bool = False) -> str:
+    def allow(self, platform: P, query: dict[str, str], user: str, *, org: bool = False) -> str:
         """Allow the app in a workspace; returns where Slack sends the browser."""
         scopes = self._check(query)
         code = f"{secrets.randbelow(10**12)}.{secrets.token_hex(32)}"
@@ -93,7 +103,7 @@ class OAuth:
         )
         return f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query.get('state', '')})}"
 
-    def code_of_another_app(self, platform: "Platform", redirect_uri: str) -> str:
+    def code_of_another_app(self, platform: P, redirect_uri: str) -> str:
         """A code that Slack gave some other app for this workspace."""
         code = f"{secrets.randbelow(10**12)}.{secrets.token_hex(32)}"
         scopes, expires = frozenset({"chat:write"}), self._clock() + CODE_SECONDS
@@ -114,7 +124,7 @@ class OAuth:
             case _:
                 raise SlackError("invalid_grant_type")
 
-    def revoke(self, platform: "Platform", why: str) -> None:
+    def revoke(self, platform: P, why: str) -> None:
         """End every token of a workspace."""
         for grant in self._grants.values():
             if grant.platform is platform and not grant.refused:
@@ -157,7 +167,7 @@ class OAuth:
         assert grant.scopes is not None
         return self._tokens(grant.platform, grant.scopes)
 
-    def _tokens(self, platform: "Platform", scopes: frozenset[str]) -> Json:
+    def _tokens(self, platform: P, scopes: frozenset[str]) -> Json:
         workspace, rotation = platform.workspace, self._config.token_rotation
         token = ("xoxe.xoxb-1-" if rotation else "xoxb-") + secrets.token_hex(24)
         ends = self._clock() + self._config.token_seconds if rotation else None

@@ -2,21 +2,17 @@
 
 # ruff: noqa: ASYNC109  (a test says how long it waits; the waiting itself is asyncio.timeout in `ChangeFeed`)
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .change_feed import PATIENCE
 from .errors import Ack, CannotDo, Json
 from .inputs import Values, filled
 from .modals import View
+from .platform import Platform
 from .text import text_of
 from .user_actions import Reply, UserActions
 from .workspace import Message, User, Workspace, elements_of
-
-if TYPE_CHECKING:
-    from .driver import LocalSlack
 
 
 class Person:
@@ -25,11 +21,10 @@ class Person:
     Raises CannotDo for what the client would not let them do.
     """
 
-    def __init__(self, slack: LocalSlack, user: User) -> None:
+    def __init__(self, slack: Platform, actions: UserActions, user: User) -> None:
         self.slack = slack
         self.user = user
-        self._actions: UserActions = slack.server.actions
-        self._platform = slack.platform
+        self._actions = actions
 
     @property
     def id(self) -> str:
@@ -43,37 +38,39 @@ class Person:
     @property
     def notices(self) -> list[str]:
         """The errors that Slack showed to this person."""
-        return [notice.text for notice in self._platform.notices.get(self.id, [])]
+        return [notice.text for notice in self.slack.notices.get(self.id, [])]
 
     @property
     def modal(self) -> View | None:
         """The modal on top, if one is open."""
-        return self._platform.modals.top(self.id)
+        return self.slack.modals.top(self.id)
 
     @property
     def home(self) -> View | None:
         """The app's Home as published for this person."""
-        return self._platform.modals.homes.get(self.id)
+        return self.slack.modals.homes.get(self.id)
 
     async def command(self, text: str, channel: str = "#general") -> Reply:
         """Type a slash command; return when the app acked it or Slack gave up."""
-        return await self._actions.command(self.user, self.slack.channel(channel), text)
+        return await self._actions.command(self.user, self.slack.workspace.channel(channel), text)
 
     async def say(self, text: str, channel: str = "#general", thread: str | None = None) -> Reply:
         """Type a message, into a thread if one is named."""
-        return await self._actions.post(self.user, self.slack.channel(channel), text, thread)
+        return await self._actions.post(self.user, self.slack.workspace.channel(channel), text, thread)
 
     def delete(self, message: Message) -> None:
         """Delete a message: their own, or as an admin anybody's."""
-        self._actions.delete(self.user, self.slack.channel(message.channel), message.ts)
+        self._actions.delete(self.user, self.slack.workspace.channel(message.channel), message.ts)
 
     def stop_agent(self, message: Message) -> None:
         """Click Slack's own stop button in the thread of this message."""
-        self._actions.stop_agent(self.user, self.slack.channel(message.channel), message.thread_ts or message.ts)
+        self._actions.stop_agent(
+            self.user, self.slack.workspace.channel(message.channel), message.thread_ts or message.ts
+        )
 
     def archive(self, channel: str) -> None:
         """Archive a channel."""
-        self._actions.archive(self.user, self.slack.channel(channel))
+        self._actions.archive(self.user, self.slack.workspace.channel(channel))
 
     async def click(
         self, target: Message | View, name: str, *, choose: Any = None, stale: bool = False, block: str = ""
@@ -89,7 +86,7 @@ class Person:
             element = self._element(target.blocks, name, block)
             given = self._given(element, choose or _item(element, name))
             return await self._actions.click(self.user, self._actions.view_click(self.user, target, element, given, {}))
-        channel = self.slack.channel(target.channel)
+        channel = self.slack.workspace.channel(target.channel)
         current = self._current(target)
         if current is None and not stale:
             raise CannotDo("That message is not there any more.")
@@ -145,7 +142,7 @@ class Person:
         if message.ephemeral:
             ephemerals = self.slack.workspace.ephemerals
             return next((m for m in ephemerals if (m.ts, m.ephemeral_to) == (message.ts, self.id)), None)
-        return self.slack.channel(message.channel).posts.get(message.ts)
+        return self.slack.workspace.channel(message.channel).posts.get(message.ts)
 
     def _element(self, blocks: list[Json], name: str, block: str = "") -> Json:
         elements = [e for e in elements_of(blocks) if not block or e["block_id"] == block]

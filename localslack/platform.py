@@ -1,12 +1,15 @@
 """The parts of one local Slack, shared by Web API, page and driver."""
 
+# ruff: noqa: ASYNC109  (a test says how long it waits; the waiting itself is asyncio.timeout in `ChangeFeed`)
+
 import asyncio
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
-from .change_feed import ChangeFeed
+from .change_feed import PATIENCE, ChangeFeed, Found
 from .config import Config
 from .delivery import Delivery
 from .errors import Ack, Json
@@ -17,6 +20,7 @@ from .modals import Modals
 from .oauth import OAuth
 from .seed import seed
 from .socket_mode import SocketMode
+from .text import text_of
 from .workspace import Channel, Message, Workspace
 
 
@@ -63,7 +67,7 @@ class Platform:
     """Whether the app was installed for the whole organization."""
     beside: "Platform | None" = None
     """The platform of the app's first workspace, with which another one shares what is the app's."""
-    oauth: OAuth = field(init=False)
+    oauth: "OAuth[Platform]" = field(init=False)
     socket: SocketMode = field(init=False)
     http: HttpEvents = field(init=False)
     delivery: Delivery = field(init=False)
@@ -161,12 +165,35 @@ class Platform:
         self.installed = False
         self.changes.ring()
 
+    async def wait_for(
+        self,
+        fact: Callable[[Workspace], Found | Literal[False] | None],
+        timeout: float = PATIENCE,
+        what: str = "what was waited for",
+    ) -> Found:
+        """The first truthy value of `fact`, checked after each change.
+
+        Raises TimeoutError.
+        """
+        return await self.changes.until(lambda: fact(self.workspace), timeout, lambda: self._story(what))
+
     async def stop(self) -> None:
         await self.delivery.stop()
         await self.socket.close()
         await self.http.close()
         # One turn for the handlers of the closed connections to end.
         await asyncio.sleep(0)
+
+    def _story(self, what: str) -> str:
+        rooms = [
+            f"#{room.name}: {text_of(message)[:300]!r}"
+            for room in self.workspace.channels.values()
+            for message in list(room.posts.values())[-4:]
+        ]
+        calls = [f"{c.method} -> {c.status} {(c.result or {}).get('error', '')}" for c in self.calls[-8:]]
+        notices = [f"{user}: {n.text}" for user, shown in self.notices.items() for n in shown[-3:]]
+        parts = [f"{what} did not come in time.", *rooms, *calls, *notices, *self.problems]
+        return "\n  ".join(parts)
 
 
 def message_json(platform: Platform, message: Message, metadata: bool) -> Json:

@@ -52,7 +52,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if given := _given():
         yield given
         return
-    command = [sys.executable, "-m", "countersign.store.redis.embedded_server", str(tmp_path_factory.mktemp("redis"))]
+    command = [sys.executable, "-m", "countersign.store.embedded_server", str(tmp_path_factory.mktemp("redis"))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

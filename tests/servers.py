@@ -13,7 +13,7 @@ from typing import Any
 import redis.asyncio
 import redis.exceptions
 
-from countersign.store.redis.embedded_server import _binary, _free_port
+from countersign.store.embedded_server import _binary, _free_port
 from tests.longest_wait import PATIENCE
 
 SETTINGS = {"bind": "127.0.0.1", "save": '""', "appendonly": "no", "maxmemory-policy": "noeviction", "dir": "./"}

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import redis.asyncio
 
-from countersign.store.redis.embedded_server import EmbeddedRedis
+from countersign.store.embedded_server import EmbeddedRedis
 from tests.chaos.cluster import Deployment, Process, tear
 from tests.chaos.faults import FaultInjector
 from tests.chaos.plan import Blow

@@ -19,9 +19,9 @@ from countersign.process_settings import read
 from countersign.store.audit_log import Ledger
 from countersign.terminal import command_line, progress, run, show_table
 
-from ..settings import AuditSettings
 from . import export, messages, policy_replay, receipts, report, sources
 from .card_links import meant
+from .settings import AuditSettings
 from .sources import Lines, Since, Until, opened
 
 _MONTH: Final = timedelta(days=30)

@@ -17,8 +17,8 @@ from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.terminal import progress
 
-from ..settings import AuditSettings
 from . import export, messages
+from .settings import AuditSettings
 
 _UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 

@@ -29,7 +29,6 @@ from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.ids import WorkspaceId
 from countersign.store.installations import KEPT_STATE
 
-from ..settings import REDIRECT_PATH
 from ..slack.app import SCOPES
 from ..slack.connection_limits import Asgi, Receive, Scope, Send
 from .records import Installation, Records
@@ -169,7 +168,6 @@ def flow(
         redirect_uri=redirect_url,
         install_path=INSTALL_PATH,
         install_page_rendering_enabled=False,
-        redirect_uri_path=REDIRECT_PATH,
         callback_options=AsyncCallbackOptions(succeeded, failed),
         authorization_url=f"{address.scheme}://{address.netloc}/oauth/v2/authorize",
         installation_store=_Installations(records),

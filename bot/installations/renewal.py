@@ -4,7 +4,6 @@ Slack takes a refresh token once. So whoever renews one has its turn for a minut
 Slack gave is stored only over what was read. https://docs.slack.dev/authentication/using-token-rotation
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -16,8 +15,9 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from countersign.domain.errors import StoreUnavailable
+from countersign.usecases.store_outages import patiently
 
+from .. import slack_errors
 from .records import Installation, Records, Stored
 
 BEFORE: Final = timedelta(hours=2)
@@ -27,6 +27,7 @@ TURN: Final = timedelta(minutes=1)
 GONE: Final = frozenset({"account_inactive", "token_revoked", "invalid_auth", "org_login_required", "team_not_found"})
 """Slack's words for a token that will never work again."""
 _REFUSED: Final = frozenset({"invalid_refresh_token", "token_revoked", "account_inactive", "invalid_grant"})
+_STORED_LATER: Final = "A renewed token is stored when it is back."
 _STALE: Final = GONE | {"token_expired"}
 _log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Renewal:
                 refresh_token=installation.refresh_token,
             )
         except SlackApiError as refused:
-            code = error_of(refused)
+            code = slack_errors.code(refused)
             if code in _REFUSED:
                 await self._records.change(stored, replace(installation, refresh_token=""))
                 _log.error(
@@ -82,8 +83,8 @@ class Renewal:
             _log.error("Slack renewed the token of workspace %s with one of another; it is not used.", installation)
             return False
         # However long Redis is away: what Slack gave is in no other place.
-        after = renewed(installation, answer, await _patiently(self._records.stored.now))
-        if await _patiently(lambda: self._records.change(stored, after)) is None:
+        after = renewed(installation, answer, await patiently(self._records.stored.now, hint=_STORED_LATER))
+        if await patiently(lambda: self._records.change(stored, after), hint=_STORED_LATER) is None:
             _log.info("Workspace %s was installed again while its token was renewed.", after)
         else:
             _log.info("The token of workspace %s is renewed until %s.", after, after.ends_at)
@@ -107,7 +108,7 @@ async def refusal(client: AsyncWebClient, token: str) -> str:
     try:
         await client.auth_test(token=token)
     except SlackApiError as refused:
-        return error_of(refused) if error_of(refused) in GONE else ""
+        return slack_errors.code(refused) if slack_errors.code(refused) in GONE else ""
     except (aiohttp.ClientError, TimeoutError, OSError):
         return ""
     return ""
@@ -129,21 +130,6 @@ class RenewedClient(AsyncWebClient):
             try:
                 return await super().api_call(*args, **kwargs)
             except SlackApiError as refused:
-                if error_of(refused) not in _STALE or not (newer := await self.newest(used)):
+                if slack_errors.code(refused) not in _STALE or not (newer := await self.newest(used)):
                     raise
                 self.token = newer
-
-
-def error_of(refused: SlackApiError) -> str:
-    """Slack's word for why it refused."""
-    data = refused.response.data
-    return str(data.get("error", "unknown")) if isinstance(data, dict) else f"http_{refused.response.status_code}"
-
-
-async def _patiently(call: Callable[[], Awaitable[Any]]) -> Any:
-    while True:
-        try:
-            return await call()
-        except StoreUnavailable as away:
-            _log.warning("%s A renewed token is stored when it is back.", away)
-            await asyncio.sleep(1)

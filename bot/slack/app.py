@@ -28,6 +28,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import UserId, WorkspaceId
 
+from .. import slack_errors
+
 SCOPES: Final = frozenset(
     {
         "channels:history",
@@ -134,7 +136,7 @@ async def identify(client: AsyncWebClient) -> Identity:
         try:
             answer = await client.auth_test()
         except SlackApiError as refused:
-            code = _code(refused)
+            code = slack_errors.code(refused)
             if refused.response.status_code < 500 and code not in _TRANSIENT:
                 raise WrongSettings(
                     [f"SLACK_BOT_TOKEN: Slack refuses it ({code}). Copy the bot token again from the app's page."]
@@ -195,9 +197,9 @@ async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> 
     try:
         await client.apps_connections_open(app_token=app_token)
     except SlackApiError as refused:
-        if refused.response.status_code < 500 and _code(refused) not in _TRANSIENT:
+        if refused.response.status_code < 500 and slack_errors.code(refused) not in _TRANSIENT:
             fix = "Make an app-level token with connections:write, and switch Socket Mode on."
-            raise WrongSettings([f"SLACK_APP_TOKEN: Slack refuses it ({_code(refused)}). {fix}"]) from None
+            raise WrongSettings([f"SLACK_APP_TOKEN: Slack refuses it ({slack_errors.code(refused)}). {fix}"]) from None
     except (aiohttp.ClientError, TimeoutError, OSError) as away:
         _log.warning("Slack cannot be reached (%r); trying again.", away)
     links = [
@@ -278,8 +280,3 @@ def _check_scopes(headers: dict[str, str]) -> None:
         raise WrongSettings(
             [f"SLACK_BOT_TOKEN: the app lacks {', '.join(missing)}. Add them (see manifest.yml) and install it again."]
         )
-
-
-def _code(refused: SlackApiError) -> str:
-    data = refused.response.data
-    return str(data.get("error", "unknown")) if isinstance(data, dict) else f"http_{refused.response.status_code}"

@@ -14,6 +14,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 from countersign.domain.errors import CountersignError
 from countersign.domain.events import Event
 
+from ..slack_errors import code as code
+
 PAUSE: Final = 0.5
 """Seconds after a failure, before anybody looks or tries again."""
 _TRANSIENT: Final = frozenset(
@@ -126,9 +128,3 @@ def pause_after(refused: SlackApiError) -> float | None:
     if refused.response.status_code == 429:
         return float(refused.response.headers.get("Retry-After", 1))
     return 1.0 if refused.response.status_code >= 500 or code(refused) in _TRANSIENT else None
-
-
-def code(refused: SlackApiError) -> str:
-    """Slack's word for why it refused."""
-    data = refused.response.data
-    return str(data.get("error", "unknown")) if isinstance(data, dict) else f"http_{refused.response.status_code}"

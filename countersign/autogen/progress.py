@@ -8,14 +8,12 @@ from datetime import timedelta
 from typing import Final
 
 from countersign import usecases
-from countersign.domain.activity import Delay, Writing
+from countersign.domain.activity import LINE, Delay, Writing
 from countersign.replay.entries import Entry, whole
 from countersign.replay.run_journal import RunJournal
-from countersign.replay.store_outages import patiently
 from countersign.usecases.ports import Lease, Store
+from countersign.usecases.store_outages import patiently
 
-LINE: Final = 200
-"""Characters of a line of progress, and of the end of a text that is being written."""
 PACE: Final = timedelta(seconds=3)
 """A text is shown once it was written for so long, and one worker shows what is written at most so often: Slack
 takes 50 changes of messages a minute (Tier 3), and decisions need them more."""

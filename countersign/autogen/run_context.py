@@ -17,18 +17,18 @@ from autogen_core.models import ChatCompletionClient
 from autogen_core.tools import Workbench
 
 from countersign import usecases
-from countersign.autogen.action_outcomes import Conclusion
 from countersign.autogen.code.gated_executor import GatedExecutor, approval_func
 from countersign.autogen.models.demo import DemoModel, Script
 from countersign.autogen.models.recorded_answers import JournaledModel
 from countersign.autogen.models.usage import Budget
-from countersign.autogen.people.ask_human_tool import AskHuman
+from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.people.conversation import GO_ON
 from countersign.autogen.people.human_input import Asking, Human, Reviewer, RunQuestions
 from countersign.autogen.people.input_modes import AskWhen, HumanInputMode, IsTermination, marks_of, says_terminate
 from countersign.autogen.people.user_proxy import REPLIES, HumanProxy
 from countersign.autogen.team_at_work import TeamAtWork
 from countersign.autogen.tools.approval_gate import Gate
+from countersign.autogen.tools.ask_human_tool import AskHuman
 from countersign.autogen.tools.gated_tools import Handling, JournaledTools
 from countersign.autogen.tools.permits import Renderer, Title
 from countersign.autogen.tools.team_policy import Ask
@@ -42,8 +42,8 @@ from countersign.process_settings import WorkerSettings
 from countersign.replay.entries import Entry
 from countersign.replay.run_journal import RunJournal
 from countersign.replay.side_effects import effect
-from countersign.replay.store_outages import patiently, within
 from countersign.usecases.ports import Lease, Queue, Store, Wakeups
+from countersign.usecases.store_outages import patiently, within
 
 log = logging.getLogger(__name__)
 STOPPED_WITHIN: Final = timedelta(seconds=30)

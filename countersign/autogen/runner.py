@@ -13,8 +13,8 @@ from typing import Final, TypeVar
 from autogen_core.models import ChatCompletionClient
 
 from countersign import metrics, usecases
-from countersign.autogen.action_outcomes import Conclusion
 from countersign.autogen.models.usage import add_up
+from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.progress import Pace
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Teams
@@ -27,9 +27,9 @@ from countersign.domain.runs import MOVES, Run, Status, Verb
 from countersign.metrics import Repair
 from countersign.process_settings import WorkerSettings
 from countersign.replay.run_journal import RunJournal
-from countersign.replay.store_outages import patiently
 from countersign.usecases.lost_jobs import ask_again, ask_for_forgotten
 from countersign.usecases.ports import Journal, Lease, Queue, Seen, Store, Wakeups
+from countersign.usecases.store_outages import patiently
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

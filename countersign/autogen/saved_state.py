@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from countersign.autogen.people.ask_human_tool import AskHuman
 from countersign.autogen.team_at_work import Saved, Waits
+from countersign.autogen.tools.ask_human_tool import AskHuman
 from countersign.domain.errors import GivenUp
 from countersign.replay.entries import Entry, TeamState
 from countersign.replay.run_journal import RunJournal

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from autogen_agentchat.base import TaskResult
 from autogen_agentchat.messages import BaseChatMessage
 
-from countersign.autogen.action_outcomes import Conclusion
 from countersign.autogen.models.demo import Script
+from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.people.conversation import turn_in
 from countersign.autogen.people.decision_messages import decision_in
 from countersign.autogen.run_context import Build, Conclude, RunContext

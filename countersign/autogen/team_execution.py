@@ -16,20 +16,21 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.messages import BaseChatMessage, ModelClientStreamingChunkEvent
 
 from countersign import usecases
-from countersign.autogen.action_outcomes import Conclusion
 from countersign.autogen.agent_turns import wrap_turns
+from countersign.autogen.bypass_check import look_through
 from countersign.autogen.models.wrapper import DELAYED
+from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.people.conversation import for_people
-from countersign.autogen.progress import LINE, Pace, ProgressLines, show_delay
+from countersign.autogen.progress import Pace, ProgressLines, show_delay
 from countersign.autogen.run_context import Build, Conclude, RunContext
 from countersign.autogen.saved_state import keep, load
 from countersign.autogen.team_at_work import Ended, Saved, TeamAtWork, Tell
-from countersign.autogen.tools.bypass_check import look_through
+from countersign.domain.activity import LINE
 from countersign.domain.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
 from countersign.domain.runs import Verb
 from countersign.replay.run_journal import RunJournal
-from countersign.replay.store_outages import ended, patiently
 from countersign.usecases.ports import Lease, Store, Wakeups
+from countersign.usecases.store_outages import ended, patiently
 
 log = logging.getLogger(__name__)
 

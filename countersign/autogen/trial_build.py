@@ -7,10 +7,10 @@ from typing import Final
 
 from autogen_core.models import ChatCompletionClient
 
+from countersign.autogen.bypass_check import look_through
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.autogen.team_at_work import TeamAtWork
-from countersign.autogen.tools.bypass_check import look_through
 from countersign.domain.errors import WrongTeam
 from countersign.domain.ids import ChannelId, RunId, UserId, WorkspaceId
 from countersign.domain.runs import Run

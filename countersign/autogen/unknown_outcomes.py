@@ -20,7 +20,7 @@ from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from countersign.replay.entries import Aside, Entry
 from countersign.replay.replay_order import LAST_RESORT
 from countersign.replay.run_journal import RunJournal
-from countersign.replay.store_outages import ended
+from countersign.usecases.store_outages import ended
 
 _EFFECTS: Final = {"model": "a new answer of its model", "tool": "another call of a tool", "step": "another action"}
 """Kinds of entries that must not be repeated silently, and what asking for a new one is."""

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from countersign.domain.ids import RequestId
+
+LINE: Final = 200
+"""Characters of a line of progress, and of the end of a text that is being written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,10 @@ from countersign.domain.ids import digest_of
 from countersign.replay.entries import Entry
 from countersign.replay.replay_order import MARK, Order, OrderedEvent
 from countersign.replay.run_activity import Activity
-from countersign.replay.store_outages import being_cancelled, patiently
 from countersign.replay.write_behind import WriteBehind
 from countersign.usecases import ports
 from countersign.usecases.ports import Lease
+from countersign.usecases.store_outages import being_cancelled, patiently
 
 _INSIDE: Final[ContextVar[bool]] = ContextVar("inside an effect", default=False)
 _CALL: Final[ContextVar["PendingCall | None"]] = ContextVar("call", default=None)

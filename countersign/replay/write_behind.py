@@ -9,7 +9,7 @@ followed (R5).
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from countersign.replay.store_outages import ended
+from countersign.usecases.store_outages import ended
 
 Write = Callable[[], Awaitable[None]]
 

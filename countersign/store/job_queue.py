@@ -26,6 +26,7 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RequestId, RunId
 from countersign.store import job_codec
+from countersign.store.redis.redis_py_compat import EngineConnections
 
 log = logging.getLogger(__name__)
 
@@ -238,6 +239,7 @@ class _Docket(Docket):
 
     def __init__(self, name: str, url: str, execution_ttl: timedelta) -> None:
         super().__init__(name=name, url=url, execution_ttl=execution_ttl)
+        self._redis = EngineConnections(url)
         self._process = secrets.token_hex(4)
         self._gate = asyncio.Semaphore(CONNECTIONS)
 

@@ -41,7 +41,7 @@ from countersign.store.ownership import (
     read_state,
 )
 from countersign.store.record_limits import LARGEST
-from countersign.store.redis.pipelining import Together
+from countersign.store.redis.pipelining import ScriptPipeline
 from countersign.store.redis.scripts import Script
 from countersign.usecases.ports import Claimed, Message, Put, Seen
 
@@ -139,7 +139,7 @@ class Reads:
         self.client: Any = client  # redis-py's types do not know that replies are bytes here
         self.keys = keys
         self.side = side
-        self.together = Together(client, in_order=side is not Side.WEB)
+        self.pipeline = ScriptPipeline(client, in_order=side is not Side.WEB)
         self.tolerant = Tolerant()
         self._get = Script(client, _GET)
         self._clock = Script(client, _TIME)
@@ -280,7 +280,7 @@ class Reads:
         """Read raw values of these keys, then of these messages, and the clock."""
         places = [part for name in messages for part in self.keys.message(name)]
         async with reaching():
-            values, time = await self.together.call(self._get, [self.keys.pending], [len(keys), *keys, *places])
+            values, time = await self.pipeline.call(self._get, [self.keys.pending], [len(keys), *keys, *places])
         return values, _time(time)
 
 

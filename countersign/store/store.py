@@ -50,7 +50,7 @@ class Store(Reads):
 
     def writing(self, text: str) -> WritingScript:
         """Make a script that changes something, and answers when the replicas have it."""
-        return WritingScript(self.client, text, self._replicas, self.keys.confirmed, self.together)
+        return WritingScript(self.client, text, self._replicas, self.keys.confirmed, self.pipeline)
 
     async def check(self) -> None:
         """Check that Redis can be reached and is safe.

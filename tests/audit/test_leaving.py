@@ -17,8 +17,8 @@ from redis.backoff import ConstantBackoff
 from bot.audit.auditor import Auditor, Keep
 from countersign.domain.hash_chain import START
 from countersign.store.audit_log import Ledger
+from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.outbox import GROUP, Outbox
-from countersign.store.redis.embedded_server import EmbeddedRedis
 from countersign.store.store import Store
 from tests.audit.test_auditor import record, stream, tell, whole
 from tests.longest_wait import PATIENCE

@@ -26,12 +26,12 @@ from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Run
 from countersign.process_settings import WorkerSettings
-from countersign.replay.store_outages import patiently
 from countersign.store.journal_storage import RedisJournal
 from countersign.store.ownership import EVENTS
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import Change, Journal, Lease, Queue, TeamInfo
+from countersign.usecases.store_outages import patiently
 from tests.forking import forked
 from tests.longest_wait import PATIENCE
 

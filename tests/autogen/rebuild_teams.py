@@ -28,10 +28,10 @@ from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from autogen_core.models import AssistantMessage, CreateResult, LLMMessage, ModelFamily, ModelInfo, RequestUsage
 from autogen_core.tools import Workbench
 
-from countersign.autogen.action_outcomes import Conclusion
 from countersign.autogen.code.agent import CodeAgent
 from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.models.wrapper import ModelRequest, Pieces
+from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.people.decision_messages import decision_in
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team

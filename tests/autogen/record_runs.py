@@ -20,7 +20,7 @@ from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.ids import RequestId, RunId
 from countersign.replay.entries import SCHEMA
 from countersign.store.codec import decompress
-from countersign.store.redis.embedded_server import EmbeddedRedis
+from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from tests.autogen.harness import RULES, House

@@ -10,11 +10,11 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
-from countersign.autogen.action_outcomes import Became, Outcome, Outcomes
+from countersign.autogen.gated_function import gated
 from countersign.autogen.models.demo import DemoCall, demo_turns
+from countersign.autogen.people.action_outcomes import Became, Outcome, Outcomes
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
-from countersign.autogen.tools.gated_function import gated
 from countersign.domain.errors import ActionFailed
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.runs import Run, Status

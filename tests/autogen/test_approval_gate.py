@@ -12,8 +12,8 @@ import pytest
 from autogen_core import CancellationToken
 from autogen_core.tools import FunctionTool, StaticWorkbench
 
+from countersign.autogen.gated_function import gated
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.tools.gated_function import gated
 from countersign.autogen.tools.permits import Action, Permit
 from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict
 from countersign.domain import request_endings
@@ -329,7 +329,7 @@ async def test_a_policy_that_fails_asks_and_the_card_says_why(
 ) -> None:
     """R19: closed, and the other runs go on meanwhile."""
     monkeypatch.setattr(
-        "countersign.autogen.tools.team_policy.WITHIN", timedelta(milliseconds=50) if ask in (slow, stuck) else HOUR
+        "countersign.autogen.people.user_callbacks.WITHIN", timedelta(milliseconds=50) if ask in (slow, stuck) else HOUR
     )
     await house.start()
     STUCK.clear()

@@ -8,8 +8,8 @@ import pytest
 from autogen_core import CancellationToken
 from autogen_core.tools import FunctionTool, StaticWorkbench
 
+from countersign.autogen.gated_function import gated
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.tools.gated_function import gated
 from countersign.domain.calls import canonical
 from countersign.domain.errors import ActionFailed
 from countersign.domain.requests import Kind, Verb

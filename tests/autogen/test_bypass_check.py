@@ -37,12 +37,12 @@ from autogen_core.tools import BaseTool, FunctionTool, StaticStreamWorkbench, St
 from autogen_ext.models.cache import ChatCompletionCache
 from pydantic import BaseModel
 
+from countersign.autogen.bypass_check import look_through
 from countersign.autogen.code.gated_executor import WITHIN, approved_by_the_executor
 from countersign.autogen.code.local_executor import LocalExecutor
+from countersign.autogen.gated_function import gated
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
-from countersign.autogen.tools.bypass_check import look_through
-from countersign.autogen.tools.gated_function import gated
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
 from tests.autogen.harness import House

@@ -116,11 +116,13 @@ from pathlib import Path
 import autogen_agentchat.agents, autogen_agentchat.teams, autogen_agentchat.tools, autogen_agentchat.conditions
 import autogen_core, autogen_core.tools, autogen_core.models, autogen_core.code_executor
 import autogen_ext.code_executors.local, autogen_ext.models.replay
+import docket, redis.asyncio.cluster, redis.asyncio.sentinel
 from autogen_agentchat.agents import AssistantAgent, UserProxyAgent
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-OF = [module for name, module in sorted(sys.modules.items()) if name.split(".")[0].startswith("autogen_")]
+OF = [module for name, module in sorted(sys.modules.items())
+      if name.split(".")[0].startswith(("autogen_", "redis", "docket"))]
 
 def state():
     attributes = {}
@@ -132,7 +134,7 @@ def state():
             elif callable(value):
                 attributes[module.__name__, name] = id(value)
     loggers = [logging.root, *map(logging.getLogger, ("autogen_core", "autogen_core.events", "autogen_agentchat",
-               "autogen_agentchat.events", "asyncio"))]
+               "autogen_agentchat.events", "redis", "docket", "asyncio"))]
     return attributes, [(logger.level, logger.disabled, list(logger.handlers)) for logger in loggers], sys.excepthook
 
 def build(run):

@@ -15,11 +15,11 @@ from autogen_core import FunctionCall
 from autogen_core.models import CreateResult, LLMMessage, RequestUsage, UserMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.autogen.action_outcomes import Conclusion
+from countersign.autogen.gated_function import gated
 from countersign.autogen.models.config import load_model
+from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
-from countersign.autogen.tools.gated_function import gated
 from countersign.domain.errors import ActionFailed
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Verb

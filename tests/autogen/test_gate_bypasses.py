@@ -20,10 +20,10 @@ from autogen_core.tools import FunctionTool, StaticWorkbench, ToolResult
 
 from countersign.autogen.code.agent import CodeAgent
 from countersign.autogen.code.gated_executor import approved_by_the_executor, code_executor
+from countersign.autogen.gated_function import gated
 from countersign.autogen.models.wrapper import ModelRequest, Pieces
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
-from countersign.autogen.tools.gated_function import gated
 from countersign.domain.calls import canonical
 from countersign.domain.errors import ActionFailed
 from countersign.domain.requests import Kind, Request, Verb

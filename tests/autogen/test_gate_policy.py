@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from countersign.autogen.tools.gated_function import gated
+from countersign.autogen.gated_function import gated
 from countersign.autogen.tools.team_policy import Ask, Proposal, Tier, Verdict
 from countersign.domain.calls import canonical
 from countersign.domain.errors import Refused, WrongTeam

@@ -13,9 +13,9 @@ from autogen_core import CancellationToken
 from autogen_core.tools import FunctionTool, StaticWorkbench, Workbench
 
 from countersign import usecases
+from countersign.autogen.gated_function import gated
 from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.tools.gated_function import gated
 from countersign.autogen.tools.gated_tools import idempotency_key
 from countersign.domain.errors import LeaseLost, OutcomeUnknown, WrongTeam
 from countersign.domain.ids import RunId

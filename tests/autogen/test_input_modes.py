@@ -23,7 +23,7 @@ from countersign.autogen.people.input_modes import (
     when_from,
     when_said,
 )
-from countersign.autogen.tools.team_policy import Opinion, opinion
+from countersign.autogen.people.user_callbacks import Opinion, opinion
 from tests.longest_wait import PATIENCE
 
 

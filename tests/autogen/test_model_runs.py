@@ -20,7 +20,7 @@ from countersign.autogen.models.config import load_model
 from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
-from countersign.domain.activity import Usage, Writing
+from countersign.domain.activity import LINE, Usage, Writing
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Run, Status
 from countersign.store.journal_storage import RedisAnswers
@@ -244,7 +244,7 @@ async def test_what_a_model_is_writing_is_shown_and_then_what_it_wrote(
         worker.advance()
         writing = await fact(long)
         assert (writing.agent, writing.done) == ("writer", False)
-        assert len(writing.words) <= progress.LINE
+        assert len(writing.words) <= LINE
         assert writing.words.endswith("vendor")
         enough.set()
         await house.asked()

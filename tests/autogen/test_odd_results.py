@@ -20,8 +20,8 @@ from autogen_core.tools import Workbench
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from countersign.autogen import compat
-from countersign.autogen.action_outcomes import Became, Conclusion
 from countersign.autogen.code.local_executor import LocalExecutor
+from countersign.autogen.people.action_outcomes import Became, Conclusion
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.autogen.tools.team_policy import Proposal

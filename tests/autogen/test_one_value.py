@@ -21,12 +21,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from bot.audit import entries
 from bot.slack.views.card_content import in_full, on_card
 from bot.slack.views.decision_details import changes_of
+from countersign.autogen.gated_function import gated
 from countersign.autogen.models.demo import DemoCall, demo_turns
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
-from countersign.autogen.tools.arguments import by_model, by_schema
-from countersign.autogen.tools.gated_function import gated
-from countersign.autogen.tools.permits import written
+from countersign.autogen.tools.arguments import by_model, by_schema, written
 from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict
 from countersign.domain.call_words import labelled
 from countersign.domain.calls import canonical

@@ -23,9 +23,9 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from agents.registry import find
 from countersign import usecases
-from countersign.autogen.action_outcomes import Conclusion
 from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.models.wrapper import ModelRequest, Pieces
+from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.domain.channel_settings import Rules
@@ -37,7 +37,7 @@ from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
 from countersign.metrics import Repair
-from countersign.store.redis.embedded_server import EmbeddedRedis
+from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import Change, Committed, Lease

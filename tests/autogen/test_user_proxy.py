@@ -14,8 +14,8 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 from autogen_agentchat.teams import RoundRobinGroupChat, SelectorGroupChat
 from autogen_core.models import LLMMessage
 
-from countersign.autogen.action_outcomes import Conclusion
 from countersign.autogen.models.demo import demo_turns
+from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.people.conversation import (
     BY_RULE,
     METADATA,

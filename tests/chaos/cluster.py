@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import redis.asyncio
 
-from countersign.store.redis.embedded_server import EmbeddedRedis
+from countersign.store.embedded_server import EmbeddedRedis
 from localslack import Command, LocalSlack
 from tests.chaos.mail_sink import Sink
 from tests.chaos.proxy import Wire

@@ -5,7 +5,7 @@ import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from countersign.store.redis.embedded_server import EmbeddedRedis
+from countersign.store.embedded_server import EmbeddedRedis
 from localslack import LocalSlack, text_of
 from tests.e2e.test_main_job import ASK, card, settled, told
 from tests.processes import Deployment, Process, deployment

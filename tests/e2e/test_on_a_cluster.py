@@ -5,7 +5,7 @@ from pathlib import Path
 
 import aiohttp
 
-from countersign.store.redis.embedded_server import _free_port
+from countersign.store.embedded_server import _free_port
 from localslack import LocalSlack
 from tests.e2e.test_main_job import ASK, card, mails, settled, told
 from tests.processes import deployment

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from countersign.store.acl import url_of
-from countersign.store.redis.embedded_server import EmbeddedRedis
+from countersign.store.embedded_server import EmbeddedRedis
 from tests.fuzz.campaign import fuzz
 from tests.fuzz.target import deployment
 

@@ -20,8 +20,8 @@ from bot.slack.views.block_kit import Drawing
 from countersign.domain import api_keys
 from countersign.domain.events import Event, EventType
 from countersign.store.api_keys import ApiKeys
+from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.redis.connection import connect
-from countersign.store.redis.embedded_server import EmbeddedRedis
 from countersign.store.store import Store
 from demo.mailbox import Mailbox
 from localslack import LocalSlack, text_of

@@ -11,6 +11,16 @@ _SCHEMAS = "tests/bot/test_schemas.py::"
 
 BOUNDING: Final = (
     Bug(
+        "a cancellation gets lost that comes as a command is sent to Redis",
+        "R8",
+        "countersign/store/redis/connection.py",
+        "    keep_cancellations(pool)\n    pool.make",
+        "    pool.make",
+        (
+            "tests/store/test_redis_py_compat.py::test_every_connection_of_ours_and_of_the_job_engine_keeps_cancellations",
+        ),
+    ),
+    Bug(
         "a window that names no channel leaves work that nobody awaits",
         "R29",
         "bot/slack/handlers/responses.py",

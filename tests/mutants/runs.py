@@ -72,7 +72,7 @@ RUNNING: Final = (
     Bug(
         "people are shown the text that a model got",
         "R31",
-        "countersign/autogen/action_outcomes.py",
+        "countersign/autogen/people/action_outcomes.py",
         "            words = words.replace(text, sentence)\n",
         "            pass\n",
         (_OUTCOMES + "test_a_team_that_says_nothing_of_its_own_ends_with_what_became_of_its_call",),
@@ -80,7 +80,7 @@ RUNNING: Final = (
     Bug(
         "the word by which an agent tells that it is finished is shown to people",
         "R31",
-        "countersign/autogen/action_outcomes.py",
+        "countersign/autogen/people/action_outcomes.py",
         '        while lines and lines[-1].strip() in (self.marks | {""}):\n',
         "        while False:\n",
         (_OUTCOMES + "test_nobody_is_shown_what_was_written_for_a_model[chat-approve]",),
@@ -329,7 +329,7 @@ RUNNING: Final = (
     Bug(
         "a tool in an agent's own list is not seen",
         "R19",
-        "countersign/autogen/tools/bypass_check.py",
+        "countersign/autogen/bypass_check.py",
         "    if door:\n",
         "    if False:\n",
         (_TEAM_DOORS + "test_a_door_past_the_gate_is_refused_before_anything_is_done[a function]",),
@@ -356,7 +356,7 @@ RUNNING: Final = (
     Bug(
         "any function that is not the keyboard is taken for people in Slack",
         "R19",
-        "countersign/autogen/tools/bypass_check.py",
+        "countersign/autogen/bypass_check.py",
         "isinstance(human, Human) and function == human.input_func",
         'function is not input and not str(getattr(function, "__module__", "")).startswith("autogen_")',
         (
@@ -367,7 +367,7 @@ RUNNING: Final = (
     Bug(
         "a team inside a team is not looked into",
         "R19",
-        "countersign/autogen/tools/bypass_check.py",
+        "countersign/autogen/bypass_check.py",
         "            if isinstance(thing, ChatAgent | Team):\n",
         "            if isinstance(thing, ChatAgent):\n",
         (_TEAM_DOORS + "test_a_door_past_the_gate_is_refused_before_anything_is_done[a team in a team]",),

@@ -21,7 +21,7 @@ from bot.slack.views.approval_card import card
 from countersign import metrics, usecases
 from countersign.domain.errors import WrongSettings
 from countersign.domain.requests import Status
-from countersign.store.redis.embedded_server import _free_port
+from countersign.store.embedded_server import _free_port
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack

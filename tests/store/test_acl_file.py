@@ -26,8 +26,8 @@ from countersign.domain.ids import (
     WorkspaceId,
 )
 from countersign.store import acl, keys
+from countersign.store.embedded_server import _binary
 from countersign.store.keys import Keys
-from countersign.store.redis.embedded_server import _binary
 from tests.store.two_users import Sides, denied
 
 ROWS = re.findall(r"^\| `\{ns\}:(\S+?)` \| [a-z ]+ \|.*\| (web|worker|both) \|$", keys.__doc__ or "", re.M)

@@ -16,7 +16,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
-from countersign.store.redis.embedded_server import EmbeddedRedis, EmbeddedRedisError
+from countersign.store.embedded_server import EmbeddedRedis, EmbeddedRedisError
 from tests.longest_wait import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -59,11 +59,11 @@ async def ended(pid: int) -> None:
 
 @asynccontextmanager
 async def supervisor(folder: Path, *more: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """`python -m countersign.store.redis.embedded_server` as its own process, and the URL that it printed."""
+    """`python -m countersign.store.embedded_server` as its own process, and the URL that it printed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "countersign.store.redis.embedded_server",
+        "countersign.store.embedded_server",
         str(folder),
         *more,
         stdout=asyncio.subprocess.PIPE,

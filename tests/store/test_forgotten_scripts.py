@@ -15,7 +15,7 @@ from countersign.store.job_queue import Queue, work
 from countersign.store.journal_storage import RedisJournal
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
-from countersign.store.redis.pipelining import Together
+from countersign.store.redis.pipelining import ScriptPipeline
 from countersign.store.redis.scripts import Script
 from countersign.store.request_lists import Lists
 from countersign.store.store import Store
@@ -68,9 +68,9 @@ async def test_what_is_repeated_in_a_journey_is_done_once_and_in_its_order(
 ) -> None:
     """R26: calls that travel together are repeated together; alone they would overtake each other."""
     push = Script(client, "redis.call('RPUSH', KEYS[1], ARGV[1]); return ARGV[1]")
-    together = Together(client, in_order=True)
+    pipeline = ScriptPipeline(client, in_order=True)
     for _ in range(10):
-        answers = await asyncio.gather(*(together.call(push, [namespace], [n]) for n in range(16)))
+        answers = await asyncio.gather(*(pipeline.call(push, [namespace], [n]) for n in range(16)))
         assert answers == [b"%d" % n for n in range(16)]
         assert await client.lrange(namespace, 0, -1) == answers
         await client.delete(namespace)

@@ -9,9 +9,9 @@ import pytest
 from bot.slack import health
 from countersign.domain.errors import StoreFull
 from countersign.domain.ids import WorkspaceId
+from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
-from countersign.store.redis.embedded_server import EmbeddedRedis
 from countersign.store.store import Store
 
 
@@ -33,7 +33,7 @@ async def test_a_redis_out_of_memory_is_told_as_that(tmp_path: Path) -> None:
 
 
 async def test_an_embedded_redis_that_cannot_write_says_what_to_do(tmp_path: Path) -> None:
-    command = f"ulimit -f 0; exec {sys.executable} -m countersign.store.redis.embedded_server {tmp_path / 'redis'}"
+    command = f"ulimit -f 0; exec {sys.executable} -m countersign.store.embedded_server {tmp_path / 'redis'}"
     process = await asyncio.create_subprocess_shell(command, stderr=asyncio.subprocess.PIPE)
     said = (await process.communicate())[1].decode()
     assert process.returncode == 2

@@ -20,8 +20,8 @@ import redis.asyncio
 
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RequestId, RunId
+from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.job_queue import TAKEN_AT_ONCE, Queue, _Connection, _Hand, _Worker, work
-from countersign.store.redis.embedded_server import EmbeddedRedis
 from tests.longest_wait import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]

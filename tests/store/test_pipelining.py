@@ -9,7 +9,7 @@ import redis.asyncio
 import redis.exceptions
 
 from countersign.store.redis.connection import connect
-from countersign.store.redis.pipelining import Together
+from countersign.store.redis.pipelining import ScriptPipeline
 from countersign.store.redis.scripts import Script
 from tests.chaos.proxy import Wire
 
@@ -36,31 +36,31 @@ async def connections(client: redis.asyncio.Redis, name: str) -> int:
 async def test_calls_of_the_same_moment_travel_together_and_each_gets_its_own_answer(
     client: redis.asyncio.Redis, namespace: str, in_order: bool
 ) -> None:
-    together, echo = Together(client, in_order=in_order), Script(client, ECHO)
+    pipeline, echo = ScriptPipeline(client, in_order=in_order), Script(client, ECHO)
     for _ in range(2):  # the first time the server does not know the script
-        answers = await asyncio.gather(*(together.call(echo, [f"k{n}"], [n]) for n in range(30)))
+        answers = await asyncio.gather(*(pipeline.call(echo, [f"k{n}"], [n]) for n in range(30)))
         assert answers == [[b"k%d" % n, b"%d" % n] for n in range(30)]
     await client.connection_pool.disconnect()
-    await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(17)))
+    await asyncio.gather(*(pipeline.call(echo, ["k"], [n]) for n in range(17)))
     assert await connections(client, namespace) == 2, "the first at once and the others together, or sixteen and one"
 
 
 async def test_a_crowd_travels_in_several_journeys(client: redis.asyncio.Redis, namespace: str, in_order: bool) -> None:
     """Else this process would stand still while Redis works for all of them."""
-    together, echo = Together(client, in_order=in_order), Script(client, ECHO)
+    pipeline, echo = ScriptPipeline(client, in_order=in_order), Script(client, ECHO)
     for _ in range(2):
-        answers = await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(40)))
+        answers = await asyncio.gather(*(pipeline.call(echo, ["k"], [n]) for n in range(40)))
         assert answers == [[b"k", b"%d" % n] for n in range(40)]
     await client.connection_pool.disconnect()
-    await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(40)))
+    await asyncio.gather(*(pipeline.call(echo, ["k"], [n]) for n in range(40)))
     assert await connections(client, namespace) == (3 if in_order else 4), "two of sixteen and the rest; one at once"
 
 
 async def test_one_that_fails_fails_alone(client: redis.asyncio.Redis, in_order: bool) -> None:
-    together = Together(client, in_order=in_order)
+    pipeline = ScriptPipeline(client, in_order=in_order)
     echo, fail = Script(client, ECHO), Script(client, FAIL)
     for first, second in ((echo, fail), (fail, echo)):
-        calls = (together.call(first, ["k"], ["a"]), together.call(second, ["k"], ["a"]))
+        calls = (pipeline.call(first, ["k"], ["a"]), pipeline.call(second, ["k"], ["a"]))
         answers = await asyncio.gather(*calls, return_exceptions=True)
         failed = answers[0] if first is fail else answers[1]
         assert isinstance(failed, redis.exceptions.ResponseError)
@@ -68,11 +68,11 @@ async def test_one_that_fails_fails_alone(client: redis.asyncio.Redis, in_order:
 
 
 async def test_one_that_is_cancelled_takes_nobody_along(client: redis.asyncio.Redis, in_order: bool) -> None:
-    together, echo = Together(client, in_order=in_order), Script(client, ECHO)
+    pipeline, echo = ScriptPipeline(client, in_order=in_order), Script(client, ECHO)
     for cancelled in range(3):
         # Connections stand: redis-py leaves one open that is cancelled while it is made.
-        await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(3)))
-        calls = [asyncio.create_task(together.call(echo, ["k"], [n])) for n in range(3)]
+        await asyncio.gather(*(pipeline.call(echo, ["k"], [n]) for n in range(3)))
+        calls = [asyncio.create_task(pipeline.call(echo, ["k"], [n])) for n in range(3)]
         await asyncio.sleep(0)
         calls[cancelled].cancel()
         answers = await asyncio.gather(*calls, return_exceptions=True)
@@ -87,12 +87,12 @@ async def test_one_that_is_cancelled_on_the_way_makes_no_other_call_go_twice(
     client: redis.asyncio.Redis, namespace: str, cancelled: int, in_order: bool
 ) -> None:
     """R8: an event that was only counted would be counted twice."""
-    together = Together(client, in_order=in_order)
+    pipeline = ScriptPipeline(client, in_order=in_order)
     count = Script(client, "return redis.call('HINCRBY', KEYS[1], ARGV[1], 1)")
     for turns in range(25):
         # Connections stand, as above.
-        await asyncio.gather(*(together.call(count, [namespace], [f"before {turns} {n}"]) for n in range(4)))
-        calls = [asyncio.create_task(together.call(count, [namespace], [f"{turns} {n}"])) for n in range(4)]
+        await asyncio.gather(*(pipeline.call(count, [namespace], [f"before {turns} {n}"]) for n in range(4)))
+        calls = [asyncio.create_task(pipeline.call(count, [namespace], [f"{turns} {n}"])) for n in range(4)]
         for _ in range(turns):
             await asyncio.sleep(0)
         calls[cancelled].cancel()
@@ -107,11 +107,11 @@ async def test_what_agents_do_at_the_same_moment_reaches_redis_in_its_order(
     client: redis.asyncio.Redis, namespace: str
 ) -> None:
     """R26: calls of one answer of a model are judged, numbered and asked about as the model put them."""
-    together, push = Together(client, in_order=True), Script(client, "redis.call('RPUSH', KEYS[1], ARGV[1])")
+    pipeline, push = ScriptPipeline(client, in_order=True), Script(client, "redis.call('RPUSH', KEYS[1], ARGV[1])")
     for turn in range(20):
         if turn % 2:
             await client.connection_pool.disconnect()
-        await asyncio.gather(*(together.call(push, [namespace], [n]) for n in range(1 + turn % 16)))
+        await asyncio.gather(*(pipeline.call(push, [namespace], [n]) for n in range(1 + turn % 16)))
         assert await client.lrange(namespace, 0, -1) == [b"%d" % n for n in range(1 + turn % 16)]
         await client.delete(namespace)
 
@@ -123,9 +123,9 @@ async def test_a_reply_that_is_lost_on_the_way_loses_no_answer(redis_url: str, i
     async with Wire("store", port) as wire:
         url = redis_url.replace(f":{port}", f":{wire.port}")
         async with connect(url) as client:
-            together, echo = Together(client, in_order=in_order), Script(client, ECHO)
-            await together.call(echo, ["k"], [0])
+            pipeline, echo = ScriptPipeline(client, in_order=in_order), Script(client, ECHO)
+            await pipeline.call(echo, ["k"], [0])
             wire.lose(2, b"EVALSHA")  # of the first, and of the others
-            answers = await asyncio.gather(*(together.call(echo, ["k"], [n]) for n in range(5)))
+            answers = await asyncio.gather(*(pipeline.call(echo, ["k"], [n]) for n in range(5)))
             assert wire.lost == 2
     assert [answer[1] for answer in answers] == [b"%d" % n for n in range(5)]

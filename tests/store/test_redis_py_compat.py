@@ -5,8 +5,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 
 from countersign.store.redis.connection import connect
+from countersign.store.redis.redis_py_compat import EngineConnections, _Cancellable, cancellable
 from tests.longest_wait import PATIENCE
 
 Asks = Callable[[Any], Awaitable[Any]]
@@ -81,3 +84,39 @@ async def test_a_listener_for_hints_ends_when_told_to_at_any_moment(redis_url: s
                 task.cancel()
                 ended, _ = await asyncio.wait({task}, timeout=PATIENCE)
                 assert ended, turns
+
+
+SENTINELS = "redis+sentinel://localhost:1,localhost:2/main/0"
+KINDS: list[tuple[str, Any]] = [
+    ("redis://localhost:1/0", Connection),
+    ("rediss://localhost:1/0", SSLConnection),
+    ("unix:///nowhere", UnixDomainSocketConnection),
+    (SENTINELS, SentinelManagedConnection),
+    (SENTINELS.replace("redis", "rediss", 1), SentinelManagedSSLConnection),
+]
+
+
+@pytest.mark.parametrize(("url", "kind"), KINDS)
+async def test_every_connection_of_ours_and_of_the_job_engine_keeps_cancellations(url: str, kind: Any) -> None:
+    client, engine = connect(url), await EngineConnections(url)._connection_pool_from_url()
+    pools: list[Any] = [client.connection_pool, engine]
+    assert [pool.connection_class for pool in pools] == [cancellable(kind)] * 2
+    for sentinel in [s for pool in pools if "sentinel" in url for s in pool.sentinel_manager.sentinels]:
+        assert issubclass(sentinel.connection_pool.connection_class, _Cancellable)
+    await client.aclose()
+    await engine.aclose()
+
+
+async def test_every_connection_to_a_node_of_a_cluster_keeps_cancellations() -> None:
+    client: Any = connect("redis+cluster://localhost:1")
+    [node] = client.startup_nodes
+    known = [node.connection_class, client.nodes_manager.connection_kwargs["connection_class"]]
+    assert known == [cancellable(Connection)] * 2
+    await client.aclose()
+
+
+async def test_other_users_of_redis_py_keep_their_connections() -> None:
+    send = AbstractConnection.send_packed_command
+    connect("redis://localhost:1/0")
+    assert AbstractConnection.send_packed_command is send
+    assert "send_packed_command" not in vars(Connection)

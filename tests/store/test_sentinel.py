@@ -13,13 +13,13 @@ from countersign import usecases
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Status
-from countersign.replay.store_outages import patiently
 from countersign.store.job_queue import Queue, work
 from countersign.store.redis.connection import connect
 from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import TeamInfo
+from countersign.usecases.store_outages import patiently
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import attempt, question, rules
 from tests.servers import Watched, watched

@@ -19,6 +19,8 @@ from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
 from countersign.domain.people import Actor, is_channel
 from countersign.usecases.ports import Message
 
+from ... import slack_errors
+
 FRESH: Final = timedelta(minutes=1)
 """How long a reply of Slack is believed without asking again."""
 KEPT: Final = timedelta(minutes=5)
@@ -165,7 +167,7 @@ class Directory:
             try:
                 page = await self._client.conversations_members(channel=group, limit=PAGE)
             except SlackApiError as refused:
-                if code_of(refused) in _NO_CHANNEL:
+                if slack_errors.code(refused) in _NO_CHANNEL:
                     return Members(frozenset(), True)
                 raise
             return Members(frozenset(map(UserId, page["members"])), not _next_page(page))
@@ -184,7 +186,7 @@ class Directory:
             try:
                 return _room((await self._client.conversations_info(channel=channel))["channel"])
             except SlackApiError as refused:
-                if code_of(refused) in _NO_CHANNEL:
+                if slack_errors.code(refused) in _NO_CHANNEL:
                     return Room(channel, known=False)
                 raise
 
@@ -215,7 +217,7 @@ class Directory:
                 room = _room((await self._client.conversations_info(channel=card.channel))["channel"])
                 page = await look(**one, include_all_metadata=True)
             except SlackApiError as refused:
-                if code_of(refused) in _SHUT_OUT:
+                if slack_errors.code(refused) in _SHUT_OUT:
                     return False
                 raise
             named = {m["ts"]: (m.get("metadata") or {}).get("event_payload") for m in page["messages"]}
@@ -237,7 +239,7 @@ class Directory:
             try:
                 return Account.read((await self._client.users_info(user=user))["user"])
             except SlackApiError as refused:
-                if code_of(refused) in _NOBODY:
+                if slack_errors.code(refused) in _NOBODY:
                     return Account()
                 raise
 
@@ -250,7 +252,7 @@ class Directory:
             try:
                 answer = await self._client.usergroups_list(include_users=True)
             except SlackApiError as refused:
-                if code_of(refused) in _NO_GROUPS:
+                if slack_errors.code(refused) in _NO_GROUPS:
                     return {}
                 raise
             groups = [(g, frozenset(map(UserId, g.get("users") or ()))) for g in answer["usergroups"]]
@@ -282,11 +284,6 @@ class Directory:
 def _next_page(page: Any) -> str:
     """The cursor of the next page; "" if this was the last."""
     return (page.get("response_metadata") or {}).get("next_cursor") or ""
-
-
-def code_of(refused: SlackApiError) -> str:
-    """Return Slack's word for why it refused."""
-    return str(refused.response["error"]) if isinstance(refused.response.data, dict) else "no answer"
 
 
 def _room(channel: dict[str, Any]) -> Room:

@@ -20,7 +20,8 @@ from slack_sdk.errors import SlackApiError
 
 from countersign.domain.errors import CountersignError
 
-from .directory import FRESH, KEPT, SHARED, Fact, code_of
+from ... import slack_errors
+from .directory import FRESH, KEPT, SHARED, Fact
 
 PATIENCE: Final = 1.5
 """Seconds that one look-up may keep a person waiting."""
@@ -104,7 +105,7 @@ class Lookups:
             await self._share(fact, since, reply)
             return (reply,)
         except SlackApiError as refused:
-            _log.warning("Slack did not say (%s): %s", code_of(refused), fact)
+            _log.warning("Slack did not say (%s): %s", slack_errors.code(refused), fact)
         except (aiohttp.ClientError, TimeoutError, OSError) as away:
             _log.warning("Slack cannot be reached (%r): %s", away, fact)
         finally:

@@ -20,11 +20,12 @@ from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 
 from countersign.autogen.code.local_executor import LocalExecutor
 from countersign.autogen.code.output_files import Listing, folder_of, listed, made_since
-from countersign.autogen.progress import LINE
 from countersign.autogen.tools.approval_gate import Gate
-from countersign.autogen.tools.permits import Action, Denial, Once, Permit, written
+from countersign.autogen.tools.arguments import written
+from countersign.autogen.tools.permits import Action, Denial, Once, Permit
 from countersign.autogen.tools.team_policy import Ask
 from countersign.autogen.tools.workbenches import mark_asking
+from countersign.domain.activity import LINE
 from countersign.domain.call_words import blocks_in, code_in
 from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown
 from countersign.domain.event_data import told_apart

@@ -11,7 +11,7 @@ from typing import Final
 
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 
-from countersign.autogen.action_outcomes import Outcomes
+from countersign.autogen.people.action_outcomes import Outcomes
 from countersign.autogen.people.decision_messages import MetadataTermination, decision_in
 from countersign.domain.decision_values import decided, quoted
 from countersign.domain.ids import RequestId, UserId

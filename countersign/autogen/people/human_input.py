@@ -26,7 +26,7 @@ from autogen_agentchat.messages import (
 from autogen_core import CancellationToken
 
 from countersign import usecases
-from countersign.autogen.action_outcomes import Outcomes, outcome_of
+from countersign.autogen.people.action_outcomes import Outcomes, outcome_of
 from countersign.autogen.people.decision_messages import metadata_of
 from countersign.autogen.people.transcript import Transcript
 from countersign.domain.decision_values import decided
@@ -39,8 +39,8 @@ from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request, 
 from countersign.domain.texts_for_models import answer
 from countersign.policy.evaluation import Effect
 from countersign.replay.run_journal import RunJournal
-from countersign.replay.store_outages import patiently
 from countersign.usecases.ports import Lease, Queue, Store, Wakeups
+from countersign.usecases.store_outages import patiently
 
 AT_LEAST: Final = 0.01
 """Seconds between two looks at a deadline that the server's clock has not quite reached."""

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from countersign import usecases
-from countersign.autogen.action_outcomes import CALL, Became, Outcome, outcome_of
+from countersign.autogen.people.action_outcomes import CALL, Became, Outcome, outcome_of
 from countersign.autogen.people.human_input import RunQuestions
 from countersign.autogen.people.transcript import Transcript
 from countersign.autogen.tools.arguments import unspoken
@@ -32,8 +32,8 @@ from countersign.domain.requests import Kind, Question, Request, Status, Verb, r
 from countersign.domain.runs import Run
 from countersign.replay.entries import Entry, Judged, Numbered, whole
 from countersign.replay.run_journal import RunJournal
-from countersign.replay.store_outages import patiently
 from countersign.usecases.ports import Lease, Store
+from countersign.usecases.store_outages import patiently
 
 T = TypeVar("T")
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)

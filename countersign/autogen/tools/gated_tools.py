@@ -18,10 +18,10 @@ from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSchema, Workbench
 
-from countersign.autogen.action_outcomes import CALL, Became, Outcome
+from countersign.autogen.people.action_outcomes import CALL, Became, Outcome
 from countersign.autogen.tools.approval_gate import Gate
-from countersign.autogen.tools.arguments import as_entered, closed, failed_result, failure, taking
-from countersign.autogen.tools.permits import Action, Denial, Once, Permit, Renderer, Title, check_titles, written
+from countersign.autogen.tools.arguments import as_entered, closed, failed_result, failure, taking, written
+from countersign.autogen.tools.permits import Action, Denial, Once, Permit, Renderer, Title, check_titles
 from countersign.autogen.tools.team_policy import Ask, Tier, named
 from countersign.autogen.tools.workbenches import (
     ARGUMENT,
@@ -45,7 +45,7 @@ from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Kind
 from countersign.json_schema import unnamed
 from countersign.replay.run_journal import RunJournal
-from countersign.replay.store_outages import being_cancelled
+from countersign.usecases.store_outages import being_cancelled
 
 _KEY: ContextVar[str] = ContextVar(ARGUMENT)
 

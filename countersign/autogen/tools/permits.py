@@ -10,7 +10,7 @@ from autogen_core.tools import BaseTool
 from countersign.autogen.tools.team_policy import Ask
 from countersign.domain import call_titles
 from countersign.domain.call_words import labelled, title_of
-from countersign.domain.calls import LONGEST_ARGUMENTS, canonical, is_canonical
+from countersign.domain.calls import canonical
 from countersign.domain.errors import ActionFailed, WrongTeam
 from countersign.domain.event_data import told_apart
 from countersign.domain.ids import Digest, digest_of
@@ -161,27 +161,3 @@ def titled(action: Action) -> str:
     if isinstance(title, str) and title.strip() and len(title) <= call_titles.LONGEST:
         return " ".join(title.split())
     return title_of(action.tool, visible, action.description)
-
-
-def written(arguments: Mapping[str, Any]) -> str:
-    """Write the arguments as canonical JSON.
-
-    ValueError, with a sentence for the model, if no person could judge them.
-    """
-    try:
-        text = canonical(arguments)
-        text.encode()
-    except (ValueError, RecursionError) as wrong:
-        reason = str(wrong).split("\n")[0][:200]
-        raise ValueError(
-            f"The call was not made, and nobody was asked: its arguments cannot be shown to people ({reason}). Use "
-            "only texts, numbers, lists and objects."
-        ) from None
-    if len(text) > LONGEST_ARGUMENTS:
-        raise ValueError(
-            f"The call was not made, and nobody was asked: its arguments have {len(text):,} characters, at most "
-            f"{LONGEST_ARGUMENTS:,} can be judged. Make them shorter, or put the long part where the tool can read it."
-        )
-    if not is_canonical(text):
-        raise ValueError("The call was not made, and nobody was asked: its arguments name one thing twice.")
-    return text

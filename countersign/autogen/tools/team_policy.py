@@ -1,31 +1,18 @@
-"""Decisions by a team's own code, which may be slow, fail, or change its mind.
+"""A team's policy: which calls people are asked about.
 
-A policy says which calls people are asked about. It is code, never a model. It may be None (nothing is said: people are
-asked unless the workspace's policy lets the call pass), True (always ask), False (never), names of tools to ask about,
-a mapping from names to tiers, or a function of the proposal. Whatever else it is or returns counts as a failure, and
-where it fails people are asked.
+It is code, never a model. It may be None (nothing is said: people are asked unless the workspace's policy lets the call
+pass), True (always ask), False (never), names of tools to ask about, a mapping from names to tiers, or a function of
+the proposal. Whatever else it is or returns counts as a failure, and where it fails people are asked.
 """
 
-import asyncio
-import contextlib
-import contextvars
-import inspect
-import logging
-import threading
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
+from countersign.autogen.people.user_callbacks import Unanswered, answer_of
 from countersign.domain.ids import UserId
 from countersign.policy.evaluation import Effect
-from countersign.replay.entries import Entry
-from countersign.replay.run_journal import RunJournal
 
-log = logging.getLogger(__name__)
-
-WITHIN: Final = timedelta(seconds=10)
-"""How long a callable may take to answer; one that takes longer has not answered."""
 Tier = Effect
 """What becomes of a call: it runs and is recorded, people decide, or it is refused and recorded."""
 
@@ -105,123 +92,3 @@ def _read(answer: Any) -> Verdict:
 
 def _failed(how: str) -> Verdict:
     return Verdict(Tier.ASK, f"The team's policy {how}, so people are asked.")
-
-
-@dataclass(frozen=True, slots=True)
-class Opinion:
-    """Yes or no; None if there was no answer.
-
-    `problem` then says why, in words to follow “because”.
-    """
-
-    answer: bool | None
-    problem: str = ""
-
-
-async def opinion(
-    call: Callable[[], bool | Awaitable[bool]],
-    *,
-    name: str,
-    agent: str,
-    about: str,
-    journal: RunJournal | None,
-    within: timedelta | None = None,
-) -> Opinion:
-    """Ask the callable and record its answer, so that a rebuilt run gets the same.
-
-    `about` is what it judges, as text. It may take `within`, or else WITHIN; `answer_of` says how it is called.
-    """
-    if journal is None:
-        return await _ask(call, name, within)
-    key = journal.key("verdict", agent, name, about)
-    entry = await journal.again(key)
-    if entry is None:
-        with journal.activity.working():
-            given = await _ask(call, name, within)
-            entry = Entry("failed", given.problem) if given.answer is None else Entry("done", str(given.answer))
-            entry = await journal.result(key, entry)
-    return Opinion(entry.value == "True") if entry.state == "done" else Opinion(None, entry.value)
-
-
-async def _ask(call: Callable[[], bool | Awaitable[bool]], name: str, within: timedelta | None) -> Opinion:
-    try:
-        answer = await answer_of(call, within)
-    except Unanswered as none:
-        log.warning("%s %s.", name, none)
-        return Opinion(None, f"{name} {none}")
-    except Exception as error:
-        log.exception("%s failed.", name)
-        return Opinion(None, f"{name} failed ({type(error).__name__})")
-    if not isinstance(answer, bool):
-        return Opinion(None, f"{name} answered neither yes nor no")
-    return Opinion(answer)
-
-
-class Unanswered(Exception):
-    """A callable has not answered; the words say why and fit behind its name."""
-
-
-async def answer_of(call: Callable[[], Any], within: timedelta | None = None) -> Any:
-    """Call it in a thread and return its result, awaited if need be.
-
-    TimeoutError after `within`, or else WITHIN. The thread is its own, with the context of the caller: one that never
-    returns holds up neither the other runs nor the end of the process. What it raises that is no Exception comes out as
-    a RuntimeError.
-    """
-    within = within or WITHIN
-    answer = asyncio.ensure_future(_called(call))
-    answer.add_done_callback(_forget)
-    try:
-        done, _ = await asyncio.wait({answer}, timeout=within.total_seconds())
-    finally:
-        answer.cancel()
-    if not done:
-        raise Unanswered(f"gave no answer within {within.total_seconds():g} seconds")
-    if answer.cancelled():
-        raise Unanswered("was cancelled")
-    return answer.result()
-
-
-async def _called(call: Callable[[], Any]) -> Any:
-    answer = await _in_a_thread(call)
-    try:
-        return await answer if inspect.isawaitable(answer) else answer
-    except SystemExit as error:  # would end the process, which a task does not keep it from
-        raise RuntimeError("SystemExit") from error
-
-
-async def _in_a_thread(call: Callable[[], Any]) -> Any:
-    # Not the loop's own threads: the process would wait for them at its end.
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Any] = loop.create_future()
-    context = contextvars.copy_context()
-
-    def settle(result: Any, error: Exception | None) -> None:
-        if done.done():
-            return
-        if error is None:
-            done.set_result(result)
-        else:
-            done.set_exception(error)
-
-    def work() -> None:
-        result: Any = None
-        error: Exception | None = None
-        try:
-            result = context.run(call)
-        except StopIteration:  # no future takes it
-            error = RuntimeError("StopIteration")
-        except Exception as raised:
-            error = raised
-        except BaseException as raised:
-            error = RuntimeError(type(raised).__name__)
-        with contextlib.suppress(RuntimeError):  # the loop is gone, and so is whoever asked
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=work, name="verdict", daemon=True).start()
-    return await done
-
-
-def _forget(answer: asyncio.Future[Any]) -> None:
-    if not answer.cancelled():
-        answer.exception()

@@ -25,7 +25,7 @@ from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
 
 from countersign.domain.errors import WrongSettings
-from countersign.store.redis.redis_py_compat import keep_cancellations
+from countersign.store.redis.redis_py_compat import keep_cancellations, keep_cancellations_on_a_cluster
 
 CONNECTIONS: Final = 32
 """To Redis from one process (on a Cluster: to one node), besides its subscription's and the job engine's."""
@@ -43,7 +43,6 @@ def connect(url: str) -> redis.asyncio.Redis:
     pool fails above 100 connections, as if Redis were lost; this one lets callers wait for their turn. WrongSettings,
     without a word of the address, if it cannot be used.
     """
-    keep_cancellations()
     try:
         return _client(url)
     except (ValueError, TypeError, RedisError):  # whose words, and traceback, hold what the address holds
@@ -62,12 +61,14 @@ def _client(url: str) -> redis.asyncio.Redis:
     }
     if scheme.endswith("+cluster"):
         client: Any = ClusterClient.from_url(url.replace("+cluster", "", 1), max_connections=2 * CONNECTIONS, **options)
+        keep_cancellations_on_a_cluster(client)
         return client  # type: ignore[no-any-return]  # the same commands, though redis-py gives them no common type
     if scheme.endswith("+sentinel"):
         return redis.asyncio.Redis.from_pool(_sentinel_pool(url, options))
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url, max_connections=CONNECTIONS, timeout=_WAIT_FOR_A_CONNECTION, **options
     )
+    keep_cancellations(pool)
     pool.make_connection()  # type: ignore[no-untyped-call]  # an option that there is not is found here, and not by the first command
     return redis.asyncio.Redis.from_pool(pool)
 
@@ -106,7 +107,7 @@ def _sentinel_pool(url: str, options: dict[str, Any]) -> _SentinelPool:
     asking = {"driver_info": _DRIVER, "socket_connect_timeout": 1.0, "socket_timeout": 1.0, **address.sentinel_kwargs}
     own = dict(address.connection_kwargs)
     secure = own.pop("ssl", False)
-    return _SentinelPool(
+    pool = _SentinelPool(
         max_connections=CONNECTIONS,
         timeout=_WAIT_FOR_A_CONNECTION,
         connection_class=SentinelManagedSSLConnection if secure else SentinelManagedConnection,
@@ -115,3 +116,5 @@ def _sentinel_pool(url: str, options: dict[str, Any]) -> _SentinelPool:
         db=address.db,
         **{**options, **own},
     )
+    keep_cancellations(pool)
+    return pool

@@ -21,7 +21,7 @@ from redis.asyncio.cluster import PipelineCommand
 
 from countersign.domain.errors import NotReplicated
 from countersign.store.redis.connection import ClusterClient
-from countersign.store.redis.pipelining import Together
+from countersign.store.redis.pipelining import ScriptPipeline
 from countersign.store.redis.scripts import Script
 
 _PROBES: Final = 3
@@ -93,12 +93,12 @@ class WritingScript:
     It is called like redis-py's own.
     """
 
-    def __init__(self, client: Any, text: str, replicas: Replicas, mark: str, together: Together) -> None:
+    def __init__(self, client: Any, text: str, replicas: Replicas, mark: str, pipeline: ScriptPipeline) -> None:
         self._client = client
         self._script = Script(client, text)
         self._replicas = replicas
         self._mark = mark
-        self._together = together
+        self._pipeline = pipeline
         self._has_disk = True
 
     async def __call__(self, keys: Sequence[str], args: Sequence[Any], within: timedelta = timedelta(0)) -> Any:
@@ -110,7 +110,7 @@ class WritingScript:
         if not self._has_disk:
             within = timedelta(0)
         if not self._replicas.wanted and not within:
-            return await self._together.call(self._script, keys, args)
+            return await self._pipeline.call(self._script, keys, args)
         for attempt in range(1, _TRIES + 1):
             try:
                 answer, _, confirmed, *synced = await self._confirmed(keys, args, within)

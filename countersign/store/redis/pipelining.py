@@ -21,7 +21,7 @@ _ALONE: Final = object()
 Call = tuple[Script, Sequence[str], Sequence[Any]]
 
 
-class Together:
+class ScriptPipeline:
     """Caller of scripts over one client.
 
     The scripts must bear being repeated after a lost reply, as redis-py does too. `in_order`: the first of a moment

@@ -2,31 +2,81 @@
 
 redis-py sends with `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes as it is done
 (https://github.com/python/cpython/issues/86296). A loop that was told to end went on, and whoever waited for its end
-waited for ever; time that ran out then had not. Remove this with Python 3.11.
+waited for ever; time that ran out then had not. Only our own connections are of the class that mends it, so other users
+of redis-py in the process keep theirs. Remove this with Python 3.11.
 """
 
 import asyncio
-import sys
 from functools import cache
 from typing import Any
 
+from docket._redis import BLOCKING_READ_SOCKET_TIMEOUT, CONNECT_TIMEOUT, RedisConnection
+from redis.asyncio import ConnectionPool, RedisCluster
 from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.sentinel import SentinelConnectionPool
 
 
-@cache
-def keep_cancellations() -> None:
-    """Patch all connections of this process, the job engine's and subscriptions' too."""
-    if sys.version_info >= (3, 12):
-        return
-    send = AbstractConnection.send_packed_command
+class _Cancellable(AbstractConnection):
+    """Mixin for a connection that keeps a cancellation."""
 
-    async def send_packed_command(self: AbstractConnection, command: Any, check_health: bool = True) -> None:
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """Send a command as redis-py does; raise CancelledError if it lost one."""
         task = asyncio.current_task()
         before = task.cancelling() if task else 0
-        await send(self, command, check_health)
+        await super().send_packed_command(command, check_health)
         if task and task.cancelling() > before:
             # An answer is on its way to nobody: the next command must not get it.
             await self.disconnect(nowait=True)
             raise asyncio.CancelledError
 
-    AbstractConnection.send_packed_command = send_packed_command  # type: ignore[method-assign]
+
+@cache
+def cancellable(kind: type[Any]) -> type[Any]:
+    """Derive a class of connections that keep cancellations."""
+    return type(kind.__name__, (_Cancellable, kind), {})
+
+
+def keep_cancellations(pool: ConnectionPool) -> None:
+    """Let an unused pool make connections that keep cancellations.
+
+    The pools of its Sentinels do too.
+    """
+    kind: Any = pool.connection_class
+    pool.connection_class = cancellable(kind)
+    if isinstance(pool, SentinelConnectionPool):
+        for sentinel in pool.sentinel_manager.sentinels:
+            keep_cancellations(sentinel.connection_pool)
+
+
+def keep_cancellations_on_a_cluster(client: RedisCluster) -> None:
+    """Do the same for the nodes of a Cluster, those that it will find too."""
+    options = client.nodes_manager.connection_kwargs
+    options["connection_class"] = cancellable(options["connection_class"])
+    for node in client.startup_nodes:
+        node.connection_class = options["connection_class"]
+
+
+class EngineConnections(RedisConnection):
+    """Connections of the job engine, which keep cancellations too."""
+
+    async def _connection_pool_from_url(
+        self, decode_responses: bool = False, protocol: int | None = None
+    ) -> ConnectionPool:
+        pool = await super()._connection_pool_from_url(decode_responses, protocol)
+        keep_cancellations(pool)
+        return pool
+
+    def _create_node_pool(self) -> ConnectionPool:
+        pool = super()._create_node_pool()
+        keep_cancellations(pool)
+        return pool
+
+    async def _create_cluster_client(self) -> RedisCluster:
+        # Docket's own comes with connections already.
+        client = RedisCluster.from_url(
+            self._normalized_url(),
+            socket_timeout=BLOCKING_READ_SOCKET_TIMEOUT,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+        )
+        keep_cancellations_on_a_cluster(client)
+        return await client.initialize()

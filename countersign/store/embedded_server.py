@@ -8,7 +8,7 @@ Who owns a folder is answered by the kernel, never by a process number in a file
 `supervisor.lock`, and the server itself inherits and holds `server.lock` for as long as it lives. A server
 that outlived its supervisor (kill -9) is thereby seen, answers to the stored password, and is adopted.
 
-    python -m countersign.store.redis.embedded_server FOLDER [--port N]     prints the URL, runs until SIGTERM or Ctrl-C
+    python -m countersign.store.embedded_server FOLDER [--port N]     prints the URL, runs until SIGTERM or Ctrl-C
 """
 
 from __future__ import annotations
@@ -416,7 +416,7 @@ async def _run(folder: Path, port: int | None) -> None:
 def main() -> int:
     """Run one server in the foreground; returns 2 if it could not start."""
     parser = argparse.ArgumentParser(
-        prog="python -m countersign.store.redis.embedded_server", description="Run an embedded Redis."
+        prog="python -m countersign.store.embedded_server", description="Run an embedded Redis."
     )
     parser.add_argument("folder", type=Path, help="where its data is kept")
     parser.add_argument("--port", type=int, help="loopback port; default: the last one, or a free one")

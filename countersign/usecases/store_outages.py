@@ -22,7 +22,7 @@ LONGEST_PAUSE: Final = timedelta(seconds=2)
 CANCELLED_AGAIN_AFTER: Final = timedelta(milliseconds=50)
 
 
-async def patiently(call: Callable[[], Awaitable[T]], stop: asyncio.Event | None = None) -> T:
+async def patiently(call: Callable[[], Awaitable[T]], stop: asyncio.Event | None = None, *, hint: str = "") -> T:
     """Return the result of `call`, repeated after StoreUnavailable until it answers.
 
     A call that changes something must bear repetition, because only its reply may have been lost. The wait ends early
@@ -36,7 +36,7 @@ async def patiently(call: Callable[[], Awaitable[T]], stop: asyncio.Event | None
             if stop is not None and stop.is_set():
                 raise
             if pause == FIRST_PAUSE:
-                log.warning("Waiting for the store: %s", away)
+                log.warning("Waiting for the store: %s", f"{away} {hint}".rstrip())
         else:
             if being_cancelled():
                 raise asyncio.CancelledError

@@ -1,0 +1,28 @@
+"""Waiting for a store that is away."""
+
+import logging
+from datetime import timedelta
+
+import pytest
+
+from countersign.domain.errors import StoreUnavailable
+from countersign.usecases import store_outages
+
+
+async def test_who_waits_for_the_store_says_so_once_and_what_to_do(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4: the call is made again until it answers."""
+    monkeypatch.setattr(store_outages, "FIRST_PAUSE", timedelta(microseconds=1))
+    left = 3
+
+    async def call() -> str:
+        nonlocal left
+        left -= 1
+        if left:
+            raise StoreUnavailable("Redis does not answer.")
+        return "stored"
+
+    with caplog.at_level(logging.WARNING):
+        assert await store_outages.patiently(call, hint="REDIS_URL says where it should be.") == "stored"
+    assert caplog.messages == ["Waiting for the store: Redis does not answer. REDIS_URL says where it should be."]
