@@ -25,7 +25,7 @@ RECORDING: Final = (
         "            entry = json.loads(kept.entry)\n",
         '            entry = self.__dict__.setdefault("kept", [{}]) and json.loads(kept.entry)\n'
         '            self.__dict__["kept"].append(entry)\n',
-        (_REPORT + "test_a_record_ten_times_as_long_takes_no_more_memory",),
+        (_REPORT + "test_a_record_six_times_as_long_takes_no_more_memory",),
     ),
     Bug(
         "an action begins before the disk has its approval",
