@@ -125,8 +125,8 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
             "keep", lambda: _keep(request, path), content=f"{request.id} {request.digest}", approved=request
         )
         how = "Signed off" if decision.by else "Approved by timeout"
-        how += " with changes" * (decision.outcome is Status.EDITED)
-        return Conclusion(f"{how}.{why} {kept}", report, "Signed off", {"report.md": report})
+        changed = "A reviewer changed the report before it was approved. " * (decision.outcome is Status.EDITED)
+        return Conclusion(f"{changed}{kept}{why}", report, how, {"report.md": report})
     if decision.outcome is Status.EXPIRED:
         return Conclusion("Nobody answered in time; the report was not kept.", report)
     return Conclusion(f"The report was not kept: it was {decision.outcome}.{why}", report)

@@ -95,10 +95,9 @@ def waits(figures: Figures, called: Mapping[str, str]) -> "Figure":
         if channel.waits.count
     ]
     figure, axes = _figure(len(rows))
-    names = [row[0] for row in rows]
-    axes.barh(names, [row[2].total_seconds() / 60 for row in rows], 0.6, color=_TAIL, label="95 % within")
-    axes.barh(names, [row[1].total_seconds() / 60 for row in rows], 0.3, color=_BAR, label="median")
-    axes.invert_yaxis()
+    places = _named(axes, [row[0] for row in rows])
+    axes.barh(places, [row[2].total_seconds() / 60 for row in rows], 0.6, color=_TAIL, label="95 % within")
+    axes.barh(places, [row[1].total_seconds() / 60 for row in rows], 0.3, color=_BAR, label="median")
     axes.set_xlabel("minutes")
     if rows:
         axes.legend(ncols=2, **_LEGEND)
@@ -108,15 +107,20 @@ def waits(figures: Figures, called: Mapping[str, str]) -> "Figure":
 def bars(rows: Sequence[tuple[str, int]], label: str) -> "Figure":
     """Plot numbers by name, the first ones."""
     figure, axes = _figure(min(len(rows), _MOST_ROWS))
-    names = [printable(name if len(name) < 25 else f"{name[:23]}…") for name, _ in rows[:_MOST_ROWS]]
-    places = range(len(names))
+    places = _named(axes, [name for name, _ in rows[:_MOST_ROWS]])
     axes.barh(places, [number for _, number in rows[:_MOST_ROWS]], 0.6, color=_BAR)
-    axes.set_yticks(places, names)
-    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel(label)
     axes.locator_params("x", integer=True, nbins=4)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     return figure
+
+
+def _named(axes: "Axes", names: Sequence[str]) -> range:
+    """Write the names beside the rows, the first on top, and long ones cut; returns where the rows are."""
+    places = range(len(names))
+    axes.set_yticks(places, [printable(name if len(name) < 25 else f"{name[:23]}…") for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    return places
 
 
 def svg(figure: "Figure", describes: str) -> str:

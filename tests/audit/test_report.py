@@ -2,6 +2,7 @@
 
 import json
 import re
+import tracemalloc
 from collections import Counter
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -16,7 +17,7 @@ from bot.audit import plots, policy_replay
 from bot.audit.entries import entry_of
 from bot.audit.export import Filter
 from bot.audit.figures import Figures
-from bot.audit.report import page, tables
+from bot.audit.report import figures, page, tables
 from bot.audit.spans import Waits
 from countersign.domain.events import Event, EventType
 from countersign.domain.hash_chain import START, Head, Kept, seal
@@ -49,6 +50,24 @@ async def test_the_figures_are_those_of_the_record(audit: Audit, store: Store) -
     assert figures["passed"][0]["rule"] == "small refunds"
     assert figures["permissions"][0]["permission"] == "p0123456789"
     assert figures["failures"][0]["why"] == "The model is away."
+
+
+@pytest.mark.usefixtures("audit")
+async def test_a_record_six_times_as_long_takes_no_more_memory(store: Store) -> None:
+    """Entries are read one by one, and nothing of them is kept but sums."""
+
+    async def peak(count: int) -> int:
+        await store.client.delete(store.keys.audit)
+        await fill(store, entries(count, datetime.now(UTC)))
+        tracemalloc.start()
+        try:
+            assert (await figures(None, Filter())).entries == count
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    few = await peak(1_000)  # two pages
+    assert await peak(6_000) < 1.5 * few
 
 
 @pytest.mark.slow

@@ -39,6 +39,7 @@ async def test_code_runs_after_approval_is_corrected_after_an_error_and_summed_u
         run = await play.over()
     assert run.result == "The code was approved and ran."
     assert (run.ended_as, [one.done for one in run.reported]) == ("Ran", ["ran", "ran"])
+    assert run.reported[0].words.startswith("NameError: name 'thing' is not defined"), "the line that names the error"
     assert "42" in run.words
     assert FENCE not in run.words
 

@@ -47,7 +47,12 @@ STORIES = (
     Story("research", "what is tea made from", (YES,), 9, 3),
     Story("invoices", "pay what is due", (YES,), 9, 3, at_once=4),
     Story("chat", "find a date; delete the old list", (YES, YES, YES), 18, 8),
+    Story("access", "read billing for carol, 2 hours", (YES,), 9, 3),
 )
+
+
+def test_each_example_team_is_counted() -> None:
+    assert {story.team for story in STORIES} == set(registry.find().working)
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ async def test_a_report_is_criticised_signed_off_and_kept_as_it_was_shown(house:
         ]
         await play.says(Verb.APPROVE)
         run = await play.over()
-        assert (run.result, run.ended_as) == ("Signed off. The report was kept.", "Signed off")
+        assert (run.result, run.ended_as) == ("The report was kept.", "Signed off"), "no word twice"
         assert [one.done for one in run.reported] == ["kept"]
         [(key, name)] = (await house.store.made.kept(run.id)).files.items()
         assert name == "report.md", "it is attached to the thread"

@@ -64,7 +64,8 @@ def page(chapters: Sequence[Chapter], readings: Sequence[Reading]) -> str:
 def _chapter(chapter: Chapter) -> str:
     text = f"\n## {chapter.title}\n" + (f"\n{chapter.text}\n" if chapter.text else "")
     for shot in chapter.shots:
-        pictures = (f"![{shot.name}, {kind}](gallery/{shot.name}-{kind}.webp)" for kind in ("desktop", "phone"))
+        shown = f"{chapter.title}: {shot.caption}".replace("*", "").replace("`", "")
+        pictures = (f"![{shown} ({kind})](gallery/{shot.name}-{kind}.webp)" for kind in ("desktop", "phone"))
         text += f"\n### {shot.caption}\n\n| 1280 px | 390 px |\n|---|---|\n| {' | '.join(pictures)} |\n"
     return text
 

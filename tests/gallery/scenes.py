@@ -163,7 +163,7 @@ async def _chat(stage: Stage) -> None:
     for words in ("Step 3 of 3: ask Ann", "All 3 steps"):
         await asked.person.click(await stage.card(words), card_controls.APPROVE)
     await stage.over(head)
-    await stage.thread("chat-thread", "The conversation in its thread", head)
+    await stage.thread("chat-thread", "The end of the conversation in its thread", head)
 
 
 async def _batch(stage: Stage) -> None:
@@ -182,6 +182,18 @@ async def _batch(stage: Stage) -> None:
         await stage.window("batch-window", "*Approve all*")
         await bob.submit()
     await stage.message("batch-settled", "Settled", await stage.settled(card))
+
+
+async def _access(stage: Stage) -> None:
+    stage.chapter(
+        "A team of another framework", "`/agent access read billing for carol, 2 hours`: an agent of Agent Framework."
+    )
+    head = await stage.start("access read billing for carol, 2 hours")
+    bob = stage.reviewer("a call of another framework: approve", await stage.card("carol"))
+    await stage.measured(bob, "access", "The card")
+    await bob.tap(card_controls.APPROVE)
+    await stage.over(head)
+    await stage.thread("access-thread", "Its thread", head)
 
 
 async def _form(stage: Stage) -> None:
@@ -218,7 +230,7 @@ async def _long(stage: Stage) -> None:
 
 
 async def _samples(stage: Stage) -> None:
-    stage.chapter("Rare cards", "Drawn from samples: a crash, a changed team, and the end of a week.")
+    stage.chapter("Rare messages", "Drawn from samples: a crash, a changed team, a look-alike, and a week's digest.")
     stage.slack.add_channel("samples", ("alice", "bob"))
     stage.slack.invite("U0BOT", "#samples")
     for name, caption in (
@@ -244,17 +256,18 @@ async def _expired(stage: Stage) -> None:
 
 
 async def _waiting(stage: Stage) -> None:
-    stage.chapter("Two must approve, and nobody does", "In #leads: a reminder after 6 seconds, an escalation after 10.")
+    stage.chapter(
+        "Two must approve, and take their time", "In #leads: a reminder after 6 seconds, an escalation after 10."
+    )
     await _room(stage, "leads", "quorum 2", "remind 6s", "escalate 10s @carol")
     head = await stage.start("email ask the bank for a loan", channel="#leads")
     card = await stage.card("for a loan")
-    await stage.message("quorum", "The card, which says how many approved", card)
     notes = await _below(stage, card, 2)
     await stage.message("reminder", "A reminder", notes[0])
     await stage.message("escalation", "An escalation, for those who may decide from now on", notes[1], "carol")
     assert (await stage.slack.user("bob").click(stage.now(card), card_controls.APPROVE)).ok
     await stage.settle()
-    await stage.message("quorum-one", "One has approved", stage.now(card))
+    await stage.message("quorum", "The card, which says how many approved", stage.now(card))
     await stage.thread("waiting-thread", "The thread of whoever asked", head)
     assert (await stage.slack.user("carol").click(stage.now(card), card_controls.APPROVE)).ok
     await stage.over(head)
@@ -339,19 +352,19 @@ async def _contact(stage: Stage) -> None:
 
 
 async def _home(stage: Stage) -> None:
-    stage.chapter("Home", "While two tasks wait.")
-    await stage.home("home-first", "The first time: a welcome", "dave")
+    stage.chapter("Home, and the approvals channel", "While two tasks wait.")
+    await stage.home("home-first", "Of somebody who opens it for the first time: a welcome", "dave")
     await stage.start("email ask the printer for a quote")
     await stage.start("code add up 1 and 2")
     await stage.card("quote")
     await stage.card("sum(thing)")
     await stage.home("home-reviewer", "Of a reviewer", "bob")
-    await stage.home("home-requester", "Of whoever asked, who is an admin here", "alice")
+    await stage.home("home-requester", "Of whoever asked", "alice")
     await stage.channel("channel", "#approvals, as a reviewer finds it", "#approvals", "bob")
 
 
 SCENES: Final[tuple[Scene, ...]] = (
-    *(_mail, _call, _code, _plan, _report, _chat, _batch, _form, _failure, _long, _expired, _waiting, _glass),
+    *(_mail, _call, _code, _plan, _report, _chat, _batch, _access, _form, _failure, _long, _expired, _waiting, _glass),
     *(_samples, _contact, _home),
 )
 

@@ -16,6 +16,8 @@ def test_the_page_shows_each_kind_of_request_with_pictures_that_are_there_and_sm
     pictures = {DOCS / name for name in re.findall(r"\]\((gallery/[\w-]+\.webp)\)", text)}
     assert pictures == set((DOCS / "gallery").iterdir())
     assert sum(picture.stat().st_size for picture in pictures) < 3_000_000
+    described = re.findall(r"!\[([^]]*)\]", text)
+    assert len(set(described)) == len(pictures), "each picture has words of its own, for those who do not see it"
     table = [line for line in text.splitlines() if line.startswith("| a") or re.match(r"\| (code|options|high)", line)]
     assert [kind for kind in KINDS if not any(kind in line for line in table)] == []
 

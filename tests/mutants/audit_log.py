@@ -19,6 +19,15 @@ _REPORT: Final = "tests/audit/test_report.py::"
 
 RECORDING: Final = (
     Bug(
+        "the report keeps each entry that it has read",
+        "",
+        "bot/audit/figures.py",
+        "            entry = json.loads(kept.entry)\n",
+        '            entry = self.__dict__.setdefault("kept", [{}]) and json.loads(kept.entry)\n'
+        '            self.__dict__["kept"].append(entry)\n',
+        (_REPORT + "test_a_record_six_times_as_long_takes_no_more_memory",),
+    ),
+    Bug(
         "an action begins before the disk has its approval",
         "R4",
         "countersign/replay/side_effects.py",

@@ -411,6 +411,7 @@ async def test_status_names_the_program_and_not_the_app_as_who_asks(
     assert await store.commit(Change(runs=(Put(run, 0),))) is Committed.DONE
     (line,) = [b for b in (await slack.user("alice").command("/agent status")).blocks if "program" in str(b)]
     assert "the program *rollouts*" in str(line) and run.id not in str(line) and BOB not in str(line)
+    assert "Decided" in str(line) and "Waiting" not in str(line), "none of its requests waits"
 
 
 async def test_status_lists_as_many_runs_as_one_message_holds(slack: LocalSlack, store: Store, bot: Services) -> None:

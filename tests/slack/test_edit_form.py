@@ -267,6 +267,7 @@ def test_an_argument_that_may_be_left_out_says_what_empty_means() -> None:
     view = shown(asked)
     assert block_of(view, "b")["hint"]["text"] == 'The colour. Leave it empty to omit it; the tool then uses "blue".'
     assert block_of(view, "b")["optional"]
+    assert "hint" not in block_of(shown(a_call({"a": "x"}, {"a": {**TEXT, "description": "a"}})), "a"), "AutoGen's"
     assert sent(asked, a="y") == {"a": "y"}
     assert sent(asked, a="", b="red") == {"b": "red"}
 

@@ -81,6 +81,26 @@ async def test_steps_are_drawn_with_the_card_of_a_new_question_and_not_before(
     assert ["Wrote a mail." in text for text in await drawn(slack, store, lease.run)] == ([] if new else [True])
 
 
+async def test_the_outcome_of_a_run_stands_below_its_steps_however_quick_it_was(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    await usecases.progressed(store, lease, "writer", "Wrote a mail.")
+    await finished(store, lease)
+    for _ in range(2):
+        steps, outcome = await drawn(slack, store, lease.run)
+        assert "Wrote a mail." in steps and "Sent to the vendor." in outcome
+
+
+async def test_steps_that_slack_refuses_keep_no_outcome_back(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R21: what came of the run is told all the same."""
+    assert await drawn(slack, store, lease.run) == []
+    slack.faults.add("error", on="chat.postMessage", error="msg_blocks_too_long", times=1)
+    await usecases.progressed(store, lease, "writer", "Wrote a mail.")
+    await finished(store, lease)
+    (outcome,) = await drawn(slack, store, lease.run)
+    assert "Sent to the vendor." in outcome
+
+
 async def test_the_thread_says_why_the_run_waits(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R21: the model asks to slow down, or no worker is heard from; what comes next takes its place."""
     until = await store.now() + timedelta(seconds=20)

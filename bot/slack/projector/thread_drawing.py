@@ -50,6 +50,13 @@ async def draw(
         return []
     thread = RunThread(store, poster, run, thread_notes.run_message(run))
     asked, coming = await _asked_by(thread)
+    steps = run_plan.steps(run, asked, silent=silent)
+    above = run.over and await store.message(f"progress/{run.id}") is None
+    if above:  # a quick run: its steps were not posted yet, and what is posted later stands below the outcome
+        try:
+            await _draw_steps(thread, native, steps)
+        except CannotPost as refused:
+            _log.error("The steps of run %s cannot be shown (%s); its outcome is.", run.id, refused)
     if run.over:
         files = await _draw_outcome(thread, directory)
     else:
@@ -59,8 +66,8 @@ async def draw(
         thread = replace(thread, drawing=drawing)
         await thread.head()
     streamed = native is not None and native.streams(run.id)
-    if run.over or streamed or not coming:  # else this would be drawn twice: a thread is drawn after its card
-        await _draw_steps(thread, native, run_plan.steps(run, asked, silent=silent))
+    if not above and (run.over or streamed or not coming):  # else twice: a thread is drawn after its card
+        await _draw_steps(thread, native, steps)
     if run.over:
         await thread.head()
     if native is not None and (root := await root_of(store, run.id)) is not None:

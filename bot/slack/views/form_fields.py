@@ -248,6 +248,8 @@ def label_of(name: str, schema: object) -> str:
 def _hint(argument: Argument, *sentences: str) -> str:
     """Join the tool's words about the argument, its format, and what empty means."""
     about = argument.schema.get("description")
+    if about == argument.name:  # what AutoGen says of an argument without words of its own
+        about = ""
     parts = [typed(about.strip()) if isinstance(about, str) else "", *sentences]
     return one_line(" ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part), 500)
 

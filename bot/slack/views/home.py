@@ -167,9 +167,10 @@ def run_entry(run: Run, address: str, listed: Listed, reader: UserId) -> list[Bl
 
 def _run_line(run: Run, address: str, listed: Listed, reader: UserId) -> str:
     team = escape(quoted(run.team, 40))
-    if run.program is not None:
-        return f"{state_of(run)} · the program *{team}*"
     asked = [request for request in listed.requests if request.run == run.id]
+    if run.program is not None:
+        state = state_of(run) if asked or run.over else ":ballot_box_with_check: Decided, no outcome reported yet"
+        return f"{state} · the program *{team}*"
     state = how_it_stands(run, asked, reader) + (f" ({len(run.open)} open)" if len(run.open) > 1 else "")
     name = f"`{run.id}`" + (f" {link(address, 'open the thread')}" if address else "")
     mine = [one for one in asked if one.rules.in_thread and run.requester == reader and one.id in listed.links]

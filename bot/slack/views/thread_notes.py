@@ -179,7 +179,7 @@ def break_glass_note(request: Request, row: int = 0) -> Drawing:
     mentions = [" ".join(names[at : at + _NAMED_IN_A_BLOCK]) for at in range(0, len(names), _NAMED_IN_A_BLOCK)]
     short, hidden, rest = shorten(visible(typed(decision.words)).strip(), WORDS)
     place = f"row {row} of this card" if row else "it"
-    text = f"{sentence(request, decision)} You are a reviewer of {place}; please check what was done."
+    text = f"{sentence(request, decision)}. You are a reviewer of {place}; please check what was done."
     blocks = [*(words(part) for part in mentions), words(text), data([part for part in (short, rest) if part])]
     if hidden:
         blocks.append(words(f"_{hidden:,} characters in between are not shown here; the agents have them all._"))

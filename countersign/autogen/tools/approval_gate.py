@@ -237,13 +237,18 @@ class Gate:
         if request is not None and request.status is Status.EDITED:
             words = f"{texts_for_models.answer(request)}\nThe result of the changed call:"
         if request is not None:  # what a call returned is for the agents; why it failed, for people too
-            self._questions.report(request, result if failed else "", failed=failed)
+            self._questions.report(request, self._why(result, permit.action.kind) if failed else "", failed=failed)
         action = permit.action
         if failed and action.kind is Kind.CODE:  # the next program is most likely this one, corrected
             self._refused[action.agent, action.tool] = shown(permit.arguments, action.hide, action.show)[0], ""
         outcome = self._outcome(action, Became.FAILED if failed else Became.DONE, request)
         self.outcomes.add(replace(outcome, result=result), words and f"{words}\n{result}")
         return words
+
+    @staticmethod
+    def _why(result: str, kind: Kind) -> str:
+        """Tell why it failed: of code the last line of its output, which names the error."""
+        return result.rstrip().rpartition("\n")[2] if kind is Kind.CODE else result
 
     def _outcome(self, action: Action, became: Became | None, request: Request | None) -> Outcome:
         return outcome_of(action.kind, action.agent, request, became, (action.tool, action.call or CALL.get()[1]))
