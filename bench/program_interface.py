@@ -280,7 +280,7 @@ async def _idle(process: Process) -> None:
 
 
 async def main(poll: str, rounds: int) -> None:
-    """Ask, and poll the bare service, both at once, each time until there is an answer."""
+    """Ask, and poll the bare service, both at once, in each round."""
     async with AsyncClient() as client, httpx.AsyncClient(base_url=f"http://127.0.0.1:{poll}", timeout=60) as bare:
 
         async def polled(number: int) -> None:
