@@ -33,7 +33,7 @@ class Counts:
     wakeups: int = 50
     click_rounds: int = 5
     clicks: int = 400
-    returns: int = 12
+    returns: int = 8
     deadlines: int = 2000
     lost: int = 2000
     stored: int = 150
@@ -41,12 +41,13 @@ class Counts:
     waiting: int = 1_000_000
     walks: int = 10
     lease: str = "10s"
+    decisions: int = 20
     asked: int = 100
     programs: int = 10_000
     rates: tuple[slack_rates.Row, ...] = slack_rates.ROWS
 
 
-QUICK = Counts(5, 2, 60, 2, 60, 10, 3, 20, 5000, 2, "5s", 10, 20, slack_rates.QUICK)
+QUICK = Counts(5, 2, 60, 2, 60, 10, 3, 20, 5000, 2, "5s", 2, 10, 20, slack_rates.QUICK)
 Question = Callable[[], Awaitable[list[Figure]]]
 
 
@@ -57,7 +58,7 @@ def questions(url: str, folder: Path, counts: Counts) -> dict[str, Question]:
         "clicks": lambda: click_rate.measure(url, counts.click_rounds, counts.clicks),
         "return": lambda: waiting_runs.measure_return(url, folder / "return", counts.returns),
         "interface": lambda: program_interface.measure(
-            url, folder / "interface", counts.wakeups // 2, counts.asked, counts.programs
+            url, folder / "interface", counts.decisions, counts.asked, counts.programs
         ),
         "deadlines": lambda: deadline_lag.measure(url, folder / "deadlines", counts.deadlines),
         "recovery": lambda: waiting_runs.measure_recovery(url, folder / "recovery", counts.lost, counts.lease),

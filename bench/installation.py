@@ -51,6 +51,10 @@ class Installation:
         await process.said(r"is ready")
         return process
 
+    async def some(self, count: int, **env: str) -> list[Process]:
+        """Start so many workers at once."""
+        return await asyncio.gather(*(self.worker(**env) for _ in range(count)))
+
     async def start(self, runs: Sequence[RunId], task: str) -> None:
         """Start runs of the team `turns`, some at a time."""
         for first in range(0, len(runs), AT_ONCE):

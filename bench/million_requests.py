@@ -158,7 +158,7 @@ async def measure(folder: Path, count: int, rounds: int) -> list[Figure]:
         ]
         template = await _template(servers[0].url, folder)
         filled = [await _fill(server.url, template, n) for server, n in zip(servers, (FEW, count), strict=True)]
-        walkers = [await stack.enter_async_context(_walker(server.url, folder)) for server in servers]
+        walkers = await asyncio.gather(*(stack.enter_async_context(_walker(server.url, folder)) for server in servers))
         times = await _walk(walkers, rounds)
         figures = [
             Figure(
@@ -219,8 +219,10 @@ async def _walker(url: str, folder: Path) -> AsyncIterator[Walker]:
         deployment(slack, url, _NAMESPACE, folder / "data") as there,
         connect(url) as client,
     ):
-        web = await there.web(APPROVAL_TIMEOUT="30d")
-        worker = await there.worker(TEAMS="bench/teams", PARK_AFTER="0s", REQUESTS="0", REDIS_FSYNC_MS="0")
+        web, worker = await asyncio.gather(
+            there.web(APPROVAL_TIMEOUT="30d"),
+            there.worker(TEAMS="bench/teams", PARK_AFTER="0s", REQUESTS="0", REDIS_FSYNC_MS="0"),
+        )
         yield Walker(url, slack, Store(client, _NAMESPACE), web, worker)
 
 

@@ -121,8 +121,7 @@ async def _stored(url: str, data: Path, count: int) -> Stored:
         connect(url) as client,
     ):
         store = Store(client, namespace)
-        await there.web(ON_TIMEOUT="wait")
-        await there.worker(PARK_AFTER="0s")
+        await asyncio.gather(there.web(ON_TIMEOUT="wait"), there.worker(PARK_AFTER="0s"))
         before: dict[str, float] = {}
         after: dict[str, float] = {}
         for runs, more in ((_FEW, _FEW), (_FEW + count, count)):

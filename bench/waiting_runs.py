@@ -84,11 +84,11 @@ async def measure_recovery(url: str, data: Path, count: int, lease: str = "10s")
     """
     async with installation(url, data) as there:
         env = {"PARK_AFTER": "1h", "CONCURRENCY": "5000", "LEASE": lease}
-        lost = [await there.worker(**env) for _ in range(LEFT)]
+        lost = await there.some(LEFT, **env)
         runs = [RunId(f"r{n}") for n in range(count)]
         await there.start(runs, _TASK)
         await there.all_asked(count, _WITHIN)
-        others = [await there.worker(**env) for _ in range(LEFT)]
+        others = await there.some(LEFT, **env)
         await asyncio.gather(*(worker.kill() for worker in lost))
         lease_ends = await _last_lease(there, runs)
         async with asyncio.timeout(_WITHIN.total_seconds()):
@@ -136,7 +136,7 @@ async def measure_memory(url: str, data: Path, count: int) -> list[Figure]:
     What runs of others take from a worker is asked in `million_requests`; this is what its own leave behind.
     """
     async with installation(url, data) as there:
-        workers = [await there.worker(PARK_AFTER="0s") for _ in range(LEFT)]
+        workers = await there.some(LEFT, PARK_AFTER="0s")
         await _park(there, 0, round(count * _FIRST))
         idle = [resident(worker.pid) for worker in workers]
         await _park(there, round(count * _FIRST), count)

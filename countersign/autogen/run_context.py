@@ -36,7 +36,7 @@ from countersign.autogen.tools.workbenches import Offered
 from countersign.autogen.unknown_outcomes import UnknownOutcomes
 from countersign.domain.errors import ActionFailed, LeaseLost, NotFound, WrongTeam
 from countersign.domain.ids import RequestId
-from countersign.domain.requests import Request, digest
+from countersign.domain.requests import Request, request_id
 from countersign.domain.runs import Run
 from countersign.process_settings import WorkerSettings
 from countersign.replay.entries import Entry
@@ -285,7 +285,7 @@ class RunContext:
         seen = await patiently(lambda: self._store.request(request))
         if seen is None or seen.value.run != self.run.id:
             raise NotFound(f"Run {self.run.id} has no request {request}.")
-        if digest(seen.value.question) != seen.value.digest:
+        if request_id(self.run.id, seen.value.question) != request:
             raise ActionFailed("What was approved is not what is stored, so nothing was done.")
         return seen.value
 

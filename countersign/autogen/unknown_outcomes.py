@@ -188,7 +188,7 @@ class UnknownOutcomes:
 
 def _who(key: str) -> str:
     """Kind and agent of a key; or the agent alone, as it is named where its turns end."""
-    return re.sub(r"/[0-9a-f]{32}/\d+(/again\d+)?$", "", key)
+    return re.sub(r"/[0-9a-f]{24}/\d+(/again\d+)?$", "", key)
 
 
 def _which(key: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import re
 from array import array
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 SCHEMA: Final = 1
 _LARGEST: Final = 2**53
@@ -36,10 +36,22 @@ START: Final = Head(0, "0" * 64)
 
 
 class Kept(NamedTuple):
-    """An entry as it is kept: its canonical JSON, and the hash that stands beside it."""
+    """An entry: its canonical JSON and its hash."""
 
     entry: str
     hash: str
+
+    @classmethod
+    def of(cls, entry: str) -> Self:
+        """Take an entry that stands without its hash."""
+        return cls(entry, hash_of(entry))
+
+    def follows(self, before: str) -> bool:
+        """Tell whether that is the hash before the entry."""
+        try:
+            return self.fields().get("previous") == before
+        except ValueError:
+            return False
 
     def fields(self) -> dict[str, Any]:
         """Read the entry. ValueError if it is no JSON object."""
@@ -79,7 +91,7 @@ def hash_of(entry: str) -> str:
 def seal(after: Head, fields: Mapping[str, Any]) -> Kept:
     """Make the entry with these fields that follows `after`."""
     entry = write({**fields, "n": after.n + 1, "previous": after.hash, "schema": SCHEMA})
-    return Kept(entry, hash_of(entry))
+    return Kept.of(entry)
 
 
 def read_head(text: str) -> Head:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Final
 
 from countersign.domain.ids import Digest, digest_of
-from countersign.domain.requests import ABOUT_THE_RUN, Question, digest, slot_of
+from countersign.domain.requests import ABOUT_THE_RUN, Question, Request, digest, request_id, slot_of
 
-_LENGTH: Final = 32
+_LENGTH: Final = 24
 """Hex digits of a question's salt: as many as a run's has."""
 _TO: Final = " to "
 """AutoGen's names have no spaces; those of steps, about which only the run asks, may have."""
@@ -25,6 +25,11 @@ def salted(question: Question, salt: str) -> Question:
 def unsalted(question: Question) -> Digest:
     """Digest the content to the same value in any run, for this program only."""
     return digest(replace(question, salt=""))
+
+
+def unchanged(request: Request) -> bool:
+    """Tell whether the request has the words that its id was made of (R13)."""
+    return request.id == request_id(request.run, request.question)
 
 
 def asking(agent: str, whom: str) -> str:

@@ -31,8 +31,7 @@ class Kind(StrEnum):
     MESSAGE = "message"
     TOOL = "tool"
     CODE = "code"
-    CHOICE = "choice"
-    """Which of the options; reject to choose none."""
+    CHOICE = "choice"  # which of the options; reject to choose none
     FORM = "form"  # a JSON schema to fill in, kept as a call without arguments
     TURN = "turn"
     """Whether a conversation goes on: approve, respond with what is said next, or reject to stop."""
@@ -194,7 +193,6 @@ class Request:
     channel: ChannelId
     requester: UserId
     question: Question
-    digest: Digest
     rules: Rules
     created_at: datetime
     deadline: datetime | None = None
@@ -215,6 +213,11 @@ class Request:
     def slot(self) -> str:
         """Agent and count: where in the run this was asked, whatever the words were."""
         return slot_of(self.question)
+
+    @property
+    def digest(self) -> Digest:
+        """Digest everything that a decision is bound to."""
+        return digest(self.question)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,12 +248,11 @@ def slot_of(question: Question) -> str:
 
 def digest(question: Question) -> Digest:
     """Digest everything that a reviewer judges."""
-    parts: list[str] = [] if (call := question.call) is None else ["call", call.tool, call.arguments]
+    parts = [] if (call := question.call) is None else ["call", call.tool, call.arguments]
     if question.options:  # they are counted, so that none passes for a note
         parts += ["several" if question.several else "one", str(len(question.options)), *question.options]
     parts += ["notes", *question.notes] if question.notes else []
-    if question.salt:
-        parts += ["salt", question.salt]
+    parts += ["salt", question.salt] if question.salt else []
     return digest_of(question.kind, question.title, question.content, *question.offers, *parts)
 
 
@@ -277,7 +279,6 @@ def ask(
         channel=channel,
         requester=requester,
         question=question,
-        digest=digest(question),
         rules=rules,
         created_at=now,
         deadline=None if rules.on_timeout is OnTimeout.WAIT else now + rules.timeout,

@@ -70,7 +70,7 @@ class RunJournal:
 
     def key(self, kind: str, agent: str, *content: str | bytes) -> str:
         """Give out the key for the next effect of this kind, agent and content."""
-        name = f"{kind}/{agent}/{digest_of(*content)[:32]}"
+        name = f"{kind}/{agent}/{digest_of(*content)[:24]}"
         self.times[name] += 1
         return f"{name}/{self.times[name] - 1}"
 

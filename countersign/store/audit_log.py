@@ -91,7 +91,7 @@ class Ledger:
         args: list[str | bytes] = ["", ""] if first else [str(after.head.n), after.head.hash]
         args += [after.event, next((kept.hash for _, kept in reversed(made) if kept), after.head.hash)]
         for event, kept in made:
-            args += [event, compress(kept.entry.encode()), bytes.fromhex(kept.hash)] if kept else [event, "", ""]
+            args += [event, compress(kept.entry.encode()) if kept else ""]
         async with reaching():
             answer = await self._append(keys=self._three, args=args)
         return str(answer.decode())
@@ -133,11 +133,16 @@ class Ledger:
         return await self._drop("events", "+" if before is None else f"{max(ms(before), 0)}-0")
 
     async def trim(self, upto: int) -> int:
-        """Drop the entries up to that number, but never the last.
+        """Drop the entries up to that number, but never the last; returns how many.
 
-        The rest is verified from a checkpoint.
+        The rest is verified from a checkpoint. If the entry after it does not follow the last one to go, one of the two
+        is damaged, and all stay.
         """
-        return await self._drop("record", str(upto))
+        n = min(upto, (await self.position()).head.n - 1)
+        entries = await self.read(n - 1, 2) if n > 0 else []
+        if [number for number, _ in entries] != [n, n + 1] or not entries[1][1].follows(entries[0][1].hash):
+            return 0
+        return await self._drop("record", str(n), entries[0][1].hash)
 
     async def contradicted(self, event: str) -> None:
         """Count a call that the policy did not let pass, once for each event."""
@@ -161,20 +166,20 @@ class Ledger:
             stored = await self._client.get(name)
         return read_head(stored.decode()) if stored else head
 
-    async def _drop(self, kind: str, upto: str) -> int:
+    async def _drop(self, kind: str, *upto: str) -> int:
         async with reaching():
-            return int(await self._trim(keys=self._three, args=[kind, upto]))
+            return int(await self._trim(keys=self._three, args=[kind, *upto]))
 
 
 _MS = timedelta(milliseconds=1)
 
 
 def _standing(entry: bytes, fields: dict[bytes, bytes]) -> tuple[int, Kept]:
-    """Read a numbered entry; a damaged one is shown, and does not fit its hash."""
-    text, digest = fields.get(b"entry", b""), fields.get(b"hash", b"")
+    """Read an entry with its number; a damaged one is shown as it is."""
+    text = fields.get(b"entry", b"")
     with contextlib.suppress(UnknownSchema):
         text = decompress(text)
-    return int(entry.split(b"-")[0]), Kept(text.decode("ascii", "replace"), digest.hex())
+    return int(entry.split(b"-")[0]), Kept.of(text.decode("ascii", "replace"))
 
 
 def _stream_event(entry: bytes, fields: dict[bytes, bytes]) -> StreamEvent:

@@ -77,6 +77,7 @@ def _most(packed: bytes) -> int:
 
 
 T = TypeVar("T")
+_NOTHING: Final = frozenset[str]()
 _LONGEST_HEAD: Final = 20
 """Bytes; the script that compares versions reads no more of one than 16."""
 REMEMBERED: Final = 1000
@@ -100,11 +101,15 @@ class Codec(Generic[T]):
         self.unreadable: dict[bytes, UnknownSchema] = {}
         """By the digest of what was stored."""
 
-    def write(self, value: T, version: int) -> bytes:
-        return b"%d %d\n" % (version, self.schema) + self.dump(value)
+    def write(self, value: T, version: int, known: frozenset[str] = _NOTHING) -> bytes:
+        """Write the value without the fields that are `known` to whoever reads it."""
+        return b"%d %d\n" % (version, self.schema) + self.dump(value, known)
 
-    def read(self, raw: bytes) -> tuple[T, int]:
-        """Read the value and its version. UnknownSchema if another version wrote it."""
+    def read(self, raw: bytes, known: bytes = b"") -> tuple[T, int]:
+        """Read the value and its version. UnknownSchema if another version wrote it.
+
+        `known` is JSON with the fields that may have been left out; those that were not count.
+        """
         head, _, body = raw.partition(b"\n")
         version, _, schema = head.partition(b" ")
         if not version.isdigit() or len(head) > _LONGEST_HEAD:
@@ -115,11 +120,11 @@ class Codec(Generic[T]):
                 f"A stored {self.name} has schema {schema.decode(errors='replace')}, this program reads "
                 f"{self.schema}. It was left as it is; start the program version that wrote it, or a newer one."
             )
-        return self.load(body), int(version)
+        return self.load(known[:-1] + b"," + decompress(body)[1:] if known else body), int(version)
 
-    def dump(self, value: T) -> bytes:
+    def dump(self, value: T, known: frozenset[str] = _NOTHING) -> bytes:
         """Write JSON alone. InvalidInput if it is more than is ever read."""
-        plain = self.adapter.dump_json(value, exclude_defaults=True)
+        plain = self.adapter.dump_json(value, exclude=set(known), exclude_defaults=True)
         if len(plain) > LARGEST:
             raise InvalidInput(
                 f"A {self.name} has {len(plain):,} bytes, at most {LARGEST:,} are possible; nothing was stored."

@@ -20,12 +20,13 @@ from countersign.store.ownership import (
     ORIGINS,
     PERMISSIONS,
     REQUESTS,
-    RUNS,
     SETTINGS,
     STATES,
     Origin,
     Side,
+    write_asked,
     write_message,
+    write_run,
 )
 from countersign.usecases.ports import Change, Message
 from countersign.usecases.worker_claims import ended_without_people
@@ -131,7 +132,7 @@ class Plan:
         self.values.append(raw)
 
     def _run(self, run: Run, version: int) -> None:
-        self._record(self.names.run(run.id), RUNS.write(run, version + 1), version, KEPT if run.over else None)
+        self._record(self.names.run(run.id), write_run(run, version + 1), version, KEPT if run.over else None)
         if run.over:
             for index in (self.names.active, self.names.parked, self.names.runs(run.requester)):
                 self.plan["remove"].append({"key": self._key(index), "member": run.id})
@@ -163,7 +164,8 @@ class Plan:
         ours, other = self.names.request(request.id), self.names.asked(request.id)
         if self.agents:
             ours, other = other, ours
-        self._record(ours, REQUESTS.write(request, version + 1), version, None, other)
+        write = write_asked if self.agents else REQUESTS.write
+        self._record(ours, write(request, version + 1), version, None, other)
         value = len(self.values) + 1
         if settled and not self.agents:
             self.plan["expire"].append({"key": self._key(other), "ttl": ms(KEPT)})

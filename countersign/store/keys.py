@@ -56,7 +56,7 @@ is shorter).
 | `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never | worker |
 | `{ns}:events` | stream | what happened and is not drawn and recorded yet; older ones for KEEP_EVENTS | never | web |
 | `{ns}:reports` | list | what the workers report, until web takes it over into the events | never | worker |
-| `{ns}:audit` | stream | the record: entry n under the id `n-0`, with its hash | after KEEP_AUDIT | web |
+| `{ns}:audit` | stream | the record: entry n under the id `n-0` | after KEEP_AUDIT | web |
 | `{ns}:audit:policy` | string | the number of the last policy that came into force | never | web |
 | `{ns}:audit:policies` | sorted set | the last 20 policies, by since when (ms) | never | web |
 | `{ns}:audit:contradicted` | sorted set | calls that the policy did not let pass, by when (ms) | after 7 days | web |

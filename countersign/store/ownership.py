@@ -8,9 +8,10 @@ docs/decisions/0006-least-privilege.md.
 """
 
 import hashlib
+import json
 import logging
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -71,6 +72,7 @@ class Side(StrEnum):
     BOTH = "both"
 
 
+_NOTED: Final = frozenset(field.name for field in fields(Origin))
 REQUESTS = Codec(Request)
 MESSAGES = Codec(Message)
 RUNS = Codec(Run)
@@ -90,13 +92,13 @@ def read_request(name: RequestId, ours: bytes | None, asked: bytes | None) -> tu
         _is_named(known.id, name)
         joined = asked is not None and not known.run.of_program and _version(asked) > _version(ours)
         if asked is not None and joined and known.status is Status.PENDING:
-            known = worker_claims.with_ending(known, REQUESTS.read(asked)[0])
+            known = worker_claims.with_ending(known, _claim(name, asked))
         if known.status is Status.PENDING:
             _countable(known, version)
         return known, version
     if asked is None:
         return None
-    claim = REQUESTS.read(asked)[0]
+    claim = _claim(name, asked)
     _is_named(claim.id, name)
     _countable(claim, version)
     if claim.run.of_program:
@@ -117,12 +119,26 @@ def read_request(name: RequestId, ours: bytes | None, asked: bytes | None) -> tu
     return believed, version
 
 
+def _claim(name: RequestId, asked: bytes) -> Request:
+    return REQUESTS.read(asked, json.dumps({"id": name}).encode())[0]
+
+
 def claim_of(ours: bytes | None, asked: bytes | None, card: Message | None) -> str:
     """Digest a request that only a worker wrote and web has not drawn; else ""."""
     if ours is not None or asked is None:
         return ""
     claim = hashlib.sha256(asked).hexdigest()[:32]
     return "" if card is not None and card.vouches == claim else claim
+
+
+def write_run(run: Run, version: int) -> bytes:
+    """Write the run without what web noted of it, if web did."""
+    return RUNS.write(run, version, frozenset() if run.by_script and run.program is None else _NOTED)
+
+
+def write_asked(request: Request, version: int) -> bytes:
+    """Write the agents' record of a request without its id, made of its words."""
+    return REQUESTS.write(request, version, frozenset({"id"}))
 
 
 def write_message(message: Message, version: int) -> bytes:
@@ -152,11 +168,11 @@ def read_run(name: RunId, raw: bytes | None, origin: bytes | None) -> tuple[Run,
     """
     if raw is None:
         return None
-    run, version = RUNS.read(raw)
+    known = ORIGINS.read(origin)[0] if origin is not None else None
+    run, version = RUNS.read(raw, ORIGINS.adapter.dump_json(known) if known is not None else b"")
     _is_named(run.id, name)
-    if origin is None:
+    if known is None:
         return replace(run, by_script=True, program=None), version
-    known = ORIGINS.read(origin)[0]
     return replace(run, **asdict(known), by_script=known.program is not None), version
 
 

@@ -1,8 +1,8 @@
 -- Drops what nobody needs any more. KEYS: record, head, events; ARGV: what, and up to where.
 -- 'events', id: events before it ('+': of any age), but only those that are drawn and chained; answers how many are left.
 --   What follows one that is in somebody's hand leaves some at a time: one that can never be drawn keeps no other.
--- 'record', n: entries up to it; the last one dropped is written down as the checkpoint, from which the rest can be
--- verified; answers how many were dropped.
+-- 'record', n, hash: entries up to it; that is written down as the checkpoint, from which the rest can be verified;
+-- answers how many were dropped.
 local PAGE = 500
 local head = redis.call('HMGET', KEYS[2], 'n', 'event', 'checkpoint')
 local function before(a, b)
@@ -48,16 +48,9 @@ if ARGV[1] == 'events' then
   end
   return redis.call('XLEN', KEYS[3])
 end
-local n = math.min(tonumber(ARGV[2]), tonumber(head[1] or 0) - 1)
+local n = tonumber(ARGV[2])
 local id = string.format('%.0f-0', n)
-local last = redis.call('XRANGE', KEYS[1], id, id)
-if #last == 0 then return 0 end
-local hash = ''
-for i = 1, #last[1][2], 2 do
-  if last[1][2][i] == 'hash' then hash = last[1][2][i + 1] end
-end
-if #hash ~= 32 then return 0 end  -- damaged: nothing can be verified from there, so all of it stays
-hash = string.gsub(hash, '.', function(byte) return string.format('%02x', byte:byte()) end)
-redis.call('HSET', KEYS[2], 'checkpoint', string.format('%.0f:', n) .. hash)
+if #redis.call('XRANGE', KEYS[1], id, id) == 0 then return 0 end
+redis.call('HSET', KEYS[2], 'checkpoint', string.format('%.0f:', n) .. ARGV[3])
 redis.call('XTRIM', KEYS[1], 'MINID', '=', string.format('%.0f-0', n + 1))
 return n - tonumber(string.match(head[3] or '', '^%d+') or 0)

@@ -97,7 +97,7 @@ async def submit(
             asked=1,
             by_script=True,
             program=key.id,
-            salt=token_hex(16),
+            salt=token_hex(12),
         )
         ruled = await ruled_for(store, run, question)
         if ruled.refused is not None:

@@ -65,7 +65,7 @@ async def start(
         task=task,
         now=now,
         options=chosen,
-        salt=token_hex(16),
+        salt=token_hex(12),
     )
     change = Change(runs=(Put(step.run, 0),), events=step.events)
     if unrepeated:
@@ -111,7 +111,7 @@ async def start_by_script(
         task=task,
         now=await store.now(),
         by_script=True,
-        salt=token_hex(16),
+        salt=token_hex(12),
     )
     await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
     return step.run

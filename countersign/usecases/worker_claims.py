@@ -16,7 +16,8 @@ from countersign.domain.errors import NotRecorded
 from countersign.domain.event_data import read_arguments
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId
-from countersign.domain.requests import Decision, How, Request, Status, digest, request_id
+from countersign.domain.question_salts import unchanged
+from countersign.domain.requests import Decision, How, Request, Status
 from countersign.policy.evaluation import Action, Effect, Judgement, Rulebook, judge
 
 ENDINGS: Final = frozenset({(Status.WITHDRAWN, How.RUN), (Status.EXPIRED, How.TIMEOUT)})
@@ -60,7 +61,7 @@ def as_asked(request: Request) -> Request | None:
     None if its words are not those that its id was made of: the content of a card does not change under it (R13); or if
     its schedule cannot be computed.
     """
-    if request.id != request_id(request.run, request.question) or request.digest != digest(request.question):
+    if not unchanged(request):
         return None
     if (call := request.question.call) is not None and not is_canonical(call.arguments):
         return None
@@ -71,7 +72,6 @@ def as_asked(request: Request) -> Request | None:
         channel=request.channel,
         requester=request.requester,
         question=request.question,
-        digest=request.digest,
         rules=request.rules,
         created_at=request.created_at,
         deadline=request.deadline,

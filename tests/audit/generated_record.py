@@ -91,6 +91,6 @@ async def fill(store: Store, made: Iterator[dict[str, Any]] | Sequence[dict[str,
 async def _write(store: Store, batch: list[tuple[int, Kept]]) -> None:
     pipeline = store.client.pipeline(transaction=False)
     for n, kept in batch:
-        fields = {"entry": compress(kept.entry.encode()), "hash": bytes.fromhex(kept.hash)}
+        fields = {"entry": compress(kept.entry.encode())}
         pipeline.xadd(store.keys.audit, fields, id=f"{n}-0")
     await pipeline.execute()

@@ -26,6 +26,7 @@ from countersign.domain.ids import digest_of
 from countersign.domain.people import Actor
 from countersign.domain.requests import Kind, Question, Request, Verb, digest, request_id
 from countersign.store.audit_log import Ledger
+from countersign.store.codec import compress, decompress
 from countersign.store.store import Store
 from countersign.usecases import grant_changes
 from countersign.usecases.ports import Change, Lease
@@ -77,7 +78,7 @@ async def test_the_record_in_redis_is_verified_against_its_head(audit: Audit, de
     """R25: changed, removed at the end, added behind the head, the head itself."""
     assert "4 entries, nothing changed" in (await audit("verify")).out
     key, events = store.keys.audit, store.keys.audit_head
-    await store.client.xadd(key, {"entry": "{}", "hash": "x"}, id="5-0")
+    await store.client.xadd(key, {"entry": "{}"}, id="5-0")
     added = await audit("verify")
     assert (added.status, "entry 5: stands after the head" in added.out) == (1, True)
     await store.client.xdel(key, "5-0", "4-0")
@@ -97,6 +98,18 @@ async def test_an_entry_that_cannot_be_decompressed_was_changed(audit: Audit, de
         await store.client.xadd(store.keys.audit, broken, id=id)
     changed = await audit("verify")
     assert (changed.status, "entry 3: was changed" in changed.out) == (1, True)
+
+
+async def test_a_changed_entry_does_not_fit_the_one_after_it(audit: Audit, decided: Request, store: Store) -> None:
+    """R25: Redis keeps no hash beside an entry; the next entry, or the head, says what it was."""
+    entries = await store.client.xrange(store.keys.audit)
+    for number, problem in ((2, "entry 3: does not follow entry 2"), (4, "entry 4: was replaced")):
+        await store.client.delete(store.keys.audit)
+        for n, (id, fields) in enumerate(entries, 1):
+            text = decompress(fields[b"entry"]).replace(b'"type":"', b'"type":"un')
+            await store.client.xadd(store.keys.audit, {b"entry": compress(text)} if n == number else fields, id=id)
+        changed = await audit("verify")
+        assert (changed.status, problem in changed.out) == (1, True), changed.out
 
 
 async def test_a_trimmed_record_says_from_where_its_export_is_verified(
@@ -293,7 +306,7 @@ async def test_a_damaged_entry_is_said_and_is_no_traceback(
     """R25: who can write to Redis may write whatever they like; R4: and web goes on."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "policy.yaml").write_text("version: 1\n")
-    await store.client.xadd(store.keys.audit, {"entry": DAMAGED[damage], "hash": "x"}, id="5-0")
+    await store.client.xadd(store.keys.audit, {"entry": DAMAGED[damage]}, id="5-0")
     await store.client.hset(store.keys.audit_head, mapping={"n": "5", "hash": "0" * 64})
     for verb, words in VERBS.items():
         said = await audit(*words)

@@ -1,6 +1,7 @@
 """Writes the stored runs of `tests/data/runs`: `python -m tests.autogen.record_runs`; existing files stay as they are.
 
-Each holds a run record, its requests and its journal, as they stood in Redis when the run's process was lost.
+Each holds a run record, what web noted of it, its requests and its journal, as they stood in Redis when the run's
+process was lost.
 """
 
 import asyncio
@@ -39,6 +40,7 @@ async def dump(store: Store, run: str, requests: list[RequestId]) -> dict[str, o
     journal = await store.client.hgetall(store.keys.journal(RunId(run)))
     return {
         "run": plain(await store.client.get(store.keys.run(RunId(run)))),
+        "origin": plain(await store.client.get(store.keys.origin(RunId(run)))),
         "requests": {name: plain(await store.client.get(store.keys.request(name))) for name in requests},
         "journal": {key.decode(): decompress(value).decode() for key, value in journal.items()},
     }

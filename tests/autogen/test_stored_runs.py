@@ -10,9 +10,9 @@ import pytest
 from countersign.autogen.team import Teams
 from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.ids import RequestId, RunId
-from countersign.domain.runs import Status
+from countersign.domain.runs import Run, Status
 from countersign.replay.entries import SCHEMA, Entry
-from countersign.store.ownership import ORIGINS, REQUESTS, RUNS, Origin
+from countersign.store.ownership import REQUESTS, RUNS, read_run
 from tests.autogen.harness import House
 from tests.autogen.rebuild_teams import BUILDERS, World, team
 from tests.autogen.test_rebuild import People
@@ -27,10 +27,21 @@ def load(path: Path) -> dict[str, Any]:
     return stored
 
 
+def run_of(stored: dict[str, Any]) -> Run:
+    """The run as it is read with what web noted of it."""
+    read = read_run(RunId(json.loads(stored["run"].partition("\n")[2])["id"]), stored["run"].encode(), origin(stored))
+    assert read is not None
+    return read[0]
+
+
+def origin(stored: dict[str, Any]) -> bytes:
+    return str(stored["origin"]).encode()
+
+
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
 def test_a_stored_run_loads(path: Path) -> None:
     stored = load(path)
-    run, _ = RUNS.read(stored["run"].encode())
+    run = run_of(stored)
     for name, raw in stored["requests"].items():
         request, _ = REQUESTS.read(raw.encode())
         assert (request.id, request.run) == (name, run.id)
@@ -60,11 +71,10 @@ REBUILT = [path for path in STORED if any(path.stem.endswith(f"-{build.__name__}
 async def test_a_stored_run_is_rebuilt_and_goes_on_where_it_was(house: House, path: Path) -> None:
     """Nothing recorded is asked again, of a model, a tool or a person."""
     stored = load(path)
-    run, _ = RUNS.read(stored["run"].encode())
+    run = run_of(stored)
     store, world = house.store, World()
     await store.client.set(store.keys.run(run.id), stored["run"])
-    origin = Origin(run.workspace, run.channel, run.requester, run.team, run.created_at)
-    await store.client.set(store.keys.origin(run.id), ORIGINS.write(origin, 1))
+    await store.client.set(store.keys.origin(run.id), stored["origin"])
     for name, raw in stored["requests"].items():
         await store.client.set(store.keys.request(RequestId(name)), raw)
     await store.client.hset(store.keys.journal(run.id), mapping=stored["journal"])

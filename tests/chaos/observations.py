@@ -148,7 +148,7 @@ class Eye:
     async def _unheard(self, request: Request) -> bool:
         """Whether the journal says that nobody waited for the answer any more."""
         found = await RedisJournal(self.store).entries(request.run)
-        entry = found.get(f"human/{request.question.agent}/{digest_of(request.id)[:32]}/0")
+        entry = found.get(f"human/{request.question.agent}/{digest_of(request.id)[:24]}/0")
         return entry is not None and Entry.load(entry).left
 
     async def _requests(self) -> list[Request]:

@@ -19,7 +19,7 @@ from countersign import usecases
 from countersign.domain.errors import CountersignError, UnknownSchema
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId, RunId, digest_of
-from countersign.domain.requests import Status, digest, request_id
+from countersign.domain.requests import Status, request_id
 from countersign.replay.entries import Entry
 from countersign.replay.run_journal import RunJournal
 from countersign.store.codec import compress, decompress
@@ -96,7 +96,7 @@ class Fuzz:
         try:  # what can be read gets the id that belongs to its words, so that it goes as far as it can
             forged = REQUESTS.load(raw)
             name = request_id(forged.run, forged.question)
-            raw = REQUESTS.adapter.dump_json(replace(forged, id=name, digest=digest(forged.question)))
+            raw = REQUESTS.adapter.dump_json(replace(forged, id=name))
         except CountersignError:
             pass
         if await web.request(name) is not None:  # it is one that was really asked

@@ -214,11 +214,11 @@ RECORDING: Final = (
         (_AUDIT_CLI + "test_a_damaged_entry_is_said_and_is_no_traceback[no fields]",),
     ),
     Bug(
-        "an entry whose hash is damaged becomes what the rest is verified from",
+        "an entry that is damaged becomes what the rest is verified from",
         "R25",
-        "countersign/store/trim_audit.lua",
-        "if #hash ~= 32 then return 0 end",
-        "if #hash == 0 then return 0 end",
+        "countersign/store/audit_log.py",
+        " or not entries[1][1].follows(entries[0][1].hash):",
+        ":",
         (_TRIMMING + "test_an_entry_that_is_damaged_is_never_what_the_rest_is_verified_from",),
     ),
     Bug(

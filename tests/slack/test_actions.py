@@ -308,7 +308,7 @@ async def test_a_card_that_shows_other_content_decides_nothing(
     asked = await ask(store, lease)
     run = await store.run(asked.run)
     assert run is not None
-    forged = replace(asked, digest=Digest("0" * 64))
+    forged = replace(asked, question=replace(asked.question, title="Something else?"))
     shown = await post(slack, store, bot, approval_card.card(forged, run=run.value, run_link=None), forged)
     await slack.user("bob").click(shown, "Approve")
     await slack.user("bob").wait_ephemeral("This request has changed since you saw it")

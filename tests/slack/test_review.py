@@ -11,7 +11,6 @@ from countersign import usecases
 from countersign.domain.calls import Call, canonical
 from countersign.domain.escalation import Escalation
 from countersign.domain.events import EventType
-from countersign.domain.ids import Digest
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Kind, Question, Status
 from countersign.store.store import Store
@@ -151,7 +150,7 @@ async def test_other_content_than_the_window_showed_is_not_approved(
     await bob.wait_modal("0150 echo")
     seen = await store.request(asked.id)
     assert seen is not None
-    other = replace(seen.value, digest=Digest("0" * 64))
+    other = replace(seen.value, question=replace(seen.value.question, title="Something else?"))
     await store.commit(Change(requests=(Put(other, seen.version),)))
     await bob.submit()
     await bob.wait_modal("This request has changed since you saw it")

@@ -111,10 +111,9 @@ async def test_words_that_were_changed_after_asking_are_not_read(sides: Sides) -
     """R13: the id of a request is made of its words."""
     made = await asked(sides)
     other = question("To: mallory@example.com")
-    for forged in (replace(made, question=other), replace(made, question=other, digest=request(asked=other).digest)):
-        await write(sides, forged, 2)
-        with pytest.raises(UnknownSchema, match="words that it was asked with"):
-            await sides.web.request(made.id)
+    await write(sides, replace(made, question=other), 2)
+    with pytest.raises(UnknownSchema, match="words that it was asked with"):
+        await sides.web.request(made.id)
 
 
 async def test_the_agents_own_code_refuses_to_write_a_decision(sides: Sides) -> None:

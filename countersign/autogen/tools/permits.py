@@ -14,8 +14,9 @@ from countersign.domain.calls import canonical
 from countersign.domain.errors import ActionFailed, WrongTeam
 from countersign.domain.event_data import told_apart
 from countersign.domain.ids import Digest, digest_of
+from countersign.domain.question_salts import unchanged
 from countersign.domain.redaction import hide_in
-from countersign.domain.requests import Kind, Request, Status, digest
+from countersign.domain.requests import Kind, Request, Status
 from countersign.replay.entries import Judged
 
 Renderer = Callable[[dict[str, Any]], str]
@@ -105,7 +106,7 @@ class Denial:
 def _allowed(request: Request, action: Action) -> tuple[str, str] | None:
     """Tool and arguments that a decision lets run; None if none."""
     call, decision = request.question.call, request.decision
-    if call is None or decision is None or digest(request.question) != request.digest:
+    if call is None or decision is None or not unchanged(request):
         return None
     match request.status:
         case Status.APPROVED:
