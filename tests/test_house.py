@@ -95,6 +95,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "pydantic_core",
         "pydantic_settings",
     },
+    "bot.forms": {"countersign.domain", "countersign.json_schema", "countersign.text", "bot.forms"},
     "bot.installations": {
         *("countersign.domain", "countersign.store.installations", "bot.installations", "bot.settings"),
         *("bot.slack.app", "bot.slack.connection_limits", "aiohttp", "cryptography", "slack_bolt", "slack_sdk"),
@@ -131,6 +132,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("aiohttp", "slack_sdk", "pydantic"),
     },
     "bot.slack.views": {
+        "bot.forms",
         *("countersign.domain", "countersign.policy", "countersign.usecases", "countersign.json_schema"),
         *("countersign.text", "bot.slack.views"),
     },
