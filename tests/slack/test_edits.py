@@ -85,7 +85,7 @@ async def test_a_changed_call_is_approved_with_what_was_changed_and_why(
     settled = json.dumps(
         approval_card.card(await now(store, asked), run=(await run_of(store, asked)), run_link=None).blocks
     )
-    assert "amount: 20 \\u2192 10.5" in settled
+    assert "Amount: 20 \\u2192 10.5" in settled
     assert SECRET not in settled
 
 

@@ -88,7 +88,7 @@ async def _contradicted(services: Services, actor: Actor, rules: Rules) -> str:
         return ""
     calls = "1 call" if count == 1 else f"{count:,} calls"
     return (
-        f":warning: *{calls}* passed at a worker in the last 7 days though the policy says otherwise: look for "
+        f":warning: *{calls}* passed in the last 7 days though the policy says otherwise: look for "
         "`contradicted` in `countersign audit export`."
     )
 
