@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import regex  # type: ignore[import-untyped]
 
@@ -67,11 +67,24 @@ _SENTENCES: Final[Mapping[str | None, Callable[[Any, Any], str]]] = {
 """Keyword -> what is wrong, of the keyword's value and the value that does not fit, which is not told."""
 
 
+class Fault(NamedTuple):
+    """Place in a value that does not fit its schema, and what is wrong there."""
+
+    path: tuple[str, ...]
+    words: str
+
+
 def why_not(value: Any, schema: Any, root: Schema, *, whole: bool = False) -> str | None:
     """Explain in a sentence, without the value, why it does not fit the schema.
 
     None if it fits, or if only the tool can tell. `whole`: a value that would take too long to check does not fit.
     """
+    found = fault(value, schema, root, whole=whole)
+    return None if found is None else f"{'.'.join(found.path) or 'This'} {found.words}."
+
+
+def fault(value: Any, schema: Any, root: Schema, *, whole: bool = False) -> Fault | None:
+    """Find what does not fit the schema, as `why_not` does."""
     from referencing import Registry
 
     if not isinstance(schema, bool | Mapping):
@@ -81,8 +94,8 @@ def why_not(value: Any, schema: Any, root: Schema, *, whole: bool = False) -> st
         checker = _checker()(root, registry=Registry(), format_checker=(limits, 0))
         error = next(checker.descend(value, schema), None)
     except (_TooMuch, RecursionError):
-        return "This is too large or too deeply nested to check." if whole else None
-    return None if error is None else _sentence(error)
+        return Fault((), "is too large or too deeply nested to check") if whole else None
+    return None if error is None else _fault(error)
 
 
 def is_type(value: Any, kind: str) -> bool:
@@ -265,16 +278,14 @@ def _guarded(word: str, rule: Rule) -> Rule:
     return judge
 
 
-def _sentence(error: Any) -> str:
+def _fault(error: Any) -> Fault:
     while len({of.schema_path[0] for of in error.context or ()}) == 1:  # of the only kind
         error = error.context[0]
     path, words = [str(step) for step in error.absolute_path], _SENTENCES.get(error.validator)
     if error.validator == "required":
         path.append(str(next(name for name in error.validator_value if name not in error.instance)))
-    problem = (
-        words(error.validator_value, error.instance) if words else f"isn't what the tool accepts ({error.validator})"
-    )
-    return f"{'.'.join(path) or 'This'} {problem}."
+    told = words(error.validator_value, error.instance) if words else f"isn't what the tool accepts ({error.validator})"
+    return Fault(tuple(path), told)
 
 
 def _as_python(pattern: str) -> str:

@@ -61,7 +61,7 @@ def editable() -> Question:
         "reason": {"enum": ["broken", "late", "other"]},
         "words": {**text, "description": "What the customer reads"},
         "copies": {"type": "array", "items": text, "description": "Who else gets it"},
-        "address": {"type": "object", "properties": {"city": text, "zip": text}},
+        "address": {"type": "object", "properties": {"city": text, "zip": {**text, "maxLength": 5}}},
         "comment": {"anyOf": [text, {"type": "null"}], "default": None},
         "password": text,
         "log": text,

@@ -97,6 +97,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "pydantic_settings",
     },
     "bot.slack_errors": {"slack_sdk"},
+    "bot.forms": {"countersign.domain", "countersign.json_schema", "countersign.text", "bot.forms"},
     "bot.installations": {
         *("countersign.domain", "countersign.usecases.store_outages", "countersign.store.installations"),
         *("bot.installations", "bot.slack.app", "bot.slack.connection_limits", "bot.slack_errors"),
@@ -134,6 +135,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("aiohttp", "slack_sdk", "pydantic"),
     },
     "bot.slack.views": {
+        "bot.forms",
         *("countersign.domain", "countersign.policy", "countersign.usecases", "countersign.json_schema"),
         *("countersign.text", "bot.slack.views"),
     },
@@ -195,7 +197,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"standalone"},
     ),
     "bot": (
-        {"audit", "slack_errors"},
+        {"audit", "forms", "slack_errors"},
         {"api", "slack"},
         {"installations", "settings"},
         {"workspace"},

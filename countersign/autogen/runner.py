@@ -152,7 +152,7 @@ class Runner:
         )
         team = self._teams.working.get(run.team)
         if team is None:
-            problem = self._teams.broken.get(run.team, "no worker knows it any more.")
+            problem = self._teams.broken.get(run.team, "it is no longer there.")
             await self._end(lease, Verb.FAIL, Conclusion(f"The team “{run.team}” can't run: {problem}"))
             return
         log.info("Run %s of %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)

@@ -8,7 +8,7 @@ from typing import Final
 
 from countersign.domain.refusal_reasons import Sentence
 
-NO_WORKER: Final = "No worker is running, so nothing was started. Start one with `python -m agents`."
+NO_WORKER: Final = "The agents are not running, so nothing was started. Tell whoever runs this app."
 NO_WEB: Final = "`web` hasn't run on this Redis yet. Start it first: `python -m bot`."
 NO_TASK: Final = "Add a task, like `/agent email tell the vendor …`. Nothing was started."
 NO_REVIEWERS: Final = (

@@ -30,6 +30,13 @@ class Rollout(BaseModel):
     note: str = ""
 
 
+class Contact(BaseModel):
+    """Whom to call."""
+
+    name: str
+    phone: str | None = None
+
+
 @pytest.fixture(autouse=True)
 def known(url: str, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERSIGN_URL", url)
@@ -49,6 +56,33 @@ async def test_a_form_comes_back_as_its_model(slack: LocalSlack, store: Store) -
     assert not await bob.submit({"Region": "eu", "Percent": "20", "Notify": "ops\nweb"})
     assert await asking == Rollout(region=Region.EU, percent=20, notify=["ops", "web"])
     await slack.wait_message("#approvals", lambda m: "Filled in" in text_of(m))
+
+
+class Stage(BaseModel):
+    """One step of a rollout."""
+
+    percent: int
+    pause: bool = False
+
+
+class Staged(BaseModel):
+    """The form of a rollout in steps."""
+
+    contact: Contact
+    stages: list[Stage]
+
+
+async def test_objects_and_lists_of_objects_are_filled_in_field_by_field(slack: LocalSlack) -> None:
+    asking = asyncio.create_task(ask("#general", "Which steps?", form=Staged))
+    card = await slack.wait_message("#approvals", lambda m: "Which steps?" in text_of(m) and bool(m.buttons))
+    bob = slack.user("bob")
+    await bob.click(card, "Fill in")
+    await bob.wait_modal("Stages 1 (new): Percent")
+    assert "required" in str(await bob.submit({"Contact: Name": "Ann"}))
+    stages = {"Stages 1 (new): Percent": "5", "Stages 2 (new): Percent": "100", "Stages 1 (new): Pause": "Yes"}
+    assert not await bob.submit({"Contact: Name": "Ann", **stages})
+    contact, first, last = Contact(name="Ann"), Stage(percent=5, pause=True), Stage(percent=100)
+    assert await asking == Staged(contact=contact, stages=[first, last])
 
 
 async def test_a_form_that_nobody_fills_in_gives_no_model(slack: LocalSlack) -> None:
@@ -73,6 +107,10 @@ NEVER_ENDS = {"type": "object", "properties": {"a": {"$ref": "#"}}, "$ref": "#/x
         ({"type": "object"}, "describes no such form"),
         ({}, "describes no such form"),
         ({"type": "object", "properties": {"password": {"type": "string"}}}, "cannot show password"),
+        (
+            {"type": "object", "properties": {"a": {"type": "object", "properties": {"n": {}, "token": {}}}}},
+            "cannot show A: Token",
+        ),
         ({"type": "object", "properties": {f"f{n}": {"type": "string"} for n in range(91)}}, "1 to 90 named fields"),
         ({"$ref": "#"}, "describes no such form"),
         (NEVER_ENDS, "describes no such form"),

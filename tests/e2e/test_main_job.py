@@ -57,7 +57,7 @@ async def test_a_task_is_started_in_its_window_and_stopped_by_command(there: Dep
     asked = await slack.wait_message("#general", lambda m: "Reply" in m.buttons, thread=head.ts)
     assert "Step 2 of 2: delete the list" in text_of(asked)
     assert "Step 1 of 2" not in text_of(asked)
-    [run] = set(re.findall(r"\brun (r\w+)", "\n".join(text_of(m) for m in slack.channel("#general").messages)))
+    [run] = re.findall(r"\br\w{8}\b", (await alice.command("/agent status", channel="#general")).text)
     await alice.command(f"/agent stop {run}", channel="#general")
     await slack.wait_message("#general", lambda m: m.ts == asked.ts and "Reply" not in m.buttons, thread=head.ts)
 

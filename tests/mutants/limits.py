@@ -48,8 +48,8 @@ BOUNDING: Final = (
         "what costs too much to check passes the gate",
         "R29",
         "countersign/json_schema.py",
-        'deeply nested to check." if whole else None',
-        'deeply nested to check." if not whole else None',
+        'deeply nested to check") if whole else None',
+        'deeply nested to check") if not whole else None',
         (_SCHEMAS + "test_a_schema_cannot_make_its_check_run_for_ever_or_leave_the_document",),
     ),
     Bug(

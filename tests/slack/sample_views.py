@@ -145,7 +145,7 @@ def refund(**changes: Any) -> Question:
 def code(text: str = "import shutil\n\nshutil.rmtree('build')\n") -> Question:
     made = Call("run code", canonical({"blocks": [{"language": "python", "code": text}]}), "{}")
     offers = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
-    notes = ("It runs on the worker itself, without a sandbox.",)
+    notes = ("Runs directly on the agents' machine, without a sandbox.",)
     return Question("coder", 0, Kind.CODE, "Run this code", f"python:\n\n{text}", offers, made, notes=notes)
 
 

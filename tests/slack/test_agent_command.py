@@ -252,7 +252,7 @@ async def test_without_a_worker_the_start_that_was_wanted_is_on_record(
     """R25"""
     await store.workers.retire("worker")
     for words in ("/agent email hello", "/agent"):
-        assert "No worker is running" in (await slack.user("alice").command(words)).text
+        assert "The agents are not running" in (await slack.user("alice").command(words)).text
     assert slack.user("alice").modal is None
     assert [event.data["team"] for event in await refused(store)] == ["email", ""]
 

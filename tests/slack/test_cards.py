@@ -85,19 +85,24 @@ def test_a_card_says_not_approved_only_where_something_can_be(asked: Question, t
     assert request_text.expiry(request(asked=asked)).partition("> · ")[2] == then
 
 
+_WITH_IDS = ("modal_full", "modal_review", "modal_permit", "modal_break_glass")
+
+
 @pytest.mark.parametrize("name", [*DRAWINGS, *VIEWS])
 def test_a_view_speaks_of_the_matter_alone(name: str) -> None:
     """No name of a function, no JSON, no word of ours about how it works, and a phone's row holds the controls.
+
+    The id of a run stands in Details and in what leads to a decision with them.
 
     Between backticks stands what is meant exactly: a tool that is allowed in advance, a command, an id, Slack's code.
     """
     blocks = DRAWINGS[name].blocks if name in DRAWINGS else VIEWS[name]["blocks"]
     said = [{"text": DRAWINGS[name].text}] if name in DRAWINGS else []
     speaks_plainly([VIEWS.get(name) or blocks, *said], HOSTILE)
+    if not name.startswith(_WITH_IDS):
+        assert "run rtest" not in "\n".join(texts_of([blocks, *said]))
     for block in blocks:
         assert block["type"] != "actions" or 1 <= len(block["elements"]) <= 3
-    if name.startswith(("card", "burst")) and name != "card_hostile":
-        assert "rtest" not in "\n".join(texts_of(blocks, skip=("rich_text_preformatted",)))
 
 
 def test_the_notification_is_the_question_itself() -> None:

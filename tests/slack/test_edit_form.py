@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slack.views import edit_modal, form_fields
+from bot.forms.arguments import Kept
+from bot.slack.views import edit_modal
 from bot.slack.views.edit_modal import WrongFields
 from countersign.domain import decision_rules
 from countersign.domain.calls import Call, canonical, is_canonical
@@ -51,7 +52,7 @@ def entered(question: Question, **values: Json) -> Json:
 
 
 def block_of(view: Json, label: str) -> Json:
-    return next(b for b in view["blocks"] if b["type"] == "input" and named(b) == label)
+    return next(b for b in view["blocks"] if b["type"] == "input" and label in (named(b), b["label"]["text"]))
 
 
 def named(block: Json) -> str:
@@ -110,25 +111,68 @@ SCHEMAS = st.sampled_from(
         {"type": "array", "items": {"type": "integer"}},
         {"type": "array", "items": {"type": "number"}, "minItems": 2},
         {"type": "object", "properties": {"a": {"type": "string"}}},
+        {"type": "object", "additionalProperties": {"type": "integer"}},
+        {"type": "array", "items": {"type": "boolean"}, "maxItems": 2},
+        {"type": "array", "items": {"type": ["string", "null"]}},
+        {"type": "array", "prefixItems": [{"type": "string"}, {"$ref": "#/$defs/place"}]},
         {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+        {"anyOf": [{"$ref": "#/$defs/place"}, {"$ref": "#/$defs/row"}, {"type": "null"}]},
+        {"type": "object", "properties": {"rows": {"type": "array", "items": {"$ref": "#/$defs/place"}}}},
         {"$ref": "#/$defs/row"},
         {"$ref": "https://example.com/elsewhere"},
         {},
         True,
     ]
 )
+PLACE = {
+    "type": "object",
+    "properties": {
+        "a": {"type": "string"},
+        "b": {"type": "integer"},
+        "token": {"type": "string"},
+        "c": {"enum": ["x", "y"]},
+        "d": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["a", "c"],
+}
+ROW = {"type": "object", "properties": {"a": {"type": "string"}, "next": {"$ref": "#/$defs/row"}}}
+TREE = {
+    "type": "object",
+    "properties": {"a": {"type": "string"}, "rows": {"type": "array", "items": {"$ref": "#/$defs/tree"}}},
+}
+DEFINED: dict[str, Json] = {"$defs": {"row": ROW, "place": PLACE, "tree": TREE}}
+PLACES = st.fixed_dictionaries(
+    {"a": TEXTS, "c": st.sampled_from(["x", "y", "z"])},
+    optional={"b": st.integers(), "token": TEXTS, "d": st.lists(TEXTS, max_size=3), "e": LEAVES},
+)
+TREES = st.recursive(
+    st.fixed_dictionaries({"a": TEXTS}),
+    lambda inner: st.fixed_dictionaries({"a": TEXTS, "rows": st.lists(inner, max_size=3)}),
+    max_leaves=12,
+)
+NESTED = st.one_of(
+    st.tuples(st.just({"$ref": "#/$defs/place"}), PLACES),
+    st.tuples(st.just({"type": "array", "items": {"$ref": "#/$defs/place"}}), st.lists(PLACES, max_size=4)),
+    st.tuples(st.just({"$ref": "#/$defs/tree"}), TREES),
+    st.tuples(st.just({"type": "object"}), st.dictionaries(TEXTS, LEAVES, max_size=4)),
+)
+"""Schemas of objects within objects and lists, with values that fit them."""
 NAMES = st.text(min_size=1, max_size=10) | st.sampled_from(["a.b", "a", "password", "x" * 300, "why", "value", "read"])
 
 
-@given(st.dictionaries(NAMES, st.tuples(SCHEMAS, VALUES, st.booleans(), st.booleans()), max_size=6), st.data())
+MADE = (st.tuples(SCHEMAS, VALUES) | NESTED).flatmap(
+    lambda made: st.tuples(st.just(made[0]), st.just(made[1]), st.booleans(), st.booleans())
+)
+
+
+@given(st.dictionaries(NAMES, MADE, max_size=6), st.data())
 def test_a_form_that_nobody_changed_gives_back_the_very_same_call(made: dict[str, Json], data: st.DataObject) -> None:
     """R13: for any schema and any arguments; sending it changes nothing."""
     arguments = {name: value for name, (_, value, there, _) in made.items() if there}
     properties = {name: schema for name, (schema, *_) in made.items()}
     required = [name for name, (_, _, there, needed) in made.items() if there and needed]  # Slack asks for others
     hidden = tuple(data.draw(st.lists(st.sampled_from(sorted(made)), max_size=2))) if made else ()
-    defs = {"row": {"type": "object", "properties": {"next": {"$ref": "#/$defs/row"}}}}
-    asked = a_call(arguments, properties, hidden, required=required, **{"$defs": defs})
+    asked = a_call(arguments, properties, hidden, required=required, **DEFINED)
     try:
         view = shown(asked)
     except InvalidInput as refused:
@@ -163,17 +207,35 @@ TEXT = {"type": "string"}
         ({"enum": ["eu", "us"]}, "eu", "static_select", "us", "us"),
         ({"enum": [1, True]}, True, "static_select", "1", 1),
         ({"enum": [1, 2.5, None]}, 1, "static_select", "2.5", 2.5),
-        ({"enum": [str(n) for n in range(150)]}, "1", "plain_text_input", '"149"', "149"),
+        ({"enum": [str(n) for n in range(150)]}, "1", "plain_text_input", "149", "149"),
+        ({"enum": [*range(150), "149"]}, 1, "plain_text_input", "149", 149),
+        ({"enum": [*range(149), "149"]}, 1, "plain_text_input", "149", "149"),
         ({"type": "string", "enum": [str(n) for n in range(150)]}, "1", "plain_text_input", "149", "149"),
         ({"type": "array", "items": TEXT}, ["a", "b"], "plain_text_input", "a\n\n c \n", ["a", "c"]),
         ({"type": "array", "items": {"type": "integer"}}, [1, 2], "plain_text_input", "1\n3", [1, 3]),
-        ({"type": "array", "items": TEXT}, ["a\nb"], "plain_text_input", '["c"]', ["c"]),
-        ({"type": "array"}, [[1]], "plain_text_input", "[[2]]", [[2]]),
-        ({"type": "array", "items": {"type": ["string", "null"]}}, ["a"], "plain_text_input", "[null]", [None]),
-        ({"type": "object"}, {"a": 1}, "plain_text_input", '{"a": 2}', {"a": 2}),
+        ({"type": "array"}, [1, 2.5], "plain_text_input", "1\n3.5", [1, 3.5]),
+        ({"type": "array", "items": {"type": ["string", "null"]}}, ["a"], "plain_text_input", "null", ["null"]),
+        ({"type": "object"}, {"a": 1, "b": "x"}, "plain_text_input", "a: 2\nb: 3\nc: 4", {"a": 2, "b": "3", "c": "4"}),
+        (
+            {"type": "object"},
+            {"a": True, "b": None},
+            "plain_text_input",
+            "a: no\nb: (no value)",
+            {"a": False, "b": None},
+        ),
+        (
+            {"type": "object", "additionalProperties": {"type": "integer"}},
+            {"a": 1},
+            "plain_text_input",
+            "b:7",
+            {"b": 7},
+        ),
         ({"type": ["string", "null"]}, "red", "plain_text_input", "", None),
         ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, None, "number_input", "7", 7),
-        ({"anyOf": [TEXT, {"type": "integer"}]}, "red", "plain_text_input", "7", 7),
+        ({"anyOf": [TEXT, {"type": "integer"}]}, "red", "plain_text_input", "7", "7"),
+        ({"anyOf": [TEXT, {"type": "integer"}]}, 5, "plain_text_input", "7", 7),
+        ({"anyOf": [TEXT, {"type": "integer"}]}, 5, "plain_text_input", "red", "red"),
+        ({}, 5, "plain_text_input", "7.5", 7.5),
         ({"$ref": "#/$defs/colour"}, "red", "static_select", "blue", "blue"),
         ({"allOf": [{"$ref": "#/$defs/colour"}]}, "red", "static_select", "blue", "blue"),
         ({"type": "integer"}, "twenty", "plain_text_input", "20", 20),
@@ -212,18 +274,15 @@ def test_every_kind_of_argument_has_its_input(schema: Json, before: Json, kind: 
         ({"type": "array", "items": {"type": "integer"}}, [1], "1\nb", "“b” isn't a whole number."),
         ({"type": "array", "items": TEXT, "maxItems": 2}, ["a"], "a\nb\nc", "must have at most 2 entries"),
         ({"type": "array", "items": TEXT, "uniqueItems": True}, ["a"], "a\na", "the same entry twice"),
-        ({"type": "array", "items": {"enum": ["a", "b"]}}, ["a"], '["c"]', "0 must be one of: a, b."),
-        ({"type": "object"}, {}, "[1]", "This must be a JSON object."),
-        ({"type": "object"}, {}, '{"a": }', "not JSON: Expecting value, line 1, character 7"),
-        ({"type": "object"}, {}, '{"a": NaN}', "NaN can't be passed on"),
-        ({"type": "object"}, {}, '{"a": 1, "a": 2}', "“a” appears twice."),
-        ({"type": "object"}, {}, '{"a": 1e999}', "too many digits"),
-        ({"type": "object"}, {}, "[" * 2900, "This JSON can't be passed on"),
-        ({"type": "object"}, {}, '{"a": "\\ud800"}', "the call can't be made"),
-        ({"type": "object", "properties": {"a": {"type": "integer"}}}, {}, '{"a": "b"}', "a must be a whole number."),
-        ({"type": "object", "required": ["a"]}, {}, '{"b": 1}', "a is missing."),
-        ({"type": "object", "properties": {"a": {}}, "additionalProperties": False}, {}, '{"b": 1}', "b is not one"),
-        ({"anyOf": [TEXT, {"type": "integer"}]}, "red", "[1]", "none of the types that the tool accepts"),
+        ({"type": "array", "items": {"enum": ["a", "b"]}}, ["a"], "a\nc", "Entry 2 must be one of: a, b."),
+        ({"type": "object"}, {}, "a", "Write each line as “name: value”."),
+        ({"type": "object"}, {}, "a: 1\na: 2", "“a” appears twice."),
+        ({"type": "object"}, {"a": 1}, "a: x", "“x” isn't a number."),
+        ({"type": "object"}, {"a": True}, "a: perhaps", "“perhaps” is neither Yes nor No."),
+        ({"type": "object"}, {}, "a: \ud800", "the call can't be made"),
+        ({"type": "object", "additionalProperties": {"minimum": 3}}, {"a": 4}, "a: 2", "“a” must be at least 3."),
+        ({"type": "object", "required": ["a"]}, {}, "b: 1", "“a” is missing."),
+        ({"anyOf": [{"type": "boolean"}, {"type": "integer"}]}, 5, "x", "“x” isn't a whole number."),
     ],
 )
 def test_what_the_tool_does_not_take_is_told_under_its_input(
@@ -254,9 +313,152 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("reference", ["#/properties/it", "#/nowhere", "elsewhere.json", "#/properties/it/allOf/0"])
-def test_a_schema_that_goes_in_circles_or_leads_nowhere_is_json(reference: str) -> None:
+def test_a_schema_that_goes_in_circles_or_leads_nowhere_is_lines(reference: str) -> None:
     asked = a_call({"it": {"a": 1}}, {"it": {"$ref": reference}})
-    assert sent(asked, it='{"it": 2, "a": 3}')["it"] == {"it": 2, "a": 3}
+    assert sent(asked, it="it: 2\na: 3")["it"] == {"it": "2", "a": 3}
+
+
+# --- objects and lists of objects ------------------------------------------------------------------------------------
+
+ADDRESS = {"type": "object", "properties": {"city": TEXT, "zip_code": TEXT}, "required": ["city"]}
+LINE = {
+    "type": "object",
+    "properties": {"item": TEXT, "count": {"type": "integer", "minimum": 1}, "gift": {"type": "boolean"}},
+    "required": ["item"],
+}
+LINES = {"type": "array", "items": LINE, "maxItems": 3}
+ORDER: dict[str, Json] = {
+    "address": {"city": "Köln"},
+    "lines": [{"item": "cup", "count": 2}, {"item": "tea", "count": 1, "gift": True}],
+}
+
+
+def order(**changes: Json) -> Question:
+    return a_call({**ORDER, **changes}, {"address": ADDRESS, "lines": LINES})
+
+
+def test_the_fields_of_objects_and_of_their_lists_are_labelled_inputs() -> None:
+    """No JSON: a part is named by the labels that lead to it, and a list has room for one entry more."""
+    view = shown(order())
+    labels = [b["label"]["text"] for b in view["blocks"] if b.get("block_id", "").startswith("field_")]
+    assert labels == [
+        "Address: City",
+        "Address: Zip code",
+        *(f"Lines {entry}: {field}" for entry in ("1", "2", "3 (new)") for field in ("Item", "Count", "Gift")),
+    ]
+    assert "{" not in json.dumps([block["element"].get("initial_value", "") for block in map(input_in, labels)])
+
+
+def input_in(label: str) -> Json:
+    return block_of(shown(order()), label)
+
+
+@pytest.mark.parametrize(
+    ("typed", "after"),
+    [
+        ({"Address: City": "Bonn"}, {"address": {"city": "Bonn"}}),
+        ({"Address: Zip code": "53111"}, {"address": {"city": "Köln", "zip_code": "53111"}}),
+        ({"Lines 1: Count": "3"}, {"lines": [{"item": "cup", "count": 3}, ORDER["lines"][1]]}),
+        ({"Lines 2: Gift": "(left out)"}, {"lines": [ORDER["lines"][0], {"item": "tea", "count": 1}]}),
+        ({"Lines 1: Item": "", "Lines 1: Count": ""}, {"lines": ORDER["lines"][1:]}),
+        ({"Lines 3 (new): Item": "pot"}, {"lines": [*ORDER["lines"], {"item": "pot"}]}),
+    ],
+)
+def test_a_part_of_an_object_is_changed_and_the_rest_stays(typed: dict[str, str], after: Json) -> None:
+    """R13: an entry whose fields are all emptied is taken out, and a new one is put at the end."""
+    assert sent(order(), **typed) == {**ORDER, **after}
+
+
+@pytest.mark.parametrize(
+    ("typed", "label", "sentence"),
+    [
+        ({"Address: City": ""}, "Address: City", "Fill this in; it is required."),
+        ({"Lines 1: Item": ""}, "Lines 1: Item", "Fill this in; it is required."),
+        ({"Lines 3 (new): Count": "2"}, "Lines 3 (new): Item", "Fill this in; it is required."),
+        ({"Lines 1: Item": "", "Lines 1: Count": "", "Lines 2: Item": ""}, "Lines 2: Item", "Fill this in"),
+    ],
+)
+def test_what_an_object_lacks_is_told_under_its_field(typed: dict[str, str], label: str, sentence: str) -> None:
+    view = entered(order(), **typed)
+    with pytest.raises(WrongFields) as error:
+        edit_modal.read(view, order())
+    [(block, told)] = error.value.fields.items()
+    assert (block, sentence in told) == (block_of(view, label)["block_id"], True)
+
+
+def test_what_the_schema_forbids_of_a_whole_group_is_told_by_its_label() -> None:
+    unique = {"type": "array", "items": {"type": "object", "properties": {"name": TEXT}}, "uniqueItems": True}
+    asked = a_call({"rows": [{"name": "a"}, {"name": "b"}]}, {"rows": unique})
+    told = wrong(asked, **{"Rows 2: Name": "a"})
+    assert list(told.values()) == ["“Rows” must not have the same entry twice."]
+
+
+def test_an_object_that_may_be_left_out_is_so_when_all_of_it_is_empty() -> None:
+    """Also put in anew, whole or not at all."""
+    asked = a_call({"address": {"city": "Köln"}, "n": "1"}, {"address": ADDRESS, "n": TEXT}, required=["n"])
+    assert "Leave all of it empty to omit it." in block_of(shown(asked), "Address: City")["hint"]["text"]
+    assert sent(asked, **{"Address: City": ""}) == {"n": "1"}
+    absent = a_call({"n": "1"}, {"address": ADDRESS, "n": TEXT}, required=["n"])
+    assert sent(absent) == {"n": "1"}
+    assert sent(absent, **{"Address: City": "Bonn"}) == {"n": "1", "address": {"city": "Bonn"}}
+    assert "Fill this in" in next(iter(wrong(absent, **{"Address: Zip code": "53111"}).values()))
+    null = a_call({"address": None}, {"address": {"anyOf": [ADDRESS, {"type": "null"}]}})
+    assert sent(null) == {"address": None}
+    assert sent(null, **{"Address: City": "Bonn"}) == {"address": {"city": "Bonn"}}
+
+
+def test_texts_of_several_lines_are_numbered_entries() -> None:
+    asked = a_call({"it": ["a\nb", "c"]}, {"it": {"type": "array", "items": TEXT}})
+    assert sent(asked, **{"It 1": "a\nd", "It 3 (new)": "e"}) == {"it": ["a\nd", "c", "e"]}
+    assert sent(asked, **{"It 2": ""}) == {"it": ["a\nb"]}
+
+
+def test_of_several_kinds_of_objects_the_one_that_is_held_is_shown() -> None:
+    """R13: another kind of payment is never guessed at."""
+    card = {"type": "object", "properties": {"kind": {"const": "card"}, "number": TEXT}, "required": ["kind"]}
+    bank = {"type": "object", "properties": {"kind": {"const": "bank"}, "iban": TEXT}, "required": ["kind"]}
+    asked = a_call({"pay": {"kind": "bank", "iban": "DE1"}}, {"pay": {"anyOf": [card, bank]}})
+    assert sent(asked, **{"Pay: Iban": "DE2"}) == {"pay": {"kind": "bank", "iban": "DE2"}}
+    assert "Pay: Number" not in json.dumps(shown(asked))
+
+
+def test_a_secret_within_an_object_keeps_its_value_and_the_rest_is_changed() -> None:
+    """R15: by its name or by what the tool says is secret; in an entry of a list it keeps the whole list."""
+    login = {"type": "object", "properties": {"user": TEXT, "pin": TEXT, "password": TEXT}}
+    asked = a_call({"login": {"user": "ann", "pin": HIDDEN}, "n": "1"}, {"login": login, "n": TEXT}, ("login.pin",))
+    view = shown(asked)
+    assert HIDDEN not in json.dumps(view) and "Login: Pin (hidden)" in json.dumps(view)
+    assert "Login: Password" not in json.dumps(view)
+    assert sent(asked, **{"Login: User": "ben"})["login"] == {"user": "ben", "pin": HIDDEN}
+    rows = a_call({"rows": [{"user": "a", "password": HIDDEN}], "n": "1"}, {"rows": {"items": login}, "n": TEXT})
+    assert "Rows (hidden)" in json.dumps(shown(rows))
+
+
+def test_what_an_object_holds_besides_its_fields_stays() -> None:
+    """R13: named below the form, in an entry of a list too, which then can't be emptied away."""
+    asked = order(address={"city": "Köln", "door": 2}, lines=[{"item": "cup", "note": "red"}])
+    said = json.dumps(shown(asked))
+    assert "Address: Door (not described by the tool), Lines 1: Note (not described by the tool)" in said
+    assert sent(asked, **{"Address: City": "Bonn"})["address"] == {"city": "Bonn", "door": 2}
+    assert "Fill this in" in next(iter(wrong(asked, **{"Lines 1: Item": ""}).values()))
+
+
+def test_what_is_too_deep_too_large_or_shapeless_is_kept_and_named() -> None:
+    """R7, R14: the sentence says why; the other arguments are changed as ever."""
+    tree: dict[str, Json] = {"a": "end"}
+    for _ in range(4):
+        tree = {"a": "x", "rows": [tree]}
+    rows = [{"item": f"cup {n}", "count": n + 1} for n in range(40)]
+    arguments = {"tree": tree, "rows": rows, "free": {"a": {"b": 1}}, "n": "1"}
+    properties = {"tree": {"$ref": "#/$defs/tree"}, "rows": {"items": LINE}, "free": {"type": "object"}, "n": TEXT}
+    asked = a_call(arguments, properties, **DEFINED)
+    said = json.dumps(shown(asked))
+    assert "Rows (more fields than a form has room for)" in said
+    assert "Free (without fields of its own)" in said
+    assert "(nested too deeply for a form)" in said
+    assert sent(asked, n="2", **{"Tree: Rows 1: A": "y"})["tree"]["rows"][0]["a"] == "y"
+    with pytest.raises(InvalidInput, match="answer with what should change"):
+        shown(a_call({"free": {"a": {"b": 1}}}, {"free": {"type": "object"}}))
 
 
 # --- what may be left out --------------------------------------------------------------------------------------------
@@ -306,7 +508,7 @@ def test_what_cannot_be_changed_is_named_by_its_label_too() -> None:
     arguments = {"order_number": "17", "pay_pin": HIDDEN, "api_key": HIDDEN, "to": "x" * 3001, "reply_to": "a"}
     view = shown(a_call(arguments, properties, ("pay_pin",)))
     assert "as it is: Address" not in json.dumps(view)
-    assert "to (too long for a form), Code at the till (hidden), Api key (hidden)" in json.dumps(view)
+    assert "Code at the till (hidden), Api key (hidden), to (too long for a form)" in json.dumps(view)
     assert block_of(view, "reply_to") and block_of(view, "order_number")
 
 
@@ -378,7 +580,7 @@ def test_secrets_are_not_in_the_form_and_keep_their_values() -> None:
     assert changed["headers"] == {"Accept": "text/plain", "token": HIDDEN}
 
 
-@pytest.mark.parametrize("change", [('"token"', '"other"'), ("14", "15"), ("}", ', "new": "⟦hidden: 3 characters⟧"}')])
+@pytest.mark.parametrize("change", [("token", "other"), ("14", "15"), ("n:", "new: ⟦hidden: 3 characters⟧\nn:")])
 def test_a_secret_does_not_move(change: tuple[str, str]) -> None:
     """R15: the mark of a secret is put back where it stood, or not taken."""
     asked = a_call({"headers": {"token": HIDDEN, "n": 1}}, {"headers": {"type": "object"}})
@@ -388,8 +590,8 @@ def test_a_secret_does_not_move(change: tuple[str, str]) -> None:
 
 def test_a_secret_can_be_taken_out_or_written_anew() -> None:
     asked = a_call({"headers": {"token": HIDDEN, "n": 1}}, {"headers": {"type": "object"}})
-    assert sent(asked, headers='{"n": 1}') == {"headers": {"n": 1}}
-    assert sent(asked, headers='{"n": 1, "token": "another"}') == {"headers": {"n": 1, "token": "another"}}
+    assert sent(asked, headers="n: 1") == {"headers": {"n": 1}}
+    assert sent(asked, headers="n: 1\ntoken: another") == {"headers": {"n": 1, "token": "another"}}
 
 
 @pytest.mark.parametrize(
@@ -445,16 +647,23 @@ def test_ninety_arguments_have_room() -> None:
 @pytest.mark.parametrize(
     "schema",
     [
-        {"anyOf": [{"properties": {"n": {"type": "integer"}}, "required": ["n"]}]},
+        {"allOf": [{"required": ["n"]}, {"additionalProperties": {"type": "integer"}}]},
         {"type": "object", "additionalProperties": {"type": "integer"}},
         {"properties": {"": {}}, "required": [], "additionalProperties": {"type": "integer"}},
     ],
 )
-def test_a_schema_that_slack_cannot_show_is_one_json_text(schema: Json) -> None:
+def test_a_call_whose_arguments_are_not_described_one_by_one_is_lines(schema: Json) -> None:
     asked = a_call({"n": 1}, **schema)
-    assert sent(asked, **{"All arguments": '{"n": 2}'}) == {"n": 2}
-    assert "n must be a whole number." in wrong(asked, **{"All arguments": '{"n": "x"}'})["All arguments"]
-    assert "must be a JSON object" in wrong(asked, **{"All arguments": "[]"})["All arguments"]
+    assert sent(asked, **{"All arguments": "n: 2"}) == {"n": 2}
+    told = wrong(asked, **{"All arguments": "n: x"})["All arguments"]
+    assert "isn't a" in told and "number" in told
+
+
+def test_arguments_of_several_kinds_have_the_fields_of_the_one_that_is_held() -> None:
+    kinds = [{"properties": {name: {"type": "integer"}}, "required": [name]} for name in ("order", "n")]
+    asked = a_call({"n": 1}, anyOf=kinds)
+    assert sent(asked, n="2") == {"n": 2}
+    assert "Fill this in" in wrong(asked, n="")["n"]
 
 
 def test_names_of_arguments_never_meet() -> None:
@@ -482,4 +691,4 @@ def test_the_form_of_a_million_characters_is_small() -> None:
     assert asked.call is not None and len(asked.call.arguments) > 900_000
     view = shown(asked)
     assert len(json.dumps(view)) < 5_000
-    assert form_fields.Kept.LONG in json.dumps(view)
+    assert Kept.LONG in json.dumps(view)

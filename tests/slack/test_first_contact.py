@@ -20,7 +20,7 @@ from localslack import LocalSlack, text_of
 from localslack.fixtures import UNHURRIED
 from localslack.person import Person
 from localslack.workspace import Message
-from tests.sample_requests import choice, question
+from tests.sample_requests import LEADS, choice, question
 from tests.slack.socket_bot import a_bot, events
 from tests.slack.test_home_publisher import ask, shown
 from tests.slack.test_projector import all_drawn, drawing
@@ -78,6 +78,14 @@ async def test_where_cards_go_the_greeting_says_who_reviews_and_opens_the_settin
     await bob.close()
     await bob.click(message, "Start a task")
     assert "channel" not in {block["block_id"] for block in (await bob.wait_modal("Start a task")).blocks}
+
+
+async def test_where_people_ask_the_greeting_counts_the_reviewers_and_notifies_nobody(store: Store) -> None:
+    rules = await usecases.rules_of(store, OPS)
+    short = greeting(OPS, replace(rules, reviewers=replace(rules.reviewers, groups=frozenset({LEADS}))))
+    assert "Reviewers: 2 people and 1 group. *Settings* says who." in str(short.blocks)
+    assert "<@" not in str(short.blocks) and "<!" not in str(short.blocks)
+    assert "Reviewers" not in str(greeting(OPS, rules, shared_outside=True).blocks)
 
 
 async def test_a_greeting_warns_where_nobody_can_decide_and_is_short_where_others_read_it(store: Store) -> None:

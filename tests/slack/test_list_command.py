@@ -11,6 +11,8 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack
 from tests.sample_requests import BOB, CAROL, attempt, question, rules
+from tests.slack.plain_words import speaks_plainly
+from tests.slack.sample_views import refund
 from tests.slack.socket_bot import Show
 from tests.store_fixtures import NoQueue, lists_follow
 
@@ -76,6 +78,22 @@ async def test_a_list_names_the_content_and_says_what_came_of_it(
     assert "send this mail \\u2013 mail 1" in oldest and "\\u00a0sent \\u00b7 for" in oldest
     assert "send this mail \\u2013 mail 2" in newest and "*failed*" in newest and ":white_check_mark:" not in newest
     assert {"type": "plain_text", "text": "No *such* address <!here>", "emoji": False} in json.loads(newest)["elements"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["/approvals pending", "/approvals history", "/approvals permissions", "/agent status", "/approvals away"],
+)
+async def test_the_answers_of_commands_speak_of_the_matter_alone(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services, command: str
+) -> None:
+    """No function's name, no JSON, no word of how it works."""
+    for number in range(2):
+        asked = await usecases.ask(store, lease, refund(asked=number))
+    await decide(store, asked)
+    reply = await slack.user("bob").command(command, "#approvals")
+    assert reply.ok
+    speaks_plainly([reply.blocks, {"text": reply.text}])
 
 
 @pytest.mark.parametrize("words", ["history 0", "history 26", "history -1", "history all", "history ٣", "pending 3"])

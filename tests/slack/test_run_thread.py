@@ -111,9 +111,9 @@ async def test_the_thread_says_why_the_run_waits(slack: LocalSlack, store: Store
     (steps,) = await drawn(slack, store, lease.run)
     assert "step one" in steps and "no room" not in steps
     (steps,) = await drawn(slack, store, lease.run, silent=True)
-    assert "No worker has been heard from for 40 s" in steps
+    assert "The agents have not been heard from for 40 s" in steps
     (steps,) = await drawn(slack, store, lease.run)
-    assert "No worker" not in steps
+    assert "not been heard from" not in steps
 
 
 @pytest.mark.parametrize("held", [True, False])

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from countersign.domain import runs
 from countersign.domain.call_words import in_words
-from countersign.domain.people import Reviewers
+from countersign.domain.people import Reviewers, is_channel
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from countersign.text.safe_text import quoted
 
@@ -238,14 +238,17 @@ def the_card(request: Request) -> str:
 
 
 def others(reviewers: Reviewers) -> str:
-    """Count whom it escalates to.
+    """Count whom it escalates to."""
+    return f" to {counted(reviewers)}" if reviewers else ""
 
-    A mention would notify them now, and the wait is there to spare them that.
-    """
-    people, groups = len(reviewers.users), len(reviewers.groups)
+
+def counted(reviewers: Reviewers) -> str:
+    """Count people and groups where a mention would notify them for nothing."""
+    people, groups = len(reviewers.users), [group for group in reviewers.groups if not is_channel(group)]
     parts = [f"{people} {'person' if people == 1 else 'people'}"] if people else []
-    parts += [f"{groups} group{'s' if groups > 1 else ''}"] if groups else []
-    return f" to {' and '.join(parts)}" if parts else ""
+    parts += [f"{len(groups)} group{'s' if len(groups) > 1 else ''}"] if groups else []
+    parts += ["the members of the channel"] if reviewers.members or len(groups) < len(reviewers.groups) else []
+    return " and ".join(parts)
 
 
 def of(question: Question) -> Wording:

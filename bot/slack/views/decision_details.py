@@ -3,6 +3,8 @@
 import json
 from typing import Final
 
+from bot.forms.arguments import label_of
+from bot.forms.values import in_words as value_in_words
 from countersign.domain.call_words import in_words, labelled
 from countersign.domain.decision_values import changed_text
 from countersign.domain.diffs import changed_fields, changed_lines
@@ -71,11 +73,24 @@ def changes_of(request: Request) -> str:
         filled, _ = hide_in(told_apart(json.loads(decision.arguments)), call.hidden)
         return visible(typed(labelled(filled), hidden=True))
     fields = changed_fields(json.loads(call.arguments), json.loads(decision.arguments), call.hidden)
-    return "\n".join(f"{visible(typed(path))}: {_value(before)} → {_value(after)}" for path, before, after in fields)
+    return "\n".join(f"{_place(path)}: {' → '.join(_values(before, after))}" for path, before, after in fields)
 
 
-def _value(text: str) -> str:
-    return visible(typed(text, hidden=True)) or "(nothing)"
+def _place(path: str) -> str:
+    """Name a place of a call as its form does: "Lines 2: Item" of `lines.1.item`."""
+    name = ""
+    for step in path.split("."):
+        entry = step.isdecimal() and step.isascii()
+        name += f" {int(step) + 1}" if entry else f"{name and ': '}{label_of(step, None)}"
+    return visible(typed(name.strip()))
+
+
+def _values(*texts: str) -> list[str]:
+    """Write JSON values for people; as they are if they would read the same, or like another change."""
+    words = [value_in_words(json.loads(text)) if text else "(nothing)" for text in texts]
+    if len(set(words)) == 1 or any("→" in word or len(word.splitlines()) > 1 for word in words):
+        words = [text or "(nothing)" for text in texts]
+    return [visible(typed(word, hidden=True)) for word in words]
 
 
 def _part(text: str, room: Room, rest: str) -> list[Block]:

@@ -1,4 +1,4 @@
-"""Inputs of a form, one for each argument of a call, and their values.
+"""Inputs of a form: single values, and lines for lists and objects.
 
 An untouched input gives back the very value that was there, not another reading of its text. A value that cannot come
 back as it was, or must not be shown, gets no input and is kept.
@@ -6,103 +6,78 @@ back as it was, or must not be shown, gets no input and is kept.
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from bot.forms.arguments import LONGEST, NEEDED, Argument, Input, Kept, hint_of, is_secret
+from bot.forms.values import MISSING, READERS, WrongValue, in_words, kinds_in, kinds_of_value, number, whole
 from countersign.domain.redaction import MARK
-from countersign.json_schema import Schema, is_same, is_type, resolved, why_not
-from countersign.text.safe_text import one_line, quoted, typed, visible
+from countersign.json_schema import Fault, Schema, fault, is_same, is_type, resolved, without_null
+from countersign.text.safe_text import one_line, quoted, visible
 
-from . import form_values
 from .block_kit import Block, plain
-from .form_values import MISSING, WrongValue
 
-LONGEST: Final = 3000
-"""Characters of a plain_text_input, counted as Slack's client does, in UTF-16."""
 _MOST_OPTIONS: Final = 100
 _LABEL: Final = 75
 _SHORT: Final = 80
-_NEEDED: Final = "Fill this in; it is required."
+_LOST: Final = "What is hidden can only stay where it was. Please put it back, or close this form and start again."
+_SINGLE: Final = str | int | float | bool | None
 
 
-class Kept(StrEnum):
-    """Reasons why an argument gets no input, as people read them."""
+def input_of(argument: Argument, shape: Schema) -> Input | Kept | None:
+    """Draw the input of an argument that is no group, or return why it has none.
 
-    HIDDEN = "hidden"
-    LONG = "too long for a form"
-    ODD = "with characters that a form would not show or not give back"
-    UNKNOWN = "not described by the tool"
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """One argument: the `value` that would run, and `shown`, the same without secrets.
-
-    `schema` is without null, which is `nullable`.
+    `shape` is the schema of what is held. None for a list that needs an input for each entry.
     """
-
-    name: str
-    value: Any
-    shown: Any
-    schema: Schema
-    root: Schema = field(default_factory=dict)
-    required: bool = True
-    nullable: bool = False
-
-    @property
-    def is_empty(self) -> bool:
-        return self.value is MISSING or (self.value is None and self.nullable)
-
-
-class Input(NamedTuple):
-    """An element of Slack with its first value, its hint, and its reader.
-
-    `read` gets the text, or the number of the option; it raises WrongValue. `optional`: it may be left empty.
-    """
-
-    element: Block
-    hint: str
-    optional: bool
-    read: Callable[[str], Any]
-
-
-def is_too_long(value: Any) -> bool:
-    """Tell at once whether the value has no room in any input.
-
-    Nobody waits for a form of a megabyte.
-    """
-    if isinstance(value, str):
-        return len(value) > LONGEST
-    return isinstance(value, dict | list) and len(json.dumps(value, ensure_ascii=False)) > 4 * LONGEST
-
-
-def input_of(argument: Argument) -> Input | Kept:
-    """Draw the input for this argument, or return why it has none."""
-    if _is_secret(argument.value, argument.shown):
+    if is_secret(argument):
         return Kept.HIDDEN
-    if (options := _options(argument)) is not None:
+    if (options := _options_of(argument)) is not None:
         return _select(argument, options)
-    kind, shown = str(argument.schema.get("type")), argument.shown
-    marked = shown is not MISSING and MARK.search(json.dumps(shown, ensure_ascii=False))
-    if kind not in _KINDS or marked:
-        return _json(argument)
-    fits = argument.is_empty or is_type(argument.value, "number" if kind == "integer" else kind)
-    return _KINDS[kind](argument) if fits else _json(argument)
+    value, kinds = argument.value, kinds_in(shape, argument.root)
+    if isinstance(value, list) or (argument.is_empty and kinds[:1] == ("array",)):
+        return _list(argument, shape)
+    if isinstance(value, dict) or (argument.is_empty and kinds[:1] == ("object",)):
+        return _object(argument, shape)
+    return _single(argument)
 
 
-def _text(argument: Argument) -> Input | Kept:
-    return _typed(argument, "" if argument.is_empty else argument.value, lambda text: text)
+def _single(argument: Argument) -> Input | Kept:
+    """Draw the input of a text, a number or a truth value; or return why it has none."""
+    value = "" if argument.is_empty else argument.value
+    if argument.shown is not MISSING and MARK.search(json.dumps(argument.shown, ensure_ascii=False)):
+        return Kept.ODD
+    declared, own = kinds_in(argument.schema, argument.root), kinds_of_value(value)
+    if declared == ("string",) and isinstance(value, str):
+        return typed_input(argument, value, str)
+    if argument.schema.get("type") in ("integer", "number") and (argument.is_empty or is_type(value, "number")):
+        return _number(argument)
+    first = [kind for kind in own if kind in declared or not declared] if not argument.is_empty else []
+    kinds = list(dict.fromkeys([*first, *(kind for kind in READERS if kind in declared)])) or ["string"]
+    return typed_input(argument, "" if value is None else in_words(value), lambda text: _read_as(kinds, text, argument))
+
+
+def _read_as(kinds: list[str], text: str, argument: Argument) -> Any:
+    """Read a text as the first of the kinds that the schema takes."""
+    wrong: WrongValue | None = None
+    for kind in kinds:
+        try:
+            made = READERS[kind](text)
+        except WrongValue as why:
+            wrong = wrong or why
+            continue
+        if fault(made, argument.schema, argument.root) is None or kind == kinds[-1]:
+            return made
+    assert wrong is not None, "the last kind is read or refused"
+    raise wrong
 
 
 def _number(argument: Argument) -> Input | Kept:
     decimal = argument.schema["type"] == "number"
-    read, hint = (form_values.number, "") if decimal else (form_values.whole, "A whole number.")
+    read, hint = (number, "") if decimal else (whole, "A whole number.")
     initial = "" if argument.is_empty else _plain_number(argument.value)
     if initial is None or not re.fullmatch(r"(-?\d{1,15}(\.\d{1,15})?)?" if decimal else r"(-?\d{1,15})?", initial):
-        return _typed(argument, json.dumps(argument.value), read, hint)
+        return typed_input(argument, json.dumps(argument.value), read, hint)
     element: Block = {"type": "number_input", "is_decimal_allowed": decimal}
     for word, name, sign in (("minimum", "min_value", 1), ("maximum", "max_value", -1)):
         limit: Any = argument.schema.get(word)
@@ -112,46 +87,14 @@ def _number(argument: Argument) -> Input | Kept:
     return _filled(argument, element, initial, read, hint)
 
 
-def _lines(argument: Argument) -> Input | Kept:
-    """Draw a list of texts or numbers, one a line; other lists are JSON."""
-    kind = str(resolved(argument.schema.get("items", {}), argument.root).get("type"))
-    value = [] if argument.is_empty else argument.value
-    readers: dict[str, Callable[[str], Any]] = {
-        "string": str,
-        "integer": form_values.whole,
-        "number": form_values.number,
-    }
-    lines = [item if isinstance(item, str) else json.dumps(item) for item in value]
-    whole = all(line and line == line.strip() and len(line.splitlines()) == 1 for line in lines)
-    if kind not in readers or "prefixItems" in argument.schema or not all(is_type(item, kind) for item in value):
-        return _json(argument)
-
-    def read(text: str) -> list[Any]:
-        return [readers[kind](line.strip()) for line in text.splitlines() if line.strip()]
-
-    return _typed(argument, "\n".join(lines), read, "One per line.", multiline=True) if whole else _json(argument)
-
-
-_KINDS: Final = {"string": _text, "integer": _number, "number": _number, "array": _lines}
-"""The type of an argument -> its input; every other is JSON."""
-
-
-def _json(argument: Argument) -> Input | Kept:
-    initial = "" if argument.value is MISSING else json.dumps(argument.shown, indent=2, ensure_ascii=False)
-
-    def read(text: str) -> Any:
-        return form_values.json_value(text, argument.value, argument.shown)
-
-    return _typed(argument, initial, read, "As JSON.", multiline=True)
-
-
 def _select(argument: Argument, options: list[tuple[str, Any]]) -> Input:
+    """Draw a menu of the options."""
     labels = [quoted(label, _LABEL) or "(empty)" for label, _ in options]
     if len({label.casefold() for label in labels}) < len(labels):
         labels = [one_line(f"{number}. {label}", _LABEL) for number, label in enumerate(labels, 1)]
     shown = [{"text": plain(label), "value": str(number)} for number, label in enumerate(labels)]
     element: Block = {"type": "static_select", "options": shown, "placeholder": plain("Choose")}
-    optional = argument.value is MISSING and not argument.required
+    optional = argument.value is MISSING and (argument.loose or not argument.required)
     held = [n for n, (_, value) in enumerate(options) if value is argument.value]
     if held:
         element["initial_option"] = shown[held[0]]
@@ -160,19 +103,13 @@ def _select(argument: Argument, options: list[tuple[str, Any]]) -> Input:
         if not number and optional:
             return MISSING
         if not re.fullmatch(r"\d{1,3}", number) or int(number) >= len(options):
-            raise WrongValue(_NEEDED)
+            raise WrongValue(NEEDED)
         return options[int(number)][1]
 
-    return Input(element, _hint(argument), optional, read)
+    return Input(element, hint_of(argument), optional, read)
 
 
-def _option(value: Any, kind: Any) -> str:
-    if isinstance(value, bool) and kind == "boolean":
-        return "Yes" if value else "No"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _options(argument: Argument) -> list[tuple[str, Any]] | None:
+def _options_of(argument: Argument) -> list[tuple[str, Any]] | None:
     """List what may be chosen, with what is held; None if there is no such list."""
     schema = argument.schema
     allowed = [schema["const"]] if "const" in schema else schema.get("enum")
@@ -180,25 +117,26 @@ def _options(argument: Argument) -> list[tuple[str, Any]] | None:
         allowed = [True, False]
     if not isinstance(allowed, list) or not 0 < len(allowed) < _MOST_OPTIONS - 2:
         return None
-    options = [(_option(v, schema.get("type")), v) for v in allowed]
+    options = [(in_words(v), v) for v in allowed]
     if argument.nullable:
-        options.append(("(null)", None))
-    if not argument.required:
+        options.append(("(no value)", None))
+    if argument.loose or not argument.required:
         options.append(("(left out)", MISSING))
     held = argument.value is not MISSING
     same = [n for n, (_, v) in enumerate(options) if held and v is not MISSING and is_same(v, argument.value)]
     if same:
         options[same[0]] = (options[same[0]][0], argument.value)
     elif held:
-        options.insert(0, (f"As it is: {json.dumps(argument.shown, ensure_ascii=False)}", argument.value))
+        options.insert(0, (f"As it is: {in_words(argument.shown)}", argument.value))
     if any(len(one_line(f"100. {label}", 2 * _LABEL)) > _LABEL for label, _ in options):
         return None  # a menu would cut it, and what runs is what the form shows
     return options
 
 
-def _typed(
+def typed_input(
     argument: Argument, initial: str, read: Callable[[str], Any], hint: str = "", *, multiline: bool = False
 ) -> Input | Kept:
+    """Draw an input for text; or return why the value has none."""
     if len(initial.encode("utf-16-le", "surrogatepass")) // 2 > LONGEST:
         return Kept.LONG
     if visible(initial) != initial.replace("\r\n", "\n"):
@@ -216,70 +154,38 @@ def _filled(argument: Argument, element: Block, initial: str, read: Callable[[st
     if initial:
         element["initial_value"] = initial
 
-    needed = argument.required and not argument.nullable
-
     def value(text: str) -> Any:
-        if _is_same_text(text, initial) and (argument.value is not MISSING or not (text or needed)):
+        if _is_same_text(text, initial) and (argument.value is not MISSING or not (text or argument.is_needed)):
             return argument.value
         if not text.strip():
-            if needed:
-                raise WrongValue(_NEEDED)
+            if argument.is_needed:
+                raise WrongValue(NEEDED)
             return None if argument.nullable else MISSING
         entered = read(text)
         if is_type(entered, "number") and is_type(argument.value, "number") and entered == argument.value:
             return argument.value
-        if wrong := why_not(entered, argument.schema, argument.root):
-            raise WrongValue(one_line(wrong, 500))
+        if wrong := fault(entered, argument.schema, argument.root):
+            raise WrongValue(one_line(_told(wrong), 500))
         return entered
 
     was_empty = not initial and argument.value is not MISSING
-    return Input(element, _hint(argument, hint, _empty_means(argument)), not needed or was_empty, value)
+    return Input(element, hint_of(argument, hint, _empty_means(argument)), not argument.is_needed or was_empty, value)
 
 
-def label_of(name: str, schema: object) -> str:
-    """Name an argument by its schema's title, or else by its name in words."""
-    title = schema.get("title") if isinstance(schema, Mapping) else None
-    if isinstance(title, str) and title.strip():
-        return title.strip()
-    words = name.replace("_", " ").strip()
-    return words[:1].upper() + words[1:]
-
-
-def _hint(argument: Argument, *sentences: str) -> str:
-    """Join the tool's words about the argument, its format, and what empty means."""
-    about = argument.schema.get("description")
-    if about == argument.name:  # what AutoGen says of an argument without words of its own
-        about = ""
-    parts = [typed(about.strip()) if isinstance(about, str) else "", *sentences]
-    return one_line(" ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part), 500)
+def _told(wrong: Fault) -> str:
+    """Say what is wrong with something typed, and with which of its lines."""
+    lines = [f"Entry {int(step) + 1}" if step.isdigit() else f"“{step}”" for step in wrong.path]
+    return f"{': '.join(lines) or 'This'} {wrong.words}."
 
 
 def _empty_means(argument: Argument) -> str:
     if argument.nullable or argument.required:
         return "Leave it empty for no value." if argument.nullable else ""
-    schema = argument.schema
-    default = f"; the tool then uses {_json_of(schema['default'])}" if schema.get("default") not in (None, "") else ""
-    return f"Leave it empty to omit it{default}."
-
-
-def _is_secret(value: Any, shown: Any) -> bool:
-    """Tell whether the value is hidden itself, or holds a secret in a list.
-
-    The place of a secret in a changed list is unknown.
-    """
-    if value is MISSING:
-        return shown is not MISSING
-    if is_same(value, shown):
-        return False
-    if not isinstance(value, dict) or not isinstance(shown, dict):
-        return True
-    return any(_hides_in_list(inner, shown.get(key)) for key, inner in value.items())
-
-
-def _hides_in_list(value: Any, shown: Any) -> bool:
-    if isinstance(value, dict) and isinstance(shown, dict):
-        return any(_hides_in_list(inner, shown.get(key)) for key, inner in value.items())
-    return isinstance(value, dict | list) and not is_same(value, shown)
+    default = argument.schema.get("default")
+    if default in (None, "", [], {}):
+        return "Leave it empty to omit it."
+    used = f'"{default}"' if isinstance(default, str) else in_words(default)
+    return f"Leave it empty to omit it; the tool then uses {quoted(used, 60)}."
 
 
 def _plain_number(value: float) -> str | None:
@@ -295,5 +201,88 @@ def _is_same_text(one: str, other: str) -> bool:
     return "\n".join(one.splitlines()).strip() == "\n".join(other.splitlines()).strip()
 
 
-def _json_of(value: Any) -> str:
-    return quoted(json.dumps(value, ensure_ascii=False), 60)
+def _list(argument: Argument, shape: Schema) -> Input | Kept | None:
+    """Draw a list of texts or numbers, one a line; None if lines can't show it or give it back."""
+    value = [] if argument.is_empty else argument.value
+    if argument.shown is not MISSING and MARK.search(json.dumps(argument.shown, ensure_ascii=False)):
+        return Kept.ODD
+    if shape.get("prefixItems"):
+        return None
+    entries, nullable = without_null(shape.get("items", {}), argument.root)
+    if nullable and None in value:
+        return None
+    kinds = {kind for entry in value for kind in kinds_of_value(entry)} or {"string"}
+    kinds = set(kinds_in(entries, argument.root)) or kinds
+    kind = "number" if kinds == {"integer", "number"} else next(iter(kinds))
+    lines = [in_words(entry) for entry in value]
+    fits = all(kind in kinds_of_value(entry) for entry in value) and kind != "boolean" and kind in READERS
+    if not fits or kinds - {"integer", "number"} not in (set(), {kind}) or not all(map(_is_line, lines)):
+        return None
+
+    def read(text: str) -> list[Any]:
+        return [READERS[kind](line.strip()) for line in text.splitlines() if line.strip()]
+
+    return typed_input(argument, "\n".join(lines), read, "One per line.", multiline=True)
+
+
+def _object(argument: Argument, shape: Schema) -> Input | Kept:
+    """Draw an object as lines "name: value"; or return why it can't be shown so."""
+    value, shown = ({}, {}) if argument.is_empty else (argument.value, argument.shown)
+    if value.keys() != shown.keys():
+        return Kept.HIDDEN
+    if not all(isinstance(part, _SINGLE) for part in value.values()):
+        return Kept.SHAPELESS
+    texts = {name: in_words(part) for name, part in shown.items()}
+    lines = [f"{name}: {text}".rstrip() for name, text in texts.items()]
+    names = all(_is_line(name) and ": " not in name and not name.endswith(":") for name in texts)
+    if not names or not all(not text or _is_line(text) for text in texts.values()):
+        return Kept.ODD
+
+    def read(text: str) -> dict[str, Any]:
+        entered: dict[str, Any] = {}
+        for line in filter(None, map(str.strip, text.splitlines())):
+            name, colon, written = (part.strip() for part in _split(line))
+            if not colon or not name:
+                raise WrongValue("Write each line as “name: value”.")
+            if name in entered:
+                raise WrongValue(f"“{name}” appears twice.")
+            if texts.get(name) == written:
+                entered[name] = value[name]
+            elif MARK.search(line):
+                raise WrongValue(_LOST)
+            else:
+                entered[name] = _entry(written, value.get(name), _of(name, shape, argument.root), argument.root)
+        return entered
+
+    return typed_input(argument, "\n".join(lines), read, "One “name: value” per line.", multiline=True)
+
+
+def _entry(text: str, held: Any, schema: Schema, root: Schema) -> Any:
+    """Read a value as the kind that is described, or as the kind that it had."""
+    declared, own = kinds_in(schema, root), kinds_of_value(held)
+    first = [kind for kind in own if kind in declared or not declared]
+    kinds = list(dict.fromkeys([*first, *(kind for kind in READERS if kind in declared)])) or ["string"]
+    if "null" in declared and text == in_words(None):
+        return None
+    for kind in kinds[:-1]:
+        try:
+            return READERS[kind](text)
+        except WrongValue:
+            continue
+    return READERS[kinds[-1]](text)
+
+
+def _of(name: str, shape: Schema, root: Schema) -> Schema:
+    properties = shape.get("properties")
+    named = properties.get(name) if isinstance(properties, dict) else None
+    return resolved(named if named is not None else shape.get("additionalProperties"), root)
+
+
+def _split(line: str) -> tuple[str, str, str]:
+    if ": " in line:
+        return line.partition(": ")
+    return (line[:-1], ":", "") if line.endswith(":") else line.partition(":")
+
+
+def _is_line(text: str) -> bool:
+    return bool(text) and text == text.strip() and len(re.split(r"[\r\n]", text)) == len(text.splitlines()) == 1

@@ -6,7 +6,7 @@ from countersign.domain.channel_settings import OnTimeout, Rules, say_duration
 from countersign.domain.ids import ChannelId
 
 from .block_kit import Block, Drawing, button, context, mrkdwn, words
-from .button_labels import START_TASK
+from .button_labels import START_TASK, counted
 from .request_text import named
 from .setting_inputs import ON_TIMEOUT
 from .slack_markup import mention
@@ -19,13 +19,16 @@ _NOBODY: Final = ":warning: *Nobody can decide yet.* Choose the reviewers in *Se
 def greeting(channel: ChannelId, rules: Rules, *, shared_outside: bool = False) -> Drawing:
     """Draw the greeting.
 
-    It is long where the channel's cards go, short elsewhere and where another company reads it.
+    It is long where the channel's cards go, short elsewhere and where another company reads it. The short one is for
+    those who ask, so it counts the reviewers: a mention would notify them.
     """
     settings, start = button("Settings", SETTINGS, "settings"), button("Start a task", START_TASK, "start")
     if rules.approvals_channel != channel or shared_outside:
         where = f"They ask for approval in {mention(rules.approvals_channel)}."
         short = f":wave: Start a task for a team of agents here with `/agent`. {where}"
-        who = [] if shared_outside else [context(mrkdwn(f"Reviewers: {named(rules.reviewers)}"))]
+        who = (
+            [] if shared_outside else [context(mrkdwn(f"Reviewers: {counted(rules.reviewers)}. *Settings* says who."))]
+        )
         blocks = [words(short), *(who if rules.reviewers else [words(_NOBODY)])]
         return Drawing(f"Start a task here with `/agent`. {where}", [*blocks, _actions(start, settings)])
     text = "Agents ask for approval in this channel."

@@ -111,7 +111,7 @@ def _words(
     field = {"type": "plain_text_input", "action_id": block, "multiline": True, "max_length": LONGEST_WORDS}
     blocks = [
         asked,
-        context(mrkdwn(f"For {for_whom(request)}"), plain(f"run {request.run}")),
+        context(mrkdwn(f"For {for_whom(request)}")),
         input_of(block, window.label, field, hint=window.hint, optional=optional),
     ]
     return modal(callback, window.title, blocks, window.title, carried(request, channel))

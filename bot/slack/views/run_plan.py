@@ -124,8 +124,8 @@ def _now(run: Run, *, silent: bool) -> Step | None:
         return None
     if silent:
         span = say_duration(SILENT_AFTER)
-        note = f":warning: No worker has been heard from for {span}. The run continues as soon as one is back."
-        return Step("now", at, State.IN_PROGRESS, "Waiting for a worker", note)
+        note = f":warning: The agents have not been heard from for {span}. The run continues as soon as they are back."
+        return Step("now", at, State.IN_PROGRESS, "Waiting for the agents", note)
     if run.delay is not None:
         note = f":hourglass_flowing_sand: Trying again at {when(run.delay.until, run.created_at)}"
         return Step("now", at, State.IN_PROGRESS, quoted(run.delay.why, TITLE), note)

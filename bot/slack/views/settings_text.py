@@ -89,7 +89,7 @@ def contradicted(count: int) -> str:
     """Warn of calls that passed though the policy says otherwise."""
     calls = "1 call" if count == 1 else f"{count:,} calls"
     return (
-        f":warning: *{calls}* passed at a worker in the last 7 days though the policy says otherwise. Look for "
+        f":warning: *{calls}* passed in the last 7 days though the policy says otherwise. Look for "
         "`contradicted` in `countersign audit export`."
     )
 

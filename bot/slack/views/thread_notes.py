@@ -58,7 +58,7 @@ def run_message(run: Run, waiting: Sequence[Request] = (), *, here: bool = False
         )
     by = f" by {mention(run.stopped_by)}" if run.stopped_by else ""
     result = [plain(typed(run.result), 150)] if run.over and not run.stopped_by and run.result.strip() else []
-    blocks.append(context(mrkdwn(f"{state}{by}"), *result, plain(f"run {run.id}")))
+    blocks.append(context(mrkdwn(f"{state}{by}"), *result))
     if not run.over:
         blocks.append({"type": "actions", "elements": [button("Stop", STOP_RUN, run.id)]})
     elif run.can_be_tried_again:

@@ -36,7 +36,7 @@ from countersign.replay.entries import Entry, whole
 from countersign.replay.run_journal import RunJournal
 
 TOOL: Final = "run code"
-UNBOXED: Final = "Runs directly on the worker's machine, without a sandbox."
+UNBOXED: Final = "Runs directly on the agents' machine, without a sandbox."
 NOT_OURS: Final = "Runs in an executor of the team's own, and what it returns is not recorded."
 _LET: Final = "let through"
 _OUTPUT: Final = "output.txt"

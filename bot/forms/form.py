@@ -1,0 +1,160 @@
+"""Form of a call: which inputs it has, what it keeps, and how it is read."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from countersign.domain.calls import Call
+from countersign.domain.ids import digest_of
+from countersign.domain.redaction import hide_in
+from countersign.json_schema import Schema, resolved
+from countersign.text.safe_text import quoted, typed
+
+from .arguments import Argument, Input, Kept, is_too_long, label_of
+from .groups import Answers, Builder, Draw, Group, argument_of, fields_of, kept_in, read
+from .values import MISSING
+
+MOST: Final = 90
+"""Inputs; a view has 100 blocks."""
+_MOST_BUILT: Final = 2000
+_NAMED: Final = 20
+ALL: Final = "All arguments"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One argument in a form, or one piece of a text."""
+
+    label: str
+    argument: Argument
+    node: Input | Kept | Group
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Entries by name, in order, with their labelled inputs; what is `kept` has none.
+
+    Arguments that are not described one by one are together one entry, whose name is "".
+    """
+
+    entries: dict[str, Entry]
+    fields: tuple[tuple[str, Input], ...]
+    kept: tuple[tuple[str, str], ...]
+
+    @property
+    def print(self) -> str:
+        """Digest the form; forms that are read in the same way have the same one."""
+        parts = [f"{label}\n{json.dumps(shown.element, sort_keys=True)}" for label, shown in self.fields]
+        return digest_of(*parts)[:16]
+
+    @property
+    def lacks(self) -> list[str]:
+        """Name what nobody can fill in: not passed so far, and without an input."""
+        found = [part for one in self.entries.values() for part in kept_in(one.label, one.argument, one.node)]
+        return [label for label, _, argument in found if argument.value is MISSING]
+
+    def read(self, texts: list[str]) -> tuple[dict[str, Any], dict[int, str]]:
+        """Return the values by name, and what is wrong with inputs, by their numbers."""
+        answers = Answers(texts)
+        values = {
+            name: read(one.label, one.argument, one.node, answers)
+            for name, one in self.entries.items()
+            if not isinstance(one.node, Kept)
+        }
+        return values, answers.wrong
+
+
+def form_of_call(call: Call, draw: Draw) -> Form:
+    """Build the form of a call; `draw` makes the inputs."""
+    values = json.loads(call.arguments)
+    return form_with(_with_room(_entries(schema_in(call.schema), values, call.hidden, draw)))
+
+
+def schema_in(text: str) -> Schema:
+    """Read the schema of a call; {} if it is none."""
+    try:
+        parsed = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def named(form: Form) -> str:
+    """Name what has no input, with the reasons."""
+    names = [f"{quoted(label, 60)} ({why})" for label, why in form.kept]
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
+def _entries(schema: Schema, values: dict[str, Any], hidden: tuple[str, ...], draw: Draw) -> dict[str, Entry]:
+    """Describe the arguments by the schema; one that does not name them gives one entry for all."""
+    long = {name for name, value in values.items() if is_too_long(value)}
+    shown, _ = hide_in({name: value for name, value in values.items() if name not in long}, hidden)
+    known, builder = resolved(schema, schema), Builder(_MOST_BUILT, draw)
+    properties = known.get("properties")
+    whole = Argument("", values, shown, {**known, "type": "object"}, schema, hidden=hidden)
+    entries: dict[str, Entry] = {}
+    mixed = any(word in known for word in ("anyOf", "oneOf", "allOf"))
+    if not isinstance(properties, Mapping) or mixed or "" in properties:
+        if len(shown) == len(values):
+            node = builder.node(whole)
+            return {"": Entry("" if isinstance(node, Group) else ALL, whole, node)}
+        properties = {}
+    for name, part in properties.items():
+        required = name in (known.get("required") or ())
+        argument = argument_of(name, part, whole, values, shown, required=required)
+        node = Kept.LONG if name in long else builder.node(argument)
+        entries[name] = Entry(label_of(name, part), argument, node)
+    for name, value in values.items():
+        if name not in entries:
+            rest = Argument(name, value, shown.get(name, MISSING), {})
+            entries[name] = Entry(label_of(name, None), rest, Kept.LONG if name in long else Kept.UNKNOWN)
+    return entries
+
+
+def _with_room(entries: dict[str, Entry]) -> dict[str, Entry]:
+    """Keep the largest groups as they are until the others have room in a view."""
+    sizes = {name: sum(1 for _ in fields_of("", entry.node)) for name, entry in entries.items()}
+    groups = [name for name, entry in entries.items() if isinstance(entry.node, Group)]
+    for name in sorted(groups, key=lambda name: (entries[name].argument.value is not MISSING, -sizes[name])):
+        if sum(sizes.values()) <= MOST:
+            break
+        entries = {**entries, name: Entry(entries[name].label, entries[name].argument, Kept.LARGE)}
+        sizes[name] = 0
+    return entries
+
+
+def form_with(entries: dict[str, Entry]) -> Form:
+    """Label the inputs in words, or by their names if the words read the same."""
+    held = {
+        name: one
+        for name, one in entries.items()
+        if one.node.__class__ is not Kept or one.argument.value is not MISSING
+    }
+    same = Counter(typed(one.label).casefold() for one in held.values())
+    labels = {
+        name: one.label if same[typed(one.label).casefold()] == 1 else name.strip() or one.label
+        for name, one in held.items()
+    }
+    fields = [field for name, one in held.items() for field in fields_of(labels[name], one.node)]
+    kept = [
+        (label, str(why))
+        for name, one in held.items()
+        for label, why, argument in kept_in(labels[name], one.argument, one.node)
+        if argument.value is not MISSING
+    ]
+    named = {name: Entry(labels[name], one.argument, one.node) for name, one in held.items()}
+    return Form(named, tuple(_apart(fields)), tuple(kept))
+
+
+def _apart(fields: list[tuple[str, Input]]) -> list[tuple[str, Input]]:
+    """Number the labels of inputs that would read the same."""
+    same = Counter(typed(label).casefold() for label, _ in fields)
+    seen: Counter[str] = Counter()
+    told = []
+    for label, shown in fields:
+        looks = typed(label).casefold()
+        seen[looks] += 1
+        told.append((f"{label} ({seen[looks]})" if same[looks] > 1 else label, shown))
+    return told
