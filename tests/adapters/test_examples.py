@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
+from demo import scripted_model
 from localslack import LocalSlack
+from tests.adapters.framework_programs import examples
 from tests.adapters.stage import Bob, Script, cards
 
 pytestmark = pytest.mark.slow
@@ -22,7 +24,37 @@ PROGRAMS = {
     for name, text in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.S | re.M)
     if "```python" in text
 }
+AGENT, WORKFLOW = examples("adapters.md", "Microsoft Agent Framework")
+EXAMPLES = {**PROGRAMS, "Microsoft Agent Framework": AGENT, "workflow": WORKFLOW}
 REFUND = ("refund", {"order": 17, "euros": 45.0})
+
+
+@pytest.mark.parametrize(
+    ("name", "asks", "prints"),
+    [
+        ("AG2's classic agents", "Run refund?", "PAID 45.00"),
+        ("AG2's new agents", "Run refund?", "PAID 45.00"),
+        ("LangChain and LangGraph", "Run refund?", "PAID 45.00"),
+        ("Microsoft Agent Framework", "Refund?", "45.00 EUR were paid back."),
+        ("workflow", "Deploy 2.1?", "Deployed."),
+    ],
+)
+async def test_an_example_runs_as_it_stands_with_the_model_of_the_demo(
+    slack: LocalSlack, bob: Bob, tmp_path: Path, name: str, asks: str, prints: str
+) -> None:
+    async with scripted_model.served("127.0.0.1", 0) as model:
+        running = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-uc", EXAMPLES[name]),
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(HERE), "OPENAI_BASE_URL": model, "OPENAI_API_KEY": "demo"},
+            stdout=PIPE,
+        )
+        await bob.presses(asks, "Approve")
+        if "classic" in name:  # its human is asked after every message, until the model ends the conversation
+            await bob.presses("The tool said", "Approve")
+            await bob.presses("TERMINATE", "Approve")
+        words, _ = await running.communicate()
+    assert (running.returncode, prints in words.decode()) == (0, True)
 
 
 @pytest.mark.parametrize("name", ["AG2's classic agents", "AG2's new agents", "LangChain and LangGraph"])
