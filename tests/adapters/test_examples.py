@@ -3,8 +3,9 @@
 import asyncio
 import os
 import re
+import shutil
 import sys
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
 import pytest
@@ -121,4 +122,37 @@ async def test_a_graph_that_is_left_to_people_is_started_again_when_they_have_de
     words, _ = await resuming.communicate()
     assert (resuming.returncode, re.findall("PAID .*", words.decode())) == (0, ["PAID 45.00"])
     assert "All is done." in words.decode()
+    assert cards(slack) == 1
+
+
+async def test_a_graph_whose_machine_is_gone_goes_on_elsewhere_with_an_empty_database(
+    slack: LocalSlack, bob: Bob, script: Script, tmp_path: Path
+) -> None:
+    """R8: with the line of the page that brings its thread back."""
+    left, restored = re.findall(r"```python\n(.*?)```", PAGE.split("## LangChain and LangGraph")[1], re.S)[
+        1
+    ].splitlines()
+    assert restored.strip().startswith("restore(")
+    program = PROGRAMS["LangChain and LangGraph"].replace("import SlackApproval", "import SlackApproval, restore")
+    program = program.replace('approval = SlackApproval("#general", {"refund"})', left)
+    program = program.replace("    result = ", f"    {restored}\n    result = ")
+    script.plays("gpt-5-mini", REFUND, "All is done.")
+    state_key = Fernet.generate_key().decode()
+    environment = {**os.environ, "PYTHONPATH": str(HERE), "COUNTERSIGN_STATE_KEY": state_key}
+    for name in ("here", "elsewhere"):
+        (tmp_path / name).mkdir()
+
+    async def ended(where: str, *command: str) -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *command), cwd=tmp_path / where, env=environment, stdout=PIPE, stderr=STDOUT
+        )
+        words, _ = await process.communicate()
+        return process.returncode, words.decode()
+
+    assert "Stopped to wait for people." in (await ended("here", "-uc", program))[1]
+    await bob.presses("Run refund?", "Approve")
+    shutil.rmtree(tmp_path / "here")
+    status, words = await ended("elsewhere", "-m", "countersign", "resume", "runs")
+    assert (status, re.findall("PAID .*", words)) == (0, ["PAID 45.00"]), words
+    assert "All is done." in words
     assert cards(slack) == 1
