@@ -32,6 +32,17 @@ ADAPTING: Final = (
         ),
     ),
     Bug(
+        "a task that is delivered again asks anew",
+        "R8",
+        "countersign/client/task_keys.py",
+        "if not task or not task.acks_late or not task.request.id:",
+        "if not task or task.acks_late or not task.request.id:",
+        (
+            "tests/api/test_django_and_celery.py::"
+            "test_a_call_in_a_task_has_the_same_key_when_it_is_delivered_again_and_no_other_has",
+        ),
+    ),
+    Bug(
         "a thread on which a program is at work is started again",
         "R8",
         "countersign/adapters/graph_threads.py",
