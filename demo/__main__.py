@@ -20,6 +20,7 @@ from typing import Final
 
 from countersign.store.embedded_server import EmbeddedRedis, EmbeddedRedisError
 
+from . import scripted_model
 from .processes import BESIDE, HERE, ROOT, answers, process, work
 
 MANIFEST: Final = (ROOT or HERE) / "manifest.yml"
@@ -29,12 +30,12 @@ LOOPBACK: Final = "127.0.0.1"
 async def run(data: Path, port: int, stop: asyncio.Event) -> None:
     """Run the demo until `stop` is set or one of its processes ends.
 
-    It uses six ports from `port` on.
+    It uses seven ports from `port` on.
 
     All start at once, because most of the time goes into imports: `web` and the worker wait for what is not there yet.
     """
-    slack_port, mail_port, smtp_port, web_port, redis_port, api_port = range(port, port + 6)
-    _all_free(slack_port, mail_port, smtp_port, web_port, api_port)
+    slack_port, mail_port, smtp_port, web_port, redis_port, api_port, model_port = range(port, port + 7)
+    _all_free(slack_port, mail_port, smtp_port, web_port, api_port, model_port)
     bot_token, app_token = f"xoxb-{secrets.token_hex(12)}", f"xapp-{secrets.token_hex(12)}"
     async with AsyncExitStack() as stack:
 
@@ -81,6 +82,7 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
         await answers(pages["mail"], mail)
         await answers(f"http://{LOOPBACK}:{web_port}/healthz", web)
         key = await _key(data / "api-key", redis["web"])
+        pages["model"] = await stack.enter_async_context(scripted_model.served(LOOPBACK, model_port))
         interface = {"api": f"http://{LOOPBACK}:{api_port}", "key": key}
         print(_WELCOME.format(**pages, **interface, **redis, python=_python()), flush=True)
         waits = [asyncio.create_task(p.wait(), name=name) for name, p in processes.items()]
@@ -119,6 +121,8 @@ _WELCOME: Final = """
   A program of your own asks people, too (docs/http-api.md). In another terminal:
     export COUNTERSIGN_URL={api} COUNTERSIGN_KEY={key}
     {python} -c 'import asyncio, countersign; print(asyncio.run(countersign.ask("#approvals", "Shall we?")))'
+  For the examples of README.md and docs/adapters.md without a key of OpenAI, also this model, which plays a script:
+    export OPENAI_BASE_URL={model} OPENAI_API_KEY=demo OPENAI_AGENTS_DISABLE_TRACING=1
   A script with run_here, or one more worker, joins by Redis:
     export REDIS_URL={worker}
   The record of what was decided:
@@ -179,7 +183,7 @@ async def _redis(stack: AsyncExitStack, folder: Path, port: int) -> dict[str, st
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="countersign demo", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(".data/demo"), help="folder that keeps what is stored")
-    parser.add_argument("--port", type=int, default=4000, help="the first of six ports")
+    parser.add_argument("--port", type=int, default=4000, help="the first of seven ports")
     given = parser.parse_args(arguments)
 
     async def until_told() -> None:

@@ -48,8 +48,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "countersign.adapters.ag2": {"countersign.client", "ag2"},
     "countersign.adapters.ag2_classic": {"countersign.client", "autogen"},
+    "countersign.adapters.graph_threads": {
+        *("countersign.domain", "countersign.client", "countersign.adapters.run_files"),
+        *("countersign.adapters.run_storage", "langgraph", "langchain_core"),
+    },
     "countersign.adapters.langgraph": {
         *("countersign.domain", "countersign.client", "countersign.adapters.run_files"),
+        "countersign.adapters.graph_threads",
         *("langchain", "langchain_core", "langgraph"),
     },
     "countersign.adapters.agent_framework": {

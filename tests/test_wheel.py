@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from localslack import LocalSlack
-from tests.demo.test_story import six_free_ports
+from tests.demo.test_story import seven_free_ports
 from tests.e2e.test_main_job import card, told
 from tests.processes import Process, deployment
 
@@ -228,7 +228,7 @@ async def test_a_worker_runs_the_teams_of_a_folder_of_ones_own(
 
 
 async def test_the_demo_shows_its_page(python: Path, tmp_path: Path) -> None:
-    command = [str(python.with_name("countersign")), "demo", "--port", str(six_free_ports())]
+    command = [str(python.with_name("countersign")), "demo", "--port", str(seven_free_ports())]
     env = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "SMTP_URL", "PYTHONPATH")}
     demo = Installed([*command], tmp_path, env)
     await demo.start()

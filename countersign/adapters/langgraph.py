@@ -21,6 +21,7 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command, Interrupt
 
 from countersign.adapters import run_files
+from countersign.adapters.graph_threads import LeftThread, Saver, arestore, restore
 from countersign.client.client import AsyncClient, Client, question
 from countersign.client.exchange import Decision
 from countersign.domain.errors import InvalidInput
@@ -28,6 +29,7 @@ from countersign.domain.errors import InvalidInput
 _LONGEST_REPORT: Final = 300
 _REVIEWS: Final = {"approved": "approve", "edited": "edit", "answered": "respond"}
 Result = ToolMessage | Command[Any]
+__all__ = ["SlackApproval", "adecide", "arestore", "decide", "restore"]
 
 
 class SlackApproval(AgentMiddleware[Any, Any, Any]):
@@ -35,7 +37,8 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
 
     `tools` names those that ask; all of them if it is left out. What was rejected, answered or not decided in time does
     not run, and the model reads why. What came of a call that ran is reported. `leave` names a folder for `countersign
-    resume`: the program does not wait, but ends with LeftToPeople.
+    resume`: the program does not wait, but ends with LeftToPeople. `checkpointer`, that of the graph: its newest
+    checkpoint is kept there too, and with COUNTERSIGN_STATE_KEY with the requests; `restore` brings it back.
     """
 
     def __init__(
@@ -45,28 +48,38 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
         *,
         requester: str = "",
         leave: str | Path | None = None,
+        checkpointer: Saver | None = None,
     ) -> None:
         super().__init__()
         self._channel, self._tools, self._requester, self._leave = channel, tools, requester, leave
+        self._checkpointer = checkpointer
 
     def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Result]) -> Result:
         """Ask and wait in this thread, then run the call or not."""
         if not self._asks(request):
             return handler(request)
+        left = self._left_thread(request)
         with Client() as client:
-            if self._leave is not None:
+            if left is not None:
+                self._ask_in(left, request)
+            elif self._leave is not None:
                 folder, thread, key = _left(self._leave, request.runtime.config, _key_of_call(request))
                 run_files.leave(folder, thread, [client.begin(self._question(request), key=key)])
             decision = client.ask(self._question(request), key=_key_of_call(request))
+            if left is not None:
+                left.take_over()
             if isinstance(run := _run(request, decision), ToolMessage):
+                _settle(left, request)
                 return run
             try:
                 result = handler(run)
             except GraphBubbleUp:  # the tool itself stops the graph, and runs again when it goes on
                 raise
             except Exception as error:
+                _settle(left, request)
                 client.tell(decision, succeeded=False, words=_failure(error))
                 raise
+            _settle(left, request)
             client.tell(decision, succeeded=_succeeded(result), words=_words(result))
             return result
 
@@ -76,22 +89,41 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
         """Ask and wait in this task, then run the call or not."""
         if not self._asks(request):
             return await handler(request)
+        left = self._left_thread(request)
         async with AsyncClient() as client:
-            if self._leave is not None:
+            if left is not None:
+                await asyncio.to_thread(self._ask_in, left, request)
+            elif self._leave is not None:
                 folder, thread, key = _left(self._leave, request.runtime.config, _key_of_call(request))
                 run_files.leave(folder, thread, [await client.begin(self._question(request), key=key)])
             decision = await client.ask(self._question(request), key=_key_of_call(request))
+            if left is not None:
+                await asyncio.to_thread(left.take_over)
             if isinstance(run := _run(request, decision), ToolMessage):
+                await asyncio.to_thread(_settle, left, request)
                 return run
             try:
                 result = await handler(run)
             except GraphBubbleUp:  # the tool itself stops the graph, and runs again when it goes on
                 raise
             except Exception as error:
+                await asyncio.to_thread(_settle, left, request)
                 await client.tell(decision, succeeded=False, words=_failure(error))
                 raise
+            await asyncio.to_thread(_settle, left, request)
             await client.tell(decision, succeeded=_succeeded(result), words=_words(result))
             return result
+
+    def _left_thread(self, request: ToolCallRequest) -> LeftThread | None:
+        if self._leave is None or self._checkpointer is None:
+            return None
+        folder, thread, _ = _left(self._leave, request.runtime.config, _key_of_call(request))
+        return LeftThread(folder, thread, self._checkpointer)
+
+    def _ask_in(self, left: LeftThread, request: ToolCallRequest) -> None:
+        config, key = request.runtime.config, _key_of_call(request) or ""
+        graph = config.get("configurable", {}).get("checkpoint_ns", "").rpartition("|")[0]
+        left.ask([(self._question(request), key)], config["metadata"]["langgraph_step"] - 1, graph)
 
     def _asks(self, request: ToolCallRequest) -> bool:
         return self._tools is None or request.tool_call["name"] in self._tools
@@ -111,15 +143,17 @@ def decide(
     *,
     tools: Sequence[BaseTool | Callable[..., Any]] = (),
     leave: str | Path | None = None,
+    checkpointer: Saver | None = None,
 ) -> Command[Any] | None:
     """Ask about all that a graph stopped with.
 
     Return the command that resumes it; None if it did not stop. Within an event loop, await `adecide`.
     To an `interrupt` of the program's own: True, False, the words of an answer, or what was chosen of its `options`.
-    To `HumanInTheLoopMiddleware`: its decisions; of calls of `tools` people may change the arguments. `leave`: as for
-    `SlackApproval`.
+    To `HumanInTheLoopMiddleware`: its decisions; of calls of `tools` people may change the arguments. `leave` and
+    `checkpointer`: as for `SlackApproval`; this program has taken the thread over when this returns.
     """
-    return asyncio.run(adecide(channel, result, config, tools=tools, leave=leave))
+    asking = adecide(channel, result, config, tools=tools, leave=leave, checkpointer=checkpointer)
+    return asyncio.run(asking)
 
 
 async def adecide(
@@ -129,6 +163,7 @@ async def adecide(
     *,
     tools: Sequence[BaseTool | Callable[..., Any]] = (),
     leave: str | Path | None = None,
+    checkpointer: Saver | None = None,
 ) -> Command[Any] | None:
     """Ask as `decide` does, in this task."""
     stops: Sequence[Interrupt] = result.get("__interrupt__", ())
@@ -147,7 +182,13 @@ async def adecide(
         if leave is not None and stops:
             every = [(body, *_left(leave, config, key)) for stop in stops for body, key in questions(stop)]
             _, folder, thread, _ = every[0]
-            run_files.leave(folder, thread, [await client.begin(body, key=key) for body, _, _, key in every])
+            if checkpointer is None:
+                run_files.leave(folder, thread, [await client.begin(body, key=key) for body, _, _, key in every])
+            else:
+                left = LeftThread(folder, thread, checkpointer)
+                await asyncio.to_thread(left.ask, [(body, key) for body, _, _, key in every])
+                await asyncio.to_thread(left.take_over)
+                await asyncio.to_thread(left.settle, [key for _, _, _, key in every])
         answers = await asyncio.gather(*map(answer, stops))
     return Command(resume={stop.id: one for stop, one in zip(stops, answers, strict=True)}) if stops else None
 
@@ -219,6 +260,11 @@ def _left(leave: str | Path, config: Mapping[str, Any], key: str | None) -> tupl
     if key is None:
         raise InvalidInput("`leave` needs a graph with a checkpointer and a `thread_id`. Nobody was asked.")
     return Path(leave), str(config["configurable"]["thread_id"]), key
+
+
+def _settle(left: LeftThread | None, request: ToolCallRequest) -> None:
+    if left is not None:
+        left.settle([_key_of_call(request) or ""])
 
 
 def _succeeded(result: Result) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar, cast
 
 from countersign.client.client import AsyncClient, Client, question
 from countersign.client.exchange import AlreadyRan, Decision, NotApproved
+from countersign.client.task_keys import in_task
 from countersign.domain import call_titles
 from countersign.domain.errors import InvalidInput
 
@@ -34,7 +35,8 @@ def requires_approval(
     idempotency key of a call, by which a program that died finds its request. NotApproved, with the decision, if it is
     not to be done; nothing was done then. What came of it is reported. AlreadyRan, with what was reported, if a call
     with this key ran before; it does not run again. `leave`: whether Ctrl-C, or a cancelled task, leaves the request to
-    people; by default it does so with a key.
+    people; by default it does so with a key. In a task of Celery with `acks_late` the key is made of the task's id, if
+    you give none.
     """
 
     def decorate(function: F) -> F:
@@ -44,7 +46,7 @@ def requires_approval(
         async def approved_async(*args: Any, **kwargs: Any) -> Any:
             arguments = form.arguments(args, kwargs)
             async with AsyncClient() as client:
-                decision = await client.ask(form.question(arguments), key=key and key(arguments), leave=leave)
+                decision = await client.ask(form.question(arguments), key=form.key(key, arguments), leave=leave)
                 call = form.call_of(decision)
                 try:
                     result = await function(*call.args, **call.kwargs)
@@ -58,7 +60,7 @@ def requires_approval(
         def approved(*args: Any, **kwargs: Any) -> Any:
             arguments = form.arguments(args, kwargs)
             with Client() as client:
-                decision = client.ask(form.question(arguments), key=key and key(arguments), leave=leave)
+                decision = client.ask(form.question(arguments), key=form.key(key, arguments), leave=leave)
                 call = form.call_of(decision)
                 try:
                     result = function(*call.args, **call.kwargs)
@@ -133,6 +135,10 @@ class _Form:
         title = title or f"{name.replace('_', ' ').capitalize()}?"
         call = {"tool": name, "arguments": arguments, "schema": self._schema, "hidden": self._hide}
         return question(self._channel, title, call={k: v for k, v in call.items() if v or k == "arguments"})
+
+    def key(self, make: Callable[[Mapping[str, Any]], str] | None, arguments: Mapping[str, Any]) -> str | None:
+        """The idempotency key of this call; None if nothing finds it again."""
+        return in_task(self._function.__qualname__, arguments) if make is None else make(arguments)
 
     def call_of(self, decision: Decision) -> inspect.BoundArguments:
         """The call that is to run. NotApproved if none was approved; AlreadyRan if it was reported before."""

@@ -7,8 +7,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-import httpcore
-
 from countersign.client import connection, exchange, notes
 from countersign.client.connection import Address
 from countersign.client.exchange import Decision, Exchange, Got, Send, ServiceRefused
@@ -56,6 +54,8 @@ class AsyncClient:
     """A client for tasks: `async with AsyncClient() as client`."""
 
     def __init__(self, url: str | None = None, key: str | None = None) -> None:
+        import httpcore  # only who asks needs it, which takes as long as all the rest here
+
         self._address = Address.of(url, key)
         self._pool = httpcore.AsyncConnectionPool(**self._address.pool())
 
@@ -129,7 +129,7 @@ class AsyncClient:
         while True:
             got = Got(0)
             if isinstance(step, Send):
-                with contextlib.suppress(*connection.FAILURES):
+                with contextlib.suppress(*connection.failures()):
                     got = connection.got(await self._pool.request(**self._address.arguments(step)))
             else:
                 notes.pausing(step, self._address.url)
@@ -145,6 +145,8 @@ class Client:
     """A client for threads: `with Client() as client`."""
 
     def __init__(self, url: str | None = None, key: str | None = None) -> None:
+        import httpcore
+
         self._address = Address.of(url, key)
         self._pool = httpcore.ConnectionPool(**self._address.pool())
 
@@ -195,7 +197,7 @@ class Client:
         while True:
             got = Got(0)
             if isinstance(step, Send):
-                with contextlib.suppress(*connection.FAILURES):
+                with contextlib.suppress(*connection.failures()):
                     got = connection.got(self._pool.request(**self._address.arguments(step)))
             else:
                 notes.pausing(step, self._address.url)

@@ -7,22 +7,15 @@ The proxies of the environment count (HTTPS_PROXY, NO_PROXY …), and so do SSL_
 import json
 import os
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import unquote, urlsplit
-
-import httpcore
 
 from countersign.client.exchange import LONG_POLL, Got, Send
 from countersign.domain.errors import InvalidInput
 
-FAILURES: Final = (
-    httpcore.NetworkError,
-    httpcore.TimeoutException,
-    httpcore.ProtocolError,
-    httpcore.ProxyError,
-    OSError,
-)
-"""What a lost connection raises; the request is sent again."""
+if TYPE_CHECKING:
+    import httpcore
+
 _PATIENCE: Final = LONG_POLL + 25.0
 """Seconds for one answer: a long poll, and what the network takes."""
 _CONNECTING: Final = 15.0
@@ -82,7 +75,9 @@ class Address:
 
     def pool(self) -> dict[str, Any]:
         """Build the arguments of a pool, through the environment's proxy if it has one."""
-        from urllib.request import getproxies, proxy_bypass  # not needed before somebody asks
+        from urllib.request import getproxies, proxy_bypass  # neither is needed before somebody asks
+
+        import httpcore
 
         parts = urlsplit(self.url)
         proxies = getproxies()
@@ -109,7 +104,14 @@ def connect(*, url: str, key: str) -> None:
     _connected = Address.read(url, key)
 
 
-def got(response: httpcore.Response) -> Got:
+def failures() -> tuple[type[Exception], ...]:
+    """Name what a lost connection raises; the request is sent again."""
+    import httpcore
+
+    return httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError, OSError
+
+
+def got(response: "httpcore.Response") -> Got:
     """Read an answer; one that is no JSON object has an empty body."""
     try:
         body = json.loads(response.content)

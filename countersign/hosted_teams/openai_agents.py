@@ -9,7 +9,7 @@ from typing import Any
 
 from agents.tool_context import ToolContext
 
-from agents import Agent, FunctionTool, ItemHelpers, ModelResponse, RunHooks, Runner, RunState
+from agents import Agent, FunctionTool, ItemHelpers, ModelResponse, RunConfig, RunHooks, Runner, RunState
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team_at_work import Ended, Saved, TeamAtWork, Tell, Waits
 from countersign.autogen.tools.workbenches import Offered
@@ -60,12 +60,15 @@ class _Watch(RunHooks[Any]):
 
 
 class OpenAITeam(TeamAtWork):
-    """The team that begins with this agent; `options` go to `Runner.run`."""
+    """The team that begins with this agent; `options` go to `Runner.run`.
+
+    The SDK's traces, which it sends to OpenAI, are off unless you give a `run_config`.
+    """
 
     def __init__(self, run: RunContext, agent: Agent[Any], **options: Any) -> None:
         self._run = run
         self._agent = agent
-        self._options = options
+        self._options = {"run_config": RunConfig(tracing_disabled=True)} | options
 
     async def advance(self, saved: Saved | None, tell: Tell) -> Waits | Ended:
         """Run to the next calls of tools, or to the end."""

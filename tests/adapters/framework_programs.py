@@ -48,6 +48,9 @@ class Program(Process):
         self.folder, self.python = folder, python or Path(sys.executable)
         (folder / "program.py").write_text(
             code.replace("    return f", "    my_models.did(order, euros)\n    return f")
+            .replace("from agent_framework.openai import OpenAIChatClient\n", "")
+            .replace('OpenAIChatClient("gpt-5-mini")', "my_models.client")
+            .replace('model="gpt-5-mini"', "model=my_models.model")
         )
         (folder / "my_models.py").write_text(STOPS + models)
         with (folder / "program.py").open("r+") as file:

@@ -55,10 +55,10 @@ async def played(program: Any, bob: Bob, *decisions: tuple[str, str, dict[str, A
     """What the program returns in a thread of its own, while these decisions are made."""
     running = asyncio.create_task(asyncio.to_thread(program))
     for words, button, window in decisions:
-        pressed = asyncio.create_task(bob.presses(words, button, window))
-        await asyncio.wait({running, pressed}, return_when=asyncio.FIRST_COMPLETED)
-        assert pressed.done(), running.result()
-        await pressed
+        card = asyncio.create_task(bob.card(words))
+        await asyncio.wait({running, card}, return_when=asyncio.FIRST_COMPLETED)
+        assert card.done(), running.result()
+        await bob.presses(words, button, window)  # after the last one the program may end before Bob's window closes
     return await running
 
 

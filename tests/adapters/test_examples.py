@@ -3,14 +3,17 @@
 import asyncio
 import os
 import re
+import shutil
 import sys
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 
+from demo import scripted_model
 from localslack import LocalSlack
+from tests.adapters.framework_programs import examples
 from tests.adapters.stage import Bob, Script, cards
 
 pytestmark = pytest.mark.slow
@@ -22,7 +25,37 @@ PROGRAMS = {
     for name, text in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.S | re.M)
     if "```python" in text
 }
+AGENT, WORKFLOW = examples("adapters.md", "Microsoft Agent Framework")
+EXAMPLES = {**PROGRAMS, "Microsoft Agent Framework": AGENT, "workflow": WORKFLOW}
 REFUND = ("refund", {"order": 17, "euros": 45.0})
+
+
+@pytest.mark.parametrize(
+    ("name", "asks", "prints"),
+    [
+        ("AG2's classic agents", "Run refund?", "PAID 45.00"),
+        ("AG2's new agents", "Run refund?", "PAID 45.00"),
+        ("LangChain and LangGraph", "Run refund?", "PAID 45.00"),
+        ("Microsoft Agent Framework", "Refund?", "45.00 EUR were paid back."),
+        ("workflow", "Deploy 2.1?", "Deployed."),
+    ],
+)
+async def test_an_example_runs_as_it_stands_with_the_model_of_the_demo(
+    slack: LocalSlack, bob: Bob, tmp_path: Path, name: str, asks: str, prints: str
+) -> None:
+    async with scripted_model.served("127.0.0.1", 0) as model:
+        running = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-uc", EXAMPLES[name]),
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(HERE), "OPENAI_BASE_URL": model, "OPENAI_API_KEY": "demo"},
+            stdout=PIPE,
+        )
+        await bob.presses(asks, "Approve")
+        if "classic" in name:  # its human is asked after every message, until the model ends the conversation
+            await bob.presses("The tool said", "Approve")
+            await bob.presses("TERMINATE", "Approve")
+        words, _ = await running.communicate()
+    assert (running.returncode, prints in words.decode()) == (0, True)
 
 
 @pytest.mark.parametrize("name", ["AG2's classic agents", "AG2's new agents", "LangChain and LangGraph"])
@@ -89,4 +122,37 @@ async def test_a_graph_that_is_left_to_people_is_started_again_when_they_have_de
     words, _ = await resuming.communicate()
     assert (resuming.returncode, re.findall("PAID .*", words.decode())) == (0, ["PAID 45.00"])
     assert "All is done." in words.decode()
+    assert cards(slack) == 1
+
+
+async def test_a_graph_whose_machine_is_gone_goes_on_elsewhere_with_an_empty_database(
+    slack: LocalSlack, bob: Bob, script: Script, tmp_path: Path
+) -> None:
+    """R8: with the line of the page that brings its thread back."""
+    left, restored = re.findall(r"```python\n(.*?)```", PAGE.split("## LangChain and LangGraph")[1], re.S)[
+        1
+    ].splitlines()
+    assert restored.strip().startswith("restore(")
+    program = PROGRAMS["LangChain and LangGraph"].replace("import SlackApproval", "import SlackApproval, restore")
+    program = program.replace('approval = SlackApproval("#general", {"refund"})', left)
+    program = program.replace("    result = ", f"    {restored}\n    result = ")
+    script.plays("gpt-5-mini", REFUND, "All is done.")
+    state_key = Fernet.generate_key().decode()
+    environment = {**os.environ, "PYTHONPATH": str(HERE), "COUNTERSIGN_STATE_KEY": state_key}
+    for name in ("here", "elsewhere"):
+        (tmp_path / name).mkdir()
+
+    async def ended(where: str, *command: str) -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *command), cwd=tmp_path / where, env=environment, stdout=PIPE, stderr=STDOUT
+        )
+        words, _ = await process.communicate()
+        return process.returncode, words.decode()
+
+    assert "Stopped to wait for people." in (await ended("here", "-uc", program))[1]
+    await bob.presses("Run refund?", "Approve")
+    shutil.rmtree(tmp_path / "here")
+    status, words = await ended("elsewhere", "-m", "countersign", "resume", "runs")
+    assert (status, re.findall("PAID .*", words)) == (0, ["PAID 45.00"]), words
+    assert "All is done." in words
     assert cards(slack) == 1

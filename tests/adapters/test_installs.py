@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 SECTIONS = {
     "OpenAI Agents SDK": (),
-    "Microsoft Agent Framework": (),
+    "Microsoft Agent Framework": ("agent-framework-openai",),
     "AG2's classic agents": ("openai",),
     "AG2's new agents": ("openai",),
     "LangChain and LangGraph": ("langchain-openai", "openai"),

@@ -3,14 +3,18 @@
 In a checkout the package `agents` is our own folder: so the programs run in an environment with our wheel.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from demo import scripted_model
+from localslack import LocalSlack
 from tests.adapters.framework_programs import HERE, examples
-from tests.test_wheel import python, wheel
+from tests.adapters.stage import Bob
+from tests.test_wheel import Installed, python, wheel
 
 __all__ = ["python", "wheel"]
 pytestmark = pytest.mark.slow
@@ -40,6 +44,18 @@ model = Script()
 
 def test_the_example_is_short() -> None:
     assert len([line for line in AGENT.splitlines() if line]) <= 20
+
+
+async def test_the_example_runs_as_it_stands_with_the_model_of_the_demo(
+    slack: LocalSlack, bob: Bob, python: Path, tmp_path: Path
+) -> None:
+    async with scripted_model.served("127.0.0.1", 0) as model:
+        keys = {"OPENAI_BASE_URL": model, "OPENAI_API_KEY": "demo", "OPENAI_AGENTS_DISABLE_TRACING": "1"}
+        program = Installed([python, "-uc", AGENT], tmp_path, {**os.environ, **keys})
+        await program.start()
+        await bob.presses("Refund?", "Approve")
+        assert await program.wait() == 0, program.lines
+    assert "45.00 EUR were paid back." in "".join(program.lines)
 
 
 @pytest.mark.parametrize(

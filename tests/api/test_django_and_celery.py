@@ -14,7 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
+from celery import Celery  # type: ignore[import-untyped]
 
+from countersign.client import task_keys
 from localslack import LocalSlack, text_of
 from tests.adapters.framework_programs import HERE, cards, environment, examples
 from tests.longest_wait import PATIENCE
@@ -144,6 +146,25 @@ class Shop:
 @pytest.fixture
 def shop(url: str, token: str, tmp_path: Path) -> Shop:
     return Shop(tmp_path, {**environment(url, token), "PYTHONPATH": str(HERE)})
+
+
+def test_a_call_in_a_task_has_the_same_key_when_it_is_delivered_again_and_no_other_has() -> None:
+    """R8: only where Celery delivers again; equal calls of one task are two, and a retry is another one."""
+    app = Celery("shop")
+
+    def keys() -> list[str | None]:
+        return [task_keys.in_task("refund", {"order": order}) for order in (17, 17, 18)]
+
+    late, early = app.task(keys, acks_late=True, name="late"), app.task(keys, name="early")
+
+    def delivered(task: Any, **how: Any) -> set[str | None]:
+        return set(task.apply(**how).get())
+
+    first = delivered(late, task_id="t1")
+    assert (len(first), None in first) == (3, False)
+    assert delivered(late, task_id="t1") == first
+    assert not first & (delivered(late, task_id="t2") | delivered(late, task_id="t1", retries=1))
+    assert delivered(early, task_id="t1") == {*keys()} == {None}
 
 
 async def test_a_task_of_celery_runs_as_people_changed_it(slack: LocalSlack, shop: Shop) -> None:

@@ -11,6 +11,7 @@ import pytest
 from countersign.domain import api_keys
 from countersign.store.api_keys import ApiKeys
 from countersign.store.store import Store
+from demo import scripted_model
 from localslack import LocalSlack, text_of
 
 HERE = Path(__file__).resolve().parents[2]
@@ -38,28 +39,21 @@ async def test_the_program_of_the_page_asks_and_goes_on(slack: LocalSlack, url: 
 async def test_the_readmes_one_line_asks_in_slack_for_an_autogen_script(
     slack: LocalSlack, store: Store, url: str
 ) -> None:
-    """S1: the first code of the README, as it stands there, and a team around it."""
+    """S1: the first code of the README, as it stands there, with the model of the demo."""
     first = re.findall(r"```python\n(.*?)```", README, re.S)[0]
     assert "slack_input(" in first
-    team = """
-import asyncio
-from autogen_agentchat.agents import AssistantAgent
-from autogen_agentchat.teams import RoundRobinGroupChat
-from autogen_ext.models.replay import ReplayChatCompletionClient
-
-writer = AssistantAgent("writer", ReplayChatCompletionClient(["Dear vendor, ten percent off, please."]))
-done = asyncio.run(RoundRobinGroupChat([writer, human], max_turns=2).run(task="Write to the vendor."))
-print(done.messages[-1].to_text())
-"""
     issued = api_keys.issue("script", ("#approvals",), await store.now())
     await ApiKeys(store).put(issued.key)
-    running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", first + team),
-        env={**os.environ, "COUNTERSIGN_URL": url, "COUNTERSIGN_KEY": issued.token},
-        stdout=asyncio.subprocess.PIPE,
-    )
-    card = await slack.wait_message("#approvals", lambda m: "ten percent off" in text_of(m) and bool(m.buttons))
-    await slack.user("bob").click(card, "Approve")
-    words, _ = await running.communicate()
+    async with scripted_model.served("127.0.0.1", 0) as model:
+        service = {"COUNTERSIGN_URL": url, "COUNTERSIGN_KEY": issued.token}
+        running = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", first),
+            env={**os.environ, **service, "OPENAI_BASE_URL": model, "OPENAI_API_KEY": "demo"},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        card = await slack.wait_message("#approvals", lambda m: "10% off" in text_of(m) and bool(m.buttons))
+        assert scripted_model.NOTE in text_of(card)
+        await slack.user("bob").click(card, "Approve")
+        words, _ = await running.communicate()
     assert words.decode().startswith("DECISION: APPROVED")
     assert running.returncode == 0

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from agents import registry
-from tests.demo.test_story import six_free_ports
+from tests.demo.test_story import seven_free_ports
 from tests.longest_wait import PATIENCE
 from tests.processes import HERE, Process
 
@@ -62,7 +62,7 @@ class Demo(Process):
 async def test_a_changed_team_is_loaded_and_a_restart_forgets_nothing(tmp_path: Path) -> None:
     """R4: what waits survives both; what does not load is said in the terminal and in Slack."""
     shutil.copytree(registry.EXAMPLES, tmp_path / "teams", ignore=shutil.ignore_patterns("__pycache__"))
-    demo = Demo(tmp_path, six_free_ports())
+    demo = Demo(tmp_path, seven_free_ports())
     await demo.start()
     await demo.said("Ctrl-C ends everything")
     await demo.act("U0ALICE", do="post", channel="C0GENERAL", text="/agent email tell the vendor we need 10% off")
@@ -92,6 +92,14 @@ async def test_a_changed_team_is_loaded_and_a_restart_forgets_nothing(tmp_path: 
     await demo.approve(shall)
     out, _ = await program.communicate()
     assert "outcome='approved'" in out.decode(), out
+    [model] = re.findall(r"^ +(export OPENAI_BASE_URL.+)$", welcome, re.M)
+    [script] = re.findall(r"```python\n(.*?slack_input.*?)```", (HERE / "README.md").read_text(), re.S)
+    (tmp_path / "script.py").write_text(script)
+    paste = re.split(r" -c ", ask)[0]
+    program = await _shell(f"{export}\n{model}\nPYTHONPATH={HERE} {paste} {tmp_path}/script.py")
+    await demo.approve(await demo.message("U0BOB", "C0APPROVALS", lambda shown: "My draft for" in shown))
+    out, _ = await program.communicate()
+    assert "DECISION: APPROVED" in out.decode(), out
     [report] = re.findall(r"^ +(REDIS_URL=\S+ .+ audit report)$", welcome, re.M)
     out, _ = await (await _shell(report)).communicate()
     assert "At a glance" in out.decode(), out

@@ -25,25 +25,25 @@ pytestmark = pytest.mark.slow
 HERE = Path(__file__).resolve().parent.parent.parent
 
 
-def six_free_ports() -> int:
-    """The first of six free ports in a row."""
-    for first in range(20_000 + 6 * (os.getpid() % 2_000), 60_000, 6):
+def seven_free_ports() -> int:
+    """The first of seven free ports in a row."""
+    for first in range(20_000 + 7 * (os.getpid() % 2_000), 60_000, 7):
         sockets = []
         try:
-            sockets = [socket.create_server(("127.0.0.1", port)) for port in range(first, first + 6)]
+            sockets = [socket.create_server(("127.0.0.1", port)) for port in range(first, first + 7)]
             return first
         except OSError:
             continue
         finally:
             for opened in sockets:
                 opened.close()
-    raise AssertionError("no six free ports in a row")
+    raise AssertionError("no seven free ports in a row")
 
 
 @asynccontextmanager
 async def the_demo(data: Path) -> AsyncIterator[tuple[str, str, list[str]]]:
     """Addresses of Slack and of the mailbox, and everything that was printed."""
-    port = six_free_ports()
+    port = seven_free_ports()
     demo = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "demo", "--data", str(data), "--port", str(port)),
         cwd=HERE,

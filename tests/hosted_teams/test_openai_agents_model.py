@@ -51,6 +51,41 @@ for asked in (
     else:
         print("was asked")
 """
+TRACED = """
+import asyncio
+from types import SimpleNamespace
+from agents import Agent, RunConfig, set_trace_processors
+from agents import Model as AnyModel, ModelResponse, Usage
+from agents.testing import assistant_message
+from agents.tracing import TracingProcessor
+from countersign.hosted_teams.openai_agents import OpenAITeam
+
+
+class Model(AnyModel):
+    async def get_response(self, *_, **__):
+        return ModelResponse([assistant_message("Done.")], Usage(), None)
+
+    def stream_response(self, *_, **__):
+        raise NotImplementedError
+
+
+class Sent(TracingProcessor):
+    def on_trace_start(self, trace):
+        print("a trace")
+
+    def nothing(self, *_):
+        pass
+
+    on_trace_end = on_span_start = on_span_end = shutdown = force_flush = nothing
+
+
+set_trace_processors([Sent()])
+for options in ({}, {"max_turns": 3}, {"run_config": RunConfig()}):
+    print(*options)
+    agent = Agent("clerk", model=Model())
+    asyncio.run(OpenAITeam(SimpleNamespace(task="go"), agent, **options)._advance(None, print))
+"""
+"""What the SDK would send to OpenAI."""
 
 
 @pytest.fixture
@@ -139,3 +174,12 @@ def test_what_the_model_cannot_do_is_refused(python: Path, tmp_path: Path) -> No
     for line, cannot in zip(lines, words, strict=True):
         assert line.startswith(f"WrongTeam The run's model cannot {cannot}")
         assert line.endswith("Give “clerk” a model of the framework.")
+
+
+@pytest.mark.usefixtures("team")
+def test_no_trace_leaves_the_worker_unless_the_team_says_so(python: Path, tmp_path: Path) -> None:
+    """R15: by itself the SDK sends OpenAI what agents and tools said."""
+    done = subprocess.run([python, "-c", TRACED], cwd=tmp_path, check=True, text=True, stdout=subprocess.PIPE)
+    assert [line for line in done.stdout.splitlines() if "clerk" not in line] == [
+        *("", "max_turns", "run_config", "a trace")
+    ]

@@ -68,7 +68,10 @@ async def test_the_example_of_the_documentation_runs(
 ) -> None:
     (code,) = examples("adapters.md", "Teams in the worker")
     assert len([line for line in code.splitlines() if line]) <= 20
-    (tmp_path / "refunds.py").write_text(code)
+    with_script = code.replace('OpenAIChatClient("gpt-5-mini")', "client").replace(
+        "from agent_framework.openai import OpenAIChatClient", "from my_models import client"
+    )
+    (tmp_path / "refunds.py").write_text(with_script)
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "my_models.py").write_text(STOPS + MODELS)
     monkeypatch.syspath_prepend(tmp_path / "lib")

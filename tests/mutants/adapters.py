@@ -32,6 +32,36 @@ ADAPTING: Final = (
         ),
     ),
     Bug(
+        "a task that is delivered again asks anew",
+        "R8",
+        "countersign/client/task_keys.py",
+        "if not task or not task.acks_late or not task.request.id:",
+        "if not task or task.acks_late or not task.request.id:",
+        (
+            "tests/api/test_django_and_celery.py::"
+            "test_a_call_in_a_task_has_the_same_key_when_it_is_delivered_again_and_no_other_has",
+        ),
+    ),
+    Bug(
+        "a thread on which a program is at work is started again",
+        "R8",
+        "countersign/adapters/graph_threads.py",
+        "            run.left = False\n            await storage.changed()",
+        "            run.save()",
+        (f"{_GRAPHS}::test_a_machine_that_comes_back_while_another_one_does_the_call_does_nothing",),
+    ),
+    Bug(
+        "another machine finds nothing of a thread",
+        "R8",
+        "countersign/adapters/graph_threads.py",
+        "            await fetch(client, path, thread)",
+        "            pass",
+        (
+            f"{_GRAPHS}::test_another_machine_with_an_empty_database_goes_on_and_the_first_one_does_no_more[True]",
+            f"{_GRAPHS}::test_an_interrupt_is_answered_on_another_machine",
+        ),
+    ),
+    Bug(
         "another machine starts a workflow from its last question",
         "R8",
         "countersign/adapters/agent_framework.py",
