@@ -1,5 +1,6 @@
 """The port of drawing to Slack: calls in their turn, and how they end."""
 
+import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -11,6 +12,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign.domain.errors import CountersignError
+from countersign.domain.ids import RequestId
 
 PAUSE: Final = 0.5
 """Seconds after a failure, before anybody looks or tries again."""
@@ -59,6 +61,18 @@ class DrawingTask:
 
 drawing_task: Final[ContextVar[DrawingTask | None]] = ContextVar("drawing_task", default=None)
 """Set in tasks that draw from what they have read; others send whatever they have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """First requests of a program's newest cards, the oldest first.
+
+    One process draws, so it alone needs to know them. Further requests come in `turn`: of twenty at once, each would
+    else find no card yet, or a full one.
+    """
+
+    cards: dict[RequestId, None] = field(default_factory=dict)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Calls(Protocol):

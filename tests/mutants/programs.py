@@ -9,8 +9,33 @@ _BAD: Final = "tests/api/test_bad_programs.py::"
 _CALLBACKS: Final = "tests/api/test_callbacks.py::"
 _GUARDED: Final = "tests/api/test_guarded_functions.py::"
 _TERMINAL: Final = "tests/api/test_terminal.py::"
+_BATCHES: Final = "tests/api/test_program_batches.py::"
 
 ASKING: Final = (
+    Bug(
+        "calls of a program that come together are a card each",
+        "R26",
+        "countersign/domain/batching.py",
+        "        return first.program.name == other.program.name\n",
+        "        return False\n",
+        (_BATCHES + "test_each_row_is_changed_taken_back_or_ends_in_time_by_itself",),
+    ),
+    Bug(
+        "calls of a program that come at once find no card, or a full one",
+        "R26",
+        "bot/slack/projector/card_placement.py",
+        "    async with burst.turn:",
+        "    if True:",
+        (_BATCHES + "test_twenty_calls_at_once_are_four_cards_and_one_click_approves_a_whole_card",),
+    ),
+    Bug(
+        "one click approves what two programs ask",
+        "R9",
+        "bot/slack/views/approval_card.py",
+        "    one_program = run.program is not None and {",
+        "    one_program = run.program is not None or {",
+        (_BATCHES + "test_one_click_decides_on_rows_of_one_program_only",),
+    ),
     Bug(
         "an outcome of what was not approved is taken",
         "R5",
