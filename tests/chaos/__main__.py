@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from tests.chaos.callback_receiver import Receiver
 from tests.chaos.cluster import MINUTES, deployment
 from tests.chaos.faults import FaultInjector
 from tests.chaos.invariants import Verdict
@@ -32,11 +33,12 @@ async def chaos(folder: Path, *, minutes: float, seed: int, at_once: int, pause:
     """Whether everything held; prints the table. `at_once`: runs going on; `pause`: seconds between two tasks."""
     seconds = minutes * 60
     patience = min(20.0, seconds / 20)
-    async with deployment(folder, http=seed % 2 == 0) as it, eye(it) as watching:
+    async with Receiver(seed) as receiver, deployment(folder, http=seed % 2 == 0) as it, eye(it) as watching:
         crowd, injector = Crowd(it, seed, patience), FaultInjector(it, seed)
         await crowd.settle_in()
         urls = [f"http://127.0.0.1:{web.env['API_PORT']}" for web in it.of("web")]
-        programs = Programs(urls, await watching.new_key(list(CHANNELS)), folder, list(CHANNELS), seed, patience)
+        key, receiver.secret = await watching.new_key(list(CHANNELS))
+        programs = Programs(urls, key, folder, list(CHANNELS), seed, patience, receiver.url)
         watch = asyncio.create_task(crowd.watch())
         giving = asyncio.create_task(_give(crowd, watching, seed, patience, at_once, pause))
         starting = asyncio.create_task(programs.start_some())
@@ -51,7 +53,7 @@ async def chaos(folder: Path, *, minutes: float, seed: int, at_once: int, pause:
             took = await watching.quiet(QUIET_WITHIN)
             if took is None:
                 await it.stop()  # what is read at different moments would contradict itself
-            verdict = Verdict(await watching.facts(it, crowd.given, programs))
+            verdict = Verdict(await watching.facts(it, crowd.given, programs, receiver))
         finally:
             for task in (watch, giving, starting, telling):
                 task.cancel()
