@@ -11,6 +11,7 @@ import logging
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -28,12 +29,15 @@ QUIET_WITHIN: Final = 120 + MINUTES
 """Seconds that everything may take to end when nothing breaks any more: the longest deadline, and minutes for a busy
 machine."""
 
+_CALLED_BACK_WITHIN: Final = 90
+"""Seconds that callbacks may take then: the third try is a minute after the decision."""
+
 
 async def chaos(folder: Path, *, minutes: float, seed: int, at_once: int, pause: float) -> bool:
     """Whether everything held; prints the table. `at_once`: runs going on; `pause`: seconds between two tasks."""
     seconds = minutes * 60
     patience = min(20.0, seconds / 20)
-    async with Receiver(seed) as receiver, deployment(folder, http=seed % 2 == 0) as it, eye(it) as watching:
+    async with Receiver() as receiver, deployment(folder, http=seed % 2 == 0) as it, eye(it) as watching:
         crowd, injector = Crowd(it, seed, patience), FaultInjector(it, seed)
         await crowd.settle_in()
         urls = [f"http://127.0.0.1:{web.env['API_PORT']}" for web in it.of("web")]
@@ -51,6 +55,8 @@ async def chaos(folder: Path, *, minutes: float, seed: int, at_once: int, pause:
             crowd.hurry()
             await programs.finish(QUIET_WITHIN)
             took = await watching.quiet(QUIET_WITHIN)
+            with suppress(TimeoutError):
+                await watching.called_back(_CALLED_BACK_WITHIN)
             if took is None:
                 await it.stop()  # what is read at different moments would contradict itself
             verdict = Verdict(await watching.facts(it, crowd.given, programs, receiver))

@@ -106,6 +106,12 @@ class Eye:
             await asyncio.sleep(0.25)
         return None
 
+    async def called_back(self, within: float) -> None:
+        """Wait until every decision was posted to its program; what was refused twice waits for minutes."""
+        async with asyncio.timeout(within):
+            while await self._client.zcard(self.store.keys.callbacks):  # noqa: ASYNC110
+                await asyncio.sleep(0.25)
+
     async def new_key(self, channels: list[str]) -> tuple[str, str]:
         """Make a key for programs that ask in these channels: what they get, and what signs their callbacks."""
         issued = api_keys.issue("ci", tuple(channels), await self.store.now(), most_open=1000, per_minute=10_000)

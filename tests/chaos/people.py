@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.slack.views.card_controls import APPROVE, APPROVE_ALL, EDIT, REJECT, RESPOND
+from bot.slack.views.card_controls import APPROVE, APPROVE_ALL, REJECT, RESPOND
 from bot.slack.views.choice_controls import CHOOSE
 from localslack import text_of
 from localslack.errors import CannotDo
@@ -24,7 +24,7 @@ from tests.slack.socket_bot import confirmed
 
 log = logging.getLogger(__name__)
 
-_BUTTONS: Final = {"approve": APPROVE, "reject": REJECT, "respond": RESPOND, "edit": EDIT}
+_BUTTONS: Final = {"approve": APPROVE, "reject": REJECT, "respond": RESPOND, "edit": "Edit"}
 _DOUBT: Final = "Did “"
 _AGAIN: Final = 4.0
 """Seconds after which somebody whose click changed nothing clicks again."""
@@ -126,10 +126,8 @@ class Crowd:
         if how.kind == "intrude":
             intruders = [self._slack.user(name) for name in ("greta", "sam", "alice", "dave")]
             await asyncio.gather(*(self._click(p, card, "approve") for p in intruders))
-        if how.changes and ASKS in text and EDIT in _buttons(card):
-            self.clicks["edit"] += 1
-            async with self._hands[how.people[0]]:
-                await self._write(self._slack.user(how.people[0]), card, "edit")
+        if how.changes and ASKS in text:
+            await self._click(self._slack.user(how.people[0]), card, "edit")
         if how.kind == "repeat":
             await asyncio.gather(*(self._click(self._slack.user(how.people[0]), card, how.verbs[0]) for _ in range(3)))
         await asyncio.gather(

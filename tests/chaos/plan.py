@@ -117,7 +117,7 @@ class Manner:
 
 ASKS: Final = "May tag"
 """The begin of what programs ask, and no team."""
-_CHANGED: Final = 0.4
+_CHANGED: Final = 0.7
 """The share of programs' calls that somebody changes."""
 _MANNERS: Final = {"plain": 45, "compete": 20, "repeat": 10, "intrude": 7, "ignore": 10, "last moment": 8}
 
