@@ -13,6 +13,22 @@ _BATCHES: Final = "tests/api/test_program_batches.py::"
 
 ASKING: Final = (
     Bug(
+        "half an answer of the service ends the program",
+        "R8",
+        "countersign/client/connection.py",
+        "if not isinstance(body, dict) and 200",
+        "if body == 0 and 200",
+        ("tests/api/test_service_away.py::test_half_an_answer_is_none[cut off]",),
+    ),
+    Bug(
+        "an outcome that the service was away to hear is lost",
+        "R5",
+        "countersign/adapters/saved_runs.py",
+        "        call.unreported = outcome\n",
+        "",
+        ("tests/adapters/test_unreported_outcomes.py::test_resume_reports_what_the_service_was_away_to_hear",),
+    ),
+    Bug(
         "calls of a program that come together are a card each",
         "R26",
         "countersign/domain/batching.py",
