@@ -9,21 +9,23 @@ import pytest
 
 from bot.slack.views import approval_card, run_plan, thread_notes
 from countersign.domain import request_endings, requests, runs
+from countersign.domain.api_keys import AskingProgram
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_rules import decide
 from countersign.domain.events import Event
 from countersign.domain.ids import RequestId, UserId
 from countersign.domain.people import Reviewers
-from countersign.domain.requests import Request
+from countersign.domain.requests import Decision, Request, Status
 from countersign.domain.runs import Run
 from countersign.usecases.ports import Message
 from localslack.workspace import Message as SlackMessage
 from tests.chaos import programs
+from tests.chaos.callback_receiver import Post
 from tests.chaos.invariants import Verdict
 from tests.chaos.observations import Facts
 from tests.chaos.people import Given
 from tests.chaos.plan import Task
-from tests.sample_requests import ALICE, GENERAL, HERE, NOW, attempt, request, rules
+from tests.sample_requests import ALICE, GENERAL, HERE, NOW, attempt, call, request, rules
 
 REVIEWER = UserId("U0REV1")
 
@@ -178,7 +180,70 @@ def heard_by_a_program(facts: Facts, **other: str) -> None:
     request = the_request(facts)
     titled = replace(request.question, title=programs.TITLE.format("tag"))
     facts.requests[request.id] = replace(request, question=titled)
-    facts.programs["tag"] = [{**facts.heard[0], "tag": "tag", **other}]
+    facts.programs["tag"] = [{**facts.heard[0], "chosen": [], "tag": "tag", **other}]
+
+
+def acted(facts: Facts, *times: int, **other: Any) -> None:
+    """A program acted behind its approval, once for each of these, and each life reported."""
+    request, run = the_request(facts), the_run(facts)
+    made = replace(call(times=1), title=programs.TITLE.format("tag"))
+    asked = replace(request, question=made, program=AskingProgram("ci", names_requester=False), **other)
+    facts.requests[request.id], facts.programs["tag"] = asked, []
+    facts.runs[run.id] = replace(run, result="", ended_at=NOW)
+    for life, one in enumerate(times):
+        line = {"tag": "tag", "life": life}
+        facts.acts += [{**line, "times": one, "at": NOW.timestamp() - 1}, line]
+    facts.heard.clear()
+    facts.effects.clear()
+
+
+def act_as_a_program_twice(facts: Facts) -> None:
+    acted(facts, 1, 1)
+
+
+def act_on_something_else(facts: Facts) -> None:
+    acted(facts, 2)
+
+
+def act_as_a_program_unasked(facts: Facts) -> None:
+    acted(facts, 1, decision=replace(decision_of(the_request(facts)), outcome=Status.REJECTED))
+
+
+def act_after_the_report(facts: Facts) -> None:
+    acted(facts, 1)
+    facts.acts[0]["at"] = NOW.timestamp() + 1
+
+
+def decision_of(request: Request) -> Decision:
+    assert request.decision is not None
+    return request.decision
+
+
+def told_by_a_callback(facts: Facts, *, signed: bool = True, outcome: str = "approved", taken: bool = True) -> None:
+    request = the_request(facts)
+    facts.requests[request.id] = replace(request, callback="https://example.com")
+    said = {"outcome": outcome, "by": list(decision_of(request).by)}
+    facts.posts.append(Post("msg", {"id": request.id, "decision": said}, signed, taken))
+
+
+def lose_a_callback(facts: Facts) -> None:
+    told_by_a_callback(facts, taken=False)
+
+
+def forge_a_callback(facts: Facts) -> None:
+    told_by_a_callback(facts, signed=False)
+
+
+def say_otherwise_in_a_callback(facts: Facts) -> None:
+    told_by_a_callback(facts, outcome="rejected")
+
+
+def test_a_program_that_acted_once_and_was_told_is_all_right() -> None:
+    facts = a_good_end()
+    acted(facts, 1)
+    assert not wrong(facts) & {PROGRAMS, CALLBACKS}
+    told_by_a_callback(facts)
+    assert CALLBACKS not in wrong(facts)
 
 
 def test_a_program_that_asked_once_and_reported_is_all_right() -> None:
@@ -188,6 +253,7 @@ def test_a_program_that_asked_once_and_reported_is_all_right() -> None:
     assert PROGRAMS not in wrong(facts)
 
 
+CALLBACKS = "callbacks lost, forged or false"
 PROGRAMS = "programs asked twice, misled or left alone"
 
 
@@ -213,6 +279,13 @@ PROGRAMS = "programs asked twice, misled or left alone"
         (ask_twice, PROGRAMS),
         (mislead, PROGRAMS),
         (lose_a_report, PROGRAMS),
+        (act_as_a_program_twice, PROGRAMS),
+        (act_on_something_else, PROGRAMS),
+        (act_as_a_program_unasked, PROGRAMS),
+        (act_after_the_report, PROGRAMS),
+        (lose_a_callback, CALLBACKS),
+        (forge_a_callback, CALLBACKS),
+        (say_otherwise_in_a_callback, CALLBACKS),
         (leave_one, "left in indexes"),
         (flaw_the_record, "flaws of the record"),
     ],

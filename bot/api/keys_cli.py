@@ -53,10 +53,11 @@ def create(
 
 @app.command("list")
 def list_() -> None:
-    """List all keys, without their secrets."""
+    """List all keys: their limits and open requests, but no secrets."""
 
     async def listed(store: Store, keys: ApiKeys) -> None:
-        show_table(("key", "name", "channels", "state"), [_row(key) for key in await keys.all()])
+        rows = [_row(key, len({*await keys.open(key.id), *await keys.kept(key.id)})) for key in await keys.all()]
+        show_table(("key", "name", "channels", "open", "a minute", "polls", "made", "revoked"), rows)
 
     asyncio.run(_with_keys(listed))
 
@@ -80,9 +81,10 @@ async def _with_keys(work: Callable[[Store, ApiKeys], Awaitable[None]]) -> None:
         await work(store, ApiKeys(store))
 
 
-def _row(key: ApiKey) -> list[str]:
-    state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else f"made {key.created_at:%Y-%m-%d}"
-    return [key.id, key.name, ", ".join(key.channels), state]
+def _row(key: ApiKey, now_open: int) -> list[str]:
+    made, ended = f"{key.created_at:%Y-%m-%d}", f"{key.revoked_at:%Y-%m-%d}" if key.revoked_at else ""
+    limits = [f"{now_open} of {key.most_open}", str(key.per_minute), str(key.most_waiting)]
+    return [key.id, key.name, ", ".join(key.channels), *limits, made, ended]
 
 
 def _one(named: str, keys: list[ApiKey]) -> ApiKey:

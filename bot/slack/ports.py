@@ -1,5 +1,6 @@
 """The ports of drawing to Slack: events in, calls out in their turn."""
 
+import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -13,6 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign.domain.errors import CountersignError
 from countersign.domain.events import Event
+from countersign.domain.ids import RequestId
 
 from ..slack_errors import code as code
 
@@ -96,6 +98,18 @@ class Outbox(Protocol):
 
     async def done(self, entry: str) -> None:
         """Tick the event off: Slack shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """First requests of a program's newest cards, the oldest first.
+
+    One process draws, so it alone needs to know them. Further requests come in `turn`: of twenty at once, each would
+    else find no card yet, or a full one.
+    """
+
+    cards: dict[RequestId, None] = field(default_factory=dict)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Calls(Protocol):

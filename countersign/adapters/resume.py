@@ -5,13 +5,17 @@ Each is started again once people have decided. With COUNTERSIGN_STATE_KEY also 
 
 import argparse
 import asyncio
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from countersign.adapters.run_files import read
+from countersign.adapters.run_files import locked, read, write
 from countersign.adapters.run_storage import fetch
+from countersign.adapters.sealing import sealed
 from countersign.client.client import AsyncClient
-from countersign.domain.errors import CountersignError
+from countersign.domain.errors import CountersignError, InvalidInput
 
 
 def main(arguments: list[str]) -> int:
@@ -42,6 +46,7 @@ async def _resume(folder: Path, *, lost: bool) -> int:
         runs, problems = await fetch(client, folder, lost=lost)
         for problem in problems:
             print(problem, file=sys.stderr)
+        await _report_the_rest(client, sorted(folder.glob("*.json")))  # noqa: ASYNC240 -- nothing else goes on yet
         runs |= _left(folder)
         for path in [path for path, waits in runs.items() if not waits]:
             print(
@@ -51,6 +56,28 @@ async def _resume(folder: Path, *, lost: bool) -> int:
             print(f"No run in {folder} is waiting for people.", file=sys.stderr)
         ended = await asyncio.gather(*(_to_its_end(client, path, waits) for path, waits in runs.items()))
     return 2 if problems else int(any(ended))
+
+
+async def _report_the_rest(client: AsyncClient, paths: Sequence[Path]) -> None:
+    """Report outcomes that the service was away to hear, of runs on which no program is at work."""
+    for path in paths:
+        if not _unreported(known := read(path)):
+            continue
+        try:
+            with locked(path, known["key"]):
+                known = read(path)
+                for call in _unreported(known):
+                    if await client.try_to_report(**call["unreported"]):
+                        call["unreported"] = None
+                write(path, sealed(json.dumps(known)))
+        except InvalidInput:  # a program has it, which reports by itself
+            continue
+        if _unreported(known):
+            print(f"The outcome of “{known['key']}” isn't reported yet: the service isn't responding.", file=sys.stderr)
+
+
+def _unreported(known: dict[str, Any]) -> list[dict[str, Any]]:
+    return [call for call in known["calls"] if call.get("unreported")]
 
 
 def _left(folder: Path) -> dict[Path, list[str]]:

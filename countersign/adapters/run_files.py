@@ -39,7 +39,8 @@ class SavedCall:
     """A call that people judge.
 
     `arguments` are those of the model, `edited` those that people made of them. `began` counts its attempts. `kept`:
-    whether the service keeps the run with its request; None while it was not asked about.
+    whether the service keeps the run with its request; None while it was not asked about. `unreported`: its outcome,
+    while the service was away to hear it.
     """
 
     id: str
@@ -51,6 +52,7 @@ class SavedCall:
     ended: bool = False
     result: Any = None
     kept: bool | None = None
+    unreported: dict[str, Any] | None = None
 
 
 @dataclass
@@ -199,6 +201,7 @@ _FIELDS: Final[tuple[tuple[str, type, bool], ...]] = (
 _CALL_FIELDS: Final[tuple[tuple[str, type | UnionType, bool], ...]] = (
     *(("id", str, True), ("tool", str, True), ("arguments", dict, True), ("schema", dict | None, True)),
     *(("edited", dict | None, False), ("began", int, False), ("ended", bool, False), ("kept", bool | None, False)),
+    ("unreported", dict | None, False),
 )
 
 
@@ -206,6 +209,11 @@ def _is(known: dict[str, Any], name: str, kind: type | UnionType, needed: bool) 
     if name not in known:
         return not needed
     return isinstance(known[name], kind) and not (kind is int and isinstance(known[name], bool))
+
+
+def _is_outcome(known: dict[str, Any]) -> bool:
+    kinds = {"request": str, "succeeded": bool, "words": str, "keep_state": bool}
+    return known.keys() == kinds.keys() and all(isinstance(known[name], kind) for name, kind in kinds.items())
 
 
 def _has_calls(known: dict[str, Any]) -> bool:
@@ -216,7 +224,10 @@ def _has_calls(known: dict[str, Any]) -> bool:
         and bool(known["program"])
         and all(isinstance(text, str) for text in (*known["waits"], *known["program"]))
         and all(
-            isinstance(call, dict) and call.keys() <= names and all(_is(call, *field) for field in _CALL_FIELDS)
+            isinstance(call, dict)
+            and call.keys() <= names
+            and all(_is(call, *field) for field in _CALL_FIELDS)
+            and (call.get("unreported") is None or _is_outcome(call["unreported"]))
             for call in known["calls"]
         )
     )

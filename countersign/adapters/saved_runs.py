@@ -7,9 +7,10 @@ never ended asks people, for nobody else can know.
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, Final
 from countersign.adapters.run_files import LeftToPeople, SavedCall, SavedRun, opened
 from countersign.adapters.run_storage import InFolder, fetch, storage_of
 from countersign.client.client import AsyncClient, question
-from countersign.client.exchange import Decision, ServiceRefused
+from countersign.client.exchange import Decision
 from countersign.domain.call_words import in_words, labelled
 from countersign.domain.errors import InvalidInput
 from countersign.domain.redaction import hide_in
@@ -28,6 +29,7 @@ ASK_HUMAN: Final = "ask_human"
 DONE: Final = "It was done"
 AGAIN: Final = "It wasn't done: run it now"
 UNKNOWN: Final = "Not sure: leave it"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -123,9 +125,31 @@ class Judged:
         return "People say that it was done." if known else "Nobody knows whether it was done. Do not do it again."
 
     async def _report(self, call: SavedCall, decision: Decision, *, succeeded: bool, words: str = "") -> None:
+        """Say what came of the call, or keep that with the run if the service is away."""
         kept = await self.storage.reporting(call)
-        with suppress(ServiceRefused):  # reported before by a program that ended, or more than a day ago
-            await self.client.report(decision, succeeded=succeeded, words=words, keep_state=kept)
+        outcome: dict[str, Any] = {
+            "request": decision.request,
+            "succeeded": succeeded,
+            "words": words,
+            "keep_state": kept,
+        }
+        if await self.client.try_to_report(**outcome):
+            return
+        if not any(one.unreported for one in self.run.calls):
+            _log.warning(
+                "The service isn't responding, so what came of “%s” isn't reported yet. It stays in %s, and is "
+                "reported when this run goes on, or by `countersign resume`.",
+                *(self.run.key, self.run.path.parent),
+            )
+        call.unreported = outcome
+        self.run.save()
+
+    async def catch_up(self) -> None:
+        """Report what the service was away to hear."""
+        for call in [call for call in self.run.calls if call.unreported is not None]:
+            if await self.client.try_to_report(**(call.unreported or {})):
+                call.unreported = None
+                self.run.save()
 
     def _question(self, call: SavedCall) -> dict[str, Any]:
         if call.tool == ASK_HUMAN:
@@ -169,6 +193,7 @@ class SavedRuns:
             with opened(self.folder, key, task) as run:
                 judged = Judged(self.channel, name, run, client, self.leave)
                 await judged.storage.begin()
+                await judged.catch_up()
                 token = JUDGED.set(judged)
                 try:
                     yield judged

@@ -111,6 +111,19 @@ class AsyncClient:
         """
         await self._drive(exchange.report(decision.request, succeeded=succeeded, words=words, keep_state=keep_state))
 
+    async def try_to_report(self, request: str, *, succeeded: bool, words: str, keep_state: bool) -> bool:
+        """Report for half a minute or so; False if the service does not respond.
+
+        True also if it refuses: it knew before, and will not take it later.
+        """
+        try:
+            await self._drive(
+                exchange.report(request, succeeded=succeeded, words=words, keep_state=keep_state, tries=exchange.MANY)
+            )
+        except ServiceRefused as refused:
+            return refused.kind != exchange.UNREACHABLE
+        return True
+
     async def tell(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
         """Report what was done; raise nothing.
 

@@ -112,10 +112,15 @@ def failures() -> tuple[type[Exception], ...]:
 
 
 def got(response: "httpcore.Response") -> Got:
-    """Read an answer; one that is no JSON object has an empty body."""
+    """Read an answer.
+
+    A refusal that is no JSON object has an empty body. A success that is none was cut off, or is a proxy's: no answer.
+    """
     try:
         body = json.loads(response.content)
     except ValueError:
-        body = {}
+        body = None
+    if not isinstance(body, dict) and 200 <= response.status < 300:
+        return Got(0)
     after = next((value for name, value in response.headers if name.lower() == b"retry-after"), b"").decode("latin-1")
     return Got(response.status, body if isinstance(body, dict) else {}, float(after) if after.isdecimal() else 0.0)

@@ -22,8 +22,13 @@ _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
 _FEW: Final = 3
 """Tries of a program that was told to end."""
-_MANY: Final = 8
+UNREACHABLE: Final = "unreachable"
+"""Why a program gives up, as the `kind` of ServiceRefused."""
+MANY: Final = 8
 """Tries to report an outcome: half a minute and more, which a `web` that is restarted needs."""
+_BUSY: Final = 429
+_LONG: Final = 6
+"""Tries without an answer, a quarter of a minute and more, after which the log says so."""
 _log = logging.getLogger(__name__)
 
 
@@ -179,9 +184,14 @@ def take_back(asked: Mapping[str, Any] | None, body: Mapping[str, Any], key: str
     return (yield from _sent(Send("POST", f"/v1/requests/{asked['id']}/withdraw", why), _FEW))
 
 
-def report(request: str, *, succeeded: bool, words: str, keep_state: bool = False) -> Exchange:
-    """Say what came of the action."""
-    return (yield from _sent(_outcome(request, succeeded=succeeded, words=words, keep_state=keep_state)))
+def report(
+    request: str, *, succeeded: bool, words: str, keep_state: bool = False, tries: int | None = None
+) -> Exchange:
+    """Say what came of the action.
+
+    With `tries` ServiceRefused, as UNREACHABLE, if the service does not answer.
+    """
+    return (yield from _sent(_outcome(request, succeeded=succeeded, words=words, keep_state=keep_state), tries))
 
 
 def tell(request: str, *, succeeded: bool, words: str) -> Exchange:
@@ -190,7 +200,7 @@ def tell(request: str, *, succeeded: bool, words: str) -> Exchange:
     The log says why nobody was told.
     """
     try:
-        return (yield from _sent(_outcome(request, succeeded=succeeded, words=words), _MANY))
+        return (yield from _sent(_outcome(request, succeeded=succeeded, words=words), MANY))
     except ServiceRefused as refused:
         _log.warning("What was approved ran, but its outcome couldn't be reported: %s", refused)
         return {}
@@ -224,17 +234,22 @@ def _sent(send: Send, tries: int | None = None) -> Exchange:
 
     With `tries` it also gives up, as `unreachable`.
     """
-    pause = _FIRST_PAUSE
+    pause, away = _FIRST_PAUSE, 0
     for number in count(1):
         got = yield send
         if 200 <= got.status < 300:
+            if away >= _LONG:
+                _log.info("The service responds again.")
             return got.body
-        if got.status and got.status < 500 and got.status not in (408, 425, 429):
+        if got.status and got.status < 500 and got.status not in (408, 425, _BUSY):
             kind = str(got.body.get("type", "")).removeprefix("urn:countersign:") or str(got.status)
             raise ServiceRefused(kind, str(got.body.get("detail") or f"The service answered with status {got.status}."))
         why = str(got.body.get("detail", ""))
+        away = away + 1 if got.status != _BUSY else 0
+        if away == _LONG:
+            _log.warning("The service isn't responding. Trying again until it does. %s", why)
         if number == tries:
-            raise ServiceRefused("unreachable", why or "The service isn't responding.")
+            raise ServiceRefused(UNREACHABLE, why or "The service isn't responding.")
         yield Pause(got.retry_after or pause * random.uniform(0.5, 1.0), why)
         pause = min(_LONGEST_PAUSE, 2 * pause)
     raise AssertionError("it ends by an answer")

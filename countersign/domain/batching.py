@@ -1,7 +1,8 @@
 """Batching: questions that come together are rows of one card (R26).
 
-Two of a run that are asked at about the same time are enough: nothing waits for more, the first card grows. It grows
-for a short time only, because Slack notifies nobody of a change, and a button must not move under a reader's hand.
+Two of a run or of a program that are asked at about the same time are enough: nothing waits for more, the first card
+grows. It grows for a short time only, because Slack notifies nobody of a change, and a button must not move under a
+reader's hand.
 """
 
 from datetime import datetime, timedelta
@@ -43,11 +44,18 @@ def alike(first: Request, other: Request) -> bool:
 
 
 def together(first: Request, other: Request) -> bool:
-    """Tell whether `other` may be a row of its run's card that begins with `first`.
+    """Tell whether `other` may be a row of its asker's card that begins with `first`.
 
     People are reminded once for all rows.
     """
-    return first.run == other.run and alike(first, other) and abs(other.created_at - first.created_at) <= WITHIN
+    return _same_asker(first, other) and alike(first, other) and abs(other.created_at - first.created_at) <= WITHIN
+
+
+def _same_asker(first: Request, other: Request) -> bool:
+    """Tell whether one run asked both, or one program: each of its requests is a run of its own."""
+    if first.program is not None and other.program is not None:
+        return first.program.name == other.program.name
+    return first.run == other.run
 
 
 def grows(posted: datetime | None, now: datetime) -> bool:
@@ -56,3 +64,11 @@ def grows(posted: datetime | None, now: datetime) -> bool:
     It does not depend on when a worker says that it asked, or on how late the card is drawn.
     """
     return posted is None or now - posted <= WITHIN
+
+
+def takes(first: Request, other: Request, posted: datetime | None, now: datetime) -> bool:
+    """Tell whether the card that begins with `first` takes a request of any run.
+
+    One that waits for its turn takes what is alike; one that stands, for a short time what was asked together with it.
+    """
+    return alike(first, other) if posted is None else together(first, other) and grows(posted, now)

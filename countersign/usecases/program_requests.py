@@ -42,6 +42,9 @@ class ProgramRequest:
     request: Request
 
 
+_Asked = Keep[tuple[ProgramRequest, bool]] | Swap[tuple[ProgramRequest, bool]] | Refuse
+
+
 def run_of(key: ApiKey, idempotency: str) -> RunId:
     """The run of a program's request: the same for the same idempotency key."""
     return RunId("p" + short_name(key.id, idempotency, length=24))
@@ -75,64 +78,68 @@ async def submit(
             f"The content is too long: {len(question.content):,} characters, and the limit is {LONGEST_CONTENT:,}. "
             "Nobody was asked."
         )
-    name = run_of(key, idempotency)
+    name, program = run_of(key, idempotency), AskingProgram(key.name, named)
 
-    async def read() -> Seen[Run] | None:
-        return await store.run(name)
-
-    while True:
-        before = await read()
+    async def propose() -> _Asked:
+        before = await store.run(name)
         if before is not None:
-            return await _same(store, key, before.value, question, (channel, requester, task), callback), False
-        now = await store.now()
-        run = Run(
-            name,
-            workspace,
-            channel,
-            requester,
-            key.name,
-            task or question.title,
-            now,
-            status=runs.Status.PARKED,
-            asked=1,
-            by_script=True,
-            program=key.id,
-            salt=token_hex(12),
+            place = (channel, requester, task)
+            return Keep((await _same(store, key, before.value, question, place, callback), False))
+        run = Run(name, workspace, channel, requester, key.name, task or question.title, await store.now())
+        run = replace(run, status=runs.Status.PARKED, asked=1, by_script=True, program=key.id, salt=token_hex(12))
+        return await _new(store, key, run, question, program, callback, state)
+
+    def rule(proposal: _Asked) -> _Asked:
+        return proposal
+
+    return (await update(store, propose, rule)).value
+
+
+async def _new(
+    store: Store, key: ApiKey, run: Run, question: Question, asker: AskingProgram, callback: str, state: tuple[int, str]
+) -> _Asked:
+    """Ask the question under the rules and the policy as they are now. InvalidInput if nobody could answer it."""
+    ruled = await ruled_for(store, run, question)
+    if ruled.refused is not None:
+        event = runs.event(
+            EventType.CALL_REFUSED, run, run.created_at, team=key.name, program=key.id, why=str(ruled.refused)
         )
-        ruled = await ruled_for(store, run, question)
-        if ruled.refused is not None:
-            why = str(ruled.refused)
-            event = runs.event(EventType.CALL_REFUSED, run, now, team=key.name, program=key.id, why=why)
-            await store.commit(Change(events=(event,), once=AttemptId(name)))
-            raise ruled.refused
-        asked = requests.ask(
-            salted(question, run.salt),
-            run=name,
-            workspace=workspace,
-            channel=channel,
-            requester=requester,
-            rules=ruled.rules,
-            now=now,
+        return Refuse(ruled.refused, Change(events=(event,), once=AttemptId(run.id)))
+    if question.kind is Kind.FORM and ruled.rules.quorum > 1:
+        raise InvalidInput(
+            f"{ruled.rules.quorum} people must approve here, but one person fills in a form. Nobody was asked."
         )
-        about = {"team": key.name, "program": key.id, "settings": _json(plain(ruled.settings))}
-        events = [runs.event(EventType.RUN_QUEUED, run, now, team=key.name, program=key.id)]
-        events += [replace(event, data={**event.data, **about}) for event in asked.events]
-        request = replace(asked.request, callback=callback, program=AskingProgram(key.name, named))
-        if question.kind is Kind.FORM and ruled.rules.quorum > 1:
-            raise InvalidInput(
-                f"{ruled.rules.quorum} people must approve here, but one person fills in a form. Nobody was asked."
-            )
-        if question.call is not None and question.kind is not Kind.FORM:
-            judged = await judge(store, run, question.agent, question.call, None)
-            if judged.effect is Effect.PASS:
-                words = f"The workspace's policy, rule “{judged.clause}”."
-                step = request_endings.settle(request, Decision(Status.APPROVED, How.POLICY, now, words=words))
-                request, events = step.request, [*events, *step.events]
-        run = replace(run, open={request.slot: request.id})
-        states = (Put(ProgramState(request.id, *state), 0),) if state[1] else ()
-        change = Change(runs=(Put(run, 0),), requests=(Put(request, 0),), states=states, events=tuple(events))
-        if (await store.commit(change)).startswith("done"):
-            return ProgramRequest(run, request), True
+    asked = requests.ask(
+        salted(question, run.salt),
+        run=run.id,
+        workspace=run.workspace,
+        channel=run.channel,
+        requester=run.requester,
+        rules=ruled.rules,
+        now=run.created_at,
+    )
+    about = {"team": key.name, "program": key.id, "settings": _json(plain(ruled.settings))}
+    events = [replace(event, data={**event.data, **about}) for event in asked.events]
+    request = replace(asked.request, callback=callback, program=asker)
+    if (passed := await _passed(store, run, question)) is not None:
+        step = request_endings.settle(request, passed)
+        request, events = step.request, [*events, *step.events]
+    queued = runs.event(EventType.RUN_QUEUED, run, run.created_at, team=key.name, program=key.id)
+    run = replace(run, open={request.slot: request.id})
+    states = (Put(ProgramState(request.id, *state), 0),) if state[1] else ()
+    change = Change(runs=(Put(run, 0),), requests=(Put(request, 0),), states=states, events=(queued, *events))
+    return Swap(change, (ProgramRequest(run, request), True))
+
+
+async def _passed(store: Store, run: Run, question: Question) -> Decision | None:
+    """Approve a call that the policy lets pass; None if people are asked."""
+    if question.call is None or question.kind is Kind.FORM:
+        return None
+    judged = await judge(store, run, question.agent, question.call, None)
+    if judged.effect is not Effect.PASS:
+        return None
+    words = f"The workspace's policy, rule “{judged.clause}”."
+    return Decision(Status.APPROVED, How.POLICY, run.created_at, words=words)
 
 
 async def _same(

@@ -13,6 +13,7 @@ from countersign.domain.ids import AttemptId, ChannelId, RunId, UserId, Workspac
 from countersign.domain.run_options import chosen as choose
 from countersign.domain.runs import Run
 from countersign.domain.text_checks import legible
+from countersign.usecases.compare_and_set import Keep, Swap, Update, update
 from countersign.usecases.effective_settings import rules_of
 from countersign.usecases.ports import Change, Committed, Put, Queue, Store
 
@@ -67,22 +68,14 @@ async def start(
         options=chosen,
         salt=token_hex(12),
     )
-    change = Change(runs=(Put(step.run, 0),), events=step.events)
-    if unrepeated:
-        if (same := await _same(store, step.run)) is not None:
-            return same
-        # In one step, for both may have waited for a store that was away.
-        if await store.commit(replace(change, once=_words(step.run))) is Committed.REPEATED:
-            if (same := await _same(store, step.run)) is not None:
-                return same
-            await store.commit(change)
-    else:
-        await store.commit(change)
+    started = await _stored(store, step, unrepeated=unrepeated)
+    if started.id != run:
+        return started
     try:
         await queue.advance(run)
     except CountersignError as away:  # it is started all the same
         _log.warning("No worker was asked for run %s; they find it. %s", run, away)
-    return step.run
+    return started
 
 
 async def start_by_script(
@@ -115,6 +108,26 @@ async def start_by_script(
     )
     await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
     return step.run
+
+
+async def _stored(store: Store, step: runs.Step, *, unrepeated: bool) -> Run:
+    """Store the new run, unless it is there, or one that counts as the same."""
+    change, new = Change(runs=(Put(step.run, 0),), events=step.events), step.run
+
+    async def started(change: Change) -> Update[Run]:
+        async def propose() -> Keep[Run] | Swap[Run]:
+            if (known := await store.run(new.id)) is not None:
+                return Keep(known.value)
+            same = await _same(store, new) if unrepeated else None
+            return Swap(change, new) if same is None else Keep(same)
+
+        return await update(store, propose, lambda proposal: proposal)
+
+    # In one step, for both may have waited for a store that was away.
+    found = await started(replace(change, once=_words(new)) if unrepeated else change)
+    if found.answer is Committed.REPEATED:  # the same words, whose run goes on, or else is over
+        found = await started(change)
+    return found.value
 
 
 async def _same(store: Store, new: Run) -> Run | None:

@@ -1,10 +1,12 @@
 """The real service, and a model on loopback that plays a script to each of the frameworks."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import httpx
 import pytest
 
+from countersign.domain import batching
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, Script
@@ -29,6 +31,12 @@ def known(url: str, token: str, script: Script, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("COUNTERSIGN_KEY", token)
     monkeypatch.setenv("OPENAI_BASE_URL", script.url)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-local")
+
+
+@pytest.fixture
+def together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, calls of one turn share a card."""
+    monkeypatch.setattr(batching, "WITHIN", timedelta(hours=1))
 
 
 @pytest.fixture

@@ -81,6 +81,16 @@ async def time_runs_out(store: Store, program: httpx.AsyncClient) -> None:
     await usecases.expire(store, NoQueue(), past.id)
 
 
+def row_of(card: Message, words: str) -> str:
+    """The block of the buttons beside these words, on a card of one request or of several."""
+    part = ""
+    for block in card.blocks or []:
+        part = "" if block["type"] == "divider" else part + json.dumps(block, ensure_ascii=False)
+        if block["type"] == "actions" and words in part:
+            return str(block["block_id"])
+    return ""
+
+
 class Bob:
     """Somebody who may decide, at the cards that wait; and time, that runs out."""
 
@@ -96,7 +106,8 @@ class Bob:
 
     async def presses(self, words: str, button: str, window: dict[str, Any] | None = None) -> None:
         """Presses a button of that card, and sends the window that opens."""
-        await self._bob.click(await self.card(words), button)
+        card = await self.card(words)
+        await self._bob.click(card, button, block=row_of(card, words))
         if window is not None:
             await self._bob.wait_modal()
             assert await self._bob.submit(window) == {}

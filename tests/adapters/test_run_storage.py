@@ -32,6 +32,7 @@ from countersign.store.api_keys import ApiKeys
 from countersign.store.ownership import STATES
 from countersign.store.store import Store
 from localslack import LocalSlack, Message, text_of
+from tests.adapters.stage import row_of
 from tests.slack.test_projector import card_of
 
 SECRET = "the customer's birthday is in May"
@@ -86,7 +87,8 @@ async def click(slack: LocalSlack, order: int, button: str = "Approve") -> None:
     def asks(message: Message) -> bool:
         return str(order) in text_of(message) and button in message.buttons
 
-    await slack.user("bob").click(await slack.wait_message("#approvals", asks), button)
+    card = await slack.wait_message("#approvals", asks)
+    await slack.user("bob").click(card, button, block=row_of(card, str(order)))
 
 
 async def doubts(slack: LocalSlack, going_on: asyncio.Task[Any], answer: str) -> None:
@@ -244,7 +246,7 @@ async def test_a_machine_that_is_lost_between_two_reports_leaves_a_run_that_goes
     """R8: what the service keeps of the run no longer names the request that keeps nothing."""
     await left(slack, tmp_path / "a", 70017, 70018)
     with monkeypatch.context() as lost:
-        lost.setattr(AsyncClient, "report", AsyncMock(side_effect=asyncio.CancelledError))
+        lost.setattr(AsyncClient, "try_to_report", AsyncMock(side_effect=asyncio.CancelledError))
         with pytest.raises(asyncio.CancelledError):
             await Clerk(tmp_path / "b").run(70017, 70018)
     other = Clerk(tmp_path / "c")

@@ -18,7 +18,7 @@ from countersign.store.store import Store
 from localslack import LocalSlack, Message, text_of
 from tests.adapters import test_agent_framework, test_openai_agents
 from tests.adapters.framework_programs import Program, cards, environment
-from tests.adapters.stage import time_runs_out
+from tests.adapters.stage import row_of, time_runs_out
 from tests.slack.test_projector import card_of
 from tests.test_wheel import python, wheel
 
@@ -97,14 +97,14 @@ async def test_a_model_asks_people_to_choose(slack: LocalSlack, make: Make) -> N
     assert "eu" in await program.ended()
 
 
+@pytest.mark.usefixtures("together")
 async def test_calls_at_once_are_judged_one_by_one(slack: LocalSlack, make: Make) -> None:
     program = await make(TASK="two").start()
-    first = await slack.wait_message("#approvals", lambda m: "70017" in text_of(m) and "Approve" in m.buttons)
-    other = await slack.wait_message("#approvals", lambda m: "70018" in text_of(m) and "Approve" in m.buttons)
+    card = await slack.wait_message("#approvals", lambda m: all(one in text_of(m) for one in ("70017", "70018")))
     bob = slack.user("bob")
-    await bob.click(first, "Reject")
+    await bob.click(card, "Reject", block=row_of(card, "70017"))
     assert await bob.submit({"reason": "Not this one."}) == {}
-    await bob.click(other, "Approve")
+    await bob.click(card, "Approve", block=row_of(card, "70018"))
     output = await program.ended()
     assert "Not this one." in output
     assert "9.00 EUR were paid back." in output

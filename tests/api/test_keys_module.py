@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from asyncio.subprocess import PIPE
@@ -12,6 +13,7 @@ import pytest
 
 from countersign.domain import api_keys
 from countersign.store.store import Store
+from tests.api.test_requests import ask
 
 pytestmark = pytest.mark.slow
 
@@ -50,21 +52,32 @@ async def test_a_key_is_listed_and_revoked_and_redis_has_no_secret_of_it(
         words, problem = await process.communicate()
         return words.decode() if process.returncode == 0 else f"{process.returncode}: {problem.decode()}"
 
-    token = (await keys("create", "--name", "nightly", "--channel", "#general")).strip()
+    limits = ("--most-open", "7", "--per-minute", "8", "--most-waiting", "9")
+    token = (await keys("create", "--name", "nightly", "--channel", "#general", *limits)).strip()
     name, secret = api_keys.parts_of(token) or ("", "")
 
     async def opens() -> int:
         async with httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {token}"}) as client:
             return (await client.get("/v1/requests")).status_code
 
+    async def listed() -> list[str]:
+        """The cells of its row, below those of the head."""
+        head, *rows = [
+            [cell.strip() for cell in re.split(r"\s{2,}", line)] for line in (await keys("list")).splitlines()
+        ]
+        assert head == ["key", "name", "channels", "open", "a minute", "polls", "made", "revoked"]
+        (row,) = [row for row in rows if row[0] == name]
+        return row
+
     assert await opens() == 200
-    (row,) = [line for line in (await keys("list")).splitlines() if name in line]
-    assert "nightly" in row and "#general" in row and "made" in row
-    assert secret not in row
+    today = f"{await store.now():%Y-%m-%d}"
+    assert await listed() == [name, "nightly", "#general", "0 of 7", "8", "9", today]
+    async with httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {token}"}) as client:
+        assert (await ask(client)).status_code == 201
+    assert (await listed())[3] == "1 of 7"
     assert (await keys("revoke", "nobody")).startswith("2: There is no key “nobody”")
     assert await keys("revoke", "nightly") == f"Revoked key {name} (nightly).\n"
-    (row,) = [line for line in (await keys("list")).splitlines() if name in line]
-    assert "revoked" in row
+    assert (await listed())[6:] == [today, today]
     assert await opens() == 401
     values = [str(await content(store, key)) async for key in store.client.scan_iter()]
     assert any(name in value for value in values), "this reads what is stored"

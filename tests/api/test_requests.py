@@ -66,6 +66,16 @@ async def test_a_program_asks_waits_and_reports(slack: LocalSlack, program: http
     assert (other.status_code, other.json()["type"]) == (409, "urn:countersign:conflict")
 
 
+async def test_a_success_without_words_is_shown_as_done(slack: LocalSlack, program: httpx.AsyncClient) -> None:
+    """R5: the reviewers see that it was done, also if the program has nothing to say about it."""
+    name = (await ask(program)).json()["id"]
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    await decided(program, name)
+    told = await program.post(f"/v1/requests/{name}/outcome", json={"succeeded": True})
+    assert told.status_code == 200, told.text
+    await slack.wait_message("#approvals", lambda m: "·\u00a0done" in text_of(m))
+
+
 async def test_the_same_key_is_the_same_request(slack: LocalSlack, store: Store, program: httpx.AsyncClient) -> None:
     """R8: a program that died asks again and finds its request and the decision; two at once make one."""
     answers = await asyncio.gather(*(ask(program) for _ in range(8)))

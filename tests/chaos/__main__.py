@@ -11,9 +11,11 @@ import logging
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from tests.chaos.callback_receiver import Receiver
 from tests.chaos.cluster import MINUTES, deployment
 from tests.chaos.faults import FaultInjector
 from tests.chaos.invariants import Verdict
@@ -27,16 +29,20 @@ QUIET_WITHIN: Final = 120 + MINUTES
 """Seconds that everything may take to end when nothing breaks any more: the longest deadline, and minutes for a busy
 machine."""
 
+_CALLED_BACK_WITHIN: Final = 90
+"""Seconds that callbacks may take then: the third try is a minute after the decision."""
+
 
 async def chaos(folder: Path, *, minutes: float, seed: int, at_once: int, pause: float) -> bool:
     """Whether everything held; prints the table. `at_once`: runs going on; `pause`: seconds between two tasks."""
     seconds = minutes * 60
     patience = min(20.0, seconds / 20)
-    async with deployment(folder, http=seed % 2 == 0) as it, eye(it) as watching:
+    async with Receiver() as receiver, deployment(folder, http=seed % 2 == 0) as it, eye(it) as watching:
         crowd, injector = Crowd(it, seed, patience), FaultInjector(it, seed)
         await crowd.settle_in()
         urls = [f"http://127.0.0.1:{web.env['API_PORT']}" for web in it.of("web")]
-        programs = Programs(urls, await watching.new_key(list(CHANNELS)), folder, list(CHANNELS), seed, patience)
+        key, receiver.secret = await watching.new_key(list(CHANNELS))
+        programs = Programs(urls, key, folder, list(CHANNELS), seed, patience, receiver.url)
         watch = asyncio.create_task(crowd.watch())
         giving = asyncio.create_task(_give(crowd, watching, seed, patience, at_once, pause))
         starting = asyncio.create_task(programs.start_some())
@@ -49,9 +55,11 @@ async def chaos(folder: Path, *, minutes: float, seed: int, at_once: int, pause:
             crowd.hurry()
             await programs.finish(QUIET_WITHIN)
             took = await watching.quiet(QUIET_WITHIN)
+            with suppress(TimeoutError):
+                await watching.called_back(_CALLED_BACK_WITHIN)
             if took is None:
                 await it.stop()  # what is read at different moments would contradict itself
-            verdict = Verdict(await watching.facts(it, crowd.given, programs))
+            verdict = Verdict(await watching.facts(it, crowd.given, programs, receiver))
         finally:
             for task in (watch, giving, starting, telling):
                 task.cancel()

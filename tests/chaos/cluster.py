@@ -227,6 +227,7 @@ def _web(it: Deployment, http: bool) -> dict[str, str]:
         "EXTERNAL_CHANNELS": "yes",
         "PORT": str(port),
         "API_PORT": str(programs),
+        "CALLBACK_NETWORKS": "127.0.0.0/8",
         **way,
     }
 

@@ -15,7 +15,7 @@ from countersign.domain.requests import How, Kind, Request, Status
 from countersign.domain.runs import Run
 from countersign.domain.runs import Status as RunStatus
 from localslack.workspace import Message as SlackMessage
-from tests.chaos import programs
+from tests.chaos import callback_receiver, programs
 from tests.chaos.observations import Facts
 from tests.chaos.plan import REVIEWERS
 
@@ -48,7 +48,7 @@ class Verdict:
         self.calls = {
             (str(r.run), json.loads(r.question.call.arguments)["part"]): r
             for r in facts.requests.values()
-            if r.question.call is not None
+            if r.question.call is not None and r.program is None
         }
         self.figures: dict[str, list[Case]] = {
             "lost or doubled runs": self._lost_runs(),
@@ -58,7 +58,14 @@ class Verdict:
             "decisions that should not count": self._wrong_decisions(),
             "agents that got another decision": self._wrongly_heard(),
             "programs asked twice, misled or left alone": [
-                Case(*wrong) for wrong in programs.wrongs(facts.programs, facts.problems, facts.requests, facts.runs)
+                Case(*wrong)
+                for wrong in programs.wrongs(facts.programs, facts.problems, facts.requests, facts.runs, facts.acts)
+            ],
+            "callbacks lost, forged or false": [
+                Case(*wrong)
+                for wrong in callback_receiver.wrongs(
+                    facts.posts, [one for one in facts.requests.values() if one.callback], facts.queued
+                )
             ],
             "double actions": self._double_actions(),
             "actions without approval": self._unapproved(),

@@ -27,10 +27,10 @@ from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import Message
 from localslack.workspace import Message as SlackMessage
+from tests.chaos.callback_receiver import Post, Receiver
 from tests.chaos.cluster import NAMESPACE, Deployment
 from tests.chaos.people import Given
-from tests.chaos.programs import Programs
-from tests.chaos.programs import read as programs_read
+from tests.chaos.programs import ACTS, LINES, Programs
 from tests.chaos.side_effects import EFFECTS, HEARD, read
 
 _INDEXES: Final = ("pending", "active", "parked", "undelivered")
@@ -61,6 +61,11 @@ class Facts:
     """Each program, and what it heard, once for each life."""
     problems: list[str] = field(default_factory=list)
     """The last words of programs that failed."""
+    acts: list[dict[str, Any]] = field(default_factory=list)
+    """What programs did behind an approval, and when they had reported it."""
+    posts: list[Post] = field(default_factory=list)
+    queued: set[str] = field(default_factory=set)
+    """Requests whose decision is still to be posted."""
 
 
 class Eye:
@@ -101,13 +106,19 @@ class Eye:
             await asyncio.sleep(0.25)
         return None
 
-    async def new_key(self, channels: list[str]) -> str:
-        """Make a key for programs that ask in these channels."""
+    async def called_back(self, within: float) -> None:
+        """Wait until every decision was posted to its program; what was refused twice waits for minutes."""
+        async with asyncio.timeout(within):
+            while await self._client.zcard(self.store.keys.callbacks):  # noqa: ASYNC110
+                await asyncio.sleep(0.25)
+
+    async def new_key(self, channels: list[str]) -> tuple[str, str]:
+        """Make a key for programs that ask in these channels: what they get, and what signs their callbacks."""
         issued = api_keys.issue("ci", tuple(channels), await self.store.now(), most_open=1000, per_minute=10_000)
         await ApiKeys(self.store).put(issued.key)
-        return issued.token
+        return issued.token, issued.key.callback_secret
 
-    async def facts(self, deployment: Deployment, given: list[Given], programs: Programs) -> Facts:
+    async def facts(self, deployment: Deployment, given: list[Given], programs: Programs, receiver: Receiver) -> Facts:
         """All of them."""
         left = {}
         for name in _INDEXES:
@@ -125,7 +136,7 @@ class Eye:
                 record.append((from_ms(int(entry.split(b"-")[0])), EVENTS.load(fields[b"event"])))
         requests = {r.id: r for r in await self._requests()}
         heard_by = {tag: list[dict[str, Any]]() for tag in programs.given}
-        for line in programs_read(deployment.folder):
+        for line in read(deployment.folder / LINES):
             heard_by[line["tag"]].append(line)
         return Facts(
             given=given,
@@ -142,6 +153,9 @@ class Eye:
             flaws=[str(problem) for problem in verifier.end()],
             programs=heard_by,
             problems=programs.problems,
+            acts=read(deployment.folder / ACTS),
+            posts=list(receiver.posts),
+            queued={one.decode() for one in await self._client.zrange(self.store.keys.callbacks, 0, -1)},
             unheard={name for name, request in requests.items() if await self._unheard(request)},
         )
 

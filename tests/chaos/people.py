@@ -11,19 +11,20 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.slack.views.card_controls import APPROVE, REJECT, RESPOND
+from bot.slack.views.card_controls import APPROVE, APPROVE_ALL, REJECT, RESPOND
+from bot.slack.views.choice_controls import CHOOSE
 from localslack import text_of
 from localslack.errors import CannotDo
 from localslack.person import Person
 from localslack.workspace import Message
 from tests.chaos.cluster import Deployment
-from tests.chaos.plan import CHANNELS, REQUESTERS, REVIEWERS, Manner, Task, manner
+from tests.chaos.plan import ASKS, CHANNELS, REQUESTERS, REVIEWERS, Manner, Task, manner
 from tests.chaos.side_effects import EFFECTS, read
 from tests.slack.socket_bot import confirmed
 
 log = logging.getLogger(__name__)
 
-_BUTTONS: Final = {"approve": APPROVE, "reject": REJECT, "respond": RESPOND}
+_BUTTONS: Final = {"approve": APPROVE, "reject": REJECT, "respond": RESPOND, "edit": "Edit"}
 _DOUBT: Final = "Did “"
 _AGAIN: Final = 4.0
 """Seconds after which somebody whose click changed nothing clicks again."""
@@ -125,6 +126,8 @@ class Crowd:
         if how.kind == "intrude":
             intruders = [self._slack.user(name) for name in ("greta", "sam", "alice", "dave")]
             await asyncio.gather(*(self._click(p, card, "approve") for p in intruders))
+        if how.changes and ASKS in text:
+            await self._click(self._slack.user(how.people[0]), card, "edit")
         if how.kind == "repeat":
             await asyncio.gather(*(self._click(self._slack.user(how.people[0]), card, how.verbs[0]) for _ in range(3)))
         await asyncio.gather(
@@ -183,7 +186,8 @@ class Crowd:
         self.clicks[verb] += 1
         try:
             if verb == "approve":
-                await person.click(card, APPROVE, stale=late or _request_of(card) is None)
+                approving = next((one for one in _buttons(card) if one.startswith(CHOOSE)), APPROVE)
+                await person.click(card, approving, stale=late or _request_of(card) is None)
                 return
             async with self._hands[person.user.name]:
                 await self._write(person, card, verb)
@@ -195,7 +199,8 @@ class Crowd:
         request = _request_of(card) or ""
         try:
             view = await person.wait_modal(lambda v: request in str(v.json.get("private_metadata")), timeout=3)
-            await person.submit({view.blocks[-1]["block_id"]: f"because of {card.ts}"}, view)
+            words = {"Times": "2"} if verb == "edit" else {view.blocks[-1]["block_id"]: f"because of {card.ts}"}
+            await person.submit(words, view)
         except TimeoutError:
             log.debug("No window for %s.", person.user.name)
         while person.modal is not None:
@@ -215,6 +220,11 @@ class Crowd:
 def _request_of(message: Message) -> str | None:
     """The request that this message's buttons decide on; None if it has no such buttons."""
     for element in message.elements:
-        if element.get("action_id") == APPROVE:
+        if str(element.get("action_id")).startswith((APPROVE, CHOOSE)) and element["action_id"] != APPROVE_ALL:
             return str(json.loads(element["value"])["request"])
     return None
+
+
+def _buttons(message: Message) -> list[str]:
+    """The actions of the message's buttons."""
+    return [str(element.get("action_id")) for element in message.elements]

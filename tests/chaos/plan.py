@@ -111,8 +111,14 @@ class Manner:
     people: tuple[str, ...]
     late: tuple[str, ...]
     """Who clicks once more when it is settled, on what they saw before."""
+    changes: bool = False
+    """Whether somebody changes a program's call before."""
 
 
+ASKS: Final = "May tag"
+"""The begin of what programs ask, and no team."""
+_CHANGED: Final = 0.7
+"""The share of programs' calls that somebody changes."""
 _MANNERS: Final = {"plain": 45, "compete": 20, "repeat": 10, "intrude": 7, "ignore": 10, "last moment": 8}
 
 
@@ -129,4 +135,5 @@ def manner(seed: int, card: str, patience: float, *, may_respond: bool) -> Manne
         tuple(random.choice(words) for _ in range(count)),
         tuple(people[:count]) if count > 1 else tuple(people[:2]),
         tuple(people[4:]) if random.random() < 0.3 else (),
+        random.random() < _CHANGED,
     )

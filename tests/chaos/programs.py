@@ -1,6 +1,7 @@
 """Programs that ask over HTTP beside the runs, and die at any moment. As a module this file is one of them.
 
-Each asks under its own key, notes what it heard, reports, and ends; one that was killed is started again.
+Each asks under its own key, notes what it heard, reports, and ends; one that was killed is started again. Some ask for
+words, some for a choice, some act behind `requires_approval`, and some are told by a callback, too.
 """
 
 import asyncio
@@ -8,14 +9,18 @@ import json
 import os
 import signal
 import sys
+import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
+from secrets import token_hex
 from typing import Any, Final
 
-from countersign import Client
+from countersign import AlreadyRan, Client, NotApproved, requires_approval
+from countersign.client import exchange
 from countersign.client.client import question
+from countersign.client.exchange import Decision
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
@@ -24,6 +29,8 @@ from countersign.usecases.program_requests import NOTHING_TO_REPORT
 LINES: Final = "programs.jsonl"
 TITLE: Final = "May {} go on?"
 DONE: Final = "{} went on."
+ACTS: Final = "acts.jsonl"
+KINDS: Final = ("words", "choice", "action", "callback")
 _MOST: Final = 6
 """Programs at once: each is a process."""
 _EVERY: Final = 1.5
@@ -42,13 +49,13 @@ class Programs:
     """
 
     def __init__(
-        self, urls: list[str], key: str, folder: Path, channels: list[str], seed: int, patience: float
+        self, urls: list[str], key: str, folder: Path, channels: list[str], seed: int, patience: float, receiver: str
     ) -> None:
         self.given: list[str] = []
         self.deaths = 0
         self.problems: list[str] = []
         self._urls, self._key, self._folder, self._channels = urls, key, folder, channels
-        self._seed, self._patience = seed, patience
+        self._seed, self._patience, self._receiver = seed, patience, receiver
         self._lives: set[asyncio.Task[None]] = set()
 
     async def start_some(self) -> None:
@@ -78,7 +85,7 @@ class Programs:
         while True:
             env = {**os.environ, "COUNTERSIGN_URL": random.choice(self._urls), "COUNTERSIGN_KEY": self._key}
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", __name__, tag, channel, str(self._folder / LINES)),
+                *(sys.executable, "-m", __name__, tag, channel, str(self._folder), self._receiver),
                 env=env,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
@@ -101,10 +108,9 @@ class Programs:
                     await process.wait()
 
 
-def read(folder: Path) -> list[dict[str, Any]]:
-    """All that programs heard."""
-    path = folder / LINES
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+def kind_of(tag: str) -> str:
+    """What the program of this name asks for."""
+    return Random(f"kind {tag}").choice(KINDS)
 
 
 def wrongs(
@@ -112,6 +118,7 @@ def wrongs(
     problems: list[str],
     requests: Mapping[RequestId, Request],
     runs: Mapping[RunId, Run],
+    acts: Sequence[Mapping[str, Any]] = (),
 ) -> list[tuple[str, str, str]]:
     """Programs without one request, the decision as it is, and a report that stands: words, run, request."""
     cases = [(f"a program failed: {words}", "", "") for words in problems]
@@ -119,33 +126,91 @@ def wrongs(
     for request in requests.values():
         asked[request.question.title].append(request)
     for tag, lines in heard.items():
-        own = asked[TITLE.format(tag)]
-        if len(own) != 1 or not lines:
+        own, did = asked[TITLE.format(tag)], [act for act in acts if act["tag"] == tag]
+        if len(own) != 1 or not (lines or did):
             cases.append((f"{tag} has {len(own)} requests, and heard {lines}", "", ""))
             continue
         (request,) = own
         decision, run = request.decision, runs[request.run]
-        truth = decision and (request.id, decision.outcome, list(decision.by), decision.words)
+        truth = decision and (request.id, decision.outcome, list(decision.by), decision.words, list(decision.chosen))
         for line in lines:
-            if truth != (line["request"], line["outcome"], line["by"], line["words"]):
+            if truth != (line["request"], line["outcome"], line["by"], line["words"], line["chosen"]):
                 cases.append((f"{tag} heard {line}, the store has {decision}", request.run, request.id))
         done = decision is not None and decision.outcome in (Status.APPROVED, Status.EDITED, Status.ANSWERED)
-        if run.result != (DONE.format(tag) if done else NOTHING_TO_REPORT):
+        result = "" if request.question.call is not None else DONE.format(tag)
+        if run.result != (result if done else NOTHING_TO_REPORT):
             cases.append((f"{tag} reported, and “{run.result}” stands", request.run, request.id))
+        if request.question.call is not None:
+            cases += [(words, request.run, request.id) for words in _wrong_acts(tag, request, run, did)]
     return cases
 
 
-def main(tag: str, channel: str, path: str) -> None:
+def _wrong_acts(tag: str, request: Request, run: Run, acts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is wrong with what a program did. One killed between its action and its report does it again: it says so."""
+    decision, call = request.decision, request.question.call
+    began = [act for act in acts if "times" in act]
+    ended = {act["life"] for act in acts if "times" not in act}
+    if decision is None or call is None or decision.outcome not in (Status.APPROVED, Status.EDITED):
+        return [f"{tag} acted without approval: {began}"] if began else []
+    words = []
+    wanted = json.loads(decision.arguments or call.arguments)["times"]
+    if not began:
+        words.append(f"{tag} was approved and did nothing")
+    if any(act["times"] != wanted for act in began):
+        words.append(f"{tag} acted on something else than {wanted}: {began}")
+    if sum(act["life"] in ended for act in began) > 1 or len({act["life"] for act in began}) < len(began):
+        words.append(f"{tag} acted twice: {acts}")
+    if run.ended_at is not None and any(act["at"] > run.ended_at.timestamp() for act in began):
+        words.append(f"{tag} acted again after its report at {run.ended_at}: {acts}")
+    return words
+
+
+def _note(path: Path, line: Mapping[str, Any]) -> None:
+    """Append a line in one write."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.write(handle, json.dumps(line).encode() + b"\n")
+    os.close(handle)
+
+
+def _heard(folder: Path, tag: str, decision: Decision) -> None:
+    line: dict[str, Any] = {"tag": tag, "request": decision.request, "outcome": decision.outcome}
+    line |= {"by": list(decision.by), "words": decision.words, "chosen": list(decision.chosen)}
+    _note(folder / LINES, line)
+
+
+def _act(tag: str, channel: str, folder: Path) -> None:
+    """Do something once people approved it, and note each time that it was done."""
+    life = token_hex(8)
+
+    @requires_approval(channel, title=TITLE.format(tag), key=lambda _: tag)
+    def count(times: int) -> None:
+        _note(folder / ACTS, {"tag": tag, "life": life, "times": times, "at": time.time()})
+
+    try:
+        count(1)
+    except NotApproved as refused:
+        _heard(folder, tag, refused.decision)
+    except AlreadyRan as before:
+        _heard(folder, tag, before.decision)
+    else:
+        _note(folder / ACTS, {"tag": tag, "life": life})
+
+
+def main(tag: str, channel: str, folder: Path, receiver: str) -> None:
     """Ask, note the decision in one write, and report."""
+    exchange.MANY = sys.maxsize  # type: ignore[misc]  # a report that is given up would leave its run open for a day
+    kind = kind_of(tag)
+    if kind == "action":
+        return _act(tag, channel, folder)
+    options = ["eu", "us"] if kind == "choice" else []
+    url = receiver if kind == "callback" else ""
+    asked = question(channel, TITLE.format(tag), f"It would do what {tag} says.", options=options, callback_url=url)
     with Client() as client:
-        decision = client.ask(question(channel, TITLE.format(tag), f"It would do what {tag} says."), key=tag)
-        line: dict[str, Any] = {"tag": tag, "request": decision.request, "outcome": decision.outcome}
-        line |= {"by": list(decision.by), "words": decision.words}
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.write(handle, json.dumps(line).encode() + b"\n")
+        decision = client.ask(asked, key=tag)
+        _heard(folder, tag, decision)
         if decision.approved or decision.outcome == "answered":
             client.report(decision, succeeded=True, words=DONE.format(tag))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4])

@@ -5,6 +5,7 @@ from collections import Counter
 from tests.chaos.faults import FaultInjector
 from tests.chaos.invariants import Verdict
 from tests.chaos.people import Crowd
+from tests.chaos.programs import kind_of
 
 _SHOWN = 5
 """Cases of one figure that are told in full."""
@@ -24,6 +25,9 @@ def table(
         _row("requests", len(facts.requests), _of(Counter(str(r.status) for r in facts.requests.values()))),
         _row("clicks", crowd.clicks.total(), _of(crowd.clicks)),
         _row("programs over HTTP", len(facts.programs), f"{sum(map(len, facts.programs.values()))} answers heard"),
+        _row("  of them", "", _of(Counter(map(kind_of, facts.programs)))),
+        _row("  their actions", sum("times" in act for act in facts.acts)),
+        _row("  their callbacks", len(facts.posts), f"{sum(post.taken for post in facts.posts)} taken"),
         _row("actions", len(facts.effects) + len(facts.mails), f"{len(facts.mails)} of them mails"),
         _row("outcomes that nobody knew", verdict.unknown, "people were asked, or the run said so"),
         "",

@@ -224,8 +224,8 @@ ADAPTING: Final = (
         "the last outcome ends what the service keeps of a run",
         "R8",
         "countersign/adapters/saved_runs.py",
-        "words=words, keep_state=kept)",
-        "words=words, keep_state=False)",
+        '"keep_state": kept,',
+        '"keep_state": False,',
         (f"{_STORED}::test_another_machine_goes_on_after_the_outcome",),
     ),
     Bug(

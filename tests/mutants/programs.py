@@ -9,8 +9,49 @@ _BAD: Final = "tests/api/test_bad_programs.py::"
 _CALLBACKS: Final = "tests/api/test_callbacks.py::"
 _GUARDED: Final = "tests/api/test_guarded_functions.py::"
 _TERMINAL: Final = "tests/api/test_terminal.py::"
+_BATCHES: Final = "tests/api/test_program_batches.py::"
 
 ASKING: Final = (
+    Bug(
+        "half an answer of the service ends the program",
+        "R8",
+        "countersign/client/connection.py",
+        "if not isinstance(body, dict) and 200",
+        "if body == 0 and 200",
+        ("tests/api/test_service_away.py::test_half_an_answer_is_none[cut off]",),
+    ),
+    Bug(
+        "an outcome that the service was away to hear is lost",
+        "R5",
+        "countersign/adapters/saved_runs.py",
+        "        call.unreported = outcome\n",
+        "",
+        ("tests/adapters/test_unreported_outcomes.py::test_resume_reports_what_the_service_was_away_to_hear",),
+    ),
+    Bug(
+        "calls of a program that come together are a card each",
+        "R26",
+        "countersign/domain/batching.py",
+        "        return first.program.name == other.program.name\n",
+        "        return False\n",
+        (_BATCHES + "test_each_row_is_changed_taken_back_or_ends_in_time_by_itself",),
+    ),
+    Bug(
+        "calls of a program that come at once find no card, or a full one",
+        "R26",
+        "bot/slack/projector/card_placement.py",
+        "    async with burst.turn:",
+        "    if True:",
+        (_BATCHES + "test_twenty_calls_at_once_are_four_cards_and_one_click_approves_a_whole_card",),
+    ),
+    Bug(
+        "one click approves what two programs ask",
+        "R9",
+        "bot/slack/views/approval_card.py",
+        "    one_program = run.program is not None and {",
+        "    one_program = run.program is not None or {",
+        (_BATCHES + "test_one_click_decides_on_rows_of_one_program_only",),
+    ),
     Bug(
         "an outcome of what was not approved is taken",
         "R5",
@@ -79,8 +120,8 @@ ASKING: Final = (
         "a report that is refused hides the result of what was done",
         "R5",
         "countersign/client/exchange.py",
-        "        _log.warning(",
-        "        raise\n        _log.warning(",
+        '        _log.warning("What was approved ran,',
+        '        raise\n        _log.warning("What was approved ran,',
         (_GUARDED + "test_a_report_that_is_refused_hides_no_result[thread-False]",),
     ),
     Bug(

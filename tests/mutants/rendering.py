@@ -75,8 +75,8 @@ DRAWING: Final = (
         "all rows are approved with one click, also what is cut",
         "R13, R26",
         "bot/slack/views/approval_card.py",
-        "    if len({row.run for row in waiting}) == 1 < len(waiting) and all(map(is_plain_row, waiting)):\n",
-        "    if len({row.run for row in waiting}) == 1 < len(waiting):\n",
+        "    if one_asker and len(waiting) > 1 and all(map(is_plain_row, waiting)):\n",
+        "    if one_asker and len(waiting) > 1:\n",
         (_CARDS + "test_what_a_row_does_not_show_is_not_approved_there",),
     ),
     Bug(
@@ -164,8 +164,8 @@ DRAWING: Final = (
         "two starts that waited for the same store are two runs",
         "R8",
         "countersign/usecases/run_start.py",
-        "        if await store.commit(replace(change, once=_words(step.run))) is Committed.REPEATED:\n",
-        "        if await store.commit(change) is Committed.REPEATED:\n",
+        "await started(replace(change, once=_words(new)) if unrepeated else change)",
+        "await started(change)",
         ("tests/usecases/test_run_start.py::test_two_starts_that_waited_for_the_same_store_are_one_run",),
     ),
     Bug(

@@ -290,7 +290,7 @@ async def test_admins_are_told_of_calls_that_passed_though_the_policy_says_other
     slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     """R25: in the window and in words, those of the last week, and nobody else."""
-    now, line = await store.now(), "passed at a worker in the last 7 days though the policy says otherwise"
+    now, line = await store.now(), "passed in the last 7 days though the policy says otherwise"
     dave = slack.user("dave")
     ago = int((now - timedelta(days=8)).timestamp() * 1000)
     await Ledger(store).contradicted(f"{ago}-0")

@@ -13,12 +13,14 @@ from functools import partial
 from typing import Final
 
 from countersign import usecases
-from countersign.domain.batching import alike, grows, together
+from countersign.domain.batching import grows, takes, together
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.usecases.compare_and_set import Keep, Swap, update
 from countersign.usecases.ports import Admitted, Change, Committed, Message, Put, Seen, Store
+
+from ..ports import Burst
 
 ROWS: Final = 5
 """On one card: so many have room in 13.2 kB whatever they say. A burst goes on with a further card."""
@@ -80,32 +82,47 @@ async def give_rows(store: Store, run: Run, new: Iterable[RequestId]) -> None:
         await update(store, partial(_row, store, request, beside, claims), _stored)
 
 
-async def join(store: Store, new: Admitted, waiting: dict[RequestId, None]) -> None:
-    """Give a request without a card a row on one that waits for its turn, of any run.
+async def join_burst(store: Store, new: Admitted, burst: Burst) -> None:
+    """Give a program's request a row on its newest card, or open one for others."""
+    async with burst.turn:
+        if not await join(store, new, burst.cards):
+            burst.cards[new.value.id] = None
 
-    `waiting`: the first requests of such cards, the oldest first; those that take no more rows are removed from it.
+
+async def join(store: Store, new: Admitted, cards: dict[RequestId, None]) -> bool:
+    """Give a request without a card a row on one of these; False if none takes it.
+
+    `cards`: their first requests, the oldest first; those that take no more rows are removed.
     """
     if await store.message(name_of(new.value.id)) is not None:
-        return
-    for name in list(waiting):
+        return True
+    for name in list(cards):
         if name == new.value.id:
-            return
-        first, card = await usecases.admitted(store, name), await store.message(name_of(name))
-        if first is None or first.value.status is not Status.PENDING or not alike(first.value, new.value):
-            continue
-        if card is None:
-            channel, key = first.value.rules.approvals_channel, name_of(name)
-            plan = Put(Message(first.value.workspace, channel, key, request=name, vouches=first.claim), 0)
-        else:
-            plan = Put(card.value, card.version)
-        message = plan.value
-        rows = message.rows or (name,)
-        if message.ts or message.posting_since or message.on or len(rows) >= ROWS:
-            waiting.pop(name, None)
-            continue
-        change = _joined(new.value, plan, (*rows, new.value.id), {new.value.id: new.claim})
-        if await store.commit(change) is Committed.DONE:  # else another card may take it
-            return
+            return False
+        while (plan := await _with_room(store, cards, name, new.value)) is not None:
+            rows = (*(plan.value.rows or (name,)), new.value.id)
+            change = _joined(new.value, plan, rows, {new.value.id: new.claim})
+            if await store.commit(change) is Committed.DONE:
+                return True
+    return False
+
+
+async def _with_room(store: Store, cards: dict[RequestId, None], name: RequestId, new: Request) -> Put[Message] | None:
+    """Read the message of the card that begins with this request, or plan it; None if it takes no such row."""
+    first, card = await usecases.admitted(store, name), await store.message(name_of(name))
+    if first is None:
+        return None
+    if card is None:
+        channel, key = first.value.rules.approvals_channel, name_of(name)
+        plan, posted = Put(Message(first.value.workspace, channel, key, request=name, vouches=first.claim), 0), None
+    else:
+        plan, posted = Put(card.value, card.version), card.value.posting_since
+    message, now = plan.value, first.now
+    settled, unclear = first.value.status is not Status.PENDING, bool(message.ts) and posted is None
+    if settled or unclear or message.on or len(message.rows) >= ROWS or not grows(posted, now):
+        cards.pop(name, None)
+        return None
+    return plan if takes(first.value, new, posted, now) else None
 
 
 async def message_of(store: Store, shown: Admitted) -> Put[Message] | None:

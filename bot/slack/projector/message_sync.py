@@ -21,7 +21,7 @@ from countersign.metrics import Repair
 from countersign.usecases.compare_and_set import Keep, Swap, update
 from countersign.usecases.ports import Change, Committed, Message, Put, Seen, Store
 
-from ..ports import PAUSE, Calls, CannotPost, Grown, Importance, Outdated, drawing_task
+from ..ports import PAUSE, Burst, Calls, CannotPost, Grown, Importance, Outdated, drawing_task
 from ..posted_messages import EVENT_TYPE, Copies, Lookups
 from ..views.block_kit import Drawing
 
@@ -99,6 +99,7 @@ class Poster:
         self._direct: dict[UserId, ChannelId] = {}
         self.waiting: dict[ChannelId, dict[RequestId, None]] = {}
         """Requests whose cards are being drawn in a channel; the store knows which are not posted."""
+        self.bursts: dict[str, Burst] = {}  # by the name of a program's key
         self._cards: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def link(self, message: Message) -> str:

@@ -21,7 +21,7 @@ from countersign.usecases.ports import Admitted, Message, Store
 
 from ..people.directory import Directory
 from ..people.people_check import why_not_shown
-from ..ports import CannotPost, Grown, Importance
+from ..ports import Burst, CannotPost, Grown, Importance
 from ..views import approval_card, card_content, thread_notes
 from ..views.block_kit import Drawing
 from ..views.reminders import escalation_note, reminder_note
@@ -70,15 +70,22 @@ async def draw_cards(
 
 
 async def _draw_in_turn(thread: RunThread, asked: Admitted, directory: Directory | None) -> list[File]:
-    """Draw a request's card, or make it a row of one that waits in its channel."""
+    """Draw a request's card.
+
+    It may become a row of its program's newest card, or of one of any run that waits for its turn in its channel.
+    """
     store, poster, request = thread.store, thread.poster, asked.value
     channel = request.rules.approvals_channel
     waiting = poster.waiting.setdefault(channel, {})
     full = not poster.is_open(channel, Importance.CARD)
     waiting[request.id] = None  # before anything is awaited: whoever comes now finds it
     try:
-        if full and may_be_a_row(request) and request.status is Status.PENDING:
-            await card_placement.join(store, asked, waiting)
+        if may_be_a_row(request) and request.status is Status.PENDING:
+            if request.program is not None:
+                burst = poster.bursts.setdefault(request.program.name, Burst())
+                await card_placement.join_burst(store, asked, burst)
+            if full:
+                await card_placement.join(store, asked, waiting)
         while True:
             newest = await usecases.admitted(store, request.id) or asked
             name = (await card_placement.card_of(store, newest)).name

@@ -99,7 +99,8 @@ def batch(
     if len(rows) == 1:
         return card(rows[0], run=run, run_link=run_link, away=away, filed=rows[0].id not in unfiled)
     several = runs if runs and len(runs) > 1 else {}
-    first, team = rows[0], f"{len(several)} runs" if several else quoted(run.team, 40)
+    one_program = run.program is not None and {one.program for one, _ in several.values()} == {run.program}
+    first, team = rows[0], quoted(run.team, 40) if one_program or not several else f"{len(several)} runs"
     late = _to_the_run(run_link)
     waiting = [row for row in rows if row.status is Status.PENDING]
     stand = button_labels.how_they_stand(rows)
@@ -113,7 +114,7 @@ def batch(
         title, *rest = _row(number, row, several[row.run][0] if several else run)
         blocks += [{"type": "divider"}, title, *([_whose(row, *several[row.run])] if several else ()), *rest]
     if waiting:
-        blocks += [{"type": "divider"}, *_for_all(waiting, away)]
+        blocks += [{"type": "divider"}, *_for_all(waiting, away, one_program=one_program)]
     fragments = tuple(_to_the_run(at) for _, at in several.values()) if several else (late,)
     return Drawing(f"{escape(team)} · {escape(wish)} – {stand}", blocks, fragments)
 
@@ -168,11 +169,15 @@ def is_plain_row(request: Request) -> bool:
     )
 
 
-def _for_all(waiting: Sequence[Request], away: Iterable[Absence]) -> list[Block]:
-    """Draw what the rows share: they are asked within seconds, by the same rules."""
+def _for_all(waiting: Sequence[Request], away: Iterable[Absence], *, one_program: bool) -> list[Block]:
+    """Draw what the rows share: they are asked within seconds, by the same rules.
+
+    Only what one run or one program asks is decided by one click.
+    """
     first = min(waiting, key=lambda row: (row.deadline is None, row.deadline or row.created_at))
     controls: list[Block] = []
-    if len({row.run for row in waiting}) == 1 < len(waiting) and all(map(is_plain_row, waiting)):
+    one_asker = one_program or len({row.run for row in waiting}) == 1
+    if one_asker and len(waiting) > 1 and all(map(is_plain_row, waiting)):
         value, many = card_controls.all_of(waiting), len(waiting)
         controls = [
             {**button("Approve all", card_controls.APPROVE_ALL, value, "primary"), "confirm": _sure("Approve", many)},

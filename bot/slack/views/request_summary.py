@@ -63,7 +63,7 @@ def settled_line(request: Request, decision: Decision, run: Run | None, shown_at
 
 def reported(request: Request, run: Run) -> Reported | None:
     """Return what came of the action, as its program or its worker reported it."""
-    if run.program is not None and run.told_outcome and run.result:
+    if run.program is not None and run.told_outcome:
         return Reported(request.id, run.status is RunStatus.FAILED, run.result)
     return next((one for one in run.reported if one.request == request.id), None)
 

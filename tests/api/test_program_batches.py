@@ -1,0 +1,150 @@
+"""Calls of one program that come together are rows of one card, each a request of its own (R26)."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from bot.slack.views import approval_card, card_controls
+from countersign import usecases
+from countersign.domain import api_keys, batching
+from countersign.domain.ids import RequestId
+from countersign.domain.requests import Status
+from countersign.store.api_keys import ApiKeys
+from countersign.store.store import Store
+from countersign.usecases.ports import Change, Put
+from localslack import LocalSlack, text_of
+from tests.api.test_requests import decided
+from tests.sample_requests import call, request
+from tests.slack.sample_views import run
+from tests.slack.test_batch_card import rows_of, shown
+from tests.slack.test_projector import all_drawn
+from tests.store_fixtures import NoQueue
+
+SCHEMA = {"type": "object", "properties": {"order": {"type": "integer"}}, "required": ["order"]}
+
+
+@pytest.fixture(autouse=True)
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, what is asked here comes together."""
+    monkeypatch.setattr(batching, "WITHIN", timedelta(hours=1))
+
+
+def refund(order: int, **more: Any) -> dict[str, Any]:
+    call = {"tool": "refund", "arguments": {"order": order}, "schema": SCHEMA}
+    return {"title": f"Refund 45.00 EUR for order {order}?", "call": call, **more}
+
+
+async def ask(program: httpx.AsyncClient, *bodies: Mapping[str, Any]) -> list[RequestId]:
+    """Ask all at once, each under an idempotency key of its own; the requests in the order of the bodies."""
+
+    async def one(body: Mapping[str, Any]) -> RequestId:
+        answer = await program.post("/v1/requests", json=body, headers={"idempotency-key": repr(body)})
+        assert answer.status_code == 201, answer.text
+        return RequestId(answer.json()["id"])
+
+    return list(await asyncio.gather(*map(one, bodies)))
+
+
+async def test_twenty_calls_at_once_are_four_cards_and_one_click_approves_a_whole_card(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient
+) -> None:
+    """R1, R26: each row is a decision of its own, and says what came of it alone."""
+    asked = await ask(program, *map(refund, range(20)))
+    await all_drawn(slack, store)
+    cards = shown(slack)
+    assert [len(rows_of(card)) for card in cards] == [5] * 4
+    assert {row for card in cards for row in rows_of(card)} == set(asked)
+    first, *others = cards
+    assert "ci" in first.text and text_of(first).count("the program ci") == 5
+    rows = rows_of(first)
+    await slack.user("bob").click(first, "Approve all")
+    for row in rows:
+        found = await decided(program, row)
+        assert (found["decision"]["outcome"], found["decision"]["by"]) == ("approved", ["U0BOB"])
+    report = {"succeeded": True, "words": "Refund 9 was made."}
+    assert (await program.post(f"/v1/requests/{rows[1]}/outcome", json=report)).status_code == 200
+    await all_drawn(slack, store)
+    after = next(card for card in shown(slack) if card.ts == first.ts)
+    assert text_of(after).count("Refund 9 was made.") == 1 and not rows_of(after)
+    assert [len(rows_of(card)) for card in shown(slack) if card.ts != first.ts] == [5] * 3
+    await slack.user("bob").click(others[0], "Reject all")
+    assert (await decided(program, rows_of(others[0])[4]))["status"] == "rejected"
+
+
+async def test_each_row_is_changed_taken_back_or_ends_in_time_by_itself(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient
+) -> None:
+    """R1, R17: the others wait on."""
+    names = await ask(program, *map(refund, range(5)))
+    await all_drawn(slack, store)
+    (card,) = shown(slack)
+    changed, refused, back, late, waits = rows_of(card)
+    bob = slack.user("bob")
+    await bob.click(card, "more", choose="Edit…", block=f"decide {changed}")
+    await bob.wait_modal()
+    assert await bob.submit({"Order": "99", "why": "typo"}) == {}
+    await bob.click(card, "Reject", block=f"decide {refused}")
+    await bob.wait_modal()
+    assert await bob.submit({"reason": "kept"}) == {}
+    assert (await program.post(f"/v1/requests/{back}/withdraw", json={"why": "sold"})).status_code == 200
+    seen = await store.request(late)
+    assert seen is not None
+    await store.commit(
+        Change(requests=(Put(replace(seen.value, deadline=seen.now - timedelta(seconds=1)), seen.version),))
+    )
+    await usecases.expire(store, NoQueue(), late)
+    assert (await decided(program, changed))["decision"]["arguments"] == {"order": 99}
+    statuses = [(await decided(program, one))["status"] for one in (changed, refused, back, late)]
+    assert statuses == ["edited", "rejected", "withdrawn", "expired"]
+    await all_drawn(slack, store)
+    (after,) = shown(slack)
+    assert rows_of(after) == [waits] and set(names) == {changed, refused, back, late, waits}
+    last = await store.request(waits)
+    assert last is not None and last.value.status is Status.PENDING
+
+
+async def test_what_another_key_asks_or_needs_a_card_of_its_own_shares_none(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient
+) -> None:
+    """R9, R26: programs do not share a card while each has its turn, and a message is no row."""
+    issued = api_keys.issue("other", ("#general",), await store.now())
+    await ApiKeys(store).put(issued.key)
+    mine = await ask(program, refund(1), refund(2), {"title": "Send it?", "message": "Dear all,"})
+    await all_drawn(slack, store)
+    program.headers["authorization"] = f"Bearer {issued.token}"
+    others = await ask(program, refund(3), refund(4))
+    await all_drawn(slack, store)
+    cards = [sorted(rows_of(card)) for card in shown(slack)]
+    assert sorted(cards) == sorted([[], sorted(mine[:2]), sorted(others)])
+
+
+async def test_what_comes_after_people_read_the_card_has_its_own(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R26: no button moves under a reader's hand."""
+    await ask(program, refund(1), refund(2))
+    await all_drawn(slack, store)
+    monkeypatch.setattr(batching, "WITHIN", timedelta(0))
+    await ask(program, refund(3))
+    await all_drawn(slack, store)
+    assert [len(rows_of(card)) for card in shown(slack)] == [2, 0]
+
+
+def test_one_click_decides_on_rows_of_one_program_only() -> None:
+    """R1, R9: also where a full channel lets requests of several share a card."""
+
+    def buttons(*programs: str) -> list[str]:
+        rows = [request(run=f"p{n}", asked=call(order=n)) for n in range(len(programs))]
+        named = zip(rows, programs, strict=True)
+        runs = {row.run: (run(id=row.run, team="one", program=at or None), None) for row, at in named}
+        drawn = approval_card.batch(rows, run=runs[rows[0].run][0], run_link=None, runs=runs)
+        return [one["action_id"] for one in drawn.blocks[-1]["elements"]]
+
+    assert card_controls.APPROVE_ALL in buttons("k1", "k1")
+    assert card_controls.APPROVE_ALL not in buttons("k1", "k2")
+    assert card_controls.APPROVE_ALL not in buttons("", "")

@@ -1,0 +1,158 @@
+"""A service that is slow, busy, cut off or away: the program asks again, and what counts is asked once."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from countersign.client import connection, exchange
+from countersign.client.client import AsyncClient, Client, question
+from countersign.client.exchange import Got, Pause, Send
+from tests.longest_wait import PATIENCE
+
+Answer = Callable[[asyncio.StreamWriter], Coroutine[Any, Any, None]]
+REFUND = question("#general", "Refund?", "45.00 EUR for order 17")
+PENDING = {"id": "q1", "status": "pending", "deadline": None, "cards_in": "#approvals"}
+DECISION: dict[str, Any] = {
+    "outcome": "approved",
+    "how": "reviewers",
+    "at": "2026-11-24T00:00:00+00:00",
+    "by": ["U0BOB"],
+    "words": "",
+}
+DECISION |= {"arguments": None, "chosen": [], "text": "Approved.", "message": None}
+APPROVED = {**PENDING, "status": "approved", "decision": DECISION, "outcome": None}
+KEY = "csk_k123456789_" + "s" * 43
+
+
+def answering(status: str, body: object, *headers: str, cut: int | None = None, length: bool = True) -> Answer:
+    """Answer so; with `cut` the connection ends after so many bytes of the body."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        content = json.dumps(body).encode()
+        lines = [f"HTTP/1.1 {status}", "content-type: application/json", "connection: close", *headers]
+        lines += [f"content-length: {len(content)}"] if length else []
+        writer.write("\r\n".join([*lines, "", ""]).encode() + content[:cut])
+
+    return answer
+
+
+async def silence(writer: asyncio.StreamWriter) -> None:
+    """Take the question, and say nothing for as long as the program listens."""
+    await writer.drain()
+    await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def service(*answers: Answer) -> AsyncIterator[tuple[str, list[str]]]:
+    """A service that gives these answers in turn: its address, and the lines and keys of what it was asked."""
+    left, asked = list(answers), list[str]()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        keys = [line.partition(": ")[2] for line in head.splitlines() if line.lower().startswith("idempotency-key")]
+        asked.append(" ".join([head.split(" HTTP")[0], *keys]))
+        answer = left.pop(0)
+        closing = asyncio.create_task(answer(writer))
+        tasks.append(closing)
+        if answer is not silence:
+            await closing
+            writer.close()
+
+    tasks, writers = list[asyncio.Task[None]](), list[asyncio.StreamWriter]()
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        server.close()
+        for writer in writers:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(exchange, "_LONGEST_PAUSE", 0.002)
+
+
+HALF = answering("201 Created", PENDING, cut=20)
+CUT_OFF = answering("200 OK", APPROVED, cut=40, length=False)
+PAGE = answering("200 OK", ["a page of a proxy"])
+
+
+@pytest.mark.parametrize("broken", [HALF, CUT_OFF, PAGE], ids=["half", "cut off", "no object"])
+async def test_half_an_answer_is_none(broken: Answer) -> None:
+    """R8: what was sent twice has one key, so it counts once; also a poll that is cut off begins again."""
+    answers = (broken, answering("201 Created", PENDING), broken, answering("200 OK", APPROVED))
+    async with service(*answers) as (url, asked), AsyncClient(url, KEY) as client:
+        decision = await client.ask(REFUND, key="order-17")
+    assert (decision.outcome, decision.by) == ("approved", ("U0BOB",))
+    assert asked == ["POST /v1/requests order-17"] * 2 + ["GET /v1/requests/q1?wait=50"] * 2
+
+
+async def test_a_service_that_takes_a_question_and_says_nothing_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_PATIENCE", 0.2)
+    async with service(silence, answering("200 OK", APPROVED)) as (url, asked):
+        async with AsyncClient(url, KEY) as client:
+            assert await client.begin(REFUND, key="order-17") == ("q1", True)
+        assert asked == ["POST /v1/requests order-17"] * 2
+
+
+@pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
+def test_a_program_asks_again_when_the_service_says(status: str) -> None:
+    """R29: after as many seconds as it is told, whatever its own pause would be."""
+    talk = exchange.ask(REFUND, "order-17")
+    first = next(talk)
+    busy = Got(int(status[:3]), {"detail": "Too many requests."}, 7.0)
+    assert talk.send(busy) == Pause(7.0, "Too many requests.")
+    assert talk.send(Got(0)) == first and isinstance(first, Send)
+    with pytest.raises(StopIteration) as end:
+        talk.send(Got(201, PENDING))
+    assert end.value.value == PENDING
+
+
+async def test_the_header_retry_after_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = list[Pause]()
+    monkeypatch.setattr("countersign.client.notes.pausing", lambda step, url: pauses.append(step))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    busy = answering("429 Too Many Requests", {"detail": "Too many requests."}, "Retry-After: 9")
+    async with service(busy, answering("200 OK", APPROVED)) as (url, _):
+
+        def begin() -> tuple[str, bool]:
+            with Client(url, KEY) as client:
+                return client.begin(REFUND, key="order-17")
+
+        assert await asyncio.wait_for(asyncio.to_thread(begin), PATIENCE) == ("q1", True)
+    assert pauses == [Pause(9.0, "Too many requests.")]
+
+
+def test_the_log_says_once_that_the_service_is_away_and_when_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
+    """R7: also where no terminal is: in a task of Celery, on a server."""
+    caplog.set_level(logging.INFO, exchange.__name__)
+    talk = exchange.wait("q1")
+    next(talk)
+    for _ in range(20):
+        assert isinstance(talk.send(Got(0)), Pause)
+        assert isinstance(talk.send(Got(0)), Send)
+    with pytest.raises(StopIteration):
+        talk.send(Got(200, APPROVED))
+    away, back = [record.getMessage() for record in caplog.records]
+    assert "isn't responding" in away and "again" in back
+
+
+def test_a_long_wait_for_people_is_no_word_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, exchange.__name__)
+    talk = exchange.wait("q1")
+    next(talk)
+    for _ in range(20):
+        talk.send(Got(200, PENDING))
+    assert not caplog.records
