@@ -44,6 +44,7 @@ def test_every_line_of_the_help_is_whole(monkeypatch: pytest.MonkeyPatch, capsys
         assert commands and all(line.endswith(".") and not line.endswith("...") for line in commands), commands
 
 
+@pytest.mark.slow
 def test_long_work_shows_how_far_it_is_in_a_terminal_and_nothing_in_a_pipe(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -130,6 +130,7 @@ async def test_a_server_that_is_killed_leaves_one_card_and_its_decision(
     assert cards(slack, "refund?") == 1
 
 
+@pytest.mark.slow
 async def test_what_nobody_decides_in_time_is_not_approved(
     slack: LocalSlack, store: Store, url: str, token: str, program: httpx.AsyncClient
 ) -> None:

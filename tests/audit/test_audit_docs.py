@@ -24,6 +24,7 @@ HERE = Path(__file__).resolve().parent.parent.parent
 DOC = (HERE / "docs" / "audit.md").read_text()
 
 
+@pytest.mark.slow
 async def test_every_command_of_the_page_works(
     store: Store,
     lease: Lease,

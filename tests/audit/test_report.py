@@ -52,6 +52,7 @@ async def test_the_figures_are_those_of_the_record(audit: Audit, store: Store) -
     assert figures["failures"][0]["why"] == "The model is away."
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("audit")
 async def test_a_record_six_times_as_long_takes_no_more_memory(store: Store) -> None:
     """Entries are read one by one, and nothing of them is kept but sums."""

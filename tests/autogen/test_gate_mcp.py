@@ -35,6 +35,7 @@ def there(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("approved", [False, True])
 async def test_an_mcp_servers_tool_does_nothing_before_it_is_approved(house: House, approved: bool) -> None:
     """R13, R19: a real server in a process of its own."""

