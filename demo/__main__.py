@@ -91,8 +91,8 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
         for task in (*waits, stopped):
             task.cancel()
         if stopped not in done:
-            raise RuntimeError(f"The process “{done.pop().get_name()}” ended by itself; its words are above.")
-        print("Ending; what waits is kept.", flush=True)
+            raise RuntimeError(f"The process “{done.pop().get_name()}” ended by itself; see its output above.")
+        print("Stopping; pending requests are kept.", flush=True)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
@@ -118,17 +118,17 @@ _WELCOME: Final = """
            /agent chat find a date; delete the old list      /agent invoices pay what is due
            /agent access read billing for carol, 2 hours
 
-  A program of your own asks people, too (docs/http-api.md). In another terminal:
+  Your own programs can ask people, too (docs/http-api.md). In another terminal:
     export COUNTERSIGN_URL={api} COUNTERSIGN_KEY={key}
     {python} -c 'import asyncio, countersign; print(asyncio.run(countersign.ask("#approvals", "Shall we?")))'
-  For the examples of README.md and docs/adapters.md without a key of OpenAI, also this model, which plays a script:
+  For the examples of README.md and docs/adapters.md without an OpenAI key, use this model, which plays a script:
     export OPENAI_BASE_URL={model} OPENAI_API_KEY=demo OPENAI_AGENTS_DISABLE_TRACING=1
-  A script with run_here, or one more worker, joins by Redis:
+  To add a script with run_here, or another worker, connect it to Redis:
     export REDIS_URL={worker}
   The record of what was decided:
     REDIS_URL={web} {python} -m countersign audit report
 
-  Ctrl-C ends everything; what waits is kept.
+  Ctrl-C stops everything; pending requests are kept.
 """
 
 
@@ -146,7 +146,7 @@ async def _key(file: Path, redis: str) -> str:
     )
     token, problem = await making.communicate()
     if making.returncode or not token.strip():
-        raise RuntimeError(f"No key could be made for programs: {problem.decode().strip()}")
+        raise RuntimeError(f"Could not create a key for programs: {problem.decode().strip()}")
     await asyncio.to_thread(_keep, file, token.decode().strip())
     return token.decode().strip()
 
@@ -182,7 +182,7 @@ async def _redis(stack: AsyncExitStack, folder: Path, port: int) -> dict[str, st
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="countersign demo", description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(".data/demo"), help="folder that keeps what is stored")
+    parser.add_argument("--data", type=Path, default=Path(".data/demo"), help="folder for what is stored")
     parser.add_argument("--port", type=int, default=4000, help="the first of seven ports")
     given = parser.parse_args(arguments)
 

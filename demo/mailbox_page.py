@@ -32,7 +32,7 @@ class Letter:
             return cls(str(message["Subject"] or "(no subject)"), headers, _text(message))
         except Exception:
             # The standard library's parser raises many kinds of errors on broken headers.
-            return cls("(a mail that cannot be read)", (), content.decode("latin-1"))
+            return cls("(an email that can't be read)", (), content.decode("latin-1"))
 
 
 def _text(message: EmailMessage) -> str:
@@ -49,7 +49,7 @@ def _text(message: EmailMessage) -> str:
 def list_html(letters: list[Letter]) -> str:
     """Draw the mails in the order given."""
     if not letters:
-        return '<p class="empty">No mail yet. Approve a mail in #approvals, and it arrives here.</p>'
+        return '<p class="empty">No email yet. Approve one in #approvals, and it arrives here.</p>'
     return "\n".join(_letter_html(letter) for letter in letters)
 
 

@@ -70,7 +70,7 @@ async def answers(url: str, running: asyncio.subprocess.Process) -> None:
                     if response.status == 200:
                         return
             await asyncio.sleep(0.1)
-    raise RuntimeError(f"{url} does not answer: its process ended; its words are above.")
+    raise RuntimeError(f"{url} does not answer: its process ended; see its output above.")
 
 
 async def work(env: dict[str, str]) -> None:

@@ -83,11 +83,11 @@ async def deliver(
     if smtp_url is None:
         path = await asyncio.to_thread(_keep, content, maildir)
         log.warning("SMTP_URL is not set: a mail was not sent but put into %s.", path)
-        return f"SMTP_URL is not set, so the mail was not sent; it was put into the folder {maildir}."
+        return f"SMTP_URL is not set, so the email was not sent; it was put into the folder {maildir}."
     try:
         server = parse_smtp_url(smtp_url)
     except ValueError as problem:
-        raise ActionFailed(f"The mail was not sent. {problem}") from None
+        raise ActionFailed(f"The email was not sent. {problem}") from None
     sender, recipients = envelope(message)
     client = aiosmtplib.SMTP(
         hostname=server.host,
@@ -105,7 +105,7 @@ async def deliver(
     finally:
         client.close()
     log.info("A mail was sent through %s.", server)
-    return f"The mail was sent to {', '.join(recipients)}."
+    return f"The email was sent to {', '.join(recipients)}."
 
 
 async def _open(client: aiosmtplib.SMTP, server: SmtpServer, sender: str, recipients: list[str]) -> None:
@@ -115,7 +115,7 @@ async def _open(client: aiosmtplib.SMTP, server: SmtpServer, sender: str, recipi
         if server.user is not None and server.password is not None:
             if client.get_transport_info("sslcontext") is None and not _is_loopback(server.host):
                 raise ActionFailed(
-                    f"The mail was not sent: {server} offers no encryption, and the password of SMTP_URL is not "
+                    f"The email was not sent: {server} offers no encryption, and the password of SMTP_URL is not "
                     "sent in the clear. Use smtps:// or a server that offers STARTTLS."
                 )
             await client.login(server.user, server.password)
@@ -124,7 +124,7 @@ async def _open(client: aiosmtplib.SMTP, server: SmtpServer, sender: str, recipi
             # One refused recipient stops the mail for all: "sent" means sent as approved.
             await client.rcpt(recipient)
     except (aiosmtplib.SMTPException, OSError, ValueError) as failure:
-        raise ActionFailed(f"The mail was not sent: {server} says: {_words(failure)}") from failure
+        raise ActionFailed(f"The email was not sent: {server} says: {_words(failure)}") from failure
 
 
 async def _hand_over(client: aiosmtplib.SMTP, server: SmtpServer, content: bytes) -> None:
@@ -132,7 +132,7 @@ async def _hand_over(client: aiosmtplib.SMTP, server: SmtpServer, content: bytes
         await client.data(content)
     except aiosmtplib.SMTPDataError as answer:
         if 400 <= answer.code < 600:
-            raise ActionFailed(f"The mail was not sent: {server} says: {_words(answer)}") from answer
+            raise ActionFailed(f"The email was not sent: {server} says: {_words(answer)}") from answer
         raise _in_doubt(server, answer) from answer
     except (aiosmtplib.SMTPException, OSError) as failure:
         raise _in_doubt(server, failure) from failure
@@ -140,7 +140,7 @@ async def _hand_over(client: aiosmtplib.SMTP, server: SmtpServer, content: bytes
 
 def _in_doubt(server: SmtpServer, failure: Exception) -> OutcomeUnknown:
     return OutcomeUnknown(
-        f"Nobody knows whether the mail was sent: {server} had been given it when this happened: {_words(failure)} "
+        f"Nobody knows whether the email was sent: {server} had been given it when this happened: {_words(failure)} "
         "Please ask the recipient, or look into the server's log, before it is sent again."
     )
 
@@ -167,5 +167,5 @@ def _keep(content: bytes, maildir: Path) -> Path:
         return maildir / "new" / box.add(content)
     except OSError as failure:
         raise ActionFailed(
-            f"The mail could not be put into the folder {maildir}: {failure}. Nothing was sent."
+            f"The email could not be put into the folder {maildir}: {failure}. Nothing was sent."
         ) from failure

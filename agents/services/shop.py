@@ -66,11 +66,11 @@ class Shop:
         def pay(file: sqlite3.Connection) -> Order:
             current = _order(file, order)
             if cents <= 0:
-                raise ValueError(f"Nothing was paid back: {euros(cents)} is no amount to pay back.")
+                raise ValueError(f"Nothing was refunded: {euros(cents)} can't be refunded.")
             if not file.execute("SELECT 1 FROM refunds WHERE key = ?", (key,)).fetchone():
                 if cents > current.cents - current.refunded:
                     left = euros(current.cents - current.refunded)
-                    raise ValueError(f"Nothing was paid back: of order {order} it can be up to {left}.")
+                    raise ValueError(f"Nothing was refunded: for order {order}, up to {left} can be.")
                 file.execute("INSERT INTO refunds VALUES (?, ?, ?)", (key, order, cents))
             return _order(file, order)
 
@@ -124,7 +124,7 @@ class Counter:
         stored = await self.shop.order(order)
         return (
             f"Order {stored.id}: {stored.item}, {euros(stored.cents)} paid by {stored.customer} <{stored.mail}>, "
-            f"{euros(stored.refunded)} of it paid back."
+            f"{euros(stored.refunded)} of it refunded."
         )
 
     async def refund(
@@ -132,7 +132,7 @@ class Counter:
     ) -> str:
         """Pay back some of an order, in whole cents."""
         stored = await self.shop.refund(order, cents, idempotency_key)
-        return f"{euros(cents)} of order {order} were paid back; {euros(stored.refunded)} in all."
+        return f"{euros(cents)} was refunded for order {order}; {euros(stored.refunded)} in all."
 
     async def open_ticket(
         self, order: OrderNumber, words: Annotated[str, "What colleagues should know"], idempotency_key: str
@@ -149,7 +149,7 @@ class Counter:
         """Send a mail to a customer."""
         mail = parse(f"To: {to}\nSubject: {subject}\n\n{body}")
         if isinstance(mail, MailProblem):
-            raise ValueError(f"The mail was not sent. {mail.sentence}")
+            raise ValueError(f"The email was not sent. {mail.sentence}")
         settings = self._run.settings
         name = f"<{idempotency_key()}@{settings.mail_from.partition('@')[2]}>"
         message = to_message(mail, settings.mail_from, name, datetime.now(UTC))

@@ -29,9 +29,9 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]
     if "person" not in grant:
         return f"Who is it for? Start the task again, like “read billing for carol, 2 hours”.\n\n{DEMO_NOTE}"
     if "system" not in grant and last is not None and last.tool == "ask_human":
-        return f"Nothing was granted: nobody said to which system.\n\n{DEMO_NOTE}"
+        return f"Nothing was granted: nobody said which system.\n\n{DEMO_NOTE}"
     if "system" not in grant:
-        return [DemoCall("ask_human", {"question": f"Access to what, for {grant['person']}?", "options": systems})]
+        return [DemoCall("ask_human", {"question": f"Which system does {grant['person']} need?", "options": systems})]
     return [DemoCall("grant", grant)]
 
 

@@ -28,9 +28,9 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]
     named = re.search(r"\bdeploy\s+(\S+)\s+(\S+)", task, re.IGNORECASE)
     service, version = named.groups() if named else ("shop", "1.0")
     if match is None and asked is not None:
-        return f"Nothing was planned, because nobody said to which environment.\n\n{DEMO_NOTE}"
+        return f"Nothing was planned, because nobody said which environment.\n\n{DEMO_NOTE}"
     if match is None:
-        question = {"question": f"Where shall {service} {version} go?", "options": ["staging", "production"]}
+        question = {"question": f"Where should {service} {version} go?", "options": ["staging", "production"]}
         return [DemoCall("ask_human", question)]
     last = outcomes.last(CARRY_OUT)
     if last is not None and last.became is not Became.ANSWERED:

@@ -33,7 +33,7 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]
     if any(re.search(r"\bshort", wish, re.IGNORECASE) for wish in wishes):
         facts = facts[:1]
     lines = [f"- {fact} [{file}]" if sources else f"- {fact}" for file, fact in facts] or ["Nothing was found."]
-    lines += [f"Wished for: {wish}" for wish in wishes if not re.search(r"\bshort", wish, re.IGNORECASE)]
+    lines += [f"Requested: {wish}" for wish in wishes if not re.search(r"\bshort", wish, re.IGNORECASE)]
     return "\n".join([f"Report: {task}", "", *lines, "", DEMO_NOTE])
 
 
@@ -43,4 +43,4 @@ def _research(task: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoC
         return [DemoCall("search_notes", {"words": task})]
     if demo_turns(messages) == 1 and not searched.why_not:
         return f"Found:\n{searched.result}\n\n{DEMO_NOTE}"
-    return f"There is nothing more in the notes.\n\n{DEMO_NOTE}\n\n{ENOUGH}"
+    return f"There is nothing else in the notes.\n\n{DEMO_NOTE}\n\n{ENOUGH}"

@@ -39,16 +39,16 @@ def _clerk(task: str, order: re.Match[str], outcomes: Outcomes) -> str | Sequenc
     paid = refund.became is Became.DONE
     if paid and (letter is None or letter.became is Became.ANSWERED):
         wishes = [one.words for one in outcomes.of("send_mail") if one.became is Became.ANSWERED]
-        money = re.search(r"([\d,.]+ EUR) of order", refund.result)
-        sentence = f"we have paid back {money[1] if money else 'money'} for your {item}."
+        money = re.search(r"([\d,.]+ EUR) was refunded", refund.result)
+        sentence = f"we have refunded {money[1] if money else 'money'} for your {item}."
         body = "\n\n".join([f"Dear {customer},", sentence, *wishes, "Kind regards", DEMO_NOTE])
         return [DemoCall("send_mail", {"to": mail, "subject": f"Your order {number}", "body": body})]
     if outcomes.last("open_ticket") is None:
-        outcome = "paid back" if paid else f"not paid back, because {refund.why_not or refund.result}"
+        outcome = "refunded" if paid else f"not refunded, because {refund.why_not or refund.result}"
         return [
             DemoCall("open_ticket", {"order": number, "words": f"{task}\n\nThe money was {outcome}.\n\n{DEMO_NOTE}"})
         ]
     mailed = letter is not None and letter.became is Became.DONE
-    done = f"The money was {'' if paid else 'not '}paid back, and {'a' if mailed else 'no'} mail was sent."
+    done = f"The money was {'' if paid else 'not '}refunded, and {'an' if mailed else 'no'} email was sent."
     changed = [f"A reviewer changed the {one.action}: {line}" for one in outcomes for line in one.changes]
     return "\n\n".join([done, *changed, DEMO_NOTE])

@@ -69,7 +69,7 @@ _RESULTS: Final = {
     EndReason.FINISHED: "The assistant has finished.",
     EndReason.LIMIT: "Ended after {limit} in a row without a person; the assistant was not finished.",
     EndReason.UNANSWERED: "Nobody answered in time, so the conversation has ended; the assistant may not be finished.",
-    EndReason.UNJUDGED: "Ended, because nobody could tell whether the assistant was finished.",
+    EndReason.UNJUDGED: "Ended because nobody could tell whether the assistant was finished.",
 }
 
 
@@ -121,7 +121,7 @@ TEAM: Final = Team(
             "Replies in a row without a person",
             ("1", "3", "10", "30"),
             "10",
-            "After so many people are asked; in the mode never it ends, and in always there is no limit.",
+            "After this many, people are asked. In mode never, it ends; in mode always, there is no limit.",
         ),
     ),
     demo=play,

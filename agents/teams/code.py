@@ -50,7 +50,7 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
         before = " What ran before it is in the thread." if any(not one.why_not for one in programs) else ""
         return Conclusion(f"The code did not run: {last.why_not}.{before}", words, last.became)
     failed = last.became is Became.FAILED
-    ran = "The code was approved and failed." if failed else "The code was approved and ran."
+    ran = "The code was approved, but failed." if failed else "The code was approved and ran."
     if not _summed_up(result.messages):
         return Conclusion(f"{ran} Ended after {MESSAGES} messages.", words, "not finished")
     return Conclusion(ran, words, Became.FAILED if failed else "Ran")
@@ -58,9 +58,17 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
 
 TEAM: Final = Team(
     "code",
-    "writes code, and runs it once it is approved",
+    "writes code and runs it once it is approved",
     build,
     conclude,
-    options=(Option("seconds", "Seconds that a block may run", ("10", "60", "600"), "60", "Then it is ended."),),
+    options=(
+        Option(
+            "seconds",
+            "Time limit for a block of code, in seconds",
+            ("10", "60", "600"),
+            "60",
+            "After that, it is stopped.",
+        ),
+    ),
     demo=play,
 )

@@ -181,7 +181,7 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
         return Conclusion(f"Cancelled: {plan.why_not}. Nothing was done.", words, plan.became)
     before = "A reviewer changed the plan before it was approved. " if plan.changes else ""
     if plan.became is Became.FAILED:
-        return Conclusion(f"{before}Broken off: {plan.result[:300]}", words, Became.FAILED)
+        return Conclusion(f"{before}Stopped: {plan.result[:300]}", words, Became.FAILED)
     steps = _steps(takewhile(lambda outcome: outcome is not plan, run.outcomes))
     return Conclusion(f"{before}{_report(steps)}", words, _state(steps))
 
@@ -200,7 +200,13 @@ TEAM: Final = Team(
     build,
     conclude,
     options=(
-        Option("ask", "Which steps ask once more", ("risky", "each"), "risky", "The plan asks; risky: releases too."),
+        Option(
+            "ask",
+            "Which steps ask for approval again",
+            ("risky", "each"),
+            "risky",
+            "The plan always asks. risky: releases too; each: every step.",
+        ),
     ),
     demo=play,
 )

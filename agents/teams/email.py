@@ -60,8 +60,8 @@ class Checker(BaseChatAgent):
         if self._corrections > CORRECTIONS:
             self._run.give_up(
                 ActionFailed(
-                    f"The drafter was told {CORRECTIONS} times what is wrong and still writes no mail, so nothing was "
-                    f"shown to the reviewers and nothing was sent. {problem}"
+                    f"The drafter was told {CORRECTIONS} times what is wrong and still hasn't written an email, so "
+                    f"nothing was shown to the reviewers and nothing was sent. {problem}"
                 )
             )
         words = f"This is not a mail that can be sent, so nobody was asked about it. {problem} Write it again."
@@ -123,7 +123,7 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
                 shown=draft,
                 approved=request,
             )
-            by = "Approved." if decision.by else "Approved by timeout, as this channel asks for."
+            by = "Approved." if decision.by else "Approved by timeout, as this channel's settings say."
             by = "Approved with changes." if decision.outcome is Status.EDITED else by
             return Conclusion(f"{by}{why} {sent}", draft, word.capitalize())
         case Status.REJECTED:
@@ -131,7 +131,7 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
         case Status.EXPIRED:
             return Conclusion("Nobody answered in time; nothing was sent.", draft)
         case _:
-            return Conclusion(f"Not sent: the question was {decision.outcome}.{why}", draft)
+            return Conclusion(f"Not sent: the request was {decision.outcome}.{why}", draft)
 
 
 async def _send(run: RunContext, request: Request) -> str:
@@ -141,14 +141,14 @@ async def _send(run: RunContext, request: Request) -> str:
         raise ActionFailed("What was approved is not what would be sent, so nothing was sent.")
     draft = parse(approved)
     if isinstance(draft, MailProblem):
-        raise ActionFailed(f"What was approved isn't a mail, so nothing was sent. {draft.sentence}")
+        raise ActionFailed(f"What was approved isn't an email, so nothing was sent. {draft.sentence}")
     sender, smtp = run.settings.mail_from, run.settings.smtp_url
     name = f"<{request.id}.{run.run.id}@{sender.partition('@')[2]}>"
     try:
         message = to_message(draft, sender, name, request.decision.at)
     except ValueError as problem:
-        raise ActionFailed(f"The mail was not sent. {problem}") from None
+        raise ActionFailed(f"The email was not sent. {problem}") from None
     return await deliver(message, smtp.get_secret_value() if smtp else None, run.settings.data_dir / "mail")
 
 
-TEAM: Final = Team("email", "writes a mail, and sends it once it is approved", build, conclude, demo=play)
+TEAM: Final = Team("email", "writes an email and sends it once it is approved", build, conclude, demo=play)

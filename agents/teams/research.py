@@ -147,11 +147,17 @@ async def _keep(request: Request, path: Path) -> str:
 
 TEAM: Final = Team(
     "research",
-    "looks into notes and writes a report",
+    "searches notes and writes a report",
     build,
     conclude,
     options=(
-        Option("rounds", "How often the critic may send it back", ("1", "2", "3"), "2", "Then people see it anyway."),
+        Option(
+            "rounds",
+            "How many times the critic can send it back",
+            ("1", "2", "3"),
+            "2",
+            "After that, people see it anyway.",
+        ),
     ),
     demo=play,
 )

@@ -46,11 +46,11 @@ def build(run: RunContext) -> AutoGenTeam:
         idempotent=["refund", "open_ticket"],
         title={
             "refund": refund_title,
-            "send_mail": "Send this mail to {to}",
+            "send_mail": "Send this email to {to}",
             "open_ticket": "Open a ticket for order {order}",
         },
         show={"refund": refund_drawn, "send_mail": mail_drawn, "open_ticket": ticket_drawn},
-        done={"refund": "paid back", "send_mail": word_for(run.settings.smtp_url), "open_ticket": "opened"},
+        done={"refund": "refunded", "send_mail": word_for(run.settings.smtp_url), "open_ticket": "opened"},
     )
     return RoundRobinGroupChat(
         [
@@ -74,20 +74,20 @@ def policy(shop: Shop, limit: int) -> Callable[[Proposal], Awaitable[Verdict]]:
 
     async def judge(proposal: Proposal) -> Verdict:
         if proposal.tool == "open_ticket":
-            return Verdict(Tier.PASS, "Tickets may be opened by anybody.")
+            return Verdict(Tier.PASS, "Anybody can open a ticket.")
         if proposal.tool != "refund":
             return Verdict(Tier.ASK, "A customer will read it.")
         order, cents = int(proposal.arguments["order"]), int(proposal.arguments["cents"])
         if cents <= 0:
-            return Verdict(Tier.REFUSE, f"{euros(cents)} is no amount to pay back.")
+            return Verdict(Tier.REFUSE, f"{euros(cents)} can't be refunded.")
         if cents > MOST:
-            return Verdict(Tier.REFUSE, f"Refunds above {euros(MOST)} are made by the accounts department alone.")
+            return Verdict(Tier.REFUSE, f"Only the accounts department makes refunds above {euros(MOST)}.")
         before = (await shop.order(order)).refunded
         before = passed[order] = max(before, passed[order])
         if before + cents > limit:
-            return Verdict(Tier.ASK, f"More than {euros(limit)} of order {order} would be paid back.")
+            return Verdict(Tier.ASK, f"More than {euros(limit)} would be refunded for order {order}.")
         passed[order] = before + cents
-        return Verdict(Tier.PASS, f"No more than {euros(limit)} of order {order} are paid back.")
+        return Verdict(Tier.PASS, f"No more than {euros(limit)} is refunded for order {order}.")
 
     return judge
 
@@ -97,7 +97,7 @@ def refund_title(arguments: dict[str, Any]) -> str:
 
 
 def refund_drawn(arguments: dict[str, Any]) -> str:
-    return f"Pay back: {euros(arguments['cents'])}\nOf order: {arguments['order']}"
+    return f"Refund: {euros(arguments['cents'])}\nOrder: {arguments['order']}"
 
 
 def mail_drawn(arguments: dict[str, Any]) -> str:
@@ -126,16 +126,14 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     summary += f" Not done: {not_done}." if left else ""
     summary += f" Changed by a reviewer: {'. '.join(changed)}." if changed else ""
     refunded = any(one.became is Became.DONE for one in run.outcomes.of("refund"))
-    return Conclusion(summary, (await last_words(run, result)).words, "Paid back" if refunded else "")
+    return Conclusion(summary, (await last_words(run, result)).words, "Refunded" if refunded else "")
 
 
 TEAM: Final = Team(
     "support",
-    "answers customers: refunds, mails, tickets",
+    "answers customers: refunds, emails, tickets",
     build,
     conclude,
-    options=(
-        Option("limit", "Refunds up to so many euros ask nobody", ("0", "20", "50", "100"), "20", "For each order."),
-    ),
+    options=(Option("limit", "Refunds without approval, up to euros", ("0", "20", "50", "100"), "20", "Per order."),),
     demo=play,
 )

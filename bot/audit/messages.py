@@ -7,12 +7,12 @@ from typing import Final
 
 from countersign.domain.hash_chain import Head
 
-NOT_NOTED: Final = "Only a head noted elsewhere tells whether entries are missing at the end: --head <number>:<hash>."
+NOT_NOTED: Final = "To see whether entries are missing at the end, give a head noted elsewhere: --head <number>:<hash>."
 NOT_A_KEY: Final = "The key isn't a public key in PEM form."
 NOT_ED25519: Final = "The key isn't an Ed25519 key."
 NOT_SIGNED_SO: Final = "The signature doesn't match: the receipt was changed, or another key signed it."
 NOT_A_RECEIPT: Final = "This isn't a receipt."
-SUGGESTED: Final = "Calls that people always approved, and a rule that would let each pass:"
+SUGGESTED: Final = "Calls that people always approved, and a rule that would allow each:"
 WHERE_TO_WRITE: Final = "\nWrite them into a copy of the policy, and try it on the past: -o suggested.yaml"
 
 
@@ -28,12 +28,12 @@ def head_changed(why: Exception) -> str:
 
 def after_the_head(head: Head) -> str:
     """Say of an entry that nothing can follow."""
-    return f"stands after the head, {head}."
+    return f"comes after the head, {head}."
 
 
 def not_compared(head: Head, checkpoint: Head) -> str:
     """Say that a head was noted before the record begins."""
-    return f"Head {head.n} cannot be compared: the record begins after entry {checkpoint.n}."
+    return f"Head {head.n} can't be compared: the record begins after entry {checkpoint.n}."
 
 
 def problems(many: int, count: int) -> str:
@@ -54,19 +54,19 @@ def whole(count: int, after: Head, head: Head) -> str:
 
 def unread(count: int) -> str:
     """Count the entries that were left out."""
-    return f"Entries that cannot be read, left out: {count:,}. `audit verify` names them."
+    return f"{_entries(count)} can't be read, so left out. `audit verify` names {'it' if count == 1 else 'them'}."
 
 
 def unread_entry(n: int) -> str:
     """Say that a receipt would leave an entry out."""
-    return f"Entry {n} of the record cannot be read, so nothing was signed. `countersign audit verify` says more."
+    return f"Entry {n} of the record can't be read, so nothing was signed. For details, run `countersign audit verify`."
 
 
 def no_card(link: str) -> str:
     """Say that a link leads to no request."""
     return (
-        f"“{link[:120]}” leads to no card that is known. Copy the link of the card, or of a reminder about it; after "
-        "400 days only the request's id leads to its entries."
+        f"“{link[:120]}” doesn't lead to a known card. Copy the link of the card, or of a reminder about it; after "
+        "400 days, use the request's id."
     )
 
 
@@ -82,7 +82,7 @@ def no_decision(request: str) -> str:
 
 def unusable_key(path: Path, why: Exception) -> str:
     """Say that the file holds no key, or cannot be read."""
-    return f"AUDIT_KEY: {path} cannot be used as a key ({why})."
+    return f"AUDIT_KEY: {path} can't be used as a key ({why})."
 
 
 def other_key(path: Path) -> str:
@@ -114,7 +114,7 @@ def replayed(many: int, policy: Path, since: datetime, until: datetime | None) -
     """Count the actions that were replayed under another policy."""
     span = f"from {_in_utc(since)} to {_in_utc(until) if until else 'now'}"
     if not many:
-        return f"No action on record {span}: nothing to replay."
+        return f"No actions on record {span}: nothing to replay."
     return f"{many:,} action{'' if many == 1 else 's'} on record {span}, under {policy}:"
 
 
@@ -130,7 +130,7 @@ def no_moment(text: str) -> str:
 
 def nothing_to_suggest(least: int) -> str:
     """Say that no rule is suggested."""
-    return f"Nothing to suggest: no call of low risk was approved {least} times and never decided otherwise."
+    return f"Nothing to suggest: no low-risk call was approved {least} times and never decided otherwise."
 
 
 def try_on_the_past(policy: Path) -> str:

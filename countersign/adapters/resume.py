@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="countersign resume", description=str(__doc__))
     parser.add_argument("folder", type=Path, help="the folder where the programs keep their runs")
     parser.add_argument(
-        "--lost", action="store_true", help="also the runs whose machines are lost: no program is at work on them"
+        "--lost", action="store_true", help="also resume runs whose machine is lost, with no program working on them"
     )
     given = parser.parse_args(arguments)
     folder: Path = given.folder

@@ -189,7 +189,7 @@ def parsed(content: bytes, name: str) -> dict[str, Any]:
     if not isinstance(known, dict) or not all(_is(known, *field) for field in _FIELDS) or not _has_calls(known):
         raise InvalidInput(
             f"Can't read {name}: it is damaged, or not a saved run. It was left as it is, and so were the requests of "
-            "the run. Restore it from a backup, or move it away to start the run anew."
+            "the run. Restore it from a backup, or move it away to start the run again."
         )
     return known
 

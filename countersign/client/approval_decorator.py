@@ -104,8 +104,8 @@ class _Form:
         except PydanticUserError as wrong:
             why = str(wrong).splitlines()[0].split(". ")[0]
             raise InvalidInput(
-                f"{function.__name__} takes arguments that nobody can judge: {why}. "
-                "Decorate the function that it calls, whose arguments JSON can hold."
+                f"{function.__name__} takes arguments that can't be shown to people: {why}. "
+                "Decorate a function that it calls, with arguments that JSON can hold."
             ) from None
         self._schema = schema if edit else None
         if title and (why := call_titles.why_not(title, schema, self._hide)):

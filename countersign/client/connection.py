@@ -44,7 +44,7 @@ class Address:
         """Check an address and a key. InvalidInput if one is missing or cannot be one."""
         if not url or not key:
             raise InvalidInput(
-                "COUNTERSIGN_URL and COUNTERSIGN_KEY aren't both set, nor given to `connect`, so nobody was asked. "
+                "Set COUNTERSIGN_URL and COUNTERSIGN_KEY, or give both to `connect`. Nobody was asked. "
                 "`countersign demo` starts a service on this machine and prints both, and `countersign keys create` "
                 "makes a key for yours."
             )

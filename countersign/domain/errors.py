@@ -53,7 +53,7 @@ class WrongSettings(CountersignError):
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
-        super().__init__("Settings are wrong, nothing was started:\n" + "\n".join(f"  - {p}" for p in problems))
+        super().__init__("Some settings are wrong, so nothing was started:\n" + "\n".join(f"  - {p}" for p in problems))
 
 
 class InvalidInput(CountersignError):

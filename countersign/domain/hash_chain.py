@@ -155,7 +155,7 @@ class Verifier:
         n = int(fields["n"])
         if real != kept.hash:
             remark = "" if n == place else f" It says that it is entry {n}."
-            fault = f"was changed: it has the hash {real}, and {kept.hash} stands beside it.{remark}"
+            fault = f"was changed: its hash is {real}, but {kept.hash} is recorded.{remark}"
             self._problems.append(Problem(place, fault))
             self._took(place, {real, kept.hash})
             return
@@ -199,18 +199,18 @@ class Verifier:
         if all(here == place for place, here in enumerate(numbers, self._after.n + 1)) and not self._extract:
             return []
         if self._extract:
-            return [Problem(b, f"stands after entry {a}.") for a, b in pairwise(numbers) if b <= a]
+            return [Problem(b, f"comes after entry {a}.") for a, b in pairwise(numbers) if b <= a]
         problems, ordered, last = [], sorted(numbers), self._after.n
         for n in ordered:
             if n > last + 1:
                 problems.append(Problem(last + 1, f"{_missing(last + 1, n - 1).rstrip(',')}."))
             elif n <= last:
-                problems.append(Problem(n, "appears twice." if n > self._after.n else "stands before the beginning."))
+                problems.append(Problem(n, "appears twice." if n > self._after.n else "comes before the beginning."))
             last = max(last, n)
         moved = [(a, b) for a, b in zip(numbers, ordered, strict=True) if a != b]
-        problems += [Problem(here, f"stands where entry {due} should stand.") for here, due in moved[:_NAMED]]
+        problems += [Problem(here, f"is where entry {due} should be.") for here, due in moved[:_NAMED]]
         if len(moved) > _NAMED:
-            problems.append(Problem(0, f"{len(moved) - _NAMED} more entries stand where others should."))
+            problems.append(Problem(0, f"{len(moved) - _NAMED} more entries are out of place."))
         return problems
 
 

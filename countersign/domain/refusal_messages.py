@@ -41,7 +41,7 @@ def _what(refusal: Refusal, request: Request) -> str:
         case Refusal.TIME_RAN_OUT if request.status is Status.APPROVED:
             return "it counts as approved by timeout, as this channel's settings say"
         case Refusal.TIME_RAN_OUT if request.status is Status.PENDING and approved_by_timeout(request):
-            return "it counts as approved by timeout if its card stood in its channel until then"
+            return "it counts as approved by timeout if its card was in its channel the whole time"
         case Refusal.TIME_RAN_OUT:
             about_run = request.question.kind in ABOUT_THE_RUN
             return "the run ends" if about_run else "the agent is told that nobody answered"
@@ -51,7 +51,7 @@ def _what(refusal: Refusal, request: Request) -> str:
 def _decided_by(decision: Decision) -> Sentence:
     if decision.by:
         return _listed([(user,) for user in decision.by], " and ")
-    return ("nobody (timeout)" if decision.how is How.TIMEOUT else "a rule, before anybody did",)
+    return ("timeout" if decision.how is How.TIMEOUT else "a rule",)
 
 
 def _deciders(request: Request) -> Sentence:

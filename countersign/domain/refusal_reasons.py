@@ -14,9 +14,9 @@ class Refusal(StrEnum):
     BY_POLICY = "Blocked by the workspace's policy ({what}). Nobody was asked, and nothing ran."
     NOBODY_COULD = "Nobody was asked, because {what}."
     UNKNOWN = "This request no longer exists. Use the newest card."
-    ALREADY_DECIDED = "Already decided by {by} {at}: {what}. Your click changed nothing."
-    TIME_RAN_OUT = "Time ran out {at}, before your click. Your click changed nothing: {what}."
-    WITHDRAWN = "This request was withdrawn {at}. Your click changed nothing."
+    ALREADY_DECIDED = "Already decided by {by} at {at}: {what}. Your click changed nothing."
+    TIME_RAN_OUT = "Time ran out at {at}, before your click. Your click changed nothing: {what}."
+    WITHDRAWN = "This request was withdrawn at {at}. Your click changed nothing."
     NOT_A_REVIEWER = "You're not a reviewer of this request, so your click wasn't counted. Reviewers: {by}."
     FOR_THE_REQUESTER = "This question is for {by}, who started the run. Your click changed nothing."
     OWN_REQUEST = "You started this run, and in this channel you can't decide on your own requests. Ask a reviewer."
@@ -43,7 +43,7 @@ class Refusal(StrEnum):
     SEAT_TAKEN = "You and the person you stand in for count as one approval; {what}."
     EDIT_NEEDS_ONE = (
         "This request needs {what} approvals of the same content, so one person can't change it. Nothing was decided; "
-        "reject it with a reason, or ask for changes."
+        "reject it with a reason, or request changes."
     )
     EDIT_UNDER_ANOTHER_RULE = (
         "Another rule of the workspace's policy applies to your changes. Nothing was decided; request them "
@@ -52,14 +52,14 @@ class Refusal(StrEnum):
     NOT_ARGUMENTS = "This can't run with your changes. Nothing was decided; correct them and try again."
     NOT_A_TEXT = "Your text is empty or too long, so it wasn't counted. Correct it and try again."
     NOTHING_CHANGED = "You didn't change anything. Use Approve to approve it as it is."
-    NO_STANDING_HERE = "Only actions can be allowed in advance. Nothing was decided; decide on this one alone."
+    NO_STANDING_HERE = "Only actions can be allowed in advance. Nothing was decided; decide on just this one."
     STANDING_NEEDS_ONE = (
         "This needs more than one approval, so one person can't allow it in advance. Nothing was decided; "
-        "decide on this one alone."
+        "decide on just this one."
     )
     NO_STANDING_AT_HIGH_RISK = (
         "High-risk actions are reviewed each time and can't be allowed in advance. Nothing was decided; "
-        "decide on this one alone."
+        "decide on just this one."
     )
     NO_STANDING_FOR_ALL_CODE = (
         "Only this exact code can be allowed in advance. Nothing was decided; choose a narrower permission."
@@ -69,11 +69,11 @@ class Refusal(StrEnum):
         "It's still in force; ask one of them."
     )
     NO_BREAK_GLASS = (
-        "Break-glass is off in this channel, or this is high risk, needs more than one approval or is about the run "
-        "itself. Nothing was decided; ask a reviewer."
+        "Break-glass is off in this channel, or this request is high risk, needs more than one approval or is "
+        "about the run itself. Nothing was decided; ask a reviewer."
     )
     NOT_THE_REQUESTER = (
-        "Break-glass is only for the person who started the run. Nothing was decided; if you may decide on this, use "
+        "Break-glass is only for the person who started the run. Nothing was decided; if you can decide on this, use "
         "the other buttons."
     )
     NO_REASON = "Say why this can't wait for a reviewer. A reason is required."

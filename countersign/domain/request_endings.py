@@ -11,8 +11,8 @@ from countersign.domain.requests import ABOUT_THE_RUN, MOVES, Decision, How, Req
 
 _POSTED_WITHIN: Final = timedelta(seconds=5)
 UNSEEN: Final = (
-    "Silence approves here only what people could see all the time that they had, and the card did not stand in its "
-    "channel for so long."
+    "Here, silence approves only what people could see the whole time. This card wasn't in its channel for all of it, "
+    "so nothing was approved."
 )
 
 

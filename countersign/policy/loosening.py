@@ -80,10 +80,11 @@ def loosened(before: Rules, after: Rules) -> tuple[str, ...]:
         "requesters can decide on their own requests": after.own_requests and not before.own_requests,
         "requesters can approve alone in an emergency": after.break_glass and not before.break_glass,
         "requests are approved if nobody decides in time": silent and not still_silent,
-        "requests are approved after another time if nobody decides": still_silent and after.timeout != before.timeout,
-        "requests are approved if nobody decides in another channel": still_silent
+        "the time after which undecided requests are approved changes": still_silent
+        and after.timeout != before.timeout,
+        "requests that are approved if nobody decides go to another channel": still_silent
         and after.approvals_channel != before.approvals_channel,
-        "more people can decide after a while, or sooner": _adds_sooner(before, after),
+        "escalation lets more people decide, or lets them decide sooner": _adds_sooner(before, after),
     }
     return tuple(effect for effect, milder in effects.items() if milder)
 

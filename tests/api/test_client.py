@@ -81,7 +81,7 @@ async def test_a_proxy_whose_program_died_finds_its_cards_by_its_key(slack: Loca
     assert len([m for m in slack.channel("#approvals").messages if "Draft" in text_of(m)]) == 3
 
 
-@pytest.mark.parametrize(("url", "says"), [("", "aren't both set"), ("nowhere", "like https://host")])
+@pytest.mark.parametrize(("url", "says"), [("", "Set COUNTERSIGN_URL"), ("nowhere", "like https://host")])
 def test_a_proxy_that_could_not_ask_is_refused_before_the_agents_work(
     monkeypatch: pytest.MonkeyPatch, url: str, says: str
 ) -> None:
@@ -186,7 +186,9 @@ def test_a_function_whose_arguments_nobody_can_judge_is_refused_where_it_is_deco
     def later(when: Callable[[], int]) -> None: ...
 
     for function in (view, later):
-        with pytest.raises(InvalidInput, match=f"{function.__name__} takes arguments that nobody can judge: .*calls"):
+        with pytest.raises(
+            InvalidInput, match=f"{function.__name__} takes arguments that can't be shown to people: .*calls"
+        ):
             requires_approval("#general")(function)
 
 

@@ -50,7 +50,7 @@ async def test_the_link_of_a_card_leads_to_its_entries(
     assert by_id.status == 0 and told(by_id) == {asked.id}
     assert (await audit("export", "--request", await link(slack, card))).out == by_id.out
     from_log = await audit("export", "--request", await link(slack, log, "#general"))
-    assert from_log.status == 2 and from_log.out == "" and "leads to no card that is known" in from_log.err
+    assert from_log.status == 2 and from_log.out == "" and "doesn't lead to a known card" in from_log.err
     receipt = await audit("receipt", await link(slack, card))
     assert json.loads(receipt.out)["request"] == asked.id
 
@@ -82,5 +82,5 @@ async def test_a_link_that_leads_to_no_card_is_refused(store: Store, audit: Audi
     """It is not taken for a request of which nothing is recorded."""
     for asked in (("export", "--request", words), ("receipt", words)):
         said = await audit(*asked)
-        assert said.status == 2 and said.out == "" and "leads to no card that is known" in said.err
+        assert said.status == 2 and said.out == "" and "doesn't lead to a known card" in said.err
         assert len(said.err) < 400

@@ -129,7 +129,7 @@ def test_an_entry_that_stands_twice_or_before_the_beginning_is_named() -> None:
     assert "entry 3: appears twice." in map(str, problems([*chain[:3], chain[2], *chain[3:]]))
     after = Head(2, chain[1].hash)
     assert problems(chain[2:], after) == []
-    assert "entry 2: stands before the beginning." in map(str, problems(chain[1:], after))
+    assert "entry 2: comes before the beginning." in map(str, problems(chain[1:], after))
 
 
 def test_the_same_event_is_not_told_twice() -> None:

@@ -124,7 +124,7 @@ async def test_a_mail_is_sent_with_exactly_the_approved_words(tmp_path: Path) ->
     inbox = Inbox()
     async with smtp(inbox) as port:
         said = await to(port, tmp_path / "mail")
-    assert said == "The mail was sent to bob@x.org, ann@x.org, c@x.org."
+    assert said == "The email was sent to bob@x.org, ann@x.org, c@x.org."
     assert (inbox.sender, inbox.recipients) == ("agents@example.com", ["bob@x.org", "ann@x.org", "c@x.org"])
     assert inbox.content == [message().as_bytes()]
     received = message_from_bytes(inbox.content[0], policy=default)
@@ -141,7 +141,7 @@ async def test_without_a_server_the_mail_goes_into_a_maildir_with_a_warning(
     folder = tmp_path / "data" / "mail"
     with caplog.at_level(logging.WARNING):
         said = await deliver(message(), None, folder)
-    assert said == f"SMTP_URL is not set, so the mail was not sent; it was put into the folder {folder}."
+    assert said == f"SMTP_URL is not set, so the email was not sent; it was put into the folder {folder}."
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert [one.as_bytes() for one in Maildir(folder)] == [message().as_bytes().replace(b"\r\n", b"\n")]
 
@@ -157,7 +157,7 @@ async def certainly_not_sent(port: int, folder: Path, says: str) -> None:
     with pytest.raises(ActionFailed, match=says) as caught:
         await to(port, folder)
     assert type(caught.value) is ActionFailed
-    assert str(caught.value).startswith("The mail was not sent")
+    assert str(caught.value).startswith("The email was not sent")
 
 
 async def test_a_refused_connection_means_not_sent(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ async def test_whatever_fails_before_the_content_means_not_sent(
 
 
 async def nobody_knows(port: int, folder: Path, **options: Any) -> None:
-    with pytest.raises(OutcomeUnknown, match="Nobody knows whether the mail was sent") as caught:
+    with pytest.raises(OutcomeUnknown, match="Nobody knows whether the email was sent") as caught:
         await to(port, folder, **options)
     assert "before it is sent again" in str(caught.value)
 

@@ -58,7 +58,7 @@ async def test_a_mail_that_a_reviewer_changed_is_sent_as_they_wrote_it(house: Ho
         assert (over.status is Status.FINISHED) == (text is not NO_MAIL)
         [told] = over.reported  # on the card
         assert told.failed == (text is NO_MAIL) and told.words[:60] in over.result
-    assert over.result.startswith("What was approved isn't a mail, so nothing was sent.")
+    assert over.result.startswith("What was approved isn't an email, so nothing was sent.")
     assert "five per cent off" in house.mails()[0].read_text()
 
 
@@ -103,7 +103,7 @@ async def test_a_channel_that_asked_for_it_approves_by_timeout_and_the_run_says_
         worker.advance()
         await nobody_decides(house.store, await house.asked())
         run = await house.over()
-    assert run.result.startswith("Approved by timeout, as this channel asks for.")
+    assert run.result.startswith("Approved by timeout, as this channel's settings say.")
     assert len(house.mails()) == 1
 
 
@@ -125,7 +125,7 @@ async def test_a_drafter_that_writes_no_mail_at_all_ends_the_run_and_asks_nobody
         worker.advance()
         run = await house.over()
     assert run.status is Status.FAILED
-    assert run.result.startswith("The drafter was told 3 times what is wrong and still writes no mail")
+    assert run.result.startswith("The drafter was told 3 times what is wrong and still hasn't written an email")
     assert "nothing was sent" in run.result
     assert [e["type"] for e in await house.events()].count("request_asked") == 0
 
@@ -138,4 +138,4 @@ async def test_a_mail_server_that_is_not_there_ends_the_run_with_what_happened(h
         await house.decide(await house.asked(), Verb.APPROVE)
         run = await house.over()
     assert run.status is Status.FAILED
-    assert run.result.startswith("The mail was not sent: 127.0.0.1:1 says:")
+    assert run.result.startswith("The email was not sent: 127.0.0.1:1 says:")

@@ -21,7 +21,7 @@ from tests.openai_server import Cuts, Fails, Garbage, Hangs, OpenAIServer, Says,
 
 FAILURES: dict[str, tuple[What, str]] = {
     "error": (Fails(500), "first failed (HTTP 500)"),
-    "rate limit": (Fails(429), "first has no room for more requests now (HTTP 429)"),
+    "rate limit": (Fails(429), "first is rate-limited (HTTP 429)"),
     "no money": (Fails(429, "insufficient_quota"), "now (HTTP 429, insufficient_quota)"),
     "too long": (Fails(400, "context_length_exceeded"), "refused the request (HTTP 400, context_length_exceeded)"),
     "wrong key": (Fails(401, "invalid_api_key"), "first refused our key (HTTP 401, invalid_api_key)"),
@@ -208,7 +208,7 @@ async def test_people_are_told_that_the_model_asks_to_slow_down_before_it_is_wai
         finally:
             DELAYED.reset(token)
     assert answer.by == "only" and openai.models() == ["only", "only"]
-    assert told == [("only has no room for more requests now (HTTP 429)", 2.0)]
+    assert told == [("only is rate-limited (HTTP 429)", 2.0)]
 
 
 async def test_the_last_model_keeps_its_own_patience(openai: OpenAIServer, tmp_path: Path) -> None:

@@ -96,10 +96,10 @@ async def test_an_exported_file_says_the_same_as_redis(house: House, replay: Rep
     status, out, err = await replay(new, "--format", "jsonl")
     assert len(out.splitlines()) == 3
     assert (status, out, err) == await replay(new, "--format", "jsonl", "--file", file)
-    assert "No action on record" in (await replay(new, "--until", "2026-01-01", "--file", file))[1]
+    assert "No actions on record" in (await replay(new, "--until", "2026-01-01", "--file", file))[1]
     file.write_text("n,at\n1,2026\n")
     status, out, err = await replay(new, "--file", file)
-    assert (status, err) == (2, "Entries that cannot be read, left out: 2. `audit verify` names them.\n")
+    assert (status, err) == (2, "2 entries can't be read, so left out. `audit verify` names them.\n")
 
 
 async def test_nothing_to_replay_and_a_policy_with_problems_get_their_sentences(house: House, replay: Replay) -> None:

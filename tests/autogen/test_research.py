@@ -58,7 +58,7 @@ async def test_words_send_the_report_back_to_writer_and_critic(house: House) -> 
         assert "The critic: Say which file each fact is from." in first.question.content
         await play.says(Verb.RESPOND, "name the best time of the day")
         second = await play.asked()
-        assert "Wished for: name the best time of the day" in second.question.content
+        assert "Requested: name the best time of the day" in second.question.content
         assert "[example.md]" in second.question.content
         await play.says(Verb.APPROVE)
         await play.over()

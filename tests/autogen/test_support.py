@@ -34,13 +34,13 @@ async def test_a_large_refund_and_the_mail_ask_and_what_is_approved_happens(hous
     async with playing(house, "support", "order 17 came broken, pay it back") as play:
         refund = await play.asked()
         assert (refund.question.agent, refund.question.title) == ("clerk", "Refund 45.00 EUR for order 17")
-        assert refund.question.content == "Pay back: 45.00 EUR\nOf order: 17"
-        assert refund.question.notes == ("More than 20.00 EUR of order 17 would be paid back.",)
+        assert refund.question.content == "Refund: 45.00 EUR\nOrder: 17"
+        assert refund.question.notes == ("More than 20.00 EUR would be refunded for order 17.",)
         assert refunds(house) == []
         await play.says(Verb.APPROVE)
         mail = await play.asked()
         assert mail.question.content.startswith(
-            "To: carla@example.com\nSubject: Your order 17\n\nDear Carla Customer,\n\nwe have paid back 45.00 EUR"
+            "To: carla@example.com\nSubject: Your order 17\n\nDear Carla Customer,\n\nwe have refunded 45.00 EUR"
         )
         assert not house.mails()
         await play.says(Verb.APPROVE)
@@ -50,20 +50,20 @@ async def test_a_large_refund_and_the_mail_ask_and_what_is_approved_happens(hous
         assert sent["To"] == "carla@example.com"
         body = sent.get_content().replace("\r\n", "\n")
         assert body.strip() == mail.question.content.partition("\n\n")[2].strip()
-        assert run.result.startswith("Done: 45.00 EUR of order 17 were paid back; 45.00 EUR in all.")
+        assert run.result.startswith("Done: 45.00 EUR was refunded for order 17; 45.00 EUR in all.")
         assert run.result.endswith("Ticket 1 was opened.")
-        assert (run.ended_as, [one.done for one in run.reported]) == ("Paid back", ["paid back", "put in a folder"])
+        assert (run.ended_as, [one.done for one in run.reported]) == ("Refunded", ["refunded", "put in a folder"])
         assert refunds(house) == [(17, 4500)]
-        assert await play.passed() == [("look_up", ""), ("open_ticket", "Tickets may be opened by anybody.")]
+        assert await play.passed() == [("look_up", ""), ("open_ticket", "Anybody can open a ticket.")]
 
 
 async def test_a_small_refund_asks_nobody_and_is_recorded(house: House) -> None:
     """S10: by a policy that is code."""
     async with playing(house, "support", "order 18 was late, pay it back") as play:
         mail = await play.asked()
-        assert mail.question.title.startswith("Send this mail to ")
+        assert mail.question.title.startswith("Send this email to ")
         assert refunds(house) == [(18, 1200)]
-        assert ("refund", "No more than 20.00 EUR of order 18 are paid back.") in await play.passed()
+        assert ("refund", "No more than 20.00 EUR is refunded for order 18.") in await play.passed()
         await play.says(Verb.RESPOND, "Sorry for that!")
         again = await play.asked()
         assert again.question.before == mail.question.content
@@ -79,9 +79,9 @@ async def test_a_refund_that_is_too_large_is_refused_and_nobody_is_asked(house: 
     """S10."""
     async with playing(house, "support", "order 19 is ugly, pay it back") as play:
         run = await play.over()
-        no = "Not done: refund (the rules of this team do not allow it: “Refunds above 500.00 EUR are made by "
-        assert f"{no}the accounts department alone”)." in run.result
-        why = "refused: Refunds above 500.00 EUR are made by the accounts department alone."
+        no = "Not done: refund (the rules of this team do not allow it: “Only the accounts department makes "
+        assert f"{no}refunds above 500.00 EUR”)." in run.result
+        why = "refused: Only the accounts department makes refunds above 500.00 EUR."
         assert ("refund", why) in await play.passed()
         assert await play.audit() == []
         assert refunds(house) == []
@@ -110,7 +110,7 @@ async def test_a_refund_that_is_not_approved_pays_nothing(house: House, verb: Ve
 async def test_words_make_it_another_refund_that_is_judged_anew(house: House) -> None:
     async with playing(house, "support", "order 17 came broken", limit="50") as play:
         await play.asked()
-        assert play.seen[0].question.title.startswith("Send this mail to ")
+        assert play.seen[0].question.title.startswith("Send this email to ")
         await play.says(Verb.REJECT)
         await play.over()
         assert refunds(house) == [(17, 4500)]
@@ -120,7 +120,7 @@ async def test_words_about_a_refund_change_it(house: House) -> None:
     async with playing(house, "support", "order 17 came broken") as play:
         await play.asked()
         await play.says(Verb.RESPOND, "30 will do")
-        assert (await play.asked()).question.content == "Pay back: 30.00 EUR\nOf order: 17"
+        assert (await play.asked()).question.content == "Refund: 30.00 EUR\nOrder: 17"
         await play.says(Verb.APPROVE)
         await play.asked()
         await play.says(Verb.REJECT)
@@ -152,9 +152,9 @@ async def test_money_is_paid_once_for_a_key_and_never_more_than_was_paid(house: 
     shop = Shop(house.folder / "shop.db")
     paid = await asyncio.gather(*(shop.refund(18, 700, "k") for _ in range(5)))
     assert [order.refunded for order in paid] == [700] * 5
-    for cents, why in ((501, "of order 18 it can be up to 5.00 EUR."), (0, "0.00 EUR is no"), (-5, "-0.05 EUR is no")):
+    for cents, why in ((501, "for order 18, up to 5.00 EUR can be."), (0, "0.00 EUR can't"), (-5, "-0.05 EUR can't")):
         for key in ("k", "other") if cents <= 0 else ("other",):
-            with pytest.raises(ValueError, match=f"Nothing was paid back: {re.escape(why)}"):
+            with pytest.raises(ValueError, match=f"Nothing was refunded: {re.escape(why)}"):
                 await shop.refund(18, cents, key)
     assert (await shop.order(18)).refunded == 700
     with pytest.raises(ValueError, match="There is no order 99"):

@@ -23,7 +23,12 @@ def without_docker(monkeypatch: pytest.MonkeyPatch) -> None:
         ("deploy", "deploy shop 2.1", [Kind.CHOICE, Kind.TOOL, Kind.TOOL, Kind.TOOL], "The plan was carried out."),
         ("code", "add up 3 and 4", [Kind.CODE, Kind.CODE, Kind.CODE], "The code was approved and ran."),
         ("research", "what is tea", [Kind.MESSAGE, Kind.MESSAGE], "The report was kept."),
-        ("support", "order 17 came broken", [Kind.TOOL, Kind.TOOL, Kind.TOOL], "Done: 30.00 EUR of order 17"),
+        (
+            "support",
+            "order 17 came broken",
+            [Kind.TOOL, Kind.TOOL, Kind.TOOL],
+            "Done: 30.00 EUR was refunded for order 17",
+        ),
     ],
 )
 async def test_a_team_that_is_rebuilt_after_every_question_does_nothing_twice(

@@ -64,7 +64,7 @@ async def test_a_changed_team_is_loaded_and_a_restart_forgets_nothing(tmp_path: 
     shutil.copytree(registry.EXAMPLES, tmp_path / "teams", ignore=shutil.ignore_patterns("__pycache__"))
     demo = Demo(tmp_path, seven_free_ports())
     await demo.start()
-    await demo.said("Ctrl-C ends everything")
+    await demo.said("Ctrl-C stops everything")
     await demo.act("U0ALICE", do="post", channel="C0GENERAL", text="/agent email tell the vendor we need 10% off")
     card = await demo.message("U0BOB", "C0APPROVALS", lambda shown: "decide_approve" in shown)
     (tmp_path / "teams" / "broken.py").write_text("import warehouse\n")
@@ -75,7 +75,7 @@ async def test_a_changed_team_is_loaded_and_a_restart_forgets_nothing(tmp_path: 
     assert await demo.kill(signal.SIGINT) == 0, demo.lines
 
     await demo.start()
-    await demo.said("Ctrl-C ends everything")
+    await demo.said("Ctrl-C stops everything")
     await demo.said("is ready; teams")
     assert (await demo.message("U0BOB", "C0APPROVALS", lambda shown: "decide_approve" in shown))["ts"] == card["ts"]
     await demo.act("U0ALICE", do="post", channel="C0GENERAL", text="/agent broken anything")

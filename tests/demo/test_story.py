@@ -175,7 +175,7 @@ async def _code(screen: Screen) -> None:
 
 async def _deploy(screen: Screen) -> None:
     await screen.start("deploy deploy shop 2.1")
-    await screen.tap(await screen.card("Where shall shop 2.1 go?"), "staging")
+    await screen.tap(await screen.card("Where should shop 2.1 go?"), "staging")
     await screen.tap(await screen.card("Carry out this plan", "1. "), "Approve")
     await screen.tap(await screen.card("Release shop 2.1 to staging?"), "Approve")
     await screen.settled("Approved by", "released")
@@ -192,10 +192,10 @@ async def _research(screen: Screen) -> None:
 async def _support(screen: Screen) -> None:
     await screen.start("support order 17 came broken, pay it back")
     await screen.tap(await screen.card("Refund 45.00 EUR for order 17?"), "Approve")
-    await screen.tap(await screen.card("Send this mail to carla@example.com?"), "Reject")
+    await screen.tap(await screen.card("Send this email to carla@example.com?"), "Reject")
     await screen.submit(screen.bob, "Reason", "I will call her")
     await screen.settled("Rejected by", "I will call her")
-    await screen.ended("Paid back", "Rejected by")
+    await screen.ended("Refunded", "Rejected by")
 
 
 async def _invoices(screen: Screen) -> None:

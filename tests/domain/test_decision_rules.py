@@ -131,7 +131,7 @@ def test_what_a_rule_decided_is_not_said_to_be_a_timeout() -> None:
     said = refusal_text(Refusal.ALREADY_DECIDED, ruled)
     assert "lready decided by a rule" in said and "timeout" not in said
     silent = request_endings.expire(request(on_timeout=OnTimeout.APPROVE), later(hours=1)).request
-    assert "nobody (timeout)" in refusal_text(Refusal.ALREADY_DECIDED, silent)
+    assert "decided by timeout" in refusal_text(Refusal.ALREADY_DECIDED, silent)
 
 
 def test_of_many_reviewers_a_refusal_names_a_few() -> None:
@@ -146,11 +146,11 @@ def test_a_refusal_tells_the_day_too() -> None:
     asked = request()
     gone = request_endings.expire(asked, later(hours=1)).request
     at = "2026-03-06 18:00:00 UTC"
-    assert f"Time ran out {at}, before" in refusal_text(Refusal.TIME_RAN_OUT, gone)
+    assert f"Time ran out at {at}, before" in refusal_text(Refusal.TIME_RAN_OUT, gone)
     done = decision_rules.decide(asked, attempt(asked), later(hours=1, seconds=-1)).request
     assert " 2026-03-06 17:59:59 UTC: approved." in refusal_text(Refusal.ALREADY_DECIDED, done)
     back = request_endings.withdraw(asked, later(hours=1), "the run ended").request
-    assert f"was withdrawn {at}." in refusal_text(Refusal.WITHDRAWN, back)
+    assert f"was withdrawn at {at}." in refusal_text(Refusal.WITHDRAWN, back)
 
 
 def test_a_refusal_does_not_name_who_asked_among_those_who_decide() -> None:

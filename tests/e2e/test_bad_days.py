@@ -79,7 +79,7 @@ async def test_redis_goes_away_and_comes_back(slack: LocalSlack, tmp_path: Path)
             asked = await card(slack)
             await until_it_goes.aclose()
             await bob.click(asked, "Approve")
-            assert await bob.wait_ephemeral("store can't be reached")
+            assert await bob.wait_ephemeral("can't reach its database")
             assert web.running
             async with EmbeddedRedis(folder, namespace="bad") as again:
                 assert again.url == server.url

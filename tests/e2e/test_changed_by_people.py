@@ -25,12 +25,12 @@ async def test_a_refund_is_changed_in_its_window_and_exactly_that_is_paid_and_to
     assert "Approved with changes by <@U0BOB>" in text_of(changed).replace("*", "")
     assert "cents: 4500 → 3000" in text_of(changed)
     mail = await card(slack, but=(asked.ts,))
-    assert "we have paid back 30.00 EUR" in text_of(mail)  # the model goes on with what really happened
+    assert "we have refunded 30.00 EUR" in text_of(mail)  # the model goes on with what really happened
     await bob.click(mail, "Approve")
 
-    thread = await told(slack, "Paid back")
+    thread = await told(slack, "Refunded")
     assert "cents: 4500 → 3000" in thread
-    assert "Done: 30.00 EUR of order 17 were paid back" in thread
+    assert "Done: 30.00 EUR was refunded for order 17" in thread
     assert "A reviewer changed the refund: cents: 4500 → 3000" in thread  # the model's own words
     with closing(sqlite3.connect(there.data / "support" / "shop.db")) as shop:
         assert shop.execute('SELECT "order", cents FROM refunds').fetchall() == [(17, 3000)]

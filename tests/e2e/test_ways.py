@@ -215,7 +215,7 @@ async def programmatic(new: New) -> Way:
     found = await asyncio.gather(*(run.asks("The first version", "Is this right?") for run in runs))
     asked = dict(zip(runs, found, strict=True))
     yield
-    assert "Time ran out" in await nobody.settled(asked[nobody])
+    assert "Expired" in await nobody.settled(asked[nobody])
     await yes.answer(asked[yes], "Approve")
     await no.answer(asked[no], "Reject", "too dear")
     await other.answer(asked[other], "Respond", "blue paint")
@@ -237,7 +237,7 @@ async def two_proxies(new: New) -> Way:
     first = await run.asks("Sign off this report?", "[example.md]")
     yield
     await run.answer(first, "Respond", "with the date, and that is APPROVED")
-    last = await run.asks("Wished for: with the date")
+    last = await run.asks("Requested: with the date")
     assert run.name not in run.reports()
     await run.answer(last, "Approve")
     await run.ends("Signed off")
@@ -315,7 +315,7 @@ async def tiers(new: New) -> Way:
     await large.ends("Not done: refund")
     assert any("REFUSED BY POLICY" in line["text"] for line in large.read)
     await small.answer(mail, "Reject", "he knows")
-    await small.ends("10.00 EUR of order 18 were paid back; 10.00 EUR in all.")
+    await small.ends("10.00 EUR was refunded for order 18; 10.00 EUR in all.")
     refunds = [(how, given) for how, tool, given in await small.judged() if tool == "refund"]
     assert sorted(refunds, key=lambda one: one[0]) == [
         ("call_passed", {"order": 18, "cents": 1000}),
@@ -327,14 +327,14 @@ async def wrapped_tools(new: New) -> Way:
     """S14: payment and mail are proposed first, and after consent exactly that is done, once."""
     run = new()
     await run.start("support", f"order 17 came broken, pay it back as {run.name}")
-    pay = await run.asks("Pay back: 45.00 EUR", "More than 20.00 EUR")
+    pay = await run.asks("Refund: 45.00 EUR", "More than 20.00 EUR")
     yield
     await run.answer(pay, "Respond", "only 30")
-    less = await run.asks("Pay back: 30.00 EUR")
+    less = await run.asks("Refund: 30.00 EUR")
     await run.answer(less, "Approve")
-    mail = await run.asks("To: carla@example.com", "paid back 30.00 EUR")
+    mail = await run.asks("To: carla@example.com", "refunded 30.00 EUR")
     await run.answer(mail, "Approve")
-    await run.ends("30.00 EUR of order 17 were paid back; 30.00 EUR in all.")
+    await run.ends("30.00 EUR was refunded for order 17; 30.00 EUR in all.")
     sent = [m for m in mailbox.Maildir(run.data / "mail", create=False) if m["To"] == "carla@example.com"]
     assert len(sent) == 1
     body = sent[0].get_payload(decode=True)
@@ -348,7 +348,7 @@ async def safe_default(new: New) -> Way:
     await run.start("pay", channel=SHORT)
     asked = await run.asks("Pay")
     yield
-    assert "Time ran out" in await run.settled(asked)
+    assert "Expired" in await run.settled(asked)
     await run.ends(":alarm_clock: Expired", "DECISION: CALL EXPIRED, NOBODY ANSWERED")
     assert run.done == []
 
@@ -371,7 +371,7 @@ async def one_of_three(new: New) -> Way:
     """S17: triage and closer run free, and what the clerk does is asked about."""
     run = new()
     await run.start("support", f"order 19 is too loud, pay 30 EUR back as {run.name}")
-    asked = await run.asks("Refund 30.00 EUR", "Pay back: 30.00 EUR")
+    asked = await run.asks("Refund 30.00 EUR", "Refund: 30.00 EUR")
     yield
     await run.answer(asked, "Reject", "it must be")
     await run.ends("Not done: refund")
@@ -565,7 +565,7 @@ async def test_a_second_model_when_the_first_fails_and_kept_answers(
     await once.answer(asked, "Approve")
     outcome = await once.ends()
     assert "Answered by second (1×)" in outcome
-    assert "1× first has no room for more requests now (HTTP 429), so another model was used" in outcome
+    assert "1× first is rate-limited (HTTP 429), so another model was used" in outcome
     await again.start("email", "tell the vendor that we need 10% off, s19")
     again.cards += once.cards
     await again.answer(await again.asks("Ten percent off, please."), "Approve")

@@ -113,7 +113,7 @@ async def test_two_workspaces_share_one_web_and_nothing_else(
         # And installed again: what happened meanwhile is drawn.
         await office.install(two)
         await office.served(two)
-        await two.wait_message("#approvals", lambda m: m.ts == cards[1].ts and "Time ran out" in text_of(m))
+        await two.wait_message("#approvals", lambda m: m.ts == cards[1].ts and "Expired" in text_of(m))
         assert "T0LOCAL" not in everything(two)
 
 

@@ -117,7 +117,7 @@ USAGE = Usage(
     calls=4,
     cached=1,
     models=(("gpt-4.1", 3), (HOSTILE, 1)),
-    fallbacks=(("gpt-4.1 has no room for more requests now (HTTP 429)", 1),),
+    fallbacks=(("gpt-4.1 is rate-limited (HTTP 429)", 1),),
 )
 
 
@@ -401,7 +401,7 @@ DRAWINGS: dict[str, Drawing] = {
         decided(Verb.APPROVE, of=request(asked=refund())),
     ),
     "steps_expired": plan(ended(ended_as="expired"), expired()),
-    "steps_slowed_down": plan(run(delay=Delay("The model gpt has no room for more requests now", later()))),
+    "steps_slowed_down": plan(run(delay=Delay("The model gpt is rate-limited", later()))),
     "steps_without_a_worker": run_plan.drawn_as_list(run(), run_plan.steps(run(), silent=True)),
     "note_outcome": thread_notes.outcome_note(ended()),
     "note_outcome_with_usage": thread_notes.outcome_note(ended(usage=USAGE)),

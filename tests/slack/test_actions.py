@@ -198,8 +198,8 @@ async def test_a_reviewer_whose_account_cannot_be_looked_up_is_refused(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"deleted": True}, "1 of 2 needed. The earlier decision of <@U0BOB> no longer counts"),
-        ({"is_restricted": True}, "1 of 2 needed. The earlier decision of <@U0BOB> no longer counts"),
+        ({"deleted": True}, "1 of 2 needed. Earlier votes by <@U0BOB> no longer count"),
+        ({"is_restricted": True}, "1 of 2 needed. Earlier votes by <@U0BOB> no longer count"),
         (None, "Slack didn't confirm that earlier approvers can still approve this"),
     ],
 )
@@ -210,7 +210,7 @@ async def test_an_approval_of_somebody_who_left_completes_no_quorum(
     asked = await ask(store, lease, quorum=2)
     shown = await show(asked)
     await slack.user("bob").click(shown, "Approve")
-    await slack.user("bob").wait_ephemeral("Your approval is counted: 1 of 2")
+    await slack.user("bob").wait_ephemeral("Your approval was counted: 1 of 2")
     await bot.directory.actor(CAROL)
     bot.directory.lookups.forget(("person", BOB))  # as after a minute
     if change is None:
@@ -284,7 +284,7 @@ async def test_a_window_open_while_somebody_else_decides_says_so_in_plain_words(
     await carol.wait_modal()
     await slack.user("bob").click(shown, "Approve")
     errors = await carol.submit({"answer": "shorter"})
-    assert "Already decided by @bob 20" in errors["answer"]
+    assert "Already decided by @bob at 20" in errors["answer"]
     assert "<" not in errors["answer"]
     assert await status(store, asked) is Status.APPROVED
 
@@ -349,7 +349,7 @@ async def test_a_trigger_that_came_too_late_is_told(slack: LocalSlack, store: St
     shown = await show(asked)
     slack.faults.add("error", on="views.open", error="expired_trigger_id")
     await slack.user("bob").click(shown, "Reject")
-    await slack.user("bob").wait_ephemeral("did not open the window")
+    await slack.user("bob").wait_ephemeral("didn't open the window")
     assert await status(store, asked) is Status.PENDING
 
 
@@ -377,7 +377,7 @@ async def test_a_store_that_is_away_is_told_and_nothing_counts(
     async with away(store):
         ack = await slack.user("bob").click(shown, "Approve")
         assert ack.ok
-        await slack.user("bob").wait_ephemeral("The store can't be reached")
+        await slack.user("bob").wait_ephemeral("Countersign can't reach its database")
     assert await status(store, asked) is Status.PENDING
 
 
@@ -431,7 +431,7 @@ async def test_a_bug_is_told_and_logged(
     shown = await show(await ask(store, lease))
     monkeypatch.setattr(card_buttons, "complete", None)
     assert (await slack.user("bob").click(shown, "Approve")).ok
-    await slack.user("bob").wait_ephemeral("Something went wrong on our side")
+    await slack.user("bob").wait_ephemeral("Something went wrong on our end")
     assert "A listener failed for U0BOB" in caplog.text
 
 
@@ -465,5 +465,5 @@ async def test_a_bug_after_the_ack_is_told_and_logged_too(
         ack, {"user": {"id": "U0BOB"}, "team": {"id": "T0LOCAL"}, "channel": {"id": slack.channel("#approvals").id}}
     )
     assert ack.response is not None
-    await slack.user("bob").wait_ephemeral("Something went wrong on our side")
+    await slack.user("bob").wait_ephemeral("Something went wrong on our end")
     assert "A listener failed for U0BOB" in caplog.text

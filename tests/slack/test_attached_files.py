@@ -59,7 +59,7 @@ async def test_the_thread_says_in_one_line_which_files_are_not_attached_and_why(
     (line,) = [m for m in slack.channel("#general").thread(root.ts) if "Not attached" in text_of(m)]
     assert text_of(line) == (
         f"Not attached: _report_.pdf (larger than {LARGEST // 1_000_000} MB); 9.txt (a run attaches at most 10 files); "
-        "a_b_.png (Slack did not take it: file uploads disabled). What the code wrote stays in its work folder."
+        "a_b_.png (Slack didn't accept it: file uploads disabled). What the code wrote stays in its work folder."
     )
     await slack.wait_for(lambda _: len(files_in(slack, root.ts)) >= MOST - 1)
     assert len(files_in(slack, root.ts)) == MOST - 1

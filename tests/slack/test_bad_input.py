@@ -36,9 +36,9 @@ def group(slack: LocalSlack, handle: str, users: list[str]) -> None:
     [
         (("reviewers @reviewers", "quorum 3"), "3 approvals are needed, but only 2 of the reviewers can decide"),
         (("reviewers @pair", "quorum 2"), "2 approvals are needed, but only 1 of the reviewers can decide"),
-        (("reviewers @empty",), "There is nobody in <!subteam^S0EMPTY>"),
+        (("reviewers @empty",), "<!subteam^S0EMPTY> has no members"),
         (("reviewers @outside",), "only guests, bots and people from other workspaces"),
-        (("escalate 30m @empty",), "Step 1 of the escalation: There is nobody in <!subteam^S0EMPTY>"),
+        (("escalate 30m @empty",), "Step 1 of the escalation: <!subteam^S0EMPTY> has no members"),
     ],
 )
 async def test_a_group_that_is_too_small_is_refused_when_it_is_named(

@@ -418,7 +418,7 @@ async def test_what_is_chosen_in_the_menu_of_a_row_is_for_that_row_and_says_so(
     await slack.wait_for(lambda _: any(m.files for m in slack.channel("#approvals").thread(after.ts)))
     (file, note) = sorted(slack.channel("#approvals").thread(after.ts)[1:], key=lambda m: not m.files)
     assert [one.title for one in file.files] == ["Full request of row 3"]
-    assert "You are a reviewer of row 2 of this card" in note.text
+    assert "You're a reviewer of row 2 of this card" in note.text
 
 
 @pytest.mark.parametrize("do", ["Edit…", "Break glass…"])

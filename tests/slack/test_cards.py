@@ -73,7 +73,7 @@ def test_views_are_as_they_were_reviewed_and_slack_takes_them(name: str) -> None
     [
         (question(), "not approved if nobody decides"),
         (call(), "not approved if nobody decides"),
-        (question(offers=(Verb.RESPOND, Verb.REJECT)), "left without an answer if nobody decides"),
+        (question(offers=(Verb.RESPOND, Verb.REJECT)), "closed without an answer if nobody decides"),
         (choice("eu", "us"), "nothing is chosen if nobody decides"),
         (turn(), "the conversation ends if nobody decides"),
         (turn(to_end=True), "the conversation ends if nobody decides"),
@@ -195,9 +195,9 @@ def test_a_card_says_what_comes_next_who_looks_and_who_stands_in() -> None:
     """R9, R26: no stand-in who may not decide, and no mention of the next people, which would notify them at once."""
     raised, snoozed = mrkdwn_of(DRAWINGS["card_raised"].blocks), mrkdwn_of(DRAWINGS["card_snoozed"].blocks)
     assert "Escalated to <@U0DAVE>" in raised and "escalates to 1 group in <#C0LEADS>" in raised
-    assert "<@U0ERIN> stands in" in raised and "<@U0ALICE> stands in" not in raised
+    assert "stand-in: <@U0ERIN>" in raised and "stand-in: <@U0ALICE>" not in raised
     assert "S0LEADS" not in json.dumps(DRAWINGS["card_raised"].blocks)
-    assert "put off by <@U0CAROL> until" in snoozed and "Others can still decide" in snoozed
+    assert "postponed by <@U0CAROL> until" in snoozed and "Others can still decide" in snoozed
     assert "<@U0ERIN> (in place of <@U0BOB>)" in DRAWINGS["card_raised_approved"].text
     assert "<@U0CAROL>, <@U0DAVE>, <@U0ERIN>: this is still waiting" in mrkdwn_of(DRAWINGS["note_reminder"].blocks)
 
@@ -312,4 +312,4 @@ def test_a_settled_card_says_who_when_and_why() -> None:
     shown, late = DRAWINGS["card_rejected"], DRAWINGS["card_expired"]
     assert "*Rejected* by <@U0BOB> at <!date^" in mrkdwn_of(shown.blocks)
     assert "Too dear.\nAsk for five." in boxes_of(shown.blocks)
-    assert "Time ran out" in late.text and "eject" not in late.text
+    assert "Expired" in late.text and "eject" not in late.text

@@ -111,7 +111,7 @@ def test_long_options_are_numbered_as_on_the_card_which_shows_them_whole() -> No
     assert [o["text"]["text"][:7] for o in element(view)["options"]] == ["1. very", "2. very"]
     card = json.dumps(approval_card.card(request(asked=choice(*long)), run=run(), run_link=None).blocks)
     assert all(f"{n}. {option}" in card for n, option in enumerate(long, 1))
-    assert "numbers are those on the card" in json.dumps(view)
+    assert "numbers match the card" in json.dumps(view)
 
 
 def test_what_the_card_has_no_room_for_is_in_the_window() -> None:

@@ -84,8 +84,8 @@ async def test_who_started_the_run_is_asked_in_its_thread_and_answers_by_a_butto
         assert "Waiting for <@U0ALICE>'s answer in this thread" in text_of(head)
         assert "Waiting for <@U0ALICE>'s answer in this thread" in text_of(steps)
         assert card.buttons == ["Continue", "Reply"] and "Reviewers" not in text_of(card)
-        assert card.text.startswith("<@U0ALICE>") and "answer with a button, or reply in" in text_of(card)
-        assert "it counts once this card shows it" in text_of(card), "an older manifest sends no replies"
+        assert card.text.startswith("<@U0ALICE>") and "answer with a button or reply in" in text_of(card)
+        assert "a reply counts once this card shows it" in text_of(card), "an older manifest sends no replies"
         bob = slack.user("bob")
         await bob.click(card, "Continue")
         assert await told(bob, 1) == REFUSED
@@ -202,7 +202,7 @@ async def test_nobody_answers_in_time_and_later_words_are_left_alone(
         await passed(store, asked)
         assert (await usecases.expire(store, NoQueue(), asked.id)).status is Status.EXPIRED  # type: ignore[union-attr]
         await all_drawn(slack, store)
-        assert "Time ran out" in text_of(asked_there(slack, pending=False))
+        assert "Expired" in text_of(asked_there(slack, pending=False))
         await reply(slack, "alice", "Here I am.")
         following = await usecases.ask(store, lease, step("Step 2 of 2: call Ann.", asked=1))
         await all_drawn(slack, store)

@@ -19,7 +19,7 @@ from tests.slack.test_projector import all_drawn, card_of, decided, drawing
 from tests.store_fixtures import configured
 
 LONG = "\n".join(f"line {n}: rm -rf /tmp/{n}" for n in range(2000))
-MISSING = "the file with all of it could not be uploaded"
+MISSING = "the file with the full request couldn't be uploaded"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ async def test_a_file_that_cannot_be_uploaded_is_given_up_and_the_card_says_so(
         await usecases.finish(store, lease, Verb.FINISH, result="Done.", words=LONG)
         await all_drawn(slack, store)
         (root,) = slack.channel("#general").messages
-        await slack.wait_message("#general", lambda m: "could not be uploaded" in text_of(m), thread=root.ts)
+        await slack.wait_message("#general", lambda m: "couldn't be uploaded" in text_of(m), thread=root.ts)
         await all_drawn(slack, store)
     (card,) = slack.channel("#approvals").messages
     assert card.buttons == ["Details"]

@@ -106,7 +106,7 @@ async def test_approve_and_dont_ask_again_counts_and_is_listed(
     await carol.command("/approvals permissions", channel="#approvals")
     told = text_of(await carol.wait_ephemeral("1 standing permission"))
     assert "*email* can run *refund* (`refund`) with the same values" in told
-    assert "given by <@U0BOB>" in told and "not used yet" in told
+    assert "Given by <@U0BOB>" in told and "not used yet" in told
 
 
 async def test_an_allowed_request_draws_no_card_and_is_told_in_its_thread(
@@ -239,13 +239,13 @@ async def test_the_requester_breaks_the_glass_and_everybody_named_is_told(
     alice = slack.user("alice")
     async with drawing(slack, store, bot):
         card = await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
-        assert "in an emergency the requester alone" in text_of(card)
+        assert "in an emergency, the requester alone" in text_of(card)
         await alice.click(card, MORE, choose="Break glass…")
         await alice.wait_modal("Break-glass")
         assert await alice.submit({review_modals.REASON: "   "}) != {}
         assert (await now_is(store, asked)).status is Status.PENDING
         assert await alice.submit({review_modals.REASON: "The shop is down <!channel>."}) == {}
-        told = await slack.wait_message("#approvals", lambda m: "You are a reviewer of" in text_of(m), thread=card.ts)
+        told = await slack.wait_message("#approvals", lambda m: "You're a reviewer of" in text_of(m), thread=card.ts)
         root = await slack.wait_message("#general", lambda m: "asked *email*" in text_of(m))
         await slack.wait_message("#general", lambda m: "Break-glass" in text_of(m), thread=root.ts)
         await all_drawn(slack, store)

@@ -184,7 +184,7 @@ async def test_after_a_tie_the_homes_of_all_who_chose_say_that_it_waits(
     await choose(CAROL, "us")
     for person in people:
         await person.open_home()
-        await shown(person, "Waiting for you (1)", "1 of 2 who choose the same")
+        await shown(person, "Waiting for you (1)", "1 of 2 matching choices")
     await choose(CAROL, "eu", "anew")
     for person in people:
         await person.open_home()
@@ -292,7 +292,7 @@ async def test_a_home_says_when_the_store_is_away(slack: LocalSlack, store: Stor
     bob = slack.user("bob")
     async with away(store):
         await bob.open_home()
-        await shown(bob, "can't reach its store", "Nothing is lost")
+        await shown(bob, "can't reach its database", "Nothing is lost")
     await bob.open_home()
     await shown(bob, "Nothing is waiting")
 

@@ -101,7 +101,7 @@ async def test_those_who_chose_different_things_are_told_so_and_reminded_again(
         await usecases.decide(store, NoQueue(), asked.id, attempt(asked, user, Verb.CHOOSE, chosen=(chosen,)))
     await all_drawn(slack, store)
     (card,) = slack.channel("#approvals").messages
-    assert "*1 of 2 who choose the same*: <@U0BOB>, <@U0CAROL>" in text_of(card)
+    assert "*1 of 2 matching choices*: <@U0BOB>, <@U0CAROL>" in text_of(card)
     await due(store, asked, timedelta(hours=3))
     await all_drawn(slack, store)
     assert "<@U0BOB>, <@U0CAROL>: this is still waiting for your decision" in text_of(thread(slack, card)[-1])
@@ -157,7 +157,7 @@ async def test_an_escalation_in_the_same_channel_is_a_reply_that_mentions_the_ne
     assert "<!subteam^S0REVIEWERS>: nobody has decided" in text_of(reply)
     await due(store, asked, timedelta(days=2))
     await all_drawn(slack, store)
-    assert "Time ran out" in text_of(thread(slack, card)[0])
+    assert "Expired" in text_of(thread(slack, card)[0])
     assert len(slack.channel("#approvals").messages) == 1
 
 
@@ -216,7 +216,7 @@ async def test_who_looks_and_who_snoozes_is_on_the_card_and_nobody_is_locked_out
     await all_drawn(slack, store)
     shown = text_of(await card_of(slack))
     assert "<@U0BOB> (since " in shown and "is reviewing this" in shown
-    assert "put off by <@U0CAROL> until" in shown
+    assert "postponed by <@U0CAROL> until" in shown
     await carol.click(await card_of(slack), "Approve")
     assert (await as_it_is(store, asked)).status is Status.APPROVED
 
@@ -232,9 +232,9 @@ async def test_a_stand_in_decides_while_somebody_is_away_and_the_card_says_so(
     await dave.wait_ephemeral("not a reviewer")
     assert "decides in your place" in (await bob.command("/approvals away @dave for 3d")).text
     (told,) = [c.args for c in slack.calls if c.method == "chat.postMessage" and c.args["channel"] == "U0DAVE"]
-    assert "<@U0BOB> is away until" in told["text"] and "named you as stand-in" in told["text"]
+    assert "<@U0BOB> is away until" in told["text"] and "named you as their stand-in" in told["text"]
     await all_drawn(slack, store)
-    assert "<@U0DAVE> stands in" in text_of(await card_of(slack))
+    assert "stand-in: <@U0DAVE>" in text_of(await card_of(slack))
     await dave.click(await card_of(slack), "Approve")
     await all_drawn(slack, store)
     assert "by <@U0DAVE> (in place of <@U0BOB>)" in text_of(await card_of(slack, pending=False))
@@ -252,7 +252,7 @@ async def test_who_leaves_hears_that_no_message_reached_their_stand_in(
     text = (await slack.user("bob").command("/approvals away @dave for 3d")).text
     assert "<@U0DAVE> decides in your place." in text and "please tell them yourself" in text
     slack.faults.clear()
-    assert "They have been told." in (await slack.user("carol").command("/approvals away @dave for 3d")).text
+    assert "They've been notified." in (await slack.user("carol").command("/approvals away @dave for 3d")).text
 
 
 async def test_a_stand_in_of_a_member_of_a_group_decides_and_one_of_somebody_who_left_does_not(
@@ -283,11 +283,11 @@ async def test_a_stand_in_of_a_member_of_a_group_decides_and_one_of_somebody_who
         ("@greta for 2d", "can't decide here"),
         ("@reviewers for 2d", "Name one stand-in"),
         ("@carol", "Say until when"),
-        ("@carol until 2026-02-30", "is not a date"),
+        ("@carol until 2026-02-30", "isn't a date"),
         ("@carol until 2020-01-01", "already passed"),
         ("@carol until 2999-01-01", "90 days"),
         ("@carol for 91d", "90 days"),
-        ("@carol until soon", "neither a date nor a duration"),
+        ("@carol until soon", "isn't a date or a duration"),
     ],
 )
 async def test_nonsense_about_being_away_is_refused_with_a_sentence(
@@ -334,7 +334,7 @@ async def test_reminders_escalation_and_quiet_hours_are_set_in_words_and_told(
     assert rules.remind_after == HOUR / 4
     assert [(s.after, s.channel) for s in rules.escalation] == [(HOUR / 2, None), (HOUR * 3 / 4, GENERAL)]
     told = (await alice.command("/approvals show")).text
-    assert "Reminders: after 15 min, then at growing intervals" in told
+    assert "Reminders: after 15 min, then at increasing intervals" in told
     assert "after 45 min to <!subteam^S0REVIEWERS> in <#C0GENERAL>" in told
     assert "Quiet hours: 19:00-08:00 weekends Europe/Berlin" in told
     for words in ("remind off", "escalate off", "quiet off"):

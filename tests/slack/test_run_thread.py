@@ -104,7 +104,7 @@ async def test_steps_that_slack_refuses_keep_no_outcome_back(slack: LocalSlack, 
 async def test_the_thread_says_why_the_run_waits(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R21: the model asks to slow down, or no worker is heard from; what comes next takes its place."""
     until = await store.now() + timedelta(seconds=20)
-    await usecases.delayed(store, lease, Delay("gpt has no room for more requests now", until))
+    await usecases.delayed(store, lease, Delay("gpt is rate-limited", until))
     (steps,) = await drawn(slack, store, lease.run)
     assert "no room for more requests" in steps and "Trying again at" in steps
     await usecases.progressed(store, lease, "writer", "step one")

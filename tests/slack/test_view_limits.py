@@ -204,7 +204,7 @@ def test_more_than_a_modal_holds_is_said_there() -> None:
     """R14: and the file is named."""
     view = review_modals.full(request(asked=question("語" * 50_000)))
     check_view(view, ("modal",))
-    assert "The file in the card's thread has all" in mrkdwn_of(view["blocks"])
+    assert "The file in the card's thread has everything" in mrkdwn_of(view["blocks"])
 
 
 @pytest.mark.parametrize("text", ["x", "語", "🎉"])

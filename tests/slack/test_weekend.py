@@ -130,7 +130,7 @@ async def test_a_weekend_with_a_changed_clock_ends_with_the_decision_of_a_stand_
 @pytest.mark.parametrize(
     ("on_timeout", "status", "words"),
     [
-        (OnTimeout.REJECT, Status.EXPIRED, "Time ran out"),
+        (OnTimeout.REJECT, Status.EXPIRED, "Expired"),
         (OnTimeout.APPROVE, Status.APPROVED, "Approved by timeout"),
     ],
 )

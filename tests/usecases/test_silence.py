@@ -234,7 +234,7 @@ async def test_a_click_that_comes_too_late_approves_nothing_unlooked_at(store: S
     """R32, R7: who cannot look leaves it to who can, and says what comes of it."""
     asked = await asked_long_ago(store, lease)
     await card_stands(store, asked)
-    with pytest.raises(Refused, match=r"Time ran out .* counts as approved by timeout if its card stood"):
+    with pytest.raises(Refused, match=r"Time ran out .* counts as approved by timeout if its card was"):
         await usecases.decide(store, NoQueue(), asked.id, attempt(asked))
     seen = await store.request(asked.id)
     assert seen is not None and seen.value.status is Status.PENDING

@@ -15,7 +15,7 @@ HELP: Final = (
     "*`/agent <team> <task>`* starts a task, like `/agent email tell the vendor we need 10% off`\n"
     "*`/agent <team> <option>=<choice> <task>`* starts it with an option, like `/agent chat mode=never plan a picnic`\n"
     "*`/agent`* opens a window to start one\n"
-    "*`/agent status`* lists the runs of this channel, and those that you started elsewhere\n"
+    "*`/agent status`* lists the runs in this channel, and those you started elsewhere\n"
     "*`/agent stop <run>`* stops a run and withdraws its open requests\n"
     "*`/approvals`* shows who decides here and how long they have"
 )

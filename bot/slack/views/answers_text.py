@@ -9,11 +9,11 @@ from countersign.domain.requests import Request, Verb
 
 OTHER_VERSION: Final = "This button belongs to another version of the app. Nothing was changed."
 BROKEN: Final = (
-    "Something went wrong on our side. Nothing that was stored is lost. Try again; if it happens again, ask whoever "
-    "runs this app to look at its log."
+    "Something went wrong on our end. Nothing that was stored is lost. Try again; if it keeps happening, ask the "
+    "people who run this app to check its log."
 )
 NO_CHANNEL: Final = "Slack didn't say which channel this was typed in, so nothing was done."
-NOT_OPENED: Final = "Slack did not open the window in time. Nothing was changed; please try again."
+NOT_OPENED: Final = "Slack didn't open the window in time. Nothing was changed; please try again."
 CHANGE_TOO_LATE: Final = "That took too long, and the window closed. Nothing was changed; please try again."
 DECISION_TOO_LATE: Final = "That took too long, and the window closed. Nothing was decided; please open it again."
 UNKNOWN_BUTTON: Final = "This button belongs to another version of the app. Nothing was decided. Use the newest card."
@@ -22,10 +22,10 @@ OTHER_PARTS: Final = (
     "close this and open it again from its card."
 )
 READ_FIRST: Final = "Read all of it first, then check this box. Nothing was decided."
-NOTHING_CHOSEN: Final = "Choose what not to ask again, and for how long. Nothing was decided."
+NOTHING_CHOSEN: Final = "Choose what not to ask about again, and for how long. Nothing was decided."
 NOT_WHOLE: Final = "The card doesn't show all of this request. Use its own button to review it."
 REVIEWING: Final = "The card shows that you are reviewing this. Others can still decide."
-NO_REMINDERS: Final = "This request has no reminders to put off. Nothing was changed."
+NO_REMINDERS: Final = "This request has no reminders to postpone. Nothing was changed."
 SEVERAL_QUESTIONS: Final = (
     "More than one question waits for you in this thread, so your reply wasn't counted. Answer each with its buttons."
 )
@@ -34,14 +34,14 @@ SEVERAL_QUESTIONS: Final = (
 def store_away(deed: str) -> str:
     """Say that the store does not answer; `deed` names what the person did."""
     return (
-        f"The store can't be reached right now, so your {deed} didn't go through. Nothing is lost; please try again "
-        "in a moment."
+        f"Countersign can't reach its database right now, so your {deed} didn't go through. Nothing is lost; please "
+        "try again in a moment."
     )
 
 
 def put_off(until: str) -> str:
     """Say when the next reminder comes."""
-    return f"Next reminder at {until}. Escalation and deadline do not change."
+    return f"Next reminder at {until}. The escalation and the deadline don't change."
 
 
 def counted_for(counted: int, total: int, why_not: str) -> str:
@@ -54,5 +54,5 @@ def counted(after: Request, verb: Verb, chosen: tuple[str, ...]) -> str:
     needed = after.rules.quorum
     if verb is Verb.CHOOSE:
         same = sum(vote.chosen == chosen for vote in after.votes)
-        return f"Your choice is counted: {same} of {needed} people needed chose this."
-    return f"Your approval is counted: {len(after.votes)} of {needed} needed."
+        return f"Your choice was counted: it has {same} of the {needed} votes needed."
+    return f"Your approval was counted: {len(after.votes)} of {needed} needed."

@@ -236,9 +236,9 @@ def _came_of(request: Request, run: Run) -> list[Block]:
 
 def _deadline(request: Request, away: Iterable[Absence], room: Room | None = None) -> list[Block]:
     """Draw until when, what happens then, and who decides; `room`: for the rule's words."""
-    own = " · the requester too" if request.rules.own_requests else ""
+    own = " · the requester can decide too" if request.rules.own_requests else ""
     if may_break_glass(request) and Verb.APPROVE in request.question.offers:
-        own += " · in an emergency the requester alone, with a reason"
+        own += " · in an emergency, the requester alone, with a reason"
     reviewers = f"Reviewers: {named(deciders(request), stand_ins(request, away))}{own}"
     why = why_me(request)
     if room is not None:
@@ -253,7 +253,7 @@ def _addressed(request: Request, run_link: str | None) -> list[Block]:
 
     An app cannot know whether Slack sends it replies: those with an older manifest get none.
     """
-    reply = f", or reply in {link(run_link, 'the thread')}: it counts once this card shows it" if run_link else ""
+    reply = f" or reply in {link(run_link, 'the thread')}; a reply counts once this card shows it" if run_link else ""
     how = f"{mention(request.requester)}, answer with a button{reply}"
     return [context(mrkdwn(f"{how} · {expiry(request)}"), *why_me(request))]
 

@@ -81,7 +81,7 @@ _OPEN: Final = Wording(
     },
     Window("Decline", "Reason", "Optional. The agents read it."),
     Window("Answer", "Your answer", "The agents read it. This does not approve anything."),
-    "left without an answer",
+    "closed without an answer",
 )
 """Of a question that cannot be approved."""
 _STOP: Final = Window("Stop", "Reason", "Optional. The run ends, and nothing more is done.")
@@ -93,7 +93,7 @@ _IN_DOUBT: Final = Wording(
     ),
     {
         Status.ANSWERED: ":white_check_mark: *It ran*, confirmed",
-        Status.APPROVED: ":repeat: *To be run again*, decided",
+        Status.APPROVED: ":repeat: *Approved to run again*",
         Status.REJECTED: ":octagonal_sign: *Stopped*",
     },
     _STOP,
@@ -159,7 +159,7 @@ _END: Final = Wording(
 _DIVERGED: Final = Wording(
     (Button(Verb.APPROVE, "Continue from here", "primary"), Button(Verb.REJECT, "Stop", "danger")),
     {
-        Status.APPROVED: ":arrow_forward: *To be continued with the changed code*, decided",
+        Status.APPROVED: ":arrow_forward: *Continued with the changed code*",
         Status.REJECTED: ":octagonal_sign: *Stopped*",
     },
     _STOP,
@@ -203,7 +203,7 @@ EDIT_SUBMIT: Final = "Approve with changes"
 FILL_IN: Final = Window("Fill in", "Remarks", "Optional. The program reads them.")
 EDIT_TELLS: Final = "Exactly what you enter here will run."
 EDIT_TEXT_TELLS: Final = "Exactly what you enter here is approved."
-CHOOSE: Final = Window("Choose", "Choose one", "The numbers are those on the card, which has the full options.")
+CHOOSE: Final = Window("Choose", "Choose one", "The numbers match the card, which shows the options in full.")
 CHOOSE_SEVERAL: Final = "Choose one or more"
 _TOOLS: Final = 4
 _SETTLED: Final = {

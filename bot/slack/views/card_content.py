@@ -39,7 +39,7 @@ _PART: Final = 200_000
 _PART_BLOCKS: Final = 80
 """Bytes and blocks of one of several views."""
 _NAMED: Final = 3
-UNFILED: Final = ":warning: the file with all of it could not be uploaded"
+UNFILED: Final = ":warning: the file with the full request couldn't be uploaded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def seen(question: Question) -> Seen:
         reply=typed(question.reply),
     )
     options = "".join(f"\n{number}. {' '.join(visible(o).split())}" for number, o in enumerate(question.options, 1))
-    ask = "several may be chosen" if question.several else "one of these"
+    ask = "choose one or more" if question.several else "choose one"
     content = visible(question.content)
     text = content + (f"\n\nOptions ({ask}):{options}" if options else "")
     if one_line(question.title, TITLE) != visible(question.title).strip():
@@ -145,9 +145,9 @@ def on_card(question: Question, view_full: Block, *, filed: bool = True) -> list
     beginning, hidden, end = shorten(it.text, room)
     blocks += [*_warnings(it), data([beginning or "(empty)"])]
     if hidden:
-        has = "the file in this card's thread has all of it too" if filed else UNFILED.removeprefix(":warning: ")
+        has = "the file in this card's thread has the full request too" if filed else UNFILED.removeprefix(":warning: ")
         gap = words(
-            f":warning: *{hidden:,} characters in between are not shown here.* *Details* before you decide; {has}."
+            f":warning: *{hidden:,} characters in between are not shown here.* Open *Details* before you decide; {has}."
         )
         blocks += [{**gap, "accessory": view_full}, data([end])]
     elif not filed:
@@ -236,7 +236,7 @@ def _whole_in_full(question: Question) -> bool:
 def _notes(it: Seen, view_full: Block) -> list[Block]:
     blocks = [_note(shorten(note, _NOTE)[0] + "…" * (not fits(note, _NOTE))) for note in it.notes[:_NOTES]]
     if len(it.notes) > _NOTES or not all(fits(note, _NOTE) for note in it.notes):
-        gap = words("_Not all notes have room here._ *Details* before you decide.")
+        gap = words("_Not all notes fit here._ Open *Details* before you decide.")
         blocks.append({**gap, "accessory": view_full})
     return blocks
 
@@ -254,15 +254,12 @@ def _warnings(it: Seen) -> list[Block]:
     if it.guessed:
         many = f"{it.guessed:,} values are hidden because they look like secrets"
         many = many if it.guessed > 1 else "1 value is hidden because it looks like a secret"
-        rest = "what runs has them" if it.guessed > 1 else "what runs has it"
-        blocks.append(
-            words(f":lock: *{many}*, not because the team named {'them' if it.guessed > 1 else 'it'}; {rest}.")
-        )
+        who, real = ("them", "values are") if it.guessed > 1 else ("it", "value is")
+        blocks.append(words(f":lock: *{many}*; the team didn't mark {who} as secret. The real {real} used."))
     elif it.secrets:
-        many = f"{it.secrets:,} secrets are hidden here; what runs has them."
-        blocks.append(
-            context(mrkdwn(f":lock: {many}" if it.secrets > 1 else ":lock: 1 secret is hidden here; what runs has it."))
-        )
+        many = f"{it.secrets:,} secrets are hidden here; the real values are used."
+        many = many if it.secrets > 1 else "1 secret is hidden here; the real value is used."
+        blocks.append(context(mrkdwn(f":lock: {many}")))
     return blocks
 
 
@@ -289,6 +286,9 @@ def _boxes(text: str, room: Room) -> list[Block]:
     beginning, hidden, end = shorten(text, room)
     blocks = [data([part]) for part in pieces(beginning, 3000)]
     if hidden:
-        gap = f":warning: *{hidden:,} characters in between are not shown here.* The file in the card's thread has all."
-        blocks += [words(gap), *(data([part]) for part in pieces(end, 3000))]
+        gap = f":warning: *{hidden:,} characters in between are not shown here.*"
+        blocks += [
+            words(f"{gap} The file in the card's thread has everything."),
+            *(data([part]) for part in pieces(end, 3000)),
+        ]
     return blocks

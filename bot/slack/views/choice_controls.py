@@ -62,8 +62,8 @@ def choose(request: Request, carried: str, above: list[Block], below: list[Block
     question = request.question
     if len(question.options) > _MOST:
         raise InvalidInput(
-            f"Slack cannot show {len(question.options)} options to choose from. Nothing was decided; please answer "
-            "with words, or choose none of these."
+            f"Slack can't show {len(question.options)} options to choose from. Nothing was decided; please answer "
+            "in words, or choose none of these."
         )
     options = [{"text": plain(label), "value": str(number)} for number, label in enumerate(_numbered(question))]
     few = len(options) <= _LISTED

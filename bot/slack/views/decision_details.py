@@ -52,11 +52,9 @@ def standing_of(request: Request, decision: Decision) -> list[Block]:
     if standing is None or call is None:
         return []
     allowed = allows(standing.scope, request.question.kind, call.tool)
-    run = ", as long as this run goes on" if standing.this_run else ""
-    ends = (
-        f"until {when(standing.until, decision.at)}{run} (`{standing.permission}`); `/approvals permissions` ends it."
-    )
-    return [words(f":repeat: Not asked again: {allowed}, {ends}")]
+    run = " or until this run ends" if standing.this_run else ""
+    ends = f"until {when(standing.until, decision.at)}{run} (`{standing.permission}`)"
+    return [words(f":repeat: Not asked again: {allowed}, {ends}. `/approvals permissions` revokes it.")]
 
 
 def changes_of(request: Request) -> str:
@@ -111,5 +109,5 @@ def permission_line(one: Permission, place: str = "") -> str:
     run = " in one run" if one.run else ""
     return (
         f"*{escape(quoted(one.team, 40))}* can run {allows(one.scope, one.kind, one.tool)}{place}{run}\n"
-        f"given by {mention(one.by)} · ends {when(one.until, one.at)} · {used}"
+        f"Given by {mention(one.by)} · ends {when(one.until, one.at)} · {used}"
     )

@@ -75,7 +75,7 @@ def view(sections: Sequence[Sequence[Block]]) -> dict[str, Any]:
 
 def away() -> dict[str, Any]:
     """Draw a Home while the store cannot be read."""
-    problem = ":warning: Countersign can't reach its store right now, so there is nothing to show. Nothing is lost."
+    problem = ":warning: Countersign can't reach its database right now, so there is nothing to show. Nothing is lost."
     return {"type": "home", "blocks": [words(problem), context(mrkdwn("Reopen this page in a moment."))]}
 
 
@@ -116,7 +116,9 @@ def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = Tr
     if unknown:
         groups = ", ".join(drawn(those_of(group)) for group in unknown[:5])
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        missing = f"Slack didn't confirm whether you are in {groups}{more}, so requests to them may be missing here."
+        missing = (
+            f"Slack didn't confirm whether you are in {groups}{more}, so requests for those groups may be missing here."
+        )
         blocks.append(words(f":warning: {missing} Reopen this page in a moment."))
     if not listed.requests:
         return [*blocks, context(mrkdwn("Nothing is waiting for you."))] if not unknown else blocks
@@ -187,8 +189,8 @@ def permissions(found: Sequence[Permission]) -> list[Block]:
         return []
     blocks = [_title("Standing permissions", lists_text.count(len(found)))]
     blocks += [words(permission_line(one, f" in {mention(one.channel)}")) for one in found[:MOST_PERMISSIONS]]
-    more = f"and {len(found) - MOST_PERMISSIONS:,} more; " if len(found) > MOST_PERMISSIONS else ""
-    return [*blocks, context(mrkdwn(f"{more}revoke them with `/approvals permissions` in the channel"))]
+    more = f"and {len(found) - MOST_PERMISSIONS:,} more. " if len(found) > MOST_PERMISSIONS else ""
+    return [*blocks, context(mrkdwn(f"{more}Revoke them with `/approvals permissions` in the channel."))]
 
 
 def recent(listed: Listed, now: datetime) -> list[Block]:

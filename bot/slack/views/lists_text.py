@@ -7,9 +7,9 @@ from .block_kit import Block, Drawing, context, fitting, mrkdwn
 
 MOST_DECIDED: Final = 25
 """Decisions that people may ask for at once."""
-PENDING_HELP: Final = "*`/approvals pending`* lists the pending requests of this channel"
+PENDING_HELP: Final = "*`/approvals pending`* lists this channel's pending requests"
 HISTORY_HELP: Final = f"*`/approvals history`* (or `history {MOST_DECIDED}`) lists the latest decisions here"
-PENDING_ALONE: Final = "Use `/approvals pending` alone; it lists the pending requests of this channel."
+PENDING_ALONE: Final = "Type `/approvals pending` with nothing after it; it lists this channel's pending requests."
 NOT_A_NUMBER: Final = f"Give a number from 1 to {MOST_DECIDED}, like `/approvals history 5`."
 _NOTHING_PENDING: Final = "No requests are pending here."
 _NO_DECISIONS: Final = "No decisions here in the last 30 days."

@@ -12,7 +12,7 @@ from .block_kit import Block, plain, words
 FULL: Final = "full_request"
 READ: Final = "read"
 View = dict[str, Any]
-READ_FILE: Final = "I have read the file in the card's thread, which has all of it"
+READ_FILE: Final = "I've read the file in the card's thread, which has the full request"
 
 
 class Problem(InvalidInput):

@@ -50,7 +50,9 @@ def start(teams: list[TeamInfo], channel: ChannelId, team: str = "", *, anywhere
     if anywhere:
         where: Block = {"type": "conversations_select", "action_id": CHANNEL, "initial_conversation": channel}
         where["filter"] = {"include": ["public", "private"], "exclude_bot_users": True}
-        blocks.append(input_of(CHANNEL, "Channel", where, hint="Its reviewers decide, and the run's thread is there."))
+        blocks.append(
+            input_of(CHANNEL, "Channel", where, hint="Its reviewers decide, and the run's thread appears there.")
+        )
     return modal(START, "Start a task", blocks, "Start", json.dumps({"channel": channel}))
 
 

@@ -50,7 +50,7 @@ def group_unknown(group: GroupId) -> Sentence:
 
 def group_empty(group: GroupId) -> Sentence:
     """Say that a group has no members."""
-    return "There is nobody in ", group, ", so it can't decide."
+    return group, " has no members, so it can't decide."
 
 
 def channel_unknown(channel: ChannelId) -> Sentence:

@@ -16,6 +16,6 @@ def checkpoint(head: Head, day: date) -> Drawing:
         [
             words(f"*Record of {title}* (UTC): {entries}. Its head:"),
             words(f"```{head}```"),
-            words(f"To check that none of them has changed, run `countersign audit verify --head {head}`."),
+            words(f"To check that no entry has changed, run `countersign audit verify --head {head}`."),
         ],
     )

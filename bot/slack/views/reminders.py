@@ -34,7 +34,7 @@ def escalation_note(rows: Sequence[Request], raised: Raised, card_link: str) -> 
     """Tell the next people that they may decide too; or how it ended."""
     reviewers = deciders(rows[0], rows[0].rules.escalation[raised.number].reviewers)
     at = link(card_link, the_card(rows[0]))
-    text = f":arrow_up: Escalated to {named(reviewers)}: nobody has decided yet, and now you can: {at}."
+    text = f":arrow_up: Escalated to {named(reviewers)}: nobody has decided yet, so you can decide too: {at}."
     if not reviewers:
         only = "The next step names only the requester, who can't decide on their own request"
         text = f":arrow_up: Nobody has decided yet. {only}: {at}."
@@ -48,7 +48,7 @@ def _asked(request: Request, away: Sequence[Absence]) -> frozenset[UserId]:
 
 
 def _these(waiting: Sequence[Request]) -> str:
-    return "this is still" if len(waiting) == 1 else f"these {len(waiting)} are still"
+    return "this is still" if len(waiting) == 1 else f"these {len(waiting)} requests are still"
 
 
 def _note(rows: Sequence[Request], text: str, notification: str) -> Drawing:

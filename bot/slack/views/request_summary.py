@@ -28,10 +28,10 @@ def sentence(request: Request, decision: Decision, shown_at: datetime | None = N
         who += f" (in place of {people(decision.instead_of)})"
     match decision.outcome, decision.how:
         case Status.APPROVED, How.TIMEOUT:
-            return f":warning: *Approved by timeout* at {at} · nobody decided, and this channel's settings approve then"
+            return f":warning: *Approved by timeout* at {at} · nobody decided, so this channel's settings approved it"
         case Status.EXPIRED, _:
             then = button_labels.of(request.question).unanswered.rstrip(",")
-            return f":alarm_clock: *Time ran out* at {at} · nobody decided · {then}"
+            return f":alarm_clock: *Expired* at {at} · nobody decided · {then}"
         case Status.WITHDRAWN, _:
             return (
                 ":leftwards_arrow_with_hook: *Withdrawn*"
@@ -41,9 +41,9 @@ def sentence(request: Request, decision: Decision, shown_at: datetime | None = N
         case _, How.PERMISSION:
             return f":white_check_mark: *Auto-approved* by {who}'s standing permission at {at}"
         case _, How.BREAK_GLASS:
-            return f":rotating_light: *Break-glass*: approved by {who} alone, who asked for it, at {at}"
+            return f":rotating_light: *Break-glass*: approved by the requester, {who}, alone at {at}"
         case outcome, how:
-            by = who or ("a rule of this channel" if how is How.POLICY else "nobody")
+            by = who or ("a rule for this channel" if how is How.POLICY else "nobody")
             return f"{button_labels.of(request.question).outcomes[outcome]} by {by} at {at}"
 
 

@@ -49,7 +49,7 @@ def votes(request: Request, most: int = NAMED) -> Block:
 
 def so_far(request: Request) -> str:
     """Write `1 of 2 approvals`; of choices only equal ones count together."""
-    votes = "who choose the same" if request.question.kind is Kind.CHOICE else "approvals"
+    votes = "matching choices" if request.question.kind is Kind.CHOICE else "approvals"
     return f"{alike(request)} of {request.rules.quorum} {votes}"
 
 
@@ -70,14 +70,14 @@ def mentioned(reviewers: Reviewers, gone: Mapping[UserId, Absence] = _NONE) -> l
 
 def _with_stand_in(user: UserId, away: Absence | None) -> str:
     return mention(user) + (
-        f" (away until {when(away.until, away.since)}, {mention(away.stand_in)} stands in)" if away else ""
+        f" (away until {when(away.until, away.since)}, stand-in: {mention(away.stand_in)})" if away else ""
     )
 
 
 def no_votes(before: Request, after: Request) -> str:
     """Name those whose approval no longer counts; "" if there are none."""
     gone = {vote.user for vote in before.votes} - {vote.user for vote in after.votes}
-    return f" The earlier decision of {people(sorted(gone))} no longer counts: they are not reviewers now." * bool(gone)
+    return f" Earlier votes by {people(sorted(gone))} no longer count: they are no longer reviewers." * bool(gone)
 
 
 def stand_ins(request: Request, away: Iterable[Absence]) -> list[Absence]:
@@ -107,7 +107,7 @@ def _coming(request: Request) -> str:
     remind, raise_at = schedule.next_reminder(request), schedule.next_escalation(request)
     if request.snoozed_until is not None and request.snoozed_by is not None:
         until = when(request.snoozed_until, request.created_at)
-        parts.append(f"Reminder put off by {mention(request.snoozed_by)} until {until}")
+        parts.append(f"Reminder postponed by {mention(request.snoozed_by)} until {until}")
     elif remind is not None:
         parts.append(f"Next reminder at {when(remind, request.created_at)}")
     if raise_at is not None:
@@ -125,7 +125,7 @@ def for_whom(request: Request) -> str:
     if named is not None:
         program = f"the program {escape(quoted(named.name, 40))}"
         if named.names_requester:
-            return f"{mention(request.requester)} (as {program} says)"
+            return f"{mention(request.requester)} (according to {program})"
     return program
 
 

@@ -31,11 +31,11 @@ BREAK_GLASS: Final = "break_glass"
 SCOPE, SPAN, REASON = "scope", "span", "reason"
 _SCOPES: Final = {
     Scope.CALL: ("Exactly this call", "The same agent, values and text"),
-    Scope.ARGUMENTS: ("This tool with the same values", "Whichever agent of the team calls it"),
+    Scope.ARGUMENTS: ("This tool with the same values", "From any agent of the team"),
     Scope.TOOL: ("This tool with any values", "For this team in this channel"),
 }
 _SPANS: Final = {
-    Span.RUN: ("As long as this run goes on", "A day at most"),
+    Span.RUN: ("Until this run ends", "A day at most"),
     Span.HOUR: ("For an hour", "Other runs of this team in this channel too"),
     Span.DAY: ("For a day", "Other runs of this team in this channel too"),
 }
@@ -82,10 +82,10 @@ def permit(request: Request, channel: ChannelId) -> View:
     """
     scopes = {one: text for one, text in _SCOPES.items() if grants.why_not(request, Wish(one, Span.HOUR)) is None}
     if request.question.kind is Kind.CODE:
-        scopes[Scope.ARGUMENTS] = ("This code", "Whichever agent of the team asks for it")
+        scopes[Scope.ARGUMENTS] = ("This code", "From any agent of the team")
     view = review(request, channel)
     note = context(
-        mrkdwn("Each use is on record and in its run's thread. `/approvals permissions` lists them and ends them.")
+        mrkdwn("Each use is recorded and shown in its run's thread. `/approvals permissions` lists and revokes them.")
     )
     call = request.question.call
     named = [words(f"*Tool:* `{escape(exactly(call.tool))}`")] if call and request.question.kind is Kind.TOOL else []
@@ -108,13 +108,13 @@ def break_glass(request: Request, channel: ChannelId) -> View:
     """Draw the modal in which the requester decides alone, with a reason."""
     view = review(request, channel)
     warned = words(
-        ":rotating_light: *Break-glass*: you approve what you started yourself, because it cannot wait. Everybody who "
-        "may decide on it is told, with your reason, and it is marked in the record."
+        ":rotating_light: *Break-glass*: you're approving your own request because it can't wait. Everyone who can "
+        "decide on it is notified, with your reason, and it is marked in the record."
     )
     reason: Block = {
         "type": "input",
         "block_id": REASON,
-        "label": plain("Why it cannot wait"),
+        "label": plain("Why it can't wait"),
         "element": {
             "type": "plain_text_input",
             "action_id": REASON,
@@ -122,7 +122,7 @@ def break_glass(request: Request, channel: ChannelId) -> View:
             "min_length": 1,
             "max_length": LONGEST_WORDS,
         },
-        "hint": plain("Everybody named reads it, and the agents do."),
+        "hint": plain("The reviewers and the agents read it."),
         "optional": False,
     }
     return {
@@ -220,7 +220,7 @@ def _word(request: Request) -> list[Block]:
         "block_id": WORD,
         "label": plain(f"Type “{in_words(word)}” to approve"),
         "element": {"type": "plain_text_input", "action_id": WORD, "max_length": _LONGEST_WORD},
-        "hint": plain("Only its letters and numbers count, in capitals or not.", 150),
+        "hint": plain("Only letters and numbers count, in upper or lower case.", 150),
         "optional": False,
     }
     return [asked]

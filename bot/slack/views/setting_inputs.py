@@ -17,7 +17,7 @@ from countersign.domain.people import MEMBERS
 ON_TIMEOUT: Final = {
     OnTimeout.REJECT: "not approved; the agent is told that nobody answered",
     OnTimeout.WAIT: "no deadline; it waits until somebody decides",
-    OnTimeout.APPROVE: "it counts as APPROVED although nobody decided",
+    OnTimeout.APPROVE: "it counts as APPROVED even though nobody decided",
 }
 """Meanings of a timeout, for the window and for sentences."""
 
@@ -50,26 +50,26 @@ def _on_timeout(text: str) -> OnTimeout:
         return OnTimeout(text.lower())
     except ValueError:
         known = ", ".join(f"`{outcome.value}`" for outcome in OnTimeout)
-        raise InvalidInput(f"“{text[:40]}” is not one of {known}; nothing was changed.") from None
+        raise InvalidInput(f"“{text[:40]}” isn't one of {known}; nothing was changed.") from None
 
 
 def _number(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,3}", text):
-        raise InvalidInput(f"“{text[:40]}” is not a whole number; nothing was changed.")
+        raise InvalidInput(f"“{text[:40]}” isn't a whole number; nothing was changed.")
     return int(text)
 
 
 def _yes_or_no(text: str) -> bool:
     known = {"yes": True, "on": True, "no": False, "off": False}
     if text.lower() not in known:
-        raise InvalidInput(f"“{text[:40]}” is neither `yes` nor `no`; nothing was changed.")
+        raise InvalidInput(f"“{text[:40]}” isn't `yes` or `no`; nothing was changed.")
     return known[text.lower()]
 
 
 def nobody_such(text: str) -> str:
     """Say that a word names neither a person nor a group."""
     return (
-        f"“{text}” is neither a person nor a user group; nothing was changed. Write them like `/approvals reviewers "
+        f"“{text}” isn't a person or a user group; nothing was changed. Write them like `/approvals reviewers "
         f"@someone @a-group`, or `{MEMBERS}` for everyone in the approvals channel."
     )
 
@@ -158,7 +158,7 @@ SETTINGS: Final = {
     "escalation": Setting(
         "escalate",
         "30m @leads #leads then 2h @boss",
-        "(or `off`) who else can decide after that long, and the channel where they are told",
+        "(or `off`) who else can decide after that long, and the channel where they are notified",
         noun="a duration and people, or `off`",
     ),
     "quiet": Setting(

@@ -46,7 +46,7 @@ def view(
     shown = {**{group: str(group) for one in every for group in one.groups}, **(groups or {})}
     blocks = [
         words(f"Settings of {mention(channel)}"),
-        context(mrkdwn(f"What is not set here is inherited from {'' if here else above}the installation's defaults.")),
+        context(mrkdwn(f"Anything not set here is inherited from {'' if here else above}the installation's defaults.")),
         *_who(rules, shown),
         *_how(rules, external_channels),
         _header("Reminders and escalation"),
@@ -132,7 +132,7 @@ def _who(rules: Rules, shown: dict[GroupId, str]) -> list[Block]:
             GROUPS,
             "Reviewer groups",
             _groups(GROUPS, rules.reviewers, shown, "Everyone in the approvals channel"),
-            hint="Anyone who can join that channel can then decide.",
+            hint="If everyone in the approvals channel can decide, so can anyone who can join it.",
             optional=True,
         ),
         _line(QUORUM, rules, number),
@@ -169,7 +169,7 @@ def _step(number: int, step: Escalation | None, shown: dict[GroupId, str], exter
             after,
             "Escalate after",
             _text(after, say_duration(step.after) if step else ""),
-            hint="For example 30m, counted from the request. Leave this and the people below empty for no such step.",
+            hint="For example 30m after the request. For no such step, leave this and the people below empty.",
             optional=True,
         ),
         input_of(people, "People", _users(people, reviewers), optional=True),

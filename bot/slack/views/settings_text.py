@@ -87,9 +87,9 @@ def read_outside(channel: ChannelId) -> str:
 
 def contradicted(count: int) -> str:
     """Warn of calls that passed though the policy says otherwise."""
-    calls = "1 call" if count == 1 else f"{count:,} calls"
+    calls = "1 call* was" if count == 1 else f"{count:,} calls* were"
     return (
-        f":warning: *{calls}* passed in the last 7 days though the policy says otherwise. Look for "
+        f":warning: *{calls} let through in the last 7 days against the policy. Look for "
         "`contradicted` in `countersign audit export`."
     )
 
@@ -108,7 +108,7 @@ def current(name: str, rules: Rules) -> str:
 
 
 def _while_nobody_decides(rules: Rules) -> str:
-    reminds = f"after {say_duration(rules.remind_after)}, then at growing intervals" if rules.remind_after else "off"
+    reminds = f"after {say_duration(rules.remind_after)}, then at increasing intervals" if rules.remind_after else "off"
     return (
         f"• Reminders: {reminds} · Escalation: {_steps(rules) or 'off'} · "
         f"Quiet hours: {quiet_hours.say(rules.quiet)} (deadlines still apply)"
@@ -214,6 +214,6 @@ def confirm(channel: ChannelId, effect: Configured, carried: str) -> View:
     blocks = [
         words(f":warning: *This loosens the rules of {mention(channel)}:*\n{means}"),
         *shown(changed_lines(channel, effect)),
-        context(mrkdwn("Nothing has changed yet. Once you confirm, everyone in the channels concerned is told.")),
+        context(mrkdwn("Nothing has changed yet. Once you confirm, everyone in the affected channels is notified.")),
     ]
     return modal(CONFIRM, "Loosen the rules?", blocks, "Confirm", carried)

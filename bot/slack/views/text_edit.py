@@ -18,12 +18,11 @@ _PIECE: Final = 2500
 _MOST: Final = 40
 """Inputs for a text: together they hold more than a card and its window ever show."""
 REFUSED: Final = (
-    "This text can't be changed in a window: {why}. Nothing was decided. Approve it as it is, reject it, or ask for "
-    "changes."
+    "This text can't be edited here: {why}. Nothing was decided. Approve it as it is, reject it, or request changes."
 )
 
 
-ODD: Final = "it holds characters, or what looks like a secret, that a window would not show or not give back"
+ODD: Final = "it has hidden characters, or what looks like a secret, which would not come back unchanged"
 
 
 def is_text(question: Question) -> bool:
@@ -72,7 +71,7 @@ def _texts(question: Question) -> Sequence[tuple[str, str]]:
         return [("Text", question.content)]
     blocks = blocks_in(json.loads(question.call.arguments))
     if blocks is None:
-        raise InvalidInput(REFUSED.format(why="it is no code that could be read"))
+        raise InvalidInput(REFUSED.format(why="its code could not be read"))
     if len(blocks) == 1:
         return [("Code", blocks[0][1])]
     return [(f"Block {number}, {language or 'code'}", text) for number, (language, text) in enumerate(blocks, 1)]
@@ -82,5 +81,5 @@ def _cut(text: str) -> list[str]:
     """Cut a text after lines; joined by line feeds it is the same again. InvalidInput if a line is too long."""
     cut = list(pieces(text, _PIECE))
     if any(not piece.endswith("\n") for piece in cut[:-1]):
-        raise InvalidInput(REFUSED.format(why="it has a line that is longer than an input holds"))
+        raise InvalidInput(REFUSED.format(why="one of its lines is too long for an input"))
     return [piece.removesuffix("\n") for piece in cut[:-1]] + cut[-1:]

@@ -79,7 +79,7 @@ def outcome_note(run: Run, *, filed: bool = True) -> Drawing:
     if beginning:
         blocks += [words("*Summary*"), data(pieces(beginning, 3000))]
     if hidden or cut:
-        where = "see the file in this thread" if filed else "the file with the full text could not be uploaded"
+        where = "see the file in this thread" if filed else "the file with the full text couldn't be uploaded"
         blocks.append(words(f":warning: *{hidden + cut:,} characters are not shown here*; {where}."))
     if end:
         blocks.append(data([end]))
@@ -90,7 +90,7 @@ def outcome_note(run: Run, *, filed: bool = True) -> Drawing:
 def requester_left_note(run: Run, outcome: Drawing) -> Drawing:
     """Tell whoever asked, and has left the channel, how it ended."""
     left = f"You asked *{escape(quoted(run.team, 40))}* in {mention(run.channel)}, which you have left. "
-    return replace(outcome, blocks=[words(f"{left}This is how it ended:"), *outcome.blocks])
+    return replace(outcome, blocks=[words(f"{left}Here's how it ended:"), *outcome.blocks])
 
 
 def requester_gone_note(run: Run, reviewers: Reviewers) -> Drawing:
@@ -145,7 +145,7 @@ def unattached_note(left: Sequence[LeftOut], refused: Sequence[tuple[str, str]])
     """
     groups: dict[str, list[str]] = {}
     shown = [(_LEFT_OUT[one.why], _ALL if one.why is Why.CROWDED else one.name) for one in left]
-    shown += [(f"Slack did not take it: {one_line(problem.replace('_', ' '), 60)}", name) for name, problem in refused]
+    shown += [(f"Slack didn't accept it: {one_line(problem.replace('_', ' '), 60)}", name) for name, problem in refused]
     for why, name in shown[:_FILES]:
         groups.setdefault(why, []).append(quoted(name, 60))
     files = "; ".join(f"{', '.join(names)} ({why})" for why, names in groups.items())
@@ -178,8 +178,8 @@ def break_glass_note(request: Request, row: int = 0) -> Drawing:
     names = mentioned(reviewers)
     mentions = [" ".join(names[at : at + _NAMED_IN_A_BLOCK]) for at in range(0, len(names), _NAMED_IN_A_BLOCK)]
     short, hidden, rest = shorten(visible(typed(decision.words)).strip(), WORDS)
-    place = f"row {row} of this card" if row else "it"
-    text = f"{sentence(request, decision)}. You are a reviewer of {place}; please check what was done."
+    place = f"row {row} of this card" if row else "this request"
+    text = f"{sentence(request, decision)}. You're a reviewer of {place}; please check what was done."
     blocks = [*(words(part) for part in mentions), words(text), data([part for part in (short, rest) if part])]
     if hidden:
         blocks.append(words(f"_{hidden:,} characters in between are not shown here; the agents have them all._"))

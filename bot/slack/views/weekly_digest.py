@@ -88,7 +88,7 @@ def digest(week: Week, monday: datetime, links: Mapping[str, str]) -> Drawing:
     if rare := week.always_approved(LEAST)[:_MOST]:
         tools = ", ".join(f"{escape(in_words(name))} ({count} times{latest(name, ', {}')})" for name, count in rare)
         lines.append(
-            f"*Could be asked less:* {tools}. Always approved, low risk. "
+            f"*Could be asked less often:* {tools}. Always approved, low risk. "
             "`countersign policy suggest` proposes rules to review."
         )
     return Drawing(f"{title}: {asked}", [words(f"*{title}*"), words("\n".join(lines))])

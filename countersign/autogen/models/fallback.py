@@ -253,7 +253,7 @@ def failure_of(error: Exception, timeout: timedelta) -> Failure:
     if "Connect" in names:
         return Failure("could not be reached", rests=True, passes=True)
     if "RateLimit" in names:
-        return Failure("has no room for more requests now", rests=True, passes=True)
+        return Failure("is rate-limited", rests=True, passes=True)
     return Failure(f"gave an answer that cannot be used ({type(error).__name__})", rests=True)
 
 
@@ -262,7 +262,7 @@ def _by_status(status: int, error: Exception) -> Failure:
     why = f", {code}" if isinstance(code, str) and re.fullmatch(r"[a-z][a-z_]{2,40}", code) else ""
     http = f"(HTTP {status}{why})"
     if status == 429:
-        return Failure(f"has no room for more requests now {http}", rests=True, rest=_retry_after(error), passes=True)
+        return Failure(f"is rate-limited {http}", rests=True, rest=_retry_after(error), passes=True)
     if status in (401, 403):
         return Failure(f"refused our key {http}", rests=True)
     if status == 404:
