@@ -212,7 +212,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
     "bot.api": (
         {"bodies", "callback_addresses", "keys_cli", "problems"},
         {"schemas"},
-        {"callbacks", "openapi"},
+        {"callbacks", "openapi_operations"},
         {"endpoints"},
     ),
     "bot.audit": (

@@ -30,7 +30,7 @@ from countersign.usecases import program_requests, program_states
 from countersign.usecases.ports import Store, Wakeups
 from countersign.usecases.program_requests import ProgramRequest
 
-from . import bodies, callback_addresses, openapi
+from . import bodies, callback_addresses, openapi_operations
 from .callback_addresses import Networks
 from .problems import Problem, on_problem
 from .schemas import AskBody, ListView, OutcomeBody, RequestView, StateView, WithdrawBody
@@ -181,7 +181,7 @@ class Interface:
 
     async def document(self, request: Request) -> Response:
         """The OpenAPI document; anybody may read it."""
-        return JSONResponse(openapi.document())
+        return JSONResponse(openapi_operations.document())
 
     def _answer(self, asked: ProgramRequest, status: int = 200) -> Response:
         return _json(RequestView.of(asked, self.names), status)

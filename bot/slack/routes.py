@@ -28,9 +28,9 @@ from .handlers.acks import Ack
 from .handlers.context import Reply, Services, Word
 from .handlers.responses import tell
 from .views import (
-    answers_text,
     button_labels,
     choice_controls,
+    click_notices,
     edit_modal,
     greeting,
     modals,
@@ -180,9 +180,9 @@ async def _failed(
     view = body.get("view") or {}
     inputs = [block["block_id"] for block in view.get("blocks", ()) if block["type"] == "input"]
     if response is not None and body.get("type") == "view_submission" and inputs:
-        return BoltResponse(status=200, body={"response_action": "errors", "errors": {inputs[0]: answers_text.BROKEN}})
+        return BoltResponse(status=200, body={"response_action": "errors", "errors": {inputs[0]: click_notices.BROKEN}})
     try:
-        await tell(services.client, body, Reply(answers_text.BROKEN, False))
+        await tell(services.client, body, Reply(click_notices.BROKEN, False))
     except Exception:
         _log.exception("Nor could they be told.")
     return BoltResponse(status=200, body="") if response is not None else None

@@ -22,7 +22,7 @@ from tests.openai_server import Cuts, Fails, Garbage, Hangs, OpenAIServer, Says,
 FAILURES: dict[str, tuple[What, str]] = {
     "error": (Fails(500), "first failed (HTTP 500)"),
     "rate limit": (Fails(429), "first is rate-limited (HTTP 429)"),
-    "no money": (Fails(429, "insufficient_quota"), "now (HTTP 429, insufficient_quota)"),
+    "no money": (Fails(429, "insufficient_quota"), "rate-limited (HTTP 429, insufficient_quota)"),
     "too long": (Fails(400, "context_length_exceeded"), "refused the request (HTTP 400, context_length_exceeded)"),
     "wrong key": (Fails(401, "invalid_api_key"), "first refused our key (HTTP 401, invalid_api_key)"),
     "unknown": (Fails(404), "first is not known at its address (HTTP 404)"),

@@ -56,7 +56,7 @@ RUNNING: Final = (
     Bug(
         "what loses its parent is nobody's any more",
         "R13",
-        "countersign/autogen/code/process_cleanup.py",
+        "countersign/autogen/code/subreaper.py",
         "prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)",
         "prctl(_SET_CHILD_SUBREAPER, 0, 0, 0, 0)",
         (_EXECUTORS + "test_nothing_that_code_starts_outlives_it[forked twice-a subreaper-it ends]",),

@@ -1,7 +1,7 @@
 """Code execution on the worker's own machine, for those without Docker.
 
 AutoGen's own executor waits for ever for code whose children outlive it or that ignores SIGTERM, and leaves them
-running. Here all processes of a block end with it (`countersign.autogen.code.process_cleanup`). The code runs from
+running. Here all processes of a block end with it (`countersign.autogen.code.subreaper`). The code runs from
 the approved bytes, which no other process can change, and not from a file in a folder. Otherwise it may do whatever the
 worker's user may do.
 """
@@ -26,7 +26,7 @@ LONGEST_OUTPUT: Final = 100_000
 TIMED_OUT: Final = 124
 ISOLATE: Final = True
 """Whether code gets process ids of its own, where the system allows it."""
-_SUPERVISOR: Final = Path(__file__).with_name("process_cleanup.py")
+_SUPERVISOR: Final = Path(__file__).with_name("subreaper.py")
 _PASSED: Final = re.compile(r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_[A-Z]+|TZ|TMPDIR|TERM")
 """What code sees of the worker's environment: nothing that could be a secret."""
 _IN_PYTHON: Final = (
