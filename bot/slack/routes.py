@@ -30,7 +30,6 @@ from .handlers.responses import tell
 from .views import (
     button_labels,
     choice_controls,
-    click_notices,
     edit_modal,
     greeting,
     modals,
@@ -39,6 +38,7 @@ from .views import (
     settings_modal,
     settings_text,
     thread_notes,
+    window_notices,
 )
 
 Listener = Callable[[Services, AsyncAck, dict[str, Any]], Awaitable[None]]
@@ -180,9 +180,11 @@ async def _failed(
     view = body.get("view") or {}
     inputs = [block["block_id"] for block in view.get("blocks", ()) if block["type"] == "input"]
     if response is not None and body.get("type") == "view_submission" and inputs:
-        return BoltResponse(status=200, body={"response_action": "errors", "errors": {inputs[0]: click_notices.BROKEN}})
+        return BoltResponse(
+            status=200, body={"response_action": "errors", "errors": {inputs[0]: window_notices.BROKEN}}
+        )
     try:
-        await tell(services.client, body, Reply(click_notices.BROKEN, False))
+        await tell(services.client, body, Reply(window_notices.BROKEN, False))
     except Exception:
         _log.exception("Nor could they be told.")
     return BoltResponse(status=200, body="") if response is not None else None

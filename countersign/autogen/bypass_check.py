@@ -22,7 +22,7 @@ from autogen_core.models import ChatCompletionClient
 from autogen_core.tools import BaseTool, FunctionTool, StaticStreamWorkbench, StaticWorkbench, Workbench
 
 from countersign.autogen.code.gated_executor import GatedExecutor
-from countersign.autogen.models.recorded_answers import JournaledModel
+from countersign.autogen.models.answer_recorder import JournaledModel
 from countersign.autogen.people.human_input import Human
 from countersign.autogen.tools.gated_tools import JournaledTools
 from countersign.autogen.tools.held_objects import held

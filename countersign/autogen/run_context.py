@@ -18,8 +18,8 @@ from autogen_core.tools import Workbench
 
 from countersign import usecases
 from countersign.autogen.code.gated_executor import GatedExecutor, approval_func
+from countersign.autogen.models.answer_recorder import JournaledModel
 from countersign.autogen.models.demo import DemoModel, Script
-from countersign.autogen.models.recorded_answers import JournaledModel
 from countersign.autogen.models.usage import Budget
 from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.people.conversation import GO_ON

@@ -8,7 +8,7 @@ from autogen_core import CancellationToken
 from autogen_core.models import CreateResult, UserMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.autogen.models.recorded_answers import JournaledModel
+from countersign.autogen.models.answer_recorder import JournaledModel
 from countersign.autogen.models.usage import Budget
 from countersign.domain.errors import ActionFailed, LeaseLost, NewerSchema, OutcomeUnknown, UnknownSchema
 from countersign.domain.ids import RunId

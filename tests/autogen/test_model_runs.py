@@ -15,7 +15,7 @@ from autogen_core.models import ChatCompletionClient
 from pydantic import BaseModel
 
 from countersign.autogen import progress
-from countersign.autogen.models import recorded_answers
+from countersign.autogen.models import answer_recorder
 from countersign.autogen.models.config import load_model
 from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.run_context import RunContext
@@ -231,7 +231,7 @@ async def test_what_a_model_is_writing_is_shown_and_then_what_it_wrote(
     house: House, openai: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "PACE", timedelta(milliseconds=50))
-    monkeypatch.setattr(recorded_answers, "PIECES_EVERY", timedelta(milliseconds=10))
+    monkeypatch.setattr(answer_recorder, "PIECES_EVERY", timedelta(milliseconds=10))
     enough = asyncio.Event()
     openai.will("first", Says("Dear vendor", until=enough))
     await house.start(team="talk")
@@ -265,7 +265,7 @@ async def test_a_long_text_that_comes_quickly_or_again_is_no_flood_of_events(
     house: House, openai: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R26: one line each, however many pieces it came in, and none more when the run is rebuilt."""
-    monkeypatch.setattr(recorded_answers, "PIECES_EVERY", timedelta(0))
+    monkeypatch.setattr(answer_recorder, "PIECES_EVERY", timedelta(0))
     monkeypatch.setattr(progress, "PACE", timedelta(hours=1))
     openai.will("first", *[Says("word " * 500)] * 3)
     async with two(openai, house) as model:

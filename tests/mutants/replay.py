@@ -76,7 +76,7 @@ REPLAYING: Final = (
     Bug(
         "a model's error is not recorded",
         "R4",
-        "countersign/autogen/models/recorded_answers.py",
+        "countersign/autogen/models/answer_recorder.py",
         '                            await self._journal.result(key, Entry("failed", dump_error(error)))\n',
         "                            pass\n",
         (_SHAPES + "[retrying-near]",),

@@ -56,7 +56,7 @@ RUNNING: Final = (
     Bug(
         "what loses its parent is nobody's any more",
         "R13",
-        "countersign/autogen/code/subreaper.py",
+        "countersign/autogen/code/_subreaper.py",
         "prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)",
         "prctl(_SET_CHILD_SUBREAPER, 0, 0, 0, 0)",
         (_EXECUTORS + "test_nothing_that_code_starts_outlives_it[forked twice-a subreaper-it ends]",),
@@ -166,7 +166,7 @@ RUNNING: Final = (
     Bug(
         "a model's call does not end with its run",
         "R4",
-        "countersign/autogen/models/recorded_answers.py",
+        "countersign/autogen/models/answer_recorder.py",
         "await token.link_future(asyncio.ensure_future(anext(pieces, None)))",
         "await anext(pieces, None)",
         (_LETTING_GO + "test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once[ledger-structured]",),
@@ -174,7 +174,7 @@ RUNNING: Final = (
     Bug(
         "a lost lease comes out of the model as an error",
         "R4",
-        "countersign/autogen/models/recorded_answers.py",
+        "countersign/autogen/models/answer_recorder.py",
         "if self._token.is_cancelled():",
         "if False:",
         (_JOURNAL + "test_a_lost_lease_is_told_past_autogen_which_turns_errors_into_text",),

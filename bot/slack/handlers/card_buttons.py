@@ -20,7 +20,7 @@ from countersign.domain.requests import Request, Verb
 from countersign.usecases import presence
 
 from ..people.actors import actor_of, admit
-from ..views import card_controls, choice_controls, click_notices, edit_modal, modal_parts, modals, review_modals
+from ..views import card_controls, choice_controls, edit_modal, modal_parts, modals, review_modals, window_notices
 from ..views.approval_card import is_plain_row
 from ..views.card_content import complete
 from ..views.card_controls import Handle, MenuItem
@@ -59,7 +59,7 @@ _WINDOWS: Final[Mapping[str, Window]] = {
 _FOR_ALL: Final = {card_controls.APPROVE_ALL: Verb.APPROVE, card_controls.REJECT_ALL: Verb.REJECT}
 _LEAST: Final = Wish(Scope.CALL, Span.RUN)
 """The least that can be allowed in advance."""
-_UNKNOWN_BUTTON: Final = Reply(click_notices.UNKNOWN_BUTTON, counted=False)
+_UNKNOWN_BUTTON: Final = Reply(window_notices.UNKNOWN_BUTTON, counted=False)
 _log = logging.getLogger(__name__)
 
 
@@ -209,11 +209,11 @@ async def _note_presence(services: Services, body: dict[str, Any], chosen: card_
     if not changed:
         raise refusals[0]
     if chosen.snooze is None:
-        return Reply(click_notices.REVIEWING)
+        return Reply(window_notices.REVIEWING)
     until = max((request.snoozed_until for request in changed if request.snoozed_until is not None), default=None)
     if until is None:
-        return Reply(click_notices.NO_REMINDERS, False)
-    return Reply(click_notices.put_off(when(until, now)))
+        return Reply(window_notices.NO_REMINDERS, False)
+    return Reply(window_notices.put_off(when(until, now)))
 
 
 async def _decide_all(services: Services, body: dict[str, Any], rows: tuple[RequestId, ...], verb: Verb) -> Reply:
@@ -225,7 +225,7 @@ async def _decide_all(services: Services, body: dict[str, Any], rows: tuple[Requ
     for name in rows:
         seen = await sought(services, body, Handle(name, digest_of()), verb)
         if verb is Verb.APPROVE and not is_plain_row(seen.value):
-            refusals.append(InvalidInput(click_notices.NOT_WHOLE))
+            refusals.append(InvalidInput(window_notices.NOT_WHOLE))
             continue
         aimed = await aim(services, body, Handle(name, seen.value.digest), verb, seen=seen)
         own = AttemptId(short_name(aimed.attempt.id, name, length=20))
@@ -240,4 +240,4 @@ async def _decide_all(services: Services, body: dict[str, Any], rows: tuple[Requ
         return Reply("")
     if not counted:
         raise refusals[0]
-    return Reply(click_notices.counted_for(counted, len(rows), drawn(refusals[0].sentence)))
+    return Reply(window_notices.counted_for(counted, len(rows), drawn(refusals[0].sentence)))

@@ -15,7 +15,7 @@ from countersign.domain.grant_request import Wish
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Verb
 
-from ..views import choice_controls, click_notices, edit_modal, modal_parts, modals, review_modals
+from ..views import choice_controls, edit_modal, modal_parts, modals, review_modals, window_notices
 from ..views.card_content import parts
 from ..views.card_controls import Handle
 from ..views.modal_parts import View
@@ -58,7 +58,7 @@ async def on_permit(services: Services, ack: AsyncAck, body: dict[str, Any]) -> 
     try:
         wish: Wish = review_modals.wish_of(body["view"])
     except ValueError:
-        await ack(response_action="errors", errors={review_modals.SCOPE: click_notices.NOTHING_CHOSEN})
+        await ack(response_action="errors", errors={review_modals.SCOPE: window_notices.NOTHING_CHOSEN})
         return
 
     async def work() -> Reply:
@@ -130,7 +130,7 @@ async def _after_part(services: Services, body: dict[str, Any]) -> Reply:
         return refused(refusal)
     request = aimed.request
     if opened.layout != review_modals.layout(request):
-        raise InvalidInput(click_notices.OTHER_PARTS)
+        raise InvalidInput(window_notices.OTHER_PARTS)
     if opened.part + 1 < len(parts(request.question)):
         return _next(review_modals.review_part(request, channel, opened.user, opened.verb, opened.part + 1))
     if opened.verb is Verb.EDIT:
@@ -140,7 +140,7 @@ async def _after_part(services: Services, body: dict[str, Any]) -> Reply:
 
 
 def _next(view: View) -> Reply:
-    return Reply(click_notices.DECISION_TOO_LATE, counted=False, view=view)
+    return Reply(window_notices.DECISION_TOO_LATE, counted=False, view=view)
 
 
 def _handle(body: dict[str, Any]) -> Handle | None:
@@ -157,6 +157,6 @@ async def _answer(
 ) -> None:
     """Do the work, provided that the box “read” is checked if there is one."""
     if not modal_parts.has_read(body["view"]):
-        await ack(response_action="errors", errors={modal_parts.READ: click_notices.READ_FIRST})
+        await ack(response_action="errors", errors={modal_parts.READ: window_notices.READ_FIRST})
         return
     await answer_window(services, ack, body, work, deed=deed, block=block)

@@ -19,7 +19,7 @@ from countersign.domain.errors import CountersignError, InvalidInput, NotReplica
 from countersign.domain.ids import ChannelId, GroupId, UserId
 
 from ..people.directory import Directory
-from ..views import click_notices
+from ..views import window_notices
 from ..views.modal_parts import Problem, channel_of, not_counted
 from ..views.slack_markup import drawn, mentioned_in, without_marks
 from .context import SLACK_ERRORS, Reply, Services
@@ -108,7 +108,7 @@ async def reply_of(work: Awaitable[Reply], deed: str) -> Reply:
         return refused(unsafe)
     except StoreUnavailable as away:
         _log.error("%s", away)
-        return Reply(click_notices.store_away(deed), False)
+        return Reply(window_notices.store_away(deed), False)
     except CountersignError as wrong:
         return refused(wrong)
 

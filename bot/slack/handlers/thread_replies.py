@@ -19,7 +19,7 @@ from countersign.domain.requests import Verb
 from countersign.usecases.ports import Admitted
 
 from ..people.actors import actor_of
-from ..views import click_notices
+from ..views import window_notices
 from ..views.slack_markup import unescape
 from .context import SLACK_ERRORS, Reply, Services
 from .responses import reply_of
@@ -66,7 +66,7 @@ async def _answer(services: Services, said: _Said) -> Reply:
     if not waiting:
         return Reply("")
     if len(waiting) > 1:
-        raise InvalidInput(click_notices.SEVERAL_QUESTIONS)
+        raise InvalidInput(window_notices.SEVERAL_QUESTIONS)
     (seen,) = waiting
     actor = await actor_of(services.store, services.directory, said.user, seen.value.rules.reviewers)
     name = AttemptId("m" + short_name(said.channel, said.ts, said.user, length=20))

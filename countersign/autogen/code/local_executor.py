@@ -26,7 +26,7 @@ LONGEST_OUTPUT: Final = 100_000
 TIMED_OUT: Final = 124
 ISOLATE: Final = True
 """Whether code gets process ids of its own, where the system allows it."""
-_SUPERVISOR: Final = Path(__file__).with_name("subreaper.py")
+_SUPERVISOR: Final = Path(__file__).with_name("_subreaper.py")
 _PASSED: Final = re.compile(r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_[A-Z]+|TZ|TMPDIR|TERM")
 """What code sees of the worker's environment: nothing that could be a secret."""
 _IN_PYTHON: Final = (

@@ -2,7 +2,7 @@
 
 It is run as a script and never imported.
 
-`python -I -S subreaper.py isolate|reap command …` runs the command and exits with its code, or 128 and the
+`python -I -S _subreaper.py isolate|reap command …` runs the command and exits with its code, or 128 and the
 signal that ended it. It holds its standard input open: when that ends, because the worker closes it or is gone, all is
 killed.
 
