@@ -1,7 +1,7 @@
 """Code execution on the worker's own machine, for those without Docker.
 
 AutoGen's own executor waits for ever for code whose children outlive it or that ignores SIGTERM, and leaves them
-running. Here all processes of a block end with it (`countersign.autogen.code.subreaper`). The code runs from
+running. Here all processes of a block end with it (`countersign.autogen.code._subreaper`). The code runs from
 the approved bytes, which no other process can change, and not from a file in a folder. Otherwise it may do whatever the
 worker's user may do.
 """
