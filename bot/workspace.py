@@ -44,7 +44,7 @@ from .audit.sql_copy import SqlSink
 from .settings import WebSettings
 from .slack.app import Clients, Identity, build, identify
 from .slack.handlers.context import Services
-from .slack.people import channel_membership, people_check
+from .slack.people import account_check, channel_membership
 from .slack.people.actors import giver_of
 from .slack.people.directory import Directory
 from .slack.people.lookup_cache import Lookups
@@ -89,7 +89,7 @@ async def opened(settings: WebSettings, store: Store, clients: Clients, owner: s
         directory = Directory(clients.reads, identity.workspace, lookups, external_channels=external)
         stack.push_async_callback(directory.close)
         rules = settings.rules(await _channel("APPROVALS_CHANNEL", settings.approvals_channel, directory))
-        if await people_check.why_not_shown(directory, rules.approvals_channel) is not None:
+        if await account_check.why_not_shown(directory, rules.approvals_channel) is not None:
             shared = f"{settings.approvals_channel} is shared with another company, whose people would read every card"
             raise WrongSettings([f"APPROVALS_CHANNEL: {shared}. Name another one, or set EXTERNAL_CHANNELS=yes."])
         await patiently(lambda: store.set_defaults(rules))
@@ -120,7 +120,7 @@ async def opened(settings: WebSettings, store: Store, clients: Clients, owner: s
         secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else None
         app = build(clients, identity, secret)
         register(app, services)
-        whose, why_nobody = partial(giver_of, store, directory), partial(people_check.why_not_asked, directory)
+        whose, why_nobody = partial(giver_of, store, directory), partial(account_check.why_not_asked, directory)
         allow = before_people(store, queue, whose, why_nobody)
 
         outbox = Outbox(store)

@@ -156,7 +156,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Package -> what it may import besides the standard library; a longer name counts before a shorter one."""
 HANDLERS = (
     {"payloads", "context", "mention_parsing"},
-    {"attempts", "responses", "modal_opening"},
+    {"attempts", "ack_deadline", "modal_opening"},
     {"agent_command", "approvals_command", "away_command", "invitations", "list_commands", "settings_changes"}
     | {"card_buttons", "decision_modals", "grants", "acks", "thread_replies"},
 )

@@ -24,9 +24,9 @@ from .handlers import (
     settings_changes,
     thread_replies,
 )
+from .handlers.ack_deadline import tell
 from .handlers.acks import Ack
 from .handlers.context import Reply, Services, Word
-from .handlers.responses import tell
 from .views import (
     button_labels,
     choice_controls,

@@ -8,7 +8,7 @@ import pytest
 
 from bot.installations import installed_workspaces
 from bot.slack.app import SCOPES
-from bot.slack.handlers import responses
+from bot.slack.handlers import ack_deadline
 from localslack import LocalSlack
 from localslack.fixtures import UNHURRIED
 from tests.installations.office import PUBLIC, Office
@@ -22,7 +22,7 @@ def in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks come quickly, and answers as late as they like: how long things take shows nothing here."""
     monkeypatch.setattr(installed_workspaces, "LOOK_EVERY", timedelta(milliseconds=50))
     monkeypatch.setattr(installed_workspaces, "_OPEN_AGAIN", 0.05)
-    monkeypatch.setattr(responses, "ACK_WITHIN", PATIENCE)
+    monkeypatch.setattr(ack_deadline, "ACK_WITHIN", PATIENCE)
 
 
 @pytest.fixture

@@ -232,7 +232,7 @@ RECORDING: Final = (
     Bug(
         "a start that is refused is not on record",
         "R25",
-        "bot/slack/handlers/responses.py",
+        "bot/slack/handlers/ack_deadline.py",
         "    except CountersignError as error:\n",
         "    except CountersignError as error:\n        if error:\n            raise\n",
         (_COMMANDS + "test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_is_none",),

@@ -23,7 +23,7 @@ BOUNDING: Final = (
     Bug(
         "a window that names no channel leaves work that nobody awaits",
         "R29",
-        "bot/slack/handlers/responses.py",
+        "bot/slack/handlers/ack_deadline.py",
         '    channel = channel_of(body["view"])\n    work = begin()\n',
         '    work = begin()\n    channel = channel_of(body["view"])\n',
         ("tests/fuzz/test_fuzz.py::test_a_window_that_names_no_channel_begins_no_work_that_nobody_awaits",),
@@ -199,7 +199,7 @@ BOUNDING: Final = (
     Bug(
         "a sentence is lost where the app is not in the channel",
         "R7",
-        "bot/slack/handlers/responses.py",
+        "bot/slack/handlers/ack_deadline.py",
         "(ephemeral, by_url, directly) if thread else (by_url, ephemeral, directly)",
         "(ephemeral, by_url) if thread else (by_url, ephemeral)",
         ("tests/slack/test_approvals_command.py::test_who_saved_where_the_app_is_not_hears_of_it",),

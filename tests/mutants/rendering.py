@@ -66,7 +66,7 @@ DRAWING: Final = (
     Bug(
         "a run is started in a channel that the app is not in",
         "R21",
-        "bot/slack/people/people_check.py",
+        "bot/slack/people/account_check.py",
         "return None if room.known and room.is_member else start_sentences.NOT_HERE",
         "return None",
         ("tests/slack/test_agent_command.py::test_nothing_is_started_where_the_app_is_not",),
@@ -535,7 +535,7 @@ DRAWING: Final = (
     Bug(
         "a refused click is acked and nothing is said",
         "R7",
-        "bot/slack/handlers/responses.py",
+        "bot/slack/handlers/ack_deadline.py",
         "        if reply is not None:\n            await tell(services.client, body, reply)\n",
         "",
         (_CLICKS + "test_a_late_click_gets_the_sentence",),

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bot.slack.handlers import modal_opening, responses
+from bot.slack.handlers import ack_deadline, modal_opening
 from bot.slack.handlers.context import Services
 from bot.slack.views.approval_card import card
 from countersign.domain.ids import RunId
@@ -20,7 +20,7 @@ from tests.slack.socket_bot import Show, a_bot, post
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the bot does in time, it does: a test that is about being late says so itself."""
-    monkeypatch.setattr(responses, "ACK_WITHIN", PATIENCE)
+    monkeypatch.setattr(ack_deadline, "ACK_WITHIN", PATIENCE)
     monkeypatch.setattr(modal_opening, "OPEN_WITHIN", PATIENCE)
 
 

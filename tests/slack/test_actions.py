@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from slack_bolt.async_app import AsyncAck
 
-from bot.slack.handlers import card_buttons, responses
+from bot.slack.handlers import card_buttons
 from bot.slack.handlers.context import Reply, Services
 from bot.slack.routes import bound
 from bot.slack.views import approval_card, card_controls
@@ -358,7 +358,7 @@ async def test_a_window_opens_in_time_and_is_filled_when_it_can_be(
     name: str, words: str, slack: LocalSlack, store: Store, lease: Lease, show: Show, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R7: the trigger lives 3 s, however long a look-up takes; also where there is no window to open."""
-    monkeypatch.setattr("bot.slack.handlers.responses.ACK_WITHIN", 0.0)
+    monkeypatch.setattr("bot.slack.handlers.ack_deadline.ACK_WITHIN", 0.0)
     monkeypatch.setattr("bot.slack.handlers.modal_opening.OPEN_WITHIN", 0.0)
     shown = await show(await ask(store, lease))
     slack.faults.add("delay", on="users.info", seconds=0.5)
@@ -385,7 +385,7 @@ async def test_a_slow_store_is_acked_in_time_and_the_answer_comes_later(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R7: Slack never shows its own error for a click that counts."""
-    monkeypatch.setattr("bot.slack.handlers.responses.ACK_WITHIN", 0.0)
+    monkeypatch.setattr("bot.slack.handlers.ack_deadline.ACK_WITHIN", 0.0)
     asked = await ask(store, lease)
     shown = await show(asked)
     await slack.user("bob").click(shown, "Approve")

@@ -12,8 +12,8 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack.handlers.context import Services
+from bot.slack.people.account_check import why_not_asked
 from bot.slack.people.actors import giver_of
-from bot.slack.people.people_check import why_not_asked
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import Projector
 from bot.slack.slack_calls import GatedCalls

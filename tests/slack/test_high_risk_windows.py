@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.slack.handlers import responses
+from bot.slack.handlers import ack_deadline
 from bot.slack.views import card_controls, modal_parts, review_modals
 from bot.slack.views.approval_card import card
 from countersign import usecases
@@ -185,7 +185,7 @@ async def test_who_waits_too_long_for_the_next_part_is_told_that_nothing_was_dec
     bob = slack.user("bob")
     await bob.click(await show(asked), "Review…")
     await bob.wait_modal("part 1 of")
-    monkeypatch.setattr(responses, "ACK_WITHIN", 0.0)
+    monkeypatch.setattr(ack_deadline, "ACK_WITHIN", 0.0)
     assert await bob.submit() == {}
     await bob.wait_ephemeral("Nothing was decided; please open it again")
     assert await status(store, asked) is Status.PENDING

@@ -17,8 +17,8 @@ from slack_bolt.response import BoltResponse
 from slack_sdk.errors import SlackApiError
 
 from ..views import modal_parts
+from .ack_deadline import tell
 from .context import SLACK_ERRORS, Reply, Services
-from .responses import tell
 
 LARGEST: Final = 20_000
 """Bytes of an ack's content; its frame has the envelope's id besides."""

@@ -18,15 +18,15 @@ from countersign.domain.runs import Run
 from countersign.usecases.listing import with_links
 from countersign.usecases.ports import TeamInfo
 
+from ..people.account_check import why_not_seen, why_not_start
 from ..people.actors import admit
-from ..people.people_check import why_not_seen, why_not_start
 from ..views import agent_text, home, modal_parts, modals
 from ..views.block_kit import Block
 from ..views.slack_markup import unescape
+from .ack_deadline import answer_click, answer_command, answer_window, on_record
 from .context import SLACK_ERRORS, Reply, Services
 from .modal_opening import open_modal
 from .payloads import Sender, delivery, sender
-from .responses import answer_click, answer_command, answer_window, on_record
 
 _LISTED: Final = 15
 _NONE: Final[Mapping[str, str]] = {}

@@ -12,9 +12,9 @@ from countersign.domain.errors import InvalidInput
 from ..people.actors import admit
 from ..views import settings_text
 from ..views.slack_markup import drawn, unescape
+from .ack_deadline import answer_command, change_on_record
 from .context import Reply, Services, Word
 from .payloads import sender
-from .responses import answer_command, change_on_record
 
 
 class _Unclear(InvalidInput):

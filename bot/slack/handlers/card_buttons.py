@@ -25,11 +25,11 @@ from ..views.approval_card import is_plain_row
 from ..views.card_content import complete
 from ..views.card_controls import Handle, MenuItem
 from ..views.slack_markup import drawn, when
+from .ack_deadline import answer_click, answer_window, refused
 from .attempts import Aimed, aim, decide, known, sought
 from .context import Reply, Services
 from .modal_opening import open_modal
 from .payloads import attempt_id, sender
-from .responses import answer_click, answer_window, refused
 
 Window = Callable[[Request, ChannelId], modal_parts.View]
 _BUTTONS: Final = {

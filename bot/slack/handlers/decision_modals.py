@@ -19,9 +19,9 @@ from ..views import choice_controls, edit_modal, modal_parts, modals, review_mod
 from ..views.card_content import parts
 from ..views.card_controls import Handle
 from ..views.modal_parts import View
+from .ack_deadline import answer_window, refused
 from .attempts import Aimed, aim, decide
 from .context import Reply, Services
-from .responses import answer_window, refused
 
 
 async def on_reject(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:

@@ -9,9 +9,9 @@ from countersign.domain.ids import PermissionId
 from countersign.usecases import grant_changes
 
 from ..views import permissions_text
+from .ack_deadline import answer_click
 from .context import Reply, Services
 from .payloads import delivery, sender
-from .responses import answer_click
 
 
 async def on_revoke(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:

@@ -21,17 +21,17 @@ from countersign.domain.refusal_reasons import Sentence
 from countersign.policy.loosening import NeedsConfirmation, NeedsSecond, SettingsProposal, may_alone
 
 from .. import settings_proposals
-from ..people.people_check import Found, is_shared_outside, problems
+from ..people.account_check import Found, is_shared_outside, problems
 from ..views import modal_parts, settings_modal, settings_text, window_notices
 from ..views.block_kit import context, mrkdwn
 from ..views.setting_inputs import SETTINGS
 from ..views.settings_text import say
 from ..views.slack_markup import unescape
+from .ack_deadline import answer_click, answer_window, change_on_record
 from .context import Reply, Services, Word
 from .mention_parsing import READERS
 from .modal_opening import open_at_once, open_modal
 from .payloads import Sender, delivery, sender
-from .responses import answer_click, answer_window, change_on_record
 
 _LONGEST: Final = 2000
 """Characters of a button's value."""

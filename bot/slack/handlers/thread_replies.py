@@ -21,8 +21,8 @@ from countersign.usecases.ports import Admitted
 from ..people.actors import actor_of
 from ..views import window_notices
 from ..views.slack_markup import unescape
+from .ack_deadline import reply_of
 from .context import SLACK_ERRORS, Reply, Services
-from .responses import reply_of
 
 _TS: Final = re.compile(r"[0-9]{1,12}\.[0-9]{1,9}")
 _BY_PEOPLE: Final = (None, "thread_broadcast")

@@ -19,8 +19,8 @@ from countersign.domain.requests import How, Request, Status
 from countersign.domain.runs import Run
 from countersign.usecases.ports import Admitted, Message, Store
 
+from ..people.account_check import why_not_shown
 from ..people.directory import Directory
-from ..people.people_check import why_not_shown
 from ..ports import Burst, CannotPost, Grown, Importance
 from ..views import approval_card, card_content, thread_notes
 from ..views.block_kit import Drawing

@@ -16,7 +16,7 @@ from countersign.domain.errors import CountersignError, UnknownSchema
 from countersign.domain.requests import Request, Status
 from countersign.usecases.ports import Store
 
-from ..people import people_check
+from ..people import account_check
 from ..people.directory import Directory
 from ..ports import CannotPost
 from ..views.thread_notes import nobody_left_note
@@ -52,7 +52,7 @@ async def look(store: Store, directory: Directory, poster: Poster) -> None:
             continue
         if seen is None or seen.value.status is not Status.PENDING or seen.value.deadline is not None:
             continue
-        if (why := await people_check.why_nobody_could(directory, seen.value)) is not None:
+        if (why := await account_check.why_nobody_could(directory, seen.value)) is not None:
             await _tell(store, poster, seen.value, why)
 
 
