@@ -415,7 +415,7 @@ async def test_a_sentence_finds_its_way_where_the_response_url_is_no_address(
 ) -> None:
     """R7"""
     body = {"user_id": "U0BOB", "team_id": "T0LOCAL", "channel_id": "C0GENERAL", "response_url": address}
-    await responses.tell(bot.client, body, Reply("Nothing was changed."))
+    await ack_deadline.tell(bot.client, body, Reply("Nothing was changed."))
     await slack.user("bob").wait_ephemeral("Nothing was changed.")
 
 
