@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from slack_bolt.async_app import AsyncAck
 
-from bot.slack.handlers import card_buttons
+from bot.slack.handlers import ack_deadline, card_buttons
 from bot.slack.handlers.context import Reply, Services
 from bot.slack.routes import bound
 from bot.slack.views import approval_card, card_controls
