@@ -298,6 +298,13 @@ def test_a_module_imports_only_what_its_room_may(module: str, path: Path) -> Non
     assert not wrong, f"{module} may not import {sorted(wrong)}"
 
 
+@pytest.mark.parametrize("package", ["bot", "agents", "demo", "localslack"])
+def test_what_the_wheel_holds_inside_countersign_names_itself_relatively(package: str) -> None:
+    """There it is `countersign.bot`, and its modules have no other name."""
+    absolute = re.compile(rf"^\s*(from|import) {package}\b", re.M)
+    assert [str(path) for path in (HERE / package).rglob("*.py") if absolute.search(path.read_text())] == []
+
+
 def test_handlers_import_only_what_is_below_them() -> None:
     folder = "bot.slack.handlers"
     paths = {module.removeprefix(f"{folder}."): path for module, path in modules() if module.startswith(f"{folder}.")}

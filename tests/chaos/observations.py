@@ -22,7 +22,7 @@ from countersign.store.api_keys import ApiKeys
 from countersign.store.audit_log import Ledger
 from countersign.store.codec import from_ms
 from countersign.store.journal_storage import RedisJournal
-from countersign.store.ownership import EVENTS, RUNS, read_message
+from countersign.store.ownership import EVENTS, read_message
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import Message
@@ -140,7 +140,7 @@ class Eye:
             heard_by[line["tag"]].append(line)
         return Facts(
             given=given,
-            runs={r.id: r for r in await self._records("run", RUNS)},
+            runs=await self._runs(),
             requests=requests,
             events=record,
             messages={m.name: m for m in await self._messages()},
@@ -184,13 +184,10 @@ class Eye:
                 found.append(read_message(name, raw)[0])
         return found
 
-    async def _records(self, kind: str, codec: Any) -> list[Any]:
-        keys = [key async for key in self._client.scan_iter(f"{self.store.keys.prefix}{kind}:*", count=1000)]
-        found = []
-        for start in range(0, len(keys), 500):
-            values = await self._client.mget(keys[start : start + 500])
-            found += [codec.read(value)[0] for value in values if value]
-        return found
+    async def _runs(self) -> dict[RunId, Run]:
+        prefix = f"{self.store.keys.prefix}run:"
+        names = [RunId(k.decode()[len(prefix) :]) async for k in self._client.scan_iter(prefix + "*", count=1000)]
+        return {name: seen.value for name in names if (seen := await self.store.run(name)) is not None}
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ async def test_a_refund_is_changed_in_its_window_and_exactly_that_is_paid_and_to
 
     changed = await slack.wait_message("#approvals", lambda m: m.ts == asked.ts and "Approve" not in m.buttons)
     assert "Approved with changes by <@U0BOB>" in text_of(changed).replace("*", "")
-    assert "cents: 4500 → 3000" in text_of(changed)
+    assert "Cents: 4500 → 3000" in text_of(changed)
     mail = await card(slack, but=(asked.ts,))
     assert "we have refunded 30.00 EUR" in text_of(mail)  # the model goes on with what really happened
     await bob.click(mail, "Approve")

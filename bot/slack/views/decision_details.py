@@ -3,8 +3,6 @@
 import json
 from typing import Final
 
-from bot.forms.arguments import label_of
-from bot.forms.values import in_words as value_in_words
 from countersign.domain.call_words import in_words, labelled
 from countersign.domain.decision_values import changed_text
 from countersign.domain.diffs import changed_fields, changed_lines
@@ -15,6 +13,8 @@ from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Decision, Kind, Request
 from countersign.text.safe_text import Room, quoted, shorten, typed, visible
 
+from ...forms.arguments import label_of
+from ...forms.values import in_words as value_in_words
 from .block_kit import TOOL, WORDS, Block, data, words
 from .slack_markup import escape, exactly, mention, when
 

@@ -10,9 +10,6 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from bot.forms.arguments import Argument, Input
-from bot.forms.form import MOST, Entry, Form, form_of_call, form_with, named, schema_in
-from bot.forms.values import MISSING
 from countersign.domain.calls import canonical
 from countersign.domain.decision_rules import LONGEST_WORDS
 from countersign.domain.errors import InvalidInput
@@ -21,6 +18,9 @@ from countersign.domain.requests import Kind, Question, Request, Verb
 from countersign.json_schema import resolved
 from countersign.text.safe_text import quoted, size_of, typed
 
+from ...forms.arguments import Argument, Input
+from ...forms.form import MOST, Entry, Form, form_of_call, form_with, named, schema_in
+from ...forms.values import MISSING
 from . import button_labels
 from .block_kit import Block, context, heading, plain
 from .card_content import has_room, in_full, in_row

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from bot.forms.arguments import LONGEST, NEEDED, Argument, Input, Kept, hint_of, is_secret
-from bot.forms.values import MISSING, READERS, WrongValue, in_words, kinds_in, kinds_of_value, number, whole
 from countersign.domain.redaction import MARK
 from countersign.json_schema import Fault, Schema, fault, is_same, is_type, resolved, without_null
 from countersign.text.safe_text import one_line, quoted, visible
 
+from ...forms.arguments import LONGEST, NEEDED, Argument, Input, Kept, hint_of, is_secret
+from ...forms.values import MISSING, READERS, WrongValue, in_words, kinds_in, kinds_of_value, number, whole
 from .block_kit import Block, plain
 
 _MOST_OPTIONS: Final = 100
