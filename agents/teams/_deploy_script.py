@@ -15,7 +15,7 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]
     """Plan tests, release, announcement; people's words drop a step or are announced."""
     task = next(str(message.content) for message in messages if isinstance(message, UserMessage))
     if agent == "operator":
-        steps = [use for line in task.splitlines() if (use := _step(line)) is not None]
+        steps = [use for line in task.splitlines() if (use := step_of(line)) is not None]
         return (
             [steps[demo_turns(messages)]]
             if demo_turns(messages) < len(steps)
@@ -47,7 +47,8 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]
     ]
 
 
-def _step(line: str) -> DemoCall | None:
+def step_of(line: str) -> DemoCall | None:
+    """Read a line of a plan as the call that it asks for; None if it is none."""
     if match := re.match(r"\s*\d+\.\s+(run_tests|release|announce)\s+(.+)", line):
         names = {"run_tests": ["service", "version"], "release": ["service", "version", "environment"]}
         given = match[2].split()

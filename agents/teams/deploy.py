@@ -6,7 +6,7 @@ line into `deploy/log` instead, and says so.
 
 import re
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from itertools import takewhile
 from typing import Any, Final
@@ -15,7 +15,7 @@ from autogen_agentchat.agents import AssistantAgent, BaseChatAgent
 from autogen_agentchat.base import Response, TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.conditions import MaxMessageTermination, StopMessageTermination
-from autogen_agentchat.messages import BaseChatMessage, StopMessage, TextMessage, ToolCallSummaryMessage
+from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, StopMessage, TextMessage, ToolCallSummaryMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_agentchat.tools import TeamTool
 from autogen_core import CancellationToken
@@ -35,10 +35,15 @@ from countersign import (
 )
 
 from ..services.deploy_steps import ONLY, STEPS, DeploySteps
-from ._deploy_script import CARRY_OUT, play
+from ._deploy_script import CARRY_OUT, play, step_of
 
 _RELEASE: Final = re.compile(r"^\s*\d+\.\s+release ([\w.+-]+) ([\w.+-]+) ([\w.+-]+)\s*$", re.MULTILINE)
 _STEP: Final = re.compile(rf"^\s*\d+\.\s+(?:{'|'.join(STEPS)})\b", re.MULTILINE)
+_TITLES: Final = {
+    "run_tests": "Run the tests of {service} {version}",
+    "release": "Release {service} {version} to {environment}",
+    "announce": "Announce the release",
+}
 CHANGES: Final = 20
 """How often people are shown a plan, at most."""
 
@@ -74,6 +79,27 @@ class Foreman(BaseChatAgent):
     async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
 
 
+class CarryOut(TeamTool):
+    """Another team as a tool: the steps of the approved plan are shown as to come."""
+
+    def __init__(self, team: RoundRobinGroupChat, show: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+        super().__init__(team, CARRY_OUT, "Another team carries out the plan.", return_value_as_last_message=True)
+        self._show = show
+
+    async def run_stream(
+        self, args: Any, cancellation_token: CancellationToken
+    ) -> AsyncGenerator[BaseAgentEvent | BaseChatMessage | TaskResult, None]:
+        await self._show(coming(args.task))
+        async for item in super().run_stream(args, cancellation_token):
+            yield item
+
+
+def coming(plan: str) -> list[str]:
+    """Return the titles of the plan's steps, as the calls will have them."""
+    calls = (step_of(line) for line in plan.splitlines())
+    return [_TITLES[call.tool].format(**call.arguments) for call in calls if call is not None]
+
+
 def _steps(outcomes: Iterable[Outcome]) -> list[Outcome]:
     """Return the steps since the last plan was carried out, in order."""
     since = takewhile(lambda outcome: outcome.tool != CARRY_OUT, reversed([*outcomes]))
@@ -106,11 +132,7 @@ def build(run: RunContext) -> AutoGenTeam:
         "operator",
         [steps.run_tests, steps.release, steps.announce],
         ask=policy(steps, each=run.options["ask"] == "each"),
-        title={
-            "run_tests": "Run the tests of {service} {version}",
-            "release": "Release {service} {version} to {environment}",
-            "announce": "Announce the release",
-        },
+        title=_TITLES,
         show={name: partial(step_drawn, line) for name, line in STEPS.items()},
         done={"run_tests": "tested", "release": "released", "announce": "announced"},
     )
@@ -118,10 +140,9 @@ def build(run: RunContext) -> AutoGenTeam:
     operators = RoundRobinGroupChat(
         [operator, Foreman(run.outcomes)], termination_condition=StopMessageTermination() | MaxMessageTermination(100)
     )
-    carry_out = TeamTool(operators, CARRY_OUT, "Another team carries out the plan.", return_value_as_last_message=True)
     planning = run.tools(
         "planner",
-        [carry_out, run.ask_human("planner")],
+        [CarryOut(operators, run.plan), run.ask_human("planner")],
         title={CARRY_OUT: plan_title},
         show={CARRY_OUT: drawn},
         done={CARRY_OUT: "carried out"},

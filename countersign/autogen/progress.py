@@ -2,13 +2,14 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from countersign import usecases
-from countersign.domain.activity import LINE, Delay, Writing
+from countersign.domain.activity import KEPT_STEPS, LINE, Delay, Writing, step_title
+from countersign.domain.errors import CountersignError
 from countersign.replay.entries import Entry, whole
 from countersign.replay.run_journal import RunJournal
 from countersign.usecases.ports import Lease, Store
@@ -123,6 +124,52 @@ class ProgressLines:
             await self._journal.record(key, Entry("done"))
             at = await self._journal.now()
             await patiently(lambda: usecases.progressed(self._store, self._lease, agent, line, at))
+
+
+class ComingSteps:
+    """The steps of a team's newest plan, and which of them are still open.
+
+    Each is ticked by the first call of its title, or step of its name, that was made. A rebuilt run says and ticks them
+    again in the same order, which changes nothing.
+    """
+
+    def __init__(self, store: Store, lease: Lease, journal: RunJournal, give_up: Callable[[Exception], None]) -> None:
+        self._store = store
+        self._lease = lease
+        self._journal = journal
+        self._give_up = give_up
+        self._number = 0
+        self._open: dict[int, str] = {}
+
+    async def say(self, titles: Sequence[str]) -> None:
+        """Show these from now on; LeaseLost if the run is no longer ours."""
+        self._number, self._open = self._number + 1, dict(enumerate(map(step_title, titles[:KEPT_STEPS])))
+        number = self._number
+        try:
+            with self._journal.activity.working():
+                await self._journal.late_writes.written()  # what was done of the plan before
+                await patiently(lambda: usecases.planned(self._store, self._lease, number, titles))
+        except CountersignError as error:
+            self._give_up(error)
+            raise
+
+    def done(self, title: str) -> None:
+        """Tick the first step of this title, if there is one."""
+        number, place = self._number, next((n for n, step in self._open.items() if step == step_title(title)), None)
+        if place is None:
+            return
+        del self._open[place]
+
+        async def note() -> None:
+            await patiently(lambda: usecases.step_done(self._store, self._lease, number, place))
+
+        self._journal.late_writes.write(note)
+
+    async def ticked(self, title: str, doing: Awaitable[str]) -> str:
+        """Do what has this title, and tick it."""
+        result = await doing
+        self.done(title)
+        return result
 
 
 def show_delay(store: Store, lease: Lease, journal: RunJournal, why: str, pause: timedelta) -> None:

@@ -26,6 +26,7 @@ from countersign.autogen.people.conversation import GO_ON
 from countersign.autogen.people.human_input import Asking, Human, Reviewer, RunQuestions
 from countersign.autogen.people.input_modes import AskWhen, HumanInputMode, IsTermination, marks_of, says_terminate
 from countersign.autogen.people.user_proxy import REPLIES, HumanProxy
+from countersign.autogen.progress import ComingSteps
 from countersign.autogen.team_at_work import TeamAtWork
 from countersign.autogen.tools.approval_gate import Gate
 from countersign.autogen.tools.ask_human_tool import AskHuman
@@ -76,14 +77,11 @@ class RunContext:
         settings: WorkerSettings,
         script: Script | None = None,
     ) -> None:
-        self.run, self.settings = run, settings
+        self.run, self.settings, self._model, self._script = run, settings, model, script
         self.token = CancellationToken()
         self.error: Exception | None = None  # why the run cannot go on here
         self.acting: set[asyncio.Task[str]] = set()  # effects under way, which are never cut off
-        self._lease = lease
-        self._store = store
-        self._journal = journal
-        self._model, self._script = model, script
+        self._lease, self._store, self._journal = lease, store, journal
         self.activity, self.order = journal.activity, journal.order
         asking = (self.token, self.give_up, journal, run.salt, settings.requests)
         self._questions = RunQuestions(store, lease, queue, wakeups, *asking)
@@ -91,9 +89,9 @@ class RunContext:
         journal.now, journal.is_leaving = partial(patiently, store.now), self.token.is_cancelled
         self.token.add_callback(journal.order.close)
         journal.late_writes.give_up = self.give_up
-        self.transcript = self._questions.transcript
-        self.outcomes = self._questions.outcomes  # as values, in order, in a rebuilt run too
-        self._gate = Gate(run, lease, store, journal, self._questions, self.request, self.give_up)
+        self.transcript, self.outcomes = self._questions.transcript, self._questions.outcomes
+        self._coming = ComingSteps(store, lease, journal, self.give_up)
+        self._gate = Gate(run, lease, store, journal, self._questions, self.request, self.give_up, self._coming.done)
         self._tool_names: dict[str, set[str]] = {}
         self._to_stop: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         self._budget = Budget(journal, settings.model_calls)
@@ -149,6 +147,10 @@ class RunContext:
             journal=self._journal,
         )
 
+    async def plan(self, steps: Sequence[str]) -> None:
+        """Show the steps to come: titles of calls, names of steps. Call it in no tool."""
+        await self._coming.say(steps)
+
     async def step(
         self, name: str, act: Act, *, content: str = "", shown: str | None = None, approved: Request | None = None
     ) -> str:
@@ -159,7 +161,8 @@ class RunContext:
         or else the content. It is never cancelled. The card of the `approved` request says what came of it.
         """
         key, shown = self._journal.key("step", name, content), content if shown is None else shown
-        return await self._questions.reported(approved, self._once(name, shown, key, lambda _: act(), idempotent=False))
+        doing = self._once(name, shown, key, lambda _: act(), idempotent=False)
+        return await self._coming.ticked(name, self._questions.reported(approved, doing))
 
     def tools(
         self,
@@ -215,10 +218,7 @@ class RunContext:
         return gated
 
     def code_approval(self, agent: str, *, ask: Ask = None) -> Callable[[ApprovalRequest], Awaitable[ApprovalResponse]]:
-        """Return an `approval_func` for a team with its own, unrecorded executor.
-
-        When the run is rebuilt, people are asked what became of the code; with `executor` they are not.
-        """
+        """Return an `approval_func` for an executor of which a rebuilt run asks people."""
         return approval_func(agent, self._gate, self._journal, self._unknown.once, self.give_up, ask)
 
     def ask_human(self, agent: str) -> AskHuman:

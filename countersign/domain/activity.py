@@ -8,6 +8,10 @@ from countersign.domain.ids import RequestId
 
 LINE: Final = 200
 """Characters of a line of progress, and of the end of a text that is being written."""
+KEPT_STEPS: Final = 20
+"""Steps of a plan that are shown."""
+LONGEST_STEP: Final = 80
+"""Characters of one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,15 @@ class Progress:
     at: datetime
     agent: str
     words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One step of a plan: when it was made known, its title, when it was done."""
+
+    at: datetime
+    title: str
+    done_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +92,9 @@ class Reported:
     failed: bool
     words: str
     done: str = ""
+
+
+def step_title(words: str) -> str:
+    """Write the title of a step as a plan has it: on one line, and cut."""
+    line = " ".join(words.split())
+    return line if len(line) <= LONGEST_STEP else f"{line[: LONGEST_STEP - 1]}…"

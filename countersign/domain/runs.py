@@ -1,12 +1,22 @@
 """The life of a run: one task given to one team."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from countersign.domain.activity import Delay, Passed, Progress, Reported, Usage, Writing
+from countersign.domain.activity import (
+    KEPT_STEPS,
+    Delay,
+    Passed,
+    Planned,
+    Progress,
+    Reported,
+    Usage,
+    Writing,
+    step_title,
+)
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ApiKeyId, ChannelId, RequestId, RunId, TeamName, UserId, WorkspaceId
 
@@ -121,6 +131,10 @@ class Run:
     """Shown until the next line of progress; nothing depends on it."""
     ended_as: str = ""
     """How it finished, if not simply so: `rejected`, `expired`, `failed`, `unreported`, or the team's own word."""
+    plan: tuple[Planned, ...] = ()
+    """The steps of its newest plan, shown until they are done; nothing depends on them."""
+    plans: int = 0
+    """How many plans its team has made known."""
 
     def __post_init__(self) -> None:
         TeamName(self.team)
@@ -211,6 +225,24 @@ def note_delay(run: Run, delay: Delay, now: datetime) -> Step:
     """Note why nothing happens for a while."""
     noted = replace(run, delay=delay)
     return Step(noted, (event(EventType.RUN_PROGRESSED, noted, now, agent="", words=delay.why),))
+
+
+def note_plan(run: Run, number: int, titles: Sequence[str], now: datetime) -> Step:
+    """Note the team's plan of this number, from 1; once, as a rebuilt run repeats it."""
+    if number <= run.plans:
+        return Step(run)
+    plan = tuple(Planned(now, step_title(title)) for title in titles[:KEPT_STEPS])
+    noted = replace(run, plan=plan, plans=number)
+    return Step(noted, (event(EventType.RUN_PROGRESSED, noted, now, agent="", words=f"plans {len(plan)} steps"),))
+
+
+def note_step(run: Run, number: int, place: int, now: datetime) -> Step:
+    """Note that the step in this place of that plan was done, once."""
+    if number != run.plans or place >= len(run.plan) or run.plan[place].done_at is not None:
+        return Step(run)
+    done = replace(run.plan[place], done_at=now)
+    noted = replace(run, plan=(*run.plan[:place], done, *run.plan[place + 1 :]))
+    return Step(noted, (event(EventType.RUN_PROGRESSED, noted, now, agent="", words=done.title),))
 
 
 def note_passed(run: Run, tool: str, why: str) -> Run:

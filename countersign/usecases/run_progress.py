@@ -1,6 +1,6 @@
 """Advance a run under the lease of its worker."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -55,6 +55,16 @@ async def writing(store: Store, lease: Lease, text: Writing) -> Run:
 async def delayed(store: Store, lease: Lease, delay: Delay) -> Run:
     """Note why an agent waits, for the requester's thread."""
     return await advance(store, lease, lambda run, now: runs.note_delay(run, delay, now))
+
+
+async def planned(store: Store, lease: Lease, number: int, titles: Sequence[str]) -> Run:
+    """Note the steps to come, for the requester's thread."""
+    return await advance(store, lease, lambda run, now: runs.note_plan(run, number, titles, now))
+
+
+async def step_done(store: Store, lease: Lease, number: int, place: int) -> Run:
+    """Note that a step of the plan was done, for the requester's thread."""
+    return await advance(store, lease, lambda run, now: runs.note_step(run, number, place, now))
 
 
 async def judged(

@@ -4,8 +4,9 @@ import pytest
 
 from agents.services.deploy_steps import STEPS
 from agents.teams.deploy import step_drawn
+from bot.slack.views import run_plan
 from countersign.autogen.models.demo import DEMO_NOTE
-from countersign.domain.requests import Kind, Verb
+from countersign.domain.requests import Kind, Request, Verb
 from tests.autogen.demo_runs import playing
 from tests.autogen.harness import House
 
@@ -48,6 +49,37 @@ async def test_another_team_carries_out_exactly_the_plan_that_was_approved(house
         assert "Only written to the log: run tests shop 2.1" in str(run.progress)
         assert not [line for line in run.progress if "{" in line.words]
         assert [tool for tool, _ in await play.passed()] == ["run_tests", "announce"]
+
+
+async def test_the_steps_of_the_approved_plan_are_shown_until_they_are_done(house: House) -> None:
+    """Also by a worker that builds the run again: it says them again, which changes nothing."""
+
+    async def shown(*asked: Request) -> list[tuple[str, str]]:
+        run = await house.run()
+        steps = run_plan.steps(run, [run_plan.Asked(one) for one in asked])
+        return [
+            (step.state.value, step.title) for step in steps if step.name.startswith("plan-") or step.name in run.recent
+        ]
+
+    tests, release, announce = "Run the tests of shop 2.1", "Release shop 2.1 to staging", "Announce the release"
+    async with playing(house, "deploy", TASK) as play:
+        await play.asked()
+        assert (await house.run()).plan == ()
+        await play.says(Verb.APPROVE)
+        asked = await play.asked()
+        waiting = await shown(asked)
+        assert waiting == [("complete", tests), ("in_progress", release), ("pending", announce)]
+        assert await shown() == [("complete", tests), ("pending", release), ("pending", announce)]
+    before = await house.run()
+    async with house.worker() as worker:
+        worker.advance()
+        await house.decide(asked, Verb.APPROVE)
+        run = await house.over()
+    assert (run.plan[0], run.plans) == (before.plan[0], 1)
+    assert [one.title for one in run.plan if one.done_at] == [tests, release, announce]
+    assert "pending" not in dict(await shown(asked))
+    said = [event["words"] for event in await house.events() if event["type"] == "run_progressed"]
+    assert [said.count(words) for words in ("plans 3 steps", tests, release, announce)] == [1, 1, 1, 1]
 
 
 async def test_words_change_the_plan_and_it_is_asked_about_again_with_what_changed(house: House) -> None:

@@ -25,17 +25,18 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "write-a-team.md").read_t
 @pytest.fixture
 def found(tmp_path: Path) -> Teams:
     """The teams of a folder that holds the page's file."""
-    [code] = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    stock, clear = re.findall(r"```python\n(.*?)```", PAGE, re.S)
     folder = tmp_path / "teams"
     folder.mkdir()
-    (folder / "stock.py").write_text(code)
+    (folder / "stock.py").write_text(stock)
+    (folder / "clear.py").write_text(clear)
     return registry.find(folder)
 
 
 async def test_the_team_of_the_page_loads_and_asks_before_it_orders(house: House, found: Teams) -> None:
     assert found.broken == {}
-    [info] = found.infos()
-    assert (info.name, [str(option) for option in info.options]) == ("stock", ["care=usual|special"])
+    info = next(one for one in found.infos() if one.name == "stock")
+    assert [str(option) for option in info.options] == ["care=usual|special"]
     await house.start(team="stock", task="more pens")
     async with house.worker(found=found) as worker:
         worker.advance()
@@ -47,6 +48,17 @@ async def test_the_team_of_the_page_loads_and_asks_before_it_orders(house: House
     assert run.words.startswith("10 of pens are ordered (order ")
     told = [event for event in await house.events() if event["type"] == "call_passed"]
     assert [event["tool"] for event in told] == ["count"]
+
+
+async def test_the_plan_of_the_page_is_ticked_step_by_step(house: House, found: Teams) -> None:
+    await house.start(team="clear", task="A B")
+    async with house.worker(found=found) as worker:
+        worker.advance()
+        run = await house.over()
+    assert (run.words, [one.title for one in run.plan if one.done_at]) == (
+        "Every shelf is empty.",
+        ["Clear shelf A", "Clear shelf B"],
+    )
 
 
 def test_everything_that_the_page_names_exists() -> None:

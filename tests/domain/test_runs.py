@@ -52,6 +52,23 @@ def test_a_text_that_is_being_written_is_shown_until_it_is_said_and_is_in_no_eve
     assert runs.end(step.run, Verb.STOP, NOW, result="Stopped.").run.writing is None
 
 
+def test_a_plan_is_bounded_and_said_again_or_ticked_twice_it_is_as_it_was() -> None:
+    run = runs.note_plan(queued(), 1, ["Release\n" * 40] * 30, NOW).run
+    assert len(run.plan) == 20
+    assert {len(step.title) for step in run.plan} == {80}
+    done = runs.note_step(run, 1, 3, later(seconds=1)).run
+    assert [place for place, step in enumerate(done.plan) if step.done_at] == [3]
+    for again in (
+        runs.note_plan(done, 1, ["Other"], later(seconds=2)),
+        runs.note_step(done, 1, 3, later(seconds=2)),
+        runs.note_step(done, 1, 20, later(seconds=2)),
+    ):
+        assert again == runs.Step(done)
+    other = runs.note_plan(done, 2, ["Other"], later(seconds=3)).run
+    assert [step.title for step in other.plan] == ["Other"]
+    assert runs.note_step(other, 1, 0, later(seconds=4)).run == other, "a step of the plan before"
+
+
 def test_what_a_run_took_is_kept_with_its_end() -> None:
     usage = Usage(prompt_tokens=7, completion_tokens=2, calls=1)
     assert runs.end(queued(), Verb.FAIL, NOW, result="no", usage=usage).run.usage == usage

@@ -18,6 +18,7 @@ _ACTIVITY = (
 )
 _EXECUTORS = "tests/autogen/test_code_executors.py::"
 _OUTCOMES = "tests/autogen/test_action_outcomes.py::"
+_DEPLOY = "tests/autogen/test_deploy.py::"
 _FORGOTTEN = "tests/store/test_forgotten_scripts.py::"
 
 RUNNING: Final = (
@@ -36,6 +37,22 @@ RUNNING: Final = (
         "except (Exception, SystemExit) as error:",
         "except ImportError as error:",
         ("tests/autogen/test_worker.py::test_team_files_that_cannot_be_used_are_announced_and_logged_with_the_reason",),
+    ),
+    Bug(
+        "a rebuilt run shows its whole plan as to come again",
+        "R6",
+        "countersign/domain/runs.py",
+        "    if number <= run.plans:",
+        "    if number < run.plans:",
+        (_DEPLOY + "test_the_steps_of_the_approved_plan_are_shown_until_they_are_done",),
+    ),
+    Bug(
+        "a call that was made is still to come",
+        "R6",
+        "countersign/autogen/tools/approval_gate.py",
+        "            self._tick(titled(action))",
+        "            pass",
+        (_DEPLOY + "test_the_steps_of_the_approved_plan_are_shown_until_they_are_done",),
     ),
     Bug(
         "a team with a door past the gate is offered until somebody starts it",

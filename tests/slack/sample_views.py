@@ -106,6 +106,13 @@ def writing(**changes: Any) -> Run:
     return runs.note_writing(at_work(), Writing("drafter", 1240, f"{HOSTILE}\nDear vendor", **changes), later()).run
 
 
+def planned() -> Run:
+    """Return a run with a plan whose first step is done; its second waits, and others are still to come."""
+    titles = ("Run the tests", "Release", HOSTILE, "Announce the release of shop 2.1 to everybody who has asked " * 2)
+    noted = runs.note_plan(run(status=runs.Status.WAITING), 1, titles, later(minutes=-1)).run
+    return runs.note_step(noted, 1, 0, later(minutes=1)).run
+
+
 PASSED = (
     Passed("look_up", "", 30),
     Passed("refund_order", "The workspace's policy, rule “small”. Below what a meeting about it costs.", 8),
@@ -393,6 +400,8 @@ DRAWINGS: dict[str, Drawing] = {
     "run_failed": thread_notes.run_message(ended(status=runs.Status.FAILED, result="No model answered.")),
     "steps_at_work": plan(at_work()),
     "steps_writing": plan(writing()),
+    "steps_plan_pending": plan(planned(), request(asked=replace(call(), title="Release"))),
+    "steps_plan_stopped": plan(replace(planned(), status=runs.Status.STOPPED, ended_at=later(minutes=9))),
     "steps_written": plan(writing(done=True)),
     "steps_waiting": plan(at_work(), request()),
     "steps_rejected": plan(at_work(), decided(Verb.REJECT, "Too dear.")),

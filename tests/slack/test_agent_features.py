@@ -87,6 +87,24 @@ async def test_a_run_is_a_session_and_its_steps_are_streamed_while_it_works(stor
         assert all(message.stream is None for message in slack.workspace.channel("#general").posts.values())
 
 
+async def test_what_is_to_come_is_a_pending_task_until_it_is_done(store: Store, lease: Lease) -> None:
+    async with agents() as slack:
+        one = poster(slack, store)
+        native = AgentFeatures(one.calls, store)
+
+        async def shown() -> list[tuple[str, str]]:
+            await thread_drawing.draw(store, one, lease.run, None, native)
+            (root,) = slack.channel("#general").messages
+            [steps] = slack.channel("#general").thread(root.ts)[1:]
+            assert steps.blocks is not None
+            return [(task["title"], task["status"]) for task in steps.blocks[0]["tasks"]]
+
+        await usecases.planned(store, lease, 1, ["Run the tests", "Release"])
+        assert await shown() == [("Run the tests", "pending"), ("Release", "pending")]
+        await usecases.step_done(store, lease, 1, 0)
+        assert await shown() == [("Run the tests", "complete"), ("Release", "pending")]
+
+
 @pytest.mark.parametrize(
     ("method", "error"),
     [

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from countersign.domain.activity import Progress
+from countersign.domain.activity import KEPT_STEPS, LONGEST_STEP, Planned, Progress, step_title
 from countersign.domain.channel_settings import say_duration
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
@@ -72,15 +72,33 @@ def session_title(run: Run) -> str:
 
 
 def steps(run: Run, asked: Sequence[Asked] = (), *, silent: bool = False) -> list[Step]:
-    """List the steps in order, with what goes on now as the last.
+    """List the steps in order: what was done, what goes on now, and what is to come.
 
     `silent`: no worker has been heard from.
     """
+    plan = {f"plan-{run.plans}-{place}": one for place, one in enumerate(run.plan[:KEPT_STEPS])}
+    its = {one.request.id: _taken(plan, one.request) for one in asked}
     done = [_said(line) for line in run.progress]
-    done += [_decided(one, run) for one in asked if one.request.decision is not None]
+    done += [_decided(one, run, its[one.request.id]) for one in asked if one.request.decision is not None]
+    done += [_planned(name, one, one.done_at) for name, one in plan.items() if one.done_at is not None]
+    coming = [_planned(name, one) for name, one in plan.items() if one.done_at is None and not run.over]
     waiting = [one for one in asked if one.request.decision is None]
     now = [_waiting(waiting)] if waiting and not run.over else [_now(run, silent=silent)]
-    return [*sorted(done, key=lambda step: step.at), *(step for step in now if step is not None)]
+    return [*sorted(done, key=lambda step: step.at), *(step for step in now if step is not None), *coming]
+
+
+def _taken(plan: dict[str, Planned], request: Request) -> str:
+    """Take the request's step out of the plan; return its name, or the request's own."""
+    title = step_title(request.question.title)
+    found = (name for name, one in plan.items() if one.title == title and one.at <= request.created_at)
+    name = next(found, request.id)
+    plan.pop(name, None)
+    return name
+
+
+def _planned(name: str, one: Planned, done_at: datetime | None = None) -> Step:
+    state = State.PENDING if done_at is None else State.COMPLETE
+    return Step(name, done_at or one.at, state, quoted(one.title, LONGEST_STEP))
 
 
 def _said(line: Progress) -> Step:
@@ -88,7 +106,7 @@ def _said(line: Progress) -> Step:
     return Step(name, line.at, State.COMPLETE, quoted(line.agent, 30), words=quoted(line.words, _WORDS))
 
 
-def _decided(one: Asked, run: Run) -> Step:
+def _decided(one: Asked, run: Run, name: str) -> Step:
     request, decision = one.request, one.request.decision
     assert decision is not None, "only what was decided is a step that is done"
     came_of, why = reported(request, run), quoted(why_failed(request, run), _WORDS)
@@ -96,7 +114,7 @@ def _decided(one: Asked, run: Run) -> Step:
     title = (f"{one.row}. " if one.row else "") + quoted(request.question.title, TITLE)
     note, words = settled_line(request, decision, run), quoted(decision.words, _WORDS)
     words = " · ".join(part for part in (why, words and f"“{words}”") if part)
-    return Step(request.id, decision.at, State.ERROR if error else State.COMPLETE, title, note, words)
+    return Step(name, decision.at, State.ERROR if error else State.COMPLETE, title, note, words)
 
 
 def _waiting(asked: Sequence[Asked]) -> Step:
@@ -164,7 +182,7 @@ def title_of(run: Run) -> str:
 
 def _text(run: Run, all_steps: Sequence[Step]) -> str:
     team = escape(quoted(run.team, 40))
-    newest = all_steps[-1] if all_steps else None
+    newest = next((step for step in reversed(all_steps) if step.state is not State.PENDING), None)
     if newest is None:
         return f"{team} is working"
     said = " ".join(part for part in (newest.title, newest.words) if part)
@@ -180,6 +198,8 @@ def _list(shown: Sequence[Step]) -> Block:
 def _section(step: Step) -> dict[str, Any]:
     """Draw one step as a line, or two with what people must know of it."""
     bold = {**_plain(step.title), "style": {"bold": True}}
+    if step.state is State.PENDING:
+        return _of([_plain(f"○ {step.title}")])
     parts = [*elements(step.note), _plain("\n"), _plain(step.title)] if step.note else [_plain("• "), bold]
     return _of([*parts, *([_plain(f": {step.words}")] if step.words else [])])
 

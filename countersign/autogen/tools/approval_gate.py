@@ -42,7 +42,8 @@ _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
 class Gate:
     """The gate of one run.
 
-    `find` returns a request of the run; `give_up` is called with what makes going on impossible.
+    `find` returns a request of the run; `give_up` is called with what makes going on impossible,
+    `done` with the title of what was done.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Gate:
         questions: RunQuestions,
         find: Callable[[RequestId], Awaitable[Request]],
         give_up: Callable[[Exception], None],
+        done: Callable[[str], None],
     ) -> None:
         self.outcomes: Final = questions.outcomes
         self._run = run
@@ -63,6 +65,7 @@ class Gate:
         self._questions = questions
         self._find = find
         self._give_up = give_up
+        self._tick = done
         self._equal: dict[Digest, EqualActions] = {}
         self._refused: dict[tuple[str, str], tuple[str, str]] = {}
         self._asked_before: defaultdict[str, dict[int, str]] = defaultdict(dict)
@@ -241,6 +244,8 @@ class Gate:
         action = permit.action
         if failed and action.kind is Kind.CODE:  # the next program is most likely this one, corrected
             self._refused[action.agent, action.tool] = shown(permit.arguments, action.hide, action.show)[0], ""
+        if not failed:
+            self._tick(titled(action))
         outcome = self._outcome(action, Became.FAILED if failed else Became.DONE, request)
         self.outcomes.add(replace(outcome, result=result), words and f"{words}\n{result}")
         return words
