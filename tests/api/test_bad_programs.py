@@ -117,7 +117,7 @@ async def test_whom_a_program_names_gets_no_right_and_is_shown_as_its_word(
     await configured(store, break_glass=True)
     name = (await ask(program, **REFUND, requester=alice.user)).json()["id"]
     card = await card_of(slack)
-    says = "<@U0ALICE> (as the program ci says)"
+    says = "<@U0ALICE> (according to the program ci)"
     assert f"For {says} in <#C0GENERAL>" in text_of(card)
     assert "emergency" not in json.dumps([card.blocks])
     seen = await store.request(RequestId(name))

@@ -120,7 +120,7 @@ async def test_what_cannot_be_read_is_counted_and_named(audit: Audit, tmp_path: 
     record.write_text("noise\n")
     answer = await audit("report", "--file", record, "--json")
     assert json.loads(answer.out)["unread"] == 1
-    assert "`audit verify` names them" in answer.err
+    assert "`audit verify` names it" in answer.err
 
 
 @pytest.mark.slow

@@ -66,7 +66,7 @@ async def page(http: ClientSession, box: Mailbox, path: str = "") -> str:
 
 
 async def test_an_empty_mailbox_says_so(box: Mailbox, http: ClientSession) -> None:
-    assert "No mail yet" in await page(http, box)
+    assert "No email yet" in await page(http, box)
 
 
 async def test_mails_are_shown_with_headers_and_words_newest_first(box: Mailbox, http: ClientSession) -> None:
@@ -160,7 +160,7 @@ async def test_a_browser_on_a_phone_sees_new_mail_without_reloading(box: Mailbox
         complaints: list[str] = []
         view.on("console", lambda line: complaints.append(line.text))
         await view.goto(box.page)
-        await view.get_by_text("No mail yet").wait_for()
+        await view.get_by_text("No email yet").wait_for()
         await send(box, mail("A discount of 10%", "Hello,\n\n" + "long" * 60 + "\n", "a" * 60 + "@example.com"))
         await view.get_by_role("heading", name="A discount of 10%").wait_for()
         assert await view.evaluate("document.documentElement.scrollWidth") <= 375
@@ -178,7 +178,7 @@ async def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path, http:
         found = re.fullmatch(r"Mailbox: (http://127\.0\.0\.1:\d+/) \(SMTP on 127\.0\.0\.1:(\d+)\)\n", line)
         assert found is not None, line
         async with http.get(found[1]) as answer:
-            assert "No mail yet" in await answer.text()
+            assert "No email yet" in await answer.text()
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
     finally:

@@ -106,7 +106,7 @@ async def test_the_thread_says_why_the_run_waits(slack: LocalSlack, store: Store
     until = await store.now() + timedelta(seconds=20)
     await usecases.delayed(store, lease, Delay("gpt is rate-limited", until))
     (steps,) = await drawn(slack, store, lease.run)
-    assert "no room for more requests" in steps and "Trying again at" in steps
+    assert "is rate-limited" in steps and "Trying again at" in steps
     await usecases.progressed(store, lease, "writer", "step one")
     (steps,) = await drawn(slack, store, lease.run)
     assert "step one" in steps and "no room" not in steps
