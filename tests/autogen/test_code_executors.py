@@ -142,7 +142,7 @@ LEFT_BEHIND = {
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems end the group of processes, and no more")
-@pytest.mark.parametrize("ends", [True, False], ids=["it ends", "it hangs"])
+@pytest.mark.parametrize("ends", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["it ends", "it hangs"])
 @pytest.mark.parametrize("isolated", [True, False], ids=["ids of its own", "a subreaper"])
 @pytest.mark.parametrize("left", LEFT_BEHIND)
 async def test_nothing_that_code_starts_outlives_it(

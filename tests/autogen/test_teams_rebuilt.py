@@ -17,6 +17,7 @@ def without_docker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("team", "task", "kinds", "result"),
     [
