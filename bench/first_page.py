@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 
 HERE: Final = Path(__file__).resolve().parent.parent
 AIM: Final = 20.0
-_PORTS: Final = 6
+_PORTS: Final = 7
 ENDS_WITHIN: Final = 30.0
 
 

@@ -13,7 +13,7 @@ from countersign.domain.api_keys import AskingProgram
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_rules import decide
 from countersign.domain.events import Event
-from countersign.domain.ids import RequestId, UserId
+from countersign.domain.ids import ApiKeyId, RequestId, UserId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Decision, Request, Status
 from countersign.domain.runs import Run
@@ -187,7 +187,9 @@ def acted(facts: Facts, *times: int, **other: Any) -> None:
     """A program acted behind its approval, once for each of these, and each life reported."""
     request, run = the_request(facts), the_run(facts)
     made = replace(call(times=1), title=programs.TITLE.format("tag"))
-    asked = replace(request, question=made, program=AskingProgram("ci", names_requester=False), **other)
+    asked = replace(
+        request, question=made, program=AskingProgram(ApiKeyId("k123456789abc"), "ci", names_requester=False), **other
+    )
     facts.requests[request.id], facts.programs["tag"] = asked, []
     facts.runs[run.id] = replace(run, result="", ended_at=NOW)
     for life, one in enumerate(times):

@@ -148,7 +148,7 @@ class RunContext:
         )
 
     async def plan(self, steps: Sequence[str]) -> None:
-        """Show the steps to come: titles of calls, names of steps. Call it in no tool."""
+        """Show the steps to come, by title or name. Call this outside of tools."""
         await self._coming.say(steps)
 
     async def step(
@@ -218,7 +218,7 @@ class RunContext:
         return gated
 
     def code_approval(self, agent: str, *, ask: Ask = None) -> Callable[[ApprovalRequest], Awaitable[ApprovalResponse]]:
-        """Return an `approval_func` for an executor of which a rebuilt run asks people."""
+        """Return an `approval_func` for a team with its own, unrecorded executor."""
         return approval_func(agent, self._gate, self._journal, self._unknown.once, self.give_up, ask)
 
     def ask_human(self, agent: str) -> AskHuman:

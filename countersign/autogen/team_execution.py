@@ -250,5 +250,5 @@ def _failure(error: BaseException, words: str) -> str:
     """
     lines = words.split("\nTraceback", 1)[0].strip().splitlines()
     first = lines[0] if lines else type(error).__name__
-    more = "Nothing more will be done; the log of the agents says more."
+    more = "Nothing more will be done; see the agents' log."
     return f"The team failed, and the run has ended: {first[:LINE]}. {more}"

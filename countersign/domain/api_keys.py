@@ -49,11 +49,12 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class AskingProgram:
-    """The program that asks, by its key's name.
+    """The program that asks, by its key: names may be given twice.
 
     `names_requester`: it said for whom it asks, which is its word.
     """
 
+    key: ApiKeyId
     name: str
     names_requester: bool
 

@@ -54,7 +54,7 @@ def together(first: Request, other: Request) -> bool:
 def _same_asker(first: Request, other: Request) -> bool:
     """Tell whether one run asked both, or one program: each of its requests is a run of its own."""
     if first.program is not None and other.program is not None:
-        return first.program.name == other.program.name
+        return first.program.key == other.program.key
     return first.run == other.run
 
 

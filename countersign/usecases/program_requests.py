@@ -78,7 +78,7 @@ async def submit(
             f"The content is too long: {len(question.content):,} characters, and the limit is {LONGEST_CONTENT:,}. "
             "Nobody was asked."
         )
-    name, program = run_of(key, idempotency), AskingProgram(key.name, named)
+    name, program = run_of(key, idempotency), AskingProgram(key.id, key.name, named)
 
     async def propose() -> _Asked:
         before = await store.run(name)

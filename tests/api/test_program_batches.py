@@ -12,7 +12,8 @@ import pytest
 from bot.slack.views import approval_card, card_controls
 from countersign import usecases
 from countersign.domain import api_keys, batching
-from countersign.domain.ids import RequestId
+from countersign.domain.api_keys import AskingProgram
+from countersign.domain.ids import ApiKeyId, RequestId
 from countersign.domain.requests import Status
 from countersign.store.api_keys import ApiKeys
 from countersign.store.store import Store
@@ -108,11 +109,12 @@ async def test_each_row_is_changed_taken_back_or_ends_in_time_by_itself(
     assert last is not None and last.value.status is Status.PENDING
 
 
+@pytest.mark.parametrize("name", ["other", "ci"])
 async def test_what_another_key_asks_or_needs_a_card_of_its_own_shares_none(
-    slack: LocalSlack, store: Store, program: httpx.AsyncClient
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient, name: str
 ) -> None:
-    """R9, R26: programs do not share a card while each has its turn, and a message is no row."""
-    issued = api_keys.issue("other", ("#general",), await store.now())
+    """R9, R26: a key of the same name is another one, and a message is no row."""
+    issued = api_keys.issue(name, ("#general",), await store.now())
     await ApiKeys(store).put(issued.key)
     mine = await ask(program, refund(1), refund(2), {"title": "Send it?", "message": "Dear all,"})
     await all_drawn(slack, store)
@@ -133,6 +135,16 @@ async def test_what_comes_after_people_read_the_card_has_its_own(
     await ask(program, refund(3))
     await all_drawn(slack, store)
     assert [len(rows_of(card)) for card in shown(slack)] == [2, 0]
+
+
+def test_keys_of_one_name_are_two_programs() -> None:
+    """R9: whoever makes keys may give a name twice."""
+    first, second = (
+        replace(request(run=f"p{n}", asked=call(order=n)), program=AskingProgram(ApiKeyId(key), "ci", False))
+        for n, key in enumerate(("k00000000000a", "k00000000000b"))
+    )
+    assert batching.together(first, replace(second, program=first.program))
+    assert not batching.together(first, second)
 
 
 def test_one_click_decides_on_rows_of_one_program_only() -> None:

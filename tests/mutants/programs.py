@@ -32,7 +32,7 @@ ASKING: Final = (
         "calls of a program that come together are a card each",
         "R26",
         "countersign/domain/batching.py",
-        "        return first.program.name == other.program.name\n",
+        "        return first.program.key == other.program.key\n",
         "        return False\n",
         (_BATCHES + "test_each_row_is_changed_taken_back_or_ends_in_time_by_itself",),
     ),
@@ -43,6 +43,14 @@ ASKING: Final = (
         "    async with burst.turn:",
         "    if True:",
         (_BATCHES + "test_twenty_calls_at_once_are_four_cards_and_one_click_approves_a_whole_card",),
+    ),
+    Bug(
+        "a program shares the cards of another whose key has the same name",
+        "R9",
+        "countersign/domain/batching.py",
+        "        return first.program.key == other.program.key\n",
+        "        return True\n",
+        (_BATCHES + "test_keys_of_one_name_are_two_programs",),
     ),
     Bug(
         "one click approves what two programs ask",

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from countersign import metrics
-from countersign.domain.ids import ChannelId, RequestId, UserId, WorkspaceId, short_name
+from countersign.domain.ids import ApiKeyId, ChannelId, RequestId, UserId, WorkspaceId, short_name
 from countersign.metrics import Repair
 from countersign.usecases.compare_and_set import Keep, Swap, update
 from countersign.usecases.ports import Change, Committed, Message, Put, Seen, Store
@@ -99,7 +99,7 @@ class Poster:
         self._direct: dict[UserId, ChannelId] = {}
         self.waiting: dict[ChannelId, dict[RequestId, None]] = {}
         """Requests whose cards are being drawn in a channel; the store knows which are not posted."""
-        self.bursts: dict[str, Burst] = {}  # by the name of a program's key
+        self.bursts: dict[ApiKeyId, Burst] = {}  # of each program
         self._cards: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def link(self, message: Message) -> str:

@@ -82,7 +82,7 @@ async def _draw_in_turn(thread: RunThread, asked: Admitted, directory: Directory
     try:
         if may_be_a_row(request) and request.status is Status.PENDING:
             if request.program is not None:
-                burst = poster.bursts.setdefault(request.program.name, Burst())
+                burst = poster.bursts.setdefault(request.program.key, Burst())
                 await card_placement.join_burst(store, asked, burst)
             if full:
                 await card_placement.join(store, asked, waiting)

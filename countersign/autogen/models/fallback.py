@@ -197,7 +197,7 @@ class _Attempts:
             return self.empty
         raise NoAnswer(
             f"No model answered, so the run has ended: {'; '.join(self.reasons)}. What was done before stays done, and "
-            "nothing was repeated. Start the task again once this is fixed; the log of the agents says more."
+            "nothing was repeated. Start the task again once this is fixed; see the agents' log."
         )
 
 
