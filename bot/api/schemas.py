@@ -9,13 +9,12 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from countersign.domain import texts_for_models
-from countersign.domain.call_words import labelled
-from countersign.domain.calls import LONGEST_ARGUMENTS, Call, canonical
-from countersign.domain.decision_values import approved_content
-from countersign.domain.event_data import told_apart
+from countersign.domain.calls import LONGEST_ARGUMENTS, Call, canonical, labelled
+from countersign.domain.events import escape_marks
 from countersign.domain.ids import ChannelId
 from countersign.domain.program_states import LONGEST_STATE
 from countersign.domain.redaction import hide_in
+from countersign.domain.request_endings import approved_content
 from countersign.domain.requests import Kind, Question, Verb
 from countersign.domain.runs import Status as RunStatus
 from countersign.usecases.program_requests import LONGEST_OUTCOME, ProgramRequest
@@ -127,7 +126,7 @@ class AskBody(BaseModel):
                 tuple(self.call.hidden),
             )
             offers = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND, *((Verb.EDIT,) if schema else ()))
-            shown = self.message or labelled(hide_in(told_apart(self.call.arguments), call.hidden)[0])
+            shown = self.message or labelled(hide_in(escape_marks(self.call.arguments), call.hidden)[0])
             return Question(self.agent, 0, Kind.TOOL, self.title, shown, offers, call, notes=notes)
         if self.form is not None:
             offers = (Verb.EDIT, Verb.RESPOND, Verb.REJECT)
