@@ -45,8 +45,8 @@ from countersign.domain.runs import Run
 from countersign.process_settings import read
 from countersign.python_gc import settle_memory
 from countersign.store.job_queue import Queue
-from countersign.store.overview import Overview
 from countersign.store.redis.connection import connect
+from countersign.store.request_lists import Overview
 from countersign.store.store import Store
 from countersign.usecases.ports import TeamInfo
 from localslack import LocalSlack

@@ -37,8 +37,8 @@ from countersign.domain.ids import ChannelId, RunId, UserId, WorkspaceId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Kind, Question
 from countersign.store.outbox import Outbox
-from countersign.store.overview import Overview
 from countersign.store.redis.connection import connect
+from countersign.store.request_lists import Overview
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease, Put, TeamInfo
 from localslack import LocalSlack, Message

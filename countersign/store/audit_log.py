@@ -16,11 +16,10 @@ from countersign.domain.errors import UnknownSchema
 from countersign.domain.hash_chain import START, Head, Kept, read_head
 from countersign.store.codec import compress, decompress, from_ms, ms
 from countersign.store.leases import ProcessLease
-from countersign.store.ownership import EVENTS
-from countersign.store.reads import reaching
+from countersign.store.ownership import EVENTS, read_event
+from countersign.store.records import reaching
 from countersign.store.redis.scripts import Script
 from countersign.store.store import Store
-from countersign.store.worker_reports import read_event
 
 KEPT_HEAD: Final = timedelta(days=30)
 """How long it is known which head was the first of a day."""

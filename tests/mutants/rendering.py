@@ -179,7 +179,7 @@ DRAWING: Final = (
     Bug(
         "a Redis that is full is said to be away",
         "R7",
-        "countersign/store/reads.py",
+        "countersign/store/records.py",
         "        if full := _out_of(wrong):\n",
         '        if full := "":\n',
         ("tests/store/test_full.py::test_a_redis_out_of_memory_is_told_as_that",),
@@ -274,7 +274,7 @@ DRAWING: Final = (
         "the step in which a click counts does not say who replaces the card",
         "R6",
         "countersign/usecases/decisions.py",
-        "messages=read.cards, ",
+        "messages=cards, ",
         "",
         ("tests/slack/test_clicked_cards.py::test_the_clicked_card_is_settled_without_an_update",),
     ),

@@ -411,7 +411,7 @@ RUNNING: Final = (
     Bug(
         "calls that travelled together overtake each other when the server forgot their script",
         "R26",
-        "countersign/store/redis/pipelining.py",
+        "countersign/store/redis/scripts.py",
         "        if unknown:",
         "        if False:",
         (_FORGOTTEN + "test_what_is_repeated_in_a_journey_is_done_once_and_in_its_order",),

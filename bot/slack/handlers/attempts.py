@@ -90,7 +90,7 @@ async def aim(
     assert handle is not None, "a request is known by its handle only"
     services.cards.clicked(seen.value.id, body)
     actor = await actor_of(services.store, services.directory, at.user, seen.value.rules.reviewers)
-    attempt = Attempt(attempt_id(body), actor, verb, handle.digest, words, wish=wish, break_glass=break_glass)
+    attempt = Attempt(attempt_id(body), actor, verb, handle.digest, words, permission=wish, break_glass=break_glass)
     return Aimed(seen, replace(attempt, opened_for=opened_for, typed=typed))
 
 
@@ -117,6 +117,6 @@ async def decide(services: Services, body: dict[str, Any], aimed: Aimed) -> Repl
 
 def _content(attempt: Attempt) -> list[str]:
     """Return the texts that were entered in a window."""
-    wish = attempt.wish
+    wish = attempt.permission
     scopes = [] if wish is None else [wish.scope, wish.span]
     return [attempt.words, attempt.typed, attempt.arguments, attempt.content, *attempt.chosen, *scopes]

@@ -6,7 +6,7 @@ from slack_bolt.async_app import AsyncAck
 
 from countersign import usecases
 from countersign.domain.ids import PermissionId
-from countersign.usecases import grant_changes
+from countersign.usecases import permission_use
 
 from ..views import permissions_text
 from .ack_deadline import answer_click
@@ -24,5 +24,5 @@ async def _revoke(services: Services, body: dict[str, Any]) -> Reply:
     seen = await services.store.permission(permission)
     groups = (await usecases.rules_of(services.store, seen.value.channel)).reviewers.groups if seen else frozenset()
     actor = await services.directory.actor(at.user, groups)
-    ended = await grant_changes.revoke(services.store, permission, actor, services.admins, delivery(body))
+    ended = await permission_use.revoke(services.store, permission, actor, services.admins, delivery(body))
     return Reply(permissions_text.revoked(ended, ended.revoked_by or at.user))

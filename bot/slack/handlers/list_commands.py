@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from countersign import usecases
 from countersign.domain.errors import InvalidInput
-from countersign.usecases import grant_changes
-from countersign.usecases.listing import with_links
+from countersign.usecases import permission_use
+from countersign.usecases.overview import with_links
 
 from ..views import home, lists_text, permissions_text
 from ..views.block_kit import Drawing
@@ -45,7 +45,7 @@ async def _permissions(services: Services, body: dict[str, Any], rest: str) -> R
     They are those of runs started here, and in an approvals channel those of all runs whose cards go there.
     """
     at, here = sender(body), []
-    for permission in await grant_changes.in_force(services.store):
+    for permission in await permission_use.in_force(services.store):
         if permission.workspace != services.directory.workspace:
             continue
         rules = await usecases.rules_of(services.store, permission.channel)

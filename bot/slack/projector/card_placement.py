@@ -79,7 +79,7 @@ async def give_rows(store: Store, run: Run, new: Iterable[RequestId]) -> None:
     for at, request in enumerate(coming):
         later = {one.id for one in coming[at:]}
         beside = [r for r in waiting if r.id not in later and together(r, request)]
-        await update(store, partial(_row, store, request, beside, claims), _stored)
+        await update(store, partial(_proposal, store, request, beside, claims))
 
 
 async def join_burst(store: Store, new: Admitted, burst: Burst) -> None:
@@ -143,8 +143,11 @@ async def card_of(store: Store, shown: Admitted) -> Card:
     return Card(card.value.name, tuple(row for row in rows if row is not None))
 
 
-def _stored(change: Change | None) -> Keep[None] | Swap[None]:
-    """Store the row that `_row` found; the rule of `update`."""
+async def _proposal(
+    store: Store, request: Request, beside: Sequence[Request], claims: Mapping[RequestId, str]
+) -> Keep[None] | Swap[None]:
+    """Propose to store the row that `_row` finds."""
+    change = await _row(store, request, beside, claims)
     return Keep(None) if change is None else Swap(change, None)
 
 

@@ -292,9 +292,9 @@ class Poster:
     async def _forget(self, name: str, known: Callable[[Message], bool]) -> None:
         """Have a message drawn anew by whoever looks next, unless it is `known`."""
 
-        def rule(seen: Seen[Message] | None) -> Keep[None] | Swap[None]:
-            if seen is None or known(seen.value):
+        async def propose() -> Keep[None] | Swap[None]:
+            if (seen := await self._store.message(name)) is None or known(seen.value):
                 return Keep(None)
             return Swap(Change(messages=(Put(replace(seen.value, drawn=""), seen.version),)), None)
 
-        await update(self._store, lambda: self._store.message(name), rule)
+        await update(self._store, propose)

@@ -34,28 +34,24 @@ async def admit(store: Store, seen: Claimed) -> Admitted:
 
     A request that the policy refuses, or nobody could decide, is rejected.
     """
-    known: Claimed | None = seen
+    read_already: Claimed | None = seen
 
-    async def read() -> tuple[Claimed, Step]:
-        nonlocal seen, known
-        if known is None:
+    async def propose() -> Keep[Admitted] | Swap[Admitted]:
+        nonlocal seen, read_already
+        if read_already is None:
             seen = await store.request(seen.value.id) or seen
-        known = None
+        read_already = None
         waits = seen.claim and seen.value.status is Status.PENDING
-        return seen, await _as_web_sees_it(store, seen) if waits else Step(seen.value)
+        step = await _as_web_sees_it(store, seen) if waits else Step(seen.value)
+        if not step.changes:
+            return Keep(Admitted(seen.value, seen.version, seen.now, seen.claim, seen.card))
+        change = Change(requests=(Put(step.request, seen.version),), events=step.events)
+        return Swap(change, Admitted(step.request, seen.version + 1, seen.now, card=seen.card))
 
-    outcome = await update(store, read, _vouched)
+    outcome = await update(store, propose)
     if outcome.answer is not None:
         _log.warning("Request %s was asked under other rules than web finds; those of web count.", seen.value.id)
     return outcome.value
-
-
-def _vouched(read: tuple[Claimed, Step]) -> Keep[Admitted] | Swap[Admitted]:
-    seen, step = read
-    if not step.changes:
-        return Keep(Admitted(seen.value, seen.version, seen.now, seen.claim, seen.card))
-    change = Change(requests=(Put(step.request, seen.version),), events=step.events)
-    return Swap(change, Admitted(step.request, seen.version + 1, seen.now, card=seen.card))
 
 
 async def _as_web_sees_it(store: Store, seen: Claimed) -> Step:

@@ -25,7 +25,7 @@ from countersign.domain.permissions import Permission
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.store.codec import Codec, from_ms, ms
+from countersign.store.codec import LARGEST, Codec, from_ms, ms
 from countersign.store.keys import Keys
 from countersign.store.ownership import (
     ABSENCES,
@@ -40,9 +40,7 @@ from countersign.store.ownership import (
     read_run,
     read_state,
 )
-from countersign.store.record_limits import LARGEST
-from countersign.store.redis.pipelining import ScriptPipeline
-from countersign.store.redis.scripts import Script
+from countersign.store.redis.scripts import Script, ScriptPipeline
 from countersign.usecases.ports import Claimed, Message, Put, Seen
 
 T = TypeVar("T")
@@ -132,7 +130,7 @@ class Tolerant:
             _log.error("%s is left out wherever it would be listed: %s", record, wrong)
 
 
-class Reads:
+class Records:
     """Records of one namespace. The parts of a store share one."""
 
     def __init__(self, client: redis.asyncio.Redis, keys: Keys, side: Side) -> None:
