@@ -119,7 +119,7 @@ class ProgressLines:
 
     async def _once(self, agent: str, line: str) -> None:
         key = self._journal.key("said", agent, line)
-        if self._journal.found(key) is None:
+        if self._journal.lookup(key) is None:
             # Recorded first: a line lost with its process is better than one told twice.
             await self._journal.record(key, Entry("done"))
             at = await self._journal.now()

@@ -25,7 +25,7 @@ async def load(journal: RunJournal, ask: Callable[[str], AskHuman]) -> Saved | N
 
     None if there was none.
     """
-    entry = journal.found(_KEY)
+    entry = journal.lookup(_KEY)
     if entry is None:
         return None
     kept = TeamState.load(entry.value)

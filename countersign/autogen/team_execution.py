@@ -127,7 +127,7 @@ class Driver:
         """Return once the run has waited so long that it may leave memory, and is parked."""
         activity = self._context.activity
         while True:
-            await activity.rests(self._context.settings.park_after)
+            await activity.until_resting(self._context.settings.park_after)
             if self._context.error is None:
                 await self._lines.done()
             if not activity.resting:

@@ -42,9 +42,9 @@ class UnknownOutcomes:
         self._asking: asyncio.Task[None] | None = None
         self._before: Counter[str] = Counter()
         """How often the run diverged at an agent and went on."""
-        journal.before_live, journal.order.stuck = self.before_live, self._stuck
+        journal.before_execution, journal.order.stuck = self.before_live, self._stuck
         for key in journal.of_kind(Aside.KIND):
-            if (entry := journal.found(key)) is not None:
+            if (entry := journal.lookup(key)) is not None:
                 self._go_on(key, entry)
 
     async def once(self, name: str, shown: str, key: str, attempt: Callable[[str], Awaitable[str]]) -> str:
@@ -62,13 +62,13 @@ class UnknownOutcomes:
                 request = await self._questions.put(self._in_doubt(name, shown, this, tries, doubt))
                 if request.status is Status.ANSWERED:
                     ran = Entry("done", decided(request).words)
-                    return (await self._journal.result(this, ran, replace=True)).value
+                    return (await self._journal.record_result(this, ran, replace=True)).value
                 if request.status is not Status.APPROVED:
                     raise self._ended(str(doubt), request) from doubt
             tries += 1
 
     def _in_doubt(self, name: str, shown: str, key: str, tries: int, doubt: OutcomeUnknown) -> Question:
-        entry = self._journal.found(key)
+        entry = self._journal.lookup(key)
         since = f", started {datetime.fromisoformat(entry.at):%Y-%m-%d %H:%M:%S} UTC" if entry and entry.at else ""
         words = in_words(name)
         action = f"{words}\n{shown}" if shown else words
@@ -90,9 +90,9 @@ class UnknownOutcomes:
         changed, and would do what they did again in another way.
         """
         who = _who(key)
-        await self._journal.order.until(
+        await self._journal.order.wait_until(
             lambda: not self._journal.order.replaying and not self._unused(who),
-            look=lambda: self._look(key),
+            on_wake=lambda: self._look(key),
             missing=lambda: next(iter(self._unused(who)), ""),
         )
 
@@ -101,12 +101,12 @@ class UnknownOutcomes:
 
     def _look(self, key: str) -> None:
         # What the agent does at once may be asked for in another order, and later where something is slow.
-        who, known = _who(key), self._journal.is_recorded(key) or self._journal.order.was_asked(key)
+        who, known = _who(key), self._journal.is_recorded(key) or self._journal.order.was_awaited(key)
         kind, _, name = who.partition("/")
-        if not known and self._unused(who) and not self._journal.on_the_way(name):
+        if not known and self._unused(who) and not self._journal.has_pending_call(name):
             self._begin(
                 who,
-                lambda: not self._unused(who) or self._journal.on_the_way(name),
+                lambda: not self._unused(who) or self._journal.has_pending_call(name),
                 lambda: f"“{name}” now asks for {_EFFECTS[kind]}, and {_fit_no_more(len(self._unused(who)))}",
             )
 
@@ -115,7 +115,7 @@ class UnknownOutcomes:
         name = who.partition("/")[2] or who
         self._begin(
             who,
-            lambda: missing not in (order.missing(), *self._journal.unused()),
+            lambda: missing not in (order.first_missing(), *self._journal.unused()),
             lambda: (
                 f"nothing has moved for {say_duration(LAST_RESORT)}, because “{name}” does not do again what it did"
             ),
@@ -145,9 +145,9 @@ class UnknownOutcomes:
             (Verb.APPROVE, Verb.REJECT),
         )
         putting = asyncio.ensure_future(self._questions.put(question))
-        solving = asyncio.ensure_future(self._journal.order.until(solved, held=False))
+        solving = asyncio.ensure_future(self._journal.order.wait_until(solved, busy=False))
         try:
-            with self._journal.activity.asking_how():
+            with self._journal.activity.asking_how_to_go_on():
                 await asyncio.wait({putting, solving}, return_when=asyncio.FIRST_COMPLETED)
             if not putting.done():
                 return

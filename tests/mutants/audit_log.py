@@ -31,8 +31,8 @@ RECORDING: Final = (
         "an action begins before the disk has its approval",
         "R4",
         "countersign/replay/side_effects.py",
-        "    stands = await journal.record(key, mine, replace=again, on_disk=True)\n",
-        "    stands = await journal.record(key, mine, replace=again)\n",
+        "    stored = await journal.record(key, started, replace=repeat, on_disk=True)\n",
+        "    stored = await journal.record(key, started, replace=repeat)\n",
         ("tests/store/test_durability.py::test_an_action_waits_until_the_disk_has_its_approval",),
     ),
     Bug(

@@ -172,15 +172,15 @@ class RunQuestions:
         key = self._journal.key("human", question.agent, asked) if of_team else ""
         try:
             if of_team:
-                await self._journal.unless_left(key)
-                await self._journal.mark()
+                await self._journal.wait_if_abandoned(key)
+                await self._journal.record_ended_turns()
             with self._activity.working():
                 await self._journal.late_writes.written()
                 request = await patiently(
                     lambda: usecases.ask(self._store, self._lease, question, self._limit, team_says)
                 )
             if of_team:  # a question that the policy refuses is asked by nobody when the run is rebuilt
-                self._journal.asking(key)
+                self._journal.begin_wait(key)
             if request.status is Status.PENDING:
                 with self._activity.asking(request.id):
                     request = await self._wait(request)
@@ -190,7 +190,7 @@ class RunQuestions:
                     await patiently(lambda: usecases.answered(self._store, self._lease, request))
 
                 if of_team:
-                    await self._journal.arrived(key, deliver)
+                    await self._journal.record_answer(key, deliver)
                 else:
                     await deliver()
         except asyncio.CancelledError:
@@ -232,7 +232,7 @@ class RunQuestions:
             await patiently(lambda: usecases.take_back(self._store, self._lease, request, _GONE))
 
         if key:
-            self._journal.leave(key)
+            self._journal.abandon(key)
         self._journal.late_writes.write(take_back)
 
     async def _wait(self, request: Request) -> Request:

@@ -96,12 +96,12 @@ class Gate:
         """
         number = self.number()
         key = self._journal.key(Judged.KIND, action.agent, action.kind, action.tool, action.arguments, action.call)
-        entry = await self._journal.again(key)
+        entry = await self._journal.replayed(key)
         judged = await self._verdict(action) if entry is None else Judged.load(entry.value)
         if entry is None and judged.tier is not Tier.ASK:
             judged = await self._note(key, judged)
         if judged.tier is Tier.PASS:
-            self._journal.order.answered(key)
+            self._journal.order.end_wait(key)
             yield Permit(action, key, action.arguments, judged=judged)
         elif judged.tier is Tier.REFUSE:
             yield await self._refusal(action, key, judged)
@@ -133,7 +133,7 @@ class Gate:
 
     async def _placed(self, key: str, judged: Judged) -> None:
         with self._journal.activity.working():
-            await self._journal.result(key, Entry("done", judged.dump()), replace=True)
+            await self._journal.record_result(key, Entry("done", judged.dump()), replace=True)
 
     async def _tell(self, action: Action, key: str, judged: Judged) -> None:
         await self._stored(
@@ -209,9 +209,9 @@ class Gate:
 
     async def _refused_as_changed(self, changed: Action, key: str) -> Denial | None:
         """Judge the call as a reviewer changed it: nobody edits it past a policy (R19)."""
-        entry = await self._journal.again(key)
+        entry = await self._journal.replayed(key)
         judged = await self._note(key, await self._verdict(changed)) if entry is None else Judged.load(entry.value)
-        self._journal.order.answered(key)
+        self._journal.order.end_wait(key)
         return await self._refusal(changed, key, judged) if judged.tier is Tier.REFUSE else None
 
     async def _was_asked(self, question: Question) -> bool:

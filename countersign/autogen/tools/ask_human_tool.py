@@ -83,7 +83,7 @@ class AskHuman(BaseTool[Asked, Any], AsksItself):
         several = several and len(options) > 1
         content = digest_of(question, str(several), *options)
         key = self._journal.key(Numbered.KIND, self._agent, content)
-        entry = self._journal.found(key)
+        entry = self._journal.lookup(key)
         if entry is None:
             number = self._open[content] if content in self._open else self._gate.number()
             self._open[content] = number

@@ -46,11 +46,11 @@ class EqualActions:
             return
         if number is not None:
             self._here.add(number)
-            self._journal.order.move()
+            self._journal.order.notify()
         held = _HELD.set(_HELD.get() | {self})
         try:
             await self._come(number, key)
-            self._journal.order.answered(key)
+            self._journal.order.end_wait(key)
             try:
                 yield
             finally:
@@ -66,7 +66,7 @@ class EqualActions:
                 await self._after(earlier)
             await self._lock.acquire()
         except asyncio.CancelledError:
-            self._journal.leave(key)
+            self._journal.abandon(key)
             raise
 
     def refused(self, since: int) -> Request | None:
@@ -80,7 +80,7 @@ class EqualActions:
 
     async def _after(self, number: int) -> None:
         key = self._before[number]
-        await self._journal.order.until(
+        await self._journal.order.wait_until(
             lambda: number in self._here or self._journal.is_set_aside(key), missing=lambda: key
         )
         if number in self._here:
