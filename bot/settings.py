@@ -1,4 +1,4 @@
-"""Settings of the process `web` and of `countersign audit`, read from the environment."""
+"""Settings of `web` and of `countersign audit`, read from the environment."""
 
 import re
 from dataclasses import fields

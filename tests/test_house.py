@@ -205,7 +205,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"api", "audit", "slack"},
         {"installations"},
         {"workspace"},
-        {"workspace_namespaces"},
+        {"multi_workspace"},
         {"__main__"},
     ),
     "bot.api": (
@@ -227,7 +227,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"handlers", "http", "projector", "slack_calls"},
         {"routes"},
     ),
-    "bot.installations": ({"records"}, {"oauth", "renewal"}, {"installed_workspaces"}),
+    "bot.installations": ({"records"}, {"oauth", "renewal"}, {"workspace_registry"}),
 }
 """The order inside a package: a module or folder imports those before it, a module also its own group."""
 WIRING = (
@@ -235,7 +235,7 @@ WIRING = (
     "countersign.__main__",
     "bot.__main__",
     "bot.workspace",
-    "bot.workspace_namespaces",
+    "bot.multi_workspace",
     "agents.__main__",
 )
 """What puts the parts together imports what it likes."""

@@ -1,4 +1,4 @@
-"""Inputs of the command line: entries from Redis or exported lines, times, card links."""
+"""Inputs of the command line: entries, moments, links of cards."""
 
 import re
 import sys
