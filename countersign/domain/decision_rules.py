@@ -94,7 +94,7 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
     if _counted(request, attempt):
         return Step(request)
     count = recount(request, attempt.voters, lambda voter: why_not_reviewer(request, voter))
-    asked = replace(request, votes=count.kept)
+    asked = replace(request, votes=count.kept) if count.gone else request
     refusal = why_refused(asked, attempt, now)
     if refusal is None and outgrown:
         refusal = Refusal.EDIT_UNDER_ANOTHER_RULE

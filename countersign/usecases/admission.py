@@ -34,6 +34,8 @@ async def admit(store: Store, seen: Claimed) -> Admitted:
 
     A request that the policy refuses, or nobody could decide, is rejected.
     """
+    if not _waits_unvouched(seen):
+        return _as_it_stands(seen)
     read_already: Claimed | None = seen
 
     async def propose() -> Keep[Admitted] | Swap[Admitted]:
@@ -41,10 +43,9 @@ async def admit(store: Store, seen: Claimed) -> Admitted:
         if read_already is None:
             seen = await store.request(seen.value.id) or seen
         read_already = None
-        waits = seen.claim and seen.value.status is Status.PENDING
-        step = await _as_web_sees_it(store, seen) if waits else Step(seen.value)
+        step = await _as_web_sees_it(store, seen) if _waits_unvouched(seen) else Step(seen.value)
         if not step.changes:
-            return Keep(Admitted(seen.value, seen.version, seen.now, seen.claim, seen.card))
+            return Keep(_as_it_stands(seen))
         change = Change(requests=(Put(step.request, seen.version),), events=step.events)
         return Swap(change, Admitted(step.request, seen.version + 1, seen.now, card=seen.card))
 
@@ -52,6 +53,15 @@ async def admit(store: Store, seen: Claimed) -> Admitted:
     if outcome.answer is not None:
         _log.warning("Request %s was asked under other rules than web finds; those of web count.", seen.value.id)
     return outcome.value
+
+
+def _waits_unvouched(seen: Claimed) -> bool:
+    """Tell whether a request waits for people on a worker's word alone."""
+    return bool(seen.claim) and seen.value.status is Status.PENDING
+
+
+def _as_it_stands(seen: Claimed) -> Admitted:
+    return Admitted(seen.value, seen.version, seen.now, seen.claim, seen.card)
 
 
 async def _as_web_sees_it(store: Store, seen: Claimed) -> Step:

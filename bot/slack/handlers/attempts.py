@@ -90,8 +90,18 @@ async def aim(
     assert handle is not None, "a request is known by its handle only"
     services.cards.clicked(seen.value.id, body)
     actor = await actor_of(services.store, services.directory, at.user, seen.value.rules.reviewers)
-    attempt = Attempt(attempt_id(body), actor, verb, handle.digest, words, permission=wish, break_glass=break_glass)
-    return Aimed(seen, replace(attempt, opened_for=opened_for, typed=typed))
+    attempt = Attempt(
+        attempt_id(body),
+        actor,
+        verb,
+        handle.digest,
+        words,
+        permission=wish,
+        break_glass=break_glass,
+        opened_for=opened_for,
+        typed=typed,
+    )
+    return Aimed(seen, attempt)
 
 
 async def decide(services: Services, body: dict[str, Any], aimed: Aimed) -> Reply:

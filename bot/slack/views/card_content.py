@@ -111,12 +111,16 @@ def complete(question: Question) -> bool:
 
     Only then can it be approved there.
     """
-    return has_room(question) and not seen(question).guessed
+    it = seen(question)
+    return _has_room(it) and not it.guessed
 
 
 def has_room(question: Question) -> bool:
     """Tell whether the card has room for all that is judged."""
-    it = seen(question)
+    return _has_room(seen(question))
+
+
+def _has_room(it: Seen) -> bool:
     return fits(it.text, _CARD) and len(it.notes) <= _NOTES and all(fits(note, _NOTE) for note in it.notes)
 
 
