@@ -202,7 +202,7 @@ async def main(settings: WebSettings) -> None:
         bot_user = identity.bot_user
         services = Services(store, queue, directory, clients.reads, frozenset(), poster.link, homes, clicked, bot_user)
         secret = settings.slack_signing_secret.get_secret_value()
-        app = build(clients, identity, secret)
+        app = build(clients, identity)
         register(app, services)
         asgi = http.http(app, no_problem, secret=secret)
         port = await stack.enter_async_context(http.serving(asgi, "127.0.0.1", 0))
