@@ -180,7 +180,7 @@ async def _load(redis_url: str, row: Row) -> Measured:
             store, NoQueue(), directory, clients.reads, frozenset(), poster.link, homes, cards, bot_user
         )
         stack.push_async_callback(services.drain)
-        bolt = app.build(clients, identity, None)
+        bolt = app.build(clients, identity)
         register(bolt, services)
         await stack.enter_async_context(app.socket_mode(bolt, slack.app_token, clients.reads))
         await slack.wait_connected(1)

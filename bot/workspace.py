@@ -116,8 +116,7 @@ async def opened(settings: WebSettings, store: Store, clients: Clients, owner: s
         services = Services(
             store, queue, directory, clients.reads, admins, poster.link, homes, cards, identity.bot_user
         )
-        secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else None
-        app = build(clients, identity, secret)
+        app = build(clients, identity)
         register(app, services)
         whose, why_nobody = partial(giver_of, store, directory), partial(account_check.why_not_asked, directory)
         allow = before_people(store, queue, whose, why_nobody)
