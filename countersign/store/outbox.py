@@ -26,6 +26,9 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Change
 
 GROUP: Final = "projector"
+TOGETHER: Final = 0.02
+"""Seconds from a new event until it is read: those that follow at once are read with it, and whoever decided, or
+waits for the decision, is answered first."""
 _BLOCK: Final = 1
 """Seconds for which a read waits."""
 _log = logging.getLogger(__name__)
@@ -53,16 +56,14 @@ class Outbox:
                     raise
 
     async def read(self, limit: int) -> list[tuple[str, Event]]:
-        """Read the next events with their ids, oldest first; empty after a second."""
-        async with reaching():
-            answer = await self._store.client.xreadgroup(
-                GROUP,
-                "projector",
-                {self._store.keys.events: self._undelivered},
-                count=limit,
-                block=1000 * _BLOCK,
-            )
-        entries = _entries(answer)
+        """Read the next events with their ids, oldest first; empty after a second.
+
+        With new ones come those that follow at once.
+        """
+        entries = await self._handed_out(limit, 1000 * _BLOCK)
+        if 0 < len(entries) < limit and self._undelivered == ">":
+            await asyncio.sleep(TOGETHER)
+            entries += await self._handed_out(limit - len(entries), None)
         events = await self._readable(entries)
         if self._undelivered != ">":
             if events:
@@ -70,6 +71,11 @@ class Outbox:
                 metrics.repaired(Repair.PROJECTOR_STOPPED, len(events))
             self._undelivered = entries[-1][0].decode() if entries else ">"
         return events
+
+    async def _handed_out(self, limit: int, block: int | None) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        streams = {self._store.keys.events: self._undelivered}
+        async with reaching():
+            return _entries(await self._store.client.xreadgroup(GROUP, "projector", streams, count=limit, block=block))
 
     async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
         """Read events that were handed out so long ago and not finished, oldest first.
