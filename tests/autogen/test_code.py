@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 import pytest
+from agents.teams._code_script import FENCE
 from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock
 
-from agents.teams._code_script import FENCE
 from countersign.autogen.code.agent import RAN, CodeAgent
 from countersign.autogen.code.gated_executor import UNBOXED
 from countersign.autogen.code.local_executor import LocalExecutor

@@ -34,7 +34,7 @@ ADAPTING: Final = (
     Bug(
         "a task that is delivered again asks anew",
         "R8",
-        "countersign/client/task_keys.py",
+        "countersign/client/idempotency_keys.py",
         "if not task or not task.acks_late or not task.request.id:",
         "if not task or task.acks_late or not task.request.id:",
         (
