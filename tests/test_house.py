@@ -43,8 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.client": {"countersign.domain", "countersign.client", "httpcore", "pydantic"},
     "countersign.adapters": {
         *("countersign.domain", "countersign.client", "countersign.adapters.run_files"),
-        *("countersign.adapters.run_storage",),
-        *("countersign.adapters.sealing", "cryptography"),
+        *("countersign.adapters.run_storage", "cryptography", "pydantic"),
     },
     "countersign.adapters.ag2": {"countersign.client", "ag2"},
     "countersign.adapters.ag2_classic": {"countersign.client", "autogen"},
@@ -146,9 +145,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "agents": {"countersign.domain", "countersign.autogen", "agents"},
     "agents.services": {"agents.services", "aiosmtplib"},
-    "agents.teams": {"agents.services", "agents.teams", "autogen_agentchat", "autogen_core"},
+    "agents.teams": {"agents.services", "autogen_agentchat", "autogen_core"},
     "agents.teams.access": {
-        *("agents.services", "agents.teams", "countersign.hosted_teams.agent_framework", "agent_framework"),
+        *("agents.services", "countersign.hosted_teams.agent_framework", "agent_framework", "autogen_core"),
     },
     "localslack": {"localslack", "aiohttp", "yaml", "pytest_asyncio"},
     "demo": {"demo", "countersign.store.embedded_server", "aiohttp", "aiosmtpd"},

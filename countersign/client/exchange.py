@@ -192,9 +192,10 @@ def withdraw(request: Mapping[str, Any] | None, body: Mapping[str, Any], key: st
 def report(
     request: str, *, succeeded: bool, words: str, keep_state: bool = False, tries: int | None = None
 ) -> Exchange[None]:
-    """Say what came of the action; with `keep_state` the state that is kept with the request stays.
+    """Say what came of the action.
 
-    With `tries` ServiceRefused, as UNREACHABLE, if the service does not answer.
+    With `keep_state` the state that is kept with the request stays. With `tries` ServiceRefused, as UNREACHABLE, if
+    the service does not answer.
     """
     outcome = {"succeeded": succeeded, "words": words[:2000], **({"keep_state": True} if keep_state else {})}
     yield from _sent(Send("POST", f"/v1/requests/{request}/outcome", outcome), tries)

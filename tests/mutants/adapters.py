@@ -188,7 +188,7 @@ ADAPTING: Final = (
     Bug(
         "what a program keeps is in plain text though it has a key",
         "R15",
-        "countersign/adapters/sealing.py",
+        "countersign/adapters/run_files.py",
         "    if not (key := os.environ.get(KEY)):",
         '    if not (key := ""):',
         ("tests/adapters/test_agent_framework.py::test_a_sealed_run_opens_with_its_key_alone",),
@@ -224,8 +224,8 @@ ADAPTING: Final = (
         "the last outcome ends what the service keeps of a run",
         "R8",
         "countersign/adapters/saved_runs.py",
-        '"keep_state": kept,',
-        '"keep_state": False,',
+        "outcome = UnreportedOutcome(decision.request, succeeded, words, kept)",
+        "outcome = UnreportedOutcome(decision.request, succeeded, words, False)",
         (f"{_STORED}::test_another_machine_goes_on_after_the_outcome",),
     ),
     Bug(
