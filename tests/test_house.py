@@ -191,10 +191,12 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"overview"},
     ),
     "countersign.autogen": (
+        {"held_run", "running_team", "team_parts"},
         {"models", "people"},
+        {"progress", "unknown_outcomes"},
         {"tools"},
         {"code"},
-        {"agent_turns", "bypass_check", "compat", "progress", "saved_state", "team_at_work", "unknown_outcomes"},
+        {"bypass_check", "changed_code", "compat"},
         {"run_context"},
         {"gated_function", "team", "team_execution"},
         {"runner", "trial_build"},

@@ -137,7 +137,7 @@ ADAPTING: Final = (
     Bug(
         "a question asked again gets the answer to the one before",
         "R4",
-        "countersign/autogen/saved_state.py",
+        "countersign/autogen/running_team.py",
         "journal.times = Counter(kept.times)",
         "journal.times = Counter()",
         (f"{_STATE}::test_a_question_asked_again_gets_an_answer_of_its_own",),
@@ -145,7 +145,7 @@ ADAPTING: Final = (
     Bug(
         "a team of another framework begins anew after each question",
         "R4",
-        "countersign/autogen/saved_state.py",
+        "countersign/autogen/running_team.py",
         '        await journal.record(_KEY, Entry("done", kept.dump()), replace=True)',
         "        pass",
         (f"{_STATE}::test_equal_questions_one_after_the_other_are_two",),
