@@ -1,4 +1,4 @@
-"""A sender of prepared HTTP requests over many connections, and a port that takes what comes.
+"""Send prepared HTTP requests over many connections; a port that takes them.
 
 They cost far less than any server here.
 """

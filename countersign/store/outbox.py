@@ -18,6 +18,7 @@ from countersign import metrics
 from countersign.domain.errors import StoreUnavailable, UnknownSchema
 from countersign.domain.events import Event
 from countersign.metrics import Repair
+from countersign.store.audit_log import TOGETHER
 from countersign.store.leases import ProcessLease
 from countersign.store.ownership import read_event
 from countersign.store.records import reaching
@@ -26,9 +27,6 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Change
 
 GROUP: Final = "projector"
-TOGETHER: Final = 0.02
-"""Seconds from a new event until it is read: those that follow at once are read with it, and whoever decided, or
-waits for the decision, is answered first."""
 _BLOCK: Final = 1
 """Seconds for which a read waits."""
 _log = logging.getLogger(__name__)

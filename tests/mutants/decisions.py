@@ -457,7 +457,7 @@ DECIDING: Final = (
         "a worker says whose run it is",
         "R9",
         "countersign/store/ownership.py",
-        "return replace(run, **asdict(known), by_script=known.program is not None), version",
+        "return replace(run, **noted, by_script=known.program is not None), version",
         "return replace(run, by_script=known.program is not None), version",
         (_FORGED_RULES + "test_whose_run_it_is_and_where_a_worker_cannot_say_of_what_web_started",),
     ),

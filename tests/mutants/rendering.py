@@ -282,8 +282,8 @@ DRAWING: Final = (
         "what a response URL replaced is not compared with what was drawn meanwhile",
         "R6",
         "bot/slack/projector/clicked_cards.py",
-        "if replaced == seen.value or await self._store.commit(put) is Committed.DONE:",
-        "if replaced == seen.value or await self._store.commit(put):",
+        "if replaced == message.value or await self._store.commit(put) is Committed.DONE:",
+        "if replaced == message.value or await self._store.commit(put):",
         (
             "tests/slack/test_clicked_cards.py::"
             "test_a_replacement_that_came_late_does_not_stand_over_what_was_drawn_since[repeated]",
