@@ -30,10 +30,9 @@ from .handlers.context import Reply, Services, Word
 from .views import (
     button_labels,
     choice_controls,
+    commands_text,
     edit_modal,
-    greeting,
     modals,
-    permissions_text,
     review_modals,
     settings_modal,
     settings_text,
@@ -52,9 +51,9 @@ ACTIONS: Final[dict[str, Listener]] = {
     modals.TEAM: agent_command.on_team_chosen,
     button_labels.STOP_RUN: agent_command.on_stop,
     thread_notes.TRY_AGAIN: agent_command.on_try_again,
-    permissions_text.REVOKE: grants.on_revoke,
+    commands_text.REVOKE: grants.on_revoke,
     button_labels.START_TASK: agent_command.on_open,
-    greeting.SETTINGS: settings_changes.on_open,
+    settings_text.OPEN_SETTINGS: settings_changes.on_open,
     settings_text.CONFIRM_PROPOSAL: settings_changes.on_confirm,
 }
 SUBMITS: Final[dict[str, Listener]] = {

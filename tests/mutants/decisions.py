@@ -101,8 +101,8 @@ DECIDING: Final = (
         "everybody reads the key of receipts on their Home",
         "R25",
         "bot/slack/projector/home_publisher.py",
-        "reader.public_key if reader.is_admin else",
-        "reader.public_key if reader.public_key else",
+        "self._public_key() if may_alone(actor, self._admins) else",
+        "self._public_key() if actor else",
         (
             "tests/slack/test_home_publisher.py::"
             "test_a_third_party_checks_a_receipt_with_nothing_but_the_key_of_the_home",
@@ -440,7 +440,7 @@ DECIDING: Final = (
     Bug(
         "a card vouches for nothing, so that new settings change what was asked before",
         "R9",
-        "bot/slack/projector/run_drawing.py",
+        "bot/slack/projector/card_drawing.py",
         "claim=card.admitted[0].claim",
         'claim=""',
         (_PROJECTOR + "test_a_card_vouches_for_the_rules_that_it_shows",),
@@ -554,7 +554,7 @@ DECIDING: Final = (
     Bug(
         "a conversation is shown to another company",
         "R9",
-        "bot/slack/projector/run_drawing.py",
+        "bot/slack/projector/card_drawing.py",
         "await why_not_shown(self.directory, request.channel) is not None",
         "False",
         (_TALKS + "test_in_a_channel_shared_with_another_company_it_is_asked_in_the_approvals_channel",),

@@ -13,13 +13,13 @@ from bot.slack.views import (
     modals,
     reminders,
     review_modals,
-    run_plan,
+    run_steps,
     settings_modal,
     settings_text,
     thread_notes,
 )
 from bot.slack.views.block_kit import Drawing
-from bot.slack.views.greeting import greeting
+from bot.slack.views.settings_text import greeting
 from countersign.domain import grants, presence, quiet_hours, request_endings, runs, schedule
 from countersign.domain.activity import Delay, Passed, Usage, Writing
 from countersign.domain.calls import Call, canonical
@@ -87,8 +87,8 @@ def card(of: Request) -> Drawing:
 
 
 def plan(of: Run, *asked: Request) -> Drawing:
-    rows = [run_plan.Asked(one, number if len(asked) > 1 else 0, LINK) for number, one in enumerate(asked, 1)]
-    return run_plan.drawn_as_list(of, run_plan.steps(of, rows))
+    rows = [run_steps.Asked(one, number if len(asked) > 1 else 0, LINK) for number, one in enumerate(asked, 1)]
+    return run_steps.drawn_as_list(of, run_steps.steps(of, rows))
 
 
 def at_work() -> Run:
@@ -337,8 +337,8 @@ DRAWINGS: dict[str, Drawing] = {
     "card_turn_rejected": card(decided(Verb.REJECT, "enough", talk())),
     "card_turn_reminds": card(talk(remind_after=timedelta(minutes=15))),
     "card_turn_in_messages": approval_card.card(talk(), run=run(), run_link=None),
-    "steps_talking": run_plan.drawn_as_list(
-        at_work(), run_plan.steps(at_work(), [run_plan.Asked(talk(), 0, LINK, in_thread=True)])
+    "steps_talking": run_steps.drawn_as_list(
+        at_work(), run_steps.steps(at_work(), [run_steps.Asked(talk(), 0, LINK, in_thread=True)])
     ),
     "card_end": card(talk(to_end=True)),
     "card_end_approved": card(decided(Verb.APPROVE, of=talk(to_end=True))),
@@ -411,7 +411,7 @@ DRAWINGS: dict[str, Drawing] = {
     ),
     "steps_expired": plan(ended(ended_as="expired"), expired()),
     "steps_slowed_down": plan(run(delay=Delay("The model gpt is rate-limited", later()))),
-    "steps_without_a_worker": run_plan.drawn_as_list(run(), run_plan.steps(run(), silent=True)),
+    "steps_without_a_worker": run_steps.drawn_as_list(run(), run_steps.steps(run(), silent=True)),
     "note_outcome": thread_notes.outcome_note(ended()),
     "note_outcome_with_usage": thread_notes.outcome_note(ended(usage=USAGE)),
     "note_outcome_with_passed": thread_notes.outcome_note(ended(passed=PASSED, usage=USAGE)),

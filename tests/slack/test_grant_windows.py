@@ -17,7 +17,7 @@ from bot.slack.people.actors import giver_of
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import Projector
 from bot.slack.slack_calls import GatedCalls
-from bot.slack.views import home, modal_parts, modals, permissions_text, review_modals, window_notices
+from bot.slack.views import commands_text, home, modal_parts, modals, review_modals, window_notices
 from bot.slack.views.block_kit import Block
 from bot.slack.views.card_controls import MORE, MenuItem, chosen
 from bot.slack.views.decision_details import allows, details
@@ -302,7 +302,7 @@ def test_slack_takes_the_list_of_permissions_whatever_their_tools_are_called() -
     by = attempt(request(asked=asked), BOB, wish=Wish(Scope.TOOL, Span.DAY))
     one = grants.given_with(decision_rules.decide(request(asked=asked), by, NOW).request, "email")
     assert one is not None
-    blocks = permissions_text.permission_list([one] * 30).blocks
+    blocks = commands_text.standing_permissions([one] * 30).blocks
     check_message_blocks(blocks)
     shown = sum("accessory" in block for block in blocks)
     assert 5 < shown < 20 and f"and {30 - shown} more" in str(blocks[-1])
@@ -326,7 +326,7 @@ def test_names_that_read_alike_differ_wherever_a_permission_stands(one: str, oth
         made = decision_rules.decide(asked, attempt(asked, BOB, wish=Wish(Scope.TOOL, Span.DAY)), NOW).request
         given = grants.given_with(made, "support")
         assert given is not None and made.decision is not None
-        lists = [home.permissions([given]), permissions_text.permission_list([given]).blocks]
+        lists = [home.permissions([given]), commands_text.standing_permissions([given]).blocks]
         return [review_modals.permit(asked, GENERAL)["blocks"][-4:-3], details(made, made.decision), *lists]
 
     for by_one, by_other in zip(map(mrkdwn_of, drawn(one)), map(mrkdwn_of, drawn(other)), strict=True):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.slack.projector import card_placement
+from bot.slack.projector import card_grouping
 from bot.slack.views import approval_card, modal_parts, modals, review_modals, thread_notes
 from bot.slack.views import card_content as judged
 from countersign.domain import presence, runs, schedule
@@ -79,7 +79,7 @@ def test_slack_takes_a_card_of_a_burst_whatever_its_rows_say(text: str) -> None:
             reviewers=Reviewers(people), timeout=timedelta(days=1), escalation=(step,) * 2,
             remind_after=timedelta(minutes=15),
         )
-        for number in range(card_placement.ROWS)
+        for number in range(card_grouping.ROWS)
     ]  # fmt: skip
     for user in sorted(people)[:8]:
         asked = [decide(one, attempt(one, user), later()).request for one in asked]

@@ -20,7 +20,7 @@ from countersign.usecases.ports import TeamInfo
 
 from ..people.account_check import why_not_seen, why_not_start
 from ..people.actors import admit
-from ..views import agent_text, home, modal_parts, modals
+from ..views import commands_text, home, modal_parts, modals
 from ..views.block_kit import Block
 from ..views.slack_markup import unescape
 from .ack_deadline import answer_click, answer_command, answer_window, on_record
@@ -46,7 +46,7 @@ async def _agent(services: Services, body: dict[str, Any]) -> Reply:
             async with _start_on_record(services, body, at.here, None):
                 return await open_modal(services.client, body, _start_window(services, at))
         case "help":
-            return Reply(agent_text.HELP)
+            return Reply(commands_text.AGENT_HELP)
         case "status":
             return await _status(services, at)
         case "stop":
@@ -186,14 +186,14 @@ async def _started(
     )
     if started.id != run:
         return Reply(start_sentences.repeated(started.id))
-    return Reply(agent_text.started(started, in_channel=is_channel(GroupId(channel))))
+    return Reply(commands_text.run_started(started, in_channel=is_channel(GroupId(channel))))
 
 
 async def _status(services: Services, at: Sender) -> Reply:
     await admit(services.directory, at.user)
     going_on = await services.store.indexes.active_runs(200)
     active = [run for run in going_on if at.channel == run.channel or at.user == run.requester]
-    listed = agent_text.status(await _lines(services, active[:_LISTED], at), len(active))
+    listed = commands_text.runs_in_progress(await _lines(services, active[:_LISTED], at), len(active))
     return Reply(listed.text, blocks=listed.blocks or None)
 
 
@@ -258,11 +258,11 @@ async def _try_again(services: Services, body: dict[str, Any]) -> Reply:
 async def _stop(services: Services, user: UserId, name: str, attempt: AttemptId) -> Reply:
     run = name.strip("`").strip()
     if not run:
-        raise InvalidInput(agent_text.RUN_MISSING)
+        raise InvalidInput(commands_text.RUN_MISSING)
     seen = await services.store.run(known) if (known := RunId.named(run)) is not None else None
     if seen is not None and seen.value.over:
-        return Reply(agent_text.ended_already(seen.value))
+        return Reply(commands_text.run_ended_already(seen.value))
     groups = (await usecases.rules_of(services.store, seen.value.channel)).reviewers.groups if seen else frozenset()
     actor = await services.directory.actor(user, groups)
     await usecases.stop(services.store, run, actor, services.admins, attempt)
-    return Reply(agent_text.stopped(run, seen.value if seen is not None else None))
+    return Reply(commands_text.run_stopped(run, seen.value if seen is not None else None))

@@ -118,7 +118,7 @@ async def on_high_risk(services: Services, ack: AsyncAck, body: dict[str, Any]) 
     async def work() -> Reply:
         return await _after_part(services, body)
 
-    block = review_modals.WORD if review_modals.asks_for_word(body["view"]) else ""
+    block = review_modals.WORD if modal_parts.has_block(body["view"], review_modals.WORD) else ""
     await _answer(services, ack, body, work, "approval", block)
 
 

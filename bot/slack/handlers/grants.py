@@ -8,7 +8,7 @@ from countersign import usecases
 from countersign.domain.ids import PermissionId
 from countersign.usecases import grant_changes
 
-from ..views import permissions_text
+from ..views import commands_text
 from .ack_deadline import answer_click
 from .context import Reply, Services
 from .payloads import delivery, sender
@@ -25,4 +25,4 @@ async def _revoke(services: Services, body: dict[str, Any]) -> Reply:
     groups = (await usecases.rules_of(services.store, seen.value.channel)).reviewers.groups if seen else frozenset()
     actor = await services.directory.actor(at.user, groups)
     ended = await grant_changes.revoke(services.store, permission, actor, services.admins, delivery(body))
-    return Reply(permissions_text.revoked(ended, ended.revoked_by or at.user))
+    return Reply(commands_text.permission_revoked(ended, ended.revoked_by or at.user))

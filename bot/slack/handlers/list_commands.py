@@ -8,7 +8,7 @@ from countersign.domain.errors import InvalidInput
 from countersign.usecases import grant_changes
 from countersign.usecases.listing import with_links
 
-from ..views import home, lists_text, permissions_text
+from ..views import commands_text, home
 from ..views.block_kit import Drawing
 from .context import Reply, Services, Word
 from .payloads import sender
@@ -23,20 +23,20 @@ async def _pending(services: Services, body: dict[str, Any], rest: str) -> Reply
     They are those of runs started here, and those whose cards are posted here.
     """
     if rest:
-        raise InvalidInput(lists_text.PENDING_ALONE)
+        raise InvalidInput(commands_text.PENDING_ALONE)
     page = await services.homes.overview.waiting([sender(body).here], None, lambda request: True, _PENDING)
     listed = await with_links(services.store, services.homes.overview, services.link, page.requests)
     entries = home.entries(listed, reader=sender(body).user)
-    return _reply(lists_text.pending(entries, page.total, page.whole))
+    return _reply(commands_text.pending_requests(entries, page.total, page.whole))
 
 
 async def _history(services: Services, body: dict[str, Any], rest: str) -> Reply:
     """List the last decisions here; `rest` is their number, at most 25."""
-    if rest and not (re.fullmatch(r"[0-9]{1,4}", rest) and 1 <= int(rest) <= lists_text.MOST_DECIDED):
-        raise InvalidInput(lists_text.NOT_A_NUMBER)
+    if rest and not (re.fullmatch(r"[0-9]{1,4}", rest) and 1 <= int(rest) <= commands_text.MOST_DECIDED):
+        raise InvalidInput(commands_text.NOT_A_NUMBER)
     requests = await services.homes.overview.decided(sender(body).here, int(rest or _DECIDED))
     listed = await with_links(services.store, services.homes.overview, services.link, requests)
-    return _reply(lists_text.history(home.outcomes(listed, await services.store.now())))
+    return _reply(commands_text.last_decisions(home.outcomes(listed, await services.store.now())))
 
 
 async def _permissions(services: Services, body: dict[str, Any], rest: str) -> Reply:
@@ -51,7 +51,7 @@ async def _permissions(services: Services, body: dict[str, Any], rest: str) -> R
         rules = await usecases.rules_of(services.store, permission.channel)
         if at.channel in (permission.channel, rules.approvals_channel):
             here.append(permission)
-    return _reply(permissions_text.permission_list(here))
+    return _reply(commands_text.standing_permissions(here))
 
 
 def _reply(listed: Drawing) -> Reply:
@@ -59,8 +59,8 @@ def _reply(listed: Drawing) -> Reply:
 
 
 WORDS: Final = {
-    "pending": Word(_pending, lists_text.PENDING_HELP, on_record=False),
-    "history": Word(_history, lists_text.HISTORY_HELP, on_record=False),
-    "permissions": Word(_permissions, permissions_text.HELP, on_record=False),
+    "pending": Word(_pending, commands_text.PENDING_HELP, on_record=False),
+    "history": Word(_history, commands_text.HISTORY_HELP, on_record=False),
+    "permissions": Word(_permissions, commands_text.PERMISSIONS_HELP, on_record=False),
 }
 """The words of `/approvals` that list something."""

@@ -23,13 +23,14 @@ from .block_kit import Block, Drawing, button, context, data, heading, headline,
 from .card_content import UNFILED, complete, in_row, on_card
 from .card_controls import Handle
 from .decision_details import changes_of, details, standing_of
-from .request_summary import reported, settled_line
 from .request_text import (
     asked,
     expiry,
     for_whom,
     how_it_waits,
     named,
+    reported,
+    settled_line,
     stand_ins,
     votes,
     why_me,

@@ -14,7 +14,7 @@ from . import button_labels, choice_controls
 from .block_kit import Block, context, heading, mrkdwn, plain
 from .card_content import complete, in_full
 from .card_controls import carried, further
-from .modal_parts import READ_FILE, View, channel_of, held, input_of, modal, read_box, value
+from .modal_parts import View, channel_of, held, input_of, modal, read_box, value
 from .request_text import for_whom
 
 START: Final = "start_run"
@@ -102,7 +102,7 @@ def choose(request: Request, channel: ChannelId) -> View:
     """Draw the modal with the options, below all that the card does not show whole."""
     question = request.question
     above, is_all = in_full(question) if not complete(question) else ([], True)
-    unread = [] if is_all else [read_box("This window has no room for all of it", READ_FILE)]
+    unread = [] if is_all else [read_box("This window has no room for all of it")]
     return choice_controls.choose(request, carried(request, channel), above, unread)
 
 
