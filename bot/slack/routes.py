@@ -28,14 +28,14 @@ from .handlers.ack_deadline import tell
 from .handlers.acks import Ack
 from .handlers.context import Reply, Services, Word
 from .views import (
+    answer_modals,
     button_labels,
-    choice_controls,
     commands_text,
     edit_modal,
-    modals,
     review_modals,
     settings_modal,
     settings_text,
+    start_modal,
     thread_notes,
     window_notices,
 )
@@ -48,7 +48,7 @@ COMMANDS: Final[dict[str, Listener]] = {
     "/approvals": approvals_command.listener(APPROVALS),
 }
 ACTIONS: Final[dict[str, Listener]] = {
-    modals.TEAM: agent_command.on_team_chosen,
+    start_modal.TEAM: agent_command.on_team_chosen,
     button_labels.STOP_RUN: agent_command.on_stop,
     thread_notes.TRY_AGAIN: agent_command.on_try_again,
     commands_text.REVOKE: grants.on_revoke,
@@ -57,7 +57,7 @@ ACTIONS: Final[dict[str, Listener]] = {
     settings_text.CONFIRM_PROPOSAL: settings_changes.on_confirm,
 }
 SUBMITS: Final[dict[str, Listener]] = {
-    modals.START: agent_command.on_start_submit,
+    start_modal.START: agent_command.on_start_submit,
     settings_modal.WINDOW: settings_changes.on_settings_submit,
     settings_text.CONFIRM: settings_changes.on_confirm_submit,
     review_modals.APPROVE: decision_modals.on_review,
@@ -65,10 +65,10 @@ SUBMITS: Final[dict[str, Listener]] = {
     review_modals.PERMIT: decision_modals.on_permit,
     review_modals.BREAK_GLASS: decision_modals.on_break_glass,
     edit_modal.EDIT: decision_modals.on_edit,
-    modals.MORE: card_buttons.on_more,
-    choice_controls.SUBMIT: decision_modals.on_choose,
-    modals.REJECT: decision_modals.on_reject,
-    modals.RESPOND: decision_modals.on_respond,
+    answer_modals.MORE: card_buttons.on_more,
+    answer_modals.CHOOSE: decision_modals.on_choose,
+    answer_modals.REJECT: decision_modals.on_reject,
+    answer_modals.RESPOND: decision_modals.on_respond,
 }
 _log = logging.getLogger(__name__)
 

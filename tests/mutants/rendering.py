@@ -450,7 +450,7 @@ DRAWING: Final = (
         "a row with half of its title is approved with one click",
         "R13, R26",
         "bot/slack/views/approval_card.py",
-        "return in_row(request.question)[1] and _cut(wish) == wish",
+        "return in_row(request.question)[1] and _cut(title) == title",
         "return in_row(request.question)[1]",
         (_CARDS + "test_a_row_whose_title_is_cut_is_not_approved_there",),
     ),

@@ -6,12 +6,12 @@ from typing import Any, Final
 from bot.audit.figures import Figures
 from bot.slack import settings_proposals
 from bot.slack.views import (
+    answer_modals,
     audit_posts,
     commands_text,
     edit_modal,
     home,
     modal_parts,
-    modals,
     settings_modal,
     settings_text,
     thread_notes,
@@ -120,7 +120,7 @@ NOTICES: Final[dict[str, Drawing]] = {
 }
 WINDOWS: Final[dict[str, dict[str, Any]]] = {
     "modal_fill_in": edit_modal.edit(request(asked=form()), GENERAL),
-    "modal_more": modals.more(request(asked=refund(), break_glass=True, **LATER), GENERAL),
+    "modal_more": answer_modals.more(request(asked=refund(), break_glass=True, **LATER), GENERAL),
     "modal_loading": modal_parts.loading(),
     "modal_settings_to_read": settings_modal.to_read(
         settings_text.say(GENERAL, rules(timeout=timedelta(minutes=15))),

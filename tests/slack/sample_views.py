@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from bot.slack.views import (
+    answer_modals,
     approval_card,
     edit_modal,
     modal_parts,
-    modals,
     reminders,
     review_modals,
     run_steps,
     settings_modal,
     settings_text,
+    start_modal,
     thread_notes,
 )
 from bot.slack.views.block_kit import Drawing
@@ -436,13 +437,13 @@ DRAWINGS: dict[str, Drawing] = {
     "note_not_posted": thread_notes.not_posted_note(request(), "not_in_channel"),
 }
 VIEWS: dict[str, dict[str, Any]] = {
-    "modal_start": modals.start([TeamInfo("email", "writes a mail"), TeamInfo("broken", "", "no model")], GENERAL),
-    "modal_start_anywhere": modals.start([TeamInfo("email", "writes a mail"), CHAT], GENERAL, anywhere=True),
-    "modal_start_options": modals.start([TeamInfo("email", "writes a mail"), CHAT], GENERAL, "chat"),
-    "modal_reject": modals.reject(request(), GENERAL),
-    "modal_respond": modals.respond(request(), GENERAL),
-    "modal_in_doubt_stop": modals.reject(in_doubt(), GENERAL),
-    "modal_in_doubt_it_ran": modals.respond(in_doubt(), GENERAL),
+    "modal_start": start_modal.start([TeamInfo("email", "writes a mail"), TeamInfo("broken", "", "no model")], GENERAL),
+    "modal_start_anywhere": start_modal.start([TeamInfo("email", "writes a mail"), CHAT], GENERAL, anywhere=True),
+    "modal_start_options": start_modal.start([TeamInfo("email", "writes a mail"), CHAT], GENERAL, "chat"),
+    "modal_reject": answer_modals.reject(request(), GENERAL),
+    "modal_respond": answer_modals.respond(request(), GENERAL),
+    "modal_in_doubt_stop": answer_modals.reject(in_doubt(), GENERAL),
+    "modal_in_doubt_it_ran": answer_modals.respond(in_doubt(), GENERAL),
     "modal_full": review_modals.full(request(asked=question(LONG))),
     "modal_review": review_modals.review(request(asked=question(LONG)), GENERAL),
     "modal_review_tool": review_modals.review(
@@ -464,8 +465,8 @@ VIEWS: dict[str, dict[str, Any]] = {
     "modal_edit_long_mail": edit_modal.edit(request(asked=mail(LONG)), GENERAL),
     "modal_edit_code": edit_modal.edit(request(asked=code()), GENERAL),
     "modal_full_mail_edited": review_modals.full(edited_mail()),
-    "modal_choose": modals.choose(request(asked=choice(*"abcdef")), GENERAL),
-    "modal_choose_several": modals.choose(request(asked=choice("eu", "us " * 40, several=True)), GENERAL),
+    "modal_choose": answer_modals.choose(request(asked=choice(*"abcdef")), GENERAL),
+    "modal_choose_several": answer_modals.choose(request(asked=choice("eu", "us " * 40, several=True)), GENERAL),
     "modal_settings": settings_modal.view(GENERAL, rules(), {GroupId("S0LEADS"): "@leads"}),
     "modal_settings_confirm": settings_text.confirm(
         GENERAL,

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.slack.projector import card_grouping
-from bot.slack.views import approval_card, modal_parts, modals, review_modals, thread_notes
+from bot.slack.views import answer_modals, approval_card, modal_parts, review_modals, thread_notes
 from bot.slack.views import card_content as judged
 from countersign.domain import presence, runs, schedule
 from countersign.domain.activity import Passed, Usage, Writing
@@ -137,7 +137,7 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
         assert size_of(drawing.blocks) <= 13_000
         assert len(drawing.text) < 4000
     check_view(review_modals.full(asked), ("modal",))
-    check_view(modals.reject(asked, GENERAL), ("modal",))
+    check_view(answer_modals.reject(asked, GENERAL), ("modal",))
     whole = judged.seen(asked.question).text
     boxes = [box for box in boxes_of(card(asked).blocks)]
     assert judged.needs_file(asked) == (len(boxes) == 2)

@@ -20,7 +20,7 @@ from countersign.usecases.ports import TeamInfo
 
 from ..people.account_check import why_not_seen, why_not_start
 from ..people.actors import admit
-from ..views import commands_text, home, modal_parts, modals
+from ..views import commands_text, home, modal_parts, start_modal
 from ..views.block_kit import Block
 from ..views.slack_markup import unescape
 from .ack_deadline import answer_click, answer_command, answer_window, on_record
@@ -68,10 +68,10 @@ async def _start_window(services: Services, at: Sender) -> modal_parts.View:
     if not teams:
         raise InvalidInput(start_sentences.NO_WORKER)
     if at.channel is not None:
-        return modals.start(teams, at.channel)
+        return start_modal.start(teams, at.channel)
     defaults = await services.store.defaults()
     assert defaults is not None, "web stores them as it starts"
-    return modals.start(teams, defaults.approvals_channel, anywhere=True)
+    return start_modal.start(teams, defaults.approvals_channel, anywhere=True)
 
 
 async def on_team_chosen(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -83,8 +83,8 @@ async def on_team_chosen(services: Services, ack: AsyncAck, body: dict[str, Any]
     view = body["view"]
     team = body["actions"][0]["selected_option"]["value"]
     try:
-        teams, anywhere = await services.store.workers.teams(), modals.is_anywhere(view)
-        window = modals.start(teams, modals.channel_for(view), team, anywhere=anywhere)
+        teams, anywhere = await services.store.workers.teams(), start_modal.is_anywhere(view)
+        window = start_modal.start(teams, start_modal.channel_for(view), team, anywhere=anywhere)
         async with asyncio.timeout(5):
             await services.client.views_update(view_id=view["id"], hash=view["hash"], view=window)
     except (CountersignError, *SLACK_ERRORS) as lost:
@@ -95,15 +95,15 @@ async def on_team_chosen(services: Services, ack: AsyncAck, body: dict[str, Any]
 async def on_start_submit(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
     """Start the task that was entered in the window of `/agent`."""
     view = body["view"]
-    channel = modals.channel_for(view)
+    channel = start_modal.channel_for(view)
     run = RunId("r" + short_name(str(view["id"]), sender(body).user, length=8))
-    team, task = modal_parts.value(view, modals.TEAM), modal_parts.value(view, modals.TASK)
-    options = modals.options_of(view, team)
+    team, task = modal_parts.value(view, start_modal.TEAM), modal_parts.value(view, start_modal.TASK)
+    options = start_modal.options_of(view, team)
 
     async def work() -> Reply:
         return await _start(services, body, channel, run, team, task, options)
 
-    await answer_window(services, ack, body, work, deed="task", block=modals.TASK, quiet=True)
+    await answer_window(services, ack, body, work, deed="task", block=start_modal.TASK, quiet=True)
 
 
 async def _start(

@@ -20,7 +20,7 @@ from countersign.domain.requests import Request, Verb
 from countersign.usecases import presence
 
 from ..people.actors import actor_of, admit
-from ..views import card_controls, choice_controls, edit_modal, modal_parts, modals, review_modals, window_notices
+from ..views import answer_modals, card_controls, edit_modal, modal_parts, review_modals, window_notices
 from ..views.approval_card import is_plain_row
 from ..views.card_content import complete
 from ..views.card_controls import Handle, MenuItem
@@ -48,10 +48,10 @@ _MENU: Final = {
 }
 _WINDOWS: Final[Mapping[str, Window]] = {
     Verb.APPROVE: review_modals.review,
-    Verb.REJECT: modals.reject,
-    Verb.RESPOND: modals.respond,
+    Verb.REJECT: answer_modals.reject,
+    Verb.RESPOND: answer_modals.respond,
     Verb.EDIT: edit_modal.edit,
-    Verb.CHOOSE: modals.choose,
+    Verb.CHOOSE: answer_modals.choose,
     MenuItem.PERMIT: review_modals.permit,
     MenuItem.BREAK_GLASS: review_modals.break_glass,
 }
@@ -78,11 +78,11 @@ async def _click(services: Services, body: dict[str, Any]) -> Reply:
     if name == card_controls.APPROVE:
         return await _approve(services, body, handle)
     if name in _FOR_ALL:
-        return await _decide_all(services, body, card_controls.rows_of(value), _FOR_ALL[name])
+        return await _decide_all(services, body, card_controls.rows_in(value), _FOR_ALL[name])
     if name == card_controls.VIEW_FULL:
         return await _view_full(services, body, handle)
-    if name.startswith(choice_controls.CHOOSE):
-        return await _choose(services, body, handle, choice_controls.clicked(value))
+    if name.startswith(card_controls.CHOOSE):
+        return await _choose(services, body, handle, card_controls.option_number(value))
     if name in _BUTTONS:
         return await _open(services, body, aim(services, body, handle, _BUTTONS[name]))
     _log.warning("An unknown button was clicked: %s", name)
@@ -111,7 +111,7 @@ async def _view_full(services: Services, body: dict[str, Any], handle: Handle | 
 
 
 async def _menu(services: Services, body: dict[str, Any], value: str) -> Reply:
-    if (presence := card_controls.Chosen.read(value)) is not None:
+    if (presence := card_controls.PresenceItem.read(value)) is not None:
         return await _note_presence(services, body, presence)
     window = await _of_item(services, body, value)
     return _UNKNOWN_BUTTON if window is None else await open_modal(services.client, body, window)
@@ -121,8 +121,8 @@ async def on_more(services: Services, ack: AsyncAck, body: dict[str, Any]) -> No
     """Do what was chosen in the window that the last item of a full menu opens."""
 
     async def work() -> Reply:
-        value = modal_parts.value(body["view"], modals.ITEM)
-        if (presence := card_controls.Chosen.read(value)) is not None:
+        value = modal_parts.value(body["view"], answer_modals.ITEM)
+        if (presence := card_controls.PresenceItem.read(value)) is not None:
             return await _note_presence(services, body, presence)
         window = await _of_item(services, body, value)
         if window is None:
@@ -130,14 +130,14 @@ async def on_more(services: Services, ack: AsyncAck, body: dict[str, Any]) -> No
         view = await window
         return view if isinstance(view, Reply) else Reply("", counted=False, view=view)
 
-    await answer_window(services, ack, body, work, deed="choice", block=modals.ITEM)
+    await answer_window(services, ack, body, work, deed="choice", block=answer_modals.ITEM)
 
 
 async def _of_item(
     services: Services, body: dict[str, Any], value: str
 ) -> Coroutine[Any, Any, modal_parts.View | Reply] | None:
     """Return what makes the window of a menu's item; None if it is not ours."""
-    chosen = card_controls.chosen(value)
+    chosen = card_controls.read_item(value)
     if chosen is None:
         return None
     item, request, digest = chosen
@@ -161,7 +161,7 @@ async def _full(services: Services, body: dict[str, Any], handle: Handle | None)
 
 async def _more(services: Services, body: dict[str, Any], handle: Handle) -> modal_parts.View:
     request = (await known(services, handle)).value
-    return modals.more(request, sender(body).channel or request.rules.approvals_channel)
+    return answer_modals.more(request, sender(body).channel or request.rules.approvals_channel)
 
 
 async def _open(
@@ -187,7 +187,7 @@ async def _window(
     return view
 
 
-async def _note_presence(services: Services, body: dict[str, Any], chosen: card_controls.Chosen) -> Reply:
+async def _note_presence(services: Services, body: dict[str, Any], chosen: card_controls.PresenceItem) -> Reply:
     """Look at, or snooze, all requests of the card.
 
     A refusal is told only if no request takes it.

@@ -15,7 +15,7 @@ from countersign.domain.grant_request import Wish
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Verb
 
-from ..views import choice_controls, edit_modal, modal_parts, modals, review_modals, window_notices
+from ..views import answer_modals, edit_modal, modal_parts, review_modals, window_notices
 from ..views.card_content import parts
 from ..views.card_controls import Handle
 from ..views.modal_parts import View
@@ -26,12 +26,12 @@ from .context import Reply, Services
 
 async def on_reject(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
     """Reject, with a reason or without."""
-    await _words(services, ack, body, Verb.REJECT, modals.REASON)
+    await _words(services, ack, body, Verb.REJECT, answer_modals.REASON)
 
 
 async def on_respond(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
     """Answer in words."""
-    await _words(services, ack, body, Verb.RESPOND, modals.ANSWER)
+    await _words(services, ack, body, Verb.RESPOND, answer_modals.ANSWER)
 
 
 async def on_break_glass(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -72,10 +72,10 @@ async def on_choose(services: Services, ack: AsyncAck, body: dict[str, Any]) -> 
 
     async def work() -> Reply:
         aimed = await aim(services, body, _handle(body), Verb.CHOOSE)
-        chosen = choice_controls.read(body["view"], aimed.request.question)
+        chosen = answer_modals.chosen_options(body["view"], aimed.request.question)
         return await decide(services, body, aimed._replace(attempt=replace(aimed.attempt, chosen=chosen)))
 
-    await _answer(services, ack, body, work, "choice", choice_controls.OPTIONS)
+    await _answer(services, ack, body, work, "choice", answer_modals.OPTIONS)
 
 
 async def on_edit(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:

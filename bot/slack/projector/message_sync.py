@@ -74,7 +74,7 @@ class _Target:
 def digest(drawing: Drawing) -> str:
     """Name what a message shows; what is worth no change of it does not count."""
     blocks = repr(drawing.blocks)
-    for fragment in filter(None, drawing.late):
+    for fragment in filter(None, drawing.incidental):
         blocks = blocks.replace(fragment, "")
     return short_name(drawing.text, blocks, length=13)
 

@@ -21,12 +21,12 @@ _ROOM: Final = 12_000
 class Drawing:
     """A message; `text` is for notifications and screen readers.
 
-    `late`: parts of its texts that may come later, and for which alone no message is changed.
+    `incidental`: parts of its texts for which alone no message is changed.
     """
 
     text: str
     blocks: list[Block]
-    late: tuple[str, ...] = ()
+    incidental: tuple[str, ...] = ()
 
 
 def words(text: str) -> Block:

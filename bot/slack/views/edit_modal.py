@@ -25,7 +25,7 @@ from ...forms.values import MISSING
 from . import button_labels
 from .block_kit import Block, context, plain
 from .card_content import has_room, in_full, in_row
-from .card_controls import carried
+from .card_controls import metadata
 from .form_fields import input_of, typed_input
 from .modal_parts import View, about, modal, read_box, value, words_input
 
@@ -83,7 +83,7 @@ def edit(request: Request, channel: ChannelId) -> View:
         )
     blocks.append(words_input(WHY, words.label, words.hint, optional=True))
     submit = "Send" if filled_in else button_labels.EDIT_SUBMIT
-    view = modal(EDIT, words.title, blocks, submit, carried(request, channel, form=form.print))
+    view = modal(EDIT, words.title, blocks, submit, metadata(request, channel, form=form.print))
     if size_of(view) > _LARGEST:
         raise InvalidInput(_no_form(question, "is too large for a form"))
     return view

@@ -19,10 +19,10 @@ from countersign.domain.runs import Run
 from countersign.text.safe_text import quoted, size_of, typed
 from countersign.usecases.listing import Listed
 
-from . import button_labels, card_controls, choice_controls
+from . import card_controls
 from .block_kit import Block, button, context, count, data, headline, more_entries, mrkdwn, plain, words
 from .button_labels import START_TASK, STOP_RUN, state_of, the_card
-from .card_controls import Handle
+from .card_controls import handle_of, offered
 from .decision_details import permission_line
 from .request_text import (
     answer_of,
@@ -46,13 +46,7 @@ MOST_PERMISSIONS: Final = 6
 _MOST_OPEN: Final = 2
 """Questions of one run that are shown."""
 _TITLE: Final = 160
-_WINDOWS: Final = {
-    Verb.APPROVE: card_controls.REVIEW,
-    Verb.REJECT: card_controls.REJECT,
-    Verb.RESPOND: card_controls.RESPOND,
-    Verb.EDIT: card_controls.EDIT,
-    Verb.CHOOSE: choice_controls.CHOOSE,
-}
+_WINDOWS: Final = {**card_controls.ACTIONS, Verb.APPROVE: card_controls.REVIEW}
 """The action that opens the window of each verb."""
 _BLOCKS: Final = 100
 _SIZE: Final = 200_000
@@ -132,8 +126,7 @@ def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = Tr
 
 def _review(request: Request) -> Block:
     """Draw the button that opens the window in which the request is decided, with all of it."""
-    offered = [one.verb for one in button_labels.of(request.question).buttons if one.verb in request.question.offers]
-    return button("Review", _WINDOWS[offered[0]], Handle(request.id, request.digest).write())
+    return button("Review", _WINDOWS[offered(request.question)[0].verb], handle_of(request))
 
 
 def runs(in_progress: Sequence[tuple[Run, str, Listed]], total: int) -> list[Block]:

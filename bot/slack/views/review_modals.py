@@ -19,7 +19,7 @@ from countersign.text.safe_text import Room, quoted, shorten, size_of
 from . import button_labels
 from .block_kit import Block, context, data, mrkdwn, plain, words
 from .card_content import in_full, parts
-from .card_controls import Handle, carried
+from .card_controls import handle_of, metadata
 from .decision_details import changes_of
 from .modal_parts import FULL, READ, View, about, input_of, modal, read_box, value, words_input
 from .slack_markup import escape, exactly
@@ -47,7 +47,7 @@ _LONGEST_WORD: Final = 100
 def full(request: Request) -> View:
     """Draw all of a request; what is too long even here is in the file."""
     blocks, _ = _all_of(request)
-    return modal(FULL, "Full request", blocks, None, Handle(request.id, request.digest).write())
+    return modal(FULL, "Full request", blocks, None, handle_of(request))
 
 
 def review(request: Request, channel: ChannelId) -> View:
@@ -58,7 +58,7 @@ def review(request: Request, channel: ChannelId) -> View:
     blocks, is_all = _all_of(request)
     if not is_all:
         blocks.append(read_box("This window has no room for all of it"))
-    return modal(APPROVE, "Review", blocks, _label(request, Verb.APPROVE), carried(request, channel))
+    return modal(APPROVE, "Review", blocks, _label(request, Verb.APPROVE), metadata(request, channel))
 
 
 def _label(request: Request, verb: Verb) -> str:
@@ -161,20 +161,20 @@ def review_part(request: Request, channel: ChannelId, user: UserId, verb: Verb =
         blocks += _word(request)
     opened = Opened(user, part, verb, layout(request))
     title = "Review" if len(made) == 1 else f"Review, part {part + 1} of {len(made)}"
-    return modal(HIGH_RISK, title, blocks, submit, carried(request, channel, **opened._asdict()))
+    return modal(HIGH_RISK, title, blocks, submit, metadata(request, channel, **opened._asdict()))
 
 
 def high_risk_edit(view: View, request: Request, user: UserId) -> View:
     """Add the word to the form of Edit, after all of the content was opened."""
-    carried = {**json.loads(view["private_metadata"]), "user": user}
+    metadata = {**json.loads(view["private_metadata"]), "user": user}
     blocks = [block for block in view["blocks"] if block.get("block_id") != READ]
-    return {**view, "blocks": [*blocks, *_word(request)], "private_metadata": json.dumps(carried)}
+    return {**view, "blocks": [*blocks, *_word(request)], "private_metadata": json.dumps(metadata)}
 
 
 def opened(view: View) -> Opened:
     """Read the metadata of a modal of `review_part`."""
-    carried = json.loads(view["private_metadata"])
-    return Opened(UserId(carried["user"]), carried["part"], Verb(carried["verb"]), carried["layout"])
+    metadata = json.loads(view["private_metadata"])
+    return Opened(UserId(metadata["user"]), metadata["part"], Verb(metadata["verb"]), metadata["layout"])
 
 
 def opened_for(view: View) -> UserId | None:
