@@ -157,8 +157,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 HANDLERS = (
     {"payloads", "context", "mention_parsing"},
     {"attempts", "ack_deadline", "modal_opening"},
-    {"agent_command", "approvals_command", "away_command", "invitations", "list_commands", "settings_changes"}
-    | {"card_buttons", "decision_modals", "grants", "acks", "thread_replies"},
+    {"agent_command", "app_events", "approvals_command", "away_command", "settings_changes"}
+    | {"card_buttons", "decision_modals", "acks", "thread_replies"},
 )
 """The levels of `bot.slack.handlers`: a module imports only those below its own, so no handler another."""
 ORDER: dict[str, tuple[set[str], ...]] = {

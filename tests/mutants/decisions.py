@@ -92,7 +92,7 @@ DECIDING: Final = (
     Bug(
         "a channel is greeted when anybody joins it",
         "R8",
-        "bot/slack/handlers/invitations.py",
+        "bot/slack/handlers/app_events.py",
         'if event.get("user") == services.bot_user:',
         "if True:",
         (_CONTACT + "test_a_channel_is_greeted_once_whatever_comes_again",),
@@ -547,7 +547,7 @@ DECIDING: Final = (
         "a reply answers a question that came after it",
         "R13",
         "bot/slack/handlers/thread_replies.py",
-        "return bool(posted) and float(posted) < float(said.ts)",
+        "return bool(posted) and float(posted) < float(message.ts)",
         "return bool(posted)",
         (_TALKS + "test_words_that_are_older_than_the_question_do_not_answer_it",),
     ),

@@ -536,7 +536,7 @@ DRAWING: Final = (
         "a refused click is acked and nothing is said",
         "R7",
         "bot/slack/handlers/ack_deadline.py",
-        "        if reply is not None:\n            await tell(services.client, body, reply)\n",
+        "            if reply is not None:\n                await tell(services.client, body, reply)\n",
         "",
         (_CLICKS + "test_a_late_click_gets_the_sentence",),
     ),
