@@ -25,7 +25,7 @@ BOUNDING: Final = (
         "R29",
         "bot/slack/handlers/ack_deadline.py",
         "        channel = channel_of(view)\n",
-        "        begun = asyncio.ensure_future(work(services, body))\n        channel = channel_of(view)\n        await begun\n",
+        "        begun = work(services, body)\n        channel = channel_of(view)\n        await begun\n",
         ("tests/fuzz/test_fuzz.py::test_a_window_that_names_no_channel_begins_no_work_that_nobody_awaits",),
     ),
     Bug(

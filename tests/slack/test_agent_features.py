@@ -41,7 +41,7 @@ def poster(slack: LocalSlack, store: Store) -> Poster:
 async def drawn_anew(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """Drawn by a process that knows nothing of what was drawn before."""
     one = poster(slack, store)
-    await thread_drawing.draw_thread(store, one, lease.run, None, AgentFeatures(one.calls, store))
+    await thread_drawing.draw(store, one, lease.run, None, AgentFeatures(one.calls, store))
 
 
 def methods(slack: LocalSlack) -> list[str]:
@@ -54,14 +54,14 @@ async def play(slack: LocalSlack, store: Store, lease: Lease) -> list[str]:
     native = AgentFeatures(one.calls, store)
     for words in ("looked it up", "wrote a draft"):
         await usecases.progressed(store, lease, "writer", words)
-        await thread_drawing.draw_thread(store, one, lease.run, None, native)
+        await thread_drawing.draw(store, one, lease.run, None, native)
     asked = await usecases.ask(store, lease, question())
-    await thread_drawing.draw_thread(store, one, lease.run, None, native)
+    await thread_drawing.draw(store, one, lease.run, None, native)
     done = await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB, name=asked.id))
     await usecases.answered(store, lease, done)
-    await thread_drawing.draw_thread(store, one, lease.run, None, native)
+    await thread_drawing.draw(store, one, lease.run, None, native)
     await usecases.finish(store, lease, runs.Verb.FINISH, result="Sent to the vendor.", ended_as="Sent")
-    await thread_drawing.draw_thread(store, one, lease.run, None, native)
+    await thread_drawing.draw(store, one, lease.run, None, native)
     (root,) = slack.channel("#general").messages
     return [text_of(message) for message in slack.channel("#general").thread(root.ts)[1:]]
 
@@ -93,7 +93,7 @@ async def test_what_is_to_come_is_a_pending_task_until_it_is_done(store: Store, 
         native = AgentFeatures(one.calls, store)
 
         async def shown() -> list[tuple[str, str]]:
-            await thread_drawing.draw_thread(store, one, lease.run, None, native)
+            await thread_drawing.draw(store, one, lease.run, None, native)
             (root,) = slack.channel("#general").messages
             [steps] = slack.channel("#general").thread(root.ts)[1:]
             assert steps.blocks is not None

@@ -29,7 +29,7 @@ async def drawn(slack: LocalSlack, store: Store, run: RunId, *, silent: bool = F
     directory = Directory(client, HERE, Lookups(patience=PATIENCE))
     poster = Poster(GatedCalls(client, HURRY), store, HERE, slack.url, OURS)
     try:
-        await thread_drawing.draw_thread(store, poster, run, directory, silent=silent)
+        await thread_drawing.draw(store, poster, run, directory, silent=silent)
     finally:
         await directory.close()
     (root,) = slack.channel("#general").messages

@@ -1,4 +1,4 @@
-"""Events about the app itself: it joins a channel, its Home is opened, it is removed."""
+"""Events about the app itself: it joins a channel, opens as a Home, is removed."""
 
 import logging
 from typing import Any

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from countersign import usecases
 from countersign.domain.decision_rules import Attempt
 from countersign.domain.errors import NotFound
-from countersign.domain.grant_request import Wish
+from countersign.domain.permission_scopes import PermissionChoice
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Request, Status, Verb
 from countersign.usecases.ports import Admitted
@@ -73,7 +73,7 @@ async def prepare(
     verb: Verb,
     words: str = "",
     *,
-    wish: Wish | None = None,
+    wish: PermissionChoice | None = None,
     break_glass: bool = False,
     seen: Admitted | None = None,
 ) -> PreparedAttempt:

@@ -38,7 +38,7 @@ async def approve(services: Services, body: dict[str, Any]) -> Reply:
 
 
 async def break_glass(services: Services, body: dict[str, Any]) -> Reply:
-    """Let the requester decide alone; their right to is judged here, whoever opened the window."""
+    """Let the requester decide alone, if they may, whoever opened the window."""
     reason = modal_parts.value(body["view"], review_modals.REASON)
     return await decide(
         services, body, await prepare(services, body, _handle(body), Verb.APPROVE, reason, break_glass=True)

@@ -184,7 +184,7 @@ class Projector:
             await settings_notices.draw(self._store, self._poster, batch.entries)
             return []
         silent = batch.subject in self._silent
-        return await thread_drawing.draw_thread(
+        return await thread_drawing.draw(
             self._store, self._poster, batch.subject, self._directory, self._native, silent=silent
         )
 

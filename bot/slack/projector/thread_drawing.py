@@ -27,7 +27,7 @@ _NEW: Final = timedelta(seconds=5)
 _log = logging.getLogger(__name__)
 
 
-async def draw_thread(
+async def draw(
     store: Store,
     poster: Poster,
     run_id: RunId,

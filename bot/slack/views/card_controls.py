@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from countersign.domain import grants
-from countersign.domain.decision_rules import may_break_glass
+from countersign.domain import permissions
+from countersign.domain.eligibility import may_break_glass
 from countersign.domain.ids import ChannelId, Digest, RequestId
 from countersign.domain.requests import Kind, Question, Request, Verb
 from countersign.domain.schedule import Snooze
@@ -201,7 +201,7 @@ def _items(request: Request, rest: Sequence[Button], *, presence: bool) -> list[
     items = [(_ITEM_OF[one.verb], f"{one.label}…") for one in rest]
     items.append((MenuItem.VIEW_FULL, "Details"))
     deciding = Verb.APPROVE in request.question.offers
-    if deciding and grants.why_not(request) is None:
+    if deciding and permissions.why_not(request) is None:
         items.append((MenuItem.PERMIT, "Approve and don't ask again…"))
     digest = request.digest if presence else None
     drawn = [{"text": plain(label), "value": item_value(item, request.id, digest)} for item, label in items]

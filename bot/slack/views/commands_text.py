@@ -8,8 +8,8 @@ from typing import Final
 
 from countersign.domain import runs
 from countersign.domain.delegation import Absence
-from countersign.domain.grants import Permission
 from countersign.domain.ids import UserId
+from countersign.domain.permissions import Permission
 from countersign.domain.runs import Run
 from countersign.text.safe_text import quoted
 

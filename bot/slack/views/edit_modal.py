@@ -11,8 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from countersign.domain.call_words import blocks_in
-from countersign.domain.calls import canonical
+from countersign.domain.calls import blocks_in, canonical
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId
 from countersign.domain.requests import Kind, Question, Request, Verb
@@ -20,7 +19,7 @@ from countersign.json_schema import resolved
 from countersign.text.safe_text import pieces, quoted, size_of, typed, visible
 
 from ...forms.arguments import Argument, Input
-from ...forms.form import MOST, Entry, Form, form_of_call, form_with, named, schema_in
+from ...forms.form import MOST, Entry, Form, form_of_call, labelled_form, list_kept, read_schema
 from ...forms.values import MISSING
 from . import button_labels
 from .block_kit import Block, context, plain
@@ -76,14 +75,14 @@ def edit(request: Request, channel: ChannelId) -> View:
         blocks += in_full(replace(question, call=None, before=""))[0]
     blocks += _inputs(form)
     if form.kept:
-        blocks.append(context(plain(f"Cannot be changed here, and stays as it is: {named(form)}", 2500)))
+        blocks.append(context(plain(f"Cannot be changed here, and stays as it is: {list_kept(form)}", 2500)))
     if not is_text and not has_room(question):
         blocks.append(
             read_box("The card has no room for all of it", "I have read all of it, in Details or in the file")
         )
     blocks.append(words_input(WHY, words.label, words.hint, optional=True))
     submit = "Send" if filled_in else button_labels.EDIT_SUBMIT
-    view = modal(EDIT, words.title, blocks, submit, metadata(request, channel, form=form.print))
+    view = modal(EDIT, words.title, blocks, submit, metadata(request, channel, form=form.digest))
     if size_of(view) > _LARGEST:
         raise InvalidInput(_no_form(question, "is too large for a form"))
     return view
@@ -96,14 +95,14 @@ def check_form(question: Question) -> None:
     """
     call = question.call
     assert call is not None, "a form is kept as a call"
-    schema = schema_in(call.schema)
+    schema = read_schema(call.schema)
     properties = resolved(schema, schema).get("properties")
     try:
         form = form_of(question)
     except (InvalidInput, RecursionError):
         form = Form({}, (), ())
     names = properties if isinstance(properties, Mapping) else {}
-    missing = [*(name for name in names if name not in form.entries), *form.lacks]
+    missing = [*(name for name in names if name not in form.entries), *form.unfillable]
     if not form.fields or "" in form.entries or missing:
         which = "It cannot show " + ", ".join(quoted(name, 60) for name in missing[:20]) if missing else ""
         raise InvalidInput(
@@ -118,7 +117,7 @@ def read(view: View, question: Question) -> Changed:
     """Read what was changed, and why. WrongFields if an input cannot be used."""
     form = form_of(question)
     first = first_input(view)
-    if json.loads(view["private_metadata"]).get("form") != form.print:
+    if json.loads(view["private_metadata"]).get("form") != form.digest:
         raise WrongFields({first: _OTHER_FORM})
     entered, wrong = form.read([value(view, f"field_{at}") for at in range(len(form.fields))])
     if wrong:
@@ -148,16 +147,16 @@ def form_of(question: Question) -> Form:
     InvalidInput if nothing of it can be changed in a form.
     """
     if _is_text(question):
-        return form_with(_text_entries(question))
+        return labelled_form(_text_entries(question))
     call = question.call
-    if call is None or not schema_in(call.schema):
+    if call is None or not read_schema(call.schema):
         raise InvalidInput(_no_form(question, "is not one that people can change: its tool does not say what it takes"))
     form = form_of_call(call, input_of)
     if len(form.fields) > MOST:
         raise InvalidInput(_no_form(question, f"has {len(form.fields)} arguments, more than a form has room for"))
     if not form.fields:
         why = "holds nothing that could be changed in a form"
-        raise InvalidInput(_no_form(question, f"{why} ({named(form)})" if form.kept else why))
+        raise InvalidInput(_no_form(question, f"{why} ({list_kept(form)})" if form.kept else why))
     return form
 
 

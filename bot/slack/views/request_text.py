@@ -6,15 +6,16 @@ from typing import Final
 
 from countersign.domain import schedule
 from countersign.domain.activity import Reported
-from countersign.domain.delegation import Absence, deciders
+from countersign.domain.delegation import Absence
+from countersign.domain.eligibility import deciders
 from countersign.domain.escalation import Escalation
 from countersign.domain.ids import UserId
 from countersign.domain.people import Reviewers, those_of
+from countersign.domain.quorum import count_alike
 from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status
 from countersign.domain.runs import LONGEST_STATE, UNREPORTED, Run
 from countersign.domain.runs import Status as RunStatus
-from countersign.domain.vote_count import alike
 from countersign.text.safe_text import one_line, quoted, typed
 
 from . import button_labels
@@ -53,7 +54,7 @@ def votes(request: Request, most: int = NAMED) -> Block:
 def so_far(request: Request) -> str:
     """Write `1 of 2 approvals`; of choices only equal ones count together."""
     votes = "matching choices" if request.question.kind is Kind.CHOICE else "approvals"
-    return f"{alike(request)} of {request.rules.quorum} {votes}"
+    return f"{count_alike(request)} of {request.rules.quorum} {votes}"
 
 
 def named(reviewers: Reviewers, away: Iterable[Absence] = (), most: int = NAMED) -> str:
