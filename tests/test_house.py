@@ -155,8 +155,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 HANDLERS = (
     {"payloads", "context", "mention_parsing"},
     {"attempts", "ack_deadline", "modal_opening"},
-    {"agent_command", "approvals_command", "away_command", "invitations", "list_commands", "settings_changes"}
-    | {"card_buttons", "decision_modals", "grants", "acks", "thread_replies"},
+    {"agent_command", "app_events", "approvals_command", "away_command", "settings_changes"}
+    | {"card_buttons", "decision_modals", "acks", "thread_replies"},
 )
 """The levels of `bot.slack.handlers`: a module imports only those below its own, so no handler another."""
 ORDER: dict[str, tuple[set[str], ...]] = {
@@ -423,6 +423,7 @@ WORDED: dict[str, str] = {
     "bot/slack/health.py": "what is wrong, for whoever runs `web`",
     "bot/slack/connection_limits.py": "wrong settings, for whoever starts `web`",
     "bot/slack/http.py": "answers of HTTP, for programs",
+    "bot/slack/projector/audit_posts.py": "what cannot be posted, for the log",
     "bot/slack/projector/message_sync.py": "why something is read again, for the log",
     "bot/slack/settings_proposals.py": "broken events, for the log",
     "bot/slack/slack_calls.py": "why something is read again, for the log",

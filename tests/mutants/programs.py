@@ -39,7 +39,7 @@ ASKING: Final = (
     Bug(
         "calls of a program that come at once find no card, or a full one",
         "R26",
-        "bot/slack/projector/card_placement.py",
+        "bot/slack/projector/card_grouping.py",
         "    async with burst.turn:",
         "    if True:",
         (_BATCHES + "test_twenty_calls_at_once_are_four_cards_and_one_click_approves_a_whole_card",),

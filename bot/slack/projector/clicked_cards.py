@@ -24,7 +24,7 @@ from countersign.usecases.ports import Admitted, Change, Committed, Message, Put
 
 from ..ports import Importance
 from ..views.block_kit import Drawing
-from . import card_placement, run_drawing
+from . import card_drawing, card_grouping
 from .message_sync import Place, Poster, digest
 
 WITHIN: Final = timedelta(seconds=5)
@@ -73,7 +73,7 @@ class ClickedCards:
         click = self._click(seen.value.id)
         if click is None:
             return ()
-        message = await card_placement.message_of(self._store, seen)
+        message = await card_grouping.message_of(self._store, seen)
         if message is None or message.value.ts != click.ts:
             self._clicks.pop(seen.value.id, None)  # it was not on the card
             return ()
@@ -112,11 +112,11 @@ class ClickedCards:
         message: Put[Message] | None = None
         before = shown = None  # what the card showed before it was sent, and since; "" if that is unknown
         while (seen := await usecases.admitted(self._store, request)) is not None:
-            message = await card_placement.message_of(self._store, seen)  # before the other rows of a burst are read
+            message = await card_grouping.message_of(self._store, seen)  # before the other rows of a burst are read
             if message is None or message.value.ts != click.ts:
                 break
-            card, drawn = await card_placement.card_of(self._store, seen), message.value.drawn
-            drawing = await run_drawing.picture(self._store, self._poster, card)
+            card, drawn = await card_grouping.card_of(self._store, seen), message.value.drawn
+            drawing = await card_drawing.picture(self._store, self._poster, card)
             newest = digest(drawing) if drawing is not None else drawn
             stands = drawn if shown is None else shown if drawn in (before, shown) else ""
             if drawing is not None and stands != newest:
