@@ -143,9 +143,9 @@ def fill(url: str, copy: Callable[[int], bytes], count: int, seconds: float) -> 
         connection.sendall(_command(b"CONFIG", b"SET", b"appendonly", b"no"))  # nothing here must survive
         connection.sendall(_command(b"CLIENT", b"REPLY", b"OFF"))
         while written < count and time.monotonic() < until:
-            some = range(written, min(written + _BATCH, count))
-            connection.sendall(b"".join([copy(number) for number in some]))
-            written = some.stop
+            numbers = range(written, min(written + _BATCH, count))
+            connection.sendall(b"".join([copy(number) for number in numbers]))
+            written = numbers.stop
         connection.sendall(_command(b"CLIENT", b"REPLY", b"ON"))
         answers = b""
         while answers.count(b"\r\n") < 2:

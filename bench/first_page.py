@@ -95,8 +95,8 @@ def free_ports() -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--uv", help="the uv to use: `.venv/bin/uv` is the one that pip brings; default: as make does")
-    given = parser.parse_args()
-    make = ["make", *([f"UV={given.uv}"] if given.uv else [])]
+    options = parser.parse_args()
+    make = ["make", *([f"UV={options.uv}"] if options.uv else [])]
     with tempfile.TemporaryDirectory(prefix="countersign-first-page-") as name:
         folder = Path(name)
         caches = {"UV_CACHE_DIR": str(folder / "uv"), "PIP_CACHE_DIR": str(folder / "pip")}

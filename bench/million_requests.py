@@ -72,7 +72,7 @@ class Walker:
         def card() -> Message | None:
             return next((m for m in list(posts.values())[before:] if "Approve" in m.buttons), None)
 
-        posted = await self.slack.wait_for(lambda _: card(), timeout=_WITHIN, what="a card")
+        posted = await self.slack.wait_for(lambda _: card(), timeout=_WITHIN, description="a card")
         assert posted is not None
         return posted
 
@@ -88,7 +88,7 @@ class Walker:
         reply = await bob.command("/approvals pending", channel="#approvals")
         assert reply.ok, reply.error
         if not reply.text and not reply.blocks:
-            await self.slack.wait_for(lambda _: len(bob.ephemerals) > before, timeout=_WITHIN, what="the list")
+            await self.slack.wait_for(lambda _: len(bob.ephemerals) > before, timeout=_WITHIN, description="the list")
 
     async def home(self) -> None:
         """Open one's Home; return when it is drawn."""
@@ -99,7 +99,7 @@ class Walker:
         def drawn() -> bool:
             return any(call.method == "views.publish" for call in self.slack.calls[before:])
 
-        await self.slack.wait_for(lambda _: drawn(), timeout=_WITHIN, what="a Home")
+        await self.slack.wait_for(lambda _: drawn(), timeout=_WITHIN, description="a Home")
 
     async def repair(self) -> None:
         """Look for lost jobs and lost questions, as a worker does at its start."""

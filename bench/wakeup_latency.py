@@ -145,7 +145,7 @@ async def _next_card(slack: LocalSlack, number: int) -> Message:
         cards = [m for m in list(posts.values())[-2:] if _APPROVE in m.buttons]
         return cards[-1] if len(posts) == number + 1 and cards else None
 
-    card = await slack.wait_for(lambda _: drawn(), timeout=20, what=f"card {number}")
+    card = await slack.wait_for(lambda _: drawn(), timeout=20, description=f"card {number}")
     assert card is not None
     return card
 
