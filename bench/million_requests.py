@@ -23,6 +23,7 @@ from typing import Final
 from bench.bulk_fill import Template, fill, template_of
 from bench.figures import UNPACED, Figure, percentile
 from bench.waiting_runs import resident
+from bench.wakeup_latency import calm
 from countersign.autogen.runner import UNHEARD
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Request, request_id
@@ -106,13 +107,6 @@ class Walker:
         store = Store(self.store.client, _NAMESPACE, side=Side.AGENTS)
         await lost_jobs.ask_again(store, NoQueue(), frozenset(), UNHEARD, starting=True)
         await lost_jobs.ask_for_forgotten(store, NoQueue())
-
-    async def calm(self) -> None:
-        """Wait until everything is drawn."""
-        seen = -1
-        while len(self.slack.calls) != seen:
-            seen = len(self.slack.calls)
-            await asyncio.sleep(_CALM)
 
     async def deadlines(self, count: int) -> list[float]:
         """Milliseconds from each of so many deadlines until it was kept."""
@@ -233,15 +227,15 @@ async def _walk(walkers: list[Walker], rounds: int) -> dict[str, tuple[float, fl
     for number in range(rounds + _WARM):
         order = list(enumerate(walkers))
         for place, walker in order if number % 2 else order[::-1]:
-            await walker.calm()
+            await calm(walker.slack, _CALM)
             card = await timed("a new request", place, walker.ask)
             assert card is not None
-            await walker.calm()
+            await calm(walker.slack, _CALM)
             await timed("a click", place, partial(walker.click, card))
-            await walker.calm()
+            await calm(walker.slack, _CALM)
             await timed("`/approvals pending`", place, walker.pending)
             await timed("Home", place, walker.home)
-            await walker.calm()
+            await calm(walker.slack, _CALM)
             await timed("the repair", place, walker.repair)
     quartiles = {name: tuple(percentile(values[_WARM:], 25) for values in pair) for name, pair in taken.items()}
     late = await asyncio.gather(*(walker.deadlines(_DEADLINES) for walker in walkers))

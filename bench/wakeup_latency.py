@@ -81,7 +81,7 @@ async def measure(redis_url: str, data: Path, rounds: int) -> list[Figure]:
         assert reply.ok, reply.error
         for number in range(rounds + _WARM):
             card = await _next_card(slack, number)
-            await _calm(slack)
+            await calm(slack)
             bolt.append(await alone.click(card, number))
             await asyncio.sleep(_CALM)
             redis.append(await raw.wake())
@@ -150,12 +150,12 @@ async def _next_card(slack: LocalSlack, number: int) -> Message:
     return card
 
 
-async def _calm(slack: LocalSlack) -> None:
-    """Wait until everything is drawn: people click long after."""
-    seen = -1
-    while len(slack.calls) != seen:
-        seen = len(slack.calls)
-        await asyncio.sleep(_CALM)
+async def calm(slack: LocalSlack, pause: float = _CALM) -> None:
+    """Wait until everything is drawn: until no call comes for `pause` seconds."""
+    calls = -1
+    while len(slack.calls) != calls:
+        calls = len(slack.calls)
+        await asyncio.sleep(pause)
 
 
 def _ms(sent: int, line: re.Match[str]) -> float:
