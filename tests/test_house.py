@@ -163,14 +163,13 @@ HANDLERS = (
 ORDER: dict[str, tuple[set[str], ...]] = {
     "countersign.domain": (
         {"errors", "ids", "refusal_reasons", "start_sentences", "text_checks"}
-        | {"activity", "callback_signing", "calls", "call_titles", "call_words", "diffs", "event_data", "events"}
-        | {"hash_chain", "json_comparison", "made_files", "quiet_hours", "redaction", "run_options"},
-        {"accounts", "api_keys", "channel_settings", "escalation", "grant_request", "people", "program_states"},
+        | {"activity", "callback_signing", "calls", "events", "hash_chain", "json_comparison", "made_files"}
+        | {"quiet_hours", "redaction", "run_options"},
+        {"api_keys", "channel_settings", "escalation", "people", "permission_scopes", "program_states"},
         {"requests", "runs"},
-        {"answer_rules", "batching", "conversation_rules", "decision_values", "delegation", "grants", "high_risk"}
-        | {"question_salts", "refusal_messages", "request_endings", "schedule", "texts_for_models", "vote_count"},
+        {"batching", "delegation", "diffs", "eligibility", "high_risk", "permissions", "question_salts", "quorum"}
+        | {"refusal_messages", "request_endings", "schedule", "texts_for_models"},
         {"decision_rules"},
-        {"presence"},
     ),
     "countersign.usecases": (
         {"made_files", "ports", "worker_claims"},
@@ -355,7 +354,7 @@ def test_no_room_may_import_what_it_does_not() -> None:
 
 OURS = ("countersign", "bot", "agents", "localslack", "demo")
 DEEPEST = {
-    "countersign.domain": 11,
+    "countersign.domain": 10,
     "countersign.usecases": 7,
     "countersign.store": 10,
     "countersign.autogen": 9,
