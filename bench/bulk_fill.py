@@ -1,11 +1,10 @@
 """Many waiting requests, written into Redis in bulk.
 
-They are copies of one that the product made itself.
-
-A copy is a parked run with its question, journal, cards and index entries. Its commands are one text with holes for the
-ids and moments, which have the same width in every copy. Compressed values have such holes too: the text between them
-is deflated once, in blocks that do not refer to each other (Z_FULL_FLUSH), and they stand in stored blocks between
-these (RFC 1951, 3.2.4). The product reads a copy like any other record.
+They are copies of one that the product made itself. A copy is a parked run with its question, journal, cards and index
+entries. Its commands are one text with holes for the ids and moments, which have the same width in every copy.
+Compressed values have such holes too: the text between them is deflated once, in blocks that do not refer to each other
+(Z_FULL_FLUSH), and they stand in stored blocks between these (RFC 1951, 3.2.4). The product reads a copy like any other
+record.
 """
 
 import re

@@ -1,9 +1,8 @@
 """Clicks a second through our listeners and store, beside bare Bolt.
 
-Bare Bolt has an empty listener.
-
-One server process each, the very same signed requests to both, 50 at a time, in alternating rounds. As a module this
-file is our server: the listeners on the real store, without projector and deadlines. It prints `port <n> <pid>`.
+Bare Bolt has an empty listener. One server process each, the very same signed requests to both, 50 at a time, in
+alternating rounds. As a module this file is our server: the listeners on the real store, without projector and
+deadlines. It prints `port <n> <pid>`.
 """
 
 import asyncio

@@ -1,9 +1,8 @@
 """The time from a clone to the demo's page: `python bench/first_page.py`.
 
-It takes about a minute, and wants Python, make, git and a network.
-
-Clones what is committed here into a fresh folder, calls `make setup` and `make demo`, and waits until the page is
-served: first with empty package caches, then with what that brought, which tells the network's part.
+It takes about a minute, and needs Python, make, git and a network. It clones what is committed here into a fresh
+folder, runs `make setup` and `make demo`, and waits until the page is served: first with empty package caches, then
+with what that brought, which tells the network's part.
 """
 
 import argparse

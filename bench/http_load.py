@@ -1,6 +1,6 @@
 """A sender of prepared HTTP requests over many connections.
 
-It costs far less than any server here.
+It costs far less CPU than any server here.
 """
 
 import asyncio

@@ -1,10 +1,9 @@
 """A million waiting requests, beside a thousand.
 
-All that people and processes do takes as long, and as much memory.
-
-Two servers, each with a `web`, a worker and a Slack of its own; each walk is done at the one and then at the other. The
-lower quartiles are compared, which a busy machine changes least. All requests wait in the same channel, for the same
-reviewers and of the same requester. The servers write no file: a disk varies more than everything else here.
+Whatever people and processes do should take as long, and as much memory. Two servers, each with a `web`, a worker and a
+Slack of its own; each walk is done at the one and then at the other. The lower quartiles are compared, which a busy
+machine changes least. All requests wait in the same channel, for the same reviewers and of the same requester. The
+servers write no file: a disk varies more than everything else here.
 """
 
 import asyncio

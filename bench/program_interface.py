@@ -1,9 +1,7 @@
 """Speed and weight of the interface for programs.
 
-A decision's way to `ask`, requests a second, and many programs that wait in one `web`.
-
-The bare long poll is measured in turn with ours: the same program, Redis and moment. As a module this file is the
-program.
+A decision's way to `ask`, requests a second, and many programs that wait in one `web`. The bare long poll is measured
+in turn with ours: the same program, Redis and moment. As a module this file is the program.
 """
 
 import asyncio

@@ -1,9 +1,7 @@
-"""The way from a click to the return of `input_func` in another process.
+"""The time from a click to the return of `input_func` in another process.
 
-It stands beside bare Bolt and bare Redis.
-
-The three are measured in turn: the same card, payload, transport, Redis and moment. All processes of a machine share
-one monotonic clock.
+Bare Bolt and bare Redis are measured beside it. The three are measured in turn: the same card, payload, transport,
+Redis and moment. All processes of a machine share one monotonic clock.
 """
 
 import asyncio
