@@ -1,9 +1,8 @@
 """AutoGen by itself: a new team like a parked run's, until it asks its human.
 
-Its models answer at once.
-
-That is what a run would take to come back if all that it had done were done again and cost nothing. A process of its
-own: TASK is the team's (bench/teams/turns.py), and it prints `asked <n> <ns>` for each SIGUSR1.
+Its models answer at once. That is what a run would take to come back if all that it had done were done again and cost
+nothing. A process of its own: TASK is the team's (bench/teams/turns.py), and it prints `asked <n> <ns>` for each
+SIGUSR1.
 """
 
 import asyncio
@@ -33,9 +32,9 @@ async def autogen_alone(task: str) -> AsyncIterator[Callable[[], Awaitable[float
     async def run() -> float:
         nonlocal rounds
         os.kill(process.pid, signal.SIGUSR1)
-        asked = await process.said(rf"asked {rounds} (\d+)")
+        line = await process.said(rf"asked {rounds} (\d+)")
         rounds += 1
-        return int(asked[1]) / 1e6
+        return int(line[1]) / 1e6
 
     try:
         await process.said("ready")
@@ -45,26 +44,26 @@ async def autogen_alone(task: str) -> AsyncIterator[Callable[[], Awaitable[float
 
 
 async def main(task: str) -> None:
-    """Run the team of this task whenever it is wanted, until this process is killed."""
-    turns, wanted = int(task.split()[2]), asyncio.Semaphore(0)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, wanted.release)
+    """Run the team of this task once for each SIGUSR1, until this process is killed."""
+    turns, signals = int(task.split()[2]), asyncio.Semaphore(0)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, signals.release)
 
     def answers(agent: str) -> ChatCompletionClient:
         return ReplayChatCompletionClient([f"what {agent} says in turn {n}" for n in range(turns)])
 
     print("ready", flush=True)
     number = 0
-    while await wanted.acquire():
-        asked = 0
+    while await signals.acquire():
+        asked_at = 0
 
         async def ask(prompt: str, cancellation_token: CancellationToken | None = None) -> str:
-            nonlocal asked
-            asked = time.monotonic_ns()
+            nonlocal asked_at
+            asked_at = time.monotonic_ns()
             return "approved"
 
         begun = time.monotonic_ns()
         await team(task, answers, UserProxyAgent("human", input_func=ask)).run(task="go")
-        print(f"asked {number} {asked - begun}", flush=True)
+        print(f"asked {number} {asked_at - begun}", flush=True)
         number += 1
         gc.collect()
 

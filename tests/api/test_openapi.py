@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bot.api import openapi_operations
+from bot.api import openapi
 from bot.api.callbacks import CallbackDelivery
 from bot.api.endpoints import Interface, app
 from bot.slack import http
@@ -28,7 +28,7 @@ from tests.adapters.stage import Bob
 from tests.api.conftest import LOOPBACK
 from tests.api.test_requests import REFUND, ask
 
-DOCUMENT = openapi_operations.document()
+DOCUMENT = openapi.document()
 SCHEMA = {"type": "object", "properties": {"order": {"type": "integer"}, "note": {"type": "string"}}}
 ONE = "/v1/requests/{id}"
 
