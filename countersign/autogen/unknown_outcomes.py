@@ -13,9 +13,9 @@ from datetime import datetime
 from countersign import usecases
 from countersign.autogen.held_run import HeldRun
 from countersign.autogen.people.human_input import RunQuestions
-from countersign.domain.call_words import in_words
-from countersign.domain.decision_values import decided
+from countersign.domain.calls import in_words
 from countersign.domain.errors import GivenUp, LeaseLost, OutcomeUnknown
+from countersign.domain.request_endings import decided
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from countersign.replay.entries import Entry
 from countersign.replay.side_effects import effect

@@ -54,8 +54,8 @@ from countersign.autogen.people.input_modes import (
     says_terminate,
 )
 from countersign.autogen.people.user_callbacks import Opinion, opinion
-from countersign.domain.call_words import in_words
-from countersign.domain.decision_values import decided
+from countersign.domain.calls import in_words
+from countersign.domain.request_endings import decided
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.texts_for_models import answer
 from countersign.replay.run_journal import RunJournal
