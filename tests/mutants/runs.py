@@ -57,7 +57,7 @@ RUNNING: Final = (
     Bug(
         "a team with a door past the gate is offered until somebody starts it",
         "R13",
-        "countersign/autogen/trial_build.py",
+        "countersign/autogen/team.py",
         "        look_through(built)",
         "        pass",
         ("tests/autogen/test_worker.py::test_a_team_that_does_not_build_is_known_before_anybody_starts_it",),
