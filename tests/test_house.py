@@ -196,7 +196,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"bypass_check", "changed_code", "compat"},
         {"run_context"},
         {"gated_function", "team", "team_execution"},
-        {"runner", "trial_build"},
+        {"runner"},
         {"standalone"},
     ),
     "bot": (

@@ -19,7 +19,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
 from countersign.adapters.run_files import LeftToPeople, SavedCall, SavedRun, run_of_this_program
-from countersign.adapters.run_storage import InFolder, fetch, storage_of
+from countersign.adapters.run_storage import FolderStorage, fetch, storage_of
 from countersign.client.client import AsyncClient
 from countersign.domain.errors import InvalidInput
 
@@ -47,7 +47,7 @@ class LeftThread:
         LeftToPeople, unless all of them are decided.
         """
 
-        async def asking(client: AsyncClient, run: SavedRun, storage: InFolder) -> None:
+        async def asking(client: AsyncClient, run: SavedRun, storage: FolderStorage) -> None:
             calls = [run.call(key, "", dict(body), None) for body, key in questions]
             if any(call.kept is None for call in calls):
                 run.left, run.state = True, self._copy(step, ns)
@@ -63,7 +63,7 @@ class LeftThread:
     def take_over(self) -> None:
         """Go on with the thread. ServiceRefused if another program did."""
 
-        async def taking(client: AsyncClient, run: SavedRun, storage: InFolder) -> None:
+        async def taking(client: AsyncClient, run: SavedRun, storage: FolderStorage) -> None:
             run.left = False
             await storage.changed()
 
@@ -73,7 +73,7 @@ class LeftThread:
         """Keep no copy with these questions any more."""
         over = {*keys}
 
-        async def settling(client: AsyncClient, run: SavedRun, storage: InFolder) -> None:
+        async def settling(client: AsyncClient, run: SavedRun, storage: FolderStorage) -> None:
             for call in [call for call in run.calls if call.id in over and call.kept]:
                 call.kept = False
                 run.save()
@@ -81,7 +81,7 @@ class LeftThread:
 
         self._alone(settling)
 
-    def _alone(self, do: Callable[[AsyncClient, SavedRun, InFolder], Awaitable[None]]) -> None:
+    def _alone(self, do: Callable[[AsyncClient, SavedRun, FolderStorage], Awaitable[None]]) -> None:
         async def opened() -> None:
             async with AsyncClient() as client:
 

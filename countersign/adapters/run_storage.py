@@ -23,7 +23,7 @@ Post = Callable[[SavedCall, Mapping[str, Any]], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
 
-class InFolder:
+class FolderStorage:
     """The folder alone: nothing leaves the machine."""
 
     def __init__(self, run: SavedRun) -> None:
@@ -48,7 +48,7 @@ class InFolder:
         """Keep the run no longer: it is over."""
 
 
-class WithRequests(InFolder):
+class RequestStorage(FolderStorage):
     """The folder, and with requests: all without an outcome, or else the last one."""
 
     def __init__(self, run: SavedRun, post: Post) -> None:
@@ -62,15 +62,15 @@ class WithRequests(InFolder):
 
     async def asking(self, calls: Sequence[SavedCall]) -> None:
         async with self._one_by_one:
-            before = [call for call in self.run.calls if call.kept and call not in calls]
+            earlier = [call for call in self.run.calls if call.kept and call not in calls]
             asked = [call for call in calls if call.kept is not False]
             for call in asked:
                 call.kept = True
-            for call in before:
+            for call in earlier:
                 call.kept = False
             self.run.save()
             await self._send(asked)
-            await self._forget(before)
+            await self._forget(earlier)
 
     async def changed(self) -> None:
         async with self._one_by_one:
@@ -118,9 +118,9 @@ class WithRequests(InFolder):
             await self._post(call, {"number": self.run.number, "sealed": ""})
 
 
-def storage_of(run: SavedRun, post: Post) -> InFolder:
+def storage_of(run: SavedRun, post: Post) -> FolderStorage:
     """Choose where the run is kept: with its requests only if the program can seal it."""
-    return WithRequests(run, post) if os.environ.get(KEY) else InFolder(run)
+    return RequestStorage(run, post) if os.environ.get(KEY) else FolderStorage(run)
 
 
 async def fetch(

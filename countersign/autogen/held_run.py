@@ -45,10 +45,10 @@ class HeldRun:
         self.token: Final = CancellationToken()
         self.error: Exception | None = None
         journal.now, journal.is_leaving = partial(patiently, store.now), self.token.is_cancelled
-        journal.late_writes.give_up = self.give_up
+        journal.late_writes.give_up = self.abort
         self.token.add_callback(journal.order.close)
 
-    def give_up(self, error: Exception) -> None:
+    def abort(self, error: Exception) -> None:
         """End the run in this process with this error; the first error counts.
 
         AutoGen turns exceptions into text, so what makes going on impossible is told here too.
@@ -75,13 +75,13 @@ class HeldRun:
 
         self.journal.late_writes.write(write)
 
-    async def or_give_up(self, work: Awaitable[T]) -> T:
+    async def or_abort(self, work: Awaitable[T]) -> T:
         """Wait for work without which the run cannot go on."""
         try:
             with self.journal.activity.working():
                 return await work
         except CountersignError as error:
-            self.give_up(error)
+            self.abort(error)
             raise
 
     async def request(self, request: RequestId) -> Request:

@@ -106,7 +106,7 @@ class ProgressLines:
                 else:
                     await self._once(*line)
             except Exception as error:
-                self._held.give_up(error)
+                self._held.abort(error)
             finally:
                 self._lines.task_done()
 
@@ -134,7 +134,7 @@ class ComingSteps:
     async def say(self, titles: Sequence[str]) -> None:
         """Show these from now on; LeaseLost if the run is no longer ours."""
         self._number, self._open = self._number + 1, dict(enumerate(map(step_title, titles[:KEPT_STEPS])))
-        await self._held.or_give_up(self._store(self._number, titles))
+        await self._held.or_abort(self._store(self._number, titles))
 
     async def _store(self, number: int, titles: Sequence[str]) -> None:
         await self._held.journal.late_writes.written()  # what was done of the plan before

@@ -22,7 +22,7 @@ from countersign.autogen.models.demo import DemoModel, Script
 from countersign.autogen.models.usage import Budget
 from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.people.conversation import GO_ON
-from countersign.autogen.people.human_input import Asking, Human, RunQuestions
+from countersign.autogen.people.human_input import Human, QuestionTitle, RunQuestions
 from countersign.autogen.people.input_modes import AskWhen, HumanInputMode, IsTermination, marks_of, says_terminate
 from countersign.autogen.people.user_proxy import REPLIES, HumanProxy, Reviewer
 from countersign.autogen.progress import ComingSteps
@@ -32,7 +32,7 @@ from countersign.autogen.tools.ask_human_tool import AskHuman
 from countersign.autogen.tools.gated_tools import Handling, JournaledTools
 from countersign.autogen.tools.permits import Renderer, Title
 from countersign.autogen.tools.team_policy import Ask
-from countersign.autogen.tools.workbenches import Offered
+from countersign.autogen.tools.workbenches import ToolLike
 from countersign.autogen.unknown_outcomes import Effects
 from countersign.domain.errors import ActionFailed, WrongTeam
 from countersign.domain.ids import RequestId
@@ -95,9 +95,9 @@ class RunContext:
         model = self._model
         if self._script is not None and isinstance(model, DemoModel):
             model = model.playing(agent, self._script)
-        return JournaledModel(model, self._journal, agent, self.held.give_up, self._budget, self.token)
+        return JournaledModel(model, self._journal, agent, self.held.abort, self._budget, self.token)
 
-    def human(self, agent_name: str = "human", *, title: Asking = "", edit: bool = False) -> Human:
+    def human(self, agent_name: str = "human", *, title: QuestionTitle = "", edit: bool = False) -> Human:
         """Return a human for `UserProxyAgent(name, input_func=run.human().input_func)`."""
         return self._questions.human(agent_name, title, edit=edit)
 
@@ -105,7 +105,7 @@ class RunContext:
         self,
         agent_name: str = "reviewer",
         *,
-        title: Asking = "",
+        title: QuestionTitle = "",
         edit: bool = False,
         mode: HumanInputMode | AskWhen | None = None,
         is_termination_msg: IsTermination = says_terminate,
@@ -151,7 +151,7 @@ class RunContext:
     def tools(
         self,
         agent: str,
-        tools: Workbench | Sequence[Offered],
+        tools: Workbench | Sequence[ToolLike],
         *,
         ask: Ask = None,
         idempotent: bool | Collection[str] = False,
@@ -187,7 +187,7 @@ class RunContext:
         self._to_stop.append((f"A workbench of “{agent}”", wrapped.stop))
         return wrapped
 
-    async def call(self, tool: Offered, name: str, arguments: dict[str, Any], rules: Handling) -> tuple[str, bool]:
+    async def call(self, tool: ToolLike, name: str, arguments: dict[str, Any], rules: Handling) -> tuple[str, bool]:
         """Call a tool that is in no agent's list; return its text and if it is an error."""
         result = await self._wrapped(name, [tool], rules).call_tool(name, arguments, self.token)
         return result.to_text(), result.is_error
@@ -223,7 +223,7 @@ class RunContext:
             except Exception as error:
                 log.warning("Run %s: %s did not stop: %s", self.run.id, name, error)
 
-    def _wrapped(self, agent: str, tools: Workbench | Sequence[Offered], rules: Handling) -> JournaledTools:
+    def _wrapped(self, agent: str, tools: Workbench | Sequence[ToolLike], rules: Handling) -> JournaledTools:
         return JournaledTools(agent, tools, self._gate, self.effects, rules)
 
     async def now(self, agent: str = "") -> datetime:
@@ -243,6 +243,6 @@ class RunContext:
         """Return a request of this run; NotFound, or ActionFailed if it was changed (R13)."""
         return await self.held.request(request)
 
-    def give_up(self, error: Exception) -> None:
+    def abort(self, error: Exception) -> None:
         """End the run in this process with this error; the first error counts."""
-        self.held.give_up(error)
+        self.held.abort(error)

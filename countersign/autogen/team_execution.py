@@ -70,7 +70,7 @@ class Driver:
             self._task("parking", self._park()),
         ]
         telling = self._task("progress", self._lines.work())
-        beating = self._task("heartbeat", self._beat())
+        renewing = self._task("heartbeat", self._renew_lease())
         try:
             await asyncio.wait([team, *leaving], return_when=asyncio.FIRST_COMPLETED)
             cut = not team.done()
@@ -85,7 +85,7 @@ class Driver:
             try:
                 await self._context.close()
             finally:
-                await ended(beating)
+                await ended(renewing)
 
     def _task(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         return asyncio.create_task(work, name=f"{name} of run {self._held.run.id}")
@@ -127,16 +127,16 @@ class Driver:
                     log.info("Run %s is parked until somebody decides.", self._held.run.id)
                     return
             except LeaseLost as lost:
-                self._held.give_up(lost)
+                self._held.abort(lost)
                 return
 
-    async def _beat(self) -> None:
+    async def _renew_lease(self) -> None:
         """Keep the lease for as long as nobody else has it."""
         span = self._held.settings.lease
         while True:
             await asyncio.sleep(span.total_seconds() / 3)
             if not await patiently(lambda: self._held.store.leases.renew(self._held.lease, span)):
-                self._held.give_up(LeaseLost("another worker has claimed it."))
+                self._held.abort(LeaseLost("another worker has claimed it."))
                 return
 
     async def _cut_off(self, team: asyncio.Task[Conclusion]) -> None:
@@ -214,7 +214,7 @@ class ReplayedTeam(RunningTeam):
                 tell(message.source, words)
             return bool(words)
 
-        context.transcript.says = say
+        context.transcript.on_message = say
         look_through(self._team)
         wrap_turns(self._team, context.held.journal.order, self._speaking)
         async for item in self._team.run_stream(task=context.task, cancellation_token=context.token):
@@ -223,7 +223,7 @@ class ReplayedTeam(RunningTeam):
             elif isinstance(item, ModelClientStreamingChunkEvent):
                 self._lines.writes(item.source, item.content)
             else:
-                context.transcript.heard(item)
+                context.transcript.record(item)
                 if not isinstance(item, BaseChatMessage) or not say(item):
                     self._lines.wrote(item.source)
         assert result is not None, "AutoGen promises a result at the end of a stream that was not cancelled."

@@ -81,7 +81,7 @@ class Effects:
             self._journal.abandon(key)
             raise
         except LeaseLost as error:
-            self._held.give_up(error)
+            self._held.abort(error)
             raise
 
     def _done(self, task: asyncio.Task[str]) -> None:
@@ -121,7 +121,7 @@ def stopped(held: HeldRun, sentence: str, request: Request) -> GivenUp:
         case _:
             how = "The question about it was taken back, so the run has ended."
     error = GivenUp(f"{sentence} {how}")
-    held.give_up(error)
+    held.abort(error)
     return error
 
 

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 from countersign.client import connection, exchange
 from countersign.client.connection import Address
-from countersign.client.exchange import Decision, Exchange, Got, Pause, Send, ServiceRefused
+from countersign.client.exchange import Decision, Exchange, Pause, Reply, Send, ServiceRefused
 
 R = TypeVar("R")
 
@@ -122,14 +122,14 @@ class AsyncClient:
         try:
             step = next(talk)
             while True:
-                got = Got(0)
+                reply = Reply(0)
                 if isinstance(step, Send):
                     with contextlib.suppress(*connection.failures()):
-                        got = connection.got(await self._pool.request(**self._address.arguments(step)))
+                        reply = connection.read_reply(await self._pool.request(**self._address.arguments(step)))
                 else:
                     note_pause(step, self._address.url)
                     await asyncio.sleep(step.seconds)
-                step = talk.send(got)
+                step = talk.send(reply)
         except StopIteration as end:
             result: R = end.value
             return result
@@ -182,14 +182,14 @@ class Client:
         try:
             step = next(talk)
             while True:
-                got = Got(0)
+                reply = Reply(0)
                 if isinstance(step, Send):
                     with contextlib.suppress(*connection.failures()):
-                        got = connection.got(self._pool.request(**self._address.arguments(step)))
+                        reply = connection.read_reply(self._pool.request(**self._address.arguments(step)))
                 else:
                     note_pause(step, self._address.url)
                     time.sleep(step.seconds)
-                step = talk.send(got)
+                step = talk.send(reply)
         except StopIteration as end:
             result: R = end.value
             return result

@@ -27,7 +27,7 @@ from pydantic_core import to_json, to_jsonable_python
 
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.running_team import Ended, RunningTeam, Saved, Tell, Waits
-from countersign.autogen.tools.workbenches import Offered
+from countersign.autogen.tools.workbenches import ToolLike
 from countersign.domain.request_endings import decided
 from countersign.domain.requests import Request, Status
 from countersign.domain.texts_for_models import answer
@@ -53,7 +53,7 @@ class _Tool(FunctionTool):
         return [Content.from_text(await self._call(arguments or {}, tool_call_id or ""))]
 
 
-def tools(run: RunContext, agent: str, *functions: Offered, **rules: Any) -> list[FunctionTool]:
+def tools(run: RunContext, agent: str, *functions: ToolLike, **rules: Any) -> list[FunctionTool]:
     """Make the tools of the agent of this name; `rules` are those of `run.tools`."""
     return [_Tool(call) for call in gated_calls(run, agent, functions, rules)]
 

@@ -11,7 +11,7 @@ import pytest
 
 from countersign.adapters import resume
 from countersign.adapters.run_files import read
-from countersign.adapters.saved_runs import Judged, SavedRuns
+from countersign.adapters.saved_runs import JudgedRun, SavedRuns
 from countersign.client import exchange
 from countersign.client.client import AsyncClient
 from localslack import LocalSlack
@@ -46,7 +46,7 @@ class Pay(SavedRuns):
             return await judged.perform(call, pay)
 
     @staticmethod
-    async def _nowhere(judged: Judged) -> Any:
+    async def _nowhere(judged: JudgedRun) -> Any:
         address = judged.client._address
         return type(address)("http://127.0.0.1:9", address.key)
 

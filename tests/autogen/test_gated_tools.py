@@ -125,7 +125,7 @@ async def test_an_idempotent_tool_that_was_cut_off_runs_again_with_the_same_key(
     async with life(house) as run:
         cut = asyncio.create_task(call(run.tools("clerk", [look], ask=False, idempotent=declared), "look", item="pens"))
         await lost.wait()
-        run.give_up(LeaseLost("the process is gone"))
+        run.abort(LeaseLost("the process is gone"))
         assert await cut == ("The run is let go by this process.", True)
     async with life(house) as run:
         tools = run.tools("clerk", [look], ask=False, idempotent=declared)

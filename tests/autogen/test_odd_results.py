@@ -71,6 +71,7 @@ async def test_what_a_tool_gives_back_is_text_that_a_model_can_be_told(
     house: House, tool: Any, gives: tuple[str, bool], caplog: pytest.LogCaptureFixture
 ) -> None:
     """R4: half a pair of surrogates is no UTF-8. That it was done is not in doubt, nobody is asked, no worker ends."""
+    # What pytest captures goes through UTF-8.
     caplog.set_level(logging.ERROR, logger="countersign.autogen.unknown_outcomes")
     await house.start()
     for _ in range(2):

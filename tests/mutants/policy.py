@@ -292,7 +292,7 @@ POLICY: Final = (
         "the errors of tools tell what is hidden",
         "R15",
         "countersign/autogen/tools/arguments.py",
-        "    return unspoken(text, given, hide)\n",
+        "    return without_hidden(text, given, hide)\n",
         "    return text\n",
         (_ONE + "test_what_is_hidden_stays_so_in_changes_and_in_errors",),
     ),

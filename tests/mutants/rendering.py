@@ -512,7 +512,7 @@ DRAWING: Final = (
         "a file that was there before the code ran is attached to the thread",
         "R13",
         "countersign/autogen/code/output_files.py",
-        "if before.get(path) != state):",
+        "if earlier.get(path) != state):",
         "if True):",
         ("tests/autogen/test_made_files.py::test_what_code_makes_is_kept_for_its_thread_and_nothing_else",),
     ),

@@ -100,7 +100,7 @@ class GatedExecutor(CodeExecutor):
         except (ActionFailed, ValueError) as failure:
             return CodeResult(exit_code=1, output=str(failure))
         except CountersignError as error:
-            self._gate.held.give_up(error)
+            self._gate.held.abort(error)
             return CodeResult(exit_code=1, output=str(error))
 
     async def _judged(self, action: Action) -> CodeResult:
@@ -121,10 +121,10 @@ class GatedExecutor(CodeExecutor):
             arguments = json.loads(permit.arguments)
             permit.check(TOOL, arguments)
             blocks = [CodeBlock(code=block["code"], language=block["language"]) for block in arguments["blocks"]]
-            before: Listing | None = None
+            files: Listing | None = None
             try:
                 await self.start()
-                before = await asyncio.to_thread(listed, folder_of(self._executor))
+                files = await asyncio.to_thread(listed, folder_of(self._executor))
                 result = await self._executor.execute_code_blocks(blocks, CancellationToken())
             except (OutcomeUnknown, LeaseLost, ActionFailed):
                 raise
@@ -132,16 +132,16 @@ class GatedExecutor(CodeExecutor):
                 result = CodeResult(exit_code=124, output="The code took too long and was ended.")
             except Exception as error:
                 result = CodeResult(exit_code=1, output=str(error) or type(error).__name__)
-            await self._attach(before, blocks, result.output)
+            await self._attach(files, blocks, result.output)
             return json.dumps({"exit_code": result.exit_code, "output": whole(result.output)})
 
         shown = f"{drawn(json.loads(permit.arguments))}\n\nfor {self._agent}"
         return _result(await self._effects.once(TOOL, hide(escape_marks(shown))[0], key, act, idempotent=False))
 
-    async def _attach(self, before: Listing | None, blocks: Sequence[CodeBlock], output: str) -> None:
+    async def _attach(self, files: Listing | None, blocks: Sequence[CodeBlock], output: str) -> None:
         """Attach what the code made, and output that no line of progress shows."""
         code = [block.code for block in blocks]
-        made, left = await asyncio.to_thread(made_since, folder_of(self._executor), before, code)
+        made, left = await asyncio.to_thread(made_since, folder_of(self._executor), files, code)
         if len(output) > LINE or "\n" in output.strip():
             made.append(MadeFile(_OUTPUT, output.encode(errors="replace")[-LARGEST:]))
         await self._gate.attach(made, left)
@@ -182,7 +182,7 @@ def approval_func(
         except (ActionFailed, ValueError) as failure:
             return ApprovalResponse(approved=False, reason=str(failure))
         except CountersignError as error:
-            gate.held.give_up(error)
+            gate.held.abort(error)
             return ApprovalResponse(approved=False, reason=str(error))
 
     async def let_through(permit: Permit, code: str) -> ApprovalResponse:
@@ -226,12 +226,12 @@ def drawn(arguments: dict[str, Any]) -> str:
 
 def _action(agent: str, blocks: list[dict[str, str]], ask: Ask, note: str, *, schema: str = "") -> Action:
     arguments = written({"blocks": blocks})
-    take = partial(_taken, [block["language"] for block in blocks])
+    normalize = partial(_checked_edit, [block["language"] for block in blocks])
     notes = (note,) if note else ()
-    return Action(agent, TOOL, arguments, ask, (TOOL,), Kind.CODE, schema, drawn, notes=notes, take=take)
+    return Action(agent, TOOL, arguments, ask, (TOOL,), Kind.CODE, schema, drawn, notes=notes, normalize=normalize)
 
 
-def _taken(languages: list[str], arguments: str) -> str:
+def _checked_edit(languages: list[str], arguments: str) -> str:
     """Check a reviewer's edit: only the code inside the blocks may change.
 
     ValueError otherwise.

@@ -30,14 +30,14 @@ from countersign.domain.texts_for_models import answer
 from countersign.policy.evaluation import Effect
 from countersign.usecases.store_outages import patiently
 
-AT_LEAST: Final = 0.01
+SHORTEST_WAIT: Final = 0.01
 """Seconds between two looks at a deadline that the server's clock has not quite reached."""
-LOOK_AGAIN: Final = 1.0
+RECHECK_AFTER: Final = 1.0
 """Seconds between two looks at one that passed and that only web may settle; its hint comes at once."""
 _GONE: Final = "the run has gone on without an answer"
-Asking = str | Callable[[str], str]
+QuestionTitle = str | Callable[[str], str]
 """What people are asked about words, or what makes it of them: quick, and the same for the same words."""
-HEARD_WITHIN: Final = timedelta(minutes=1)
+WORDS_WITHIN: Final = timedelta(minutes=1)
 """The event of a question comes a few rounds of the event loop after the question, in a busy process too."""
 
 
@@ -61,34 +61,34 @@ class Transcript:
 
     def __init__(self) -> None:
         self.last: BaseChatMessage | None = None
-        self.says: Callable[[BaseChatMessage], object] = lambda message: None
+        self.on_message: Callable[[BaseChatMessage], object] = lambda message: None
         """Called with what the teams inside of tools say, which is in no stream of this one."""
-        self._outer_says: Callable[[BaseChatMessage], object] = lambda message: None
-        self._before: dict[str, asyncio.Future[BaseChatMessage | None]] = {}
+        self._on_message_outside: Callable[[BaseChatMessage], object] = lambda message: None
+        self._words: dict[str, asyncio.Future[BaseChatMessage | None]] = {}
 
-    def inside(self) -> "Transcript":
+    def nested(self) -> "Transcript":
         """Return the transcript of a team inside a tool; its questions are known here too."""
         inner = Transcript()
-        inner._before, inner.says, inner._outer_says = self._before, self.says, self.says
+        inner._words, inner.on_message, inner._on_message_outside = self._words, self.on_message, self.on_message
         return inner
 
-    def heard(self, item: BaseAgentEvent | BaseChatMessage | TaskResult) -> None:
+    def record(self, item: BaseAgentEvent | BaseChatMessage | TaskResult) -> None:
         """Take down one item of the stream."""
         if isinstance(item, UserInputRequestedEvent):
             if not (slot := self._slot(item.request_id)).done():
                 slot.set_result(self.last)
         elif isinstance(item, BaseChatMessage):
             self.last = item
-            self._outer_says(item)
+            self._on_message_outside(item)
 
-    async def before(self, request_id: str) -> BaseChatMessage | None:
+    async def words_before(self, request_id: str) -> BaseChatMessage | None:
         """Return the last message before AutoGen's question of this id, if any."""
         return await self._slot(request_id)
 
     def _slot(self, request_id: str) -> asyncio.Future[BaseChatMessage | None]:
-        if request_id not in self._before:
-            self._before[request_id] = asyncio.get_running_loop().create_future()
-        return self._before[request_id]
+        if request_id not in self._words:
+            self._words[request_id] = asyncio.get_running_loop().create_future()
+        return self._words[request_id]
 
 
 class RunQuestions:
@@ -101,23 +101,23 @@ class RunQuestions:
         self._journal = held.journal
         self._asked: Counter[str] = Counter()
         self._humans: set[str] = set()
-        self._sent_back: dict[str, EarlierVersion] = {}
+        self._not_approved: dict[str, EarlierVersion] = {}
 
-    def human(self, name: str, title: Asking, *, edit: bool = False) -> "Human":
+    def human(self, name: str, title: QuestionTitle, *, edit: bool = False) -> "Human":
         """Return a human who is asked here; `edit`: they may change the words."""
         self._humans.add(name)
         return Human(self, name, title, edit=edit)
 
-    async def before(self, human: "Human", request_id: str) -> BaseChatMessage | None:
+    async def words_before(self, human: "Human", request_id: str) -> BaseChatMessage | None:
         """Return the words before AutoGen's question of this id, as the stream has them.
 
         A question that comes in no stream ends the run, because its words would be waited for for ever.
         """
         try:
-            async with asyncio.timeout(HEARD_WITHIN.total_seconds()):
-                return await self.transcript.before(request_id)
+            async with asyncio.timeout(WORDS_WITHIN.total_seconds()):
+                return await self.transcript.words_before(request_id)
         except TimeoutError as never:
-            self._held.give_up(
+            self._held.abort(
                 WrongTeam(
                     f"“{human.name}” is asked inside something that keeps its words to itself, so nobody could be "
                     "shown what to judge, and the run has ended. What was done before stays done. Let "
@@ -131,11 +131,11 @@ class RunQuestions:
     ) -> Request:
         """Ask about the words; return the settled request, unless the run ends first."""
         question = self.question(human, words)
-        earlier = self._sent_back.pop(question.agent, EarlierVersion())
+        earlier = self._not_approved.pop(question.agent, EarlierVersion())
         question = replace(question, before=earlier.content, reply=earlier.words)
         request = await self.put(question, cancellation_token)
         if request.status in (Status.ANSWERED, Status.REJECTED) and request.decision is not None:
-            self._sent_back[question.agent] = EarlierVersion(question.content, request.decision.words)
+            self._not_approved[question.agent] = EarlierVersion(question.content, request.decision.words)
         return request
 
     async def put(
@@ -217,7 +217,7 @@ class RunQuestions:
         except CountersignError as error:
             if isinstance(error, Refused) and error.refusal is Refusal.BY_POLICY and question.call is not None:
                 raise  # the call is denied, and the run goes on
-            self._held.give_up(error)
+            self._held.abort(error)
             raise asyncio.CancelledError from error
         return request
 
@@ -239,13 +239,13 @@ class RunQuestions:
         return result
 
     async def _wait(self, request: Request) -> Request:
-        store, pause = self._held.store, AT_LEAST
+        store, pause = self._held.store, SHORTEST_WAIT
         while True:
             left: float | None = None
             if request.deadline is not None:
                 now = await patiently(store.now)
                 left = max((request.deadline - now).total_seconds(), pause)
-                pause = AT_LEAST if now < request.deadline else LOOK_AGAIN
+                pause = SHORTEST_WAIT if now < request.deadline else RECHECK_AFTER
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     return await patiently(lambda: self._held.wakeups.settled(request.id))
@@ -258,7 +258,7 @@ class RunQuestions:
 class Human:
     """A human of a run, for UserProxyAgent's `input_func`; a `Reviewer` does more."""
 
-    def __init__(self, questions: RunQuestions, name: str, title: Asking, *, edit: bool = False) -> None:
+    def __init__(self, questions: RunQuestions, name: str, title: QuestionTitle, *, edit: bool = False) -> None:
         self.name = name
         self.title = title
         self.edit = edit
@@ -269,7 +269,9 @@ class Human:
 
         In a GraphFlow with branches that go on at once, "last" is by the stream; `Reviewer` knows better.
         """
-        before = asyncio.ensure_future(self.questions.before(self, UserProxyAgent.InputRequestContext.request_id()))
+        words = asyncio.ensure_future(
+            self.questions.words_before(self, UserProxyAgent.InputRequestContext.request_id())
+        )
         if cancellation_token is not None:
-            cancellation_token.link_future(before)
-        return answer(await self.questions.ask(self, await before, cancellation_token))
+            cancellation_token.link_future(words)
+        return answer(await self.questions.ask(self, await words, cancellation_token))

@@ -196,7 +196,7 @@ class HumanProxy(Reviewer):
             finished=bool(finished.answer) or (finished.answer is None and self._mode is HumanInputMode.NEVER),
             replies=self._replies,
             limit=self._limit,
-            wanted=bool(opinion.answer) or bool(problem),
+            by_policy=bool(opinion.answer) or bool(problem),
         )
         return _NextMove(move, bool(finished.answer), problem, bool(opinion.answer))
 

@@ -17,9 +17,9 @@ from countersign.autogen.held_run import HeldRun
 from countersign.autogen.people.action_outcomes import CALL, Became, Outcome, outcome_of
 from countersign.autogen.people.human_input import EarlierVersion, RunQuestions
 from countersign.autogen.progress import ComingSteps
-from countersign.autogen.tools.arguments import unspoken
+from countersign.autogen.tools.arguments import without_hidden
 from countersign.autogen.tools.duplicate_calls import EqualActions, NumberedActions
-from countersign.autogen.tools.permits import Action, Denial, Permit, shown, titled
+from countersign.autogen.tools.permits import Action, Denial, Permit, shown, title_for
 from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict, judge
 from countersign.domain import texts_for_models
 from countersign.domain.calls import Call
@@ -97,10 +97,10 @@ class Gate:
         arguments = json.loads(action.arguments)
         with self._journal.activity.working():
             proposal = Proposal(action.agent, action.tool, arguments, run.team, run.task, run.requester)
-            say = partial(unspoken, arguments=json.loads(action.arguments), hide=action.hide)
+            say = partial(without_hidden, arguments=json.loads(action.arguments), hide=action.hide)
             verdict = await judge(action.ask, proposal, action.tools, say)
             says = None if action.ask is None else verdict.tier
-            ruling = await self.held.or_give_up(
+            ruling = await self.held.or_abort(
                 patiently(lambda: usecases.judge(self.held.store, run, action.agent, _call(action), says))
             )
         if ruling.clause and ruling.effect is not Tier.ASK:  # the card of a question names the rule by itself
@@ -132,7 +132,7 @@ class Gate:
             team_says=judged.says,
             once=AttemptId(digest_of(self.held.run.id, key)[:32]),
         )
-        await self.held.or_give_up(report)
+        await self.held.or_abort(report)
 
     async def _refuse(self, case: _Case, judged: Judged) -> Denial:
         """Report the refusal by a policy, once, in its place in the run's order; deny."""
@@ -168,7 +168,7 @@ class Gate:
         self._refused.pop(place, None)
         if request.status is not Status.EDITED:
             return Permit(action, case.key, action.arguments, request)
-        changed = replace(action, arguments=action.take(request.decision.arguments))
+        changed = replace(action, arguments=action.normalize(request.decision.arguments))
         denial = await self._judge_changed(replace(case, action=changed, key=f"{case.key}/changed"))
         return denial or Permit(action, case.key, changed.arguments, request)
 
@@ -216,7 +216,7 @@ class Gate:
             content = shown(permit.arguments, action.hide, action.show)[0]
             self._refused[action.agent, action.tool] = EarlierVersion(content)
         if not failed:
-            self._steps.done(titled(action))
+            self._steps.done(title_for(action))
         outcome = self._outcome(action, Became.FAILED if failed else Became.DONE, request)
         self.outcomes.add(replace(outcome, result=result), heading and f"{heading}\n{result}")
         return heading
@@ -231,7 +231,7 @@ class Gate:
             action.agent,
             numbered.number,
             action.kind,
-            titled(action),
+            title_for(action),
             content,
             _OFFERS if action.schema else tuple(verb for verb in _OFFERS if verb is not Verb.EDIT),
             _call(action),

@@ -88,7 +88,7 @@ class AskHuman(BaseTool[Asked, Any], AsksItself):
         try:
             return await self._gate.questions.put(request, cancellation_token)
         except CountersignError as error:
-            self._gate.held.give_up(error)
+            self._gate.held.abort(error)
             raise
         finally:
             self._open.pop(content, None)

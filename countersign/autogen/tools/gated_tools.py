@@ -20,14 +20,14 @@ from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSche
 
 from countersign.autogen.people.action_outcomes import CALL, Became, Outcome
 from countersign.autogen.tools.approval_gate import Gate
-from countersign.autogen.tools.arguments import as_entered, closed, failed_result, failure, taking, written
+from countersign.autogen.tools.arguments import closed, failed_result, failure, normalized_edit, normalizer, written
 from countersign.autogen.tools.permits import Action, Denial, Permit, Renderer, Title, check_titles
 from countersign.autogen.tools.team_policy import Ask, Tier, named
 from countersign.autogen.tools.workbenches import (
-    ARGUMENT,
+    KEY_ARGUMENT,
     AsksItself,
-    Offered,
     RaisingWorkbench,
+    ToolLike,
     as_tool,
     error_result,
     models_in,
@@ -47,7 +47,7 @@ from countersign.domain.requests import Kind
 from countersign.json_schema import unnamed
 from countersign.usecases.store_outages import being_cancelled
 
-_KEY: ContextVar[str] = ContextVar(ARGUMENT)
+_KEY: ContextVar[str] = ContextVar(KEY_ARGUMENT)
 
 
 def idempotency_key() -> str:
@@ -86,7 +86,7 @@ class JournaledTools(Workbench):
     """
 
     def __init__(
-        self, agent: str, tools: Workbench | Sequence[Offered], gate: Gate, effects: Effects, rules: Handling
+        self, agent: str, tools: Workbench | Sequence[ToolLike], gate: Gate, effects: Effects, rules: Handling
     ) -> None:
         self._agent = agent
         self._gate = gate
@@ -138,7 +138,7 @@ class JournaledTools(Workbench):
         try:
             self._check([schema["name"] for schema in schemas])
         except WrongTeam as wrong:
-            self._gate.held.give_up(wrong)
+            self._gate.held.abort(wrong)
             return []
         return schemas
 
@@ -159,7 +159,7 @@ class JournaledTools(Workbench):
         except (ActionFailed, ValueError) as failure:
             return self._not_called(name, call_id or "", str(failure))
         except CountersignError as error:
-            self._gate.held.give_up(error)
+            self._gate.held.abort(error)
             return error_result(name, str(error))
         except asyncio.CancelledError:
             if being_cancelled():
@@ -174,7 +174,7 @@ class JournaledTools(Workbench):
     async def _judged(self, name: str, arguments: Any, token: CancellationToken, call_id: str) -> ToolResult:
         if not isinstance(arguments, Mapping | None):
             raise ValueError("The call was not made: its arguments are no object with names.")
-        given = {key: value for key, value in (arguments or {}).items() if key != ARGUMENT}
+        given = {key: value for key, value in (arguments or {}).items() if key != KEY_ARGUMENT}
         schemas = {schema["name"]: schema for schema in await self.list_tools()}
         if name not in schemas:
             return self._not_called(name, call_id, f"Tool {name} not found.")
@@ -192,7 +192,7 @@ class JournaledTools(Workbench):
                 await self._gate.passed(verdict)
                 verdict.check(name, arguments := json.loads(verdict.arguments))
                 # AutoGen's UserProxyAgent does not know what it asks about; whoever is asked inside hears it here.
-                result = await run_team(own, arguments, token, call_id, self._gate.questions.transcript.inside().heard)
+                result = await run_team(own, arguments, token, call_id, self._gate.questions.transcript.nested().record)
             else:
                 result = await self._permitted(verdict, given, call_id)
             words = self._gate.outcomes.for_people(result.to_text())
@@ -215,12 +215,12 @@ class JournaledTools(Workbench):
         """
         rules, parameters = self._rules, schemas[name].get("parameters", {})
         hide, show, notes = tuple(rules.hide.get(name, ())), rules.show.get(name), []
-        take = taking(models_in(self._tools).get(name), parameters, hide)
-        taken = take(given)
+        normalize = normalizer(models_in(self._tools).get(name), parameters, hide)
+        taken = normalize(given)
         if show is not None and (more := unnamed(taken, closed(parameters), parameters)):
             show = None
             notes.append(f"The tool does not describe {', '.join(more)}, so its arguments are shown as they are.")
-        taken_again = partial(as_entered, take=take, hide=hide)
+        taken_again = partial(normalized_edit, normalize=normalize, hide=hide)
         about = (self._agent, name, written(taken), self._ask, tuple(schemas), Kind.TOOL)
         schema = json.dumps(parameters, sort_keys=True)
         # A description from elsewhere says what its server likes; only the team's own tools are titled by theirs.
@@ -256,7 +256,7 @@ class JournaledTools(Workbench):
             schemas = {schema["name"]: schema for schema in await self._tools.list_tools()}
             permit.check(name, arguments)
             if name in schemas and takes_key(schemas[name]):
-                arguments = {**arguments, ARGUMENT: own}
+                arguments = {**arguments, KEY_ARGUMENT: own}
             result = await self._tools.call_tool(name, arguments, CancellationToken(), call_id)
         except (OutcomeUnknown, ActionFailed) as error:
             error.args = (failed(error),)

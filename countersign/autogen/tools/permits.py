@@ -31,7 +31,7 @@ class Action:
     """One action, before anybody judged it.
 
     `arguments` are canonical JSON, as is `schema` (empty: not to be edited). `tools` are the names that the policy may
-    name. `hide` are paths of arguments besides those that look secret. `take` returns what a reviewer made of the
+    name. `hide` are paths of arguments besides those that look secret. `normalize` returns what a reviewer made of the
     arguments as the tool takes it; ValueError if it does not. `title` is the team's own, or else `description` may
     make one.
     """
@@ -47,7 +47,7 @@ class Action:
     hide: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     call: str = ""
-    take: Callable[[str], str] = str
+    normalize: Callable[[str], str] = str
     title: Title = ""
     description: str = ""
 
@@ -100,7 +100,7 @@ def _allowed(request: Request, action: Action) -> tuple[str, str] | None:
         case Status.APPROVED:
             return (call.tool, call.arguments)
         case Status.EDITED:
-            return (call.tool, action.take(decision.arguments))
+            return (call.tool, action.normalize(decision.arguments))
     return None
 
 
@@ -135,7 +135,7 @@ def check_titles(
             )
 
 
-def titled(action: Action) -> str:
+def title_for(action: Action) -> str:
     """Write what the action would do, without secrets.
 
     Where the title of the team cannot be made, the tool's name makes one.
