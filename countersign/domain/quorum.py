@@ -31,8 +31,8 @@ def recount(request: Request, voters: tuple[Actor, ...], why_not: Callable[[Acto
 
     A voter of whom nothing is known is untold.
     """
-    known = {voter.user: voter for voter in voters}
-    judged = [(v, why_not(known[v.user]) if v.user in known else Refusal.NOT_CHECKED) for v in request.votes]
+    described = {voter.user: voter for voter in voters}
+    judged = [(v, why_not(described[v.user]) if v.user in described else Refusal.NOT_CHECKED) for v in request.votes]
     gone = tuple((vote, why) for vote, why in judged if why is not None and why is not Refusal.NOT_CHECKED)
     return Recount(
         tuple(vote for vote in request.votes if vote not in [vote for vote, _ in gone]),

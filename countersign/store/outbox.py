@@ -20,7 +20,7 @@ from countersign.domain.events import Event
 from countersign.metrics import Repair
 from countersign.store.leases import ProcessLease
 from countersign.store.ownership import read_event
-from countersign.store.records import reaching
+from countersign.store.records import reaching, stream_entries
 from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from countersign.usecases.ports import Change
@@ -62,7 +62,7 @@ class Outbox:
                 count=limit,
                 block=1000 * _BLOCK,
             )
-        entries = _entries(answer)
+        entries = stream_entries(answer)
         events = await self._readable(entries)
         if self._undelivered != ">":
             if events:
@@ -111,16 +111,6 @@ class Outbox:
                     _log.error("Event %s is left for a version that can read it. %s", entry.decode(), wrong)
         await self._lists.follow(event for _, event in events)
         return events
-
-
-def _entries(answer: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    """Unpack XREADGROUP's reply, which is a list in RESP2 and a mapping in RESP3."""
-    if isinstance(answer, dict):
-        entries = [entry for batches in answer.values() for batch in batches for entry in batch]
-        return entries
-    if isinstance(answer, list):
-        return [entry for _, batch in answer for entry in batch]
-    return []
 
 
 async def take_over(store: Store) -> None:

@@ -126,7 +126,7 @@ async def test_a_wake_up_from_a_worker_wakes_nobody_with_an_approval(sides: Side
         await wakeups.listening()
         made = await asked(sides)
         waiting = asyncio.create_task(wakeups.settled(made.id))
-        while not wakeups._requests.waited_for(made.id):  # noqa: ASYNC110
+        while made.id not in wakeups._requests.futures:  # noqa: ASYNC110
             await asyncio.sleep(0)
         hint = f"request {made.id}\n".encode() + REQUESTS.write(approved(made), 2)
         await sides.agents.client.publish(sides.agents.keys.hints, hint)
