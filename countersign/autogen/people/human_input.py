@@ -247,7 +247,7 @@ class RunQuestions:
                 async with asyncio.timeout(left):
                     return await patiently(lambda: self._wakeups.settled(request.id))
             # Whoever looks first settles what is due, so that a run does not depend on the other process.
-            seen = await patiently(lambda: usecases.expire(self._store, self._queue, request.id))
+            seen = await patiently(lambda: usecases.catch_up(self._store, self._queue, request.id))
             if seen is not None and seen.status is not Status.PENDING:
                 return seen
 
