@@ -259,8 +259,8 @@ DECIDING: Final = (
         "nobody checks who clicks",
         "R9",
         "countersign/domain/eligibility.py",
-        "(not_one := rules.reviewers.why_not(actor)) is not None",
-        "(not_one := None) is not None",
+        "(not_a_reviewer := rules.reviewers.why_not(actor)) is not None",
+        "(not_a_reviewer := None) is not None",
         (
             _DECIDING + "test_what_does_not_count_is_refused_recorded_and_changes_nothing",
             _CLICKS + "test_only_reviewers_decide_and_the_others_are_told",
