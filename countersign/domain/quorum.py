@@ -16,7 +16,7 @@ from countersign.domain.requests import Kind, Request, Vote, event
 
 
 class Recount(NamedTuple):
-    """The votes that still count; Slack did not say whether `unchecked` may still vote.
+    """The votes that count; Slack did not say whether the `unchecked` may still vote.
 
     `void` are the votes that no longer count, and why.
     """

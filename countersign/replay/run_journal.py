@@ -41,9 +41,9 @@ class PendingCall:
 class RunJournal:
     """The journal of one run in this process; each `key` is given out once.
 
-    `before_execution` raises to prevent what no record answers (`countersign.autogen.unknown_outcomes`). `now` is the
-    clock of the entries. `is_leaving` says whether this process lets go of the run. `times` counts the keys given out,
-    by all but their last part.
+    `before_execution` raises to prevent what no record answers (`countersign.autogen.changed_code`). `now` is the clock
+    of the entries. `is_leaving` says whether this process lets go of the run. `times` counts the keys given out, by all
+    but their last part.
     """
 
     def __init__(self, journal: ports.Journal, lease: Lease, entries: Mapping[str, bytes]) -> None:

@@ -18,6 +18,7 @@ from countersign import metrics
 from countersign.domain.errors import StoreUnavailable, UnknownSchema
 from countersign.domain.events import Event
 from countersign.metrics import Repair
+from countersign.store.audit_log import TOGETHER
 from countersign.store.leases import ProcessLease
 from countersign.store.ownership import read_event
 from countersign.store.records import reaching, stream_entries
@@ -53,16 +54,14 @@ class Outbox:
                     raise
 
     async def read(self, limit: int) -> list[tuple[str, Event]]:
-        """Read the next events with their ids, oldest first; empty after a second."""
-        async with reaching():
-            answer = await self._store.client.xreadgroup(
-                GROUP,
-                "projector",
-                {self._store.keys.events: self._undelivered},
-                count=limit,
-                block=1000 * _BLOCK,
-            )
-        entries = stream_entries(answer)
+        """Read the next events with their ids, oldest first; empty after a second.
+
+        With new ones come those that follow at once.
+        """
+        entries = await self._handed_out(limit, 1000 * _BLOCK)
+        if 0 < len(entries) < limit and self._undelivered == ">":
+            await asyncio.sleep(TOGETHER)
+            entries += await self._handed_out(limit - len(entries), None)
         events = await self._readable(entries)
         if self._undelivered != ">":
             if events:
@@ -70,6 +69,13 @@ class Outbox:
                 metrics.repaired(Repair.PROJECTOR_STOPPED, len(events))
             self._undelivered = entries[-1][0].decode() if entries else ">"
         return events
+
+    async def _handed_out(self, limit: int, block: int | None) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        streams = {self._store.keys.events: self._undelivered}
+        async with reaching():
+            return stream_entries(
+                await self._store.client.xreadgroup(GROUP, "projector", streams, count=limit, block=block)
+            )
 
     async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
         """Read events that were handed out so long ago and not finished, oldest first.

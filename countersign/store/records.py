@@ -8,8 +8,7 @@ nothing is concluded from its absence.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -74,23 +73,24 @@ it has says only where it goes, which all keys of a namespace share.
 """
 
 
-@asynccontextmanager
-async def reaching() -> AsyncIterator[None]:
+class reaching:
     """Turn redis-py's errors into StoreUnavailable, and let no cancellation get lost.
 
     redis-py 8.1 on Python 3.11 swallows a cancellation that arrives together with a reply; the task would go on for
     ever while somebody waits for its end.
     """
-    task = asyncio.current_task()
-    cancelled = task.cancelling() if task else 0
-    try:
-        yield
-    except (redis.exceptions.RedisError, redis.exceptions.RedisClusterException, OSError) as wrong:
-        if full := _out_of(wrong):
-            raise StoreFull(f"The store (Redis) takes nothing more: {full} Nothing was changed.") from wrong
-        raise StoreUnavailable(f"The store (Redis) does not answer: {wrong}. Nothing was changed.") from wrong
-    if task is not None and task.cancelling() > cancelled:
-        raise asyncio.CancelledError
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._cancelled = self._task.cancelling() if self._task else 0
+
+    async def __aexit__(self, kind: type[BaseException] | None, wrong: BaseException | None, trace: object) -> None:
+        if isinstance(wrong, redis.exceptions.RedisError | redis.exceptions.RedisClusterException | OSError):
+            if full := _out_of(wrong):
+                raise StoreFull(f"The store (Redis) takes nothing more: {full} Nothing was changed.") from wrong
+            raise StoreUnavailable(f"The store (Redis) does not answer: {wrong}. Nothing was changed.") from wrong
+        if wrong is None and self._task is not None and self._task.cancelling() > self._cancelled:
+            raise asyncio.CancelledError
 
 
 def _out_of(wrong: Exception) -> str:

@@ -146,7 +146,7 @@ async def deployment(web_url: str, worker_url: str, namespace: str) -> AsyncIter
             store, NoQueue(), directory, clients.reads, frozenset(), poster.link, homes, cards, identity.bot_user
         )
         stack.push_async_callback(services.drain)
-        bolt = app.build(clients, identity, slack.signing_secret)
+        bolt = app.build(clients, identity)
         register(bolt, services)
         asgi = http.http(
             bolt, lambda: health.problem_of(store, None), lambda: health.measured(store), secret=slack.signing_secret

@@ -24,8 +24,8 @@ BOUNDING: Final = (
         "a window that names no channel leaves work that nobody awaits",
         "R29",
         "bot/slack/handlers/ack_deadline.py",
-        '    channel = channel_of(body["view"])\n    work = begin()\n',
-        '    work = begin()\n    channel = channel_of(body["view"])\n',
+        "        channel = channel_of(view)\n",
+        "        begun = work(services, body)\n        channel = channel_of(view)\n        await begun\n",
         ("tests/fuzz/test_fuzz.py::test_a_window_that_names_no_channel_begins_no_work_that_nobody_awaits",),
     ),
     Bug(

@@ -156,7 +156,7 @@ POLICY: Final = (
     Bug(
         "a changed text may hold a secret on both sides of a cut",
         "R13, R15",
-        "bot/slack/views/text_edit.py",
+        "bot/slack/views/edit_modal.py",
         "        if visible(typed(text)) != text:",
         "        if False:",
         ("tests/slack/test_edits.py::test_words_that_a_window_would_not_give_back_are_not_changed_in_one",),

@@ -39,7 +39,7 @@ ASKING: Final = (
     Bug(
         "calls of a program that come at once find no card, or a full one",
         "R26",
-        "bot/slack/projector/card_placement.py",
+        "bot/slack/projector/card_grouping.py",
         "    async with burst.turn:",
         "    if True:",
         (_BATCHES + "test_twenty_calls_at_once_are_four_cards_and_one_click_approves_a_whole_card",),
@@ -71,7 +71,7 @@ ASKING: Final = (
     Bug(
         "a question that is asked twice in a run has one decision",
         "R8",
-        "countersign/client/question_keys.py",
+        "countersign/client/idempotency_keys.py",
         "self._times[digest] += 1",
         "self._times[digest] = 1",
         ("tests/api/test_client.py::test_a_proxy_whose_program_died_finds_its_cards_by_its_key",),
@@ -219,8 +219,8 @@ ASKING: Final = (
         "Ctrl-C leaves the question to people",
         "R5",
         "countersign/client/client.py",
-        "        except KeyboardInterrupt:\n            if not left:\n",
-        "        except KeyboardInterrupt:\n            if left:\n",
+        "        if not self._leave:\n",
+        "        if self._leave:\n",
         (_TERMINAL + "test_ctrl_c_takes_the_question_back",),
     ),
     Bug(

@@ -89,7 +89,7 @@ WAITING: Final = (
     Bug(
         "what is settled is said to wait because its card cannot be changed",
         "R32",
-        "bot/slack/projector/run_drawing.py",
+        "bot/slack/projector/card_drawing.py",
         "unposted, post=self.card.pending)",
         "unposted)",
         (_SILENCE + "test_silence_does_not_approve_what_somebody_took_away[its channel archived]",),
@@ -135,7 +135,7 @@ WAITING: Final = (
     Bug(
         "time counts from the question though its card came late",
         "R32",
-        "bot/slack/projector/run_drawing.py",
+        "bot/slack/projector/card_drawing.py",
         "        if message is not None and message.stands_since is not None:\n",
         "        if False:\n",
         (_SILENCE + "test_a_card_that_slack_took_late_gives_people_all_of_their_time",),

@@ -56,7 +56,7 @@ async def a_desk(slack: LocalSlack, store: Store) -> AsyncIterator[tuple[Service
             identity.bot_user,
         )
         stack.push_async_callback(services.drain)
-        bolt = app.build(clients, identity, None)
+        bolt = app.build(clients, identity)
         register(bolt, services)
         yield services, bolt, clients
 

@@ -17,9 +17,9 @@ from bot.slack.people.actors import giver_of
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import Projector
 from bot.slack.slack_calls import GatedCalls
-from bot.slack.views import home, modal_parts, modals, permissions_text, review_modals, window_notices
+from bot.slack.views import answer_modals, commands_text, home, modal_parts, review_modals, window_notices
 from bot.slack.views.block_kit import Block
-from bot.slack.views.card_controls import MORE, MenuItem, chosen
+from bot.slack.views.card_controls import MORE, MenuItem, read_item
 from bot.slack.views.decision_details import allows, details
 from bot.slack.views.slack_markup import exactly
 from countersign import usecases
@@ -83,7 +83,7 @@ def menu(message: Message) -> list[str]:
     elements = [e for b in message.blocks or [] if b["type"] == "actions" for e in b["elements"]]
     options = [o for e in elements if e["type"] == "overflow" for o in e["options"]]
     with_more = (MenuItem.PERMIT, MenuItem.BREAK_GLASS)
-    return [o["text"]["text"] for o in options if (it := chosen(o["value"])) and it[0] in with_more]
+    return [o["text"]["text"] for o in options if (it := read_item(o["value"])) and it[0] in with_more]
 
 
 async def test_approve_and_dont_ask_again_counts_and_is_listed(
@@ -218,7 +218,7 @@ async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_fi
     await person.click(await show(asked), MORE, choose=DONT_ASK if window == "permit" else "More…")
     if window == "break-glass":  # the menu has no room for it beside the rest
         await person.wait_modal("What do you want to do?")
-        assert await person.submit({modals.ITEM: "Break glass…"}) == {}
+        assert await person.submit({answer_modals.ITEM: "Break glass…"}) == {}
     view = await person.wait_modal("This window has no room for all of it")
     reason = {review_modals.REASON: "The shop is down."} if window == "break-glass" else {}
     assert modal_parts.READ in await person.submit(reason, view)  # Slack itself asks for what is required
@@ -302,7 +302,7 @@ def test_slack_takes_the_list_of_permissions_whatever_their_tools_are_called() -
     by = attempt(request(asked=asked), BOB, permission=PermissionChoice(Scope.TOOL, Span.DAY))
     one = permissions.given_with(decision_rules.decide(request(asked=asked), by, NOW).request, "email")
     assert one is not None
-    blocks = permissions_text.permission_list([one] * 30).blocks
+    blocks = commands_text.standing_permissions([one] * 30).blocks
     check_message_blocks(blocks)
     shown = sum("accessory" in block for block in blocks)
     assert 5 < shown < 20 and f"and {30 - shown} more" in str(blocks[-1])
@@ -328,7 +328,7 @@ def test_names_that_read_alike_differ_wherever_a_permission_stands(one: str, oth
         ).request
         given = permissions.given_with(made, "support")
         assert given is not None and made.decision is not None
-        lists = [home.permissions([given]), permissions_text.permission_list([given]).blocks]
+        lists = [home.permissions([given]), commands_text.standing_permissions([given]).blocks]
         return [review_modals.permit(asked, GENERAL)["blocks"][-4:-3], details(made, made.decision), *lists]
 
     for by_one, by_other in zip(map(mrkdwn_of, drawn(one)), map(mrkdwn_of, drawn(other)), strict=True):
