@@ -100,7 +100,7 @@ async def nobody_decides(store: Store, asked: Request) -> None:
     assert seen is not None
     await card_stands(store, asked, seen.now - asked.rules.timeout)
     await store.commit(Change(requests=(Put(replace(seen.value, deadline=seen.now), seen.version),)))
-    await usecases.expire(store, NoQueue(), asked.id, it_stands)
+    await usecases.catch_up(store, NoQueue(), asked.id, it_stands)
 
 
 async def started(

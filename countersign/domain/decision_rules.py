@@ -94,7 +94,7 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
     if _counted(request, attempt):
         return Step(request)
     count = recount(request, attempt.voters, lambda voter: why_not_reviewer(request, voter))
-    asked = replace(request, votes=count.kept) if count.gone else request
+    asked = replace(request, votes=count.votes) if count.void else request
     refusal = why_refused(asked, attempt, now)
     if refusal is None and outgrown:
         refusal = Refusal.EDIT_UNDER_ANOTHER_RULE
@@ -102,22 +102,18 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
     if refusal is None and attempt.verb in _VOTES:
         votes = _with_vote(asked, attempt, now)
         agreeing = [vote for vote in votes if vote.chosen == _chosen(request, attempt)]
-        if (
-            count_people(agreeing)
-            >= request.rules.quorum
-            > count_people(v for v in agreeing if v.user not in count.untold)
-        ):
+        checked = [vote for vote in agreeing if vote.user not in count.unchecked]
+        if count_people(agreeing) >= request.rules.quorum > count_people(checked):
             refusal = Refusal.VOTERS_NOT_CHECKED
     if refusal is not None:
-        return Step(
-            request, (refusal_event(request, attempt.actor, attempt.verb, refusal, now, attempt.words),), refusal
-        )
-    gone: tuple[Event, ...] = ()
+        refused = refusal_event(request, attempt.actor, attempt.verb, refusal, now, attempt.words)
+        return Step(request, (refused,), refusal)
+    void: tuple[Event, ...] = ()
     if attempt.verb in _VOTES:
-        gone = voided(request, count, now)
+        void = voided(request, count, now)
         if count_people(agreeing) < request.rules.quorum:
             voted = replace(request, votes=votes)
-            return Step(voted, (*gone, _vote_cast(voted, attempt, now)))
+            return Step(voted, (*void, _vote_cast(voted, attempt, now)))
         by, instead_of = tuple(v.user for v in agreeing), tuple(v.seat for v in agreeing if v.seat is not None)
     else:
         votes, by = request.votes, (attempt.actor.user,)
@@ -138,7 +134,7 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
         else permissions.standing(request, attempt.permission, attempt.id, now),
     )
     step = settle(request, decision, user=attempt.actor.user, votes=votes)
-    return replace(step, events=(*gone, *step.events))
+    return replace(step, events=(*void, *step.events))
 
 
 def allow(request: Request, permission: Permission, giver: Actor, team: str, now: datetime) -> Step:

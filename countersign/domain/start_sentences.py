@@ -56,8 +56,8 @@ def chosen_twice(option: str) -> str:
 def no_option(team: str, name: str, options: Iterable[object]) -> str:
     """Say that the team has no such option, and which it has."""
     listed = ", ".join(map(str, options))
-    known = f"Its options: {listed}." if listed else "It has none."
-    return f"The team “{team}” has no option “{name[:40]}”; nothing was started. {known}"
+    offered = f"Its options: {listed}." if listed else "It has none."
+    return f"The team “{team}” has no option “{name[:40]}”; nothing was started. {offered}"
 
 
 def no_choice(option: str, choice: str, choices: Iterable[str]) -> str:

@@ -115,7 +115,7 @@ async def why_no_window(store: Store, queue: Queue, seen: Admitted, attempt: Att
 
 async def _settled_late(store: Store, queue: Queue, request: RequestId, refused: Refused) -> Refused:
     """Settle a request whose time ran out unnoticed, and say so in the refusal."""
-    settled = await expire(store, queue, request) if refused.refusal is Refusal.TIME_RAN_OUT else None
+    settled = await catch_up(store, queue, request) if refused.refusal is Refusal.TIME_RAN_OUT else None
     if settled is None:
         return refused
     return Refused(refused.refusal, refusal_messages.sentence(refused.refusal, settled))
@@ -141,21 +141,15 @@ async def _outgrown(store: Store, seen: Admitted, attempt: Attempt) -> bool:
     return rules.quorum > 1 or not alone
 
 
-async def expire(store: Store, queue: Queue, request: RequestId, card_check: CardCheck | None = None) -> Request | None:
-    """Settle a request whose deadline has passed.
+async def catch_up(
+    store: Store, queue: Queue, request: RequestId, card_check: CardCheck | None = None
+) -> Request | None:
+    """Settle a request whose deadline has passed, escalate or remind, as is due.
 
     Returns the request as it is then, None if there is none. Silence approves only where the channel's settings and
     the workspace's policy, which no worker can write, say so now too (R23), never a request of high risk, and only one
     whose card stood in its channel all the time, and by `card_check` still does (R32). Only web may write that and can
-    look: a worker, or web without an answer from Slack, gets such a request back as it is.
-    """
-    return await _settle(store, queue, request, lambda seen: _expired(store, seen, card_check))
-
-
-async def due(store: Store, queue: Queue, request: RequestId, card_check: CardCheck | None = None) -> Request | None:
-    """Settle a request, escalate it or remind, if that is due.
-
-    Returns the request as it is then. A worker only settles; web alone may write the rest.
+    look: a worker, or web without an answer from Slack, gets such a request back as it is. A worker only settles.
     """
 
     async def step_for(seen: Admitted) -> requests.Step:

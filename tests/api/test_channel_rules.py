@@ -85,7 +85,7 @@ async def test_the_channels_timeout_counts(
         assert seen is not None
         past = replace(seen.value, deadline=seen.now - timedelta(seconds=1))
         await store.commit(Change(requests=(Put(past, seen.version),)))
-    await usecases.due(store, NoQueue(), request.id)
+    await usecases.catch_up(store, NoQueue(), request.id)
     assert await status(program, request) == ends
 
 
@@ -96,7 +96,7 @@ async def test_people_are_reminded_of_what_a_program_asks(
     request = await asked(store, program)
     card = await card_of(slack)
     await asked_before(store, request, 3 * HOUR)
-    await usecases.due(store, NoQueue(), request.id)
+    await usecases.catch_up(store, NoQueue(), request.id)
     await all_drawn(slack, store)
     (reminder,) = [m for m in slack.channel("#approvals").thread(card.ts) if m.ts != card.ts]
     assert "this is still waiting for your decision" in text_of(reminder)

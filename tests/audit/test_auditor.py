@@ -335,7 +335,7 @@ async def test_the_rules_of_what_came_before_an_escalation_are_those_of_then(sto
     with pytest.raises(Refused):
         await usecases.decide(store, NoQueue(), asked.id, attempt(asked, DAVE))
     await asked_before(store, asked, timedelta(hours=3))
-    await usecases.due(store, NoQueue(), asked.id)
+    await usecases.catch_up(store, NoQueue(), asked.id)
     await Auditor(store, "web").catch_up()
     refused, escalated = (await record(store))[-2:]
     assert (refused["type"], escalated["type"]) == ("attempt_refused", "request_escalated")

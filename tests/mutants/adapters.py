@@ -197,7 +197,7 @@ ADAPTING: Final = (
         "an old copy of a run goes on",
         "R8",
         "countersign/domain/program_states.py",
-        "    if state.number <= kept.number:",
+        "    if state.number <= stored.number:",
         "    if state.number < 0:",
         (
             f"{_STORED}::test_an_old_copy_of_a_run_is_refused_before_anything_is_done",
@@ -208,8 +208,8 @@ ADAPTING: Final = (
         "a state that was dropped comes back",
         "R8",
         "countersign/domain/program_states.py",
-        "    if kept is None:\n        raise Conflict(",
-        "    if kept is None:\n        return True\n        raise Conflict(",
+        "    if stored is None:\n        raise Conflict(",
+        "    if stored is None:\n        return True\n        raise Conflict(",
         (f"{_STORED}::test_another_machine_goes_on_and_the_first_one_does_no_more",),
     ),
     Bug(

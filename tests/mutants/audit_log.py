@@ -280,8 +280,8 @@ RECORDING: Final = (
         "a replay guesses where a rule may have fitted",
         "R25",
         "countersign/policy/simulation.py",
-        "        (open_ if gap else sure).append(at)",
-        "        sure.append(at)",
+        "        (uncertain if gap else certain).append(at)",
+        "        certain.append(at)",
         (_REPLAYING + "test_what_the_record_does_not_hold_is_not_guessed[refuse-card == 'x']",),
     ),
     Bug(

@@ -111,7 +111,7 @@ async def test_silence_approves_only_where_that_is_still_so_when_time_runs_out(
     else:
         await store.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH),)))
     await card_stands(store, asked)
-    settled = await usecases.expire(store, NoQueue(), asked.id, it_stands)
+    settled = await usecases.catch_up(store, NoQueue(), asked.id, it_stands)
     assert settled is not None and settled.status is Status.EXPIRED
 
 

@@ -75,7 +75,7 @@ async def later_is_due(store: Store, request: Request, monkeypatch: pytest.Monke
     assert seen is not None
     with monkeypatch.context() as patch:
         patch.setattr(Store, "request", _at(seen.now + timedelta(minutes=1)))
-        await usecases.due(store, NoQueue(), request.id)
+        await usecases.catch_up(store, NoQueue(), request.id)
 
 
 async def test_parallel_calls_of_a_run_are_one_card_with_a_row_for_each(
@@ -183,7 +183,7 @@ async def test_a_row_whose_time_ran_out_says_so_while_others_wait(
         seen = await store.request(over.id)
         assert seen is not None
         await store.commit(Change(requests=(Put(over, seen.version),)))
-        await usecases.due(store, NoQueue(), over.id)
+        await usecases.catch_up(store, NoQueue(), over.id)
         await all_drawn(slack, store)
         (card,) = shown(slack)
         assert set(rows_of(card)) == ids([asked[0], asked[2]]) and "1 expired" in card.text

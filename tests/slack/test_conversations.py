@@ -200,7 +200,7 @@ async def test_nobody_answers_in_time_and_later_words_are_left_alone(
     assert asked.deadline == asked.created_at + timedelta(minutes=5)
     async with drawn(slack, store, bot):
         await passed(store, asked)
-        assert (await usecases.expire(store, NoQueue(), asked.id)).status is Status.EXPIRED  # type: ignore[union-attr]
+        assert (await usecases.catch_up(store, NoQueue(), asked.id)).status is Status.EXPIRED  # type: ignore[union-attr]
         await all_drawn(slack, store)
         assert "Expired" in text_of(asked_there(slack, pending=False))
         await reply(slack, "alice", "Here I am.")
@@ -233,7 +233,7 @@ async def test_silence_continues_a_conversation_where_the_channel_says_so(
         await passed(store, asked)
         if deleted:
             slack.user("alice").delete(card)
-        over = await usecases.expire(store, NoQueue(), asked.id, bot.directory.still_there)
+        over = await usecases.catch_up(store, NoQueue(), asked.id, bot.directory.still_there)
     assert over is not None and over.decision is not None
     assert over.decision.words == (request_endings.UNSEEN if deleted else "")
     assert over.status is (Status.EXPIRED if deleted else Status.APPROVED)

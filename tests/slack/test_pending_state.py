@@ -40,7 +40,7 @@ async def drawn(slack: LocalSlack, store: Store) -> AsyncIterator[None]:
 
 async def due(store: Store, asked: Request, span: timedelta) -> Request:
     await asked_before(store, asked, span)
-    now = await usecases.due(store, NoQueue(), asked.id)
+    now = await usecases.catch_up(store, NoQueue(), asked.id)
     assert now is not None
     return now
 

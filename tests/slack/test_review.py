@@ -87,7 +87,7 @@ async def test_a_click_that_opens_a_window_never_decides_though_its_person_was_n
     slow = slack.faults.add("delay", on="users.info", seconds=0.5)
     click = asyncio.create_task(slack.user("dave").click(shown, "Review…"))
     await under_way(slack, slow)
-    await usecases.due(store, NoQueue(), asked.id)
+    await usecases.catch_up(store, NoQueue(), asked.id)
     await click
     assert await status(store, asked) is Status.PENDING
     await slack.user("dave").wait_ephemeral("not a reviewer")

@@ -51,7 +51,7 @@ class MovedStore(Store):
         while self.at < berlin(words):
             self.at += HOUR
             for request in (await self.indexes.due(10))[0]:
-                await usecases.due(self, NoQueue(), request, it_stands)
+                await usecases.catch_up(self, NoQueue(), request, it_stands)
 
 
 @pytest.fixture

@@ -126,7 +126,7 @@ async def test_a_wake_up_from_a_worker_wakes_nobody_with_an_approval(sides: Side
         await wakeups.listening()
         made = await asked(sides)
         waiting = asyncio.create_task(wakeups.settled(made.id))
-        while not wakeups._requests.waited_for(made.id):  # noqa: ASYNC110
+        while made.id not in wakeups._requests.futures:  # noqa: ASYNC110
             await asyncio.sleep(0)
         hint = f"request {made.id}\n".encode() + REQUESTS.write(approved(made), 2)
         await sides.agents.client.publish(sides.agents.keys.hints, hint)
@@ -138,7 +138,7 @@ async def test_silence_approves_only_where_the_channels_settings_say_so(sides: S
     """R23: a worker asks with rules of its own making; the channel's settings are not its to write."""
     made = await asked(sides, timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
     await card_stands(sides.web, made)
-    settled = await usecases.expire(sides.web, NoQueue(), made.id, it_stands)
+    settled = await usecases.catch_up(sides.web, NoQueue(), made.id, it_stands)
     assert settled is not None
     assert settled.status is Status.EXPIRED
 
@@ -148,11 +148,11 @@ async def test_where_silence_approves_a_worker_leaves_that_to_web(sides: Sides) 
     await silence_approves(sides)
     made = await asked(sides, timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
     await card_stands(sides.web, made)
-    left = await usecases.expire(sides.agents, NoQueue(), made.id, it_stands)
+    left = await usecases.catch_up(sides.agents, NoQueue(), made.id, it_stands)
     assert left is not None
     assert left.status is Status.PENDING
-    assert (await deadlines._do(sides.agents, NoQueue(), made.id, await sides.web.now())).became == "left"
-    settled = await usecases.expire(sides.web, NoQueue(), made.id, it_stands)
+    assert (await deadlines._settle_due(sides.agents, NoQueue(), made.id, await sides.web.now())).fate == "left"
+    settled = await usecases.catch_up(sides.web, NoQueue(), made.id, it_stands)
     assert settled is not None
     assert settled.status is Status.APPROVED
     assert (await read(sides, made)).decision == settled.decision
@@ -167,7 +167,7 @@ async def test_silence_never_approves_what_is_of_high_risk_whatever_channel_and_
     await sides.web.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH),)))
     made = await asked(sides, timedelta(hours=2), asked=call(), on_timeout=OnTimeout.APPROVE, risk=risk)
     await card_stands(sides.web, made)
-    settled = await usecases.expire(sides.web, NoQueue(), made.id, it_stands)
+    settled = await usecases.catch_up(sides.web, NoQueue(), made.id, it_stands)
     assert settled is not None
     assert settled.status is Status.EXPIRED
 
@@ -367,7 +367,7 @@ async def test_a_record_that_cannot_be_dated_stops_nobody(sides: Sides, forged: 
     )
     await write(sides, wrong, 9)
     await sides.agents.client.zadd(sides.agents.keys.pending, {made.id: 1})
-    assert (await deadlines._do(sides.web, NoQueue(), made.id, await sides.web.now())).became == "unreadable"
+    assert (await deadlines._settle_due(sides.web, NoQueue(), made.id, await sides.web.now())).fate == "unreadable"
     with pytest.raises(UnknownSchema, match=r"says nothing of when|should have timezone"):
         await sides.web.request(made.id)
 
@@ -396,7 +396,7 @@ async def test_a_record_under_the_name_of_another_request_undoes_no_decision(sid
     over = request(made.created_at - timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
     raw = REQUESTS.write(over, seen.version)
     await sides.agents.client.set(sides.agents.keys.asked(name), raw, px=60_000)
-    assert (await deadlines._do(sides.web, NoQueue(), name, await sides.web.now())).became == "unreadable"
+    assert (await deadlines._settle_due(sides.web, NoQueue(), name, await sides.web.now())).fate == "unreadable"
     assert (await read(sides, made)).status is Status.REJECTED
 
 

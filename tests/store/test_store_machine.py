@@ -197,7 +197,7 @@ class Life(RuleBasedStateMachine):
         async def sweep() -> None:
             due, _, now = await self.store.indexes.due(100)
             for name in due:
-                settled = await usecases.expire(self.store, NoQueue(), name, it_stands)
+                settled = await usecases.catch_up(self.store, NoQueue(), name, it_stands)
                 assert settled is not None
                 assert settled.deadline is not None
                 assert settled.deadline <= now
@@ -346,7 +346,7 @@ class Life(RuleBasedStateMachine):
                     while await store.now() < seen.value.deadline:
                         pass
                 case "expire":
-                    await usecases.expire(store, NoQueue(), name, it_stands)
+                    await usecases.catch_up(store, NoQueue(), name, it_stands)
                 case "withdraw":
                     with contextlib.suppress(LeaseLost):
                         await usecases.take_back(store, lease, name, "not wanted")

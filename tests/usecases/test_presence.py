@@ -101,7 +101,7 @@ async def test_many_things_due_at_once_after_an_outage_are_one_reminder_and_one_
     asked = await asked_before(store, await usecases.ask(store, lease, question()), timedelta(hours=5))
     async with keeping(store, wakeups):
         await happened(store, EventType.REQUEST_REMINDED, 1)
-    await usecases.due(store, NoQueue(), asked.id)
+    await usecases.catch_up(store, NoQueue(), asked.id)
     assert len(await of_type(store, EventType.REQUEST_REMINDED)) == 1
     (raised,) = await of_type(store, EventType.REQUEST_ESCALATED)
     assert raised.data["step"] == "2"
@@ -113,7 +113,7 @@ async def test_a_request_past_its_deadline_is_settled_and_not_raised(store: Stor
     """R20, R6"""
     await configured(store, timeout=timedelta(hours=1), remind_after=SOON, escalation=(NEXT,))
     asked = await asked_before(store, await usecases.ask(store, lease, question()), timedelta(hours=2))
-    settled = await usecases.due(store, NoQueue(), asked.id)
+    settled = await usecases.catch_up(store, NoQueue(), asked.id)
     assert settled is not None and settled.status is Status.EXPIRED
     assert await of_type(store, EventType.REQUEST_ESCALATED) == []
 
@@ -125,7 +125,7 @@ async def test_who_may_not_decide_before_an_escalation_may_after_it(store: Store
     with pytest.raises(Refused, match="not a reviewer"):
         await usecases.decide(store, NoQueue(), asked.id, attempt(asked, DAVE, name="early"))
     await asked_before(store, asked, timedelta(hours=2))
-    await asyncio.gather(*(usecases.due(store, NoQueue(), asked.id) for _ in range(5)))
+    await asyncio.gather(*(usecases.catch_up(store, NoQueue(), asked.id) for _ in range(5)))
     assert len(await of_type(store, EventType.REQUEST_ESCALATED)) == 1
     done = await usecases.decide(store, NoQueue(), asked.id, attempt(asked, DAVE, name="later"))
     assert done.status is Status.APPROVED
@@ -135,7 +135,7 @@ async def test_a_wait_without_end_is_reminded_of_and_never_settled(store: Store,
     """R20"""
     await configured(store, on_timeout=OnTimeout.WAIT, remind_after=timedelta(hours=1))
     asked = await asked_before(store, await usecases.ask(store, lease, question()), timedelta(days=100))
-    pending = await usecases.due(store, NoQueue(), asked.id)
+    pending = await usecases.catch_up(store, NoQueue(), asked.id)
     assert pending is not None and (pending.status, pending.reminded) == (Status.PENDING, 1)
 
 

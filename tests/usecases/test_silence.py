@@ -65,7 +65,7 @@ async def test_silence_approves_only_what_stood_in_its_channel_for_the_whole_tim
         seen = await store.message(f"card/{asked.id}")
         assert seen is not None
         await store.commit(Change(messages=(Put(replace(seen.value, ts=""), seen.version),)))
-    settled = await usecases.expire(store, NoQueue(), asked.id, it_stands)
+    settled = await usecases.catch_up(store, NoQueue(), asked.id, it_stands)
     assert settled is not None and settled.decision is not None
     assert settled.status is status
     (told,) = [e for e in await events(store) if e.type is EventType.REQUEST_DECIDED]
@@ -91,7 +91,7 @@ async def test_a_card_that_goes_in_the_moment_of_the_step_approves_nothing(
         return await stored(change)
 
     monkeypatch.setattr(store, "commit", deleted_meanwhile)
-    settled = await usecases.expire(store, NoQueue(), asked.id, it_stands)
+    settled = await usecases.catch_up(store, NoQueue(), asked.id, it_stands)
     assert settled is not None and settled.status is Status.EXPIRED
 
 
@@ -116,7 +116,7 @@ async def test_slack_is_away_past_the_deadline_and_nothing_is_approved(
     slack.faults.add("server_error", on="chat.postMessage", times=None)
     async with drawing(slack, store):
         await slack.wait_for(lambda _: any(c.method == "chat.postMessage" for c in slack.calls))
-        await usecases.expire(store, NoQueue(), asked.id)
+        await usecases.catch_up(store, NoQueue(), asked.id)
         slack.faults.clear()
         await all_drawn(slack, store)
     (root,) = slack.channel("#general").messages
@@ -224,7 +224,7 @@ async def test_what_slack_does_not_say_is_asked_again_and_not_for_ever(
     asked, _ = await stood_for_an_hour(slack, store, lease)
     slack.faults.add("error", on="conversations.history", times=unanswered)
     look = deadlines.bounded(directory.still_there, 3)
-    became = [await usecases.due(store, NoQueue(), asked.id, look) for _ in range(3)]
+    became = [await usecases.catch_up(store, NoQueue(), asked.id, look) for _ in range(3)]
     assert [one and one.status for one in became] == [Status.PENDING, Status.PENDING, status]
     assert became[2] is not None and became[2].decision is not None
     assert became[2].decision.words == ("" if status is Status.APPROVED else request_endings.UNSEEN)

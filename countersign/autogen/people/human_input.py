@@ -250,7 +250,7 @@ class RunQuestions:
                 async with asyncio.timeout(left):
                     return await patiently(lambda: self._held.wakeups.settled(request.id))
             # Whoever looks first settles what is due, so that a run does not depend on the other process.
-            seen = await patiently(lambda: usecases.expire(store, self._held.queue, request.id))
+            seen = await patiently(lambda: usecases.catch_up(store, self._held.queue, request.id))
             if seen is not None and seen.status is not Status.PENDING:
                 return seen
 
