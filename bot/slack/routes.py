@@ -22,7 +22,7 @@ from .handlers import (
 )
 from .handlers.ack_deadline import Listener, click, command, tell, window
 from .handlers.acks import Ack
-from .handlers.context import Reply, Services, Word
+from .handlers.context import Reply, Services, Subcommand
 from .views import (
     answer_modals,
     button_labels,
@@ -36,7 +36,11 @@ from .views import (
     window_notices,
 )
 
-APPROVALS: Final[dict[str, Word]] = {**settings_changes.WORDS, **away_command.WORDS, **approvals_command.LISTS}
+APPROVALS: Final[dict[str, Subcommand]] = {
+    **settings_changes.SUBCOMMANDS,
+    **away_command.SUBCOMMANDS,
+    **approvals_command.LISTS,
+}
 COMMANDS: Final[dict[str, Listener]] = {
     "/agent": command(agent_command.agent),
     "/approvals": command(approvals_command.approvals(APPROVALS)),

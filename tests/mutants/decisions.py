@@ -160,7 +160,7 @@ DECIDING: Final = (
         "who is added to many reviewers is not named",
         "R33",
         "bot/slack/views/settings_text.py",
-        "        *_unnamed(before, after),\n",
+        "        *_people_changes(before, after),\n",
         "",
         (_TWO + "test_everybody_who_comes_or_goes_is_named",),
     ),

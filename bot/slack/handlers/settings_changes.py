@@ -23,10 +23,10 @@ from ..people.account_check import Found, is_shared_outside, problems
 from ..views import modal_parts, settings_modal, settings_text, window_notices
 from ..views.block_kit import context, mrkdwn
 from ..views.setting_inputs import SETTINGS
-from ..views.settings_text import say
+from ..views.settings_text import describe
 from ..views.slack_markup import unescape
 from .ack_deadline import change_on_record
-from .context import Reply, Services, Word
+from .context import Reply, Services, Subcommand
 from .mention_parsing import READERS
 from .modal_opening import open_at_once, open_modal
 from .payloads import Sender, delivery, sender
@@ -45,7 +45,7 @@ async def _window(services: Services, at: Sender) -> modal_parts.View:
     actor = await services.directory.actor(at.user, rules.reviewers.groups)
     read_only = channel_settings.why_not_configure(actor, rules, services.admins)
     if read_only is not None:
-        return settings_modal.to_read(say(at.here, rules), read_only)
+        return settings_modal.view_only(describe(at.here, rules), read_only)
     groups, external = await services.directory.groups(), services.directory.external_channels
     window = settings_modal.view(at.here, rules, groups, external_channels=external)
     for warning in filter(None, await _warnings(services, actor, rules)):
@@ -57,7 +57,7 @@ async def _show(services: Services, body: dict[str, Any], rest: str) -> Reply:
     at = sender(body)
     rules = await usecases.rules_of(services.store, at.here)
     actor = await services.directory.actor(at.user, frozenset())
-    return Reply("\n".join(filter(None, (say(at.here, rules), *await _warnings(services, actor, rules)))))
+    return Reply("\n".join(filter(None, (describe(at.here, rules), *await _warnings(services, actor, rules)))))
 
 
 async def _warnings(services: Services, actor: Actor, rules: Rules) -> tuple[str, str]:
@@ -94,10 +94,10 @@ async def _set(name: str, services: Services, body: dict[str, Any], text: str) -
     return reply if reply.view is None else await open_at_once(services.client, body, reply.view)
 
 
-WORDS: Final = {
-    "": Word(open_window, settings_text.OPEN_HELP, on_record=False),
-    "show": Word(_show, settings_text.SHOW_HELP, on_record=False),
-    **{one.word: Word(partial(_set, name), one.usage, partial(_missing, name)) for name, one in SETTINGS.items()},
+SUBCOMMANDS: Final = {
+    "": Subcommand(open_window, settings_text.OPEN_HELP, on_record=False),
+    "show": Subcommand(_show, settings_text.SHOW_HELP, on_record=False),
+    **{one.word: Subcommand(partial(_set, name), one.usage, partial(_missing, name)) for name, one in SETTINGS.items()},
 }
 """The words of `/approvals` about settings."""
 
@@ -111,7 +111,7 @@ async def save(services: Services, body: dict[str, Any]) -> Reply:
         try:
             return await _configure(services, body, channel, edit)
         except modal_parts.Problem as wrong:
-            raise settings_modal.as_shown(view, wrong) from None
+            raise settings_modal.renumber_steps(view, wrong) from None
 
 
 async def _configure(
