@@ -141,7 +141,7 @@ async def opened(settings: WebSettings, store: Store, clients: Clients, owner: s
             await stack.enter_async_context(at_work(name, work))
         stack.push_async_callback(services.drain)
         interface = Interface(
-            *(store, ApiKeys(store), wakeups, directory.rooms, identity.workspace, identity.bot_user),
+            *(store, ApiKeys(store), wakeups, directory.channels, identity.workspace, identity.bot_user),
             check_form,
             networks=settings.callback_networks,
         )
@@ -176,7 +176,7 @@ async def _channel(setting: str, name: str, directory: Directory) -> ChannelId:
     """
     if not name.startswith("#"):
         return ChannelId(name)
-    while (rooms := await directory.rooms()) is None:
+    while (rooms := await directory.channels()) is None:
         _log.warning("Slack does not say which channels the app is in; asking again in %s s.", _TRY_AGAIN)
         await asyncio.sleep(_TRY_AGAIN)
     channel = rooms.get(name.removeprefix("#"))

@@ -200,8 +200,8 @@ DECIDING: Final = (
         "a channel shared with another company takes cards",
         "R9",
         "bot/slack/people/account_check.py",
-        "    if room is None or not room.is_external or directory.external_channels:\n        return None\n",
-        "    if room is None or room.is_external or directory.external_channels:\n        return None\n",
+        "    if found is None or not found.is_external or directory.external_channels:\n        return None\n",
+        "    if found is None or room.is_external or directory.external_channels:\n        return None\n",
         (_SHARED + "test_no_card_goes_to_a_channel_that_was_shared_after_it_was_chosen",),
     ),
     Bug(

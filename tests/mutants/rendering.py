@@ -67,7 +67,7 @@ DRAWING: Final = (
         "a run is started in a channel that the app is not in",
         "R21",
         "bot/slack/people/account_check.py",
-        "return None if room.known and room.is_member else start_sentences.NOT_HERE",
+        "return None if found.known and found.is_member else start_sentences.NOT_HERE",
         "return None",
         ("tests/slack/test_agent_command.py::test_nothing_is_started_where_the_app_is_not",),
     ),
@@ -187,7 +187,7 @@ DRAWING: Final = (
     Bug(
         "each looks up for itself, and again when Slack took long",
         "R35",
-        "bot/slack/posted_messages.py",
+        "bot/slack/duplicate_posts.py",
         "        coming = self._coming.get(place)\n",
         "        coming = None\n",
         (_OUTAGE + "test_one_look_up_serves_all_who_wait_however_long_slack_takes_for_it",),
@@ -623,7 +623,7 @@ DRAWING: Final = (
     Bug(
         "another app's message with our name is taken for our card",
         "R4",
-        "bot/slack/posted_messages.py",
+        "bot/slack/duplicate_posts.py",
         'if self._ours & {one.get("user"), one.get("bot_id")}]',
         "]",
         ("tests/slack/test_posted.py::test_what_others_put_there_under_our_name_is_not_ours",),

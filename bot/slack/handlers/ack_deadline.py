@@ -263,5 +263,5 @@ async def _name(directory: Directory, name: str) -> str:
     if (user := UserId.named(name)) is not None:
         return await directory.name(user)
     if (channel := ChannelId.named(name)) is not None:
-        return await directory.room_name(channel)
+        return await directory.channel_name(channel)
     return await directory.group_name(GroupId(name))

@@ -52,7 +52,7 @@ async def _channel(directory: Directory, name: str) -> ChannelId:
     """
     if mention := re.fullmatch(_CHANNEL, name):
         return ChannelId(mention[1] or mention[2])
-    channel = await directory.room_named(name)
+    channel = await directory.channel_named(name)
     if channel is None:
         raise InvalidInput(setting_inputs.no_channel(unescape(name)[:80]))
     return channel

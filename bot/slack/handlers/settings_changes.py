@@ -13,13 +13,13 @@ from countersign import usecases
 from countersign.domain import channel_settings
 from countersign.domain.channel_settings import ChannelSettings, Rules
 from countersign.domain.errors import InvalidInput, plain_text
-from countersign.domain.ids import ChannelId
+from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.refusal_reasons import Sentence
 from countersign.policy.loosening import NeedsConfirmation, NeedsSecond, SettingsProposal, may_alone
 
 from .. import settings_proposals
-from ..people.account_check import Found, is_shared_outside, problems
+from ..people.account_check import SettingProblem, is_shared_outside, problems
 from ..views import modal_parts, settings_modal, settings_text, window_notices
 from ..views.block_kit import context, mrkdwn
 from ..views.setting_inputs import SETTINGS
@@ -40,9 +40,14 @@ async def open_window(services: Services, body: dict[str, Any], rest: str = "") 
     return await open_modal(services.client, body, _window(services, sender(body)))
 
 
+async def _rules_for(services: Services, user: UserId, channel: ChannelId) -> tuple[Rules, Actor]:
+    """Read the channel's rules, and describe the user with their groups."""
+    rules = await usecases.rules_of(services.store, channel)
+    return rules, await services.directory.actor(user, rules.reviewers.groups)
+
+
 async def _window(services: Services, at: Sender) -> modal_parts.View:
-    rules = await usecases.rules_of(services.store, at.here)
-    actor = await services.directory.actor(at.user, rules.reviewers.groups)
+    rules, actor = await _rules_for(services, at.user, at.here)
     read_only = channel_settings.why_not_configure(actor, rules, services.admins)
     if read_only is not None:
         return settings_modal.view_only(describe(at.here, rules), read_only)
@@ -81,8 +86,7 @@ async def _contradicted(services: Services, actor: Actor, rules: Rules) -> str:
 async def _missing(name: str, services: Services, body: dict[str, Any]) -> tuple[str, str]:
     """Say what to give, and what the setting is now; who may not change it reads the second alone."""
     at = sender(body)
-    rules = await usecases.rules_of(services.store, at.here)
-    actor = await services.directory.actor(at.user, rules.reviewers.groups)
+    rules, actor = await _rules_for(services, at.user, at.here)
     read_only = channel_settings.why_not_configure(actor, rules, services.admins)
     return settings_text.value_missing(name, rules, read_only)
 
@@ -117,10 +121,8 @@ async def save(services: Services, body: dict[str, Any]) -> Reply:
 async def _configure(
     services: Services, body: dict[str, Any], channel: ChannelId, edit: Callable[[ChannelSettings], ChannelSettings]
 ) -> Reply:
-    at = sender(body)
-    before = await usecases.rules_of(services.store, channel)
-    actor = await services.directory.actor(at.user, before.reviewers.groups)
-    found: list[Found] = []
+    _, actor = await _rules_for(services, sender(body).user, channel)
+    found: list[SettingProblem] = []
 
     async def check(rules: Rules) -> list[Sentence]:
         found[:] = await problems(services.directory, rules)
