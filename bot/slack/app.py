@@ -249,10 +249,7 @@ class _ConnectionCount:
 
 
 def _in_a_line(record: logging.LogRecord) -> bool:
-    """Log a broken connection in one line: it is no bug, and is replaced.
-
-    Everything else is logged as it is.
-    """
+    """Log a broken connection in one line: it is no bug, and is replaced. Everything else is logged as it is."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, aiohttp.ClientConnectionError):
         record.exc_info = None

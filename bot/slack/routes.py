@@ -138,10 +138,7 @@ def bound(services: Services, listener: Listener) -> Callable[..., Awaitable[Non
 async def _failed(
     services: Services, error: Exception, body: dict[str, Any], response: BoltResponse | None
 ) -> BoltResponse | None:
-    """Log a bug of ours, tell the person, and ack.
-
-    A payload of an unknown shape is refused.
-    """
+    """Log a bug of ours, tell the person, and ack. A payload of an unknown shape is refused."""
     if not payloads.fits(body):
         _log.warning("A payload whose shape is none of Slack's was refused (%s).", type(error).__name__)
         return BoltResponse(status=400, body="") if response is not None else None

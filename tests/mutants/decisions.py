@@ -201,7 +201,7 @@ DECIDING: Final = (
         "R9",
         "bot/slack/people/account_check.py",
         "    if found is None or not found.is_external or directory.external_channels:\n        return None\n",
-        "    if found is None or room.is_external or directory.external_channels:\n        return None\n",
+        "    if found is None or found.is_external or directory.external_channels:\n        return None\n",
         (_SHARED + "test_no_card_goes_to_a_channel_that_was_shared_after_it_was_chosen",),
     ),
     Bug(

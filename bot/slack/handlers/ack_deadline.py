@@ -171,10 +171,7 @@ async def change_on_record(
 async def _in_time(
     work: Coroutine[Any, Any, Reply], acknowledge: Acknowledge, tell_later: Callable[[Reply], Awaitable[None]]
 ) -> None:
-    """Do the work and ack with its reply.
-
-    If it takes too long, the ack goes first and the reply is told later.
-    """
+    """Do the work and ack with its reply. If it takes too long, the ack goes first and the reply is told later."""
     early: asyncio.Task[Any] | None = None
 
     def acknowledge_early() -> None:

@@ -174,10 +174,7 @@ async def _window(
 
 
 async def _note_presence(services: Services, body: dict[str, Any], item: card_controls.PresenceItem) -> Reply:
-    """Look at, or snooze, all requests of the card.
-
-    A refusal is told only if no request takes it.
-    """
+    """Look at, or snooze, all requests of the card. A refusal is told only if no request takes it."""
     user, attempt = sender(body).user, attempt_id(body)
     changed, refusals, now = list[Request](), list[Refused](), None
     for name in item.requests:

@@ -199,10 +199,7 @@ class _CardInThread:
         return None, problem
 
     async def _place(self) -> Place:
-        """Return the approvals channel, or a conversation's thread.
-
-        The thread only if no other company reads it.
-        """
+        """Return the approvals channel, or a conversation's thread. The thread only if no other company reads it."""
         request = self.request
         if not request.rules.in_thread or not self.card.pending:
             return Place(request.rules.approvals_channel)

@@ -76,10 +76,7 @@ class Files:
         return any(one.get("name") == file.filename for m in messages for one in m.get("files") or ())
 
     async def _upload(self, file: File) -> str:
-        """Upload, and return the problem; "" if the file certainly arrived.
-
-        CannotPost if Slack refuses for good.
-        """
+        """Upload, and return the problem; "" if the file certainly arrived. CannotPost if Slack refuses for good."""
         try:
             await self._poster.client.files_upload_v2(
                 channel=file.place.channel,

@@ -248,7 +248,7 @@ class Poster:
             raise _Overtaken
         return Seen(message, version + 1, now)
 
-    async def _post(self, target: _Target, first: Callable[[], Awaitable[None]] | None) -> tuple[str, str] | None:
+    async def _post(self, target: _Target, before_call: Callable[[], Awaitable[None]] | None) -> tuple[str, str] | None:
         """Return channel and timestamp of the new message; None if it is unclear."""
         answer = await self._calls.call(
             "chat.postMessage",
@@ -262,7 +262,7 @@ class Poster:
                 "unfurl_media": False,
             },
             target.importance,
-            first=first,
+            before_call=before_call,
         )
         return (answer["channel"], answer["ts"]) if answer is not None else None
 

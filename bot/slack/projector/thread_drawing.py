@@ -75,10 +75,7 @@ async def draw(
 
 
 async def _draw_steps(thread: RunThread, features: AgentFeatures | None, steps: Sequence[Step]) -> None:
-    """Draw the steps, streamed where Slack does that.
-
-    A stream of another process is ended first.
-    """
+    """Draw the steps, streamed where Slack does that. A stream of another process is ended first."""
     run, name = thread.run, f"progress/{thread.run.id}"
     root = await root_of(thread.poster, run.id) if features is not None else None
     if not steps:

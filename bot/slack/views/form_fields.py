@@ -147,10 +147,7 @@ def typed_input(
 
 
 def _filled(argument: Argument, element: Block, initial: str, read: Callable[[str], Any], hint: str) -> Input:
-    """Draw an input that is typed into.
-
-    Blanks at the ends and other line ends are no change.
-    """
+    """Draw an input that is typed into. Blanks at the ends and other line ends are no change."""
     if initial:
         element["initial_value"] = initial
 

@@ -121,7 +121,8 @@ def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = Tr
     for request, (first, place) in zip(listed.requests, entries(listed), strict=True):
         text = " · ".join(element["text"] for element in place["elements"])
         blocks += [first, {**words(text), "accessory": _review(request)}]
-    return blocks + more_than(listed)
+    left = listed.total - len(listed.requests)
+    return [*blocks, more_entries(left, listed.whole)] if left > 0 else blocks
 
 
 def _review(request: Request) -> Block:
@@ -246,12 +247,6 @@ def outcomes(listed: Listed, now: datetime) -> list[Block]:
                 )
             )
     return blocks
-
-
-def more_than(listed: Listed) -> list[Block]:
-    """Say how many are not shown."""
-    more = listed.total - len(listed.requests)
-    return [more_entries(more, listed.whole)] if more > 0 else []
 
 
 def _title(text: str, number: str = "") -> Block:

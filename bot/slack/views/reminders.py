@@ -25,8 +25,9 @@ def reminder_note(rows: Sequence[Request], card_link: str, away: Sequence[Absenc
     users = frozenset(user for row in waiting for user in _asked(row, away))
     groups = frozenset(group for row in waiting for group in row.rules.reviewers.groups)
     at = link(card_link, card_link_label(rows[0]))
+    still = "this is still" if len(waiting) == 1 else f"these {len(waiting)} requests are still"
     due = "answer" if rows[0].rules.in_thread else "decision"
-    text = f":bell: {named(Reviewers(users, groups))}: {_these(waiting)} waiting for your {due}: {at}."
+    text = f":bell: {named(Reviewers(users, groups))}: {still} waiting for your {due}: {at}."
     return _note(rows, text, "Still pending")
 
 
@@ -45,10 +46,6 @@ def _asked(request: Request, away: Sequence[Absence]) -> frozenset[UserId]:
     voted = set() if tied(request) else {vote.seat or vote.user for vote in request.votes}
     gone = {a.user: a.stand_in for a in stand_ins(request, away)}
     return frozenset(gone.get(user, user) for user in deciders(request).users - voted)
-
-
-def _these(waiting: Sequence[Request]) -> str:
-    return "this is still" if len(waiting) == 1 else f"these {len(waiting)} requests are still"
 
 
 def _note(rows: Sequence[Request], text: str, notification: str) -> Drawing:

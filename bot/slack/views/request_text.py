@@ -97,7 +97,7 @@ def stand_ins(request: Request, away: Iterable[Absence]) -> list[Absence]:
 def waiting_lines(request: Request) -> list[Block]:
     """Draw reminders and escalations so far and the next ones, in small print."""
     lines = [
-        f"Escalated to {_escalated_to(request, request.rules.escalation[raised.number])} "
+        f"Escalated to {_step_in_words(request, request.rules.escalation[raised.number])} "
         f"at {when(raised.at, request.created_at)}"
         for raised in request.raised[-_STEPS:]
     ]
@@ -135,7 +135,7 @@ def for_whom(request: Request) -> str:
     return program
 
 
-def _escalated_to(request: Request, step: Escalation) -> str:
+def _step_in_words(request: Request, step: Escalation) -> str:
     return named(deciders(request, step.reviewers), most=_ASKED) + _where(request, step)
 
 

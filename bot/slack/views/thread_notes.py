@@ -82,7 +82,7 @@ def outcome_note(run: Run, *, filed: bool = True) -> Drawing:
         blocks.append(words(f":warning: *{hidden + cut:,} characters are not shown here*; {where}."))
     if end:
         blocks.append(data([end]))
-    blocks += _summary(run)
+    blocks += [*_passed(run.passed), *([_usage(run.usage)] if run.usage is not None else [])]
     return Drawing(f"{state_of(run)}{by}: {escape(quoted(run.result, 200))} ({mention(run.requester)})", blocks)
 
 
@@ -183,11 +183,6 @@ def break_glass_note(request: Request, row: int = 0) -> Drawing:
     if hidden:
         blocks.append(words(f"_{hidden:,} characters in between are not shown here; the agents have them all._"))
     return Drawing(f"{text} {' '.join(names)}", blocks)
-
-
-def _summary(run: Run) -> list[Block]:
-    """Draw what the run counted, for the end of the note."""
-    return [*_passed(run.passed), *([_usage(run.usage)] if run.usage is not None else [])]
 
 
 def _passed(passed: tuple[Passed, ...]) -> list[Block]:
