@@ -18,8 +18,8 @@ from countersign.usecases.ports import Admitted
 
 from ..people.actors import actor_of, voters_of
 from ..views.card_controls import Handle
+from ..views.clicks_text import counted
 from ..views.request_text import no_votes
-from ..views.window_notices import counted
 from .context import Reply, Services
 from .payloads import attempt_id, sender
 
