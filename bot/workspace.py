@@ -142,7 +142,7 @@ async def opened(settings: WebSettings, store: Store, clients: Clients, owner: s
             store,
             ApiKeys(store),
             wakeups,
-            channels=directory.rooms,
+            channels=directory.channels,
             workspace=identity.workspace,
             nobody=identity.bot_user,
             check_form=check_form,
@@ -179,7 +179,7 @@ async def _channel(setting: str, name: str, directory: Directory) -> ChannelId:
     """
     if not name.startswith("#"):
         return ChannelId(name)
-    while (rooms := await directory.rooms()) is None:
+    while (rooms := await directory.channels()) is None:
         _log.warning("Slack does not say which channels the app is in; asking again in %s s.", _TRY_AGAIN)
         await asyncio.sleep(_TRY_AGAIN)
     channel = rooms.get(name.removeprefix("#"))

@@ -40,7 +40,7 @@ def a_good_end() -> Facts:
     begun = runs.move(queued.run, runs.Verb.START, NOW)
     assert begun is not None
     over = runs.end(replace(begun, recent=(asked.id,)), runs.Verb.FINISH, NOW, result="done")
-    steps = run_steps.steps(over.run, [run_steps.Asked(step.request)])
+    steps = run_steps.steps(over.run, [run_steps.RequestOnCard(step.request)])
     names: dict[str, Any] = {
         f"card/{asked.id}": approval_card.card(step.request, run=over.run, run_link=None),
         f"progress/{asked.run}": run_steps.drawn_as_list(over.run, steps),

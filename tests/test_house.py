@@ -130,7 +130,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *_LIBRARY,
         *("bot.slack.projector", "bot.slack.people", "bot.slack.views"),
         "bot.slack.settings_proposals",
-        *("bot.slack.ports", "bot.slack.posted_messages", "slack_sdk", "aiohttp"),
+        *("bot.slack.ports", "bot.slack.duplicate_posts", "slack_sdk", "aiohttp"),
     },
     "bot.slack.people": {
         *("countersign.domain", "countersign.usecases", "bot.slack.people", "bot.slack.views.people_text"),
@@ -222,7 +222,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
     "bot.slack": (
         {"views"},
         {"people"},
-        {"app", "connection_limits", "health", "ports", "posted_messages", "rate_gate", "settings_proposals"},
+        {"app", "connection_limits", "health", "ports", "duplicate_posts", "rate_gate", "settings_proposals"},
         {"handlers", "http", "projector", "slack_calls"},
         {"routes"},
     ),

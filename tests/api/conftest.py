@@ -36,7 +36,9 @@ async def bot(slack: LocalSlack, store: Store) -> AsyncIterator[Services]:
 
 @pytest.fixture
 def interface(store: Store, wakeups: Wakeups, bot: Services) -> Interface:
-    return Interface(store, ApiKeys(store), wakeups, bot.directory.rooms, HERE, UserId("U0BOT"), check_form, LOOPBACK)
+    return Interface(
+        store, ApiKeys(store), wakeups, bot.directory.channels, HERE, UserId("U0BOT"), check_form, LOOPBACK
+    )
 
 
 @pytest.fixture

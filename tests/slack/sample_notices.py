@@ -122,8 +122,8 @@ WINDOWS: Final[dict[str, dict[str, Any]]] = {
     "modal_fill_in": edit_modal.edit(request(asked=form()), GENERAL),
     "modal_more": answer_modals.more(request(asked=refund(), break_glass=True, **LATER), GENERAL),
     "modal_loading": modal_parts.loading(),
-    "modal_settings_to_read": settings_modal.to_read(
-        settings_text.say(GENERAL, rules(timeout=timedelta(minutes=15))),
+    "modal_settings_to_read": settings_modal.view_only(
+        settings_text.describe(GENERAL, rules(timeout=timedelta(minutes=15))),
         "Only reviewers of this channel and admins can change these settings.",
     ),
 }

@@ -88,7 +88,7 @@ def card(of: Request) -> Drawing:
 
 
 def plan(of: Run, *asked: Request) -> Drawing:
-    rows = [run_steps.Asked(one, number if len(asked) > 1 else 0, LINK) for number, one in enumerate(asked, 1)]
+    rows = [run_steps.RequestOnCard(one, number if len(asked) > 1 else 0, LINK) for number, one in enumerate(asked, 1)]
     return run_steps.drawn_as_list(of, run_steps.steps(of, rows))
 
 
@@ -341,7 +341,7 @@ DRAWINGS: dict[str, Drawing] = {
     "card_turn_reminds": card(talk(remind_after=timedelta(minutes=15))),
     "card_turn_in_messages": approval_card.card(talk(), run=run(), run_link=None),
     "steps_talking": run_steps.drawn_as_list(
-        at_work(), run_steps.steps(at_work(), [run_steps.Asked(talk(), 0, LINK, in_thread=True)])
+        at_work(), run_steps.steps(at_work(), [run_steps.RequestOnCard(talk(), 0, LINK, in_thread=True)])
     ),
     "card_end": card(talk(to_end=True)),
     "card_end_approved": card(decided(Verb.APPROVE, of=talk(to_end=True))),
@@ -414,7 +414,7 @@ DRAWINGS: dict[str, Drawing] = {
     ),
     "steps_expired": plan(ended(ended_as="expired"), expired()),
     "steps_slowed_down": plan(run(delay=Delay("The model gpt is rate-limited", later()))),
-    "steps_without_a_worker": run_steps.drawn_as_list(run(), run_steps.steps(run(), silent=True)),
+    "steps_without_a_worker": run_steps.drawn_as_list(run(), run_steps.steps(run(), without_worker=True)),
     "note_outcome": thread_notes.outcome_note(ended()),
     "note_outcome_with_usage": thread_notes.outcome_note(ended(usage=USAGE)),
     "note_outcome_with_passed": thread_notes.outcome_note(ended(passed=PASSED, usage=USAGE)),

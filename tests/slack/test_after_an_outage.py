@@ -115,7 +115,7 @@ async def test_a_run_that_never_rests_does_not_keep_its_events_in_hand(
     restless = Restless(store.client, store.keys.prefix[1:-2])
     await usecases.progressed(store, lease, "writer", "the first step")
     async with poster(slack, restless) as one:
-        projector = Projector(restless, Outbox(restless), one, "web-1", drawn=ticked.append, thread_breath=timedelta(0))
+        projector = Projector(restless, Outbox(restless), one, "web-1", drawn=ticked.append, thread_delay=timedelta(0))
         task = asyncio.create_task(projector.run())
         async with asyncio.timeout(PATIENCE):
             while len(ticked_when_drawn) < MANY:  # noqa: ASYNC110

@@ -256,7 +256,7 @@ def test_long_names_and_titles_are_judged_whole(tool: str) -> None:
     assert all(tool in json.dumps(blocks) for blocks in shown)
     assert tool in judged.file_of(asked)[1].decode()
     titled = request(asked=question("short", title="x" * 100 + " rm -rf / " + "y" * 100))
-    whole = judged.seen(titled.question).text
+    whole = judged.shown_question(titled.question).text
     assert "rm -rf /" in whole
     assert whole in judged.file_of(titled)[1].decode()
 

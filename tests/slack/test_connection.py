@@ -373,7 +373,7 @@ async def test_a_port_that_is_taken_is_said(store: Store) -> None:
                 raise AssertionError("listened twice")
 
 
-async def until(fact: app.Fact, wanted: bool = True) -> None:
+async def until(fact: app.Check, wanted: bool = True) -> None:
     async with asyncio.timeout(PATIENCE):
         while await fact() is not wanted:  # noqa: ASYNC110 -- a fact of another task
             await asyncio.sleep(0.01)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.slack.posted_messages import EVENT_TYPE
+from bot.slack.duplicate_posts import EVENT_TYPE
 from bot.slack.projector import file_uploads
 from bot.slack.projector.file_uploads import Files
 from bot.slack.projector.message_sync import File, Place

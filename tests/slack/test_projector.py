@@ -53,7 +53,7 @@ async def drawing(
     one = Poster(GatedCalls(client, HURRY), store, HERE, slack.url, OURS)
     at_once = timedelta(0)
     outbox = Outbox(store)
-    projector = Projector(store, outbox, one, owner, overlooked=overlooked, thread_breath=at_once, directory=directory)
+    projector = Projector(store, outbox, one, owner, overlooked=overlooked, thread_delay=at_once, directory=directory)
     task = asyncio.create_task(projector.run())
     try:
         yield projector

@@ -97,7 +97,7 @@ class Reply(NamedTuple):
         return cls(drawing.text, blocks=drawing.blocks or None)
 
 
-class Word(NamedTuple):
+class Subcommand(NamedTuple):
     """A word after a command, and its line of help.
 
     `run` gets what was typed behind the word; `empty`, if there must be something, says so, and the value now.

@@ -29,7 +29,7 @@ async def keep(
 
 async def note(store: Store, directory: Directory) -> None:
     """Store Slack's answer of now; without one the last stays, for ten minutes."""
-    rooms = await directory.rooms()
+    rooms = await directory.channels()
     if rooms is None:
         return
     try:

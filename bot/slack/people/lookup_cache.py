@@ -118,10 +118,7 @@ class Lookups:
         self._replies[fact] = (since, reply)
 
     async def _take_over(self, fact: Fact) -> None:
-        """Take over a newer answer that another `web` stored.
-
-        One that cannot be read is ignored.
-        """
+        """Take over a newer answer that another `web` stored. One that cannot be read is ignored."""
         stored_as = self._shared.get(fact[0])
         if stored_as is None or self._store is None:
             return

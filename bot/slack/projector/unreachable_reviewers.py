@@ -30,10 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 async def keep(store: Store, directory: Directory, poster: Poster) -> None:
-    """Look for such requests every hour, until cancelled.
-
-    Any number of processes may.
-    """
+    """Look for such requests every hour, until cancelled. Any number of processes may."""
     while True:
         try:
             await look(store, directory, poster)

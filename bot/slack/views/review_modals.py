@@ -62,7 +62,7 @@ def review(request: Request, channel: ChannelId) -> View:
 
 
 def _label(request: Request, verb: Verb) -> str:
-    return next(button.label for button in button_labels.of(request.question).buttons if button.verb is verb)
+    return next(button.label for button in button_labels.wording_of(request.question).buttons if button.verb is verb)
 
 
 def _all_of(request: Request) -> tuple[list[Block], bool]:
