@@ -3,7 +3,7 @@
 Their models answer at once, and all stay in memory until the last has asked, as runs do.
 
 That is what runs would take to come back if all that they had done were done again and cost nothing. A process of its
-own: TASK is the teams' (bench/teams/turns.py), COUNT how many are built at once, and it prints `asked <n> <ns>` for each
+own: TASK is the teams' (bench/teams/turns.py), COUNT how many are built at once. It prints `asked <n> <ns>` for each
 SIGUSR1.
 """
 
@@ -47,24 +47,21 @@ async def autogen_alone(task: str, count: int = 1) -> AsyncIterator[Callable[[],
 
 async def main(task: str, count: int) -> None:
     """Run teams of this task whenever they are wanted, until this process is killed."""
-    turns, wanted = int(task.split()[2]), asyncio.Semaphore(0)
+    turns, wanted, asked, last = int(task.split()[2]), asyncio.Semaphore(0), asyncio.Barrier(count), 0
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, wanted.release)
 
     def answers(agent: str) -> ChatCompletionClient:
         return ReplayChatCompletionClient([f"what {agent} says in turn {n}" for n in range(turns)])
 
+    async def ask(prompt: str, cancellation_token: CancellationToken | None = None) -> str:
+        nonlocal last
+        last = time.monotonic_ns()
+        await asked.wait()
+        return "approved"
+
     print("ready", flush=True)
     number = 0
     while await wanted.acquire():
-        asked = asyncio.Barrier(count)
-        last = 0
-
-        async def ask(prompt: str, cancellation_token: CancellationToken | None = None) -> str:
-            nonlocal last
-            last = time.monotonic_ns()
-            await asked.wait()
-            return "approved"
-
         begun = time.monotonic_ns()
         humans = [UserProxyAgent("human", input_func=ask) for _ in range(count)]
         await asyncio.gather(*(team(task, answers, human).run(task="go") for human in humans))
