@@ -1,7 +1,9 @@
-"""AutoGen by itself: a new team like a parked run's, until it asks its human.
+"""AutoGen by itself: new teams like those of runs that come back.
 
-Its models answer at once. That is what a run would take to come back if all that it had done were done again and cost
-nothing. A process of its own: TASK is the team's (bench/teams/turns.py), and it prints `asked <n> <ns>` for each
+Their models answer at once, and all stay in memory until the last has asked its human, as runs do.
+
+That is what runs would take to come back if all that they had done were done again and cost nothing. A process of its
+own: TASK is the teams' (bench/teams/turns.py), COUNT how many are built at once. It prints `asked <n> <ns>` for each
 SIGUSR1.
 """
 
@@ -24,9 +26,9 @@ from tests.processes import Process
 
 
 @asynccontextmanager
-async def autogen_alone(task: str) -> AsyncIterator[Callable[[], Awaitable[float]]]:
-    """A function that runs the team of this task once, and returns its milliseconds."""
-    process = await Process("bench.baseline_autogen", {"TASK": task}).start()
+async def autogen_alone(task: str, count: int = 1) -> AsyncIterator[Callable[[], Awaitable[float]]]:
+    """A function that runs so many teams at once, and returns their milliseconds."""
+    process = await Process("bench.baseline_autogen", {"TASK": task, "COUNT": str(count)}).start()
     rounds = 0
 
     async def run() -> float:
@@ -43,27 +45,27 @@ async def autogen_alone(task: str) -> AsyncIterator[Callable[[], Awaitable[float
         await process.kill()
 
 
-async def main(task: str) -> None:
-    """Run the team of this task once for each SIGUSR1, until this process is killed."""
-    turns, signals = int(task.split()[2]), asyncio.Semaphore(0)
+async def main(task: str, count: int) -> None:
+    """Run teams of this task whenever they are signals, until this process is killed."""
+    turns, signals, asked, last = int(task.split()[2]), asyncio.Semaphore(0), asyncio.Barrier(count), 0
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, signals.release)
 
     def answers(agent: str) -> ChatCompletionClient:
         return ReplayChatCompletionClient([f"what {agent} says in turn {n}" for n in range(turns)])
 
+    async def ask(prompt: str, cancellation_token: CancellationToken | None = None) -> str:
+        nonlocal last
+        last = time.monotonic_ns()
+        await asked.wait()
+        return "approved"
+
     print("ready", flush=True)
     number = 0
     while await signals.acquire():
-        asked_at = 0
-
-        async def ask(prompt: str, cancellation_token: CancellationToken | None = None) -> str:
-            nonlocal asked_at
-            asked_at = time.monotonic_ns()
-            return "approved"
-
         begun = time.monotonic_ns()
-        await team(task, answers, UserProxyAgent("human", input_func=ask)).run(task="go")
-        print(f"asked {number} {asked_at - begun}", flush=True)
+        humans = [UserProxyAgent("human", input_func=ask) for _ in range(count)]
+        await asyncio.gather(*(team(task, answers, human).run(task="go") for human in humans))
+        print(f"asked {number} {last - begun}", flush=True)
         number += 1
         gc.collect()
 
@@ -71,4 +73,4 @@ async def main(task: str) -> None:
 if __name__ == "__main__":
     for loud in ("autogen_core", "autogen_core.events", "autogen_agentchat", "autogen_agentchat.events"):
         logging.getLogger(loud).setLevel(logging.CRITICAL)
-    asyncio.run(main(os.environ["TASK"]))
+    asyncio.run(main(os.environ["TASK"], int(os.environ["COUNT"])))
