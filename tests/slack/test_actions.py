@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -315,20 +316,23 @@ async def test_a_card_that_shows_other_content_decides_nothing(
     assert await status(store, asked) is Status.PENDING
 
 
-@pytest.mark.parametrize("value", [Handle(RequestId("qunknown"), Digest("d" * 64)).write(), "junk", json.dumps([1])])
-@pytest.mark.parametrize(
-    "action", [card_controls.APPROVE, card_controls.REJECT, card_controls.VIEW_FULL, "of_another_version"]
-)
+OLD_VALUES = [Handle(RequestId("qunknown"), Digest("d" * 64)).write(), "junk", json.dumps([1])]
+OLD_ACTIONS = [card_controls.APPROVE, card_controls.REJECT, card_controls.VIEW_FULL, "of_another_version"]
+
+
 async def test_a_button_of_no_known_request_is_answered(
-    slack: LocalSlack, bot: Services, value: str, action: str
+    slack: LocalSlack, bot: Services, subtests: pytest.Subtests
 ) -> None:
     """R7: old cards, other versions, nonsense."""
-    button = {"type": "button", "action_id": action, "value": value, "text": {"type": "plain_text", "text": "Go"}}
-    block = {"type": "actions", "elements": [button]}
-    sent = await bot.client.chat_postMessage(channel="C0APPROVALS", text="old", blocks=[block])
-    shown = await slack.wait_message("#approvals", lambda m: m.ts == sent["ts"])
-    assert (await slack.user("bob").click(shown, "Go")).ok
-    await slack.user("bob").wait_ephemeral("newest card")
+    go = {"type": "plain_text", "text": "Go"}
+    for number, (action, value) in enumerate(product(OLD_ACTIONS, OLD_VALUES), start=1):
+        with subtests.test(action=action, value=value):
+            button = {"type": "button", "action_id": action, "value": value, "text": go}
+            block = {"type": "actions", "elements": [button]}
+            await bot.client.chat_postMessage(channel="C0APPROVALS", text=f"old {number}", blocks=[block])
+            shown = await slack.wait_message("#approvals", lambda m: m.text == f"old {number}")  # noqa: B023
+            assert (await slack.user("bob").click(shown, "Go")).ok
+            assert "newest card" in await told(slack.user("bob"), number)
 
 
 async def test_view_full_shows_everything_to_anybody(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:

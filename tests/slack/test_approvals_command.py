@@ -74,20 +74,21 @@ async def test_rules_get_milder_by_two_and_all_are_told(
     assert (last.data["before"], last.data["after"]) == ('{"own_requests": false}', '{"own_requests": true}')
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        ("timeot 15m", "nothing was changed. Did you mean `/approvals timeout`? `/approvals help` lists them all."),
-        ("colour blue", "nothing was changed. `/approvals help` lists them all."),
-        ("away", "like `/approvals away @standin until 2026-12-24`, or `… for 3d`. You're not away now."),
-    ],
-)
+MISSING_OR_MISSPELT = [
+    ("timeot 15m", "nothing was changed. Did you mean `/approvals timeout`? `/approvals help` lists them all."),
+    ("colour blue", "nothing was changed. `/approvals help` lists them all."),
+    ("away", "like `/approvals away @standin until 2026-12-24`, or `… for 3d`. You're not away now."),
+]
+
+
 async def test_what_is_missing_or_misspelt_is_said_in_one_line(
-    slack: LocalSlack, bot: Services, words: str, sentence: str
+    slack: LocalSlack, bot: Services, subtests: pytest.Subtests
 ) -> None:
     """R7"""
-    told = (await slack.user("bob").command(f"/approvals {words}")).text
-    assert sentence in told and "\n" not in told
+    for words, sentence in MISSING_OR_MISSPELT:
+        with subtests.test(words=words):
+            told = (await slack.user("bob").command(f"/approvals {words}")).text
+            assert sentence in told and "\n" not in told
 
 
 async def test_who_may_not_change_a_setting_reads_it_and_is_not_asked_for_one(slack: LocalSlack, bot: Services) -> None:
@@ -166,77 +167,79 @@ async def test_everything_can_be_set_in_words(slack: LocalSlack, store: Store, b
     assert "<@U0DAVE>" in shown and "2 approvals" in shown and "no deadline" in shown
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        ("timeout soon", "is not a duration"),
-        ("timeout -5m", "is not a duration"),
-        ("timeout 0", "is not a duration"),
-        ("timeout 0s", "is out of range"),
-        ("timeout 99999d", "is out of range"),
-        ("on-timeout escalate", "isn't one of"),
-        ("quorum 0", "must be 1 or more"),
-        ("quorum two", "isn't a whole number"),
-        ("quorum 3", "only 2 may approve"),
-        ("own-requests maybe", "isn't `yes` or `no`"),
-        ("reviewers everybody", "isn't a person or a user group"),
-        ("reviewers ,", "Nobody would be allowed"),
-        ("reviewers @greta", "is a guest"),
-        ("reviewers @dora", "left"),
-        ("reviewers @sam", "isn't a member of this workspace"),
-        ("reviewers @erin", "isn't a member of this workspace"),
-        ("reviewers <@U0BOT>", "is a bot"),
-        ("reviewers U0NOBODY", "isn't a member of this workspace"),
-        ("reviewers S0NOTHING", "has no members"),
-        ("channel #random", "The app is not in <#C0RANDOM>"),
-        ("channel #nowhere", "The app isn't in a channel named"),
-        ("colour blue", "There is no setting"),
-        ("remind soon", "is not a duration"),
-        ("escalate 30m", "isn't an escalation step"),
-        ("escalate 30m @bob @carol", "circle"),
-        ("escalate 3h @dave", "never happen"),
-        ("escalate 30m @dave #random", "The app is not in"),
-        ("escalate 30m @greta", "Step 1 of the escalation: <@U0GRETA> is a guest"),
-        ("escalate 30m dave", "isn't a person or a user group"),
-        ("quiet weekends Mars/Olympus", "no time zone"),
-        ("quiet 08:00-08:00 UTC", "would never end"),
-    ],
-)
+NONSENSE = [
+    ("timeout soon", "is not a duration"),
+    ("timeout -5m", "is not a duration"),
+    ("timeout 0", "is not a duration"),
+    ("timeout 0s", "is out of range"),
+    ("timeout 99999d", "is out of range"),
+    ("on-timeout escalate", "isn't one of"),
+    ("quorum 0", "must be 1 or more"),
+    ("quorum two", "isn't a whole number"),
+    ("quorum 3", "only 2 may approve"),
+    ("own-requests maybe", "isn't `yes` or `no`"),
+    ("reviewers everybody", "isn't a person or a user group"),
+    ("reviewers ,", "Nobody would be allowed"),
+    ("reviewers @greta", "is a guest"),
+    ("reviewers @dora", "left"),
+    ("reviewers @sam", "isn't a member of this workspace"),
+    ("reviewers @erin", "isn't a member of this workspace"),
+    ("reviewers <@U0BOT>", "is a bot"),
+    ("reviewers U0NOBODY", "isn't a member of this workspace"),
+    ("reviewers S0NOTHING", "has no members"),
+    ("channel #random", "The app is not in <#C0RANDOM>"),
+    ("channel #nowhere", "The app isn't in a channel named"),
+    ("colour blue", "There is no setting"),
+    ("remind soon", "is not a duration"),
+    ("escalate 30m", "isn't an escalation step"),
+    ("escalate 30m @bob @carol", "circle"),
+    ("escalate 3h @dave", "never happen"),
+    ("escalate 30m @dave #random", "The app is not in"),
+    ("escalate 30m @greta", "Step 1 of the escalation: <@U0GRETA> is a guest"),
+    ("escalate 30m dave", "isn't a person or a user group"),
+    ("quiet weekends Mars/Olympus", "no time zone"),
+    ("quiet 08:00-08:00 UTC", "would never end"),
+]
+
+
 async def test_nonsense_is_refused_with_a_sentence(
-    slack: LocalSlack, store: Store, bot: Services, words: str, sentence: str
+    slack: LocalSlack, store: Store, bot: Services, subtests: pytest.Subtests
 ) -> None:
     """R10, R20: an empty list, who may not decide, a channel where no card can be posted. Erin is in a channel that
     is shared with her workspace, so Slack calls her no stranger."""
     slack.workspace.users["U0ERIN"] = User("U0ERIN", "erin", "Erin External", team_id="T0OTHER")
     slack.invite("U0ERIN", "#general")
     before = await rules(store)
-    reply = await slack.user("alice").command(f"/approvals {words}")
-    assert sentence in reply.text
-    assert "othing was changed" in reply.text
-    assert await rules(store) == before
+    for words, sentence in NONSENSE:
+        with subtests.test(words=words):
+            reply = await slack.user("alice").command(f"/approvals {words}")
+            assert sentence in reply.text
+            assert "othing was changed" in reply.text
+            assert await rules(store) == before
 
 
-@pytest.mark.parametrize(
-    ("word", "sentence"),
-    [
-        ("timeout", "Give a duration, like `/approvals timeout 15m`. It is 1 h now."),
-        ("on-timeout", "It is reject now."),
-        ("channel", "It is <#C0APPROVALS> now."),
-        ("reviewers", "<@U0BOB>"),
-        ("quorum", "It is 1 now."),
-        ("own-requests", "It is no now."),
-        ("remind", "It is off now."),
-        ("escalate", "It is off now."),
-        ("quiet", "It is off now."),
-    ],
-)
+WITHOUT_A_VALUE = [
+    ("timeout", "Give a duration, like `/approvals timeout 15m`. It is 1 h now."),
+    ("on-timeout", "It is reject now."),
+    ("channel", "It is <#C0APPROVALS> now."),
+    ("reviewers", "<@U0BOB>"),
+    ("quorum", "It is 1 now."),
+    ("own-requests", "It is no now."),
+    ("remind", "It is off now."),
+    ("escalate", "It is off now."),
+    ("quiet", "It is off now."),
+]
+
+
 async def test_a_setting_without_a_value_says_its_current_one_and_an_example(
-    slack: LocalSlack, bot: Services, word: str, sentence: str
+    slack: LocalSlack, bot: Services, subtests: pytest.Subtests
 ) -> None:
     """R7: in one line, whatever the kind of the setting."""
-    reply = await slack.user("alice").command(f"/approvals {word}")
-    assert reply.text.startswith("Give ") and f"like `/approvals {word} " in reply.text
-    assert sentence in reply.text and "\n" not in reply.text
+    for word, sentence in WITHOUT_A_VALUE:
+        with subtests.test(word=word):
+            reply = await slack.user("alice").command(f"/approvals {word}")
+            assert reply.text.startswith("Give ") and f"like `/approvals {word} " in reply.text
+            assert sentence in reply.text and "\n" not in reply.text
 
 
 @pytest.mark.parametrize(
@@ -429,37 +432,39 @@ async def test_a_run_in_whose_channel_only_its_requester_could_decide_is_not_sta
     assert (await alice.command("/agent email tell the vendor")).text.startswith("Started")
 
 
-@pytest.mark.parametrize(
-    ("values", "block", "sentence"),
-    [
-        ({"timeout": "soon"}, "timeout", "is not a duration"),
-        ({"quorum": "9"}, "quorum", "only 2 may approve"),
-        ({"timeout": "2s"}, "timeout", "is out of range"),
-        ({"remind_after": "soon"}, "remind_after", "is not a duration"),
-        ({"quiet": "at night"}, "quiet", "othing was changed"),
-        ({"after_1": "soon", "people_1": ["@dave"]}, "after_1", "is not a duration"),
-        ({"after_1": "2h", "people_1": ["@dave"]}, "after_1", "would come after the deadline"),
-        ({"after_1": "30m"}, "people_1", "Choose people or groups"),
-        ({"people_1": ["@dave"]}, "after_1", "Enter a duration"),
-        ({"after_1": "30m", "people_1": ["@bob", "@carol"]}, "people_1", "in a circle"),
-        ({"after_1": "30m", "people_1": ["@greta"]}, "people_1", "@greta is a guest"),
-        ({"after_1": "30m", "people_1": ["@dave"], "where_1": "#random"}, "where_1", "The app is not in #random"),
-        ({"users": ["@greta"]}, "users", "@greta is a guest"),
-        ({"users": []}, "users", "name at least one reviewer"),
-        ({"approvals_channel": "#random"}, "approvals_channel", "The app is not in #random"),
-    ],
-)
+WRONG_IN_THE_WINDOW: list[tuple[dict[str, object], str, str]] = [
+    ({"timeout": "soon"}, "timeout", "is not a duration"),
+    ({"quorum": "9"}, "quorum", "only 2 may approve"),
+    ({"timeout": "2s"}, "timeout", "is out of range"),
+    ({"remind_after": "soon"}, "remind_after", "is not a duration"),
+    ({"quiet": "at night"}, "quiet", "othing was changed"),
+    ({"after_1": "soon", "people_1": ["@dave"]}, "after_1", "is not a duration"),
+    ({"after_1": "2h", "people_1": ["@dave"]}, "after_1", "would come after the deadline"),
+    ({"after_1": "30m"}, "people_1", "Choose people or groups"),
+    ({"people_1": ["@dave"]}, "after_1", "Enter a duration"),
+    ({"after_1": "30m", "people_1": ["@bob", "@carol"]}, "people_1", "in a circle"),
+    ({"after_1": "30m", "people_1": ["@greta"]}, "people_1", "@greta is a guest"),
+    ({"after_1": "30m", "people_1": ["@dave"], "where_1": "#random"}, "where_1", "The app is not in #random"),
+    ({"users": ["@greta"]}, "users", "@greta is a guest"),
+    ({"users": []}, "users", "name at least one reviewer"),
+    ({"approvals_channel": "#random"}, "approvals_channel", "The app is not in #random"),
+]
+
+
 async def test_the_window_says_what_is_wrong_where_it_is_wrong(
-    slack: LocalSlack, store: Store, bot: Services, values: dict[str, object], block: str, sentence: str
+    slack: LocalSlack, store: Store, bot: Services, subtests: pytest.Subtests
 ) -> None:
     """R10"""
     before = await rules(store)
     alice = slack.user("alice")
-    await alice.command("/approvals")
-    await alice.wait_modal()
-    errors = await alice.submit(values)
-    assert sentence in errors[block]
-    assert await rules(store) == before
+    for values, block, sentence in WRONG_IN_THE_WINDOW:
+        with subtests.test(**{block: sentence}):
+            await alice.command("/approvals")
+            await alice.wait_modal()
+            errors = await alice.submit(values)
+            assert sentence in errors[block]
+            assert await rules(store) == before
+            await alice.close()
 
 
 async def test_settings_changed_by_two_at_once_are_not_undone_silently(
