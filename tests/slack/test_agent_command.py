@@ -108,25 +108,26 @@ async def test_a_start_that_slack_called_failed_and_its_repeat_are_one_run(
     assert "Started" in (await slack.user("bob").command("/agent email twice")).text
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("/agent emial hello", "There is no team “emial”"),
-        ("/agent email", "Add a task"),
-        ("/agent email     ", "Add a task"),
-        (f"/agent email {'x' * 10_001}", "the limit is 10,000"),
-        ("/agent stop", "Name the run"),
-        ("/agent stop rnothing", "There is no run"),
-        ("/agent help", "/agent status"),
-        ("/agent status", "No runs in progress here"),
-    ],
-)
+CANNOT_BE_DONE = [
+    ("/agent emial hello", "There is no team “emial”"),
+    ("/agent email", "Add a task"),
+    ("/agent email     ", "Add a task"),
+    (f"/agent email {'x' * 10_001}", "the limit is 10,000"),
+    ("/agent stop", "Name the run"),
+    ("/agent stop rnothing", "There is no run"),
+    ("/agent help", "/agent status"),
+    ("/agent status", "No runs in progress here"),
+]
+
+
 async def test_what_cannot_be_done_is_said_and_nothing_starts(
-    slack: LocalSlack, store: Store, bot: Services, text: str, sentence: str
+    slack: LocalSlack, store: Store, bot: Services, subtests: pytest.Subtests
 ) -> None:
-    reply = await slack.user("alice").command(text)
-    assert sentence in reply.text
-    assert await runs(store) == []
+    for text, sentence in CANNOT_BE_DONE:
+        with subtests.test(text=text[:40]):
+            reply = await slack.user("alice").command(text)
+            assert sentence in reply.text
+            assert await runs(store) == []
 
 
 async def test_what_a_worker_says_of_its_teams_is_only_text(slack: LocalSlack, store: Store, bot: Services) -> None:
@@ -297,25 +298,26 @@ async def test_options_are_chosen_before_the_task(
     assert f"mode={options['mode']} pace={options['pace']}" in reply.text
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (
-            "mode=sometimes plan it",
-            "can't be chosen for “mode”; nothing was started. Choose one of always, never.",
-        ),
-        ("mood=never plan it", "no option “mood”; nothing was started. Its options: mode=always|never, pace=1|2"),
-        ("mode=never mode=always plan it", "“mode” is chosen twice"),
-        ("mode=never", "Add a task"),
-        ("mode= plan it", "“” can't be chosen for “mode”"),
-    ],
-)
+NO_OPTIONS = [
+    (
+        "mode=sometimes plan it",
+        "can't be chosen for “mode”; nothing was started. Choose one of always, never.",
+    ),
+    ("mood=never plan it", "no option “mood”; nothing was started. Its options: mode=always|never, pace=1|2"),
+    ("mode=never mode=always plan it", "“mode” is chosen twice"),
+    ("mode=never", "Add a task"),
+    ("mode= plan it", "“” can't be chosen for “mode”"),
+]
+
+
 async def test_an_option_that_is_not_there_starts_nothing(
-    slack: LocalSlack, store: Store, bot: Services, chat: None, words: str, sentence: str
+    slack: LocalSlack, store: Store, bot: Services, chat: None, subtests: pytest.Subtests
 ) -> None:
-    reply = await slack.user("alice").command(f"/agent chat {words}")
-    assert sentence in reply.text
-    assert await runs(store) == []
+    for words, sentence in NO_OPTIONS:
+        with subtests.test(words=words):
+            reply = await slack.user("alice").command(f"/agent chat {words}")
+            assert sentence in reply.text
+            assert await runs(store) == []
 
 
 async def test_a_team_without_options_takes_such_words_as_its_task(

@@ -96,10 +96,13 @@ async def test_the_answers_of_commands_speak_of_the_matter_alone(
     speaks_plainly([reply.blocks, {"text": reply.text}])
 
 
-@pytest.mark.parametrize("words", ["history 0", "history 26", "history -1", "history all", "history ٣", "pending 3"])
-async def test_what_cannot_be_listed_is_said(slack: LocalSlack, store: Store, bot: Services, words: str) -> None:
-    reply = await slack.user("bob").command(f"/approvals {words}")
-    assert "Give a number" in reply.text or "with nothing after it" in reply.text
+async def test_what_cannot_be_listed_is_said(
+    slack: LocalSlack, store: Store, bot: Services, subtests: pytest.Subtests
+) -> None:
+    for words in ["history 0", "history 26", "history -1", "history all", "history ٣", "pending 3"]:
+        with subtests.test(words=words):
+            reply = await slack.user("bob").command(f"/approvals {words}")
+            assert "Give a number" in reply.text or "with nothing after it" in reply.text
 
 
 @pytest.mark.parametrize("words", ["pending", "history 25"])
