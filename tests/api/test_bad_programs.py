@@ -40,7 +40,7 @@ from tests.audit.conftest import audit as audit
 from tests.sample_requests import HERE as HERE_IN_SLACK
 from tests.slack.socket_bot import events
 from tests.slack.test_projector import card_of
-from tests.store_fixtures import NoQueue, configured
+from tests.store_fixtures import NoQueue, configure
 
 HERE = Path(__file__).resolve().parents[2]
 SECRETS = ("hunter2hunter2", "sk-live-abcdefghij0123456789abcdefghij")
@@ -114,7 +114,7 @@ async def test_whom_a_program_names_gets_no_right_and_is_shown_as_its_word(
 ) -> None:
     """R9, R10: they may neither approve alone nor stop it, and the rule about own requests holds for them."""
     alice = Actor(HERE_IN_SLACK, UserId("U0ALICE"))
-    await configured(store, break_glass=True)
+    await configure(store, break_glass=True)
     name = (await ask(program, **REFUND, requester=alice.user)).json()["id"]
     card = await card_of(slack)
     says = "<@U0ALICE> (according to the program ci)"

@@ -17,8 +17,8 @@ from countersign.store.store import Store
 from localslack import LocalSlack
 from localslack.workspace import Message, User, UserGroup
 from tests.sample_requests import BOB, DAVE, GENERAL
-from tests.slack.socket_bot import confirmed, events
-from tests.slack.test_projector import drawing
+from tests.slack.socket_bot import confirm_loosening, events
+from tests.slack.test_projector import running_projector
 
 
 async def rules(store: Store) -> Rules:
@@ -34,7 +34,7 @@ async def test_rules_get_milder_by_two_and_all_are_told(
     slack: LocalSlack, store: Store, bot: Services, way: str
 ) -> None:
     """R33, R25: a reviewer alone changes nothing; another one's click does, once, and only what was shown."""
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         bob, carol = slack.user("bob"), slack.user("carol")
         before = await rules(store)
         if way == "words":
@@ -127,7 +127,7 @@ async def test_an_admin_reads_what_milder_rules_mean_before_they_are_saved(
     await dave.close()
     assert (await rules(store)).own_requests is False
     await wish()
-    assert (await confirmed(dave)).startswith("Saved.")
+    assert (await confirm_loosening(dave)).startswith("Saved.")
     assert (await rules(store)) == replace(before, own_requests=True, timeout=timedelta(minutes=20))
     last = [event for event in await events(store) if event.type is EventType.SETTINGS_CHANGED][-1]
     assert last.user == "U0DAVE" and "proposed_by" not in last.data
@@ -157,7 +157,7 @@ async def test_everything_can_be_set_in_words(slack: LocalSlack, store: Store, b
         "quorum 2",
         "own-requests yes",
     ):
-        reply = (await alice.command(f"/approvals {words}")).text or await confirmed(alice)
+        reply = (await alice.command(f"/approvals {words}")).text or await confirm_loosening(alice)
         assert reply.startswith("Saved."), reply
     now = await rules(store)
     assert (now.timeout, now.on_timeout, now.approvals_channel) == (timedelta(minutes=15), OnTimeout.WAIT, GENERAL)
@@ -337,7 +337,7 @@ async def test_the_window_shows_what_holds_and_changes_only_what_was_changed(
     modal = await alice.wait_modal("Approval settings")
     assert modal.title == "Approval settings"
     assert await alice.submit({"timeout": "90s", "groups": ["S0REVIEWERS"]}) == {}
-    assert (await confirmed(alice)).startswith("Saved.")
+    assert (await confirm_loosening(alice)).startswith("Saved.")
     own = (await store.settings(GENERAL)).value
     assert own.timeout == timedelta(seconds=90)
     assert own.reviewers is not None and own.reviewers.groups == {"S0REVIEWERS"}
@@ -345,7 +345,7 @@ async def test_the_window_shows_what_holds_and_changes_only_what_was_changed(
     await alice.command("/approvals")
     await alice.wait_modal("1 min 30 s")
     assert await alice.submit({"on_timeout": "approve", "exceptions": ["own_requests"], "quorum": "2"}) == {}
-    await confirmed(alice)
+    await confirm_loosening(alice)
     now = await rules(store)
     assert (now.on_timeout, now.own_requests, now.quorum) == (OnTimeout.APPROVE, True, 2)
     assert now.timeout == timedelta(seconds=90)
@@ -361,7 +361,7 @@ async def test_the_window_sets_break_glass_reminders_and_who_is_asked_next(
     values = {"exceptions": ["break_glass"], "remind_after": "10m", "quiet": "19:00-08:00 weekends Europe/Berlin"}
     steps = {"after_1": "20m", "people_1": ["@dave"], "groups_1": ["S0REVIEWERS"], "where_1": "#general"}
     assert await alice.submit({**values, **steps}) == {}
-    await confirmed(alice)
+    await confirm_loosening(alice)
     now = await rules(store)
     first = Escalation(
         timedelta(minutes=20), Reviewers(frozenset({DAVE}), frozenset({GroupId("S0REVIEWERS")})), GENERAL
@@ -372,7 +372,7 @@ async def test_the_window_sets_break_glass_reminders_and_who_is_asked_next(
     await alice.command("/approvals")
     await alice.wait_modal("Escalation, step 2")
     assert await alice.submit({"after_2": "40m", "groups_2": ["members"], "exceptions": []}) == {}
-    await confirmed(alice)
+    await confirm_loosening(alice)
     now = await rules(store)
     second = Escalation(timedelta(minutes=40), Reviewers(groups=frozenset({GroupId(now.approvals_channel)})))
     assert (now.break_glass, now.escalation) == (False, (first, second))
@@ -399,11 +399,11 @@ async def test_the_members_of_the_channel_may_be_reviewers(slack: LocalSlack, st
     """R10: in words and in the window; they are those of the channel that cards go to, whichever that is."""
     alice = slack.user("alice")
     await alice.command("/approvals reviewers @dave members")
-    assert "<@U0DAVE>, everybody in <#C0APPROVALS>" in await confirmed(alice)
+    assert "<@U0DAVE>, everybody in <#C0APPROVALS>" in await confirm_loosening(alice)
     here = frozenset({GroupId("C0APPROVALS")})
     assert (await rules(store)).reviewers == Reviewers(frozenset({DAVE}), here)
     await alice.command("/approvals channel #general")
-    await confirmed(alice)
+    await confirm_loosening(alice)
     assert (await rules(store)).reviewers.groups == {GroupId(GENERAL)}
     await alice.command("/approvals")
     await alice.wait_modal()
@@ -424,7 +424,7 @@ async def test_a_run_in_whose_channel_only_its_requester_could_decide_is_not_sta
     slack.invite("U0GRETA", "#approvals")
     alice = slack.user("alice")
     await alice.command("/approvals reviewers members")
-    assert (await confirmed(alice)).startswith("Saved.")
+    assert (await confirm_loosening(alice)).startswith("Saved.")
     told = (await alice.command("/agent email tell the vendor")).text
     assert "Nothing was started, because nobody could decide" in told and "you started it" in told
     slack.invite("U0BOB", "#approvals")
@@ -495,7 +495,7 @@ async def test_groups_that_review_stay_where_slack_knows_more_than_a_menu_takes(
     """R10: saving what was not changed changes nothing, in whichever place of the list they stand."""
     alice = slack.user("alice")
     await alice.command("/approvals reviewers @bob @reviewers")
-    await confirmed(alice)
+    await confirm_loosening(alice)
     slack.workspace.groups |= {f"S0A{n:03}": UserGroup(f"S0A{n:03}", f"a{n}", f"A {n}", []) for n in range(120)}
     await alice.command("/approvals")
     await alice.wait_modal()
@@ -509,7 +509,7 @@ async def test_what_is_wrong_with_a_step_stands_at_it_though_the_one_above_was_e
 ) -> None:
     alice = slack.user("alice")
     await alice.command("/approvals escalate 10m @dave")
-    await confirmed(alice)
+    await confirm_loosening(alice)
     await alice.command("/approvals")
     await alice.wait_modal("Escalation, step 2")
     moved = {"after_1": "", "people_1": [], "after_2": "2h", "people_2": ["@dave"]}

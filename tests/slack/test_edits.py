@@ -25,8 +25,8 @@ from localslack import LocalSlack
 from tests.browser import OpenPage
 from tests.sample_requests import GENERAL, call, choice, editable, request
 from tests.slack.sample_views import code, mail
-from tests.slack.socket_bot import Show, away, events
-from tests.store_fixtures import configured
+from tests.slack.socket_bot import Show, events, redis_away
+from tests.store_fixtures import configure
 
 BOB, CAROL = UserId("U0BOB"), UserId("U0CAROL")
 SECRET = "hunter2hunter2"
@@ -51,7 +51,7 @@ def refund(**arguments: Any) -> Question:
 
 async def ask(store: Store, lease: Lease, asked: Question, **changes: Any) -> Request:
     if changes:
-        await configured(store, **changes)
+        await configure(store, **changes)
     return await usecases.ask(store, lease, asked)
 
 
@@ -282,7 +282,7 @@ async def test_a_store_that_is_away_is_told_in_the_form_which_stays(
     bob = slack.user("bob")
     await bob.click(await show(asked), "Edit")
     await bob.wait_modal()
-    async with away(store):
+    async with redis_away(store):
         told = await bob.submit({"Amount": "1"})
     assert "can't reach its database" in told["field_0"]
     assert await bob.submit() == {}
