@@ -25,10 +25,11 @@ class _Selector(selectors.DefaultSelector):
         ready = super().select(0)
         if ready or timeout == 0:
             return ready
-        for _ in range(2 if self._redis else 0):  # the first answer may leave before those to others of the same turn
-            self._redis.ping()
-            if ready := super().select(0):
-                return ready
+        if self._redis:
+            for _ in range(2):  # the first answer may leave before those to others of the same turn
+                self._redis.ping()
+                if ready := super().select(0):
+                    return ready
         if timeout is None:
             return super().select()
         self.now += timeout
