@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from .client.connection import connect
     from .client.exchange import AlreadyRan, Decision, NotApproved, Reported, ServiceRefused
     from .client.slack_input import slack_input
-    from .domain.decision_values import approved_content
     from .domain.errors import ActionFailed, CountersignError, OutcomeUnknown
+    from .domain.request_endings import approved_content
     from .domain.requests import Kind, Request, Status
     from .domain.run_options import Option
 
@@ -54,7 +54,7 @@ _PUBLIC = {
     "client.connection": ("connect",),
     "client.exchange": ("AlreadyRan", "Decision", "NotApproved", "Reported", "ServiceRefused"),
     "client.slack_input": ("slack_input",),
-    "domain.decision_values": ("approved_content",),
+    "domain.request_endings": ("approved_content",),
     "domain.errors": ("ActionFailed", "CountersignError", "OutcomeUnknown"),
     "domain.requests": ("Kind", "Request", "Status"),
     "domain.run_options": ("Option",),

@@ -3,19 +3,19 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from countersign.domain import texts_for_models
-from countersign.domain.call_words import labelled
-from countersign.domain.calls import LONGEST_ARGUMENTS, Call, canonical
-from countersign.domain.decision_values import approved_content
-from countersign.domain.event_data import told_apart
+from countersign.domain.calls import LONGEST_ARGUMENTS, Call, canonical, labelled
+from countersign.domain.events import escape_marks
 from countersign.domain.ids import ChannelId
 from countersign.domain.program_states import LONGEST_STATE
 from countersign.domain.redaction import hide_in
+from countersign.domain.request_endings import approved_content
 from countersign.domain.requests import Kind, Question, Verb
 from countersign.domain.runs import Status as RunStatus
 from countersign.usecases.program_requests import LONGEST_OUTCOME, ProgramRequest
@@ -117,39 +117,23 @@ class AskBody(BaseModel):
 
     def question(self) -> Question:
         """The question as the rules have it."""
-        notes = tuple(self.notes)
+        ask = partial(Question, self.agent, 0, title=self.title, notes=tuple(self.notes))
+        judge, content = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND), self.message or self.title
         if self.call is not None:
-            schema = self.call.arguments_schema
-            call = Call(
-                self.call.tool,
-                canonical(self.call.arguments),
-                canonical(schema) if schema else "",
-                tuple(self.call.hidden),
-            )
-            offers = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND, *((Verb.EDIT,) if schema else ()))
-            shown = self.message or labelled(hide_in(told_apart(self.call.arguments), call.hidden)[0])
-            return Question(self.agent, 0, Kind.TOOL, self.title, shown, offers, call, notes=notes)
+            schema = canonical(self.call.arguments_schema) if self.call.arguments_schema else ""
+            call = Call(self.call.tool, canonical(self.call.arguments), schema, tuple(self.call.hidden))
+            offers = (*judge, Verb.EDIT) if schema else judge
+            shown = self.message or labelled(hide_in(escape_marks(self.call.arguments), call.hidden)[0])
+            return ask(kind=Kind.TOOL, content=shown, offers=offers, call=call)
         if self.form is not None:
-            offers = (Verb.EDIT, Verb.RESPOND, Verb.REJECT)
             fields = Call("form", "{}", canonical(self.form))
-            return Question(
-                self.agent, 0, Kind.FORM, self.title, self.message or self.title, offers, fields, notes=notes
-            )
+            return ask(kind=Kind.FORM, content=content, offers=(Verb.EDIT, Verb.RESPOND, Verb.REJECT), call=fields)
         if self.options:
             offers = (Verb.CHOOSE, Verb.RESPOND, Verb.REJECT)
-            return Question(
-                self.agent,
-                0,
-                Kind.CHOICE,
-                self.title,
-                self.message or self.title,
-                offers,
-                options=tuple(self.options),
-                several=self.several,
-                notes=notes,
+            return ask(
+                kind=Kind.CHOICE, content=content, offers=offers, options=tuple(self.options), several=self.several
             )
-        offers = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND, *((Verb.EDIT,) if self.edit else ()))
-        return Question(self.agent, 0, Kind.MESSAGE, self.title, self.message, offers, notes=notes)
+        return ask(kind=Kind.MESSAGE, content=content, offers=(*judge, Verb.EDIT) if self.edit else judge)
 
 
 class OutcomeBody(BaseModel):

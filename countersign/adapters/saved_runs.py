@@ -20,7 +20,7 @@ from countersign.adapters.run_files import LeftToPeople, SavedCall, SavedRun, op
 from countersign.adapters.run_storage import InFolder, fetch, storage_of
 from countersign.client.client import AsyncClient, question
 from countersign.client.exchange import Decision
-from countersign.domain.call_words import in_words, labelled
+from countersign.domain.calls import in_words, labelled
 from countersign.domain.errors import InvalidInput
 from countersign.domain.redaction import hide_in
 

@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Final
 
 from countersign.autogen.people.human_input import RunQuestions
-from countersign.domain.call_words import in_words
+from countersign.domain.calls import in_words
 from countersign.domain.channel_settings import say_duration
-from countersign.domain.decision_values import decided
 from countersign.domain.errors import CountersignError, GivenUp, OutcomeUnknown
+from countersign.domain.request_endings import decided
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from countersign.replay.entries import Aside, Entry
 from countersign.replay.replay_order import LAST_RESORT

@@ -28,7 +28,7 @@ from pydantic_core import to_json, to_jsonable_python
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team_at_work import Ended, Saved, TeamAtWork, Tell, Waits
 from countersign.autogen.tools.workbenches import Offered
-from countersign.domain.decision_values import decided
+from countersign.domain.request_endings import decided
 from countersign.domain.requests import Request, Status
 from countersign.domain.texts_for_models import answer
 from countersign.hosted_teams.agent_framework_model import RunModel

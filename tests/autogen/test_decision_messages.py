@@ -10,8 +10,9 @@ from autogen_agentchat.messages import TextMessage
 from countersign.autogen.people.decision_messages import DecisionTermination, decision_in, metadata_of
 from countersign.domain import requests, texts_for_models
 from countersign.domain.calls import Call, canonical
-from countersign.domain.decision_values import changes, decided
+from countersign.domain.diffs import changes
 from countersign.domain.ids import RunId, UserId
+from countersign.domain.request_endings import decided
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status
 from countersign.domain.texts_for_models import answer
 from tests.autogen.harness import ANN, BOB, CHANNEL, RULES, WORKSPACE

@@ -26,9 +26,9 @@ from countersign.autogen.tools.permits import Action, Denial, Once, Permit
 from countersign.autogen.tools.team_policy import Ask
 from countersign.autogen.tools.workbenches import mark_asking
 from countersign.domain.activity import LINE
-from countersign.domain.call_words import blocks_in, code_in
+from countersign.domain.calls import blocks_in, code_in
 from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown
-from countersign.domain.event_data import told_apart
+from countersign.domain.events import escape_marks
 from countersign.domain.made_files import LARGEST, MadeFile
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Kind
@@ -170,7 +170,7 @@ class GatedExecutor(CodeExecutor):
             return json.dumps({"exit_code": result.exit_code, "output": whole(result.output)})
 
         shown = f"{drawn(json.loads(permit.arguments))}\n\nfor {self._agent}"
-        return _result(await self._once(TOOL, hide(told_apart(shown))[0], key, act, idempotent=False))
+        return _result(await self._once(TOOL, hide(escape_marks(shown))[0], key, act, idempotent=False))
 
     async def _attach(self, before: Listing | None, blocks: Sequence[CodeBlock], output: str) -> None:
         """Attach what the code made, and output that no line of progress shows."""
@@ -233,7 +233,7 @@ def approval_func(
         if journal.found(key) is None:
             await gate.passed(permit)
         answer = await doubted(
-            TOOL, f"{hide(told_apart(code))[0]}\n\nfor {agent}", key, lambda this: _let(journal, this)
+            TOOL, f"{hide(escape_marks(code))[0]}\n\nfor {agent}", key, lambda this: _let(journal, this)
         )
         if answer == _LET:
             return ApprovalResponse(approved=True, reason="Approved as it was shown.")

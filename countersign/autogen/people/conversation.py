@@ -13,9 +13,10 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 
 from countersign.autogen.people.action_outcomes import Outcomes
 from countersign.autogen.people.decision_messages import MetadataTermination, decision_in
-from countersign.domain.decision_values import decided, quoted
 from countersign.domain.ids import RequestId, UserId
+from countersign.domain.request_endings import decided
 from countersign.domain.requests import How, Request, Status
+from countersign.domain.texts_for_models import quoted
 
 METADATA: Final = "countersign_turn"
 """The key of a turn in a message's metadata; its value is JSON, because AutoGen's metadata holds texts."""

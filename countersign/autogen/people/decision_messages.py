@@ -11,8 +11,8 @@ from typing import Final
 from autogen_agentchat.base import TerminatedException, TerminationCondition
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, StopMessage
 
-from countersign.domain.decision_values import Decided
 from countersign.domain.ids import Digest, RequestId, UserId
+from countersign.domain.request_endings import Decided
 from countersign.domain.requests import How, Status
 
 METADATA: Final = "countersign"

@@ -29,12 +29,12 @@ from countersign import usecases
 from countersign.autogen.people.action_outcomes import Outcomes, outcome_of
 from countersign.autogen.people.decision_messages import metadata_of
 from countersign.autogen.people.transcript import Transcript
-from countersign.domain.decision_values import decided
 from countersign.domain.errors import ActionFailed, CountersignError, Refused, WrongTeam
 from countersign.domain.ids import RequestId
 from countersign.domain.question_salts import asking, salted
 from countersign.domain.redaction import hide
 from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.request_endings import decided
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb, request_id
 from countersign.domain.texts_for_models import answer
 from countersign.policy.evaluation import Effect

@@ -43,7 +43,7 @@ from countersign.autogen.people.input_modes import (
     says_terminate,
 )
 from countersign.autogen.people.user_callbacks import Opinion, opinion
-from countersign.domain.call_words import in_words
+from countersign.domain.calls import in_words
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.replay.run_journal import RunJournal
 

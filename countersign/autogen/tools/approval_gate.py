@@ -24,7 +24,7 @@ from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict, judge
 from countersign.domain import texts_for_models
 from countersign.domain.calls import Call
 from countersign.domain.errors import CountersignError, NotFound, Refused
-from countersign.domain.event_data import shortened, without_secrets
+from countersign.domain.events import shortened, without_secrets
 from countersign.domain.ids import AttemptId, Digest, RequestId, digest_of
 from countersign.domain.made_files import LeftOut, MadeFile
 from countersign.domain.question_salts import salted

@@ -37,9 +37,9 @@ from countersign.autogen.tools.workbenches import (
     to_record,
     without_key,
 )
-from countersign.domain.call_words import labelled
+from countersign.domain.calls import labelled
 from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown, WrongTeam
-from countersign.domain.event_data import told_apart
+from countersign.domain.events import escape_marks
 from countersign.domain.ids import digest_of
 from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Kind
@@ -243,7 +243,7 @@ class JournaledTools(Workbench):
         key = self._journal.key("tool", agent, name, *once)
         if self._journal.found(key) is None:
             await self._gate.passed(permit)
-        seen = hide_in(told_apart(json.loads(permit.arguments)), permit.action.hide)[0]
+        seen = hide_in(escape_marks(json.loads(permit.arguments)), permit.action.hide)[0]
         shown = f"{labelled(seen)}\n\nfor {agent}{f', call {call_id}' if call_id else ''}"
 
         async def act(attempt: str) -> str:

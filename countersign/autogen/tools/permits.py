@@ -8,11 +8,10 @@ from typing import Any, Protocol
 from autogen_core.tools import BaseTool
 
 from countersign.autogen.tools.team_policy import Ask
-from countersign.domain import call_titles
-from countersign.domain.call_words import labelled, title_of
-from countersign.domain.calls import canonical
+from countersign.domain import calls
+from countersign.domain.calls import canonical, labelled, title_of
 from countersign.domain.errors import ActionFailed, WrongTeam
-from countersign.domain.event_data import told_apart
+from countersign.domain.events import escape_marks
 from countersign.domain.ids import Digest, digest_of
 from countersign.domain.question_salts import unchanged
 from countersign.domain.redaction import hide_in
@@ -118,7 +117,7 @@ def _allowed(request: Request, action: Action) -> tuple[str, str] | None:
 
 def shown(arguments: str, hide: tuple[str, ...], show: Renderer | None) -> tuple[str, str]:
     """Draw canonical arguments for people, without secrets; return any problem, too."""
-    visible: dict[str, Any] = hide_in(told_apart(json.loads(arguments)), hide)[0]
+    visible: dict[str, Any] = hide_in(escape_marks(json.loads(arguments)), hide)[0]
     plain = labelled(visible)
     if show is None:
         return plain, ""
@@ -140,7 +139,7 @@ def check_titles(
     """
     for tool in tools:
         title, schema = titles.get(tool.name, ""), tool.schema.get("parameters", {})
-        if isinstance(title, str) and title and (why := call_titles.why_not(title, schema, hide.get(tool.name, ()))):
+        if isinstance(title, str) and title and (why := calls.why_not_title(title, schema, hide.get(tool.name, ()))):
             raise WrongTeam(
                 f"The title “{title[:100]}” of the tool “{tool.name}” does not fit it: {why} Nothing was done; correct "
                 "the title."
@@ -154,11 +153,11 @@ def titled(action: Action) -> str:
     """
     if action.kind is Kind.CODE:
         return "Run this code"
-    visible: dict[str, Any] = hide_in(told_apart(json.loads(action.arguments)), action.hide)[0]
+    visible: dict[str, Any] = hide_in(escape_marks(json.loads(action.arguments)), action.hide)[0]
     try:
-        title = call_titles.filled(action.title, visible) if isinstance(action.title, str) else action.title(visible)
+        title = calls.filled_title(action.title, visible) if isinstance(action.title, str) else action.title(visible)
     except (Exception, SystemExit):  # the latter would end the worker, and with it all of its runs
         title = ""
-    if isinstance(title, str) and title.strip() and len(title) <= call_titles.LONGEST:
+    if isinstance(title, str) and title.strip() and len(title) <= calls.LONGEST_TITLE:
         return " ".join(title.split())
     return title_of(action.tool, visible, action.description)
