@@ -56,6 +56,13 @@ async def token(store: Store) -> str:
 
 
 @pytest.fixture
+def service_in_environment(url: str, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service is where the environment says, with the key that it says."""
+    monkeypatch.setenv("COUNTERSIGN_URL", url)
+    monkeypatch.setenv("COUNTERSIGN_KEY", token)
+
+
+@pytest.fixture
 def bob(slack: LocalSlack, store: Store, program: httpx.AsyncClient) -> Bob:
     return Bob(slack, store, program)
 

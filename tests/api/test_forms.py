@@ -37,10 +37,7 @@ class Contact(BaseModel):
     phone: str | None = None
 
 
-@pytest.fixture(autouse=True)
-def known(url: str, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COUNTERSIGN_URL", url)
-    monkeypatch.setenv("COUNTERSIGN_KEY", token)
+pytestmark = pytest.mark.usefixtures("service_in_environment")
 
 
 async def test_a_form_comes_back_as_its_model(slack: LocalSlack, store: Store) -> None:

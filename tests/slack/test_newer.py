@@ -95,7 +95,7 @@ async def test_a_projector_that_is_told_to_stop_does_not_wait_for_what_it_cannot
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the next one goes on at once, and finds it in hand."""
-    monkeypatch.setattr(projector, "GRACE", PATIENCE)  # who waited would wait for minutes
+    monkeypatch.setattr(projector, "GRACE", int(PATIENCE))  # who waited would wait for minutes
     slack.faults.add("error", on="chat.postMessage", error="restricted_action", times=None)
     async with running_projector(slack, store):
         await slack.wait_for(lambda _: sum(c.method == "chat.postMessage" for c in slack.calls) > 1)
