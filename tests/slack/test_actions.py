@@ -284,22 +284,6 @@ async def test_free_text_is_never_an_approval(slack: LocalSlack, store: Store, l
     assert (seen.value.status, seen.value.decision.words) == (Status.ANSWERED, "I approve this")
 
 
-async def test_a_window_open_while_somebody_else_decides_says_so_in_plain_words(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show
-) -> None:
-    """R3, R7, R9: judged again at the submit."""
-    asked = await ask(store, lease)
-    shown = await show(asked)
-    carol = slack.user("carol")
-    await carol.click(shown, "Request changes")
-    await carol.wait_modal()
-    await slack.user("bob").click(shown, "Approve")
-    errors = await carol.submit({"answer": "shorter"})
-    assert "Already decided by @bob at 20" in errors["answer"]
-    assert "<" not in errors["answer"]
-    assert await status(store, asked) is Status.APPROVED
-
-
 async def test_blank_words_are_refused_and_can_be_written_again(
     slack: LocalSlack, store: Store, lease: Lease, show: Show
 ) -> None:
