@@ -52,6 +52,7 @@ WORDED: dict[str, str] = {
     "bot/slack/health.py": "what is wrong, for whoever runs `web`",
     "bot/slack/connection_limits.py": "wrong settings, for whoever starts `web`",
     "bot/slack/http.py": "answers of HTTP, for programs",
+    "bot/slack/projector/audit_posts.py": "what cannot be posted, for the log",
     "bot/slack/projector/message_sync.py": "why something is read again, for the log",
     "bot/slack/settings_proposals.py": "broken events, for the log",
     "bot/slack/slack_calls.py": "why something is read again, for the log",
