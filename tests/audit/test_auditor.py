@@ -35,7 +35,7 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
-from tests.store_fixtures import NoQueue, configured
+from tests.store_fixtures import NoQueue, configure
 from tests.usecases.test_presence import asked_before
 
 SECRET = "xox" + "b-123456789012-123456789012-Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8"
@@ -330,7 +330,7 @@ async def test_the_moment_from_which_entries_are_wanted_is_found(store: Store) -
 async def test_the_rules_of_what_came_before_an_escalation_are_those_of_then(store: Store, lease: Lease) -> None:
     """R25: also when the record is behind."""
     step = Escalation(timedelta(hours=2), Reviewers(frozenset({DAVE})))
-    await configured(store, timeout=timedelta(days=1), escalation=(step,))
+    await configure(store, timeout=timedelta(days=1), escalation=(step,))
     asked = await usecases.ask(store, lease, question())
     with pytest.raises(Refused):
         await usecases.decide(store, NoQueue(), asked.id, attempt(asked, DAVE))

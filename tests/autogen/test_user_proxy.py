@@ -33,7 +33,7 @@ from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.runs import Run, Status
 from tests.autogen.harness import RULES, House
-from tests.store_fixtures import nobody_decides
+from tests.store_fixtures import let_expire
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -247,8 +247,8 @@ async def test_where_the_channel_says_so_it_goes_on_by_timeout(house: House) -> 
     """R23: and the agents are told that no person has read it."""
     await house.store.set_defaults(replace(RULES, on_timeout=OnTimeout.APPROVE))
     async with table(house, HumanInputMode.ALWAYS, "a", "b\nTERMINATE", is_termination_msg=DONE) as it:
-        await nobody_decides(house.store, await it.asked())
-        await nobody_decides(house.store, await it.asked())
+        await let_expire(house.store, await it.asked())
+        await let_expire(house.store, await it.asked())
         await it.over()
     assert it.talk.over is EndReason.FINISHED
     assert "no person has read the last message" in it.talk.read[1]

@@ -66,7 +66,7 @@ ASKING: Final = (
         "countersign/usecases/program_requests.py",
         "    if not _may_act(target.request):\n        raise",
         "    if False:\n        raise",
-        (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none[rejected]",),
+        (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none",),
     ),
     Bug(
         "a question that is asked twice in a run has one decision",
@@ -82,7 +82,7 @@ ASKING: Final = (
         "countersign/usecases/program_requests.py",
         "        if not _may_act(target.request):\n            await _end",
         "        if False:\n            await _end",
-        (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none[rejected]",),
+        (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none",),
     ),
     Bug(
         "an error that nobody foresaw is an answer in plain text",
@@ -181,7 +181,7 @@ ASKING: Final = (
         "bot/api/bodies.py",
         "if depth > DEEPEST or count > MOST_VALUES:",
         "if False:",
-        (_BAD + "test_json_that_cannot_be_kept_or_shown_is_refused_in_a_sentence[deep-of a call]",),
+        (_BAD + "test_json_that_cannot_be_kept_or_shown_is_refused_in_a_sentence",),
     ),
     Bug(
         "a callback reaches a network that was local before IPv6 had private ones",

@@ -658,7 +658,7 @@ DRAWING: Final = (
         "bot/slack/views/home.py",
         "settled_line(request, request.decision, run, now)}",
         "settled_line(request, request.decision, None, now)}",
-        ("tests/slack/test_home.py::test_homes_are_as_they_were_reviewed",),
+        ("tests/slack/test_home.py::test_homes_are_as_they_were_reviewed_and_slack_takes_them",),
     ),
     Bug(
         "a text passes for the words of a tool's title",

@@ -52,21 +52,22 @@ from tests.slack.sample_views import (
 DRAWINGS, VIEWS = {**sample_views.DRAWINGS, **NOTICES}, {**sample_views.VIEWS, **WINDOWS}
 
 
-@pytest.mark.parametrize("name", [*DRAWINGS, *VIEWS])
-def test_views_are_as_they_were_reviewed_and_slack_takes_them(name: str) -> None:
-    drawing = DRAWINGS.get(name)
-    shown = {"text": drawing.text, "blocks": drawing.blocks} if drawing else VIEWS[name]
-    file = GOLDEN / f"{name}.json"
-    reviewed = json.loads(file.read_text()) if file.exists() else None
-    if os.environ.get("GOLDEN") and reviewed != shown:
-        file.write_text(json.dumps(shown, indent=1, ensure_ascii=False) + "\n")
-        reviewed = shown
-    assert reviewed == shown
-    if drawing:
-        check_message_blocks(drawing.blocks)
-        assert 0 < len(drawing.text) < 3000
-    else:
-        check_view(VIEWS[name], ("modal",))
+def test_views_are_as_they_were_reviewed_and_slack_takes_them(subtests: pytest.Subtests) -> None:
+    for name in (*DRAWINGS, *VIEWS):
+        with subtests.test(name=name):
+            drawing = DRAWINGS.get(name)
+            shown = {"text": drawing.text, "blocks": drawing.blocks} if drawing else VIEWS[name]
+            file = GOLDEN / f"{name}.json"
+            reviewed = json.loads(file.read_text()) if file.exists() else None
+            if os.environ.get("GOLDEN") and reviewed != shown:
+                file.write_text(json.dumps(shown, indent=1, ensure_ascii=False) + "\n")
+                reviewed = shown
+            assert reviewed == shown
+            if drawing:
+                check_message_blocks(drawing.blocks)
+                assert 0 < len(drawing.text) < 3000
+            else:
+                check_view(VIEWS[name], ("modal",))
 
 
 @pytest.mark.parametrize(
@@ -89,21 +90,22 @@ def test_a_card_says_not_approved_only_where_something_can_be(asked: Question, t
 _WITH_IDS = ("modal_full", "modal_review", "modal_permit", "modal_break_glass")
 
 
-@pytest.mark.parametrize("name", [*DRAWINGS, *VIEWS])
-def test_a_view_speaks_of_the_matter_alone(name: str) -> None:
+def test_a_view_speaks_of_the_matter_alone(subtests: pytest.Subtests) -> None:
     """No name of a function, no JSON, no word of ours about how it works, and a phone's row holds the controls.
 
     The id of a run stands in Details and in what leads to a decision with them.
 
     Between backticks stands what is meant exactly: a tool that is allowed in advance, a command, an id, Slack's code.
     """
-    blocks = DRAWINGS[name].blocks if name in DRAWINGS else VIEWS[name]["blocks"]
-    said = [{"text": DRAWINGS[name].text}] if name in DRAWINGS else []
-    speaks_plainly([VIEWS.get(name) or blocks, *said], HOSTILE)
-    if not name.startswith(_WITH_IDS):
-        assert "run rtest" not in "\n".join(texts_of([blocks, *said]))
-    for block in blocks:
-        assert block["type"] != "actions" or 1 <= len(block["elements"]) <= 3
+    for name in (*DRAWINGS, *VIEWS):
+        with subtests.test(name=name):
+            blocks = DRAWINGS[name].blocks if name in DRAWINGS else VIEWS[name]["blocks"]
+            said = [{"text": DRAWINGS[name].text}] if name in DRAWINGS else []
+            speaks_plainly([VIEWS.get(name) or blocks, *said], HOSTILE)
+            if not name.startswith(_WITH_IDS):
+                assert "run rtest" not in "\n".join(texts_of([blocks, *said]))
+            for block in blocks:
+                assert block["type"] != "actions" or 1 <= len(block["elements"]) <= 3
 
 
 def test_the_notification_is_the_question_itself() -> None:

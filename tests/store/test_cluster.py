@@ -28,7 +28,7 @@ from countersign.usecases.ports import Change, Committed, Put, TeamInfo
 from tests.forgetful_server import Forgetting
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import BOB, CAROL, DAVE, attempt, question, rules
-from tests.servers import SLOTS, Server, a_cluster
+from tests.servers import SLOTS, Server, running_cluster
 from tests.store_fixtures import NoQueue, new_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[Server]]:
-    async with a_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
+    async with running_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
         yield nodes
 
 

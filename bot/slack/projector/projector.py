@@ -146,7 +146,7 @@ class Projector:
         while True:
             entries = await self._outbox.read(100)
             if loop.time() >= look_at:
-                entries += await self._left_over()
+                entries += await self._left_over(entries)
                 look_at = loop.time() + self._overlooked.total_seconds()
             for entry, event in entries:
                 subject = event.run or settings_notices.channel_of(event)
@@ -157,9 +157,11 @@ class Projector:
                 self._in_hand.add(entry)
                 self._card_queue.add(Batch(subject, [(entry, event)]))
 
-    async def _left_over(self) -> list[Entry]:
+    async def _left_over(self, read: list[Entry]) -> list[Entry]:
+        """Return events that nobody draws; `read` are about to be drawn."""
+        known = self._in_hand | {entry for entry, _ in read}  # some are drawn and let go while Redis answers
         idle = await self._outbox.overlooked(self._overlooked, 100)
-        left = [(entry, event) for entry, event in idle if entry not in self._in_hand]
+        left = [(entry, event) for entry, event in idle if entry not in known]
         if left:
             _log.warning("Events that were handed out and drawn by nobody: %d; drawing them.", len(left))
             metrics.repaired(Repair.EVENT_OVERLOOKED, len(left))
