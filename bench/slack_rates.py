@@ -37,8 +37,8 @@ from countersign.domain.ids import ChannelId, RunId, UserId, WorkspaceId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Kind, Question
 from countersign.store.outbox import Outbox
-from countersign.store.overview import Overview
 from countersign.store.redis.connection import connect
+from countersign.store.request_lists import Overview
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease, Put, TeamInfo
 from localslack import LocalSlack, Message
@@ -180,7 +180,7 @@ async def _load(redis_url: str, row: Row) -> Measured:
             store, NoQueue(), directory, clients.reads, frozenset(), poster.link, homes, cards, bot_user
         )
         stack.push_async_callback(services.drain)
-        bolt = app.build(clients, identity, None)
+        bolt = app.build(clients, identity)
         register(bolt, services)
         await stack.enter_async_context(app.socket_mode(bolt, slack.app_token, clients.reads))
         await slack.wait_connected(1)

@@ -1,0 +1,240 @@
+"""Draw the cards of runs from the store.
+
+Cards do not wait for the thread: what is important is drawn first, and both go on beside each other. A card that Slack
+does not take stands in the run's own thread instead, and the requester is told (R21).
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from weakref import WeakValueDictionary
+
+from countersign import usecases
+from countersign.domain.batching import may_be_a_row
+from countersign.domain.events import REQUEST_CHANGED, Event, EventType
+from countersign.domain.ids import ApiKeyId, ChannelId, RequestId, RunId
+from countersign.domain.requests import How, Request, Status
+from countersign.domain.runs import Run
+from countersign.usecases.ports import Admitted, Message, Store
+
+from ..people.account_check import why_not_shown
+from ..people.directory import Directory
+from ..ports import CannotPost, Importance, RowsAdded
+from ..views import approval_card, card_content, thread_notes
+from ..views.block_kit import Drawing
+from ..views.reminders import escalation_note, reminder_note
+from . import card_grouping, reminders
+from .card_grouping import Burst, Card, number_of
+from .message_sync import File, Place, Poster
+from .run_thread import RunThread, root_of
+
+_CHANGE_A_CARD: Final = REQUEST_CHANGED | {EventType.RUN_FINISHED, EventType.RUN_FAILED, EventType.ACTION_REPORTED}
+"""Events after which the card of their request is drawn; after others only the run's own messages are.
+
+The end of a run names a request only if a program says what came of it."""
+_LATE: Final = timedelta(seconds=10)
+"""A card that was settled so long ago shows nothing to click on, unless a killed process drew over it as it woke up."""
+
+
+class CardDrawing:
+    """Draws cards for one workspace; requests of several runs may share one."""
+
+    def __init__(self, store: Store, poster: Poster, directory: Directory | None = None) -> None:
+        """`directory` tells which channels are shared with another company."""
+        self._store = store
+        self._poster = poster
+        self._directory = directory
+        self.in_hand: defaultdict[ChannelId, dict[RequestId, None]] = defaultdict(dict)
+        """Requests whose cards are being drawn in a channel; the store knows which are not posted."""
+        self._bursts: defaultdict[ApiKeyId, Burst] = defaultdict(Burst)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def draw(self, run_id: RunId, events: Sequence[Event], doubted: set[RequestId]) -> list[File]:
+        """Make Slack show the requests that changed; returns the files of them.
+
+        `doubted`: the requests whose cards were sent anew for these events already.
+        """
+        newest = {(event.request, event.type): event for event in events if event.request is not None}
+        changed = [
+            event.request
+            for event in newest.values()
+            if event.request
+            and (
+                event.type in _CHANGE_A_CARD
+                or (event.type is EventType.ATTEMPT_REFUSED and await self._clicked_late(event, doubted))
+            )
+        ]
+        seen = await self._store.run(run_id) if changed else None
+        if seen is None:
+            return []
+        run = seen.value
+        thread = RunThread(self._store, self._poster, run, thread_notes.run_message(run))
+        await card_grouping.give_rows(self._store, run, changed)
+        if not run.program and self._poster.is_open(run.channel, Importance.OUTCOME):
+            await thread.place()  # so that the card leads there; if others are before it, the card goes first
+        files: list[File] = []
+        for request in dict.fromkeys(changed):
+            asked = await usecases.admitted(self._store, request)
+            if asked is not None:
+                files += await self._draw_in_turn(thread, asked)
+        return files
+
+    async def _draw_in_turn(self, thread: RunThread, asked: Admitted) -> list[File]:
+        """Draw a request's card.
+
+        It may become a row of its program's newest card, or of one of any run that waits for its turn in its channel.
+        """
+        store, request = self._store, asked.value
+        channel = request.rules.approvals_channel
+        in_hand, full = self.in_hand[channel], not self._poster.is_open(channel, Importance.CARD)
+        in_hand[request.id] = None  # before anything is awaited: whoever comes now finds it
+        try:
+            if may_be_a_row(request) and request.status is Status.PENDING:
+                if request.program is not None:
+                    await card_grouping.join_burst(store, asked, self._bursts[request.program.key])
+                if full:
+                    await card_grouping.join_card(store, asked, in_hand)
+            while True:
+                newest = await usecases.admitted(store, request.id) or asked
+                name = (await card_grouping.card_of(store, newest)).name
+                async with self._locks.setdefault(name, asyncio.Lock()):  # its rows may be of several runs
+                    newest = await usecases.admitted(store, request.id) or asked
+                    card = await card_grouping.card_of(store, newest)
+                    if card.name != name:
+                        continue
+                    with suppress(RowsAdded):
+                        return await _CardInThread(thread, card, newest.value, self._directory).draw()
+        finally:
+            in_hand.pop(request.id, None)
+
+    async def _clicked_late(self, event: Event, doubted: set[RequestId]) -> bool:
+        """Have a card sent anew on which somebody found a button long after its end."""
+        seen = await usecases.admitted(self._store, event.request) if event.request is not None else None
+        decision = seen.value.decision if seen else None
+        if seen is None or decision is None or event.at - decision.at < _LATE:
+            return False
+        card = await card_grouping.card_of(self._store, seen)
+        if seen.value.id not in doubted:
+            for name in (card.name, f"{card.name}/instead"):
+                await self._poster.doubt(name)
+            doubted.add(seen.value.id)
+        return True
+
+
+async def picture(store: Store, poster: Poster, card: Card, rows: Sequence[Request] = ()) -> Drawing | None:
+    """Draw the card with its rows, or with these; None if a run is unknown."""
+    rows = rows or card.rows
+    runs: dict[RunId, tuple[Run, str | None]] = {}
+    for name in dict.fromkeys(row.run for row in rows):
+        run, root = await store.run(name), await root_of(poster, name)
+        if run is None:
+            return None
+        runs[name] = run.value, poster.link(root) if root else None
+        if root is not None and rows[0].rules.in_thread and root.channel.startswith("D"):
+            runs[name] = run.value, None  # nobody can reply in the app's messages
+    files = {f"file/{row.id}": row.id for row in card.rows if card_content.needs_file(row)}
+    unfiled = frozenset(files[name] for name in await poster.missing([*files]))
+    first, run_link = runs[rows[0].run]
+    pending = any(row.status is Status.PENDING for row in rows)
+    away = await reminders.absent(store, rows[0]) if pending else []  # who is asked now
+    return approval_card.batch(rows, run=first, run_link=run_link, runs=runs, away=away, unfiled=unfiled)
+
+
+@dataclass(frozen=True, slots=True)
+class _CardInThread:
+    """A card as one of its runs sees it."""
+
+    thread: RunThread
+    card: Card
+    request: Request
+    directory: Directory | None
+
+    async def draw(self) -> list[File]:
+        """Draw the card on which the request is, and return the files that belong to it.
+
+        There is no card if the request was settled before it had one.
+        """
+        store, poster, card, request = self.thread.store, self.thread.poster, self.card, self.request
+        drawing = await picture(store, poster, card)
+        if drawing is None:
+            return []
+        message, problem = await self._in_its_channel(drawing)
+        if message is not None and message.stands_since is not None:
+            await usecases.stands(store, request.id, message.stands_since)
+        # Slack may have refused the card once and take it now: what stands instead is settled with it.
+        post = card.pending and bool(problem)
+        place = await self._instead() if post else Place(request.channel)
+        mine = card.of(request.run)
+        if mine is not card:  # no other run's requests in this run's thread
+            drawing = await picture(store, poster, mine) or drawing
+        instead = await self._show(f"{mine.name}/instead", place, drawing, post=post, card=mine)
+        message = message or instead
+        if message is None:
+            return []
+        if request.decision is not None and request.decision.how is How.BREAK_GLASS:
+            note = thread_notes.break_glass_note(request, number_of(request, card.rows))
+            below = Place(message.channel, message.thread or message.ts)
+            await poster.show(f"glass/{request.id}", below, note, importance=Importance.SETTLED)
+        files = self._files(message)
+        if any(row.raised or row.reminded for row in card.rows):
+            draw = reminders.Drawings(picture, reminder_note, escalation_note)
+            files += await reminders.remind(poster, store, card, message, draw)
+        return files
+
+    async def _in_its_channel(self, drawing: Drawing) -> tuple[Message | None, str]:
+        """Show the card where it belongs, or return Slack's word for why it cannot."""
+        first, place = self.card.of(self.request.run).rows[0], await self._place()
+        try:
+            message = await self._show(self.card.name, place, drawing, post=self.card.pending, card=self.card)
+            return message, ""
+        except CannotPost as refused:
+            problem = str(refused)
+        if not place.thread:  # else the note could not stand there either
+            unposted = thread_notes.not_posted_note(first, problem)
+            await self.thread.note(f"unposted/{first.id}", unposted, post=self.card.pending)
+        await reminders.record_unposted(self.thread.store, self.request, problem, ChannelId(place.channel))
+        return None, problem
+
+    async def _place(self) -> Place:
+        """Return the approvals channel, or a conversation's thread.
+
+        The thread only if no other company reads it.
+        """
+        request = self.request
+        if not request.rules.in_thread or not self.card.pending:
+            return Place(request.rules.approvals_channel)
+        if self.directory is not None and await why_not_shown(self.directory, request.channel) is not None:
+            return Place(request.rules.approvals_channel)
+        return await self.thread.place()
+
+    async def _instead(self) -> Place:
+        """Return the place of a card that Slack does not take where it belongs."""
+        rules = self.request.rules
+        return Place(rules.approvals_channel) if rules.in_thread else await self.thread.place()
+
+    async def _show(self, name: str, place: Place, drawing: Drawing, *, post: bool, card: Card) -> Message | None:
+        return await self.thread.poster.show(
+            name,
+            place,
+            drawing,
+            request=card.rows[0].id,
+            post=post,
+            claim=card.admitted[0].claim,
+            importance=importance_of(card),
+            rows=tuple(row.id for row in card.rows),
+        )
+
+    def _files(self, message: Message) -> list[File]:
+        if self.request.status is not Status.PENDING or not card_content.needs_file(self.request):
+            return []
+        file = card_content.file_of(self.request, number_of(self.request, self.card.rows))
+        return [File(f"file/{self.request.id}", Place(message.channel, message.thread or message.ts), *file)]
+
+
+def importance_of(card: Card) -> Importance:
+    """The importance of a card that waits, or of one that says how it ended."""
+    return Importance.CARD if card.pending else Importance.SETTLED

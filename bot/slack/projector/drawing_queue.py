@@ -1,0 +1,231 @@
+"""Draw the events of each run or channel in turn, under the lease to draw.
+
+One process draws at a time. It tries again as long as that may help.
+"""
+
+import asyncio
+import itertools
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from countersign.domain.errors import CountersignError, NewerSchema, StoreUnavailable
+from countersign.domain.events import Event
+from countersign.domain.ids import ChannelId, RequestId, RunId
+from countersign.domain.requests import Request
+from countersign.domain.runs import Run
+from countersign.usecases.ports import Store
+
+from ..ports import CannotPost, DrawingTask, Outbox, Outdated, drawing_task
+from .message_sync import File
+
+LEASE: Final = timedelta(seconds=6)
+ON_ITS_WAY: Final = timedelta(seconds=1)
+"""So long before its lease may end, a process sends nothing more: what is sent takes a while to reach Slack."""
+TRY_AGAIN: Final = timedelta(seconds=30)
+"""After this long a card that Slack did not take is tried again (R21)."""
+_FIRST_PAUSE: Final = 0.5
+_UNTIL_HELD: Final = 0.1
+"""Seconds between two looks whether this process holds the lease again."""
+Subject = RunId | ChannelId
+"""What is drawn in its own order: a run, or the notices about a channel's settings."""
+Entry = tuple[str, Event]
+"""An event, and its id in the stream."""
+_log = logging.getLogger(__name__)
+
+
+class DrawingLease:
+    """Lease of this process.
+
+    `held_until`: when another process may draw, by the loop's clock.
+    """
+
+    def __init__(self, outbox: Outbox, owner: str) -> None:
+        self._outbox = outbox
+        self._owner = owner
+        self.held_until = -math.inf
+
+    async def claim(self) -> bool:
+        """Claim the lease; returns whether this process may draw from now on."""
+        asked = asyncio.get_running_loop().time()
+        return self._note(asked, await self._outbox.lease.claim(self._owner, LEASE))
+
+    async def renew(self) -> bool:
+        """Renew the lease; returns whether this process may go on."""
+        asked = asyncio.get_running_loop().time()
+        return self._note(asked, await self._outbox.lease.renew(self._owner, LEASE))
+
+    async def was_held(self) -> bool:
+        """Return whether no other process held the lease since this one claimed it."""
+        return await self._outbox.lease.renew(self._owner, LEASE)
+
+    async def release(self) -> None:
+        """Let another process draw at once."""
+        try:
+            await self._outbox.lease.release(self._owner)
+        except StoreUnavailable:
+            _log.info("The lease to draw Slack could not be released; it ends by itself.")
+
+    def _note(self, asked: float, holds: bool) -> bool:
+        self.held_until = asked + (LEASE - ON_ITS_WAY).total_seconds() if holds else -math.inf
+        return holds
+
+
+@dataclass(slots=True)
+class Batch:
+    """New events of one subject, drawn together, and the files of what is drawn.
+
+    `doubted`: see `CardDrawing.draw`.
+    """
+
+    subject: Subject
+    entries: list[Entry] = field(default_factory=list)
+    files: list[File] = field(default_factory=list)
+    doubted: set[RequestId] = field(default_factory=set)
+
+    @property
+    def events(self) -> list[Event]:
+        """The events alone."""
+        return [event for _, event in self.entries]
+
+
+class DrawingQueue:
+    """Draws one part of each subject, cards or thread, under the lease.
+
+    Subjects do not wait for each other; what happens to one while it is drawn is drawn next, together.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        lease: DrawingLease,
+        draw: Callable[[Batch], Awaitable[list[File]]],
+        drawn: Callable[[Batch], Awaitable[None]],
+        breath: timedelta,
+    ) -> None:
+        """Take the two halves of the work.
+
+        `draw` returns the files that belong to what it drew; `drawn` takes the batch then. `breath`: what follows
+        that soon is drawn together.
+        """
+        self._store = store
+        self._lease = lease
+        self._draw_part = draw
+        self._drawn = drawn
+        self._breath = breath.total_seconds()
+        self._waiting: dict[Subject, Batch] = {}
+        self._at_rest: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[Subject, asyncio.Task[None]] = {}
+
+    def soon(self, batch: Batch) -> None:
+        """Draw this, with what else waits of the same subject."""
+        waiting = self._waiting.setdefault(batch.subject, Batch(batch.subject))
+        waiting.entries += batch.entries
+        waiting.files += batch.files
+        if batch.subject not in self._tasks:
+            self._tasks[batch.subject] = asyncio.create_task(self._run(batch.subject), name=f"draw {batch.subject}")
+
+    async def stop(self, half_seconds: int) -> None:
+        """Begin nothing more, and let what is under way end for so long."""
+        self._waiting.clear()
+        tasks = list(self._tasks.values())
+        for _ in range(half_seconds):
+            for task in self._at_rest:
+                task.cancel()
+            if not all(task.done() for task in tasks):
+                await asyncio.wait(tasks, timeout=0.5)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._waiting.clear()
+
+    async def _run(self, subject: Subject) -> None:
+        """Draw what changed, until nothing is left to draw."""
+        try:
+            while subject in self._waiting:
+                await asyncio.sleep(self._breath)
+                batch = self._waiting.pop(subject, None)
+                if batch is None:
+                    return  # drawing has stopped meanwhile
+                batch.files += await self._until_drawn(batch)
+                await self._drawn(batch)
+        finally:
+            self._tasks.pop(subject, None)
+
+    async def _until_drawn(self, batch: Batch) -> list[File]:
+        """Draw, and try again as long as it may help; returns the files of it."""
+        subject, pause = batch.subject, _FIRST_PAUSE
+        drawing_task.set(DrawingTask(lambda: self._lease.held_until, lambda: subject in self._waiting))
+        while True:
+            try:
+                if isinstance(subject, ChannelId):
+                    return await self._draw_part(batch)
+                return await self._draw_run(subject, batch)
+            except Outdated as outdated:
+                _log.info("%s", outdated)
+                if asyncio.get_running_loop().time() > self._lease.held_until:
+                    with self._resting():
+                        await asyncio.sleep(_UNTIL_HELD)
+                if (news := self._waiting.pop(subject, None)) is not None:
+                    batch.entries += news.entries
+                    batch.files += news.files
+                continue
+            except StoreUnavailable as away:
+                _log.warning("%s Drawing %s goes on when it is back.", away, subject)
+            except CannotPost as refused:
+                _log.error("Slack refuses what %s should show (%s).", subject, refused)
+                if isinstance(subject, ChannelId) or await self._over(subject):
+                    return []
+                pause = TRY_AGAIN.total_seconds()
+            except NewerSchema as newer:
+                _log.error("%s is left for a newer version of the app. %s", subject, newer)
+                pause = TRY_AGAIN.total_seconds()
+            except CountersignError as wrong:
+                _log.error("%s cannot be drawn: %s", subject, wrong)
+                return []
+            except Exception:
+                _log.exception("%s could not be drawn; trying again.", subject)
+            with self._resting():
+                await asyncio.sleep(pause)
+            pause = min(pause * 2, TRY_AGAIN.total_seconds())
+
+    async def _draw_run(self, run: RunId, batch: Batch) -> list[File]:
+        """Draw a run until no older picture can stand over a newer one.
+
+        What drawing itself changes, such as a deadline that begins with its card, is drawn at once. Another process
+        may have drawn what changed meanwhile; not if this one still holds the lease: then the change has an event,
+        which comes next. So a run that never rests does not keep its events from being ticked off.
+        """
+        for drawn in itertools.count(1):
+            before = await self._state(run, batch.events)
+            files = await self._draw_part(batch)
+            if await self._state(run, batch.events) == before or (drawn > 1 and await self._lease.was_held()):
+                break
+        return files
+
+    @contextmanager
+    def _resting(self) -> Iterator[None]:
+        """Mark this task as safe to cancel."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._at_rest.add(task)
+        try:
+            yield
+        finally:
+            self._at_rest.discard(task)
+
+    async def _state(self, run: RunId, events: list[Event]) -> tuple[Run | None, list[Request | None]]:
+        """Read the run and all of its open requests, which may be rows of one card."""
+        seen = await self._store.run(run)
+        still = seen.value.open.values() if seen else ()
+        requests = dict.fromkeys([*(e.request for e in events if e.request is not None), *still])
+        return seen.value if seen else None, await self._store.requests(list(requests))
+
+    async def _over(self, run: RunId) -> bool:
+        seen = await self._store.run(run)
+        return seen is None or seen.value.over

@@ -1,0 +1,211 @@
+"""Steps of a run: what its agents did, what people decided, what it waits for.
+
+They stand in one message of its thread, drawn as a list, or streamed as the tasks of a plan.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from countersign.domain.activity import KEPT_STEPS, LONGEST_STEP, Planned, Progress, step_title
+from countersign.domain.channel_settings import say_duration
+from countersign.domain.requests import Request, Status
+from countersign.domain.runs import Run
+from countersign.text.safe_text import quoted, size_of
+
+from .block_kit import TITLE, Block, Drawing, context, mrkdwn
+from .button_labels import state_of, the_card
+from .request_text import answer_of, expiry, reported, settled_line, why_failed
+from .slack_markup import elements, escape, link, mention, when
+
+_ROOM: Final = 9_000
+"""Bytes of the blocks of one message; what has no room is the oldest."""
+_WORDS: Final = 200
+_TASK: Final = 150
+_SESSION: Final = 80
+SILENT_AFTER: Final = timedelta(seconds=40)
+"""A run that no worker has held for so long waits for one."""
+
+
+class State(StrEnum):
+    """The states of a task, as Slack names them."""
+
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    COMPLETE = "complete"
+    ERROR = "error"
+
+
+class Asked(NamedTuple):
+    """A request of the run, its number on its card or 0, and the card's address.
+
+    `in_thread`: the card stands in the run's own thread.
+    """
+
+    request: Request
+    row: int = 0
+    card: str | None = None
+    in_thread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a run.
+
+    `title` and `words` are plain texts of agents and people, `note` is our own mrkdwn.
+    """
+
+    name: str
+    at: datetime
+    state: State
+    title: str
+    note: str = ""
+    words: str = ""
+
+
+def session_title(run: Run) -> str:
+    """Name the run in Slack's list of agent sessions; a colon would begin an emoji."""
+    return quoted(run.task, _SESSION).replace(":", " ")
+
+
+def steps(run: Run, asked: Sequence[Asked] = (), *, silent: bool = False) -> list[Step]:
+    """List the steps in order: what was done, what goes on now, and what is to come.
+
+    `silent`: no worker has been heard from.
+    """
+    plan = {f"plan-{run.plans}-{place}": one for place, one in enumerate(run.plan[:KEPT_STEPS])}
+    its = {one.request.id: _taken(plan, one.request) for one in asked}
+    done = [_said(line) for line in run.progress]
+    done += [_decided(one, run, its[one.request.id]) for one in asked if one.request.decision is not None]
+    done += [_planned(name, one, one.done_at) for name, one in plan.items() if one.done_at is not None]
+    coming = [_planned(name, one) for name, one in plan.items() if one.done_at is None and not run.over]
+    waiting = [one for one in asked if one.request.decision is None]
+    now = [_waiting(waiting)] if waiting and not run.over else [_now(run, silent=silent)]
+    return [*sorted(done, key=lambda step: step.at), *(step for step in now if step is not None), *coming]
+
+
+def _taken(plan: dict[str, Planned], request: Request) -> str:
+    """Take the request's step out of the plan; return its name, or the request's own."""
+    title = step_title(request.question.title)
+    found = (name for name, one in plan.items() if one.title == title and one.at <= request.created_at)
+    name = next(found, request.id)
+    plan.pop(name, None)
+    return name
+
+
+def _planned(name: str, one: Planned, done_at: datetime | None = None) -> Step:
+    state = State.PENDING if done_at is None else State.COMPLETE
+    return Step(name, done_at or one.at, state, quoted(one.title, LONGEST_STEP))
+
+
+def _said(line: Progress) -> Step:
+    name = f"{line.at.timestamp():.3f}"
+    return Step(name, line.at, State.COMPLETE, quoted(line.agent, 30), words=quoted(line.words, _WORDS))
+
+
+def _decided(one: Asked, run: Run, name: str) -> Step:
+    request, decision = one.request, one.request.decision
+    assert decision is not None, "only what was decided is a step that is done"
+    came_of, why = reported(request, run), quoted(why_failed(request, run), _WORDS)
+    error = decision.outcome in (Status.REJECTED, Status.EXPIRED) or (came_of is not None and came_of.failed)
+    title = (f"{one.row}. " if one.row else "") + quoted(request.question.title, TITLE)
+    note, words = settled_line(request, decision, run), quoted(decision.words, _WORDS)
+    words = " · ".join(part for part in (why, words and f"“{words}”") if part)
+    return Step(name, decision.at, State.ERROR if error else State.COMPLETE, title, note, words)
+
+
+def _waiting(asked: Sequence[Asked]) -> Step:
+    first, more = asked[0].request, len(asked) - 1
+    title = quoted(first.question.title, TITLE) + (f" and {more} more" if more else "")
+    card = next((one.card for one in asked if one.card), None)
+    at = f": {link(card, the_card(first))}" if card else ""
+    where = f"{decisions(more + 1)} in {mention(first.rules.approvals_channel)}"
+    if first.rules.in_thread:
+        place = "this thread" if asked[0].in_thread else mention(first.rules.approvals_channel)
+        where = f"{answer_of(first.requester)} in {place}"
+    note = f":hourglass_flowing_sand: Waiting for {where}{at} · {expiry(first)}"
+    return Step(first.id, first.created_at, State.IN_PROGRESS, title, note)
+
+
+def decisions(number: int) -> str:
+    """Count decisions that are waited for."""
+    return "a decision" if number == 1 else f"{number} decisions"
+
+
+def _now(run: Run, *, silent: bool) -> Step | None:
+    """Say what goes on in a run that waits for nobody; None if nothing is known of it."""
+    at = run.progress[-1].at if run.progress else run.created_at
+    if run.over:
+        return None
+    if silent:
+        span = say_duration(SILENT_AFTER)
+        note = f":warning: The agents have not been heard from for {span}. The run continues as soon as they are back."
+        return Step("now", at, State.IN_PROGRESS, "Waiting for the agents", note)
+    if run.delay is not None:
+        note = f":hourglass_flowing_sand: Trying again at {when(run.delay.until, run.created_at)}"
+        return Step("now", at, State.IN_PROGRESS, quoted(run.delay.why, TITLE), note)
+    if run.writing is not None:
+        verb = "has written" if run.writing.done else "is writing …"
+        title = f"{quoted(run.writing.agent, 30)} {verb} {run.writing.characters:,} characters"
+        words = "" if run.writing.done else f"… {quoted(run.writing.words, _WORDS)}"
+        return Step("now", at, State.IN_PROGRESS, title, words=words)
+    return None
+
+
+def drawn_as_list(run: Run, all_steps: Sequence[Step]) -> Drawing:
+    """Draw the steps as a list, newest last."""
+    shown = list(all_steps)
+    while size_of(block := _list(shown)) > _ROOM:
+        shown.pop(0)
+    return Drawing(_text(run, all_steps), [context(mrkdwn("*Activity*")), block])
+
+
+def chunks_of(run: Run, all_steps: Sequence[Step]) -> list[dict[str, str]]:
+    """Write the steps as parts of a stream.
+
+    Words of agents are plain titles, in which nothing acts.
+    """
+    chunks = [{"type": "plan_update", "title": title_of(run)}]
+    for step in all_steps:
+        title = quoted(": ".join(part for part in (step.title, step.words) if part), _TASK)
+        chunks.append({"type": "task_update", "id": step.name, "title": title, "status": step.state.value})
+    return chunks
+
+
+def title_of(run: Run) -> str:
+    """Head the plan with the team and how it stands; plain text."""
+    return f"{quoted(run.team, 40)} · {state_of(run).partition(' ')[2]}"
+
+
+def _text(run: Run, all_steps: Sequence[Step]) -> str:
+    team = escape(quoted(run.team, 40))
+    newest = next((step for step in reversed(all_steps) if step.state is not State.PENDING), None)
+    if newest is None:
+        return f"{team} is working"
+    said = " ".join(part for part in (newest.title, newest.words) if part)
+    if newest.state is State.IN_PROGRESS and newest.note:
+        return f"Waiting: {escape(newest.title)}"
+    return f"{team}: {escape(quoted(said, 150))}"
+
+
+def _list(shown: Sequence[Step]) -> Block:
+    return {"type": "rich_text", "elements": [_section(step) for step in shown] or [_of([_plain("Nothing yet.")])]}
+
+
+def _section(step: Step) -> dict[str, Any]:
+    """Draw one step as a line, or two with what people must know of it."""
+    bold = {**_plain(step.title), "style": {"bold": True}}
+    if step.state is State.PENDING:
+        return _of([_plain(f"○ {step.title}")])
+    parts = [*elements(step.note), _plain("\n"), _plain(step.title)] if step.note else [_plain("• "), bold]
+    return _of([*parts, *([_plain(f": {step.words}")] if step.words else [])])
+
+
+def _of(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": "rich_text_section", "elements": parts}
+
+
+def _plain(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text or "–"}

@@ -1,0 +1,154 @@
+"""Programs that ask: their keys, how much each asks, and callbacks to them."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Final
+
+from countersign.domain.api_keys import ApiKey
+from countersign.domain.ids import ApiKeyId, RequestId, RunId
+from countersign.store.codec import Codec, ms
+from countersign.store.keys import KEPT
+from countersign.store.leases import ProcessLease
+from countersign.store.records import reaching
+from countersign.store.redis.scripts import Script
+from countersign.store.store import Store
+
+API_KEYS = Codec(ApiKey)
+_RATE_KEPT: Final = timedelta(minutes=1)
+_ASKING_KEPT: Final = 60_000
+"""Milliseconds after which a request that is still being asked is one of a process that died."""
+_ASK: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+local ahead = redis.call('ZCARD', KEYS[1])
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return {ahead, redis.call('SCARD', KEYS[2])}
+"""
+_OPENED: Final = """
+redis.call('SADD', KEYS[2], ARGV[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return redis.call('ZREM', KEYS[1], ARGV[1])
+"""
+
+
+class ApiKeys:
+    """The keys of one namespace.
+
+    Every method may raise StoreUnavailable; reads of a key UnknownSchema too.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._client = store.client
+        self._names = store.keys
+        self._ask, self._opened = Script(store.client, _ASK), Script(store.client, _OPENED)
+
+    async def get(self, key: ApiKeyId) -> ApiKey | None:
+        """The key of this id."""
+        async with reaching():
+            raw = await self._client.get(self._names.api_key(key))
+        return None if raw is None else API_KEYS.read(raw)[0]
+
+    async def put(self, key: ApiKey) -> None:
+        """Keep the key, in place of one of the same id."""
+        async with reaching():
+            await self._client.set(self._names.api_key(key.id), API_KEYS.write(key, 1))
+            await self._client.sadd(self._names.api_keys, key.id)
+
+    async def all(self) -> list[ApiKey]:
+        """Every key, the oldest first; revoked ones too."""
+        async with reaching():
+            ids = ApiKeyId.among(await self._client.smembers(self._names.api_keys))
+        keys = [key for name in ids if (key := await self.get(name)) is not None]
+        return sorted(keys, key=lambda key: key.created_at)
+
+    async def within_rate(self, key: ApiKey) -> bool:
+        """Count one more request of this minute; False if too many.
+
+        The minute begins with its first request.
+        """
+        name = self._names.api_rate(key.id)
+        async with reaching():
+            number = int(await self._client.incr(name))
+            await self._client.pexpire(name, _RATE_KEPT, nx=True)
+        return number <= key.per_minute
+
+    async def has_room(self, key: ApiKey, run: RunId) -> bool:
+        """Tell whether one more of its requests, of this run, may wait, or keep a state.
+
+        It counts from now on, in all processes, until it is `opened` or `refused`.
+        """
+        async with reaching():
+            ahead, listed = map(int, await self._ask(self._asking(key.id), [run, _ASKING_KEPT]))
+        most = key.most_open - ahead
+        return listed < most or len({*await self.open(key.id), *await self.kept(key.id)}) < most
+
+    async def open(self, key: ApiKeyId) -> list[RequestId]:
+        """Requests of the key that still wait.
+
+        Those that neither wait nor keep a state leave the index.
+        """
+        name = self._names.api_open(key)
+        async with reaching():
+            ids = RequestId.among(await self._client.smembers(name))
+            if not ids:
+                return []
+            due = await self._client.zmscore(self._names.pending, [*ids])
+            settled = [request for request, at in zip(ids, due, strict=True) if at is None]
+            if over := {*settled} - {*await self._keeping(settled)}:
+                await self._client.srem(name, *over)
+        return [request for request, at in zip(ids, due, strict=True) if at is not None]
+
+    async def kept(self, key: ApiKeyId) -> list[RequestId]:
+        """Requests of the key, decided or not, that keep a state."""
+        async with reaching():
+            return await self._keeping(RequestId.among(await self._client.smembers(self._names.api_open(key))))
+
+    async def _keeping(self, ids: list[RequestId]) -> list[RequestId]:
+        kept = await asyncio.gather(*(self._client.exists(self._names.program_state(request)) for request in ids))
+        return [request for request, is_there in zip(ids, kept, strict=True) if is_there]
+
+    async def opened(self, key: ApiKeyId, run: RunId, request: RequestId) -> None:
+        """Count the run's request among those of the key that may wait, or keep a state."""
+        async with reaching():
+            await self._opened(self._asking(key), [run, request, ms(KEPT)])
+
+    async def refused(self, key: ApiKeyId, run: RunId) -> None:
+        """Count the run's request no longer: it was not asked."""
+        async with reaching():
+            await self._client.zrem(self._names.api_asking(key), run)
+
+    def _asking(self, key: ApiKeyId) -> list[str]:
+        return [self._names.api_asking(key), self._names.api_open(key)]
+
+
+class Callbacks:
+    """The callbacks of one namespace; `lease` is for the process that posts them.
+
+    Every method may raise StoreUnavailable.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._client = store.client
+        self._index = store.keys.callbacks
+        self.lease = ProcessLease(store.client, store.keys.calling_back)
+
+    async def due(self, now: datetime, limit: int) -> list[RequestId]:
+        """Find requests whose decision is to be posted now, the longest due first."""
+        async with reaching():
+            return RequestId.among(
+                await self._client.zrange(self._index, "-inf", ms(now), byscore=True, offset=0, num=limit)
+            )
+
+    async def again(self, at: datetime, *requests: RequestId) -> None:
+        """Try these requests again at that moment."""
+        if requests:
+            async with reaching():
+                await self._client.zadd(self._index, dict.fromkeys(requests, ms(at)), xx=True)
+
+    async def done(self, request: RequestId) -> None:
+        """Drop the request, which was delivered or given up."""
+        async with reaching():
+            await self._client.zrem(self._index, request)
