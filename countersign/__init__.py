@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict
     from countersign.process_settings import WorkerSettings
 
-    from .autogen.code.agent import CodeAgent
-    from .autogen.code.gated_executor import code_executor
+    from .autogen.code.executors import code_executor
+    from .autogen.code.gated_executor import CodeAgent
     from .autogen.gated_function import gated
     from .autogen.models.demo import DEMO_NOTE, DemoCall, demo_turns
     from .autogen.people.action_outcomes import Became, Conclusion, Outcome, Outcomes
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "autogen.people.action_outcomes": ("Became", "Conclusion", "Outcome", "Outcomes"),
-    "autogen.code.agent": ("CodeAgent",),
-    "autogen.code.gated_executor": ("code_executor",),
+    "autogen.code.executors": ("code_executor",),
+    "autogen.code.gated_executor": ("CodeAgent",),
     "autogen.models.demo": ("DEMO_NOTE", "DemoCall", "demo_turns"),
     "autogen.people.conversation": ("ConversationOver", "EndReason", "turn_in"),
     "autogen.people.decision_messages": ("DecisionTermination", "decision_in"),

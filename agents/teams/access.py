@@ -3,15 +3,19 @@
 It needs the extra `agent-framework`; its model is that of all the other teams.
 """
 
+import json
+import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from agent_framework import Agent
+from autogen_core import FunctionCall
+from autogen_core.models import AssistantMessage, FunctionExecutionResultMessage, LLMMessage, UserMessage
 
-from countersign import RunContext, Team, Tier
+from countersign import DEMO_NOTE, Became, DemoCall, RunContext, Team, Tier, current_run
 from countersign.hosted_teams.agent_framework import AgentTeam, model, tools
 
 from ..services.systems import Systems
-from ._access_script import play
 
 _CLERK: Final = """\
 You grant access. Call list_systems, then grant for what the task wants: the system that fits, read unless the task
@@ -39,6 +43,52 @@ def build(run: RunContext) -> AgentTeam:
 
 def grant_drawn(arguments: dict[str, Any]) -> str:
     return f"Who: {arguments['person']}\nTo: {arguments['system']}, {arguments['level']}\nFor: {arguments['hours']} h"
+
+
+def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]:
+    """Look what there is, ask what the task leaves open, and grant the rest."""
+    task = next(str(message.content) for message in messages if isinstance(message, UserMessage))
+    results = [one for m in messages if isinstance(m, FunctionExecutionResultMessage) for one in m.content]
+    if not results:
+        return [DemoCall("list_systems", {})]
+    systems = re.findall(r"^(\S+): ", results[0].content, re.MULTILINE)
+    last = current_run().outcomes.last(results[-1].name)
+    if last is not None and last.tool == "grant":
+        if last.became is not Became.ANSWERED:
+            return f"{last.sentence}\n\n{DEMO_NOTE}"
+        return [DemoCall("grant", {**_last_call(messages), **_wanted(last.words, systems)})]
+    grant = {"level": "read", "hours": 1, **_wanted(task, systems)}
+    if last is not None and last.chosen:
+        grant["system"] = last.chosen[0]
+    if "person" not in grant:
+        return f"Who is it for? Start the task again, like “read billing for carol, 2 hours”.\n\n{DEMO_NOTE}"
+    if "system" not in grant and last is not None and last.tool == "ask_human":
+        return f"Nothing was granted: nobody said which system.\n\n{DEMO_NOTE}"
+    if "system" not in grant:
+        return [DemoCall("ask_human", {"question": f"Which system does {grant['person']} need?", "options": systems})]
+    return [DemoCall("grant", grant)]
+
+
+def _wanted(words: str, systems: Sequence[str]) -> dict[str, Any]:
+    """Return the arguments that the words name."""
+    details: dict[str, Any] = {}
+    if match := re.search(r"\bfor ([^\W\d][\w.@-]*)", words):
+        details["person"] = match[1].rstrip(".")
+    if match := re.search(r"\b(\d+)\s*(h|d)", words):
+        details["hours"] = int(match[1]) * (24 if match[2] == "d" else 1)
+    if match := re.search(r"\b(read|write)\b", words):
+        details["level"] = match[1]
+    if system := next((name for name in systems if re.search(rf"\b{re.escape(name)}\b", words)), None):
+        details["system"] = system
+    return details
+
+
+def _last_call(messages: Sequence[LLMMessage]) -> dict[str, Any]:
+    calls: list[FunctionCall] = [
+        call for m in messages if isinstance(m, AssistantMessage) and isinstance(m.content, list) for call in m.content
+    ]
+    arguments: dict[str, Any] = json.loads(calls[-1].arguments)
+    return arguments
 
 
 TEAM: Final = Team("access", "gives somebody access to a system for some hours", build, demo=play)

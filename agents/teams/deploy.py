@@ -19,10 +19,13 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, StopMess
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_agentchat.tools import TeamTool
 from autogen_core import CancellationToken
+from autogen_core.models import LLMMessage, UserMessage
 
 from countersign import (
+    DEMO_NOTE,
     Became,
     Conclusion,
+    DemoCall,
     Option,
     Outcome,
     Outcomes,
@@ -31,11 +34,12 @@ from countersign import (
     Team,
     Tier,
     Verdict,
+    current_run,
+    demo_turns,
     last_words,
 )
 
 from ..services.deploy_steps import ONLY, STEPS, DeploySteps
-from ._deploy_script import CARRY_OUT, play, step_of
 
 _RELEASE: Final = re.compile(r"^\s*\d+\.\s+release ([\w.+-]+) ([\w.+-]+) ([\w.+-]+)\s*$", re.MULTILINE)
 _STEP: Final = re.compile(rf"^\s*\d+\.\s+(?:{'|'.join(STEPS)})\b", re.MULTILINE)
@@ -44,6 +48,7 @@ _TITLES: Final = {
     "release": "Release {service} {version} to {environment}",
     "announce": "Announce the release",
 }
+CARRY_OUT: Final = "carry_out"
 CHANGES: Final = 20
 """How often people are shown a plan, at most."""
 
@@ -213,6 +218,53 @@ def _state(steps: Sequence[Outcome]) -> str:
         return missed.became
     released = [step for step in steps if step.tool == "release"]
     return "Deployed" if released and not any(step.result.startswith(ONLY) for step in released) else "Carried out"
+
+
+def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]:
+    """Plan tests, release, announcement; people's words drop a step or are announced."""
+    task = next(str(message.content) for message in messages if isinstance(message, UserMessage))
+    if agent == "operator":
+        steps = [use for line in task.splitlines() if (use := step_of(line)) is not None]
+        return (
+            [steps[demo_turns(messages)]]
+            if demo_turns(messages) < len(steps)
+            else f"Every step is done.\n\n{DEMO_NOTE}"
+        )
+    outcomes = current_run().outcomes
+    asked = next((one for one in outcomes if one.tool == "ask_human"), None)
+    answer = " ".join((*asked.chosen, asked.words)) if asked and asked.became in (Became.DONE, Became.ANSWERED) else ""
+    match = re.search(r"\b(staging|production)\b", f"{task}\n{answer}", re.IGNORECASE)
+    named = re.search(r"\bdeploy\s+(\S+)\s+(\S+)", task, re.IGNORECASE)
+    service, version = named.groups() if named else ("shop", "1.0")
+    if match is None and asked is not None:
+        return f"Nothing was planned, because nobody said which environment.\n\n{DEMO_NOTE}"
+    if match is None:
+        question = {"question": f"Where should {service} {version} go?", "options": ["staging", "production"]}
+        return [DemoCall("ask_human", question)]
+    last = outcomes.last(CARRY_OUT)
+    if last is not None and last.became is not Became.ANSWERED:
+        return f"{f'Nothing was done: {last.why_not}.' if last.why_not else last.result}\n\n{DEMO_NOTE}"
+    wishes = [plan.words for plan in outcomes.of(CARRY_OUT) if plan.became is Became.ANSWERED]
+    plan = [f"run_tests {service} {version}", f"release {service} {version} {match[1].lower()}"]
+    plan += [f"announce {service} {version} is on {match[1].lower()}"]
+    for wish in wishes:
+        less = re.search(r"\b(?:no|without|skip|drop)\b.*?\b(test|announce)", wish, re.IGNORECASE)
+        plan = [step for step in plan if less[1].lower() not in step] if less else [*plan, f"announce {wish}"]
+    numbered = "\n".join(f"{number}. {step}" for number, step in enumerate(plan, 1))
+    return [
+        DemoCall(CARRY_OUT, {"task": f"Deploy {service} {version} to {match[1].lower()}\n{numbered}\n\n{DEMO_NOTE}"})
+    ]
+
+
+def step_of(line: str) -> DemoCall | None:
+    """Read a line of a plan as the call that it asks for; None if it is none."""
+    if match := re.match(r"\s*\d+\.\s+(run_tests|release|announce)\s+(.+)", line):
+        names = {"run_tests": ["service", "version"], "release": ["service", "version", "environment"]}
+        given = match[2].split()
+        if (parameters := names.get(match[1])) is None:
+            return DemoCall("announce", {"words": match[2]})
+        return DemoCall(match[1], dict(zip(parameters, given, strict=True))) if len(given) == len(parameters) else None
+    return None
 
 
 TEAM: Final = Team(

@@ -9,6 +9,7 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, TextMessage
 from autogen_agentchat.teams import SelectorGroupChat
 from autogen_core import CancellationToken
+from autogen_core.models import LLMMessage, UserMessage
 
 from countersign import (
     ActionFailed,
@@ -19,12 +20,13 @@ from countersign import (
     Status,
     Team,
     approved_content,
+    current_run,
     decision_in,
 )
 
+from ..services.demo_writer import write_mail
 from ..services.mail import FORMAT, MailProblem, parse, to_message
 from ..services.mail_delivery import deliver, word_for
-from ._email_script import play
 
 CORRECTIONS: Final = 3
 """How often in a row a text that isn't a mail is handed back to the drafter."""
@@ -149,6 +151,12 @@ async def _send(run: RunContext, request: Request) -> str:
     except ValueError as problem:
         raise ActionFailed(f"The email was not sent. {problem}") from None
     return await deliver(message, smtp.get_secret_value() if smtp else None, run.settings.data_dir / "mail")
+
+
+def play(agent: str, messages: Sequence[LLMMessage]) -> str:
+    """Write a mail for the task, with people's wishes worked in, the oldest first."""
+    task = next(str(message.content) for message in messages if isinstance(message, UserMessage))
+    return write_mail(task, [outcome.words for outcome in current_run().outcomes if outcome.words])
 
 
 TEAM: Final = Team("email", "writes an email and sends it once it is approved", build, conclude, demo=play)

@@ -5,20 +5,35 @@ People are asked where it matters.
 The orders are in the file `support/shop.db` of the data folder, with three to try; mails go where SMTP_URL says.
 """
 
+import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from autogen_agentchat.agents import AssistantAgent
 from autogen_agentchat.base import TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_core.models import LLMMessage, UserMessage
 
-from countersign import Became, Conclusion, Option, Proposal, RunContext, Team, Tier, Verdict, last_words
+from countersign import (
+    DEMO_NOTE,
+    Became,
+    Conclusion,
+    DemoCall,
+    Option,
+    Outcomes,
+    Proposal,
+    RunContext,
+    Team,
+    Tier,
+    Verdict,
+    current_run,
+    last_words,
+)
 
 from ..services.mail_delivery import word_for
 from ..services.shop import Counter, Shop, euros
-from ._support_script import play
 
 MOST: Final = 50_000
 """Cents; more is not for this team."""
@@ -127,6 +142,52 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     summary += f" Changed by a reviewer: {'. '.join(changed)}." if changed else ""
     refunded = any(one.became is Became.DONE for one in run.outcomes.of("refund"))
     return Conclusion(summary, (await last_words(run, result)).words, "Refunded" if refunded else "")
+
+
+def play(agent: str, messages: Sequence[LLMMessage]) -> str | Sequence[DemoCall]:
+    """Look the order up; pay back, tell the customer, open a ticket; and sum up."""
+    texts = [(message.source, str(message.content)) for message in messages if isinstance(message, UserMessage)]
+    outcomes = current_run().outcomes
+    task = texts[0][1]
+    if agent == "triage":
+        if (looked := outcomes.last("look_up")) is None:
+            order = re.search(r"\d+", task)
+            return [DemoCall("look_up", {"order": int(order[0])})] if order else f"No order is named.\n\n{DEMO_NOTE}"
+        return f"{looked.why_not or looked.result}\nWanted: {task}\n\n{DEMO_NOTE}"
+    if agent == "closer":
+        return f"Summed up: {next(words for who, words in reversed(texts) if who == 'clerk')}"
+    facts = next(words for who, words in texts if who == "triage")
+    order = re.search(r"Order (\d+): (.+?), ([\d,]+)\.(\d\d) EUR paid by (.+?) <(.+?)>", facts)
+    if order is None:
+        return f"Nothing was done, because the order is not known.\n\n{DEMO_NOTE}"
+    return _clerk(task, order, outcomes)
+
+
+def _clerk(task: str, order: re.Match[str], outcomes: Outcomes) -> str | Sequence[DemoCall]:
+    number, item, customer, mail = int(order[1]), order[2], order[5], order[6]
+    refund, letter = outcomes.last("refund"), outcomes.last("send_mail")
+    amount = re.search(r"(\d+)\s*(?:euros?|EUR|€)", task, re.IGNORECASE)
+    cents = int(amount[1]) * 100 if amount else int(order[3].replace(",", "") + order[4])
+    if refund is None:
+        return [DemoCall("refund", {"order": number, "cents": cents})]
+    if refund.became is Became.ANSWERED and (less := re.search(r"\d+", refund.words)):
+        return [DemoCall("refund", {"order": number, "cents": int(less[0]) * 100})]
+    paid = refund.became is Became.DONE
+    if paid and (letter is None or letter.became is Became.ANSWERED):
+        wishes = [one.words for one in outcomes.of("send_mail") if one.became is Became.ANSWERED]
+        money = re.search(r"([\d,.]+ EUR) was refunded", refund.result)
+        sentence = f"we have refunded {money[1] if money else 'money'} for your {item}."
+        body = "\n\n".join([f"Dear {customer},", sentence, *wishes, "Kind regards", DEMO_NOTE])
+        return [DemoCall("send_mail", {"to": mail, "subject": f"Your order {number}", "body": body})]
+    if outcomes.last("open_ticket") is None:
+        outcome = "refunded" if paid else f"not refunded, because {refund.why_not or refund.result}"
+        return [
+            DemoCall("open_ticket", {"order": number, "words": f"{task}\n\nThe money was {outcome}.\n\n{DEMO_NOTE}"})
+        ]
+    mailed = letter is not None and letter.became is Became.DONE
+    done = f"The money was {'' if paid else 'not '}refunded, and {'an' if mailed else 'no'} email was sent."
+    changed = [f"A reviewer changed the {one.action}: {line}" for one in outcomes for line in one.changes]
+    return "\n\n".join([done, *changed, DEMO_NOTE])
 
 
 TEAM: Final = Team(

@@ -17,7 +17,7 @@ from ag2.tools.final import FunctionTool
 
 from countersign.client.client import AsyncClient
 from countersign.client.client import question as asked
-from countersign.client.question_keys import QuestionKeys
+from countersign.client.idempotency_keys import QuestionKeys
 
 _LONGEST_REPORT: Final = 300
 

@@ -5,11 +5,9 @@ and in `GroupChat` where a person chooses the next speaker. `ask_in_slack` repla
 process, and the two that execute functions, so that what runs is what was approved, and its outcome is reported.
 """
 
-import hashlib
 import inspect
 import json
 import re
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any, Final
@@ -21,6 +19,7 @@ from autogen.tools.function_utils import get_function_schema
 
 from countersign.client.client import AsyncClient, Client, question
 from countersign.client.exchange import Decision, Reported
+from countersign.client.idempotency_keys import QuestionKeys
 
 STOP: Final = "exit"
 """AG2's own word for the end of a conversation."""
@@ -80,8 +79,8 @@ class _People:
     """The people in the channel, and what they decided on calls that are about to be executed."""
 
     def __init__(self, channel: str, run: str, requester: str) -> None:
-        self._channel, self._run, self._requester = channel, run, requester
-        self._times: Counter[str] = Counter()
+        self._channel, self._requester = channel, requester
+        self._keys = QuestionKeys(run)
         self._calls: dict[str, Decision] = {}
 
     def answer(self, agent: ConversableAgent, prompt: str) -> str:
@@ -151,13 +150,8 @@ class _People:
         )
 
     def _key(self, body: Mapping[str, Any], messages: list[Message]) -> str | None:
-        """The same question about the same messages, and how often it was asked in this run."""
-        if not self._run:
-            return None
-        told = [[message.get("name"), _text(message)] for message in messages]
-        digest = hashlib.sha256(json.dumps([self._run, body, told], sort_keys=True).encode()).hexdigest()
-        self._times[digest] += 1
-        return f"{digest}-{self._times[digest]}"
+        """Return the key of this question about these messages."""
+        return self._keys.next(body, [[message.get("name"), _text(message)] for message in messages])
 
     def _answer(self, decision: Decision, messages: list[Message]) -> str:
         if decision.approved:

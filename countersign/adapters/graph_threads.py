@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
-from countersign.adapters.run_files import LeftToPeople, SavedCall, SavedRun, path_of, read
+from countersign.adapters.run_files import LeftToPeople, SavedCall, SavedRun, run_of_this_program
 from countersign.adapters.run_storage import InFolder, fetch, storage_of
 from countersign.client.client import AsyncClient
 from countersign.domain.errors import InvalidInput
@@ -88,7 +88,7 @@ class LeftThread:
                 async def post(call: SavedCall, state: Mapping[str, Any]) -> None:
                     await client.begin({**call.arguments, "state": state}, key=call.id)
 
-                run = _run(self._folder, self._thread)
+                run = run_of_this_program(self._folder, self._thread)
                 storage = storage_of(run, post)
                 await storage.begin()
                 await do(client, run, storage)
@@ -131,7 +131,7 @@ def restore(saver: Saver, config: RunnableConfig, folder: str | Path) -> None:
             await fetch(client, path, thread)
 
     in_a_thread(lambda: asyncio.run(fetched()))
-    if not (copy := _run(path, thread).state):
+    if not (copy := run_of_this_program(path, thread).state):
         return
     known = saver.get_tuple(_config(thread, ""))
     if known is not None and known.checkpoint["id"] >= copy["id"]:
@@ -164,14 +164,3 @@ def _newest(every: Iterable[CheckpointTuple]) -> dict[str, CheckpointTuple]:
 
 def _config(thread: str, ns: str | None = None) -> RunnableConfig:
     return {"configurable": {"thread_id": thread} | ({} if ns is None else {"checkpoint_ns": ns})}
-
-
-def _run(folder: Path, thread: str) -> SavedRun:
-    """The run of the thread as its file has it, or a new one."""
-    path = path_of(folder, thread)
-    run = SavedRun(path, thread, "")
-    if path.exists():
-        known = read(path)
-        run.state, run.waits, run.calls = known["state"], known["waits"], [SavedCall(**call) for call in known["calls"]]
-        run.left, run.number = known.get("left", False), known.get("number", 1)
-    return run

@@ -68,11 +68,9 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
             decision = client.ask(self._question(request), key=_key_of_call(request))
             if left is not None:
                 left.take_over()
-            if isinstance(run := _run(request, decision), ToolMessage):
-                _settle(left, request)
-                return run
+            call = _approved_call(request, decision)
             try:
-                result = handler(run)
+                result = call if isinstance(call, ToolMessage) else handler(call)
             except GraphBubbleUp:  # the tool itself stops the graph, and runs again when it goes on
                 raise
             except Exception as error:
@@ -80,7 +78,8 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
                 client.tell(decision, succeeded=False, words=_failure(error))
                 raise
             _settle(left, request)
-            client.tell(decision, succeeded=_succeeded(result), words=_words(result))
+            if result is not call:
+                client.tell(decision, succeeded=_succeeded(result), words=_words(result))
             return result
 
     async def awrap_tool_call(
@@ -99,11 +98,9 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
             decision = await client.ask(self._question(request), key=_key_of_call(request))
             if left is not None:
                 await asyncio.to_thread(left.take_over)
-            if isinstance(run := _run(request, decision), ToolMessage):
-                await asyncio.to_thread(_settle, left, request)
-                return run
+            call = _approved_call(request, decision)
             try:
-                result = await handler(run)
+                result = call if isinstance(call, ToolMessage) else await handler(call)
             except GraphBubbleUp:  # the tool itself stops the graph, and runs again when it goes on
                 raise
             except Exception as error:
@@ -111,7 +108,8 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
                 await client.tell(decision, succeeded=False, words=_failure(error))
                 raise
             await asyncio.to_thread(_settle, left, request)
-            await client.tell(decision, succeeded=_succeeded(result), words=_words(result))
+            if result is not call:
+                await client.tell(decision, succeeded=_succeeded(result), words=_words(result))
             return result
 
     def _left_thread(self, request: ToolCallRequest) -> LeftThread | None:
@@ -231,7 +229,7 @@ def _review(decision: Decision, action: Mapping[str, Any], review: Mapping[str, 
     return {"type": kind} if kind == "approve" else {"type": kind, "message": decision.text}
 
 
-def _run(request: ToolCallRequest, decision: Decision) -> ToolCallRequest | ToolMessage:
+def _approved_call(request: ToolCallRequest, decision: Decision) -> ToolCallRequest | ToolMessage:
     """The call as it may run, or what the model reads instead."""
     call = request.tool_call
     if decision.arguments is None:

@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from countersign.adapters.run_files import SavedCall, SavedRun, locked, parsed, path_of, read, write
-from countersign.adapters.sealing import KEY
+from countersign.adapters.run_files import KEY, SavedCall, SavedRun, locked, parsed, path_of, read, write
 from countersign.client.client import AsyncClient
 from countersign.domain.errors import InvalidInput
 from countersign.domain.program_states import LONGEST_STATE
@@ -137,7 +136,7 @@ async def fetch(
     """
     if not os.environ.get(KEY) or (key is not None and path_of(folder, key).exists()):
         return {}, []
-    newest: dict[str, tuple[dict[str, Any], bytes]] = {}
+    newest: dict[str, tuple[SavedRun, bytes]] = {}
     requests: dict[str, list[str]] = {}
     problems = []
     for request, state in (await client.states()).items():
@@ -147,19 +146,19 @@ async def fetch(
         except InvalidInput as problem:
             problems.append(str(problem))
             continue
-        if key in (None, run["key"]) and run["number"] == state["number"]:
-            requests.setdefault(run["key"], []).append(request)
-            if run["key"] not in newest or run["number"] > newest[run["key"]][0]["number"]:
-                newest[run["key"]] = run, content
+        if key in (None, run.key) and run.number == state["number"]:
+            requests.setdefault(run.key, []).append(request)
+            if run.key not in newest or run.number > newest[run.key][0].number:
+                newest[run.key] = run, content
     waits = {}
     for name, (run, content) in newest.items():
         path = path_of(folder, name)
         try:
             with locked(path, name):
-                if not path.exists() or read(path).get("number", 1) < run["number"]:
+                if not path.exists() or read(path).number < run.number:
                     write(path, content)
         except InvalidInput as problem:
             problems.append(str(problem))
         else:
-            waits[path] = requests[name] if run["left"] or lost else []
+            waits[path] = requests[name] if run.left or lost else []
     return waits, problems

@@ -12,11 +12,11 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from countersign.adapters.run_files import LeftToPeople, SavedCall, SavedRun, opened
+from countersign.adapters.run_files import LeftToPeople, SavedCall, SavedRun, UnreportedOutcome, opened
 from countersign.adapters.run_storage import InFolder, fetch, storage_of
 from countersign.client.client import AsyncClient, question
 from countersign.client.exchange import Decision
@@ -127,13 +127,8 @@ class Judged:
     async def _report(self, call: SavedCall, decision: Decision, *, succeeded: bool, words: str = "") -> None:
         """Say what came of the call, or keep that with the run if the service is away."""
         kept = await self.storage.reporting(call)
-        outcome: dict[str, Any] = {
-            "request": decision.request,
-            "succeeded": succeeded,
-            "words": words,
-            "keep_state": kept,
-        }
-        if await self.client.try_to_report(**outcome):
+        outcome = UnreportedOutcome(decision.request, succeeded, words, kept)
+        if await self.client.try_to_report(**asdict(outcome)):
             return
         if not any(one.unreported for one in self.run.calls):
             _log.warning(
@@ -146,8 +141,8 @@ class Judged:
 
     async def catch_up(self) -> None:
         """Report what the service was away to hear."""
-        for call in [call for call in self.run.calls if call.unreported is not None]:
-            if await self.client.try_to_report(**(call.unreported or {})):
+        for call in self.run.calls:
+            if call.unreported is not None and await self.client.try_to_report(**asdict(call.unreported)):
                 call.unreported = None
                 self.run.save()
 

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from autogen_core.models import ChatCompletionClient
 
 from countersign import metrics, usecases
+from countersign.autogen.held_run import HeldRun
 from countersign.autogen.models.usage import add_up
 from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.progress import Pace
@@ -157,11 +158,9 @@ class Runner:
             return
         log.info("Run %s of %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
         ports = (self._store, self._queue, self._wakeups)
-        context = RunContext(team.chosen(run), lease, *ports, journal, self._model, self._settings, team.demo)
-        driver = Driver(
-            team.build, team.conclude, context, lease, self._store, self._wakeups, journal, self._pace, self._stop
-        )
-        ending = await driver.drive()
+        held = HeldRun(team.chosen(run), lease, *ports, journal, self._settings)
+        context = RunContext(held, self._model, team.demo)
+        ending = await Driver(team.build, team.conclude, context, self._pace, self._stop).drive()
         if ending is not None:
             await self._end(lease, *ending, usage=add_up(journal))
 

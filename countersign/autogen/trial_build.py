@@ -8,9 +8,10 @@ from typing import Final
 from autogen_core.models import ChatCompletionClient
 
 from countersign.autogen.bypass_check import look_through
+from countersign.autogen.held_run import HeldRun
 from countersign.autogen.run_context import RunContext
+from countersign.autogen.running_team import RunningTeam
 from countersign.autogen.team import Team, Teams
-from countersign.autogen.team_at_work import TeamAtWork
 from countersign.domain.errors import WrongTeam
 from countersign.domain.ids import ChannelId, RunId, UserId, WorkspaceId
 from countersign.domain.runs import Run
@@ -47,8 +48,8 @@ async def try_out(
             datetime.now(UTC),
         )
         lease = Lease(run.id, 0, "trial")
-        ports = (store, queue, wakeups, RunJournal(journal, lease, {}))
-        context = RunContext(team.chosen(run), lease, *ports, model, settings, team.demo)
+        held = HeldRun(team.chosen(run), lease, store, queue, wakeups, RunJournal(journal, lease, {}), settings)
+        context = RunContext(held, model, team.demo)
         try:
             await asyncio.create_task(_build(team, context), name=f"trial of {name}")
         except WrongTeam as wrong:
@@ -68,5 +69,5 @@ async def _build(team: Team, context: RunContext) -> None:
     """In a task of its own, which alone has the run as its own."""
     context.enter()
     built = team.build(context)
-    if not isinstance(built, TeamAtWork):
+    if not isinstance(built, RunningTeam):
         look_through(built)

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar, cast
 
 from countersign.client.client import AsyncClient, Client, question
 from countersign.client.exchange import AlreadyRan, Decision, NotApproved
-from countersign.client.task_keys import in_task
+from countersign.client.idempotency_keys import key_in_celery_task
 from countersign.domain import calls
 from countersign.domain.errors import InvalidInput
 
@@ -138,7 +138,7 @@ class _Form:
 
     def key(self, make: Callable[[Mapping[str, Any]], str] | None, arguments: Mapping[str, Any]) -> str | None:
         """The idempotency key of this call; None if nothing finds it again."""
-        return in_task(self._function.__qualname__, arguments) if make is None else make(arguments)
+        return key_in_celery_task(self._function.__qualname__, arguments) if make is None else make(arguments)
 
     def call_of(self, decision: Decision) -> inspect.BoundArguments:
         """The call that is to run. NotApproved if none was approved; AlreadyRan if it was reported before."""

@@ -1,15 +1,22 @@
-"""Clients for programs: `Client` waits in its thread, `AsyncClient` in its task."""
+"""Clients for programs: `Client` waits in its thread, `AsyncClient` in its task.
+
+Both say at the terminal, if there is one, where the card is and why they wait.
+"""
 
 import asyncio
 import contextlib
+import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from datetime import datetime
+from typing import Any, Self, TypeVar
 
-from countersign.client import connection, exchange, notes
+from countersign.client import connection, exchange
 from countersign.client.connection import Address
-from countersign.client.exchange import Decision, Exchange, Got, Send, ServiceRefused
+from countersign.client.exchange import Decision, Exchange, Got, Pause, Send, ServiceRefused
+
+R = TypeVar("R")
 
 
 def question(
@@ -73,56 +80,31 @@ class AsyncClient:
         """Ask people and wait for their decision, even if the service goes away meanwhile.
 
         `key`: the same key again is the same request, so a program that died finds it. `leave`: whether a cancelled
-        wait leaves the request to people; by default it is left if a key of your own finds it again, else taken back.
+        wait leaves the request to people; by default it is left if a key of your own finds it again, else withdrawn.
         ServiceRefused if the service refuses the question.
         """
-        left, name, asked = key is not None if leave is None else leave, key or uuid.uuid4().hex, None
+        question = _OpenQuestion(body, key, leave)
         try:
-            asked = await self._drive(exchange.ask(body, name))
-            notes.waiting(asked, left=left)
-            return await self.decision(asked["id"])
+            return await self._drive(question.decision())
         except asyncio.CancelledError:
-            if not left:
-                await asyncio.shield(self._take_back(exchange.take_back(asked, body, name)))
-            notes.interrupted(asked, left=left)
+            await asyncio.shield(self._drive(question.interrupted()))
             raise
 
     async def begin(self, body: Mapping[str, Any], *, key: str) -> tuple[str, bool]:
         """Ask people without waiting; return the request's id, and whether it is decided."""
-        asked = await self._drive(exchange.ask(body, key))
-        return asked["id"], asked["status"] != "pending"
+        return await self._drive(exchange.begin(body, key))
 
     async def decision(self, request: str) -> Decision:
         """Wait until the request of this id is decided."""
-        return exchange.decision_of(await self._drive(exchange.wait(request)))
+        return await self._drive(exchange.wait(request))
 
     async def states(self) -> dict[str, Mapping[str, Any]]:
         """Read what is kept with requests of this key, as it was sealed, by request."""
-        states = {}
-        for request in (await self._drive(exchange.kept()))["requests"]:
-            with contextlib.suppress(ServiceRefused):  # reported just now
-                states[request["id"]] = await self._drive(exchange.state(request["id"]))
-        return states
+        return await self._drive(exchange.states())
 
-    async def report(self, decision: Decision, *, succeeded: bool, words: str = "", keep_state: bool = False) -> None:
-        """Say what came of the action; the card and the record show it.
-
-        With `keep_state` the state that is kept with the request stays.
-        """
-        await self._drive(exchange.report(decision.request, succeeded=succeeded, words=words, keep_state=keep_state))
-
-    async def try_to_report(self, request: str, *, succeeded: bool, words: str, keep_state: bool) -> bool:
-        """Report for half a minute or so; False if the service does not respond.
-
-        True also if it refuses: it knew before, and will not take it later.
-        """
-        try:
-            await self._drive(
-                exchange.report(request, succeeded=succeeded, words=words, keep_state=keep_state, tries=exchange.MANY)
-            )
-        except ServiceRefused as refused:
-            return refused.kind != exchange.UNREACHABLE
-        return True
+    async def report(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
+        """Say what came of the action; the card and the record show it."""
+        await self._drive(exchange.report(decision.request, succeeded=succeeded, words=words))
 
     async def tell(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
         """Report what was done; raise nothing.
@@ -131,27 +113,26 @@ class AsyncClient:
         """
         await self._drive(exchange.tell(decision.request, succeeded=succeeded, words=words))
 
-    async def _take_back(self, talk: Exchange) -> None:
-        try:
-            await self._drive(talk)
-        except ServiceRefused as refused:
-            notes.not_taken_back(refused)
+    async def try_to_report(self, request: str, *, succeeded: bool, words: str, keep_state: bool) -> bool:
+        """Report for half a minute or so; False if the service does not respond."""
+        talk = exchange.try_to_report(request, succeeded=succeeded, words=words, keep_state=keep_state)
+        return await self._drive(talk)
 
-    async def _drive(self, talk: Exchange) -> Mapping[str, Any]:
-        step = next(talk)
-        while True:
-            got = Got(0)
-            if isinstance(step, Send):
-                with contextlib.suppress(*connection.failures()):
-                    got = connection.got(await self._pool.request(**self._address.arguments(step)))
-            else:
-                notes.pausing(step, self._address.url)
-                await asyncio.sleep(step.seconds)
-            try:
+    async def _drive(self, talk: Exchange[R]) -> R:
+        try:
+            step = next(talk)
+            while True:
+                got = Got(0)
+                if isinstance(step, Send):
+                    with contextlib.suppress(*connection.failures()):
+                        got = connection.got(await self._pool.request(**self._address.arguments(step)))
+                else:
+                    note_pause(step, self._address.url)
+                    await asyncio.sleep(step.seconds)
                 step = talk.send(got)
-            except StopIteration as end:
-                found: Mapping[str, Any] = end.value
-                return found
+        except StopIteration as end:
+            result: R = end.value
+            return result
 
 
 class Client:
@@ -178,24 +159,16 @@ class Client:
 
         As `AsyncClient.ask` does; here Ctrl-C cancels.
         """
-        left, name, asked = key is not None if leave is None else leave, key or uuid.uuid4().hex, None
+        question = _OpenQuestion(body, key, leave)
         try:
-            asked = self._drive(exchange.ask(body, name))
-            notes.waiting(asked, left=left)
-            return exchange.decision_of(self._drive(exchange.wait(asked["id"])))
+            return self._drive(question.decision())
         except KeyboardInterrupt:
-            if not left:
-                try:
-                    self._drive(exchange.take_back(asked, body, name))
-                except ServiceRefused as refused:
-                    notes.not_taken_back(refused)
-            notes.interrupted(asked, left=left)
+            self._drive(question.interrupted())
             raise
 
     def begin(self, body: Mapping[str, Any], *, key: str) -> tuple[str, bool]:
         """Ask people without waiting; return the request's id, and whether it is decided."""
-        asked = self._drive(exchange.ask(body, key))
-        return asked["id"], asked["status"] != "pending"
+        return self._drive(exchange.begin(body, key))
 
     def report(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
         """Say what came of the action; the card and the record show it."""
@@ -205,18 +178,75 @@ class Client:
         """Report what was done, as `AsyncClient.tell` does."""
         self._drive(exchange.tell(decision.request, succeeded=succeeded, words=words))
 
-    def _drive(self, talk: Exchange) -> Mapping[str, Any]:
-        step = next(talk)
-        while True:
-            got = Got(0)
-            if isinstance(step, Send):
-                with contextlib.suppress(*connection.failures()):
-                    got = connection.got(self._pool.request(**self._address.arguments(step)))
-            else:
-                notes.pausing(step, self._address.url)
-                time.sleep(step.seconds)
-            try:
+    def _drive(self, talk: Exchange[R]) -> R:
+        try:
+            step = next(talk)
+            while True:
+                got = Got(0)
+                if isinstance(step, Send):
+                    with contextlib.suppress(*connection.failures()):
+                        got = connection.got(self._pool.request(**self._address.arguments(step)))
+                else:
+                    note_pause(step, self._address.url)
+                    time.sleep(step.seconds)
                 step = talk.send(got)
-            except StopIteration as end:
-                found: Mapping[str, Any] = end.value
-                return found
+        except StopIteration as end:
+            result: R = end.value
+            return result
+
+
+class _OpenQuestion:
+    """A question for whose decision a program waits.
+
+    An interrupted wait leaves it to people, or withdraws it.
+    """
+
+    def __init__(self, body: Mapping[str, Any], key: str | None, leave: bool | None) -> None:
+        self._body, self._key = body, key or uuid.uuid4().hex
+        self._leave = key is not None if leave is None else leave
+        self._request: Mapping[str, Any] | None = None
+
+    def decision(self) -> Exchange[Decision]:
+        """Ask, and wait for the decision."""
+        self._request = yield from exchange.ask(self._body, self._key)
+        if self._request["status"] == "pending":
+            _note_waiting(self._request, leave=self._leave)
+        return (yield from exchange.wait(self._request["id"]))
+
+    def interrupted(self) -> Exchange[None]:
+        """End the wait, and say what became of the request."""
+        if not self._leave:
+            try:
+                yield from exchange.withdraw(self._request, self._body, self._key)
+            except ServiceRefused as refused:
+                _note(f"Couldn't withdraw the request: {refused} People may still see it, but nothing will run.")
+        elif self._request is not None:
+            _note("The request stays open. Ask again with the same key to get the decision.")
+
+
+def _note_waiting(request: Mapping[str, Any], *, leave: bool) -> None:
+    """Say where the card is, until when people have time, and what Ctrl-C does."""
+    until = ""
+    if request["deadline"] is not None:
+        deadline = datetime.fromisoformat(request["deadline"]).astimezone()
+        today = deadline.date() == datetime.now(deadline.tzinfo).date()
+        until = f" until {deadline:%H:%M}" if today else f" until {deadline:%b %d, %H:%M}"
+    ends = "leaves the request open" if leave else "withdraws the request"
+    _note(f"Waiting for a decision in {request['cards_in']}{until}. Ctrl-C {ends}.")
+
+
+def note_pause(step: Pause, url: str) -> None:
+    """Say why the program does not hear from people at the moment."""
+    why = step.why or f"Can't reach the service at {url}. Is `web` running?"
+    _note(f"{why} Retrying …")
+
+
+_last_note = ""
+
+
+def _note(words: str) -> None:
+    """Tell the person at the terminal, if there is one, what was not told just now."""
+    global _last_note
+    if words != _last_note and sys.stderr.isatty():
+        print(words, file=sys.stderr)
+    _last_note = words

@@ -1,21 +1,21 @@
 """Exchanges with the service, without I/O.
 
-They say what is sent next, and how long to wait.
-
-Each is a generator that yields what to do and gets the answer, so that the program and its tasks may wait in their own
-way: `countersign.client.client` drives them with threads and with asyncio.
+Each is a generator that yields what is sent next, or how long to pause, and gets the answer, so that programs may wait
+in their own way: `countersign.client.client` drives them with threads and with asyncio.
 """
 
 import logging
 import random
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from countersign.domain.errors import CountersignError
 
+R = TypeVar("R")
 LONG_POLL: Final = 50
 """Seconds that the service holds an answer; proxies often cut what takes a minute."""
 _FIRST_PAUSE: Final = 0.5
@@ -147,67 +147,84 @@ class Pause:
     why: str
 
 
-Exchange = Generator[Send | Pause, Got, Mapping[str, Any]]
+Exchange = Generator[Send | Pause, Got, R]
 
 
-def ask(body: Mapping[str, Any], key: str) -> Exchange:
+def ask(body: Mapping[str, Any], key: str) -> Exchange[Mapping[str, Any]]:
     """Ask, and return the request as the service has it."""
-    return (yield from _sent(Send("POST", "/v1/requests", body, {"idempotency-key": key})))
+    return (yield from _sent(_question(body, key)))
 
 
-def wait(request: str) -> Exchange:
-    """Wait until the request is decided, and return it."""
+def begin(body: Mapping[str, Any], key: str) -> Exchange[tuple[str, bool]]:
+    """Ask; return the request's id, and whether it is decided."""
+    request = yield from ask(body, key)
+    return request["id"], request["status"] != "pending"
+
+
+def wait(request: str) -> Exchange[Decision]:
+    """Wait until the request is decided."""
     while True:
-        found = yield from _sent(Send("GET", f"/v1/requests/{request}?wait={LONG_POLL}"))
-        if found["status"] != "pending":
-            return found
+        answer = yield from _sent(Send("GET", f"/v1/requests/{request}?wait={LONG_POLL}"))
+        if answer["status"] != "pending":
+            return _decision_of(answer)
 
 
-def kept() -> Exchange:
-    """List the requests with which something is kept."""
-    return (yield from _sent(Send("GET", "/v1/requests?kept=true")))
+def states() -> Exchange[dict[str, Mapping[str, Any]]]:
+    """Read what is kept with requests of this key, as it was sealed, by request."""
+    states: dict[str, Mapping[str, Any]] = {}
+    for request in (yield from _sent(Send("GET", "/v1/requests?kept=true")))["requests"]:
+        with suppress(ServiceRefused):  # reported just now
+            states[request["id"]] = yield from _sent(Send("GET", f"/v1/requests/{request['id']}/state"))
+    return states
 
 
-def state(request: str) -> Exchange:
-    """Read what is kept with the request. ServiceRefused if nothing is."""
-    return (yield from _sent(Send("GET", f"/v1/requests/{request}/state")))
+def withdraw(request: Mapping[str, Any] | None, body: Mapping[str, Any], key: str) -> Exchange[None]:
+    """Withdraw the request. ServiceRefused if that cannot be done now.
 
-
-def take_back(asked: Mapping[str, Any] | None, body: Mapping[str, Any], key: str) -> Exchange:
-    """Take the request back. ServiceRefused if that cannot be done now.
-
-    `asked` is None if nobody knows whether the question arrived: asked again under its key, it is the same request.
+    `request` is None if nobody knows whether the question arrived: asked again under its key, it is the same request.
     """
-    if asked is None:
-        asked = yield from _sent(Send("POST", "/v1/requests", body, {"idempotency-key": key}), _FEW)
+    if request is None:
+        request = yield from _sent(_question(body, key), _FEW)
     why = {"why": "the program was interrupted"}
-    return (yield from _sent(Send("POST", f"/v1/requests/{asked['id']}/withdraw", why), _FEW))
+    yield from _sent(Send("POST", f"/v1/requests/{request['id']}/withdraw", why), _FEW)
 
 
 def report(
     request: str, *, succeeded: bool, words: str, keep_state: bool = False, tries: int | None = None
-) -> Exchange:
+) -> Exchange[None]:
     """Say what came of the action.
 
-    With `tries` ServiceRefused, as UNREACHABLE, if the service does not answer.
+    With `keep_state` the state that is kept with the request stays. With `tries` ServiceRefused, as UNREACHABLE, if
+    the service does not answer.
     """
-    return (yield from _sent(_outcome(request, succeeded=succeeded, words=words, keep_state=keep_state), tries))
+    outcome = {"succeeded": succeeded, "words": words[:2000], **({"keep_state": True} if keep_state else {})}
+    yield from _sent(Send("POST", f"/v1/requests/{request}/outcome", outcome), tries)
 
 
-def tell(request: str, *, succeeded: bool, words: str) -> Exchange:
+def tell(request: str, *, succeeded: bool, words: str) -> Exchange[None]:
     """Say what came of an action that ran; nothing hides its result.
 
     The log says why nobody was told.
     """
     try:
-        return (yield from _sent(_outcome(request, succeeded=succeeded, words=words), MANY))
+        yield from report(request, succeeded=succeeded, words=words, tries=MANY)
     except ServiceRefused as refused:
         _log.warning("What was approved ran, but its outcome couldn't be reported: %s", refused)
-        return {}
 
 
-def decision_of(request: Mapping[str, Any]) -> Decision:
-    """Read the decision of a settled request."""
+def try_to_report(request: str, *, succeeded: bool, words: str, keep_state: bool) -> Exchange[bool]:
+    """Report for half a minute or so; False if the service does not respond.
+
+    True also if it refuses: it knew before, and will not take it later.
+    """
+    try:
+        yield from report(request, succeeded=succeeded, words=words, keep_state=keep_state, tries=MANY)
+    except ServiceRefused as refused:
+        return refused.kind != UNREACHABLE
+    return True
+
+
+def _decision_of(request: Mapping[str, Any]) -> Decision:
     given, reported = request["decision"], request["outcome"]
     return Decision(
         request["id"],
@@ -224,12 +241,11 @@ def decision_of(request: Mapping[str, Any]) -> Decision:
     )
 
 
-def _outcome(request: str, *, succeeded: bool, words: str, keep_state: bool = False) -> Send:
-    body = {"succeeded": succeeded, "words": words[:2000], **({"keep_state": True} if keep_state else {})}
-    return Send("POST", f"/v1/requests/{request}/outcome", body)
+def _question(body: Mapping[str, Any], key: str) -> Send:
+    return Send("POST", "/v1/requests", body, {"idempotency-key": key})
 
 
-def _sent(send: Send, tries: int | None = None) -> Exchange:
+def _sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
     """Send until the service answers. ServiceRefused if it refuses for good; what is sent twice counts once.
 
     With `tries` it also gives up, as `unreachable`.

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from countersign.client.client import AsyncClient, question
 from countersign.client.connection import Address
-from countersign.client.question_keys import QuestionKeys
+from countersign.client.idempotency_keys import QuestionKeys
 
 
 def slack_input(

@@ -26,7 +26,7 @@ from agent_framework import (
 from pydantic_core import to_json, to_jsonable_python
 
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.team_at_work import Ended, Saved, TeamAtWork, Tell, Waits
+from countersign.autogen.running_team import Ended, RunningTeam, Saved, Tell, Waits
 from countersign.autogen.tools.workbenches import Offered
 from countersign.domain.request_endings import decided
 from countersign.domain.requests import Request, Status
@@ -63,7 +63,7 @@ def model(run: RunContext, agent: str) -> RunModel:
     return RunModel(run.model(agent), agent)
 
 
-class AgentTeam(TeamAtWork):
+class AgentTeam(RunningTeam):
     """A team of this agent; `options` go to `Agent.run`."""
 
     def __init__(self, run: RunContext, agent: Agent[Any], **options: Any) -> None:
@@ -89,7 +89,7 @@ class AgentTeam(TeamAtWork):
         return Waits(json.dumps({"session": session.to_dict(), "asked": calls}))
 
 
-class WorkflowTeam(TeamAtWork):
+class WorkflowTeam(RunningTeam):
     """A team of this workflow, which begins with the task.
 
     What it requests with `ctx.request_info` is asked of people. A `bool` is answered with whether they approved, a

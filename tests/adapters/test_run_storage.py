@@ -19,17 +19,16 @@ import pytest
 from cryptography.fernet import Fernet
 
 from countersign.adapters import resume
-from countersign.adapters.run_files import LeftToPeople, leave, opened, path_of
+from countersign.adapters.run_files import KEY, LeftToPeople, leave, opened, path_of
 from countersign.adapters.saved_runs import SavedRuns
-from countersign.adapters.sealing import KEY
 from countersign.client.client import AsyncClient
 from countersign.client.exchange import ServiceRefused
 from countersign.domain import api_keys
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import RequestId
 from countersign.domain.program_states import LONGEST_STATE, ProgramState
-from countersign.store.api_keys import ApiKeys
 from countersign.store.ownership import STATES
+from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from localslack import LocalSlack, Message, text_of
 from tests.adapters.stage import row_of

@@ -27,10 +27,10 @@ from countersign.domain.people import Actor
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Verb
 from countersign.policy.evaluation import Clause, Effect, Rulebook
-from countersign.store.api_keys import ApiKeys
 from countersign.store.audit_log import Ledger
+from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
-from countersign.usecases.listing import Listed
+from countersign.usecases.overview import Listed
 from countersign.usecases.run_end import stop
 from localslack import LocalSlack, text_of
 from localslack.errors import Json

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from celery import Celery  # type: ignore[import-untyped]
 
-from countersign.client import task_keys
+from countersign.client.idempotency_keys import key_in_celery_task
 from localslack import LocalSlack, text_of
 from tests.adapters.framework_programs import HERE, cards, environment, examples
 from tests.longest_wait import PATIENCE
@@ -153,7 +153,7 @@ def test_a_call_in_a_task_has_the_same_key_when_it_is_delivered_again_and_no_oth
     app = Celery("shop")
 
     def keys() -> list[str | None]:
-        return [task_keys.in_task("refund", {"order": order}) for order in (17, 17, 18)]
+        return [key_in_celery_task("refund", {"order": order}) for order in (17, 17, 18)]
 
     late, early = app.task(keys, acks_late=True, name="late"), app.task(keys, name="early")
 

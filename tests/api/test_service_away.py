@@ -122,7 +122,7 @@ def test_a_program_asks_again_when_the_service_says(status: str) -> None:
 
 async def test_the_header_retry_after_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses = list[Pause]()
-    monkeypatch.setattr("countersign.client.notes.pausing", lambda step, url: pauses.append(step))
+    monkeypatch.setattr("countersign.client.client.note_pause", lambda step, url: pauses.append(step))
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     busy = answering("429 Too Many Requests", {"detail": "Too many requests."}, "Retry-After: 9")
     async with service(busy, answering("200 OK", APPROVED)) as (url, _):

@@ -34,7 +34,7 @@ ADAPTING: Final = (
     Bug(
         "a task that is delivered again asks anew",
         "R8",
-        "countersign/client/task_keys.py",
+        "countersign/client/idempotency_keys.py",
         "if not task or not task.acks_late or not task.request.id:",
         "if not task or task.acks_late or not task.request.id:",
         (
@@ -137,7 +137,7 @@ ADAPTING: Final = (
     Bug(
         "a question asked again gets the answer to the one before",
         "R4",
-        "countersign/autogen/saved_state.py",
+        "countersign/autogen/running_team.py",
         "journal.times = Counter(kept.times)",
         "journal.times = Counter()",
         (f"{_STATE}::test_a_question_asked_again_gets_an_answer_of_its_own",),
@@ -145,7 +145,7 @@ ADAPTING: Final = (
     Bug(
         "a team of another framework begins anew after each question",
         "R4",
-        "countersign/autogen/saved_state.py",
+        "countersign/autogen/running_team.py",
         '        await journal.record(_KEY, Entry("done", kept.dump()), replace=True)',
         "        pass",
         (f"{_STATE}::test_equal_questions_one_after_the_other_are_two",),
@@ -188,7 +188,7 @@ ADAPTING: Final = (
     Bug(
         "what a program keeps is in plain text though it has a key",
         "R15",
-        "countersign/adapters/sealing.py",
+        "countersign/adapters/run_files.py",
         "    if not (key := os.environ.get(KEY)):",
         '    if not (key := ""):',
         ("tests/adapters/test_agent_framework.py::test_a_sealed_run_opens_with_its_key_alone",),
@@ -224,8 +224,8 @@ ADAPTING: Final = (
         "the last outcome ends what the service keeps of a run",
         "R8",
         "countersign/adapters/saved_runs.py",
-        '"keep_state": kept,',
-        '"keep_state": False,',
+        "outcome = UnreportedOutcome(decision.request, succeeded, words, kept)",
+        "outcome = UnreportedOutcome(decision.request, succeeded, words, False)",
         (f"{_STORED}::test_another_machine_goes_on_after_the_outcome",),
     ),
     Bug(
@@ -248,14 +248,14 @@ ADAPTING: Final = (
         "what a program keeps outlives its outcome",
         "R15",
         "countersign/usecases/program_requests.py",
-        "told, delivered=(found.request.id,), stateless=stateless",
-        "told, delivered=(found.request.id,)",
+        "delivered=delivered, stateless=stateless",
+        "delivered=delivered",
         ("tests/api/test_sealed_runs.py::test_a_state_ends_with_the_outcome_or_when_the_request_is_taken_back",),
     ),
     Bug(
         "states of decided requests count for nothing",
         "R27",
-        "countersign/store/api_keys.py",
+        "countersign/store/programs.py",
         "if over := {*settled} - {*await self._keeping(settled)}:",
         "if over := {*settled}:",
         ("tests/api/test_sealed_runs.py::test_states_count_against_what_a_key_may_have_open",),

@@ -45,7 +45,7 @@ DECIDING: Final = (
         "the question that another one replaced stays open",
         "R1",
         "countersign/usecases/run_requests.py",
-        "            changed.append(Put(back.request, read.old.version))\n            events += back.events\n",
+        "            changed.append(Put(back.request, place.old.version))\n            events += back.events\n",
         "            pass\n",
         (_FLOWS + "test_other_words_in_the_same_place_withdraw_what_was_asked_before",),
     ),
@@ -394,8 +394,8 @@ DECIDING: Final = (
         "the script is not told the deadline",
         "R20",
         "countersign/usecases/decisions.py",
-        "events=step.events, before=seen.value.deadline)",
-        "events=step.events)",
+        "events=events, before=deadline)",
+        "events=events)",
         (_FLOWS + "test_a_click_that_was_judged_in_time_and_is_stored_late_is_refused_and_settles",),
     ),
     Bug(
@@ -428,7 +428,7 @@ DECIDING: Final = (
     Bug(
         "the rules that a worker wrote count",
         "R9",
-        "countersign/usecases/worker_requests.py",
+        "countersign/usecases/admission.py",
         "    if right == claimed:",
         "    if right:",
         (
@@ -457,7 +457,7 @@ DECIDING: Final = (
         "a worker says whose run it is",
         "R9",
         "countersign/store/ownership.py",
-        "return replace(run, **asdict(known), by_script=known.program is not None), version",
+        "return replace(run, **noted, by_script=known.program is not None), version",
         "return replace(run, by_script=known.program is not None), version",
         (_FORGED_RULES + "test_whose_run_it_is_and_where_a_worker_cannot_say_of_what_web_started",),
     ),

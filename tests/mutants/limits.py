@@ -98,7 +98,7 @@ BOUNDING: Final = (
     Bug(
         "a key that holds no text is taken for a store that is away",
         "R29",
-        "countersign/store/reads.py",
+        "countersign/store/records.py",
         "redis.pcall('GETRANGE'",
         "redis.call('GETRANGE'",
         (_BOUNDS + "test_what_is_large_or_no_text_in_redis_is_not_taken_for_a_store_that_is_away",),

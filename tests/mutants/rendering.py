@@ -179,7 +179,7 @@ DRAWING: Final = (
     Bug(
         "a Redis that is full is said to be away",
         "R7",
-        "countersign/store/reads.py",
+        "countersign/store/records.py",
         "        if full := _out_of(wrong):\n",
         '        if full := "":\n',
         ("tests/store/test_full.py::test_a_redis_out_of_memory_is_told_as_that",),
@@ -274,7 +274,7 @@ DRAWING: Final = (
         "the step in which a click counts does not say who replaces the card",
         "R6",
         "countersign/usecases/decisions.py",
-        "messages=read.cards, ",
+        "messages=cards, ",
         "",
         ("tests/slack/test_clicked_cards.py::test_the_clicked_card_is_settled_without_an_update",),
     ),
@@ -282,8 +282,8 @@ DRAWING: Final = (
         "what a response URL replaced is not compared with what was drawn meanwhile",
         "R6",
         "bot/slack/projector/clicked_cards.py",
-        "if replaced == seen.value or await self._store.commit(put) is Committed.DONE:",
-        "if replaced == seen.value or await self._store.commit(put):",
+        "if replaced == message.value or await self._store.commit(put) is Committed.DONE:",
+        "if replaced == message.value or await self._store.commit(put):",
         (
             "tests/slack/test_clicked_cards.py::"
             "test_a_replacement_that_came_late_does_not_stand_over_what_was_drawn_since[repeated]",

@@ -164,7 +164,7 @@ def mail(text: str = "To: vendor@example.com\n\nTen percent off, please.") -> Qu
 
 def permitted() -> Request:
     asked = request(asked=refund())
-    approved = attempt(asked, BOB, wish=PermissionChoice(Scope.ARGUMENTS, Span.RUN))
+    approved = attempt(asked, BOB, permission=PermissionChoice(Scope.ARGUMENTS, Span.RUN))
     return decide(asked, approved, later(minutes=5)).request
 
 
@@ -258,7 +258,7 @@ def half_settled() -> list[Request]:
     first, second, third, *left = burst()
     no = decide(first, attempt(first, BOB, Verb.REJECT, words=f"Too dear.\n{HOSTILE * 3}"), later(minutes=1)).request
     yes = decide(
-        second, attempt(second, CAROL, wish=PermissionChoice(Scope.ARGUMENTS, Span.RUN)), later(minutes=1)
+        second, attempt(second, CAROL, permission=PermissionChoice(Scope.ARGUMENTS, Span.RUN)), later(minutes=1)
     ).request
     less = canonical({"order": 17, "amount": 15, "api_key": "s3cr3t-word"})
     changed = decide(third, attempt(third, BOB, Verb.EDIT, arguments=less), later(minutes=2)).request

@@ -24,9 +24,9 @@ from countersign.domain.ids import ChannelId, RequestId, UserId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Kind, Question, Request, Status
 from countersign.store.outbox import Outbox
-from countersign.store.overview import Overview
+from countersign.store.request_lists import Overview
 from countersign.store.store import Store
-from countersign.usecases.listing import with_links
+from countersign.usecases.overview import with_links
 from countersign.usecases.ports import Change, Lease, Put, Seen
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message

@@ -32,8 +32,8 @@ from countersign.domain.permissions import Permission
 from countersign.domain.requests import How, Kind, Question, Request, Status
 from countersign.store.outbox import Outbox
 from countersign.store.store import Store
-from countersign.usecases import absences
-from countersign.usecases.grant_changes import before_people
+from countersign.usecases import delegation
+from countersign.usecases.permission_use import before_people
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from localslack.fixtures import HURRY
@@ -58,7 +58,7 @@ async def now_is(store: Store, asked: Request) -> Request:
 
 async def given(store: Store, lease: Lease, wish: PermissionChoice, asked: Question | None = None) -> Permission:
     of = await usecases.ask(store, lease, asked or call())
-    await usecases.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=wish, name=f"give-{of.id}"))
+    await usecases.decide(store, NoQueue(), of.id, attempt(of, BOB, permission=wish, name=f"give-{of.id}"))
     return (await store.permissions())[-1].value
 
 
@@ -143,7 +143,7 @@ async def test_a_stand_ins_permission_counts_as_long_as_they_stand_in(
 ) -> None:
     """R9, R24, R25: by the same rule as their click, at each use; it is told in whose place they gave it."""
     now = await store.now()
-    await absences.leave(store, Actor(HERE, BOB), Actor(HERE, DAVE), now + timedelta(days=1))
+    await delegation.leave(store, Actor(HERE, BOB), Actor(HERE, DAVE), now + timedelta(days=1))
     asked, dave = await usecases.ask(store, lease, call()), slack.user("dave")
     await dave.click(await show(asked), MORE, choose=DONT_ASK)
     await dave.wait_modal("Refund order 17")
@@ -155,7 +155,7 @@ async def test_a_stand_ins_permission_counts_as_long_as_they_stand_in(
     done = await now_is(store, allowed)
     assert done.decision is not None and done.decision.how is How.PERMISSION
     assert (done.decision.by, done.decision.instead_of) == ((DAVE,), (BOB,))
-    await absences.come_back(store, Actor(HERE, BOB))
+    await delegation.come_back(store, Actor(HERE, BOB))
     later = await usecases.ask(store, await new_run(store, "rlast"), call(order=19))
     async with drawing(slack, store, bot):
         await all_drawn(slack, store)
@@ -299,7 +299,7 @@ async def test_a_menu_of_another_version_is_told_not_ignored(
 def test_slack_takes_the_list_of_permissions_whatever_their_tools_are_called() -> None:
     """R14, R24: what has no room is counted, or nobody could revoke any of them."""
     asked = replace(call(), call=Call("返金" * 30, "{}"))
-    by = attempt(request(asked=asked), BOB, wish=PermissionChoice(Scope.TOOL, Span.DAY))
+    by = attempt(request(asked=asked), BOB, permission=PermissionChoice(Scope.TOOL, Span.DAY))
     one = permissions.given_with(decision_rules.decide(request(asked=asked), by, NOW).request, "email")
     assert one is not None
     blocks = commands_text.standing_permissions([one] * 30).blocks
@@ -324,7 +324,7 @@ def test_names_that_read_alike_differ_wherever_a_permission_stands(one: str, oth
     def drawn(tool: str) -> list[list[Block]]:
         asked = request(asked=replace(call(), call=Call(tool, "{}")))
         made = decision_rules.decide(
-            asked, attempt(asked, BOB, wish=PermissionChoice(Scope.TOOL, Span.DAY)), NOW
+            asked, attempt(asked, BOB, permission=PermissionChoice(Scope.TOOL, Span.DAY)), NOW
         ).request
         given = permissions.given_with(made, "support")
         assert given is not None and made.decision is not None

@@ -28,7 +28,7 @@ from countersign.domain.request_endings import expire
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.text.safe_text import size_of
-from countersign.usecases.listing import Listed
+from countersign.usecases.overview import Listed
 from localslack.payload_checks import check_view
 from tests.sample_requests import ALICE, BOB, GENERAL, HERE, LEADS, attempt, call, choice, later, question, request
 from tests.slack.plain_words import speaks_plainly
@@ -55,7 +55,7 @@ def approved(asked: Request) -> Request:
 
 def permitted(scope: Scope, **changes: Any) -> Permission:
     asked = request(asked=call())
-    done = decide(asked, attempt(asked, BOB, wish=PermissionChoice(scope, Span.HOUR)), later(minutes=5)).request
+    done = decide(asked, attempt(asked, BOB, permission=PermissionChoice(scope, Span.HOUR)), later(minutes=5)).request
     found = given_with(done, "email")
     assert found is not None
     return replace(found, **changes)

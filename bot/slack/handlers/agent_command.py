@@ -15,7 +15,7 @@ from countersign.domain.ids import AttemptId, ChannelId, GroupId, RunId, UserId,
 from countersign.domain.people import is_channel
 from countersign.domain.run_options import in_words
 from countersign.domain.runs import Run
-from countersign.usecases.listing import with_links
+from countersign.usecases.overview import with_links
 from countersign.usecases.ports import TeamInfo
 
 from ..people.account_check import why_not_seen, why_not_start

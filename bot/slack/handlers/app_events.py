@@ -7,7 +7,7 @@ from slack_bolt.async_app import AsyncAck
 
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import AttemptId, ChannelId, UserId, short_name
-from countersign.usecases import invitations
+from countersign.usecases import recorded_events
 
 from .context import Services
 
@@ -19,7 +19,7 @@ async def on_joined(services: Services, ack: AsyncAck, body: dict[str, Any]) -> 
     event = body["event"]
     try:
         if event.get("user") == services.bot_user:
-            await invitations.invited(
+            await recorded_events.invited(
                 services.store,
                 AttemptId("e" + short_name(str(body.get("event_id")), length=20)),
                 workspace=services.directory.workspace,

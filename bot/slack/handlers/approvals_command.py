@@ -12,8 +12,8 @@ from typing import Any, Final
 from countersign import usecases
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import PermissionId
-from countersign.usecases import grant_changes
-from countersign.usecases.listing import with_links
+from countersign.usecases import permission_use
+from countersign.usecases.overview import with_links
 
 from ..people.actors import admit
 from ..views import commands_text, home, settings_text
@@ -92,7 +92,7 @@ async def _permissions(services: Services, body: dict[str, Any], rest: str) -> R
     They are those of runs started here, and in an approvals channel those of all runs whose cards go there.
     """
     channel, here = sender(body).channel, []
-    for permission in await grant_changes.in_force(services.store):
+    for permission in await permission_use.in_force(services.store):
         if permission.workspace != services.directory.workspace:
             continue
         rules = await usecases.rules_of(services.store, permission.channel)
@@ -115,5 +115,5 @@ async def revoke(services: Services, body: dict[str, Any]) -> Reply:
     seen = await services.store.permission(permission)
     groups = (await usecases.rules_of(services.store, seen.value.channel)).reviewers.groups if seen else frozenset()
     actor = await services.directory.actor(user, groups)
-    ended = await grant_changes.revoke(services.store, permission, actor, services.admins, delivery(body))
+    ended = await permission_use.revoke(services.store, permission, actor, services.admins, delivery(body))
     return Reply(commands_text.permission_revoked(ended, ended.revoked_by or user))

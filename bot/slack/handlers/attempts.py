@@ -82,7 +82,7 @@ async def prepare(
     assert handle is not None, "a request is known by its handle only"
     services.cards.clicked(seen.value.id, body)
     actor = await actor_of(services.store, services.directory, sender(body).user, seen.value.rules.reviewers)
-    attempt = Attempt(attempt_id(body), actor, verb, handle.digest, words, wish=wish, break_glass=break_glass)
+    attempt = Attempt(attempt_id(body), actor, verb, handle.digest, words, permission=wish, break_glass=break_glass)
     return PreparedAttempt(seen, attempt)
 
 
@@ -109,6 +109,6 @@ async def decide(services: Services, body: dict[str, Any], prepared: PreparedAtt
 
 def _entered_texts(attempt: Attempt) -> list[str]:
     """Return the texts that were entered in a window."""
-    wish = attempt.wish
+    wish = attempt.permission
     scopes = [] if wish is None else [wish.scope, wish.span]
     return [attempt.words, attempt.typed, attempt.arguments, attempt.content, *attempt.chosen, *scopes]

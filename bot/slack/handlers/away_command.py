@@ -11,7 +11,7 @@ from countersign.domain.delegation import Absence
 from countersign.domain.errors import InvalidInput
 from countersign.domain.people import Reviewers
 from countersign.domain.quiet_hours import zone_of
-from countersign.usecases import absences
+from countersign.usecases import delegation
 
 from ..views import commands_text
 from ..views.slack_markup import unescape
@@ -34,7 +34,7 @@ async def _away(services: Services, body: dict[str, Any], rest: str) -> Reply:
     until = await _until(services, at, span.strip())
     actor = await services.directory.actor(at.user)
     other = await services.directory.actor(stand_in)
-    absence = await absences.leave(services.store, actor, other, until, delivery(body))
+    absence = await delegation.leave(services.store, actor, other, until, delivery(body))
     return Reply(commands_text.away(absence, informed=await _tell(services, absence)))
 
 
@@ -53,7 +53,7 @@ async def _tell(services: Services, absence: Absence) -> bool:
 async def _back(services: Services, body: dict[str, Any], rest: str) -> Reply:
     at = sender(body)
     actor = await services.directory.actor(at.user)
-    if await absences.come_back(services.store, actor, delivery(body)):
+    if await delegation.come_back(services.store, actor, delivery(body)):
         return Reply(commands_text.BACK)
     return Reply(commands_text.NOT_AWAY)
 

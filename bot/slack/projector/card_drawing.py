@@ -138,7 +138,8 @@ async def picture(store: Store, poster: Poster, card: Card, rows: Sequence[Reque
     files = {f"file/{row.id}": row.id for row in card.rows if card_content.needs_file(row)}
     unfiled = frozenset(files[name] for name in await poster.missing([*files]))
     first, run_link = runs[rows[0].run]
-    away = await reminders.absent(store, rows[0])
+    pending = any(row.status is Status.PENDING for row in rows)
+    away = await reminders.absent(store, rows[0]) if pending else []  # who is asked now
     return approval_card.batch(rows, run=first, run_link=run_link, runs=runs, away=away, unfiled=unfiled)
 
 

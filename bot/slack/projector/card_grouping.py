@@ -89,11 +89,7 @@ async def give_rows(store: Store, run: Run, new: Iterable[RequestId]) -> None:
     for at, request in enumerate(without_row):
         later = {one.id for one in without_row[at:]}
         burst = [other for other in pending if other.id not in later and together(other, request)]
-
-        def rule(change: Change | None) -> Keep[None] | Swap[None]:
-            return Keep(None) if change is None else Swap(change, None)
-
-        await update(store, partial(_row, store, request, burst, claims), rule)
+        await update(store, partial(_proposal, store, request, burst, claims))
 
 
 async def join_burst(store: Store, new: Admitted, burst: Burst) -> None:
@@ -155,6 +151,14 @@ async def card_of(store: Store, shown: Admitted) -> Card:
         return Card(name_of(shown.value.id), (shown,))
     rows = await asyncio.gather(*(usecases.admitted(store, row) for row in card.value.rows))
     return Card(card.value.name, tuple(row for row in rows if row is not None))
+
+
+async def _proposal(
+    store: Store, request: Request, burst: Sequence[Request], claims: Mapping[RequestId, str]
+) -> Keep[None] | Swap[None]:
+    """Propose to store the row that `_row` finds."""
+    change = await _row(store, request, burst, claims)
+    return Keep(None) if change is None else Swap(change, None)
 
 
 async def _row(

@@ -109,31 +109,28 @@ class ClickedCards:
         """
         # No `update`: a rule may run twice, and a round here takes one of the few uses of a response URL.
         overtaken, drawing = False, None
+        message: Put[Message] | None = None
         before = shown = None  # what the card showed before it was sent, and since; "" if that is unknown
-        while (
-            seen := await card_grouping.stored_message(self._store, request)
-        ) is not None and seen.value.ts == click.ts:
-            drawing, drawn = await self._drawing(request), seen.value.drawn
+        while (seen := await usecases.admitted(self._store, request)) is not None:
+            message = await card_grouping.message_of(self._store, seen)  # before the other rows of a burst are read
+            if message is None or message.value.ts != click.ts:
+                break
+            card, drawn = await card_grouping.card_of(self._store, seen), message.value.drawn
+            drawing = await card_drawing.picture(self._store, self._poster, card)
             newest = digest(drawing) if drawing is not None else drawn
             stands = drawn if shown is None else shown if drawn in (before, shown) else ""
             if drawing is not None and stands != newest:
                 before = drawn
                 shown = newest if await self._send(click, drawing) else ""
-            replaced = replace(seen.value, drawn=drawn if shown is None else shown, replaced_by=None)
-            put = Change(messages=(Put(replaced, seen.version),))
-            if replaced == seen.value or await self._store.commit(put) is Committed.DONE:
+            replaced = replace(message.value, drawn=drawn if shown is None else shown, replaced_by=None)
+            put = Change(messages=(Put(replaced, message.version),))
+            if replaced == message.value or await self._store.commit(put) is Committed.DONE:
                 break
             overtaken = True
-        if overtaken and shown == "" and seen is not None and drawing is not None:  # the projector may be done with it
-            place = Place(seen.value.channel, seen.value.thread)
-            await self._poster.show(seen.value.name, place, drawing, post=False, importance=Importance.SETTLED)
-
-    async def _drawing(self, request: RequestId) -> Drawing | None:
-        seen = await usecases.admitted(self._store, request)
-        if seen is None:
-            return None
-        card = await card_grouping.card_of(self._store, seen)
-        return await card_drawing.picture(self._store, self._poster, card)
+        # Nobody knows what stands there, and the projector may be done with it.
+        if overtaken and shown == "" and message is not None and drawing is not None:
+            place = Place(message.value.channel, message.value.thread)
+            await self._poster.show(message.value.name, place, drawing, post=False, importance=Importance.SETTLED)
 
     async def _send(self, click: _Click, drawing: Drawing) -> bool:
         """Replace the card; False if it is unknown whether Slack did."""

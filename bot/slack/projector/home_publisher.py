@@ -19,9 +19,8 @@ from countersign.domain.people import Actor, why_nobody
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.policy.loosening import may_alone
-from countersign.usecases import grant_changes
-from countersign.usecases.listing import Listed, with_links
-from countersign.usecases.overview import Overview
+from countersign.usecases import permission_use
+from countersign.usecases.overview import Listed, Overview, with_links
 from countersign.usecases.ports import Message, Store
 
 from ..people.directory import Directory
@@ -275,7 +274,7 @@ async def running(reader: Reader) -> list[Block]:
 
 async def permissions(reader: Reader) -> list[Block]:
     """List what they allowed in advance, as long as it is in force."""
-    actor, standing = reader.actor, await grant_changes.in_force(reader.store)
+    actor, standing = reader.actor, await permission_use.in_force(reader.store)
     return home.permissions([one for one in standing if (one.workspace, one.by) == (actor.workspace, actor.user)])
 
 

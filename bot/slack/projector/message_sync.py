@@ -291,9 +291,9 @@ class Poster:
     async def _forget_drawn(self, name: str, is_outdated: Callable[[Message], bool]) -> None:
         """Have a message drawn anew by whoever looks next, if it is outdated."""
 
-        def rule(seen: Seen[Message] | None) -> Keep[None] | Swap[None]:
-            if seen is None or not is_outdated(seen.value):
+        async def propose() -> Keep[None] | Swap[None]:
+            if (seen := await self._store.message(name)) is None or not is_outdated(seen.value):
                 return Keep(None)
             return Swap(Change(messages=(Put(replace(seen.value, drawn=""), seen.version),)), None)
 
-        await update(self._store, lambda: self._store.message(name), rule)
+        await update(self._store, propose)

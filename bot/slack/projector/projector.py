@@ -29,8 +29,6 @@ from .drawing_queue import LEASE, Batch, DrawingLease, DrawingQueue, Entry
 from .file_uploads import Files
 from .message_sync import File, Poster
 
-CARD_DELAY: Final = timedelta(milliseconds=20)
-"""Before it draws: what follows at once is drawn with it, and whoever just clicked is answered first."""
 THREAD_DELAY: Final = timedelta(milliseconds=500)
 """Before it draws a thread: each note that is drawn together with another is a call less."""
 OVERLOOKED: Final = timedelta(seconds=10)
@@ -78,7 +76,7 @@ class Projector:
         self._allow = allow
         self._directory = directory
         self._without_worker: frozenset[RunId] = frozenset()
-        self._card_queue = DrawingQueue(store, self._lease, self._draw_cards, self._cards_drawn, CARD_DELAY)
+        self._card_queue = DrawingQueue(store, self._lease, self._draw_cards, self._cards_drawn, timedelta(0))
         self._thread_queue = DrawingQueue(store, self._lease, self._draw_thread, self._thread_drawn, thread_delay)
         self._attaching: dict[asyncio.Task[None], list[str]] = {}
         self._in_hand: set[str] = set()

@@ -17,7 +17,7 @@ from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Run
 from countersign.text.safe_text import quoted, size_of, typed
-from countersign.usecases.listing import Listed
+from countersign.usecases.overview import Listed
 
 from . import card_controls
 from .block_kit import Block, button, context, count, data, headline, more_entries, mrkdwn, plain, words

@@ -8,7 +8,7 @@ is declared idempotent; else people are asked.
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +21,7 @@ from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSche
 from countersign.autogen.people.action_outcomes import CALL, Became, Outcome
 from countersign.autogen.tools.approval_gate import Gate
 from countersign.autogen.tools.arguments import as_entered, closed, failed_result, failure, taking, written
-from countersign.autogen.tools.permits import Action, Denial, Once, Permit, Renderer, Title, check_titles
+from countersign.autogen.tools.permits import Action, Denial, Permit, Renderer, Title, check_titles
 from countersign.autogen.tools.team_policy import Ask, Tier, named
 from countersign.autogen.tools.workbenches import (
     ARGUMENT,
@@ -37,6 +37,7 @@ from countersign.autogen.tools.workbenches import (
     to_record,
     without_key,
 )
+from countersign.autogen.unknown_outcomes import Effects
 from countersign.domain.calls import labelled
 from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown, WrongTeam
 from countersign.domain.events import escape_marks
@@ -44,7 +45,6 @@ from countersign.domain.ids import digest_of
 from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Kind
 from countersign.json_schema import unnamed
-from countersign.replay.run_journal import RunJournal
 from countersign.usecases.store_outages import being_cancelled
 
 _KEY: ContextVar[str] = ContextVar(ARGUMENT)
@@ -81,26 +81,17 @@ class Handling:
 class JournaledTools(Workbench):
     """The tools of one agent.
 
-    `failed` is told what makes going on impossible; the agent then reads an error, because AutoGen 0.7's AssistantAgent
-    waits for ever for a tool call that raises. WrongTeam if two tools of a list have one name, or a rule names a tool
-    that is not in it.
+    Of what makes going on impossible the agent reads an error, because AutoGen 0.7's AssistantAgent waits for ever for
+    a tool call that raises. WrongTeam if two tools of a list have one name, or a rule names a tool that is not in it.
     """
 
     def __init__(
-        self,
-        agent: str,
-        tools: Workbench | Sequence[Offered],
-        gate: Gate,
-        journal: RunJournal,
-        once: Once,
-        failed: Callable[[Exception], None],
-        rules: Handling,
+        self, agent: str, tools: Workbench | Sequence[Offered], gate: Gate, effects: Effects, rules: Handling
     ) -> None:
         self._agent = agent
         self._gate = gate
-        self._journal = journal
-        self._once = once
-        self._failed = failed
+        self._effects = effects
+        self._journal = gate.held.journal
         self._rules, self._ask = rules, rules.ask
         self._own: dict[str, BaseTool[Any, Any]] = {}
         if isinstance(tools, Workbench):
@@ -147,7 +138,7 @@ class JournaledTools(Workbench):
         try:
             self._check([schema["name"] for schema in schemas])
         except WrongTeam as wrong:
-            self._failed(wrong)
+            self._gate.held.give_up(wrong)
             return []
         return schemas
 
@@ -168,7 +159,7 @@ class JournaledTools(Workbench):
         except (ActionFailed, ValueError) as failure:
             return self._not_called(name, call_id or "", str(failure))
         except CountersignError as error:
-            self._failed(error)
+            self._gate.held.give_up(error)
             return error_result(name, str(error))
         except asyncio.CancelledError:
             if being_cancelled():
@@ -192,7 +183,7 @@ class JournaledTools(Workbench):
             CALL.set((name, call_id))  # in the task of this call
             return await self._tools.call_tool(name, given, token, call_id)
         written(given)
-        action = self._wanted(name, given, schemas, call_id)
+        action = self._action(name, given, schemas, call_id)
         async with self._gate.judged(action) as verdict:
             if isinstance(verdict, Denial):
                 return error_result(name, verdict.text)
@@ -201,12 +192,12 @@ class JournaledTools(Workbench):
                 await self._gate.passed(verdict)
                 verdict.check(name, arguments := json.loads(verdict.arguments))
                 # AutoGen's UserProxyAgent does not know what it asks about; whoever is asked inside hears it here.
-                result = await run_team(own, arguments, token, call_id, self._gate.transcript.inside().heard)
+                result = await run_team(own, arguments, token, call_id, self._gate.questions.transcript.inside().heard)
             else:
                 result = await self._permitted(verdict, given, call_id)
             words = self._gate.outcomes.for_people(result.to_text())
             heading = self._gate.done(verdict, words, failed=result.is_error)
-            return _told(heading, result) if heading else result
+            return _headed(heading, result) if heading else result
 
     def _not_called(self, name: str, call_id: str, why: str) -> ToolResult:
         """Return the error of a call that came to nothing before anybody judged it.
@@ -217,7 +208,7 @@ class JournaledTools(Workbench):
             self._gate.outcomes.add(Outcome(self._agent, Kind.TOOL, Became.FAILED, name, call_id, result=why))
         return error_result(name, why)
 
-    def _wanted(self, name: str, given: dict[str, Any], schemas: Mapping[str, ToolSchema], call_id: str) -> Action:
+    def _action(self, name: str, given: dict[str, Any], schemas: Mapping[str, ToolSchema], call_id: str) -> Action:
         """Return the call with the arguments as the tool takes them.
 
         ValueError if it does not take them: nobody need judge that.
@@ -241,7 +232,7 @@ class JournaledTools(Workbench):
         as_called = json.dumps(given, sort_keys=True, ensure_ascii=False)
         once = (permit.request.id,) if permit.request is not None else (as_called, call_id)
         key = self._journal.key("tool", agent, name, *once)
-        if self._journal.found(key) is None:
+        if self._journal.lookup(key) is None:
             await self._gate.passed(permit)
         seen = hide_in(escape_marks(json.loads(permit.arguments)), permit.action.hide)[0]
         shown = f"{labelled(seen)}\n\nfor {agent}{f', call {call_id}' if call_id else ''}"
@@ -252,7 +243,7 @@ class JournaledTools(Workbench):
         declared = self._rules.idempotent
         idempotent = declared if isinstance(declared, bool) else name in named(declared)
         try:
-            return recorded_result(name, await self._once(name, shown, key, act, idempotent=idempotent))
+            return recorded_result(name, await self._effects.once(name, shown, key, act, idempotent=idempotent))
         except ActionFailed as failure:  # as a result, so that the model is told what was changed in it, too
             return error_result(name, str(failure))
 
@@ -273,7 +264,7 @@ class JournaledTools(Workbench):
         except LeaseLost:
             raise
         except asyncio.CancelledError:
-            if self._journal.cut_off():
+            if self._journal.is_cut_off():
                 raise
             return error_result(name, "CancelledError")
         except (Exception, SystemExit) as error:  # the latter would end the worker, and with it all of its runs
@@ -296,5 +287,5 @@ class JournaledTools(Workbench):
         await self._tools.load_state(state)
 
 
-def _told(words: str, result: ToolResult) -> ToolResult:
-    return result.model_copy(update={"result": [TextResultContent(content=words), *result.result]})
+def _headed(heading: str, result: ToolResult) -> ToolResult:
+    return result.model_copy(update={"result": [TextResultContent(content=heading), *result.result]})

@@ -1,9 +1,9 @@
 """The values at the gate: an action, its view and title, a permit or a denial."""
 
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from autogen_core.tools import BaseTool
 
@@ -24,17 +24,6 @@ Renderer = Callable[[dict[str, Any]], str]
 
 Title = str | Renderer
 """What a call would do, as a question to people: a format (`Refund {euros:.2f} EUR`), or what draws it."""
-
-
-class Once(Protocol):
-    """A function that does `act` at most once under `key` and returns its result.
-
-    `act` gets the key of its attempt.
-    """
-
-    def __call__(
-        self, name: str, shown: str, key: str, act: Callable[[str], Awaitable[str]], *, idempotent: bool
-    ) -> Awaitable[str]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,39 @@
+"""Idempotency keys of questions that a program asks again when it starts again."""
+
+import hashlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+
+class QuestionKeys:
+    """Idempotency keys of a run's questions; none if the run has no name."""
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._times: Counter[str] = Counter()
+
+    def next(self, *content: Any) -> str | None:
+        """Return the key of this question: its content, and how often it was asked before."""
+        if not self._run:
+            return None
+        digest = hashlib.sha256(json.dumps([self._run, *content], sort_keys=True).encode()).hexdigest()
+        self._times[digest] += 1
+        return f"{digest}-{self._times[digest]}"
+
+
+def key_in_celery_task(function: str, arguments: Mapping[str, Any]) -> str | None:
+    """Make the key of a call in the task of Celery that runs here.
+
+    None outside of a task that may be delivered again, which are those with `acks_late`. A retry is another call:
+    Celery makes one after a failure, which was reported.
+    """
+    task = getattr(sys.modules.get("celery"), "current_task", None)
+    if not task or not task.acks_late or not task.request.id:
+        return None
+    request = task.request
+    keys = request.__dict__.setdefault("countersign_keys", QuestionKeys(f"celery {request.id} {request.retries}"))
+    key: str | None = keys.next(function, dict(arguments))
+    return key
