@@ -1,4 +1,4 @@
-"""A sender of prepared HTTP requests over many connections, and a port that takes what comes.
+"""A sender of prepared HTTP requests, and a port that takes what comes.
 
 They cost far less than any server here.
 """
