@@ -2,8 +2,12 @@
 
 The lists of requests follow an event first. One process at a time is the projector, by a lease. All projectors read as
 the same consumer of one group, so the next one reads again the events that a dead one had in hand.
+
+Workers cannot write events. Every commit of web takes their reports over first, so that an earlier report stands
+before; `take_over` does so when web has nothing to commit.
 """
 
+import asyncio
 import logging
 from datetime import timedelta
 from typing import Final
@@ -11,17 +15,20 @@ from typing import Final
 import redis.exceptions
 
 from countersign import metrics
-from countersign.domain.errors import UnknownSchema
+from countersign.domain.errors import StoreUnavailable, UnknownSchema
 from countersign.domain.events import Event
 from countersign.metrics import Repair
+from countersign.store.audit_log import TOGETHER
 from countersign.store.leases import ProcessLease
-from countersign.store.reads import reaching
+from countersign.store.ownership import read_event
+from countersign.store.records import reaching
 from countersign.store.request_lists import Lists
 from countersign.store.store import Store
-from countersign.store.worker_reports import read_event
+from countersign.usecases.ports import Change
 
 GROUP: Final = "projector"
-_BLOCK: Final = timedelta(seconds=1)
+_BLOCK: Final = 1
+"""Seconds for which a read waits."""
 _log = logging.getLogger(__name__)
 
 
@@ -47,16 +54,14 @@ class Outbox:
                     raise
 
     async def read(self, limit: int) -> list[tuple[str, Event]]:
-        """Read the next events with their ids, oldest first; empty after a second."""
-        async with reaching():
-            answer = await self._store.client.xreadgroup(
-                GROUP,
-                "projector",
-                {self._store.keys.events: self._undelivered},
-                count=limit,
-                block=round(_BLOCK.total_seconds() * 1000),
-            )
-        entries = _entries(answer)
+        """Read the next events with their ids, oldest first; empty after a second.
+
+        With new ones come those that follow at once.
+        """
+        entries = await self._handed_out(limit, 1000 * _BLOCK)
+        if 0 < len(entries) < limit and self._undelivered == ">":
+            await asyncio.sleep(TOGETHER)
+            entries += await self._handed_out(limit - len(entries), None)
         events = await self._readable(entries)
         if self._undelivered != ">":
             if events:
@@ -64,6 +69,11 @@ class Outbox:
                 metrics.repaired(Repair.PROJECTOR_STOPPED, len(events))
             self._undelivered = entries[-1][0].decode() if entries else ">"
         return events
+
+    async def _handed_out(self, limit: int, block: int | None) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        streams = {self._store.keys.events: self._undelivered}
+        async with reaching():
+            return _entries(await self._store.client.xreadgroup(GROUP, "projector", streams, count=limit, block=block))
 
     async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
         """Read events that were handed out so long ago and not finished, oldest first.
@@ -115,3 +125,21 @@ def _entries(answer: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
     if isinstance(answer, list):
         return [entry for _, batch in answer for entry in batch]
     return []
+
+
+async def take_over(store: Store) -> None:
+    """Take workers' reports over into the events as they come, until cancelled.
+
+    Any number of processes may do so.
+    """
+    while True:
+        try:
+            async with reaching():
+                # Moves the first one to where it is: the only way to wait for it and leave it there.
+                waiting = await store.client.blmove(store.keys.reports, store.keys.reports, _BLOCK, "LEFT", "LEFT")
+            if waiting:
+                await store.commit(Change())
+            await store.put_away(1000)
+        except StoreUnavailable as away:
+            _log.warning("%s Reports of workers are taken over when it is back.", away)
+            await asyncio.sleep(1)
