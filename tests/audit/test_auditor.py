@@ -6,15 +6,17 @@ import random
 from dataclasses import replace
 from datetime import time, timedelta
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.audit.auditor import Auditor, Keep
 from bot.audit.policy_replay import recorded
 from bot.audit.weekly_figures import picture, summed
 from bot.slack.projector import audit_posts
 from bot.slack.projector.message_sync import Poster
+from bot.slack.slack_calls import GatedCalls
 from countersign import usecases
 from countersign.domain import runs
 from countersign.domain.errors import InvalidInput, Refused
@@ -347,7 +349,8 @@ async def test_a_damaged_head_stops_the_record_and_its_posts_but_not_web(store: 
     await store.commit(Change(events=(Event(EventType.CALL_PASSED, await store.now(), workspace=HERE),)))
     await Auditor(store, "web").catch_up()
     await store.client.hset(store.keys.audit_head, "hash", "nonsense")
-    ledger, poster, channel = Ledger(store), cast(Poster, None), ChannelId("C0X")
+    ledger, channel = Ledger(store), ChannelId("C0X")
+    poster = Poster(GatedCalls(AsyncWebClient()), store, HERE, "https://example.slack.com/", frozenset())
     posting = [
         lambda: audit_posts.keep_checkpoints(ledger, store, poster, channel),
         lambda: audit_posts.keep_digests(partial(summed, ledger), picture, store, poster, channel),
