@@ -20,7 +20,7 @@ from countersign.python_gc import settle_memory
 from countersign.store.redis.connection import connect
 from countersign.usecases.store_outages import patiently
 
-from . import workspace_namespaces
+from . import multi_workspace
 from .api import endpoints as api
 from .settings import WebSettings
 from .slack import health, http
@@ -44,8 +44,13 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         pages: dict[str, Asgi] = {}
         interface = None
         if settings.slack_bot_token is None:
-            installed = await stack.enter_async_context(workspace_namespaces.installed(settings, store, owner))
-            app, clients, pages, who = cast(AsyncApp, installed.served), installed.clients, installed.pages, "By OAuth"
+            installed = await stack.enter_async_context(multi_workspace.installed(settings, store, owner))
+            app, clients, pages, who = (
+                cast(AsyncApp, installed.registry),
+                installed.clients,
+                installed.pages,
+                "By OAuth",
+            )
             stores = installed.stores
         else:
             clients = await stack.enter_async_context(

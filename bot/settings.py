@@ -1,4 +1,4 @@
-"""Settings of the process `web`, read from the environment."""
+"""Settings of `web` and of `countersign audit`, read from the environment."""
 
 import re
 from dataclasses import fields
@@ -14,9 +14,7 @@ from pydantic_settings import NoDecode
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import MEMBERS, reviewers_named
-from countersign.process_settings import Duration, check_prefix, is_zero
-
-from .audit.settings import AuditSettings
+from countersign.process_settings import CommonSettings, Duration, check_prefix, is_zero
 
 
 def _ids(value: Any) -> Any:
@@ -54,6 +52,14 @@ Networks = Annotated[frozenset[IPv4Network | IPv6Network], NoDecode, BeforeValid
 Ids = Annotated[frozenset[str], NoDecode, BeforeValidator(_ids)]
 REDIRECT_PATH: Final = "/slack/oauth_redirect"
 Channel = Annotated[str, Field(pattern=r"^(#\S+|[CG][A-Z0-9]+)$")]
+
+
+class AuditSettings(CommonSettings):
+    """Settings of `countersign audit`: where Redis is, and the key that signs."""
+
+    audit_key: Path = Field(
+        Path(".data/audit-key.pem"), description="Ed25519 key that signs receipts, PEM; made if there is none"
+    )
 
 
 class WebSettings(AuditSettings):

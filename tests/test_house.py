@@ -94,7 +94,6 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "autogen_core", "agents", "openai", "pydantic"),
     },
     "bot.settings": {
-        "bot.audit.settings",
         "countersign.domain",
         "countersign.process_settings",
         "pydantic",
@@ -110,8 +109,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "bot.audit": {
         *("countersign.domain", "countersign.policy", "countersign.usecases", "countersign.store"),
-        *("countersign.process_settings", "countersign.terminal", "bot.audit"),
-        *("pydantic", "cryptography", "matplotlib", "sqlalchemy", "typer", "yaml"),
+        *("countersign.process_settings", "countersign.terminal", "bot.audit", "bot.settings"),
+        *("cryptography", "matplotlib", "sqlalchemy", "typer", "yaml"),
     },
     "bot.api": {
         *("countersign.domain", "countersign.usecases", "countersign.process_settings", "countersign.store", "bot.api"),
@@ -202,11 +201,11 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"standalone"},
     ),
     "bot": (
-        {"audit", "forms", "slack_errors"},
-        {"api", "slack"},
-        {"installations", "settings"},
+        {"forms", "settings", "slack_errors"},
+        {"api", "audit", "slack"},
+        {"installations"},
         {"workspace"},
-        {"workspace_namespaces"},
+        {"multi_workspace"},
         {"__main__"},
     ),
     "bot.api": (
@@ -216,7 +215,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"endpoints"},
     ),
     "bot.audit": (
-        {"card_links", "entries", "export", "messages", "policy_replay", "receipts", "settings", "spans", "sql_copy"},
+        {"entries", "export", "policy_replay", "receipts", "sql_copy"},
         {"auditor", "figures", "sources"},
         {"plots", "report", "suggest_cli", "weekly_figures"},
         {"cli"},
@@ -228,7 +227,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"handlers", "http", "projector", "slack_calls"},
         {"routes"},
     ),
-    "bot.installations": ({"records"}, {"oauth", "renewal"}, {"installed_workspaces"}),
+    "bot.installations": ({"records"}, {"oauth", "renewal"}, {"workspace_registry"}),
 }
 """The order inside a package: a module or folder imports those before it, a module also its own group."""
 WIRING = (
@@ -236,7 +235,7 @@ WIRING = (
     "countersign.__main__",
     "bot.__main__",
     "bot.workspace",
-    "bot.workspace_namespaces",
+    "bot.multi_workspace",
     "agents.__main__",
 )
 """What puts the parts together imports what it likes."""

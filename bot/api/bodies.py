@@ -67,9 +67,9 @@ def _readable(value: dict[str, Any]) -> dict[str, Any]:
     level: list[Any] = [value]
     depth = count = 0
     while level:
-        inner = [one for part in level for one in (part.values() if isinstance(part, dict) else part)]
-        level = [one for one in inner if isinstance(one, dict | list)]
-        depth, count = depth + 1, count + len(inner)
+        children = [child for part in level for child in (part.values() if isinstance(part, dict) else part)]
+        level = [child for child in children if isinstance(child, dict | list)]
+        depth, count = depth + 1, count + len(children)
         if depth > DEEPEST or count > MOST_VALUES:
             raise ValueError(f"an object can have at most {MOST_VALUES:,} values, nested at most {DEEPEST} deep")
     try:

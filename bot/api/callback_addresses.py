@@ -75,7 +75,7 @@ async def resolve(target: Target, allowed: Networks) -> Address | None:
     """
     answers = await asyncio.get_running_loop().getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     addresses = [ip_address(entry[4][0]) for entry in answers]
-    return next((one for one in addresses if may_reach(one, allowed, plain=target.scheme == "http")), None)
+    return next((address for address in addresses if may_reach(address, allowed, plain=target.scheme == "http")), None)
 
 
 def may_reach(address: Address, allowed: Networks, *, plain: bool = False) -> bool:

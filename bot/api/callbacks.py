@@ -110,7 +110,7 @@ class CallbackDelivery:
     async def _in_turn(self, name: RequestId, host: str, receiver: _Receiver) -> None:
         try:
             async with receiver.turn:
-                await self._one(name)
+                await self._deliver(name)
         except StoreUnavailable as away:
             _log.warning("%s The callback of request %s goes on when it is back.", away, name)
         except Exception as bug:
@@ -128,7 +128,7 @@ class CallbackDelivery:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _one(self, name: RequestId) -> None:
+    async def _deliver(self, name: RequestId) -> None:
         try:
             seen = await self._store.request(name)
             run = None if seen is None else await self._store.run(seen.value.run)

@@ -67,7 +67,7 @@ def revoke(key: Annotated[str, typer.Argument(help="The key's id, or its name if
     """Revoke a key; its pending requests stay open."""
 
     async def revoked(store: Store, keys: ApiKeys) -> None:
-        ended = _one(key, await keys.all())
+        ended = _key_called(key, await keys.all())
         await keys.put(api_keys.revoke(ended, await store.now()))
         print(f"Revoked key {ended.id} ({ended.name}).")
 
@@ -87,14 +87,14 @@ def _row(key: ApiKey, now_open: int) -> list[str]:
     return [key.id, key.name, ", ".join(key.channels), *limits, made, ended]
 
 
-def _one(named: str, keys: list[ApiKey]) -> ApiKey:
-    found = [key for key in keys if key.id == named] or [
+def _key_called(named: str, keys: list[ApiKey]) -> ApiKey:
+    matches = [key for key in keys if key.id == named] or [
         key for key in keys if key.name == named and key.revoked_at is None
     ]
-    if len(found) != 1:
-        count = "is no key" if not found else f"are {len(found)} keys called"
+    if len(matches) != 1:
+        count = "is no key" if not matches else f"are {len(matches)} keys called"
         raise InvalidInput(f"There {count} “{named[:60]}”; nothing was revoked. `countersign keys list` names all.")
-    return found[0]
+    return matches[0]
 
 
 if __name__ == "__main__":

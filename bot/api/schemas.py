@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -117,39 +118,23 @@ class AskBody(BaseModel):
 
     def question(self) -> Question:
         """The question as the rules have it."""
-        notes = tuple(self.notes)
+        ask = partial(Question, self.agent, 0, title=self.title, notes=tuple(self.notes))
+        judge, content = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND), self.message or self.title
         if self.call is not None:
-            schema = self.call.arguments_schema
-            call = Call(
-                self.call.tool,
-                canonical(self.call.arguments),
-                canonical(schema) if schema else "",
-                tuple(self.call.hidden),
-            )
-            offers = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND, *((Verb.EDIT,) if schema else ()))
+            schema = canonical(self.call.arguments_schema) if self.call.arguments_schema else ""
+            call = Call(self.call.tool, canonical(self.call.arguments), schema, tuple(self.call.hidden))
+            offers = (*judge, Verb.EDIT) if schema else judge
             shown = self.message or labelled(hide_in(told_apart(self.call.arguments), call.hidden)[0])
-            return Question(self.agent, 0, Kind.TOOL, self.title, shown, offers, call, notes=notes)
+            return ask(kind=Kind.TOOL, content=shown, offers=offers, call=call)
         if self.form is not None:
-            offers = (Verb.EDIT, Verb.RESPOND, Verb.REJECT)
             fields = Call("form", "{}", canonical(self.form))
-            return Question(
-                self.agent, 0, Kind.FORM, self.title, self.message or self.title, offers, fields, notes=notes
-            )
+            return ask(kind=Kind.FORM, content=content, offers=(Verb.EDIT, Verb.RESPOND, Verb.REJECT), call=fields)
         if self.options:
             offers = (Verb.CHOOSE, Verb.RESPOND, Verb.REJECT)
-            return Question(
-                self.agent,
-                0,
-                Kind.CHOICE,
-                self.title,
-                self.message or self.title,
-                offers,
-                options=tuple(self.options),
-                several=self.several,
-                notes=notes,
+            return ask(
+                kind=Kind.CHOICE, content=content, offers=offers, options=tuple(self.options), several=self.several
             )
-        offers = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND, *((Verb.EDIT,) if self.edit else ()))
-        return Question(self.agent, 0, Kind.MESSAGE, self.title, self.message, offers, notes=notes)
+        return ask(kind=Kind.MESSAGE, content=content, offers=(*judge, Verb.EDIT) if self.edit else judge)
 
 
 class OutcomeBody(BaseModel):

@@ -19,10 +19,9 @@ from countersign.process_settings import read
 from countersign.store.audit_log import Ledger
 from countersign.terminal import command_line, progress, run, show_table
 
-from . import export, messages, policy_replay, receipts, report, sources
-from .card_links import meant
-from .settings import AuditSettings
-from .sources import Lines, Since, Until, opened
+from ..settings import AuditSettings
+from . import export, policy_replay, receipts, report, sources
+from .sources import Lines, Since, Until, count_entries, opened, requests_at, say_unread
 
 _MONTH: Final = timedelta(days=30)
 _QUARTER: Final = timedelta(days=90)
@@ -65,7 +64,7 @@ def export_(
 
 async def _export(format: Export, since: datetime | None, until: datetime | None, run: str, request: str) -> None:
     async with opened() as store:
-        requests = await meant(store, request) if request else ()
+        requests = await requests_at(store, request) if request else ()
         checkpoint = (await Ledger(store).position()).checkpoint
     selection = export.Filter(since, until, run, requests)
     if format is Export.CSV:
@@ -74,7 +73,7 @@ async def _export(format: Export, since: datetime | None, until: datetime | None
         assert isinstance(kept, Kept), "Redis holds entries only"
         print(export.row(kept) if format is Export.CSV else kept.line() + "\n", end="")
     if checkpoint.n and selection == export.Filter():
-        print(messages.begins_after(checkpoint), file=sys.stderr)
+        print(f"The record begins after entry {checkpoint.n}: verify it with --after {checkpoint}", file=sys.stderr)
 
 
 @app.command()
@@ -104,7 +103,7 @@ async def _verify_redis(heads: list[Head]) -> int:
             try:
                 start = await ledger.position()
             except ValueError as wrong:
-                print(messages.head_changed(wrong))
+                print(f"The head of the record was changed: {wrong}")
                 return 1
             verifier = Verifier(start.checkpoint, [start.head, *heads])
             with progress("Verifying", start.head.n - start.checkpoint.n) as step:
@@ -116,11 +115,11 @@ async def _verify_redis(heads: list[Head]) -> int:
                 break
     problems = verifier.end()
     if verifier.last > end.head.n:
-        problems.append(Problem(end.head.n + 1, messages.after_the_head(end.head)))
+        problems.append(Problem(end.head.n + 1, f"comes after the head, {end.head}."))
     for head in heads:
         if head.n < start.checkpoint.n:
-            print(messages.not_compared(head, start.checkpoint))
-    return _say(problems, verifier, start.checkpoint, end.head)
+            print(f"Head {head.n} can't be compared: the record begins after entry {start.checkpoint.n}.")
+    return _print_verdict(problems, verifier, start.checkpoint, end.head)
 
 
 def _verify_file(file: Path, heads: list[Head], after: Head, extract: bool) -> int:
@@ -132,23 +131,26 @@ def _verify_file(file: Path, heads: list[Head], after: Head, extract: bool) -> i
             step()
             if not isinstance(kept, ValueError):
                 last = Head(verifier.last, kept.hash)
-    return _say(verifier.end(), verifier, after, last, extract=extract, noted=bool(heads))
+    return _print_verdict(verifier.end(), verifier, after, last, extract=extract, noted=bool(heads))
 
 
-def _say(
+def _print_verdict(
     problems: list[Problem], verifier: Verifier, after: Head, head: Head, *, extract: bool = False, noted: bool = True
 ) -> int:
     for problem in problems:
         print(problem)
     if problems:
-        print(messages.problems(len(problems), verifier.count))
+        print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {count_entries(verifier.count)}.")
         return 1
     if extract:
-        print(messages.extract_whole(verifier.count))
+        print(
+            f"{count_entries(verifier.count)}, as they were written. An extract can't tell whether others are missing."
+        )
         return 0
-    print(messages.whole(verifier.count, after, head))
+    begins = f" after {after}" if after.n else ""
+    print(f"{count_entries(verifier.count)}{begins}, nothing changed, removed or moved. Head {head}")
     if not noted:
-        print(messages.NOT_NOTED)
+        print("To see whether entries are missing at the end, give a head noted elsewhere: --head <number>:<hash>.")
     return 0
 
 
@@ -163,14 +165,14 @@ async def _receipt(request: str) -> None:
     key = receipts.private_key(settings.audit_key)
     async with opened() as store:
         ledger = Ledger(store)
-        request, *others = await meant(store, request)
+        request, *others = requests = await requests_at(store, request)
         if others:
-            raise InvalidInput(messages.several_requests([request, *others]))
+            raise InvalidInput(f"That card shows several requests: {', '.join(requests)}. Name one of them.")
         seen = await store.request(RequestId(request))
         after = await ledger.before(seen.value.created_at) if seen else 0
         entries = [kept async for n, kept in ledger.all(after) if _read(n, kept).get("request") == request]
         if not any(kept.fields().get("type") == "request_decided" for kept in entries):
-            raise NotFound(messages.no_decision(request))
+            raise NotFound(f"The record has no decision on request “{request[:40]}”; nothing was signed.")
         head, now = (await ledger.position()).head, await store.now()
     print(receipts.receipt(request, entries, head, now, key))
 
@@ -179,7 +181,10 @@ def _read(n: int, kept: Kept) -> dict[str, Any]:
     try:
         return kept.fields()
     except ValueError:
-        raise ValueError(messages.unread_entry(n)) from None
+        raise ValueError(
+            f"Entry {n} of the record can't be read, so nothing was signed. For details, run "
+            "`countersign audit verify`."
+        ) from None
 
 
 @app.command()
@@ -191,9 +196,9 @@ def check(
     text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8", errors="replace")
     receipt, problem = receipts.check(text, key.read_bytes())
     if problem is not None:
-        print(messages.do_not_trust(problem))
+        print(f"Do not trust this receipt. {problem}")
         raise typer.Exit(1)
-    print(messages.signed(receipt["request"], receipt["written"], receipt["head"]))
+    print(f"Request {receipt['request']}, as signed at {receipt['written']} with the record at {receipt['head']}:")
     for part in receipt["entries"]:
         entry = part["entry"]
         by = " ".join(entry.get("decision", {}).get("by", ())) or entry.get("user", "")
@@ -235,13 +240,11 @@ async def _replay(policy: Path, selection: export.Filter, file: Path | None, for
     if format is Replay.JSONL:
         print("".join(policy_replay.line(one) + "\n" for one in replayed), end="")
     else:
-        print(messages.replayed(len(replayed), policy, since, selection.until))
-        print("".join(line + "\n" for line in policy_replay.counts(replayed)), end="")
+        print(policy_replay.summary(replayed, policy, since, selection.until), end="")
         if rows := policy_replay.rows(replayed, everything=everything):
             print()
             show_table(policy_replay.COLUMNS, rows)
-    if unread:
-        print(messages.unread(unread), file=sys.stderr)
+    say_unread(unread)
     return 2 if unread and not replayed else 0
 
 
@@ -268,12 +271,11 @@ def report_(
     called = report.read_names(names) if names is not None else {}
     if output is not None:
         output.write_text(report.page(figures, selection, now, called), encoding="utf-8")
-        done = messages.page_written(output, figures.entries, figures.decided)
+        done = f"{output}: {figures.entries:,} entries, {figures.decided:,} decisions."
         print(done, file=sys.stderr if as_json else sys.stdout)
     if as_json:
         print(json.dumps(report.as_json(figures, selection, now), indent=2))
     elif output is None:
         for title, columns, rows in report.tables(figures, now, called):
             show_table(columns, rows, title=f"\n{title}")
-    if figures.unread:
-        print(messages.unread(figures.unread), file=sys.stderr)
+    say_unread(figures.unread)

@@ -4,10 +4,11 @@ Memory grows with days, channels, people, tools, rules and permissions, not with
 """
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from countersign.domain.channel_settings import Risk
@@ -16,9 +17,34 @@ from countersign.domain.hash_chain import Kept
 from countersign.domain.requests import How, Kind
 
 from .entries import is_readable
-from .spans import Waits
 
 _BY_PEOPLE: Final = (How.REVIEWERS, How.BREAK_GLASS)
+_STEP: Final = math.log(1.02)
+
+
+class Waits:
+    """Spans of time, as a histogram from which quantiles are read.
+
+    Its steps are of 2 %, so a quantile is within 1 % of the true one, and years need a thousand numbers.
+    """
+
+    def __init__(self) -> None:
+        self._steps: Counter[int] = Counter()
+        self.count = 0
+
+    def add(self, seconds: float) -> None:
+        """Count one span; below a second all are the same."""
+        self._steps[round(math.log(max(seconds, 1.0)) / _STEP)] += 1
+        self.count += 1
+
+    def quantile(self, share: float) -> timedelta:
+        """Return the span that this share of all does not exceed; zero if there is none."""
+        left = math.ceil(self.count * share)
+        for step in sorted(self._steps):
+            left -= self._steps[step]
+            if left <= 0:
+                return timedelta(seconds=round(math.exp(step * _STEP)))
+        return timedelta(0)
 
 
 @dataclass(slots=True)
@@ -219,45 +245,8 @@ class Figures:
                 for name, outcomes in self.actions.items()
                 if name not in self.harmful and outcomes["approved"] == outcomes["asked"] >= least
             ),
-            key=lambda one: (-one[1], one[0]),
+            key=lambda action: (-action[1], action[0]),
         )
-
-    def as_json(self, now: datetime) -> dict[str, Any]:
-        """Return all figures as JSON; spans are in seconds, days and times in UTC."""
-        return {
-            "entries": self.entries,
-            "unread": self.unread,
-            "asked": self.asked,
-            "decided": self.decided,
-            "how": dict(self.hows.most_common()),
-            "waited": _spans(self.waits),
-            "days": {day.isoformat(): dict(outcomes) for day, outcomes in sorted(self.days.items())},
-            "channels": {
-                name: {
-                    **_spans(channel.waits),
-                    "timeouts": channel.timeouts,
-                    "escalations": channel.escalations,
-                    "reminders": channel.reminders,
-                }
-                for name, channel in sorted(self.channels.items())
-            },
-            "people": {
-                name: {**_spans(load.waits), "outcomes": dict(load.outcomes)} for name, load in self.most_loaded()
-            },
-            "actions": {name: dict(outcomes) for name, outcomes in sorted(self.actions.items())},
-            "passed": [{"rule": r, "tool": t, "calls": n} for (r, t), n in self.passed.most_common()],
-            "refused": [{"rule": r, "tool": t, "calls": n} for (r, t), n in self.refused.most_common()],
-            "programs": [{"name": n, "key": k, "asked": c} for (n, k), c in self.programs.most_common()],
-            "contradicted": self.contradicted,
-            "failures": [
-                {"type": kind, "name": name, "count": f.count, "last": f.last, "run": f.run, "why": f.why}
-                for (kind, name), f in self.most_failed()
-            ],
-            "permissions": [
-                {**{k: getattr(use, k) for k in ("tool", "team", "channel", "by", "until", "used")}, "permission": name}
-                for name, use in self.in_use(now)
-            ],
-        }
 
     def most_loaded(self) -> list[tuple[str, Load]]:
         """List people, those with the most decisions first."""
@@ -288,11 +277,3 @@ _KINDS: Final = {
 
 def _channel(entry: Mapping[str, Any]) -> str:
     return str((entry.get("rules") or {}).get("approvals_channel") or "")
-
-
-def _spans(waits: Waits) -> dict[str, float]:
-    return {
-        "count": waits.count,
-        "median": waits.quantile(0.5).total_seconds(),
-        "p95": waits.quantile(0.95).total_seconds(),
-    }

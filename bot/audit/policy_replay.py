@@ -5,8 +5,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from countersign.domain.channel_settings import Risk, Rules
@@ -99,10 +100,19 @@ def _settings(data: dict[str, Any], rules: Rules | None) -> Rules | None:
     return rules if rules is not None and not rules.clause and rules.risk is not Risk.HIGH else None
 
 
-def counts(replayed: Sequence[Replayed]) -> Iterator[str]:
-    """Count each outcome, a line for each."""
-    number = Counter(one.outcome for one in replayed)
-    yield from (f"{outcome}: {number[outcome]:,}" for outcome in ReplayOutcome if number[outcome])
+def summary(replayed: Sequence[Replayed], policy: Path, since: datetime, until: datetime | None) -> str:
+    """Say how many actions were replayed, and count each outcome, a line for each."""
+    span = f"from {_in_utc(since)} to {_in_utc(until) if until else 'now'}"
+    if not replayed:
+        return f"No actions on record {span}: nothing to replay.\n"
+    number = Counter(action.outcome for action in replayed)
+    lines = [f"{len(replayed):,} action{'s' * (len(replayed) != 1)} on record {span}, under {policy}:"]
+    lines += [f"{outcome}: {number[outcome]:,}" for outcome in ReplayOutcome if number[outcome]]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _in_utc(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def rows(replayed: Sequence[Replayed], *, everything: bool = False) -> list[list[str]]:
@@ -110,34 +120,30 @@ def rows(replayed: Sequence[Replayed], *, everything: bool = False) -> list[list
 
     `everything`: a row for every action.
     """
-    shown = [_row(one) for one in replayed if everything or one.outcome is not ReplayOutcome.SAME]
+    shown = [_row(action) for action in replayed if everything or action.outcome is not ReplayOutcome.SAME]
     return [[*(cell[:_WIDEST] for cell in row[:-1]), row[-1]] for row in shown]
 
 
-def line(one: Replayed) -> str:
+def line(action: Replayed) -> str:
     """Give one JSON object for programs."""
-    was = one.was
+    was = action.was
     return json.dumps(
         {
             "n": was.n,
             "at": was.at.isoformat(),
-            "run": was.run,
-            "request": was.request,
-            "team": was.team,
-            "channel": was.channel,
-            "agent": was.agent,
-            "tool": was.tool,
-            "outcome": one.outcome.name.lower(),
+            **{name: getattr(was, name) for name in ("run", "request", "team", "channel", "agent", "tool")},
+            "outcome": action.outcome.name.lower(),
             "was": {"effect": was.effect, "rule": was.clause},
-            "would_be": {"effect": one.effect, "rule": one.clause},
-            "how": one.how,
+            "would_be": {"effect": action.effect, "rule": action.clause},
+            "how": action.how,
         },
         ensure_ascii=False,
     )
 
 
-def _row(one: Replayed) -> list[str]:
-    was = one.was
+def _row(action: Replayed) -> list[str]:
+    was = action.was
     at = was.at.isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
-    cells = [at, was.run, was.team or "?", was.agent, was.tool or "(a question)", one.outcome, one.clause, one.how]
+    tool = was.tool or "(a question)"
+    cells = [at, was.run, was.team or "?", was.agent, tool, action.outcome, action.clause, action.how]
     return ["".join(letter if letter.isprintable() else "·" for letter in cell) for cell in cells]

@@ -22,8 +22,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from countersign.domain.errors import WrongSettings
 from countersign.domain.hash_chain import Head, Kept, hash_of, write
 
-from . import messages
-
 SCHEMA: Final = 1
 _log = logging.getLogger(__name__)
 
@@ -38,9 +36,9 @@ def private_key(path: Path) -> Ed25519PrivateKey:
             _make(path)
         key = serialization.load_pem_private_key(path.read_bytes(), None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as wrong:
-        raise WrongSettings([messages.unusable_key(path, wrong)]) from None
+        raise WrongSettings([f"AUDIT_KEY: {path} can't be used as a key ({wrong})."]) from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise WrongSettings([messages.other_key(path)])
+        raise WrongSettings([f"AUDIT_KEY: {path} isn't an Ed25519 key. Make one: openssl genpkey -algorithm ed25519"])
     return key
 
 
@@ -85,22 +83,22 @@ def check(text: str, public: bytes) -> tuple[dict[str, Any], str | None]:
     try:
         key = serialization.load_pem_public_key(public)
     except (ValueError, UnsupportedAlgorithm):
-        return {}, messages.NOT_A_KEY
+        return {}, "The key isn't a public key in PEM form."
     if not isinstance(key, Ed25519PublicKey):
-        return {}, messages.NOT_ED25519
+        return {}, "The key isn't an Ed25519 key."
     try:
         signed = json.loads(text, object_pairs_hook=_once)
         body = {name: value for name, value in signed.items() if name != "signature"}
         key.verify(base64.b64decode(signed["signature"], validate=True), write(body).encode())
     except InvalidSignature:
-        return {}, messages.NOT_SIGNED_SO
+        return {}, "The signature doesn't match: the receipt was changed, or another key signed it."
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}, messages.NOT_A_RECEIPT
+        return {}, "This isn't a receipt."
     if signed.get("countersign") != "decision receipt" or signed.get("schema") != SCHEMA:
-        return {}, messages.other_schema(SCHEMA)
+        return {}, f"This program can't read this receipt; it reads schema {SCHEMA}."
     for part in signed["entries"]:
         if hash_of(write(part["entry"])) != part["hash"] or part["entry"].get("request") != signed["request"]:
-            return signed, messages.entry_changed(part["entry"].get("n"))
+            return signed, f"Entry {part['entry'].get('n')} doesn't match its hash, or belongs to another request."
     return signed, None
 
 

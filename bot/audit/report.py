@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from countersign.domain.channel_settings import say_roughly
 
 from . import export, plots, sources
-from .figures import Figures
+from .figures import Figures, Waits
 
 _MOST: Final = 50
 """Rows of a table; the JSON has all."""
@@ -40,9 +40,49 @@ def read_names(file: Path) -> dict[str, str]:
 
 
 def as_json(sums: Figures, selection: export.Filter, now: datetime) -> dict[str, Any]:
-    """Return the figures as JSON, with the time that they are about."""
+    """Return all figures as JSON; spans are in seconds, days and times in UTC."""
     span = {name: at.astimezone(UTC).isoformat() for name in ("since", "until") if (at := getattr(selection, name))}
-    return {**span, **sums.as_json(now)}
+    return {
+        **span,
+        "entries": sums.entries,
+        "unread": sums.unread,
+        "asked": sums.asked,
+        "decided": sums.decided,
+        "how": dict(sums.hows.most_common()),
+        "waited": _spans(sums.waits),
+        "days": {day.isoformat(): dict(outcomes) for day, outcomes in sorted(sums.days.items())},
+        "channels": {
+            name: {
+                **_spans(channel.waits),
+                "timeouts": channel.timeouts,
+                "escalations": channel.escalations,
+                "reminders": channel.reminders,
+            }
+            for name, channel in sorted(sums.channels.items())
+        },
+        "people": {name: {**_spans(load.waits), "outcomes": dict(load.outcomes)} for name, load in sums.most_loaded()},
+        "actions": {name: dict(outcomes) for name, outcomes in sorted(sums.actions.items())},
+        "passed": [{"rule": r, "tool": t, "calls": n} for (r, t), n in sums.passed.most_common()],
+        "refused": [{"rule": r, "tool": t, "calls": n} for (r, t), n in sums.refused.most_common()],
+        "programs": [{"name": n, "key": k, "asked": c} for (n, k), c in sums.programs.most_common()],
+        "contradicted": sums.contradicted,
+        "failures": [
+            {"type": kind, "name": name, "count": f.count, "last": f.last, "run": f.run, "why": f.why}
+            for (kind, name), f in sums.most_failed()
+        ],
+        "permissions": [
+            {**{k: getattr(use, k) for k in ("tool", "team", "channel", "by", "until", "used")}, "permission": name}
+            for name, use in sums.in_use(now)
+        ],
+    }
+
+
+def _spans(waits: Waits) -> dict[str, float]:
+    return {
+        "count": waits.count,
+        "median": waits.quantile(0.5).total_seconds(),
+        "p95": waits.quantile(0.95).total_seconds(),
+    }
 
 
 def tables(sums: Figures, now: datetime, called: Mapping[str, str]) -> Iterator[Part]:

@@ -1,4 +1,4 @@
-"""Sources of entries for the command line: Redis or exported lines."""
+"""Inputs of the command line: entries, moments, links of cards."""
 
 import re
 import sys
@@ -10,17 +10,20 @@ from typing import Annotated, Final
 
 import typer
 
+from countersign.domain.errors import NotFound
 from countersign.domain.hash_chain import Head, Kept, read_head
+from countersign.domain.ids import ChannelId, RequestId
 from countersign.process_settings import read
 from countersign.store.audit_log import Ledger
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.terminal import progress
 
-from . import export, messages
-from .settings import AuditSettings
+from ..settings import AuditSettings
+from . import export
 
 _UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_CARD_LINK: Final = re.compile(r"https?://[^/\s]+/archives/([A-Z0-9]+)/p([0-9]{10})([0-9]{6})(?:[?#]\S*)?")
 
 
 def moment(text: str) -> datetime:
@@ -33,7 +36,9 @@ def moment(text: str) -> datetime:
     try:
         read = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(messages.no_moment(text)) from None
+        raise typer.BadParameter(
+            f"“{text[:40]}” isn't a point in time. Write 2026-03-06, 2026-03-06T17:00 or 90d."
+        ) from None
     return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
@@ -77,7 +82,42 @@ async def entries(file: Path | None, selection: export.Filter, doing: str) -> As
                     yield kept
         return
     with sys.stdin.buffer if str(file) == "-" else file.open("rb") as lines, progress(doing, None) as step:
-        for one in export.read_lines(lines):
+        for entry in export.read_lines(lines):
             step()
-            if isinstance(one, ValueError) or export.fits(one, selection):
-                yield one
+            if isinstance(entry, ValueError) or export.fits(entry, selection):
+                yield entry
+
+
+async def requests_at(store: Store, text: str) -> tuple[RequestId, ...]:
+    """Return the request of that id, stored or not, or all on the card of that link.
+
+    A link is what Slack's “Copy link” gives, of a card or of a reminder about one. NotFound if it leads to
+    no known card: messages are known for 400 days.
+    """
+    if not text.startswith(("https:", "http:")):
+        return (RequestId(text),)
+    link, workspace = _CARD_LINK.fullmatch(text), await store.workspace()
+    first = None
+    if link is not None and workspace is not None:
+        first = await store.message_request(workspace, ChannelId(link[1]), f"{link[2]}.{link[3]}")
+    if first is None:
+        raise NotFound(
+            f"“{text[:120]}” doesn't lead to a known card. Copy the link of the card, or of a reminder about it; after "
+            "400 days, use the request's id."
+        )
+    card = await store.message(f"card/{first}")
+    if card is not None and card.value.on:
+        card = await store.message(card.value.on)
+    return (card.value.rows if card is not None else ()) or (first,)
+
+
+def count_entries(count: int) -> str:
+    """Write a number of entries: `1 entry`, `2,000 entries`."""
+    return f"{count:,} entr{'y' if count == 1 else 'ies'}"
+
+
+def say_unread(count: int) -> None:
+    """Print how many entries were left out, if any."""
+    if count:
+        them = "it" if count == 1 else "them"
+        print(f"{count_entries(count)} can't be read, so left out. `audit verify` names {them}.", file=sys.stderr)

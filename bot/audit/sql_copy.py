@@ -8,7 +8,7 @@ Redis, which drops nothing that is not here.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from countersign.domain.errors import CountersignError, StoreUnavailable, WrongSettings
@@ -153,18 +153,13 @@ class SqlSink:
                 "Keep the old table under another name, and a new one is made."
             )
 
-    def _reaching(self) -> AbstractAsyncContextManager[None]:
-        sql = self._sql
-
-        @asynccontextmanager
-        async def reaching() -> "AsyncIterator[None]":
-            try:
-                yield
-            except (sql.exc.SQLAlchemyError, OSError) as wrong:
-                first = str(wrong).splitlines()[0][:200]
-                raise StoreUnavailable(f"The database of AUDIT_SQL_URL does not take the record: {first}.") from wrong
-
-        return reaching()
+    @asynccontextmanager
+    async def _reaching(self) -> "AsyncIterator[None]":
+        try:
+            yield
+        except (self._sql.exc.SQLAlchemyError, OSError) as wrong:
+            first = str(wrong).splitlines()[0][:200]
+            raise StoreUnavailable(f"The database of AUDIT_SQL_URL does not take the record: {first}.") from wrong
 
 
 _NAMES: Final = ("run", "request", "workspace", "user_id")
@@ -178,13 +173,8 @@ def _row(n: int, kept: Kept) -> dict[str, Any]:
         fields = {}
     return {
         "n": n,
-        "at": _short(fields.get("at"), 40),
-        "type": _short(fields.get("type"), 40),
-        "outcome": _short(fields.get("outcome"), 40),
-        "run": _short(fields.get("run"), 80),
-        "request": _short(fields.get("request"), 80),
-        "workspace": _short(fields.get("workspace"), 80),
-        "user_id": _short(fields.get("user"), 80),
+        **{name: _short(fields.get(name), 40) for name in ("at", "type", "outcome")},
+        **{name: _short(fields.get(name.removesuffix("_id")), 80) for name in _NAMES},
         "entry": kept.entry,
         "hash": kept.hash[:64],
     }

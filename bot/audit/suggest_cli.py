@@ -17,7 +17,7 @@ from countersign.policy import file as policy_file
 from countersign.policy.suggestion import Suggestion, Suggestions, as_rule
 from countersign.terminal import show_table
 
-from . import export, messages, policy_replay, sources
+from . import export, policy_replay, sources
 from .sources import Lines, Since
 
 LEAST: Final = 20
@@ -41,15 +41,18 @@ def suggest(
     asyncio.run(collect(collected, record, export.Filter(since or datetime.now(UTC) - _QUARTER)))
     made = list(collected.made(least))
     if not made:
-        print(messages.nothing_to_suggest(least))
+        print(f"Nothing to suggest: no low-risk call was approved {least} times and never decided otherwise.")
         return
     rows = [[s.clause.name, str(s.asked), s.clause.condition or "–", ", ".join(s.unlimited) or "–"] for s in made]
-    show_table(_COLUMNS, rows, title=messages.SUGGESTED)
+    show_table(_COLUMNS, rows, title="Calls that people always approved, and a rule that would allow each:")
     if output is None:
-        print(messages.WHERE_TO_WRITE)
+        print("\nWrite them into a copy of the policy, and try it on the past: -o suggested.yaml")
         return
     output.write_text(added(file.read_text(encoding="utf-8"), made), encoding="utf-8")
-    print(messages.try_on_the_past(output))
+    print(
+        f"\nRead {output}, delete what should still be asked, and try it on the past:\n"
+        f"  countersign audit replay --policy {output}"
+    )
 
 
 async def collect(collected: Suggestions, file: Path | None, selection: export.Filter) -> None:

@@ -44,24 +44,24 @@ class Form:
     kept: tuple[tuple[str, str], ...]
 
     @property
-    def print(self) -> str:
+    def digest(self) -> str:
         """Digest the form; forms that are read in the same way have the same one."""
-        parts = [f"{label}\n{json.dumps(shown.element, sort_keys=True)}" for label, shown in self.fields]
+        parts = [f"{label}\n{json.dumps(field.element, sort_keys=True)}" for label, field in self.fields]
         return digest_of(*parts)[:16]
 
     @property
-    def lacks(self) -> list[str]:
+    def unfillable(self) -> list[str]:
         """Name what nobody can fill in: not passed so far, and without an input."""
-        found = [part for one in self.entries.values() for part in kept_in(one.label, one.argument, one.node)]
-        return [label for label, _, argument in found if argument.value is MISSING]
+        kept = [part for entry in self.entries.values() for part in kept_in(entry.label, entry.argument, entry.node)]
+        return [label for label, _, argument in kept if argument.value is MISSING]
 
     def read(self, texts: list[str]) -> tuple[dict[str, Any], dict[int, str]]:
         """Return the values by name, and what is wrong with inputs, by their numbers."""
         answers = Answers(texts)
         values = {
-            name: read(one.label, one.argument, one.node, answers)
-            for name, one in self.entries.items()
-            if not isinstance(one.node, Kept)
+            name: read(entry.label, entry.argument, entry.node, answers)
+            for name, entry in self.entries.items()
+            if not isinstance(entry.node, Kept)
         }
         return values, answers.wrong
 
@@ -69,10 +69,10 @@ class Form:
 def form_of_call(call: Call, draw: Draw) -> Form:
     """Build the form of a call; `draw` makes the inputs."""
     values = json.loads(call.arguments)
-    return form_with(_with_room(_entries(schema_in(call.schema), values, call.hidden, draw)))
+    return labelled_form(_with_room(_entries(read_schema(call.schema), values, call.hidden, draw)))
 
 
-def schema_in(text: str) -> Schema:
+def read_schema(text: str) -> Schema:
     """Read the schema of a call; {} if it is none."""
     try:
         parsed = json.loads(text) if text else {}
@@ -81,7 +81,7 @@ def schema_in(text: str) -> Schema:
     return parsed if isinstance(parsed, dict) else {}
 
 
-def named(form: Form) -> str:
+def list_kept(form: Form) -> str:
     """Name what has no input, with the reasons."""
     names = [f"{quoted(label, 60)} ({why})" for label, why in form.kept]
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
@@ -125,36 +125,36 @@ def _with_room(entries: dict[str, Entry]) -> dict[str, Entry]:
     return entries
 
 
-def form_with(entries: dict[str, Entry]) -> Form:
+def labelled_form(entries: dict[str, Entry]) -> Form:
     """Label the inputs in words, or by their names if the words read the same."""
     held = {
-        name: one
-        for name, one in entries.items()
-        if one.node.__class__ is not Kept or one.argument.value is not MISSING
+        name: entry
+        for name, entry in entries.items()
+        if not isinstance(entry.node, Kept) or entry.argument.value is not MISSING
     }
-    same = Counter(typed(one.label).casefold() for one in held.values())
+    same = Counter(typed(entry.label).casefold() for entry in held.values())
     labels = {
-        name: one.label if same[typed(one.label).casefold()] == 1 else name.strip() or one.label
-        for name, one in held.items()
+        name: entry.label if same[typed(entry.label).casefold()] == 1 else name.strip() or entry.label
+        for name, entry in held.items()
     }
-    fields = [field for name, one in held.items() for field in fields_of(labels[name], one.node)]
+    fields = [field for name, entry in held.items() for field in fields_of(labels[name], entry.node)]
     kept = [
         (label, str(why))
-        for name, one in held.items()
-        for label, why, argument in kept_in(labels[name], one.argument, one.node)
+        for name, entry in held.items()
+        for label, why, argument in kept_in(labels[name], entry.argument, entry.node)
         if argument.value is not MISSING
     ]
-    named = {name: Entry(labels[name], one.argument, one.node) for name, one in held.items()}
-    return Form(named, tuple(_apart(fields)), tuple(kept))
+    labelled = {name: Entry(labels[name], entry.argument, entry.node) for name, entry in held.items()}
+    return Form(labelled, tuple(_apart(fields)), tuple(kept))
 
 
 def _apart(fields: list[tuple[str, Input]]) -> list[tuple[str, Input]]:
     """Number the labels of inputs that would read the same."""
     same = Counter(typed(label).casefold() for label, _ in fields)
     seen: Counter[str] = Counter()
-    told = []
-    for label, shown in fields:
+    numbered = []
+    for label, field in fields:
         looks = typed(label).casefold()
         seen[looks] += 1
-        told.append((f"{label} ({seen[looks]})" if same[looks] > 1 else label, shown))
-    return told
+        numbered.append((f"{label} ({seen[looks]})" if same[looks] > 1 else label, field))
+    return numbered

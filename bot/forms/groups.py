@@ -175,10 +175,10 @@ def fields_of(label: str, node: "Input | Kept | Group") -> Iterator[tuple[str, I
     if isinstance(node, Input):
         yield label, node
     elif isinstance(node, Group):
-        found = [field for part in node.parts for field in fields_of(_within(label, part), part.node)]
-        for at, (name, shown) in enumerate(found):
-            hint = " ".join(filter(None, (node.hint, shown.hint))) if at == 0 else shown.hint
-            yield name, shown._replace(hint=one_line(hint, 500))
+        fields = [field for part in node.parts for field in fields_of(_within(label, part), part.node)]
+        for at, (name, field) in enumerate(fields):
+            hint = " ".join(filter(None, (node.hint, field.hint))) if at == 0 else field.hint
+            yield name, field._replace(hint=one_line(hint, 500))
 
 
 def kept_in(label: str, argument: Argument, node: "Input | Kept | Group") -> Iterator[tuple[str, Kept, Argument]]:

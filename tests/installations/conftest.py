@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.installations import installed_workspaces
+from bot.installations import workspace_registry
 from bot.slack.app import SCOPES
 from bot.slack.handlers import ack_deadline
 from localslack import LocalSlack
@@ -20,8 +20,8 @@ EVENTS = frozenset({"app_home_opened", "app_uninstalled", "tokens_revoked"})
 @pytest.fixture(autouse=True)
 def in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks come quickly, and answers as late as they like: how long things take shows nothing here."""
-    monkeypatch.setattr(installed_workspaces, "LOOK_EVERY", timedelta(milliseconds=50))
-    monkeypatch.setattr(installed_workspaces, "_OPEN_AGAIN", 0.05)
+    monkeypatch.setattr(workspace_registry, "REFRESH_EVERY", timedelta(milliseconds=50))
+    monkeypatch.setattr(workspace_registry, "_OPEN_AGAIN", 0.05)
     monkeypatch.setattr(ack_deadline, "ACK_WITHIN", PATIENCE)
 
 

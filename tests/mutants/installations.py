@@ -43,7 +43,7 @@ INSTALLING: Final = (
     Bug(
         "an event alone ends an installation that still has its token",
         "R9",
-        "bot/installations/installed_workspaces.py",
+        "bot/installations/workspace_registry.py",
         "        if why:\n            ended",
         "        if stored.installation.token:\n            ended",
         (_TOKENS + "test_what_may_have_been_an_older_token_ends_nothing",),

@@ -19,7 +19,7 @@ from countersign.json_schema import resolved
 from countersign.text.safe_text import quoted, size_of, typed
 
 from ...forms.arguments import Argument, Input
-from ...forms.form import MOST, Entry, Form, form_of_call, form_with, named, schema_in
+from ...forms.form import MOST, Entry, Form, form_of_call, labelled_form, list_kept, read_schema
 from ...forms.values import MISSING
 from . import button_labels
 from .block_kit import Block, context, heading, plain
@@ -82,7 +82,7 @@ def edit(request: Request, channel: ChannelId) -> View:
         "submit": plain("Send" if filled else button_labels.EDIT_SUBMIT, 24),
         "close": plain("Cancel"),
         "blocks": blocks,
-        "private_metadata": carried(request, channel, form=form.print),
+        "private_metadata": carried(request, channel, form=form.digest),
     }
     if size_of(view) > _LARGEST:
         raise InvalidInput(_refused(request.question, "is too large for a form"))
@@ -96,14 +96,14 @@ def check_form(question: Question) -> None:
     """
     call = question.call
     assert call is not None, "a form is kept as a call"
-    schema = schema_in(call.schema)
+    schema = read_schema(call.schema)
     properties = resolved(schema, schema).get("properties")
     try:
         form = form_of(question)
     except (InvalidInput, RecursionError):
         form = Form({}, (), ())
     wanted = properties if isinstance(properties, Mapping) else {}
-    missing = [*(name for name in wanted if name not in form.entries), *form.lacks]
+    missing = [*(name for name in wanted if name not in form.entries), *form.unfillable]
     if not form.fields or "" in form.entries or missing:
         which = "It cannot show " + ", ".join(quoted(name, 60) for name in missing[:20]) if missing else ""
         raise InvalidInput(
@@ -126,7 +126,7 @@ def read(view: View, question: Question) -> Changed:
     """Read what was changed, and why. WrongFields if an input cannot be used."""
     form = form_of(question)
     first = first_input(view)
-    if json.loads(view["private_metadata"]).get("form") != form.print:
+    if json.loads(view["private_metadata"]).get("form") != form.digest:
         raise WrongFields({first: _OTHER_FORM})
     entered, wrong = form.read([value(view, f"field_{at}") for at in range(len(form.fields))])
     if wrong:
@@ -156,16 +156,16 @@ def form_of(question: Question) -> Form:
     InvalidInput if nothing of it can be changed in a form.
     """
     if is_text(question):
-        return form_with({piece.label: _entry(piece) for piece in pieces_of(question)})
+        return labelled_form({piece.label: _entry(piece) for piece in pieces_of(question)})
     call = question.call
-    if call is None or not schema_in(call.schema):
+    if call is None or not read_schema(call.schema):
         raise InvalidInput(_refused(question, "is not one that people can change: its tool does not say what it takes"))
     form = form_of_call(call, input_of)
     if len(form.fields) > MOST:
         raise InvalidInput(_refused(question, f"has {len(form.fields)} arguments, more than a form has room for"))
     if not form.fields:
         why = "holds nothing that could be changed in a form"
-        raise InvalidInput(_refused(question, f"{why} ({named(form)})" if form.kept else why))
+        raise InvalidInput(_refused(question, f"{why} ({list_kept(form)})" if form.kept else why))
     return form
 
 
@@ -201,4 +201,4 @@ def _block(block: str, label: str, shown: Input) -> Block:
 
 
 def _kept(form: Form) -> Block:
-    return context(plain(f"Cannot be changed here, and stays as it is: {named(form)}", 2500))
+    return context(plain(f"Cannot be changed here, and stays as it is: {list_kept(form)}", 2500))

@@ -1,7 +1,7 @@
 """All workspaces that installed the app, and the way of a payload to its own.
 
 Each is served by itself. Several `web` follow the stored installations, so one that was made or ended with another is
-found within `LOOK_EVERY`.
+found within `REFRESH_EVERY`.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from countersign.domain.ids import WorkspaceId
 from .records import Installation, Records, Stored
 from .renewal import TURN, Renewal, refusal
 
-LOOK_EVERY: Final = timedelta(seconds=2)
+REFRESH_EVERY: Final = timedelta(seconds=2)
 _OPEN_AGAIN: Final = 10.0
-_LOOKS: Final = 20
-_BETWEEN_LOOKS: Final = 0.1
+_TRIES: Final = 20
+_BETWEEN_TRIES: Final = 0.1
 _ENDINGS: Final = frozenset({"app_uninstalled", "tokens_revoked"})
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ Keep = Callable[[WorkspaceId], AbstractAsyncContextManager[None]]
 
 
 @dataclass(slots=True)
-class _Served:
+class _ServedWorkspace:
     """A workspace, and the task that serves it or only keeps its deadlines."""
 
     stored: Stored
@@ -54,10 +54,10 @@ class _Served:
     task: asyncio.Task[None] | None = None
     opened: Opened | None = None
     problem: str = ""
-    doubted: bool = False
+    suspected: bool = False
 
 
-class Served:
+class WorkspaceRegistry:
     """The workspaces of this process.
 
     In the place of one Bolt app, it hands each payload to that of its workspace.
@@ -79,25 +79,25 @@ class Served:
         self._install_url = install_url
         self._open = open_workspace
         self._keep = keep_deadlines
-        self._served: dict[WorkspaceId, _Served] = {}
-        self._news = asyncio.Event()
+        self._served: dict[WorkspaceId, _ServedWorkspace] = {}
+        self._refresh_due = asyncio.Event()
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Look at the stored installations now."""
-        self._news.set()
+        self._refresh_due.set()
 
     async def run(self) -> None:
         """Serve every workspace, as long as it has the app, until cancelled."""
         try:
             while True:
-                self._news.clear()
+                self._refresh_due.clear()
                 try:
-                    await self._follow()
+                    await self._reconcile()
                 except StoreUnavailable as away:
                     _log.warning("%s Installations are followed again when it is back.", away)
                 try:
-                    async with asyncio.timeout(LOOK_EVERY.total_seconds()):
-                        await self._news.wait()
+                    async with asyncio.timeout(REFRESH_EVERY.total_seconds()):
+                        await self._refresh_due.wait()
                 except TimeoutError:
                     pass
         finally:
@@ -112,8 +112,8 @@ class Served:
                 await asyncio.gather(*(self._renewal.renew(each, now) for each in stored))
             except StoreUnavailable as away:
                 _log.warning("%s Tokens are renewed when it is back.", away)
-            self.look()
-            await asyncio.sleep(LOOK_EVERY.total_seconds())
+            self.refresh()
+            await asyncio.sleep(REFRESH_EVERY.total_seconds())
 
     async def async_dispatch(self, request: AsyncBoltRequest) -> BoltResponse:
         """Hand a payload to its workspace's app.
@@ -124,24 +124,24 @@ class Served:
         body: dict[str, Any] = request.body
         event = body.get("event")
         if served is not None and isinstance(event, dict) and event.get("type") in _ENDINGS:
-            self._doubt(served)
+            self._suspect(served)
             return BoltResponse(status=200, body="")
         if served is not None and served.opened is not None:
             return await served.opened.app.async_dispatch(request)
-        self.look()
+        self.refresh()
         if body.get("command") is None:
             return BoltResponse(status=503, body="")  # Slack sends events again, and shows a person that it failed
         return BoltResponse(status=200, body=_not_yet(served, self._install_url))
 
-    async def _follow(self) -> None:
+    async def _reconcile(self) -> None:
         stored_now, now = await self._records.all(), await self._records.stored.now()
         for workspace, stored in stored_now.items():
             served = self._served.get(workspace)
-            if served is not None and served.doubted:
-                stored = await self._look_into(served, stored)
+            if served is not None and served.suspected:
+                stored = await self._check_token(served, stored)
             serving = stored.installation.works(now)
             if served is None:
-                served = self._served[workspace] = _Served(stored, serving)
+                served = self._served[workspace] = _ServedWorkspace(stored, serving)
                 self._start(served)
             elif served.serving != serving:
                 await self._stop(served)
@@ -151,7 +151,7 @@ class Served:
             for client in served.opened.clients if served.opened else ():
                 client.token = stored.installation.token
 
-    async def _look_into(self, served: _Served, stored: Stored) -> Stored:
+    async def _check_token(self, served: _ServedWorkspace, stored: Stored) -> Stored:
         """End the installation if Slack says that its token is gone.
 
         An event or a refused call may speak of an older token: installing again and renewing come in between.
@@ -159,7 +159,7 @@ class Served:
         installation, turns = stored.installation, self._records.stored
         if installation.token and not await turns.take_turn(installation.workspace, TURN):
             return stored  # while somebody renews it, the old one is refused and the new one not stored yet
-        served.doubted = False
+        served.suspected = False
         ended, stored = None, await self._records.of(installation.workspace) or stored
         why = stored.installation.token and await refusal(self._client, stored.installation.token)
         if why:
@@ -174,17 +174,17 @@ class Served:
         )
         return ended
 
-    def _start(self, served: _Served) -> None:
+    def _start(self, served: _ServedWorkspace) -> None:
         work = self._serve(served) if served.serving else self._wait(served)
         served.task = asyncio.create_task(work, name=f"workspace {served.stored.installation.workspace}")
 
-    async def _stop(self, served: _Served) -> None:
+    async def _stop(self, served: _ServedWorkspace) -> None:
         served.opened = None
         if served.task is not None:
             served.task.cancel()
             await asyncio.gather(served.task, return_exceptions=True)
 
-    async def _serve(self, served: _Served) -> None:
+    async def _serve(self, served: _ServedWorkspace) -> None:
         """Serve the workspace; while something is missing there, say so and try again."""
         while True:
             installation, problem = served.stored.installation, ""
@@ -194,7 +194,7 @@ class Served:
                     await asyncio.get_running_loop().create_future()
             except WrongSettings as wrong:
                 problem = " ".join(wrong.problems)
-                self._doubt(served)
+                self._suspect(served)
             except Exception:  # of one workspace; the others go on
                 _log.exception("Workspace %s is not served; trying again in %s s.", installation, _OPEN_AGAIN)
             finally:
@@ -204,33 +204,33 @@ class Served:
             served.problem = problem
             await asyncio.sleep(_OPEN_AGAIN)
 
-    async def _wait(self, served: _Served) -> None:
+    async def _wait(self, served: _ServedWorkspace) -> None:
         """Keep the deadlines of a workspace that has the app no more."""
         async with self._keep(served.stored.installation.workspace):
             await asyncio.get_running_loop().create_future()
 
-    def _doubt(self, served: _Served) -> None:
-        served.doubted = True
-        self.look()
+    def _suspect(self, served: _ServedWorkspace) -> None:
+        served.suspected = True
+        self.refresh()
 
-    async def _newest(self, served: _Served, used: str) -> str:
+    async def _newest(self, served: _ServedWorkspace, used: str) -> str:
         """Return the token that replaced the one used; "" and doubt it if none did."""
         workspace = served.stored.installation.workspace
         try:
-            for _ in range(_LOOKS):
+            for _ in range(_TRIES):
                 stored = await self._records.of(workspace)
                 if stored is not None and stored.installation.token != used:
                     return stored.installation.token
                 if not await self._records.stored.is_turn(workspace):
                     break
-                await asyncio.sleep(_BETWEEN_LOOKS)  # until who renews it has stored the new one
+                await asyncio.sleep(_BETWEEN_TRIES)  # until who renews it has stored the new one
         except StoreUnavailable:
             return ""
-        self._doubt(served)
+        self._suspect(served)
         return ""
 
 
-def _not_yet(served: _Served | None, install_url: str) -> str:
+def _not_yet(served: _ServedWorkspace | None, install_url: str) -> str:
     if served is None or not served.stored.installation.token:
         return f"The app is not installed in this workspace any more. An admin can install it again: {install_url}"
     missing = served.problem or "Please try again in a moment."

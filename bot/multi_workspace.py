@@ -17,9 +17,9 @@ from countersign.usecases import deadlines
 from countersign.usecases.ports import Message
 
 from .installations import oauth
-from .installations.installed_workspaces import Newest, Opened, Served
 from .installations.records import Installation, Records, Vault
 from .installations.renewal import Renewal, RenewedClient
+from .installations.workspace_registry import Newest, Opened, WorkspaceRegistry
 from .settings import REDIRECT_PATH, WebSettings
 from .slack.app import Clients, slack_clients
 from .slack.connection_limits import Asgi
@@ -32,7 +32,7 @@ class Installed(NamedTuple):
     `stores`: of those that are served now.
     """
 
-    served: Served
+    registry: WorkspaceRegistry
     clients: Clients
     pages: dict[str, Asgi]
     stores: dict[WorkspaceId, Store]
@@ -84,7 +84,7 @@ async def installed(settings: WebSettings, store: Store, owner: str) -> AsyncIte
             client.token = None
         renewal = Renewal(records, clients.posts, client_id, secret)
         install_url = settings.slack_redirect_url.removesuffix(REDIRECT_PATH) + oauth.INSTALL_PATH
-        served = Served(records, renewal, clients.posts, install_url, serve, keep_deadlines)
+        registry = WorkspaceRegistry(records, renewal, clients.posts, install_url, serve, keep_deadlines)
         flow = oauth.flow(
             records,
             clients.posts,
@@ -92,12 +92,12 @@ async def installed(settings: WebSettings, store: Store, owner: str) -> AsyncIte
             secret,
             settings.slack_redirect_url,
             settings.approvals_channel,
-            served.look,
+            registry.refresh,
         )
-        await stack.enter_async_context(at_work("workspaces", served.run()))
-        await stack.enter_async_context(at_work("renewal", served.renew()))
+        await stack.enter_async_context(at_work("workspaces", registry.run()))
+        await stack.enter_async_context(at_work("renewal", registry.renew()))
         pages = oauth.pages(flow)
-        yield Installed(served, clients, {oauth.INSTALL_PATH: pages, REDIRECT_PATH: pages}, stores)
+        yield Installed(registry, clients, {oauth.INSTALL_PATH: pages, REDIRECT_PATH: pages}, stores)
 
 
 async def _nobody_sees(card: Message) -> bool:
