@@ -177,6 +177,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"absences", "compare_and_set", "effective_settings", "invitations", "listing", "lost_jobs", "overview"}
         | {"program_states", "rejected_attempts", "store_outages"},
         {"program_requests", "run_end", "run_progress", "run_requests", "run_start", "worker_requests"},
+        {"program_attempts"},
         {"decisions", "presence"},
         {"deadlines", "grant_changes"},
     ),
