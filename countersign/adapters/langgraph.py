@@ -64,7 +64,7 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
                 self._ask_in(left, request)
             elif self._leave is not None:
                 folder, thread, key = _left(self._leave, request.runtime.config, _key_of_call(request))
-                run_files.leave(folder, thread, [client.begin(self._question(request), key=key)])
+                run_files.leave(folder, thread, [client.submit(self._question(request), key=key)])
             decision = client.ask(self._question(request), key=_key_of_call(request))
             if left is not None:
                 left.take_over()
@@ -95,7 +95,7 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
                 await asyncio.to_thread(self._ask_in, left, request)
             elif self._leave is not None:
                 folder, thread, key = _left(self._leave, request.runtime.config, _key_of_call(request))
-                run_files.leave(folder, thread, [await client.begin(self._question(request), key=key)])
+                run_files.leave(folder, thread, [await client.submit(self._question(request), key=key)])
             decision = await client.ask(self._question(request), key=_key_of_call(request))
             if left is not None:
                 await asyncio.to_thread(left.take_over)
@@ -183,7 +183,7 @@ async def adecide(
             every = [(body, *_left(leave, config, key)) for stop in stops for body, key in questions(stop)]
             _, folder, thread, _ = every[0]
             if checkpointer is None:
-                run_files.leave(folder, thread, [await client.begin(body, key=key) for body, _, _, key in every])
+                run_files.leave(folder, thread, [await client.submit(body, key=key) for body, _, _, key in every])
             else:
                 left = LeftThread(folder, thread, checkpointer)
                 await asyncio.to_thread(left.ask, [(body, key) for body, _, _, key in every])

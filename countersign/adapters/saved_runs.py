@@ -45,7 +45,7 @@ class Judged:
 
     def __post_init__(self) -> None:
         async def post(call: SavedCall, state: Mapping[str, Any]) -> None:
-            await self.client.begin({**self._question(call), "state": state}, key=self.run.key_of(call))
+            await self.client.submit({**self._question(call), "state": state}, key=self.run.key_of(call))
 
         self.storage = storage_of(self.run, post)
 
@@ -66,7 +66,7 @@ class Judged:
         self.run.left = self.leave
         await self.storage.asking(calls)
         if self.leave:
-            asked = [await self.client.begin(self._question(call), key=self.run.key_of(call)) for call in calls]
+            asked = [await self.client.submit(self._question(call), key=self.run.key_of(call)) for call in calls]
             self.run.save(waits=[request for request, decided in asked if not decided])
             if self.run.waits:
                 raise LeftToPeople(self.run.path.parent)

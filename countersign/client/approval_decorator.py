@@ -25,6 +25,7 @@ def requires_approval(
     edit: bool = True,
     key: Callable[[Mapping[str, Any]], str] | None = None,
     leave: bool | None = None,
+    idempotent: bool = False,
 ) -> Callable[[F], F]:
     """Run the function only after people approved exactly its arguments.
 
@@ -34,9 +35,10 @@ def requires_approval(
     `Refund {euros:.2f} EUR for order {order}?`. `hide` are paths of arguments that nobody may see. `key` makes the
     idempotency key of a call, by which a program that died finds its request. NotApproved, with the decision, if it is
     not to be done; nothing was done then. What came of it is reported. AlreadyRan, with what was reported, if a call
-    with this key ran before; it does not run again. `leave`: whether Ctrl-C, or a cancelled task, leaves the request to
-    people; by default it does so with a key. In a task of Celery with `acks_late` the key is made of the task's id, if
-    you give none.
+    with this key ran before; it does not run again. If such a call began, and nothing was reported, people say whether
+    it was done; an `idempotent` function runs again. `leave`: whether Ctrl-C, or a cancelled task, leaves the request
+    to people; by default it does so with a key. In a task of Celery with `acks_late` the key is made of the task's id,
+    if you give none.
     """
 
     def decorate(function: F) -> F:
@@ -46,8 +48,11 @@ def requires_approval(
         async def approved_async(*args: Any, **kwargs: Any) -> Any:
             arguments = form.arguments(args, kwargs)
             async with AsyncClient() as client:
-                decision = await client.ask(form.question(arguments), key=form.key(key, arguments), leave=leave)
+                body, name = form.question(arguments), form.key(key, arguments)
+                decision = await client.judge(body, key=name, leave=leave)
                 call = form.call_of(decision)
+                if not idempotent:
+                    await client.begin(decision, body, key=name)
                 try:
                     result = await function(*call.args, **call.kwargs)
                 except Exception as error:
@@ -60,8 +65,11 @@ def requires_approval(
         def approved(*args: Any, **kwargs: Any) -> Any:
             arguments = form.arguments(args, kwargs)
             with Client() as client:
-                decision = client.ask(form.question(arguments), key=form.key(key, arguments), leave=leave)
+                body, name = form.question(arguments), form.key(key, arguments)
+                decision = client.judge(body, key=name, leave=leave)
                 call = form.call_of(decision)
+                if not idempotent:
+                    client.begin(decision, body, key=name)
                 try:
                     result = function(*call.args, **call.kwargs)
                 except Exception as error:
