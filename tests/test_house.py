@@ -47,7 +47,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.adapters.sealing", "cryptography"),
     },
     "countersign.adapters.ag2": {"countersign.client", "ag2"},
-    "countersign.adapters.ag2_classic": {"countersign.client", "autogen"},
+    "countersign.adapters.ag2_classic": {
+        *("countersign.adapters.ag2_classic_messages", "countersign.adapters.ag2_classic_people", "autogen"),
+    },
+    "countersign.adapters.ag2_classic_messages": {"autogen"},
+    "countersign.adapters.ag2_classic_people": {
+        *("countersign.client", "countersign.adapters.ag2_classic_messages", "autogen"),
+    },
     "countersign.adapters.graph_threads": {
         *("countersign.domain", "countersign.client", "countersign.adapters.run_files"),
         *("countersign.adapters.run_storage", "langgraph", "langchain_core"),

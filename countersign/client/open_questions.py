@@ -45,9 +45,8 @@ class OpenQuestions:
             if self._asked:
                 _note("The request stays open. Ask again with the same key to get the decision.")
             return
-        unsure = None if len(self._asked) < len(self._questions) else ()
-        for (body, key), one in zip(self._questions, [*self._asked, unsure], strict=False):
-            if one == () or isinstance(one, Decision):
+        for (body, key), one in zip(self._questions, [*self._asked, None], strict=False):  # None: it may have arrived
+            if isinstance(one, Decision):
                 continue
             try:
                 yield from exchange.withdraw(one, body, key)

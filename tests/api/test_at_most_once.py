@@ -5,13 +5,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from countersign import AlreadyRan, requires_approval
+from countersign import AlreadyRan, NotApproved, requires_approval
 from countersign.client import attempts
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, cards
-from tests.slack.test_projector import card_of
 
 DOUBT = "Was “pay” done?"
 Pay = Callable[[], Awaitable[str]]
@@ -157,8 +156,6 @@ async def test_two_that_hear_that_it_was_not_done_do_it_once(bob: Bob, guard: Gu
 
 async def test_what_the_policy_refuses_is_not_approved(store: Store, slack: LocalSlack, guard: Guard) -> None:
     """R16, R19: the model reads the sentence."""
-    from countersign import NotApproved
-
     await store.set_rulebook(Rulebook((Clause("no cash", Effect.REFUSE, 1, tool="pay", why="Use the till."),)))
     paid = list[int]()
 
@@ -166,6 +163,6 @@ async def test_what_the_policy_refuses_is_not_approved(store: Store, slack: Loca
         paid.append(17)
         return "paid"
 
-    with pytest.raises(NotApproved, match="Use the till.") as refused:
+    with pytest.raises(NotApproved, match=r"Use the till\.") as refused:
         await guard(act)()
     assert (refused.value.decision.how, paid, cards(slack)) == ("policy", [], 0)
