@@ -178,7 +178,7 @@ class People:
         return STOP
 
     def _hold(self, agent: ConversableAgent, message: Message, judged: list[Judged]) -> None:
-        """Keep the decisions until AG2 executes the calls of the message, which then has them as people changed them."""
+        """Keep the decisions until AG2 executes the calls, which the message has as people changed them."""
         rest = iter(judged)
         for call_id, call in ag2_classic_messages.calls(message):
             one = next(rest) if can_execute(agent, call) else None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from countersign.client.client import AsyncClient, Client, question
-from countersign.client.exchange import AlreadyRan, Decision, NotApproved
+from countersign.client.exchange import Decision, NotApproved
 from countersign.client.idempotency_keys import key_in_celery_task
 from countersign.domain import call_titles
 from countersign.domain.errors import InvalidInput
@@ -51,8 +51,7 @@ def requires_approval(
                 body, name = form.question(arguments), form.key(key, arguments)
                 decision = await client.judge(body, key=name, leave=leave)
                 call = form.call_of(decision)
-                if not idempotent:
-                    await client.begin(decision, body, key=name)
+                await client.begin(decision, body, key=name, idempotent=idempotent)
                 try:
                     result = await function(*call.args, **call.kwargs)
                 except Exception as error:
@@ -68,8 +67,7 @@ def requires_approval(
                 body, name = form.question(arguments), form.key(key, arguments)
                 decision = client.judge(body, key=name, leave=leave)
                 call = form.call_of(decision)
-                if not idempotent:
-                    client.begin(decision, body, key=name)
+                client.begin(decision, body, key=name, idempotent=idempotent)
                 try:
                     result = function(*call.args, **call.kwargs)
                 except Exception as error:
@@ -149,11 +147,9 @@ class _Form:
         return key_in_celery_task(self._function.__qualname__, arguments) if make is None else make(arguments)
 
     def call_of(self, decision: Decision) -> inspect.BoundArguments:
-        """The call that is to run. NotApproved if none was approved; AlreadyRan if it was reported before."""
-        if not decision.approved or decision.arguments is None:
+        """The call that is to run. NotApproved if none was approved."""
+        if decision.arguments is None:
             raise NotApproved(decision)
-        if decision.reported is not None:
-            raise AlreadyRan(decision)
         values = self._model.model_validate(decision.arguments)
         bound = self._signature.bind_partial()
         for name in self._signature.parameters:

@@ -34,16 +34,16 @@ _LOOK_EVERY: Final = 5
 """Seconds, while people are asked: a program that was at work may report."""
 
 
-def begin(decision: Decision, body: Mapping[str, Any], *, shared: bool, keep_state: bool = False) -> Exchange[str]:
+def begin(decision: Decision, body: Mapping[str, Any], *, alone: bool, keep_state: bool = False) -> Exchange[str]:
     """Begin to do what was approved; return the name of this attempt.
 
-    `body` is the question that was decided. If it is not `shared`, nobody else can find it, and "" is returned.
+    `body` is the question that was decided. Who is not to do it `alone` gets "", and may act as often as it likes.
     NotApproved if it may not be done. AlreadyRan if it was done before, or may have been: what people say of it is
     reported, with `keep_state` as for `exchange.report`.
     """
     if not decision.approved:
         raise NotApproved(decision)
-    if not shared:
+    if not alone and decision.reported is None:
         return ""
     attempt, replaces = uuid.uuid4().hex, ""
     while True:
@@ -60,7 +60,8 @@ def begin(decision: Decision, body: Mapping[str, Any], *, shared: bool, keep_sta
 
 def did_nothing(decision: Decision, attempt: str) -> Exchange[None]:
     """Say that this attempt did nothing, so that another one may begin."""
-    yield from _begun(decision, "", attempt)
+    if attempt:
+        yield from _begun(decision, "", attempt)
 
 
 def _begun(decision: Decision, attempt: str, replaces: str) -> Exchange[Mapping[str, Any]]:

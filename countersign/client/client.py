@@ -101,14 +101,22 @@ class AsyncClient:
             raise
 
     async def begin(
-        self, decision: Decision, body: Mapping[str, Any], *, key: str | None, keep_state: bool = False
+        self,
+        decision: Decision,
+        body: Mapping[str, Any],
+        *,
+        key: str | None,
+        idempotent: bool = False,
+        keep_state: bool = False,
     ) -> str:
         """Begin to do what was approved, as the only one; return the name of this attempt.
 
-        `body` and `key` are those of the question. Without a key nobody else finds it. NotApproved if it may not be
-        done. AlreadyRan if it was done before; people are asked about an attempt that reported nothing.
+        `body` and `key` are those of the question; without a key nobody else finds it. NotApproved if it may not be
+        done. AlreadyRan if it was done before; people are asked about an attempt that reported nothing, unless the
+        action is `idempotent`.
         """
-        return await self._drive(attempts.begin(decision, body, shared=key is not None, keep_state=keep_state))
+        alone = key is not None and not idempotent
+        return await self._drive(attempts.begin(decision, body, alone=alone, keep_state=keep_state))
 
     async def did_nothing(self, decision: Decision, attempt: str) -> None:
         """Say that this attempt did nothing, so that another one may begin."""
@@ -202,9 +210,9 @@ class Client:
             self._drive(questions.interrupted())
             raise
 
-    def begin(self, decision: Decision, body: Mapping[str, Any], *, key: str | None) -> str:
+    def begin(self, decision: Decision, body: Mapping[str, Any], *, key: str | None, idempotent: bool = False) -> str:
         """Begin to do what was approved, as `AsyncClient.begin` does."""
-        return self._drive(attempts.begin(decision, body, shared=key is not None))
+        return self._drive(attempts.begin(decision, body, alone=key is not None and not idempotent))
 
     def did_nothing(self, decision: Decision, attempt: str) -> None:
         """Say that this attempt did nothing, as `AsyncClient.did_nothing` does."""
