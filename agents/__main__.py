@@ -16,8 +16,7 @@ from countersign import metrics
 from countersign.autogen import compat
 from countersign.autogen.models.config import load_model
 from countersign.autogen.runner import Runner
-from countersign.autogen.team import Teams
-from countersign.autogen.trial_build import try_out
+from countersign.autogen.team import Teams, try_out
 from countersign.domain.errors import StoreUnavailable, StoreUnsafe, WrongSettings
 from countersign.domain.ids import worker_id
 from countersign.process_settings import WorkerSettings, read

@@ -198,7 +198,7 @@ async def main(settings: WebSettings) -> None:
         store = Store(client, settings.namespace)
         homes = HomePublisher(store, Overview(store), directory, GatedCalls(clients.reads), lambda message: "")
         poster = Poster(GatedCalls(clients.posts), store, identity.workspace, identity.home, identity.names)
-        clicked = ClickedCards(store, poster)
+        clicked = ClickedCards(store, poster, clients.reads.session)
         bot_user = identity.bot_user
         services = Services(store, queue, directory, clients.reads, frozenset(), poster.link, homes, clicked, bot_user)
         secret = settings.slack_signing_secret.get_secret_value()

@@ -23,7 +23,7 @@ from typing import Final
 from bench.bulk_fill import Template, fill, template_of
 from bench.figures import UNPACED, Figure, percentile
 from bench.waiting_runs import resident
-from countersign.autogen.runner import UNHEARD
+from countersign.autogen.runner import LOST_AFTER
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, request_id
 from countersign.store.embedded_server import EmbeddedRedis
@@ -110,7 +110,7 @@ class Walker:
     async def repair(self) -> None:
         """Look for lost jobs and lost questions, as a worker does at its start."""
         store = Store(self.store.client, _NAMESPACE, side=Side.AGENTS)
-        await lost_jobs.ask_again(store, NoQueue(), frozenset(), UNHEARD, starting=True)
+        await lost_jobs.ask_again(store, NoQueue(), frozenset(), LOST_AFTER, starting=True)
         await lost_jobs.ask_for_forgotten(store, NoQueue())
 
     async def calm(self) -> None:

@@ -191,7 +191,7 @@ async def _load(redis_url: str, row: Row) -> Measured:
         stack.push_async_callback(directory.close)
         poster = Poster(GatedCalls(clients.posts), store, identity.workspace, identity.home, identity.names)
         homes = HomePublisher(store, Overview(store), directory, GatedCalls(clients.homes), poster.link)
-        cards = ClickedCards(store, poster)
+        cards = ClickedCards(store, poster, clients.reads.session)
         bot_user = identity.bot_user
         services = Services(
             store, NoQueue(), directory, clients.reads, frozenset(), poster.link, homes, cards, bot_user

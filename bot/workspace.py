@@ -114,7 +114,7 @@ async def opened(settings: WebSettings, store: Store, clients: Clients, owner: s
             public_key=partial(receipts.public_if_made, settings.audit_key),
             admins=admins,
         )
-        cards = ClickedCards(store, poster)
+        cards = ClickedCards(store, poster, clients.reads.session)
         services = Services(
             store, queue, directory, clients.reads, admins, poster.link, homes, cards, identity.bot_user
         )

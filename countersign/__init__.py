@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict
     from countersign.process_settings import WorkerSettings
 
-    from .autogen.code.agent import CodeAgent
-    from .autogen.code.gated_executor import code_executor
+    from .autogen.code.executors import code_executor
+    from .autogen.code.gated_executor import CodeAgent
     from .autogen.gated_function import gated
     from .autogen.models.demo import DEMO_NOTE, DemoCall, demo_turns
     from .autogen.people.action_outcomes import Became, Conclusion, Outcome, Outcomes
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from .client.connection import connect
     from .client.exchange import AlreadyRan, Decision, NotApproved, Reported, ServiceRefused
     from .client.slack_input import slack_input
-    from .domain.decision_values import approved_content
     from .domain.errors import ActionFailed, CountersignError, OutcomeUnknown
+    from .domain.request_endings import approved_content
     from .domain.requests import Kind, Request, Status
     from .domain.run_options import Option
 
 _PUBLIC = {
     "autogen.people.action_outcomes": ("Became", "Conclusion", "Outcome", "Outcomes"),
-    "autogen.code.agent": ("CodeAgent",),
-    "autogen.code.gated_executor": ("code_executor",),
+    "autogen.code.executors": ("code_executor",),
+    "autogen.code.gated_executor": ("CodeAgent",),
     "autogen.models.demo": ("DEMO_NOTE", "DemoCall", "demo_turns"),
     "autogen.people.conversation": ("ConversationOver", "EndReason", "turn_in"),
     "autogen.people.decision_messages": ("DecisionTermination", "decision_in"),
@@ -54,7 +54,7 @@ _PUBLIC = {
     "client.connection": ("connect",),
     "client.exchange": ("AlreadyRan", "Decision", "NotApproved", "Reported", "ServiceRefused"),
     "client.slack_input": ("slack_input",),
-    "domain.decision_values": ("approved_content",),
+    "domain.request_endings": ("approved_content",),
     "domain.errors": ("ActionFailed", "CountersignError", "OutcomeUnknown"),
     "domain.requests": ("Kind", "Request", "Status"),
     "domain.run_options": ("Option",),

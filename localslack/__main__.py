@@ -23,32 +23,28 @@ def _settings() -> tuple[Config, Path | None]:
     parser.add_argument("--failover", action="store_true", help="try the next replica when one is down")
     parser.add_argument("--manifest", type=Path, help="the app's manifest.yml: commands, events, scopes")
     parser.add_argument("--state", type=Path, help="a file that keeps people, channels and messages")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        manifest = read_manifest(given.manifest) if given.manifest else {}
+        manifest = read_manifest(arguments.manifest) if arguments.manifest else {}
     except (OSError, ValueError) as error:
         parser.error(str(error))
     config = Config(
-        host=given.host,
-        port=given.port,
-        bot_token=given.bot_token,
-        app_token=given.app_token,
-        signing_secret=given.signing_secret,
-        events_urls=tuple(given.events_url),
-        failover=given.failover,
+        **{name: getattr(arguments, name) for name in ("host", "port", "bot_token", "app_token", "signing_secret")},
+        events_urls=tuple(arguments.events_url),
+        failover=arguments.failover,
         **manifest,
     )
-    return config, given.state
+    return config, arguments.state
 
 
 async def _serve(config: Config, state: Path | None) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    made = LocalSlack(config)
+    slack = LocalSlack(config)
     if state is not None:
-        load(made.workspace, state)
-    async with made as slack, asyncio.TaskGroup() as tasks:
+        load(slack.workspace, state)
+    async with slack, asyncio.TaskGroup() as tasks:
         keeping = tasks.create_task(keep(slack.workspace, slack.platform.changes, state)) if state else None
         print(f"localslack: {slack.url}/   Web API: {slack.api_url}", flush=True)
         await stopped.wait()

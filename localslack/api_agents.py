@@ -51,7 +51,7 @@ def _session(platform: Platform, channel: str, thread: str, status: str, title: 
     sessions = platform.sessions
     title = sessions.get((channel, thread), ("", title))[1]
     sessions[channel, thread] = status, title
-    platform.workspace.rang()
+    platform.workspace.changed()
     answer: Json = {"status": status, "agent_status": status, "title": title}
     if "agent_session_stopped" not in platform.config.bot_events:
         answer |= {"warning": _UNSUBSCRIBED, "response_metadata": {"warnings": [_UNSUBSCRIBED]}}
@@ -88,7 +88,7 @@ def _append(platform: Platform, args: Arguments) -> Json:
     if not chunks:
         raise SlackError("no_text")
     _write(message, chunks)
-    platform.workspace.rang()
+    platform.workspace.changed()
     return {"channel": channel, "ts": message.ts}
 
 

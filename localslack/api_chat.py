@@ -136,13 +136,13 @@ def _rewrite(platform: Platform, message: Message, content: Json) -> None:
     if content.get("metadata") is not None:
         message.metadata = content["metadata"] or None
     message.edited = {"user": workspace.bot_user, "ts": f"{workspace.wall_clock():.6f}"}
-    workspace.rang()
+    workspace.changed()
 
 
 def _delete(platform: Platform, args: Arguments) -> Json:
     channel, message = own_message(platform, args, "cant_delete_message")
     channel.remove(message)
-    platform.workspace.rang()
+    platform.workspace.changed()
     return {"channel": channel.id, "ts": message.ts}
 
 
@@ -195,7 +195,7 @@ def _react(platform: Platform, args: Arguments) -> Json:
     else:
         reaction["users"].append(bot)
         reaction["count"] += 1
-    platform.workspace.rang()
+    platform.workspace.changed()
     return {}
 
 
@@ -216,7 +216,7 @@ def respond(platform: Platform, url: ResponseUrl, answer: Json) -> None:
             workspace.ephemerals.remove(original)
         else:
             channel.remove(original)
-        workspace.rang()
+        workspace.changed()
         return
     content = _content(args)
     if args.flag("replace_original") and original is not None:

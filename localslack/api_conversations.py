@@ -1,10 +1,12 @@
 """conversations.* and users.conversations."""
 
+from typing import Any
+
 from .api_chat import room
 from .arguments import Arguments
 from .errors import Json, SlackError
 from .platform import Platform
-from .workspace import Channel, Message, page_of
+from .workspace import Channel, Message
 
 
 def channel_json(platform: Platform, channel: Channel) -> Json:
@@ -34,27 +36,19 @@ def channel_json(platform: Platform, channel: Channel) -> Json:
     }
 
 
-def _page(args: Arguments, items: list[Json], name: str, default: int = 100, most: int = 1000) -> Json:
-    limit = args.number("limit", default)
-    if not 1 <= limit <= most:
-        raise SlackError("invalid_limit")
-    page, cursor = page_of(items, limit, args.text("cursor"))
+def _page(args: Arguments, items: list[Any], name: str, default: int = 100, most: int = 1000) -> Json:
+    page, cursor = args.page(items, default, most)
     return {name: page, "response_metadata": {"next_cursor": cursor}}
 
 
 def _between(args: Arguments, messages: list[Message]) -> list[Message]:
     """Return those between `oldest` and `latest`; these count if `inclusive`."""
-    inclusive = args.flag("inclusive")
     try:
         oldest, latest = float(args.text("oldest") or 0), float(args.text("latest") or "inf")
     except ValueError:
         raise SlackError("invalid_arguments") from None
-    chosen = []
-    for message in messages:
-        at = float(message.ts)
-        if oldest < at < latest or (inclusive and at in (oldest, latest)):
-            chosen.append(message)
-    return chosen
+    edges = (oldest, latest) if args.flag("inclusive") else ()
+    return [message for message in messages if oldest < float(message.ts) < latest or float(message.ts) in edges]
 
 
 def _history(platform: Platform, args: Arguments) -> Json:
@@ -83,7 +77,7 @@ def _info(platform: Platform, args: Arguments) -> Json:
     return {"channel": channel_json(platform, channel)}
 
 
-def _wanted(args: Arguments, channels: list[Channel]) -> list[Channel]:
+def _of_types(args: Arguments, channels: list[Channel]) -> list[Channel]:
     types = args.text("types", "public_channel").split(",")
     hide_archived = args.flag("exclude_archived")
 
@@ -96,7 +90,7 @@ def _wanted(args: Arguments, channels: list[Channel]) -> list[Channel]:
 def _list(platform: Platform, args: Arguments) -> Json:
     bot = platform.workspace.bot_user
     seen = [c for c in platform.workspace.channels.values() if not c.is_private or bot in c.members]
-    return _page(args, [channel_json(platform, c) for c in _wanted(args, seen)], "channels")
+    return _page(args, [channel_json(platform, c) for c in _of_types(args, seen)], "channels")
 
 
 def _conversations_of(platform: Platform, args: Arguments) -> Json:
@@ -109,8 +103,8 @@ def _conversations_of(platform: Platform, args: Arguments) -> Json:
     channels = platform.workspace.channels.values()
     joined = [c for c in channels if user in c.members and (bot in c.members or not c.is_private)]
     left_out = ("is_member", "num_members")
-    shown = [channel_json(platform, channel) for channel in _wanted(args, joined)]
-    shown = [{name: value for name, value in one.items() if name not in left_out} for one in shown]
+    shown = [channel_json(platform, channel) for channel in _of_types(args, joined)]
+    shown = [{name: value for name, value in channel.items() if name not in left_out} for channel in shown]
     return _page(args, shown, "channels", most=999)
 
 
@@ -126,11 +120,7 @@ def _join(platform: Platform, args: Arguments) -> Json:
 
 def _members(platform: Platform, args: Arguments) -> Json:
     channel = room(platform, args.needed("channel", "channel_not_found"), member=False)
-    limit = args.number("limit", 100)
-    if not 1 <= limit <= 999:
-        raise SlackError("invalid_limit")
-    page, cursor = page_of(sorted(channel.members), limit, args.text("cursor"))
-    return {"members": page, "response_metadata": {"next_cursor": cursor}}
+    return _page(args, sorted(channel.members), "members", most=999)
 
 
 def _open(platform: Platform, args: Arguments) -> Json:

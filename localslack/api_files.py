@@ -8,7 +8,7 @@ from aiohttp import web
 from .api_chat import room
 from .arguments import Arguments
 from .errors import Json, SlackError
-from .platform import Platform, file_json
+from .platform import Platform
 from .workspace import Channel, File
 
 
@@ -51,24 +51,24 @@ def _check_allowed(platform: Platform) -> None:
 def _complete(platform: Platform, args: Arguments) -> Json:
     """Finish an upload; its message comes some time later (slackapi/bolt-js #2115)."""
     _check_allowed(platform)
-    given = args.data("files", "invalid_arguments")
-    if not isinstance(given, list) or not given:
+    uploads = args.data("files", "invalid_arguments")
+    if not isinstance(uploads, list) or not uploads:
         raise SlackError("invalid_arguments", ["[ERROR] missing required field: files"])
     refs = [ref for ref in [args.text("channel_id"), *args.text("channels").split(",")] if ref]
     channels = [room(platform, ref) for ref in refs]
     workspace = platform.workspace
     files = []
-    for each in given:
-        file = workspace.files.get(str(each.get("id"))) if isinstance(each, dict) else None
+    for upload in uploads:
+        file = workspace.files.get(str(upload.get("id"))) if isinstance(upload, dict) else None
         if file is None or file.complete or not file.content:
             raise SlackError("file_not_found")
-        file.title = str(each.get("title") or file.name)
+        file.title = str(upload.get("title") or file.name)
         files.append(file)
     for file in files:
         file.complete = True
     content: Json = {"text": args.text("initial_comment"), "thread_ts": args.text("thread_ts") or None, "files": files}
     platform.delivery.background(_share(platform, channels, content))
-    return {"files": [file_json(platform, file.id) for file in files]}
+    return {"files": [platform.file_json(file) for file in files]}
 
 
 async def _share(platform: Platform, channels: list[Channel], content: Json) -> None:
@@ -82,7 +82,7 @@ def _info(platform: Platform, args: Arguments) -> Json:
     file = platform.workspace.files.get(args.text("file"))
     if file is None or not file.complete:
         raise SlackError("file_not_found")
-    return {"file": file_json(platform, file.id)}
+    return {"file": platform.file_json(file)}
 
 
 METHODS = {

@@ -3,7 +3,7 @@
 from .arguments import Arguments
 from .errors import Json, SlackError
 from .platform import Platform
-from .workspace import User, UserGroup, Workspace, page_of
+from .workspace import User, UserGroup, Workspace
 
 
 def user_json(platform: Platform, user: User) -> Json:
@@ -70,7 +70,7 @@ def _info(platform: Platform, args: Arguments) -> Json:
 def _list(platform: Platform, args: Arguments) -> Json:
     workspace = platform.workspace
     users = [user_json(platform, user) for user in workspace.users.values() if workspace.id in user.teams]
-    page, cursor = page_of(users, args.number("limit", 1000), args.text("cursor"))
+    page, cursor = args.page(users, default=1000)
     return {"members": page, "response_metadata": {"next_cursor": cursor}}
 
 

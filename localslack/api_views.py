@@ -33,9 +33,9 @@ def _update(platform: Platform, args: Arguments) -> Json:
     view_id, external_id = args.text("view_id"), args.text("external_id")
     if not view_id and not external_id:
         raise SlackError("invalid_arguments", ["[ERROR] missing required field: view_id or external_id"])
-    given = _view(args)
+    content = _view(args)
     view = platform.modals.find(view_id or None, external_id or None)
-    return {"view": platform.modals.update(view, given, args.text("hash") or None).full()}
+    return {"view": platform.modals.update(view, content, args.text("hash") or None).full()}
 
 
 def _publish(platform: Platform, args: Arguments) -> Json:

@@ -1,5 +1,6 @@
-"""Arguments of a Web API call: texts from forms, values from JSON."""
+"""Arguments of a Web API call: texts from forms, values from JSON, pages."""
 
+import base64
 import json
 from typing import Any
 
@@ -44,3 +45,19 @@ class Arguments:
             return json.loads(value)
         except ValueError:
             raise SlackError(error) from None
+
+    def page(self, items: list[Any], default: int = 100, most: int = 1000) -> tuple[list[Any], str]:
+        """One page of a list and the cursor of the next ("" at the end).
+
+        Raises SlackError invalid_limit or invalid_cursor.
+        """
+        limit, cursor, start = self.number("limit", default), self.text("cursor"), 0
+        if not 1 <= limit <= most:
+            raise SlackError("invalid_limit")
+        if cursor:
+            try:
+                start = int(base64.b64decode(cursor, validate=True).decode().removeprefix("next:"))
+            except ValueError:
+                raise SlackError("invalid_cursor") from None
+        end = start + limit
+        return items[start:end], base64.b64encode(f"next:{end}".encode()).decode() if end < len(items) else ""

@@ -71,12 +71,12 @@ def _static(more: dict[str, Check]) -> Check:
 
 def _initials(value: Any, pointer: str, problems: list[str]) -> None:
     """Refuse an initial choice that is not exactly one of the options."""
-    given = list(value.get("options") or [])
+    options = list(value.get("options") or [])
     for group in value.get("option_groups") or []:
-        given += group.get("options") or [] if isinstance(group, dict) else []
+        options += group.get("options") or [] if isinstance(group, dict) else []
     chosen = list(value.get("initial_options") or [])
     chosen += [value["initial_option"]] if "initial_option" in value else []
-    if any(option not in given for option in chosen):
+    if any(option not in options for option in chosen):
         problem(problems, pointer, "initial option must exactly match one of the options")
 
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Literal, TypeVar
 
-Found = TypeVar("Found")
+Fact = TypeVar("Fact")
 
 PATIENCE: Final = 300.0
 """Seconds that a test waits for a fact, if it must: it costs nothing where the fact comes."""
@@ -42,8 +42,8 @@ class ChangeFeed:
             self._waiting.discard(future)
 
     async def until(
-        self, find: Callable[[], Found | Literal[False] | None], timeout: float, describe: Callable[[], str]
-    ) -> Found:
+        self, find: Callable[[], Fact | Literal[False] | None], timeout: float, describe: Callable[[], str]
+    ) -> Fact:
         """The first truthy value of `find`, looked for now and after each change.
 
         `timeout` in seconds; raises TimeoutError with the sentence of `describe` when it is over.

@@ -4,7 +4,7 @@
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from .change_feed import PATIENCE
@@ -15,8 +15,6 @@ from .person import Person
 from .platform import Call, Platform
 from .server import Server
 from .workspace import TEAM_ID, Channel, Message, User, Workspace
-
-Found = TypeVar("Found")
 
 
 class LocalSlack:
@@ -30,6 +28,7 @@ class LocalSlack:
         self.config = config or Config(**settings)
         self.platform = platform or Platform(self.config)
         self.server = Server(self.platform)
+        self.wait_for = self.platform.wait_for
         self._people: dict[str, Person] = {}
 
     @classmethod
@@ -179,18 +178,6 @@ class LocalSlack:
         """Make a person, or the app by its bot user, a member of a channel."""
         inviter = self.workspace.user(by).id if by else ""
         self.platform.join(self.channel(channel), self.workspace.user(user).id, inviter)
-
-    async def wait_for(
-        self,
-        fact: Callable[[Workspace], Found | Literal[False] | None],
-        timeout: float = PATIENCE,
-        what: str = "what was waited for",
-    ) -> Found:
-        """The first truthy value of `fact`, checked after each change.
-
-        Raises TimeoutError.
-        """
-        return await self.platform.wait_for(fact, timeout, what)
 
     async def wait_message(
         self,

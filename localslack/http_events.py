@@ -18,7 +18,7 @@ from .errors import Ack, Json
 def sign(secret: str, timestamp: int, body: str) -> str:
     """Slack's v0 signature.
 
-    Https://docs.slack.dev/authentication/verifying-requests-from-slack
+    See https://docs.slack.dev/authentication/verifying-requests-from-slack
     """
     digest = hmac.new(secret.encode(), f"v0:{timestamp}:{body}".encode(), hashlib.sha256)
     return f"v0={digest.hexdigest()}"

@@ -54,14 +54,14 @@ def state_of(blocks: Iterable[Json], kept: Values | None = None) -> Values:
     return values
 
 
-def merged(blocks: list[Json], current: Values, given: Values) -> Values:
+def merged(blocks: list[Json], current: Values, entered: Values) -> Values:
     """The current values with what the person filled in.
 
     Raises CannotDo for a field that is not there.
     """
     values: Values = {block_id: dict(actions) for block_id, actions in current.items()}
     types = {(e["block_id"], e["action_id"]): e["type"] for e in elements_of(blocks)}
-    for block_id, actions in given.items():
+    for block_id, actions in entered.items():
         for action_id, value in actions.items():
             if types.get((block_id, action_id)) not in FIELDS:
                 raise CannotDo(f"There is no input {action_id!r} in the block {block_id!r}.")
@@ -87,17 +87,18 @@ def refusals(blocks: list[Json], values: Values, workspace: Workspace) -> dict[s
         if value in (None, "", []):
             if not block.get("optional"):
                 errors[block["block_id"]] = "Please complete this required field."
-        elif (words := _refusal(element, value, workspace)) is not None:
-            errors[block["block_id"]] = words
+        elif (refusal := _refusal(element, value, workspace)) is not None:
+            errors[block["block_id"]] = refusal
     return errors
 
 
 def _refusal(element: Json, value: Any, workspace: Workspace) -> str | None:
     kind = element["type"]
     if kind == "plain_text_input":
-        if len(value) < element.get("min_length", 0):
+        length = len(value.encode("utf-16-le")) // 2  # as Slack's client counts
+        if length < element.get("min_length", 0):
             return f"Must be at least {element['min_length']} characters long."
-        if len(value) > (most := element.get("max_length", 3000)):
+        if length > (most := element.get("max_length", 3000)):
             return f"Must be at most {most} characters long."
     elif kind == "number_input":
         return _number_refusal(element, value)
@@ -106,9 +107,9 @@ def _refusal(element: Json, value: Any, workspace: Workspace) -> str | None:
     elif kind == "url_text_input" and not re.fullmatch(r"https?://\S+", value):
         return "Enter a valid URL."
     elif kind in ("static_select", "radio_buttons", "multi_static_select", "checkboxes"):
-        given = options_of(element)
+        options = options_of(element)
         chosen = value if isinstance(value, list) else [value]
-        if any(option not in given for option in chosen):
+        if any(option not in options for option in chosen):
             return "Choose one of the options."
     if isinstance(value, list) and len(value) > element.get("max_selected_items", len(value)):
         return f"Choose at most {element['max_selected_items']}."
@@ -154,25 +155,25 @@ def filled(element: Json, value: Any, workspace: Workspace) -> Json:
         raise CannotDo(f"A {kind} holds no value.")
     field = FIELDS[kind][0]
 
-    def one(each: Any) -> Any:
-        if each is None or not isinstance(each, str):
-            return each
+    def in_slacks_shape(plain: Any) -> Any:
+        if not isinstance(plain, str):
+            return plain
         if "option" in field:
             for option in options_of(element):
-                if each in (option["value"], option["text"]["text"]):
+                if plain in (option["value"], option["text"]["text"]):
                     return option
             offered = ", ".join(option["text"]["text"] for option in options_of(element))
-            raise CannotDo(f"{each!r} is not among the options: {offered}.")
+            raise CannotDo(f"{plain!r} is not among the options: {offered}.")
         if "user" in field:
-            return workspace.user(each).id
+            return workspace.user(plain).id
         if "channel" in field or "conversation" in field:
-            return workspace.channel(each).id
-        return each
+            return workspace.channel(plain).id
+        return plain
 
     many = field.endswith("s") and field != "files"
     if many:
         chosen = value if isinstance(value, list | tuple | set) else [value]
-        return {"type": kind, field: [one(each) for each in chosen]}
+        return {"type": kind, field: [in_slacks_shape(plain) for plain in chosen]}
     if field == "value" and value is not None:
         value = str(value)
-    return {"type": kind, field: one(value)}
+    return {"type": kind, field: in_slacks_shape(value)}

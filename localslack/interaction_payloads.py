@@ -12,14 +12,14 @@ from .platform import Platform
 from .workspace import Channel, Message, User
 
 
-def _who(user: User) -> Json:
+def _user(user: User) -> Json:
     return {"id": user.id, "username": user.name, "name": user.name, "team_id": user.team_id}
 
 
 def _common(platform: Platform, user: User) -> Json:
     workspace = platform.workspace
     return {
-        "user": _who(user),
+        "user": _user(user),
         "api_app_id": workspace.app_id,
         "token": "local",
         "team": {"id": workspace.id, "domain": workspace.domain}
@@ -29,10 +29,10 @@ def _common(platform: Platform, user: User) -> Json:
     }
 
 
-def action_of(platform: Platform, element: Json, given: Json) -> Json:
+def action_of(platform: Platform, element: Json, chosen: Json) -> Json:
     """The entry in `actions` for an element.
 
-    `given` carries what was chosen (`selected_option`, `value`, …).
+    `chosen` carries what was chosen (`selected_option`, `value`, …).
     """
     micros = int(platform.workspace.wall_clock() * 1_000_000)
     action: Json = {
@@ -44,10 +44,10 @@ def action_of(platform: Platform, element: Json, given: Json) -> Json:
     if element["type"] == "button":
         action |= {name: element[name] for name in ("text", "value", "style", "url", "confirm") if name in element}
     elif element["type"] == "overflow":
-        action["selected_option"] = given.get("selected_option")
+        action["selected_option"] = chosen.get("selected_option")
     else:
         field, _ = FIELDS[element["type"]]
-        action[field] = given.get(field)
+        action[field] = chosen.get(field)
         if "placeholder" in element:
             action["placeholder"] = element["placeholder"]
     return action
@@ -99,13 +99,13 @@ def submission(platform: Platform, user: User, view: View) -> Json:
     for block_id, actions in view.values.items():
         for element in (b["element"] for b in view.blocks if b["type"] == "input" and b["block_id"] == block_id):
             if element.get("response_url_enabled"):
-                chosen: Any = actions[element["action_id"]].get(FIELDS[element["type"]][0])
-                token = platform.response_urls.issue(chosen, user.id)
+                channel: Any = actions[element["action_id"]].get(FIELDS[element["type"]][0])
+                token = platform.response_urls.issue(channel, user.id)
                 urls.append(
                     {
                         "block_id": block_id,
                         "action_id": element["action_id"],
-                        "channel_id": chosen,
+                        "channel_id": channel,
                         "response_url": f"{platform.base_url}/actions/{token}",
                     }
                 )

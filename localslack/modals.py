@@ -66,57 +66,57 @@ class Modals:
                 return view
         raise SlackError("not_found")
 
-    def open(self, trigger: Trigger, given: Json) -> View:
+    def open(self, trigger: Trigger, content: Json) -> View:
         """A new modal; whatever this user had open goes."""
-        check_view(given, ("modal",))
-        self._check_external(given)
-        view = self._new(trigger.user, given, None)
+        check_view(content, ("modal",))
+        self._check_external(content)
+        view = self._new(trigger.user, content, None)
         self.stacks[trigger.user] = [view]
-        self.workspace.rang()
+        self.workspace.changed()
         return view
 
-    def push(self, user: str, given: Json) -> View:
+    def push(self, user: str, content: Json) -> View:
         """One more on top of the stack.
 
         Raises SlackError push_limit_reached, not_found without a modal.
         """
-        check_view(given, ("modal",))
-        self._check_external(given)
+        check_view(content, ("modal",))
+        self._check_external(content)
         stack = self.stacks.get(user)
         if not stack:
             raise SlackError("not_found")
         if len(stack) >= DEPTH:
             raise SlackError("push_limit_reached")
-        view = self._new(user, given, stack[-1])
+        view = self._new(user, content, stack[-1])
         stack.append(view)
-        self.workspace.rang()
+        self.workspace.changed()
         return view
 
-    def update(self, view: View, given: Json, expected_hash: str | None = None) -> View:
+    def update(self, view: View, content: Json, expected_hash: str | None = None) -> View:
         """Replace a view's content; inputs with the same ids keep what was typed.
 
         Raises SlackError hash_conflict.
         """
-        check_view(given, (view.json["type"],))
+        check_view(content, (view.json["type"],))
         if expected_hash is not None and expected_hash != view.json["hash"]:
             raise SlackError("hash_conflict")
         old = view.json
-        view.json = self._completed(given) | {
+        view.json = self._completed(content) | {
             key: old[key] for key in ("id", "root_view_id", "previous_view_id") if key in old
         }
         view.values = state_of(view.blocks, view.values)
         view.errors = {}
-        self.workspace.rang()
+        self.workspace.changed()
         return view
 
-    def publish(self, user: str, given: Json, expected_hash: str | None = None) -> View:
+    def publish(self, user: str, content: Json, expected_hash: str | None = None) -> View:
         """The Home of one user."""
-        check_view(given, ("home",))
+        check_view(content, ("home",))
         if user in self.homes:
-            return self.update(self.homes[user], given, expected_hash)
-        view = self._new(user, given, None)
+            return self.update(self.homes[user], content, expected_hash)
+        view = self._new(user, content, None)
         self.homes[user] = view
-        self.workspace.rang()
+        self.workspace.changed()
         return view
 
     def remove(self, view: View, *, everything: bool = False) -> list[View]:
@@ -130,11 +130,11 @@ class Modals:
         start = 0 if everything else stack.index(view)
         closed = stack[start:]
         del stack[start:]
-        self.workspace.rang()
+        self.workspace.changed()
         return list(reversed(closed))
 
-    def _check_external(self, given: Json) -> None:
-        external_id = given.get("external_id")
+    def _check_external(self, content: Json) -> None:
+        external_id = content.get("external_id")
         if external_id:
             try:
                 self.find(external_id=external_id)
@@ -142,9 +142,9 @@ class Modals:
                 return
             raise SlackError("duplicate_external_id")
 
-    def _new(self, user: str, given: Json, below: View | None) -> View:
+    def _new(self, user: str, content: Json, below: View | None) -> View:
         view_id = self.workspace.number("V")
-        completed = self._completed(given) | {
+        completed = self._completed(content) | {
             "id": view_id,
             "root_view_id": below.json["root_view_id"] if below else view_id,
             "previous_view_id": below.id if below else None,
@@ -153,7 +153,7 @@ class Modals:
         view.values = state_of(view.blocks)
         return view
 
-    def _completed(self, given: Json) -> Json:
+    def _completed(self, content: Json) -> Json:
         empty: dict[str, Any] = {
             "private_metadata": "",
             "callback_id": "",
@@ -161,12 +161,12 @@ class Modals:
             "clear_on_close": False,
             "notify_on_close": False,
         }
-        if given["type"] == "modal":
+        if content["type"] == "modal":
             empty |= {"close": None, "submit": None, "submit_disabled": False}
         return {
             **empty,
-            **given,
-            "blocks": self.workspace.with_ids(given["blocks"]) or [],
+            **content,
+            "blocks": self.workspace.with_ids(content["blocks"]) or [],
             "team_id": self.workspace.id,
             "app_id": self.workspace.app_id,
             "app_installed_team_id": self.workspace.id,

@@ -1,6 +1,4 @@
-"""Slack's checks of an app besides the shapes in `blocks.py`.
-
-They are about sizes, ways of calling, scopes and replacements.
+"""Slack's checks of messages and views besides the shapes in `blocks.py`.
 
 Numbers: https://docs.slack.dev/reference/block-kit/blocks, /reference/views, and slack-sdk's models. The sum of a
 message's blocks is undocumented (slackapi/bolt-js #2509): about 13.2 kB. How Slack counts is unknown, so this takes
@@ -22,59 +20,6 @@ UPDATE_TEXT = 4_000
 MESSAGE_BLOCK_BYTES = 13_200
 VIEW_BYTES = 250_000
 MARKDOWN_CHARACTERS = 12_000
-# A longer frame from the app closes its connection with 1009: revelrylabs/slax #614, slack-go/slack #1196
-SOCKET_FRAME_BYTES = 20_480
-# https://docs.slack.dev/apis/events-api/using-socket-mode#connections
-SOCKET_CONNECTIONS = 10
-# A connection whose end never reached Slack goes on getting payloads: slackapi/python-slack-sdk #1940
-HALF_OPEN_SECONDS = 3600.0
-# Methods that read take a query or a form; of a JSON body Slack reads nothing: "Accepted content types" on each
-# method's page, https://docs.slack.dev/reference/methods
-NOT_BY_JSON = frozenset(
-    {
-        "chat.getPermalink",
-        "conversations.history",
-        "conversations.info",
-        "conversations.list",
-        "conversations.members",
-        "conversations.replies",
-        "files.getUploadURLExternal",
-        "files.info",
-        "oauth.v2.access",
-        "usergroups.list",
-        "usergroups.users.list",
-        "users.conversations",
-        "users.info",
-        "users.list",
-    }
-)
-# The one scope (or any of several) that a method needs: https://docs.slack.dev/reference/scopes
-SCOPES: dict[str, tuple[str, ...]] = {
-    "agents.sessions.setStatus": ("chat:write",),
-    "chat.appendStream": ("chat:write",),
-    "chat.startStream": ("chat:write",),
-    "chat.stopStream": ("chat:write",),
-    "chat.postMessage": ("chat:write",),
-    "chat.update": ("chat:write",),
-    "chat.delete": ("chat:write",),
-    "chat.postEphemeral": ("chat:write",),
-    "conversations.history": ("channels:history", "groups:history", "im:history", "mpim:history"),
-    "conversations.replies": ("channels:history", "groups:history", "im:history", "mpim:history"),
-    "conversations.info": ("channels:read", "groups:read", "im:read", "mpim:read"),
-    "conversations.list": ("channels:read", "groups:read", "im:read", "mpim:read"),
-    "conversations.members": ("channels:read", "groups:read", "im:read", "mpim:read"),
-    "conversations.join": ("channels:join",),
-    "conversations.open": ("im:write", "mpim:write", "channels:manage", "groups:write"),
-    "users.info": ("users:read",),
-    "users.list": ("users:read",),
-    "users.conversations": ("channels:read", "groups:read", "im:read", "mpim:read"),
-    "usergroups.list": ("usergroups:read",),
-    "usergroups.users.list": ("usergroups:read",),
-    "files.getUploadURLExternal": ("files:write",),
-    "files.completeUploadExternal": ("files:write",),
-    "files.info": ("files:read",),
-    "reactions.add": ("reactions:write",),
-}
 
 _MESSAGES_ONLY = ("markdown", "plan", "task_card")
 _VIEW_BLOCKS: dict[str, Check] = {kind: check for kind, check in BLOCKS.items() if kind not in _MESSAGES_ONLY}
@@ -194,5 +139,5 @@ def _check_ids(blocks: list[Json], pointer: str, problems: list[str]) -> None:
             seen.add(block_id)
         actions = [part["action_id"] for part in _parts(block, "action_id")]
         for action_id in sorted({action for action in actions if actions.count(action) > 1}):
-            words = f'`action_id` "{action_id}" already exists for `block_id` "{block_id}"'
-            problem(problems, f"{pointer}/{index}", words)
+            text = f'`action_id` "{action_id}" already exists for `block_id` "{block_id}"'
+            problem(problems, f"{pointer}/{index}", text)

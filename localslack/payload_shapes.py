@@ -9,9 +9,9 @@ from typing import Any
 Check = Callable[[Any, str, list[str]], None]
 
 
-def problem(problems: list[str], pointer: str, words: str) -> None:
+def problem(problems: list[str], pointer: str, text: str) -> None:
     """Add a problem as Slack words it in `response_metadata.messages`."""
-    problems.append(f"[ERROR] {words} [json-pointer:{pointer}]")
+    problems.append(f"[ERROR] {text} [json-pointer:{pointer}]")
 
 
 def string(maximum: int | None = None, minimum: int = 1) -> Check:
@@ -61,8 +61,8 @@ def array(item: Check, maximum: int | None = None, minimum: int = 1) -> Check:
         if maximum is not None and len(value) > maximum:
             problem(problems, pointer, f"no more than {maximum} items allowed")
             return
-        for index, each in enumerate(value):
-            item(each, f"{pointer}/{index}", problems)
+        for index, element in enumerate(value):
+            item(element, f"{pointer}/{index}", problems)
 
     return check
 

@@ -84,16 +84,18 @@ class Person:
         """
         if isinstance(target, View):
             element = self._element(target.blocks, name, block)
-            given = self._given(element, choose or _item(element, name))
-            return await self._actions.click(self.user, self._actions.view_click(self.user, target, element, given, {}))
+            chosen = self._chosen(element, choose or _item(element, name))
+            return await self._actions.click(
+                self.user, self._actions.view_click(self.user, target, element, chosen, {})
+            )
         channel = self.slack.workspace.channel(target.channel)
         current = self._current(target)
         if current is None and not stale:
             raise CannotDo("That message is not there any more.")
         seen = target if stale or current is None else current
         element = self._element(seen.blocks or [], name, block)
-        given = self._given(element, choose or _item(element, name))
-        payload = self._actions.message_click(self.user, channel, seen, current or seen, element, given, {})
+        chosen = self._chosen(element, choose or _item(element, name))
+        payload = self._actions.message_click(self.user, channel, seen, current or seen, element, chosen, {})
         return await self._actions.click(self.user, payload)
 
     async def wait_modal(self, match: Callable[[View], Any] | str = "", timeout: float = PATIENCE) -> View:
@@ -156,7 +158,7 @@ class Person:
         there = ", ".join(e["text"]["text"] if e["type"] == "button" else e["action_id"] for e in elements)
         raise CannotDo(f"There is no {name!r} to click; there is: {there or 'nothing'}.")
 
-    def _given(self, element: Json, choose: Any) -> Json:
+    def _chosen(self, element: Json, choose: Any) -> Json:
         if choose is None or element["type"] == "button":
             return {}
         if element["type"] == "overflow":
@@ -165,19 +167,19 @@ class Person:
         return filled(element, choose, self.slack.workspace)
 
     def _filled(self, view: View, values: dict[str, Any]) -> Values:
-        given: Values = {}
+        entered: Values = {}
         labels = {b["block_id"]: b["label"]["text"] for b in view.blocks if b["type"] == "input"}
         elements = elements_of(view.blocks)
         for name, value in values.items():
             for element in elements:
                 if name in (element["block_id"], element["action_id"], labels.get(element["block_id"])):
                     held = filled(element, value, self.slack.workspace)
-                    given.setdefault(element["block_id"], {})[element["action_id"]] = held
+                    entered.setdefault(element["block_id"], {})[element["action_id"]] = held
                     break
             else:
                 there = ", ".join(f"{e['block_id']}/{e['action_id']}" for e in elements)
                 raise CannotDo(f"The modal has no input {name!r}; it has: {there or 'none'}.")
-        return given
+        return entered
 
 
 def _item(element: Json, name: str) -> str | None:

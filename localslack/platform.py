@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
-from .change_feed import PATIENCE, ChangeFeed, Found
+from .change_feed import PATIENCE, ChangeFeed, Fact
 from .config import Config
 from .delivery import Delivery
 from .errors import Ack, Json
@@ -18,10 +18,9 @@ from .faults import Faults
 from .http_events import HttpEvents
 from .modals import Modals
 from .oauth import OAuth
-from .seed import seed
 from .socket_mode import SocketMode
 from .text import text_of
-from .workspace import Channel, Message, Workspace
+from .workspace import Channel, File, Message, Workspace, seed
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,48 @@ class Platform:
 
     def message_json(self, message: Message, *, metadata: bool = False) -> Json:
         """A message as the Web API and payloads show it."""
-        return message_json(self, message, metadata)
+        workspace = self.workspace
+        shown: Json = {"type": "message", "user": message.user, "ts": message.ts, "text": message.text}
+        if message.subtype:
+            shown["subtype"] = message.subtype
+        if message.from_app:
+            shown |= {"bot_id": workspace.bot_id, "app_id": workspace.app_id, "team": workspace.id}
+        for name in ("thread_ts", "blocks", "edited", "reactions"):
+            value: Any = getattr(message, name)
+            if value:
+                shown[name] = value
+        if message.files:
+            shown["files"] = [self.file_json(file) for file in message.files]
+        if message.metadata and metadata:
+            shown["metadata"] = message.metadata
+        channel = workspace.channels[message.channel]
+        replies = [channel.posts[ts] for ts in channel.replies.get(message.ts, [])]
+        if replies:
+            shown |= {
+                "thread_ts": message.ts,
+                "reply_count": len(replies),
+                "reply_users": list(dict.fromkeys(m.user for m in replies)),
+                "latest_reply": replies[-1].ts,
+            }
+        return shown
+
+    def file_json(self, file: File) -> Json:
+        """A file as the Web API shows it."""
+        url = f"{self.base_url}/files/{file.id}/{quote(file.name)}"
+        return {
+            "id": file.id,
+            "created": int(file.created),
+            "name": file.name,
+            "title": file.title,
+            "mimetype": file.mimetype,
+            "filetype": file.name.rpartition(".")[2] or "text",
+            "user": file.user,
+            "size": len(file.content),
+            "url_private": url,
+            "url_private_download": url,
+            "permalink": url,
+            "mode": "hosted",
+        }
 
     def uninstall(self) -> None:
         """Take the app out of the workspace.
@@ -167,10 +207,10 @@ class Platform:
 
     async def wait_for(
         self,
-        fact: Callable[[Workspace], Found | Literal[False] | None],
+        fact: Callable[[Workspace], Fact | Literal[False] | None],
         timeout: float = PATIENCE,
-        what: str = "what was waited for",
-    ) -> Found:
+        what: str = "a change",
+    ) -> Fact:
         """The first truthy value of `fact`, checked after each change.
 
         Raises TimeoutError.
@@ -194,50 +234,3 @@ class Platform:
         notices = [f"{user}: {n.text}" for user, shown in self.notices.items() for n in shown[-3:]]
         parts = [f"{what} did not come in time.", *rooms, *calls, *notices, *self.problems]
         return "\n  ".join(parts)
-
-
-def message_json(platform: Platform, message: Message, metadata: bool) -> Json:
-    workspace = platform.workspace
-    shown: Json = {"type": "message", "user": message.user, "ts": message.ts, "text": message.text}
-    if message.subtype:
-        shown["subtype"] = message.subtype
-    if message.from_app:
-        shown |= {"bot_id": workspace.bot_id, "app_id": workspace.app_id, "team": workspace.id}
-    for name in ("thread_ts", "blocks", "edited", "reactions"):
-        value: Any = getattr(message, name)
-        if value:
-            shown[name] = value
-    if message.files:
-        shown["files"] = [file_json(platform, file.id) for file in message.files]
-    if message.metadata and metadata:
-        shown["metadata"] = message.metadata
-    channel = workspace.channels[message.channel]
-    replies = [channel.posts[ts] for ts in channel.replies.get(message.ts, [])]
-    if replies:
-        shown |= {
-            "thread_ts": message.ts,
-            "reply_count": len(replies),
-            "reply_users": list(dict.fromkeys(m.user for m in replies)),
-            "latest_reply": replies[-1].ts,
-        }
-    return shown
-
-
-def file_json(platform: Platform, file_id: str) -> Json:
-    """A file as the Web API shows it."""
-    file = platform.workspace.files[file_id]
-    url = f"{platform.base_url}/files/{file.id}/{quote(file.name)}"
-    return {
-        "id": file.id,
-        "created": int(file.created),
-        "name": file.name,
-        "title": file.title,
-        "mimetype": file.mimetype,
-        "filetype": file.name.rpartition(".")[2] or "text",
-        "user": file.user,
-        "size": len(file.content),
-        "url_private": url,
-        "url_private_download": url,
-        "permalink": url,
-        "mode": "hosted",
-    }

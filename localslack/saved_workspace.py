@@ -41,7 +41,9 @@ def load(workspace: Workspace, file: Path) -> None:
         content = json.loads(file.read_text(encoding="utf-8"))
         users = [User(**user) for user in content["users"]]
         groups = [UserGroup(**group) for group in content["groups"]]
-        files = {one["id"]: File(**{**one, "content": base64.b64decode(one["content"])}) for one in content["files"]}
+        files = {
+            saved["id"]: File(**{**saved, "content": base64.b64decode(saved["content"])}) for saved in content["files"]
+        }
         channels = [_channel_of(channel, files) for channel in content["channels"]]
         ephemerals = [_message_of(message, files) for message in content["ephemerals"]]
         numbers = {str(prefix): int(number) for prefix, number in content["numbers"].items()}
@@ -87,4 +89,4 @@ def _channel_of(saved: Json, files: dict[str, File]) -> Channel:
 
 
 def _plain(thing: Any) -> Json:
-    return {one.name: getattr(thing, one.name) for one in fields(thing)}
+    return {field.name: getattr(thing, field.name) for field in fields(thing)}

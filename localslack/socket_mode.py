@@ -14,8 +14,13 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from .change_feed import ChangeFeed
 from .errors import Ack, Json
-from .payload_checks import HALF_OPEN_SECONDS, SOCKET_CONNECTIONS, SOCKET_FRAME_BYTES
 
+# A longer frame from the app closes its connection with 1009: revelrylabs/slax #614, slack-go/slack #1196
+SOCKET_FRAME_BYTES = 20_480
+# https://docs.slack.dev/apis/events-api/using-socket-mode#connections
+SOCKET_CONNECTIONS = 10
+# A connection whose end never reached Slack goes on getting payloads: slackapi/python-slack-sdk #1940
+HALF_OPEN_SECONDS = 3600.0
 # How long a closing connection waits for its other end, which may be a process that hangs.
 CLOSE_SECONDS = 0.5
 

@@ -108,7 +108,7 @@ def typed(text: str, workspace: Workspace, *, names: bool = True) -> str:
     if not names:
         return text
 
-    def one(match: re.Match[str]) -> str:
+    def entity_of(match: re.Match[str]) -> str:
         if match["url"]:
             return f"<{match['url']}>"
         name = match["name"]
@@ -129,4 +129,4 @@ def typed(text: str, workspace: Workspace, *, names: bool = True) -> str:
 
     # Ids that were typed as Slack writes them stay what they are; the rest is escaped first.
     pieces = re.split(r"(<[@#!][^<>\s]+>)", text)
-    return "".join(piece if index % 2 else _TOKEN.sub(one, escape(piece)) for index, piece in enumerate(pieces))
+    return "".join(piece if index % 2 else _TOKEN.sub(entity_of, escape(piece)) for index, piece in enumerate(pieces))

@@ -13,7 +13,7 @@ from .text import text_of, typed
 from .workspace import Channel, Message, User, speaks
 
 TROUBLE = "We had some trouble connecting. Try again?"
-_WORDS = {
+_ERROR_TEXTS = {
     "operation_timeout": "Operation timed out. Apps need to respond within 3 seconds.",
     "app_not_connected": "This app is not connected, so it could not be reached.",
     "dispatch_failed": "This app could not be reached.",
@@ -58,7 +58,7 @@ class UserActions:
         if thread_ts and thread_ts not in channel.posts:
             raise CannotDo("That thread is not there any more.")
         message = self.workspace.post(channel, user.id, text=typed(text, self.workspace), thread_ts=thread_ts)
-        self._said(user, channel, message)
+        self._send_message_events(user, channel, message)
         return Reply(message.text, in_channel=True)
 
     def delete(self, user: User, channel: Channel, ts: str) -> None:
@@ -70,7 +70,7 @@ class UserActions:
         if user.id != message.user and not (user.is_admin or user.is_owner):
             raise CannotDo(f"{user.real_name} may delete only their own messages.")
         channel.remove(message)
-        self.workspace.rang()
+        self.workspace.changed()
 
     def stop_agent(self, user: User, channel: Channel, thread_ts: str) -> None:
         """Click the stop button of an agent's session; CannotDo if there is none.
@@ -87,7 +87,7 @@ class UserActions:
         event = {"type": "agent_session_stopped", "channel": channel.id, "user": user.id, "thread_ts": thread_ts}
         at = f"{self.workspace.wall_clock():.6f}"
         self.platform.event({**event, "streaming_message_ts": [m.ts for m in stopped], "event_ts": at})
-        self.workspace.rang()
+        self.workspace.changed()
 
     def archive(self, user: User, channel: Channel) -> None:
         """Close a channel.
@@ -97,7 +97,7 @@ class UserActions:
         self._member(user, channel)
         channel.is_archived = True
         channel.members.discard(self.workspace.bot_user)
-        self.workspace.rang()
+        self.workspace.changed()
 
     async def command(self, user: User, channel: Channel, text: str) -> Reply:
         """A slash command as typed. Raises CannotDo for a command that no app registered."""
@@ -112,8 +112,8 @@ class UserActions:
         if self.workspace.id not in user.teams:  # an app's commands are for those whose workspace has installed it
             raise CannotDo(f"{name} is not a valid command.")
         names = registered.should_escape if registered else True
-        words = typed(rest.strip(), self.workspace, names=names)
-        payload = interaction_payloads.command(self.platform, user, channel, name, words)
+        text = typed(rest.strip(), self.workspace, names=names)
+        payload = interaction_payloads.command(self.platform, user, channel, name, text)
         ack = await self.platform.interact(payload, "slash_commands")
         if not ack.ok:
             self.platform.notify(user.id, f'{name} failed with the error "{ack.error}"')
@@ -158,33 +158,33 @@ class UserActions:
         seen: Message,
         current: Message,
         element: Json,
-        given: Json,
+        chosen: Json,
         state: Values,
     ) -> Json:
         """Return the payload of a click on a message as the person sees it."""
         self._member(user, channel)
         _check_speaks(seen.blocks or [], element)
-        action = interaction_payloads.action_of(self.platform, element, given)
+        action = interaction_payloads.action_of(self.platform, element, chosen)
         values = merged(seen.blocks or [], state_of(seen.blocks or []), state)
-        _hold(values, element, action)
+        _keep_choice(values, element, action)
         return interaction_payloads.message_click(self.platform, user, channel, current, action, values)
 
-    def view_click(self, user: User, view: View, element: Json, given: Json, state: Values) -> Json:
+    def view_click(self, user: User, view: View, element: Json, chosen: Json, state: Values) -> Json:
         """The payload of a click in a modal or Home; the view keeps what was chosen."""
         _check_speaks(view.blocks, element)
-        action = interaction_payloads.action_of(self.platform, element, given)
+        action = interaction_payloads.action_of(self.platform, element, chosen)
         view.values = merged(view.blocks, view.values, state)
-        _hold(view.values, element, action)
+        _keep_choice(view.values, element, action)
         return interaction_payloads.view_click(self.platform, user, view, action)
 
     async def click(self, user: User, payload: Json) -> Ack:
         """Deliver a click; without an ack the person sees an error."""
         ack = await self.platform.interact(payload)
         if not ack.ok:
-            self.platform.notify(user.id, _WORDS.get(ack.error, TROUBLE))
+            self.platform.notify(user.id, _ERROR_TEXTS.get(ack.error, TROUBLE))
         return ack
 
-    async def submit(self, user: User, view: View, given: Values) -> dict[str, str]:
+    async def submit(self, user: User, view: View, entered: Values) -> dict[str, str]:
         """Submit a modal.
 
         The errors by block_id that the person then sees, empty when it was taken.
@@ -193,7 +193,7 @@ class UserActions:
             raise CannotDo("This view has nothing to submit.")
         if view.busy or view not in self.platform.modals.stacks.get(user.id, []):
             raise CannotDo("This view was sent or closed already.")
-        view.values = merged(view.blocks, view.values, given)
+        view.values = merged(view.blocks, view.values, entered)
         view.errors = refusals(view.blocks, view.values, self.workspace)
         if not view.errors:
             view.busy = True
@@ -206,7 +206,7 @@ class UserActions:
     def _submitted(self, user: User, view: View, ack: Ack) -> None:
         if not ack.ok:
             view.errors = {"": TROUBLE}
-            self.platform.notify(user.id, _WORDS.get(ack.error, TROUBLE))
+            self.platform.notify(user.id, _ERROR_TEXTS.get(ack.error, TROUBLE))
             return
         body = ack.body if isinstance(ack.body, dict) else {}
         modals = self.platform.modals
@@ -215,7 +215,7 @@ class UserActions:
                 case None if not ack.body:
                     modals.remove(view)
                 case "clear":
-                    self._tell_closed(user, modals.remove(view, everything=True), view)
+                    self._send_closed(user, modals.remove(view, everything=True), view)
                 case "errors":
                     view.errors = check_errors(body.get("errors"), view.json)
                 case "update":
@@ -235,9 +235,9 @@ class UserActions:
         The app hears of it if it asked to (notify_on_close).
         """
         everything = bool(view.json["clear_on_close"])
-        self._tell_closed(user, self.platform.modals.remove(view, everything=everything), None)
+        self._send_closed(user, self.platform.modals.remove(view, everything=everything), None)
 
-    def _tell_closed(self, user: User, views: list[View], submitted: View | None) -> None:
+    def _send_closed(self, user: User, views: list[View], submitted: View | None) -> None:
         cleared = len(views) > 1 or submitted is not None
         for view in views:
             if view.json["notify_on_close"] and view is not submitted:
@@ -264,7 +264,7 @@ class UserActions:
         if channel.is_archived:
             raise CannotDo(f"#{channel.name} is archived.")
 
-    def _said(self, user: User, channel: Channel, message: Message) -> None:
+    def _send_message_events(self, user: User, channel: Channel, message: Message) -> None:
         if self.workspace.bot_user not in channel.members:
             return
         kind = "im" if channel.is_im else "group" if channel.is_private else "channel"
@@ -289,7 +289,7 @@ def _check_speaks(blocks: list[Json], element: Json) -> None:
         raise CannotDo("This input sends nothing before the view is submitted.")
 
 
-def _hold(values: Values, element: Json, action: Json) -> None:
+def _keep_choice(values: Values, element: Json, action: Json) -> None:
     """An element that holds a value holds what was just chosen."""
     if element["type"] in FIELDS:
         name = FIELDS[element["type"]][0]

@@ -12,7 +12,6 @@ from . import api_agents, api_chat, api_conversations, api_files, api_users, api
 from .arguments import Arguments
 from .errors import Json, RateLimited, SlackError
 from .faults import API_KINDS
-from .payload_checks import NOT_BY_JSON, SCOPES
 from .platform import Call, Platform
 from .rate_limits import RateLimits
 
@@ -26,6 +25,53 @@ METHODS: dict[str, Method] = {
     **api_conversations.METHODS,
     **api_views.METHODS,
     "oauth.v2.access": lambda platform, args: platform.oauth.access(args.values),
+}
+# Methods that read take a query or a form; of a JSON body Slack reads nothing: "Accepted content types" on each
+# method's page, https://docs.slack.dev/reference/methods
+NOT_BY_JSON = frozenset(
+    {
+        "chat.getPermalink",
+        "conversations.history",
+        "conversations.info",
+        "conversations.list",
+        "conversations.members",
+        "conversations.replies",
+        "files.getUploadURLExternal",
+        "files.info",
+        "oauth.v2.access",
+        "usergroups.list",
+        "usergroups.users.list",
+        "users.conversations",
+        "users.info",
+        "users.list",
+    }
+)
+# The one scope (or any of several) that a method needs: https://docs.slack.dev/reference/scopes
+SCOPES: dict[str, tuple[str, ...]] = {
+    "agents.sessions.setStatus": ("chat:write",),
+    "chat.appendStream": ("chat:write",),
+    "chat.startStream": ("chat:write",),
+    "chat.stopStream": ("chat:write",),
+    "chat.postMessage": ("chat:write",),
+    "chat.update": ("chat:write",),
+    "chat.delete": ("chat:write",),
+    "chat.postEphemeral": ("chat:write",),
+    "conversations.history": ("channels:history", "groups:history", "im:history", "mpim:history"),
+    "conversations.replies": ("channels:history", "groups:history", "im:history", "mpim:history"),
+    "conversations.info": ("channels:read", "groups:read", "im:read", "mpim:read"),
+    "conversations.list": ("channels:read", "groups:read", "im:read", "mpim:read"),
+    "conversations.members": ("channels:read", "groups:read", "im:read", "mpim:read"),
+    "conversations.join": ("channels:join",),
+    "conversations.open": ("im:write", "mpim:write", "channels:manage", "groups:write"),
+    "users.info": ("users:read",),
+    "users.list": ("users:read",),
+    "users.conversations": ("channels:read", "groups:read", "im:read", "mpim:read"),
+    "usergroups.list": ("usergroups:read",),
+    "usergroups.users.list": ("usergroups:read",),
+    "files.getUploadURLExternal": ("files:write",),
+    "files.completeUploadExternal": ("files:write",),
+    "files.info": ("files:read",),
+    "reactions.add": ("reactions:write",),
 }
 # So many calls are kept for a test to look at.
 REMEMBERED = 20_000

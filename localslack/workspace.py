@@ -1,6 +1,5 @@
 """The workspace: people, channels, messages and files, as plain data."""
 
-import base64
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -9,6 +8,7 @@ from typing import Any
 from .errors import Json, SlackError
 
 TEAM_ID = "T0LOCAL"
+TS = re.compile(r"^\d{9,11}\.\d{6}$")
 
 
 @dataclass
@@ -174,15 +174,15 @@ class Channel:
 
 
 class Workspace:
-    """Everything that people and the app see. `rang` is called after each change."""
+    """Everything that people and the app see. `changed` is called after each change."""
 
-    def __init__(self, rang: Callable[[], None], wall_clock: Callable[[], float]) -> None:
+    def __init__(self, changed: Callable[[], None], wall_clock: Callable[[], float]) -> None:
         self.id = TEAM_ID
         self.name = "Local"
         self.first_number = 0
         self.domain = "local"
         self.enterprise = ""
-        self.rang = rang
+        self.changed = changed
         self.wall_clock = wall_clock
         self.users: dict[str, User] = {}
         self.groups: dict[str, UserGroup] = {}
@@ -226,7 +226,7 @@ class Workspace:
         channel_id = "D0" + user_id[2:] + ("" if other == self.bot_user else other[2:])
         if channel_id not in self.channels:
             self.channels[channel_id] = Channel(channel_id, channel_id, {user_id, other}, True, True)
-            self.rang()
+            self.changed()
         return self.channels[channel_id]
 
     def next_ts(self, channel: Channel) -> str:
@@ -247,7 +247,7 @@ class Workspace:
         else:
             channel.add(message)
             channel.reads[user] = message.ts
-        self.rang()
+        self.changed()
         return message
 
     def with_ids(self, blocks: list[Json] | None) -> list[Json] | None:
@@ -272,19 +272,29 @@ class Workspace:
         return {**element, "action_id": element.get("action_id") or self.number("a")}
 
 
-def page_of(items: list[Any], limit: int, cursor: str) -> tuple[list[Any], str]:
-    """One page of a list and the cursor of the next ("" at the end).
+def seed(workspace: Workspace, app_name: str) -> None:
+    """Fill in people of every kind that a check must tell apart, under readable ids.
 
-    Raises SlackError invalid_cursor.
+    alice (admin), bob, carol, dave; greta is a guest, dora left, sam is of another company; @reviewers are bob
+    and carol.
     """
-    start = 0
-    if cursor:
-        try:
-            start = int(base64.b64decode(cursor, validate=True).decode().removeprefix("next:"))
-        except ValueError:
-            raise SlackError("invalid_cursor") from None
-    following = base64.b64encode(f"next:{start + limit}".encode()).decode() if start + limit < len(items) else ""
-    return items[start : start + limit], following
-
-
-TS = re.compile(r"^\d{9,11}\.\d{6}$")
+    people = [
+        User("U0ALICE", "alice", "Alice Adams", is_admin=True),
+        User("U0BOB", "bob", "Bob Brown"),
+        User("U0CAROL", "carol", "Carol Clark"),
+        User("U0DAVE", "dave", "Dave Dunn"),
+        User("U0GRETA", "greta", "Greta Guest", is_restricted=True),
+        User("U0DORA", "dora", "Dora Departed", deleted=True),
+        User("U0SAM", "sam", "Sam Stranger", team_id="T0OTHER"),
+        User(workspace.bot_user, app_name.lower().replace(" ", "-"), app_name, is_bot=True),
+    ]
+    workspace.users = {user.id: user for user in people}
+    reviewers = UserGroup("S0REVIEWERS", "reviewers", "Reviewers", ["U0BOB", "U0CAROL"])
+    workspace.groups = {reviewers.id: reviewers}
+    staff = {"U0ALICE", "U0BOB", "U0CAROL", "U0DAVE"}
+    channels = [
+        Channel("C0GENERAL", "general", staff | {"U0GRETA", workspace.bot_user}),
+        Channel("C0APPROVALS", "approvals", staff | {"U0GRETA", workspace.bot_user}),
+        Channel("C0RANDOM", "random", set(staff)),
+    ]
+    workspace.channels = {channel.id: channel for channel in channels}

@@ -10,7 +10,7 @@ from countersign.python_gc import keep_what_is_loaded
 for name in (
     "bot.__main__",
     "agents.__main__",
-    "countersign.autogen.code.agent",
+    "countersign.autogen.code.gated_executor",
     "countersign.autogen.standalone",
     "autogen_agentchat.conditions",
     "autogen_agentchat.teams",

@@ -10,23 +10,21 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from countersign.domain import (
-    accounts,
-    conversation_rules,
     decision_rules,
-    grants,
-    presence,
+    eligibility,
+    people,
+    permissions,
     quiet_hours,
     request_endings,
     schedule,
 )
-from countersign.domain.accounts import Account
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.decision_rules import Attempt
 from countersign.domain.escalation import Escalation
-from countersign.domain.grant_request import Scope, Span, Wish
-from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId, Digest, GroupId, UserId
-from countersign.domain.people import Actor, Reviewers
+from countersign.domain.people import Account, Actor, Reviewers
+from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
+from countersign.domain.permissions import Permission
 from countersign.domain.requests import Kind, Request, Step, Verb
 from countersign.domain.schedule import Snooze
 from tests.sample_requests import ALICE, AS_BEFORE, BOB, CAROL, DAVE, HERE, LEADS, NOW, call, choice, question, request
@@ -78,7 +76,9 @@ LONG: Final = "x" * (decision_rules.LONGEST_WORDS + 1)
 CHANGED: Final = {"arguments": '{"amount":21,"order":17}'}
 OTHER: Final = {"digest": Digest("0" * 64)}
 GLASS: Final = {"break_glass": True, "words": "The shop is down."}
-CALL, ARGUMENTS, TOOL = ({"wish": Wish(scope, Span.HOUR)} for scope in (Scope.CALL, Scope.ARGUMENTS, Scope.TOOL))
+CALL, ARGUMENTS, TOOL = (
+    {"wish": PermissionChoice(scope, Span.HOUR)} for scope in (Scope.CALL, Scope.ARGUMENTS, Scope.TOOL)
+)
 THEIR_OWN: Final = UserId("U0WHOCLICKS")
 OPENED: Final = {"opened_for": THEIR_OWN}
 DOES: Final[dict[str, tuple[Verb, dict[str, Any]]]] = {
@@ -227,9 +227,9 @@ def tried(
     """What comes of it when somebody does that."""
     match does:
         case "look":
-            return presence.look(asked, who, now)
+            return schedule.look(asked, who, now)
         case "snooze":
-            return presence.snooze(asked, who, Snooze.HOUR, now)
+            return schedule.snooze(asked, who, Snooze.HOUR, now)
     made = replace(_attempt(asked, who, does, name), voters=before)
     return decision_rules.decide(asked, made, now, outgrown=does == "edit under another rule")
 
@@ -238,7 +238,7 @@ def permission(by: UserId) -> Permission:
     """What this person allowed, when they approved the same call of the same team, for an hour."""
     of = request(asked=call(), reviewers=Reviewers(frozenset({by})), own_requests=True)
     allowed = decision_rules.decide(of, _attempt(of, Actor(HERE, by), "allow the arguments", "allowed"), NOW).request
-    given = grants.given_with(allowed, TEAM)
+    given = permissions.given_with(allowed, TEAM)
     assert given is not None
     return given
 
@@ -253,7 +253,7 @@ def _person(words: str) -> Actor:
         elif trait not in ELSEWHERE:
             says |= SLACK_SAYS[trait]
     account = None if "unknown" in traits else Account() if "not of this workspace" in traits else Account.read(says)
-    return accounts.actor(HERE, PEOPLE[name], account, groups)
+    return people.actor_of(HERE, PEOPLE[name], account, groups)
 
 
 def _asked(words: str, start: datetime) -> Request:
@@ -272,7 +272,7 @@ def _asked(words: str, start: datetime) -> Request:
             raise ValueError(f"“{word}” says nothing of a request")
     made = request(start, asked=about, **rules)
     talk = about.kind is Kind.TURN
-    return replace(made, rules=conversation_rules.for_requester(made.rules, ALICE)) if talk else made
+    return replace(made, rules=eligibility.for_requester(made.rules, ALICE)) if talk else made
 
 
 def _named(words: str) -> Reviewers:

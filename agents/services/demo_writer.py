@@ -1,7 +1,7 @@
 """The writer of the demo model's mails: rules instead of a model.
 
-Feedback is worked in by what it plainly asks for (shorter, longer, a subject, recipients, a tone, words to mention, to
-replace or to leave out). What no rule knows goes into the mail as the reviewer's own words: seen, not understood.
+Feedback is worked in by what it plainly asks for (shorter, longer, a subject, recipients, words to mention or to
+replace). What no rule knows goes into the mail as the reviewer's own words: seen, not understood.
 """
 
 import re
@@ -26,8 +26,6 @@ _VERBS = (
 _CLAUSES = re.compile(
     rf"[;\n]+|(?<=[.!?])\s+|,?\s+(?:and|but|then|also)(?:\s+(?:then|also))?\s+(?=(?:{_VERBS})\b)", re.IGNORECASE
 )
-_LETTERS = {"plain": "Hello,", "friendly": "Hi there,", "formal": "Dear Sir or Madam,"}
-_CLOSINGS = {"plain": "Kind regards", "friendly": "Many thanks and best wishes", "formal": "Yours faithfully"}
 
 
 @dataclass
@@ -44,8 +42,6 @@ class _Draft:
     cc: list[str] = field(default_factory=list)
     extras: list[str] = field(default_factory=list)
     length: int = 0
-    tone: str = "plain"
-    signature: str = ""
     replaced: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -129,20 +125,10 @@ def _work_in(draft: _Draft, clause: str) -> None:
     addresses = _addresses(bare)
     if match := asks(r"\b(?:subject|title)(?:\s+line)?(?:\s+(?:should\s+be|to|is|be|as)|\s*:)\s*(.+)"):
         draft.subject = _subject(_unquoted(match[1]))
-    elif match := asks(r"\bsign(?:\s+(?:it|off))*\s+(?:as|with|by)\s+(.+)"):
-        draft.signature = _unquoted(match[1])
     elif asks(r"\b(?:shorter|shorten|briefer|brief|concise|too long|trim)\b|\bcut it\b"):
         draft.length = max(draft.length - 1, -3)
     elif asks(r"\b(?:longer|more detail(?:s|ed)?|elaborate|expand|too short)\b"):
         draft.length = min(draft.length + 1, 1)
-    elif asks(r"\b(?:friendlier|friendly|warmer|nicer|less formal|informal|casual)\b"):
-        draft.tone = "friendly"
-    elif asks(r"\b(?:more formal|formal|formally)\b"):
-        draft.tone = "formal"
-    elif (
-        match := asks(r"\b(?:remove|drop|delete|omit|leave out|don['’]t mention|do not mention)\s+(.+)")
-    ) and _leave_out(draft, _unquoted(match[1])):
-        pass
     elif addresses and not asks(r"^(?:please\s+)?(?:mention|note|say|include)\b"):
         if asks(r"\b(?:cc|copy)\b"):
             draft.cc = _joined(draft.cc, addresses)
@@ -169,15 +155,6 @@ def _extra(words: str) -> str:
         asked = f"for {match[2]}" if re.match(r"ask\s+for\b", words, re.IGNORECASE) else match[2]
         return f"We would also like to {match[1].lower()} you {asked}."
     return f"(The reviewer asked: {words}.)"
-
-
-def _leave_out(draft: _Draft, subject: str) -> bool:
-    """Drop the added sentences that speak of it; False if none does."""
-    subject = re.sub(r"^(?:the|a|an|any)\s+", "", subject, flags=re.IGNORECASE).lower()
-    kept = [extra for extra in draft.extras if subject not in extra.lower()]
-    dropped = len(kept) < len(draft.extras)
-    draft.extras = kept
-    return dropped
 
 
 def _replace(draft: _Draft, old: str, new: str) -> bool:
@@ -214,9 +191,7 @@ def _body(draft: _Draft) -> str:
     elif draft.length == -1:
         paragraphs.append("Thank you for a short reply.")
     if draft.length > -3:
-        paragraphs = [_LETTERS[draft.tone], *paragraphs, _CLOSINGS[draft.tone]]
-    if draft.signature:
-        paragraphs.append(draft.signature)
+        paragraphs = ["Hello,", *paragraphs, "Kind regards"]
     return _with_replacements(draft, "\n\n".join(paragraphs))
 
 

@@ -60,7 +60,7 @@ class Checker(BaseChatAgent):
         problem = _problem(messages[-1])
         self._corrections += 1
         if self._corrections > CORRECTIONS:
-            self._run.give_up(
+            self._run.abort(
                 ActionFailed(
                     f"The drafter was told {CORRECTIONS} times what is wrong and still hasn't written an email, so "
                     f"nothing was shown to the reviewers and nothing was sent. {problem}"

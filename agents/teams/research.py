@@ -115,8 +115,8 @@ def _next(thread: Sequence[BaseAgentEvent | BaseChatMessage], rounds: int) -> st
             last = max((n for n, message in enumerate(messages) if message.source == "approver"), default=0)
             often = sum(message.source == "critic" for message in messages[last:]) >= rounds
             return "editor" if often or last_line(FINE)(messages[-1]) else "writer"
-        case before:
-            return {"writer": "critic", "editor": "approver"}.get(before, "writer")
+        case speaker:
+            return {"writer": "critic", "editor": "approver"}.get(speaker, "writer")
 
 
 async def conclude(run: RunContext, result: TaskResult) -> Conclusion:

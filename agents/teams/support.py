@@ -97,11 +97,10 @@ def policy(shop: Shop, limit: int) -> Callable[[Proposal], Awaitable[Verdict]]:
             return Verdict(Tier.REFUSE, f"{euros(cents)} can't be refunded.")
         if cents > MOST:
             return Verdict(Tier.REFUSE, f"Only the accounts department makes refunds above {euros(MOST)}.")
-        before = (await shop.order(order)).refunded
-        before = passed[order] = max(before, passed[order])
-        if before + cents > limit:
+        refunded = passed[order] = max((await shop.order(order)).refunded, passed[order])
+        if refunded + cents > limit:
             return Verdict(Tier.ASK, f"More than {euros(limit)} would be refunded for order {order}.")
-        passed[order] = before + cents
+        passed[order] = refunded + cents
         return Verdict(Tier.PASS, f"No more than {euros(limit)} is refunded for order {order}.")
 
     return judge

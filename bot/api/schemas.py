@@ -10,13 +10,12 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from countersign.domain import texts_for_models
-from countersign.domain.call_words import labelled
-from countersign.domain.calls import LONGEST_ARGUMENTS, Call, canonical
-from countersign.domain.decision_values import approved_content
-from countersign.domain.event_data import told_apart
+from countersign.domain.calls import LONGEST_ARGUMENTS, Call, canonical, labelled
+from countersign.domain.events import escape_marks
 from countersign.domain.ids import ChannelId
 from countersign.domain.program_states import LONGEST_STATE
 from countersign.domain.redaction import hide_in
+from countersign.domain.request_endings import approved_content
 from countersign.domain.requests import Kind, Question, Verb
 from countersign.domain.runs import Status as RunStatus
 from countersign.usecases.program_requests import LONGEST_OUTCOME, ProgramRequest
@@ -125,7 +124,7 @@ class AskBody(BaseModel):
             schema = canonical(self.call.arguments_schema) if self.call.arguments_schema else ""
             call = Call(self.call.tool, canonical(self.call.arguments), schema, tuple(self.call.hidden))
             offers = (*judge, Verb.EDIT) if schema else judge
-            shown = self.message or labelled(hide_in(told_apart(self.call.arguments), call.hidden)[0])
+            shown = self.message or labelled(hide_in(escape_marks(self.call.arguments), call.hidden)[0])
             return ask(kind=Kind.TOOL, content=shown, offers=offers, call=call)
         if self.form is not None:
             fields = Call("form", "{}", canonical(self.form))

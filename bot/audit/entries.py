@@ -13,8 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from countersign.domain.channel_settings import Rules
-from countersign.domain.event_data import plain, without_secrets
-from countersign.domain.events import EventType
+from countersign.domain.events import EventType, plain, without_secrets
 from countersign.domain.ids import RequestId, RunId, digest_of
 from countersign.domain.people import Reviewers
 from countersign.domain.question_salts import asker

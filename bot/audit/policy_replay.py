@@ -12,8 +12,7 @@ from typing import Any, Final
 
 from countersign.domain.channel_settings import Risk, Rules
 from countersign.domain.errors import UnknownSchema
-from countersign.domain.event_data import plain, read_arguments
-from countersign.domain.events import EventType
+from countersign.domain.events import EventType, plain, read_arguments
 from countersign.domain.hash_chain import Kept
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.requests import ABOUT_THE_RUN

@@ -34,7 +34,7 @@ from agent_framework.exceptions import MiddlewareException
 from pydantic_core import to_json, to_jsonable_python
 
 from countersign.adapters.run_files import SavedCall
-from countersign.adapters.saved_runs import ASK_HUMAN, Judged, SavedRuns, judged
+from countersign.adapters.saved_runs import ASK_HUMAN, JudgedRun, SavedRuns, judged_run
 from countersign.client.exchange import Decision
 from countersign.domain.errors import InvalidInput
 
@@ -56,7 +56,7 @@ class SlackApprovals(SavedRuns, FunctionMiddleware):
         if function.approval_mode != "always_require" or context.metadata.get(_SEEN):
             return await call_next()
         context.metadata[_SEEN] = True
-        at, arguments = judged(), to_jsonable_python(context.arguments)
+        at, arguments = judged_run(), to_jsonable_python(context.arguments)
         call = at.run.call(context.metadata["call_id"], function.name, arguments, function.parameters())
         decision = await at.decide(call)
         if decision.outcome == "edited" and decision.arguments is not None and arguments != decision.arguments:
@@ -134,7 +134,7 @@ class _LastCheckpoint(InMemoryCheckpointStorage):
     Only files of the framework can be read back, so each is written to a folder that lasts as long as that takes.
     """
 
-    def __init__(self, at: Judged) -> None:
+    def __init__(self, at: JudgedRun) -> None:
         super().__init__()
         self._at = at
 
@@ -170,7 +170,7 @@ def _file(folder: str, checkpoint: str) -> Path:
     return Path(folder, f"{checkpoint}.json")
 
 
-async def _answers(at: Judged, agent: Agent[Any], asked: Sequence[Content]) -> Message:
+async def _answers(at: JudgedRun, agent: Agent[Any], asked: Sequence[Content]) -> Message:
     tools = {one.name: one for one in agent.default_options.get("tools") or () if isinstance(one, FunctionTool)}
     calls = []
     for one in asked:
@@ -193,14 +193,14 @@ def _hosted(request: Content) -> bool:
     return request.function_call is None or bool(request.function_call.hosted)
 
 
-def _call(at: Judged, request: Content, schema: dict[str, Any] | None) -> SavedCall:
+def _call(at: JudgedRun, request: Content, schema: dict[str, Any] | None) -> SavedCall:
     call = request.function_call
     if call is None:
         raise InvalidInput("The framework asked for approval without naming a call, so nobody was asked.")
     return at.run.call(call.call_id or "", call.name or "tool", dict(call.parse_arguments() or {}), schema)
 
 
-def _requested(at: Judged, event: WorkflowEvent[Any]) -> SavedCall:
+def _requested(at: JudgedRun, event: WorkflowEvent[Any]) -> SavedCall:
     data = event.data
     if isinstance(data, Content) and data.type == "function_approval_request":
         return _call(at, data, None)
@@ -223,8 +223,8 @@ def _with_middleware(workflow: Workflow) -> set[str]:
 
 def _response(event: WorkflowEvent[Any], decision: Decision, explained: set[str]) -> Any:
     if isinstance(event.data, Content):
-        told = event.source_executor_id in explained and not _hosted(event.data)
-        return event.data.to_function_approval_response(decision.approved or told)
+        reason_is_given = event.source_executor_id in explained and not _hosted(event.data)
+        return event.data.to_function_approval_response(decision.approved or reason_is_given)
     if event.response_type is bool:
         return decision.approved
     return ", ".join(decision.chosen) or decision.text if event.response_type is str else decision

@@ -18,8 +18,8 @@ from typing import Any, Final, TypeVar
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
-from countersign.adapters.run_files import LeftToPeople, SavedCall, SavedRun, path_of, read
-from countersign.adapters.run_storage import InFolder, fetch, storage_of
+from countersign.adapters.run_files import LeftToPeople, SavedCall, SavedRun, run_of_this_program
+from countersign.adapters.run_storage import FolderStorage, fetch, storage_of
 from countersign.client.client import AsyncClient
 from countersign.domain.errors import InvalidInput
 
@@ -47,7 +47,7 @@ class LeftThread:
         LeftToPeople, unless all of them are decided.
         """
 
-        async def asking(client: AsyncClient, run: SavedRun, storage: InFolder) -> None:
+        async def asking(client: AsyncClient, run: SavedRun, storage: FolderStorage) -> None:
             calls = [run.call(key, "", dict(body), None) for body, key in questions]
             if any(call.kept is None for call in calls):
                 run.left, run.state = True, self._copy(step, ns)
@@ -63,7 +63,7 @@ class LeftThread:
     def take_over(self) -> None:
         """Go on with the thread. ServiceRefused if another program did."""
 
-        async def taking(client: AsyncClient, run: SavedRun, storage: InFolder) -> None:
+        async def taking(client: AsyncClient, run: SavedRun, storage: FolderStorage) -> None:
             run.left = False
             await storage.changed()
 
@@ -73,7 +73,7 @@ class LeftThread:
         """Keep no copy with these questions any more."""
         over = {*keys}
 
-        async def settling(client: AsyncClient, run: SavedRun, storage: InFolder) -> None:
+        async def settling(client: AsyncClient, run: SavedRun, storage: FolderStorage) -> None:
             for call in [call for call in run.calls if call.id in over and call.kept]:
                 call.kept = False
                 run.save()
@@ -81,14 +81,14 @@ class LeftThread:
 
         self._alone(settling)
 
-    def _alone(self, do: Callable[[AsyncClient, SavedRun, InFolder], Awaitable[None]]) -> None:
+    def _alone(self, do: Callable[[AsyncClient, SavedRun, FolderStorage], Awaitable[None]]) -> None:
         async def opened() -> None:
             async with AsyncClient() as client:
 
                 async def post(call: SavedCall, state: Mapping[str, Any]) -> None:
                     await client.submit({**call.arguments, "state": state}, key=call.id)
 
-                run = _run(self._folder, self._thread)
+                run = run_of_this_program(self._folder, self._thread)
                 storage = storage_of(run, post)
                 await storage.begin()
                 await do(client, run, storage)
@@ -131,7 +131,7 @@ def restore(saver: Saver, config: RunnableConfig, folder: str | Path) -> None:
             await fetch(client, path, thread)
 
     in_a_thread(lambda: asyncio.run(fetched()))
-    if not (copy := _run(path, thread).state):
+    if not (copy := run_of_this_program(path, thread).state):
         return
     known = saver.get_tuple(_config(thread, ""))
     if known is not None and known.checkpoint["id"] >= copy["id"]:
@@ -164,14 +164,3 @@ def _newest(every: Iterable[CheckpointTuple]) -> dict[str, CheckpointTuple]:
 
 def _config(thread: str, ns: str | None = None) -> RunnableConfig:
     return {"configurable": {"thread_id": thread} | ({} if ns is None else {"checkpoint_ns": ns})}
-
-
-def _run(folder: Path, thread: str) -> SavedRun:
-    """The run of the thread as its file has it, or a new one."""
-    path = path_of(folder, thread)
-    run = SavedRun(path, thread, "")
-    if path.exists():
-        known = read(path)
-        run.state, run.waits, run.calls = known["state"], known["waits"], [SavedCall(**call) for call in known["calls"]]
-        run.left, run.number = known.get("left", False), known.get("number", 1)
-    return run

@@ -14,7 +14,7 @@ from agents.tool_context import ToolContext
 
 from agents import Agent, FunctionTool, Runner, RunResult, RunState, ToolApprovalItem, function_tool
 from countersign.adapters.run_files import SavedCall
-from countersign.adapters.saved_runs import ASK_HUMAN, Judged, SavedRuns, judged
+from countersign.adapters.saved_runs import ASK_HUMAN, JudgedRun, SavedRuns, judged_run
 
 
 class SlackApprovals(SavedRuns):
@@ -36,7 +36,7 @@ class SlackApprovals(SavedRuns):
             async def approved(values: Mapping[str, Any]) -> str:
                 return str(await inner.on_invoke_tool(context, json.dumps(values)))
 
-            at = judged()
+            at = judged_run()
             call = at.run.call(
                 context.tool_call_id, inner.name, json.loads(arguments or "{}"), inner.params_json_schema
             )
@@ -71,7 +71,7 @@ class SlackApprovals(SavedRuns):
                 result = await Runner.run(agent, state, **options)
             return result
 
-    async def _decide(self, at: Judged, state: RunState[Any, Any], items: list[ToolApprovalItem]) -> None:
+    async def _decide(self, at: JudgedRun, state: RunState[Any, Any], items: list[ToolApprovalItem]) -> None:
         calls: dict[int, SavedCall] = {}
         for index, item in enumerate(items):
             name = item.name or "tool"

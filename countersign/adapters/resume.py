@@ -5,15 +5,13 @@ Each is started again once people have decided. With COUNTERSIGN_STATE_KEY also 
 
 import argparse
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from countersign.adapters.run_files import locked, read, write
+from countersign.adapters.run_files import SavedCall, SavedRun, UnreportedOutcome, locked, read
 from countersign.adapters.run_storage import fetch
-from countersign.adapters.sealing import sealed
 from countersign.client.client import AsyncClient
 from countersign.domain.errors import CountersignError, InvalidInput
 
@@ -49,9 +47,7 @@ async def _resume(folder: Path, *, lost: bool) -> int:
         await _report_the_rest(client, sorted(folder.glob("*.json")))  # noqa: ASYNC240 -- nothing else goes on yet
         runs |= _left(folder)
         for path in [path for path, waits in runs.items() if not waits]:
-            print(
-                f"“{read(path)['key']}” isn't waiting for people. If its machine is lost, add --lost.", file=sys.stderr
-            )
+            print(f"“{read(path).key}” isn't waiting for people. If its machine is lost, add --lost.", file=sys.stderr)
         if not any(runs.values()):
             print(f"No run in {folder} is waiting for people.", file=sys.stderr)
         ended = await asyncio.gather(*(_to_its_end(client, path, waits) for path, waits in runs.items()))
@@ -61,43 +57,43 @@ async def _resume(folder: Path, *, lost: bool) -> int:
 async def _report_the_rest(client: AsyncClient, paths: Sequence[Path]) -> None:
     """Report outcomes that the service was away to hear, of runs on which no program is at work."""
     for path in paths:
-        if not _unreported(known := read(path)):
+        if not _unreported(run := read(path)):
             continue
         try:
-            with locked(path, known["key"]):
-                known = read(path)
-                for call in _unreported(known):
-                    if await client.try_to_report(**call["unreported"]):
-                        call["unreported"] = None
-                write(path, sealed(json.dumps(known)))
+            with locked(path, run.key):
+                run = read(path)
+                for call, outcome in _unreported(run):
+                    if await client.try_to_report(**asdict(outcome)):
+                        call.unreported = None
+                run.save()
         except InvalidInput:  # a program has it, which reports by itself
             continue
-        if _unreported(known):
-            print(f"The outcome of “{known['key']}” isn't reported yet: the service isn't responding.", file=sys.stderr)
+        if _unreported(run):
+            print(f"The outcome of “{run.key}” isn't reported yet: the service isn't responding.", file=sys.stderr)
 
 
-def _unreported(known: dict[str, Any]) -> list[dict[str, Any]]:
-    return [call for call in known["calls"] if call.get("unreported")]
+def _unreported(run: SavedRun) -> list[tuple[SavedCall, UnreportedOutcome]]:
+    return [(call, call.unreported) for call in run.calls if call.unreported is not None]
 
 
 def _left(folder: Path) -> dict[Path, list[str]]:
     """Find the runs of the folder that were left to people, and the requests that they wait for."""
-    return {path: waits for path in sorted(folder.glob("*.json")) if (waits := read(path)["waits"])}
+    return {path: waits for path in sorted(folder.glob("*.json")) if (waits := read(path).waits)}
 
 
 async def _to_its_end(client: AsyncClient, path: Path, waits: list[str]) -> int:
     """Start the program after each decision, until its run waits no more; return its last exit status."""
     status = 0
     while waits:
-        print(f"“{read(path)['key']}” is waiting for people.", file=sys.stderr)
+        print(f"“{read(path).key}” is waiting for people.", file=sys.stderr)
         for request in waits:
             await client.decision(request)
         run = read(path)
-        process = await asyncio.create_subprocess_exec(*_program(run["program"]), cwd=_directory(run["directory"]))
+        process = await asyncio.create_subprocess_exec(*_program(run.program), cwd=_directory(run.directory))
         status = await process.wait()
-        if (left := read(path)["waits"]) == waits:
+        if (left := read(path).waits) == waits:
             print(
-                f"The program for “{run['key']}” exited, but its run is still waiting. Run it yourself to see why.",
+                f"The program for “{run.key}” exited, but its run is still waiting. Run it yourself to see why.",
                 file=sys.stderr,
             )
             return status or 1

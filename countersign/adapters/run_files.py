@@ -1,4 +1,8 @@
-"""Files of runs: one each, written as a whole, for one program at a time."""
+"""Files of runs: one each, written as a whole, for one program at a time.
+
+With COUNTERSIGN_STATE_KEY a file is sealed: encrypted and authenticated (AES-128-CBC with HMAC-SHA256, which is
+Fernet). The service never has the key.
+"""
 
 import json
 import os
@@ -6,18 +10,20 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from types import UnionType
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from countersign.adapters.sealing import sealed, unsealed
+from pydantic import ConfigDict, Field, TypeAdapter
+
 from countersign.domain.errors import CountersignError, InvalidInput
 
+KEY: Final = "COUNTERSIGN_STATE_KEY"
 LONGEST: Final = 5_000_000
 """Characters of a run with its state."""
 _NOT_KEPT: Final = ("path", "sent")
+_NO_OTHER_FIELDS: Final = ConfigDict(extra="forbid")
 _ONE_BY_ONE: Final = threading.Lock()
 
 
@@ -34,15 +40,29 @@ class LeftToPeople(CountersignError):
         )
 
 
+@dataclass(frozen=True)
+class UnreportedOutcome:
+    """The outcome of a call that the service was away to hear.
+
+    Its fields are the arguments of `try_to_report`.
+    """
+
+    __pydantic_config__ = _NO_OTHER_FIELDS
+    request: str
+    succeeded: bool
+    words: str
+    keep_state: bool
+
+
 @dataclass
 class SavedCall:
     """A call that people judge.
 
     `arguments` are those of the model, `edited` those that people made of them. `began` counts its attempts. `kept`:
-    whether the service keeps the run with its request; None while it was not asked about. `unreported`: its outcome,
-    while the service was away to hear it.
+    whether the service keeps the run with its request; None while it was not asked about.
     """
 
+    __pydantic_config__ = _NO_OTHER_FIELDS
     id: str
     tool: str
     arguments: dict[str, Any]
@@ -52,7 +72,7 @@ class SavedCall:
     ended: bool = False
     result: Any = None
     kept: bool | None = None
-    unreported: dict[str, Any] | None = None
+    unreported: UnreportedOutcome | None = None
 
 
 @dataclass
@@ -63,17 +83,17 @@ class SavedRun:
     its program was to end. `number` grows with each copy that was `sent` to the service.
     """
 
-    path: Path
     key: str
     task: str
-    state: Any = None
-    calls: list[SavedCall] = field(default_factory=list)
-    waits: list[str] = field(default_factory=list)
-    program: list[str] = field(default_factory=lambda: [sys.executable, *sys.orig_argv[1:]])
-    directory: str = field(default_factory=os.getcwd)
+    state: Any
+    calls: list[SavedCall]
+    waits: list[str]
+    program: Annotated[list[str], Field(min_length=1)]
+    directory: str
     left: bool = False
     number: int = 1
-    sent: bool = False
+    path: Path = field(default=Path(), kw_only=True)
+    sent: bool = field(default=False, kw_only=True)
 
     def call(self, id: str, tool: str, arguments: dict[str, Any], schema: dict[str, Any] | None) -> SavedCall:
         """Find the call, as the model gave it or as people changed it, or add it."""
@@ -102,7 +122,7 @@ class SavedRun:
             raise InvalidInput(
                 f"The run “{self.key}” is too large: {len(text):,} characters, and the limit is {LONGEST:,}."
             )
-        write(self.path, sealed(text))
+        write(self.path, _sealed(text))
 
 
 def path_of(folder: Path, key: str) -> Path:
@@ -141,16 +161,20 @@ def opened(folder: Path, key: str, task: str) -> Iterator[SavedRun]:
 
     InvalidInput if another program has it, or if it was another task's.
     """
-    path = path_of(folder, key)
-    with locked(path, key):
-        run = SavedRun(path, key, task)
-        if path.exists():
-            known = read(path)
-            if known["task"] != task:
-                raise InvalidInput(f"The key “{key}” belongs to another task. Use a new key for a new run.")
-            run.state, run.calls = known["state"], [SavedCall(**{"kept": False, **call}) for call in known["calls"]]
-            run.left, run.number = known.get("left", False), known.get("number", 1)
+    with locked(path_of(folder, key), key):
+        run = run_of_this_program(folder, key, task)
+        if run.task != task:
+            raise InvalidInput(f"The key “{key}” belongs to another task. Use a new key for a new run.")
+        run.waits = []
         yield run
+
+
+def run_of_this_program(folder: Path, key: str, task: str = "") -> SavedRun:
+    """Return the run of this key, as its file has it or new, for this program."""
+    path, command, here = path_of(folder, key), [sys.executable, *sys.orig_argv[1:]], str(Path.cwd())
+    if path.exists():
+        return replace(read(path), program=command, directory=here)
+    return SavedRun(key, task, None, [], [], command, here, path=path)
 
 
 def leave(folder: Path, key: str, asked: Sequence[tuple[str, bool]]) -> None:
@@ -158,79 +182,70 @@ def leave(folder: Path, key: str, asked: Sequence[tuple[str, bool]]) -> None:
 
     The framework itself keeps the state of the run. LeftToPeople, unless all of them are decided.
     """
-    path = path_of(folder, key)
     with _ONE_BY_ONE:
-        before = read(path)["waits"] if path.exists() else []
-        others = [request for request in before if request not in dict(asked)]
+        run = run_of_this_program(folder, key)
+        others = [request for request in run.waits if request not in dict(asked)]
         waits = others + [request for request, decided in asked if not decided]
-        if waits != before:
-            SavedRun(path, key, "", waits=waits).save()
+        if waits != run.waits:
+            run.save(waits=waits)
     if waits != others:
         raise LeftToPeople(folder)
 
 
-def read(path: Path) -> dict[str, Any]:
+_RUN: Final = TypeAdapter(SavedRun)
+
+
+def read(path: Path) -> SavedRun:
     """Read a run's file.
 
     InvalidInput if it is damaged, or was sealed with another key.
     """
-    return parsed(path.read_bytes(), str(path))
+    return replace(parsed(path.read_bytes(), str(path)), path=path)
 
 
-def parsed(content: bytes, name: str) -> dict[str, Any]:
+def parsed(content: bytes, name: str) -> SavedRun:
     """Read the content of a run's file, which the errors call by this name.
 
     InvalidInput as for `read`.
     """
     try:
-        known = json.loads(unsealed(content, name))
+        # Not by pydantic's own parser: a text of a model may hold half a surrogate pair.
+        return _RUN.validate_python(json.loads(_unsealed(content, name)))
     except (ValueError, RecursionError):
-        known = None
-    if not isinstance(known, dict) or not all(_is(known, *field) for field in _FIELDS) or not _has_calls(known):
         raise InvalidInput(
             f"Can't read {name}: it is damaged, or not a saved run. It was left as it is, and so were the requests of "
             "the run. Restore it from a backup, or move it away to start the run again."
-        )
-    return known
+        ) from None
 
 
-_FIELDS: Final[tuple[tuple[str, type, bool], ...]] = (
-    *(("key", str, True), ("task", str, True), ("calls", list, True), ("waits", list, True), ("program", list, True)),
-    *(("directory", str, True), ("left", bool, False), ("number", int, False)),
-)
-_CALL_FIELDS: Final[tuple[tuple[str, type | UnionType, bool], ...]] = (
-    *(("id", str, True), ("tool", str, True), ("arguments", dict, True), ("schema", dict | None, True)),
-    *(("edited", dict | None, False), ("began", int, False), ("ended", bool, False), ("kept", bool | None, False)),
-    ("unreported", dict | None, False),
-)
+def _sealed(text: str) -> bytes:
+    """Seal the text, or leave it as it is without a key; InvalidInput if the key is none."""
+    if not (key := os.environ.get(KEY)):
+        return text.encode()
+    try:
+        from cryptography.fernet import Fernet
+    except ModuleNotFoundError:
+        raise InvalidInput(f"{KEY} is set, but encryption isn't installed. Run: pip install cryptography") from None
+    try:
+        return Fernet(key).encrypt(text.encode())
+    except ValueError:
+        raise InvalidInput(
+            f"{KEY} must be 32 bytes in URL-safe base64. Create one with `openssl rand -base64 32 | tr +/ -_`."
+        ) from None
 
 
-def _is(known: dict[str, Any], name: str, kind: type | UnionType, needed: bool) -> bool:
-    if name not in known:
-        return not needed
-    return isinstance(known[name], kind) and not (kind is int and isinstance(known[name], bool))
+def _unsealed(content: bytes, name: str) -> str:
+    """Open what `_sealed` made; InvalidInput if it has another key, or none, or was changed."""
+    if (key := os.environ.get(KEY)) or not content.startswith(b"{"):
+        from cryptography.fernet import Fernet, InvalidToken
 
-
-def _is_outcome(known: dict[str, Any]) -> bool:
-    kinds = {"request": str, "succeeded": bool, "words": str, "keep_state": bool}
-    return known.keys() == kinds.keys() and all(isinstance(known[name], kind) for name, kind in kinds.items())
-
-
-def _has_calls(known: dict[str, Any]) -> bool:
-    """Tell whether the calls of a run, and its lists of texts, are what they should be."""
-    names = {one.name for one in fields(SavedCall)}
-    return (
-        "state" in known
-        and bool(known["program"])
-        and all(isinstance(text, str) for text in (*known["waits"], *known["program"]))
-        and all(
-            isinstance(call, dict)
-            and call.keys() <= names
-            and all(_is(call, *field) for field in _CALL_FIELDS)
-            and (call.get("unreported") is None or _is_outcome(call["unreported"]))
-            for call in known["calls"]
-        )
-    )
+        try:
+            return Fernet(key or "").decrypt(content).decode()
+        except (InvalidToken, ValueError):
+            raise InvalidInput(
+                f"Can't read {name}: it was encrypted with another {KEY} or without one, or was changed."
+            ) from None
+    return content.decode()
 
 
 def _lock(file: int) -> None:

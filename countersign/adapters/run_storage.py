@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from countersign.adapters.run_files import SavedCall, SavedRun, locked, parsed, path_of, read, write
-from countersign.adapters.sealing import KEY
+from countersign.adapters.run_files import KEY, SavedCall, SavedRun, locked, parsed, path_of, read, write
 from countersign.client.client import AsyncClient
 from countersign.domain.errors import InvalidInput
 from countersign.domain.program_states import LONGEST_STATE
@@ -24,7 +23,7 @@ Post = Callable[[SavedCall, Mapping[str, Any]], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
 
-class InFolder:
+class FolderStorage:
     """The folder alone: nothing leaves the machine."""
 
     def __init__(self, run: SavedRun) -> None:
@@ -49,7 +48,7 @@ class InFolder:
         """Keep the run no longer: it is over."""
 
 
-class WithRequests(InFolder):
+class RequestStorage(FolderStorage):
     """The folder, and with requests: all without an outcome, or else the last one."""
 
     def __init__(self, run: SavedRun, post: Post) -> None:
@@ -63,15 +62,15 @@ class WithRequests(InFolder):
 
     async def asking(self, calls: Sequence[SavedCall]) -> None:
         async with self._one_by_one:
-            before = [call for call in self.run.calls if call.kept and call not in calls]
+            earlier = [call for call in self.run.calls if call.kept and call not in calls]
             asked = [call for call in calls if call.kept is not False]
             for call in asked:
                 call.kept = True
-            for call in before:
+            for call in earlier:
                 call.kept = False
             self.run.save()
             await self._send(asked)
-            await self._forget(before)
+            await self._forget(earlier)
 
     async def changed(self) -> None:
         async with self._one_by_one:
@@ -119,9 +118,9 @@ class WithRequests(InFolder):
             await self._post(call, {"number": self.run.number, "sealed": ""})
 
 
-def storage_of(run: SavedRun, post: Post) -> InFolder:
+def storage_of(run: SavedRun, post: Post) -> FolderStorage:
     """Choose where the run is kept: with its requests only if the program can seal it."""
-    return WithRequests(run, post) if os.environ.get(KEY) else InFolder(run)
+    return RequestStorage(run, post) if os.environ.get(KEY) else FolderStorage(run)
 
 
 async def fetch(
@@ -137,7 +136,7 @@ async def fetch(
     """
     if not os.environ.get(KEY) or (key is not None and path_of(folder, key).exists()):
         return {}, []
-    newest: dict[str, tuple[dict[str, Any], bytes]] = {}
+    newest: dict[str, tuple[SavedRun, bytes]] = {}
     requests: dict[str, list[str]] = {}
     problems = []
     for request, state in (await client.states()).items():
@@ -147,19 +146,19 @@ async def fetch(
         except InvalidInput as problem:
             problems.append(str(problem))
             continue
-        if key in (None, run["key"]) and run["number"] == state["number"]:
-            requests.setdefault(run["key"], []).append(request)
-            if run["key"] not in newest or run["number"] > newest[run["key"]][0]["number"]:
-                newest[run["key"]] = run, content
+        if key in (None, run.key) and run.number == state["number"]:
+            requests.setdefault(run.key, []).append(request)
+            if run.key not in newest or run.number > newest[run.key][0].number:
+                newest[run.key] = run, content
     waits = {}
     for name, (run, content) in newest.items():
         path = path_of(folder, name)
         try:
             with locked(path, name):
-                if not path.exists() or read(path).get("number", 1) < run["number"]:
+                if not path.exists() or read(path).number < run.number:
                     write(path, content)
         except InvalidInput as problem:
             problems.append(str(problem))
         else:
-            waits[path] = requests[name] if run["left"] or lost else []
+            waits[path] = requests[name] if run.left or lost else []
     return waits, problems

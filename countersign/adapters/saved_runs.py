@@ -12,15 +12,15 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from countersign.adapters.run_files import LeftToPeople, SavedCall, SavedRun, opened
-from countersign.adapters.run_storage import InFolder, fetch, storage_of
+from countersign.adapters.run_files import LeftToPeople, SavedCall, SavedRun, UnreportedOutcome, opened
+from countersign.adapters.run_storage import FolderStorage, fetch, storage_of
 from countersign.client.client import AsyncClient, question
 from countersign.client.exchange import Decision
-from countersign.domain.call_words import in_words, labelled
+from countersign.domain.calls import in_words, labelled
 from countersign.domain.errors import InvalidInput
 from countersign.domain.redaction import hide_in
 
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Judged:
+class JudgedRun:
     """A run whose calls people judge in a channel."""
 
     channel: str
@@ -41,7 +41,7 @@ class Judged:
     run: SavedRun
     client: AsyncClient
     leave: bool = False
-    storage: InFolder = field(init=False)
+    storage: FolderStorage = field(init=False)
 
     def __post_init__(self) -> None:
         async def post(call: SavedCall, state: Mapping[str, Any]) -> None:
@@ -112,12 +112,12 @@ class Judged:
 
     async def _in_doubt(self, call: SavedCall) -> str:
         """Ask people what became of a call whose program ended; "" if it is to be done now."""
-        told = (
+        message = (
             "The program stopped while this was running. Check whether it was done before you choose.\n\n"
             + labelled(hide_in(call.edited or call.arguments)[0])
         )
         title = f"Was “{in_words(call.tool)}” done?"
-        body = question(self.channel, title, told, options=[DONE, AGAIN, UNKNOWN], agent=self.agent)
+        body = question(self.channel, title, message, options=[DONE, AGAIN, UNKNOWN], agent=self.agent)
         decision = await self.client.ask(body, key=f"{self.run.key_of(call)}:{call.began}")
         if decision.chosen == (AGAIN,):
             return ""
@@ -127,13 +127,8 @@ class Judged:
     async def _report(self, call: SavedCall, decision: Decision, *, succeeded: bool, words: str = "") -> None:
         """Say what came of the call, or keep that with the run if the service is away."""
         kept = await self.storage.reporting(call)
-        outcome: dict[str, Any] = {
-            "request": decision.request,
-            "succeeded": succeeded,
-            "words": words,
-            "keep_state": kept,
-        }
-        if await self.client.try_to_report(**outcome):
+        outcome = UnreportedOutcome(decision.request, succeeded, words, kept)
+        if await self.client.try_to_report(**asdict(outcome)):
             return
         if not any(one.unreported for one in self.run.calls):
             _log.warning(
@@ -146,8 +141,8 @@ class Judged:
 
     async def catch_up(self) -> None:
         """Report what the service was away to hear."""
-        for call in [call for call in self.run.calls if call.unreported is not None]:
-            if await self.client.try_to_report(**(call.unreported or {})):
+        for call in self.run.calls:
+            if call.unreported is not None and await self.client.try_to_report(**asdict(call.unreported)):
                 call.unreported = None
                 self.run.save()
 
@@ -162,14 +157,14 @@ class Judged:
         return question(self.channel, title, call=named, agent=self.agent)
 
 
-JUDGED: ContextVar[Judged] = ContextVar("countersign_judged")
+JUDGED_RUN: ContextVar[JudgedRun] = ContextVar("countersign_judged")
 """The run in which a tool is called."""
 
 
-def judged() -> Judged:
+def judged_run() -> JudgedRun:
     """The run in which this is called. InvalidInput if it is none that people judge."""
     try:
-        return JUDGED.get()
+        return JUDGED_RUN.get()
     except LookupError:
         raise InvalidInput("Nobody was asked. Start the agent with `SlackApprovals.run`.") from None
 
@@ -185,18 +180,18 @@ class SavedRuns:
         self.channel, self.folder, self.leave = channel, Path(folder), leave
 
     @asynccontextmanager
-    async def _judging(self, key: str, agent: str | None, task: str) -> AsyncIterator[Judged]:
+    async def _judging(self, key: str, agent: str | None, task: str) -> AsyncIterator[JudgedRun]:
         """Open the run of this key, in which tools find it."""
         name = re.sub(r"[^\w.-]+", "-", agent or "agent")[:60]
         async with AsyncClient() as client:
             await fetch(client, self.folder, key)
             with opened(self.folder, key, task) as run:
-                judged = Judged(self.channel, name, run, client, self.leave)
+                judged = JudgedRun(self.channel, name, run, client, self.leave)
                 await judged.storage.begin()
                 await judged.catch_up()
-                token = JUDGED.set(judged)
+                token = JUDGED_RUN.set(judged)
                 try:
                     yield judged
                 finally:
-                    JUDGED.reset(token)
+                    JUDGED_RUN.reset(token)
                 await judged.storage.end()

@@ -24,8 +24,8 @@ from autogen_core.tools import BaseTool, FunctionTool, StaticStreamWorkbench, St
 from countersign.autogen.code.gated_executor import GatedExecutor
 from countersign.autogen.models.answer_recorder import JournaledModel
 from countersign.autogen.people.human_input import Human
+from countersign.autogen.team_parts import objects_in
 from countersign.autogen.tools.gated_tools import JournaledTools
-from countersign.autogen.tools.held_objects import held
 from countersign.autogen.tools.workbenches import AsksItself, asks_itself
 from countersign.domain.errors import WrongTeam
 
@@ -52,7 +52,7 @@ def look_through(team: Team) -> None:
         if (id(room), judged) in seen:
             continue
         seen.add((id(room), judged))
-        inside = list(held(room))
+        inside = list(objects_in(room))
         if isinstance(room, ChatAgent):
             _agent(room)
         for thing in inside:
@@ -97,7 +97,7 @@ def _asks_people(function: object) -> bool:
 
 def _model(model: ChatCompletionClient, whose: str) -> None:
     """Check a model client; one around the run's own is fine, its calls are recorded."""
-    if not any(isinstance(inner, ChatCompletionClient) for inner in held(model)):
+    if not any(isinstance(inner, ChatCompletionClient) for inner in objects_in(model)):
         raise WrongTeam(
             f"“{whose}” asks a model ({type(model).__name__}) that is not the run's: its answers would not be recorded "
             f'and be asked for again after a crash. Nothing was done; use `run.model("{whose}")`.'

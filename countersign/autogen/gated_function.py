@@ -13,7 +13,7 @@ from countersign.autogen.tools.gated_tools import Handling
 from countersign.autogen.tools.permits import Renderer, Title, check_titles
 from countersign.autogen.tools.team_policy import Ask
 from countersign.autogen.tools.workbenches import mark_asking
-from countersign.domain.call_words import in_words
+from countersign.domain.calls import in_words
 from countersign.domain.errors import ActionFailed
 
 

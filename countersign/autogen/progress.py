@@ -2,17 +2,15 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from countersign import usecases
+from countersign.autogen.held_run import HeldRun
 from countersign.domain.activity import KEPT_STEPS, LINE, Delay, Writing, step_title
-from countersign.domain.errors import CountersignError
 from countersign.replay.entries import Entry, whole
-from countersign.replay.run_journal import RunJournal
-from countersign.usecases.ports import Lease, Store
 from countersign.usecases.store_outages import patiently
 
 PACE: Final = timedelta(seconds=3)
@@ -62,17 +60,12 @@ class ProgressLines:
     """The lines that the agents of one run say, each shown once, also after a rebuild.
 
     Text that is being written is shown as it comes; it is not recorded and not missed if lost. A recorded answer comes
-    in one piece, so nothing of it is shown as being written. `give_up` is called with why a line could not be stored.
+    in one piece, so nothing of it is shown as being written.
     """
 
-    def __init__(
-        self, store: Store, lease: Lease, journal: RunJournal, pace: Pace, give_up: Callable[[Exception], None]
-    ) -> None:
-        self._store = store
-        self._lease = lease
-        self._journal = journal
+    def __init__(self, held: HeldRun, pace: Pace) -> None:
+        self._held = held
         self._pace = pace
-        self._give_up = give_up
         self._drafts: dict[str, _Draft] = {}
         self._lines: asyncio.Queue[tuple[str, str] | Writing] = asyncio.Queue()
 
@@ -101,7 +94,7 @@ class ProgressLines:
     async def done(self) -> None:
         """Wait until every line is stored, and what is written behind the agents too."""
         await self._lines.join()
-        await self._journal.late_writes.written()
+        await self._held.journal.late_writes.written()
 
     async def work(self) -> None:
         """Tell the lines one after the other, until cancelled."""
@@ -109,21 +102,21 @@ class ProgressLines:
             line = await self._lines.get()
             try:
                 if isinstance(line, Writing):
-                    await patiently(lambda: usecases.writing(self._store, self._lease, line))  # noqa: B023  # awaited here
+                    await self._held.write(usecases.writing, line)
                 else:
                     await self._once(*line)
             except Exception as error:
-                self._give_up(error)
+                self._held.abort(error)
             finally:
                 self._lines.task_done()
 
     async def _once(self, agent: str, line: str) -> None:
-        key = self._journal.key("said", agent, line)
-        if self._journal.found(key) is None:
+        journal = self._held.journal
+        key = journal.key("said", agent, line)
+        if journal.found(key) is None:
             # Recorded first: a line lost with its process is better than one told twice.
-            await self._journal.record(key, Entry("done"))
-            at = await self._journal.now()
-            await patiently(lambda: usecases.progressed(self._store, self._lease, agent, line, at))
+            await journal.record(key, Entry("done"))
+            await self._held.write(usecases.progressed, agent, line, await journal.now())
 
 
 class ComingSteps:
@@ -133,37 +126,26 @@ class ComingSteps:
     again in the same order, which changes nothing.
     """
 
-    def __init__(self, store: Store, lease: Lease, journal: RunJournal, give_up: Callable[[Exception], None]) -> None:
-        self._store = store
-        self._lease = lease
-        self._journal = journal
-        self._give_up = give_up
+    def __init__(self, held: HeldRun) -> None:
+        self._held = held
         self._number = 0
         self._open: dict[int, str] = {}
 
     async def say(self, titles: Sequence[str]) -> None:
         """Show these from now on; LeaseLost if the run is no longer ours."""
         self._number, self._open = self._number + 1, dict(enumerate(map(step_title, titles[:KEPT_STEPS])))
-        number = self._number
-        try:
-            with self._journal.activity.working():
-                await self._journal.late_writes.written()  # what was done of the plan before
-                await patiently(lambda: usecases.planned(self._store, self._lease, number, titles))
-        except CountersignError as error:
-            self._give_up(error)
-            raise
+        await self._held.or_abort(self._store(self._number, titles))
+
+    async def _store(self, number: int, titles: Sequence[str]) -> None:
+        await self._held.journal.late_writes.written()  # what was done of the plan before
+        await self._held.write(usecases.planned, number, titles)
 
     def done(self, title: str) -> None:
         """Tick the first step of this title, if there is one."""
-        number, place = self._number, next((n for n, step in self._open.items() if step == step_title(title)), None)
-        if place is None:
-            return
-        del self._open[place]
-
-        async def note() -> None:
-            await patiently(lambda: usecases.step_done(self._store, self._lease, number, place))
-
-        self._journal.late_writes.write(note)
+        place = next((place for place, step in self._open.items() if step == step_title(title)), None)
+        if place is not None:
+            del self._open[place]
+            self._held.write_behind(usecases.step_done, self._number, place)
 
     async def ticked(self, title: str, doing: Awaitable[str]) -> str:
         """Do what has this title, and tick it."""
@@ -172,14 +154,13 @@ class ComingSteps:
         return result
 
 
-def show_delay(store: Store, lease: Lease, journal: RunJournal, why: str, pause: timedelta) -> None:
+def show_delay(held: HeldRun, why: str, pause: timedelta) -> None:
     """Show in the run's thread why nothing happens for so long."""
 
-    async def note() -> None:
-        until = await patiently(store.now) + pause
-        await patiently(lambda: usecases.delayed(store, lease, Delay(why, until)))
+    async def write() -> None:
+        await held.write(usecases.delayed, Delay(why, await patiently(held.store.now) + pause))
 
-    journal.late_writes.write(note)
+    held.journal.late_writes.write(write)
 
 
 def _shown(agent: str, draft: _Draft, *, done: bool = False) -> Writing:

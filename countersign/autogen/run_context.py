@@ -5,51 +5,45 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime, timedelta
-from functools import partial
 from random import Random
 from typing import Any, Final
 
 from autogen_agentchat.agents import ApprovalRequest, ApprovalResponse
 from autogen_agentchat.base import TaskResult, Team
-from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeExecutor
 from autogen_core.models import ChatCompletionClient
 from autogen_core.tools import Workbench
 
-from countersign import usecases
+from countersign.autogen.changed_code import ChangedCode
 from countersign.autogen.code.gated_executor import GatedExecutor, approval_func
+from countersign.autogen.held_run import HeldRun
 from countersign.autogen.models.answer_recorder import JournaledModel
 from countersign.autogen.models.demo import DemoModel, Script
 from countersign.autogen.models.usage import Budget
 from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.people.conversation import GO_ON
-from countersign.autogen.people.human_input import Asking, Human, Reviewer, RunQuestions
+from countersign.autogen.people.human_input import Human, QuestionTitle, RunQuestions
 from countersign.autogen.people.input_modes import AskWhen, HumanInputMode, IsTermination, marks_of, says_terminate
-from countersign.autogen.people.user_proxy import REPLIES, HumanProxy
+from countersign.autogen.people.user_proxy import REPLIES, HumanProxy, Reviewer
 from countersign.autogen.progress import ComingSteps
-from countersign.autogen.team_at_work import TeamAtWork
+from countersign.autogen.running_team import RunningTeam
 from countersign.autogen.tools.approval_gate import Gate
 from countersign.autogen.tools.ask_human_tool import AskHuman
 from countersign.autogen.tools.gated_tools import Handling, JournaledTools
 from countersign.autogen.tools.permits import Renderer, Title
 from countersign.autogen.tools.team_policy import Ask
-from countersign.autogen.tools.workbenches import Offered
-from countersign.autogen.unknown_outcomes import UnknownOutcomes
-from countersign.domain.errors import ActionFailed, LeaseLost, NotFound, WrongTeam
+from countersign.autogen.tools.workbenches import ToolLike
+from countersign.autogen.unknown_outcomes import Effects
+from countersign.domain.errors import ActionFailed, WrongTeam
 from countersign.domain.ids import RequestId
-from countersign.domain.requests import Request, request_id
-from countersign.domain.runs import Run
-from countersign.process_settings import WorkerSettings
+from countersign.domain.requests import Request
 from countersign.replay.entries import Entry
-from countersign.replay.run_journal import RunJournal
-from countersign.replay.side_effects import effect
-from countersign.usecases.ports import Lease, Queue, Store, Wakeups
-from countersign.usecases.store_outages import patiently, within
+from countersign.usecases.store_outages import within
 
 log = logging.getLogger(__name__)
 STOPPED_WITHIN: Final = timedelta(seconds=30)
 _RUN: Final[ContextVar["RunContext"]] = ContextVar("run")
-Build = Callable[["RunContext"], Team | TeamAtWork]
+Build = Callable[["RunContext"], Team | RunningTeam]
 Act = Callable[[], Awaitable[str]]
 Conclude = Callable[["RunContext", TaskResult], Awaitable[Conclusion]]
 
@@ -65,41 +59,31 @@ def current_run() -> "RunContext":
 class RunContext:
     """One run in this process; what its team does outside must go through here."""
 
-    def __init__(
-        self,
-        run: Run,
-        lease: Lease,
-        store: Store,
-        queue: Queue,
-        wakeups: Wakeups,
-        journal: RunJournal,
-        model: ChatCompletionClient,
-        settings: WorkerSettings,
-        script: Script | None = None,
-    ) -> None:
-        self.run, self.settings, self._model, self._script = run, settings, model, script
-        self.token = CancellationToken()
-        self.error: Exception | None = None  # why the run cannot go on here
-        self.acting: set[asyncio.Task[str]] = set()  # effects under way, which are never cut off
-        self._lease, self._store, self._journal = lease, store, journal
-        self.activity, self.order = journal.activity, journal.order
-        asking = (self.token, self.give_up, journal, run.salt, settings.requests)
-        self._questions = RunQuestions(store, lease, queue, wakeups, *asking)
-        self._unknown = UnknownOutcomes(self._questions, journal, self.give_up, run.team)
-        journal.now, journal.is_leaving = partial(patiently, store.now), self.token.is_cancelled
-        self.token.add_callback(journal.order.close)
-        journal.late_writes.give_up = self.give_up
+    def __init__(self, held: HeldRun, model: ChatCompletionClient, script: Script | None = None) -> None:
+        self.held = held
+        self.run, self.settings, self.token = held.run, held.settings, held.token
+        self.activity = held.journal.activity
+        self._journal = held.journal
+        self._model, self._script = model, script
+        self._questions = RunQuestions(held)
         self.transcript, self.outcomes = self._questions.transcript, self._questions.outcomes
-        self._coming = ComingSteps(store, lease, journal, self.give_up)
-        self._gate = Gate(run, lease, store, journal, self._questions, self.request, self.give_up, self._coming.done)
+        self.effects = Effects(held, self._questions)
+        self._changed_code = ChangedCode(held, self._questions)
+        self._coming = ComingSteps(held)
+        self._gate = Gate(held, self._questions, self._coming)
         self._tool_names: dict[str, set[str]] = {}
         self._to_stop: list[tuple[str, Callable[[], Awaitable[None]]]] = []
-        self._budget = Budget(journal, settings.model_calls)
+        self._budget = Budget(held.journal, held.settings.model_calls)
 
     @property
     def task(self) -> str:
         """The words of the requester."""
         return self.run.task
+
+    @property
+    def error(self) -> Exception | None:
+        """Why the run cannot go on here, if so."""
+        return self.held.error
 
     @property
     def options(self) -> dict[str, str]:
@@ -111,9 +95,9 @@ class RunContext:
         model = self._model
         if self._script is not None and isinstance(model, DemoModel):
             model = model.playing(agent, self._script)
-        return JournaledModel(model, self._journal, agent, self.give_up, self._budget, self.token)
+        return JournaledModel(model, self._journal, agent, self.held.abort, self._budget, self.token)
 
-    def human(self, agent_name: str = "human", *, title: Asking = "", edit: bool = False) -> Human:
+    def human(self, agent_name: str = "human", *, title: QuestionTitle = "", edit: bool = False) -> Human:
         """Return a human for `UserProxyAgent(name, input_func=run.human().input_func)`."""
         return self._questions.human(agent_name, title, edit=edit)
 
@@ -121,7 +105,7 @@ class RunContext:
         self,
         agent_name: str = "reviewer",
         *,
-        title: Asking = "",
+        title: QuestionTitle = "",
         edit: bool = False,
         mode: HumanInputMode | AskWhen | None = None,
         is_termination_msg: IsTermination = says_terminate,
@@ -161,13 +145,13 @@ class RunContext:
         or else the content. It is never cancelled. The card of the `approved` request says what came of it.
         """
         key, shown = self._journal.key("step", name, content), content if shown is None else shown
-        doing = self._once(name, shown, key, lambda _: act(), idempotent=False)
+        doing = self.effects.once(name, shown, key, lambda _: act(), idempotent=False)
         return await self._coming.ticked(name, self._questions.reported(approved, doing))
 
     def tools(
         self,
         agent: str,
-        tools: Workbench | Sequence[Offered],
+        tools: Workbench | Sequence[ToolLike],
         *,
         ask: Ask = None,
         idempotent: bool | Collection[str] = False,
@@ -203,7 +187,7 @@ class RunContext:
         self._to_stop.append((f"A workbench of “{agent}”", wrapped.stop))
         return wrapped
 
-    async def call(self, tool: Offered, name: str, arguments: dict[str, Any], rules: Handling) -> tuple[str, bool]:
+    async def call(self, tool: ToolLike, name: str, arguments: dict[str, Any], rules: Handling) -> tuple[str, bool]:
         """Call a tool that is in no agent's list; return its text and if it is an error."""
         result = await self._wrapped(name, [tool], rules).call_tool(name, arguments, self.token)
         return result.to_text(), result.is_error
@@ -213,17 +197,17 @@ class RunContext:
 
         People see the whole code before it runs, at most once in the life of the run, which starts and stops it.
         """
-        gated = GatedExecutor(agent, executor, self._gate, self._journal, self._once, self.give_up, ask)
+        gated = GatedExecutor(agent, executor, self._gate, self.effects, ask)
         self._to_stop.append((f"The executor of “{agent}”", gated.stop))
         return gated
 
     def code_approval(self, agent: str, *, ask: Ask = None) -> Callable[[ApprovalRequest], Awaitable[ApprovalResponse]]:
         """Return an `approval_func` for a team with its own, unrecorded executor."""
-        return approval_func(agent, self._gate, self._journal, self._unknown.once, self.give_up, ask)
+        return approval_func(agent, self._gate, self.effects, ask)
 
     def ask_human(self, agent: str) -> AskHuman:
         """Return a tool to ask people: `run.tools(name, [order, run.ask_human(name)])`."""
-        return AskHuman(agent, self._gate, self._journal, self._questions, self.give_up)
+        return AskHuman(agent, self._gate)
 
     def enter(self) -> None:
         """Make this the `current_run` of this task and of those that it starts."""
@@ -239,8 +223,8 @@ class RunContext:
             except Exception as error:
                 log.warning("Run %s: %s did not stop: %s", self.run.id, name, error)
 
-    def _wrapped(self, agent: str, tools: Workbench | Sequence[Offered], rules: Handling) -> JournaledTools:
-        return JournaledTools(agent, tools, self._gate, self._journal, self._once, self.give_up, rules)
+    def _wrapped(self, agent: str, tools: Workbench | Sequence[ToolLike], rules: Handling) -> JournaledTools:
+        return JournaledTools(agent, tools, self._gate, self.effects, rules)
 
     async def now(self, agent: str = "") -> datetime:
         """Return the time, UTC, the same in a rebuilt run; parallel agents pass a name."""
@@ -255,46 +239,10 @@ class RunContext:
         """Return repeatable randomness, not for secrets; parallel agents pass a name."""
         return Random(f"{self.run.id}/{self._journal.key('random', agent)}")
 
-    async def _once(
-        self, name: str, shown: str, key: str, act: Callable[[str], Awaitable[str]], *, idempotent: bool
-    ) -> str:
-        return await self._unknown.once(name, shown, key, lambda this: self._uncut(this, name, act, idempotent))
-
-    async def _uncut(self, key: str, name: str, act: Callable[[str], Awaitable[str]], idempotent: bool) -> str:
-        """Perform the effect; it outlives its cancelled caller unless it is idempotent."""
-        if self.token.is_cancelled():
-            raise asyncio.CancelledError
-        ours = partial(patiently, partial(usecases.still_ours, self._store, self._lease))
-        doing = effect(self._journal, key, name, lambda: act(key), ours, idempotent=idempotent)
-        task = asyncio.create_task(doing, name=f"step {name}")
-        if idempotent:
-            self.token.link_future(task)
-        self.acting.add(task)
-        task.add_done_callback(self._acted)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            self._journal.leave(key)
-            raise
-        except LeaseLost as error:
-            self.give_up(error)
-            raise
-
     async def request(self, request: RequestId) -> Request:
         """Return a request of this run; NotFound, or ActionFailed if it was changed (R13)."""
-        seen = await patiently(lambda: self._store.request(request))
-        if seen is None or seen.value.run != self.run.id:
-            raise NotFound(f"Run {self.run.id} has no request {request}.")
-        if request_id(self.run.id, seen.value.question) != request:
-            raise ActionFailed("What was approved is not what is stored, so nothing was done.")
-        return seen.value
+        return await self.held.request(request)
 
-    def give_up(self, error: Exception) -> None:
+    def abort(self, error: Exception) -> None:
         """End the run in this process with this error; the first error counts."""
-        self.error = self.error or error
-        self.token.cancel()
-
-    def _acted(self, task: asyncio.Task[str]) -> None:
-        self.acting.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("Run %s: %s did not succeed: %s", self.run.id, task.get_name(), error)
+        self.held.abort(error)

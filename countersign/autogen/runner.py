@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from autogen_core.models import ChatCompletionClient
 
 from countersign import metrics, usecases
+from countersign.autogen.held_run import HeldRun
 from countersign.autogen.models.usage import add_up
 from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.progress import Pace
@@ -34,11 +35,11 @@ from countersign.usecases.store_outages import patiently
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-SOON: Final = timedelta(milliseconds=100)
-ELSEWHERE: Final = timedelta(seconds=2)
-UNHEARD: Final = timedelta(seconds=5)
+HANDOVER_DELAY: Final = timedelta(milliseconds=100)
+OTHER_WORKER_DELAY: Final = timedelta(seconds=2)
+LOST_AFTER: Final = timedelta(seconds=5)
 """A run that nobody held, or a parked one's decision that was not heard of, for so long has lost its job."""
-_FORGOTTEN_EVERY: Final = timedelta(hours=1)
+_SEARCH_EVERY: Final = timedelta(hours=1)
 """Between the first looks for lost questions of parked runs; each further page of them comes with the next repair."""
 _AT_REST: Final = frozenset({Status.PARKED, *(status for status, moves in MOVES.items() if not moves)})
 
@@ -71,10 +72,10 @@ class Runner:
         self._settings = settings
         self._stop = stop
         self._script = script
-        self._hand: set[RunId] = set()
+        self._advancing: set[RunId] = set()
         self._pace = Pace()
-        self._forgotten_at = 0.0
-        self._forgotten_from = 0
+        self._next_search = 0.0
+        self._search_from = 0
 
     async def advance(self, run: RunId) -> None:
         """See the run to its end or until it parks, unless another worker has it.
@@ -82,34 +83,34 @@ class Runner:
         StoreUnavailable only when stopping. NewerSchema only in a script: what a newer version wrote waits for a newer
         worker.
         """
-        if run in self._hand or self._stop.is_set():
+        if run in self._advancing or self._stop.is_set():
             return
-        self._hand.add(run)
+        self._advancing.add(run)
         try:
-            await self._claimed(run)
+            await self._advance_claimed(run)
         except NewerSchema as newer:
             log.warning("Run %s is left for a newer worker. %s", run, newer)
             if self._script is not None:
                 raise
-            await self._queue.advance(run, after=ELSEWHERE)
+            await self._queue.advance(run, after=OTHER_WORKER_DELAY)
         finally:
-            self._hand.discard(run)
+            self._advancing.discard(run)
 
     async def reconcile(self, *, starting: bool = False) -> None:
         """Ask again for runs whose jobs were lost; `starting`: for all that nobody holds."""
-        await ask_again(self._store, self._queue, self._hand, UNHEARD, starting=starting)
+        await ask_again(self._store, self._queue, self._advancing, LOST_AFTER, starting=starting)
         loop = asyncio.get_running_loop()
-        if starting or loop.time() >= self._forgotten_at or self._forgotten_from:
-            if not self._forgotten_from:
-                self._forgotten_at = loop.time() + _FORGOTTEN_EVERY.total_seconds()
-            self._forgotten_from = await ask_for_forgotten(self._store, self._queue, self._forgotten_from)
+        if starting or loop.time() >= self._next_search or self._search_from:
+            if not self._search_from:
+                self._next_search = loop.time() + _SEARCH_EVERY.total_seconds()
+            self._search_from = await ask_for_forgotten(self._store, self._queue, self._search_from)
 
-    async def _claimed(self, run_id: RunId) -> None:
+    async def _advance_claimed(self, run_id: RunId) -> None:
         claimed = await self._claim(run_id)
         if claimed is None:
             return
         lease, seen = claimed
-        again = False
+        rebuild = False
         try:
             await self._drive(lease, seen)
         except (LeaseLost, StoreUnavailable) as lost:
@@ -117,13 +118,13 @@ class Runner:
         except QuestionLost as lost:
             metrics.repaired(Repair.QUESTION_LOST)
             log.warning("Run %s: %s", run_id, lost)
-            again = True
+            rebuild = True
         except NewerSchema:
             raise
         except CountersignError as error:
             await self._end(lease, Verb.FAIL, Conclusion(str(error)))
         finally:
-            await self._release(lease, again)
+            await self._release(lease, rebuild)
 
     async def _claim(self, run_id: RunId) -> tuple[Lease, Seen[Run]] | None:
         """Return the run's lease and former state, if there is something to do here."""
@@ -137,7 +138,7 @@ class Runner:
         teams = [] if known else await self._patiently(self._store.workers.teams)
         if any(team.name == name and not team.problem for team in teams):
             log.info("Run %s: the team “%s” is on another worker.", run_id, name)
-            await self._queue.advance(run_id, after=ELSEWHERE)
+            await self._queue.advance(run_id, after=OTHER_WORKER_DELAY)
             return None
         lease = await self._patiently(lambda: self._store.leases.claim(run_id, self._owner, self._settings.lease))
         if lease is None:
@@ -157,11 +158,9 @@ class Runner:
             return
         log.info("Run %s of %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
         ports = (self._store, self._queue, self._wakeups)
-        context = RunContext(team.chosen(run), lease, *ports, journal, self._model, self._settings, team.demo)
-        driver = Driver(
-            team.build, team.conclude, context, lease, self._store, self._wakeups, journal, self._pace, self._stop
-        )
-        ending = await driver.drive()
+        held = HeldRun(team.chosen(run), lease, *ports, journal, self._settings)
+        context = RunContext(held, self._model, team.demo)
+        ending = await Driver(team.build, team.conclude, context, self._pace, self._stop).drive()
         if ending is not None:
             await self._end(lease, *ending, usage=add_up(journal))
 
@@ -179,17 +178,17 @@ class Runner:
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         return await patiently(call, self._stop)
 
-    async def _release(self, lease: Lease, again: bool) -> None:
+    async def _release(self, lease: Lease, rebuild: bool) -> None:
         """End the lease at once.
 
-        A job is added if the process stops, or if the run is to be rebuilt `again`.
+        A job is added if the process stops, or if the run is to be rebuilt.
         """
         try:
             await self._store.leases.release(lease)
             seen = await self._store.run(lease.run)
-            if (again or self._stop.is_set()) and seen is not None and seen.value.status not in _AT_REST:
+            if (rebuild or self._stop.is_set()) and seen is not None and seen.value.status not in _AT_REST:
                 # A job for now would be dropped as a double of the one that is just ending.
-                await self._queue.advance(lease.run, after=SOON)
+                await self._queue.advance(lease.run, after=HANDOVER_DELAY)
                 log.info("Run %s was let go, for another worker to go on with.", lease.run)
         except StoreUnavailable as away:
             log.warning("Run %s: its lease ends by itself: %s", lease.run, away)

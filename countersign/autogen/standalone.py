@@ -77,7 +77,7 @@ async def run_here(
     service. LeaseLost if another program advances the run.
     """
     place, whom, called = ChannelId(channel), UserId(requester), TeamName(name)
-    before = None if again is None else RunId(again)
+    earlier = None if again is None else RunId(again)
     settings = settings or read(WorkerSettings)
     stop = asyncio.Event()
     client = connect(settings.redis_url.get_secret_value())
@@ -86,7 +86,7 @@ async def run_here(
         store = Store(client, settings.namespace, replicas, Side.AGENTS)
         await store.check()
         model = model or load_model(settings.model_config_file, answers=RedisAnswers(store))
-        if before is None:
+        if earlier is None:
             run = await usecases.start_by_script(
                 store,
                 run=RunId("s" + secrets.token_hex(8)),
@@ -96,7 +96,7 @@ async def run_here(
                 task=task,
             )
         else:
-            run = await _known(store, before)
+            run = await _known(store, earlier)
         log.info("Run %s. If this program ends before it, start it again with again=%r.", run.id, run.id)
         async with Wakeups(store) as wakeups:
             runner = Runner(

@@ -1,20 +1,31 @@
-"""A team of agents as the worker knows it: its build, its options, its conclusion."""
+"""A team of agents as the worker knows it, and its trial at the worker's start."""
 
+import asyncio
+import logging
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from autogen_agentchat.base import TaskResult
 from autogen_agentchat.messages import BaseChatMessage
+from autogen_core.models import ChatCompletionClient
 
+from countersign.autogen.bypass_check import look_through
+from countersign.autogen.held_run import HeldRun
 from countersign.autogen.models.demo import Script
 from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.people.conversation import turn_in
 from countersign.autogen.people.decision_messages import decision_in
 from countersign.autogen.run_context import Build, Conclude, RunContext
-from countersign.domain.errors import InvalidInput
-from countersign.domain.ids import TeamName
+from countersign.autogen.running_team import RunningTeam
+from countersign.domain.errors import InvalidInput, WrongTeam
+from countersign.domain.ids import ChannelId, RunId, TeamName, UserId, WorkspaceId
 from countersign.domain.run_options import Option
 from countersign.domain.runs import Run
-from countersign.usecases.ports import TeamInfo
+from countersign.process_settings import WorkerSettings
+from countersign.replay.run_journal import RunJournal
+from countersign.usecases.ports import Journal, Lease, Queue, Store, TeamInfo, Wakeups
+
+log = logging.getLogger(__name__)
 
 
 async def last_words(run: RunContext, result: TaskResult) -> Conclusion:
@@ -78,3 +89,46 @@ class Teams:
             for team in self.working.values()
         ]
         return usable + [TeamInfo(name, "", problem) for name, problem in self.broken.items()]
+
+
+async def try_out(
+    teams: Teams,
+    store: Store,
+    queue: Queue,
+    wakeups: Wakeups,
+    journal: Journal,
+    model: ChatCompletionClient,
+    settings: WorkerSettings,
+) -> None:
+    """Build each team for a run that never is; log and note what does not build.
+
+    A team with a door past the gate is broken. Any other error may come from the task of the trial, so that team can
+    still be started.
+    """
+    for name, team in list(teams.working.items()):
+        place = WorkspaceId("T0TRIAL"), ChannelId("C0TRIAL"), UserId("U0TRIAL")
+        run = Run(RunId("rtrial"), *place, name, "Try whether the team builds.", datetime.now(UTC))
+        lease = Lease(run.id, 0, "trial")
+        held = HeldRun(team.chosen(run), lease, store, queue, wakeups, RunJournal(journal, lease, {}), settings)
+        context = RunContext(held, model, team.demo)
+        try:
+            await asyncio.create_task(_build(team, context), name=f"trial of {name}")
+        except WrongTeam as wrong:
+            del teams.working[name]
+            teams.broken[name] = str(wrong)
+            log.error("The team “%s” cannot be started: %s", name, wrong)
+        except (Exception, SystemExit) as error:
+            words = (str(error) or "no reason given").splitlines()[0][:200]
+            teams.doubtful[name] = f"may not build ({type(error).__name__}: {words})"
+            log.error("The team “%s” did not build for a task to try: %s: %s", name, type(error).__name__, words)
+        finally:
+            context.token.cancel()
+            await context.close()
+
+
+async def _build(team: Team, context: RunContext) -> None:
+    """In a task of its own, which alone has the run as its own."""
+    context.enter()
+    built = team.build(context)
+    if not isinstance(built, RunningTeam):
+        look_through(built)

@@ -16,20 +16,19 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.messages import BaseChatMessage, ModelClientStreamingChunkEvent
 
 from countersign import usecases
-from countersign.autogen.agent_turns import wrap_turns
 from countersign.autogen.bypass_check import look_through
 from countersign.autogen.models.wrapper import DELAYED
 from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.people.conversation import for_people
 from countersign.autogen.progress import Pace, ProgressLines, show_delay
 from countersign.autogen.run_context import Build, Conclude, RunContext
-from countersign.autogen.saved_state import keep, load
-from countersign.autogen.team_at_work import Ended, Saved, TeamAtWork, Tell
+from countersign.autogen.running_team import Ended, RunningTeam, Saved, Tell, keep_state, saved_state
+from countersign.autogen.team_parts import wrap_turns
 from countersign.domain.activity import LINE
 from countersign.domain.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
+from countersign.domain.requests import Request
 from countersign.domain.runs import Verb
-from countersign.replay.run_journal import RunJournal
-from countersign.usecases.ports import Lease, Store, Wakeups
+from countersign.replay.entries import Asked
 from countersign.usecases.store_outages import ended, patiently
 
 log = logging.getLogger(__name__)
@@ -45,29 +44,16 @@ class Driver:
     `build` and `conclude` are the team's.
     """
 
-    def __init__(
-        self,
-        build: Build,
-        conclude: Conclude,
-        context: RunContext,
-        lease: Lease,
-        store: Store,
-        wakeups: Wakeups,
-        journal: RunJournal,
-        pace: Pace,
-        stop: asyncio.Event,
-    ) -> None:
+    def __init__(self, build: Build, conclude: Conclude, context: RunContext, pace: Pace, stop: asyncio.Event) -> None:
         self._build = build
         self._conclude = conclude
         self._context = context
-        self._lease = lease
-        self._store = store
-        self._wakeups = wakeups
-        self._journal = journal
+        self._held = context.held
+        self._journal = context.held.journal
         self._stop = stop
         self._speaking: list[asyncio.Task[Any] | None] = []
         """The tasks in which agents speak."""
-        self._lines = ProgressLines(store, lease, journal, pace, context.give_up)
+        self._lines = ProgressLines(context.held, pace)
 
     async def drive(self) -> Ending | None:
         """Drive the team; return the run's end, or None if it left this process before.
@@ -76,15 +62,15 @@ class Driver:
         """
         team = self._task("team", self._run_to_its_end())
         given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._context.token.link_future(given_up)
+        self._held.token.link_future(given_up)
         leaving: list[asyncio.Future[Any]] = [
-            self._task("end", patiently(lambda: self._wakeups.ended(self._lease.run))),
+            self._task("end", patiently(lambda: self._held.wakeups.ended(self._held.run.id))),
             self._task("stop", self._stop.wait()),
             given_up,
             self._task("parking", self._park()),
         ]
         telling = self._task("progress", self._lines.work())
-        beating = self._task("heartbeat", self._beat())
+        renewing = self._task("heartbeat", self._renew_lease())
         try:
             await asyncio.wait([team, *leaving], return_when=asyncio.FIRST_COMPLETED)
             cut = not team.done()
@@ -92,17 +78,17 @@ class Driver:
                 await self._cut_off(team)
             return await self._ending(self._outcome(team, cut))
         finally:
-            self._context.token.cancel()  # first: what is cut off from here on was not left by the team
+            self._held.token.cancel()  # first: what is cut off from here on was not left by the team
             team.cancel()
             await ended(*leaving, telling)
             await self._journal.late_writes.close()
             try:
                 await self._context.close()
             finally:
-                await ended(beating)
+                await ended(renewing)
 
     def _task(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        return asyncio.create_task(work, name=f"{name} of run {self._lease.run}")
+        return asyncio.create_task(work, name=f"{name} of run {self._held.run.id}")
 
     async def _run_to_its_end(self) -> Conclusion:
         try:
@@ -114,39 +100,43 @@ class Driver:
 
     async def _run_team(self) -> TaskResult:
         self._context.enter()
-        DELAYED.set(partial(show_delay, self._store, self._lease, self._journal))
+        DELAYED.set(partial(show_delay, self._held))
         team = self._build(self._context)
-        if not isinstance(team, TeamAtWork):
+        if not isinstance(team, RunningTeam):
             team = ReplayedTeam(team, self._context, self._lines, self._speaking)
-        saved = await load(self._journal, self._context.ask_human)
-        while not isinstance(step := await team.advance(saved, self._lines.tell), Ended):
-            saved = await keep(self._journal, self._context.ask_human, step)
-        return step.result
+        saved = await saved_state(self._journal, self._ask)
+        while not isinstance(stop := await team.advance(saved, self._lines.tell), Ended):
+            saved = await keep_state(self._journal, self._ask, stop)
+        return stop.result
+
+    async def _ask(self, question: Asked) -> Request:
+        tool = self._context.ask_human(question.agent)
+        return await tool.put(question.text, question.options, yes_no=question.yes_no)
 
     async def _park(self) -> None:
         """Return once the run has waited so long that it may leave memory, and is parked."""
-        activity = self._context.activity
+        activity = self._journal.activity
         while True:
-            await activity.rests(self._context.settings.park_after)
-            if self._context.error is None:
+            await activity.rests(self._held.settings.park_after)
+            if self._held.error is None:
                 await self._lines.done()
             if not activity.resting:
                 continue
             try:
-                if await patiently(lambda: usecases.park(self._store, self._lease, activity.asked)):
-                    log.info("Run %s is parked until somebody decides.", self._lease.run)
+                if await self._held.write(usecases.park, activity.asked):
+                    log.info("Run %s is parked until somebody decides.", self._held.run.id)
                     return
             except LeaseLost as lost:
-                self._context.give_up(lost)
+                self._held.abort(lost)
                 return
 
-    async def _beat(self) -> None:
+    async def _renew_lease(self) -> None:
         """Keep the lease for as long as nobody else has it."""
-        span = self._context.settings.lease
+        span = self._held.settings.lease
         while True:
             await asyncio.sleep(span.total_seconds() / 3)
-            if not await patiently(lambda: self._store.leases.renew(self._lease, span)):
-                self._context.give_up(LeaseLost("another worker has claimed it."))
+            if not await patiently(lambda: self._held.store.leases.renew(self._held.lease, span)):
+                self._held.abort(LeaseLost("another worker has claimed it."))
                 return
 
     async def _cut_off(self, team: asyncio.Task[Conclusion]) -> None:
@@ -156,9 +146,9 @@ class Driver:
         themselves, because AutoGen's AssistantAgent waits for ever for tool calls that were cancelled
         (microsoft/autogen#7956, in 0.7.5): a run that parks while a tool asks people would stay in memory.
         """
-        self._context.token.cancel()
-        while self._context.acting:
-            await asyncio.wait(set(self._context.acting))
+        self._held.token.cancel()
+        while self._context.effects.under_way:
+            await asyncio.wait(set(self._context.effects.under_way))
         for speaker in {task for task in self._speaking if task is not None}:
             speaker.cancel()
         await asyncio.wait({team}, timeout=GRACE.total_seconds())
@@ -171,7 +161,7 @@ class Driver:
 
     def _outcome(self, team: asyncio.Task[Conclusion], cut: bool) -> Conclusion | BaseException | None:
         """Return the run's end, or why it cannot go on; None if it goes on elsewhere."""
-        error, run = self._context.error, self._lease.run
+        error, run = self._held.error, self._held.run.id
         if not team.done():
             log.error("Run %s: its team could not be ended and is left behind in memory.", run)
             return error
@@ -181,7 +171,7 @@ class Driver:
         raised = team.exception()
         if error is not None or raised is not None:
             return error or (None if cut else raised)
-        if cut and self._context.activity.cut_off:
+        if cut and self._journal.activity.cut_off:
             log.debug("Run %s: its team ended by a call that was cut off.", run)
             return None
         return team.result()
@@ -199,15 +189,12 @@ class Driver:
             case CountersignError():
                 await self._lines.done()
                 return Verb.FAIL, Conclusion(words(str(outcome)))
-        log.error("Run %s failed.", self._lease.run, exc_info=outcome)
+        log.error("Run %s failed.", self._held.run.id, exc_info=outcome)
         return Verb.FAIL, Conclusion(_failure(outcome, words(str(outcome))))
 
 
-class ReplayedTeam(TeamAtWork):
-    """A team of AutoGen, which runs from its start against the journal.
-
-    `speaking` holds the tasks in which its agents speak.
-    """
+class ReplayedTeam(RunningTeam):
+    """A team of AutoGen at work; `speaking` holds the tasks in which its agents speak."""
 
     def __init__(
         self, team: AutoGenTeam, context: RunContext, lines: ProgressLines, speaking: list[asyncio.Task[Any] | None]
@@ -227,16 +214,16 @@ class ReplayedTeam(TeamAtWork):
                 tell(message.source, words)
             return bool(words)
 
-        context.transcript.says = say
+        context.transcript.on_message = say
         look_through(self._team)
-        wrap_turns(self._team, context.order, self._speaking)
+        wrap_turns(self._team, context.held.journal.order, self._speaking)
         async for item in self._team.run_stream(task=context.task, cancellation_token=context.token):
             if isinstance(item, TaskResult):
                 result = item
             elif isinstance(item, ModelClientStreamingChunkEvent):
                 self._lines.writes(item.source, item.content)
             else:
-                context.transcript.heard(item)
+                context.transcript.record(item)
                 if not isinstance(item, BaseChatMessage) or not say(item):
                     self._lines.wrote(item.source)
         assert result is not None, "AutoGen promises a result at the end of a stream that was not cancelled."

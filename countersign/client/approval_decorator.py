@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar, cast
 from countersign.client.client import AsyncClient, Client, question
 from countersign.client.exchange import Decision, NotApproved
 from countersign.client.idempotency_keys import key_in_celery_task
-from countersign.domain import call_titles
+from countersign.domain import calls
 from countersign.domain.errors import InvalidInput
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -114,7 +114,7 @@ class _Form:
                 "Decorate a function that it calls, with arguments that JSON can hold."
             ) from None
         self._schema = schema if edit else None
-        if title and (why := call_titles.why_not(title, schema, self._hide)):
+        if title and (why := calls.why_not_title(title, schema, self._hide)):
             raise InvalidInput(f"The title “{title}” doesn't fit the arguments of {function.__name__}: {why}")
 
     def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class _Form:
         """The body that asks for this call."""
         name = self._function.__name__
         try:
-            title = call_titles.filled(self._title, arguments) if self._title else ""
+            title = calls.filled_title(self._title, arguments) if self._title else ""
         except (LookupError, ValueError):  # as long as no title is
             title = ""
         title = title or f"{name.replace('_', ' ').capitalize()}?"

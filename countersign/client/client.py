@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from countersign.client import attempts, connection, exchange
 from countersign.client.connection import Address
-from countersign.client.exchange import Decision, Exchange, Got, Send
+from countersign.client.exchange import Decision, Exchange, Reply, Send
 from countersign.client.open_questions import OpenQuestions, Question, note_pause
 
 R = TypeVar("R")
@@ -154,14 +154,14 @@ class AsyncClient:
         try:
             step = next(talk)
             while True:
-                got = Got(0)
+                reply = Reply(0)
                 if isinstance(step, Send):
                     with contextlib.suppress(*connection.failures()):
-                        got = connection.got(await self._pool.request(**self._address.arguments(step)))
+                        reply = connection.read_reply(await self._pool.request(**self._address.arguments(step)))
                 else:
                     note_pause(step, self._address.url)
                     await asyncio.sleep(step.seconds)
-                step = talk.send(got)
+                step = talk.send(reply)
         except StopIteration as end:
             result: R = end.value
             return result
@@ -234,14 +234,14 @@ class Client:
         try:
             step = next(talk)
             while True:
-                got = Got(0)
+                reply = Reply(0)
                 if isinstance(step, Send):
                     with contextlib.suppress(*connection.failures()):
-                        got = connection.got(self._pool.request(**self._address.arguments(step)))
+                        reply = connection.read_reply(self._pool.request(**self._address.arguments(step)))
                 else:
                     note_pause(step, self._address.url)
                     time.sleep(step.seconds)
-                step = talk.send(got)
+                step = talk.send(reply)
         except StopIteration as end:
             result: R = end.value
             return result

@@ -131,7 +131,7 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Got:
+class Reply:
     """An answer of the service; `status` 0 if there was none."""
 
     status: int
@@ -150,7 +150,7 @@ class Pause:
     why: str
 
 
-Exchange = Generator[Send | Pause, Got, R]
+Exchange = Generator[Send | Pause, Reply, R]
 
 
 def ask(body: Mapping[str, Any], key: str) -> Exchange[Mapping[str, Any]]:
@@ -212,9 +212,10 @@ def withdraw(request: Mapping[str, Any] | None, body: Mapping[str, Any], key: st
 def report(
     request: str, *, succeeded: bool, words: str, keep_state: bool = False, tries: int | None = None
 ) -> Exchange[None]:
-    """Say what came of the action; with `keep_state` the state that is kept with the request stays.
+    """Say what came of the action.
 
-    With `tries` ServiceRefused, as UNREACHABLE, if the service does not answer.
+    With `keep_state` the state that is kept with the request stays. With `tries` ServiceRefused, as UNREACHABLE, if
+    the service does not answer.
     """
     outcome = {"succeeded": succeeded, "words": words[:2000], **({"keep_state": True} if keep_state else {})}
     yield from sent(Send("POST", f"/v1/requests/{request}/outcome", outcome), tries)
@@ -278,20 +279,22 @@ def sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
     """
     pause, away = _FIRST_PAUSE, 0
     for number in count(1):
-        got = yield send
-        if 200 <= got.status < 300:
+        reply = yield send
+        if 200 <= reply.status < 300:
             if away >= _LONG:
                 _log.info("The service responds again.")
-            return got.body
-        if got.status and got.status < 500 and got.status not in (408, 425, _BUSY):
-            kind = str(got.body.get("type", "")).removeprefix("urn:countersign:") or str(got.status)
-            raise ServiceRefused(kind, str(got.body.get("detail") or f"The service answered with status {got.status}."))
-        why = str(got.body.get("detail", ""))
-        away = away + 1 if got.status != _BUSY else 0
+            return reply.body
+        if reply.status and reply.status < 500 and reply.status not in (408, 425, _BUSY):
+            kind = str(reply.body.get("type", "")).removeprefix("urn:countersign:") or str(reply.status)
+            raise ServiceRefused(
+                kind, str(reply.body.get("detail") or f"The service answered with status {reply.status}.")
+            )
+        why = str(reply.body.get("detail", ""))
+        away = away + 1 if reply.status != _BUSY else 0
         if away == _LONG:
             _log.warning("The service isn't responding. Trying again until it does. %s", why)
         if number == tries:
             raise ServiceRefused(UNREACHABLE, why or "The service isn't responding.")
-        yield Pause(got.retry_after or pause * random.uniform(0.5, 1.0), why)
+        yield Pause(reply.retry_after or pause * random.uniform(0.5, 1.0), why)
         pause = min(_LONGEST_PAUSE, 2 * pause)
     raise AssertionError("it ends by an answer")

@@ -1,8 +1,17 @@
-"""Calls that wait for consent: byte for byte what was judged runs (R13)."""
+"""Calls of tools that wait for consent: what runs, and the words for it.
+
+What was judged runs, byte for byte (R13). A title's template names arguments, `Refund {euros:.2f} EUR for order
+{order}`. What stands in their places is data: a text is cut, stays on one line, and has quotes around it unless it is
+one plain word, so none can pass for the template's own words. As labelled fields no two different calls look the same:
+a text that could pass for a number, for a word of ours or for the next field is quoted or has a bar before each line,
+and a name that is no identifier stands as JSON.
+"""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from string import Formatter
 from typing import Any, Final
 
 LONGEST_ARGUMENTS: Final = 1_000_000
@@ -50,3 +59,202 @@ def is_canonical(arguments: str) -> bool:
         return canonical(value) == arguments
     except ValueError:
         return False
+
+
+LONGEST_TITLE: Final = 200
+_LONGEST_TITLE_TEXT: Final = 60
+_WORD: Final = re.compile(r"[\w.@:/#+-]*[\w#+-]")
+_SAMPLES: Final[dict[str, tuple[float | str, ...]]] = {
+    "integer": (7,),
+    "number": (7, 7.5),
+    "string": ("text",),
+    "boolean": (True,),
+}
+_SHOWN: Final = "only text, numbers, and yes or no can appear in a title"
+
+
+def why_not_title(template: str, schema: Mapping[str, Any], hidden: Collection[str] = ()) -> str:
+    """Return why this is no template for a tool's arguments; "" if it is one.
+
+    `schema` is the JSON schema of the arguments, `hidden` are the paths that nobody may see.
+    """
+    properties = schema.get("properties")
+    known = properties if isinstance(properties, Mapping) else {}
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError as wrong:
+        return f"it can't be read: {wrong}."
+    if not template.strip() or "\n" in template or sum(len(text) for text, *_ in parts) > LONGEST_TITLE // 2:
+        return f"it must be one line of 1 to {LONGEST_TITLE // 2} characters."
+    for _, name, spec, conversion in parts:
+        if name is None:
+            continue
+        if name not in known:
+            return f"it names {{{name}}}, and the tool takes {', '.join(known) or 'no arguments'}."
+        if any(path.split(".")[0] == name for path in hidden):
+            return f"it names {{{name}}}, which is hidden."
+        if conversion or "{" in (spec or ""):
+            return f"{{{name}}} has a conversion or a format in a format; give it a plain one, like {{{name}:.2f}}."
+        if problem := _why_not_shown(name, spec or "", _resolved(known[name], schema)):
+            return problem
+    return ""
+
+
+def _why_not_shown(name: str, spec: str, argument: Any) -> str:
+    kinds = _kinds(argument)
+    if not kinds:
+        return f"{{{name}}} is a list, an object or of unknown type, and {_SHOWN}."
+    for kind in kinds:
+        for sample in _SAMPLES[kind]:
+            try:
+                _filled_value(sample, spec)
+            except ValueError as wrong:
+                return f"the format “{spec}” of {{{name}}} doesn't work for type {kind}: {wrong}."
+    return ""
+
+
+def _resolved(argument: Any, schema: Mapping[str, Any]) -> Any:
+    reference = argument.get("$ref", "") if isinstance(argument, Mapping) else ""
+    definitions = schema.get("$defs", {})
+    return definitions.get(str(reference).removeprefix("#/$defs/"), argument) if reference else argument
+
+
+def _kinds(argument: Any) -> list[str]:
+    """List the types of an argument that can be shown; empty if another is possible."""
+    if not isinstance(argument, Mapping):
+        return []
+    if isinstance(argument.get("enum"), list):
+        return ["string"] if all(isinstance(value, str) for value in argument["enum"]) else []
+    schemas = [inner for either in ("anyOf", "oneOf") for inner in argument.get(either, ())] or [argument]
+    kinds = [str(inner.get("type")) if isinstance(inner, Mapping) else "" for inner in schemas]
+    return [kind for kind in kinds if kind != "null"] if all(kind in (*_SAMPLES, "null") for kind in kinds) else []
+
+
+def filled_title(template: str, arguments: Mapping[str, Any]) -> str:
+    """Fill the template. ValueError or KeyError if a value cannot stand in it."""
+    parts = []
+    for text, name, spec, _ in Formatter().parse(template):
+        parts += [text, "" if name is None else _filled_value(arguments[name], spec or "")]
+    title = " ".join("".join(parts).split())
+    if not title or len(title) > LONGEST_TITLE:
+        raise ValueError("The title is empty or too long.")
+    return title
+
+
+def _filled_value(value: Any, spec: str) -> str:
+    if isinstance(value, bool) and not spec:
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return format(value, spec)
+    if not isinstance(value, str):
+        raise ValueError(_SHOWN)
+    if spec:
+        raise ValueError("a text takes no format")
+    line = " ".join(value.replace("“", '"').replace("”", '"').split())
+    line = line if len(line) <= _LONGEST_TITLE_TEXT else line[: _LONGEST_TITLE_TEXT - 1] + "…"
+    return line if _WORD.fullmatch(line) else f"“{line}”"
+
+
+_LONGEST_OWN_TITLE: Final = 110
+_LONGEST_DETAIL: Final = 40
+_OURS: Final = frozenset({"yes", "no", "(none)", "(empty)"})
+_NUMBER: Final = re.compile(r"[-+]?(\d|\.\d|inf|nan)", re.IGNORECASE)
+_FIRST_SENTENCE: Final = re.compile(r"\s*([^\n]+?)(?:\.(?=\s|$)|\n|$)")
+
+
+def in_words(name: str) -> str:
+    """Write a name in code as words: `send_mail` becomes `send mail`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", " ", name.replace("_", " ").replace("-", " ")).strip() or name
+
+
+def title_of(tool: str, arguments: Mapping[str, Any], description: str = "") -> str:
+    """Write the title of a call whose tool brings none, with the short arguments.
+
+    The first sentence of the description counts if it begins with the verb in the tool's name: it is an order then.
+    """
+    words = in_words(tool)
+    title = words[:1].upper() + words[1:]
+    first = _FIRST_SENTENCE.match(description)
+    if first and len(first[1]) <= _LONGEST_OWN_TITLE and first[1].split()[0].lower() == words.split()[0].lower():
+        title = first[1]
+    details = [
+        f"{in_words(name)} {_scalar(value)}"
+        for name, value in arguments.items()
+        if name.isidentifier() and _is_short(value)
+    ]
+    for many in range(len(details), 0, -1):
+        if len(longer := f"{title}: {', '.join(details[:many])}") <= _LONGEST_OWN_TITLE:
+            return longer
+    return title
+
+
+def labelled(arguments: Mapping[str, Any]) -> str:
+    """Write arguments as fields, a line or an indented part for each."""
+    return "\n".join(_fields(arguments)) or "(no arguments)"
+
+
+def blocks_in(arguments: Mapping[str, Any]) -> list[tuple[str, str]] | None:
+    """Return language and text of each block of code; None if there are none."""
+    blocks = arguments.get("blocks")
+    if set(arguments) != {"blocks"} or not isinstance(blocks, list) or not blocks:
+        return None
+    pairs = []
+    for block in blocks:
+        if not isinstance(block, Mapping) or set(block) != {"language", "code"}:
+            return None
+        if not isinstance(block["language"], str) or not isinstance(block["code"], str):
+            return None
+        pairs.append((block["language"], block["code"]))
+    return pairs
+
+
+def code_in(arguments: Mapping[str, Any]) -> str | None:
+    """Draw the blocks of code whole, each below its language; None if there are none."""
+    blocks = blocks_in(arguments)
+    if blocks is None:
+        return None
+    many = len(blocks)
+    names = [f"{language or 'code'}:" for language, _ in blocks]
+    heads = [f"Block {n} of {many}, {name}" if many > 1 else name for n, name in enumerate(names, 1)]
+    return "\n\n".join(f"{head}\n\n{text}" for head, (_, text) in zip(heads, blocks, strict=True))
+
+
+def _fields(values: Mapping[str, Any]) -> list[str]:
+    labels = {name: _label(name) for name in values}
+    if len({label.casefold() for label in labels.values()}) < len(labels):
+        labels = {name: json.dumps(name, ensure_ascii=False) for name in values}
+    return [line for name, value in values.items() for line in _entry(f"{labels[name]}:", value)]
+
+
+def _entry(head: str, value: Any) -> list[str]:
+    if isinstance(value, str) and "\n" in value:
+        return [head, *(f"  │ {line}" for line in value.split("\n"))]
+    if isinstance(value, Mapping) and value:
+        return [head, *(f"  {line}" for line in _fields(value))]
+    if isinstance(value, list) and value:
+        return [head, *(f"  {line}" for inner in value for line in _entry("-", inner))]
+    return [f"{head} {_scalar(value)}"]
+
+
+def _label(name: str) -> str:
+    words = in_words(name)
+    return words[:1].upper() + words[1:] if name.isidentifier() else json.dumps(name, ensure_ascii=False)
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return "(none)"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping | list):  # an empty one
+        return "(no fields)" if isinstance(value, Mapping) else "(no entries)"
+    if not isinstance(value, str):
+        return json.dumps(value)
+    looks_else = value in _OURS or value.startswith(("(no ", "“")) or _NUMBER.match(value) is not None
+    return f"“{value}”" if looks_else or value != value.strip() or not value else value
+
+
+def _is_short(value: Any) -> bool:
+    if isinstance(value, bool) or value is None or isinstance(value, Mapping | list):
+        return False
+    return not isinstance(value, str) or (0 < len(value) <= _LONGEST_DETAIL and "\n" not in value)

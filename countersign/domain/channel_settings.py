@@ -61,7 +61,7 @@ class Rules:
     escalation: tuple[Escalation, ...] = ()
     quiet: Quiet = NEVER
     in_thread: bool = False
-    """The requester alone answers, in the run's own thread (`countersign.domain.conversation_rules`)."""
+    """The requester alone answers, in the run's own thread (`countersign.domain.eligibility`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

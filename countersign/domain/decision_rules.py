@@ -4,21 +4,31 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from countersign.domain import delegation, grants, high_risk
-from countersign.domain.answer_rules import Answer, why_not_answer
-from countersign.domain.channel_settings import Risk
+from countersign.domain import high_risk, permissions
+from countersign.domain.calls import LONGEST_ARGUMENTS, LONGEST_CONTENT, is_canonical
+from countersign.domain.eligibility import (
+    free_seat,
+    may_break_glass,
+    refusal_event,
+    seats,
+    why_not_now,
+    why_not_person,
+    why_not_reviewer,
+)
 from countersign.domain.events import Event, EventType
-from countersign.domain.grant_request import Standing, Wish
-from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId, Digest, UserId
-from countersign.domain.people import Actor, why_nobody
+from countersign.domain.people import Actor
+from countersign.domain.permission_scopes import PermissionChoice, Standing
+from countersign.domain.permissions import Permission
+from countersign.domain.quorum import count_people, recount, tied, voided
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.request_endings import settle
 from countersign.domain.requests import (
-    ABOUT_THE_RUN,
     MOVES,
     Decision,
     How,
+    Kind,
+    Question,
     Request,
     Status,
     Step,
@@ -26,8 +36,7 @@ from countersign.domain.requests import (
     Vote,
     event,
 )
-from countersign.domain.text_checks import is_legible, legible
-from countersign.domain.vote_count import people, recount, tied, voided
+from countersign.domain.text_checks import is_legible, is_storable, legible
 
 _VOTES: Final = frozenset({Verb.APPROVE, Verb.CHOOSE})
 """Verbs of which a quorum is needed; one rejection or one answer is enough."""
@@ -68,7 +77,7 @@ class Attempt:
     arguments: str = ""
     content: str = ""
     chosen: tuple[str, ...] = ()
-    wish: Wish | None = None
+    wish: PermissionChoice | None = None
     break_glass: bool = False
     opened_for: UserId | None = None
     typed: str = ""
@@ -84,8 +93,8 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
     """
     if _counted(request, attempt):
         return Step(request)
-    count = recount(request, attempt.voters, lambda voter: _why_not_one(request, voter))
-    asked = replace(request, votes=count.kept)
+    count = recount(request, attempt.voters, lambda voter: why_not_reviewer(request, voter))
+    asked = replace(request, votes=count.kept) if count.gone else request
     refusal = why_refused(asked, attempt, now)
     if refusal is None and outgrown:
         refusal = Refusal.EDIT_UNDER_ANOTHER_RULE
@@ -93,14 +102,20 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
     if refusal is None and attempt.verb in _VOTES:
         votes = _with_vote(asked, attempt, now)
         agreeing = [vote for vote in votes if vote.chosen == _chosen(request, attempt)]
-        if people(agreeing) >= request.rules.quorum > people(v for v in agreeing if v.user not in count.untold):
+        if (
+            count_people(agreeing)
+            >= request.rules.quorum
+            > count_people(v for v in agreeing if v.user not in count.untold)
+        ):
             refusal = Refusal.VOTERS_NOT_CHECKED
     if refusal is not None:
-        return Step(request, (_refused(request, attempt, refusal, now),), refusal)
+        return Step(
+            request, (refusal_event(request, attempt.actor, attempt.verb, refusal, now, attempt.words),), refusal
+        )
     gone: tuple[Event, ...] = ()
     if attempt.verb in _VOTES:
         gone = voided(request, count, now)
-        if people(agreeing) < request.rules.quorum:
+        if count_people(agreeing) < request.rules.quorum:
             voted = replace(request, votes=votes)
             return Step(voted, (*gone, _vote_cast(voted, attempt, now)))
         by, instead_of = tuple(v.user for v in agreeing), tuple(v.seat for v in agreeing if v.seat is not None)
@@ -118,7 +133,7 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
         attempt.content,
         _chosen(request, attempt),
         instead_of=instead_of,
-        standing=None if attempt.wish is None else grants.standing(request, attempt.wish, attempt.id, now),
+        standing=None if attempt.wish is None else permissions.standing(request, attempt.wish, attempt.id, now),
     )
     step = settle(request, decision, user=attempt.actor.user, votes=votes)
     return replace(step, events=(*gone, *step.events))
@@ -132,7 +147,7 @@ def allow(request: Request, permission: Permission, giver: Actor, team: str, now
     attempt = Attempt(AttemptId(f"{permission.id}-{request.id}"), giver, Verb.APPROVE, request.digest)
     if (
         giver.user != permission.by
-        or not grants.covers(permission, request, team, now)
+        or not permissions.covers(permission, request, team, now)
         or why_refused(request, attempt, now) is not None
     ):
         return Step(request)
@@ -151,31 +166,19 @@ def allow(request: Request, permission: Permission, giver: Actor, team: str, now
     return settle(request, decision, user=permission.by)
 
 
-def may_break_glass(request: Request) -> bool:
-    """Tell whether the requester may decide alone in an emergency.
-
-    They never may on what is of high risk or needs several people, nor on a question about the run, which does not know
-    under which rule the action stood that may be done again. Of a program's request nobody knows who the requester is.
-    """
-    rules = request.rules
-    one_is_enough = rules.risk is not Risk.HIGH and rules.quorum == 1
-    known = not request.run.of_program
-    return rules.break_glass and one_is_enough and known and request.question.kind not in ABOUT_THE_RUN
-
-
 def _with_vote(request: Request, attempt: Attempt, now: datetime) -> tuple[Vote, ...]:
     """The votes with this one; of a choice, a person's newer vote replaces the older."""
     actor = attempt.actor
     others = tuple(v for v in request.votes if (v.workspace, v.user) != (actor.workspace, actor.user))
     # Who breaks the glass decides as who asked, even if they stand in for a reviewer.
-    seat = actor.user if attempt.break_glass else delegation.free_seat(request, actor)
+    seat = actor.user if attempt.break_glass else free_seat(request, actor)
     chosen = _chosen(request, attempt)
     return (*others, Vote(actor.workspace, actor.user, now, attempt.id, chosen, None if seat == actor.user else seat))
 
 
 def _in_place_of(request: Request, actor: Actor) -> tuple[UserId, ...]:
     """Return in whose place somebody decides alone; empty if it is their own."""
-    return tuple(seat for seat in delegation.seats(request, actor)[:1] if seat != actor.user)
+    return tuple(seat for seat in seats(request, actor)[:1] if seat != actor.user)
 
 
 def _vote_cast(voted: Request, attempt: Attempt, now: datetime) -> Event:
@@ -192,9 +195,9 @@ def _chosen(request: Request, attempt: Attempt) -> tuple[str, ...]:
 def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
     """Judge the person first, so that strangers learn nothing; None if it counts."""
     alone = attempt.break_glass
-    not_they = _why_not_alone(request, attempt, now) if alone else why_not_person(request, attempt.actor, now)
-    if not_they is not None:
-        return not_they
+    ineligible = _why_not_alone(request, attempt, now) if alone else why_not_person(request, attempt.actor, now)
+    if ineligible is not None:
+        return ineligible
     if attempt.digest != request.digest:
         return Refusal.OTHER_CONTENT
     if attempt.verb not in request.question.offers or attempt.verb not in MOVES[request.status]:
@@ -205,15 +208,14 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
         return Refusal.TOO_LONG
     if attempt.verb is Verb.APPROVE and any(v.user == attempt.actor.user for v in request.votes):
         return Refusal.VOTED_ALREADY
-    if attempt.verb in _VOTES and not alone and delegation.free_seat(request, attempt.actor) is None:
+    if attempt.verb in _VOTES and not alone and free_seat(request, attempt.actor) is None:
         return Refusal.SEAT_TAKEN
     if attempt.wish is not None and attempt.verb is not Verb.APPROVE:
         return Refusal.NOT_OFFERED
-    if attempt.wish is not None and (narrower := grants.why_not(request, attempt.wish)) is not None:
+    if attempt.wish is not None and (narrower := permissions.why_not(request, attempt.wish)) is not None:
         return narrower
-    answer = Answer(attempt.verb, attempt.arguments, attempt.content, attempt.chosen)
-    if (not_this := why_not_answer(request, answer)) is not None:
-        return not_this
+    if (unfit := _why_not_content(request, attempt)) is not None:
+        return unfit
     return high_risk.why_not(request, attempt.verb, attempt.actor.user, attempt.opened_for, attempt.typed)
 
 
@@ -228,29 +230,9 @@ def waits_for(request: Request, actor: Actor, now: datetime) -> bool:
     return refusal is None or refusal in _ABOUT_THE_ANSWER
 
 
-def why_not_person(request: Request, actor: Actor, now: datetime) -> Refusal | None:
-    """Return why this actor may decide nothing on the request now; None if they may."""
-    return _why_not_now(request, actor, now) or _why_not_one(request, actor)
-
-
-def _why_not_one(request: Request, actor: Actor) -> Refusal | None:
-    """Return why this actor is no decider of the request; None if they are one."""
-    rules = request.rules
-    if (nobody := why_nobody(actor, request.workspace)) is not None:
-        return nobody
-    if rules.in_thread:
-        return None if actor.user == request.requester else Refusal.FOR_THE_REQUESTER
-    if not rules.reviewers:
-        return Refusal.NOBODY_NAMED
-    if (not_one := rules.reviewers.why_not(actor)) is not None and not delegation.seats(request, actor):
-        untold = any(not a.checked or rules.reviewers.why_not(a) is Refusal.NOT_CHECKED for a in actor.stands_for)
-        return Refusal.NOT_CHECKED if untold else not_one
-    return Refusal.OWN_REQUEST if actor.user == request.requester and not rules.own_requests else None
-
-
 def _why_not_alone(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
     """Return why the actor may not break the glass; None if they may."""
-    if (not_now := _why_not_now(request, attempt.actor, now)) is not None:
+    if (not_now := why_not_now(request, attempt.actor, now)) is not None:
         return not_now
     if attempt.actor.user != request.requester:
         return Refusal.NOT_THE_REQUESTER
@@ -259,36 +241,42 @@ def _why_not_alone(request: Request, attempt: Attempt, now: datetime) -> Refusal
     return None if is_legible(attempt.words) else Refusal.NO_REASON
 
 
-def _why_not_now(request: Request, actor: Actor, now: datetime) -> Refusal | None:
-    """Return why this actor, or anybody, decides nothing now, whoever is named."""
-    if (nobody := why_nobody(actor, request.workspace)) is not None:
-        return nobody
-    if request.status is Status.EXPIRED:
-        return Refusal.TIME_RAN_OUT
-    if request.status is Status.WITHDRAWN:
-        return Refusal.WITHDRAWN
-    if request.status is not Status.PENDING:
-        return Refusal.ALREADY_DECIDED
-    if request.deadline is not None and now >= request.deadline:
-        return Refusal.TIME_RAN_OUT
-    return None
-
-
 def _counted(request: Request, attempt: Attempt) -> bool:
     if request.decision is not None and request.decision.attempt == attempt.id:
         return True
     return any(v.attempt == attempt.id for v in request.votes)
 
 
-def _refused(request: Request, attempt: Attempt, refusal: Refusal, now: datetime) -> Event:
-    return event(
-        EventType.ATTEMPT_REFUSED,
-        request,
-        now,
-        user=attempt.actor.user,
-        workspace=attempt.actor.workspace,
-        verb=attempt.verb,
-        refusal=refusal.name.lower(),
-        words=attempt.words,
-        digest=attempt.digest,
-    )
+def _why_not_content(request: Request, attempt: Attempt) -> Refusal | None:
+    """Return why the content of the attempt cannot be taken; None if it can."""
+    question = request.question
+    if attempt.verb is Verb.EDIT:
+        if request.rules.quorum > 1:
+            return Refusal.EDIT_NEEDS_ONE
+        return _why_not_text(question, attempt) if question.call is None else _why_not_call(question, attempt)
+    if attempt.arguments or attempt.content:
+        return Refusal.NOT_OFFERED
+    if attempt.verb is Verb.CHOOSE:
+        chosen = attempt.chosen
+        allowed = set(chosen) <= set(question.options) and len(set(chosen)) == len(chosen)
+        return None if allowed and chosen and (question.several or len(chosen) == 1) else Refusal.NO_CHOICE
+    return Refusal.NOT_OFFERED if attempt.chosen else None
+
+
+def _why_not_call(question: Question, attempt: Attempt) -> Refusal | None:
+    if attempt.content:
+        return Refusal.NOT_OFFERED
+    if not is_canonical(attempt.arguments) or len(attempt.arguments) > LONGEST_ARGUMENTS:
+        return Refusal.NOT_ARGUMENTS
+    before = "" if question.call is None else question.call.arguments
+    same = attempt.arguments == before and Verb.APPROVE in question.offers  # a form may stay empty
+    return Refusal.NOTHING_CHANGED if same else None
+
+
+def _why_not_text(question: Question, attempt: Attempt) -> Refusal | None:
+    """Judge a changed text, taken as sent, to the last character (R13)."""
+    if question.kind is not Kind.MESSAGE or attempt.arguments:
+        return Refusal.NOT_OFFERED
+    if not is_legible(attempt.content) or not is_storable(attempt.content) or len(attempt.content) > LONGEST_CONTENT:
+        return Refusal.NOT_A_TEXT
+    return Refusal.NOTHING_CHANGED if attempt.content == question.content else None

@@ -1,7 +1,6 @@
-"""Absences with one stand-in each, and the seats from which people decide.
+"""Absences with one stand-in each, without chains.
 
-There are no chains of stand-ins. Somebody who stands in counts as one person, and a seat as one vote: coming back, or
-going away, adds none.
+Somebody who stands in counts as one person, and a seat as one vote: coming back, or going away, adds none.
 """
 
 from dataclasses import dataclass, replace
@@ -10,9 +9,8 @@ from typing import Final
 
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import UserId, WorkspaceId
-from countersign.domain.people import Actor, Reviewers, why_nobody
+from countersign.domain.people import Actor, why_nobody
 from countersign.domain.refusal_reasons import Sentence
-from countersign.domain.requests import Request
 
 LONGEST: Final = timedelta(days=90)
 
@@ -93,38 +91,3 @@ def why_not(actor: Actor, stand_in: Actor, until: datetime, now: datetime) -> Se
     if until - now > LONGEST:
         return (f"A stand-in can be named for at most {LONGEST.days} days.",)
     return None
-
-
-def deciders(request: Request, reviewers: Reviewers | None = None) -> Reviewers:
-    """Return the reviewers (or these ones of them) who may really decide.
-
-    The requester is left out where requesters may not decide on their own requests.
-    """
-    reviewers = request.rules.reviewers if reviewers is None else reviewers
-    return reviewers if request.rules.own_requests else replace(reviewers, users=reviewers.users - {request.requester})
-
-
-def seats(request: Request, actor: Actor) -> tuple[UserId, ...]:
-    """Return the seats from which this actor may decide.
-
-    That is their own, or those of people who are away. A requester who may not decide on their own request, or is
-    talked with, has no seat that somebody else could take.
-    """
-    rules = request.rules
-    if rules.reviewers.why_not(actor) is None:
-        return (actor.user,)
-    if rules.in_thread:
-        return ()
-    return tuple(
-        away.user
-        for away in actor.stands_for
-        if why_nobody(away, request.workspace) is None
-        and rules.reviewers.why_not(away) is None
-        and (rules.own_requests or away.user != request.requester)
-    )
-
-
-def free_seat(request: Request, actor: Actor) -> UserId | None:
-    """Return a seat of this actor from which nobody else has voted, or None."""
-    taken = {vote.seat or vote.user for vote in request.votes if vote.user != actor.user}
-    return next((seat for seat in seats(request, actor) if seat not in taken), None)

@@ -1,12 +1,14 @@
-"""Differences for people to see: between two texts, and between two calls."""
+"""Differences for people to see: of texts, of calls, and what a reviewer changed."""
 
 import difflib
 import json
 from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
-from countersign.domain.event_data import told_apart
-from countersign.domain.redaction import hide_in
+from countersign.domain.calls import code_in
+from countersign.domain.events import escape_marks
+from countersign.domain.redaction import hide, hide_in
+from countersign.domain.requests import Kind, Request
 
 _COMPARED: Final = 400
 """Lines of either side that are compared one by one; comparing takes their product."""
@@ -55,7 +57,7 @@ def changed_fields(before: Any, after: Any, hidden: Collection[str] = ()) -> lis
 
     Lists of different lengths are one place.
     """
-    old, new = (hide_in(told_apart(value, names=False), hidden)[0] for value in (before, after))
+    old, new = (hide_in(escape_marks(value, names=False), hidden)[0] for value in (before, after))
     return list(_fields(before, after, old, new, ()))
 
 
@@ -79,3 +81,40 @@ def _json(value: Any) -> str:
 
 
 _NOTHING: Final = object()
+
+
+def changed_text(request: Request) -> tuple[str, str] | None:
+    """Return words or code before and after an edit, secrets hidden; None if neither."""
+    call, decision = request.question.call, request.decision
+    if decision is None or not (decision.content or decision.arguments):
+        return None
+    if call is None:
+        return hide(request.question.content)[0], hide(decision.content)[0]
+    if request.question.kind is not Kind.CODE:
+        return None
+    before, after = (
+        code_in(hide_in(escape_marks(json.loads(arguments)), call.hidden)[0])
+        for arguments in (call.arguments, decision.arguments)
+    )
+    return None if before is None or after is None else (before, after)
+
+
+def changes(request: Request) -> list[str]:
+    """List what a reviewer changed, places of a call or lines, with secrets hidden."""
+    if (text := changed_text(request)) is not None:
+        return [_short(line) for line in changed_lines(*text)]
+    call, decision = request.question.call, request.decision
+    if call is None or decision is None or not decision.arguments:
+        return []
+    fields = changed_fields(json.loads(call.arguments), json.loads(decision.arguments), call.hidden)
+    return [f"{path}: {_short(before)} → {_short(after)}" for path, before, after in fields]
+
+
+def _short(value: str) -> str:
+    if not value:
+        return "(nothing)"
+    return value if len(value) <= LONGEST_CHANGE else f"{value[:LONGEST_CHANGE]}… ({len(value):,} characters)"
+
+
+LONGEST_CHANGE: Final = 500
+"""Characters of a value in the list of what was changed."""

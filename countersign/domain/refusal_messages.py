@@ -6,12 +6,12 @@ They are data (R7): views draw the mentions and the dates.
 from datetime import datetime
 from typing import Final
 
-from countersign.domain import delegation, high_risk
+from countersign.domain import eligibility, high_risk
 from countersign.domain.people import those_of
+from countersign.domain.quorum import count_alike
 from countersign.domain.refusal_reasons import Refusal, Sentence
 from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import ABOUT_THE_RUN, Decision, How, Request, Status
-from countersign.domain.vote_count import alike
 
 _NAMED: Final = 12
 """Reviewers that a sentence names; the others are counted."""
@@ -31,7 +31,7 @@ def sentence(refusal: Refusal, request: Request) -> Sentence:
 def _what(refusal: Refusal, request: Request) -> str:
     match refusal:
         case Refusal.VOTED_ALREADY | Refusal.SEAT_TAKEN:
-            return f"{alike(request)} of {request.rules.quorum} needed"
+            return f"{count_alike(request)} of {request.rules.quorum} needed"
         case Refusal.EDIT_NEEDS_ONE:
             return str(request.rules.quorum)
         case Refusal.NOT_TYPED:
@@ -55,7 +55,7 @@ def _decided_by(decision: Decision) -> Sentence:
 
 
 def _deciders(request: Request) -> Sentence:
-    reviewers = delegation.deciders(request)
+    reviewers = eligibility.deciders(request)
     names: list[Sentence] = [(user,) for user in sorted(reviewers.users)]
     names += [those_of(group) for group in sorted(reviewers.groups)]
     more = len(names) - _NAMED

@@ -1,12 +1,12 @@
-"""Endings of a request: by its deadline, by its run, by a decision."""
+"""Endings of a request: by its deadline, its run or a decision; and its outcome."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.events import Event, EventType
-from countersign.domain.ids import UserId, digest_of
+from countersign.domain.ids import Digest, RequestId, UserId, digest_of
 from countersign.domain.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote
 
 _POSTED_WITHIN: Final = timedelta(seconds=5)
@@ -92,3 +92,56 @@ def _spans(request: Request, decision: Decision) -> dict[str, str]:
     if decision.how is How.TIMEOUT and request.deadline is not None:
         spans["late"] = f"{(decision.at - request.deadline).total_seconds():.3f}"
     return spans
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision for code; `by` are Slack user ids, empty when no person decided."""
+
+    request: RequestId
+    digest: Digest
+    outcome: Status
+    how: How
+    by: tuple[UserId, ...] = ()
+    words: str = ""
+    chosen: tuple[str, ...] = ()
+    content: str = ""
+    """The text as a reviewer changed it; "" if they did not."""
+
+    def who(self) -> str:
+        """Name those who decided, like “reviewers U0BOB and U0EVE”.
+
+        "nobody" when it was no person, or a rule of the workspace.
+        """
+        if not self.by:
+            return "a rule of the workspace" if self.how is How.POLICY else "nobody"
+        if self.how is How.BREAK_GLASS:
+            return f"{self.by[0]} alone, who started the run, in an emergency (break-glass)"
+        return f"reviewer{'s' if len(self.by) > 1 else ''} {' and '.join(self.by)}"
+
+
+def decided(request: Request) -> Decided:
+    """Return the decision of a settled request; ValueError if it still waits."""
+    if request.decision is None:
+        raise ValueError(f"Request {request.id} is not decided.")
+    decision = request.decision
+    return Decided(
+        request.id,
+        request.digest,
+        decision.outcome,
+        decision.how,
+        decision.by,
+        decision.words,
+        decision.chosen,
+        decision.content,
+    )
+
+
+def approved_content(request: Request) -> str | None:
+    """Return the text that may be used; None if none was approved.
+
+    It is the one that was shown, or what a reviewer made of it.
+    """
+    if request.decision is None or request.status not in (Status.APPROVED, Status.EDITED):
+        return None
+    return request.decision.content or request.question.content

@@ -9,7 +9,6 @@ from countersign.domain.api_keys import AskingProgram
 from countersign.domain.calls import Call
 from countersign.domain.channel_settings import OnTimeout, Rules
 from countersign.domain.events import Event, EventType
-from countersign.domain.grant_request import Standing
 from countersign.domain.ids import (
     AttemptId,
     ChannelId,
@@ -22,6 +21,7 @@ from countersign.domain.ids import (
     short_name,
 )
 from countersign.domain.people import Reviewers
+from countersign.domain.permission_scopes import Standing
 from countersign.domain.refusal_reasons import Refusal
 
 

@@ -2,7 +2,8 @@
 
 Reminders and escalations keep out of the channel's quiet hours: they come at their end. The deadline is firm, because
 it is what people and agents were told. What was missed while no process ran is not made up for: one reminder comes,
-and of several escalations the last, which lets all of their people decide.
+and of several escalations the last, which lets all of their people decide. Whoever may decide may put reminders off,
+or say that they are looking.
 """
 
 from dataclasses import replace
@@ -11,10 +12,11 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from countersign.domain import quiet_hours, request_endings
+from countersign.domain.eligibility import refusal_event, why_not_person
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId
-from countersign.domain.people import Reviewers
-from countersign.domain.requests import Raised, Request, Status, Step, event
+from countersign.domain.people import Actor, Reviewers
+from countersign.domain.requests import Looking, Raised, Request, Status, Step, event
 
 LONGEST_GAP: Final = timedelta(days=30)
 _DOUBLED: Final = 20
@@ -163,3 +165,36 @@ def _remind(request: Request, now: datetime) -> Step:
         return Step(request)
     reminded = replace(request, reminded=request.reminded + 1, reminded_at=now, snoozed_until=None)
     return Step(reminded, (event(EventType.REQUEST_REMINDED, reminded, now, number=str(reminded.reminded)),))
+
+
+def look(request: Request, actor: Actor, now: datetime) -> Step:
+    """Note that they look at it, once; nobody is kept from deciding by that."""
+    if (refused := _refused_attempt(request, actor, now, "look")) is not None:
+        return refused
+    if any(looker.user == actor.user for looker in request.looking):
+        return Step(request)
+    looked = replace(request, looking=(*request.looking, Looking(actor.user, now)))
+    return Step(looked, (event(EventType.REQUEST_LOOKED_AT, looked, now, user=actor.user),))
+
+
+def snooze(request: Request, actor: Actor, how: Snooze, now: datetime) -> Step:
+    """Put its reminders off, for everybody; escalation and deadline stay.
+
+    Nothing happens where it has no reminders.
+    """
+    if (refused := _refused_attempt(request, actor, now, "snooze")) is not None:
+        return refused
+    if not request.rules.remind_after:
+        return Step(request)
+    until = snooze_end(request, how, now)
+    put_off = replace(request, snoozed_until=until, snoozed_by=actor.user)
+    noted = event(EventType.REQUEST_SNOOZED, put_off, now, user=actor.user, until=until.isoformat())
+    return Step(put_off, (noted,))
+
+
+def _refused_attempt(request: Request, actor: Actor, now: datetime, verb: str) -> Step | None:
+    """The refusal, with its event, of somebody who may not decide on it now (R25)."""
+    refusal = why_not_person(request, actor, now)
+    if refusal is None:
+        return None
+    return Step(request, (refusal_event(request, actor, verb, refusal, now),), refusal)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from countersign.domain.decision_values import Decided, changes, decided, quoted
+from countersign.domain.diffs import changes
+from countersign.domain.request_endings import Decided, decided
 from countersign.domain.requests import How, Kind, Request, Status
 
 CHANGED: Final = "What was changed:"
@@ -246,3 +247,8 @@ def _fill(facts: str, request: Request, decision: Decided) -> str:
     if decision.how is How.TIMEOUT:
         at = request.deadline
     return facts.format(by=decision.who(), at=f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "now")
+
+
+def quoted(words: str) -> str:
+    """Words of a person, every line behind `> `."""
+    return "\n".join(f"> {line}" for line in words.splitlines())

@@ -26,9 +26,9 @@ from agent_framework import (
 from pydantic_core import to_json, to_jsonable_python
 
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.team_at_work import Ended, Saved, TeamAtWork, Tell, Waits
-from countersign.autogen.tools.workbenches import Offered
-from countersign.domain.decision_values import decided
+from countersign.autogen.running_team import Ended, RunningTeam, Saved, Tell, Waits
+from countersign.autogen.tools.workbenches import ToolLike
+from countersign.domain.request_endings import decided
 from countersign.domain.requests import Request, Status
 from countersign.domain.texts_for_models import answer
 from countersign.hosted_teams.agent_framework_model import RunModel
@@ -53,7 +53,7 @@ class _Tool(FunctionTool):
         return [Content.from_text(await self._call(arguments or {}, tool_call_id or ""))]
 
 
-def tools(run: RunContext, agent: str, *functions: Offered, **rules: Any) -> list[FunctionTool]:
+def tools(run: RunContext, agent: str, *functions: ToolLike, **rules: Any) -> list[FunctionTool]:
     """Make the tools of the agent of this name; `rules` are those of `run.tools`."""
     return [_Tool(call) for call in gated_calls(run, agent, functions, rules)]
 
@@ -63,7 +63,7 @@ def model(run: RunContext, agent: str) -> RunModel:
     return RunModel(run.model(agent), agent)
 
 
-class AgentTeam(TeamAtWork):
+class AgentTeam(RunningTeam):
     """A team of this agent; `options` go to `Agent.run`."""
 
     def __init__(self, run: RunContext, agent: Agent[Any], **options: Any) -> None:
@@ -89,7 +89,7 @@ class AgentTeam(TeamAtWork):
         return Waits(json.dumps({"session": session.to_dict(), "asked": calls}))
 
 
-class WorkflowTeam(TeamAtWork):
+class WorkflowTeam(RunningTeam):
     """A team of this workflow, which begins with the task.
 
     What it requests with `ctx.request_info` is asked of people. A `bool` is answered with whether they approved, a

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from autogen_core.tools import Workbench
 
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.tools.workbenches import Offered, as_tool, without_key
+from countersign.autogen.tools.workbenches import ToolLike, as_tool, without_key
 from countersign.domain.errors import WrongTeam
 
 T = TypeVar("T")
@@ -32,7 +32,9 @@ class GatedCall:
         return (await self.tools.call_tool(self.name, arguments, call_id=call_id)).to_text()
 
 
-def gated_calls(run: RunContext, agent: str, functions: Sequence[Offered], rules: Mapping[str, Any]) -> list[GatedCall]:
+def gated_calls(
+    run: RunContext, agent: str, functions: Sequence[ToolLike], rules: Mapping[str, Any]
+) -> list[GatedCall]:
     """Bring functions to the gate; `rules` are those of `run.tools`."""
     offered = [as_tool(function) for function in functions]
     tools = run.tools(agent, offered, **rules)

@@ -11,8 +11,8 @@ from agents.tool_context import ToolContext
 
 from agents import Agent, FunctionTool, ItemHelpers, ModelResponse, RunConfig, RunHooks, Runner, RunState
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.team_at_work import Ended, Saved, TeamAtWork, Tell, Waits
-from countersign.autogen.tools.workbenches import Offered
+from countersign.autogen.running_team import Ended, RunningTeam, Saved, Tell, Waits
+from countersign.autogen.tools.workbenches import ToolLike
 from countersign.hosted_teams.gated_calls import GatedCall, gated_calls, not_gated, while_ours
 from countersign.hosted_teams.openai_agents_model import RunModel
 
@@ -21,7 +21,7 @@ class _Tool(FunctionTool):
     """A tool behind the gate."""
 
 
-def tools(run: RunContext, agent: str, *functions: Offered, **rules: Any) -> list[FunctionTool]:
+def tools(run: RunContext, agent: str, *functions: ToolLike, **rules: Any) -> list[FunctionTool]:
     """Make the tools of the agent of this name; `rules` are those of `run.tools`."""
     return [_tool(call) for call in gated_calls(run, agent, functions, rules)]
 
@@ -59,7 +59,7 @@ class _Watch(RunHooks[Any]):
                 self._tell(agent.name, words)
 
 
-class OpenAITeam(TeamAtWork):
+class OpenAITeam(RunningTeam):
     """The team that begins with this agent; `options` go to `Runner.run`.
 
     The SDK's traces, which it sends to OpenAI, are off unless you give a `run_config`.

@@ -41,7 +41,7 @@ class PendingCall:
 class RunJournal:
     """The journal of one run in this process; each `key` is given out once.
 
-    `before_live` raises to prevent what no record answers (`countersign.autogen.unknown_outcomes`). `now` is the clock
+    `before_live` raises to prevent what no record answers (`countersign.autogen.changed_code`). `now` is the clock
     of the entries. `is_leaving` says whether this process lets go of the run. `times` counts the keys given out, by all
     but their last part.
     """

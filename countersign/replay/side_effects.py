@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from countersign.domain.call_words import in_words
+from countersign.domain.calls import in_words
 from countersign.domain.errors import ActionFailed, OutcomeUnknown
 from countersign.replay.entries import Entry
 from countersign.replay.run_journal import RunJournal, inside

@@ -6,8 +6,8 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from countersign.domain import schedule
-from countersign.domain.grants import Permission
 from countersign.domain.ids import ChannelId, PermissionId, RequestId
+from countersign.domain.permissions import Permission
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run

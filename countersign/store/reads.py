@@ -20,8 +20,8 @@ import redis.exceptions
 from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.delegation import Absences
 from countersign.domain.errors import StoreFull, StoreUnavailable, UnknownSchema
-from countersign.domain.grants import Permission
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, WorkspaceId
+from countersign.domain.permissions import Permission
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run

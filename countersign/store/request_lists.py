@@ -16,8 +16,8 @@ from typing import Any, Final
 from countersign.domain import schedule
 from countersign.domain.events import REQUEST_CHANGED, Event
 from countersign.domain.ids import ChannelId, GroupId, RequestId, UserId
+from countersign.domain.quorum import tied
 from countersign.domain.requests import Request, Status
-from countersign.domain.vote_count import tied
 from countersign.store.codec import ms
 from countersign.store.keys import KEPT, Keys
 from countersign.store.reads import reaching

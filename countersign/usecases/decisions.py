@@ -6,7 +6,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from countersign.domain import decision_rules, grants, refusal_messages, request_endings, requests, runs, schedule
+from countersign.domain import (
+    decision_rules,
+    eligibility,
+    permissions,
+    refusal_messages,
+    request_endings,
+    requests,
+    runs,
+    schedule,
+)
 from countersign.domain.calls import is_canonical
 from countersign.domain.decision_rules import Attempt
 from countersign.domain.errors import CountersignError, NotFound, Refused, StoreUnavailable
@@ -129,9 +138,11 @@ def _counted(read: _Attempted | None) -> Keep[Request] | Swap[Request] | Refuse:
         return Refuse(error, record=Change(events=step.events, once=attempt.id))
     put = Put(step.request, seen.version)
     change = Change(requests=(put,), messages=read.cards, events=step.events, before=seen.value.deadline)
-    permission = None if read.run is None else grants.given_with(step.request, read.run.known_as)
+    permission = None if read.run is None else permissions.given_with(step.request, read.run.known_as)
     if permission is not None:
-        change = replace(change, permissions=(Put(permission, 0),), events=(*change.events, grants.given(permission)))
+        change = replace(
+            change, permissions=(Put(permission, 0),), events=(*change.events, permissions.given(permission))
+        )
     return Swap(change, step.request)
 
 
@@ -151,7 +162,7 @@ async def _outgrown(store: Store, seen: Admitted, attempt: Attempt) -> bool:
     if judgement.effect is Effect.REFUSE or judgement.clause == request.rules.clause:
         return judgement.effect is Effect.REFUSE or (judgement.terms.quorum or 1) > request.rules.quorum
     rules = evaluation.apply(judgement, await rules_of(store, run.value.channel))
-    alone = decision_rules.why_not_person(replace(request, rules=rules), attempt.actor, seen.now) is None
+    alone = eligibility.why_not_person(replace(request, rules=rules), attempt.actor, seen.now) is None
     return rules.quorum > 1 or not alone
 
 

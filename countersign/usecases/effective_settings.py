@@ -5,12 +5,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from countersign.domain import channel_settings, conversation_rules
+from countersign.domain import channel_settings, eligibility
 from countersign.domain.calls import Call
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules
 from countersign.domain.errors import InvalidInput, NotFound, Refused, plain_text
-from countersign.domain.event_data import plain
-from countersign.domain.events import Event, EventType
+from countersign.domain.events import Event, EventType, plain
 from countersign.domain.ids import AttemptId, ChannelId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.question_salts import asker
@@ -71,8 +70,8 @@ async def ruled_for(store: Store, run: Run, question: Question) -> Ruled:
         if judgement.effect is Effect.REFUSE:
             reason = f"rule “{judgement.clause}”" + (f": {judgement.why}" if judgement.why else "")
             return Ruled(rules, settings, _refused(Refusal.BY_POLICY, reason))
-        if conversation_rules.is_for_requester(question, run, judgement.terms):
-            rules = conversation_rules.for_requester(rules, run.requester)
+        if eligibility.is_for_requester(question, run, judgement.terms):
+            rules = eligibility.for_requester(rules, run.requester)
     elif question.kind is Kind.IN_DOUBT:  # whether it is done again is for those who may have it done
         rules = evaluation.apply(await _of_doubt(store, run, question, settings), settings)
     if not rules.reviewers:

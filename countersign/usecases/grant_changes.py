@@ -10,14 +10,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from countersign.domain import decision_rules, grants
+from countersign.domain import decision_rules, permissions
 from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import CountersignError, InvalidInput, NotFound, StoreUnavailable
 from countersign.domain.events import Event, EventType
-from countersign.domain.grant_request import Scope
-from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId, PermissionId, RequestId, UserId
 from countersign.domain.people import Actor
+from countersign.domain.permission_scopes import Scope
+from countersign.domain.permissions import Permission
 from countersign.domain.requests import Request, Status, Step
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, Update, update
 from countersign.usecases.decisions import turn_down, wake_parked
@@ -103,7 +103,9 @@ async def _covering(store: Store, standing: list[Seen[Permission]], seen: Admitt
     if run is None:
         return None
     team = run.value.known_as
-    covering = [permission for permission in standing if grants.covers(permission.value, seen.value, team, seen.now)]
+    covering = [
+        permission for permission in standing if permissions.covers(permission.value, seen.value, team, seen.now)
+    ]
     for permission in sorted(covering, key=lambda permission: _NARROWEST.index(permission.value.scope)):
         giver = await whose(permission.value, seen.value.rules)
         step = decision_rules.allow(seen.value, permission.value, giver, team, seen.now)
@@ -146,7 +148,7 @@ async def revoke(
         seen, rules = read
         if seen.value.revoked_by is not None:
             return Keep(seen.value)
-        if (refusal := grants.why_not_revoke(seen.value, actor, rules, admins)) is not None:
+        if (refusal := permissions.why_not_revoke(seen.value, actor, rules, admins)) is not None:
             event = Event(
                 EventType.ATTEMPT_REFUSED,
                 seen.now,
@@ -157,7 +159,7 @@ async def revoke(
             )
             return Refuse(InvalidInput(refusal.value), record=Change(events=(event,), once=attempt))
         ended = replace(seen.value, revoked_by=actor.user, changed_at=seen.now)
-        change = Change(permissions=(Put(ended, seen.version),), events=(grants.revoked(ended, actor.user),))
+        change = Change(permissions=(Put(ended, seen.version),), events=(permissions.revoked(ended, actor.user),))
         return Swap(change, ended)
 
     return (await update(store, read, rule)).value

@@ -9,7 +9,6 @@ from typing import Generic, Protocol, TypeVar
 from countersign.domain.channel_settings import ChannelSettings, Rules
 from countersign.domain.delegation import Absences
 from countersign.domain.events import Event
-from countersign.domain.grants import Permission
 from countersign.domain.ids import (
     AttemptId,
     ChannelId,
@@ -20,6 +19,7 @@ from countersign.domain.ids import (
     TeamName,
     WorkspaceId,
 )
+from countersign.domain.permissions import Permission
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
 from countersign.domain.run_options import Option

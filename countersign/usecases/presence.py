@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from countersign.domain import presence, refusal_messages
+from countersign.domain import refusal_messages, schedule
 from countersign.domain.errors import NotFound, Refused
 from countersign.domain.ids import AttemptId, RequestId
 from countersign.domain.people import Actor
@@ -19,7 +19,7 @@ async def look(store: Store, request: RequestId, actor: Actor, attempt: AttemptI
 
     Refused, with an event, if they may not decide on it.
     """
-    return await _note(store, request, attempt, lambda seen: presence.look(seen.value, actor, seen.now))
+    return await _note(store, request, attempt, lambda seen: schedule.look(seen.value, actor, seen.now))
 
 
 async def snooze(store: Store, request: RequestId, actor: Actor, how: Snooze, attempt: AttemptId) -> Request:
@@ -27,7 +27,7 @@ async def snooze(store: Store, request: RequestId, actor: Actor, how: Snooze, at
 
     Refused, with an event, if they may not decide on it.
     """
-    return await _note(store, request, attempt, lambda seen: presence.snooze(seen.value, actor, how, seen.now))
+    return await _note(store, request, attempt, lambda seen: schedule.snooze(seen.value, actor, how, seen.now))
 
 
 async def _note(store: Store, request: RequestId, attempt: AttemptId, step_of: Callable[[Admitted], Step]) -> Request:

@@ -15,8 +15,7 @@ from countersign.domain import request_endings, requests, runs
 from countersign.domain.api_keys import ApiKey, AskingProgram
 from countersign.domain.calls import LONGEST_CONTENT
 from countersign.domain.errors import Conflict, InvalidInput, NotFound
-from countersign.domain.event_data import plain
-from countersign.domain.events import EventType
+from countersign.domain.events import EventType, plain
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId, short_name
 from countersign.domain.program_states import ProgramState
 from countersign.domain.question_salts import salted

@@ -6,8 +6,7 @@ Each is recorded once, however often Slack delivers it (R8); web does it, becaus
 import json
 from collections.abc import Mapping
 
-from countersign.domain.event_data import shortened
-from countersign.domain.events import Event, EventType
+from countersign.domain.events import Event, EventType, shortened
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
 from countersign.domain.redaction import hide
 from countersign.domain.refusal_reasons import Refusal

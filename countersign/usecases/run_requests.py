@@ -8,8 +8,7 @@ from typing import NamedTuple
 from countersign.domain import request_endings, requests, runs
 from countersign.domain.calls import LONGEST_CONTENT
 from countersign.domain.errors import GivenUp, Refused
-from countersign.domain.event_data import plain, shortened, without_secrets
-from countersign.domain.events import Event, EventType
+from countersign.domain.events import Event, EventType, plain, shortened, without_secrets
 from countersign.domain.ids import AttemptId, RequestId
 from countersign.domain.question_salts import asker, salted
 from countersign.domain.redaction import hide

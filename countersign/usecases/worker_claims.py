@@ -13,8 +13,7 @@ from typing import Final
 from countersign.domain import schedule
 from countersign.domain.calls import is_canonical
 from countersign.domain.errors import NotRecorded
-from countersign.domain.event_data import read_arguments
-from countersign.domain.events import Event, EventType
+from countersign.domain.events import Event, EventType, read_arguments
 from countersign.domain.ids import ChannelId
 from countersign.domain.question_salts import unchanged
 from countersign.domain.requests import Decision, How, Request, Status

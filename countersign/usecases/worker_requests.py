@@ -34,6 +34,8 @@ async def admit(store: Store, seen: Claimed) -> Admitted:
 
     A request that the policy refuses, or nobody could decide, is rejected.
     """
+    if not _waits_unvouched(seen):
+        return _counted(seen)
     known: Claimed | None = seen
 
     async def read() -> tuple[Claimed, Step]:
@@ -41,8 +43,7 @@ async def admit(store: Store, seen: Claimed) -> Admitted:
         if known is None:
             seen = await store.request(seen.value.id) or seen
         known = None
-        waits = seen.claim and seen.value.status is Status.PENDING
-        return seen, await _as_web_sees_it(store, seen) if waits else Step(seen.value)
+        return seen, await _as_web_sees_it(store, seen) if _waits_unvouched(seen) else Step(seen.value)
 
     outcome = await update(store, read, _vouched)
     if outcome.answer is not None:
@@ -50,10 +51,19 @@ async def admit(store: Store, seen: Claimed) -> Admitted:
     return outcome.value
 
 
+def _waits_unvouched(seen: Claimed) -> bool:
+    """Tell whether a request waits for people on a worker's word alone."""
+    return bool(seen.claim) and seen.value.status is Status.PENDING
+
+
+def _counted(seen: Claimed) -> Admitted:
+    return Admitted(seen.value, seen.version, seen.now, seen.claim, seen.card)
+
+
 def _vouched(read: tuple[Claimed, Step]) -> Keep[Admitted] | Swap[Admitted]:
     seen, step = read
     if not step.changes:
-        return Keep(Admitted(seen.value, seen.version, seen.now, seen.claim, seen.card))
+        return Keep(_counted(seen))
     change = Change(requests=(Put(step.request, seen.version),), events=step.events)
     return Swap(change, Admitted(step.request, seen.version + 1, seen.now, card=seen.card))
 

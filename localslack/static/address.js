@@ -20,8 +20,6 @@ export function placeOf(url) {
     place.thread = query.get("thread_ts");
     return place;
   }
-  const hash = new URLSearchParams(url.hash.slice(1));
-  for (const name of ["user", "channel", "thread", "message"]) place[name] ??= hash.get(name);
   return url.pathname === "/" ? place : null;
 }
 

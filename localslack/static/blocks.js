@@ -1,7 +1,6 @@
 // Block Kit: a list of blocks into a container that is drawn again block by block, so that a block that stayed the same
 // keeps what was typed into it.
 
-import { fileCard } from "./files.js";
 import { h, icon, keyed } from "./dom.js";
 import { renderElement } from "./elements.js";
 import { markdown } from "./markdown.js";
@@ -38,7 +37,6 @@ const BLOCKS = {
   plan: (block, at) =>
     h("div", { class: "text plan" }, h("div", { class: "plan-title" }, h("strong", {}, block.title)), (block.tasks ?? []).map((each) => task(each, at))),
   image: (block) => image(block),
-  file: (block, at) => fileCard(at.files?.find((file) => file.external_id === block.external_id) ?? { id: block.external_id, title: "File" }),
 };
 
 const TASK_SIGNS = { pending: "○", in_progress: "◔", complete: "✓", error: "✕" };
@@ -79,7 +77,7 @@ function inputBlock(block, at) {
   );
 }
 
-/** Draws `blocks` into `container`. `context` = {surface, directory, files?}. */
+/** Draws `blocks` into `container`. `context` = {surface, directory}. */
 export function renderBlocks(container, blocks, context) {
   const items = blocks.map((block, index) => ({ block, id: blockId(block, index) }));
   keyed(container, items, {

@@ -7,8 +7,8 @@ import { withEmoji } from "./emoji.js";
 import { textObject } from "./mrkdwn.js";
 import { picker, place } from "./picker.js";
 import { placeOfLink } from "./address.js";
-import { textLimit } from "./validate.js";
 
+const TEXT_LIMIT = 3000;
 const LOWEST_COUNTER = 100; // from so many characters left on, the input counts them
 
 function hooks(element, at) {
@@ -227,7 +227,7 @@ function textInput(element, at) {
     autocomplete: "off",
   });
   const count = () => {
-    const left = textLimit(element) - input.value.length;
+    const left = (element.max_length ?? TEXT_LIMIT) - input.value.length;
     counter.textContent = left <= LOWEST_COUNTER && input.value ? String(left) : "";
     counter.classList.toggle("counter-over", left < 0);
   };

@@ -3,7 +3,6 @@
 import { renderBlocks } from "./blocks.js";
 import { clock, dateOf, dayName, fromNow, fullTime } from "./dates.js";
 import { avatar } from "./directory.js";
-import { fileCard } from "./files.js";
 import { fill, h, icon, keyed } from "./dom.js";
 import { mrkdwn } from "./mrkdwn.js";
 import { addressOf, permalink } from "./address.js";
@@ -93,7 +92,7 @@ function rows(messages, context) {
 function follows(before, message) {
   const sameVoice = before.user === message.user && before.bot_name === message.bot_name && !before.ephemeral && !message.ephemeral;
   const sameDay = dayName(before.ts) === dayName(message.ts);
-  return sameVoice && sameDay && !before.deleted && dateOf(message.ts) - dateOf(before.ts) < SAME_BREATH_S * 1000;
+  return sameVoice && sameDay && dateOf(message.ts) - dateOf(before.ts) < SAME_BREATH_S * 1000;
 }
 
 function fixed(key, create) {
@@ -170,12 +169,10 @@ function drawMessage(node, message, isFollowing, context) {
 }
 
 function drawBody(body, message, context) {
-  if (message.deleted) {
-    body.replaceChildren(h("p", { class: "gone" }, "This message was deleted."));
-  } else if (message.blocks?.length) {
+  if (message.blocks?.length) {
     const key = `${context.channel}/${message.ts}/${context.directory.me?.id}`;
     const surface = surfaceOf(key, { channel: context.channel, message_ts: message.ts }, context.act, message.blocks);
-    renderBlocks(body, message.blocks, { surface, directory: context.directory, files: message.files });
+    renderBlocks(body, message.blocks, { surface, directory: context.directory });
   } else {
     body.replaceChildren(h("div", { class: "text" }, mrkdwn(message.text ?? "", context.directory)));
   }
@@ -206,4 +203,40 @@ function messageTools(message, context) {
       ? null
       : h("button", { class: "icon-button", type: "button", "aria-label": "Copy link", title: "Copy link", onclick: copy }, icon("link")),
   ];
+}
+
+function size(bytes) {
+  if (bytes === undefined) return "";
+  if (bytes < 1024) return `${bytes} bytes`;
+  return bytes < 1024 * 1024 ? `${Math.round(bytes / 102.4) / 10} kB` : `${Math.round(bytes / 104857.6) / 10} MB`;
+}
+
+/** The part of a file's address that leads to this server, whatever host the app was told. */
+function localUrl(file) {
+  if (!file.url) return null;
+  const url = new URL(file.url, location.href);
+  return url.pathname.startsWith("/files/") ? url.pathname + url.search : null;
+}
+
+function fileCard(file) {
+  const name = file.title || file.name || file.id;
+  const url = localUrl(file);
+  const open = url
+    ? h("a", { class: "file-name", href: url, target: "_blank", rel: "noopener noreferrer" }, name)
+    : h("span", { class: "file-name" }, name);
+  const isCut = file.preview && file.size > new Blob([file.preview]).size;
+  return h(
+    "div",
+    { class: "file", "data-testid": "file", "data-file-id": file.id },
+    h("div", { class: "file-head" }, h("span", { class: "file-icon" }, icon("file")), h("div", { class: "file-title" }, open, h("small", {}, [file.name, size(file.size)].filter(Boolean).join(" · ")))),
+    file.preview
+      ? h(
+          "details",
+          { class: "file-preview" },
+          h("summary", {}, "Preview"),
+          h("pre", { class: "pre", tabindex: "0" }, file.preview),
+          isCut && url ? h("p", { class: "file-cut" }, "This is the beginning. ", h("a", { href: url, target: "_blank" }, "Open the whole file")) : null,
+        )
+      : null,
+  );
 }

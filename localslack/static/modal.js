@@ -6,7 +6,6 @@ import { fill, h, icon } from "./dom.js";
 import { closeLayer, focusFirst, openLayer } from "./overlays.js";
 import { plainText } from "./mrkdwn.js";
 import { surfaceOf } from "./surface.js";
-import { problems } from "./validate.js";
 
 const TO_START = [".dialog-body [data-autofocus]", ".dialog-body :is(input, textarea, select)", ".dialog-footer .button-primary"];
 
@@ -23,7 +22,6 @@ export class Modal {
   #surface = null;
   #directory = null;
   #sending = false;
-  #found = null; // errors found here, before the app was asked; they stand until the next try
 
   constructor(act) {
     this.#act = act;
@@ -41,10 +39,7 @@ export class Modal {
       return;
     }
     const isOther = before?.view.id !== modal.view.id;
-    if (isOther) {
-      this.#found = null;
-      this.#sending = false;
-    }
+    if (isOther) this.#sending = false;
     const isFresh = this.#layer === null;
     if (isFresh) this.#build();
     this.#draw(isOther, JSON.stringify(before?.errors) !== JSON.stringify(modal.errors));
@@ -97,8 +92,8 @@ export class Modal {
     if (isOther) body.replaceChildren();
     this.#surface = surfaceOf(view.id, { view_id: view.id }, this.#act, view.blocks, view.state?.values);
     renderBlocks(body, view.blocks, { surface: this.#surface, directory: this.#directory });
-    const first = showErrors(body, this.#found ?? errors);
-    if (first && hasNewErrors && !this.#found) toError(first);
+    const first = showErrors(body, errors);
+    if (first && hasNewErrors) toError(first);
     if (isOther) body.scrollTop = 0;
     fill(footer, JSON.stringify([view.submit, view.close, isBusy]), () => [
       h("button", { class: "button", type: "button", "data-testid": "modal-close", onclick: () => this.#close() }, plainText(view.close?.text ?? (view.submit ? "Cancel" : "Close"))),
@@ -111,14 +106,6 @@ export class Modal {
   async #submit() {
     const modal = this.#modal;
     if (!modal?.view.submit || this.#sending || modal.busy) return;
-    const found = problems(modal.view.blocks, this.#surface);
-    if (Object.keys(found).length) {
-      this.#found = found;
-      this.#draw(false, false);
-      toError(showErrors(this.#layer.querySelector(".dialog-body"), found));
-      return;
-    }
-    this.#found = null;
     this.#sending = true;
     this.#draw(false, false);
     await this.#act({ do: "submit", view_id: modal.view.id, state: this.#surface.state() });

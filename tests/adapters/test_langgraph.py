@@ -250,7 +250,7 @@ async def test_interrupts_are_left_to_people_and_answered_when_they_have_decided
     command = await adecide("#general", stopped, THREAD, leave=tmp_path)
     await clerk.ainvoke(command, THREAD)
     assert shop.paid == [90.0, 90.0]
-    assert read(path_of(tmp_path, "order-17"))["waits"] == []
+    assert read(path_of(tmp_path, "order-17")).waits == []
     with pytest.raises(InvalidInput, match="thread_id"):
         await adecide("#general", stopped, {}, leave=tmp_path)
 

@@ -19,9 +19,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from countersign.adapters import resume
-from countersign.adapters.run_files import LeftToPeople, leave, opened, path_of
+from countersign.adapters.run_files import KEY, LeftToPeople, leave, opened, path_of
 from countersign.adapters.saved_runs import SavedRuns
-from countersign.adapters.sealing import KEY
 from countersign.client.client import AsyncClient
 from countersign.client.exchange import ServiceRefused
 from countersign.domain import api_keys

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from countersign.adapters import resume
 from countersign.adapters.run_files import read
-from countersign.adapters.saved_runs import Judged, SavedRuns
+from countersign.adapters.saved_runs import JudgedRun, SavedRuns
 from countersign.client import exchange
 from countersign.client.client import AsyncClient
 from localslack import LocalSlack
@@ -45,7 +46,7 @@ class Pay(SavedRuns):
             return await judged.perform(call, pay)
 
     @staticmethod
-    async def _nowhere(judged: Judged) -> Any:
+    async def _nowhere(judged: JudgedRun) -> Any:
         address = judged.client._address
         return type(address)("http://127.0.0.1:9", address.key)
 
@@ -86,7 +87,7 @@ async def test_a_run_that_goes_on_reports_what_the_service_was_away_to_hear(
     assert await outcome_of(program, request) == {"succeeded": True, "words": ""}
     assert pay.paid == 1
     (path,) = files_of(tmp_path)
-    assert [call["unreported"] for call in read(path)["calls"]] == [None]
+    assert [call.unreported for call in read(path).calls] == [None]
 
 
 async def test_resume_reports_what_the_service_was_away_to_hear(
@@ -99,5 +100,5 @@ async def test_resume_reports_what_the_service_was_away_to_hear(
     async with AsyncClient() as client:
         await resume._report_the_rest(client, [path])
     assert await outcome_of(program, request) == {"succeeded": True, "words": ""}
-    call = {**before["calls"][0], "unreported": None}
-    assert read(path) == {**before, "calls": [call]} and pay.paid == 1
+    call = replace(before.calls[0], unreported=None)
+    assert read(path) == replace(before, calls=[call]) and pay.paid == 1

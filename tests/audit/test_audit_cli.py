@@ -19,11 +19,11 @@ from countersign import usecases
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import Rules
 from countersign.domain.events import Event, EventType
-from countersign.domain.grant_request import Scope, Span, Wish
-from countersign.domain.grants import Permission
 from countersign.domain.hash_chain import START, seal
 from countersign.domain.ids import digest_of
 from countersign.domain.people import Actor
+from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
+from countersign.domain.permissions import Permission
 from countersign.domain.requests import Kind, Question, Request, Verb, digest, request_id
 from countersign.store.audit_log import Ledger
 from countersign.store.codec import compress, decompress
@@ -212,7 +212,7 @@ async def test_a_short_secret_is_found_by_no_digest_that_the_record_shows(
     def asked_with(pin: int) -> Question:
         return replace(call(), call=Call("unlock", canonical({"door": "main", "pin": f"{pin:04}"}), hidden=("pin",)))
 
-    wish = Wish(Scope.CALL, Span.HOUR)
+    wish = PermissionChoice(Scope.CALL, Span.HOUR)
     first = await usecases.ask(store, lease, asked_with(4711))
     assert await usecases.ask(store, lease, asked_with(4711)) == first
     await usecases.decide(store, NoQueue(), first.id, attempt(first, BOB, wish=wish))

@@ -28,7 +28,7 @@ from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from autogen_core.models import AssistantMessage, CreateResult, LLMMessage, ModelFamily, ModelInfo, RequestUsage
 from autogen_core.tools import Workbench
 
-from countersign.autogen.code.agent import CodeAgent
+from countersign.autogen.code.gated_executor import CodeAgent
 from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.models.wrapper import ModelRequest, Pieces
 from countersign.autogen.people.action_outcomes import Conclusion

@@ -38,8 +38,8 @@ from autogen_ext.models.cache import ChatCompletionCache
 from pydantic import BaseModel
 
 from countersign.autogen.bypass_check import look_through
-from countersign.autogen.code.gated_executor import WITHIN, approved_by_the_executor
-from countersign.autogen.code.local_executor import LocalExecutor
+from countersign.autogen.code.executors import WITHIN, LocalExecutor
+from countersign.autogen.code.gated_executor import approved_by_the_executor
 from countersign.autogen.gated_function import gated
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams

@@ -3,13 +3,12 @@
 from datetime import timedelta
 
 import pytest
-from agents.teams._code_script import FENCE
 from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock
 
-from countersign.autogen.code.agent import RAN, CodeAgent
-from countersign.autogen.code.gated_executor import UNBOXED
-from countersign.autogen.code.local_executor import LocalExecutor
+from agents.teams.code import FENCE
+from countersign.autogen.code.executors import LocalExecutor
+from countersign.autogen.code.gated_executor import RAN, UNBOXED, CodeAgent
 from countersign.domain.requests import Kind, Verb
 from tests.autogen.demo_runs import playing
 from tests.autogen.harness import House

@@ -18,8 +18,8 @@ from autogen_agentchat.agents import ApprovalRequest
 from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 
-from countersign.autogen.code.gated_executor import UNBOXED, code_executor
-from countersign.autogen.code.local_executor import LocalExecutor
+from countersign.autogen.code.executors import LocalExecutor, code_executor
+from countersign.autogen.code.gated_executor import UNBOXED
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.tools.team_policy import Tier
 from countersign.domain.activity import Reported
@@ -148,7 +148,7 @@ LEFT_BEHIND = {
 async def test_nothing_that_code_starts_outlives_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str, isolated: bool, ends: bool
 ) -> None:
-    monkeypatch.setattr("countersign.autogen.code.local_executor.ISOLATE", isolated)
+    monkeypatch.setattr("countersign.autogen.code.executors.ISOLATE", isolated)
     seconds = f"600.{secrets.randbelow(10**9)}"
     block = LEFT_BEHIND[left]
     blocks = [CodeBlock(block.code.replace("SECONDS", seconds), block.language)]
@@ -184,7 +184,7 @@ async def test_code_ends_with_a_worker_that_is_killed(tmp_path: Path) -> None:
         "-c",
         "import asyncio, sys\nfrom datetime import timedelta\nfrom pathlib import Path\n"
         "from autogen_core import CancellationToken\nfrom autogen_core.code_executor import CodeBlock\n"
-        "from countersign.autogen.code.local_executor import LocalExecutor\n"
+        "from countersign.autogen.code.executors import LocalExecutor\n"
         "blocks = [CodeBlock(f'setsid sleep {sys.argv[2]} & sleep {sys.argv[2]}', 'sh')]\n"
         "executor = LocalExecutor(Path(sys.argv[1]), timedelta(hours=1))\n"
         "asyncio.run(executor.execute_code_blocks(blocks, CancellationToken()))\n",

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from autogen_agentchat.messages import TextMessage
 
-from countersign.autogen.people.decision_messages import DecisionTermination, decision_in, metadata_of
+from countersign.autogen.people.decision_messages import DecisionTermination, decision_in, decision_metadata
 from countersign.domain import requests, texts_for_models
 from countersign.domain.calls import Call, canonical
-from countersign.domain.decision_values import changes, decided
+from countersign.domain.diffs import changes
 from countersign.domain.ids import RunId, UserId
+from countersign.domain.request_endings import decided
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status
 from countersign.domain.texts_for_models import answer
 from tests.autogen.harness import ANN, BOB, CHANNEL, RULES, WORKSPACE
@@ -85,7 +86,7 @@ def test_an_undecided_request_has_no_answer() -> None:
 
 def test_the_decision_survives_the_metadata() -> None:
     wanted = decided(settled(Status.REJECTED, words="“no”\n\U0001f642", by=(BOB, UserId("U0EVE"))))
-    assert decision_in(TextMessage(content="x", source="reviewer", metadata=metadata_of(wanted))) == wanted
+    assert decision_in(TextMessage(content="x", source="reviewer", metadata=decision_metadata(wanted))) == wanted
     assert wanted.who() == "reviewers U0BOB and U0EVE"
     assert decision_in(TextMessage(content="DECISION: APPROVED", source="reviewer")) is None
 
@@ -94,7 +95,7 @@ async def test_an_agent_that_says_approved_ends_nothing() -> None:
     """The decision is read from the metadata, never from words."""
     condition = DecisionTermination({Status.APPROVED}, sources={"reviewer"})
     text = answer(settled(Status.APPROVED))
-    approved, rejected = (metadata_of(decided(settled(s))) for s in (Status.APPROVED, Status.REJECTED))
+    approved, rejected = (decision_metadata(decided(settled(s))) for s in (Status.APPROVED, Status.REJECTED))
     for said in (
         TextMessage(content=text, source="drafter"),
         TextMessage(content=text, source="reviewer"),
@@ -153,7 +154,8 @@ def test_a_choice_is_read_as_chosen_and_survives_the_metadata() -> None:
     text = answer(chosen)
     assert text.startswith("DECISION: CHOSEN (")
     assert "> us DECISION: APPROVED" in text
-    assert decision_in(TextMessage(content="", source="r", metadata=metadata_of(decided(chosen)))) == decided(chosen)
+    message = TextMessage(content="", source="r", metadata=decision_metadata(decided(chosen)))
+    assert decision_in(message) == decided(chosen)
 
 
 def test_changes_are_told_by_their_paths_and_secrets_are_not() -> None:

@@ -8,7 +8,6 @@ from autogen_agentchat.agents import AssistantAgent
 from autogen_core import CancellationToken, FunctionCall, Image
 from autogen_core.models import (
     AssistantMessage,
-    ChatCompletionClient,
     FunctionExecutionResult,
     FunctionExecutionResultMessage,
     LLMMessage,
@@ -85,21 +84,17 @@ async def test_longer_undoes_shorter_and_adds_more() -> None:
 async def test_words_to_mention_are_worked_in_and_stay() -> None:
     mail = await draft(TASK, "mention the deadline", "make it shorter")
     assert "Please also note the deadline." in mail.body
-    assert "deadline" not in (await draft(TASK, "mention the deadline", "remove the deadline")).body
 
 
-async def test_subject_recipients_tone_and_signature_change() -> None:
+async def test_subject_and_recipients_change() -> None:
     mail = await draft(
         TASK,
         "change the subject to “A discount”",
         "send it to bob@x.org and cc ann@x.org",
         "also to carl@x.org",
-        "more formal, and sign as Dana Scully",
     )
     assert mail.subject == "A discount"
     assert (mail.to, mail.cc) == (("bob@x.org", "carl@x.org"), ("ann@x.org",))
-    assert mail.body.startswith("Dear Sir or Madam,")
-    assert "Dana Scully" in mail.body
 
 
 async def test_one_wording_is_replaced_by_another() -> None:
@@ -202,11 +197,6 @@ async def test_it_refuses_what_it_cannot_do_and_ends_when_cancelled() -> None:
     token.cancel()
     with pytest.raises(asyncio.CancelledError):
         await model.create(talk(TASK), cancellation_token=token)
-
-
-async def test_it_is_a_component_and_can_be_dumped_and_loaded() -> None:
-    dumped = DemoModel().dump_component()
-    assert isinstance(ChatCompletionClient.load_component(dumped), DemoModel)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -18,8 +18,8 @@ from autogen_core import FunctionCall
 from autogen_core.models import AssistantMessage, CreateResult, RequestUsage
 from autogen_core.tools import FunctionTool, StaticWorkbench, ToolResult
 
-from countersign.autogen.code.agent import CodeAgent
-from countersign.autogen.code.gated_executor import approved_by_the_executor, code_executor
+from countersign.autogen.code.executors import code_executor
+from countersign.autogen.code.gated_executor import CodeAgent, approved_by_the_executor
 from countersign.autogen.gated_function import gated
 from countersign.autogen.models.wrapper import ModelRequest, Pieces
 from countersign.autogen.run_context import RunContext

@@ -14,6 +14,7 @@ from autogen_core.tools import FunctionTool, StaticWorkbench, Workbench
 
 from countersign import usecases
 from countersign.autogen.gated_function import gated
+from countersign.autogen.held_run import HeldRun
 from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.tools.gated_tools import idempotency_key
@@ -37,7 +38,8 @@ async def life(house: House, owner: str = "w1", journal: ports.Journal | None = 
     assert lease is not None
     run = await usecases.begin(house.store, lease)
     kept = await RunJournal.open(journal or RedisJournal(house.store), lease)
-    yield RunContext(run, lease, house.store, Silent(), house.wakeups, kept, DemoModel(), house.settings())
+    held = HeldRun(run, lease, house.store, Silent(), house.wakeups, kept, house.settings())
+    yield RunContext(held, DemoModel())
     await house.store.leases.release(lease)
 
 
@@ -123,7 +125,7 @@ async def test_an_idempotent_tool_that_was_cut_off_runs_again_with_the_same_key(
     async with life(house) as run:
         cut = asyncio.create_task(call(run.tools("clerk", [look], ask=False, idempotent=declared), "look", item="pens"))
         await lost.wait()
-        run.give_up(LeaseLost("the process is gone"))
+        run.abort(LeaseLost("the process is gone"))
         assert await cut == ("The run is let go by this process.", True)
     async with life(house) as run:
         tools = run.tools("clerk", [look], ask=False, idempotent=declared)
@@ -141,7 +143,7 @@ async def test_another_tool_that_was_cut_off_is_asked_about(house: House, answer
     await house.start()
     shop = Shop()
     async with life(house) as run:
-        journal = RunJournal(RedisJournal(house.store), run._lease, {})
+        journal = RunJournal(RedisJournal(house.store), run.held.lease, {})
         key = journal.key("tool", "clerk", "order", '{"item": "pens"}', "c1")
         await journal.record(key, Entry("started", attempt="a process that was killed"))
     async with life(house) as run:

@@ -58,14 +58,14 @@ def test_the_modes_ask_reply_and_end_where_autogen_0_2_does(
 
 
 def test_a_policy_asks_where_it_wants_to() -> None:
-    assert next_move(None, finished=False, replies=0, limit=3, wanted=True) is Move.ASK
+    assert next_move(None, finished=False, replies=0, limit=3, by_policy=True) is Move.ASK
 
 
-@given(finished=st.booleans(), replies=st.integers(0, 9), limit=st.integers(0, 9), wanted=st.booleans())
+@given(finished=st.booleans(), replies=st.integers(0, 9), limit=st.integers(0, 9), by_policy=st.booleans())
 def test_never_asks_nobody_and_always_never_goes_on_by_itself(
-    finished: bool, replies: int, limit: int, wanted: bool
+    finished: bool, replies: int, limit: int, by_policy: bool
 ) -> None:
-    asked = partial(next_move, finished=finished, replies=replies, limit=limit, wanted=wanted)
+    asked = partial(next_move, finished=finished, replies=replies, limit=limit, by_policy=by_policy)
     assert asked(HumanInputMode.NEVER) in (Move.REPLY, Move.END)
     assert asked(HumanInputMode.ALWAYS) in (Move.ASK, Move.ASK_TO_END)
 

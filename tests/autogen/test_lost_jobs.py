@@ -26,7 +26,7 @@ async def test_what_cannot_be_repaired_of_one_run_keeps_nobody_from_the_others(
     sides: Sides, redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R5: one killed script, whose jobs the server refuses, ended each look at all others, for ever."""
-    monkeypatch.setattr(runner, "UNHEARD", timedelta(0))
+    monkeypatch.setattr(runner, "LOST_AFTER", timedelta(0))
     await sides.web.set_workspace(HERE)
     program: dict[str, Any] = {"channel": GENERAL, "requester": ALICE, "team": "script", "task": "ask"}
     await usecases.start_by_script(sides.agents, run=RunId("skilled"), **program)

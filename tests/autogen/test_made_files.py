@@ -9,7 +9,7 @@ import pytest
 from autogen_core.code_executor import CodeBlock, CodeExecutor
 from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 
-from countersign.autogen.code.local_executor import LocalExecutor
+from countersign.autogen.code.executors import LocalExecutor
 from countersign.domain.ids import RunId
 from countersign.domain.made_files import LARGEST, MOST, LeftOut, MadeFile, Why, clean
 from countersign.domain.requests import Verb

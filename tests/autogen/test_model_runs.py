@@ -295,8 +295,8 @@ def test_what_is_written_is_shown_now_and_then_by_one_worker_whatever_the_number
 async def test_a_text_that_ends_in_a_tool_call_is_not_shown_as_going_on(
     house: House,
 ) -> None:
-    context: Any = None
-    lines = progress.ProgressLines(house.store, context, context, progress.Pace(), context)
+    held: Any = None
+    lines = progress.ProgressLines(held, progress.Pace())
     pace = progress.PACE.total_seconds()
     loop = asyncio.get_running_loop()
     lines._drafts["clerk"] = progress._Draft(loop.time() - pace)

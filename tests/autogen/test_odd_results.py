@@ -20,7 +20,7 @@ from autogen_core.tools import Workbench
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from countersign.autogen import compat
-from countersign.autogen.code.local_executor import LocalExecutor
+from countersign.autogen.code.executors import LocalExecutor
 from countersign.autogen.people.action_outcomes import Became, Conclusion
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
@@ -71,7 +71,8 @@ async def test_what_a_tool_gives_back_is_text_that_a_model_can_be_told(
     house: House, tool: Any, gives: tuple[str, bool], caplog: pytest.LogCaptureFixture
 ) -> None:
     """R4: half a pair of surrogates is no UTF-8. That it was done is not in doubt, nobody is asked, no worker ends."""
-    caplog.set_level(logging.ERROR, logger="countersign.autogen.run_context")  # what pytest captures goes through UTF-8
+    # What pytest captures goes through UTF-8.
+    caplog.set_level(logging.ERROR, logger="countersign.autogen.unknown_outcomes")
     await house.start()
     for _ in range(2):
         async with life(house) as run:

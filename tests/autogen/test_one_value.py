@@ -28,8 +28,7 @@ from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.autogen.tools.arguments import by_model, by_schema, written
 from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict
-from countersign.domain.call_words import labelled
-from countersign.domain.calls import canonical
+from countersign.domain.calls import canonical, labelled
 from countersign.domain.errors import ActionFailed
 from countersign.domain.ids import ChannelId, UserId, digest_of
 from countersign.domain.requests import Kind, Verb

@@ -132,7 +132,7 @@ async def test_a_decision_whose_job_was_lost_is_found_counted_and_logged(
         await house.decide(await house.asked("r1"), Verb.APPROVE)
         await worker.runner.reconcile()
         assert worker.queue.asked == []  # its own job may still come
-        monkeypatch.setattr(runner, "UNHEARD", timedelta(0))
+        monkeypatch.setattr(runner, "LOST_AFTER", timedelta(0))
         with repaired(Repair.UNDELIVERED, 1):
             await worker.runner.reconcile()
         assert worker.queue.asked == [RunId("r1")]
@@ -147,7 +147,7 @@ async def test_a_decision_is_found_beside_that_of_a_run_whose_record_is_broken(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4, R5"""
-    monkeypatch.setattr(runner, "UNHEARD", timedelta(0))
+    monkeypatch.setattr(runner, "LOST_AFTER", timedelta(0))
     async with house.worker() as worker:
         for name in ("r1", "r2"):
             await house.start(name, task=f"write to a@example.com about {name}")
@@ -162,7 +162,7 @@ async def test_only_parked_runs_are_asked_for_because_of_a_decision(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R5: a run in the memory of another worker hears of its decision there; a second job would be for nothing."""
-    monkeypatch.setattr(runner, "UNHEARD", timedelta(0))
+    monkeypatch.setattr(runner, "LOST_AFTER", timedelta(0))
     await house.start("r1")
     async with house.worker() as worker:
         await worker.advance("r1")
@@ -188,7 +188,7 @@ async def test_a_run_whose_job_was_lost_is_asked_for_and_one_that_is_held_is_not
     async with house.worker() as worker, house.worker(owner="w2") as other:
         await worker.runner.reconcile()
         assert worker.queue.asked == []  # its job may still come
-        monkeypatch.setattr(runner, "UNHEARD", timedelta(0))
+        monkeypatch.setattr(runner, "LOST_AFTER", timedelta(0))
         with repaired(Repair.JOB_LOST, 1):
             await worker.runner.reconcile()
         assert worker.queue.asked == [RunId("r1")]

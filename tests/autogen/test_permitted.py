@@ -7,10 +7,10 @@ import pytest
 from countersign import usecases
 from countersign.domain.channel_settings import Rules
 from countersign.domain.decision_rules import Attempt
-from countersign.domain.grant_request import Scope, Span, Wish
-from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId
 from countersign.domain.people import Actor
+from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
+from countersign.domain.permissions import Permission
 from countersign.domain.requests import How, Request, Status, Verb
 from countersign.domain.texts_for_models import answer
 from countersign.usecases import grant_changes
@@ -40,7 +40,9 @@ async def test_a_call_that_was_allowed_runs_and_another_waits_for_people(
         tools = run.tools("clerk", [till.refund])
         job = asyncio.create_task(call(tools, "refund", order=17, amount=20))
         first = await house.asked()
-        wish = Attempt(AttemptId("a1"), Actor(WORKSPACE, BOB), Verb.APPROVE, first.digest, wish=Wish(scope, Span.RUN))
+        wish = Attempt(
+            AttemptId("a1"), Actor(WORKSPACE, BOB), Verb.APPROVE, first.digest, wish=PermissionChoice(scope, Span.RUN)
+        )
         await usecases.decide(house.store, Silent(), first.id, wish)
         assert await job == ("paid 20", False)
 

@@ -11,7 +11,7 @@ import pytest
 from agents import registry
 from agents.__main__ import serve
 from countersign.autogen.models.demo import DemoModel
-from countersign.autogen.trial_build import try_out
+from countersign.autogen.team import try_out
 from countersign.domain.errors import WrongSettings
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status

@@ -17,7 +17,7 @@ from autogen_core.models import CreateResult, LLMMessage
 from countersign.autogen.models.wrapper import WrappedModel
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.tools.team_policy import Tier
-from countersign.domain.decision_values import decided
+from countersign.domain.request_endings import decided
 from tests.chaos.chaos_agents import Asker, Doer
 from tests.chaos.side_effects import act, hear
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from countersign.autogen.run_context import RunContext
-from countersign.domain.decision_values import Decided
+from countersign.domain.request_endings import Decided
 from countersign.domain.requests import Status
 
 EFFECTS: Final = "effects.jsonl"

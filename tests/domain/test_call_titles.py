@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from countersign.domain import call_titles
-from countersign.domain.call_words import title_of
+from countersign.domain import calls
+from countersign.domain.calls import title_of
 
 SCHEMA: dict[str, Any] = {
     "properties": {
@@ -48,27 +48,27 @@ SCHEMA: dict[str, Any] = {
 )
 def test_a_template_that_does_not_fit_its_tool_is_refused_with_a_sentence(template: str, why: str) -> None:
     """R7: when it is given, and never when an agent calls."""
-    assert why in call_titles.why_not(template, SCHEMA)
+    assert why in calls.why_not_title(template, SCHEMA)
 
 
 def test_what_nobody_may_see_stands_in_no_title() -> None:
     """R15"""
-    assert "hidden" in call_titles.why_not("Send to {to}", SCHEMA, ("to.name",))
-    assert not call_titles.why_not("Send to {to}", SCHEMA, ("card",))
+    assert "hidden" in calls.why_not_title("Send to {to}", SCHEMA, ("to.name",))
+    assert not calls.why_not_title("Send to {to}", SCHEMA, ("card",))
 
 
 def test_a_template_is_filled_with_what_the_call_would_do() -> None:
     template = "Refund {euros:.2f} EUR for order {order} to {to}, express: {express}, {size}"
-    assert not call_titles.why_not(template, SCHEMA)
+    assert not calls.why_not_title(template, SCHEMA)
     values = {"euros": 45, "order": 17, "to": "ann@example.com", "express": True, "size": "small"}
-    title = call_titles.filled(template, values)
+    title = calls.filled_title(template, values)
     assert title == "Refund 45.00 EUR for order 17 to ann@example.com, express: yes, small"
 
 
 @given(st.text())
 def test_no_text_passes_for_the_words_of_the_template(text: str) -> None:
     """R13, R15: it is one word, or stands in quotes that it cannot close, on one line, and is cut."""
-    title = call_titles.filled("Mail {to} now", {"to": text})
+    title = calls.filled_title("Mail {to} now", {"to": text})
     inner = title.removeprefix("Mail ").removesuffix(" now")
     assert len(title) <= 80 and "\n" not in title
     assert (inner[:1], inner[-1:]) == ("“", "”") or " " not in inner
@@ -79,7 +79,7 @@ def test_no_text_passes_for_the_words_of_the_template(text: str) -> None:
 def test_a_value_that_cannot_stand_in_a_title_is_told_to_the_caller(value: object) -> None:
     """The call is titled by its name then."""
     with pytest.raises(ValueError, match="can appear in a title"):
-        call_titles.filled("Mail {to}", {"to": value})
+        calls.filled_title("Mail {to}", {"to": value})
 
 
 @pytest.mark.parametrize(

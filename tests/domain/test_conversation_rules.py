@@ -6,9 +6,8 @@ from datetime import timedelta
 import pytest
 
 from countersign.domain.channel_settings import AS_ELSEWHERE, ChannelSettings, OnTimeout
-from countersign.domain.conversation_rules import for_requester, is_for_requester, waits_for_words
 from countersign.domain.decision_rules import decide
-from countersign.domain.delegation import seats
+from countersign.domain.eligibility import for_requester, is_for_requester, seats, waits_for_words
 from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ApiKeyId, RunId
 from countersign.domain.people import Actor, Reviewers

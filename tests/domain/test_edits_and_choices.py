@@ -8,9 +8,10 @@ import pytest
 from countersign.domain import decision_rules, requests
 from countersign.domain.calls import LONGEST_CONTENT, Call, canonical, is_canonical
 from countersign.domain.decision_rules import decide
-from countersign.domain.decision_values import approved_content, changes
+from countersign.domain.diffs import changes
 from countersign.domain.ids import digest_of
 from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.request_endings import approved_content
 from countersign.domain.requests import Kind, Request, Status, Verb
 from countersign.domain.texts_for_models import answer
 from tests.sample_requests import BOB, CAROL, NOW, attempt, call, choice, question, refusal_text, request

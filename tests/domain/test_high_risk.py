@@ -10,8 +10,8 @@ from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import Risk
 from countersign.domain.decision_rules import decide, waits_for
 from countersign.domain.events import EventType
-from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.people import Actor
+from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from tests.sample_requests import (
@@ -46,7 +46,10 @@ ATTEMPTS: dict[str, tuple[dict[str, Any], Refusal | None]] = {
     "an edit": (EDIT, Refusal.NOT_OPENED),
     "an edit without the word": ({**EDIT, **READ}, Refusal.NOT_TYPED),
     "an edit with both": ({**EDIT, **TYPED}, None),
-    "with a permission besides": ({**TYPED, "wish": Wish(Scope.CALL, Span.HOUR)}, Refusal.NO_STANDING_AT_HIGH_RISK),
+    "with a permission besides": (
+        {**TYPED, "wish": PermissionChoice(Scope.CALL, Span.HOUR)},
+        Refusal.NO_STANDING_AT_HIGH_RISK,
+    ),
     "break-glass": ({"user": ALICE, "words": "now", "break_glass": True}, Refusal.NO_BREAK_GLASS),
     "somebody who may not decide": ({**TYPED, "user": DAVE, "opened_for": DAVE}, Refusal.NOT_A_REVIEWER),
     "of other content": ({**TYPED, "digest": "0" * 64}, Refusal.OTHER_CONTENT),

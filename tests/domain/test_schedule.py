@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from countersign.domain import escalation, presence, quiet_hours, schedule
+from countersign.domain import escalation, quiet_hours, schedule
 from countersign.domain.channel_settings import OnTimeout, problems_of
 from countersign.domain.escalation import Escalation
 from countersign.domain.events import EventType
@@ -128,16 +128,16 @@ def test_a_snooze_puts_reminders_off_for_everybody_and_nothing_else() -> None:
     """R20: the escalation goes on; nothing is put off beyond the deadline."""
     asked = request(timeout=3 * DAY, remind_after=timedelta(minutes=5), escalation=(TO_LEADS,))
     bob = Actor(HERE, BOB)
-    hour = presence.snooze(asked, bob, Snooze.HOUR, NOW)
+    hour = schedule.snooze(asked, bob, Snooze.HOUR, NOW)
     assert hour.request.snoozed_by == BOB
     assert [e.type for e in hour.events] == [EventType.REQUEST_SNOOZED]
     assert schedule.next_step(hour.request) == Next(later(hours=1), What.REMIND)
-    morning = presence.snooze(asked, bob, Snooze.MORNING, NOW).request
+    morning = schedule.snooze(asked, bob, Snooze.MORNING, NOW).request
     assert schedule.next_reminder(morning) == NOW.replace(day=7, hour=9)
     assert schedule.next_step(morning) == Next(later(hours=2), What.ESCALATE)
     after = schedule.due(hour.request, later(hours=1)).request
     assert (after.snoozed_until, schedule.next_reminder(after)) == (None, later(hours=1, minutes=10))
-    soon = presence.snooze(request(remind_after=HOUR / 2), bob, Snooze.MORNING, NOW).request
+    soon = schedule.snooze(request(remind_after=HOUR / 2), bob, Snooze.MORNING, NOW).request
     assert soon.snoozed_until == soon.deadline
     assert schedule.next_step(soon) == Next(later(hours=1), What.EXPIRE)
 
@@ -150,10 +150,10 @@ def test_tomorrow_morning_is_nine_in_the_channels_zone_also_when_the_clock_is_ch
 
 
 def test_who_looks_is_told_and_nobody_is_locked_out() -> None:
-    looked = presence.look(request(), Actor(HERE, BOB), NOW)
+    looked = schedule.look(request(), Actor(HERE, BOB), NOW)
     assert [(one.user, one.since) for one in looked.request.looking] == [(BOB, NOW)]
-    assert not presence.look(looked.request, Actor(HERE, BOB), later(minutes=1)).changes
-    both = presence.look(looked.request, Actor(HERE, CAROL), later(minutes=1)).request
+    assert not schedule.look(looked.request, Actor(HERE, BOB), later(minutes=1)).changes
+    both = schedule.look(looked.request, Actor(HERE, CAROL), later(minutes=1)).request
     assert [one.user for one in both.looking] == [BOB, CAROL]
 
 
@@ -161,8 +161,8 @@ def test_who_looks_is_told_and_nobody_is_locked_out() -> None:
 def test_only_those_who_may_decide_snooze_or_look(user: UserId, refusal: Refusal) -> None:
     """R9, R25: refused, and in the record."""
     for step in (
-        presence.look(request(), Actor(HERE, user), NOW),
-        presence.snooze(request(remind_after=HOUR), Actor(HERE, user), Snooze.HOUR, NOW),
+        schedule.look(request(), Actor(HERE, user), NOW),
+        schedule.snooze(request(remind_after=HOUR), Actor(HERE, user), Snooze.HOUR, NOW),
     ):
         assert step.refusal is refusal
         assert [e.type for e in step.events] == [EventType.ATTEMPT_REFUSED]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from countersign.domain import grants
+from countersign.domain import permissions
 from countersign.domain.decision_rules import allow
 from countersign.domain.events import EventType
 from countersign.domain.refusal_reasons import Refusal
@@ -40,7 +40,7 @@ def test_every_line_of_the_tables_is_what_the_rules_say(row: Row) -> None:
     """R3, R7, R9–R12, R17, R20, R24, R25: counted, or refused with a reason that is on record, and nothing changed."""
     there = scene(row)
     if row.does == "revoke":
-        refusal = grants.why_not_revoke(permission(BOB), actor(row), there.request.rules, admins(row))
+        refusal = permissions.why_not_revoke(permission(BOB), actor(row), there.request.rules, admins(row))
         assert row.answer == (refusal.name.lower() if refusal else "revoked")
         return
     if row.does == "allowed it":

@@ -141,7 +141,7 @@ async def deployment(web_url: str, worker_url: str, namespace: str) -> AsyncIter
         stack.push_async_callback(directory.close)
         poster = Poster(GatedCalls(clients.posts, HURRY), store, identity.workspace, identity.home, identity.names)
         homes = HomePublisher(store, Overview(store), directory, GatedCalls(clients.homes, HURRY), poster.link)
-        cards = ClickedCards(store, poster)
+        cards = ClickedCards(store, poster, clients.reads.session)
         services = Services(
             store, NoQueue(), directory, clients.reads, frozenset(), poster.link, homes, cards, identity.bot_user
         )

@@ -11,7 +11,7 @@ from agent_framework import Agent, tool
 
 from agents import registry
 from countersign import RunContext, Team
-from countersign.autogen import saved_state
+from countersign.autogen import running_team
 from countersign.autogen.team import Teams
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Run, Status
@@ -98,7 +98,7 @@ async def test_a_workflow_goes_on_from_its_checkpoint(house: House) -> None:
 async def test_a_state_that_is_too_large_ends_the_run_before_anybody_is_asked(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saved_state, "LONGEST_STATE", 100)
+    monkeypatch.setattr(running_team, "LONGEST_STATE", 100)
     await house.start(team="refunds_af", task="one", found=TEAMS)
     run = await advanced(house)
     assert run.status is Status.FAILED

@@ -10,7 +10,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import LocalSlack
-from localslack.payload_checks import NOT_BY_JSON
+from localslack.web_api import NOT_BY_JSON
 from tests.localslack.slack_cases import CARD, TEXT, Json, actions, button, client_of, field, modal, plain, section
 
 OPTION = {"text": plain("one"), "value": "1"}

@@ -16,7 +16,7 @@ ADAPTING: Final = (
         "the model of an agent in a workflow reads no reason",
         "R16",
         "countersign/adapters/agent_framework.py",
-        "to_function_approval_response(decision.approved or told)",
+        "to_function_approval_response(decision.approved or reason_is_given)",
         "to_function_approval_response(decision.approved)",
         (f"{_FLOWS}::test_a_tool_of_an_agent_in_a_workflow_runs_as_people_decided[Reject-window1-too much]",),
     ),
@@ -137,7 +137,7 @@ ADAPTING: Final = (
     Bug(
         "a question asked again gets the answer to the one before",
         "R4",
-        "countersign/autogen/saved_state.py",
+        "countersign/autogen/running_team.py",
         "journal.times = Counter(kept.times)",
         "journal.times = Counter()",
         (f"{_STATE}::test_a_question_asked_again_gets_an_answer_of_its_own",),
@@ -145,7 +145,7 @@ ADAPTING: Final = (
     Bug(
         "a team of another framework begins anew after each question",
         "R4",
-        "countersign/autogen/saved_state.py",
+        "countersign/autogen/running_team.py",
         '        await journal.record(_KEY, Entry("done", kept.dump()), replace=True)',
         "        pass",
         (f"{_STATE}::test_equal_questions_one_after_the_other_are_two",),
@@ -188,7 +188,7 @@ ADAPTING: Final = (
     Bug(
         "what a program keeps is in plain text though it has a key",
         "R15",
-        "countersign/adapters/sealing.py",
+        "countersign/adapters/run_files.py",
         "    if not (key := os.environ.get(KEY)):",
         '    if not (key := ""):',
         ("tests/adapters/test_agent_framework.py::test_a_sealed_run_opens_with_its_key_alone",),
@@ -224,8 +224,8 @@ ADAPTING: Final = (
         "the last outcome ends what the service keeps of a run",
         "R8",
         "countersign/adapters/saved_runs.py",
-        '"keep_state": kept,',
-        '"keep_state": False,',
+        "outcome = UnreportedOutcome(decision.request, succeeded, words, kept)",
+        "outcome = UnreportedOutcome(decision.request, succeeded, words, False)",
         (f"{_STORED}::test_another_machine_goes_on_after_the_outcome",),
     ),
     Bug(
@@ -240,8 +240,8 @@ ADAPTING: Final = (
         "what a program keeps leaves the machine in plain text",
         "R15",
         "countersign/adapters/run_storage.py",
-        "return WithRequests(run, post) if os.environ.get(KEY) else InFolder(run)",
-        "return WithRequests(run, post)",
+        "return RequestStorage(run, post) if os.environ.get(KEY) else FolderStorage(run)",
+        "return RequestStorage(run, post)",
         (f"{_STORED}::test_nothing_leaves_the_machine_without_a_state_key",),
     ),
     Bug(

@@ -145,8 +145,8 @@ RECORDING: Final = (
         "what our guess hides is approved by one click",
         "R30",
         "bot/slack/views/card_content.py",
-        "return has_room(question) and not seen(question).guessed",
-        "return has_room(question)",
+        "return _has_room(it) and not it.guessed",
+        "return _has_room(it)",
         ("tests/slack/test_review.py::test_what_is_hidden_by_our_guess_is_not_approved_by_one_click",),
     ),
     Bug(
@@ -176,7 +176,7 @@ RECORDING: Final = (
     Bug(
         "quiet hours cannot be written down",
         "R4, R25",
-        "countersign/domain/event_data.py",
+        "countersign/domain/events.py",
         "if isinstance(value, datetime | time):",
         "if isinstance(value, time):\n        return value\n    if isinstance(value, datetime):",
         (_AUDITOR + "test_quiet_hours_are_on_record_and_stop_nobody",),
@@ -271,7 +271,7 @@ RECORDING: Final = (
     Bug(
         "a replay takes the mark of a secret for what it was",
         "R15",
-        "countersign/domain/event_data.py",
+        "countersign/domain/events.py",
         "return Unrecorded() if isinstance(value, str) and MARK.search(value) else value",
         "return value",
         (_REPLAYED + "test_where_a_rule_looks_at_a_secret_the_record_cannot_tell",),

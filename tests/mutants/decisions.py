@@ -167,7 +167,7 @@ DECIDING: Final = (
     Bug(
         "who is in an organisation is in each workspace",
         "R9",
-        "countersign/domain/accounts.py",
+        "countersign/domain/people.py",
         "is_member = workspace in account.teams and",
         'is_member = (workspace in account.teams or account.teams[:1] == ("E0ORG",)) and',
         (_CLICKS + "test_a_member_of_an_organisation_is_who_is_in_this_workspace[E0ORG-teams3-False]",),
@@ -215,7 +215,7 @@ DECIDING: Final = (
     Bug(
         "who voted once counts for ever",
         "R9",
-        "countersign/domain/vote_count.py",
+        "countersign/domain/quorum.py",
         "why_not(known[v.user]) if v.user in known else Refusal.NOT_CHECKED",
         "None",
         (*_TABLES, _CLICKS + "test_an_approval_of_somebody_who_left_completes_no_quorum"),
@@ -258,7 +258,7 @@ DECIDING: Final = (
     Bug(
         "nobody checks who clicks",
         "R9",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/eligibility.py",
         "(not_one := rules.reviewers.why_not(actor)) is not None",
         "(not_one := None) is not None",
         (
@@ -293,7 +293,7 @@ DECIDING: Final = (
     Bug(
         "requesters approve their own requests",
         "R10",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/eligibility.py",
         "OWN_REQUEST if actor.user == request.requester and not rules.own_requests else None",
         "OWN_REQUEST if False else None",
         (_DECIDING + "test_the_requester_decides_on_their_own_request_only_where_the_channel_says_so",),
@@ -374,7 +374,7 @@ DECIDING: Final = (
     Bug(
         "a late click is accepted by the rule",
         "R20",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/eligibility.py",
         "if request.deadline is not None and now >= request.deadline:",
         "if False:",
         (
@@ -472,7 +472,7 @@ DECIDING: Final = (
     Bug(
         "a stand-in is told that they are no reviewer when Slack did not say the groups of whom they stand in for",
         "R9",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/eligibility.py",
         " or rules.reviewers.why_not(a) is Refusal.NOT_CHECKED",
         "",
         _TABLES,
@@ -488,7 +488,7 @@ DECIDING: Final = (
     Bug(
         "the requester alone lets be done again what nobody knows the outcome of",
         "R10",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/eligibility.py",
         " and request.question.kind not in ABOUT_THE_RUN",
         "",
         _TABLES,
@@ -520,7 +520,7 @@ DECIDING: Final = (
     Bug(
         "somebody else's words and clicks answer a conversation",
         "R9",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/eligibility.py",
         "return None if actor.user == request.requester else Refusal.FOR_THE_REQUESTER",
         "return None",
         (*_TABLES, _TALKS + "test_who_started_the_run_is_asked_in_its_thread_and_answers_by_a_button"),
@@ -528,7 +528,7 @@ DECIDING: Final = (
     Bug(
         "somebody else's reply in the thread is taken for the requester's",
         "R12",
-        "countersign/domain/conversation_rules.py",
+        "countersign/domain/eligibility.py",
         "request.rules.in_thread and user == request.requester",
         "request.rules.in_thread",
         (
@@ -538,7 +538,7 @@ DECIDING: Final = (
     Bug(
         "a reply in the thread answers what reviewers are asked",
         "R12",
-        "countersign/domain/conversation_rules.py",
+        "countersign/domain/eligibility.py",
         "asked and request.rules.in_thread and",
         "asked and",
         (_TALKS + "test_a_reply_approves_no_action_while_the_reviewers_are_asked",),
@@ -562,7 +562,7 @@ DECIDING: Final = (
     Bug(
         "a team that calls it a conversation gets past the policy's reviewers",
         "R19",
-        "countersign/domain/conversation_rules.py",
+        "countersign/domain/eligibility.py",
         " and all(one is None for one in named)",
         "",
         (_TALKS + "test_a_rule_of_the_policy_that_names_reviewers_holds_for_conversations_too",),

@@ -129,7 +129,7 @@ POLICY: Final = (
     Bug(
         "one of several may change the content",
         "R11, R13",
-        "countersign/domain/answer_rules.py",
+        "countersign/domain/decision_rules.py",
         "        if request.rules.quorum > 1:\n            return Refusal.EDIT_NEEDS_ONE\n",
         "",
         (_EDITS + "test_where_several_must_approve_one_person_cannot_change_the_content",),
@@ -137,15 +137,15 @@ POLICY: Final = (
     Bug(
         "other arguments come along with an approval",
         "R13",
-        "countersign/domain/answer_rules.py",
-        "    if answer.arguments or answer.content:\n        return Refusal.NOT_OFFERED\n",
+        "countersign/domain/decision_rules.py",
+        "    if attempt.arguments or attempt.content:\n        return Refusal.NOT_OFFERED\n",
         "",
         (_EDITS + "test_other_arguments_do_not_come_along_with_another_verb",),
     ),
     Bug(
         "a text that a reviewer changed is used as it was asked about",
         "R13",
-        "countersign/domain/decision_values.py",
+        "countersign/domain/request_endings.py",
         "    return request.decision.content or request.question.content\n",
         "    return request.question.content\n",
         (
@@ -292,7 +292,7 @@ POLICY: Final = (
         "the errors of tools tell what is hidden",
         "R15",
         "countersign/autogen/tools/arguments.py",
-        "    return unspoken(text, given, hide)\n",
+        "    return without_hidden(text, given, hide)\n",
         "    return text\n",
         (_ONE + "test_what_is_hidden_stays_so_in_changes_and_in_errors",),
     ),

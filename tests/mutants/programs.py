@@ -95,9 +95,9 @@ ASKING: Final = (
     Bug(
         "whom a program names approves alone",
         "R9",
-        "countersign/domain/decision_rules.py",
-        "known = not request.run.of_program",
-        "known = True",
+        "countersign/domain/eligibility.py",
+        "requester_known = not request.run.of_program",
+        "requester_known = True",
         (_BAD + "test_whom_a_program_names_gets_no_right_and_is_shown_as_its_word",),
     ),
     Bug(

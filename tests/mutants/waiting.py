@@ -197,7 +197,7 @@ WAITING: Final = (
     Bug(
         "a stand-in decides for a requester who may not",
         "R10",
-        "countersign/domain/delegation.py",
+        "countersign/domain/eligibility.py",
         "        and (rules.own_requests or away.user != request.requester)\n",
         "",
         (_STANDING_IN + "test_nobody_gets_round_own_requests_by_standing_in",),
@@ -205,7 +205,7 @@ WAITING: Final = (
     Bug(
         "a reviewer and their stand-in are two of a quorum",
         "R11",
-        "countersign/domain/delegation.py",
+        "countersign/domain/eligibility.py",
         "vote.seat or vote.user",
         "vote.user",
         (_STANDING_IN + "test_a_quorum_counts_a_person_once_and_a_seat_once",),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from countersign.domain.channel_settings import OnTimeout
-from countersign.domain.event_data import read_arguments
+from countersign.domain.events import read_arguments
 from countersign.domain.json_comparison import Unrecorded
 from countersign.policy.evaluation import Effect, Rulebook
 from countersign.policy.file import understand

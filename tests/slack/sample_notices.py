@@ -23,10 +23,10 @@ from bot.slack.views.block_kit import Drawing
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.decision_rules import decide
-from countersign.domain.grant_request import Scope
 from countersign.domain.hash_chain import Head
 from countersign.domain.ids import ChannelId, digest_of
 from countersign.domain.people import Reviewers
+from countersign.domain.permission_scopes import Scope
 from countersign.domain.requests import Kind, Question, Request, Verb
 from countersign.domain.runs import Status as RunStatus
 from countersign.policy.loosening import Configured, SettingsProposal

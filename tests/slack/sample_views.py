@@ -20,18 +20,18 @@ from bot.slack.views import (
 )
 from bot.slack.views.block_kit import Drawing
 from bot.slack.views.greeting import greeting
-from countersign.domain import grants, presence, quiet_hours, request_endings, runs, schedule
+from countersign.domain import permissions, quiet_hours, request_endings, runs, schedule
 from countersign.domain.activity import Delay, Passed, Usage, Writing
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import OnTimeout, Risk
-from countersign.domain.conversation_rules import for_requester
 from countersign.domain.decision_rules import allow, decide
 from countersign.domain.delegation import Absence
+from countersign.domain.eligibility import for_requester
 from countersign.domain.escalation import Escalation
-from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.ids import ChannelId, GroupId, RunId, UserId
 from countersign.domain.made_files import LeftOut, Why
 from countersign.domain.people import Actor, Reviewers
+from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.requests import Kind, Question, Request, Verb
 from countersign.domain.run_options import Option
 from countersign.domain.runs import Run
@@ -163,12 +163,12 @@ def mail(text: str = "To: vendor@example.com\n\nTen percent off, please.") -> Qu
 
 def permitted() -> Request:
     asked = request(asked=refund())
-    approved = attempt(asked, BOB, wish=Wish(Scope.ARGUMENTS, Span.RUN))
+    approved = attempt(asked, BOB, wish=PermissionChoice(Scope.ARGUMENTS, Span.RUN))
     return decide(asked, approved, later(minutes=5)).request
 
 
 def in_advance() -> Request:
-    given = grants.given_with(permitted(), "email")
+    given = permissions.given_with(permitted(), "email")
     assert given is not None
     asked = request(later(minutes=6), asked=refund(asked=1))
     return allow(asked, given, Actor(HERE, BOB), "email", later(minutes=6)).request
@@ -234,9 +234,9 @@ def waited() -> Request:
 
 def snoozed() -> Request:
     """Return a request that Carol put off and two people look at."""
-    off = presence.snooze(waited(), Actor(HERE, CAROL), Snooze.HOUR, later(minutes=1)).request
-    looked = presence.look(off, Actor(HERE, BOB), later(minutes=2)).request
-    return presence.look(looked, Actor(HERE, CAROL), later(minutes=3)).request
+    off = schedule.snooze(waited(), Actor(HERE, CAROL), Snooze.HOUR, later(minutes=1)).request
+    looked = schedule.look(off, Actor(HERE, BOB), later(minutes=2)).request
+    return schedule.look(looked, Actor(HERE, CAROL), later(minutes=3)).request
 
 
 def raised() -> Request:
@@ -256,10 +256,12 @@ def half_settled() -> list[Request]:
     """Return a burst with a rejection, an approval, an edit, and two that wait."""
     first, second, third, *left = burst()
     no = decide(first, attempt(first, BOB, Verb.REJECT, words=f"Too dear.\n{HOSTILE * 3}"), later(minutes=1)).request
-    yes = decide(second, attempt(second, CAROL, wish=Wish(Scope.ARGUMENTS, Span.RUN)), later(minutes=1)).request
+    yes = decide(
+        second, attempt(second, CAROL, wish=PermissionChoice(Scope.ARGUMENTS, Span.RUN)), later(minutes=1)
+    ).request
     less = canonical({"order": 17, "amount": 15, "api_key": "s3cr3t-word"})
     changed = decide(third, attempt(third, BOB, Verb.EDIT, arguments=less), later(minutes=2)).request
-    return [no, yes, changed, *(presence.look(one, Actor(HERE, BOB), later(minutes=3)).request for one in left)]
+    return [no, yes, changed, *(schedule.look(one, Actor(HERE, BOB), later(minutes=3)).request for one in left)]
 
 
 def settled_burst() -> list[Request]:

@@ -43,7 +43,7 @@ async def a_desk(slack: LocalSlack, store: Store) -> AsyncIterator[tuple[Service
         stack.push_async_callback(directory.close)
         poster = Poster(GatedCalls(clients.posts, HURRY), store, identity.workspace, identity.home, identity.names)
         homes = HomePublisher(store, Overview(store), directory, GatedCalls(clients.homes, HURRY), poster.link)
-        cards = ClickedCards(store, poster)
+        cards = ClickedCards(store, poster, clients.reads.session)
         services = Services(
             store,
             NoQueue(),

@@ -118,7 +118,7 @@ async def test_a_vote_that_slack_took_late_does_not_stand_over_the_decision(
         async with drawing(slack, store):
             card = await card_of(slack)
             await all_drawn(slack, store)
-        elsewhere = ClickedCards(store, one)
+        elsewhere = ClickedCards(store, one, None)
         token = slack.platform.response_urls.issue(card.channel, CAROL, card.ts, False)
         container = {"type": "message", "message_ts": card.ts}
         elsewhere.clicked(

@@ -13,8 +13,7 @@ from playwright.async_api import Page, expect
 from bot.slack.handlers.context import Services
 from bot.slack.views import approval_card, edit_modal
 from countersign import usecases
-from countersign.domain.call_words import code_in
-from countersign.domain.calls import Call, canonical
+from countersign.domain.calls import Call, canonical, code_in
 from countersign.domain.errors import InvalidInput
 from countersign.domain.events import EventType
 from countersign.domain.ids import UserId, digest_of

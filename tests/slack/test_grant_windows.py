@@ -23,12 +23,12 @@ from bot.slack.views.card_controls import MORE, MenuItem, chosen
 from bot.slack.views.decision_details import allows, details
 from bot.slack.views.slack_markup import exactly
 from countersign import usecases
-from countersign.domain import decision_rules, grants
+from countersign.domain import decision_rules, permissions
 from countersign.domain.calls import Call
 from countersign.domain.events import EventType
-from countersign.domain.grant_request import Scope, Span, Wish
-from countersign.domain.grants import Permission
 from countersign.domain.people import Actor
+from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
+from countersign.domain.permissions import Permission
 from countersign.domain.requests import How, Kind, Question, Request, Status
 from countersign.store.outbox import Outbox
 from countersign.store.store import Store
@@ -56,7 +56,7 @@ async def now_is(store: Store, asked: Request) -> Request:
     return seen.value
 
 
-async def given(store: Store, lease: Lease, wish: Wish, asked: Question | None = None) -> Permission:
+async def given(store: Store, lease: Lease, wish: PermissionChoice, asked: Question | None = None) -> Permission:
     of = await usecases.ask(store, lease, asked or call())
     await usecases.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=wish, name=f"give-{of.id}"))
     return (await store.permissions())[-1].value
@@ -113,7 +113,7 @@ async def test_an_allowed_request_draws_no_card_and_is_told_in_its_thread(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R6, R24: nobody in #approvals is troubled, and the requester reads by whom it was allowed."""
-    permission = await given(store, lease, Wish(Scope.TOOL, Span.HOUR))
+    permission = await given(store, lease, PermissionChoice(Scope.TOOL, Span.HOUR))
     asked = await usecases.ask(store, await new_run(store, "rlater"), call(order=18))
     async with drawing(slack, store, bot):
         await all_drawn(slack, store)
@@ -130,7 +130,7 @@ async def test_a_permission_of_somebody_who_left_asks_people(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R9, R24: Slack is asked at each use."""
-    await given(store, lease, Wish(Scope.TOOL, Span.HOUR))
+    await given(store, lease, PermissionChoice(Scope.TOOL, Span.HOUR))
     slack.workspace.users[BOB].deleted = True
     await usecases.ask(store, await new_run(store, "rlater"), call())
     async with drawing(slack, store, bot):
@@ -164,7 +164,7 @@ async def test_a_stand_ins_permission_counts_as_long_as_they_stand_in(
 
 async def test_the_list_revokes_for_those_who_may(slack: LocalSlack, store: Store, lease: Lease, bot: Services) -> None:
     """R7, R24, R25"""
-    permission = await given(store, lease, Wish(Scope.TOOL, Span.HOUR))
+    permission = await given(store, lease, PermissionChoice(Scope.TOOL, Span.HOUR))
     alice, carol = slack.user("alice"), slack.user("carol")
     alice.user.is_admin = False
     listed = {}
@@ -299,8 +299,8 @@ async def test_a_menu_of_another_version_is_told_not_ignored(
 def test_slack_takes_the_list_of_permissions_whatever_their_tools_are_called() -> None:
     """R14, R24: what has no room is counted, or nobody could revoke any of them."""
     asked = replace(call(), call=Call("返金" * 30, "{}"))
-    by = attempt(request(asked=asked), BOB, wish=Wish(Scope.TOOL, Span.DAY))
-    one = grants.given_with(decision_rules.decide(request(asked=asked), by, NOW).request, "email")
+    by = attempt(request(asked=asked), BOB, wish=PermissionChoice(Scope.TOOL, Span.DAY))
+    one = permissions.given_with(decision_rules.decide(request(asked=asked), by, NOW).request, "email")
     assert one is not None
     blocks = permissions_text.permission_list([one] * 30).blocks
     check_message_blocks(blocks)
@@ -323,8 +323,10 @@ def test_names_that_read_alike_differ_wherever_a_permission_stands(one: str, oth
 
     def drawn(tool: str) -> list[list[Block]]:
         asked = request(asked=replace(call(), call=Call(tool, "{}")))
-        made = decision_rules.decide(asked, attempt(asked, BOB, wish=Wish(Scope.TOOL, Span.DAY)), NOW).request
-        given = grants.given_with(made, "support")
+        made = decision_rules.decide(
+            asked, attempt(asked, BOB, wish=PermissionChoice(Scope.TOOL, Span.DAY)), NOW
+        ).request
+        given = permissions.given_with(made, "support")
         assert given is not None and made.decision is not None
         lists = [home.permissions([given]), permissions_text.permission_list([given]).blocks]
         return [review_modals.permit(asked, GENERAL)["blocks"][-4:-3], details(made, made.decision), *lists]

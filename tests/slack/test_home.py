@@ -22,10 +22,10 @@ from bot.slack.views.home import Running
 from countersign.domain import runs
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_rules import decide
-from countersign.domain.grant_request import Scope, Span, Wish
-from countersign.domain.grants import Permission, given_with
 from countersign.domain.ids import GroupId, RequestId, RunId, UserId
 from countersign.domain.people import Reviewers
+from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
+from countersign.domain.permissions import Permission, given_with
 from countersign.domain.request_endings import expire
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
@@ -57,7 +57,7 @@ def approved(asked: Request) -> Request:
 
 def permitted(scope: Scope, **changes: Any) -> Permission:
     asked = request(asked=call())
-    done = decide(asked, attempt(asked, BOB, wish=Wish(scope, Span.HOUR)), later(minutes=5)).request
+    done = decide(asked, attempt(asked, BOB, wish=PermissionChoice(scope, Span.HOUR)), later(minutes=5)).request
     found = given_with(done, "email")
     assert found is not None
     return replace(found, **changes)

@@ -25,10 +25,10 @@ from bot.slack.projector.projector import Projector
 from bot.slack.slack_calls import GatedCalls
 from countersign import usecases
 from countersign.domain import runs
-from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.hash_chain import START
 from countersign.domain.ids import GroupId, UserId
 from countersign.domain.people import Actor, Reviewers
+from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.requests import Question, Request, Verb
 from countersign.store.audit_log import Ledger
 from countersign.store.outbox import Outbox
@@ -274,7 +274,7 @@ async def test_a_home_lists_what_its_person_allowed_in_advance_until_it_is_revok
         for person in (bob, alice):
             await person.open_home()
             await shown(person, "Recent decisions", without="Standing permissions")
-        approved = attempt(asked, BOB, wish=Wish(Scope.TOOL, Span.HOUR))
+        approved = attempt(asked, BOB, wish=PermissionChoice(Scope.TOOL, Span.HOUR))
         await usecases.decide(store, NoQueue(), asked.id, approved)
         await shown(
             bob, "Standing permissions (1)", "*refund* (`refund`) with any values in <#C0GENERAL>", "not used yet"
@@ -385,7 +385,9 @@ async def test_a_permission_for_a_run_is_gone_from_the_lists_when_the_run_has_en
     bob = slack.user("bob")
     async with living(slack, store, bot):
         await bob.open_home()
-        await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB, wish=Wish(Scope.TOOL, Span.RUN)))
+        await usecases.decide(
+            store, NoQueue(), asked.id, attempt(asked, BOB, wish=PermissionChoice(Scope.TOOL, Span.RUN))
+        )
         await shown(bob, "Standing permissions (1)", "in one run")
         assert "1 standing permission" in (await bob.command("/approvals permissions")).text
         await usecases.finish(store, lease, runs.Verb.FINISH, result="done")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bot.slack.projector import card_placement
 from bot.slack.views import approval_card, modal_parts, modals, review_modals, thread_notes
 from bot.slack.views import card_content as judged
-from countersign.domain import presence, runs, schedule
+from countersign.domain import runs, schedule
 from countersign.domain.activity import Passed, Usage, Writing
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import OnTimeout
@@ -58,7 +58,7 @@ def test_slack_takes_a_card_on_which_as_much_as_can_be_happened() -> None:
     )
     for user in people[0]:
         made = replace(made, rules=replace(made.rules, reviewers=Reviewers(frozenset(people[0]))))
-        made = presence.look(made, Actor(HERE, user), later()).request
+        made = schedule.look(made, Actor(HERE, user), later()).request
         made = decide(made, attempt(made, user), later()).request if len(made.votes) < 8 else made
     for minute in range(1, 6):
         made = schedule.due(made, later(minutes=minute)).request
@@ -83,7 +83,7 @@ def test_slack_takes_a_card_of_a_burst_whatever_its_rows_say(text: str) -> None:
     ]  # fmt: skip
     for user in sorted(people)[:8]:
         asked = [decide(one, attempt(one, user), later()).request for one in asked]
-    asked = [presence.look(one, Actor(HERE, user), later()).request for one in asked for user in sorted(people)[:1]]
+    asked = [schedule.look(one, Actor(HERE, user), later()).request for one in asked for user in sorted(people)[:1]]
     asked = [schedule.due(one, later(hours=2)).request for one in asked]
     check_message_blocks(on_one_card(asked).blocks)
     several = [replace(one, run=RunId(f"r{number}")) for number, one in enumerate(asked)]

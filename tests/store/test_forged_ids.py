@@ -11,9 +11,9 @@ from countersign import usecases
 from countersign.domain import runs
 from countersign.domain.errors import InvalidInput, UnknownSchema
 from countersign.domain.events import EventType
-from countersign.domain.grant_request import Scope, Span, Wish
-from countersign.domain.grants import given_with
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, UserId
+from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
+from countersign.domain.permissions import given_with
 from countersign.store.audit_log import Ledger
 from countersign.store.codec import decompress, ms
 from countersign.store.outbox import Outbox
@@ -87,7 +87,7 @@ async def test_a_report_of_what_is_no_id_is_on_record_as_refused(sides: Sides) -
 async def test_what_web_wrote_counts_only_under_its_own_name(sides: Sides) -> None:
     """R3, R27: each record of web says whose it is, and is nobody else's."""
     made = await asked(sides, asked=call())
-    wish = Wish(Scope.TOOL, Span.HOUR)
+    wish = PermissionChoice(Scope.TOOL, Span.HOUR)
     decided = await usecases.decide(sides.web, NoQueue(), made.id, attempt(made, wish=wish))
     permission = given_with(decided, "email")
     assert permission is not None

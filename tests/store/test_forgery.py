@@ -13,8 +13,8 @@ from countersign import usecases
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.errors import UnknownSchema
 from countersign.domain.events import Event, EventType
-from countersign.domain.grant_request import Scope, Standing
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, WorkspaceId
+from countersign.domain.permission_scopes import Scope, Standing
 from countersign.domain.quiet_hours import Quiet
 from countersign.domain.requests import Decision, How, Request, Status, Verb, Vote
 from countersign.policy import file

@@ -8,8 +8,8 @@ import pytest
 
 from countersign import usecases
 from countersign.domain.errors import UnknownSchema
-from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.ids import RequestId, RunId
+from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.requests import Request, Status
 from countersign.store.codec import Codec
 from countersign.store.overview import Overview
@@ -167,7 +167,7 @@ async def test_a_permission_for_a_run_that_cannot_be_read_is_shown_as_in_force(s
     await start(sides)
     made = request(await sides.agents.now(), asked=call())
     await sides.agents.commit(Change(requests=(Put(made, 0),)))
-    await usecases.decide(sides.web, NoQueue(), made.id, attempt(made, wish=Wish(Scope.CALL, Span.RUN)))
+    await usecases.decide(sides.web, NoQueue(), made.id, attempt(made, wish=PermissionChoice(Scope.CALL, Span.RUN)))
     given = [seen.value for seen in await sides.web.permissions()]
     assert [one.run for one in given] == [RUN]
     assert await grant_changes.in_force(sides.web) == given

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from countersign import usecases
-from countersign.domain import api_keys, grants
+from countersign.domain import api_keys, permissions
 from countersign.domain.channel_settings import Risk, Rules
 from countersign.domain.decision_rules import decide
 from countersign.domain.errors import InvalidInput, NotFound, Refused
 from countersign.domain.events import EventType
-from countersign.domain.grant_request import Scope, Span, Wish
-from countersign.domain.grants import Permission
 from countersign.domain.ids import AttemptId, PermissionId, RunId, UserId
 from countersign.domain.people import Actor, Reviewers
+from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
+from countersign.domain.permissions import Permission
 from countersign.domain.requests import How, Question, Request, Status
 from countersign.policy.evaluation import Rulebook
 from countersign.store.ownership import REQUESTS, RUNS
@@ -30,7 +30,7 @@ from tests.store.two_users import Sides, start
 from tests.store_fixtures import NoQueue, new_run
 from tests.usecases.test_usecases import kinds
 
-HOUR = Wish(Scope.ARGUMENTS, Span.HOUR)
+HOUR = PermissionChoice(Scope.ARGUMENTS, Span.HOUR)
 
 
 async def whose(permission: Permission, _: Rules) -> Actor:
@@ -44,7 +44,7 @@ async def allowed(store: Store, asked: Request) -> Request | None:
 async def give(
     store: Store,
     lease: Lease,
-    wish: Wish = HOUR,
+    wish: PermissionChoice = HOUR,
     asked: Question | None = None,
     asking: Store | None = None,
 ) -> Permission:
@@ -107,7 +107,7 @@ async def test_what_it_does_not_cover_waits_for_people(store: Store, lease: Leas
 
 async def test_twenty_uses_at_once_are_counted_each(store: Store, lease: Lease) -> None:
     """R3, R24"""
-    await give(store, lease, Wish(Scope.TOOL, Span.DAY))
+    await give(store, lease, PermissionChoice(Scope.TOOL, Span.DAY))
     later = await new_run(store, "rlater")
     asked = [await usecases.ask(store, later, replace(call(order=n), asked=n)) for n in range(20)]
     done = await asyncio.gather(*(allowed(store, request) for request in asked))
@@ -116,8 +116,8 @@ async def test_twenty_uses_at_once_are_counted_each(store: Store, lease: Lease) 
 
 
 async def test_the_narrowest_that_covers_it_is_used(store: Store, lease: Lease) -> None:
-    await give(store, lease, Wish(Scope.TOOL, Span.DAY))
-    exact = await give(store, lease, Wish(Scope.CALL, Span.DAY), replace(call(), asked=1))
+    await give(store, lease, PermissionChoice(Scope.TOOL, Span.DAY))
+    exact = await give(store, lease, PermissionChoice(Scope.CALL, Span.DAY), replace(call(), asked=1))
     asked = await usecases.ask(store, await new_run(store, "rlater"), call())
     done = await allowed(store, asked)
     assert done is not None and done.decision is not None and done.decision.standing is not None
@@ -135,7 +135,7 @@ async def test_one_that_ended_is_gone_and_leaves_the_index_with_the_next(store: 
     long_ago = decide(
         of, attempt(of, BOB, wish=HOUR), now - timedelta(minutes=59, seconds=59, milliseconds=800)
     ).request
-    ending = grants.given_with(long_ago, "email")
+    ending = permissions.given_with(long_ago, "email")
     assert ending is not None
     await store.commit(Change(permissions=(Put(replace(ending, changed_at=now), 0),)))
     assert [seen.value.id for seen in await store.permissions()] == [ending.id]
@@ -211,7 +211,7 @@ async def test_what_was_asked_under_other_rules_than_those_in_force_is_judged_by
 ) -> None:
     """R9, R24: a worker writes what is asked, and the settings and the policy say who is asked."""
     begun = await new_run(sides.web, worker=sides.agents)
-    await give(sides.web, begun, Wish(Scope.TOOL, Span.HOUR), asking=sides.agents)
+    await give(sides.web, begun, PermissionChoice(Scope.TOOL, Span.HOUR), asking=sides.agents)
     if "risk" in forged:
         await sides.web.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH),)))
     else:
@@ -239,7 +239,10 @@ async def test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team(side
     """R24: what was allowed to the team that runs in Slack; a worker's word for whose run it is changes nothing."""
     await sides.web.set_workspace(HERE)
     await give(
-        sides.web, await new_run(sides.web, worker=sides.agents), Wish(Scope.TOOL, Span.HOUR), asking=sides.agents
+        sides.web,
+        await new_run(sides.web, worker=sides.agents),
+        PermissionChoice(Scope.TOOL, Span.HOUR),
+        asking=sides.agents,
     )
     run = await usecases.start_by_script(
         sides.agents, run=RunId(name), channel=GENERAL, requester=ALICE, team="email", task="pay"
@@ -251,7 +254,7 @@ async def test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team(side
     asked = await usecases.ask(sides.agents, lease, call())
     assert await allowed(sides.web, asked) is None
     own = await usecases.decide(
-        sides.web, NoQueue(), asked.id, attempt(asked, wish=Wish(Scope.TOOL, Span.HOUR), name="its-own")
+        sides.web, NoQueue(), asked.id, attempt(asked, wish=PermissionChoice(Scope.TOOL, Span.HOUR), name="its-own")
     )
     assert own.decision is not None and own.decision.standing is not None
     of_slack = await usecases.ask(sides.agents, await new_run(sides.web, "rlast", worker=sides.agents), call())
@@ -271,7 +274,7 @@ async def test_a_permission_of_a_program_is_its_keys_alone(sides: Sides) -> None
         return (await program_requests.submit(sides.web, key, name, call(), **of))[0].request
 
     first = await asked(own, "first")
-    await usecases.decide(sides.web, NoQueue(), first.id, attempt(first, wish=Wish(Scope.TOOL, Span.HOUR)))
+    await usecases.decide(sides.web, NoQueue(), first.id, attempt(first, wish=PermissionChoice(Scope.TOOL, Span.HOUR)))
     assert await allowed(sides.web, await asked(own, "second")) is not None
     assert await allowed(sides.web, await asked(other, "third")) is None
     await start(sides)

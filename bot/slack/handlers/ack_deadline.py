@@ -205,7 +205,8 @@ async def tell(client: AsyncWebClient, body: dict[str, Any], reply: Reply, chann
             return False
         message = {"text": reply.text, "response_type": "ephemeral", "replace_original": False}
         message |= {"blocks": reply.blocks} if reply.blocks else {}
-        return (await AsyncWebhookClient(url, timeout=3).send_dict(message)).status_code == 200
+        async with asyncio.timeout(3):
+            return (await AsyncWebhookClient(url, session=client.session).send_dict(message)).status_code == 200
 
     async def ephemeral() -> bool:
         if where is None:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from countersign import usecases
 from countersign.domain.decision_rules import Attempt
 from countersign.domain.errors import NotFound
-from countersign.domain.grant_request import Wish
 from countersign.domain.ids import UserId
+from countersign.domain.permission_scopes import PermissionChoice
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Request, Status, Verb
 from countersign.usecases.ports import Admitted
@@ -75,7 +75,7 @@ async def aim(
     verb: Verb,
     words: str = "",
     *,
-    wish: Wish | None = None,
+    wish: PermissionChoice | None = None,
     break_glass: bool = False,
     opened_for: UserId | None = None,
     typed: str = "",
@@ -90,8 +90,18 @@ async def aim(
     assert handle is not None, "a request is known by its handle only"
     services.cards.clicked(seen.value.id, body)
     actor = await actor_of(services.store, services.directory, at.user, seen.value.rules.reviewers)
-    attempt = Attempt(attempt_id(body), actor, verb, handle.digest, words, wish=wish, break_glass=break_glass)
-    return Aimed(seen, replace(attempt, opened_for=opened_for, typed=typed))
+    attempt = Attempt(
+        attempt_id(body),
+        actor,
+        verb,
+        handle.digest,
+        words,
+        wish=wish,
+        break_glass=break_glass,
+        opened_for=opened_for,
+        typed=typed,
+    )
+    return Aimed(seen, attempt)
 
 
 async def decide(services: Services, body: dict[str, Any], aimed: Aimed) -> Reply:

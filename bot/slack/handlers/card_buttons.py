@@ -12,9 +12,9 @@ from slack_bolt.async_app import AsyncAck
 
 from countersign import usecases
 from countersign.domain.errors import CountersignError, InvalidInput, NotFound, Refused
-from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.high_risk import is_asked
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, digest_of, short_name
+from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Request, Verb
 from countersign.usecases import presence
@@ -57,7 +57,7 @@ _WINDOWS: Final[Mapping[str, Window]] = {
 }
 """The window of a verb, or of what the menu adds to one."""
 _FOR_ALL: Final = {card_controls.APPROVE_ALL: Verb.APPROVE, card_controls.REJECT_ALL: Verb.REJECT}
-_LEAST: Final = Wish(Scope.CALL, Span.RUN)
+_LEAST: Final = PermissionChoice(Scope.CALL, Span.RUN)
 """The least that can be allowed in advance."""
 _UNKNOWN_BUTTON: Final = Reply(window_notices.UNKNOWN_BUTTON, counted=False)
 _log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from slack_bolt.async_app import AsyncAck
 
 from countersign import usecases
 from countersign.domain.errors import InvalidInput, Refused
-from countersign.domain.grant_request import Wish
+from countersign.domain.permission_scopes import PermissionChoice
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Verb
 
@@ -56,7 +56,7 @@ async def _words(
 async def on_permit(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
     """Approve and don't ask again: both are stored in one step."""
     try:
-        wish: Wish = review_modals.wish_of(body["view"])
+        wish: PermissionChoice = review_modals.wish_of(body["view"])
     except ValueError:
         await ack(response_action="errors", errors={review_modals.SCOPE: window_notices.NOTHING_CHOSEN})
         return

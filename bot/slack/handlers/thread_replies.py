@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 from slack_bolt.async_app import AsyncAck
 
 from countersign import usecases
-from countersign.domain.conversation_rules import waits_for_words
 from countersign.domain.decision_rules import Attempt
+from countersign.domain.eligibility import waits_for_words
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import AttemptId, ChannelId, UserId, short_name
 from countersign.domain.requests import Verb

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import Refused
-from countersign.domain.grants import Permission
 from countersign.domain.ids import UserId
 from countersign.domain.people import Actor, Reviewers
+from countersign.domain.permissions import Permission
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Request, Vote
 from countersign.usecases.ports import Store

@@ -13,10 +13,9 @@ from pydantic import TypeAdapter
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from countersign.domain import accounts
-from countersign.domain.accounts import Account
+from countersign.domain import people
 from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
-from countersign.domain.people import Actor, is_channel
+from countersign.domain.people import Account, Actor, is_channel
 from countersign.usecases.ports import Message
 
 from ... import slack_errors
@@ -114,7 +113,7 @@ class Directory:
     async def actor(self, user: UserId, groups: Iterable[GroupId] = ()) -> Actor:
         """Describe this person as they are now, with those of the groups that they are in."""
         account, (mine, unknown) = await asyncio.gather(self._person(user), self.memberships(user, groups))
-        return accounts.actor(self.workspace, user, account, None if unknown and not mine else mine)
+        return people.actor_of(self.workspace, user, account, None if unknown and not mine else mine)
 
     async def memberships(
         self, user: UserId, groups: Iterable[GroupId]

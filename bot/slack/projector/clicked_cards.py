@@ -47,11 +47,12 @@ class _Click:
 
 
 class ClickedCards:
-    """The cards that people clicked here."""
+    """The cards that people clicked here, replaced over the connections of `session`."""
 
-    def __init__(self, store: Store, poster: Poster) -> None:
+    def __init__(self, store: Store, poster: Poster, session: aiohttp.ClientSession | None) -> None:
         self._store = store
         self._poster = poster
+        self._session = session
         self._clicks: dict[RequestId, _Click] = {}
         self._at_work: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -142,9 +143,11 @@ class ClickedCards:
         if not click.uses:
             return False
         click.uses -= 1
-        hook = AsyncWebhookClient(click.url, timeout=_ANSWERS_WITHIN)
+        hook = AsyncWebhookClient(click.url, session=self._session)
+        card = {"replace_original": True, "text": drawing.text, "blocks": drawing.blocks}
         try:
-            answer = await hook.send_dict({"replace_original": True, "text": drawing.text, "blocks": drawing.blocks})
+            async with asyncio.timeout(_ANSWERS_WITHIN):
+                answer = await hook.send_dict(card)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as lost:
             _log.warning("Slack did not answer the replacement of a card (%r).", lost)
             return False

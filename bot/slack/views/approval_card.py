@@ -10,8 +10,8 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from countersign.domain import high_risk
-from countersign.domain.decision_rules import may_break_glass
-from countersign.domain.delegation import Absence, deciders
+from countersign.domain.delegation import Absence
+from countersign.domain.eligibility import deciders, may_break_glass
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import Decision, Request, Status, Verb

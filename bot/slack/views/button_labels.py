@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from countersign.domain import runs
-from countersign.domain.call_words import in_words
+from countersign.domain.calls import in_words
 from countersign.domain.people import Reviewers, is_channel
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from countersign.text.safe_text import quoted

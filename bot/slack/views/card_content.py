@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Final
 
-from countersign.domain.call_words import in_words, labelled
+from countersign.domain.calls import in_words, labelled
 from countersign.domain.diffs import changed_lines
-from countersign.domain.event_data import told_apart
+from countersign.domain.events import escape_marks
 from countersign.domain.redaction import MARK, guessed_in, hide, hide_in
 from countersign.domain.requests import Kind, Question, Request
 from countersign.text.homoglyphs import odd_words
@@ -111,12 +111,16 @@ def complete(question: Question) -> bool:
 
     Only then can it be approved there.
     """
-    return has_room(question) and not seen(question).guessed
+    it = seen(question)
+    return _has_room(it) and not it.guessed
 
 
 def has_room(question: Question) -> bool:
     """Tell whether the card has room for all that is judged."""
-    it = seen(question)
+    return _has_room(seen(question))
+
+
+def _has_room(it: Seen) -> bool:
     return fits(it.text, _CARD) and len(it.notes) <= _NOTES and all(fits(note, _NOTE) for note in it.notes)
 
 
@@ -216,7 +220,7 @@ def _arguments(question: Question) -> str:
     """
     if question.call is None:
         return ""
-    shown, _ = hide_in(told_apart(json.loads(question.call.arguments)), question.call.hidden)
+    shown, _ = hide_in(escape_marks(json.loads(question.call.arguments)), question.call.hidden)
     return visible(typed(labelled(shown), hidden=True))
 
 

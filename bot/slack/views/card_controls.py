@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from countersign.domain import grants
-from countersign.domain.decision_rules import may_break_glass
+from countersign.domain import permissions
+from countersign.domain.eligibility import may_break_glass
 from countersign.domain.ids import ChannelId, Digest, RequestId
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.schedule import Snooze
@@ -60,7 +60,7 @@ def _items(request: Request, rest: Sequence[Button], *, presence: bool) -> list[
     items = [(_FROM_THE_MENU[one.verb], f"{one.label}…") for one in rest]
     items.append((MenuItem.VIEW_FULL, "Details"))
     deciding = Verb.APPROVE in request.question.offers
-    if deciding and grants.why_not(request) is None:
+    if deciding and permissions.why_not(request) is None:
         items.append((MenuItem.PERMIT, "Approve and don't ask again…"))
     digest = request.digest if presence else None
     made = [{"text": plain(label), "value": option(do, request.id, digest)} for do, label in items]

@@ -3,12 +3,11 @@
 import json
 from typing import Final
 
-from countersign.domain.call_words import in_words, labelled
-from countersign.domain.decision_values import changed_text
-from countersign.domain.diffs import changed_fields, changed_lines
-from countersign.domain.event_data import told_apart
-from countersign.domain.grant_request import Scope
-from countersign.domain.grants import Permission
+from countersign.domain.calls import in_words, labelled
+from countersign.domain.diffs import changed_fields, changed_lines, changed_text
+from countersign.domain.events import escape_marks
+from countersign.domain.permission_scopes import Scope
+from countersign.domain.permissions import Permission
 from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Decision, Kind, Request
 from countersign.text.safe_text import Room, quoted, shorten, typed, visible
@@ -68,7 +67,7 @@ def changes_of(request: Request) -> str:
     if call is None or decision is None or not decision.arguments:
         return ""
     if request.question.kind is Kind.FORM:
-        filled, _ = hide_in(told_apart(json.loads(decision.arguments)), call.hidden)
+        filled, _ = hide_in(escape_marks(json.loads(decision.arguments)), call.hidden)
         return visible(typed(labelled(filled), hidden=True))
     fields = changed_fields(json.loads(call.arguments), json.loads(decision.arguments), call.hidden)
     return "\n".join(f"{_place(path)}: {' → '.join(_values(before, after))}" for path, before, after in fields)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from countersign.domain.delegation import deciders
-from countersign.domain.grants import Permission
+from countersign.domain.eligibility import deciders
 from countersign.domain.ids import GroupId, UserId
 from countersign.domain.people import those_of
+from countersign.domain.permissions import Permission
 from countersign.domain.question_salts import asker
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Request, Verb

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from countersign.domain.grants import Permission
 from countersign.domain.ids import UserId
+from countersign.domain.permissions import Permission
 
 from .block_kit import Drawing, button, fitting, words
 from .decision_details import allows, permission_line

@@ -5,11 +5,12 @@ Once the request is settled, each is a line that says how it ended.
 
 from collections.abc import Sequence
 
-from countersign.domain.delegation import Absence, deciders
+from countersign.domain.delegation import Absence
+from countersign.domain.eligibility import deciders
 from countersign.domain.ids import UserId
 from countersign.domain.people import Reviewers
+from countersign.domain.quorum import tied
 from countersign.domain.requests import Raised, Request, Status
-from countersign.domain.vote_count import tied
 from countersign.text.safe_text import one_line, quoted
 
 from .block_kit import TITLE, Drawing, context, mrkdwn, plain, words

@@ -4,14 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from countersign.domain import schedule
-from countersign.domain.delegation import Absence, deciders
+from countersign.domain.delegation import Absence
+from countersign.domain.eligibility import deciders
 from countersign.domain.escalation import Escalation
 from countersign.domain.ids import UserId
 from countersign.domain.people import Reviewers, those_of
+from countersign.domain.quorum import count_alike
 from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import Kind, Question, Request
 from countersign.domain.runs import Run
-from countersign.domain.vote_count import alike
 from countersign.text.safe_text import quoted
 
 from . import button_labels
@@ -50,7 +51,7 @@ def votes(request: Request, most: int = NAMED) -> Block:
 def so_far(request: Request) -> str:
     """Write `1 of 2 approvals`; of choices only equal ones count together."""
     votes = "matching choices" if request.question.kind is Kind.CHOICE else "approvals"
-    return f"{alike(request)} of {request.rules.quorum} {votes}"
+    return f"{count_alike(request)} of {request.rules.quorum} {votes}"
 
 
 def named(reviewers: Reviewers, away: Iterable[Absence] = (), most: int = NAMED) -> str:

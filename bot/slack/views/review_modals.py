@@ -8,11 +8,11 @@ before: whoever sends the last had all of them open. `countersign.domain.high_ri
 import json
 from typing import Final, NamedTuple
 
-from countersign.domain import grants, high_risk
-from countersign.domain.call_words import in_words
+from countersign.domain import high_risk, permissions
+from countersign.domain.calls import in_words
 from countersign.domain.decision_rules import LONGEST_WORDS
-from countersign.domain.grant_request import Scope, Span, Wish
 from countersign.domain.ids import ChannelId, UserId, digest_of
+from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.question_salts import asker
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Request, Status, Verb
 from countersign.text.safe_text import Room, quoted, shorten, size_of
@@ -80,7 +80,11 @@ def permit(request: Request, channel: ChannelId) -> View:
 
     The narrowest is chosen already.
     """
-    scopes = {one: text for one, text in _SCOPES.items() if grants.why_not(request, Wish(one, Span.HOUR)) is None}
+    scopes = {
+        one: text
+        for one, text in _SCOPES.items()
+        if permissions.why_not(request, PermissionChoice(one, Span.HOUR)) is None
+    }
     if request.question.kind is Kind.CODE:
         scopes[Scope.ARGUMENTS] = ("This code", "From any agent of the team")
     view = review(request, channel)
@@ -99,9 +103,9 @@ def permit(request: Request, channel: ChannelId) -> View:
     }
 
 
-def wish_of(view: View) -> Wish:
+def wish_of(view: View) -> PermissionChoice:
     """Read the permission that was chosen. ValueError if it is none that we offered."""
-    return Wish(Scope(value(view, SCOPE)), Span(value(view, SPAN)))
+    return PermissionChoice(Scope(value(view, SCOPE)), Span(value(view, SPAN)))
 
 
 def break_glass(request: Request, channel: ChannelId) -> View:

@@ -7,8 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from countersign.domain.call_words import blocks_in
-from countersign.domain.calls import canonical
+from countersign.domain.calls import blocks_in, canonical
 from countersign.domain.errors import InvalidInput
 from countersign.domain.requests import Kind, Question
 from countersign.text.safe_text import pieces, typed, visible

@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Final
 
 from countersign.domain.activity import Passed, Usage
-from countersign.domain.call_words import in_words
-from countersign.domain.delegation import deciders
-from countersign.domain.event_data import told_apart
+from countersign.domain.calls import in_words
+from countersign.domain.eligibility import deciders
+from countersign.domain.events import escape_marks
 from countersign.domain.made_files import LARGEST, MOST, MOST_SEEN, LeftOut, Why
 from countersign.domain.people import Reviewers
 from countersign.domain.redaction import hide
@@ -135,7 +135,7 @@ def _without_secrets(content: bytes) -> bytes:
         text = content.decode()
     except UnicodeDecodeError:
         return content
-    return hide(told_apart(text))[0].encode()
+    return hide(escape_marks(text))[0].encode()
 
 
 def unattached_note(left: Sequence[LeftOut], refused: Sequence[tuple[str, str]]) -> Drawing:

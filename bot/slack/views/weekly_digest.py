@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from countersign.domain.call_words import in_words
+from countersign.domain.calls import in_words
 from countersign.domain.channel_settings import say_roughly
 from countersign.domain.events import EventType
 from countersign.domain.requests import How

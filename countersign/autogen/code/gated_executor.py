@@ -4,31 +4,28 @@ Code is shown whole and runs after consent, exactly as shown and at most once; i
 """
 
 import asyncio
-import contextlib
-import importlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
-from autogen_agentchat.agents import ApprovalRequest, ApprovalResponse
+from autogen_agentchat.agents import ApprovalRequest, ApprovalResponse, CodeExecutorAgent
 from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 
-from countersign.autogen.code.local_executor import LocalExecutor
+from countersign.autogen.code.executors import LocalExecutor
 from countersign.autogen.code.output_files import Listing, folder_of, listed, made_since
 from countersign.autogen.tools.approval_gate import Gate
 from countersign.autogen.tools.arguments import written
-from countersign.autogen.tools.permits import Action, Denial, Once, Permit
+from countersign.autogen.tools.permits import Action, Denial, Permit
 from countersign.autogen.tools.team_policy import Ask
 from countersign.autogen.tools.workbenches import mark_asking
+from countersign.autogen.unknown_outcomes import Effects
 from countersign.domain.activity import LINE
-from countersign.domain.call_words import blocks_in, code_in
+from countersign.domain.calls import blocks_in, code_in
 from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown
-from countersign.domain.event_data import told_apart
+from countersign.domain.events import escape_marks
 from countersign.domain.made_files import LARGEST, MadeFile
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Kind
@@ -58,28 +55,8 @@ _BLOCKS: Final = json.dumps(
     sort_keys=True,
 )
 """The schema of code's arguments: with it, reviewers may change the code."""
-WITHIN: Final = timedelta(minutes=1)
-"""How long code may run, unless the team says otherwise."""
-
-
-def code_executor(work_dir: Path, *, within: timedelta = WITHIN) -> CodeExecutor:
-    """Return an executor in Docker if there is one, else one on the worker's machine.
-
-    The card says which.
-    """
-    seconds = max(1, int(within.total_seconds()))
-    work_dir.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(Exception):  # no package, no daemon, no permission: all of them mean no Docker
-        client = importlib.import_module("docker").from_env(timeout=2)
-        try:
-            client.ping()
-        finally:
-            client.close()
-        boxed: CodeExecutor = importlib.import_module(
-            "autogen_ext.code_executors.docker"
-        ).DockerCommandLineCodeExecutor(work_dir=work_dir, timeout=seconds)
-        return boxed
-    return LocalExecutor(work_dir, within)
+RAN: Final = "Ran to its end."
+"""Begins what is said of code that ended well."""
 
 
 async def approved_by_the_executor(request: ApprovalRequest) -> ApprovalResponse:
@@ -97,26 +74,15 @@ class NotRun(CodeResult):
 class GatedExecutor(CodeExecutor):
     """A code executor behind the gate; each execution happens at most once in a run.
 
-    `failed` is called with what makes going on impossible. A refused execution is a result with exit code 1, and the
-    text for the model as its output.
+    A refused execution is a result with exit code 1, and the text for the model as its output.
     """
 
-    def __init__(
-        self,
-        agent: str,
-        executor: CodeExecutor,
-        gate: Gate,
-        journal: RunJournal,
-        once: Once,
-        failed: Callable[[Exception], None],
-        ask: Ask,
-    ) -> None:
+    def __init__(self, agent: str, executor: CodeExecutor, gate: Gate, effects: Effects, ask: Ask) -> None:
         self._agent = agent
         self._executor = executor
         self._gate = gate
-        self._journal = journal
-        self._once = once
-        self._failed = failed
+        self._effects = effects
+        self._journal = gate.held.journal
         self._ask = ask
         self._started = False
 
@@ -128,13 +94,13 @@ class GatedExecutor(CodeExecutor):
         blocks = [{"language": block.language.strip().lower(), "code": block.code} for block in code_blocks]
         try:
             unboxed = isinstance(self._executor, LocalExecutor | LocalCommandLineCodeExecutor)
-            action = _wanted(self._agent, blocks, self._ask, UNBOXED if unboxed else "", schema=_BLOCKS)
+            action = _action(self._agent, blocks, self._ask, UNBOXED if unboxed else "", schema=_BLOCKS)
             with self._journal.calling(self._agent):
                 return await self._judged(action)
         except (ActionFailed, ValueError) as failure:
             return CodeResult(exit_code=1, output=str(failure))
         except CountersignError as error:
-            self._failed(error)
+            self._gate.held.abort(error)
             return CodeResult(exit_code=1, output=str(error))
 
     async def _judged(self, action: Action) -> CodeResult:
@@ -155,10 +121,10 @@ class GatedExecutor(CodeExecutor):
             arguments = json.loads(permit.arguments)
             permit.check(TOOL, arguments)
             blocks = [CodeBlock(code=block["code"], language=block["language"]) for block in arguments["blocks"]]
-            before: Listing | None = None
+            files: Listing | None = None
             try:
                 await self.start()
-                before = await asyncio.to_thread(listed, folder_of(self._executor))
+                files = await asyncio.to_thread(listed, folder_of(self._executor))
                 result = await self._executor.execute_code_blocks(blocks, CancellationToken())
             except (OutcomeUnknown, LeaseLost, ActionFailed):
                 raise
@@ -166,16 +132,16 @@ class GatedExecutor(CodeExecutor):
                 result = CodeResult(exit_code=124, output="The code took too long and was ended.")
             except Exception as error:
                 result = CodeResult(exit_code=1, output=str(error) or type(error).__name__)
-            await self._attach(before, blocks, result.output)
+            await self._attach(files, blocks, result.output)
             return json.dumps({"exit_code": result.exit_code, "output": whole(result.output)})
 
         shown = f"{drawn(json.loads(permit.arguments))}\n\nfor {self._agent}"
-        return _result(await self._once(TOOL, hide(told_apart(shown))[0], key, act, idempotent=False))
+        return _result(await self._effects.once(TOOL, hide(escape_marks(shown))[0], key, act, idempotent=False))
 
-    async def _attach(self, before: Listing | None, blocks: Sequence[CodeBlock], output: str) -> None:
+    async def _attach(self, files: Listing | None, blocks: Sequence[CodeBlock], output: str) -> None:
         """Attach what the code made, and output that no line of progress shows."""
         code = [block.code for block in blocks]
-        made, left = await asyncio.to_thread(made_since, folder_of(self._executor), before, code)
+        made, left = await asyncio.to_thread(made_since, folder_of(self._executor), files, code)
         if len(output) > LINE or "\n" in output.strip():
             made.append(MadeFile(_OUTPUT, output.encode(errors="replace")[-LARGEST:]))
         await self._gate.attach(made, left)
@@ -197,44 +163,35 @@ class GatedExecutor(CodeExecutor):
 
 
 def approval_func(
-    agent: str,
-    gate: Gate,
-    journal: RunJournal,
-    doubted: Callable[[str, str, str, Callable[[str], Awaitable[str]]], Awaitable[str]],
-    failed: Callable[[Exception], None],
-    ask: Ask,
+    agent: str, gate: Gate, effects: Effects, ask: Ask
 ) -> Callable[[ApprovalRequest], Awaitable[ApprovalResponse]]:
     """Make an `approval_func` for an executor that is not journaled.
 
-    Only the approval is recorded. In a rebuilt run nobody knows whether the code ran, so people are asked (`doubted`:
-    `UnknownOutcomes.once`).
+    Only the approval is recorded. In a rebuilt run nobody knows whether the code ran, so people are asked.
     """
+    journal = gate.held.journal
 
     async def approve(request: ApprovalRequest) -> ApprovalResponse:
         try:
-            action = _wanted(agent, [{"language": "", "code": request.code}], ask, NOT_OURS)
+            action = _action(agent, [{"language": "", "code": request.code}], ask, NOT_OURS)
             with journal.calling(agent):
-                return await judged(action, request.code)
+                async with gate.judged(action) as verdict:
+                    if isinstance(verdict, Denial):
+                        return ApprovalResponse(approved=False, reason=verdict.text)
+                    return await let_through(verdict, request.code)
         except (ActionFailed, ValueError) as failure:
             return ApprovalResponse(approved=False, reason=str(failure))
         except CountersignError as error:
-            failed(error)
+            gate.held.abort(error)
             return ApprovalResponse(approved=False, reason=str(error))
-
-    async def judged(action: Action, code: str) -> ApprovalResponse:
-        async with gate.judged(action) as verdict:
-            if isinstance(verdict, Denial):
-                return ApprovalResponse(approved=False, reason=verdict.text)
-            return await let_through(verdict, code)
 
     async def let_through(permit: Permit, code: str) -> ApprovalResponse:
         permit.check(TOOL, {"blocks": [{"language": "", "code": code}]})
         key = journal.key("tool", agent, TOOL, permit.request.id if permit.request else permit.arguments)
         if journal.found(key) is None:
             await gate.passed(permit)
-        answer = await doubted(
-            TOOL, f"{hide(told_apart(code))[0]}\n\nfor {agent}", key, lambda this: _let(journal, this)
-        )
+        shown = f"{hide(escape_marks(code))[0]}\n\nfor {agent}"
+        answer = await effects.settled(TOOL, shown, key, partial(_let, journal))
         if answer == _LET:
             return ApprovalResponse(approved=True, reason="Approved as it was shown.")
         return ApprovalResponse(approved=False, reason=f"It ran before and is not run again. It returned:\n{answer}")
@@ -243,19 +200,38 @@ def approval_func(
     return approve
 
 
+class CodeAgent(CodeExecutorAgent):
+    """A code executor agent whose refusals reach the model as people wrote them (R16).
+
+    Make it with `CodeAgent("runner", run.executor("coder", code_executor(folder)))`.
+    """
+
+    def __init__(self, name: str, executor: GatedExecutor, **more: Any) -> None:
+        super().__init__(name, executor, approval_func=approved_by_the_executor, **more)
+
+    async def execute_code_block(
+        self, code_blocks: list[CodeBlock], cancellation_token: CancellationToken
+    ) -> CodeResult:
+        result = await self._code_executor.execute_code_blocks(code_blocks, cancellation_token)
+        if not isinstance(result, NotRun):
+            ended = RAN if result.exit_code == 0 else f"Ended with exit code {result.exit_code}."
+            result.output = f"{ended} Output:\n{result.output.strip() or '(nothing)'}"
+        return result
+
+
 def drawn(arguments: dict[str, Any]) -> str:
     """Draw the blocks in order, each whole, below a line with its language."""
     return code_in(arguments) or ""
 
 
-def _wanted(agent: str, blocks: list[dict[str, str]], ask: Ask, note: str, *, schema: str = "") -> Action:
+def _action(agent: str, blocks: list[dict[str, str]], ask: Ask, note: str, *, schema: str = "") -> Action:
     arguments = written({"blocks": blocks})
-    take = partial(_taken, [block["language"] for block in blocks])
+    normalize = partial(_checked_edit, [block["language"] for block in blocks])
     notes = (note,) if note else ()
-    return Action(agent, TOOL, arguments, ask, (TOOL,), Kind.CODE, schema, drawn, notes=notes, take=take)
+    return Action(agent, TOOL, arguments, ask, (TOOL,), Kind.CODE, schema, drawn, notes=notes, normalize=normalize)
 
 
-def _taken(languages: list[str], arguments: str) -> str:
+def _checked_edit(languages: list[str], arguments: str) -> str:
     """Check a reviewer's edit: only the code inside the blocks may change.
 
     ValueError otherwise.

@@ -45,19 +45,19 @@ def listed(folder: Path | None) -> Listing | None:
 
 
 def made_since(
-    folder: Path | None, before: Listing | None, code: Collection[str]
+    folder: Path | None, earlier: Listing | None, code: Collection[str]
 ) -> tuple[list[MadeFile], list[LeftOut]]:
     """Return the new or changed files, and those that are left out.
 
     Files that hold `code` itself are none.
     """
-    after = listed(folder)
-    if after is None:
+    files = listed(folder)
+    if files is None:
         return [], [LeftOut(Why.CROWDED, "files")]
-    if before is None:
+    if earlier is None:
         return [], []
     texts, made, left = {text.encode() for text in code}, list[MadeFile](), list[LeftOut]()
-    for path in sorted(path for path, state in after.items() if before.get(path) != state):
+    for path in sorted(path for path, state in files.items() if earlier.get(path) != state):
         content = _read(path)
         if len(content) > LARGEST:
             left.append(LeftOut(Why.LARGE, clean(path.name)))

@@ -126,7 +126,7 @@ class _Reading:
             self._choice(entry, f"model {place}: ", (*_COMPONENT, "timeout"), last=place == len(entries))
             for place, entry in enumerate(entries, 1)
         ]
-        return _told_apart([choice for choice in choices if choice is not None])
+        return _with_distinct_names([choice for choice in choices if choice is not None])
 
     def _choice(self, entry: Any, where: str, known: Sequence[str], *, last: bool) -> Choice | None:
         if not isinstance(entry, dict) or not isinstance(entry.get("provider"), str):
@@ -172,7 +172,7 @@ class _Reading:
             self.problems.append(f"{where}“{'”, “'.join(unknown)}” is not known here; known: {', '.join(known)}.")
 
 
-def _told_apart(choices: list[Choice]) -> list[Choice]:
+def _with_distinct_names(choices: list[Choice]) -> list[Choice]:
     """Make the names differ: the second of a name becomes “name (2)”."""
     names: list[str] = []
     renamed = []

@@ -9,9 +9,9 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
-from autogen_core import Component, FunctionCall
+from autogen_core import FunctionCall
 from autogen_core.models import (
     AssistantMessage,
     CreateResult,
@@ -22,7 +22,6 @@ from autogen_core.models import (
     UserMessage,
 )
 from autogen_core.tools import Tool, ToolSchema
-from pydantic import BaseModel
 
 from countersign.autogen.models.wrapper import ModelClient, ModelRequest, Pieces
 from countersign.domain.errors import WrongTeam
@@ -56,15 +55,8 @@ def demo_turns(messages: Sequence[LLMMessage]) -> int:
     return sum(isinstance(message, AssistantMessage) for message in messages)
 
 
-class DemoModelConfig(BaseModel):
-    """The demo model has no settings."""
-
-
-class DemoModel(ModelClient, Component[DemoModelConfig]):
+class DemoModel(ModelClient):
     """Deterministic: the same messages give the same answer. A token is a word."""
-
-    component_type = "model"
-    component_config_schema = DemoModelConfig
 
     def __init__(self) -> None:
         self._play: tuple[str, Script] | None = None
@@ -133,13 +125,6 @@ class DemoModel(ModelClient, Component[DemoModelConfig]):
             structured_output=False,
             multiple_system_messages=True,
         )
-
-    def _to_config(self) -> DemoModelConfig:
-        return DemoModelConfig()
-
-    @classmethod
-    def _from_config(cls, config: DemoModelConfig) -> Self:
-        return cls()
 
 
 def _answer(messages: Sequence[LLMMessage]) -> str:

@@ -58,21 +58,21 @@ class Choice:
 class Failure:
     """A model's failure; `sentence` follows the model's name.
 
-    `rests`: it would fail again, for as long as `rest` if the provider said how long. `passes`: it may answer soon.
+    `rests`: it would fail again, for as long as `rest` if the provider said how long. `transient`: it may answer soon.
     """
 
     sentence: str
     rests: bool = False
     rest: timedelta | None = None
-    passes: bool = False
+    transient: bool = False
 
-    def pause(self, before: int) -> timedelta | None:
+    def pause(self, pauses: int) -> timedelta | None:
         """Return how long to wait before the model is asked again; None if that is no use.
 
-        `before`: the number of pauses so far.
+        `pauses`: how many there were so far.
         """
-        pause = self.rest if self.rest is not None else _FIRST_PAUSE * 2**before
-        return pause if self.passes and pause <= LONGEST_PAUSE else None
+        pause = self.rest if self.rest is not None else _FIRST_PAUSE * 2**pauses
+        return pause if self.transient and pause <= LONGEST_PAUSE else None
 
 
 class FallbackModel(WrappedModel):
@@ -101,8 +101,8 @@ class FallbackModel(WrappedModel):
         A model that breaks off after its first piece is followed by the next, which starts over; a piece says so.
         """
         attempts, shown = _Attempts(), False
-        for choice, before in ((c, n) for c in self._in_order(attempts, request) for n in range(c.again + 1)):
-            if before and not attempts.waits:
+        for choice, pauses in ((c, n) for c in self._in_order(attempts, request) for n in range(c.again + 1)):
+            if pauses and not attempts.waits:
                 continue
             attempts.waits = False
             _unless_cancelled(request.token)
@@ -116,17 +116,17 @@ class FallbackModel(WrappedModel):
             _unless_cancelled(request.token)
             if isinstance(piece, Exception):
                 failure = failure_of(piece, choice.timeout)
-                pause = failure.pause(before) if before < choice.again else None
+                pause = failure.pause(pauses) if pauses < choice.again else None
                 if pause is not None:
                     await self._wait(attempts, choice, failure, pause)
                     continue
                 self._failed(attempts, choice, failure, piece)
             elif piece is None or (request.streamed and _broken_off(piece)):
                 self._failed(attempts, choice, Failure("broke off in the middle of its answer"))
-            elif (answer := self._taken(attempts, choice, piece)) is not None:
+            elif (answer := self._answer(attempts, choice, piece)) is not None:
                 yield answer
                 return
-        yield attempts.at_last()
+        yield attempts.empty_or_error()
 
     async def _wait(self, attempts: "_Attempts", choice: Choice, failure: Failure, pause: timedelta) -> None:
         log.warning("The model %s %s; asking it again in %s s.", choice.name, failure.sentence, pause.total_seconds())
@@ -146,7 +146,7 @@ class FallbackModel(WrappedModel):
                 fit.append(choice)
         return sorted(fit, key=lambda choice: max(self._rests.get(choice.name, 0) - now, 0))
 
-    def _taken(self, attempts: "_Attempts", choice: Choice, result: CreateResult) -> Answer | None:
+    def _answer(self, attempts: "_Attempts", choice: Choice, result: CreateResult) -> Answer | None:
         answer = Answer.of(result, by=choice.name, instead_of=[*attempts.asked])
         self._rests.pop(choice.name, None)
         if isinstance(result.content, str) and not result.content.strip():
@@ -188,7 +188,7 @@ class _Attempts:
         self.waits = False
         """The last one is to be asked again."""
 
-    def at_last(self) -> Answer:
+    def empty_or_error(self) -> Answer:
         """Return an empty answer if a model gave one, else raise NoAnswer.
 
         No model is left to ask, and an empty answer is not ours to judge.
@@ -251,9 +251,9 @@ def failure_of(error: Exception, timeout: timedelta) -> Failure:
     if re.search("Protocol|ReadError|IncompleteRead|PayloadError", names):
         return Failure("broke off in the middle of its answer", rests=True)
     if "Connect" in names:
-        return Failure("could not be reached", rests=True, passes=True)
+        return Failure("could not be reached", rests=True, transient=True)
     if "RateLimit" in names:
-        return Failure("is rate-limited", rests=True, passes=True)
+        return Failure("is rate-limited", rests=True, transient=True)
     return Failure(f"gave an answer that cannot be used ({type(error).__name__})", rests=True)
 
 
@@ -262,13 +262,13 @@ def _by_status(status: int, error: Exception) -> Failure:
     why = f", {code}" if isinstance(code, str) and re.fullmatch(r"[a-z][a-z_]{2,40}", code) else ""
     http = f"(HTTP {status}{why})"
     if status == 429:
-        return Failure(f"is rate-limited {http}", rests=True, rest=_retry_after(error), passes=True)
+        return Failure(f"is rate-limited {http}", rests=True, rest=_retry_after(error), transient=True)
     if status in (401, 403):
         return Failure(f"refused our key {http}", rests=True)
     if status == 404:
         return Failure(f"is not known at its address {http}", rests=True)
     if status == 408 or status >= 500:
-        return Failure(f"failed {http}", rests=True, rest=_retry_after(error), passes=True)
+        return Failure(f"failed {http}", rests=True, rest=_retry_after(error), transient=True)
     # This request alone was refused, for its length or content.
     return Failure(f"refused the request {http}")
 

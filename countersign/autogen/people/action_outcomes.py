@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from countersign.domain.call_words import in_words
-from countersign.domain.decision_values import Decided, changes, decided
+from countersign.domain.calls import in_words
+from countersign.domain.diffs import changes
+from countersign.domain.request_endings import Decided, decided
 from countersign.domain.requests import Kind, Request, Status
 
 CALL: Final[ContextVar[tuple[str, str]]] = ContextVar("call", default=("", ""))

@@ -13,9 +13,10 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 
 from countersign.autogen.people.action_outcomes import Outcomes
 from countersign.autogen.people.decision_messages import MetadataTermination, decision_in
-from countersign.domain.decision_values import decided, quoted
 from countersign.domain.ids import RequestId, UserId
+from countersign.domain.request_endings import decided
 from countersign.domain.requests import How, Request, Status
+from countersign.domain.texts_for_models import quoted
 
 METADATA: Final = "countersign_turn"
 """The key of a turn in a message's metadata; its value is JSON, because AutoGen's metadata holds texts."""
@@ -85,12 +86,12 @@ def for_people(message: BaseChatMessage, outcomes: Outcomes) -> str:
     return outcomes.for_people(message.to_text()).strip()
 
 
-def metadata_of(turn: Turn) -> dict[str, str]:
+def turn_metadata(turn: Turn) -> dict[str, str]:
     """Write the turn as the message's metadata."""
     return {METADATA: json.dumps({"schema": 1, **asdict(turn)})}
 
 
-def after(request: Request, auto_reply: str, *, to_end: bool) -> tuple[str, Turn]:
+def turn_after(request: Request, auto_reply: str, *, to_end: bool) -> tuple[str, Turn]:
     """Return what the agents read after people were asked, and the turn.
 
     `to_end`: people were asked whether the conversation ends. Their words are the next message as they are: in this
@@ -132,7 +133,7 @@ def after(request: Request, auto_reply: str, *, to_end: bool) -> tuple[str, Turn
     return _ended(over, f"{facts} (request {request.id})"), Turn(over, request.id, decision.by, decision.words)
 
 
-def by_itself(over: EndReason, *, limit: int, problem: str) -> tuple[str, Turn]:
+def turn_by_itself(over: EndReason, *, limit: int, problem: str) -> tuple[str, Turn]:
     """Make a turn in which nobody is asked."""
     facts = {
         EndReason.LIMIT: f"The agents were answered {limit} times in a row without a person, which is the limit here.",

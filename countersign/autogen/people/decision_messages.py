@@ -11,15 +11,15 @@ from typing import Final
 from autogen_agentchat.base import TerminatedException, TerminationCondition
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, StopMessage
 
-from countersign.domain.decision_values import Decided
 from countersign.domain.ids import Digest, RequestId, UserId
+from countersign.domain.request_endings import Decided
 from countersign.domain.requests import How, Status
 
 METADATA: Final = "countersign"
 """The key of the decision in a message's metadata; its value is JSON, because AutoGen's metadata holds texts."""
 
 
-def metadata_of(decision: Decided) -> dict[str, str]:
+def decision_metadata(decision: Decided) -> dict[str, str]:
     """Write the decision as metadata of the message that brings it to the agents."""
     return {
         METADATA: json.dumps(
@@ -91,7 +91,7 @@ class DecisionTermination(MetadataTermination):
     """A condition that ends the team when people decided one of `outcomes`.
 
     `sources` are the humans' agent names, None means all. It reads the metadata that
-    `countersign.autogen.people.human_input.Reviewer` writes: an agent that says "APPROVED" ends nothing.
+    `countersign.autogen.people.user_proxy.Reviewer` writes: an agent that says "APPROVED" ends nothing.
     """
 
     def __init__(self, outcomes: Collection[Status], sources: Collection[str] | None = None) -> None:

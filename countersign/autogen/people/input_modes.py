@@ -42,18 +42,20 @@ class Move(StrEnum):
     END = "end"
 
 
-def next_move(mode: HumanInputMode | None, *, finished: bool, replies: int, limit: int, wanted: bool = False) -> Move:
+def next_move(
+    mode: HumanInputMode | None, *, finished: bool, replies: int, limit: int, by_policy: bool = False
+) -> Move:
     """Return what comes after a message.
 
-    `mode` None is a policy, which asks where TERMINATE does, and where it `wanted` to. `finished`: the message says
-    that it is the last one. `replies` were given in a row without asking; `limit` may be. In ALWAYS there is no limit,
-    as in 0.2.
+    `mode` None is a policy, which asks where TERMINATE does, and where it says so itself (`by_policy`). `finished`: the
+    message says that it is the last one. `replies` were given in a row without asking; `limit` may be. In ALWAYS there
+    is no limit, as in 0.2.
     """
     if mode is HumanInputMode.NEVER:
         return Move.END if finished or replies >= limit else Move.REPLY
     if finished:
         return Move.ASK_TO_END
-    if mode is HumanInputMode.ALWAYS or wanted or replies >= limit:
+    if mode is HumanInputMode.ALWAYS or by_policy or replies >= limit:
         return Move.ASK
     return Move.REPLY
 

@@ -1,7 +1,7 @@
 """Calls of a team's own code, which may be slow, fail, or never answer."""
 
 import asyncio
-import contextlib
+import concurrent.futures
 import contextvars
 import inspect
 import logging
@@ -105,34 +105,23 @@ async def _called(call: Callable[[], Any]) -> Any:
 
 async def _in_a_thread(call: Callable[[], Any]) -> Any:
     # Not the loop's own threads: the process would wait for them at its end.
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Any] = loop.create_future()
-    context = contextvars.copy_context()
-
-    def settle(result: Any, error: Exception | None) -> None:
-        if done.done():
-            return
-        if error is None:
-            done.set_result(result)
-        else:
-            done.set_exception(error)
+    context, result = contextvars.copy_context(), concurrent.futures.Future[Any]()
+    result.set_running_or_notify_cancel()
 
     def work() -> None:
-        result: Any = None
-        error: Exception | None = None
         try:
-            result = context.run(call)
-        except StopIteration:  # no future takes it
-            error = RuntimeError("StopIteration")
-        except Exception as raised:
-            error = raised
-        except BaseException as raised:
-            error = RuntimeError(type(raised).__name__)
-        with contextlib.suppress(RuntimeError):  # the loop is gone, and so is whoever asked
-            loop.call_soon_threadsafe(settle, result, error)
+            answer = context.run(call)
+        except StopIteration:  # no future of asyncio takes it
+            result.set_exception(RuntimeError("StopIteration"))
+        except Exception as error:
+            result.set_exception(error)
+        except BaseException as error:
+            result.set_exception(RuntimeError(type(error).__name__))
+        else:
+            result.set_result(answer)
 
     threading.Thread(target=work, name="verdict", daemon=True).start()
-    return await done
+    return await asyncio.wrap_future(result)
 
 
 def _forget(answer: asyncio.Future[Any]) -> None:

@@ -1,8 +1,9 @@
-"""AutoGen 0.2's human proxy in AutoGen 0.7: it replies, or asks as its mode says.
+"""Agents that stand for people: a reviewer, and AutoGen 0.2's human proxy in 0.7.
 
-The meaning is that of 0.2's `ConversableAgent.check_termination_and_human_reply` (microsoft/autogen, branch 0.2):
-the empty Enter is “Go on”, typed words are the next message and begin the count of replies anew, `exit` is “Stop”, and
-the empty Enter on a termination message is “End here”. It differs where Slack or 0.7 makes it:
+The proxy replies, or asks as its mode says. The meaning is that of 0.2's
+`ConversableAgent.check_termination_and_human_reply` (microsoft/autogen, branch 0.2): the empty Enter is “Go on”, typed
+words are the next message and begin the count of replies anew, `exit` is “Stop”, and the empty Enter on a termination
+message is “End here”. It differs where Slack or 0.7 makes it:
 
 - `is_termination_msg` gets a message of 0.7, not a dict, and may be async; so may a policy in place of a mode.
 - In a team there is no sender, so one count of replies is kept, not one for each sender.
@@ -21,6 +22,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from autogen_agentchat.agents import UserProxyAgent
 from autogen_agentchat.base import Response
 from autogen_agentchat.messages import (
     BaseAgentEvent,
@@ -32,8 +34,17 @@ from autogen_agentchat.messages import (
 )
 from autogen_core import CancellationToken
 
-from countersign.autogen.people.conversation import GO_ON, SENTENCES, EndReason, Turn, after, by_itself, metadata_of
-from countersign.autogen.people.human_input import Human, Reviewer
+from countersign.autogen.people.conversation import (
+    GO_ON,
+    SENTENCES,
+    EndReason,
+    Turn,
+    turn_after,
+    turn_by_itself,
+    turn_metadata,
+)
+from countersign.autogen.people.decision_messages import decision_metadata
+from countersign.autogen.people.human_input import Human
 from countersign.autogen.people.input_modes import (
     AskWhen,
     HumanInputMode,
@@ -43,8 +54,10 @@ from countersign.autogen.people.input_modes import (
     says_terminate,
 )
 from countersign.autogen.people.user_callbacks import Opinion, opinion
-from countersign.domain.call_words import in_words
+from countersign.domain.calls import in_words
+from countersign.domain.request_endings import decided
 from countersign.domain.requests import Kind, Request, Verb
+from countersign.domain.texts_for_models import answer
 from countersign.replay.run_journal import RunJournal
 
 REPLIES: Final = 100
@@ -56,11 +69,38 @@ _OFFERS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class _NextMove:
     move: Move
     finished: bool = False
     problem: str = ""
-    wanted: bool = False
+    by_policy: bool = False
+
+
+class Reviewer(UserProxyAgent):
+    """AutoGen's UserProxyAgent for a `Human` who judges the last message it was sent.
+
+    The decision is in the metadata of what it says, where `DecisionTermination` and other code read it.
+    """
+
+    def __init__(self, human: Human, *, description: str = "The people who approve, reject or answer") -> None:
+        super().__init__(human.name, description=description, input_func=human.input_func)
+        self._human = human
+
+    async def on_messages_stream(
+        self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken
+    ) -> AsyncGenerator[BaseAgentEvent | BaseChatMessage | Response, None]:
+        """Asks, waits, and answers: to whoever handed over, if somebody did."""
+        handoff = self._get_latest_handoff(messages)
+        yield UserInputRequestedEvent(request_id=str(uuid.uuid4()), source=self.name)
+        words = messages[-1] if messages else self._human.questions.transcript.last
+        request = await self._human.questions.ask(self._human, words, cancellation_token)
+        text, metadata = answer(request), decision_metadata(decided(request))
+        if handoff is None:
+            yield Response(chat_message=TextMessage(content=text, source=self.name, metadata=metadata))
+        else:
+            yield Response(
+                chat_message=HandoffMessage(content=text, target=handoff.source, source=self.name, metadata=metadata)
+            )
 
 
 class HumanProxy(Reviewer):
@@ -106,18 +146,18 @@ class HumanProxy(Reviewer):
     ) -> AsyncGenerator[BaseAgentEvent | BaseChatMessage | Response, None]:
         """Replies, asks, or ends; to whoever handed over, if somebody did."""
         new = self._heard(messages)
-        judged = await self._judge(new, cancellation_token)
-        if judged.move in _OFFERS:
+        step = await self._next_move(new, cancellation_token)
+        if step.move in _OFFERS:
             yield UserInputRequestedEvent(request_id=str(uuid.uuid4()), source=self.name)
-            request = await self._ask(judged, new, cancellation_token)
-            text, turn = after(request, self._auto_reply, to_end=judged.move is Move.ASK_TO_END)
+            request = await self._ask(step, new, cancellation_token)
+            text, turn = turn_after(request, self._auto_reply, to_end=step.move is Move.ASK_TO_END)
             went_on = not turn.over and not turn.words
             # 0.2 counts the empty Enter as one more reply; a policy begins anew with every question.
             self._replies = self._replies + 1 if went_on and self._policy is None else 0
             self._since = []
-        elif judged.move is Move.END:
-            over = EndReason.UNJUDGED if judged.problem else EndReason.FINISHED if judged.finished else EndReason.LIMIT
-            text, turn = by_itself(over, limit=self._limit, problem=judged.problem)
+        elif step.move is Move.END:
+            over = EndReason.UNJUDGED if step.problem else EndReason.FINISHED if step.finished else EndReason.LIMIT
+            text, turn = turn_by_itself(over, limit=self._limit, problem=step.problem)
             self._replies, self._since = 0, []
         else:
             text, turn = self._auto_reply, Turn()
@@ -138,9 +178,9 @@ class HumanProxy(Reviewer):
         self._since += new
         return new
 
-    async def _judge(self, new: Sequence[BaseChatMessage], token: CancellationToken) -> _Judged:
+    async def _next_move(self, new: Sequence[BaseChatMessage], token: CancellationToken) -> _NextMove:
         if not new:
-            return _Judged(next_move(self._mode, finished=False, replies=self._replies, limit=self._limit))
+            return _NextMove(next_move(self._mode, finished=False, replies=self._replies, limit=self._limit))
         last = next((m for m in reversed(new) if not isinstance(m, HandoffMessage)), new[-1])
         if self._is_termination is says_terminate:
             finished = Opinion(says_terminate(last))
@@ -156,9 +196,9 @@ class HumanProxy(Reviewer):
             finished=bool(finished.answer) or (finished.answer is None and self._mode is HumanInputMode.NEVER),
             replies=self._replies,
             limit=self._limit,
-            wanted=bool(opinion.answer) or bool(problem),
+            by_policy=bool(opinion.answer) or bool(problem),
         )
-        return _Judged(move, bool(finished.answer), problem, bool(opinion.answer))
+        return _NextMove(move, bool(finished.answer), problem, bool(opinion.answer))
 
     async def _opinion(
         self,
@@ -173,10 +213,10 @@ class HumanProxy(Reviewer):
         token.link_future(task)
         return await task
 
-    async def _ask(self, judged: _Judged, new: Sequence[BaseChatMessage], token: CancellationToken) -> Request:
-        questions, (kind, offers) = self._human.questions, _OFFERS[judged.move]
+    async def _ask(self, step: _NextMove, new: Sequence[BaseChatMessage], token: CancellationToken) -> Request:
+        questions, (kind, offers) = self._human.questions, _OFFERS[step.move]
         who = _named(new[-1].source) if new and new[-1].source != "user" else "The agent"
-        if judged.move is Move.ASK_TO_END:
+        if step.move is Move.ASK_TO_END:
             title = f"{who} says that it is finished. End here?"
         else:
             title = "" if self._human.title else f"{who} finished a step. Continue?"
@@ -185,17 +225,17 @@ class HumanProxy(Reviewer):
         content = content or "It says nothing more."
         words = new[-1] if new else None
         question = questions.question(
-            self._human, words, kind=kind, title=title, content=content, offers=offers, notes=self._notes(judged)
+            self._human, words, kind=kind, title=title, content=content, offers=offers, notes=self._notes(step)
         )
         return await questions.put(question, token)
 
-    def _notes(self, judged: _Judged) -> tuple[str, ...]:
+    def _notes(self, step: _NextMove) -> tuple[str, ...]:
         notes = []
-        if judged.problem:
-            notes.append(f"You are asked because {judged.problem}.")
-        elif judged.wanted:
+        if step.problem:
+            notes.append(f"You are asked because {step.problem}.")
+        elif step.by_policy:
             notes.append("You are asked because this team's policy says so.")
-        if judged.move is Move.ASK and self._mode is not HumanInputMode.ALWAYS and 0 < self._limit <= self._replies:
+        if step.move is Move.ASK and self._mode is not HumanInputMode.ALWAYS and 0 < self._limit <= self._replies:
             more = f"{self._limit} more" if self._policy else f"one more, and a message of yours {self._limit} again"
             notes.append(
                 f"The agents were answered {self._limit} times in a row automatically. Continue allows {more}."
@@ -203,7 +243,7 @@ class HumanProxy(Reviewer):
         return tuple(notes)
 
     def _message(self, text: str, turn: Turn, messages: Sequence[BaseChatMessage]) -> BaseChatMessage:
-        metadata = metadata_of(turn)
+        metadata = turn_metadata(turn)
         if turn.over:
             self._human.questions.outcomes.told(text, SENTENCES[turn.over])
             return StopMessage(content=text, source=self.name, metadata=metadata)

@@ -6,87 +6,56 @@ so a rebuilt run goes through the gate the same way (R12–R14, R19, R26).
 """
 
 import json
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from countersign import usecases
+from countersign.autogen.held_run import HeldRun
 from countersign.autogen.people.action_outcomes import CALL, Became, Outcome, outcome_of
-from countersign.autogen.people.human_input import RunQuestions
-from countersign.autogen.people.transcript import Transcript
-from countersign.autogen.tools.arguments import unspoken
-from countersign.autogen.tools.duplicate_calls import EqualActions
-from countersign.autogen.tools.permits import Action, Denial, Permit, shown, titled
+from countersign.autogen.people.human_input import EarlierVersion, RunQuestions
+from countersign.autogen.progress import ComingSteps
+from countersign.autogen.tools.arguments import without_hidden
+from countersign.autogen.tools.duplicate_calls import EqualActions, NumberedActions
+from countersign.autogen.tools.permits import Action, Denial, Permit, shown, title_for
 from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict, judge
 from countersign.domain import texts_for_models
 from countersign.domain.calls import Call
-from countersign.domain.errors import CountersignError, NotFound, Refused
-from countersign.domain.event_data import shortened, without_secrets
-from countersign.domain.ids import AttemptId, Digest, RequestId, digest_of
+from countersign.domain.errors import NotFound, Refused
+from countersign.domain.events import shortened, without_secrets
+from countersign.domain.ids import AttemptId, digest_of
 from countersign.domain.made_files import LeftOut, MadeFile
 from countersign.domain.question_salts import salted
 from countersign.domain.requests import Kind, Question, Request, Status, Verb, request_id
-from countersign.domain.runs import Run
 from countersign.replay.entries import Entry, Judged, Numbered, whole
-from countersign.replay.run_journal import RunJournal
-from countersign.usecases.ports import Lease, Store
 from countersign.usecases.store_outages import patiently
 
-T = TypeVar("T")
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
 
 
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """An action at the gate: the key of the gate's record of it, and the next number of the run's questions."""
+
+    action: Action
+    key: str
+    number: int
+
+
 class Gate:
-    """The gate of one run.
+    """The gate of one run, to which its questions and the steps that it ticks belong."""
 
-    `find` returns a request of the run; `give_up` is called with what makes going on impossible,
-    `done` with the title of what was done.
-    """
-
-    def __init__(
-        self,
-        run: Run,
-        lease: Lease,
-        store: Store,
-        journal: RunJournal,
-        questions: RunQuestions,
-        find: Callable[[RequestId], Awaitable[Request]],
-        give_up: Callable[[Exception], None],
-        done: Callable[[str], None],
-    ) -> None:
+    def __init__(self, held: HeldRun, questions: RunQuestions, steps: ComingSteps) -> None:
+        self.held: Final = held
+        self.questions: Final = questions
         self.outcomes: Final = questions.outcomes
-        self._run = run
-        self._lease = lease
-        self._store = store
-        self._journal = journal
-        self._questions = questions
-        self._find = find
-        self._give_up = give_up
-        self._tick = done
-        self._equal: dict[Digest, EqualActions] = {}
-        self._refused: dict[tuple[str, str], tuple[str, str]] = {}
-        self._asked_before: defaultdict[str, dict[int, str]] = defaultdict(dict)
-        self._numbers = 0
-        asked = {key: Numbered.load(entry.value) for key, entry in journal.of_kind(Numbered.KIND).items()}
-        for key, entry in journal.of_kind(Judged.KIND).items():
-            if entry.value and (question := Judged.load(entry.value).question) is not None:
-                asked[key] = question
-        for key, question in asked.items():
-            self._numbers = max(self._numbers, question.number + 1)
-            self._asked_before[question.about][question.number] = key
-
-    @property
-    def transcript(self) -> Transcript:
-        """The words of the run's team."""
-        return self._questions.transcript
-
-    def number(self) -> int:
-        """Return the number of the run's next question; to be recorded before it is asked."""
-        self._numbers += 1
-        return self._numbers - 1
+        self.numbered: Final = NumberedActions(held.journal)
+        self._journal = held.journal
+        self._steps = steps
+        self._refused: dict[tuple[str, str], EarlierVersion] = {}
+        """By agent and tool, what was not allowed last."""
 
     @asynccontextmanager
     async def judged(self, action: Action) -> AsyncIterator[Permit | Denial]:
@@ -94,140 +63,142 @@ class Gate:
 
         Its number is taken as it comes: the calls of one turn come in order, and verdicts in any.
         """
-        number = self.number()
+        number = self.numbered.number()
         key = self._journal.key(Judged.KIND, action.agent, action.kind, action.tool, action.arguments, action.call)
+        case = _Case(action, key, number)
         entry = await self._journal.again(key)
         judged = await self._verdict(action) if entry is None else Judged.load(entry.value)
         if entry is None and judged.tier is not Tier.ASK:
-            judged = await self._note(key, judged)
+            judged = await self._record(key, judged)
         if judged.tier is Tier.PASS:
             self._journal.order.answered(key)
             yield Permit(action, key, action.arguments, judged=judged)
         elif judged.tier is Tier.REFUSE:
-            yield await self._refusal(action, key, judged)
+            yield await self._refuse(case, judged)
         elif judged.same is not None:
-            before = await self._find(judged.same)
-            yield self._denied(action, texts_for_models.again(before), before)
+            yield self._deny_again(action, await self.held.request(judged.same))
         else:
-            equal = self._equal.setdefault(action.same, EqualActions(self._asked_before[action.same], self._journal))
-            since = len(equal.settled)
-            async with equal.turn(None if judged.question is None else judged.question.number, key):
-                yield await self._asked(action, key, judged, equal, since, number)
+            equal = self.numbered.equal_to(action.same)
+            async with equal.turn(None if judged.question is None else judged.question.number, key) as refusal:
+                yield await self._ask(case, judged, equal, refusal)
 
     async def passed(self, permit: Permit) -> None:
         """Record, once, that nobody was asked about this action; nothing if somebody was."""
         if permit.judged is not None:
-            await self._tell(permit.action, permit.key, permit.judged)
+            await self._report(permit.action, permit.key, permit.judged)
 
     async def attach(self, files: Sequence[MadeFile], left: Sequence[LeftOut]) -> None:
         """Attach files to the run's thread, which says what is left out."""
         if files or left:
-            await patiently(lambda: self._store.made.keep(self._run.id, files, left))
-
-    async def _refusal(self, action: Action, key: str, judged: Judged) -> Denial:
-        """Record the refusal, once, in its place in the run's order; return the denial."""
-        if not judged.recorded:
-            await self._tell(action, key, judged)
-            await self._placed(key, replace(judged, recorded=True))
-        return self._refuse(action, judged.why)
-
-    async def _placed(self, key: str, judged: Judged) -> None:
-        with self._journal.activity.working():
-            await self._journal.result(key, Entry("done", judged.dump()), replace=True)
-
-    async def _tell(self, action: Action, key: str, judged: Judged) -> None:
-        await self._stored(
-            usecases.judged,
-            self._lease,
-            action.agent,
-            action.tool,
-            passed=judged.tier is Tier.PASS,
-            arguments=shortened(without_secrets(action.arguments, action.hide)),
-            digest=digest_of(self._run.salt, action.same),
-            why=judged.why,
-            clause=judged.clause,
-            version=judged.policy,
-            team_says=judged.says,
-            once=AttemptId(digest_of(self._run.id, key)[:32]),
-        )
+            await patiently(lambda: self.held.store.made.keep(self.held.run.id, files, left))
 
     async def _verdict(self, action: Action) -> Judged:
-        run = self._run
+        run = self.held.run
         arguments = json.loads(action.arguments)
         with self._journal.activity.working():
             proposal = Proposal(action.agent, action.tool, arguments, run.team, run.task, run.requester)
-            say = partial(unspoken, arguments=json.loads(action.arguments), hide=action.hide)
+            say = partial(without_hidden, arguments=json.loads(action.arguments), hide=action.hide)
             verdict = await judge(action.ask, proposal, action.tools, say)
             says = None if action.ask is None else verdict.tier
-            ruling = await self._stored(usecases.judge, run, action.agent, _call(action), says)
+            ruling = await self.held.or_abort(
+                patiently(lambda: usecases.judge(self.held.store, run, action.agent, _call(action), says))
+            )
         if ruling.clause and ruling.effect is not Tier.ASK:  # the card of a question names the rule by itself
             verdict = Verdict(ruling.effect, f"The workspace's policy, rule “{ruling.clause}”. {ruling.why}".strip())
         why = verdict.why if verdict.tier is ruling.effect else ""
         return Judged(ruling.effect, whole(why), says or "nothing", ruling.clause, ruling.version)
 
-    async def _stored(self, verb: Callable[..., Awaitable[T]], *arguments: Any, **more: Any) -> T:
-        try:
-            with self._journal.activity.working():  # what is stored belongs to the run
-                return await patiently(partial(verb, self._store, *arguments, **more))
-        except CountersignError as error:
-            self._give_up(error)
-            raise
-
-    async def _note(self, key: str, judged: Judged) -> Judged:
+    async def _record(self, key: str, judged: Judged) -> Judged:
         with self._journal.activity.working():
             return Judged.load((await self._journal.record(key, Entry("done", judged.dump()))).value)
 
-    async def _asked(
-        self, action: Action, key: str, judged: Judged, equal: EqualActions, since: int, number: int
-    ) -> Permit | Denial:
-        before, noted = equal.refused(since), judged.question
-        if before is not None and not (noted and await self._was_asked(self._question(action, judged, noted))):
-            await self._placed(key, replace(judged, question=None, same=before.id))
-            return self._denied(action, texts_for_models.again(before), before)
-        if noted is None:
-            noted = Numbered(number if number > equal.last else self.number(), action.same)
-            judged = await self._note(key, replace(judged, question=noted))
-        equal.last = noted.number
-        question = self._question(action, judged, noted)
+    async def _record_in_place(self, key: str, judged: Judged) -> None:
+        """Record what came of the action, in its place in the run's order."""
+        with self._journal.activity.working():
+            await self._journal.result(key, Entry("done", judged.dump()), replace=True)
+
+    async def _report(self, action: Action, key: str, judged: Judged) -> None:
+        """Put the policies' verdict into the record of the workspace, once."""
+        report = self.held.write(
+            usecases.judged,
+            action.agent,
+            action.tool,
+            passed=judged.tier is Tier.PASS,
+            arguments=shortened(without_secrets(action.arguments, action.hide)),
+            digest=digest_of(self.held.run.salt, action.same),
+            why=judged.why,
+            clause=judged.clause,
+            version=judged.policy,
+            team_says=judged.says,
+            once=AttemptId(digest_of(self.held.run.id, key)[:32]),
+        )
+        await self.held.or_abort(report)
+
+    async def _refuse(self, case: _Case, judged: Judged) -> Denial:
+        """Report the refusal by a policy, once, in its place in the run's order; deny."""
+        if not judged.recorded:
+            await self._report(case.action, case.key, judged)
+            await self._record_in_place(case.key, replace(judged, recorded=True))
+        return self._deny_by_policy(case.action, judged.why)
+
+    async def _ask(self, case: _Case, judged: Judged, equal: EqualActions, refusal: Request | None) -> Permit | Denial:
+        """Ask people, unless the `refusal` of an equal action holds for this one too."""
+        action, numbered = case.action, judged.question
+        if refusal is not None and not (numbered and await self._was_asked(self._question(action, judged, numbered))):
+            await self._record_in_place(case.key, replace(judged, question=None, same=refusal.id))
+            return self._deny_again(action, refusal)
+        if numbered is None:
+            number = case.number if case.number > equal.last else self.numbered.number()
+            numbered = Numbered(number, action.same)
+            judged = await self._record(case.key, replace(judged, question=numbered))
+        equal.last = numbered.number
+        question = self._question(action, judged, numbered)
         try:
-            request = await self._questions.put(question, team_says=judged.says)
-        except Refused as refusal:  # by another policy than that of the verdict; it is on record
-            refused = replace(judged, tier=Tier.REFUSE, why=str(refusal), question=None, recorded=True)
-            await self._placed(key, refused)
-            return self._refuse(action, refused.why)
+            request = await self.questions.put(question, team_says=judged.says)
+        except Refused as by_policy:  # by another policy than that of the verdict; it is on record
+            judged = replace(judged, tier=Tier.REFUSE, why=str(by_policy), question=None, recorded=True)
+            await self._record_in_place(case.key, judged)
+            return self._deny_by_policy(action, judged.why)
         equal.settled.append(request)
-        place = (action.agent, action.tool)
+        place = action.agent, action.tool
         if request.status not in (Status.APPROVED, Status.EDITED) or request.decision is None:
-            self._refused[place] = question.content, request.decision.words if request.decision else ""
-            return self._denied(action, texts_for_models.answer(request), request)
+            words = request.decision.words if request.decision else ""
+            self._refused[place] = EarlierVersion(question.content, words)
+            return self._deny(action, texts_for_models.answer(request), request)
         self._refused.pop(place, None)
         if request.status is not Status.EDITED:
-            return Permit(action, key, action.arguments, request)
-        changed = replace(action, arguments=action.take(request.decision.arguments))
-        denial = await self._refused_as_changed(changed, f"{key}/changed")
-        return denial or Permit(action, key, changed.arguments, request)
+            return Permit(action, case.key, action.arguments, request)
+        changed = replace(action, arguments=action.normalize(request.decision.arguments))
+        denial = await self._judge_changed(replace(case, action=changed, key=f"{case.key}/changed"))
+        return denial or Permit(action, case.key, changed.arguments, request)
 
-    async def _refused_as_changed(self, changed: Action, key: str) -> Denial | None:
+    async def _judge_changed(self, case: _Case) -> Denial | None:
         """Judge the call as a reviewer changed it: nobody edits it past a policy (R19)."""
-        entry = await self._journal.again(key)
-        judged = await self._note(key, await self._verdict(changed)) if entry is None else Judged.load(entry.value)
-        self._journal.order.answered(key)
-        return await self._refusal(changed, key, judged) if judged.tier is Tier.REFUSE else None
+        entry = await self._journal.again(case.key)
+        if entry is None:
+            judged = await self._record(case.key, await self._verdict(case.action))
+        else:
+            judged = Judged.load(entry.value)
+        self._journal.order.answered(case.key)
+        return await self._refuse(case, judged) if judged.tier is Tier.REFUSE else None
 
     async def _was_asked(self, question: Question) -> bool:
         try:
             with self._journal.activity.working():
-                await self._find(request_id(self._run.id, salted(question, self._run.salt)))
+                await self.held.request(request_id(self.held.run.id, salted(question, self.held.run.salt)))
         except NotFound:
             return False
         return True
 
-    def _refuse(self, action: Action, why: str) -> Denial:
+    def _deny_by_policy(self, action: Action, why: str) -> Denial:
         text, outcome = texts_for_models.refused(action.tool, why), self._outcome(action, Became.REFUSED, None)
         self.outcomes.add(replace(outcome, reason=why), text)
         return Denial(text)
 
-    def _denied(self, action: Action, text: str, request: Request) -> Denial:
+    def _deny_again(self, action: Action, earlier: Request) -> Denial:
+        return self._deny(action, texts_for_models.again(earlier), earlier)
+
+    def _deny(self, action: Action, text: str, request: Request) -> Denial:
         self.outcomes.add(self._outcome(action, None, request), text)
         return Denial(text)
 
@@ -236,43 +207,43 @@ class Gate:
 
         That is text only where a reviewer changed the call (R18).
         """
-        request, words = permit.request, ""
-        if request is not None and request.status is Status.EDITED:
-            words = f"{texts_for_models.answer(request)}\nThe result of the changed call:"
+        action, request, heading = permit.action, permit.request, ""
         if request is not None:  # what a call returned is for the agents; why it failed, for people too
-            self._questions.report(request, self._why(result, permit.action.kind) if failed else "", failed=failed)
-        action = permit.action
+            self.questions.report(request, _why(result, action.kind) if failed else "", failed=failed)
+            if request.status is Status.EDITED:
+                heading = f"{texts_for_models.answer(request)}\nThe result of the changed call:"
         if failed and action.kind is Kind.CODE:  # the next program is most likely this one, corrected
-            self._refused[action.agent, action.tool] = shown(permit.arguments, action.hide, action.show)[0], ""
+            content = shown(permit.arguments, action.hide, action.show)[0]
+            self._refused[action.agent, action.tool] = EarlierVersion(content)
         if not failed:
-            self._tick(titled(action))
+            self._steps.done(title_for(action))
         outcome = self._outcome(action, Became.FAILED if failed else Became.DONE, request)
-        self.outcomes.add(replace(outcome, result=result), words and f"{words}\n{result}")
-        return words
-
-    @staticmethod
-    def _why(result: str, kind: Kind) -> str:
-        """Tell why it failed: of code the last line of its output, which names the error."""
-        return result.rstrip().rpartition("\n")[2] if kind is Kind.CODE else result
+        self.outcomes.add(replace(outcome, result=result), heading and f"{heading}\n{result}")
+        return heading
 
     def _outcome(self, action: Action, became: Became | None, request: Request | None) -> Outcome:
         return outcome_of(action.kind, action.agent, request, became, (action.tool, action.call or CALL.get()[1]))
 
-    def _question(self, action: Action, judged: Judged, noted: Numbered) -> Question:
-        before, reply = self._refused.get((action.agent, action.tool), ("", ""))
+    def _question(self, action: Action, judged: Judged, numbered: Numbered) -> Question:
+        earlier = self._refused.get((action.agent, action.tool), EarlierVersion())
         content, problem = shown(action.arguments, action.hide, action.show)
         return Question(
             action.agent,
-            noted.number,
+            numbered.number,
             action.kind,
-            titled(action),
+            title_for(action),
             content,
             _OFFERS if action.schema else tuple(verb for verb in _OFFERS if verb is not Verb.EDIT),
             _call(action),
             notes=tuple(note for note in (*action.notes, judged.why, problem) if note),
-            before=before,
-            reply=reply,
+            before=earlier.content,
+            reply=earlier.words,
         )
+
+
+def _why(result: str, kind: Kind) -> str:
+    """Tell why it failed: of code the last line of its output, which names the error."""
+    return result.rstrip().rpartition("\n")[2] if kind is Kind.CODE else result
 
 
 def _call(action: Action) -> Call:

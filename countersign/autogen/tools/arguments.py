@@ -18,12 +18,12 @@ from autogen_core.tools import ToolResult
 from pydantic import AliasChoices, BaseModel, RootModel, SecretBytes, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from countersign.autogen.tools.workbenches import ARGUMENT, error_result
+from countersign.autogen.tools.workbenches import KEY_ARGUMENT, error_result
 from countersign.domain.calls import LONGEST_ARGUMENTS, canonical, is_canonical
 from countersign.domain.redaction import MARK, hide_in
 from countersign.json_schema import why_not
 
-Take = Callable[[Mapping[str, Any]], dict[str, Any]]
+Normalize = Callable[[Mapping[str, Any]], dict[str, Any]]
 """The arguments as the tool takes them, as JSON; ValueError, with a sentence for the model, if it does not."""
 _ANY: Final[TypeAdapter[Any]] = TypeAdapter(Any)
 _EMPTY: Final = (list, dict, set, frozenset, tuple)
@@ -54,20 +54,20 @@ def written(arguments: Mapping[str, Any]) -> str:
     return text
 
 
-def taking(model: type[BaseModel] | None, parameters: Mapping[str, Any], hide: Collection[str]) -> Take:
+def normalizer(model: type[BaseModel] | None, parameters: Mapping[str, Any], hide: Collection[str]) -> Normalize:
     """Describe how a tool takes its arguments.
 
     `model` is its own model, if it has one, and `parameters` its JSON schema. The idempotency key is not among them:
     neither the model gives it, nor does anybody judge it.
     """
 
-    def take(given: Mapping[str, Any]) -> dict[str, Any]:
+    def normalize(given: Mapping[str, Any]) -> dict[str, Any]:
         if model is None:
             return by_schema(parameters, given)
-        key = {ARGUMENT: ""} if ARGUMENT in model.model_fields else {}
+        key = {KEY_ARGUMENT: ""} if KEY_ARGUMENT in model.model_fields else {}
         return {name: value for name, value in by_model(model, {**key, **given}, hide).items() if name not in key}
 
-    return take
+    return normalize
 
 
 def by_model(model: type[BaseModel], given: Mapping[str, Any], hide: Collection[str] = ()) -> dict[str, Any]:
@@ -101,14 +101,14 @@ def by_schema(parameters: Mapping[str, Any], given: Mapping[str, Any]) -> dict[s
     return taken
 
 
-def as_entered(changed: str, take: Take, hide: Collection[str]) -> str:
+def normalized_edit(changed: str, normalize: Normalize, hide: Collection[str]) -> str:
     """Return what a reviewer made of a call as the tool takes it.
 
     That is what was entered, with defaults, and nothing else.
     """
     entered = json.loads(changed)
     try:
-        taken = take(entered)
+        taken = normalize(entered)
     except ValueError as wrong:
         raise ValueError(f"A reviewer approved the call with changes that the tool does not take. {wrong}") from None
     if not _holds(taken, entered):
@@ -143,7 +143,7 @@ def problem(wrong: ValidationError, given: Any, hide: Collection[str]) -> str:
         unseen = error["type"] != "missing" and bool(hide_in(_at(error["loc"]), hide)[1])
         why = "isn't what the tool accepts" if unseen else error["msg"]
         problems.append(f"{at or 'the arguments'}: {why}")
-    return unspoken("; ".join(problems), given, hide)
+    return without_hidden("; ".join(problems), given, hide)
 
 
 def failure(error: BaseException, arguments: str, hide: Collection[str]) -> str:
@@ -151,17 +151,17 @@ def failure(error: BaseException, arguments: str, hide: Collection[str]) -> str:
     given = json.loads(arguments)
     text = problem(error, given, hide) if isinstance(error, ValidationError) else str(error)
     text = f"SystemExit: {text}" if isinstance(error, SystemExit) else text or type(error).__name__
-    return unspoken(text, given, hide)
+    return without_hidden(text, given, hide)
 
 
 def failed_result(result: ToolResult, arguments: str, hide: Collection[str]) -> ToolResult:
     """Take the values that nobody may see out of the result of a tool that failed."""
     text = result.to_text()
-    cleaned = unspoken(text, json.loads(arguments), hide)
+    cleaned = without_hidden(text, json.loads(arguments), hide)
     return result if cleaned == text else error_result(result.name, cleaned)
 
 
-def unspoken(text: str, arguments: Any, hide: Collection[str]) -> str:
+def without_hidden(text: str, arguments: Any, hide: Collection[str]) -> str:
     """Take the values at the hidden paths out of the text."""
     pairs = dict(_hidden(arguments, hide_in(arguments, hide)[0]))
     if not pairs:

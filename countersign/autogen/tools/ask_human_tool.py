@@ -1,6 +1,5 @@
 """The tool `ask_human`, by which a model asks people, in words or with options."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any, Final
 
@@ -8,7 +7,6 @@ from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool
 from pydantic import BaseModel, Field
 
-from countersign.autogen.people.human_input import RunQuestions
 from countersign.autogen.tools.approval_gate import Gate
 from countersign.autogen.tools.workbenches import AsksItself
 from countersign.domain.errors import ActionFailed, CountersignError
@@ -17,7 +15,6 @@ from countersign.domain.question_salts import asking
 from countersign.domain.requests import Kind, Question, Request, Verb
 from countersign.domain.texts_for_models import answer
 from countersign.replay.entries import Entry, Numbered
-from countersign.replay.run_journal import RunJournal
 
 LONGEST_OPTION: Final = 75
 """Characters: what Slack shows of one; two that differ only behind that would look the same."""
@@ -46,15 +43,10 @@ class AskHuman(BaseTool[Asked, Any], AsksItself):
     The same question, asked again while it waits, is the same request.
     """
 
-    def __init__(
-        self, agent: str, gate: Gate, journal: RunJournal, questions: RunQuestions, failed: Callable[[Exception], None]
-    ) -> None:
+    def __init__(self, agent: str, gate: Gate) -> None:
         super().__init__(Asked, str, "ask_human", _DESCRIPTION)
         self._agent = agent
         self._gate = gate
-        self._journal = journal
-        self._questions = questions
-        self._failed = failed
         self._open: dict[str, int] = {}
 
     async def run(self, args: Asked, cancellation_token: CancellationToken) -> str:
@@ -82,20 +74,21 @@ class AskHuman(BaseTool[Asked, Any], AsksItself):
         """Ask people; return the settled request. `yes_no`: they may approve it too."""
         several = several and len(options) > 1
         content = digest_of(question, str(several), *options)
-        key = self._journal.key(Numbered.KIND, self._agent, content)
-        entry = self._journal.found(key)
+        journal = self._gate.held.journal
+        key = journal.key(Numbered.KIND, self._agent, content)
+        entry = journal.found(key)
         if entry is None:
-            number = self._open[content] if content in self._open else self._gate.number()
+            number = self._open[content] if content in self._open else self._gate.numbered.number()
             self._open[content] = number
-            entry = await self._journal.record(key, Entry("done", Numbered(number, content).dump()))
+            entry = await journal.record(key, Entry("done", Numbered(number, content).dump()))
         number = self._open[content] = Numbered.load(entry.value).number
-        asked = self._question(number, question, options, several)
+        request = self._question(number, question, options, several)
         if yes_no:
-            asked = replace(asked, offers=(Verb.APPROVE, *asked.offers))
+            request = replace(request, offers=(Verb.APPROVE, *request.offers))
         try:
-            return await self._questions.put(asked, cancellation_token)
+            return await self._gate.questions.put(request, cancellation_token)
         except CountersignError as error:
-            self._failed(error)
+            self._gate.held.abort(error)
             raise
         finally:
             self._open.pop(content, None)

@@ -8,7 +8,7 @@ is declared idempotent; else people are asked.
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,14 +20,14 @@ from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSche
 
 from countersign.autogen.people.action_outcomes import CALL, Became, Outcome
 from countersign.autogen.tools.approval_gate import Gate
-from countersign.autogen.tools.arguments import as_entered, closed, failed_result, failure, taking, written
-from countersign.autogen.tools.permits import Action, Denial, Once, Permit, Renderer, Title, check_titles
+from countersign.autogen.tools.arguments import closed, failed_result, failure, normalized_edit, normalizer, written
+from countersign.autogen.tools.permits import Action, Denial, Permit, Renderer, Title, check_titles
 from countersign.autogen.tools.team_policy import Ask, Tier, named
 from countersign.autogen.tools.workbenches import (
-    ARGUMENT,
+    KEY_ARGUMENT,
     AsksItself,
-    Offered,
     RaisingWorkbench,
+    ToolLike,
     as_tool,
     error_result,
     models_in,
@@ -37,17 +37,17 @@ from countersign.autogen.tools.workbenches import (
     to_record,
     without_key,
 )
-from countersign.domain.call_words import labelled
+from countersign.autogen.unknown_outcomes import Effects
+from countersign.domain.calls import labelled
 from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown, WrongTeam
-from countersign.domain.event_data import told_apart
+from countersign.domain.events import escape_marks
 from countersign.domain.ids import digest_of
 from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Kind
 from countersign.json_schema import unnamed
-from countersign.replay.run_journal import RunJournal
 from countersign.usecases.store_outages import being_cancelled
 
-_KEY: ContextVar[str] = ContextVar(ARGUMENT)
+_KEY: ContextVar[str] = ContextVar(KEY_ARGUMENT)
 
 
 def idempotency_key() -> str:
@@ -81,26 +81,17 @@ class Handling:
 class JournaledTools(Workbench):
     """The tools of one agent.
 
-    `failed` is told what makes going on impossible; the agent then reads an error, because AutoGen 0.7's AssistantAgent
-    waits for ever for a tool call that raises. WrongTeam if two tools of a list have one name, or a rule names a tool
-    that is not in it.
+    Of what makes going on impossible the agent reads an error, because AutoGen 0.7's AssistantAgent waits for ever for
+    a tool call that raises. WrongTeam if two tools of a list have one name, or a rule names a tool that is not in it.
     """
 
     def __init__(
-        self,
-        agent: str,
-        tools: Workbench | Sequence[Offered],
-        gate: Gate,
-        journal: RunJournal,
-        once: Once,
-        failed: Callable[[Exception], None],
-        rules: Handling,
+        self, agent: str, tools: Workbench | Sequence[ToolLike], gate: Gate, effects: Effects, rules: Handling
     ) -> None:
         self._agent = agent
         self._gate = gate
-        self._journal = journal
-        self._once = once
-        self._failed = failed
+        self._effects = effects
+        self._journal = gate.held.journal
         self._rules, self._ask = rules, rules.ask
         self._own: dict[str, BaseTool[Any, Any]] = {}
         if isinstance(tools, Workbench):
@@ -147,7 +138,7 @@ class JournaledTools(Workbench):
         try:
             self._check([schema["name"] for schema in schemas])
         except WrongTeam as wrong:
-            self._failed(wrong)
+            self._gate.held.abort(wrong)
             return []
         return schemas
 
@@ -168,7 +159,7 @@ class JournaledTools(Workbench):
         except (ActionFailed, ValueError) as failure:
             return self._not_called(name, call_id or "", str(failure))
         except CountersignError as error:
-            self._failed(error)
+            self._gate.held.abort(error)
             return error_result(name, str(error))
         except asyncio.CancelledError:
             if being_cancelled():
@@ -183,7 +174,7 @@ class JournaledTools(Workbench):
     async def _judged(self, name: str, arguments: Any, token: CancellationToken, call_id: str) -> ToolResult:
         if not isinstance(arguments, Mapping | None):
             raise ValueError("The call was not made: its arguments are no object with names.")
-        given = {key: value for key, value in (arguments or {}).items() if key != ARGUMENT}
+        given = {key: value for key, value in (arguments or {}).items() if key != KEY_ARGUMENT}
         schemas = {schema["name"]: schema for schema in await self.list_tools()}
         if name not in schemas:
             return self._not_called(name, call_id, f"Tool {name} not found.")
@@ -192,7 +183,7 @@ class JournaledTools(Workbench):
             CALL.set((name, call_id))  # in the task of this call
             return await self._tools.call_tool(name, given, token, call_id)
         written(given)
-        action = self._wanted(name, given, schemas, call_id)
+        action = self._action(name, given, schemas, call_id)
         async with self._gate.judged(action) as verdict:
             if isinstance(verdict, Denial):
                 return error_result(name, verdict.text)
@@ -201,12 +192,12 @@ class JournaledTools(Workbench):
                 await self._gate.passed(verdict)
                 verdict.check(name, arguments := json.loads(verdict.arguments))
                 # AutoGen's UserProxyAgent does not know what it asks about; whoever is asked inside hears it here.
-                result = await run_team(own, arguments, token, call_id, self._gate.transcript.inside().heard)
+                result = await run_team(own, arguments, token, call_id, self._gate.questions.transcript.nested().record)
             else:
                 result = await self._permitted(verdict, given, call_id)
             words = self._gate.outcomes.for_people(result.to_text())
             heading = self._gate.done(verdict, words, failed=result.is_error)
-            return _told(heading, result) if heading else result
+            return _headed(heading, result) if heading else result
 
     def _not_called(self, name: str, call_id: str, why: str) -> ToolResult:
         """Return the error of a call that came to nothing before anybody judged it.
@@ -217,19 +208,19 @@ class JournaledTools(Workbench):
             self._gate.outcomes.add(Outcome(self._agent, Kind.TOOL, Became.FAILED, name, call_id, result=why))
         return error_result(name, why)
 
-    def _wanted(self, name: str, given: dict[str, Any], schemas: Mapping[str, ToolSchema], call_id: str) -> Action:
+    def _action(self, name: str, given: dict[str, Any], schemas: Mapping[str, ToolSchema], call_id: str) -> Action:
         """Return the call with the arguments as the tool takes them.
 
         ValueError if it does not take them: nobody need judge that.
         """
         rules, parameters = self._rules, schemas[name].get("parameters", {})
         hide, show, notes = tuple(rules.hide.get(name, ())), rules.show.get(name), []
-        take = taking(models_in(self._tools).get(name), parameters, hide)
-        taken = take(given)
+        normalize = normalizer(models_in(self._tools).get(name), parameters, hide)
+        taken = normalize(given)
         if show is not None and (more := unnamed(taken, closed(parameters), parameters)):
             show = None
             notes.append(f"The tool does not describe {', '.join(more)}, so its arguments are shown as they are.")
-        taken_again = partial(as_entered, take=take, hide=hide)
+        taken_again = partial(normalized_edit, normalize=normalize, hide=hide)
         about = (self._agent, name, written(taken), self._ask, tuple(schemas), Kind.TOOL)
         schema = json.dumps(parameters, sort_keys=True)
         # A description from elsewhere says what its server likes; only the team's own tools are titled by theirs.
@@ -243,7 +234,7 @@ class JournaledTools(Workbench):
         key = self._journal.key("tool", agent, name, *once)
         if self._journal.found(key) is None:
             await self._gate.passed(permit)
-        seen = hide_in(told_apart(json.loads(permit.arguments)), permit.action.hide)[0]
+        seen = hide_in(escape_marks(json.loads(permit.arguments)), permit.action.hide)[0]
         shown = f"{labelled(seen)}\n\nfor {agent}{f', call {call_id}' if call_id else ''}"
 
         async def act(attempt: str) -> str:
@@ -252,7 +243,7 @@ class JournaledTools(Workbench):
         declared = self._rules.idempotent
         idempotent = declared if isinstance(declared, bool) else name in named(declared)
         try:
-            return recorded_result(name, await self._once(name, shown, key, act, idempotent=idempotent))
+            return recorded_result(name, await self._effects.once(name, shown, key, act, idempotent=idempotent))
         except ActionFailed as failure:  # as a result, so that the model is told what was changed in it, too
             return error_result(name, str(failure))
 
@@ -265,7 +256,7 @@ class JournaledTools(Workbench):
             schemas = {schema["name"]: schema for schema in await self._tools.list_tools()}
             permit.check(name, arguments)
             if name in schemas and takes_key(schemas[name]):
-                arguments = {**arguments, ARGUMENT: own}
+                arguments = {**arguments, KEY_ARGUMENT: own}
             result = await self._tools.call_tool(name, arguments, CancellationToken(), call_id)
         except (OutcomeUnknown, ActionFailed) as error:
             error.args = (failed(error),)
@@ -296,5 +287,5 @@ class JournaledTools(Workbench):
         await self._tools.load_state(state)
 
 
-def _told(words: str, result: ToolResult) -> ToolResult:
-    return result.model_copy(update={"result": [TextResultContent(content=words), *result.result]})
+def _headed(heading: str, result: ToolResult) -> ToolResult:
+    return result.model_copy(update={"result": [TextResultContent(content=heading), *result.result]})

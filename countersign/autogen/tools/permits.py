@@ -1,18 +1,17 @@
 """The values at the gate: an action, its view and title, a permit or a denial."""
 
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from autogen_core.tools import BaseTool
 
 from countersign.autogen.tools.team_policy import Ask
-from countersign.domain import call_titles
-from countersign.domain.call_words import labelled, title_of
-from countersign.domain.calls import canonical
+from countersign.domain import calls
+from countersign.domain.calls import canonical, labelled, title_of
 from countersign.domain.errors import ActionFailed, WrongTeam
-from countersign.domain.event_data import told_apart
+from countersign.domain.events import escape_marks
 from countersign.domain.ids import Digest, digest_of
 from countersign.domain.question_salts import unchanged
 from countersign.domain.redaction import hide_in
@@ -27,23 +26,12 @@ Title = str | Renderer
 """What a call would do, as a question to people: a format (`Refund {euros:.2f} EUR`), or what draws it."""
 
 
-class Once(Protocol):
-    """A function that does `act` at most once under `key` and returns its result.
-
-    `act` gets the key of its attempt.
-    """
-
-    def __call__(
-        self, name: str, shown: str, key: str, act: Callable[[str], Awaitable[str]], *, idempotent: bool
-    ) -> Awaitable[str]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Action:
     """One action, before anybody judged it.
 
     `arguments` are canonical JSON, as is `schema` (empty: not to be edited). `tools` are the names that the policy may
-    name. `hide` are paths of arguments besides those that look secret. `take` returns what a reviewer made of the
+    name. `hide` are paths of arguments besides those that look secret. `normalize` returns what a reviewer made of the
     arguments as the tool takes it; ValueError if it does not. `title` is the team's own, or else `description` may
     make one.
     """
@@ -59,7 +47,7 @@ class Action:
     hide: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     call: str = ""
-    take: Callable[[str], str] = str
+    normalize: Callable[[str], str] = str
     title: Title = ""
     description: str = ""
 
@@ -112,13 +100,13 @@ def _allowed(request: Request, action: Action) -> tuple[str, str] | None:
         case Status.APPROVED:
             return (call.tool, call.arguments)
         case Status.EDITED:
-            return (call.tool, action.take(decision.arguments))
+            return (call.tool, action.normalize(decision.arguments))
     return None
 
 
 def shown(arguments: str, hide: tuple[str, ...], show: Renderer | None) -> tuple[str, str]:
     """Draw canonical arguments for people, without secrets; return any problem, too."""
-    visible: dict[str, Any] = hide_in(told_apart(json.loads(arguments)), hide)[0]
+    visible: dict[str, Any] = hide_in(escape_marks(json.loads(arguments)), hide)[0]
     plain = labelled(visible)
     if show is None:
         return plain, ""
@@ -140,25 +128,25 @@ def check_titles(
     """
     for tool in tools:
         title, schema = titles.get(tool.name, ""), tool.schema.get("parameters", {})
-        if isinstance(title, str) and title and (why := call_titles.why_not(title, schema, hide.get(tool.name, ()))):
+        if isinstance(title, str) and title and (why := calls.why_not_title(title, schema, hide.get(tool.name, ()))):
             raise WrongTeam(
                 f"The title “{title[:100]}” of the tool “{tool.name}” does not fit it: {why} Nothing was done; correct "
                 "the title."
             )
 
 
-def titled(action: Action) -> str:
+def title_for(action: Action) -> str:
     """Write what the action would do, without secrets.
 
     Where the title of the team cannot be made, the tool's name makes one.
     """
     if action.kind is Kind.CODE:
         return "Run this code"
-    visible: dict[str, Any] = hide_in(told_apart(json.loads(action.arguments)), action.hide)[0]
+    visible: dict[str, Any] = hide_in(escape_marks(json.loads(action.arguments)), action.hide)[0]
     try:
-        title = call_titles.filled(action.title, visible) if isinstance(action.title, str) else action.title(visible)
+        title = calls.filled_title(action.title, visible) if isinstance(action.title, str) else action.title(visible)
     except (Exception, SystemExit):  # the latter would end the worker, and with it all of its runs
         title = ""
-    if isinstance(title, str) and title.strip() and len(title) <= call_titles.LONGEST:
+    if isinstance(title, str) and title.strip() and len(title) <= calls.LONGEST_TITLE:
         return " ".join(title.split())
     return title_of(action.tool, visible, action.description)

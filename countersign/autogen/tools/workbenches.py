@@ -23,10 +23,10 @@ from pydantic import BaseModel, ValidationError
 
 from countersign.replay.entries import whole
 
-ARGUMENT: Final = "idempotency_key"
+KEY_ARGUMENT: Final = "idempotency_key"
 """A tool that takes an argument of this name gets its key there; no model sees the argument."""
 
-Offered = BaseTool[Any, Any] | Callable[..., Any]
+ToolLike = BaseTool[Any, Any] | Callable[..., Any]
 
 
 class AsksItself:
@@ -65,7 +65,7 @@ class RaisingWorkbench(StaticWorkbench):
         return ToolResult(name=name, result=[TextResultContent(content=tool.return_value_as_string(given))])
 
 
-def as_tool(tool: Offered) -> BaseTool[Any, Any]:
+def as_tool(tool: ToolLike) -> BaseTool[Any, Any]:
     """Make a tool of a function, described by its docstring."""
     if isinstance(tool, BaseTool):
         return tool
@@ -101,17 +101,17 @@ def models_in(tools: Workbench) -> dict[str, type[BaseModel]]:
 
 def takes_key(schema: ToolSchema) -> bool:
     """Say whether the tool wants an idempotency key."""
-    return ARGUMENT in schema.get("parameters", {}).get("properties", {})
+    return KEY_ARGUMENT in schema.get("parameters", {}).get("properties", {})
 
 
 def without_key(schema: ToolSchema) -> ToolSchema:
     """Return the tool's schema for the model, without the idempotency key."""
     parameters = schema.get("parameters")
-    if parameters is None or ARGUMENT not in parameters["properties"]:
+    if parameters is None or KEY_ARGUMENT not in parameters["properties"]:
         return schema
     shown = parameters.copy()
-    shown["properties"] = {name: value for name, value in parameters["properties"].items() if name != ARGUMENT}
-    shown["required"] = [name for name in parameters.get("required", []) if name != ARGUMENT]
+    shown["properties"] = {name: value for name, value in parameters["properties"].items() if name != KEY_ARGUMENT}
+    shown["required"] = [name for name in parameters.get("required", []) if name != KEY_ARGUMENT]
     whole = schema.copy()
     whole["parameters"] = shown
     return whole

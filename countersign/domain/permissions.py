@@ -10,7 +10,6 @@ from datetime import datetime
 
 from countersign.domain.channel_settings import Risk, Rules, why_not_configure
 from countersign.domain.events import Event, EventType
-from countersign.domain.grant_request import SPANS, Scope, Span, Standing, Wish
 from countersign.domain.ids import (
     AttemptId,
     ChannelId,
@@ -24,6 +23,7 @@ from countersign.domain.ids import (
     short_name,
 )
 from countersign.domain.people import Actor, why_nobody
+from countersign.domain.permission_scopes import SPANS, PermissionChoice, Scope, Span, Standing
 from countersign.domain.question_salts import unsalted
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import How, Kind, Request
@@ -57,7 +57,7 @@ class Permission:
     revoked_by: UserId | None = None
 
 
-def why_not(request: Request, wish: Wish | None = None) -> Refusal | None:
+def why_not(request: Request, wish: PermissionChoice | None = None) -> Refusal | None:
     """Return why this approval can give no such permission; None if it can.
 
     Without a wish: why it can give none at all.
@@ -73,7 +73,7 @@ def why_not(request: Request, wish: Wish | None = None) -> Refusal | None:
     return None
 
 
-def standing(request: Request, wish: Wish, attempt: AttemptId, now: datetime) -> Standing:
+def standing(request: Request, wish: PermissionChoice, attempt: AttemptId, now: datetime) -> Standing:
     """Return what an approval of the request, by this attempt, allows from now on."""
     name = PermissionId("p" + short_name(request.id, attempt, length=10))
     return Standing(name, wish.scope, now + SPANS[wish.span], wish.span is Span.RUN)
@@ -118,7 +118,7 @@ def covers(permission: Permission, request: Request, team: str, now: datetime) -
         call is not None
         and in_force(permission, now)
         and request.created_at >= permission.at
-        and why_not(request, Wish(permission.scope, Span.HOUR)) is None
+        and why_not(request, PermissionChoice(permission.scope, Span.HOUR)) is None
         and (permission.workspace, permission.channel, permission.team) == (request.workspace, request.channel, team)
         and (permission.tool, permission.kind) == (call.tool, request.question.kind)
         and permission.run in (None, request.run)

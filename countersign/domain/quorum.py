@@ -1,4 +1,4 @@
-"""Count of the votes on a request; on a choice only equal votes count together.
+"""Quorum: the votes on a request that count; on a choice only equal ones together.
 
 A vote counts while its voter may decide: all of them are looked at again whenever another one is counted (R9).
 """
@@ -49,12 +49,12 @@ def voided(request: Request, count: Recount, now: datetime) -> tuple[Event, ...]
     )
 
 
-def people(votes: Iterable[Vote]) -> int:
+def count_people(votes: Iterable[Vote]) -> int:
     """Count the people of these votes, each once."""
     return len({(vote.workspace, vote.user) for vote in votes})
 
 
-def alike(request: Request) -> int:
+def count_alike(request: Request) -> int:
     """Count the votes that agree."""
     return max(Counter(vote.chosen for vote in request.votes).values(), default=0)
 

@@ -1,19 +1,20 @@
-"""Code execution on the worker's own machine, for those without Docker.
+"""Executors of code: in Docker if there is one, else on the worker's own machine.
 
-AutoGen's own executor waits for ever for code whose children outlive it or that ignores SIGTERM, and leaves them
-running. Here all processes of a block end with it (`countersign.autogen.code._subreaper`). The code runs from
-the approved bytes, which no other process can change, and not from a file in a folder. Otherwise it may do whatever the
-worker's user may do.
+AutoGen's own executor for that machine waits for ever for code whose children outlive it or that ignores SIGTERM, and
+leaves them running. Here all processes of a block end with it (`countersign.autogen.code._subreaper`). The code runs
+from the approved bytes, which no other process can change, and not from a file in a folder. Otherwise it may do
+whatever the worker's user may do.
 """
 
 import asyncio
+import contextlib
 import fcntl
+import importlib
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -37,6 +38,28 @@ _PYTHON: Final = (sys.executable, "-I", "-c", _IN_PYTHON)
 _PROGRAMS: Final = {"python": _PYTHON, "py": _PYTHON, "sh": ("sh",), "shell": ("sh",), "bash": ("bash",)}
 _NAMED: Final = re.compile(r"^(?:#|//)\s*filename:\s*(\w[\w.-]*)\s*$")
 """The first line by which AutoGen's prompts let a block be kept as a file for later ones."""
+WITHIN: Final = timedelta(minutes=1)
+"""How long code may run, unless the team says otherwise."""
+
+
+def code_executor(work_dir: Path, *, within: timedelta = WITHIN) -> CodeExecutor:
+    """Return an executor in Docker if there is one, else one on the worker's machine.
+
+    The card says which.
+    """
+    seconds = max(1, int(within.total_seconds()))
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(Exception):  # no package, no daemon, no permission: all of them mean no Docker
+        client = importlib.import_module("docker").from_env(timeout=2)
+        try:
+            client.ping()
+        finally:
+            client.close()
+        boxed: CodeExecutor = importlib.import_module(
+            "autogen_ext.code_executors.docker"
+        ).DockerCommandLineCodeExecutor(work_dir=work_dir, timeout=seconds)
+        return boxed
+    return LocalExecutor(work_dir, within)
 
 
 class LocalExecutor(CodeExecutor):
@@ -121,7 +144,7 @@ class LocalExecutor(CodeExecutor):
     async def restart(self) -> None: ...
 
 
-@contextmanager
+@contextlib.contextmanager
 def _held(code: str) -> Iterator[int]:
     """Return a file without a name that holds the code; on Linux nobody can change it."""
     if sys.platform == "linux":

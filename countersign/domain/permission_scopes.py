@@ -38,7 +38,7 @@ SPANS: Final = {Span.RUN: LONGEST, Span.HOUR: timedelta(hours=1), Span.DAY: LONG
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PermissionChoice:
     """The scope and span that somebody chose with an approval."""
 
     scope: Scope

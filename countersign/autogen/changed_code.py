@@ -1,0 +1,148 @@
+"""Questions to people when the code of a team has changed under its run.
+
+A rebuilt run then asks for something else than was recorded, and would do again in another way what it did. Such a
+question is a request like any other, but no timeout approves it, whatever the channel says.
+"""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from countersign.autogen.held_run import HeldRun
+from countersign.autogen.people.human_input import RunQuestions
+from countersign.autogen.unknown_outcomes import stopped
+from countersign.domain.channel_settings import say_duration
+from countersign.domain.errors import CountersignError
+from countersign.domain.requests import Kind, Question, Status, Verb
+from countersign.replay.entries import Aside, Entry
+from countersign.replay.replay_order import LAST_RESORT
+from countersign.usecases.store_outages import ended
+
+_EFFECTS: Final = {"model": "a new answer of its model", "tool": "another call of a tool", "step": "another action"}
+"""Kinds of entries that must not be repeated silently, and what asking for a new one is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Divergence:
+    """A rebuilt run that does something else: `who` differs, `why`, and if it is `solved` by itself meanwhile."""
+
+    who: str
+    solved: Callable[[], bool]
+    why: Callable[[], str]
+    missing: str = ""
+
+
+class ChangedCode:
+    """The questions of one run about its changed code, one at a time."""
+
+    def __init__(self, held: HeldRun, questions: RunQuestions) -> None:
+        self._held = held
+        self._journal = held.journal
+        self._questions = questions
+        self._asking: asyncio.Task[None] | None = None
+        self._times: Counter[str] = Counter()
+        """How often the run diverged at an agent and went on."""
+        self._journal.before_live, self._journal.order.stuck = self.before_live, self._stuck
+        for key in self._journal.of_kind(Aside.KIND):
+            if (entry := self._journal.found(key)) is not None:
+                self._go_on(key, entry)
+
+    async def before_live(self, key: str) -> None:
+        """Wait until an effect that no record answers may happen now.
+
+        That is when all that is recorded has reached the team. Cancelled if people end the run. The run has diverged
+        when effects of the same kind and agent were recorded, and the agent asks for this one instead: its code has
+        changed, and would do what they did again in another way.
+        """
+        who = _kind_and_agent(key)
+        await self._journal.order.until(
+            lambda: not self._journal.order.replaying and not self._unused(who),
+            look=lambda: self._look(key),
+            missing=lambda: next(iter(self._unused(who)), ""),
+        )
+
+    def _unused(self, who: str) -> list[str]:
+        return [key for key in self._journal.unused() if key.startswith(f"{who}/")]
+
+    def _look(self, key: str) -> None:
+        # What the agent does at once may be asked for in another order, and later where something is slow.
+        who, known = _kind_and_agent(key), self._journal.is_recorded(key) or self._journal.order.was_asked(key)
+        kind, _, name = who.partition("/")
+        if not known and self._unused(who) and not self._journal.on_the_way(name):
+            self._ask(
+                _Divergence(
+                    who,
+                    lambda: not self._unused(who) or self._journal.on_the_way(name),
+                    lambda: f"“{name}” now asks for {_EFFECTS[kind]}, and {_fit_no_more(len(self._unused(who)))}",
+                )
+            )
+
+    def _stuck(self, missing: str) -> None:
+        who = _kind_and_agent(missing)
+        name = who.partition("/")[2] or who
+        why = f"nothing has moved for {say_duration(LAST_RESORT)}, because “{name}” does not do again what it did"
+        solved = partial(self._is_found, missing)
+        self._ask(_Divergence(who, solved, lambda: why, missing))
+
+    def _is_found(self, missing: str) -> bool:
+        return missing not in (self._journal.order.missing(), *self._journal.unused())
+
+    def _ask(self, divergence: _Divergence) -> None:
+        """Ask people, one question at a time."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._asked(divergence), name="question about the code")
+
+    async def _asked(self, divergence: _Divergence) -> None:
+        await self._journal.now()  # whatever else begins at once has begun by then
+        if divergence.solved():
+            return
+        who, team = divergence.who, self._held.run.team
+        sentence = f"The code of the team “{team}” has changed while this run was under way: {divergence.why()}."
+        question = Question(
+            who.partition("/")[2] or who,
+            self._times[who],
+            Kind.DIVERGED,
+            "Continue with the changed code?",
+            f"{sentence}\n\nContinue from here: recorded steps that still fit are used, the others are done again. "
+            "What was already done outside stays done, and may be done again in another way.\n"
+            "Stop: the run ends here, and nothing more is done.",
+            (Verb.APPROVE, Verb.REJECT),
+        )
+        putting = asyncio.ensure_future(self._questions.put(question))
+        solving = asyncio.ensure_future(self._journal.order.until(divergence.solved, held=False))
+        try:
+            with self._journal.activity.asking_how():
+                await asyncio.wait({putting, solving}, return_when=asyncio.FIRST_COMPLETED)
+            if not putting.done():
+                return
+            request = putting.result()
+        except (CountersignError, asyncio.CancelledError):
+            return  # the run was given up with the reason, and ends
+        finally:
+            await ended(putting, solving)
+        if request.status is not Status.APPROVED:
+            stopped(self._held, sentence, request)
+            return
+        # What came later may come from it: people are asked once for a change, not again for each agent behind it.
+        keys, turns = self._journal.unused_since({*self._unused(who), divergence.missing})
+        aside = Aside(tuple(keys), tuple(turns))
+        key = f"{Aside.KIND}/{who}/{self._times[who]}"
+        self._go_on(key, await self._journal.record(key, Entry("done", aside.dump())))
+
+    def _go_on(self, key: str, entry: Entry) -> None:
+        aside = Aside.load(entry.value)
+        self._times[key.removeprefix(f"{Aside.KIND}/").rpartition("/")[0]] += 1
+        self._journal.set_aside(aside.keys, aside.turns)
+
+
+def _kind_and_agent(key: str) -> str:
+    """Kind and agent of a key; or the agent alone, as it is named where its turns end."""
+    return re.sub(r"/[0-9a-f]{24}/\d+(/again\d+)?$", "", key)
+
+
+def _fit_no_more(count: int) -> str:
+    return f"{count} recorded before the change fit{'s' if count == 1 else ''} no more"
