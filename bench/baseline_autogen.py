@@ -1,9 +1,10 @@
-"""AutoGen by itself: a new team like a parked run's, until it asks its human.
+"""AutoGen by itself: new teams like those of runs that come back, until each has asked its human.
 
-Its models answer at once.
+Their models answer at once, and all stay in memory until the last has asked, as runs do.
 
-That is what a run would take to come back if all that it had done were done again and cost nothing. A process of its
-own: TASK is the team's (bench/teams/turns.py), and it prints `asked <n> <ns>` for each SIGUSR1.
+That is what runs would take to come back if all that they had done were done again and cost nothing. A process of its
+own: TASK is the teams' (bench/teams/turns.py), COUNT how many are built at once. It prints `asked <n> <ns>` for each
+SIGUSR1.
 """
 
 import asyncio
@@ -25,9 +26,9 @@ from tests.processes import Process
 
 
 @asynccontextmanager
-async def autogen_alone(task: str) -> AsyncIterator[Callable[[], Awaitable[float]]]:
-    """A function that runs the team of this task once, and returns its milliseconds."""
-    process = await Process("bench.baseline_autogen", {"TASK": task}).start()
+async def autogen_alone(task: str, count: int = 1) -> AsyncIterator[Callable[[], Awaitable[float]]]:
+    """A function that runs so many teams of this task at once, and returns their milliseconds."""
+    process = await Process("bench.baseline_autogen", {"TASK": task, "COUNT": str(count)}).start()
     rounds = 0
 
     async def run() -> float:
@@ -44,27 +45,27 @@ async def autogen_alone(task: str) -> AsyncIterator[Callable[[], Awaitable[float
         await process.kill()
 
 
-async def main(task: str) -> None:
-    """Run the team of this task whenever it is wanted, until this process is killed."""
-    turns, wanted = int(task.split()[2]), asyncio.Semaphore(0)
+async def main(task: str, count: int) -> None:
+    """Run teams of this task whenever they are wanted, until this process is killed."""
+    turns, wanted, asked, last = int(task.split()[2]), asyncio.Semaphore(0), asyncio.Barrier(count), 0
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, wanted.release)
 
     def answers(agent: str) -> ChatCompletionClient:
         return ReplayChatCompletionClient([f"what {agent} says in turn {n}" for n in range(turns)])
 
+    async def ask(prompt: str, cancellation_token: CancellationToken | None = None) -> str:
+        nonlocal last
+        last = time.monotonic_ns()
+        await asked.wait()
+        return "approved"
+
     print("ready", flush=True)
     number = 0
     while await wanted.acquire():
-        asked = 0
-
-        async def ask(prompt: str, cancellation_token: CancellationToken | None = None) -> str:
-            nonlocal asked
-            asked = time.monotonic_ns()
-            return "approved"
-
         begun = time.monotonic_ns()
-        await team(task, answers, UserProxyAgent("human", input_func=ask)).run(task="go")
-        print(f"asked {number} {asked - begun}", flush=True)
+        humans = [UserProxyAgent("human", input_func=ask) for _ in range(count)]
+        await asyncio.gather(*(team(task, answers, human).run(task="go") for human in humans))
+        print(f"asked {number} {last - begun}", flush=True)
         number += 1
         gc.collect()
 
@@ -72,4 +73,4 @@ async def main(task: str) -> None:
 if __name__ == "__main__":
     for loud in ("autogen_core", "autogen_core.events", "autogen_agentchat", "autogen_agentchat.events"):
         logging.getLogger(loud).setLevel(logging.CRITICAL)
-    asyncio.run(main(os.environ["TASK"]))
+    asyncio.run(main(os.environ["TASK"], int(os.environ["COUNT"])))

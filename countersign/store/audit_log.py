@@ -5,6 +5,7 @@ chain itself is the place in the events: there is nothing to tick off, and two a
 a kill at any moment cannot make a double, a gap or a fork.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from countersign.store.ownership import EVENTS
 from countersign.store.reads import reaching
 from countersign.store.redis.scripts import Script
 from countersign.store.store import Store
-from countersign.store.worker_reports import read_event
+from countersign.store.worker_reports import BREATH, read_event
 
 KEPT_HEAD: Final = timedelta(days=30)
 """How long it is known which head was the first of a day."""
@@ -72,7 +73,17 @@ class Ledger:
         return Position(head, event, read_head(checkpoint) if checkpoint else START)
 
     async def events(self, after: str, limit: int, wait: timedelta) -> list[StreamEvent]:
-        """Read the next events, oldest first; empty if none came while it waited."""
+        """Read the next events, oldest first; empty if none came while it waited.
+
+        With those for which it waited come those that follow at once.
+        """
+        events = await self._events(after, limit, wait)
+        if wait and 0 < len(events) < limit:
+            await asyncio.sleep(BREATH)
+            events += await self._events(events[-1].event, limit - len(events), timedelta(0))
+        return events
+
+    async def _events(self, after: str, limit: int, wait: timedelta) -> list[StreamEvent]:
         async with reaching():
             answer = await self._client.xread({self._keys.events: after or "0"}, limit, round(wait / _MS) or None)
         batches = answer.values() if isinstance(answer, dict) else [batch for _, batch in answer or ()]

@@ -4,6 +4,7 @@ The lists of requests follow an event first. One process at a time is the projec
 the same consumer of one group, so the next one reads again the events that a dead one had in hand.
 """
 
+import asyncio
 import logging
 from datetime import timedelta
 from typing import Final
@@ -18,10 +19,11 @@ from countersign.store.leases import ProcessLease
 from countersign.store.reads import reaching
 from countersign.store.request_lists import Lists
 from countersign.store.store import Store
-from countersign.store.worker_reports import read_event
+from countersign.store.worker_reports import BREATH, read_event
 
 GROUP: Final = "projector"
-_BLOCK: Final = timedelta(seconds=1)
+_BLOCK: Final = 1000
+"""Milliseconds."""
 _log = logging.getLogger(__name__)
 
 
@@ -47,16 +49,14 @@ class Outbox:
                     raise
 
     async def read(self, limit: int) -> list[tuple[str, Event]]:
-        """Read the next events with their ids, oldest first; empty after a second."""
-        async with reaching():
-            answer = await self._store.client.xreadgroup(
-                GROUP,
-                "projector",
-                {self._store.keys.events: self._undelivered},
-                count=limit,
-                block=round(_BLOCK.total_seconds() * 1000),
-            )
-        entries = _entries(answer)
+        """Read the next events with their ids, oldest first; empty after a second.
+
+        With new ones come those that follow at once.
+        """
+        entries = await self._handed_out(limit, _BLOCK)
+        if 0 < len(entries) < limit and self._undelivered == ">":
+            await asyncio.sleep(BREATH)
+            entries += await self._handed_out(limit - len(entries), None)
         events = await self._readable(entries)
         if self._undelivered != ">":
             if events:
@@ -64,6 +64,11 @@ class Outbox:
                 metrics.repaired(Repair.PROJECTOR_STOPPED, len(events))
             self._undelivered = entries[-1][0].decode() if entries else ">"
         return events
+
+    async def _handed_out(self, limit: int, block: int | None) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        streams = {self._store.keys.events: self._undelivered}
+        async with reaching():
+            return _entries(await self._store.client.xreadgroup(GROUP, "projector", streams, count=limit, block=block))
 
     async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
         """Read events that were handed out so long ago and not finished, oldest first.

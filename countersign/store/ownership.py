@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import re
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -173,7 +173,8 @@ def read_run(name: RunId, raw: bytes | None, origin: bytes | None) -> tuple[Run,
     _is_named(run.id, name)
     if known is None:
         return replace(run, by_script=True, program=None), version
-    return replace(run, **asdict(known), by_script=known.program is not None), version
+    noted = {name: getattr(known, name) for name in _NOTED}
+    return replace(run, **noted, by_script=known.program is not None), version
 
 
 def read_state(name: RequestId, raw: bytes) -> tuple[ProgramState, int]:

@@ -17,6 +17,9 @@ from countersign.store.store import Store
 from countersign.usecases import worker_claims
 from countersign.usecases.ports import Change
 
+BREATH: Final = 0.02
+"""Seconds from the first new event until its readers begin: what follows at once comes with it, and whoever decided, or
+waited for the decision, is answered first."""
 _BLOCK: Final = 1
 """Seconds."""
 _log = logging.getLogger(__name__)

@@ -29,8 +29,6 @@ from .drawing_lease import LEASE, DrawingLease
 from .file_uploads import Files
 from .message_sync import File, Poster
 
-BREATH: Final = timedelta(milliseconds=20)
-"""Before it draws: what follows at once is drawn with it, and whoever just clicked is answered first."""
 THREAD_BREATH: Final = timedelta(milliseconds=500)
 """Before it draws a thread: each note that is drawn together with another is a call less."""
 OVERLOOKED: Final = timedelta(seconds=10)
@@ -77,7 +75,7 @@ class Projector:
         self._allow = allow
         self._directory = directory
         self._silent: frozenset[RunId] = frozenset()
-        self._cards = BatchDrawing(store, self._lease, self._draw_cards, self._cards_drawn, BREATH)
+        self._cards = BatchDrawing(store, self._lease, self._draw_cards, self._cards_drawn, timedelta(0))
         self._threads = BatchDrawing(store, self._lease, self._draw_thread, self._thread_drawn, thread_breath)
         self._attaching: dict[asyncio.Task[None], list[str]] = {}
         self._in_hand: set[str] = set()
