@@ -67,8 +67,8 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
             if left is not None:
                 self._ask_in(left, request)
             elif self._leave is not None:
-                folder, thread, key = _left(self._leave, request.runtime.config, _key_of_call(request))
-                run_files.leave(folder, thread, [client.submit(self._question(request), key=key)])
+                folder, thread, name = _left(self._leave, request.runtime.config, _key_of_call(request))
+                run_files.leave(folder, thread, [client.submit(self._question(request), key=name)])
             body, key = self._question(request), _key_of_call(request)
             decision = client.judge(body, key=key)
             if left is not None:
@@ -102,8 +102,8 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
             if left is not None:
                 await asyncio.to_thread(self._ask_in, left, request)
             elif self._leave is not None:
-                folder, thread, key = _left(self._leave, request.runtime.config, _key_of_call(request))
-                run_files.leave(folder, thread, [await client.submit(self._question(request), key=key)])
+                folder, thread, name = _left(self._leave, request.runtime.config, _key_of_call(request))
+                run_files.leave(folder, thread, [await client.submit(self._question(request), key=name)])
             body, key = self._question(request), _key_of_call(request)
             decision = await client.judge(body, key=key)
             if left is not None:

@@ -103,7 +103,7 @@ def _is_over(decision: Decision, begun: str) -> Exchange[bool]:
 
 
 def _question(decision: Decision, body: Mapping[str, Any]) -> dict[str, Any]:
-    from countersign.domain.call_words import in_words, labelled  # only who is in doubt needs them
+    from countersign.domain.calls import in_words, labelled  # only who is in doubt needs them
     from countersign.domain.redaction import hide_in
 
     call = body.get("call")
