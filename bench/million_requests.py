@@ -22,10 +22,7 @@ from typing import Final
 from bench.bulk_fill import Template, fill, template_of
 from bench.figures import UNPACED, Figure, percentile
 from bench.waiting_runs import resident
-<<<<<<< HEAD
 from bench.wakeup_latency import calm
-=======
->>>>>>> teams
 from countersign.autogen.runner import LOST_AFTER
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Request, request_id

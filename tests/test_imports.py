@@ -35,7 +35,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.adapters.run_storage", "cryptography", "pydantic"),
     },
     "countersign.adapters.ag2": {"countersign.client", "ag2"},
-    "countersign.adapters.ag2_classic": {"countersign.client", "autogen"},
+    "countersign.adapters.ag2_classic": {
+        *("countersign.adapters.ag2_classic_messages", "countersign.adapters.ag2_classic_people", "autogen"),
+    },
+    "countersign.adapters.ag2_classic_messages": {"autogen"},
+    "countersign.adapters.ag2_classic_people": {
+        *("countersign.client", "countersign.adapters.ag2_classic_messages", "autogen"),
+    },
     "countersign.adapters.graph_threads": {
         *("countersign.domain", "countersign.client", "countersign.adapters.run_files"),
         *("countersign.adapters.run_storage", "langgraph", "langchain_core"),
@@ -164,6 +170,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"compare_and_set", "delegation", "effective_settings", "lost_jobs", "overview", "recorded_events"}
         | {"store_outages"},
         {"admission", "program_requests", "run_end", "run_progress", "run_requests", "run_start"},
+        {"program_attempts"},
         {"decisions", "presence"},
         {"deadlines", "permission_use"},
     ),

@@ -7,7 +7,6 @@ answered as such, and no error leaves as text.
 """
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -22,25 +21,23 @@ from starlette.routing import Route
 
 from countersign.domain import api_keys, requests
 from countersign.domain.api_keys import ApiKey
-from countersign.domain.errors import CountersignError, NotFound, QuestionLost, StoreUnavailable
+from countersign.domain.errors import CountersignError, NotFound, QuestionLost
 from countersign.domain.ids import ChannelId, RequestId, RunId, UserId, WorkspaceId
 from countersign.domain.requests import Kind, Question, Status
 from countersign.store.programs import ApiKeys
-from countersign.usecases import program_requests
+from countersign.usecases import program_attempts, program_requests
 from countersign.usecases.ports import Store, Wakeups
 from countersign.usecases.program_requests import ProgramRequest
 
 from . import bodies, callback_addresses, openapi
 from .callback_addresses import Networks
 from .problems import Problem, on_problem
-from .schemas import AskBody, ListView, OutcomeBody, RequestView, StateView, WithdrawBody
+from .schemas import AskBody, BeginBody, ListView, OutcomeBody, RequestView, StateView, WithdrawBody
 
 CONNECTIONS: Final = 12_000
 """Connections at once: each that waits for a decision holds one."""
 LONGEST_WAIT: Final = 60.0
 _LONGEST_IDEMPOTENCY: Final = 200
-_EVERY: Final = 60.0
-_log = logging.getLogger(__name__)
 
 
 class Channels(Protocol):
@@ -165,6 +162,15 @@ class Interface:
         body = await bodies.read(request, WithdrawBody)
         return self._answer(await program_requests.withdraw(self.store, key, request.path_params["id"], body.why))
 
+    async def begin(self, request: Request) -> Response:
+        """Begin what was approved, unless another attempt did."""
+        key = await self._key(request)
+        body = await bodies.read(request, BeginBody)
+        if body.replaces:
+            await self._rate(key)
+        name = request.path_params["id"]
+        return self._answer(await program_attempts.begin(self.store, key, name, body.attempt, body.replaces))
+
     async def outcome(self, request: Request) -> Response:
         """Report what came of the action."""
         key = await self._key(request)
@@ -221,9 +227,12 @@ class Interface:
             raise Problem(403, "channel", f"The app isn't in {name[:80]}. Invite it there with /invite.")
         return channel
 
-    async def _limits(self, key: ApiKey, run: RunId) -> None:
+    async def _rate(self, key: ApiKey) -> None:
         if not await self.keys.within_rate(key):
             raise Problem(429, "rate", f"This key can make {key.per_minute} requests a minute.", retry_after=60)
+
+    async def _limits(self, key: ApiKey, run: RunId) -> None:
+        await self._rate(key)
         if not await self.keys.has_room(key, run):
             raise Problem(429, "open", f"This key has {key.most_open} pending requests. Withdraw some first.", 60)
 
@@ -252,16 +261,6 @@ class Interface:
             gone.cancel()
 
 
-async def end_unreported(store: Store) -> None:
-    """End requests of which no outcome is reported any more, until cancelled."""
-    while True:
-        try:
-            await program_requests.end_unreported(store)
-        except StoreUnavailable as away:
-            _log.warning("%s Requests of programs end later.", away)
-        await asyncio.sleep(_EVERY)
-
-
 def app(interface: Interface) -> Starlette:
     """The ASGI app."""
     routes = [
@@ -270,6 +269,7 @@ def app(interface: Interface) -> Starlette:
         Route("/v1/requests/{id}", interface.get, methods=["GET"]),
         Route("/v1/requests/{id}/state", interface.state, methods=["GET"]),
         Route("/v1/requests/{id}/withdraw", interface.withdraw, methods=["POST"]),
+        Route("/v1/requests/{id}/begin", interface.begin, methods=["POST"]),
         Route("/v1/requests/{id}/outcome", interface.outcome, methods=["POST"]),
         Route("/v1/openapi.json", interface.document, methods=["GET"]),
     ]

@@ -5,7 +5,17 @@ from typing import Any, Final, NamedTuple
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from .schemas import AskBody, CallbackView, ListView, OutcomeBody, ProblemView, RequestView, StateView, WithdrawBody
+from .schemas import (
+    AskBody,
+    BeginBody,
+    CallbackView,
+    ListView,
+    OutcomeBody,
+    ProblemView,
+    RequestView,
+    StateView,
+    WithdrawBody,
+)
 
 _REFERENCE: Final = "#/components/schemas/{model}"
 _ID: Final = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
@@ -82,6 +92,18 @@ OPERATIONS: Final = (
     Operation(
         *("post", "/v1/requests/{id}/withdraw", "Withdraw a request", WithdrawBody, RequestView),
         {200: "the request: withdrawn, or as it was decided", 404: "", 413: "", 415: ""},
+        (_ID,),
+    ),
+    Operation(
+        *("post", "/v1/requests/{id}/begin", "Begin what was approved", BeginBody, RequestView),
+        {
+            200: "the request: act only if `begun_by` is your attempt",
+            404: "",
+            409: "it was not approved, or people stopped it",
+            413: "",
+            415: "",
+            429: "",
+        },
         (_ID,),
     ),
     Operation(

@@ -25,6 +25,7 @@ from .bodies import JsonObject
 LONGEST_TITLE: Final = 300
 LONGEST_MESSAGE: Final = 100_000
 MOST_OPTIONS: Final = 100
+LONGEST_ATTEMPT: Final = 100
 LONGEST_SCHEMA: Final = 200_000
 LONGEST_OPTION: Final = 75
 """Characters that Slack shows of an option; two that differ only behind that would look the same."""
@@ -145,6 +146,26 @@ class OutcomeBody(BaseModel):
     keep_state: bool = Field(False, description="Whether the state that is kept with the request stays.")
 
 
+class BeginBody(BaseModel):
+    """The attempt that is about to act."""
+
+    model_config = _STRICT
+    attempt: str = Field(
+        max_length=LONGEST_ATTEMPT, description="A random name of this attempt; sent again, it is the same attempt."
+    )
+    replaces: str = Field(
+        "",
+        max_length=LONGEST_ATTEMPT,
+        description="An attempt that did nothing, as people say. With an empty `attempt`, nothing has begun then.",
+    )
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if not self.attempt and not self.replaces:
+            raise ValueError("`attempt` is empty")
+        return self
+
+
 class WithdrawBody(BaseModel):
     """The reason for taking the request back."""
 
@@ -188,6 +209,7 @@ class RequestView(BaseModel):
     created_at: datetime
     deadline: datetime | None
     decision: DecisionView | None
+    begun_by: str | None = Field(description="The attempt that began to act, by `begin`; null if none did.")
     outcome: OutcomeView | None
 
     @classmethod
@@ -205,6 +227,7 @@ class RequestView(BaseModel):
                 "created_at": request.created_at,
                 "deadline": request.deadline,
                 "decision": _decision(asked),
+                "begun_by": run.attempt or None,
                 "outcome": {"succeeded": run.status is RunStatus.FINISHED, "words": run.result}
                 if run.told_outcome
                 else None,
@@ -229,7 +252,7 @@ class ListView(BaseModel):
 class ProblemView(BaseModel):
     """A problem, as RFC 9457 has it."""
 
-    type: str = Field(examples=["unknown-key"])
+    type: str = Field(examples=["urn:countersign:unknown-key"])
     title: str
     status: int
     detail: str

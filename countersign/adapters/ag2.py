@@ -17,17 +17,21 @@ from ag2.tools.final import FunctionTool
 
 from countersign.client.client import AsyncClient
 from countersign.client.client import question as asked
+from countersign.client.exchange import AlreadyRan, NotApproved
 from countersign.client.idempotency_keys import QuestionKeys
 
 _LONGEST_REPORT: Final = 300
 
 
-def with_approval(function: Any, channel: str, *, run: str = "", requester: str = "") -> FunctionTool:
+def with_approval(
+    function: Any, channel: str, *, run: str = "", requester: str = "", idempotent: bool = False
+) -> FunctionTool:
     """Make a tool of a function that runs only as people approved it.
 
     A tool of AG2 may be given in its place. If people changed the arguments, it runs with the changed ones. What was
     rejected, answered or not decided in time does not run, and the model reads why. `run` names this run: a program
-    that dies and runs again under the same name finds its decisions. What came of a call is reported.
+    that dies and runs again under the same name finds its decisions. What came of a call is reported. If a call began,
+    and nothing was reported, people say whether it was done, unless it is `idempotent`: then it runs again.
     """
     made = FunctionTool.ensure_tool(function)
     if not isinstance(made, FunctionTool):
@@ -40,14 +44,15 @@ def with_approval(function: Any, channel: str, *, run: str = "", requester: str 
         call = {"tool": event.name, "arguments": arguments, "schema": schema}
         body = asked(channel, f"Run {event.name}?", call=call, requester=requester)
         async with AsyncClient() as client:
-            decision = await client.ask(body, key=keys.next(event.name, arguments))
-            if decision.arguments is None:
-                return ToolResultEvent.from_call(event, decision.text)
-            if decision.reported is not None:
-                return ToolResultEvent.from_call(event, decision.reported.text)
+            key = keys.next(event.name, arguments)
+            decision = await client.judge(body, key=key)
+            try:
+                await client.begin(decision, body, key=key, idempotent=idempotent)
+            except (AlreadyRan, NotApproved) as over:
+                return ToolResultEvent.from_call(event, str(over))
             approved = copy(event)
-            approved.arguments = json.dumps(decision.arguments)
-            approved.serialized_arguments = dict(decision.arguments)
+            approved.serialized_arguments = dict(decision.arguments or {})
+            approved.arguments = json.dumps(approved.serialized_arguments)
             result = await call_next(approved, context)
             await client.tell(decision, succeeded=not isinstance(result, ToolErrorEvent), words=_words(result))
             return result
@@ -66,7 +71,7 @@ def slack_hook(channel: str, *, run: str = "", requester: str = "") -> Callable[
     async def hook(event: HumanInputRequest) -> str:
         body = asked(channel, "", event.content, requester=requester)
         async with AsyncClient() as client:
-            decision = await client.ask(body, key=keys.next(event.content))
+            decision = await client.judge(body, key=keys.next(event.content))
         return "yes" if decision.approved else decision.words if decision.outcome == "answered" else decision.text
 
     return hook
@@ -80,7 +85,7 @@ def ask_human(channel: str, *, run: str = "", requester: str = "") -> FunctionTo
         """Ask people, and wait. Leave options empty if they are to answer in words."""
         body = asked(channel, "", question, options=list(options), requester=requester)
         async with AsyncClient() as client:
-            return (await client.ask(body, key=keys.next(question, list(options)))).text
+            return (await client.judge(body, key=keys.next(question, list(options)))).text
 
     return tool(ask_human)
 

@@ -52,7 +52,7 @@ class LeftThread:
             if any(call.kept is None for call in calls):
                 run.left, run.state = True, self._copy(step, ns)
                 await storage.asking([call for call in run.calls if call.kept or call in calls])
-            begun = dict([await client.begin(call.arguments, key=call.id) for call in calls])
+            begun = dict([await client.submit(call.arguments, key=call.id) for call in calls])
             others = [request for request in run.waits if request not in begun]
             run.save(waits=others + [request for request, decided in begun.items() if not decided])
             if run.waits != others:
@@ -77,7 +77,7 @@ class LeftThread:
             for call in [call for call in run.calls if call.id in over and call.kept]:
                 call.kept = False
                 run.save()
-                await client.begin({**call.arguments, "state": {"number": run.number, "sealed": ""}}, key=call.id)
+                await client.submit({**call.arguments, "state": {"number": run.number, "sealed": ""}}, key=call.id)
 
         self._alone(settling)
 
@@ -86,7 +86,7 @@ class LeftThread:
             async with AsyncClient() as client:
 
                 async def post(call: SavedCall, state: Mapping[str, Any]) -> None:
-                    await client.begin({**call.arguments, "state": state}, key=call.id)
+                    await client.submit({**call.arguments, "state": state}, key=call.id)
 
                 run = run_of_this_program(self._folder, self._thread)
                 storage = storage_of(run, post)

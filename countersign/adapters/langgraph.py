@@ -23,7 +23,7 @@ from langgraph.types import Command, Interrupt
 from countersign.adapters import run_files
 from countersign.adapters.graph_threads import LeftThread, Saver, arestore, restore
 from countersign.client.client import AsyncClient, Client, question
-from countersign.client.exchange import Decision
+from countersign.client.exchange import AlreadyRan, Decision, NotApproved
 from countersign.domain.errors import InvalidInput
 
 _LONGEST_REPORT: Final = 300
@@ -36,9 +36,11 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
     """Middleware that runs a call of a tool only as people approved it.
 
     `tools` names those that ask; all of them if it is left out. What was rejected, answered or not decided in time does
-    not run, and the model reads why. What came of a call that ran is reported. `leave` names a folder for `countersign
-    resume`: the program does not wait, but ends with LeftToPeople. `checkpointer`, that of the graph: its newest
-    checkpoint is kept there too, and with COUNTERSIGN_STATE_KEY with the requests; `restore` brings it back.
+    not run, and the model reads why. What came of a call that ran is reported. Of a call that began, and of which
+    nothing was reported, people say whether it was done; those of tools named in `idempotent` run again. `leave` names
+    a folder for `countersign resume`: the program does not wait, but ends with LeftToPeople. `checkpointer`, that of
+    the graph: its newest checkpoint is kept there too, and with COUNTERSIGN_STATE_KEY with the requests; `restore`
+    brings it back.
     """
 
     def __init__(
@@ -49,8 +51,10 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
         requester: str = "",
         leave: str | Path | None = None,
         checkpointer: Saver | None = None,
+        idempotent: Collection[str] = (),
     ) -> None:
         super().__init__()
+        self._idempotent = idempotent
         self._channel, self._tools, self._requester, self._leave = channel, tools, requester, leave
         self._checkpointer = checkpointer
 
@@ -63,23 +67,28 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
             if left is not None:
                 self._ask_in(left, request)
             elif self._leave is not None:
-                folder, thread, key = _left(self._leave, request.runtime.config, _key_of_call(request))
-                run_files.leave(folder, thread, [client.begin(self._question(request), key=key)])
-            decision = client.ask(self._question(request), key=_key_of_call(request))
+                folder, thread, name = _left(self._leave, request.runtime.config, _key_of_call(request))
+                run_files.leave(folder, thread, [client.submit(self._question(request), key=name)])
+            body, key = self._question(request), _key_of_call(request)
+            decision = client.judge(body, key=key)
             if left is not None:
                 left.take_over()
-            call = _approved_call(request, decision)
             try:
-                result = call if isinstance(call, ToolMessage) else handler(call)
+                attempt = client.begin(decision, body, key=key, idempotent=self._may_run_again(request))
+            except (AlreadyRan, NotApproved) as over:
+                _settle(left, request)
+                return _instead(request, over)
+            try:
+                result = handler(_approved(request, decision))
             except GraphBubbleUp:  # the tool itself stops the graph, and runs again when it goes on
+                client.did_nothing(decision, attempt)
                 raise
             except Exception as error:
                 _settle(left, request)
                 client.tell(decision, succeeded=False, words=_failure(error))
                 raise
             _settle(left, request)
-            if result is not call:
-                client.tell(decision, succeeded=_succeeded(result), words=_words(result))
+            client.tell(decision, succeeded=_succeeded(result), words=_words(result))
             return result
 
     async def awrap_tool_call(
@@ -93,23 +102,28 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
             if left is not None:
                 await asyncio.to_thread(self._ask_in, left, request)
             elif self._leave is not None:
-                folder, thread, key = _left(self._leave, request.runtime.config, _key_of_call(request))
-                run_files.leave(folder, thread, [await client.begin(self._question(request), key=key)])
-            decision = await client.ask(self._question(request), key=_key_of_call(request))
+                folder, thread, name = _left(self._leave, request.runtime.config, _key_of_call(request))
+                run_files.leave(folder, thread, [await client.submit(self._question(request), key=name)])
+            body, key = self._question(request), _key_of_call(request)
+            decision = await client.judge(body, key=key)
             if left is not None:
                 await asyncio.to_thread(left.take_over)
-            call = _approved_call(request, decision)
             try:
-                result = call if isinstance(call, ToolMessage) else await handler(call)
+                attempt = await client.begin(decision, body, key=key, idempotent=self._may_run_again(request))
+            except (AlreadyRan, NotApproved) as over:
+                await asyncio.to_thread(_settle, left, request)
+                return _instead(request, over)
+            try:
+                result = await handler(_approved(request, decision))
             except GraphBubbleUp:  # the tool itself stops the graph, and runs again when it goes on
+                await client.did_nothing(decision, attempt)
                 raise
             except Exception as error:
                 await asyncio.to_thread(_settle, left, request)
                 await client.tell(decision, succeeded=False, words=_failure(error))
                 raise
             await asyncio.to_thread(_settle, left, request)
-            if result is not call:
-                await client.tell(decision, succeeded=_succeeded(result), words=_words(result))
+            await client.tell(decision, succeeded=_succeeded(result), words=_words(result))
             return result
 
     def _left_thread(self, request: ToolCallRequest) -> LeftThread | None:
@@ -122,6 +136,9 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
         config, key = request.runtime.config, _key_of_call(request) or ""
         graph = config.get("configurable", {}).get("checkpoint_ns", "").rpartition("|")[0]
         left.ask([(self._question(request), key)], config["metadata"]["langgraph_step"] - 1, graph)
+
+    def _may_run_again(self, request: ToolCallRequest) -> bool:
+        return request.tool_call["name"] in self._idempotent
 
     def _asks(self, request: ToolCallRequest) -> bool:
         return self._tools is None or request.tool_call["name"] in self._tools
@@ -174,14 +191,14 @@ async def adecide(
             return [(body, _key(config, stop.id, str(place))) for place, body in asked]
 
         async def answer(stop: Interrupt) -> Any:
-            waits = [client.ask(body, key=key) for body, key in questions(stop)]
+            waits = [client.judge(body, key=key) for body, key in questions(stop)]
             return _answer(await asyncio.gather(*waits), stop)
 
         if leave is not None and stops:
             every = [(body, *_left(leave, config, key)) for stop in stops for body, key in questions(stop)]
             _, folder, thread, _ = every[0]
             if checkpointer is None:
-                run_files.leave(folder, thread, [await client.begin(body, key=key) for body, _, _, key in every])
+                run_files.leave(folder, thread, [await client.submit(body, key=key) for body, _, _, key in every])
             else:
                 left = LeftThread(folder, thread, checkpointer)
                 await asyncio.to_thread(left.ask, [(body, key) for body, _, _, key in every])
@@ -229,15 +246,15 @@ def _review(decision: Decision, action: Mapping[str, Any], review: Mapping[str, 
     return {"type": kind} if kind == "approve" else {"type": kind, "message": decision.text}
 
 
-def _approved_call(request: ToolCallRequest, decision: Decision) -> ToolCallRequest | ToolMessage:
-    """The call as it may run, or what the model reads instead."""
-    call = request.tool_call
-    if decision.arguments is None:
-        return ToolMessage(decision.text, name=call["name"], tool_call_id=call["id"], status="error")
-    if decision.reported is not None:
-        status: Literal["success", "error"] = "success" if decision.reported.succeeded else "error"
-        return ToolMessage(decision.reported.text, name=call["name"], tool_call_id=call["id"], status=status)
-    return request.override(tool_call={**call, "args": dict(decision.arguments)})
+def _approved(request: ToolCallRequest, decision: Decision) -> ToolCallRequest:
+    return request.override(tool_call={**request.tool_call, "args": dict(decision.arguments or {})})
+
+
+def _instead(request: ToolCallRequest, over: AlreadyRan | NotApproved) -> ToolMessage:
+    """What the model reads of a call that does not run."""
+    call, reported = request.tool_call, over.decision.reported
+    status: Literal["success", "error"] = "success" if reported is not None and reported.succeeded else "error"
+    return ToolMessage(str(over), name=call["name"], tool_call_id=call["id"], status=status)
 
 
 def _key_of_call(request: ToolCallRequest) -> str | None:

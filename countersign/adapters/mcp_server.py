@@ -70,7 +70,7 @@ class People:
         async with client.AsyncClient() as service:
             try:
                 async with asyncio.timeout(self._wait):
-                    return await service.ask(body, key=key)
+                    return await service.judge(body, key=key)
             except TimeoutError:
                 return None
 

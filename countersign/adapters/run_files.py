@@ -58,7 +58,7 @@ class UnreportedOutcome:
 class SavedCall:
     """A call that people judge.
 
-    `arguments` are those of the model, `edited` those that people made of them. `began` counts its attempts. `kept`:
+    `arguments` are those of the model, `edited` those that people made of them. `kept`:
     whether the service keeps the run with its request; None while it was not asked about.
     """
 
@@ -68,7 +68,6 @@ class SavedCall:
     arguments: dict[str, Any]
     schema: dict[str, Any] | None
     edited: dict[str, Any] | None = None
-    began: int = 0
     ended: bool = False
     result: Any = None
     kept: bool | None = None

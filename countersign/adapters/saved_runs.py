@@ -2,8 +2,8 @@
 
 A run is a file: the framework's own state as of the last question, and each call that people judge. A program that is
 started again with the same key of the run reads it, asks under the same keys, and so finds the same requests and their
-decisions. Before a call begins, that it begins is written; after it, its result. Whoever finds a call that began and
-never ended asks people, for nobody else can know.
+decisions. The service knows which program began a call; the file has its result. Of a call that began and never ended
+people say whether it was done, for nobody else can know.
 """
 
 import asyncio
@@ -19,16 +19,11 @@ from typing import Any, Final
 from countersign.adapters.run_files import LeftToPeople, SavedCall, SavedRun, UnreportedOutcome, opened
 from countersign.adapters.run_storage import FolderStorage, fetch, storage_of
 from countersign.client.client import AsyncClient, question
-from countersign.client.exchange import Decision
-from countersign.domain.calls import in_words, labelled
+from countersign.client.exchange import AlreadyRan, Decision, NotApproved
 from countersign.domain.errors import InvalidInput
-from countersign.domain.redaction import hide_in
 
 ASK_HUMAN: Final = "ask_human"
 """The tool by which a model asks people something; it does nothing else."""
-DONE: Final = "It was done"
-AGAIN: Final = "It wasn't done: run it now"
-UNKNOWN: Final = "Not sure: leave it"
 _log = logging.getLogger(__name__)
 
 
@@ -45,14 +40,14 @@ class JudgedRun:
 
     def __post_init__(self) -> None:
         async def post(call: SavedCall, state: Mapping[str, Any]) -> None:
-            await self.client.begin({**self._question(call), "state": state}, key=self.run.key_of(call))
+            await self.client.submit({**self._question(call), "state": state}, key=self.run.key_of(call))
 
         self.storage = storage_of(self.run, post)
 
     async def decide(self, call: SavedCall) -> Decision:
         """Ask people about the call, or find what they decided."""
         self.run.save()
-        decision = await self.client.ask(self._question(call), key=self.run.key_of(call))
+        decision = await self.client.judge(self._question(call), key=self.run.key_of(call))
         if decision.outcome == "edited" and call.edited is None and decision.arguments is not None:
             call.edited = dict(decision.arguments)
             self.run.save()
@@ -66,7 +61,7 @@ class JudgedRun:
         self.run.left = self.leave
         await self.storage.asking(calls)
         if self.leave:
-            asked = [await self.client.begin(self._question(call), key=self.run.key_of(call)) for call in calls]
+            asked = [await self.client.submit(self._question(call), key=self.run.key_of(call)) for call in calls]
             self.run.save(waits=[request for request, decided in asked if not decided])
             if self.run.waits:
                 raise LeftToPeople(self.run.path.parent)
@@ -91,11 +86,17 @@ class JudgedRun:
         decision = await self.decide(call)
         if call.tool == ASK_HUMAN or not decision.approved or decision.arguments is None:
             return decision.text
-        if call.began and not call.ended and (words := await self._in_doubt(call)):
-            call.result, call.ended = words, True
         if not call.ended:
-            call.began += 1
-            await self.storage.changed()
+            await self.storage.changed()  # before: a copy of this run elsewhere is too old from now on
+            key = self.run.key_of(call)
+            try:
+                await self.client.begin(decision, self._question(call), key=key, keep_state=True)
+            except NotApproved as stopped:
+                return str(stopped)
+            except AlreadyRan as before:
+                call.result, call.ended = str(before), True
+                await self.storage.changed()
+                return call.result
             try:
                 call.result = await function(decision.arguments)
             except passing:
@@ -109,20 +110,6 @@ class JudgedRun:
         if not str(call.result).startswith("The call failed: "):
             await self._report(call, decision, succeeded=True)
         return call.result
-
-    async def _in_doubt(self, call: SavedCall) -> str:
-        """Ask people what became of a call whose program ended; "" if it is to be done now."""
-        message = (
-            "The program stopped while this was running. Check whether it was done before you choose.\n\n"
-            + labelled(hide_in(call.edited or call.arguments)[0])
-        )
-        title = f"Was “{in_words(call.tool)}” done?"
-        body = question(self.channel, title, message, options=[DONE, AGAIN, UNKNOWN], agent=self.agent)
-        decision = await self.client.ask(body, key=f"{self.run.key_of(call)}:{call.began}")
-        if decision.chosen == (AGAIN,):
-            return ""
-        known = decision.chosen == (DONE,)
-        return "People say that it was done." if known else "Nobody knows whether it was done. Do not do it again."
 
     async def _report(self, call: SavedCall, decision: Decision, *, succeeded: bool, words: str = "") -> None:
         """Say what came of the call, or keep that with the run if the service is away."""

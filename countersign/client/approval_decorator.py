@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from countersign.client.client import AsyncClient, Client, question
-from countersign.client.exchange import AlreadyRan, Decision, NotApproved
+from countersign.client.exchange import Decision, NotApproved
 from countersign.client.idempotency_keys import key_in_celery_task
 from countersign.domain import calls
 from countersign.domain.errors import InvalidInput
@@ -25,6 +25,7 @@ def requires_approval(
     edit: bool = True,
     key: Callable[[Mapping[str, Any]], str] | None = None,
     leave: bool | None = None,
+    idempotent: bool = False,
 ) -> Callable[[F], F]:
     """Run the function only after people approved exactly its arguments.
 
@@ -34,9 +35,10 @@ def requires_approval(
     `Refund {euros:.2f} EUR for order {order}?`. `hide` are paths of arguments that nobody may see. `key` makes the
     idempotency key of a call, by which a program that died finds its request. NotApproved, with the decision, if it is
     not to be done; nothing was done then. What came of it is reported. AlreadyRan, with what was reported, if a call
-    with this key ran before; it does not run again. `leave`: whether Ctrl-C, or a cancelled task, leaves the request to
-    people; by default it does so with a key. In a task of Celery with `acks_late` the key is made of the task's id, if
-    you give none.
+    with this key ran before; it does not run again. If such a call began, and nothing was reported, people say whether
+    it was done; an `idempotent` function runs again. `leave`: whether Ctrl-C, or a cancelled task, leaves the request
+    to people; by default it does so with a key. In a task of Celery with `acks_late` the key is made of the task's id,
+    if you give none.
     """
 
     def decorate(function: F) -> F:
@@ -46,8 +48,10 @@ def requires_approval(
         async def approved_async(*args: Any, **kwargs: Any) -> Any:
             arguments = form.arguments(args, kwargs)
             async with AsyncClient() as client:
-                decision = await client.ask(form.question(arguments), key=form.key(key, arguments), leave=leave)
+                body, name = form.question(arguments), form.key(key, arguments)
+                decision = await client.judge(body, key=name, leave=leave)
                 call = form.call_of(decision)
+                await client.begin(decision, body, key=name, idempotent=idempotent)
                 try:
                     result = await function(*call.args, **call.kwargs)
                 except Exception as error:
@@ -60,8 +64,10 @@ def requires_approval(
         def approved(*args: Any, **kwargs: Any) -> Any:
             arguments = form.arguments(args, kwargs)
             with Client() as client:
-                decision = client.ask(form.question(arguments), key=form.key(key, arguments), leave=leave)
+                body, name = form.question(arguments), form.key(key, arguments)
+                decision = client.judge(body, key=name, leave=leave)
                 call = form.call_of(decision)
+                client.begin(decision, body, key=name, idempotent=idempotent)
                 try:
                     result = function(*call.args, **call.kwargs)
                 except Exception as error:
@@ -141,11 +147,9 @@ class _Form:
         return key_in_celery_task(self._function.__qualname__, arguments) if make is None else make(arguments)
 
     def call_of(self, decision: Decision) -> inspect.BoundArguments:
-        """The call that is to run. NotApproved if none was approved; AlreadyRan if it was reported before."""
-        if not decision.approved or decision.arguments is None:
+        """The call that is to run. NotApproved if none was approved."""
+        if decision.arguments is None:
             raise NotApproved(decision)
-        if decision.reported is not None:
-            raise AlreadyRan(decision)
         values = self._model.model_validate(decision.arguments)
         bound = self._signature.bind_partial()
         for name in self._signature.parameters:

@@ -5,16 +5,14 @@ Both say at the terminal, if there is one, where the card is and why they wait.
 
 import asyncio
 import contextlib
-import sys
 import time
-import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Self, TypeVar
 
-from countersign.client import connection, exchange
+from countersign.client import attempts, connection, exchange
 from countersign.client.connection import Address
-from countersign.client.exchange import Decision, Exchange, Pause, Reply, Send, ServiceRefused
+from countersign.client.exchange import Decision, Exchange, Reply, Send
+from countersign.client.open_questions import OpenQuestions, Question, note_pause
 
 R = TypeVar("R")
 
@@ -83,16 +81,50 @@ class AsyncClient:
         wait leaves the request to people; by default it is left if a key of your own finds it again, else withdrawn.
         ServiceRefused if the service refuses the question.
         """
-        question = _OpenQuestion(body, key, leave)
+        (decision,) = await self._decided(OpenQuestions([(body, key)], leave, exchange.ask))
+        return decision
+
+    async def judge(self, body: Mapping[str, Any], *, key: str | None = None, leave: bool | None = None) -> Decision:
+        """Ask people as `ask` does; what the workspace's policy refuses is rejected."""
+        (decision,) = await self._decided(OpenQuestions([(body, key)], leave, exchange.judge))
+        return decision
+
+    async def judge_all(self, questions: Sequence[Question]) -> list[Decision]:
+        """Ask people several questions at once, each with its key, as `judge` does."""
+        return await self._decided(OpenQuestions(questions, None, exchange.judge))
+
+    async def _decided(self, questions: OpenQuestions) -> list[Decision]:
         try:
-            return await self._drive(question.decision())
+            return await self._drive(questions.decisions())
         except asyncio.CancelledError:
-            await asyncio.shield(self._drive(question.interrupted()))
+            await asyncio.shield(self._drive(questions.interrupted()))
             raise
 
-    async def begin(self, body: Mapping[str, Any], *, key: str) -> tuple[str, bool]:
+    async def begin(
+        self,
+        decision: Decision,
+        body: Mapping[str, Any],
+        *,
+        key: str | None,
+        idempotent: bool = False,
+        keep_state: bool = False,
+    ) -> str:
+        """Begin to do what was approved, as the only one; return the name of this attempt.
+
+        `body` and `key` are those of the question; without a key nobody else finds it. NotApproved if it may not be
+        done. AlreadyRan if it was done before; people are asked about an attempt that reported nothing, unless the
+        action is `idempotent`.
+        """
+        alone = key is not None and not idempotent
+        return await self._drive(attempts.begin(decision, body, alone=alone, keep_state=keep_state))
+
+    async def did_nothing(self, decision: Decision, attempt: str) -> None:
+        """Say that this attempt did nothing, so that another one may begin."""
+        await self._drive(attempts.did_nothing(decision, attempt))
+
+    async def submit(self, body: Mapping[str, Any], *, key: str) -> tuple[str, bool]:
         """Ask people without waiting; return the request's id, and whether it is decided."""
-        return await self._drive(exchange.begin(body, key))
+        return await self._drive(exchange.submit(body, key))
 
     async def decision(self, request: str) -> Decision:
         """Wait until the request of this id is decided."""
@@ -159,16 +191,36 @@ class Client:
 
         As `AsyncClient.ask` does; here Ctrl-C cancels.
         """
-        question = _OpenQuestion(body, key, leave)
+        (decision,) = self._decided(OpenQuestions([(body, key)], leave, exchange.ask))
+        return decision
+
+    def judge(self, body: Mapping[str, Any], *, key: str | None = None, leave: bool | None = None) -> Decision:
+        """Ask people as `AsyncClient.judge` does."""
+        (decision,) = self._decided(OpenQuestions([(body, key)], leave, exchange.judge))
+        return decision
+
+    def judge_all(self, questions: Sequence[Question]) -> list[Decision]:
+        """Ask people several questions at once, as `AsyncClient.judge_all` does."""
+        return self._decided(OpenQuestions(questions, None, exchange.judge))
+
+    def _decided(self, questions: OpenQuestions) -> list[Decision]:
         try:
-            return self._drive(question.decision())
+            return self._drive(questions.decisions())
         except KeyboardInterrupt:
-            self._drive(question.interrupted())
+            self._drive(questions.interrupted())
             raise
 
-    def begin(self, body: Mapping[str, Any], *, key: str) -> tuple[str, bool]:
+    def begin(self, decision: Decision, body: Mapping[str, Any], *, key: str | None, idempotent: bool = False) -> str:
+        """Begin to do what was approved, as `AsyncClient.begin` does."""
+        return self._drive(attempts.begin(decision, body, alone=key is not None and not idempotent))
+
+    def did_nothing(self, decision: Decision, attempt: str) -> None:
+        """Say that this attempt did nothing, as `AsyncClient.did_nothing` does."""
+        self._drive(attempts.did_nothing(decision, attempt))
+
+    def submit(self, body: Mapping[str, Any], *, key: str) -> tuple[str, bool]:
         """Ask people without waiting; return the request's id, and whether it is decided."""
-        return self._drive(exchange.begin(body, key))
+        return self._drive(exchange.submit(body, key))
 
     def report(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
         """Say what came of the action; the card and the record show it."""
@@ -193,60 +245,3 @@ class Client:
         except StopIteration as end:
             result: R = end.value
             return result
-
-
-class _OpenQuestion:
-    """A question for whose decision a program waits.
-
-    An interrupted wait leaves it to people, or withdraws it.
-    """
-
-    def __init__(self, body: Mapping[str, Any], key: str | None, leave: bool | None) -> None:
-        self._body, self._key = body, key or uuid.uuid4().hex
-        self._leave = key is not None if leave is None else leave
-        self._request: Mapping[str, Any] | None = None
-
-    def decision(self) -> Exchange[Decision]:
-        """Ask, and wait for the decision."""
-        self._request = yield from exchange.ask(self._body, self._key)
-        if self._request["status"] == "pending":
-            _note_waiting(self._request, leave=self._leave)
-        return (yield from exchange.wait(self._request["id"]))
-
-    def interrupted(self) -> Exchange[None]:
-        """End the wait, and say what became of the request."""
-        if not self._leave:
-            try:
-                yield from exchange.withdraw(self._request, self._body, self._key)
-            except ServiceRefused as refused:
-                _note(f"Couldn't withdraw the request: {refused} People may still see it, but nothing will run.")
-        elif self._request is not None:
-            _note("The request stays open. Ask again with the same key to get the decision.")
-
-
-def _note_waiting(request: Mapping[str, Any], *, leave: bool) -> None:
-    """Say where the card is, until when people have time, and what Ctrl-C does."""
-    until = ""
-    if request["deadline"] is not None:
-        deadline = datetime.fromisoformat(request["deadline"]).astimezone()
-        today = deadline.date() == datetime.now(deadline.tzinfo).date()
-        until = f" until {deadline:%H:%M}" if today else f" until {deadline:%b %d, %H:%M}"
-    ends = "leaves the request open" if leave else "withdraws the request"
-    _note(f"Waiting for a decision in {request['cards_in']}{until}. Ctrl-C {ends}.")
-
-
-def note_pause(step: Pause, url: str) -> None:
-    """Say why the program does not hear from people at the moment."""
-    why = step.why or f"Can't reach the service at {url}. Is `web` running?"
-    _note(f"{why} Retrying …")
-
-
-_last_note = ""
-
-
-def _note(words: str) -> None:
-    """Tell the person at the terminal, if there is one, what was not told just now."""
-    global _last_note
-    if words != _last_note and sys.stderr.isatty():
-        print(words, file=sys.stderr)
-    _last_note = words

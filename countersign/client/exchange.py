@@ -9,7 +9,7 @@ import random
 from collections.abc import Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final, TypeVar
 
@@ -27,8 +27,11 @@ UNREACHABLE: Final = "unreachable"
 MANY: Final = 8
 """Tries to report an outcome: half a minute and more, which a `web` that is restarted needs."""
 _BUSY: Final = 429
+_REFUSED: Final = "refused-"
+"""Begins the kinds of refusals by the policy, or because nobody could decide."""
 _LONG: Final = 6
 """Tries without an answer, a quarter of a minute and more, after which the log says so."""
+_NOBODY_KNOWS: Final = "Nobody knows whether it was done. Do not do it again."
 _log = logging.getLogger(__name__)
 
 
@@ -61,14 +64,14 @@ class NotApproved(CountersignError):
 
 
 class AlreadyRan(CountersignError):
-    """An action that was reported before, and not run again.
+    """An action that ran before, or may have, and was not run again.
 
-    `decision` has who and when, and what was reported.
+    `decision` has who and when, and what was reported; nothing if even people don't know whether it ran.
     """
 
     def __init__(self, decision: "Decision") -> None:
         self.decision = decision
-        super().__init__("" if decision.reported is None else decision.reported.text)
+        super().__init__(_NOBODY_KNOWS if decision.reported is None else decision.reported.text)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.decision,)
@@ -152,29 +155,46 @@ Exchange = Generator[Send | Pause, Reply, R]
 
 def ask(body: Mapping[str, Any], key: str) -> Exchange[Mapping[str, Any]]:
     """Ask, and return the request as the service has it."""
-    return (yield from _sent(_question(body, key)))
+    return (yield from sent(_question(body, key)))
 
 
-def begin(body: Mapping[str, Any], key: str) -> Exchange[tuple[str, bool]]:
-    """Ask; return the request's id, and whether it is decided."""
-    request = yield from ask(body, key)
-    return request["id"], request["status"] != "pending"
+def judge(body: Mapping[str, Any], key: str) -> Exchange[Mapping[str, Any] | Decision]:
+    """Ask as `ask` does; a refusal of the workspace's policy is a decision, with the sentence that says why."""
+    try:
+        return (yield from ask(body, key))
+    except ServiceRefused as refused:
+        if not refused.kind.startswith(_REFUSED):
+            raise
+        from countersign.domain import texts_for_models  # only who is refused needs it
+
+        name = str((body.get("call") or {}).get("tool") or body["title"])
+        text = texts_for_models.refused(name, str(refused))
+        return Decision("", "rejected", "policy", datetime.now(UTC), (), str(refused), None, (), text)
+
+
+def submit(body: Mapping[str, Any], key: str) -> Exchange[tuple[str, bool]]:
+    """Ask without waiting; return the request's id, and whether it is decided.
+
+    What the workspace's policy refuses is decided, and has no id.
+    """
+    request = yield from judge(body, key)
+    return ("", True) if isinstance(request, Decision) else (request["id"], request["status"] != "pending")
 
 
 def wait(request: str) -> Exchange[Decision]:
     """Wait until the request is decided."""
     while True:
-        answer = yield from _sent(Send("GET", f"/v1/requests/{request}?wait={LONG_POLL}"))
+        answer = yield from sent(Send("GET", f"/v1/requests/{request}?wait={LONG_POLL}"))
         if answer["status"] != "pending":
-            return _decision_of(answer)
+            return decision_of(answer)
 
 
 def states() -> Exchange[dict[str, Mapping[str, Any]]]:
     """Read what is kept with requests of this key, as it was sealed, by request."""
     states: dict[str, Mapping[str, Any]] = {}
-    for request in (yield from _sent(Send("GET", "/v1/requests?kept=true")))["requests"]:
+    for request in (yield from sent(Send("GET", "/v1/requests?kept=true")))["requests"]:
         with suppress(ServiceRefused):  # reported just now
-            states[request["id"]] = yield from _sent(Send("GET", f"/v1/requests/{request['id']}/state"))
+            states[request["id"]] = yield from sent(Send("GET", f"/v1/requests/{request['id']}/state"))
     return states
 
 
@@ -184,9 +204,9 @@ def withdraw(request: Mapping[str, Any] | None, body: Mapping[str, Any], key: st
     `request` is None if nobody knows whether the question arrived: asked again under its key, it is the same request.
     """
     if request is None:
-        request = yield from _sent(_question(body, key), _FEW)
+        request = yield from sent(_question(body, key), _FEW)
     why = {"why": "the program was interrupted"}
-    yield from _sent(Send("POST", f"/v1/requests/{request['id']}/withdraw", why), _FEW)
+    yield from sent(Send("POST", f"/v1/requests/{request['id']}/withdraw", why), _FEW)
 
 
 def report(
@@ -198,7 +218,7 @@ def report(
     the service does not answer.
     """
     outcome = {"succeeded": succeeded, "words": words[:2000], **({"keep_state": True} if keep_state else {})}
-    yield from _sent(Send("POST", f"/v1/requests/{request}/outcome", outcome), tries)
+    yield from sent(Send("POST", f"/v1/requests/{request}/outcome", outcome), tries)
 
 
 def tell(request: str, *, succeeded: bool, words: str) -> Exchange[None]:
@@ -224,8 +244,9 @@ def try_to_report(request: str, *, succeeded: bool, words: str, keep_state: bool
     return True
 
 
-def _decision_of(request: Mapping[str, Any]) -> Decision:
-    given, reported = request["decision"], request["outcome"]
+def decision_of(request: Mapping[str, Any]) -> Decision:
+    """Read the decision of a settled request."""
+    given = request["decision"]
     return Decision(
         request["id"],
         given["outcome"],
@@ -236,16 +257,22 @@ def _decision_of(request: Mapping[str, Any]) -> Decision:
         given["arguments"],
         tuple(given["chosen"]),
         given["text"],
-        None if reported is None else Reported(reported["succeeded"], reported["words"]),
+        reported_in(request),
         given.get("message"),
     )
+
+
+def reported_in(request: Mapping[str, Any]) -> Reported | None:
+    """Read the outcome that was reported; None if none was."""
+    outcome = request["outcome"]
+    return None if outcome is None else Reported(outcome["succeeded"], outcome["words"])
 
 
 def _question(body: Mapping[str, Any], key: str) -> Send:
     return Send("POST", "/v1/requests", body, {"idempotency-key": key})
 
 
-def _sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
+def sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
     """Send until the service answers. ServiceRefused if it refuses for good; what is sent twice counts once.
 
     With `tries` it also gives up, as `unreachable`.

@@ -135,6 +135,8 @@ class Run:
     """The steps of its newest plan, shown until they are done; nothing depends on them."""
     plans: int = 0
     """How many plans its team has made known."""
+    attempt: str = ""
+    """The attempt of its program that began to do what was approved, by its name; no other may."""
 
     def __post_init__(self) -> None:
         TeamName(self.team)

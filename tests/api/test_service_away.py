@@ -103,7 +103,7 @@ async def test_a_service_that_takes_a_question_and_says_nothing_is_asked_again(m
     monkeypatch.setattr(connection, "_PATIENCE", 0.2)
     async with service(silence, answering("200 OK", APPROVED)) as (url, asked):
         async with AsyncClient(url, KEY) as client:
-            assert await client.begin(REFUND, key="order-17") == ("q1", True)
+            assert await client.submit(REFUND, key="order-17") == ("q1", True)
         assert asked == ["POST /v1/requests order-17"] * 2
 
 
@@ -129,7 +129,7 @@ async def test_the_header_retry_after_is_read(monkeypatch: pytest.MonkeyPatch) -
 
         def begin() -> tuple[str, bool]:
             with Client(url, KEY) as client:
-                return client.begin(REFUND, key="order-17")
+                return client.submit(REFUND, key="order-17")
 
         assert await asyncio.wait_for(asyncio.to_thread(begin), PATIENCE) == ("q1", True)
     assert pauses == [Pause(9.0, "Too many requests.")]

@@ -1,0 +1,74 @@
+"""Messages of AG2's classic agents, read as AG2 reads them: their text, calls and code."""
+
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from autogen import ConversableAgent
+from autogen.code_utils import content_str
+from autogen.tools.function_utils import get_function_schema
+
+Message = dict[str, Any]
+Call = dict[str, Any]
+
+
+def conversation(agent: ConversableAgent, prompt: str) -> list[Message]:
+    """The messages that the agent is asked about: AG2's prompt names with whom, and tells nothing else."""
+    talks = {sender.name: messages for sender, messages in agent.chat_messages.items() if messages}
+    named = [name for name in talks if re.search(rf"feedback to {re.escape(name)}\.", prompt)]
+    return talks[named[0] if named else [*talks][-1]] if talks else []
+
+
+def text(message: Mapping[str, Any]) -> str:
+    """Write a message with its calls."""
+    calls = [call["function"] for call in message.get("tool_calls") or ()] + [message.get("function_call") or {}]
+    shown = [f"{call['name']}({call.get('arguments', '')})" for call in calls if call]
+    return "\n".join([text for text in (content_str(message.get("content")),) if text] + shown)
+
+
+def calls(message: Mapping[str, Any]) -> list[tuple[str, Call]]:
+    """The calls of a message in the order in which an agent executes them, with the ids by which it does."""
+    calls = [(str(call.get("id") or ""), call["function"]) for call in message.get("tool_calls") or ()]
+    if call := message.get("function_call"):
+        calls.append((str(message.get("id") or ""), call))
+    return calls
+
+
+def can_execute(agent: ConversableAgent, call: Call) -> bool:
+    """Whether the agent would run a function. Of a call that it cannot read, AG2 tells the model so."""
+    try:
+        return agent.can_execute_function(call["name"]) and isinstance(_arguments(agent, call), dict)
+    except ValueError:
+        return False
+
+
+def _arguments(agent: ConversableAgent, call: Call) -> Any:
+    """The arguments as AG2 reads them. ValueError if they are no JSON for it."""
+    text: str = agent._format_json_str(call.get("arguments") or "{}")  # type: ignore[no-untyped-call]
+    return json.loads(text)
+
+
+def shown(agent: ConversableAgent, call: Call) -> dict[str, Any]:
+    """The call as people judge it; they may change its arguments if their schema is known."""
+    name = call["name"]
+    shown = {"tool": name, "arguments": _arguments(agent, call)}
+    with suppress(TypeError, ValueError):  # a function without types is approved or rejected as it is
+        schema = get_function_schema(inspect.unwrap(agent.function_map[name]), name=name, description=name)
+        shown["schema"] = schema["function"]["parameters"]
+    return shown
+
+
+def code(agent: ConversableAgent, messages: list[Message]) -> Message | None:
+    """The message whose code the agent would run next, as AG2 looks for it: from the newest back."""
+    if (config := agent._code_execution_config) is False:
+        return None
+    looks = config.get("last_n_messages", "auto")
+    for place, message in enumerate(reversed(messages)):
+        if message.get("role") != "user" if looks == "auto" else place >= looks:
+            break
+        if "```" in content_str(message.get("content")):
+            return message
+    return None

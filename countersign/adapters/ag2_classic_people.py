@@ -1,0 +1,209 @@
+"""The people who decide, in a channel, what AG2's classic agents would read at the keyboard."""
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from autogen import ConversableAgent
+from autogen.io import IOStream
+
+from countersign.adapters import ag2_classic_messages
+from countersign.adapters.ag2_classic_messages import Call, Message, can_execute
+from countersign.client.client import AsyncClient, Client, question
+from countersign.client.exchange import AlreadyRan, Decision, NotApproved
+from countersign.client.idempotency_keys import QuestionKeys
+from countersign.client.open_questions import Question
+
+STOP: Final = "exit"
+"""AG2's own word for the end of a conversation."""
+_GO_ON: Final = "Approve continues. Request changes sends your words to {sender}. Reject stops the conversation."
+_END: Final = "Approve and Reject end the conversation. Request changes sends your words to {sender}, who continues."
+_ONE_OF_SEVERAL: Final = "Approve runs this call. If it isn't approved, it doesn't run, and {sender} reads why."
+_RUNS_CODE: Final = "Approve runs the code of this message."
+_EARLIER: Final = "Code of an earlier message, which Approve runs:"
+_LONGEST_REPORT: Final = 300
+Executed = tuple[bool, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A call, or code, that people judged: the question, its key, and the decision."""
+
+    body: Mapping[str, Any]
+    key: str | None
+    decision: Decision
+
+
+class People:
+    """The people in the channel, and what they decided on calls and code that are about to be executed."""
+
+    def __init__(self, channel: str, run: str, requester: str) -> None:
+        self._channel, self._requester, self._keys = channel, requester, QuestionKeys(run)
+        self._calls: dict[tuple[int, str], list[Judged | None]] = {}
+        """By agent and id, in their order; None for a call that no function would run for."""
+        self._code: dict[int, Judged] = {}
+
+    def answer(self, agent: ConversableAgent, prompt: str) -> str:
+        messages = ag2_classic_messages.conversation(agent, prompt)
+        calling, questions = self._questions(agent, prompt, messages)
+        with Client() as client:
+            return self._answer(agent, calling, questions, client.judge_all(questions))
+
+    async def a_answer(self, agent: ConversableAgent, prompt: str) -> str:
+        messages = ag2_classic_messages.conversation(agent, prompt)
+        calling, questions = self._questions(agent, prompt, messages)
+        async with AsyncClient() as client:
+            return self._answer(agent, calling, questions, await client.judge_all(questions))
+
+    def speaker(self, messages: list[Message], agents: list[Any]) -> Any:
+        """Let people choose the next speaker; None, as AG2 has it, leaves the choice to the model."""
+        body, key = self._choice(messages, agents)
+        with Client() as client:
+            return _named(agents, client.judge(body, key=key))
+
+    async def a_speaker(self, messages: list[Message], agents: list[Any]) -> Any:
+        body, key = self._choice(messages, agents)
+        async with AsyncClient() as client:
+            return _named(agents, await client.judge(body, key=key))
+
+    def execute(
+        self, agent: ConversableAgent, call_id: str | None, call: Call, execute: Callable[[Call], Executed]
+    ) -> Executed:
+        if (judged := self._next(agent, call_id)) is None:
+            return execute(call)
+        with Client() as client:
+            try:
+                client.begin(judged.decision, judged.body, key=judged.key)
+            except (AlreadyRan, NotApproved) as over:
+                return _instead(call, over)
+            succeeded, result = execute(_exactly(judged))
+            client.tell(judged.decision, succeeded=succeeded, words=_report(result))
+        return succeeded, result
+
+    async def a_execute(
+        self, agent: ConversableAgent, call_id: str | None, call: Call, execute: Callable[[Call], Awaitable[Executed]]
+    ) -> Executed:
+        if (judged := self._next(agent, call_id)) is None:
+            return await execute(call)
+        async with AsyncClient() as client:
+            try:
+                await client.begin(judged.decision, judged.body, key=judged.key)
+            except (AlreadyRan, NotApproved) as over:
+                return _instead(call, over)
+            succeeded, result = await execute(_exactly(judged))
+            await client.tell(judged.decision, succeeded=succeeded, words=_report(result))
+        return succeeded, result
+
+    def _next(self, agent: ConversableAgent, call_id: str | None) -> Judged | None:
+        """What people judged of the call that is executed now; None if they were not asked."""
+        calls = self._calls.get((id(agent), call_id or ""))
+        return calls.pop(0) if calls else None
+
+    def run_code(self, agent: ConversableAgent, run: Callable[[], tuple[int, str]]) -> tuple[int, str]:
+        """Run the code of a message, once if people approved it; its exit code and output."""
+        if (judged := self._code.pop(id(agent), None)) is None:
+            return run()
+        with Client() as client:
+            try:
+                client.begin(judged.decision, judged.body, key=judged.key)
+            except (AlreadyRan, NotApproved) as over:
+                return (0 if _succeeded(over) else 1), str(over)
+            exit_code, output = run()
+            client.tell(judged.decision, succeeded=exit_code == 0, words=output.strip()[:_LONGEST_REPORT])
+        return exit_code, output
+
+    def _questions(
+        self, agent: ConversableAgent, prompt: str, messages: list[Message]
+    ) -> tuple[Message | None, list[Question]]:
+        """The newest message and a question for each call that Approve would run; or the one question about it."""
+        self._calls = {place: judged for place, judged in self._calls.items() if place[0] != id(agent)}
+        self._code.pop(id(agent), None)
+        newest = messages[-1] if messages else {}
+        sender = newest.get("name") or "the program"
+        enter = re.search(r"Press enter (or|to skip)", prompt)
+        about: dict[str, Any] = {"agent": re.sub(r"[^\w.-]", "_", agent.name)[:60], "requester": self._requester}
+        calls = [call for _, call in ag2_classic_messages.calls(newest) if can_execute(agent, call)]
+        if enter and enter[1] != "or" and calls:
+            notes = [(_GO_ON if len(calls) == 1 else _ONE_OF_SEVERAL).format(sender=sender)]
+            bodies = [
+                question(
+                    self._channel,
+                    f"Run {call['name']}?"[:300],
+                    call=ag2_classic_messages.shown(agent, call),
+                    notes=notes,
+                    **about,
+                )
+                for call in calls
+            ]
+            return newest, [(body, self._key(body, messages)) for body in bodies]
+        notes = [(_END if enter[1] == "or" else _GO_ON).format(sender=sender)] if enter else []
+        text = ag2_classic_messages.text(newest) or prompt
+        if enter and enter[1] != "or" and (code := ag2_classic_messages.code(agent, messages)):
+            notes.append(_RUNS_CODE)
+            text = text if code is newest else f"{text}\n\n{_EARLIER}\n{ag2_classic_messages.text(code)}"
+        title = f"{sender} wants an answer" if enter else prompt.strip(" \n>:")
+        body = question(self._channel, title[:300] or f"The first message of {agent.name}", text, notes=notes, **about)
+        return None, [(body, self._key(body, messages))]
+
+    def _choice(self, messages: list[Message], agents: list[Any]) -> Question:
+        names = [agent.name for agent in agents]
+        text = ag2_classic_messages.text(messages[-1]) if messages else ""
+        body = question(self._channel, "Who speaks next?", text, options=names, requester=self._requester)
+        return body, self._key(body, messages)
+
+    def _key(self, body: Mapping[str, Any], messages: list[Message]) -> str | None:
+        """The same question about the same messages, and how often it was asked in this run."""
+        return self._keys.next(
+            body, [[message.get("name"), ag2_classic_messages.text(message)] for message in messages]
+        )
+
+    def _answer(
+        self, agent: ConversableAgent, calling: Message | None, questions: list[Question], decisions: list[Decision]
+    ) -> str:
+        """What AG2 reads in place of a line of the keyboard."""
+        judged = [Judged(*asked, decision) for asked, decision in zip(questions, decisions, strict=True)]
+        first = judged[0]
+        if calling is not None and (len(judged) > 1 or first.decision.approved or first.decision.how == "policy"):
+            self._hold(agent, calling, judged)
+            return ""  # what was not approved is not executed, and the model reads why
+        if first.decision.approved:
+            if _RUNS_CODE in first.body.get("notes", ()):
+                self._code[id(agent)] = first
+            return ""
+        if first.decision.outcome == "answered":
+            return first.decision.words
+        IOStream.get_default().print(first.decision.text)
+        return STOP
+
+    def _hold(self, agent: ConversableAgent, message: Message, judged: list[Judged]) -> None:
+        """Keep the decisions until AG2 executes the calls, which the message has as people changed them."""
+        rest = iter(judged)
+        for call_id, call in ag2_classic_messages.calls(message):
+            one = next(rest) if can_execute(agent, call) else None
+            if one is not None and one.decision.arguments is not None:
+                call["arguments"] = json.dumps(one.decision.arguments)
+            self._calls.setdefault((id(agent), call_id), []).append(one)
+
+
+def _exactly(judged: Judged) -> Call:
+    return {"name": judged.body["call"]["tool"], "arguments": json.dumps(judged.decision.arguments)}
+
+
+def _instead(call: Call, over: AlreadyRan | NotApproved) -> Executed:
+    """What the model reads of a call that is not executed."""
+    return _succeeded(over), {"name": call.get("name", ""), "role": "function", "content": str(over)}
+
+
+def _succeeded(over: AlreadyRan | NotApproved) -> bool:
+    return over.decision.reported is not None and over.decision.reported.succeeded
+
+
+def _named(agents: list[Any], decision: Decision) -> Any:
+    """The agent that people chose; None if they chose none."""
+    return next((agent for agent in agents if decision.chosen == (agent.name,)), None)
+
+
+def _report(result: Mapping[str, Any]) -> str:
+    return str(result.get("content") or "")[:_LONGEST_REPORT]

@@ -1,0 +1,118 @@
+"""Attempts at what was approved, without I/O: the one that began first acts.
+
+Of an attempt that began and reported nothing, nobody but people can know whether it acted, so they are asked.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from countersign.client import exchange
+from countersign.client.exchange import (
+    AlreadyRan,
+    Decision,
+    Exchange,
+    NotApproved,
+    Pause,
+    Reported,
+    Send,
+    ServiceRefused,
+)
+
+DONE: Final = "It was done"
+AGAIN: Final = "It wasn't done: run it now"
+UNKNOWN: Final = "Not sure: leave it"
+_SAY_DONE: Final = "People say that it was done."
+_TOLD: Final = (
+    "A program began this and didn't report what came of it: it was stopped, or is still at work. Check whether it was "
+    "done before you choose. If it was done, you can answer with what came of it."
+)
+LOOKS: Final = 3
+"""Looks, a second apart, before people are asked: most programs that ask twice at once are at work."""
+_LOOK_EVERY: Final = 5
+"""Seconds, while people are asked: a program that was at work may report."""
+
+
+def begin(decision: Decision, body: Mapping[str, Any], *, alone: bool, keep_state: bool = False) -> Exchange[str]:
+    """Begin to do what was approved; return the name of this attempt.
+
+    `body` is the question that was decided. Who is not to do it `alone` gets "", and may act as often as it likes.
+    NotApproved if it may not be done. AlreadyRan if it was done before, or may have been: what people say of it is
+    reported, with `keep_state` as for `exchange.report`.
+    """
+    if not decision.approved:
+        raise NotApproved(decision)
+    if not alone and decision.reported is None:
+        return ""
+    attempt, replaces = uuid.uuid4().hex, ""
+    while True:
+        if decision.reported is not None:
+            raise AlreadyRan(decision)
+        request = yield from _begun(decision, attempt, replaces)
+        decision, begun = replace(decision, reported=exchange.reported_in(request)), request["begun_by"]
+        if begun == attempt:
+            return attempt
+        if begun is not None and decision.reported is None:
+            yield from _ask_whether_done(decision, body, begun, keep_state=keep_state)
+        replaces = begun or ""
+
+
+def did_nothing(decision: Decision, attempt: str) -> Exchange[None]:
+    """Say that this attempt did nothing, so that another one may begin."""
+    if attempt:
+        yield from _begun(decision, "", attempt)
+
+
+def _begun(decision: Decision, attempt: str, replaces: str) -> Exchange[Mapping[str, Any]]:
+    begin = {"attempt": attempt, "replaces": replaces}
+    try:
+        return (yield from exchange.sent(Send("POST", f"/v1/requests/{decision.request}/begin", begin)))
+    except ServiceRefused as refused:
+        if refused.kind != "conflict":
+            raise
+        raise NotApproved(replace(decision, outcome="withdrawn", arguments=None, text=str(refused))) from None
+
+
+def _ask_whether_done(decision: Decision, body: Mapping[str, Any], begun: str, *, keep_state: bool) -> Exchange[None]:
+    """Ask people what became of an attempt; return if it is to be done now. AlreadyRan if not."""
+    for _ in range(LOOKS):
+        yield Pause(1.0, "Another program began this.")
+        if (yield from _is_over(decision, begun)):
+            return
+    asked = yield from exchange.ask(_question(decision, body), f"{decision.request}:{begun}")
+    while asked["status"] == "pending":
+        asked = yield from exchange.sent(Send("GET", f"/v1/requests/{asked['id']}?wait={_LOOK_EVERY}"))
+        if asked["status"] == "pending" and (yield from _is_over(decision, begun)):
+            yield from exchange.withdraw(asked, {}, "")
+            return
+    answer = exchange.decision_of(asked)
+    if answer.chosen == (AGAIN,):
+        return
+    words = _SAY_DONE if answer.chosen == (DONE,) else answer.words if answer.outcome == "answered" else ""
+    if not words or answer.chosen == (UNKNOWN,):
+        raise AlreadyRan(decision)
+    yield from exchange.try_to_report(decision.request, succeeded=True, words=words, keep_state=keep_state)
+    raise AlreadyRan(replace(decision, reported=Reported(True, words)))
+
+
+def _is_over(decision: Decision, begun: str) -> Exchange[bool]:
+    """Whether that attempt reported meanwhile, or was replaced."""
+    request = yield from exchange.sent(Send("GET", f"/v1/requests/{decision.request}"))
+    return request["outcome"] is not None or request["begun_by"] != begun
+
+
+def _question(decision: Decision, body: Mapping[str, Any]) -> dict[str, Any]:
+    from countersign.domain.calls import in_words, labelled  # only who is in doubt needs them
+    from countersign.domain.redaction import hide_in
+
+    call = body.get("call")
+    name = body["title"] if call is None else in_words(call["tool"])
+    shown = (
+        str(body.get("message", ""))
+        if call is None
+        else labelled(hide_in(decision.arguments or call["arguments"], call.get("hidden", ()))[0])
+    )
+    asked = {name: body[name] for name in ("channel", "agent", "requester") if name in body}
+    title = f"Was “{name[:280]}” done?"
+    return {**asked, "title": title, "message": f"{_TOLD}\n\n{shown}", "options": [DONE, AGAIN, UNKNOWN]}

@@ -1,0 +1,82 @@
+"""Questions for whose decisions a program waits, and what the person at its terminal reads meanwhile."""
+
+import sys
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from countersign.client import exchange
+from countersign.client.exchange import Decision, Exchange, Pause, ServiceRefused
+
+Question = tuple[Mapping[str, Any], str | None]
+"""The body of a question, and its idempotency key."""
+Ask = Callable[[Mapping[str, Any], str], Exchange[Any]]
+
+
+class OpenQuestions:
+    """Questions for whose decisions a program waits.
+
+    An interrupted wait leaves them to people, or withdraws them.
+    """
+
+    def __init__(self, questions: Sequence[Question], leave: bool | None, ask: Ask) -> None:
+        self._questions = [(body, key or uuid.uuid4().hex) for body, key in questions]
+        self._leave = all(key is not None for _, key in questions) if leave is None else leave
+        self._ask = ask
+        self._asked: list[Mapping[str, Any] | Decision] = []
+
+    def decisions(self) -> Exchange[list[Decision]]:
+        """Ask all of them, and wait for the decisions."""
+        for body, key in self._questions:
+            self._asked.append((yield from self._ask(body, key)))
+        for one in self._asked:
+            if not isinstance(one, Decision) and one["status"] == "pending":
+                _note_waiting(one, leave=self._leave)
+                break
+        decisions = []
+        for one in self._asked:
+            decisions.append(one if isinstance(one, Decision) else (yield from exchange.wait(one["id"])))
+        return decisions
+
+    def interrupted(self) -> Exchange[None]:
+        """End the wait, and say what became of the requests."""
+        if self._leave:
+            if self._asked:
+                _note("The request stays open. Ask again with the same key to get the decision.")
+            return
+        for (body, key), one in zip(self._questions, [*self._asked, None], strict=False):  # None: it may have arrived
+            if isinstance(one, Decision):
+                continue
+            try:
+                yield from exchange.withdraw(one, body, key)
+            except ServiceRefused as refused:
+                _note(f"Couldn't withdraw the request: {refused} People may still see it, but nothing will run.")
+
+
+def _note_waiting(request: Mapping[str, Any], *, leave: bool) -> None:
+    """Say where the card is, until when people have time, and what Ctrl-C does."""
+    until = ""
+    if request["deadline"] is not None:
+        deadline = datetime.fromisoformat(request["deadline"]).astimezone()
+        today = deadline.date() == datetime.now(deadline.tzinfo).date()
+        until = f" until {deadline:%H:%M}" if today else f" until {deadline:%b %d, %H:%M}"
+    ends = "leaves the request open" if leave else "withdraws the request"
+    _note(f"Waiting for a decision in {request['cards_in']}{until}. Ctrl-C {ends}.")
+
+
+def note_pause(step: Pause, url: str) -> None:
+    """Say why the program does not hear from people at the moment."""
+    why = step.why or f"Can't reach the service at {url}. Is `web` running?"
+    _note(f"{why} Retrying …")
+
+
+_last_note = ""
+
+
+def _note(words: str) -> None:
+    """Tell the person at the terminal, if there is one, what was not told just now."""
+    global _last_note
+    if words != _last_note and sys.stderr.isatty():
+        print(words, file=sys.stderr)
+    _last_note = words

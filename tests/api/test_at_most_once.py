@@ -1,0 +1,168 @@
+"""An action of a program is done at most once: two programs at once, and one that dies between action and report."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from countersign import AlreadyRan, NotApproved, requires_approval
+from countersign.client import attempts
+from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.store.store import Store
+from localslack import LocalSlack
+from tests.adapters.stage import Bob, cards
+
+DOUBT = "Was “pay” done?"
+Pay = Callable[[], Awaitable[str]]
+Guard = Callable[..., Pay]
+
+
+class Killed(BaseException):
+    """The end of a program of which nobody hears."""
+
+
+@pytest.fixture(autouse=True)
+def known(url: str, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERSIGN_URL", url)
+    monkeypatch.setenv("COUNTERSIGN_KEY", token)
+    monkeypatch.setattr(attempts, "LOOKS", 0)
+
+
+@pytest.fixture(params=["thread", "asyncio"])
+def guard(request: pytest.FixtureRequest) -> Guard:
+    """Make a call under one key: by a function in a thread, or by a coroutine function."""
+
+    def guarded(act: Callable[[], Awaitable[str]], *, idempotent: bool = False) -> Pay:
+        loop = asyncio.get_running_loop()
+
+        def pay(order: int) -> str:
+            return asyncio.run_coroutine_threadsafe(act(), loop).result()  # type: ignore[arg-type]
+
+        async def pay_async(order: int) -> str:
+            return await act()
+
+        pay_async.__name__ = "pay"
+        approved = requires_approval("#general", key=lambda call: f"order {call['order']}", idempotent=idempotent)
+        if request.param == "thread":
+            return lambda: asyncio.to_thread(approved(pay), 17)
+        return lambda: approved(pay_async)(17)
+
+    return guarded
+
+
+async def killed_after_it_paid(bob: Bob, guard: Guard, paid: list[int]) -> None:
+    async def dies() -> str:
+        paid.append(17)
+        raise Killed
+
+    first = asyncio.create_task(guard(dies)())
+    await bob.presses("Pay?", "Approve")
+    with pytest.raises(Killed):
+        await first
+
+
+async def test_of_two_programs_at_once_one_acts_and_the_other_reads_what_came_of_it(
+    slack: LocalSlack, bob: Bob, guard: Guard
+) -> None:
+    """R3: and people who were asked because the first one took long need not answer any more."""
+    paid, done = list[int](), asyncio.Event()
+
+    async def act() -> str:
+        paid.append(17)
+        await done.wait()
+        return "paid"
+
+    pay = guard(act)
+    both = [asyncio.create_task(pay()), asyncio.create_task(pay())]
+    await bob.presses("Pay?", "Approve")
+    await bob.card(DOUBT)
+    done.set()
+    results = await asyncio.gather(*both, return_exceptions=True)
+    assert sorted(str(result) for result in results) == ["Done before.", "paid"]
+    assert paid == [17]
+    await slack.wait_message("#approvals", lambda m: DOUBT in str(m.blocks) and not {*m.buttons} - {"Details"})
+
+
+@pytest.mark.parametrize(
+    ("button", "window", "reads", "times"),
+    [
+        ("Choose", {"options": "1. It was done"}, "Done before: People say that it was done.", 1),
+        ("Choose", {"options": "2. It wasn't done: run it now"}, "paid", 2),
+        ("Choose", {"options": "3. Not sure: leave it"}, "Nobody knows whether it was done. Do not do it again.", 1),
+        ("Answer in words", {"answer": "Refund 9."}, "Done before: Refund 9.", 1),
+        ("None of these", {"reason": "no idea"}, "Nobody knows whether it was done. Do not do it again.", 1),
+        ("", None, "Nobody knows whether it was done. Do not do it again.", 1),
+    ],
+    ids=["done", "again", "unknown", "in words", "rejected", "nobody"],
+)
+async def test_people_say_whether_it_was_done_of_which_nothing_was_reported(
+    slack: LocalSlack, bob: Bob, guard: Guard, button: str, window: dict[str, str] | None, reads: str, times: int
+) -> None:
+    """R8, R10: a program killed between action and report; who starts after that is told without a question."""
+    paid = list[int]()
+    await killed_after_it_paid(bob, guard, paid)
+
+    async def act() -> str:
+        paid.append(17)
+        return "paid"
+
+    pay = guard(act)
+
+    async def called() -> str:
+        try:
+            return await pay()
+        except AlreadyRan as before:
+            return str(before)
+
+    again = asyncio.create_task(called())
+    await bob.card(DOUBT)
+    assert "Order: 17" in str((await bob.card(DOUBT)).blocks)
+    if button:
+        await bob.presses(DOUBT, button, window)
+    else:
+        await bob.lets_time_run_out()
+    assert await again == reads
+    assert (await called(), len(paid), cards(slack)) == ("Done before." if times == 2 else reads, times, 2)
+
+
+async def test_an_idempotent_function_runs_again_and_asks_nobody(slack: LocalSlack, bob: Bob, guard: Guard) -> None:
+    paid = list[int]()
+    await killed_after_it_paid(bob, guard, paid)
+
+    async def act() -> str:
+        paid.append(17)
+        return "paid"
+
+    assert await guard(act, idempotent=True)() == "paid"
+    assert (paid, cards(slack)) == ([17, 17], 1)
+
+
+async def test_two_that_hear_that_it_was_not_done_do_it_once(bob: Bob, guard: Guard) -> None:
+    """R3: both ask the same question, and read the same answer."""
+    paid = list[int]()
+    await killed_after_it_paid(bob, guard, paid)
+
+    async def act() -> str:
+        paid.append(17)
+        return "paid"
+
+    pay = guard(act)
+    both = [asyncio.create_task(pay()), asyncio.create_task(pay())]
+    await bob.presses(DOUBT, "Choose", {"options": "2. It wasn't done: run it now"})
+    results = await asyncio.gather(*both, return_exceptions=True)
+    assert sorted(str(result) for result in results) == ["Done before.", "paid"]
+    assert paid == [17, 17]
+
+
+async def test_what_the_policy_refuses_is_not_approved(store: Store, slack: LocalSlack, guard: Guard) -> None:
+    """R16, R19: the model reads the sentence."""
+    await store.set_rulebook(Rulebook((Clause("no cash", Effect.REFUSE, 1, tool="pay", why="Use the till."),)))
+    paid = list[int]()
+
+    async def act() -> str:
+        paid.append(17)
+        return "paid"
+
+    with pytest.raises(NotApproved, match=r"Use the till\.") as refused:
+        await guard(act)()
+    assert (refused.value.decision.how, paid, cards(slack)) == ("policy", [], 0)
