@@ -11,7 +11,7 @@ from countersign import usecases
 from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.ids import RequestId, RunId, UserId
 from countersign.domain.people import Actor
-from countersign.domain.refusal_reasons import Sentence
+from countersign.domain.refusal_sentences import Sentence
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.policy.loosening import Configured, NeedsConfirmation

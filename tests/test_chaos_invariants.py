@@ -11,7 +11,7 @@ from bot.slack.views import approval_card, run_steps, thread_notes
 from countersign.domain import request_endings, requests, runs
 from countersign.domain.api_keys import AskingProgram
 from countersign.domain.channel_settings import OnTimeout
-from countersign.domain.decision_rules import decide
+from countersign.domain.decision_attempts import decide
 from countersign.domain.events import Event
 from countersign.domain.ids import ApiKeyId, RequestId, UserId
 from countersign.domain.people import Reviewers

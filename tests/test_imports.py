@@ -125,7 +125,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *_LIBRARY,
         *("bot.slack.projector", "bot.slack.people", "bot.slack.views"),
         "bot.slack.settings_proposals",
-        *("bot.slack.ports", "bot.slack.duplicate_posts", "slack_sdk", "aiohttp"),
+        *("bot.slack.ports", "bot.slack.unconfirmed_posts", "slack_sdk", "aiohttp"),
     },
     "bot.slack.people": {
         *("countersign.domain", "countersign.usecases", "bot.slack.people", "bot.slack.views.people_text"),
@@ -156,14 +156,14 @@ HANDLERS = (
 """The levels of `bot.slack.handlers`: a module imports only those below its own, so no handler another."""
 ORDER: dict[str, tuple[set[str], ...]] = {
     "countersign.domain": (
-        {"errors", "ids", "refusal_reasons", "start_sentences", "text_checks"}
+        {"errors", "ids", "refusal_sentences", "start_sentences", "text_checks"}
         | {"activity", "callback_signing", "calls", "events", "hash_chain", "json_comparison", "made_files"}
         | {"quiet_hours", "redaction", "run_options"},
         {"api_keys", "channel_settings", "escalation", "people", "permission_scopes", "program_states"},
         {"requests", "runs"},
         {"batching", "delegation", "diffs", "eligibility", "high_risk", "permissions", "question_salts", "quorum"}
-        | {"refusal_messages", "request_endings", "schedule", "texts_for_models"},
-        {"decision_rules"},
+        | {"refusal_details", "request_endings", "schedule", "texts_for_models"},
+        {"decision_attempts"},
     ),
     "countersign.usecases": (
         {"ports", "worker_claims"},
@@ -210,7 +210,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"endpoints"},
     ),
     "bot.audit": (
-        {"entries", "export", "policy_replay", "receipts", "sql_copy"},
+        {"entries", "export", "recorded_calls", "receipts", "sql_copy"},
         {"auditor", "figures", "sources"},
         {"plots", "report", "suggest_cli", "weekly_figures"},
         {"cli"},
@@ -218,7 +218,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
     "bot.slack": (
         {"views"},
         {"people"},
-        {"app", "connection_limits", "health", "ports", "duplicate_posts", "rate_gate", "settings_proposals"},
+        {"app", "connection_limits", "health", "ports", "unconfirmed_posts", "rate_gate", "settings_proposals"},
         {"handlers", "http", "projector", "slack_calls"},
         {"routes"},
     ),

@@ -26,9 +26,9 @@ from .handlers.context import Reply, Services, Subcommand
 from .views import (
     answer_modals,
     button_labels,
-    clicks_text,
     commands_text,
     edit_modal,
+    notices_text,
     review_modals,
     settings_modal,
     settings_text,
@@ -148,9 +148,9 @@ async def _failed(
     view = body.get("view") or {}
     inputs = [block["block_id"] for block in view.get("blocks", ()) if block["type"] == "input"]
     if response is not None and body.get("type") == "view_submission" and inputs:
-        return BoltResponse(status=200, body={"response_action": "errors", "errors": {inputs[0]: clicks_text.BROKEN}})
+        return BoltResponse(status=200, body={"response_action": "errors", "errors": {inputs[0]: notices_text.BROKEN}})
     try:
-        await tell(services.client, body, Reply(clicks_text.BROKEN, False))
+        await tell(services.client, body, Reply(notices_text.BROKEN, False))
     except Exception:
         _log.exception("Nor could they be told.")
     return BoltResponse(status=200, body="") if response is not None else None

@@ -10,7 +10,7 @@ from typing import Final
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import UserId, WorkspaceId
 from countersign.domain.people import Actor, why_nobody
-from countersign.domain.refusal_reasons import Sentence
+from countersign.domain.refusal_sentences import Sentence
 
 LONGEST: Final = timedelta(days=90)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import UserId
 from countersign.domain.people import Actor
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Kind, Request, Vote, event
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
-from countersign.domain import decision_rules, permissions
+from countersign.domain import decision_attempts, permissions
 from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import CountersignError, InvalidInput, NotFound, StoreUnavailable
 from countersign.domain.events import Event, EventType
@@ -99,7 +99,7 @@ async def _covering(
     ]
     for permission in sorted(covering, key=lambda permission: _NARROWEST.index(permission.value.scope)):
         giver = await whose(permission.value, seen.value.rules)
-        step = decision_rules.allow(seen.value, permission.value, giver, team, seen.now)
+        step = decision_attempts.allow(seen.value, permission.value, giver, team, seen.now)
         if step.changes:
             return permission, step
     return None

@@ -12,7 +12,7 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.audit.auditor import Auditor, Keep
-from bot.audit.policy_replay import recorded
+from bot.audit.recorded_calls import recorded
 from bot.audit.weekly_figures import picture, summed
 from bot.slack.projector import audit_posts
 from bot.slack.projector.message_sync import Poster
@@ -26,7 +26,7 @@ from countersign.domain.hash_chain import START, Kept, Verifier, seal
 from countersign.domain.ids import ChannelId, RequestId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.quiet_hours import Quiet
-from countersign.domain.refusal_reasons import Sentence
+from countersign.domain.refusal_sentences import Sentence
 from countersign.domain.requests import Verb
 from countersign.policy import file
 from countersign.policy.evaluation import Effect

@@ -10,7 +10,7 @@ import pytest
 
 from agents import registry
 from countersign import usecases
-from countersign.domain.decision_rules import Attempt
+from countersign.domain.decision_attempts import Attempt
 from countersign.domain.ids import AttemptId, RunId
 from countersign.domain.people import Actor
 from countersign.domain.requests import Request, Verb

@@ -6,7 +6,7 @@ import pytest
 
 from countersign import usecases
 from countersign.domain.channel_settings import Rules
-from countersign.domain.decision_rules import Attempt
+from countersign.domain.decision_attempts import Attempt
 from countersign.domain.ids import AttemptId
 from countersign.domain.people import Actor
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span

@@ -26,7 +26,14 @@ from countersign.autogen.people.conversation import (
     turn_in,
 )
 from countersign.autogen.people.decision_messages import decision_in
-from countersign.autogen.people.input_modes import AskWhen, HumanInputMode, IsTermination, every, last_line, when_from
+from countersign.autogen.people.human_input_modes import (
+    AskWhen,
+    HumanInputMode,
+    IsTermination,
+    every,
+    last_line,
+    when_from,
+)
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.domain.channel_settings import OnTimeout

@@ -10,7 +10,7 @@ import pytest
 from countersign.domain import permissions
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import Risk
-from countersign.domain.decision_rules import allow, decide
+from countersign.domain.decision_attempts import allow, decide
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, RunId, WorkspaceId
 from countersign.domain.people import Actor

@@ -4,7 +4,7 @@ from typing import Final
 
 from tests.mutants.mutant import Bug
 
-_DECIDING = "tests/domain/test_decision_rules.py::"
+_DECIDING = "tests/domain/test_decision_attempts.py::"
 _POLICY = "tests/domain/test_channel_settings.py::"
 _EDITS = "tests/domain/test_edits_and_choices.py::"
 _FLOWS = "tests/usecases/test_usecases.py::"
@@ -207,7 +207,7 @@ DECIDING: Final = (
     Bug(
         "a reason that nobody can see breaks the glass",
         "R25",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/decision_attempts.py",
         "return None if is_legible(attempt.words) else Refusal.NO_REASON",
         "return None if attempt.words.strip() else Refusal.NO_REASON",
         (_DECIDING + "test_what_nobody_can_see_is_no_reason_and_no_answer",),
@@ -231,7 +231,7 @@ DECIDING: Final = (
     Bug(
         "no attempt is recognised again",
         "R8",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/decision_attempts.py",
         "if _counted(request, attempt):",
         "if False:",
         (_DECIDING + "test_the_same_click_delivered_again_counts_once_and_is_no_loser",),
@@ -247,7 +247,7 @@ DECIDING: Final = (
     Bug(
         "a decision is stored without its attempt's id",
         "R8",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/decision_attempts.py",
         "        attempt.id,\n        attempt.arguments,",
         "        None,\n        attempt.arguments,",
         (
@@ -301,7 +301,7 @@ DECIDING: Final = (
     Bug(
         "the first vote decides",
         "R11",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/decision_attempts.py",
         "< request.rules.quorum:\n            voted",
         "< 1:\n            voted",
         (_DECIDING + "test_a_quorum_counts_each_person_once",),
@@ -328,7 +328,7 @@ DECIDING: Final = (
     Bug(
         "the digest of what was shown is not compared",
         "R13",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/decision_attempts.py",
         "if attempt.digest != request.digest:",
         "if False:",
         (_CLICKS + "test_a_card_that_shows_other_content_decides_nothing",),

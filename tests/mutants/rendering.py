@@ -187,7 +187,7 @@ DRAWING: Final = (
     Bug(
         "each looks up for itself, and again when Slack took long",
         "R35",
-        "bot/slack/duplicate_posts.py",
+        "bot/slack/unconfirmed_posts.py",
         "        coming = self._coming.get(place)\n",
         "        coming = None\n",
         (_OUTAGE + "test_one_look_up_serves_all_who_wait_however_long_slack_takes_for_it",),
@@ -623,7 +623,7 @@ DRAWING: Final = (
     Bug(
         "another app's message with our name is taken for our card",
         "R4",
-        "bot/slack/duplicate_posts.py",
+        "bot/slack/unconfirmed_posts.py",
         'if self._ours & {one.get("user"), one.get("bot_id")}]',
         "]",
         ("tests/slack/test_posted.py::test_what_others_put_there_under_our_name_is_not_ours",),

@@ -97,7 +97,7 @@ WAITING: Final = (
     Bug(
         "whatever stands next to a deleted card is taken for it",
         "R32",
-        "bot/slack/people/directory.py",
+        "bot/slack/people/users_and_groups.py",
         'named.get(card.ts) == {"name": card.name}',
         "bool(named)",
         (

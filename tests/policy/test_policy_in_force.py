@@ -13,7 +13,7 @@ from countersign.domain.events import EventType
 from countersign.domain.ids import UserId
 from countersign.domain.people import Reviewers
 from countersign.domain.question_salts import asking
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Kind, Status, Verb
 from countersign.policy import file
 from countersign.policy.evaluation import Effect, Rulebook

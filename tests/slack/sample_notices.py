@@ -19,7 +19,7 @@ from bot.slack.views import (
 from bot.slack.views.block_kit import Drawing
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import ChannelSettings
-from countersign.domain.decision_rules import decide
+from countersign.domain.decision_attempts import decide
 from countersign.domain.hash_chain import Head
 from countersign.domain.ids import ChannelId, digest_of
 from countersign.domain.people import Reviewers

@@ -25,7 +25,7 @@ from countersign.domain import permissions, quiet_hours, request_endings, runs, 
 from countersign.domain.activity import Delay, Passed, Usage, Writing
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import OnTimeout, Risk
-from countersign.domain.decision_rules import allow, decide
+from countersign.domain.decision_attempts import allow, decide
 from countersign.domain.delegation import Absence
 from countersign.domain.eligibility import for_requester
 from countersign.domain.escalation import Escalation

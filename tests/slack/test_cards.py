@@ -18,7 +18,7 @@ from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.escalation import Escalation
 from countersign.domain.people import Reviewers
 from countersign.domain.question_salts import asking
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Kind, Question, Status, Verb
 from countersign.domain.schedule import Snooze
 from localslack.payload_checks import check_message_blocks, check_view

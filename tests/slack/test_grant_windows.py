@@ -17,13 +17,13 @@ from bot.slack.people.actors import giver_of
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import Projector
 from bot.slack.slack_calls import GatedCalls
-from bot.slack.views import answer_modals, clicks_text, commands_text, home, modal_parts, review_modals
+from bot.slack.views import answer_modals, commands_text, home, modal_parts, notices_text, review_modals
 from bot.slack.views.block_kit import Block
 from bot.slack.views.card_controls import MORE, MenuItem, read_item
 from bot.slack.views.decision_details import allows, details
 from bot.slack.views.slack_markup import exactly
 from countersign import usecases
-from countersign.domain import decision_rules, permissions
+from countersign.domain import decision_attempts, permissions
 from countersign.domain.calls import Call
 from countersign.domain.events import EventType
 from countersign.domain.people import Actor
@@ -223,7 +223,7 @@ async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_fi
     reason = {review_modals.REASON: "The shop is down."} if window == "break-glass" else {}
     assert modal_parts.READ in await person.submit(reason, view)  # Slack itself asks for what is required
     next(block for block in view.blocks if block["block_id"] == modal_parts.READ)["optional"] = True
-    assert await person.submit(reason, view) == {modal_parts.READ: clicks_text.READ_FIRST}  # and so do we
+    assert await person.submit(reason, view) == {modal_parts.READ: notices_text.READ_FIRST}  # and so do we
     assert (await now_is(store, asked)).status is Status.PENDING
     assert EventType.REQUEST_DECIDED not in [event.type for event in await events(store)]
     assert await person.submit({**reason, modal_parts.READ: ["yes"]}, view) == {}
@@ -300,7 +300,7 @@ def test_slack_takes_the_list_of_permissions_whatever_their_tools_are_called() -
     """R14, R24: what has no room is counted, or nobody could revoke any of them."""
     asked = replace(call(), call=Call("返金" * 30, "{}"))
     by = attempt(request(asked=asked), BOB, permission=PermissionChoice(Scope.TOOL, Span.DAY))
-    one = permissions.given_with(decision_rules.decide(request(asked=asked), by, NOW).request, "email")
+    one = permissions.given_with(decision_attempts.decide(request(asked=asked), by, NOW).request, "email")
     assert one is not None
     blocks = commands_text.standing_permissions([one] * 30).blocks
     check_message_blocks(blocks)
@@ -323,7 +323,7 @@ def test_names_that_read_alike_differ_wherever_a_permission_stands(one: str, oth
 
     def drawn(tool: str) -> list[list[Block]]:
         asked = request(asked=replace(call(), call=Call(tool, "{}")))
-        made = decision_rules.decide(
+        made = decision_attempts.decide(
             asked, attempt(asked, BOB, permission=PermissionChoice(Scope.TOOL, Span.DAY)), NOW
         ).request
         given = permissions.given_with(made, "support")

@@ -19,7 +19,7 @@ from bot.slack.views.button_labels import STOP_RUN
 from bot.slack.views.card_controls import CHOOSE, REVIEW
 from countersign.domain import runs
 from countersign.domain.channel_settings import OnTimeout
-from countersign.domain.decision_rules import decide
+from countersign.domain.decision_attempts import decide
 from countersign.domain.ids import GroupId, RequestId, RunId, UserId
 from countersign.domain.people import Reviewers
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.people.directory import Directory
+from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import OVERLOOKED, Projector
 from bot.slack.slack_calls import GatedCalls

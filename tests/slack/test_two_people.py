@@ -15,7 +15,7 @@ from countersign.domain.errors import InvalidInput
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.refusal_reasons import Sentence
+from countersign.domain.refusal_sentences import Sentence
 from countersign.policy.loosening import NeedsSecond
 from countersign.store.outbox import GROUP
 from countersign.store.store import Store

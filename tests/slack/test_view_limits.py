@@ -14,7 +14,7 @@ from countersign.domain import runs, schedule
 from countersign.domain.activity import Passed, Usage, Writing
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import OnTimeout
-from countersign.domain.decision_rules import decide
+from countersign.domain.decision_attempts import decide
 from countersign.domain.delegation import Absence
 from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId, RequestId, RunId, UserId

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from countersign import usecases
-from countersign.domain.decision_rules import Attempt
+from countersign.domain.decision_attempts import Attempt
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import GroupId, RequestId, UserId
 from countersign.domain.people import Actor, Reviewers

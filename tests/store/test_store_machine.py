@@ -21,7 +21,7 @@ from countersign.domain.errors import LeaseLost, Refused
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId, RunId, UserId
 from countersign.domain.people import Actor
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Decision, How, Request, Status, Verb
 from countersign.domain.runs import Run
 from countersign.domain.runs import Status as RunStatus

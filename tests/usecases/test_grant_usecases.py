@@ -10,7 +10,7 @@ import pytest
 from countersign import usecases
 from countersign.domain import api_keys, permissions
 from countersign.domain.channel_settings import Risk, Rules
-from countersign.domain.decision_rules import decide
+from countersign.domain.decision_attempts import decide
 from countersign.domain.errors import InvalidInput, NotFound, Refused
 from countersign.domain.events import EventType
 from countersign.domain.ids import AttemptId, PermissionId, RunId, UserId

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from bot.slack.app import slack_clients
-from bot.slack.people.directory import Directory
 from bot.slack.people.lookup_cache import Lookups
+from bot.slack.people.users_and_groups import Directory
 from countersign import usecases
 from countersign.domain import request_endings
 from countersign.domain.channel_settings import OnTimeout

@@ -8,13 +8,13 @@ import pytest
 import redis.asyncio
 
 from countersign import metrics, usecases
-from countersign.domain import decision_rules, runs
+from countersign.domain import decision_attempts, runs
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.errors import InvalidInput, LeaseLost, NotFound, Refused
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId, RunId, UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.refusal_reasons import Refusal, Sentence
+from countersign.domain.refusal_sentences import Refusal, Sentence
 from countersign.domain.requests import Status, Verb
 from countersign.metrics import Repair
 from countersign.store.keys import KEPT
@@ -196,7 +196,7 @@ async def test_the_script_refuses_a_decision_that_was_judged_in_time_and_arrives
     asked = await usecases.ask(store, lease, question())
     seen = await store.request(asked.id)
     assert seen is not None
-    step = decision_rules.decide(seen.value, attempt(asked), seen.now)
+    step = decision_attempts.decide(seen.value, attempt(asked), seen.now)
     late = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.now)
     assert await store.commit(late) is Committed.LATE
     still = await store.request(asked.id)

@@ -9,16 +9,16 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from countersign import usecases
-from countersign.domain.decision_rules import Attempt
+from countersign.domain.decision_attempts import Attempt
 from countersign.domain.errors import NotFound
 from countersign.domain.permission_scopes import PermissionChoice
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Request, Status, Verb
 from countersign.usecases.ports import Admitted
 
 from ..people.actors import actor_of, voters_of
 from ..views.card_controls import Handle
-from ..views.clicks_text import counted
+from ..views.notices_text import counted
 from ..views.request_text import no_votes
 from .context import Reply, Services
 from .payloads import attempt_id, sender

@@ -10,11 +10,11 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign.domain.ids import RequestId, UserId
-from countersign.domain.refusal_reasons import Sentence
+from countersign.domain.refusal_sentences import Sentence
 from countersign.usecases.overview import Overview
 from countersign.usecases.ports import Admitted, Message, Put, Queue, Store
 
-from ..people.directory import Directory
+from ..people.users_and_groups import Directory
 from ..views.block_kit import Block, Drawing
 
 SLACK_ERRORS: Final = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError)

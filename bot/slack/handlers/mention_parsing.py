@@ -13,7 +13,7 @@ from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import MEMBERS, Reviewers
 
-from ..people.directory import Directory
+from ..people.users_and_groups import Directory
 from ..views import setting_inputs
 from ..views.slack_markup import unescape
 

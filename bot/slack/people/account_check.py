@@ -12,11 +12,11 @@ from countersign.domain import schedule, start_sentences
 from countersign.domain.channel_settings import Rules, enough_people
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Actor, Reviewers, is_channel, why_nobody
-from countersign.domain.refusal_reasons import Sentence
+from countersign.domain.refusal_sentences import Sentence
 from countersign.domain.requests import Request
 
 from ..views import people_text
-from .directory import Directory, Members
+from .users_and_groups import Directory, Members
 
 _LOOKED_AT: Final = 30
 """Members of groups that are looked up one by one; Slack allows about 50 look-ups a minute."""

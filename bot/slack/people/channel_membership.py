@@ -12,7 +12,7 @@ from typing import Final
 from countersign.domain.errors import StoreUnavailable
 from countersign.usecases.ports import Store
 
-from .directory import Directory
+from .users_and_groups import Directory
 
 LOOK_EVERY: Final = timedelta(minutes=1)
 _log = logging.getLogger(__name__)

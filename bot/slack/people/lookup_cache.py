@@ -21,7 +21,7 @@ from slack_sdk.errors import SlackApiError
 from countersign.domain.errors import CountersignError
 
 from ... import slack_errors
-from .directory import FRESH, KEPT, SHARED, Fact
+from .users_and_groups import FRESH, KEPT, SHARED, Fact
 
 PATIENCE: Final = 1.5
 """Seconds that one look-up may keep a person waiting."""

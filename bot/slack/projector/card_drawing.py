@@ -22,7 +22,7 @@ from countersign.domain.runs import Run
 from countersign.usecases.ports import Admitted, Message, Store
 
 from ..people.account_check import why_not_shown
-from ..people.directory import Directory
+from ..people.users_and_groups import Directory
 from ..ports import CannotPost, Importance, RowsAdded
 from ..views import approval_card, card_content, thread_notes
 from ..views.block_kit import Drawing

@@ -14,8 +14,8 @@ from slack_sdk.errors import SlackApiError, SlackRequestError
 
 from countersign.usecases.ports import Change, Committed, Message, Put, Store
 
-from ..duplicate_posts import CLOCKS_DIFFER
 from ..ports import CannotPost, code, pause_after
+from ..unconfirmed_posts import CLOCKS_DIFFER
 from .message_sync import File, Poster
 
 TRIES: Final = 5

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from countersign.domain.decision_rules import waits_for
+from countersign.domain.decision_attempts import waits_for
 from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, GroupId, UserId
@@ -23,7 +23,7 @@ from countersign.usecases import permission_use
 from countersign.usecases.overview import Listed, Overview, with_links
 from countersign.usecases.ports import Message, Store
 
-from ..people.directory import Directory
+from ..people.users_and_groups import Directory
 from ..ports import Calls, CannotPost, Importance
 from ..views import home
 from ..views.block_kit import Block

@@ -21,8 +21,8 @@ from countersign.metrics import Repair
 from countersign.usecases.compare_and_set import Keep, Swap, update
 from countersign.usecases.ports import Change, Committed, Message, Put, Seen, Store
 
-from ..duplicate_posts import EVENT_TYPE, Copies, Lookups
 from ..ports import PAUSE, Calls, CannotPost, Importance, Outdated, RowsAdded, drawing_task
+from ..unconfirmed_posts import EVENT_TYPE, Copies, Lookups
 from ..views.block_kit import Drawing
 
 SECOND_LOOK: Final = timedelta(seconds=20)

@@ -19,7 +19,7 @@ from countersign.domain.ids import ChannelId, RequestId, RunId
 from countersign.metrics import Repair
 from countersign.usecases.ports import Store
 
-from ..people.directory import Directory
+from ..people.users_and_groups import Directory
 from ..ports import Outbox
 from ..views.run_steps import SILENT_AFTER
 from . import settings_notices, thread_drawing

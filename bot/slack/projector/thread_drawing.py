@@ -12,7 +12,7 @@ from countersign.domain.ids import GroupId, RunId, short_name
 from countersign.domain.people import Reviewers
 from countersign.usecases.ports import Store
 
-from ..people.directory import Directory
+from ..people.users_and_groups import Directory
 from ..ports import CannotPost, Importance
 from ..views import run_steps, thread_notes
 from ..views.block_kit import Drawing

@@ -17,7 +17,7 @@ from countersign.domain.requests import Request, Status
 from countersign.usecases.ports import Store
 
 from ..people import account_check
-from ..people.directory import Directory
+from ..people.users_and_groups import Directory
 from ..ports import CannotPost
 from ..views.thread_notes import nobody_left_note
 from .message_sync import Place, Poster

@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from typing import Any, Final
 
-from countersign.domain.decision_rules import LONGEST_WORDS
+from countersign.domain.decision_attempts import LONGEST_WORDS
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId
 from countersign.domain.requests import Question

@@ -24,7 +24,7 @@ from countersign.autogen.people.action_outcomes import Outcomes, outcome_of
 from countersign.domain.errors import ActionFailed, CountersignError, Refused, WrongTeam
 from countersign.domain.question_salts import asking, salted
 from countersign.domain.redaction import hide
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb, request_id
 from countersign.domain.texts_for_models import answer
 from countersign.policy.evaluation import Effect

@@ -21,7 +21,7 @@ from countersign.domain.people import Actor
 from countersign.domain.permission_scopes import PermissionChoice, Standing
 from countersign.domain.permissions import Permission
 from countersign.domain.quorum import count_people, recount, tied, voided
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.request_endings import settle
 from countersign.domain.requests import (
     MOVES,
