@@ -159,15 +159,17 @@ def decide(
     tools: Sequence[BaseTool | Callable[..., Any]] = (),
     leave: str | Path | None = None,
     checkpointer: Saver | None = None,
+    whole: bool = False,
 ) -> Command[Any] | None:
     """Ask about all that a graph stopped with.
 
     Return the command that resumes it; None if it did not stop. Within an event loop, await `adecide`.
-    To an `interrupt` of the program's own: True, False, the words of an answer, or what was chosen of its `options`.
+    To an `interrupt` of the program's own: True, False, the words of an answer, or what was chosen of its `options`;
+    with `whole` a dict of the decision: `approved`, `outcome`, `how`, `by`, `words`, `chosen` and `text`.
     To `HumanInTheLoopMiddleware`: its decisions; of calls of `tools` people may change the arguments. `leave` and
     `checkpointer`: as for `SlackApproval`; this program has taken the thread over when this returns.
     """
-    asking = adecide(channel, result, config, tools=tools, leave=leave, checkpointer=checkpointer)
+    asking = adecide(channel, result, config, tools=tools, leave=leave, checkpointer=checkpointer, whole=whole)
     return asyncio.run(asking)
 
 
@@ -179,6 +181,7 @@ async def adecide(
     tools: Sequence[BaseTool | Callable[..., Any]] = (),
     leave: str | Path | None = None,
     checkpointer: Saver | None = None,
+    whole: bool = False,
 ) -> Command[Any] | None:
     """Ask as `decide` does, in this task."""
     stops: Sequence[Interrupt] = result.get("__interrupt__", ())
@@ -192,7 +195,7 @@ async def adecide(
 
         async def answer(stop: Interrupt) -> Any:
             waits = [client.judge(body, key=key) for body, key in questions(stop)]
-            return _answer(await asyncio.gather(*waits), stop)
+            return _answer(await asyncio.gather(*waits), stop, whole=whole)
 
         if leave is not None and stops:
             every = [(body, *_left(leave, config, key)) for stop in stops for body, key in questions(stop)]
@@ -221,11 +224,14 @@ def _questions(channel: str, interrupt: Interrupt, schemas: Mapping[str, Any]) -
     return [question(channel, "", text)]
 
 
-def _answer(decisions: Sequence[Decision], interrupt: Interrupt) -> Any:
+def _answer(decisions: Sequence[Decision], interrupt: Interrupt, *, whole: bool) -> Any:
     if isinstance(interrupt.value, Mapping) and "action_requests" in interrupt.value:
         asked = zip(decisions, interrupt.value["action_requests"], interrupt.value["review_configs"], strict=True)
         return {"decisions": [_review(*one) for one in asked]}
     (decision,) = decisions
+    if whole:  # plain values: a checkpointer keeps them
+        named = {name: getattr(decision, name) for name in ("approved", "outcome", "how", "words", "text")}
+        return {**named, "by": list(decision.by), "chosen": list(decision.chosen)}
     if decision.chosen:
         return decision.chosen[0]
     return decision.words if decision.outcome == "answered" else decision.approved

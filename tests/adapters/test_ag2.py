@@ -1,6 +1,7 @@
 """AG2's new agents, which ask in Slack before a tool runs and where they ask a human."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from ag2.middleware.builtin import approval_required
 from ag2.testing import TestConfig, TrackingConfig
 
 from countersign.adapters.ag2 import ask_human, slack_hook, with_approval
+from countersign.client import attempts
+from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, cards
 
@@ -68,13 +72,14 @@ async def test_a_call_runs_only_as_people_decided(
     assert cards(slack) == 1
 
 
-async def one_refund(paid: list[float]) -> str:
+async def one_refund(paid: list[float], act: Callable[[], None] = lambda: None, *, idempotent: bool = False) -> str:
     """What the model of a program with one call reads of it."""
     read: list[str] = []
 
     def refund(order: int, euros: float) -> str:
         """Pay money back."""
         paid.append(euros)
+        act()
         return f"{euros:.2f} EUR for order {order}"
 
     class Reads(BaseMiddleware):
@@ -83,7 +88,7 @@ async def one_refund(paid: list[float]) -> str:
             read.append(str(result.result.parts[0].content))
             return result
 
-    tools = [with_approval(refund, "#general", run="order 17")]
+    tools = [with_approval(refund, "#general", run="order 17", idempotent=idempotent)]
     clerk = Agent("clerk", "You refund.", config=TestConfig(REFUND, "Well."), tools=tools, middleware=[Reads])
     await clerk.ask("Refund order 17.")
     return read[0]
@@ -115,6 +120,40 @@ async def test_a_model_reads_what_was_reported_before_also_of_a_failure(bob: Bob
     await bob.reports(succeeded=False, words="ValueError: no till")
     assert await one_refund(paid) == "Failed before: ValueError: no till"
     assert paid == []
+
+
+class Killed(BaseException):
+    """The end of a program of which nobody hears."""
+
+
+@pytest.mark.parametrize("idempotent", [False, True])
+async def test_people_say_whether_a_call_was_done_whose_program_was_killed(
+    slack: LocalSlack, bob: Bob, monkeypatch: pytest.MonkeyPatch, idempotent: bool
+) -> None:
+    """R8, R10: killed between the action and its report; one that is idempotent runs again, and asks nobody."""
+    monkeypatch.setattr(attempts, "LOOKS", 0)
+    paid: list[float] = []
+
+    def dies() -> None:
+        raise Killed
+
+    running = asyncio.create_task(one_refund(paid, dies))
+    await bob.presses("Run refund?", "Approve")
+    with pytest.raises(BaseException):  # noqa: B017  # the framework wraps it in a group
+        await running
+    again = asyncio.create_task(one_refund(paid, idempotent=idempotent))
+    if not idempotent:
+        await bob.presses("Was “refund” done?", "Choose", {"options": "1. It was done"})
+    assert await again == ("90.00 EUR for order 17" if idempotent else "Done before: People say that it was done.")
+    assert (len(paid), cards(slack)) == ((2, 1) if idempotent else (1, 2))
+
+
+async def test_what_the_policy_refuses_is_read_by_the_model(store: Store, slack: LocalSlack) -> None:
+    """R16, R19."""
+    await store.set_rulebook(Rulebook((Clause("till", Effect.REFUSE, 1, tool="refund", why="Use the till."),)))
+    paid: list[float] = []
+    assert "Use the till." in await one_refund(paid)
+    assert (paid, cards(slack)) == ([], 0)
 
 
 async def test_a_report_that_is_refused_hides_no_result(bob: Bob, caplog: pytest.LogCaptureFixture) -> None:
@@ -174,7 +213,8 @@ async def test_a_question_to_a_human_is_asked_in_the_channel(bob: Bob, button: s
 
 
 @pytest.mark.parametrize(
-    ("button", "window", "paid"), [("Approve", None, [90.0]), ("Reject", {"reason": "too much"}, [])]
+    ("button", "window", "paid"),
+    [("Approve", None, [90.0]), ("Reject", {"reason": "too much"}, []), ("", None, [])],
 )
 async def test_ag2s_own_approval_is_asked_in_the_channel(bob: Bob, button: str, window: Any, paid: list[float]) -> None:
     done: list[float] = []
@@ -188,7 +228,11 @@ async def test_ag2s_own_approval_is_asked_in_the_channel(bob: Bob, button: str, 
     config = model(REFUND)
     clerk = Agent("clerk", "You refund.", config=config, tools=[refund], hitl_hook=slack_hook("#general"))
     running = asyncio.create_task(clerk.ask("Refund order 17."))
-    await bob.presses("refund", button, window)
+    await bob.card("refund")
+    if button:
+        await bob.presses("refund", button, window)
+    else:
+        await bob.lets_time_run_out()
     assert (await running).body == "Well."
     assert done == paid
     assert ("Paid." if paid else "User denied") in read_by(config)

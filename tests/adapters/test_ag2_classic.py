@@ -11,8 +11,8 @@ import httpx
 import pytest
 from autogen.coding import LocalCommandLineCodeExecutor
 
-from countersign.adapters import ag2_classic
 from countersign.adapters.ag2_classic import ask_in_slack
+from countersign.adapters.ag2_classic_people import People
 from countersign.client.exchange import ServiceRefused
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, Script, cards
@@ -394,7 +394,7 @@ async def test_a_program_that_comes_back_does_what_was_not_reported(
             return shop(paid)
 
     with monkeypatch.context() as dying:
-        dying.setattr(ag2_classic, "_EXECUTE", dies)
+        dying.setattr(People, "execute", dies)  # after the decision, before it begins
         running = asyncio.create_task(asyncio.to_thread(program))
         await bob.presses("Run refund?", "Approve")
         with pytest.raises(RuntimeError, match="dies"):

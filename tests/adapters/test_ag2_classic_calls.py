@@ -192,7 +192,8 @@ async def test_calls_that_were_reported_are_handed_back_to_a_program_that_starts
             return shop(paid)
 
     await played(program, bob, ("Order: 17", *GO), ("Order: 18", *GO), ("Well.", *STOP))
-    again = await played(program, bob, ("Well.", *STOP))
+    script.plays("clerk", [ORDER_17, ORDER_18], "Back again.")
+    again = await played(program, bob, ("Back again.", *STOP))
     assert sorted(paid) == ["refund 17 90.0", "refund 18 5.0"]
     assert tool_answers(again) == [
         "Done before: 90.00 EUR for order 17",
@@ -251,7 +252,8 @@ async def test_code_that_was_reported_is_handed_back_to_a_program_that_starts_ag
 
     first = await played(program, bob, ("print(6 * 7)", *GO), ("It is 42.", *STOP))
     assert "execution succeeded" in texts(first)[2] and "42" in texts(first)[2]
-    again = await played(program, bob, ("It is 42.", *STOP))
+    script.plays("coder", CODE, "Still 42. TERMINATE")
+    again = await played(program, bob, ("Still 42.", *STOP))
     assert "execution succeeded" in texts(again)[2] and "Done before: 42" in texts(again)[2]
     assert (tmp_path / "runs").read_text() == "x"
     assert cards(slack) == 3

@@ -17,15 +17,18 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import interrupt
+from langgraph.types import Command, interrupt
 
 from countersign.adapters import resume
 from countersign.adapters.langgraph import SlackApproval, adecide, arestore, decide, restore
 from countersign.adapters.run_files import LeftToPeople, path_of, read
 from countersign.adapters.run_storage import fetch
+from countersign.client import attempts
 from countersign.client.client import AsyncClient
 from countersign.client.exchange import ServiceRefused
 from countersign.domain.errors import InvalidInput
+from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.stage import Bob, cards
 
@@ -237,6 +240,94 @@ async def test_an_interrupt_is_answered(bob: Bob, value: Any, button: str, windo
     deciding = asyncio.create_task(adecide("#general", stopped, THREAD))
     await bob.presses("Publish", button, window)
     assert (await app.ainvoke(await deciding, THREAD))["answer"] == answer
+
+
+@pytest.mark.parametrize(("button", "outcome"), [("Reject", "rejected"), ("", "expired")])
+async def test_an_interrupt_gets_the_whole_decision(bob: Bob, button: str, outcome: str) -> None:
+    """R16, R17: who rejected it and why, or that nobody decided in time."""
+
+    def ask(state: Answer) -> Answer:
+        return {"answer": interrupt("Publish this?")}
+
+    graph = StateGraph(Answer).add_node("ask", ask).add_edge(START, "ask").add_edge("ask", END)
+    app = graph.compile(checkpointer=InMemorySaver())
+    deciding = asyncio.create_task(adecide("#general", await app.ainvoke({}, THREAD), THREAD, whole=True))
+    await bob.card("Publish this?")
+    if button:
+        await bob.presses("Publish this?", button, {"reason": "too early"})
+    else:
+        await bob.lets_time_run_out()
+    decision = (await app.ainvoke(await deciding, THREAD))["answer"]
+    assert (decision["approved"], decision["outcome"]) == (False, outcome)
+    assert (decision["by"], decision["words"]) == ((["U0BOB"], "too early") if button else ([], decision["words"]))
+
+
+@pytest.mark.parametrize("middleware", [SlackApproval("#general"), HumanInTheLoopMiddleware({"refund": True})])
+async def test_what_the_policy_refuses_is_read_by_the_model(store: Store, slack: LocalSlack, middleware: Any) -> None:
+    """R16, R19."""
+    await store.set_rulebook(Rulebook((Clause("till", Effect.REFUSE, 1, tool="refund", why="Use the till."),)))
+    shop = Shop()
+    clerk = agent(shop, middleware)
+    result = await clerk.ainvoke(TASK, THREAD)
+    if "__interrupt__" in result:
+        result = await clerk.ainvoke(await adecide("#general", result, THREAD), THREAD)
+    assert "Use the till." in result["messages"][-2].content
+    assert (shop.paid, cards(slack)) == ([], 0)
+
+
+class Killed(BaseException):
+    """The end of a program of which nobody hears."""
+
+
+@pytest.mark.parametrize("idempotent", [False, True])
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_people_say_whether_a_call_was_done_whose_program_was_killed(
+    slack: LocalSlack, bob: Bob, monkeypatch: pytest.MonkeyPatch, asynchronous: bool, idempotent: bool
+) -> None:
+    """R8, R10: killed between the action and its report; one that is idempotent runs again, and asks nobody."""
+    monkeypatch.setattr(attempts, "LOOKS", 0)
+    shop = Shop()
+    clerk = agent(shop, SlackApproval("#general", idempotent={"refund"} if idempotent else ()))
+
+    def dies(order: int, euros: float) -> str:
+        shop.paid.append(euros)
+        raise Killed
+
+    async def runs(task: Any) -> Any:
+        if asynchronous:
+            return await clerk.ainvoke(task, THREAD)
+        return await asyncio.to_thread(clerk.invoke, task, THREAD)
+
+    alive, shop.pays = shop.pays, dies
+    running = asyncio.create_task(runs(TASK))
+    await bob.presses("Run refund?", "Approve")
+    with pytest.raises(Killed):
+        await running
+    shop.pays = alive
+    again = asyncio.create_task(runs(None))
+    if not idempotent:
+        await bob.presses("Was “refund” done?", "Choose", {"options": "1. It was done"})
+    reads = (await again)["messages"][-2].content
+    assert reads == ("90.00 EUR for order 17000000" if idempotent else "Done before: People say that it was done.")
+    assert (len(shop.paid), cards(slack)) == ((2, 1) if idempotent else (1, 2))
+
+
+async def test_a_tool_that_stops_the_graph_runs_when_it_goes_on(slack: LocalSlack, bob: Bob) -> None:
+    """R8: it is not taken for a call of a program that was killed."""
+    shop = Shop()
+
+    def asks(order: int, euros: float) -> str:
+        return f"{interrupt('From which account?')} paid"
+
+    shop.pays = asks
+    clerk = agent(shop, SlackApproval("#general"))
+    running = asyncio.create_task(clerk.ainvoke(TASK, THREAD))
+    await bob.presses("Run refund?", "Approve")
+    stopped = await running
+    (stop,) = stopped["__interrupt__"]
+    result = await clerk.ainvoke(Command(resume={stop.id: "The till"}), THREAD)
+    assert result["messages"][-2].content == "The till paid"
+    assert cards(slack) == 1
 
 
 async def test_interrupts_are_left_to_people_and_answered_when_they_have_decided(bob: Bob, tmp_path: Path) -> None:

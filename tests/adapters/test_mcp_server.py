@@ -17,6 +17,7 @@ from mcp.client.stdio import stdio_client
 from mcp.types import TextContent
 
 from countersign.adapters import mcp_server
+from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.framework_programs import HERE, cards, environment, examples
@@ -142,6 +143,17 @@ async def test_what_nobody_decides_in_time_is_not_approved(
         decided = json.loads(await asking)
     assert (decided["approved"], decided["arguments"]) == (False, None)
     assert "NOBODY ANSWERED" in decided["decision"]
+
+
+async def test_what_the_policy_refuses_is_told_with_its_reason(
+    slack: LocalSlack, store: Store, url: str, token: str
+) -> None:
+    """R16, R19: as a decision, not as an error."""
+    await store.set_rulebook(Rulebook((Clause("till", Effect.REFUSE, 1, tool="refund", why="Use the till."),)))
+    async with client(environment(url, token)) as session:
+        decided = json.loads(await answer(session, "request_approval", REFUND))
+    assert (decided["approved"], decided["arguments"], "Use the till." in decided["decision"]) == (False, None, True)
+    assert slack.channel("#approvals").messages == []
 
 
 def test_without_a_service_it_says_what_to_start(

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from cryptography.fernet import Fernet
 
+from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, Message, text_of
 from tests.adapters import test_agent_framework, test_openai_agents
@@ -87,6 +88,14 @@ async def test_a_call_that_nobody_judges_does_not_run(
     await time_runs_out(store, program)
     assert "EXPIRED" in (await running.ended()).upper()
     assert running.done() == []
+
+
+async def test_what_the_policy_refuses_is_read_by_the_model(slack: LocalSlack, store: Store, make: Make) -> None:
+    """R16, R19."""
+    await store.set_rulebook(Rulebook((Clause("till", Effect.REFUSE, 1, tool="refund", why="Use the till."),)))
+    program = await make().start()
+    assert "Use the till." in await program.ended()
+    assert (program.done(), cards(slack, CARD)) == ([], 0)
 
 
 async def test_a_model_asks_people_to_choose(slack: LocalSlack, make: Make) -> None:

@@ -1,12 +1,16 @@
 """The interface over real HTTP, a real store and a local Slack, and a client with a key."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from ipaddress import ip_network
+from typing import Any
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 
+from bot.api import openapi
 from bot.api.endpoints import CONNECTIONS, Interface, app
 from bot.slack import http
 from bot.slack.handlers.context import Services
@@ -23,8 +27,25 @@ from tests.sample_requests import HERE
 from tests.slack.socket_bot import connected_bot
 from tests.slack.test_projector import running_projector
 
+DOCUMENT = openapi.document()
 LOOPBACK = frozenset({ip_network("127.0.0.0/8"), ip_network("::1/128")})
 """The receivers of callbacks are on this machine."""
+
+
+async def as_described(answer: httpx.Response) -> None:
+    """Check an answer of an operation against the document."""
+    for path, operations in DOCUMENT["paths"].items():
+        operation = operations.get(answer.request.method.lower())
+        if operation and re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), answer.request.url.path):
+            content = operation["responses"][str(answer.status_code)]["content"]
+            (media,) = content
+            assert answer.headers["content-type"] == media
+            fits((await answer.aread()) and answer.json(), content[media]["schema"])
+
+
+def fits(body: Any, schema: dict[str, Any]) -> None:
+    """Check a value against a schema of the document."""
+    Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(body)
 
 
 @pytest.fixture
@@ -73,5 +94,8 @@ def bob(slack: LocalSlack, store: Store, program: httpx.AsyncClient) -> Bob:
 async def program(url: str, token: str) -> AsyncIterator[httpx.AsyncClient]:
     """A program with that key. It reads no certificates, which would take longer than its requests."""
     headers = {"authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE, verify=False) as client:
+    hooks = {"response": [as_described]}
+    async with httpx.AsyncClient(
+        base_url=url, headers=headers, timeout=PATIENCE, event_hooks=hooks, verify=False
+    ) as client:
         yield client

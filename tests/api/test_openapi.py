@@ -1,5 +1,6 @@
 """The OpenAPI document: well-formed by the rules of 3.1, and every kind of answer is what it says."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,9 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bot.api import openapi
+from bot.api import problems
 from bot.api.callbacks import CallbackDelivery
 from bot.api.endpoints import Interface, app
+from bot.api.problems import Problem
 from bot.slack import http
 from countersign.domain import api_keys
 from countersign.domain.ids import ChannelId
@@ -25,10 +27,9 @@ from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob
-from tests.api.conftest import LOOPBACK
+from tests.api.conftest import DOCUMENT, LOOPBACK, fits
 from tests.api.test_requests import REFUND, ask
 
-DOCUMENT = openapi.document()
 SCHEMA = {"type": "object", "properties": {"order": {"type": "integer"}, "note": {"type": "string"}}}
 ONE = "/v1/requests/{id}"
 
@@ -44,16 +45,17 @@ def checked(answer: httpx.Response, method: str, path: str, status: int) -> dict
     return body
 
 
-def fits(body: Any, schema: dict[str, Any]) -> None:
-    Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(body)
-
-
 def inside(part: Any) -> Iterator[dict[str, Any]]:
     """All objects of the document."""
     if isinstance(part, dict):
         yield part
     for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
         yield from inside(one)
+
+
+def test_an_example_of_a_problem_is_one() -> None:
+    (example,) = DOCUMENT["components"]["schemas"]["ProblemView"]["properties"]["type"]["examples"]
+    assert json.loads(bytes(problems.answer(Problem(401, "unknown-key", "Who?")).body))["type"] == example
 
 
 def test_the_document_is_well_formed() -> None:
@@ -126,10 +128,10 @@ async def test_each_refusal_is_as_described(
     checked(await program.post(path, content=b"{}", headers=more | {"content-type": "text/plain"}), "post", path, 415)
     await store.set_rulebook(Rulebook((Clause("no cash", Effect.REFUSE, 1, tool="cash", why="Use the till."),)))
     checked(await ask(program, "cash", title="Pay?", call={"tool": "cash", "arguments": {}}), "post", path, 422)
-    for verb in ("withdraw", "outcome"):
-        body = {"succeeded": True} if verb == "outcome" else {}
+    verbs: dict[str, dict[str, Any]] = {"withdraw": {}, "outcome": {"succeeded": True}, "begin": {"attempt": "a"}}
+    for verb, body in verbs.items():
         checked(await program.post(f"{path}/qnone/{verb}", json=body), "post", f"{ONE}/{verb}", 404)
-        big = {"why" if verb == "withdraw" else "words": "x" * 10_000_000}
+        big = {"why": "x" * 10_000_000}
         checked(await program.post(f"{path}/qnone/{verb}", json=big), "post", f"{ONE}/{verb}", 413)
         plain = await program.post(f"{path}/qnone/{verb}", content=b"{}", headers={"content-type": "text/plain"})
         checked(plain, "post", f"{ONE}/{verb}", 415)

@@ -18,7 +18,7 @@ from secrets import token_hex
 from typing import Any, Final
 
 from countersign import AlreadyRan, Client, NotApproved, requires_approval
-from countersign.client import exchange
+from countersign.client import attempts, exchange
 from countersign.client.client import question
 from countersign.client.exchange import Decision
 from countersign.domain.ids import RequestId, RunId
@@ -29,6 +29,8 @@ from countersign.usecases.program_requests import NOTHING_TO_REPORT
 LINES: Final = "programs.jsonl"
 TITLE: Final = "May {} go on?"
 DONE: Final = "{} went on."
+DOUBT: Final = "Was “{}” done?"
+SAY_DONE: Final = "People say that it was done."
 ACTS: Final = "acts.jsonl"
 KINDS: Final = ("words", "choice", "action", "callback")
 _MOST: Final = 6
@@ -138,15 +140,27 @@ def wrongs(
                 cases.append((f"{tag} heard {line}, the store has {decision}", request.run, request.id))
         done = decision is not None and decision.outcome in (Status.APPROVED, Status.EDITED, Status.ANSWERED)
         result = "" if request.question.call is not None else DONE.format(tag)
-        if run.result != (result if done else NOTHING_TO_REPORT):
+        said = [_said(doubt) for doubt in asked[DOUBT.format(tag)]]
+        if run.result not in ([result, *filter(None, said)] if done else [NOTHING_TO_REPORT]):
             cases.append((f"{tag} reported, and “{run.result}” stands", request.run, request.id))
         if request.question.call is not None:
-            cases += [(words, request.run, request.id) for words in _wrong_acts(tag, request, run, did)]
+            doubts = asked[DOUBT.format(tag)]
+            cases += [(words, request.run, request.id) for words in _wrong_acts(tag, request, run, did, doubts)]
     return cases
 
 
-def _wrong_acts(tag: str, request: Request, run: Run, acts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What is wrong with what a program did. One killed between its action and its report does it again: it says so."""
+def _said(doubt: Request) -> str:
+    """What people said that came of an attempt; "" if they said that it is to be done, or do not know."""
+    decision = doubt.decision
+    if decision is None or decision.outcome is not Status.ANSWERED:
+        return ""
+    return SAY_DONE if decision.chosen == (attempts.DONE,) else "" if decision.chosen else decision.words
+
+
+def _wrong_acts(
+    tag: str, request: Request, run: Run, acts: Sequence[Mapping[str, Any]], doubts: Sequence[Request]
+) -> list[str]:
+    """What is wrong with what a program did. One killed before its report acts again only if people say so."""
     decision, call = request.decision, request.question.call
     began = [act for act in acts if "times" in act]
     ended = {act["life"] for act in acts if "times" not in act}
@@ -154,11 +168,12 @@ def _wrong_acts(tag: str, request: Request, run: Run, acts: Sequence[Mapping[str
         return [f"{tag} acted without approval: {began}"] if began else []
     words = []
     wanted = json.loads(decision.arguments or call.arguments)["times"]
-    if not began:
+    if not began and not doubts:
         words.append(f"{tag} was approved and did nothing")
     if any(act["times"] != wanted for act in began):
         words.append(f"{tag} acted on something else than {wanted}: {began}")
-    if sum(act["life"] in ended for act in began) > 1 or len({act["life"] for act in began}) < len(began):
+    again = sum(doubt.decision is not None and doubt.decision.chosen == (attempts.AGAIN,) for doubt in doubts)
+    if len(began) > 1 + again or sum(act["life"] in ended for act in began) > 1:
         words.append(f"{tag} acted twice: {acts}")
     if run.ended_at is not None and any(act["at"] > run.ended_at.timestamp() for act in began):
         words.append(f"{tag} acted again after its report at {run.ended_at}: {acts}")
@@ -182,12 +197,12 @@ def _act(tag: str, channel: str, folder: Path) -> None:
     """Do something once people approved it, and note each time that it was done."""
     life = token_hex(8)
 
-    @requires_approval(channel, title=TITLE.format(tag), key=lambda _: tag)
     def count(times: int) -> None:
         _note(folder / ACTS, {"tag": tag, "life": life, "times": times, "at": time.time()})
 
+    count.__name__ = tag  # by which its question is found, if people are asked whether it was done
     try:
-        count(1)
+        requires_approval(channel, title=TITLE.format(tag), key=lambda _: tag)(count)(1)
     except NotApproved as refused:
         _heard(folder, tag, refused.decision)
     except AlreadyRan as before:

@@ -84,11 +84,39 @@ ADAPTING: Final = (
         ),
     ),
     Bug(
+        "several calls in a message of AG2 are one question",
+        "R19",
+        "countersign/adapters/ag2_classic_people.py",
+        "        calls = [call for _, call in ag2_classic_messages.calls(newest) if can_execute(agent, call)]",
+        "        calls = [call for _, call in ag2_classic_messages.calls(newest) if can_execute(agent, call)]\n"
+        "        calls = calls if len(calls) == 1 else []",
+        ("tests/adapters/test_ag2_classic_calls.py::test_a_rule_that_refuses_holds_for_each_call[sync]",),
+    ),
+    Bug(
+        "a coroutine function of AG2 runs with what was asked, not with what was approved",
+        "R13",
+        "countersign/adapters/ag2_classic_people.py",
+        "            succeeded, result = await execute(_exactly(judged))",
+        "            succeeded, result = await execute({**call, 'arguments': '{\"order\": 17, \"euros\": 90.0}'})",
+        ("tests/adapters/test_ag2_classic_calls.py::test_each_call_of_a_message_is_judged_by_itself[async]",),
+    ),
+    Bug(
+        "code of AG2 runs again when its program comes back",
+        "R8",
+        "countersign/adapters/ag2_classic_people.py",
+        "                self._code[id(agent)] = first\n",
+        "                pass\n",
+        (
+            "tests/adapters/test_ag2_classic_calls.py::"
+            "test_code_that_was_reported_is_handed_back_to_a_program_that_starts_again[executor]",
+        ),
+    ),
+    Bug(
         "a call whose program ended while it ran is done again",
         "R10",
-        "countersign/adapters/saved_runs.py",
-        "if call.began and not call.ended and (",
-        "if not call.began and (",
+        "countersign/client/attempts.py",
+        "        if begun is not None and decision.reported is None:",
+        "        if begun is None:",
         (f"{_HERE}::test_people_say_whether_a_call_was_done_whose_program_ended[agent framework]",),
     ),
     Bug(
@@ -216,8 +244,8 @@ ADAPTING: Final = (
         "a call begins before other machines can know it",
         "R10",
         "countersign/adapters/saved_runs.py",
-        "            call.began += 1\n            await self.storage.changed()",
-        "            call.began += 1\n            self.run.save()",
+        "            await self.storage.changed()  # before",
+        "            self.run.save()  # before",
         (f"{_STORED}::test_people_say_what_became_of_a_call_whose_machine_was_lost",),
     ),
     Bug(

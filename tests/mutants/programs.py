@@ -13,6 +13,26 @@ _BATCHES: Final = "tests/api/test_program_batches.py::"
 
 ASKING: Final = (
     Bug(
+        "a second program begins what another one began",
+        "R3",
+        "countersign/usecases/program_attempts.py",
+        "        if run.told_outcome or run.attempt != replaces:",
+        "        if run.told_outcome:",
+        (
+            "tests/api/test_attempts.py::test_the_first_attempt_begins_and_is_told_so_again",
+            "tests/api/test_at_most_once.py::"
+            "test_of_two_programs_at_once_one_acts_and_the_other_reads_what_came_of_it[asyncio]",
+        ),
+    ),
+    Bug(
+        "what was not approved begins",
+        "R12",
+        "countersign/usecases/program_attempts.py",
+        "    if status not in (Status.APPROVED, Status.EDITED):",
+        "    if status is Status.REJECTED:",
+        ("tests/api/test_attempts.py::test_only_what_was_approved_begins[answered]",),
+    ),
+    Bug(
         "half an answer of the service ends the program",
         "R8",
         "countersign/client/connection.py",
