@@ -1,6 +1,6 @@
-"""AutoGen by itself: new teams like those of runs that come back, until each has asked its human.
+"""AutoGen by itself: new teams like those of runs that come back.
 
-Their models answer at once, and all stay in memory until the last has asked, as runs do.
+Their models answer at once, and all stay in memory until the last has asked its human, as runs do.
 
 That is what runs would take to come back if all that they had done were done again and cost nothing. A process of its
 own: TASK is the teams' (bench/teams/turns.py), COUNT how many are built at once. It prints `asked <n> <ns>` for each
@@ -27,7 +27,7 @@ from tests.processes import Process
 
 @asynccontextmanager
 async def autogen_alone(task: str, count: int = 1) -> AsyncIterator[Callable[[], Awaitable[float]]]:
-    """A function that runs so many teams of this task at once, and returns their milliseconds."""
+    """A function that runs so many teams at once, and returns their milliseconds."""
     process = await Process("bench.baseline_autogen", {"TASK": task, "COUNT": str(count)}).start()
     rounds = 0
 
