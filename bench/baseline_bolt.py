@@ -2,7 +2,8 @@
 
 It stands behind Bolt's own adapter and our uvicorn.
 
-WAY is `socket`, `http` or `quiet` (HTTP, prints nothing). Prints `port <n> <pid>`, and `entered <n> <monotonic ns>` for
+WAY is `socket`, `http`, `quiet` (HTTP, prints nothing) or `replacing` (the same, and sends the clicked card back
+through the click's response URL). Prints `port <n> <pid>`, and `entered <n> <monotonic ns>` for
 each click as its listener is entered.
 """
 
@@ -11,9 +12,11 @@ import os
 import re
 import signal
 import time
+from typing import Any
 
 from slack_bolt.adapter.asgi.async_handler import AsyncSlackRequestHandler
 from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.slack import http
 from bot.slack.app import slack_clients, socket_mode
@@ -36,9 +39,14 @@ async def main(way: str, token: str, api_url: str, app_token: str, secret: str) 
         print(f"entered {entered} {at}", flush=True)
         entered += 1
 
+    async def replacing(ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack()
+        card = {"replace_original": True, "text": body["message"]["text"], "blocks": body["message"]["blocks"]}
+        await AsyncWebhookClient(body["response_url"], session=clients.reads.session).send_dict(card)
+
     async with slack_clients(token, api_url) as clients:
         app = AsyncApp(client=clients.reads, signing_secret=secret)
-        app.action(re.compile(r""))(empty if way == "quiet" else printing)
+        app.action(re.compile(r""))({"quiet": empty, "replacing": replacing}.get(way, printing))
         if way == "socket":
             async with socket_mode(app, app_token, clients.reads):
                 print(f"port 0 {os.getpid()}", flush=True)

@@ -1,9 +1,14 @@
 """Clicks a second through our listeners and store, beside bare Bolt.
 
-Bare Bolt has an empty listener.
+One server process each, the very same signed requests to both, 50 at a time, in alternating rounds. There are two
+figures, because a click does two things:
 
-One server process each, the very same signed requests to both, 50 at a time, in alternating rounds. As a module this
-file is our server: the listeners on the real store, without projector and deadlines. It prints `port <n> <pid>`.
+* It counts. The requests have no cards, and bare Bolt has an empty listener.
+* The clicked card is replaced too, through the click's response URL, after the ack. A round ends when the last card
+  is. Bare Bolt's listener sends the card that was clicked back as it was: it looks nothing up and draws nothing.
+
+As a module this file is our server: the listeners on the real store, without projector and deadlines. It prints
+`port <n> <pid>`.
 """
 
 import asyncio
@@ -22,7 +27,7 @@ from urllib.parse import urlencode
 import redis.asyncio
 
 from bench.figures import UNPACED, Figure, median
-from bench.http_load import Load, send
+from bench.http_load import Taken, send, taking
 from bench.wakeup_latency import PORT, environment, payload_of
 from bot.settings import WebSettings
 from bot.slack import http
@@ -45,12 +50,14 @@ from countersign.domain.runs import Run
 from countersign.process_settings import read
 from countersign.python_gc import settle_memory
 from countersign.store.job_queue import Queue
-from countersign.store.overview import Overview
 from countersign.store.redis.connection import connect
+from countersign.store.request_lists import Overview
 from countersign.store.store import Store
-from countersign.usecases.ports import TeamInfo
+from countersign.usecases import ports
+from countersign.usecases.ports import Change, Put, TeamInfo
 from localslack import LocalSlack
 from localslack.http_events import sign
+from localslack.workspace import Message
 from tests.processes import Process
 
 AIM: Final = 80
@@ -63,49 +70,66 @@ _QUESTIONS = 10
 
 
 async def measure(redis_url: str, rounds: int, clicks: int) -> list[Figure]:
-    """Send `rounds` of `clicks` clicks, after one to warm up.
+    """Send `rounds` of `clicks` clicks of either kind, after one to warm up.
 
     Raises AssertionError if a click did not count.
     """
     namespace = f"bench{secrets.token_hex(4)}"
-    ours: list[Load] = []
-    bare: list[Load] = []
     async with AsyncExitStack() as stack:
         slack = await stack.enter_async_context(LocalSlack(hurry=UNPACED))
         client = await stack.enter_async_context(redis.asyncio.Redis.from_url(redis_url))
+        replaced = await stack.enter_async_context(taking())
         store = Store(client, namespace)
-        common = environment(slack, "quiet")
-        del common["SLACK_APP_TOKEN"]
-        our_port = await stack.enter_async_context(
-            _server("bench.click_rate", {**common, "REDIS_URL": redis_url, "NAMESPACE": namespace})
-        )
-        bare_port = await stack.enter_async_context(_server("bench.baseline_bolt", environment(slack, "quiet")))
-        asked = await _ask(store, (rounds + 1) * clicks)
+        ours = {**environment(slack, "quiet"), "REDIS_URL": redis_url, "NAMESPACE": namespace}
+        del ours["SLACK_APP_TOKEN"]
+        our_port = await stack.enter_async_context(_server("bench.click_rate", ours))
+        bare_ports = [
+            await stack.enter_async_context(_server("bench.baseline_bolt", environment(slack, way)))
+            for way in ("quiet", "replacing")
+        ]
+        asked = await _ask(store, 2 * (rounds + 1) * clicks)
         run = await store.run(asked[0].run)
         assert run is not None, "it was just started"
-        signed = [_signed(slack, request, run.value) for request in asked]
-        for number in range(rounds + 1):
-            some = signed[number * clicks : (number + 1) * clicks]
-            servers = [(our_port, ours), (bare_port, bare)]
-            for port, loads in servers if number % 2 else servers[::-1]:
-                loads.append(await send(port, some, at_once=AT_ONCE))
-                assert loads[-1].statuses == {200: clicks}, loads[-1].statuses
+        counting, drawing = asked[::2], asked[1::2]
+        plain = [_signed(slack, _posted(slack, request, run.value)) for request in counting]
+        cards = [_posted(slack, request, run.value) for request in drawing]
+        await _note(store, drawing, cards)
+        with_cards = [_signed(slack, card, f"http://127.0.0.1:{replaced.port}/actions/card") for card in cards]
+        rates = await _rates((our_port, bare_ports[0]), plain, clicks)
+        rates_with_cards = await _rates((our_port, bare_ports[1]), with_cards, clicks, replaced)
         after = await store.requests([RequestId(request.id) for request in asked])
         counted = sum(request is not None and request.status is Status.APPROVED for request in after)
         assert counted == len(asked), f"{counted} of {len(asked)} clicks counted."
-    rates = [(one.rate, other.rate) for one, other in zip(ours[1:], bare[1:], strict=True)]
     return [
-        Figure(
-            f"clicks a second, {AT_ONCE} at a time over signed HTTP",
-            f"Bolt {median([bolt for _, bolt in rates]):.0f}",
-            f"{median([rate for rate, _ in rates]):.0f}",
-            median([rate / bolt for rate, bolt in rates]) * 100,
-            "%",
-            AIM,
-            at_least=True,
-            last=LAST,
-        )
+        _figure(f"clicks a second, {AT_ONCE} at a time over signed HTTP", "Bolt", rates, AIM, LAST),
+        _figure("the same, each clicked card replaced", "Bolt that replaces it", rates_with_cards),
     ]
+
+
+Rates = list[tuple[float, float]]
+"""Ours and bare Bolt's, by the round."""
+
+
+def _figure(question: str, limit: str, rates: Rates, aim: float | None = None, last: str = "") -> Figure:
+    ours, bolt, ratio = (median(values) for values in zip(*((*pair, pair[0] / pair[1]) for pair in rates), strict=True))
+    return Figure(question, f"{limit} {bolt:.0f}", f"{ours:.0f}", ratio * 100, "%", aim, at_least=True, last=last)
+
+
+async def _rates(servers: tuple[int, int], signed: list[bytes], clicks: int, replaced: Taken | None = None) -> Rates:
+    """Send the same clicks to both, round by round; the first does not count."""
+    rates: Rates = []
+    for begin in range(0, len(signed), clicks):
+        some, of_round = signed[begin : begin + clicks], dict.fromkeys(servers, 0.0)
+        for port in servers if len(rates) % 2 else servers[::-1]:
+            since = time.perf_counter()
+            load = await send(port, some, at_once=AT_ONCE)
+            assert load.statuses == {200: clicks}, load.statuses
+            of_round[port] = load.rate
+            if replaced is not None:
+                await replaced.wait(clicks)
+                of_round[port] = clicks / (time.perf_counter() - since)
+        rates.append((of_round[servers[0]], of_round[servers[1]]))
+    return rates[1:]
 
 
 @asynccontextmanager
@@ -156,12 +180,26 @@ class _NoQueue:
         return
 
 
-def _signed(slack: LocalSlack, request: Request, run: Run) -> bytes:
-    """The whole HTTP request of Bob's click on the request's card."""
+def _posted(slack: LocalSlack, request: Request, run: Run) -> Message:
+    """Post the request's card."""
     drawing = approval_card.card(request, run=run, run_link=None)
     room = slack.channel("#approvals")
-    card = slack.workspace.post(room, slack.workspace.bot_user, text=drawing.text, blocks=drawing.blocks, from_app=True)
-    body = urlencode({"payload": json.dumps(payload_of(slack, card))})
+    return slack.workspace.post(room, slack.workspace.bot_user, text=drawing.text, blocks=drawing.blocks, from_app=True)
+
+
+async def _note(store: Store, requests: list[Request], cards: list[Message]) -> None:
+    """Store where the requests' cards stand, as the projector does."""
+    for request, card in zip(requests, cards, strict=True):
+        stands = ports.Message(request.workspace, _APPROVALS, f"card/{request.id}", card.ts, request=request.id)
+        await store.commit(Change(messages=(Put(stands, 0),)))
+
+
+def _signed(slack: LocalSlack, card: Message, response_url: str = "") -> bytes:
+    """The whole HTTP request of Bob's click on the card, with this response URL."""
+    payload = payload_of(slack, card)
+    if response_url:
+        payload["response_url"] = response_url
+    body = urlencode({"payload": json.dumps(payload)})
     now = int(time.time())
     lines = (
         f"POST {http.EVENTS_PATH} HTTP/1.1",
@@ -202,7 +240,7 @@ async def main(settings: WebSettings) -> None:
         bot_user = identity.bot_user
         services = Services(store, queue, directory, clients.reads, frozenset(), poster.link, homes, clicked, bot_user)
         secret = settings.slack_signing_secret.get_secret_value()
-        app = build(clients, identity, secret)
+        app = build(clients, identity)
         register(app, services)
         asgi = http.http(app, no_problem, secret=secret)
         port = await stack.enter_async_context(http.serving(asgi, "127.0.0.1", 0))

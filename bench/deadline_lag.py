@@ -17,7 +17,7 @@ from typing import Final
 
 from bench.baseline_redis import raw_wakeup
 from bench.figures import Figure, median, percentile
-from bench.installation import AT_ONCE, RULES, Installation, installation
+from bench.workers import AT_ONCE, RULES, Installation, installation
 from countersign import usecases
 from countersign.domain import requests
 from countersign.domain.channel_settings import OnTimeout

@@ -1,13 +1,14 @@
-"""A sender of prepared HTTP requests over many connections.
+"""Send prepared HTTP requests over many connections; a port that takes them.
 
-It costs far less than any server here.
+They cost far less than any server here.
 """
 
 import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 _HEAD_END = b"\r\n\r\n"
@@ -90,3 +91,43 @@ async def send(port: int, requests: list[bytes], *, at_once: int) -> Load:
         for hand in hands:
             hand.close()
     return load
+
+
+class Taken:
+    """The requests that came to a port, which answers `ok` to each."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._count = 0
+        self._came = asyncio.Condition()
+
+    async def wait(self, count: int) -> None:
+        """Wait until so many came, since the last wait."""
+        async with self._came:
+            await self._came.wait_for(lambda: self._count >= count)
+            self._count -= count
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection until it is closed."""
+        try:
+            while head := await reader.readuntil(_HEAD_END):
+                length = _LENGTH.search(head)
+                await reader.readexactly(int(length[1]) if length else 0)
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                async with self._came:
+                    self._count += 1
+                    self._came.notify_all()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+
+@asynccontextmanager
+async def taking() -> AsyncIterator[Taken]:
+    """A free port of loopback, open as long as the block."""
+    taken = Taken()
+    server = await asyncio.start_server(taken.take, "127.0.0.1", 0)
+    taken.port = server.sockets[0].getsockname()[1]
+    try:
+        yield taken
+    finally:
+        server.close()

@@ -24,7 +24,7 @@ from bench.bulk_fill import Template, fill, template_of
 from bench.figures import UNPACED, Figure, percentile
 from bench.waiting_runs import resident
 from countersign.autogen.runner import LOST_AFTER
-from countersign.domain.ids import RequestId, RunId
+from countersign.domain.ids import RunId
 from countersign.domain.requests import Request, request_id
 from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.ownership import Side
@@ -35,6 +35,7 @@ from countersign.usecases.ports import Change, Committed, Put
 from localslack import LocalSlack
 from localslack.workspace import Message
 from tests.processes import Process, deployment
+from tests.store_fixtures import NoQueue
 
 AIM: Final = 1.2
 MEMORY: Final = 1.1
@@ -47,13 +48,6 @@ _WARM: Final = 2
 _DEADLINES: Final = 100
 _DUE_WITHIN: Final = 3.0
 """Seconds in which the deadlines are due."""
-
-
-class NoQueue:
-    """A queue that asks nobody."""
-
-    async def advance(self, run: RunId, *, after: timedelta = timedelta(0), signal: RequestId | None = None) -> None:
-        return
 
 
 @dataclass

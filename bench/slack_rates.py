@@ -11,14 +11,14 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
+from bench.clocks import HurriedLoop, OnLoopClock
 from bench.figures import Figure, percentile
-from bench.hurried_loop import HurriedLoop
 from bot.slack import app
 from bot.slack.handlers.context import Services
 from bot.slack.people.directory import Directory
@@ -37,8 +37,8 @@ from countersign.domain.ids import ChannelId, RunId, UserId, WorkspaceId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Kind, Question
 from countersign.store.outbox import Outbox
-from countersign.store.overview import Overview
 from countersign.store.redis.connection import connect
+from countersign.store.request_lists import Overview
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease, Put, TeamInfo
 from localslack import LocalSlack, Message
@@ -53,23 +53,6 @@ _BUTTON: Final = re.compile(r"\bq[a-z0-9]{16}\b")
 """The id of a request, in the value of its buttons."""
 _APPROVALS: Final = "C0APPROVALS0"
 _HERE: Final = WorkspaceId("T0LOCAL")
-
-
-class OnLoopClock(Store):
-    """A store whose clock is the event loop's, as Slack's is here."""
-
-    ahead = 0.0
-
-    async def now(self) -> datetime:
-        return self._moved(await super().now())
-
-    async def values(self, *keys: str, messages: Sequence[str] = ()) -> tuple[list[bytes | None], datetime]:
-        values, now = await super().values(*keys, messages=messages)
-        return values, self._moved(now)
-
-    def _moved(self, now: datetime) -> datetime:
-        self.ahead = self.ahead or now.timestamp() - asyncio.get_running_loop().time()
-        return datetime.fromtimestamp(self.ahead + asyncio.get_running_loop().time(), now.tzinfo)
 
 
 @dataclass(frozen=True)
@@ -197,7 +180,7 @@ async def _load(redis_url: str, row: Row) -> Measured:
             store, NoQueue(), directory, clients.reads, frozenset(), poster.link, homes, cards, bot_user
         )
         stack.push_async_callback(services.drain)
-        bolt = app.build(clients, identity, None)
+        bolt = app.build(clients, identity)
         register(bolt, services)
         await stack.enter_async_context(app.socket_mode(bolt, slack.app_token, clients.reads))
         await slack.wait_connected(1)

@@ -11,7 +11,7 @@ from typing import Final
 from bench.baseline_autogen import autogen_alone
 from bench.baseline_redis import raw_wakeup
 from bench.figures import Figure, median
-from bench.installation import Installation, installation
+from bench.workers import Installation, installation
 from countersign.domain.ids import RunId
 from tests.processes import Process
 

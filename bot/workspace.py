@@ -21,19 +21,18 @@ from countersign.domain.errors import StoreUnavailable, WrongSettings
 from countersign.domain.ids import ChannelId, UserId
 from countersign.policy import file
 from countersign.policy.evaluation import Rulebook
-from countersign.store.api_keys import ApiKeys
 from countersign.store.audit_log import Ledger
 from countersign.store.job_queue import Queue
-from countersign.store.outbox import Outbox
-from countersign.store.overview import Overview
+from countersign.store.outbox import Outbox, take_over
 from countersign.store.ownership import Side
+from countersign.store.programs import ApiKeys
 from countersign.store.redis.durability import Replicas
+from countersign.store.request_lists import Overview
 from countersign.store.slack_facts import RedisSlackFacts
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
-from countersign.store.worker_reports import take_over
 from countersign.usecases import deadlines, program_requests
-from countersign.usecases.grant_changes import before_people
+from countersign.usecases.permission_use import before_people
 from countersign.usecases.store_outages import patiently
 
 from .api.callbacks import CallbackDelivery
@@ -48,7 +47,7 @@ from .slack.people import account_check, channel_membership
 from .slack.people.actors import giver_of
 from .slack.people.directory import Directory
 from .slack.people.lookup_cache import Lookups
-from .slack.projector import audit_checkpoint, unreachable_reviewers, weekly_digest
+from .slack.projector import audit_posts, unreachable_reviewers
 from .slack.projector.clicked_cards import ClickedCards
 from .slack.projector.home_publisher import HomePublisher
 from .slack.projector.message_sync import Poster
@@ -118,8 +117,7 @@ async def opened(settings: WebSettings, store: Store, clients: Clients, owner: s
         services = Services(
             store, queue, directory, clients.reads, admins, poster.link, homes, cards, identity.bot_user
         )
-        secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else None
-        app = build(clients, identity, secret)
+        app = build(clients, identity)
         register(app, services)
         whose, why_nobody = partial(giver_of, store, directory), partial(account_check.why_not_asked, directory)
         allow = before_people(store, queue, whose, why_nobody)
@@ -160,10 +158,10 @@ async def _auditor(
         beside.append(sink.run)
     if settings.audit_channel is not None:
         channel = await _channel("AUDIT_CHANNEL", settings.audit_channel, directory)
-        beside.append(lambda: audit_checkpoint.keep(ledger, store, poster, channel))
+        beside.append(lambda: audit_posts.keep_checkpoints(ledger, store, poster, channel))
     if settings.weekly_digest:
         beside.append(
-            lambda: weekly_digest.keep(
+            lambda: audit_posts.keep_digests(
                 partial(weekly_figures.summed, ledger), weekly_figures.picture, store, poster, approvals
             )
         )

@@ -172,8 +172,8 @@ async def _redis(stack: AsyncExitStack, folder: Path, port: int) -> dict[str, st
 
     The embedded server knows them apart; a server of your own may not.
     """
-    if given := os.environ.get("REDIS_URL"):
-        return {"web": given, "worker": given}
+    if url := os.environ.get("REDIS_URL"):
+        return {"web": url, "worker": url}
     server = await stack.enter_async_context(
         EmbeddedRedis(folder, port, namespace=os.environ.get("NAMESPACE") or "countersign")
     )
@@ -184,17 +184,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="countersign demo", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(".data/demo"), help="folder for what is stored")
     parser.add_argument("--port", type=int, default=4000, help="the first of seven ports")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
 
-    async def until_told() -> None:
+    async def until_interrupted() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await run(given.data.resolve(), given.port, stop)
+        await run(options.data.resolve(), options.port, stop)
 
-    given.data.mkdir(parents=True, exist_ok=True)
+    options.data.mkdir(parents=True, exist_ok=True)
     try:
-        asyncio.run(until_told())
+        asyncio.run(until_interrupted())
     except (RuntimeError, TimeoutError, EmbeddedRedisError) as wrong:
         print(wrong, file=sys.stderr)
         return 1

@@ -50,13 +50,8 @@ class Mailbox:
             self._smtp = await loop.create_server(self._session, LOOPBACK, self.smtp_port)
             self.smtp_port = self._smtp.sockets[0].getsockname()[1]
             app = web.Application(middlewares=[_only_from_here])
-            app.add_routes(
-                [
-                    web.get("/", self._show_page),
-                    web.get("/list", self._show_list),
-                    web.get("/events", self._tell_changes),
-                ]
-            )
+            pages = {"/": self._show_page, "/list": self._show_list, "/events": self._stream_changes}
+            app.add_routes([web.get(path, handler) for path, handler in pages.items()])
             app.on_shutdown.append(self._end_streams)
             self._web = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
             await self._web.setup()
@@ -96,10 +91,10 @@ class Mailbox:
             await asyncio.to_thread(_keep, self.maildir, envelope.content)
         except OSError as failure:
             return f"452 The mail could not be stored: {failure.strerror}"
-        self._tell()
+        self._notify()
         return "250 Stored in the demo's mailbox"
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -112,7 +107,7 @@ class Mailbox:
     async def _show_list(self, request: web.Request) -> web.Response:
         return _html(list_html(await self._letters()))
 
-    async def _tell_changes(self, request: web.Request) -> web.StreamResponse:
+    async def _stream_changes(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events.
 
         One at once, so that nothing is missed between page and stream, then one per change.
@@ -128,7 +123,7 @@ class Mailbox:
 
     async def _end_streams(self, app: web.Application) -> None:
         self._closing = True
-        self._tell()
+        self._notify()
 
 
 @web.middleware
@@ -190,8 +185,8 @@ def main() -> None:
     parser.add_argument("--smtp-port", type=int, default=1025, help="port of the SMTP server; 0 takes a free one")
     parser.add_argument("--http-port", type=int, default=8025, help="port of the page; 0 takes a free one")
     parser.add_argument("--maildir", type=Path, required=True, help="folder that keeps the mails")
-    asked = parser.parse_args()
-    sys.exit(asyncio.run(serve(asked.maildir, asked.smtp_port, asked.http_port)))
+    arguments = parser.parse_args()
+    sys.exit(asyncio.run(serve(arguments.maildir, arguments.smtp_port, arguments.http_port)))
 
 
 if __name__ == "__main__":

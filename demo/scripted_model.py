@@ -43,10 +43,14 @@ async def _completion(request: web.Request) -> web.Response:
     if body.get("stream"):
         return _refused()
     messages = body["messages"]
-    results = [_text(one.get("content")) for one in messages if one["role"] in ("tool", "function")]
+    results = [_text(message.get("content")) for message in messages if message["role"] in ("tool", "function")]
     tools = [tool["function"] for tool in body.get("tools") or () if tool.get("type") == "function"]
     call, text = _turn(_task(messages), tools, results)
-    if results and messages[-1]["role"] == "user" and any("TERMINATE" in _text(one.get("content")) for one in messages):
+    if (
+        results
+        and messages[-1]["role"] == "user"
+        and any("TERMINATE" in _text(other.get("content")) for other in messages)
+    ):
         text = "TERMINATE"  # as AG2's classic agents are told to end
     message: Json = {"role": "assistant", "content": text or None}
     if call:
@@ -67,18 +71,17 @@ async def _response(request: web.Request) -> web.Response:
     body: Json = await request.json()
     if body.get("stream"):
         return _refused()
-    asked = body["input"]
-    items: list[Json] = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
-    results = [_text(one["output"]) for one in items if one.get("type") == "function_call_output"]
+    content = body["input"]
+    items: list[Json] = [{"role": "user", "content": content}] if isinstance(content, str) else content
+    results = [_text(item["output"]) for item in items if item.get("type") == "function_call_output"]
     tools = [tool for tool in body.get("tools") or () if tool.get("type") == "function"]
     call, text = _turn(_task(items), tools, results)
-    said = {"type": "output_text", "text": text, "annotations": []}
     item: Json = {
         "id": f"msg_{_id()}",
         "type": "message",
         "role": "assistant",
         "status": "completed",
-        "content": [said],
+        "content": [{"type": "output_text", "text": text, "annotations": []}],
     }
     if call:
         item = {"id": f"fc_{_id()}", "type": "function_call", "call_id": f"call_{_id()}", "status": "completed", **call}
@@ -117,18 +120,18 @@ def _argument(name: str, kind: Mapping[str, Any], task: str) -> Any:
     """What the task says beside the argument's name: `order 17`, `45 euros`, `45 EUR`."""
     if kind.get("enum"):
         return kind["enum"][0]
-    of = kind.get("type")
-    if of in _NUMBERS:
+    type_name = str(kind.get("type"))
+    if type_name in _NUMBERS:
         number = r"(\d+(?:\.\d+)?)"
-        found = re.search(rf"\b{re.escape(name)}\s+{number}|{number}\s*{re.escape(name[:3])}", task, re.I)
-        value = float(found[1] or found[2]) if found else _NUMBERS[of]
-        return int(value) if of == "integer" else value
-    return {"boolean": True, "array": [], "object": {}}.get(str(of), task)
+        match = re.search(rf"\b{re.escape(name)}\s+{number}|{number}\s*{re.escape(name[:3])}", task, re.I)
+        value = float(match[1] or match[2]) if match else _NUMBERS[type_name]
+        return int(value) if type_name == "integer" else value
+    return {"boolean": True, "array": [], "object": {}}.get(type_name, task)
 
 
 def _task(items: Sequence[Json]) -> str:
     """The first text of the user."""
-    return next((_text(one.get("content")) for one in items if one.get("role") == "user"), "")
+    return next((_text(item.get("content")) for item in items if item.get("role") == "user"), "")
 
 
 def _text(content: Any) -> str:

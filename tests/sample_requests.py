@@ -113,7 +113,7 @@ def attempt(of: Request, user: str = BOB, verb: Verb = Verb.APPROVE, name: str =
             "arguments",
             "content",
             "chosen",
-            "wish",
+            "permission",
             "break_glass",
             "opened_for",
             "typed",

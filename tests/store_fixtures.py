@@ -15,11 +15,11 @@ from countersign.domain.refusal_reasons import Sentence
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.policy.loosening import Configured, NeedsConfirmation
+from countersign.store.ownership import read_event
 from countersign.store.redis.connection import connect
 from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
-from countersign.store.worker_reports import read_event
 from countersign.usecases.ports import Change, Lease, Message, Put, Queue, TeamInfo
 from tests.sample_requests import ALICE, GENERAL, HERE, rules
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.slack.views import approval_card, run_plan, thread_notes
+from bot.slack.views import approval_card, run_steps, thread_notes
 from countersign.domain import request_endings, requests, runs
 from countersign.domain.api_keys import AskingProgram
 from countersign.domain.channel_settings import OnTimeout
@@ -40,10 +40,10 @@ def a_good_end() -> Facts:
     begun = runs.move(queued.run, runs.Verb.START, NOW)
     assert begun is not None
     over = runs.end(replace(begun, recent=(asked.id,)), runs.Verb.FINISH, NOW, result="done")
-    steps = run_plan.steps(over.run, [run_plan.Asked(step.request)])
+    steps = run_steps.steps(over.run, [run_steps.Asked(step.request)])
     names: dict[str, Any] = {
         f"card/{asked.id}": approval_card.card(step.request, run=over.run, run_link=None),
-        f"progress/{asked.run}": run_plan.drawn_as_list(over.run, steps),
+        f"progress/{asked.run}": run_steps.drawn_as_list(over.run, steps),
         f"run/{asked.run}": thread_notes.run_message(over.run),
         f"outcome/{asked.run}": thread_notes.outcome_note(over.run),
     }

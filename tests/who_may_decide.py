@@ -77,7 +77,7 @@ CHANGED: Final = {"arguments": '{"amount":21,"order":17}'}
 OTHER: Final = {"digest": Digest("0" * 64)}
 GLASS: Final = {"break_glass": True, "words": "The shop is down."}
 CALL, ARGUMENTS, TOOL = (
-    {"wish": PermissionChoice(scope, Span.HOUR)} for scope in (Scope.CALL, Scope.ARGUMENTS, Scope.TOOL)
+    {"permission": PermissionChoice(scope, Span.HOUR)} for scope in (Scope.CALL, Scope.ARGUMENTS, Scope.TOOL)
 )
 THEIR_OWN: Final = UserId("U0WHOCLICKS")
 OPENED: Final = {"opened_for": THEIR_OWN}

@@ -19,8 +19,7 @@ import httpx
 from countersign.domain.callback_signing import headers
 from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.ids import RequestId
-from countersign.store.api_keys import ApiKeys
-from countersign.store.callbacks import Callbacks
+from countersign.store.programs import ApiKeys, Callbacks
 from countersign.store.store import Store
 from countersign.usecases.program_requests import ProgramRequest
 

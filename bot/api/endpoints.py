@@ -24,8 +24,8 @@ from countersign.domain.api_keys import ApiKey
 from countersign.domain.errors import CountersignError, NotFound, QuestionLost
 from countersign.domain.ids import ChannelId, RequestId, RunId, UserId, WorkspaceId
 from countersign.domain.requests import Kind, Question, Status
-from countersign.store.api_keys import ApiKeys
-from countersign.usecases import program_attempts, program_requests, program_states
+from countersign.store.programs import ApiKeys
+from countersign.usecases import program_attempts, program_requests
 from countersign.usecases.ports import Store, Wakeups
 from countersign.usecases.program_requests import ProgramRequest
 
@@ -110,7 +110,7 @@ class Interface:
                 state=(body.state.number, body.state.sealed) if body.state else (0, ""),
             )
             if body.state and not new:
-                await program_states.replace(self.store, asked.request, body.state.number, body.state.sealed)
+                await program_requests.replace_state(self.store, asked.request, body.state.number, body.state.sealed)
             await self.keys.opened(key.id, run, asked.request.id)
         except (Problem, CountersignError):
             if before is None:
@@ -153,7 +153,7 @@ class Interface:
         """Read what the program keeps with its request."""
         key = await self._key(request)
         asked = await program_requests.find(self.store, key, request.path_params["id"])
-        kept = await program_states.find(self.store, asked.request)
+        kept = await program_requests.find_state(self.store, asked.request)
         return _json(StateView(number=kept.number, sealed=kept.sealed))
 
     async def withdraw(self, request: Request) -> Response:

@@ -11,8 +11,8 @@ from countersign.domain import api_keys
 from countersign.domain.api_keys import MOST_OPEN, MOST_WAITING, PER_MINUTE, ApiKey
 from countersign.domain.errors import InvalidInput
 from countersign.process_settings import CommonSettings, read
-from countersign.store.api_keys import ApiKeys
 from countersign.store.ownership import Side
+from countersign.store.programs import ApiKeys
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.terminal import command_line, run, show_table

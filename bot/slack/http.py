@@ -167,10 +167,8 @@ class _Events(AsyncSlackRequestHandler):
 
     async def dispatch(self, request: AsgiHttpRequest) -> BoltResponse:
         signed = await request.get_raw_body()
-        bolt = AsyncBoltRequest(
-            body=payload(signed) or signed, query=request.query_string, headers=request.get_headers()
-        )
-        bolt.raw_body = signed  # the signed bytes; Bolt verifies them again
+        body = payload(signed) or signed
+        bolt = AsyncBoltRequest(body=body, query=request.query_string, headers=request.get_headers())
         return await self.app.async_dispatch(bolt)
 
 

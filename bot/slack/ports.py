@@ -1,6 +1,5 @@
 """The ports of drawing to Slack: events in, calls out in their turn."""
 
-import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -14,7 +13,6 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign.domain.errors import CountersignError
 from countersign.domain.events import Event
-from countersign.domain.ids import RequestId
 
 from ..slack_errors import code as code
 
@@ -45,7 +43,7 @@ class Outdated(CountersignError):
     """A drawing that may be older than what stands in Slack or is stored: read again."""
 
 
-class Grown(Outdated):
+class RowsAdded(Outdated):
     """A request has joined the card that waited for its turn."""
 
 
@@ -98,18 +96,6 @@ class Outbox(Protocol):
 
     async def done(self, entry: str) -> None:
         """Tick the event off: Slack shows it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Burst:
-    """First requests of a program's newest cards, the oldest first.
-
-    One process draws, so it alone needs to know them. Further requests come in `turn`: of twenty at once, each would
-    else find no card yet, or a full one.
-    """
-
-    cards: dict[RequestId, None] = field(default_factory=dict)
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Calls(Protocol):

@@ -9,109 +9,70 @@ from typing import Any, Final
 from slack_bolt import BoltResponse
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from countersign.domain.ids import UserId
-
 from .handlers import (
     agent_command,
+    app_events,
     approvals_command,
     away_command,
     card_buttons,
     decision_modals,
-    grants,
-    invitations,
-    list_commands,
     payloads,
     settings_changes,
     thread_replies,
 )
-from .handlers.ack_deadline import tell
+from .handlers.ack_deadline import Listener, click, command, tell, window
 from .handlers.acks import Ack
 from .handlers.context import Reply, Services, Word
 from .views import (
+    answer_modals,
     button_labels,
-    choice_controls,
+    commands_text,
     edit_modal,
-    greeting,
-    modals,
-    permissions_text,
     review_modals,
     settings_modal,
     settings_text,
+    start_modal,
     thread_notes,
     window_notices,
 )
 
-Listener = Callable[[Services, AsyncAck, dict[str, Any]], Awaitable[None]]
-
-APPROVALS: Final[dict[str, Word]] = {**settings_changes.WORDS, **away_command.WORDS, **list_commands.WORDS}
+APPROVALS: Final[dict[str, Word]] = {**settings_changes.WORDS, **away_command.WORDS, **approvals_command.LISTS}
 COMMANDS: Final[dict[str, Listener]] = {
-    "/agent": agent_command.on_agent,
-    "/approvals": approvals_command.listener(APPROVALS),
+    "/agent": command(agent_command.agent),
+    "/approvals": command(approvals_command.approvals(APPROVALS)),
 }
 ACTIONS: Final[dict[str, Listener]] = {
-    modals.TEAM: agent_command.on_team_chosen,
-    button_labels.STOP_RUN: agent_command.on_stop,
-    thread_notes.TRY_AGAIN: agent_command.on_try_again,
-    permissions_text.REVOKE: grants.on_revoke,
-    button_labels.START_TASK: agent_command.on_open,
-    greeting.SETTINGS: settings_changes.on_open,
-    settings_text.CONFIRM_PROPOSAL: settings_changes.on_confirm,
+    start_modal.TEAM: agent_command.on_team_chosen,
+    button_labels.STOP_RUN: click(agent_command.stop),
+    thread_notes.TRY_AGAIN: click(agent_command.try_again),
+    commands_text.REVOKE: click(approvals_command.revoke),
+    button_labels.START_TASK: click(agent_command.open_window),
+    settings_text.OPEN_SETTINGS: click(settings_changes.open_window),
+    settings_text.CONFIRM_PROPOSAL: click(settings_changes.confirm_proposal),
 }
 SUBMITS: Final[dict[str, Listener]] = {
-    modals.START: agent_command.on_start_submit,
-    settings_modal.WINDOW: settings_changes.on_settings_submit,
-    settings_text.CONFIRM: settings_changes.on_confirm_submit,
-    review_modals.APPROVE: decision_modals.on_review,
-    review_modals.HIGH_RISK: decision_modals.on_high_risk,
-    review_modals.PERMIT: decision_modals.on_permit,
-    review_modals.BREAK_GLASS: decision_modals.on_break_glass,
-    edit_modal.EDIT: decision_modals.on_edit,
-    modals.MORE: card_buttons.on_more,
-    choice_controls.SUBMIT: decision_modals.on_choose,
-    modals.REJECT: decision_modals.on_reject,
-    modals.RESPOND: decision_modals.on_respond,
+    start_modal.START: window(agent_command.start_from_window, "task", start_modal.TASK, tells_what_counted=False),
+    settings_modal.WINDOW: window(settings_changes.save, "change", settings_modal.USERS),
+    settings_text.CONFIRM: window(settings_changes.confirm_loosening, "change"),
+    review_modals.APPROVE: window(decision_modals.approve, "approval"),
+    review_modals.HIGH_RISK: window(decision_modals.next_part, "approval", review_modals.WORD),
+    review_modals.PERMIT: window(decision_modals.permit, "approval", review_modals.SCOPE),
+    review_modals.BREAK_GLASS: window(decision_modals.break_glass, "answer", review_modals.REASON),
+    edit_modal.EDIT: window(decision_modals.edit, "change", edit_modal.first_input),
+    answer_modals.MORE: window(card_buttons.more, "choice", answer_modals.ITEM),
+    answer_modals.CHOOSE: window(decision_modals.choose, "choice", answer_modals.OPTIONS),
+    answer_modals.REJECT: window(decision_modals.reject, "answer", answer_modals.REASON),
+    answer_modals.RESPOND: window(decision_modals.respond, "answer", answer_modals.ANSWER),
 }
-_log = logging.getLogger(__name__)
-
-
-async def _on_home(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Draw the Home that somebody opened.
-
-    The app's other tab holds their direct messages.
-    """
-    await ack()
-    event = body["event"]
-    if event.get("tab") == "home":
-        await services.homes.opened(UserId(event["user"]))
-
-
-async def _on_unknown_submit(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Close a window that this version does not know; the log says so."""
-    _log.warning("A window that is not known was submitted: %s", body["view"].get("callback_id"))
-    await ack()
-
-
-async def _on_ended(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Say that this service's one token is gone.
-
-    Where workspaces install by OAuth, no such event comes here.
-    """
-    await ack()
-    _log.error(
-        "Slack says that the app was uninstalled or its token revoked (%s). Nothing is drawn without it; requests stay "
-        "stored and expire by their deadlines. To go on, install the app again and start web with the new token.",
-        body["event"]["type"],
-    )
-
-
 EVENTS: Final[dict[str, Listener]] = {
     "agent_session_stopped": agent_command.on_session_stopped,
-    "app_home_opened": _on_home,
-    "member_joined_channel": invitations.on_joined,
+    "app_home_opened": app_events.on_home_opened,
+    "member_joined_channel": app_events.on_joined,
     "message": thread_replies.on_message,
-    "app_uninstalled": _on_ended,
-    "tokens_revoked": _on_ended,
+    "app_uninstalled": app_events.on_removed,
+    "tokens_revoked": app_events.on_removed,
 }
+_log = logging.getLogger(__name__)
 
 
 def register(app: AsyncApp, services: Services) -> None:
@@ -122,16 +83,22 @@ def register(app: AsyncApp, services: Services) -> None:
 
     app.error(failed)
     # First, because Bolt tries them in turn, and a click is what people wait for.
-    app.action(re.compile(rf"^(?!(?:{'|'.join(ACTIONS)})$)"))(bound(services, card_buttons.on_click))
+    app.action(re.compile(rf"^(?!(?:{'|'.join(ACTIONS)})$)"))(bound(services, click(card_buttons.click)))
     for action, listener in ACTIONS.items():
         app.action(action)(bound(services, listener))
-    for command, listener in COMMANDS.items():
-        app.command(command)(bound(services, listener))
+    for name, listener in COMMANDS.items():
+        app.command(name)(bound(services, listener))
     for callback, listener in SUBMITS.items():
         app.view_submission(callback)(bound(services, listener))
     for event, listener in EVENTS.items():
         app.event(event)(bound(services, listener))
     app.view_submission(re.compile(r""))(bound(services, _on_unknown_submit))
+
+
+async def _on_unknown_submit(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """Close a window that this version does not know; the log says so."""
+    _log.warning("A window that is not known was submitted: %s", body["view"].get("callback_id"))
+    await ack()
 
 
 def bound(services: Services, listener: Listener) -> Callable[..., Awaitable[None]]:

@@ -46,12 +46,12 @@ class ChangedCode:
         self._asking: asyncio.Task[None] | None = None
         self._times: Counter[str] = Counter()
         """How often the run diverged at an agent and went on."""
-        self._journal.before_live, self._journal.order.stuck = self.before_live, self._stuck
+        self._journal.before_execution, self._journal.order.stuck = self.before_execution, self._stuck
         for key in self._journal.of_kind(Aside.KIND):
-            if (entry := self._journal.found(key)) is not None:
+            if (entry := self._journal.lookup(key)) is not None:
                 self._go_on(key, entry)
 
-    async def before_live(self, key: str) -> None:
+    async def before_execution(self, key: str) -> None:
         """Wait until an effect that no record answers may happen now.
 
         That is when all that is recorded has reached the team. Cancelled if people end the run. The run has diverged
@@ -59,9 +59,9 @@ class ChangedCode:
         changed, and would do what they did again in another way.
         """
         who = _kind_and_agent(key)
-        await self._journal.order.until(
+        await self._journal.order.wait_until(
             lambda: not self._journal.order.replaying and not self._unused(who),
-            look=lambda: self._look(key),
+            on_wake=lambda: self._look(key),
             missing=lambda: next(iter(self._unused(who)), ""),
         )
 
@@ -70,13 +70,13 @@ class ChangedCode:
 
     def _look(self, key: str) -> None:
         # What the agent does at once may be asked for in another order, and later where something is slow.
-        who, known = _kind_and_agent(key), self._journal.is_recorded(key) or self._journal.order.was_asked(key)
+        who, known = _kind_and_agent(key), self._journal.is_recorded(key) or self._journal.order.was_awaited(key)
         kind, _, name = who.partition("/")
-        if not known and self._unused(who) and not self._journal.on_the_way(name):
+        if not known and self._unused(who) and not self._journal.has_pending_call(name):
             self._ask(
                 _Divergence(
                     who,
-                    lambda: not self._unused(who) or self._journal.on_the_way(name),
+                    lambda: not self._unused(who) or self._journal.has_pending_call(name),
                     lambda: f"“{name}” now asks for {_EFFECTS[kind]}, and {_fit_no_more(len(self._unused(who)))}",
                 )
             )
@@ -89,7 +89,7 @@ class ChangedCode:
         self._ask(_Divergence(who, solved, lambda: why, missing))
 
     def _is_found(self, missing: str) -> bool:
-        return missing not in (self._journal.order.missing(), *self._journal.unused())
+        return missing not in (self._journal.order.first_missing(), *self._journal.unused())
 
     def _ask(self, divergence: _Divergence) -> None:
         """Ask people, one question at a time."""
@@ -113,9 +113,9 @@ class ChangedCode:
             (Verb.APPROVE, Verb.REJECT),
         )
         putting = asyncio.ensure_future(self._questions.put(question))
-        solving = asyncio.ensure_future(self._journal.order.until(divergence.solved, held=False))
+        solving = asyncio.ensure_future(self._journal.order.wait_until(divergence.solved, busy=False))
         try:
-            with self._journal.activity.asking_how():
+            with self._journal.activity.asking_how_to_go_on():
                 await asyncio.wait({putting, solving}, return_when=asyncio.FIRST_COMPLETED)
             if not putting.done():
                 return

@@ -230,9 +230,9 @@ class RunContext:
         """Return the time, UTC, the same in a rebuilt run; parallel agents pass a name."""
         key = self._journal.key("now", agent)
         with self.activity.working():
-            entry = await self._journal.again(key)
+            entry = await self._journal.replayed(key)
             if entry is None:
-                entry = await self._journal.result(key, Entry("done", (await self._journal.now()).isoformat()))
+                entry = await self._journal.record_result(key, Entry("done", (await self._journal.now()).isoformat()))
         return datetime.fromisoformat(entry.value)
 
     def random(self, agent: str = "") -> Random:

@@ -85,7 +85,7 @@ async def saved_state(journal: RunJournal, ask: Ask) -> Saved | None:
 
     None if there was none.
     """
-    entry = journal.found(_KEY)
+    entry = journal.lookup(_KEY)
     if entry is None:
         return None
     kept = TeamState.load(entry.value)

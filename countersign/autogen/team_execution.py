@@ -117,7 +117,7 @@ class Driver:
         """Return once the run has waited so long that it may leave memory, and is parked."""
         activity = self._journal.activity
         while True:
-            await activity.rests(self._held.settings.park_after)
+            await activity.until_resting(self._held.settings.park_after)
             if self._held.error is None:
                 await self._lines.done()
             if not activity.resting:

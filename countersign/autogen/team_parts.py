@@ -76,7 +76,7 @@ def _wrapped(part: object, path: str, order: Order, speaking: list[asyncio.Task[
                 async with aclosing(stream(*args, **more)) as items:
                     async for item in items:
                         if isinstance(item, Response | TaskResult):
-                            await order.ended(name)
+                            await order.end_turn(name)
                         yield item
         finally:
             speaking.remove(task)

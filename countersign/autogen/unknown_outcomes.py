@@ -56,7 +56,7 @@ class Effects:
                 request = await self._questions.put(self._in_doubt(name, shown, attempt_key, tries, doubt))
                 if request.status is Status.ANSWERED:
                     ran = Entry("done", decided(request).words)
-                    return (await self._journal.result(attempt_key, ran, replace=True)).value
+                    return (await self._journal.record_result(attempt_key, ran, replace=True)).value
                 if request.status is not Status.APPROVED:
                     raise stopped(self._held, str(doubt), request) from doubt
             tries += 1
@@ -78,7 +78,7 @@ class Effects:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            self._journal.leave(key)
+            self._journal.abandon(key)
             raise
         except LeaseLost as error:
             self._held.abort(error)
@@ -90,7 +90,7 @@ class Effects:
             log.warning("Run %s: %s did not succeed: %s", self._held.run.id, task.get_name(), error)
 
     def _in_doubt(self, name: str, shown: str, key: str, tries: int, doubt: OutcomeUnknown) -> Question:
-        entry = self._journal.found(key)
+        entry = self._journal.lookup(key)
         since = f", started {datetime.fromisoformat(entry.at):%Y-%m-%d %H:%M:%S} UTC" if entry and entry.at else ""
         words = in_words(name)
         action = f"{words}\n{shown}" if shown else words

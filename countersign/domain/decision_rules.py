@@ -62,8 +62,8 @@ LONGEST_WORDS: Final = 3000
 class Attempt:
     """An attempt to decide. `digest` is that of the content the person saw.
 
-    `arguments` or `content` are what an edit made of a call or a text; `chosen` are options of a choice. `wish` is what
-    they do not want to be asked again; `break_glass` says that the requester decides alone, in an emergency.
+    `arguments` or `content` are what an edit made of a call or a text; `chosen` are options of a choice. `permission`
+    is what they do not want to be asked again; `break_glass` says that the requester decides alone, in an emergency.
     `opened_for` is the user to whom the window showed all of the content, and `typed` the word that was asked for
     there. `voters` are the people who voted before, as Slack describes them at this moment, with those for whom they
     stand in.
@@ -77,7 +77,7 @@ class Attempt:
     arguments: str = ""
     content: str = ""
     chosen: tuple[str, ...] = ()
-    wish: PermissionChoice | None = None
+    permission: PermissionChoice | None = None
     break_glass: bool = False
     opened_for: UserId | None = None
     typed: str = ""
@@ -133,7 +133,9 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
         attempt.content,
         _chosen(request, attempt),
         instead_of=instead_of,
-        standing=None if attempt.wish is None else permissions.standing(request, attempt.wish, attempt.id, now),
+        standing=None
+        if attempt.permission is None
+        else permissions.standing(request, attempt.permission, attempt.id, now),
     )
     step = settle(request, decision, user=attempt.actor.user, votes=votes)
     return replace(step, events=(*gone, *step.events))
@@ -210,9 +212,9 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
         return Refusal.VOTED_ALREADY
     if attempt.verb in _VOTES and not alone and free_seat(request, attempt.actor) is None:
         return Refusal.SEAT_TAKEN
-    if attempt.wish is not None and attempt.verb is not Verb.APPROVE:
+    if attempt.permission is not None and attempt.verb is not Verb.APPROVE:
         return Refusal.NOT_OFFERED
-    if attempt.wish is not None and (narrower := permissions.why_not(request, attempt.wish)) is not None:
+    if attempt.permission is not None and (narrower := permissions.why_not(request, attempt.permission)) is not None:
         return narrower
     if (unfit := _why_not_content(request, attempt)) is not None:
         return unfit
@@ -236,7 +238,7 @@ def _why_not_alone(request: Request, attempt: Attempt, now: datetime) -> Refusal
         return not_now
     if attempt.actor.user != request.requester:
         return Refusal.NOT_THE_REQUESTER
-    if not may_break_glass(request) or attempt.verb is not Verb.APPROVE or attempt.wish is not None:
+    if not may_break_glass(request) or attempt.verb is not Verb.APPROVE or attempt.permission is not None:
         return Refusal.NO_BREAK_GLASS
     return None if is_legible(attempt.words) else Refusal.NO_REASON
 

@@ -57,10 +57,10 @@ class Permission:
     revoked_by: UserId | None = None
 
 
-def why_not(request: Request, wish: PermissionChoice | None = None) -> Refusal | None:
+def why_not(request: Request, choice: PermissionChoice | None = None) -> Refusal | None:
     """Return why this approval can give no such permission; None if it can.
 
-    Without a wish: why it can give none at all.
+    Without a choice: why it can give none at all.
     """
     if request.question.call is None:
         return Refusal.NO_STANDING_HERE
@@ -68,15 +68,15 @@ def why_not(request: Request, wish: PermissionChoice | None = None) -> Refusal |
         return Refusal.STANDING_NEEDS_ONE
     if request.rules.risk is Risk.HIGH:
         return Refusal.NO_STANDING_AT_HIGH_RISK
-    if wish is not None and wish.scope is Scope.TOOL and request.question.kind is Kind.CODE:
+    if choice is not None and choice.scope is Scope.TOOL and request.question.kind is Kind.CODE:
         return Refusal.NO_STANDING_FOR_ALL_CODE
     return None
 
 
-def standing(request: Request, wish: PermissionChoice, attempt: AttemptId, now: datetime) -> Standing:
+def standing(request: Request, choice: PermissionChoice, attempt: AttemptId, now: datetime) -> Standing:
     """Return what an approval of the request, by this attempt, allows from now on."""
     name = PermissionId("p" + short_name(request.id, attempt, length=10))
-    return Standing(name, wish.scope, now + SPANS[wish.span], wish.span is Span.RUN)
+    return Standing(name, choice.scope, now + SPANS[choice.span], choice.span is Span.RUN)
 
 
 def given_with(request: Request, team: str) -> Permission | None:

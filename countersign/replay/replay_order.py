@@ -41,7 +41,7 @@ from functools import partial
 from typing import Final
 
 from countersign.replay.entries import Entry
-from countersign.replay.run_activity import Activity
+from countersign.replay.rest_detection import Activity
 
 SETTLED: Final = 60
 """Rounds. From the end of a turn to the beginning of the next AutoGen 0.7.5 takes 9, and about two for each message
@@ -55,16 +55,16 @@ MARK: Final = "mark/"
 class OrderedEvent:
     """A hand-on, or the end of a turn.
 
-    `name` is the key of the hand-on, or the agent whose turn ended; then `place` is 0 and `number` counts. `done`: it
-    passes by itself. `taken`: somebody waits for it to pass.
+    `name` is the key of the hand-on, or the agent whose turn ended; then `place` is 0 and `number` counts. `automatic`:
+    it passes by itself. `awaited`: somebody waits for it to pass.
     """
 
     name: str
     place: int = 0
     number: int = 0
     recorded: bool = False
-    taken: bool = False
-    done: bool = False
+    awaited: bool = False
+    automatic: bool = False
     after: int = 0
     turns: tuple[str, ...] = ()
     asked: frozenset[str] = field(default_factory=frozenset)
@@ -80,30 +80,30 @@ class Order:
         self.stuck: Callable[[str], None] = lambda missing: None
         self._activity = activity
         self._events: list[OrderedEvent] = []
-        self._open: list[str] = []
-        self._known = {name for entry in recorded.values() for name in entry.asked}
-        self._made: set[str] = set()
-        self._new: set[str] = set()
+        self._speaking: list[str] = []
+        self._awaited_before = {name for entry in recorded.values() for name in entry.asked}
+        self._awaited: set[str] = set()
+        self._unrecorded_waits: set[str] = set()
         """What is waited for and in no entry yet."""
-        self._ended: list[tuple[int, str]] = []
+        self._unrecorded_turns: list[tuple[int, str]] = []
         """The ends of turns that are in no entry yet."""
-        self._at_once = self._settling = self._closed = False
-        """`_at_once`: one of them came while somebody else was speaking."""
-        self._place = self._number = self._moves = 0
-        self._waiting: dict[asyncio.Future[None], Callable[[], bool]] = {}
+        self._concurrent = self._settling = self._closed = False
+        """`_concurrent`: one of them came while somebody else was speaking."""
+        self._last_place = self._last_turn = self._moves = 0
+        self._waiters: dict[asyncio.Future[None], Callable[[], bool]] = {}
         """Those who wait, and whether a move concerns them: of many branches only one has its turn."""
         for key, entry in sorted(recorded.items(), key=lambda item: item[1].place):
             if not entry.place:
                 continue
             for number, name in enumerate(entry.turns, entry.after + 1):
-                if number > self._number:
+                if number > self._last_turn:
                     self._events.append(OrderedEvent(name, number=number, recorded=True))
-                    self._number = number
+                    self._last_turn = number
             asked = frozenset(entry.asked)
-            done = key.startswith(MARK)
-            self._events.append(OrderedEvent(key, entry.place, recorded=True, done=done, asked=asked))
-            self._place = entry.place
-        self._kept = self._number
+            automatic = key.startswith(MARK)
+            self._events.append(OrderedEvent(key, entry.place, recorded=True, automatic=automatic, asked=asked))
+            self._last_place = entry.place
+        self._persisted_turns = self._last_turn
 
     @property
     def replaying(self) -> bool:
@@ -111,159 +111,160 @@ class Order:
         return any(event.recorded for event in self._events)
 
     @property
-    def unkept(self) -> bool:
+    def has_unrecorded_turns(self) -> bool:
         """Say whether turns have ended in an order that is not recorded yet."""
-        return self._at_once and bool(self._ended)
+        return self._concurrent and bool(self._unrecorded_turns)
 
     def close(self) -> None:
         """Cancel whoever waits here: the run leaves this process."""
         self._closed = True
-        self.move()
+        self.notify()
 
-    def was_asked(self, key: str) -> bool:
+    def was_awaited(self, key: str) -> bool:
         """Say whether this had been asked for by the time that is recorded."""
-        return short(key) in self._known
+        return short(key) in self._awaited_before
 
-    def asking(self, key: str) -> None:
+    def begin_wait(self, key: str) -> None:
         """Note that this is waited for from now on."""
-        self._made.add(short(key))
-        self._new.add(short(key))
-        self.move()
+        self._awaited.add(short(key))
+        self._unrecorded_waits.add(short(key))
+        self.notify()
 
-    def answered(self, key: str) -> None:
+    def end_wait(self, key: str) -> None:
         """Note that this is not waited for any more."""
-        self._new.discard(short(key))
+        self._unrecorded_waits.discard(short(key))
 
-    def new(self, key: str, *, done: bool = False) -> OrderedEvent:
+    def append(self, key: str, *, automatic: bool = False) -> OrderedEvent:
         """Append the event of something that has just come."""
-        self._place += 1
-        asked = frozenset(self._new - {short(key)})
-        turns = tuple(name for _, name in self._ended)
-        event = OrderedEvent(key, self._place, taken=True, done=done, after=self._kept, turns=turns, asked=asked)
+        self._last_place += 1
+        asked = frozenset(self._unrecorded_waits - {short(key)})
+        turns = tuple(name for _, name in self._unrecorded_turns)
+        event = OrderedEvent(key, self._last_place, awaited=True, automatic=automatic)
+        event.after, event.turns, event.asked = self._persisted_turns, turns, asked
         self._events.append(event)
         return event
 
-    def kept(self, event: OrderedEvent) -> None:
+    def mark_persisted(self, event: OrderedEvent) -> None:
         """Note that the event is in the journal now, and with it what came before."""
-        self._kept = max(self._kept, event.after + len(event.turns))
-        self._ended = [(number, name) for number, name in self._ended if number > self._kept]
-        self._at_once = self._at_once and bool(self._ended)
-        self._new -= event.asked
+        self._persisted_turns = max(self._persisted_turns, event.after + len(event.turns))
+        self._unrecorded_turns = [turn for turn in self._unrecorded_turns if turn[0] > self._persisted_turns]
+        self._concurrent = self._concurrent and bool(self._unrecorded_turns)
+        self._unrecorded_waits -= event.asked
 
-    def of(self, key: str) -> OrderedEvent | None:
+    def event_of(self, key: str) -> OrderedEvent | None:
         """Return the hand-on under this key, if it has not passed."""
         return next((event for event in self._events if event.place and event.name == key), None)
 
-    async def come(self, event: OrderedEvent) -> None:
+    async def await_turn(self, event: OrderedEvent) -> None:
         """Wait for the event's turn and let it pass."""
-        event.taken = True
+        event.awaited = True
         try:
             may_pass = partial(self._may_pass, event)
-            await self.until(may_pass, wake=may_pass)
+            await self.wait_until(may_pass, concerned=may_pass)
         except BaseException:
-            event.taken = not event.recorded
+            event.awaited = not event.recorded
             raise
         if event in self._events:
             self._pass(event)
 
-    def drop(self, event: OrderedEvent) -> None:
+    def remove(self, event: OrderedEvent) -> None:
         """Remove an event that will not come."""
         if event in self._events:
             self._events.remove(event)
-        self.move()
+        self.notify()
 
     @contextmanager
     def turn(self, agent: str) -> Iterator[None]:
         """Enclose an agent's turn until it has spoken; turn `a` encloses those of `a/b`."""
-        self._open.append(agent)
+        self._speaking.append(agent)
         try:
             yield
         finally:
-            self._open.remove(agent)
-            self.move()
+            self._speaking.remove(agent)
+            self.notify()
 
-    async def ended(self, agent: str) -> None:
+    async def end_turn(self, agent: str) -> None:
         """Wait until what the agent says may reach the others."""
-        event = next((e for e in self._events if not e.place and e.name == agent and not e.taken), None)
+        event = next((e for e in self._events if not e.place and e.name == agent and not e.awaited), None)
         if event is None:
-            self._number += 1
-            event = OrderedEvent(agent, number=self._number)
+            self._last_turn += 1
+            event = OrderedEvent(agent, number=self._last_turn)
             self._events.append(event)
-            self._ended.append((self._number, agent))
-            self._at_once = self._at_once or self._in_branches()
-        await self.come(event)
+            self._unrecorded_turns.append((self._last_turn, agent))
+            self._concurrent = self._concurrent or self._in_branches()
+        await self.await_turn(event)
 
-    async def until(
+    async def wait_until(
         self,
         reached: Callable[[], bool],
         *,
-        held: bool = True,
-        wake: Callable[[], bool] = lambda: True,
-        look: Callable[[], None] | None = None,
+        busy: bool = True,
+        concerned: Callable[[], bool] = lambda: True,
+        on_wake: Callable[[], None] | None = None,
         missing: Callable[[], str] | None = None,
     ) -> None:
         """Wait until `reached` is true; CancelledError when the run leaves this process.
 
-        `held`: meanwhile the run does not rest. `wake` tells, when something has moved, whether to look again; `look`
-        is called then. `missing` names what is missing if that is no event.
+        `busy`: meanwhile the run does not rest. `concerned` tells, when something has moved, whether to look again;
+        `on_wake` is called then. `missing` names what is missing if that is no event.
         """
         while not reached():
             if self._closed:
                 raise asyncio.CancelledError
-            if look is not None:
-                look()
+            if on_wake is not None:
+                on_wake()
             moves, moved = self._moves, asyncio.get_running_loop().create_future()
-            self._waiting[moved] = wake
+            self._waiters[moved] = concerned
             try:
-                with self._activity.holding(held):
+                with self._activity.holding(busy):
                     await asyncio.wait({moved}, timeout=LAST_RESORT.total_seconds())
             finally:
-                del self._waiting[moved]
-            if moves == self._moves and (lacking := self.missing() or (missing and missing())):
-                self.stuck(lacking)
+                del self._waiters[moved]
+            if moves == self._moves and (name := self.first_missing() or (missing and missing())):
+                self.stuck(name)
 
-    def missing(self) -> str:
+    def first_missing(self) -> str:
         """Name what would have to come first; empty if nothing is missing."""
         first = next(iter(self._events), None)
         if first is None or not first.recorded:
             return ""
-        if not first.taken and not first.done:
+        if not first.awaited and not first.automatic:
             return first.name
-        return min(first.asked - self._made, default="")
+        return min(first.asked - self._awaited, default="")
 
-    def left_from(self, names: Collection[str]) -> list[OrderedEvent]:
+    def remaining_from(self, names: Collection[str]) -> list[OrderedEvent]:
         """List the recorded events that nobody has come to, from one of these names on.
 
         All of them, if none has one of the names.
         """
-        left = [event for event in self._events if event.recorded and not event.taken]
-        return left[next((at for at, event in enumerate(left) if event.name in names), 0) :]
+        remaining = [event for event in self._events if event.recorded and not event.awaited]
+        return remaining[next((at for at, event in enumerate(remaining) if event.name in names), 0) :]
 
     def set_aside(self, keys: Collection[str], turns: Collection[int]) -> None:
         """Let the order continue without these.
 
         What was asked for then is not asked for again.
         """
-        aside = {e for e in self._events if not e.taken and (e.name in keys if e.place else e.number in turns)}
+        aside = {e for e in self._events if not e.awaited and (e.name in keys if e.place else e.number in turns)}
         self._events = [event for event in self._events if event not in aside]
         for event in self._events:
             if event.recorded:
                 event.asked = frozenset()
-        self.move()
+        self.notify()
 
-    def move(self) -> None:
+    def notify(self) -> None:
         """Make whoever waits look again, because something has changed."""
-        while self._events and self._events[0].done and self._may_pass(self._events[0]):
+        while self._events and self._events[0].automatic and self._may_pass(self._events[0]):
             self._events.pop(0)
         self._moves += 1
-        for moved, wake in self._waiting.items():
-            if not moved.done() and (self._closed or wake()):
+        for moved, concerned in self._waiters.items():
+            if not moved.done() and (self._closed or concerned()):
                 moved.set_result(None)
 
     def _may_pass(self, event: OrderedEvent) -> bool:
         if event not in self._events:
             return True
-        return self._events[0] is event and not self._settling and (not event.recorded or event.asked <= self._made)
+        return self._events[0] is event and not self._settling and (not event.recorded or event.asked <= self._awaited)
 
     def _pass(self, event: OrderedEvent) -> None:
         self._events.remove(event)
@@ -271,18 +272,18 @@ class Order:
             self._settling = True
             self._settle(SETTLED)
         else:
-            self.move()
+            self.notify()
 
     def _settle(self, rounds: int) -> None:
         if rounds:
             asyncio.get_running_loop().call_soon(self._settle, rounds - 1)
         else:
             self._settling = False
-            self.move()
+            self.notify()
 
     def _in_branches(self) -> bool:
         """Say whether agents speak at once, of which none is inside another."""
-        inner = [one for one in self._open if not any(other.startswith(f"{one}/") for other in self._open)]
+        inner = [one for one in self._speaking if not any(other.startswith(f"{one}/") for other in self._speaking)]
         return len(inner) > 1
 
 

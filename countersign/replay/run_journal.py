@@ -20,7 +20,7 @@ from typing import Final, Self
 from countersign.domain.ids import digest_of
 from countersign.replay.entries import Entry
 from countersign.replay.replay_order import MARK, Order, OrderedEvent
-from countersign.replay.run_activity import Activity
+from countersign.replay.rest_detection import Activity
 from countersign.replay.write_behind import WriteBehind
 from countersign.usecases import ports
 from countersign.usecases.ports import Lease
@@ -41,7 +41,7 @@ class PendingCall:
 class RunJournal:
     """The journal of one run in this process; each `key` is given out once.
 
-    `before_live` raises to prevent what no record answers (`countersign.autogen.changed_code`). `now` is the clock
+    `before_execution` raises to prevent what no record answers (`countersign.autogen.changed_code`). `now` is the clock
     of the entries. `is_leaving` says whether this process lets go of the run. `times` counts the keys given out, by all
     but their last part.
     """
@@ -55,12 +55,12 @@ class RunJournal:
         self._unused = {key for key, entry in self._entries.items() if not entry.inside}
         self.activity = Activity()
         self.order = Order(self._entries, self.activity)
-        self._left: dict[str, OrderedEvent] = {}
+        self._abandoned: dict[str, OrderedEvent] = {}
         self._aside: set[str] = set()
         self._calls: set[PendingCall] = set()
         self.late_writes = WriteBehind()
-        self.before_live: Callable[[str], Awaitable[None]] = _always
-        self.now: Callable[[], Awaitable[datetime]] = _by_this_machine
+        self.before_execution: Callable[[str], Awaitable[None]] = _allow
+        self.now: Callable[[], Awaitable[datetime]] = _local_now
         self.is_leaving: Callable[[], bool] = lambda: False
 
     @classmethod
@@ -74,108 +74,108 @@ class RunJournal:
         self.times[name] += 1
         return f"{name}/{self.times[name] - 1}"
 
-    def found(self, key: str) -> Entry | None:
+    def lookup(self, key: str) -> Entry | None:
         """Return what was recorded under the key, if anything."""
         self._unused.discard(key)
         return self._entries.get(key)
 
-    async def again(self, key: str) -> Entry | None:
-        """Return the entry at its turn; wait for one that was left until it is left again."""
+    async def replayed(self, key: str) -> Entry | None:
+        """Return the entry at its turn; wait on what was abandoned until it is again."""
         if _INSIDE.get():
-            return self.found(key)
-        entry = self.found(key)
+            return self.lookup(key)
+        entry = self.lookup(key)
         if (call := _CALL.get()) is not None and key.startswith("tool/"):
             call.asked = True
-        self.order.asking(key)
+        self.order.begin_wait(key)
         if entry is None:
             return None
         if entry.left:
-            await self._never(key)
-        if (event := self.order.of(key)) is not None:
-            await self.order.come(event)
-        self.order.answered(key)
+            await self._await_abandonment(key)
+        if (event := self.order.event_of(key)) is not None:
+            await self.order.await_turn(event)
+        self.order.end_wait(key)
         return entry
 
-    def asking(self, key: str) -> None:
+    def begin_wait(self, key: str) -> None:
         """Note that people are asked this from now on."""
         if not _INSIDE.get():
-            self.order.asking(key)
+            self.order.begin_wait(key)
 
-    async def unless_left(self, key: str) -> None:
-        """Wait, if this was recorded as left, until it is left again; else return at once."""
-        entry = self.found(key)
+    async def wait_if_abandoned(self, key: str) -> None:
+        """Wait, if this was recorded as abandoned, until it is again; else return at once."""
+        entry = self.lookup(key)
         if entry is not None and entry.left:
-            self.order.asking(key)
-            await self._never(key)
+            self.order.begin_wait(key)
+            await self._await_abandonment(key)
 
-    async def result(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
+    async def record_result(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
         """Record a result that has just come; return when it is its turn."""
         if _INSIDE.get():
             return await self.record(key, entry, replace=replace)
-        if (left := self._left.get(key)) is not None:
-            return await self.record(key, self._placed(entry, left, left=True), replace=True)
-        event = self.order.new(key)
+        if (abandoned := self._abandoned.get(key)) is not None:
+            return await self.record(key, self._placed(entry, abandoned, left=True), replace=True)
+        event = self.order.append(key)
         try:
-            stands = await self.record(key, self._placed(entry, event), replace=replace)
-            self.order.kept(event)
-            await self.order.come(event)
+            stored = await self.record(key, self._placed(entry, event), replace=replace)
+            self.order.mark_persisted(event)
+            await self.order.await_turn(event)
         except asyncio.CancelledError:
-            self.leave(key)
+            self.abandon(key)
             raise
         except BaseException:
-            self.order.drop(event)
+            self.order.remove(event)
             raise
-        self.order.answered(key)
-        return stands
+        self.order.end_wait(key)
+        return stored
 
-    async def arrived(self, key: str, deliver: Callable[[], Awaitable[object]]) -> None:
+    async def record_answer(self, key: str, deliver: Callable[[], Awaitable[object]]) -> None:
         """Give a person's answer its place; return when it is its turn.
 
         The request holds the answer, so only the place is recorded. `deliver` notes the delivery while the agent goes
         on.
         """
-        event = self.order.of(key)
-        new = self.order.new(key) if key not in self._entries and not _INSIDE.get() else None
+        replayed = self.order.event_of(key)
+        new = self.order.append(key) if key not in self._entries and not _INSIDE.get() else None
 
         async def write() -> None:
             # The place first: who is seen to have the answer keeps it there, also when this process is lost in between.
-            if new is not None and key not in self._left:
+            if new is not None and key not in self._abandoned:
                 await self._record(key, self._placed(Entry("done"), new))
-                self.order.kept(new)
+                self.order.mark_persisted(new)
             await deliver()
 
         self.late_writes.write(write)
-        if (coming := new or event) is not None:
-            await self.order.come(coming)
-        self.order.answered(key)
+        if (event := new or replayed) is not None:
+            await self.order.await_turn(event)
+        self.order.end_wait(key)
 
-    def leave(self, key: str) -> None:
-        """Record that the team itself left this; nothing if the run leaves this process."""
-        if self.is_leaving() or _INSIDE.get() or key in self._left:
+    def abandon(self, key: str) -> None:
+        """Record that the team went on without this; not if the run leaves this process."""
+        if self.is_leaving() or _INSIDE.get() or key in self._abandoned:
             return
-        if (before := self._entries.get(key)) is not None and before.left:
+        if (recorded := self._entries.get(key)) is not None and recorded.left:
             return
-        event = self.order.of(key) or self.order.new(key)
+        event = self.order.event_of(key) or self.order.append(key)
         if event.recorded:
-            return  # it had reached the team before, so the code is another one (`Order.missing`)
-        self._left[key], event.done = event, True
-        entry = self._placed(before or Entry("started"), event, left=True)
+            return  # it had reached the team before, so the code is another one (`Order.first_missing`)
+        self._abandoned[key], event.automatic = event, True
+        entry = self._placed(recorded or Entry("started"), event, left=True)
 
         async def write() -> None:
             await self._record(key, entry, replace=True)
-            self.order.kept(event)
+            self.order.mark_persisted(event)
 
         self.late_writes.write(write)
-        self.order.answered(key)
-        self.order.move()
+        self.order.end_wait(key)
+        self.order.notify()
 
-    async def mark(self) -> None:
+    async def record_ended_turns(self) -> None:
         """Record the order of ended turns, before anything is asked or done outside."""
-        if self.order.unkept and not _INSIDE.get():
-            event = self.order.new(MARK, done=True)
-            self.order.move()
+        if self.order.has_unrecorded_turns and not _INSIDE.get():
+            event = self.order.append(MARK, automatic=True)
+            self.order.notify()
             await self.record(f"{MARK}{event.place}", self._placed(Entry("done"), event))
-            self.order.kept(event)
+            self.order.mark_persisted(event)
 
     @contextmanager
     def calling(self, agent: str) -> Iterator[None]:
@@ -188,9 +188,9 @@ class RunJournal:
         finally:
             _CALL.reset(token)
             self._calls.discard(call)
-            self.order.move()
+            self.order.notify()
 
-    def on_the_way(self, agent: str) -> bool:
+    def has_pending_call(self, agent: str) -> bool:
         """Say whether the agent wants something whose effect it has not come to yet."""
         return any(call.agent == agent and not call.asked for call in self._calls)
 
@@ -200,7 +200,7 @@ class RunJournal:
 
     def unused_since(self, names: Collection[str]) -> tuple[list[str], list[int]]:
         """Return the unused keys and the turns since the first of these keys or turns."""
-        later = self.order.left_from(names)
+        later = self.order.remaining_from(names)
         places = {event.place for event in later if event.place}
         keys = sorted(key for key in self._unused if self._entries[key].place in {0, *places})
         return keys, [event.number for event in later if not event.place]
@@ -224,17 +224,17 @@ class RunJournal:
         self.order.set_aside(keys, turns)
 
     @asynccontextmanager
-    async def live(self, key: str) -> AsyncIterator[None]:
+    async def executing(self, key: str) -> AsyncIterator[None]:
         """Enclose what happens now, because nothing is recorded under the key."""
         try:
-            await self.before_live(key)
+            await self.before_execution(key)
             with self.activity.working():
                 yield
         except asyncio.CancelledError:
-            self.leave(key)
+            self.abandon(key)
             raise
         finally:
-            self.order.answered(key)
+            self.order.end_wait(key)
 
     async def record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
         """Record an entry unless there is one (and not `replace`); return what is there.
@@ -247,7 +247,7 @@ class RunJournal:
         inside = dataclasses.replace(entry, inside=True) if _INSIDE.get() else entry
         return await self._record(key, inside, replace=replace, on_disk=on_disk)
 
-    def cut_off(self) -> bool:
+    def is_cut_off(self) -> bool:
         """Say whether a CancelledError means that the run leaves this process.
 
         Then it says nothing of what was done. An effect itself is not cancelled; the models and people that it waits
@@ -261,25 +261,25 @@ class RunJournal:
             entry, place=event.place, left=left, after=event.after, turns=event.turns, asked=asked
         )
 
-    async def _never(self, key: str) -> None:
+    async def _await_abandonment(self, key: str) -> None:
         """Wait until the team waits no longer, as it did before."""
-        event = self.order.of(key)
+        event = self.order.event_of(key)
         try:
             with self.activity.working():
-                await self.order.until(lambda: False, held=False)
+                await self.order.wait_until(lambda: False, busy=False)
         except asyncio.CancelledError:
             if event is not None and not self.is_leaving():
-                event.done = True
-                self.order.answered(key)
-                self.order.move()
+                event.automatic = True
+                self.order.end_wait(key)
+                self.order.notify()
             raise
 
     async def _record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
         raw = entry.dump()
         how = {"replace": replace, "on_disk": on_disk}
-        stands = Entry.load(await patiently(lambda: self._journal.record(self._lease, key, raw, **how)))
-        self._entries[key] = stands
-        return stands
+        stored = Entry.load(await patiently(lambda: self._journal.record(self._lease, key, raw, **how)))
+        self._entries[key] = stored
+        return stored
 
 
 async def inside(act: Callable[[], Awaitable[str]]) -> str:
@@ -291,9 +291,9 @@ async def inside(act: Callable[[], Awaitable[str]]) -> str:
         _INSIDE.reset(token)
 
 
-async def _always(key: str) -> None:
+async def _allow(key: str) -> None:
     """Allow it."""
 
 
-async def _by_this_machine() -> datetime:
+async def _local_now() -> datetime:
     return datetime.now(UTC)

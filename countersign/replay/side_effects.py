@@ -30,30 +30,30 @@ async def effect(
     OutcomeUnknown if it was started and nobody knows how it ended (`countersign.autogen.unknown_outcomes`); an
     `idempotent` effect is then done again, unless `act` itself raised OutcomeUnknown.
     """
-    before = await journal.again(key)
+    recorded = await journal.replayed(key)
     # What said itself that nobody knows was put to people, and what they say of it counts.
-    again = idempotent and before is not None and before.state == "started"
-    if before is not None and not again:
-        return _as_it_ended(before, name)
-    async with journal.live(key):
-        await journal.mark()
-        return await _now(journal, key, name, act, check, again=again, idempotent=idempotent)
+    repeat = idempotent and recorded is not None and recorded.state == "started"
+    if recorded is not None and not repeat:
+        return _as_it_ended(recorded, name)
+    async with journal.executing(key):
+        await journal.record_ended_turns()
+        return await _perform(journal, key, name, act, check, repeat=repeat, idempotent=idempotent)
 
 
-async def _now(
+async def _perform(
     journal: RunJournal,
     key: str,
     name: str,
     act: Callable[[], Awaitable[str]],
     check: Callable[[], Awaitable[None]],
     *,
-    again: bool,
+    repeat: bool,
     idempotent: bool,
 ) -> str:
-    mine = Entry("started", attempt=secrets.token_hex(8), at=(await journal.now()).isoformat())
-    stands = await journal.record(key, mine, replace=again, on_disk=True)
-    if stands.attempt != mine.attempt or stands.left:
-        return _as_it_ended(stands, name)
+    started = Entry("started", attempt=secrets.token_hex(8), at=(await journal.now()).isoformat())
+    stored = await journal.record(key, started, replace=repeat, on_disk=True)
+    if stored.attempt != started.attempt or stored.left:
+        return _as_it_ended(stored, name)
     try:
         await check()
     except BaseException as error:
@@ -66,22 +66,24 @@ async def _now(
     try:
         result = await inside(act)
     except OutcomeUnknown as unclear:
-        await journal.result(key, dataclasses.replace(mine, state="unknown", value=str(unclear)), replace=True)
+        await journal.record_result(
+            key, dataclasses.replace(started, state="unknown", value=str(unclear)), replace=True
+        )
         raise
     except ActionFailed as failure:
-        await journal.result(key, Entry("failed", str(failure)), replace=True)
+        await journal.record_result(key, Entry("failed", str(failure)), replace=True)
         raise
     except (Exception, SystemExit, asyncio.CancelledError) as error:
         # SystemExit would end the worker, and with it all of its runs.
-        if isinstance(error, asyncio.CancelledError) and journal.cut_off():
+        if isinstance(error, asyncio.CancelledError) and journal.is_cut_off():
             raise
         doubt = OutcomeUnknown(
             f"“{in_words(name)}” ended with an error that does not say whether it happened ({type(error).__name__}). "
             f"{_NOT_REPEATED}"
         )
-        await journal.result(key, dataclasses.replace(mine, state="unknown", value=str(doubt)), replace=True)
+        await journal.record_result(key, dataclasses.replace(started, state="unknown", value=str(doubt)), replace=True)
         raise doubt from error
-    await journal.result(key, Entry("done", result), replace=True)
+    await journal.record_result(key, Entry("done", result), replace=True)
     return result
 
 

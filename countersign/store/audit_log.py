@@ -17,12 +17,14 @@ from countersign.domain.errors import UnknownSchema
 from countersign.domain.hash_chain import START, Head, Kept, read_head
 from countersign.store.codec import compress, decompress, from_ms, ms
 from countersign.store.leases import ProcessLease
-from countersign.store.ownership import EVENTS
-from countersign.store.reads import reaching
+from countersign.store.ownership import EVENTS, read_event
+from countersign.store.records import reaching
 from countersign.store.redis.scripts import Script
 from countersign.store.store import Store
-from countersign.store.worker_reports import BREATH, read_event
 
+TOGETHER: Final = 0.02
+"""Seconds from a new event until it is read: those that follow at once are read with it, and whoever decided, or
+waits for the decision, is answered first."""
 KEPT_HEAD: Final = timedelta(days=30)
 """How long it is known which head was the first of a day."""
 COUNTED: Final = timedelta(days=7)
@@ -79,7 +81,7 @@ class Ledger:
         """
         events = await self._events(after, limit, wait)
         if wait and 0 < len(events) < limit:
-            await asyncio.sleep(BREATH)
+            await asyncio.sleep(TOGETHER)
             events += await self._events(events[-1].event, limit - len(events), timedelta(0))
         return events
 

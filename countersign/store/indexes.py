@@ -14,7 +14,7 @@ from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.metrics import Repair
 from countersign.store.codec import from_ms, ms
-from countersign.store.reads import Reads, reaching
+from countersign.store.records import Records, reaching
 from countersign.store.redis.scripts import Script
 
 A = TypeVar("A", bound=Id)
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 class Indexes:
     """Requests and runs, found without their names."""
 
-    def __init__(self, reads: Reads) -> None:
+    def __init__(self, reads: Records) -> None:
         self._reads = reads
         self._client = reads.client
         self._keys = reads.keys

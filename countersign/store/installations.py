@@ -9,7 +9,7 @@ from typing import Final
 
 from countersign.domain.ids import WorkspaceId
 from countersign.store.codec import ms
-from countersign.store.reads import Reads, reaching
+from countersign.store.records import Records, reaching
 from countersign.store.redis.scripts import Script
 
 KEPT_STATE: Final = timedelta(minutes=10)
@@ -26,7 +26,7 @@ return 1
 class Installations:
     """The sealed installations of all workspaces, under the namespace of `web`."""
 
-    def __init__(self, store: Reads) -> None:
+    def __init__(self, store: Records) -> None:
         """`store`: of the namespace that `web` was given, in which no run is."""
         self.now = store.now
         self._client = store.client

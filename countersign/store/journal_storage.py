@@ -11,7 +11,7 @@ from typing import Final
 from countersign.domain.errors import LeaseLost
 from countersign.domain.ids import Digest, RunId
 from countersign.store.codec import compress, decompress, ms
-from countersign.store.reads import reaching
+from countersign.store.records import reaching
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from countersign.domain.ids import RunId
 from countersign.store.codec import ms
 from countersign.store.keys import KEPT_LEASE, Keys
-from countersign.store.reads import reaching
+from countersign.store.records import reaching
 from countersign.store.redis.scripts import Script
 from countersign.usecases.ports import Lease
 

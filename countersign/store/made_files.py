@@ -16,8 +16,8 @@ from redis.exceptions import ResponseError
 from countersign.domain.ids import RunId
 from countersign.domain.made_files import LARGEST, MOST, LeftOut, MadeFile, Why, clean, numbered
 from countersign.store.keys import Keys
-from countersign.store.reads import reaching
-from countersign.usecases.made_files import Kept
+from countersign.store.records import reaching
+from countersign.usecases.ports import KeptFiles
 
 KEPT: Final = timedelta(days=7)
 _DIGITS: Final = 16
@@ -29,7 +29,7 @@ _MOST_FIELDS: Final = 2 * (MOST + _MOST_LEFT)
 
 
 class MadeFiles:
-    """Implements `countersign.usecases.made_files.MadeFiles`."""
+    """Implements `countersign.usecases.ports.MadeFiles`."""
 
     def __init__(self, client: redis.asyncio.Redis, keys: Keys) -> None:
         self._client = client
@@ -59,7 +59,7 @@ class MadeFiles:
         await self._client.hset(key, f"{digest}/{name}", file.content)
         return True
 
-    async def kept(self, run: RunId) -> Kept:
+    async def kept(self, run: RunId) -> KeptFiles:
         """Return what is kept; nothing of a run with too many, or of what is no hash."""
         key = self._keys.made(run)
         async with reaching():
@@ -69,8 +69,8 @@ class MadeFiles:
                     safe = {field: parts for field, parts in fields.items() if parts[1] and parts[1] == clean(parts[1])}
                     files = {field: name for field, (digest, name) in safe.items() if digest not in _WHYS}
                     left = tuple(LeftOut(Why(why), name) for why, name in safe.values() if why in _WHYS)
-                    return Kept(files, left)
-        return Kept({})
+                    return KeptFiles(files, left)
+        return KeptFiles({})
 
     async def content(self, run: RunId, field: str) -> bytes | None:
         """Return the bytes of a file; None if it is gone or too large."""

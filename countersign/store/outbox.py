@@ -2,6 +2,9 @@
 
 The lists of requests follow an event first. One process at a time is the projector, by a lease. All projectors read as
 the same consumer of one group, so the next one reads again the events that a dead one had in hand.
+
+Workers cannot write events. Every commit of web takes their reports over first, so that an earlier report stands
+before; `take_over` does so when web has nothing to commit.
 """
 
 import asyncio
@@ -12,18 +15,20 @@ from typing import Final
 import redis.exceptions
 
 from countersign import metrics
-from countersign.domain.errors import UnknownSchema
+from countersign.domain.errors import StoreUnavailable, UnknownSchema
 from countersign.domain.events import Event
 from countersign.metrics import Repair
+from countersign.store.audit_log import TOGETHER
 from countersign.store.leases import ProcessLease
-from countersign.store.reads import reaching
+from countersign.store.ownership import read_event
+from countersign.store.records import reaching
 from countersign.store.request_lists import Lists
 from countersign.store.store import Store
-from countersign.store.worker_reports import BREATH, read_event
+from countersign.usecases.ports import Change
 
 GROUP: Final = "projector"
-_BLOCK: Final = 1000
-"""Milliseconds."""
+_BLOCK: Final = 1
+"""Seconds for which a read waits."""
 _log = logging.getLogger(__name__)
 
 
@@ -53,9 +58,9 @@ class Outbox:
 
         With new ones come those that follow at once.
         """
-        entries = await self._handed_out(limit, _BLOCK)
+        entries = await self._handed_out(limit, 1000 * _BLOCK)
         if 0 < len(entries) < limit and self._undelivered == ">":
-            await asyncio.sleep(BREATH)
+            await asyncio.sleep(TOGETHER)
             entries += await self._handed_out(limit - len(entries), None)
         events = await self._readable(entries)
         if self._undelivered != ">":
@@ -120,3 +125,21 @@ def _entries(answer: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
     if isinstance(answer, list):
         return [entry for _, batch in answer for entry in batch]
     return []
+
+
+async def take_over(store: Store) -> None:
+    """Take workers' reports over into the events as they come, until cancelled.
+
+    Any number of processes may do so.
+    """
+    while True:
+        try:
+            async with reaching():
+                # Moves the first one to where it is: the only way to wait for it and leave it there.
+                waiting = await store.client.blmove(store.keys.reports, store.keys.reports, _BLOCK, "LEFT", "LEFT")
+            if waiting:
+                await store.commit(Change())
+            await store.put_away(1000)
+        except StoreUnavailable as away:
+            _log.warning("%s Reports of workers are taken over when it is back.", away)
+            await asyncio.sleep(1)

@@ -20,14 +20,14 @@ from typing import Final
 from countersign.domain.channel_settings import ChannelSettings, Rules
 from countersign.domain.delegation import Absences
 from countersign.domain.errors import UnknownSchema
-from countersign.domain.events import Event
+from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ApiKeyId, ChannelId, Id, PermissionId, RequestId, RunId, UserId, WorkspaceId
 from countersign.domain.permissions import Permission
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.policy.evaluation import Rulebook
-from countersign.store.codec import Codec
+from countersign.store.codec import Codec, from_ms
 from countersign.usecases import worker_claims
 from countersign.usecases.ports import Message, TeamInfo
 
@@ -207,3 +207,19 @@ def _version(raw: bytes | None) -> int:
     """Read the version as commit.lua does."""
     match = re.match(rb"(\d+) ", raw[:16]) if raw else None
     return int(match[1]) if match else 0
+
+
+def read_event(fields: dict[bytes, bytes], entry: bytes = b"0-0") -> Event:
+    """Read an entry of the stream; of a worker's report only what a worker may report."""
+    if fields.get(b"by") != b"agents":
+        return EVENTS.load(fields[b"event"])
+    try:
+        report = EVENTS.load(fields[b"event"])
+    except UnknownSchema:
+        at = from_ms(int(entry.split(b"-")[0]))
+        event = Event(EventType.REPORT_REFUSED, at, data={"claimed": "something that cannot be read"})
+    else:
+        event = worker_claims.reported(report)
+    if event.type is EventType.REPORT_REFUSED:
+        _log.error("A worker reported what only people and web can do; it does not count: %s.", event.data)
+    return event

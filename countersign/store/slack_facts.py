@@ -8,9 +8,8 @@ from datetime import timedelta
 from typing import Final
 
 from countersign.domain.ids import ChannelId, UserId
-from countersign.store.codec import compress, decompress, from_ms, ms
-from countersign.store.reads import Reads, reaching
-from countersign.store.record_limits import LARGEST
+from countersign.store.codec import LARGEST, compress, decompress, from_ms, ms
+from countersign.store.records import Records, reaching
 
 _LONGEST_MOMENT: Final = 16
 
@@ -18,7 +17,7 @@ _LONGEST_MOMENT: Final = 16
 class RedisSlackFacts:
     """Replies of Slack by what it was asked, for the look-ups of `web`."""
 
-    def __init__(self, reads: Reads) -> None:
+    def __init__(self, reads: Records) -> None:
         self._reads = reads
 
     async def get(self, fact: tuple[str, ...]) -> tuple[bytes, timedelta] | None:

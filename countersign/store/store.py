@@ -22,7 +22,7 @@ from countersign.store.keys import KEPT, KEPT_CHANNELS, Keys
 from countersign.store.leases import Leases
 from countersign.store.made_files import MadeFiles
 from countersign.store.ownership import RULEBOOK, RULES, Side, rulebook_in
-from countersign.store.reads import Reads, reaching
+from countersign.store.records import Records, reaching
 from countersign.store.redis import durability
 from countersign.store.redis.connection import ClusterClient
 from countersign.store.redis.durability import NONE, Replicas, WritingScript
@@ -34,7 +34,7 @@ _COMMIT = (Path(__file__).parent / "commit.lua").read_text()
 _log = logging.getLogger(__name__)
 
 
-class Store(Reads):
+class Store(Records):
     """Implements `countersign.usecases.ports.Store` over one Redis client."""
 
     def __init__(

@@ -17,7 +17,7 @@ from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.metrics import Repair
 from countersign.store.ownership import REQUESTS
-from countersign.store.reads import reaching
+from countersign.store.records import reaching
 from countersign.store.store import Store
 
 READ_BACK: Final = timedelta(seconds=15)

@@ -8,7 +8,7 @@ from countersign.domain.ids import WorkerId
 from countersign.store.codec import ms
 from countersign.store.indexes import Indexes
 from countersign.store.ownership import TEAMS
-from countersign.store.reads import Reads, reaching
+from countersign.store.records import Records, reaching
 from countersign.usecases.ports import TeamInfo
 
 _WORKERS: Final = 1000
@@ -17,7 +17,7 @@ _WORKERS: Final = 1000
 class Workers:
     """Announcements of workers."""
 
-    def __init__(self, reads: Reads, indexes: Indexes) -> None:
+    def __init__(self, reads: Records, indexes: Indexes) -> None:
         self._reads = reads
         self._indexes = indexes
         self._client = reads.client

@@ -46,7 +46,7 @@ class Room(NamedTuple):
 def typed(text: str, *, hidden: bool = False) -> str:
     """Write each `⟦` of the text as ⟦U+27E6⟧: nothing passes for a mark of ours.
 
-    Call it before `visible`, once. `hidden`: secrets in it were hidden where it came from (`told_apart`); those marks
+    Call it before `visible`, once. `hidden`: secrets in it were hidden where it came from (`escape_marks`); those marks
     stay.
     """
     if "⟦" not in text:

@@ -4,6 +4,7 @@ Each reads, lets a pure rule compute, and commits. One whose commit finds that s
 the rule judge anew, so two people, a person and the clock, or one person twice never decide the same request twice.
 """
 
+from countersign.usecases.admission import admit, admitted
 from countersign.usecases.decisions import (
     decide,
     due,
@@ -14,7 +15,7 @@ from countersign.usecases.decisions import (
     why_no_window,
 )
 from countersign.usecases.effective_settings import configure, judge, rules_for, rules_of
-from countersign.usecases.rejected_attempts import settings_refused, start_refused, unknown_request
+from countersign.usecases.recorded_events import settings_refused, start_refused, unknown_request
 from countersign.usecases.run_end import finish, stop
 from countersign.usecases.run_progress import (
     advance,
@@ -33,7 +34,6 @@ from countersign.usecases.run_progress import (
 )
 from countersign.usecases.run_requests import ask, take_back
 from countersign.usecases.run_start import start, start_by_script
-from countersign.usecases.worker_requests import admit, admitted
 
 __all__ = [
     "admit",

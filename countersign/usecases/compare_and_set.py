@@ -1,8 +1,9 @@
-"""Compare-and-set for all use cases: read, let a rule propose, commit.
+"""Compare-and-set for all use cases: read, let a rule judge, commit.
 
-If somebody was faster, all of that is repeated after a pause. A rule is pure and may run more than once. It returns
-`Keep` to store nothing, `Swap` to store a change, or `Refuse` to raise an error after it was put on record. So two
-people, a person and the clock, or one person twice never decide the same request twice.
+If somebody was faster, all of that is repeated after a pause. What `update` is given reads and judges, writes nothing
+and may run more than once. It returns `Keep` to store nothing, `Swap` to store a change, or `Refuse` to raise an error
+after it was put on record. So two people, a person and the clock, or one person twice never decide the same request
+twice.
 """
 
 import asyncio
@@ -16,7 +17,6 @@ from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.usecases.ports import Change, Committed, Lease, Seen, Store
 
-T = TypeVar("T")
 R = TypeVar("R")
 TRIES: Final = 100
 _FIRST_PAUSE: Final = 0.002
@@ -62,19 +62,17 @@ class Update(NamedTuple, Generic[R]):
     answer: Committed | None = None
 
 
-async def update(
-    store: Store, read: Callable[[], Awaitable[T]], rule: Callable[[T], Keep[R] | Swap[R] | Refuse]
-) -> Update[R]:
-    """Read, apply the rule and commit, until nobody was faster.
+async def update(store: Store, propose: Callable[[], Awaitable[Keep[R] | Swap[R] | Refuse]]) -> Update[R]:
+    """Propose and commit, until nobody was faster.
 
-    Raises what the rule refuses with; LeaseLost if another worker has the run; StoreUnavailable, with nothing changed,
+    Raises what is refused with; LeaseLost if another worker has the run; StoreUnavailable, with nothing changed,
     if others were faster `TRIES` times.
     """
     for attempt in range(TRIES):
         if attempt:
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)
             await asyncio.sleep(pause * random.random())
-        proposal = rule(await read())
+        proposal = await propose()
         match proposal:
             case Keep():
                 if proposal.confirm is None or await store.confirm(proposal.confirm):

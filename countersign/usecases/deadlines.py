@@ -15,7 +15,7 @@ from countersign import usecases
 from countersign.domain import schedule
 from countersign.domain.errors import CountersignError, StoreUnavailable, UnknownSchema
 from countersign.domain.ids import RequestId
-from countersign.usecases.decisions import StillThere
+from countersign.usecases.decisions import CardCheck
 from countersign.usecases.ports import Message, Queue, Store
 
 _BATCH: Final = 100
@@ -46,12 +46,12 @@ class _Look:
     again: datetime | None = None
 
 
-async def keep(store: Store, queue: Queue, hints: Hints, still_there: StillThere | None = None) -> None:
+async def keep(store: Store, queue: Queue, hints: Hints, card_check: CardCheck | None = None) -> None:
     """Settle, remind and escalate as the time comes, until cancelled.
 
-    Without `still_there` silence approves nothing.
+    Without `card_check` silence approves nothing.
     """
-    look = still_there and bounded(still_there)
+    look = card_check and bounded(card_check)
     start = 0
     while True:
         hints.due.clear()
@@ -108,12 +108,12 @@ async def _tidy(store: Store, seen: Mapping[RequestId, _Look], now: datetime) ->
     return those("left")
 
 
-def bounded(still_there: StillThere, looks: int = LOOKS) -> StillThere:
-    """Limit `still_there`: after so many unclear answers a card counts as gone (R32)."""
+def bounded(card_check: CardCheck, looks: int = LOOKS) -> CardCheck:
+    """Limit `card_check`: after so many unclear answers a card counts as gone (R32)."""
     left: dict[str, int] = {}
 
     async def look(card: Message) -> bool | None:
-        there = await still_there(card)
+        there = await card_check(card)
         if there is None and (more := left.get(card.name, looks) - 1):
             left[card.name] = more
             return None
@@ -128,11 +128,11 @@ def bounded(still_there: StillThere, looks: int = LOOKS) -> StillThere:
 
 
 async def _do(
-    store: Store, queue: Queue, request: RequestId, now: datetime, still_there: StillThere | None = None
+    store: Store, queue: Queue, request: RequestId, now: datetime, card_check: CardCheck | None = None
 ) -> _Look:
     """Settle, remind or escalate one request, if that is due."""
     try:
-        after = await usecases.due(store, queue, request, still_there)
+        after = await usecases.due(store, queue, request, card_check)
         if after is None:
             return _Look("unknown")
         if after.decision is not None and not now <= after.decision.at < now + _AT_WORK:

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
 
 from countersign.domain import (
     decision_rules,
@@ -24,33 +23,26 @@ from countersign.domain.people import Actor
 from countersign.domain.question_salts import asker
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Decision, Request
-from countersign.domain.runs import Run
 from countersign.policy import evaluation
 from countersign.policy.evaluation import Effect
+from countersign.usecases.admission import admitted
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, Update, update
 from countersign.usecases.effective_settings import judge, rules_of, silence_approves
 from countersign.usecases.ports import Admitted, Change, Committed, Message, Put, Queue, Store
-from countersign.usecases.worker_requests import admitted
 
 Voters = Callable[[Request], Awaitable[tuple[Actor, ...]]]
 """Looks up those who voted on a request, as Slack describes them now."""
-Held = Callable[[Admitted], Awaitable[tuple[Put[Message], ...]]]
+CardUpdates = Callable[[Admitted], Awaitable[tuple[Put[Message], ...]]]
 """Returns the messages that are stored with an attempt that counts."""
-StillThere = Callable[[Message], Awaitable[bool | None]]
+CardCheck = Callable[[Message], Awaitable[bool | None]]
 """Tells whether people can see a card at this moment; None if Slack does not say."""
+_StepFor = Callable[[Admitted], Awaitable[requests.Step]]
 _ENTERED_IN_A_WINDOW = frozenset(
     {None, Refusal.NO_WORDS, Refusal.NO_REASON, Refusal.NOT_ARGUMENTS, Refusal.NOT_A_TEXT, Refusal.NO_CHOICE}
     | {Refusal.NOT_OPENED}
 )
 """Refusals of attempts that lack only what a person enters, or opens, in a window."""
 _log = logging.getLogger(__name__)
-
-
-class Ruling(NamedTuple):
-    """The step for a request, and the card without which it may not be taken."""
-
-    step: requests.Step
-    card: Put[Message] | None = None
 
 
 async def decide(
@@ -60,33 +52,46 @@ async def decide(
     attempt: Attempt,
     seen: Admitted | None = None,
     voters: Voters | None = None,
-    held: Held | None = None,
+    card_updates: CardUpdates | None = None,
 ) -> Request:
     """Count the attempt, and wake a parked run.
 
     Returns the request as it is then: decided, or with one more vote. `seen` is the request as the caller read it a
     moment ago, which saves a read; the commit finds out if it is old. `voters` looks up who voted before; without it no
-    vote of somebody else completes a quorum. `held` gives what is stored of its card in the same step.
+    vote of somebody else completes a quorum. `card_updates` gives what is stored of its card in the same step.
 
     Refused, with nothing changed but an event for the audit, if the attempt does not count. A late click settles a
     request whose time ran out unnoticed. NotFound if there is no such request.
     """
 
-    async def read() -> _Attempted | None:
+    async def propose() -> Keep[Request] | Swap[Request] | Refuse:
         nonlocal seen
-        known, seen = seen, None  # a later try reads the request itself
-        asked = await admitted(store, request) if known is None else known
-        if asked is None:
-            return None
-        counted = attempt
-        if voters is not None and asked.value.votes:
-            counted = replace(attempt, voters=await voters(asked.value))
-        run = await store.run(asked.value.run) if attempt.wish is not None else None
-        cards = () if held is None else await held(asked)
-        return _Attempted(asked, counted, await _outgrown(store, asked, counted), run.value if run else None, cards)
+        read_already, seen = seen, None  # a later try reads the request itself
+        current = read_already or await admitted(store, request)
+        if current is None:
+            return Refuse(NotFound(Refusal.UNKNOWN.value))
+        judged = attempt
+        if voters is not None and current.value.votes:
+            judged = replace(attempt, voters=await voters(current.value))
+        run = await store.run(current.value.run) if attempt.permission is not None else None
+        cards = () if card_updates is None else await card_updates(current)
+        outgrown = await _outgrown(store, current, judged)
+        step = decision_rules.decide(current.value, judged, current.now, outgrown)
+        if not step.changes:
+            return Keep(step.request, confirm=current)
+        if step.refusal is not None:
+            error = Refused(step.refusal, refusal_messages.sentence(step.refusal, step.request))
+            return Refuse(error, record=Change(events=step.events, once=attempt.id))
+        put, events, deadline = Put(step.request, current.version), step.events, current.value.deadline
+        permission = None if run is None else permissions.given_with(step.request, run.value.known_as)
+        given = () if permission is None else (Put(permission, 0),)
+        if permission is not None:
+            events = (*events, permissions.given(permission))
+        change = Change(requests=(put,), messages=cards, permissions=given, events=events, before=deadline)
+        return Swap(change, step.request)
 
     try:
-        outcome = await update(store, read, _counted)
+        outcome = await update(store, propose)
     except Refused as refused:
         raise await _settled_late(store, queue, request, refused) from None
     return await wake_parked(store, queue, outcome)
@@ -116,36 +121,6 @@ async def _settled_late(store: Store, queue: Queue, request: RequestId, refused:
     return Refused(refused.refusal, refusal_messages.sentence(refused.refusal, settled))
 
 
-class _Attempted(NamedTuple):
-    """Facts by which an attempt is judged; `run` only if a permission is wished for."""
-
-    seen: Admitted
-    attempt: Attempt
-    outgrown: bool
-    run: Run | None
-    cards: tuple[Put[Message], ...]
-
-
-def _counted(read: _Attempted | None) -> Keep[Request] | Swap[Request] | Refuse:
-    if read is None:
-        return Refuse(NotFound(Refusal.UNKNOWN.value))
-    seen, attempt = read.seen, read.attempt
-    step = decision_rules.decide(seen.value, attempt, seen.now, read.outgrown)
-    if not step.changes:
-        return Keep(step.request, confirm=seen)
-    if (refusal := step.refusal) is not None:
-        error = Refused(refusal, refusal_messages.sentence(refusal, step.request))
-        return Refuse(error, record=Change(events=step.events, once=attempt.id))
-    put = Put(step.request, seen.version)
-    change = Change(requests=(put,), messages=read.cards, events=step.events, before=seen.value.deadline)
-    permission = None if read.run is None else permissions.given_with(step.request, read.run.known_as)
-    if permission is not None:
-        change = replace(
-            change, permissions=(Put(permission, 0),), events=(*change.events, permissions.given(permission))
-        )
-    return Swap(change, step.request)
-
-
 async def _outgrown(store: Store, seen: Admitted, attempt: Attempt) -> bool:
     """Tell whether the policy has a stricter rule for the changed call (R9, R19).
 
@@ -166,64 +141,63 @@ async def _outgrown(store: Store, seen: Admitted, attempt: Attempt) -> bool:
     return rules.quorum > 1 or not alone
 
 
-async def expire(
-    store: Store, queue: Queue, request: RequestId, still_there: StillThere | None = None
-) -> Request | None:
+async def expire(store: Store, queue: Queue, request: RequestId, card_check: CardCheck | None = None) -> Request | None:
     """Settle a request whose deadline has passed.
 
     Returns the request as it is then, None if there is none. Silence approves only where the channel's settings and
     the workspace's policy, which no worker can write, say so now too (R23), never a request of high risk, and only one
-    whose card stood in its channel all the time and is `still_there` (R32). Only web may write that and can look: a
-    worker, or web without an answer from Slack, gets such a request back as it is.
+    whose card stood in its channel all the time, and by `card_check` still does (R32). Only web may write that and can
+    look: a worker, or web without an answer from Slack, gets such a request back as it is.
     """
-    return await _settle(store, queue, request, lambda seen: _expired(store, seen, still_there))
+    return await _settle(store, queue, request, lambda seen: _expired(store, seen, card_check))
 
 
-async def due(store: Store, queue: Queue, request: RequestId, still_there: StillThere | None = None) -> Request | None:
+async def due(store: Store, queue: Queue, request: RequestId, card_check: CardCheck | None = None) -> Request | None:
     """Settle a request, escalate it or remind, if that is due.
 
     Returns the request as it is then. A worker only settles; web alone may write the rest.
     """
 
-    async def ruling(seen: Admitted) -> Ruling:
+    async def step_for(seen: Admitted) -> requests.Step:
         over = seen.value.deadline is not None and seen.now >= seen.value.deadline
         if over or not store.decides:
-            return await _expired(store, seen, still_there)
-        return Ruling(schedule.due(seen.value, seen.now))
+            return await _expired(store, seen, card_check)
+        return schedule.due(seen.value, seen.now)
 
-    return await _settle(store, queue, request, ruling)
+    return await _settle(store, queue, request, step_for)
 
 
 async def stands(store: Store, request: RequestId, since: datetime) -> None:
     """Note since when the card stands: silent approval counts its time from then."""
 
-    def rule(seen: Admitted | None) -> Keep[None] | Swap[None]:
+    async def propose() -> Keep[None] | Swap[None]:
+        seen = await admitted(store, request)
         if seen is None or (step := request_endings.stands(seen.value, since, seen.now)).request == seen.value:
             return Keep(None)
         return Swap(Change(requests=(Put(step.request, seen.version),), before=seen.value.deadline), None)
 
-    await update(store, lambda: admitted(store, request), rule)
+    await update(store, propose)
 
 
-async def _expired(store: Store, seen: Admitted, still_there: StillThere | None) -> Ruling:
-    if seen.value.run.of_program and not store.decides:  # web alone writes those
-        return Ruling(requests.Step(seen.value))
-    step = request_endings.expire(seen.value, seen.now)
+async def _expired(store: Store, seen: Admitted, card_check: CardCheck | None) -> requests.Step:
+    request, unchanged = seen.value, requests.Step(seen.value)
+    if request.run.of_program and not store.decides:  # web alone writes those
+        return unchanged
+    step = request_endings.expire(request, seen.now)
     if not step.changes or step.request.status is not requests.Status.APPROVED:
-        return Ruling(step)
+        return step
     if not store.decides:
-        return Ruling(requests.Step(seen.value))
-    if not await silence_approves(store, seen.value):
-        return Ruling(request_endings.expire(seen.value, seen.now, unless=""))
+        return unchanged
+    if not await silence_approves(store, request):
+        return request_endings.expire(request, seen.now, unless="")
+    unseen = request_endings.expire(request, seen.now, unless=request_endings.UNSEEN)
     since = seen.card.value.stands_since if seen.card is not None and seen.card.value.ts else None
-    if seen.card is None or not request_endings.seen_long_enough(seen.value, since, seen.now):
-        return Ruling(request_endings.expire(seen.value, seen.now, unless=request_endings.UNSEEN))
-    there = None if still_there is None else await still_there(seen.card.value)
+    if seen.card is None or not request_endings.seen_long_enough(request, since, seen.now):
+        return unseen
+    there = None if card_check is None else await card_check(seen.card.value)
     if there is None:
-        return Ruling(requests.Step(seen.value))
-    if not there:
-        return Ruling(request_endings.expire(seen.value, seen.now, unless=request_endings.UNSEEN))
-    return Ruling(step, seen.card)
+        return unchanged
+    return step if there else unseen
 
 
 async def turn_down(store: Store, queue: Queue, request: RequestId, why: str) -> Request | None:
@@ -232,41 +206,36 @@ async def turn_down(store: Store, queue: Queue, request: RequestId, why: str) ->
     `why` is a sentence.
     """
 
-    async def ruling(seen: Admitted) -> Ruling:
+    async def step_for(seen: Admitted) -> requests.Step:
         if seen.value.status is not requests.Status.PENDING or seen.value.votes:
-            return Ruling(requests.Step(seen.value))
+            return requests.Step(seen.value)
         words = Refusal.NOBODY_COULD.value.format(what=why)
         decision = Decision(requests.Status.REJECTED, requests.How.POLICY, seen.now, words=words)
-        return Ruling(request_endings.settle(seen.value, decision))
+        return request_endings.settle(seen.value, decision)
 
-    return await _settle(store, queue, request, ruling)
+    return await _settle(store, queue, request, step_for)
 
 
-async def _settle(
-    store: Store, queue: Queue, request: RequestId, ruling: Callable[[Admitted], Awaitable[Ruling]]
-) -> Request | None:
-    async def read() -> tuple[Admitted, Ruling] | None:
+async def _settle(store: Store, queue: Queue, request: RequestId, step_for: _StepFor) -> Request | None:
+    async def propose() -> Keep[Request | None] | Swap[Request | None]:
         seen = await admitted(store, request)
-        return None if seen is None else (seen, await ruling(seen))
+        if seen is None:
+            return Keep(None)
+        after = (step := await step_for(seen)).request
+        if after == seen.value:
+            return Keep(after)
+        # What silence approves was checked with its card as it is, and is stored only with that.
+        silent = after.status is requests.Status.APPROVED
+        change = Change(
+            requests=(Put(after, seen.version),),
+            events=step.events,
+            before=seen.value.deadline if after.status is requests.Status.PENDING else None,
+            shown=(seen.card,) if silent and seen.card is not None else (),
+        )
+        return Swap(change, after)
 
-    outcome = await update(store, read, _ruled)
+    outcome = await update(store, propose)
     return None if outcome.value is None else await wake_parked(store, queue, Update(outcome.value, outcome.answer))
-
-
-def _ruled(read: tuple[Admitted, Ruling] | None) -> Keep[Request | None] | Swap[Request | None]:
-    if read is None:
-        return Keep(None)
-    seen, (step, card) = read
-    if step.request == seen.value:
-        return Keep(step.request)
-    waits = step.request.status is requests.Status.PENDING
-    change = Change(
-        requests=(Put(step.request, seen.version),),
-        events=step.events,
-        before=seen.value.deadline if waits else None,
-        shown=() if card is None else (card,),
-    )
-    return Swap(change, step.request)
 
 
 async def wake_parked(store: Store, queue: Queue, outcome: Update[Request]) -> Request:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from countersign.domain import channel_settings, eligibility
 from countersign.domain.calls import Call
@@ -20,7 +20,7 @@ from countersign.policy import evaluation, loosening
 from countersign.policy.evaluation import Action, Effect, Judgement
 from countersign.policy.loosening import Configured, NeedsConfirmation, NeedsSecond, SettingsProposal
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
-from countersign.usecases.ports import Change, Put, Seen, Store
+from countersign.usecases.ports import Change, Put, Store
 
 
 async def rules_of(store: Store, channel: ChannelId) -> Rules:
@@ -123,7 +123,9 @@ async def configure(
     so alone (R33). `why_not_propose` explains why a proposal could not be shown. `confirms` is the proposal to confirm.
     """
 
-    async def read() -> _Configuring:
+    together = confirms if confirms is not None and confirms.by != actor.user else None
+
+    async def propose() -> Swap[Configured] | Refuse:
         seen = await store.settings(channel)
         before = await rules_of(store, channel)
         proposed = change(seen.value)
@@ -140,12 +142,6 @@ async def configure(
             if why_not is not None
             else [(problem,) for problem in channel_settings.problems_of(after)] or await check(after)
         )
-        return _Configuring(seen, proposed, effect, problems)
-
-    together = confirms if confirms is not None and confirms.by != actor.user else None
-
-    def rule(read: _Configuring) -> Swap[Configured] | Refuse:
-        seen, proposed, effect, problems = read
         milder = () if problems or confirms is not None else loosening.loosened_by(effect)
         proposal = SettingsProposal(channel, actor.user, proposed, seen.version, loosening.print_of(*effect))
         if milder and (why_not := why_not_propose(proposal)) is not None:
@@ -169,20 +165,11 @@ async def configure(
             return Refuse(InvalidInput(*words, "Nothing was changed."), record)
         if milder:
             return Refuse(NeedsSecond(proposal, effect), record)
-        before = Configured(effect.before, effect.before, effect.inherited_before, effect.inherited_before)
+        nothing = Configured(before, before, effect.inherited_before, effect.inherited_before)
         # Whatever was changed since a repeated attempt stays.
-        return Swap(replace(record, settings={channel: Put(proposed, seen.version)}), effect, repeated=Keep(before))
+        return Swap(replace(record, settings={channel: Put(proposed, seen.version)}), effect, repeated=Keep(nothing))
 
-    return (await update(store, read, rule)).value
-
-
-class _Configuring(NamedTuple):
-    """A channel's settings, the next ones, their effect, and what is wrong with them."""
-
-    seen: Seen[ChannelSettings]
-    proposed: ChannelSettings
-    effect: Configured
-    problems: list[Sentence]
+    return (await update(store, propose)).value
 
 
 def _recorded(effect: Configured) -> dict[str, str]:

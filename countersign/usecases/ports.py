@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from countersign.domain.channel_settings import ChannelSettings, Rules
 from countersign.domain.delegation import Absences
@@ -19,13 +19,13 @@ from countersign.domain.ids import (
     TeamName,
     WorkspaceId,
 )
+from countersign.domain.made_files import LeftOut, MadeFile
 from countersign.domain.permissions import Permission
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
 from countersign.domain.run_options import Option
 from countersign.domain.runs import Run
 from countersign.policy.evaluation import Rulebook
-from countersign.usecases.made_files import MadeFiles
 
 T = TypeVar("T")
 
@@ -194,6 +194,21 @@ class Workers(Protocol):
     """The workers that are there, and the teams that they run."""
 
     async def teams(self) -> list[TeamInfo]: ...
+
+
+class KeptFiles(NamedTuple):
+    """Keys of the files, each with its name, and what is not attached."""
+
+    files: dict[str, str]
+    left: tuple[LeftOut, ...] = ()
+
+
+class MadeFiles(Protocol):
+    """Files that approved code made, on their way to Slack."""
+
+    async def keep(self, run: RunId, files: Sequence[MadeFile], left: Sequence[LeftOut] = ()) -> None: ...
+    async def kept(self, run: RunId) -> KeptFiles: ...
+    async def content(self, run: RunId, field: str) -> bytes | None: ...
 
 
 class Store(Protocol):

@@ -9,9 +9,9 @@ from countersign.domain.people import Actor
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Request, Step
 from countersign.domain.schedule import Snooze
+from countersign.usecases.admission import admitted
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
 from countersign.usecases.ports import Admitted, Change, Put, Store
-from countersign.usecases.worker_requests import admitted
 
 
 async def look(store: Store, request: RequestId, actor: Actor, attempt: AttemptId) -> Request:
@@ -31,7 +31,8 @@ async def snooze(store: Store, request: RequestId, actor: Actor, how: Snooze, at
 
 
 async def _note(store: Store, request: RequestId, attempt: AttemptId, step_of: Callable[[Admitted], Step]) -> Request:
-    def rule(seen: Admitted | None) -> Keep[Request] | Swap[Request] | Refuse:
+    async def propose() -> Keep[Request] | Swap[Request] | Refuse:
+        seen = await admitted(store, request)
         if seen is None:
             return Refuse(NotFound(Refusal.UNKNOWN.value))
         step = step_of(seen)
@@ -45,4 +46,4 @@ async def _note(store: Store, request: RequestId, attempt: AttemptId, step_of: C
         )
         return Swap(change, step.request, repeated=Keep(seen.value))
 
-    return (await update(store, lambda: admitted(store, request), rule)).value
+    return (await update(store, propose)).value

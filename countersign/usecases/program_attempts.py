@@ -10,9 +10,8 @@ from countersign.domain import runs
 from countersign.domain.api_keys import ApiKey
 from countersign.domain.errors import Conflict, InvalidInput, NotFound
 from countersign.domain.requests import Status
-from countersign.domain.runs import Run
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
-from countersign.usecases.ports import Change, Put, Seen, Store
+from countersign.usecases.ports import Change, Put, Store
 from countersign.usecases.program_requests import ProgramRequest, find
 
 
@@ -31,10 +30,8 @@ async def begin(store: Store, key: ApiKey, request: str, attempt: str, replaces:
     if status not in (Status.APPROVED, Status.EDITED):
         raise Conflict(f"This request was not approved: it is {status.value}. Nothing may be done.")
 
-    async def read() -> Seen[Run] | None:
-        return await store.run(found.run.id)
-
-    def rule(seen: Seen[Run] | None) -> Keep[ProgramRequest] | Swap[ProgramRequest] | Refuse:
+    async def propose() -> Keep[ProgramRequest] | Swap[ProgramRequest] | Refuse:
+        seen = await store.run(found.run.id)
         if seen is None:
             return Refuse(NotFound(f"The request “{found.request.id}” no longer exists."))
         run = seen.value
@@ -45,4 +42,4 @@ async def begin(store: Store, key: ApiKey, request: str, attempt: str, replaces:
         begun = replace(run, attempt=attempt)
         return Swap(Change(runs=(Put(begun, seen.version),)), ProgramRequest(begun, found.request))
 
-    return (await update(store, read, rule)).value
+    return (await update(store, propose)).value

@@ -17,14 +17,14 @@ from countersign.domain.calls import LONGEST_CONTENT
 from countersign.domain.errors import Conflict, InvalidInput, NotFound
 from countersign.domain.events import EventType, plain
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId, short_name
-from countersign.domain.program_states import ProgramState
+from countersign.domain.program_states import ProgramState, follows
 from countersign.domain.question_salts import salted
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status
 from countersign.domain.runs import Run
 from countersign.policy.evaluation import Effect
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
 from countersign.usecases.effective_settings import judge, ruled_for
-from countersign.usecases.ports import Change, Put, Seen, Store
+from countersign.usecases.ports import Change, Put, Store
 
 REPORTED_WITHIN: Final = timedelta(days=1)
 """After its decision; then the request ends without anybody knowing what came of it. The program may still say."""
@@ -41,11 +41,11 @@ class ProgramRequest:
     request: Request
 
 
-_Asked = Keep[tuple[ProgramRequest, bool]] | Swap[tuple[ProgramRequest, bool]] | Refuse
+_Submitted = Keep[tuple[ProgramRequest, bool]] | Swap[tuple[ProgramRequest, bool]] | Refuse
 
 
 def run_of(key: ApiKey, idempotency: str) -> RunId:
-    """The run of a program's request: the same for the same idempotency key."""
+    """Name the run of a program's request: the same for the same idempotency key."""
     return RunId("p" + short_name(key.id, idempotency, length=24))
 
 
@@ -66,37 +66,31 @@ async def submit(
     """Ask people a program's question; the request, and whether it is new.
 
     `named`: the requester is whom the program names. `state`, its number and what is sealed, is kept with a new
-    request.
-
-    The same idempotency key again is the same request. Conflict if it came with other content. InvalidInput if it is
-    too long. Refused, on record, if the policy refuses it or nobody could decide. A call that the policy lets pass is
-    approved at once, and the record says by which rule.
+    request. The same idempotency key again is the same request. Conflict if it came with other content. InvalidInput if
+    it is too long. Refused, on record, if the policy refuses it or nobody could decide. A call that the policy lets
+    pass is approved at once, and the record says by which rule.
     """
     if len(question.content) > LONGEST_CONTENT:
         raise InvalidInput(
             f"The content is too long: {len(question.content):,} characters, and the limit is {LONGEST_CONTENT:,}. "
             "Nobody was asked."
         )
-    name, program = run_of(key, idempotency), AskingProgram(key.id, key.name, named)
+    name, program, task = run_of(key, idempotency), AskingProgram(key.id, key.name, named), task or question.title
 
-    async def propose() -> _Asked:
+    async def propose() -> _Submitted:
         before = await store.run(name)
         if before is not None:
-            place = (channel, requester, task)
-            return Keep((await _same(store, key, before.value, question, place, callback), False))
-        run = Run(name, workspace, channel, requester, key.name, task or question.title, await store.now())
+            return Keep((await _same(store, key, before.value, question, (channel, requester, task), callback), False))
+        run = Run(name, workspace, channel, requester, key.name, task, await store.now())
         run = replace(run, status=runs.Status.PARKED, asked=1, by_script=True, program=key.id, salt=token_hex(12))
         return await _new(store, key, run, question, program, callback, state)
 
-    def rule(proposal: _Asked) -> _Asked:
-        return proposal
-
-    return (await update(store, propose, rule)).value
+    return (await update(store, propose)).value
 
 
 async def _new(
     store: Store, key: ApiKey, run: Run, question: Question, asker: AskingProgram, callback: str, state: tuple[int, str]
-) -> _Asked:
+) -> _Submitted:
     """Ask the question under the rules and the policy as they are now. InvalidInput if nobody could answer it."""
     ruled = await ruled_for(store, run, question)
     if ruled.refused is not None:
@@ -105,9 +99,8 @@ async def _new(
         )
         return Refuse(ruled.refused, Change(events=(event,), once=AttemptId(run.id)))
     if question.kind is Kind.FORM and ruled.rules.quorum > 1:
-        raise InvalidInput(
-            f"{ruled.rules.quorum} people must approve here, but one person fills in a form. Nobody was asked."
-        )
+        people = f"{ruled.rules.quorum} people must approve here"
+        raise InvalidInput(f"{people}, but one person fills in a form. Nobody was asked.")
     asked = requests.ask(
         salted(question, run.salt),
         run=run.id,
@@ -117,7 +110,8 @@ async def _new(
         rules=ruled.rules,
         now=run.created_at,
     )
-    about = {"team": key.name, "program": key.id, "settings": _json(plain(ruled.settings))}
+    settings = json.dumps(plain(ruled.settings), sort_keys=True, ensure_ascii=False)
+    about = {"team": key.name, "program": key.id, "settings": settings}
     events = [replace(event, data={**event.data, **about}) for event in asked.events]
     request = replace(asked.request, callback=callback, program=asker)
     if (passed := await _passed(store, run, question)) is not None:
@@ -148,15 +142,14 @@ async def _same(
     name = next(iter(run.open.values()), None) or requests.request_id(run.id, salted(question, run.salt))
     seen = await store.request(name)
     if seen is None or run.program != key.id:
-        raise Conflict(
-            "This idempotency key was used for a request with other content. Use a new key for a new request."
-        )
+        used = "This idempotency key was used for a request with other content."
+        raise Conflict(f"{used} Use a new key for a new request.")
     before = seen.value
-    was = (run.channel, run.requester, run.task)
-    wanted = (*place[:2], place[2] or question.title)
-    named = zip(("channel", "requester", "task"), was, wanted, strict=True)
+    named = zip(("channel", "requester", "task"), (run.channel, run.requester, run.task), place, strict=True)
     differing = _differing(before, question) + [name for name, one, other in named if one != other]
-    if differing := differing + (["callback_url"] if before.callback != callback else []):
+    if before.callback != callback:
+        differing.append("callback_url")
+    if differing:
         raise Conflict(
             f"This idempotency key was used for a request with another {', '.join(differing)}. Use a new key for a "
             "new request."
@@ -191,22 +184,18 @@ async def find(store: Store, key: ApiKey, request: str) -> ProgramRequest:
 
 async def withdraw(store: Store, key: ApiKey, request: str, why: str) -> ProgramRequest:
     """Withdraw the request, unless it is decided. NotFound as for `find`."""
-    found = await find(store, key, request)
+    target = await find(store, key, request)
 
-    async def read() -> tuple[Seen[Request] | None, Seen[Run] | None]:
-        return await store.request(found.request.id), await store.run(found.run.id)
-
-    def rule(read: tuple[Seen[Request] | None, Seen[Run] | None]) -> Keep[ProgramRequest] | Swap[ProgramRequest]:
-        seen, run = read
+    async def propose() -> Keep[ProgramRequest] | Swap[ProgramRequest]:
+        seen, run = await store.request(target.request.id), await store.run(target.run.id)
         if seen is None or run is None or seen.value.status is not Status.PENDING:
-            return Keep(ProgramRequest(found.run, found.request if seen is None else seen.value))
+            return Keep(ProgramRequest(target.run, target.request if seen is None else seen.value))
         step = request_endings.withdraw(seen.value, seen.now, why or f"{key.name} took it back")
-        return Swap(
-            Change(requests=(Put(step.request, seen.version),), stateless=(found.request.id,), events=step.events),
-            ProgramRequest(run.value, step.request),
-        )
+        put = Put(step.request, seen.version)
+        change = Change(requests=(put,), stateless=(target.request.id,), events=step.events)
+        return Swap(change, ProgramRequest(run.value, step.request))
 
-    return (await update(store, read, rule)).value
+    return (await update(store, propose)).value
 
 
 async def report(
@@ -215,23 +204,22 @@ async def report(
     """Report what came of the action; the card and the record show it.
 
     The same report again changes nothing. One that comes after the request ended without one still counts. What is kept
-    with the request ends, unless it is to stay.
-
-    InvalidInput if nobody decided yet, or `words` are too long. Conflict if it was not approved, or something else was
-    reported before. Who acts on the answer to a question may report it; words in the place of an approval are none.
+    with the request ends, unless it is to stay. InvalidInput if nobody decided yet, or `words` are too long. Conflict
+    if it was not approved, or something else was reported before. Who acts on the answer to a question may report it;
+    words in the place of an approval are none.
     """
     if len(words) > LONGEST_OUTCOME:
         raise InvalidInput(f"An outcome can have at most {LONGEST_OUTCOME:,} characters.")
-    found = await find(store, key, request)
-    if found.request.status is Status.PENDING:
+    target = await find(store, key, request)
+    if target.request.status is Status.PENDING:
         raise InvalidInput("This request hasn't been decided yet. Report its outcome after the decision.")
-    if not _may_act(found.request):
+    if not _may_act(target.request):
         raise Conflict(
-            f"This request was not approved: it is {found.request.status.value}. Nothing was changed, and the "
+            f"This request was not approved: it is {target.request.status.value}. Nothing was changed, and the "
             "card shows no outcome. If the action was done all the same, tell the reviewers."
         )
     verb = runs.Verb.FINISH if succeeded else runs.Verb.FAIL
-    return await _end(store, found, verb, words, stateless=() if keep_state else (found.request.id,))
+    return await _end(store, target, verb, words, stateless=() if keep_state else (target.request.id,))
 
 
 def _may_act(request: Request) -> bool:
@@ -242,34 +230,31 @@ def _may_act(request: Request) -> bool:
 
 async def _end(
     store: Store,
-    found: ProgramRequest,
+    target: ProgramRequest,
     verb: runs.Verb,
     words: str,
     *,
     stateless: tuple[RequestId, ...] = (),
     ended_as: str = "",
 ) -> ProgramRequest:
-    async def read() -> Seen[Run] | None:
-        return await store.run(found.run.id)
-
-    def rule(seen: Seen[Run] | None) -> Keep[ProgramRequest] | Swap[ProgramRequest] | Refuse:
+    async def propose() -> Keep[ProgramRequest] | Swap[ProgramRequest] | Refuse:
+        seen = await store.run(target.run.id)
         if seen is None:
-            return Refuse(NotFound(f"The request “{found.request.id}” no longer exists."))
+            return Refuse(NotFound(f"The request “{target.request.id}” no longer exists."))
         run = seen.value
         if run.over and (ended_as or run.told_outcome or run.status is runs.Status.STOPPED):
-            known = (run.status is runs.Status.FINISHED) == (verb is runs.Verb.FINISH)
-            if ended_as or (known and run.result == words and run.told_outcome):
-                return Keep(ProgramRequest(run, found.request))
+            same = (run.status is runs.Status.FINISHED) == (verb is runs.Verb.FINISH)
+            if ended_as or (same and run.result == words and run.told_outcome):
+                return Keep(ProgramRequest(run, target.request))
             return Refuse(Conflict("Another outcome was already reported, or people stopped this request."))
         running = replace(run, status=runs.Status.RUNNING)  # also one that ended as nothing was reported
         step = runs.end(running, verb, seen.now, result=words, ended_as=ended_as)
-        told = tuple(replace(event, request=found.request.id) for event in step.events)
-        change = Change(
-            runs=(Put(step.run, seen.version),), events=told, delivered=(found.request.id,), stateless=stateless
-        )
-        return Swap(change, ProgramRequest(step.run, found.request))
+        events = tuple(replace(event, request=target.request.id) for event in step.events)
+        put, delivered = Put(step.run, seen.version), (target.request.id,)
+        change = Change(runs=(put,), events=events, delivered=delivered, stateless=stateless)
+        return Swap(change, ProgramRequest(step.run, target.request))
 
-    return (await update(store, read, rule)).value
+    return (await update(store, propose)).value
 
 
 async def end_unreported(store: Store, within: timedelta = REPORTED_WITHIN) -> None:
@@ -282,12 +267,33 @@ async def end_unreported(store: Store, within: timedelta = REPORTED_WITHIN) -> N
         run = None if seen is None else await store.run(seen.value.run)
         if seen is None or run is None or run.value.over or not run.value.id.of_program:
             continue
-        found, decision = ProgramRequest(run.value, seen.value), seen.value.decision
-        if not _may_act(found.request):
-            await _end(store, found, runs.Verb.FINISH, NOTHING_TO_REPORT, ended_as=runs.UNREPORTED)
+        target, decision = ProgramRequest(run.value, seen.value), seen.value.decision
+        if not _may_act(target.request):
+            await _end(store, target, runs.Verb.FINISH, NOTHING_TO_REPORT, ended_as=runs.UNREPORTED)
         elif decision is not None and decision.at <= seen.now - within:
-            await _end(store, found, runs.Verb.FINISH, NOTHING_REPORTED, ended_as=runs.UNREPORTED)
+            await _end(store, target, runs.Verb.FINISH, NOTHING_REPORTED, ended_as=runs.UNREPORTED)
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+async def find_state(store: Store, request: Request) -> ProgramState:
+    """Read the state that is kept with the request. NotFound if there is none."""
+    seen = await store.program_state(request.id)
+    if seen is None:
+        raise NotFound(f"No state is kept with the request “{request.id}”.")
+    return seen.value
+
+
+async def replace_state(store: Store, request: Request, number: int, sealed: str) -> None:
+    """Replace the state, or end it if nothing is sealed. Conflict as for `follows`."""
+    state = ProgramState(request.id, number, sealed)
+
+    async def propose() -> Keep[None] | Swap[None] | Refuse:
+        seen = await store.program_state(request.id)
+        try:
+            newer = follows(state, None if seen is None else seen.value)
+        except Conflict as older:
+            return Refuse(older)
+        if seen is None or not newer:
+            return Keep(None)
+        return Swap(Change(states=(Put(state, seen.version),)), None)
+
+    await update(store, propose)

@@ -1,7 +1,6 @@
 """End a run: stopped by people, or finished or failed at its worker."""
 
 from dataclasses import replace
-from typing import NamedTuple
 
 from countersign.domain import channel_settings, request_endings, runs
 from countersign.domain.activity import Usage
@@ -9,12 +8,11 @@ from countersign.domain.errors import InvalidInput, NotFound
 from countersign.domain.events import EventType
 from countersign.domain.ids import AttemptId, RunId, UserId
 from countersign.domain.people import Actor
-from countersign.domain.requests import Request, Step
 from countersign.domain.runs import Run
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, live, update
 from countersign.usecases.effective_settings import rules_of
 from countersign.usecases.ports import Change, Lease, Put, Seen, Store
-from countersign.usecases.rejected_attempts import unknown_run
+from countersign.usecases.recorded_events import unknown_run
 
 
 async def stop(
@@ -27,33 +25,25 @@ async def stop(
     """
     name = RunId.named(run)
 
-    async def read() -> _Ending | None:
+    async def propose() -> Keep[Run | None] | Swap[Run | None] | Refuse:
         seen = await store.run(name) if name is not None else None
-        if seen is None:
-            return None
-        why_not, run = None, seen.value
+        if seen is None or seen.value.over:
+            return Keep(None if seen is None else seen.value)
+        run = seen.value
         if (actor.user, actor.workspace) != (run.requester, run.workspace) or run.program is not None:
-            why_not = channel_settings.why_not_configure(actor, await rules_of(store, seen.value.channel), admins)
-        return _Ending(seen, await _open(store, seen.value), why_not)
+            why_not = channel_settings.why_not_configure(actor, await rules_of(store, run.channel), admins)
+            if why_not is not None:
+                refused = runs.event(EventType.STOP_REFUSED, run, seen.now, user=actor.user, why=why_not)
+                record = Change(events=(replace(refused, workspace=actor.workspace),), once=attempt)
+                error = (
+                    "Only the person who started a run, the channel's reviewers and admins can stop it. "
+                    "It is still running."
+                )
+                return Refuse(InvalidInput(error), record=record)
+        step = runs.end(run, runs.Verb.STOP, seen.now, result="Stopped.", user=actor.user)
+        return Swap(await _ending(store, seen, step, "the run was stopped", actor.user), step.run)
 
-    def rule(read: _Ending | None) -> Keep[Run | None] | Swap[Run | None] | Refuse:
-        if read is None:
-            return Keep(None)
-        seen = read.seen
-        if seen.value.over:
-            return Keep(seen.value)
-        if read.why_not is not None:
-            refused = runs.event(EventType.STOP_REFUSED, seen.value, seen.now, user=actor.user, why=read.why_not)
-            record = Change(events=(replace(refused, workspace=actor.workspace),), once=attempt)
-            error = (
-                "Only the person who started a run, the channel's reviewers and admins can stop it. "
-                "It is still running."
-            )
-            return Refuse(InvalidInput(error), record=record)
-        step = runs.end(seen.value, runs.Verb.STOP, seen.now, result="Stopped.", user=actor.user)
-        return Swap(_ended(read, step, _withdrawn(read, "the run was stopped", actor.user)), step.run)
-
-    stopped = (await update(store, read, rule)).value
+    stopped = (await update(store, propose)).value
     if stopped is None:
         why = f"There is no run “{run[:40]}”. `/agent status` lists the runs in progress."
         await unknown_run(store, attempt, name=run, workspace=actor.workspace, user=actor.user, why=why)
@@ -73,43 +63,28 @@ async def finish(
 ) -> Run:
     """Finish or fail the run for its worker, and withdraw its requests."""
 
-    async def read() -> _Ending:
+    async def propose() -> Swap[Run]:
         seen = await live(store, lease)
-        return _Ending(seen, await _open(store, seen.value))
-
-    def rule(read: _Ending) -> Swap[Run]:
-        run, now = read.seen.value, read.seen.now
+        run = seen.value
         if verb is runs.Verb.FINISH:
-            run = runs.move(run, runs.Verb.GO_ON, now) or run
-        step = runs.end(run, verb, now, result=result, words=words, usage=usage, ended_as=ended_as)
-        return Swap(replace(_ended(read, step, _withdrawn(read, "the run ended")), lease=lease), step.run)
+            run = runs.move(run, runs.Verb.GO_ON, seen.now) or run
+        step = runs.end(run, verb, seen.now, result=result, words=words, usage=usage, ended_as=ended_as)
+        return Swap(replace(await _ending(store, seen, step, "the run ended"), lease=lease), step.run)
 
-    return (await update(store, read, rule)).value
-
-
-class _Ending(NamedTuple):
-    """A run that is to end, its requests, and why this person may not end it."""
-
-    seen: Seen[Run]
-    asked: list[Seen[Request]]
-    why_not: str | None = None
+    return (await update(store, propose)).value
 
 
-async def _open(store: Store, run: Run) -> list[Seen[Request]]:
-    requests = [await store.request(name) for name in run.open.values()]
-    return [request for request in requests if request is not None]
-
-
-def _withdrawn(read: _Ending, why: str, user: UserId | None = None) -> list[tuple[Seen[Request], Step]]:
-    """Withdraw the open requests of the run."""
-    steps = [(before, request_endings.withdraw(before.value, read.seen.now, why, user)) for before in read.asked]
-    return [(before, step) for before, step in steps if step.changes]
-
-
-def _ended(read: _Ending, step: runs.Step, withdrawn: list[tuple[Seen[Request], Step]]) -> Change:
+async def _ending(store: Store, seen: Seen[Run], step: runs.Step, why: str, user: UserId | None = None) -> Change:
+    """Make the change that ends the run, and withdraws its open requests."""
+    open_requests = [await store.request(name) for name in seen.value.open.values()]
+    withdrawn = [
+        (before, withdrawal)
+        for before in open_requests
+        if before is not None and (withdrawal := request_endings.withdraw(before.value, seen.now, why, user)).changes
+    ]
     return Change(
-        runs=(Put(step.run, read.seen.version),),
-        requests=tuple(Put(back.request, before.version) for before, back in withdrawn),
-        events=(*(event for _, back in withdrawn for event in back.events), *step.events),
-        delivered=tuple(read.seen.value.open.values()),
+        runs=(Put(step.run, seen.version),),
+        requests=tuple(Put(withdrawal.request, before.version) for before, withdrawal in withdrawn),
+        events=(*(event for _, withdrawal in withdrawn for event in withdrawal.events), *step.events),
+        delivered=tuple(seen.value.open.values()),
     )

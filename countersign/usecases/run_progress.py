@@ -11,7 +11,7 @@ from countersign.domain.ids import AttemptId, Digest, RequestId
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.usecases.compare_and_set import Keep, Swap, committed, live, update
-from countersign.usecases.ports import Change, Claimed, Lease, Put, Seen, Store
+from countersign.usecases.ports import Change, Lease, Put, Seen, Store
 
 
 async def begin(store: Store, lease: Lease, seen: Seen[Run] | None = None) -> Run:
@@ -89,7 +89,8 @@ async def judged(
     the team's own code. LeaseLost if the run is no longer ours.
     """
 
-    def rule(seen: Seen[Run]) -> Swap[None]:
+    async def propose() -> Swap[None]:
+        seen = await live(store, lease)
         event = Event(
             EventType.CALL_PASSED if passed else EventType.CALL_REFUSED,
             seen.now,
@@ -111,7 +112,7 @@ async def judged(
         counted = (Put(runs.note_passed(seen.value, tool, why), seen.version),) if passed else ()
         return Swap(Change(runs=counted, events=(event,), lease=lease, once=once), None)
 
-    await update(store, lambda: live(store, lease), rule)
+    await update(store, propose)
 
 
 async def answered(store: Store, lease: Lease, request: Request) -> Run:
@@ -148,13 +149,10 @@ async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:
     there again, and finds them when it does.
     """
 
-    async def read() -> tuple[Seen[Run], dict[str, Claimed | None]]:
+    async def propose() -> Keep[bool] | Swap[bool]:
         seen = await live(store, lease)
-        return seen, {slot: await store.request(name) for slot, name in seen.value.open.items()}
-
-    def rule(read: tuple[Seen[Run], dict[str, Claimed | None]]) -> Keep[bool] | Swap[bool]:
-        seen, known = read
-        still = {slot: r for slot, r in known.items() if r and r.value.status is requests.Status.PENDING}
+        open_requests = {slot: await store.request(name) for slot, name in seen.value.open.items()}
+        still = {slot: r for slot, r in open_requests.items() if r and r.value.status is requests.Status.PENDING}
         parked = runs.move(seen.value, runs.Verb.PARK, seen.now)
         if parked is None or not asked or not asked <= {r.value.id for r in still.values()}:
             return Keep(False)
@@ -167,7 +165,7 @@ async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:
         )
         return Swap(change, True)
 
-    return (await update(store, read, rule)).value
+    return (await update(store, propose)).value
 
 
 async def rests(store: Store, run: Run) -> bool:
@@ -190,16 +188,14 @@ async def advance(
     `seen` is the run where the caller has read it, for the first try.
     """
 
-    async def read() -> Seen[Run]:
+    async def propose() -> Keep[Run] | Swap[Run]:
         nonlocal seen
-        known, seen = seen, None
-        return known or await live(store, lease)
-
-    def rule(seen: Seen[Run]) -> Keep[Run] | Swap[Run]:
-        step = change(seen.value, seen.now)
-        if step.run == seen.value and not step.events:
+        read_already, seen = seen, None
+        current = read_already or await live(store, lease)
+        step = change(current.value, current.now)
+        if step.run == current.value and not step.events:
             return Keep(step.run)
-        put = Put(step.run, seen.version)
+        put = Put(step.run, current.version)
         return Swap(Change(runs=(put,), events=step.events, lease=lease, delivered=delivered), step.run)
 
-    return (await update(store, read, rule)).value
+    return (await update(store, propose)).value

@@ -35,10 +35,11 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, te
         )
     limit = 0 if question.kind in requests.ABOUT_THE_RUN else limit
 
-    def rule(read: Claimed | _Place) -> Keep[Request] | Swap[Request] | Refuse:
-        if isinstance(read, Claimed):  # this very question
-            return Keep(read.value, confirm=read)
-        asked = read.run.value.asked
+    async def propose() -> Keep[Request] | Swap[Request] | Refuse:
+        place = await _place(store, lease, question)
+        if isinstance(place, Claimed):  # this very question
+            return Keep(place.value, confirm=place)
+        asked = place.run.value.asked
         if 0 < limit <= asked:
             return Refuse(
                 GivenUp(
@@ -47,11 +48,11 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, te
                     "again."
                 )
             )
-        if read.ruled.refused is not None:
-            return _refusal(read, read.ruled.refused, lease, team_says)
-        return _new_request(read, lease, team_says)
+        if place.ruled.refused is not None:
+            return _refusal(place, place.ruled.refused, lease, team_says)
+        return _new_request(place, lease, team_says)
 
-    return (await update(store, lambda: _place(store, lease, question), rule)).value
+    return (await update(store, propose)).value
 
 
 class _Place(NamedTuple):
@@ -77,32 +78,32 @@ async def _place(store: Store, lease: Lease, question: Question) -> Claimed | _P
     return _Place(run, question, name, ruled, await store.request(replaced) if replaced else None)
 
 
-def _new_request(read: _Place, lease: Lease, team_says: str) -> Swap[Request]:
+def _new_request(place: _Place, lease: Lease, team_says: str) -> Swap[Request]:
     """Make the request; the run waits for it, and the one in its place is withdrawn."""
-    run, now = read.run.value, read.run.now
+    run, now = place.run.value, place.run.now
     step = requests.ask(
-        read.question,
+        place.question,
         run=run.id,
         workspace=run.workspace,
         channel=run.channel,
         requester=run.requester,
-        rules=read.ruled.rules,
+        rules=place.ruled.rules,
         now=now,
     )
     changed = [Put(step.request, 0)]
-    about = _about(read, team_says)
+    about = _about(place, team_says)
     events = [replace(event, data={**event.data, **about}) for event in step.events]
-    if read.old is not None:
-        back = request_endings.withdraw(read.old.value, now, "the run asks something else instead")
+    if place.old is not None:
+        back = request_endings.withdraw(place.old.value, now, "the run asks something else instead")
         if back.events:
-            changed.append(Put(back.request, read.old.version))
+            changed.append(Put(back.request, place.old.version))
             events += back.events
     slot = step.request.slot
-    counted = run.asked + (read.question.kind not in requests.ABOUT_THE_RUN)
-    recent = (*run.recent, read.request)[-runs.KEPT_RECENT :]
-    waiting = replace(run, open={**run.open, slot: read.request}, asked=counted, recent=recent)
+    counted = run.asked + (place.question.kind not in requests.ABOUT_THE_RUN)
+    recent = (*run.recent, place.request)[-runs.KEPT_RECENT :]
+    waiting = replace(run, open={**run.open, slot: place.request}, asked=counted, recent=recent)
     change = Change(
-        runs=(Put(runs.move(waiting, runs.Verb.WAIT, now) or waiting, read.run.version),),
+        runs=(Put(runs.move(waiting, runs.Verb.WAIT, now) or waiting, place.run.version),),
         requests=tuple(changed),
         events=tuple(events),
         lease=lease,
@@ -111,33 +112,30 @@ def _new_request(read: _Place, lease: Lease, team_says: str) -> Swap[Request]:
     return Swap(change, step.request)
 
 
-def _refusal(read: _Place, refused: Refused, lease: Lease, team_says: str) -> Refuse:
+def _refusal(place: _Place, refused: Refused, lease: Lease, team_says: str) -> Refuse:
     """Refuse to ask; it is recorded once, however often the run is rebuilt."""
-    run = read.run.value
+    run = place.run.value
     data = {
-        **_about(read, team_says),
-        **_refused(read.question, refused),
+        **_about(place, team_says),
+        **_refused(place.question, refused),
         "channel": run.channel,
-        "clause": read.ruled.rules.clause,
+        "clause": place.ruled.rules.clause,
         "requester": run.requester,
     }
-    event = Event(EventType.CALL_REFUSED, read.run.now, run=run.id, workspace=run.workspace, data=data)
-    return Refuse(refused, record=Change(events=(event,), lease=lease, once=AttemptId(read.request)))
+    event = Event(EventType.CALL_REFUSED, place.run.now, run=run.id, workspace=run.workspace, data=data)
+    return Refuse(refused, record=Change(events=(event,), lease=lease, once=AttemptId(place.request)))
 
 
-def _about(read: _Place, team_says: str) -> dict[str, str]:
+def _about(place: _Place, team_says: str) -> dict[str, str]:
     """Collect the data that the record keeps of any question, asked or refused."""
-    return {"team": read.run.value.team, "team_says": str(team_says), **_settings(read.ruled)}
+    return {"team": place.run.value.team, "team_says": str(team_says), **_settings(place.ruled)}
 
 
 async def take_back(store: Store, lease: Lease, request: RequestId, why: str) -> None:
     """Withdraw a request that nobody in the run waits for, and free its place."""
 
-    async def read() -> tuple[Seen[Run], Claimed | None]:
-        return await live(store, lease), await store.request(request)
-
-    def rule(read: tuple[Seen[Run], Claimed | None]) -> Keep[None] | Swap[None]:
-        run, seen = read
+    async def propose() -> Keep[None] | Swap[None]:
+        run, seen = await live(store, lease), await store.request(request)
         if seen is None or run.value.open.get(seen.value.slot) != request:
             return Keep(None)
         step = request_endings.withdraw(seen.value, run.now, why)
@@ -153,7 +151,7 @@ async def take_back(store: Store, lease: Lease, request: RequestId, why: str) ->
         )
         return Swap(change, None)
 
-    await update(store, read, rule)
+    await update(store, propose)
 
 
 def _settings(ruled: Ruled) -> dict[str, str]:

@@ -121,7 +121,7 @@ async def _stored(store: Store, step: runs.Step, *, unrepeated: bool) -> Run:
             same = await _same(store, new) if unrepeated else None
             return Swap(change, new) if same is None else Keep(same)
 
-        return await update(store, propose, lambda proposal: proposal)
+        return await update(store, propose)
 
     # In one step, for both may have waited for a store that was away.
     found = await started(replace(change, once=_words(new)) if unrepeated else change)

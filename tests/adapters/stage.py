@@ -12,7 +12,7 @@ from aiohttp import web
 from countersign import usecases
 from countersign.domain import api_keys
 from countersign.domain.ids import RequestId
-from countersign.store.api_keys import ApiKeys
+from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from countersign.usecases import program_requests
 from countersign.usecases.ports import Change, Put

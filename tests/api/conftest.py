@@ -17,7 +17,7 @@ from bot.slack.handlers.context import Services
 from bot.slack.views.edit_modal import check_form
 from countersign.domain import api_keys
 from countersign.domain.ids import UserId
-from countersign.store.api_keys import ApiKeys
+from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from localslack import LocalSlack

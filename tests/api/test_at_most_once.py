@@ -1,7 +1,8 @@
 """An action of a program is done at most once: two programs at once, and one that dies between action and report."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from localslack import LocalSlack
 from tests.adapters.stage import Bob, cards
 
 DOUBT = "Was “pay” done?"
-Pay = Callable[[], Awaitable[str]]
+Pay = Callable[[], Coroutine[Any, Any, str]]
 Guard = Callable[..., Pay]
 
 
@@ -32,11 +33,11 @@ def known(url: str, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def guard(request: pytest.FixtureRequest) -> Guard:
     """Make a call under one key: by a function in a thread, or by a coroutine function."""
 
-    def guarded(act: Callable[[], Awaitable[str]], *, idempotent: bool = False) -> Pay:
+    def guarded(act: Pay, *, idempotent: bool = False) -> Pay:
         loop = asyncio.get_running_loop()
 
         def pay(order: int) -> str:
-            return asyncio.run_coroutine_threadsafe(act(), loop).result()  # type: ignore[arg-type]
+            return asyncio.run_coroutine_threadsafe(act(), loop).result()
 
         async def pay_async(order: int) -> str:
             return await act()

@@ -10,7 +10,7 @@ from countersign.domain import api_keys, request_endings
 from countersign.domain.ids import RequestId
 from countersign.domain.people import Actor
 from countersign.domain.requests import Decision, How, Status
-from countersign.store.api_keys import ApiKeys
+from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put
 from countersign.usecases.run_end import stop

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from bot.audit.auditor import Auditor
-from bot.slack.views import home, modals
+from bot.slack.views import answer_modals, home
 from countersign import usecases
 from countersign.adapters.run_files import opened
 from countersign.client.ask import ask as ask_people
@@ -27,10 +27,10 @@ from countersign.domain.people import Actor
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Verb
 from countersign.policy.evaluation import Clause, Effect, Rulebook
-from countersign.store.api_keys import ApiKeys
 from countersign.store.audit_log import Ledger
+from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
-from countersign.usecases.listing import Listed
+from countersign.usecases.overview import Listed
 from countersign.usecases.run_end import stop
 from localslack import LocalSlack, text_of
 from localslack.errors import Json
@@ -131,7 +131,7 @@ async def test_whom_a_program_names_gets_no_right_and_is_shown_as_its_word(
     with pytest.raises(InvalidInput, match="can stop it"):
         await stop(store, seen.value.run, alice, frozenset())
     listed = Listed((seen.value,), {}, 1, {})
-    drawn: list[Any] = [home.entries(listed), modals.reject(seen.value, seen.value.channel)]
+    drawn: list[Any] = [home.entries(listed), answer_modals.reject(seen.value, seen.value.channel)]
     await slack.user("bob").click(card, "Approve")
     settled = await store.request(RequestId(name))
     assert settled is not None

@@ -30,8 +30,7 @@ from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId, RequestId, UserId
 from countersign.domain.requests import Kind, Question, Verb
 from countersign.policy.evaluation import Clause, Effect, Rulebook
-from countersign.store.api_keys import ApiKeys
-from countersign.store.callbacks import Callbacks
+from countersign.store.programs import ApiKeys, Callbacks
 from countersign.store.store import Store
 from countersign.usecases.program_requests import submit
 from localslack import LocalSlack

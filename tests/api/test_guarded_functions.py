@@ -26,7 +26,7 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 from countersign import AlreadyRan, NotApproved, requires_approval
 from countersign.client import exchange
 from countersign.domain import api_keys
-from countersign.store.api_keys import ApiKeys
+from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.longest_wait import PATIENCE

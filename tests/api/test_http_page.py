@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from countersign.domain import api_keys
-from countersign.store.api_keys import ApiKeys
+from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from demo import scripted_model
 from localslack import LocalSlack, text_of

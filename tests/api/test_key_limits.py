@@ -11,7 +11,7 @@ from countersign.client import exchange
 from countersign.client.exchange import Pause, Reply, Send
 from countersign.domain import api_keys
 from countersign.domain.api_keys import ApiKey
-from countersign.store.api_keys import ApiKeys
+from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.api.test_requests import ask

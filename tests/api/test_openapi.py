@@ -23,7 +23,7 @@ from bot.slack import http
 from countersign.domain import api_keys
 from countersign.domain.ids import ChannelId
 from countersign.policy.evaluation import Clause, Effect, Rulebook
-from countersign.store.api_keys import ApiKeys
+from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob

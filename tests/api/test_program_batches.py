@@ -15,7 +15,7 @@ from countersign.domain import api_keys, batching
 from countersign.domain.api_keys import AskingProgram
 from countersign.domain.ids import ApiKeyId, RequestId
 from countersign.domain.requests import Status
-from countersign.store.api_keys import ApiKeys
+from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put
 from localslack import LocalSlack, text_of

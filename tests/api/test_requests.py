@@ -18,7 +18,7 @@ from countersign.domain.ids import RequestId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.requests import Decision, How, Status
 from countersign.policy.evaluation import Clause, Effect, Rulebook
-from countersign.store.api_keys import ApiKeys
+from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from countersign.usecases import program_requests
 from countersign.usecases.ports import Change, Put

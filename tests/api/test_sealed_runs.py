@@ -8,7 +8,7 @@ import pytest
 
 from countersign.domain import api_keys
 from countersign.domain.program_states import LONGEST_STATE
-from countersign.store.api_keys import ApiKeys
+from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from countersign.usecases import program_requests
 from localslack import LocalSlack, text_of

@@ -28,7 +28,7 @@ from countersign.domain.requests import Kind, Question, Request, Verb, digest, r
 from countersign.store.audit_log import Ledger
 from countersign.store.codec import compress, decompress
 from countersign.store.store import Store
-from countersign.usecases import grant_changes
+from countersign.usecases import permission_use
 from countersign.usecases.ports import Change, Lease
 from tests.audit.conftest import Audit, Said
 from tests.sample_requests import BOB, HERE, attempt, call, question
@@ -215,9 +215,11 @@ async def test_a_short_secret_is_found_by_no_digest_that_the_record_shows(
     wish = PermissionChoice(Scope.CALL, Span.HOUR)
     first = await usecases.ask(store, lease, asked_with(4711))
     assert await usecases.ask(store, lease, asked_with(4711)) == first
-    await usecases.decide(store, NoQueue(), first.id, attempt(first, BOB, wish=wish))
+    await usecases.decide(store, NoQueue(), first.id, attempt(first, BOB, permission=wish))
     second = await usecases.ask(store, lease, replace(asked_with(4711), asked=1))
-    assert await grant_changes.allow(store, NoQueue(), second.id, giver) is not None  # the same call, whatever its salt
+    assert (
+        await permission_use.allow(store, NoQueue(), second.id, giver) is not None
+    )  # the same call, whatever its salt
     third = await usecases.ask(store, lease, replace(asked_with(1234), asked=2))
     edited = canonical({"door": "main", "pin": "0815"})
     await usecases.decide(store, NoQueue(), third.id, attempt(third, BOB, Verb.EDIT, arguments=edited))

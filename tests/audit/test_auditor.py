@@ -13,7 +13,7 @@ import pytest
 from bot.audit.auditor import Auditor, Keep
 from bot.audit.policy_replay import recorded
 from bot.audit.weekly_figures import picture, summed
-from bot.slack.projector import audit_checkpoint, weekly_digest
+from bot.slack.projector import audit_posts
 from bot.slack.projector.message_sync import Poster
 from countersign import usecases
 from countersign.domain import runs
@@ -349,8 +349,8 @@ async def test_a_damaged_head_stops_the_record_and_its_posts_but_not_web(store: 
     await store.client.hset(store.keys.audit_head, "hash", "nonsense")
     ledger, poster, channel = Ledger(store), cast(Poster, None), ChannelId("C0X")
     posting = [
-        lambda: audit_checkpoint.keep(ledger, store, poster, channel),
-        lambda: weekly_digest.keep(partial(summed, ledger), picture, store, poster, channel),
+        lambda: audit_posts.keep_checkpoints(ledger, store, poster, channel),
+        lambda: audit_posts.keep_digests(partial(summed, ledger), picture, store, poster, channel),
     ]
     task = asyncio.create_task(Auditor(store, "web", beside=posting, lease=timedelta(seconds=1)).run())
     done, _ = await asyncio.wait({task}, timeout=1)

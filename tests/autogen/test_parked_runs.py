@@ -22,7 +22,7 @@ from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
 from countersign.metrics import Repair
-from countersign.replay.run_activity import SETTLING
+from countersign.replay.rest_detection import SETTLING
 from countersign.store.job_queue import Queue
 from tests.autogen.harness import RULES, House, Process, fact
 from tests.autogen.test_runner import Counting

@@ -13,7 +13,7 @@ from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.permissions import Permission
 from countersign.domain.requests import How, Request, Status, Verb
 from countersign.domain.texts_for_models import answer
-from countersign.usecases import grant_changes
+from countersign.usecases import permission_use
 from tests.autogen.harness import BOB, WORKSPACE, House, Silent, fact
 from tests.autogen.test_approval_gate import Till
 from tests.autogen.test_gated_tools import call, life
@@ -26,7 +26,7 @@ async def whose(permission: Permission, _: Rules) -> Actor:
 
 
 async def allowed(house: House, asked: Request) -> Request | None:
-    return await grant_changes.allow(house.store, Silent(), asked.id, whose)
+    return await permission_use.allow(house.store, Silent(), asked.id, whose)
 
 
 @pytest.mark.parametrize(("scope", "covered"), [(Scope.ARGUMENTS, False), (Scope.TOOL, True)])
@@ -41,7 +41,11 @@ async def test_a_call_that_was_allowed_runs_and_another_waits_for_people(
         job = asyncio.create_task(call(tools, "refund", order=17, amount=20))
         first = await house.asked()
         wish = Attempt(
-            AttemptId("a1"), Actor(WORKSPACE, BOB), Verb.APPROVE, first.digest, wish=PermissionChoice(scope, Span.RUN)
+            AttemptId("a1"),
+            Actor(WORKSPACE, BOB),
+            Verb.APPROVE,
+            first.digest,
+            permission=PermissionChoice(scope, Span.RUN),
         )
         await usecases.decide(house.store, Silent(), first.id, wish)
         assert await job == ("paid 20", False)

@@ -8,7 +8,7 @@ import pytest
 
 from countersign.replay.entries import Entry
 from countersign.replay.replay_order import Order, OrderedEvent, short
-from countersign.replay.run_activity import Activity
+from countersign.replay.rest_detection import Activity
 
 KEYS = {name: f"model/{name}/{'0' * 32}/0" for name in "abcd"}
 
@@ -31,13 +31,13 @@ class Passing:
 
     def come(self, name: str) -> asyncio.Task[None]:
         """The result under this key."""
-        event = self.order.of(KEYS[name]) or self.order.new(KEYS[name])
-        self.order.asking(KEYS[name])
-        return self._begin(name, lambda: self.order.come(event))
+        event = self.order.event_of(KEYS[name]) or self.order.append(KEYS[name])
+        self.order.begin_wait(KEYS[name])
+        return self._begin(name, lambda: self.order.await_turn(event))
 
     def ended(self, agent: str) -> asyncio.Task[None]:
         """A turn of this agent."""
-        return self._begin(agent, lambda: self.order.ended(agent))
+        return self._begin(agent, lambda: self.order.end_turn(agent))
 
     def _begin(self, name: str, wait: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         async def passing() -> None:
@@ -76,7 +76,7 @@ async def test_a_result_waits_until_what_had_been_asked_for_is_asked_for_again()
     """R4: what an agent does before it asks may be seen by the others."""
     passing = Passing(order_of(("a", placed(1, asked="bd")), ("b", placed(2))))
     passing.come("a")
-    passing.order.asking(KEYS["d"])
+    passing.order.begin_wait(KEYS["d"])
     assert await passing.so_far() == []
     passing.come("b")
     assert await passing.so_far() == ["a", "b"]
@@ -87,7 +87,7 @@ async def test_nothing_new_begins_before_all_that_is_recorded_has_passed() -> No
     passing = Passing(order_of(("a", placed(1)), ("b", placed(2))))
     passing.ended("writer")
     passing.come("b")
-    begun = asyncio.create_task(passing.order.until(lambda: not passing.order.replaying))
+    begun = asyncio.create_task(passing.order.wait_until(lambda: not passing.order.replaying))
     assert await passing.so_far() == []
     assert not begun.done()
     passing.come("a")
@@ -97,28 +97,28 @@ async def test_nothing_new_begins_before_all_that_is_recorded_has_passed() -> No
 
 async def test_what_is_recorded_next_holds_the_turns_and_questions_since() -> None:
     order = order_of()
-    order.asking(KEYS["b"])
+    order.begin_wait(KEYS["b"])
     with order.turn("legal"), order.turn("writer"), order.turn("writer/inner"):
-        await order.ended("writer/inner")
-        assert order.unkept, "in another process the branches might go the other way"
-    first = order.new(KEYS["a"])
-    again = order.new(KEYS["c"])
+        await order.end_turn("writer/inner")
+        assert order.has_unrecorded_turns, "in another process the branches might go the other way"
+    first = order.append(KEYS["a"])
+    again = order.append(KEYS["c"])
     assert (first.after, first.turns, sorted(first.asked)) == (0, ("writer/inner",), [short(KEYS["b"])])
     assert (again.after, again.turns) == (0, ("writer/inner",)), (
         "the first may not be recorded when this process is lost"
     )
-    order.kept(first)
-    await order.come(first)
-    third = order.new(KEYS["d"])
+    order.mark_persisted(first)
+    await order.await_turn(first)
+    third = order.append(KEYS["d"])
     assert (third.after, third.turns, sorted(third.asked)) == (1, (), [])
-    assert not any((order.unkept,))
+    assert not any((order.has_unrecorded_turns,))
 
 
 async def test_one_turn_inside_another_is_no_branch() -> None:
     order = order_of()
     with order.turn("society"), order.turn("society/writer"):
-        await order.ended("society/writer")
-    assert not order.unkept
+        await order.end_turn("society/writer")
+    assert not order.has_unrecorded_turns
 
 
 @pytest.mark.parametrize("missing", ["turn", "result", "question"])
@@ -139,7 +139,7 @@ async def test_what_nobody_comes_to_any_more_is_told_and_nothing_passes_without_
     name = await told.get()
     assert name == {"turn": "clerk", "result": KEYS["a"], "question": short(KEYS["c"])}[missing]
     assert not task.done()
-    left = order.left_from({name})
+    left = order.remaining_from({name})
     order.set_aside([event.name for event in left if event.place], [event.number for event in left if not event.place])
     await task
 
@@ -160,11 +160,11 @@ async def test_branches_settle_between_two_events() -> None:
     async def speaks(agent: str, event: OrderedEvent, rounds: int) -> None:
         with order.turn(agent):
             await asyncio.sleep(0)  # both have begun
-            await order.come(event)
+            await order.await_turn(event)
             for _ in range(rounds):
                 await asyncio.sleep(0)
             passed.append(agent)
 
-    events = [order.new(KEYS["a"]), order.new(KEYS["b"])]
+    events = [order.append(KEYS["a"]), order.append(KEYS["b"])]
     await asyncio.gather(speaks("legal", events[0], 50), speaks("finance", events[1], 1))
     assert passed == ["legal", "finance"]

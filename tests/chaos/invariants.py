@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from bot.slack.projector import card_placement
-from bot.slack.views import approval_card, block_kit, card_controls, run_plan, thread_notes
+from bot.slack.projector import card_grouping
+from bot.slack.views import approval_card, block_kit, card_controls, run_steps, thread_notes
 from countersign.domain import request_endings
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId, RunId
@@ -253,8 +253,8 @@ class Verdict:
 
     def _steps(self, run: Run) -> block_kit.Drawing:
         asked = [self.facts.requests[name] for name in run.recent if name in self.facts.requests]
-        numbered = [run_plan.Asked(one, card_placement.number_of(one, self._card_of(one)[1])) for one in asked]
-        return run_plan.drawn_as_list(run, run_plan.steps(run, numbered))
+        numbered = [run_steps.Asked(one, card_grouping.number_of(one, self._card_of(one)[1])) for one in asked]
+        return run_steps.drawn_as_list(run, run_steps.steps(run, numbered))
 
     def _card_of(self, request: Request) -> tuple[str, list[Request]]:
         """The name of the card on which the request is, and all that are."""

@@ -26,7 +26,9 @@ SOON = later(minutes=10)
 def given(scope: Scope = Scope.ARGUMENTS, span: Span = Span.HOUR, asked: Question | None = None) -> Permission:
     """Bob approved a refund and does not want to be asked again."""
     of = request(asked=asked or call())
-    found = permissions.given_with(decide(of, attempt(of, BOB, wish=PermissionChoice(scope, span)), NOW).request, TEAM)
+    found = permissions.given_with(
+        decide(of, attempt(of, BOB, permission=PermissionChoice(scope, span)), NOW).request, TEAM
+    )
     assert found is not None
     return found
 

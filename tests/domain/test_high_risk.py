@@ -47,7 +47,7 @@ ATTEMPTS: dict[str, tuple[dict[str, Any], Refusal | None]] = {
     "an edit without the word": ({**EDIT, **READ}, Refusal.NOT_TYPED),
     "an edit with both": ({**EDIT, **TYPED}, None),
     "with a permission besides": (
-        {**TYPED, "wish": PermissionChoice(Scope.CALL, Span.HOUR)},
+        {**TYPED, "permission": PermissionChoice(Scope.CALL, Span.HOUR)},
         Refusal.NO_STANDING_AT_HIGH_RISK,
     ),
     "break-glass": ({"user": ALICE, "words": "now", "break_glass": True}, Refusal.NO_BREAK_GLASS),

@@ -23,11 +23,9 @@ from countersign.domain.requests import Status, request_id
 from countersign.replay.entries import Entry
 from countersign.replay.run_journal import RunJournal
 from countersign.store.codec import compress, decompress
-from countersign.store.overview import Overview
-from countersign.store.ownership import EVENTS, REQUESTS, RUNS, TEAMS
-from countersign.store.request_lists import Lists
+from countersign.store.ownership import EVENTS, REQUESTS, RUNS, TEAMS, read_event
+from countersign.store.request_lists import Lists, Overview
 from countersign.store.store import Store
-from countersign.store.worker_reports import read_event
 from countersign.usecases.ports import Change, Lease
 from tests.fuzz.mutations import mutated, spoiled
 from tests.fuzz.target import RUN, Deployment, encoded

@@ -25,9 +25,9 @@ from countersign import usecases
 from countersign.domain.calls import Call, canonical
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Question, Request
-from countersign.store.overview import Overview
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
+from countersign.store.request_lists import Overview
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put, TeamInfo
 from localslack import LocalSlack
@@ -146,7 +146,7 @@ async def deployment(web_url: str, worker_url: str, namespace: str) -> AsyncIter
             store, NoQueue(), directory, clients.reads, frozenset(), poster.link, homes, cards, identity.bot_user
         )
         stack.push_async_callback(services.drain)
-        bolt = app.build(clients, identity, slack.signing_secret)
+        bolt = app.build(clients, identity)
         register(bolt, services)
         asgi = http.http(
             bolt, lambda: health.problem_of(store, None), lambda: health.measured(store), secret=slack.signing_secret

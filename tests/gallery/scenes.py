@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, Field
 
-from bot.slack.views import card_controls, choice_controls, review_modals
+from bot.slack.views import card_controls, review_modals
 from countersign import ask
 from localslack import text_of
 from localslack.workspace import Message
@@ -129,7 +129,7 @@ async def _plan(stage: Stage) -> None:
     head = await stage.start("deploy deploy shop 2.1")
     options = stage.reviewer("options: choose", await stage.card("staging"))
     await stage.measured(options, "options", "A question with options")
-    await options.tap(f"{choice_controls.CHOOSE}_0")
+    await options.tap(f"{card_controls.CHOOSE}_0")
     plan = stage.reviewer("a plan: approve", await stage.card("1. "))
     await stage.measured(plan, "plan", "The plan")
     await plan.tap(card_controls.APPROVE)

@@ -19,8 +19,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.slack.views.block_kit import Drawing
 from countersign.domain import api_keys
 from countersign.domain.events import Event, EventType
-from countersign.store.api_keys import ApiKeys
 from countersign.store.embedded_server import EmbeddedRedis
+from countersign.store.programs import ApiKeys
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from demo.mailbox import Mailbox

@@ -31,8 +31,8 @@ RECORDING: Final = (
         "an action begins before the disk has its approval",
         "R4",
         "countersign/replay/side_effects.py",
-        "    stands = await journal.record(key, mine, replace=again, on_disk=True)\n",
-        "    stands = await journal.record(key, mine, replace=again)\n",
+        "    stored = await journal.record(key, started, replace=repeat, on_disk=True)\n",
+        "    stored = await journal.record(key, started, replace=repeat)\n",
         ("tests/store/test_durability.py::test_an_action_waits_until_the_disk_has_its_approval",),
     ),
     Bug(
@@ -70,7 +70,7 @@ RECORDING: Final = (
     Bug(
         "whoever a worker lists a run for sees it",
         "R25",
-        "countersign/store/overview.py",
+        "countersign/store/request_lists.py",
         " and run.requester == requester], total",
         "], total",
         (_FORGERY + "test_nobody_is_shown_a_run_of_another_that_a_worker_lists_as_theirs",),
@@ -240,7 +240,7 @@ RECORDING: Final = (
     Bug(
         "a start that is refused is on record as often as Slack delivers it",
         "R8, R25",
-        "countersign/usecases/rejected_attempts.py",
+        "countersign/usecases/recorded_events.py",
         "event = Event(EventType.START_REFUSED, await store.now(), workspace=workspace, user=requester, data=data)\n"
         "    await store.commit(Change(events=(event,), once=attempt))",
         "event = Event(EventType.START_REFUSED, await store.now(), workspace=workspace, user=requester, data=data)\n"
@@ -250,7 +250,7 @@ RECORDING: Final = (
     Bug(
         "a click on what is gone is not on record",
         "R25",
-        "countersign/usecases/rejected_attempts.py",
+        "countersign/usecases/recorded_events.py",
         'data={"verb": verb, "refusal": Refusal.UNKNOWN.name.lower(), "words": words},\n    )\n'
         "    await store.commit(Change(events=(event,), once=attempt))",
         'data={"verb": verb, "refusal": Refusal.UNKNOWN.name.lower(), "words": words},\n    )\n'
@@ -260,7 +260,7 @@ RECORDING: Final = (
     Bug(
         "`/approvals` that nobody could read is not on record",
         "R25",
-        "countersign/usecases/rejected_attempts.py",
+        "countersign/usecases/recorded_events.py",
         'data = {"channel": channel, "words": shortened(hide(words)[0]), "problems": hide(why)[0]}\n',
         'return\n    data = {"channel": channel, "words": shortened(hide(words)[0]), "problems": hide(why)[0]}\n',
         (

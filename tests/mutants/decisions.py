@@ -45,7 +45,7 @@ DECIDING: Final = (
         "the question that another one replaced stays open",
         "R1",
         "countersign/usecases/run_requests.py",
-        "            changed.append(Put(back.request, read.old.version))\n            events += back.events\n",
+        "            changed.append(Put(back.request, place.old.version))\n            events += back.events\n",
         "            pass\n",
         (_FLOWS + "test_other_words_in_the_same_place_withdraw_what_was_asked_before",),
     ),
@@ -92,7 +92,7 @@ DECIDING: Final = (
     Bug(
         "a channel is greeted when anybody joins it",
         "R8",
-        "bot/slack/handlers/invitations.py",
+        "bot/slack/handlers/app_events.py",
         'if event.get("user") == services.bot_user:',
         "if True:",
         (_CONTACT + "test_a_channel_is_greeted_once_whatever_comes_again",),
@@ -101,8 +101,8 @@ DECIDING: Final = (
         "everybody reads the key of receipts on their Home",
         "R25",
         "bot/slack/projector/home_publisher.py",
-        "reader.public_key if reader.is_admin else",
-        "reader.public_key if reader.public_key else",
+        "self._public_key() if may_alone(actor, self._admins) else",
+        "self._public_key() if actor else",
         (
             "tests/slack/test_home_publisher.py::"
             "test_a_third_party_checks_a_receipt_with_nothing_but_the_key_of_the_home",
@@ -394,8 +394,8 @@ DECIDING: Final = (
         "the script is not told the deadline",
         "R20",
         "countersign/usecases/decisions.py",
-        "events=step.events, before=seen.value.deadline)",
-        "events=step.events)",
+        "events=events, before=deadline)",
+        "events=events)",
         (_FLOWS + "test_a_click_that_was_judged_in_time_and_is_stored_late_is_refused_and_settles",),
     ),
     Bug(
@@ -428,7 +428,7 @@ DECIDING: Final = (
     Bug(
         "the rules that a worker wrote count",
         "R9",
-        "countersign/usecases/worker_requests.py",
+        "countersign/usecases/admission.py",
         "    if right == claimed:",
         "    if right:",
         (
@@ -440,7 +440,7 @@ DECIDING: Final = (
     Bug(
         "a card vouches for nothing, so that new settings change what was asked before",
         "R9",
-        "bot/slack/projector/run_drawing.py",
+        "bot/slack/projector/card_drawing.py",
         "claim=card.admitted[0].claim",
         'claim=""',
         (_PROJECTOR + "test_a_card_vouches_for_the_rules_that_it_shows",),
@@ -457,7 +457,7 @@ DECIDING: Final = (
         "a worker says whose run it is",
         "R9",
         "countersign/store/ownership.py",
-        "return replace(run, **asdict(known), by_script=known.program is not None), version",
+        "return replace(run, **noted, by_script=known.program is not None), version",
         "return replace(run, by_script=known.program is not None), version",
         (_FORGED_RULES + "test_whose_run_it_is_and_where_a_worker_cannot_say_of_what_web_started",),
     ),
@@ -547,14 +547,14 @@ DECIDING: Final = (
         "a reply answers a question that came after it",
         "R13",
         "bot/slack/handlers/thread_replies.py",
-        "return bool(posted) and float(posted) < float(said.ts)",
+        "return bool(posted) and float(posted) < float(message.ts)",
         "return bool(posted)",
         (_TALKS + "test_words_that_are_older_than_the_question_do_not_answer_it",),
     ),
     Bug(
         "a conversation is shown to another company",
         "R9",
-        "bot/slack/projector/run_drawing.py",
+        "bot/slack/projector/card_drawing.py",
         "await why_not_shown(self.directory, request.channel) is not None",
         "False",
         (_TALKS + "test_in_a_channel_shared_with_another_company_it_is_asked_in_the_approvals_channel",),

@@ -24,8 +24,8 @@ BOUNDING: Final = (
         "a window that names no channel leaves work that nobody awaits",
         "R29",
         "bot/slack/handlers/ack_deadline.py",
-        '    channel = channel_of(body["view"])\n    work = begin()\n',
-        '    work = begin()\n    channel = channel_of(body["view"])\n',
+        "        channel = channel_of(view)\n",
+        "        begun = work(services, body)\n        channel = channel_of(view)\n        await begun\n",
         ("tests/fuzz/test_fuzz.py::test_a_window_that_names_no_channel_begins_no_work_that_nobody_awaits",),
     ),
     Bug(
@@ -98,7 +98,7 @@ BOUNDING: Final = (
     Bug(
         "a key that holds no text is taken for a store that is away",
         "R29",
-        "countersign/store/reads.py",
+        "countersign/store/records.py",
         "redis.pcall('GETRANGE'",
         "redis.call('GETRANGE'",
         (_BOUNDS + "test_what_is_large_or_no_text_in_redis_is_not_taken_for_a_store_that_is_away",),

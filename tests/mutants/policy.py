@@ -103,7 +103,7 @@ POLICY: Final = (
         "a refusal by policy is on record each time the run is rebuilt",
         "R25",
         "countersign/usecases/run_requests.py",
-        "Change(events=(event,), lease=lease, once=AttemptId(read.request))",
+        "Change(events=(event,), lease=lease, once=AttemptId(place.request))",
         "Change(events=(event,), lease=lease)",
         (_IN_FORCE + "test_what_the_policy_refuses_is_asked_of_nobody_and_is_in_the_record",),
     ),
@@ -156,7 +156,7 @@ POLICY: Final = (
     Bug(
         "a changed text may hold a secret on both sides of a cut",
         "R13, R15",
-        "bot/slack/views/text_edit.py",
+        "bot/slack/views/edit_modal.py",
         "        if visible(typed(text)) != text:",
         "        if False:",
         ("tests/slack/test_edits.py::test_words_that_a_window_would_not_give_back_are_not_changed_in_one",),

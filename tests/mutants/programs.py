@@ -59,7 +59,7 @@ ASKING: Final = (
     Bug(
         "calls of a program that come at once find no card, or a full one",
         "R26",
-        "bot/slack/projector/card_placement.py",
+        "bot/slack/projector/card_grouping.py",
         "    async with burst.turn:",
         "    if True:",
         (_BATCHES + "test_twenty_calls_at_once_are_four_cards_and_one_click_approves_a_whole_card",),
@@ -84,7 +84,7 @@ ASKING: Final = (
         "an outcome of what was not approved is taken",
         "R5",
         "countersign/usecases/program_requests.py",
-        "    if not _may_act(found.request):\n        raise",
+        "    if not _may_act(target.request):\n        raise",
         "    if False:\n        raise",
         (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none[rejected]",),
     ),
@@ -100,7 +100,7 @@ ASKING: Final = (
         "a request that was rejected waits a day for its outcome",
         "R17",
         "countersign/usecases/program_requests.py",
-        "        if not _may_act(found.request):\n            await _end",
+        "        if not _may_act(target.request):\n            await _end",
         "        if False:\n            await _end",
         (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none[rejected]",),
     ),
@@ -171,7 +171,7 @@ ASKING: Final = (
     Bug(
         "requests at once pass the limit of their key",
         "R29",
-        "countersign/store/api_keys.py",
+        "countersign/store/programs.py",
         "number = int(await self._client.incr(name))",
         "number = int(await self._client.get(name) or 0) + 1\n            await self._client.set(name, number)",
         (_BAD + "test_a_limit_holds_for_requests_at_once",),
@@ -179,7 +179,7 @@ ASKING: Final = (
     Bug(
         "requests asked at once all have room",
         "R29",
-        "countersign/store/api_keys.py",
+        "countersign/store/programs.py",
         "return {ahead, ",
         "return {0, ",
         (

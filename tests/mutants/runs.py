@@ -130,8 +130,8 @@ RUNNING: Final = (
         "`started` is not written before the tool",
         "R4",
         "countersign/replay/side_effects.py",
-        "    stands = await journal.record(key, mine, replace=again, on_disk=True)\n",
-        "    stands = mine\n",
+        "    stored = await journal.record(key, started, replace=repeat, on_disk=True)\n",
+        "    stored = started\n",
         (_DOUBTS + "test_a_worker_killed_while_it_acts_leaves_a_question_and_people_say_that_it_ran",),
     ),
     Bug(
@@ -259,8 +259,8 @@ RUNNING: Final = (
         "an action in doubt is done again",
         "R4",
         "countersign/replay/side_effects.py",
-        "again = idempotent and before is not None",
-        "again = before is not None",
+        "repeat = idempotent and recorded is not None",
+        "repeat = recorded is not None",
         (_JOURNAL + "test_an_effect_that_was_started_and_never_ended_is_not_repeated",),
     ),
     Bug(
@@ -411,7 +411,7 @@ RUNNING: Final = (
     Bug(
         "calls that travelled together overtake each other when the server forgot their script",
         "R26",
-        "countersign/store/redis/pipelining.py",
+        "countersign/store/redis/scripts.py",
         "        if unknown:",
         "        if False:",
         (_FORGOTTEN + "test_what_is_repeated_in_a_journey_is_done_once_and_in_its_order",),

@@ -67,8 +67,8 @@ WAITING: Final = (
         "silence approves what nobody could see",
         "R32",
         "countersign/usecases/decisions.py",
-        "    if seen.card is None or not request_endings.seen_long_enough(seen.value, since, seen.now):\n",
-        "    if seen.card is None:\n        return Ruling(step)\n    if False:\n",
+        "    if seen.card is None or not request_endings.seen_long_enough(request, since, seen.now):\n",
+        "    if seen.card is None:\n        return step\n    if False:\n",
         (
             _SILENCE + "test_silence_approves_only_what_stood_in_its_channel_for_the_whole_time",
             _SILENCE + "test_slack_is_away_past_the_deadline_and_nothing_is_approved",
@@ -78,8 +78,8 @@ WAITING: Final = (
         "silence approves what somebody took away",
         "R32",
         "countersign/usecases/decisions.py",
-        "    if not there:\n",
-        "    if False:\n",
+        "return step if there else unseen",
+        "return step",
         (
             _SILENCE + "test_silence_does_not_approve_what_somebody_took_away[deleted]",
             _SILENCE + "test_silence_does_not_approve_what_somebody_took_away[its channel archived]",
@@ -89,7 +89,7 @@ WAITING: Final = (
     Bug(
         "what is settled is said to wait because its card cannot be changed",
         "R32",
-        "bot/slack/projector/run_drawing.py",
+        "bot/slack/projector/card_drawing.py",
         "unposted, post=self.card.pending)",
         "unposted)",
         (_SILENCE + "test_silence_does_not_approve_what_somebody_took_away[its channel archived]",),
@@ -117,8 +117,8 @@ WAITING: Final = (
         "a click that comes too late approves what nobody looked for",
         "R32",
         "countersign/usecases/decisions.py",
-        "    if there is None:\n        return Ruling(requests.Step(seen.value))\n",
-        "    if there is None:\n        return Ruling(step)\n",
+        "    if there is None:\n        return unchanged\n",
+        "    if there is None:\n        return step\n",
         (
             _SILENCE + "test_a_click_that_comes_too_late_approves_nothing_unlooked_at",
             _SILENCE + "test_what_slack_does_not_say_is_asked_again_and_not_for_ever",
@@ -128,14 +128,14 @@ WAITING: Final = (
         "the card is not looked at in the step that settles",
         "R32",
         "countersign/usecases/decisions.py",
-        "        shown=() if card is None else (card,),\n",
+        "            shown=(seen.card,) if silent and seen.card is not None else (),\n",
         "",
         (_SILENCE + "test_a_card_that_goes_in_the_moment_of_the_step_approves_nothing",),
     ),
     Bug(
         "time counts from the question though its card came late",
         "R32",
-        "bot/slack/projector/run_drawing.py",
+        "bot/slack/projector/card_drawing.py",
         "        if message is not None and message.stands_since is not None:\n",
         "        if False:\n",
         (_SILENCE + "test_a_card_that_slack_took_late_gives_people_all_of_their_time",),
@@ -143,7 +143,7 @@ WAITING: Final = (
     Bug(
         "one record that a worker broke hides from everybody what waits",
         "R4",
-        "countersign/store/reads.py",
+        "countersign/store/records.py",
         'self._name(f"{kind} {name}", wrong)',
         "raise",
         (
@@ -154,7 +154,7 @@ WAITING: Final = (
     Bug(
         "a request that cannot be read is dropped from the lists as if it were gone",
         "R5",
-        "countersign/store/reads.py",
+        "countersign/store/records.py",
         'self._name(f"{kind} {name}", wrong)',
         "found[name] = None  # type: ignore[assignment]",
         (_UNREADABLE + "test_it_stays_in_the_lists_and_is_there_again_once_it_can_be_read",),

@@ -6,18 +6,15 @@ from typing import Any, Final
 from bot.audit.figures import Figures
 from bot.slack import settings_proposals
 from bot.slack.views import (
-    agent_text,
+    answer_modals,
+    audit_posts,
+    commands_text,
     edit_modal,
     home,
-    lists_text,
     modal_parts,
-    modals,
-    permissions_text,
-    record_notices,
     settings_modal,
     settings_text,
     thread_notes,
-    weekly_digest,
 )
 from bot.slack.views.block_kit import Drawing
 from countersign.domain.calls import Call, canonical
@@ -80,14 +77,14 @@ def _drawn(drawing: Drawing | None) -> Drawing:
 def _week() -> Drawing:
     """Draw the digest of a week with some of everything."""
     figures, made = Figures(), samples()
-    for number in range(weekly_digest.LEAST):
+    for number in range(audit_posts.LEAST):
         for name in ("asked", "approved"):
             entry = {**made[name], "request": f"q{number}"}
             figures.take({**entry, "what": {**entry["what"], "tool": "refund_order"}})
     for name in ("asked", "expired", "passed"):
         figures.take(made[name])
     links = dict.fromkeys(figures.last, "https://example.slack.com/archives/C0APPROVALS/p1")
-    return weekly_digest.digest(figures, later().replace(day=2), links)
+    return audit_posts.weekly_digest(figures, later().replace(day=2), links)
 
 
 NOTICES: Final[dict[str, Drawing]] = {
@@ -104,14 +101,16 @@ NOTICES: Final[dict[str, Drawing]] = {
     "note_requester_left": thread_notes.requester_left_note(ended(), thread_notes.outcome_note(ended())),
     "note_requester_gone": thread_notes.requester_gone_note(run(), rules().reviewers),
     "note_requester_gone_without_reviewers": thread_notes.requester_gone_note(run(), Reviewers()),
-    "notice_record": record_notices.checkpoint(Head(1204, "0f" * 32), later().date()),
+    "notice_record": audit_posts.daily_checkpoint(Head(1204, "0f" * 32), later().date()),
     "digest": _week(),
-    "list_permissions": permissions_text.permission_list([permitted(Scope.TOOL)]),
-    "list_pending": lists_text.pending(home.entries(listed(request(asked=refund()), talk()), reader=ALICE), 40),
-    "list_history": lists_text.history(
+    "list_permissions": commands_text.standing_permissions([permitted(Scope.TOOL)]),
+    "list_pending": commands_text.pending_requests(
+        home.entries(listed(request(asked=refund()), talk()), reader=ALICE), 40
+    ),
+    "list_history": commands_text.last_decisions(
         home.outcomes(listed(decided(Verb.REJECT), DONE, FAILED, of=CAME_OF), later(hours=13))
     ),
-    "list_status": agent_text.status(
+    "list_status": commands_text.runs_in_progress(
         [
             home.run_entry(at_work(), LINK, listed(), ALICE),
             home.run_entry(run(status=RunStatus.WAITING), "", listed(talk()), ALICE),
@@ -121,7 +120,7 @@ NOTICES: Final[dict[str, Drawing]] = {
 }
 WINDOWS: Final[dict[str, dict[str, Any]]] = {
     "modal_fill_in": edit_modal.edit(request(asked=form()), GENERAL),
-    "modal_more": modals.more(request(asked=refund(), break_glass=True, **LATER), GENERAL),
+    "modal_more": answer_modals.more(request(asked=refund(), break_glass=True, **LATER), GENERAL),
     "modal_loading": modal_parts.loading(),
     "modal_settings_to_read": settings_modal.to_read(
         settings_text.say(GENERAL, rules(timeout=timedelta(minutes=15))),

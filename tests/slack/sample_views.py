@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from bot.slack.views import (
+    answer_modals,
     approval_card,
     edit_modal,
     modal_parts,
-    modals,
     reminders,
     review_modals,
-    run_plan,
+    run_steps,
     settings_modal,
     settings_text,
+    start_modal,
     thread_notes,
 )
 from bot.slack.views.block_kit import Drawing
-from bot.slack.views.greeting import greeting
+from bot.slack.views.settings_text import greeting
 from countersign.domain import permissions, quiet_hours, request_endings, runs, schedule
 from countersign.domain.activity import Delay, Passed, Usage, Writing
 from countersign.domain.calls import Call, canonical
@@ -87,8 +88,8 @@ def card(of: Request) -> Drawing:
 
 
 def plan(of: Run, *asked: Request) -> Drawing:
-    rows = [run_plan.Asked(one, number if len(asked) > 1 else 0, LINK) for number, one in enumerate(asked, 1)]
-    return run_plan.drawn_as_list(of, run_plan.steps(of, rows))
+    rows = [run_steps.Asked(one, number if len(asked) > 1 else 0, LINK) for number, one in enumerate(asked, 1)]
+    return run_steps.drawn_as_list(of, run_steps.steps(of, rows))
 
 
 def at_work() -> Run:
@@ -163,7 +164,7 @@ def mail(text: str = "To: vendor@example.com\n\nTen percent off, please.") -> Qu
 
 def permitted() -> Request:
     asked = request(asked=refund())
-    approved = attempt(asked, BOB, wish=PermissionChoice(Scope.ARGUMENTS, Span.RUN))
+    approved = attempt(asked, BOB, permission=PermissionChoice(Scope.ARGUMENTS, Span.RUN))
     return decide(asked, approved, later(minutes=5)).request
 
 
@@ -257,7 +258,7 @@ def half_settled() -> list[Request]:
     first, second, third, *left = burst()
     no = decide(first, attempt(first, BOB, Verb.REJECT, words=f"Too dear.\n{HOSTILE * 3}"), later(minutes=1)).request
     yes = decide(
-        second, attempt(second, CAROL, wish=PermissionChoice(Scope.ARGUMENTS, Span.RUN)), later(minutes=1)
+        second, attempt(second, CAROL, permission=PermissionChoice(Scope.ARGUMENTS, Span.RUN)), later(minutes=1)
     ).request
     less = canonical({"order": 17, "amount": 15, "api_key": "s3cr3t-word"})
     changed = decide(third, attempt(third, BOB, Verb.EDIT, arguments=less), later(minutes=2)).request
@@ -339,8 +340,8 @@ DRAWINGS: dict[str, Drawing] = {
     "card_turn_rejected": card(decided(Verb.REJECT, "enough", talk())),
     "card_turn_reminds": card(talk(remind_after=timedelta(minutes=15))),
     "card_turn_in_messages": approval_card.card(talk(), run=run(), run_link=None),
-    "steps_talking": run_plan.drawn_as_list(
-        at_work(), run_plan.steps(at_work(), [run_plan.Asked(talk(), 0, LINK, in_thread=True)])
+    "steps_talking": run_steps.drawn_as_list(
+        at_work(), run_steps.steps(at_work(), [run_steps.Asked(talk(), 0, LINK, in_thread=True)])
     ),
     "card_end": card(talk(to_end=True)),
     "card_end_approved": card(decided(Verb.APPROVE, of=talk(to_end=True))),
@@ -413,7 +414,7 @@ DRAWINGS: dict[str, Drawing] = {
     ),
     "steps_expired": plan(ended(ended_as="expired"), expired()),
     "steps_slowed_down": plan(run(delay=Delay("The model gpt is rate-limited", later()))),
-    "steps_without_a_worker": run_plan.drawn_as_list(run(), run_plan.steps(run(), silent=True)),
+    "steps_without_a_worker": run_steps.drawn_as_list(run(), run_steps.steps(run(), silent=True)),
     "note_outcome": thread_notes.outcome_note(ended()),
     "note_outcome_with_usage": thread_notes.outcome_note(ended(usage=USAGE)),
     "note_outcome_with_passed": thread_notes.outcome_note(ended(passed=PASSED, usage=USAGE)),
@@ -438,13 +439,13 @@ DRAWINGS: dict[str, Drawing] = {
     "note_not_posted": thread_notes.not_posted_note(request(), "not_in_channel"),
 }
 VIEWS: dict[str, dict[str, Any]] = {
-    "modal_start": modals.start([TeamInfo("email", "writes a mail"), TeamInfo("broken", "", "no model")], GENERAL),
-    "modal_start_anywhere": modals.start([TeamInfo("email", "writes a mail"), CHAT], GENERAL, anywhere=True),
-    "modal_start_options": modals.start([TeamInfo("email", "writes a mail"), CHAT], GENERAL, "chat"),
-    "modal_reject": modals.reject(request(), GENERAL),
-    "modal_respond": modals.respond(request(), GENERAL),
-    "modal_in_doubt_stop": modals.reject(in_doubt(), GENERAL),
-    "modal_in_doubt_it_ran": modals.respond(in_doubt(), GENERAL),
+    "modal_start": start_modal.start([TeamInfo("email", "writes a mail"), TeamInfo("broken", "", "no model")], GENERAL),
+    "modal_start_anywhere": start_modal.start([TeamInfo("email", "writes a mail"), CHAT], GENERAL, anywhere=True),
+    "modal_start_options": start_modal.start([TeamInfo("email", "writes a mail"), CHAT], GENERAL, "chat"),
+    "modal_reject": answer_modals.reject(request(), GENERAL),
+    "modal_respond": answer_modals.respond(request(), GENERAL),
+    "modal_in_doubt_stop": answer_modals.reject(in_doubt(), GENERAL),
+    "modal_in_doubt_it_ran": answer_modals.respond(in_doubt(), GENERAL),
     "modal_full": review_modals.full(request(asked=question(LONG))),
     "modal_review": review_modals.review(request(asked=question(LONG)), GENERAL),
     "modal_review_tool": review_modals.review(
@@ -466,8 +467,8 @@ VIEWS: dict[str, dict[str, Any]] = {
     "modal_edit_long_mail": edit_modal.edit(request(asked=mail(LONG)), GENERAL),
     "modal_edit_code": edit_modal.edit(request(asked=code()), GENERAL),
     "modal_full_mail_edited": review_modals.full(edited_mail()),
-    "modal_choose": modals.choose(request(asked=choice(*"abcdef")), GENERAL),
-    "modal_choose_several": modals.choose(request(asked=choice("eu", "us " * 40, several=True)), GENERAL),
+    "modal_choose": answer_modals.choose(request(asked=choice(*"abcdef")), GENERAL),
+    "modal_choose_several": answer_modals.choose(request(asked=choice("eu", "us " * 40, several=True)), GENERAL),
     "modal_settings": settings_modal.view(GENERAL, rules(), {GroupId("S0LEADS"): "@leads"}),
     "modal_settings_confirm": settings_text.confirm(
         GENERAL,

@@ -21,8 +21,8 @@ from bot.slack.views.block_kit import Drawing
 from countersign.domain.events import Event
 from countersign.domain.ids import UserId
 from countersign.domain.requests import Request
-from countersign.store.overview import Overview
 from countersign.store.ownership import EVENTS
+from countersign.store.request_lists import Overview
 from countersign.store.store import Store
 from localslack import LocalSlack
 from localslack.fixtures import HURRY
@@ -56,7 +56,7 @@ async def a_desk(slack: LocalSlack, store: Store) -> AsyncIterator[tuple[Service
             identity.bot_user,
         )
         stack.push_async_callback(services.drain)
-        bolt = app.build(clients, identity, None)
+        bolt = app.build(clients, identity)
         register(bolt, services)
         yield services, bolt, clients
 

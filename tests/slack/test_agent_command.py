@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.slack.handlers.context import Services
-from bot.slack.views import modals
+from bot.slack.views import start_modal
 from countersign import usecases
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ApiKeyId, GroupId, RunId, UserId
@@ -334,7 +334,7 @@ async def test_the_window_shows_the_options_of_the_chosen_team(
     await alice.command("/agent")
     window = await alice.wait_modal("Start a task")
     assert "When people are asked" not in str(window.blocks)
-    await alice.click(window, modals.TEAM, choose="chat")
+    await alice.click(window, start_modal.TEAM, choose="chat")
     window = await alice.wait_modal("When people are asked")
     assert await alice.submit({"When people are asked": "never", "task": "plan it"}) == {}
     (run,) = await runs(store)
@@ -348,11 +348,11 @@ async def test_another_team_in_the_window_has_none_of_the_first_ones_options(
     """Also where the window could not take them away."""
     alice = slack.user("alice")
     await alice.command("/agent")
-    await alice.click(await alice.wait_modal("Start a task"), modals.TEAM, choose="chat")
+    await alice.click(await alice.wait_modal("Start a task"), start_modal.TEAM, choose="chat")
     window = await alice.wait_modal("When people are asked")
     if not redrawn:
         slack.faults.add("server_error", on="views.update", status=503, times=None)
-    await alice.click(window, modals.TEAM, choose="email")
+    await alice.click(window, start_modal.TEAM, choose="email")
     if redrawn:
         await alice.wait_modal(lambda view: "When people are asked" not in str(view.blocks))
     assert await alice.submit({"task": "tell the vendor"}) == {}
@@ -367,7 +367,7 @@ async def test_a_window_whose_options_were_not_shown_still_starts(
     alice = slack.user("alice")
     await alice.command("/agent")
     slack.faults.add("server_error", on="views.update", status=503, times=None)
-    assert (await alice.click(await alice.wait_modal("Start a task"), modals.TEAM, choose="chat")).ok
+    assert (await alice.click(await alice.wait_modal("Start a task"), start_modal.TEAM, choose="chat")).ok
     assert await alice.submit({"task": "plan it"}) == {}
     (run,) = await runs(store)
     assert run.options == {"mode": "always", "pace": "1"}

@@ -7,7 +7,7 @@ from datetime import timedelta
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.audit.auditor import Auditor
-from bot.slack.projector import audit_checkpoint
+from bot.slack.projector import audit_posts
 from bot.slack.projector.message_sync import Poster
 from bot.slack.slack_calls import GatedCalls
 from countersign.domain.events import Event, EventType
@@ -38,12 +38,12 @@ def a_poster(slack: LocalSlack, store: Store) -> Poster:
 async def test_the_head_is_posted_once_a_day_whoever_looks_and_however_often(slack: LocalSlack, store: Store) -> None:
     """R6, R25: with several web processes, after a restart, and while the record grows."""
     ledger = Ledger(store)
-    await audit_checkpoint.post(ledger, a_poster(slack, store), WHERE, NOW)
+    await audit_posts.post_checkpoint(ledger, a_poster(slack, store), WHERE, NOW)
     assert slack.channel("#approvals").messages == [], "there is nothing to stand for"
     await tell(store)
     first = (await ledger.position()).head
     for hour in range(7):
-        await audit_checkpoint.post(
+        await audit_posts.post_checkpoint(
             ledger, a_poster(slack, store), WHERE, NOW + timedelta(hours=hour) - timedelta(minutes=1)
         )
         await tell(store)
@@ -51,7 +51,7 @@ async def test_the_head_is_posted_once_a_day_whoever_looks_and_however_often(sla
     assert str(first) in posted.text
     before = (await ledger.position()).head
     tomorrow = NOW + timedelta(hours=7)
-    await audit_checkpoint.post(ledger, a_poster(slack, store), WHERE, tomorrow)
+    await audit_posts.post_checkpoint(ledger, a_poster(slack, store), WHERE, tomorrow)
     _, second = slack.channel("#approvals").messages
     assert str(before) in second.text
     assert read_head(str(before)).n == 8
@@ -62,7 +62,7 @@ async def test_two_that_post_at_the_same_moment_leave_one_message(slack: LocalSl
     """R2, R6: the lease of the auditor may have changed hands."""
     await tell(store)
     posters = [a_poster(slack, store) for _ in range(2)]
-    await asyncio.gather(*(audit_checkpoint.post(Ledger(store), poster, WHERE, NOW) for poster in posters))
+    await asyncio.gather(*(audit_posts.post_checkpoint(Ledger(store), poster, WHERE, NOW) for poster in posters))
     assert len(slack.channel("#approvals").messages) == 1
 
 
@@ -81,6 +81,6 @@ async def test_a_head_that_slack_refuses_is_tried_again(slack: LocalSlack, store
             raise Enough
 
     with contextlib.suppress(Enough):
-        await audit_checkpoint.keep(Ledger(store), store, a_poster(slack, store), WHERE, sleep=sleep)
+        await audit_posts.keep_checkpoints(Ledger(store), store, a_poster(slack, store), WHERE, sleep=sleep)
     assert pauses == [60.0] * 3
     assert len(slack.channel("#approvals").messages) == 1

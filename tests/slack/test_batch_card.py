@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import Page
 
 from bot.slack.handlers.context import Services
-from bot.slack.projector import card_placement
+from bot.slack.projector import card_grouping
 from bot.slack.projector.projector import Projector
 from countersign import usecases
 from countersign.domain import batching
@@ -24,9 +24,9 @@ from countersign.domain.ids import ChannelId, RequestId, UserId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Kind, Question, Request, Status
 from countersign.store.outbox import Outbox
-from countersign.store.overview import Overview
+from countersign.store.request_lists import Overview
 from countersign.store.store import Store
-from countersign.usecases.listing import with_links
+from countersign.usecases.overview import with_links
 from countersign.usecases.ports import Change, Lease, Put, Seen
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
@@ -195,9 +195,9 @@ async def test_a_row_whose_time_ran_out_says_so_while_others_wait(
     assert "All decided · 1 approved · 1 expired · 1 withdrawn" in card.text
 
 
-async def cards_of(store: Store, asked: Sequence[Request]) -> list[card_placement.Card]:
+async def cards_of(store: Store, asked: Sequence[Request]) -> list[card_grouping.Card]:
     seen = [await usecases.admitted(store, request.id) for request in asked]
-    return [await card_placement.card_of(store, one) for one in seen if one is not None]
+    return [await card_grouping.card_of(store, one) for one in seen if one is not None]
 
 
 async def test_two_processes_agree_on_the_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
@@ -207,7 +207,7 @@ async def test_two_processes_agree_on_the_card(slack: LocalSlack, store: Store, 
     assert run is not None
     new = [request.id for request in asked]
     await asyncio.gather(
-        *(card_placement.give_rows(store, run.value, order) for order in (new, new[::-1], new[:2], new[2:]))
+        *(card_grouping.give_rows(store, run.value, order) for order in (new, new[::-1], new[:2], new[2:]))
     )
     cards = await cards_of(store, asked)
     assert {card.name for card in cards} == {cards[0].name}
@@ -250,9 +250,9 @@ async def test_a_burst_of_thirty_goes_on_with_further_cards(
     asked = await ask(store, lease, *range(30))
     run = await store.run(lease.run)
     assert run is not None
-    await card_placement.give_rows(store, run.value, [request.id for request in asked])
+    await card_grouping.give_rows(store, run.value, [request.id for request in asked])
     cards = {card.name: card for card in await cards_of(store, asked)}
-    assert [len(card.rows) for card in cards.values()] == [card_placement.ROWS] * 6
+    assert [len(card.rows) for card in cards.values()] == [card_grouping.ROWS] * 6
     assert {row.id for card in cards.values() for row in card.rows} == ids(asked)
 
 
@@ -360,7 +360,7 @@ async def test_a_card_that_people_have_read_does_not_grow(slack: LocalSlack, sto
     async with drawing(slack, store):
         (first,) = await ask(store, lease, 0)
         await all_drawn(slack, store)
-        seen = await store.message(card_placement.name_of(first.id))
+        seen = await store.message(card_grouping.name_of(first.id))
         assert seen is not None and seen.value.posting_since is not None
         stood = replace(seen.value, posting_since=seen.value.posting_since - timedelta(hours=2))
         await store.commit(Change(messages=(Put(stood, seen.version),)))

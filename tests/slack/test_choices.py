@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slack.views import approval_card, card_controls, choice_controls, modal_parts, modals
+from bot.slack.views import answer_modals, approval_card, card_controls, modal_parts
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Question
@@ -30,13 +30,13 @@ def run() -> Run:
 
 
 def window(question: Question) -> dict[str, Any]:
-    view = modals.choose(request(asked=question), GENERAL)
+    view = answer_modals.choose(request(asked=question), GENERAL)
     check_view(view, ("modal",))
     return {**view, "state": {"values": state_of(view["blocks"])}}
 
 
 def element(view: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = next(b["element"] for b in view["blocks"] if b.get("block_id") == choice_controls.OPTIONS)
+    found: dict[str, Any] = next(b["element"] for b in view["blocks"] if b.get("block_id") == answer_modals.OPTIONS)
     return found
 
 
@@ -94,8 +94,8 @@ def test_the_window_has_the_input_that_slack_has_for_so_many(count: int, several
     options = element(view)["options"]
     several_of = {"selected_options": [options[0], options[2]]}
     held = several_of if several else {"selected_option": options[2]}
-    view["state"]["values"][choice_controls.OPTIONS] = {choice_controls.OPTIONS: held}
-    assert choice_controls.read(view, question) == (("option 0", "option 2") if several else ("option 2",))
+    view["state"]["values"][answer_modals.OPTIONS] = {answer_modals.OPTIONS: held}
+    assert answer_modals.chosen_options(view, question) == (("option 0", "option 2") if several else ("option 2",))
 
 
 def test_more_options_than_slack_can_show_are_refused_with_a_sentence() -> None:
@@ -133,12 +133,12 @@ def test_any_options_can_be_drawn_and_what_is_chosen_is_what_was_meant(options: 
     for number, option in enumerate(options):
         held = element(view)["options"][number]
         chosen = {"selected_options": [held]} if several else {"selected_option": held}
-        view["state"]["values"][choice_controls.OPTIONS] = {choice_controls.OPTIONS: chosen}
-        assert choice_controls.read(view, question) == (option,)
+        view["state"]["values"][answer_modals.OPTIONS] = {answer_modals.OPTIONS: chosen}
+        assert answer_modals.chosen_options(view, question) == (option,)
         assert drawn[0] == "Choose" or drawn[number] == option
 
 
 @pytest.mark.parametrize("value", ["", "null", "[]", '{"option": "1"}', '{"option": true}', '{"option": -3}'])
 def test_a_value_that_names_no_option_chooses_none(value: str) -> None:
-    number = choice_controls.clicked(value)
+    number = card_controls.option_number(value)
     assert number is not None and number < 0

@@ -127,7 +127,7 @@ async def test_a_vote_that_slack_took_late_does_not_stand_over_the_decision(
         slow = slack.faults.add("delay", on="response_url", seconds=1.0, times=2)  # and what bob is told
         voted = asyncio.create_task(slack.user("bob").click(card, "Approve"))
         await slack.wait_for(lambda _: slow not in slack.faults.active)
-        await usecases.decide(store, NoQueue(), asked.id, attempt(asked, CAROL), held=elsewhere.held)
+        await usecases.decide(store, NoQueue(), asked.id, attempt(asked, CAROL), card_updates=elsewhere.held)
         replacement = elsewhere.replacing(asked.id)
         assert replacement is not None
         await replacement

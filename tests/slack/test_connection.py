@@ -38,7 +38,7 @@ async def a_web(slack: LocalSlack, store: Store) -> AsyncIterator[str]:
     """One web process's way in over signed HTTP; its base address."""
     async with a_desk(slack, store) as (services, _, clients):
         identity = await app.identify(clients.reads)
-        bolt = app.build(clients, identity, slack.signing_secret)
+        bolt = app.build(clients, identity)
         routes.register(bolt, services)
         asgi = http.http(bolt, lambda: health.problem_of(store, None), secret=slack.signing_secret)
         async with http.serving(asgi, "127.0.0.1", 0) as port:

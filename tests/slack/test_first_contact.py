@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bot.slack.handlers.context import Services
-from bot.slack.views.greeting import greeting
+from bot.slack.views.settings_text import greeting
 from countersign import usecases
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId

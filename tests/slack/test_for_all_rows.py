@@ -96,7 +96,7 @@ async def test_what_a_row_cuts_is_approved_by_no_button_for_all(
         await all_drawn(slack, store)
         (card,) = shown(slack)
         assert last_buttons(card) == [card_controls.MORE]
-        made_up = button("Approve all", card_controls.APPROVE_ALL, card_controls.all_of(asked))
+        made_up = button("Approve all", card_controls.APPROVE_ALL, card_controls.rows_value(asked))
         card.blocks = [*(card.blocks or [])[:-1], {**(card.blocks or [])[-1], "elements": [made_up]}]
         await slack.user("bob").click(card, "Approve all", stale=True)
         await slack.user("bob").wait_ephemeral("Counted for 2 of 3 requests")

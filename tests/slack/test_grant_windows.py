@@ -17,9 +17,9 @@ from bot.slack.people.actors import giver_of
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import Projector
 from bot.slack.slack_calls import GatedCalls
-from bot.slack.views import home, modal_parts, modals, permissions_text, review_modals, window_notices
+from bot.slack.views import answer_modals, commands_text, home, modal_parts, review_modals, window_notices
 from bot.slack.views.block_kit import Block
-from bot.slack.views.card_controls import MORE, MenuItem, chosen
+from bot.slack.views.card_controls import MORE, MenuItem, read_item
 from bot.slack.views.decision_details import allows, details
 from bot.slack.views.slack_markup import exactly
 from countersign import usecases
@@ -32,8 +32,8 @@ from countersign.domain.permissions import Permission
 from countersign.domain.requests import How, Kind, Question, Request, Status
 from countersign.store.outbox import Outbox
 from countersign.store.store import Store
-from countersign.usecases import absences
-from countersign.usecases.grant_changes import before_people
+from countersign.usecases import delegation
+from countersign.usecases.permission_use import before_people
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from localslack.fixtures import HURRY
@@ -58,7 +58,7 @@ async def now_is(store: Store, asked: Request) -> Request:
 
 async def given(store: Store, lease: Lease, wish: PermissionChoice, asked: Question | None = None) -> Permission:
     of = await usecases.ask(store, lease, asked or call())
-    await usecases.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=wish, name=f"give-{of.id}"))
+    await usecases.decide(store, NoQueue(), of.id, attempt(of, BOB, permission=wish, name=f"give-{of.id}"))
     return (await store.permissions())[-1].value
 
 
@@ -83,7 +83,7 @@ def menu(message: Message) -> list[str]:
     elements = [e for b in message.blocks or [] if b["type"] == "actions" for e in b["elements"]]
     options = [o for e in elements if e["type"] == "overflow" for o in e["options"]]
     with_more = (MenuItem.PERMIT, MenuItem.BREAK_GLASS)
-    return [o["text"]["text"] for o in options if (it := chosen(o["value"])) and it[0] in with_more]
+    return [o["text"]["text"] for o in options if (it := read_item(o["value"])) and it[0] in with_more]
 
 
 async def test_approve_and_dont_ask_again_counts_and_is_listed(
@@ -143,7 +143,7 @@ async def test_a_stand_ins_permission_counts_as_long_as_they_stand_in(
 ) -> None:
     """R9, R24, R25: by the same rule as their click, at each use; it is told in whose place they gave it."""
     now = await store.now()
-    await absences.leave(store, Actor(HERE, BOB), Actor(HERE, DAVE), now + timedelta(days=1))
+    await delegation.leave(store, Actor(HERE, BOB), Actor(HERE, DAVE), now + timedelta(days=1))
     asked, dave = await usecases.ask(store, lease, call()), slack.user("dave")
     await dave.click(await show(asked), MORE, choose=DONT_ASK)
     await dave.wait_modal("Refund order 17")
@@ -155,7 +155,7 @@ async def test_a_stand_ins_permission_counts_as_long_as_they_stand_in(
     done = await now_is(store, allowed)
     assert done.decision is not None and done.decision.how is How.PERMISSION
     assert (done.decision.by, done.decision.instead_of) == ((DAVE,), (BOB,))
-    await absences.come_back(store, Actor(HERE, BOB))
+    await delegation.come_back(store, Actor(HERE, BOB))
     later = await usecases.ask(store, await new_run(store, "rlast"), call(order=19))
     async with drawing(slack, store, bot):
         await all_drawn(slack, store)
@@ -218,7 +218,7 @@ async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_fi
     await person.click(await show(asked), MORE, choose=DONT_ASK if window == "permit" else "More…")
     if window == "break-glass":  # the menu has no room for it beside the rest
         await person.wait_modal("What do you want to do?")
-        assert await person.submit({modals.ITEM: "Break glass…"}) == {}
+        assert await person.submit({answer_modals.ITEM: "Break glass…"}) == {}
     view = await person.wait_modal("This window has no room for all of it")
     reason = {review_modals.REASON: "The shop is down."} if window == "break-glass" else {}
     assert modal_parts.READ in await person.submit(reason, view)  # Slack itself asks for what is required
@@ -299,10 +299,10 @@ async def test_a_menu_of_another_version_is_told_not_ignored(
 def test_slack_takes_the_list_of_permissions_whatever_their_tools_are_called() -> None:
     """R14, R24: what has no room is counted, or nobody could revoke any of them."""
     asked = replace(call(), call=Call("返金" * 30, "{}"))
-    by = attempt(request(asked=asked), BOB, wish=PermissionChoice(Scope.TOOL, Span.DAY))
+    by = attempt(request(asked=asked), BOB, permission=PermissionChoice(Scope.TOOL, Span.DAY))
     one = permissions.given_with(decision_rules.decide(request(asked=asked), by, NOW).request, "email")
     assert one is not None
-    blocks = permissions_text.permission_list([one] * 30).blocks
+    blocks = commands_text.standing_permissions([one] * 30).blocks
     check_message_blocks(blocks)
     shown = sum("accessory" in block for block in blocks)
     assert 5 < shown < 20 and f"and {30 - shown} more" in str(blocks[-1])
@@ -324,11 +324,11 @@ def test_names_that_read_alike_differ_wherever_a_permission_stands(one: str, oth
     def drawn(tool: str) -> list[list[Block]]:
         asked = request(asked=replace(call(), call=Call(tool, "{}")))
         made = decision_rules.decide(
-            asked, attempt(asked, BOB, wish=PermissionChoice(Scope.TOOL, Span.DAY)), NOW
+            asked, attempt(asked, BOB, permission=PermissionChoice(Scope.TOOL, Span.DAY)), NOW
         ).request
         given = permissions.given_with(made, "support")
         assert given is not None and made.decision is not None
-        lists = [home.permissions([given]), permissions_text.permission_list([given]).blocks]
+        lists = [home.permissions([given]), commands_text.standing_permissions([given]).blocks]
         return [review_modals.permit(asked, GENERAL)["blocks"][-4:-3], details(made, made.decision), *lists]
 
     for by_one, by_other in zip(map(mrkdwn_of, drawn(one)), map(mrkdwn_of, drawn(other)), strict=True):

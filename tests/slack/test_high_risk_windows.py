@@ -149,7 +149,7 @@ async def test_all_parts_of_what_is_long_come_before_the_word(
     bob = slack.user("bob")
     await bob.click(await show(asked), "Review…")
     view, read = await bob.wait_modal("part 1 of"), ""
-    while not review_modals.asks_for_word(view.json):
+    while not modal_parts.has_block(view.json, review_modals.WORD):
         read += text_of(view.json)
         assert await status(store, asked) is Status.PENDING
         view = await next_part(bob, view)

@@ -16,9 +16,7 @@ from hypothesis import strategies as st
 from bot.slack.views import home
 from bot.slack.views.block_kit import Block, words
 from bot.slack.views.button_labels import STOP_RUN
-from bot.slack.views.card_controls import REVIEW
-from bot.slack.views.choice_controls import CHOOSE
-from bot.slack.views.home import Running
+from bot.slack.views.card_controls import CHOOSE, REVIEW
 from countersign.domain import runs
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_rules import decide
@@ -30,7 +28,7 @@ from countersign.domain.request_endings import expire
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.text.safe_text import size_of
-from countersign.usecases.listing import Listed
+from countersign.usecases.overview import Listed
 from localslack.payload_checks import check_view
 from tests.sample_requests import ALICE, BOB, GENERAL, HERE, LEADS, attempt, call, choice, later, question, request
 from tests.slack.plain_words import speaks_plainly
@@ -57,7 +55,7 @@ def approved(asked: Request) -> Request:
 
 def permitted(scope: Scope, **changes: Any) -> Permission:
     asked = request(asked=call())
-    done = decide(asked, attempt(asked, BOB, wish=PermissionChoice(scope, Span.HOUR)), later(minutes=5)).request
+    done = decide(asked, attempt(asked, BOB, permission=PermissionChoice(scope, Span.HOUR)), later(minutes=5)).request
     found = given_with(done, "email")
     assert found is not None
     return replace(found, **changes)
@@ -81,25 +79,21 @@ SECTIONS: dict[str, list[Block]] = {
     "waiting_group_not_known": home.waiting(listed(request()), [GroupId("S0LEADS"), GroupId("S0OPS")]),
     "waiting_not_known": home.waiting(listed(), known=False),
     "waiting_very_many": home.waiting(replace(listed(request(), more=499), whole=False)),
-    "no_runs": home.runs(Running((), 0)),
+    "no_runs": home.runs((), 0),
     "runs": home.runs(
-        Running(
-            [
-                (run(status=runs.Status.RUNNING), "https://example.slack.com/archives/C0GENERAL/p1", listed()),
-                (
-                    run("rother", status=runs.Status.PARKED, task=HOSTILE),
-                    "",
-                    listed(request(), request(asked=call(), reviewers=MANY), request(asked=choice())),
-                ),
-            ],
-            9,
-        )
+        [
+            (run(status=runs.Status.RUNNING), "https://example.slack.com/archives/C0GENERAL/p1", listed()),
+            (
+                run("rother", status=runs.Status.PARKED, task=HOSTILE),
+                "",
+                listed(request(), request(asked=call(), reviewers=MANY), request(asked=choice())),
+            ),
+        ],
+        9,
     ),
     "waiting_talk": home.waiting(listed(talk())),
     "runs_talk": home.runs(
-        Running(
-            [(run(status=runs.Status.WAITING), "https://example.slack.com/archives/C0GENERAL/p1", listed(talk()))], 1
-        )
+        [(run(status=runs.Status.WAITING), "https://example.slack.com/archives/C0GENERAL/p1", listed(talk()))], 1
     ),
     "in_a_channel_talk": [
         b for who in (ALICE, BOB) for entry in home.entries(listed(talk()), reader=who) for b in entry
@@ -206,7 +200,7 @@ def test_slack_takes_a_full_home_whatever_is_in_it(title: str, agent: str, task:
     sections = [
         home.start(first_time=True),
         waiting,
-        home.runs(Running(going_on, 99)),
+        home.runs(going_on, 99),
         allowed,
         home.recent(listed(*decided), later()),
     ]

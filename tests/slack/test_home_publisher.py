@@ -32,9 +32,9 @@ from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.requests import Question, Request, Verb
 from countersign.store.audit_log import Ledger
 from countersign.store.outbox import Outbox
-from countersign.store.overview import Overview
+from countersign.store.request_lists import Overview
 from countersign.store.store import Store
-from countersign.usecases import absences, grant_changes
+from countersign.usecases import delegation, permission_use
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from localslack.fixtures import HURRY
@@ -274,7 +274,7 @@ async def test_a_home_lists_what_its_person_allowed_in_advance_until_it_is_revok
         for person in (bob, alice):
             await person.open_home()
             await shown(person, "Recent decisions", without="Standing permissions")
-        approved = attempt(asked, BOB, wish=PermissionChoice(Scope.TOOL, Span.HOUR))
+        approved = attempt(asked, BOB, permission=PermissionChoice(Scope.TOOL, Span.HOUR))
         await usecases.decide(store, NoQueue(), asked.id, approved)
         await shown(
             bob, "Standing permissions (1)", "*refund* (`refund`) with any values in <#C0GENERAL>", "not used yet"
@@ -283,7 +283,7 @@ async def test_a_home_lists_what_its_person_allowed_in_advance_until_it_is_revok
         await all_drawn(slack, store)
     (standing,) = await store.permissions()
     async with living(slack, store, bot):  # nothing is left to draw of what was before
-        await grant_changes.revoke(store, standing.value.id, Actor(HERE, BOB), frozenset())
+        await permission_use.revoke(store, standing.value.id, Actor(HERE, BOB), frozenset())
         await shown(bob, "Recent decisions", without="Standing permissions")
 
 
@@ -368,12 +368,12 @@ async def test_who_no_longer_stands_in_has_nothing_of_the_other_on_their_home(
         await all_drawn(slack, store)
         await person.open_home()
         await shown(person, "Nothing is waiting")
-        await absences.leave(store, bob, dave, until)
+        await delegation.leave(store, bob, dave, until)
         await shown(person, "Waiting for you (1)", "send this mail")
         if replaced:
-            await absences.leave(store, bob, alice, until)
+            await delegation.leave(store, bob, alice, until)
         else:
-            await absences.come_back(store, bob)
+            await delegation.come_back(store, bob)
         await shown(person, "Nothing is waiting for you")
 
 
@@ -386,7 +386,7 @@ async def test_a_permission_for_a_run_is_gone_from_the_lists_when_the_run_has_en
     async with living(slack, store, bot):
         await bob.open_home()
         await usecases.decide(
-            store, NoQueue(), asked.id, attempt(asked, BOB, wish=PermissionChoice(Scope.TOOL, Span.RUN))
+            store, NoQueue(), asked.id, attempt(asked, BOB, permission=PermissionChoice(Scope.TOOL, Span.RUN))
         )
         await shown(bob, "Standing permissions (1)", "in one run")
         assert "1 standing permission" in (await bob.command("/approvals permissions")).text

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.slack.views import block_kit, modals, review_modals, run_plan, thread_notes
+from bot.slack.views import block_kit, review_modals, run_steps, start_modal, thread_notes
 from bot.slack.views.approval_card import card
 from countersign.autogen.tools.permits import shown
 from countersign.domain.activity import Progress, Writing
@@ -103,13 +103,13 @@ def test_a_typed_mark_of_a_secret_is_told_from_a_real_one_wherever_it_stands() -
     tool = request(asked=question(content, kind=Kind.TOOL, title=FAKE, call=of))
     drawings: list[block_kit.Drawing] = [
         thread_notes.run_message(its),
-        run_plan.drawn_as_list(its, run_plan.steps(its)),
+        run_steps.drawn_as_list(its, run_steps.steps(its)),
         thread_notes.outcome_note(its),
     ]
     for one in (message, tool):
-        steps = run_plan.steps(its, [run_plan.Asked(one)])
-        drawings += [card(one, run=its, run_link=None), run_plan.drawn_as_list(its, steps)]
-    views = [review_modals.full(message), review_modals.full(tool), modals.start([TeamInfo("a", FAKE)], GENERAL)]
+        steps = run_steps.steps(its, [run_steps.Asked(one)])
+        drawings += [card(one, run=its, run_link=None), run_steps.drawn_as_list(its, steps)]
+    views = [review_modals.full(message), review_modals.full(tool), start_modal.start([TeamInfo("a", FAKE)], GENERAL)]
     for seen in (*([drawing.text, drawing.blocks] for drawing in drawings), *views):
         everything = json.dumps(seen, ensure_ascii=False)
         assert "⟦U+27E6⟧hidden: 4" in everything

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.slack.projector import batch_drawing
+from bot.slack.projector import drawing_queue
 from countersign import usecases
 from countersign.metrics import Repair
 from countersign.store.outbox import GROUP, Outbox
@@ -77,7 +77,7 @@ async def test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_projec
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6, R21: whoever could not draw it does not tick it off."""
-    monkeypatch.setattr(batch_drawing, "TRY_AGAIN", timedelta(seconds=0.05))
+    monkeypatch.setattr(drawing_queue, "TRY_AGAIN", timedelta(seconds=0.05))
     asked = await usecases.ask(store, lease, question("one"))
     key = store.keys.request(asked.id)
     readable = await store.client.get(key)

@@ -266,7 +266,7 @@ async def test_a_button_that_a_killed_process_left_on_a_settled_card_goes_with_t
     slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6, R7: it drew over the settled card as it woke up, and nobody else knows. Chaos found it."""
-    monkeypatch.setattr("bot.slack.projector.run_drawing._LATE", timedelta(0))
+    monkeypatch.setattr("bot.slack.projector.card_drawing._LATE", timedelta(0))
     asked = await usecases.ask(store, lease, question())
 
     def card() -> str:

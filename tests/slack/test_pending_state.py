@@ -13,9 +13,9 @@ from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Request, Status, Verb
-from countersign.store.overview import Overview
+from countersign.store.request_lists import Overview
 from countersign.store.store import Store
-from countersign.usecases import absences
+from countersign.usecases import delegation
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
@@ -261,7 +261,7 @@ async def test_a_stand_in_of_a_member_of_a_group_decides_and_one_of_somebody_who
     """R9: who is away is looked up at the click, like everybody."""
     await configured(store, reviewers=REVIEWERS)
     until = await store.now() + timedelta(days=1)
-    await absences.leave(store, Actor(HERE, CAROL), Actor(HERE, DAVE), until)
+    await delegation.leave(store, Actor(HERE, CAROL), Actor(HERE, DAVE), until)
     first = await usecases.ask(store, lease, question(agent="first"))
     await slack.user("dave").click(await card_of(slack), "Approve")
     assert (await as_it_is(store, first)).status is Status.APPROVED

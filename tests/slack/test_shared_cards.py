@@ -30,6 +30,7 @@ class Full(NamedTuple):
 
     held: AsyncExitStack
     poster: Poster
+    projector: Projector
 
 
 @asynccontextmanager
@@ -42,7 +43,7 @@ async def full(slack: LocalSlack, store: Store, bot: Services, channel: ChannelI
         await held.enter_async_context(calls.gate("chat.postMessage").turn(channel, Importance.CARD, -1))
         drawing = asyncio.create_task(projector.run())
         try:
-            yield Full(held, poster)
+            yield Full(held, poster, projector)
         finally:
             drawing.cancel()
             await asyncio.gather(drawing, return_exceptions=True)
@@ -59,7 +60,7 @@ async def given_rows(store: Store, asked: list[Request], rows: int) -> None:
 
 async def waits(there: Full, asked: Request) -> None:
     """Wait until the request waits for its turn, where those that come later find it."""
-    while not any(asked.id in waiting for waiting in there.poster.waiting.values()):  # noqa: ASYNC110
+    while not any(asked.id in cards for cards in there.projector.cards.in_hand.values()):  # noqa: ASYNC110
         await asyncio.sleep(0.02)
 
 

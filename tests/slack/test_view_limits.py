@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.slack.projector import card_placement
-from bot.slack.views import approval_card, modal_parts, modals, review_modals, thread_notes
+from bot.slack.projector import card_grouping
+from bot.slack.views import answer_modals, approval_card, modal_parts, review_modals, thread_notes
 from bot.slack.views import card_content as judged
 from countersign.domain import runs, schedule
 from countersign.domain.activity import Passed, Usage, Writing
@@ -79,7 +79,7 @@ def test_slack_takes_a_card_of_a_burst_whatever_its_rows_say(text: str) -> None:
             reviewers=Reviewers(people), timeout=timedelta(days=1), escalation=(step,) * 2,
             remind_after=timedelta(minutes=15),
         )
-        for number in range(card_placement.ROWS)
+        for number in range(card_grouping.ROWS)
     ]  # fmt: skip
     for user in sorted(people)[:8]:
         asked = [decide(one, attempt(one, user), later()).request for one in asked]
@@ -137,7 +137,7 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
         assert size_of(drawing.blocks) <= 13_000
         assert len(drawing.text) < 4000
     check_view(review_modals.full(asked), ("modal",))
-    check_view(modals.reject(asked, GENERAL), ("modal",))
+    check_view(answer_modals.reject(asked, GENERAL), ("modal",))
     whole = judged.seen(asked.question).text
     boxes = [box for box in boxes_of(card(asked).blocks)]
     assert judged.needs_file(asked) == (len(boxes) == 2)

@@ -10,8 +10,8 @@ import pytest
 from bot.audit.auditor import Auditor
 from bot.audit.figures import Figures
 from bot.audit.weekly_figures import picture, summed
-from bot.slack.projector import weekly_digest
-from bot.slack.views.weekly_digest import LEAST, digest
+from bot.slack.projector import audit_posts
+from bot.slack.views.audit_posts import LEAST, weekly_digest
 from countersign import usecases
 from countersign.domain.requests import Request
 from countersign.store.audit_log import Ledger
@@ -41,12 +41,12 @@ async def decided(store: Store, lease: Lease) -> Request:
 async def test_the_digest_is_posted_once_with_its_picture(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6: whoever looks and however often; nothing of a week in which nothing was asked."""
     await decided(store, lease)
-    monday = weekly_digest.week_before(await store.now()) + timedelta(weeks=1)
+    monday = audit_posts.week_before(await store.now()) + timedelta(weeks=1)
     sums, poster = partial(summed, Ledger(store)), a_poster(slack, store)
-    await weekly_digest.post(sums, nothing, store, poster, WHERE, monday - timedelta(weeks=1))
+    await audit_posts.post_digest(sums, nothing, store, poster, WHERE, monday - timedelta(weeks=1))
     assert slack.channel("#approvals").messages == []
     for _ in range(2):
-        await weekly_digest.post(sums, picture, store, poster, WHERE, monday)
+        await audit_posts.post_digest(sums, picture, store, poster, WHERE, monday)
     (posted,) = slack.channel("#approvals").messages
     answer = await slack.wait_message("#approvals", lambda message: message.files, thread=posted.ts)
     assert "1 request" in posted.text
@@ -60,7 +60,7 @@ async def test_what_is_no_id_in_the_record_is_linked_to_nothing(
 ) -> None:
     """R6: entries that name no request ended `web` as soon as it posted the digest."""
     await decided(store, lease)
-    monday = weekly_digest.week_before(await store.now()) + timedelta(weeks=1)
+    monday = audit_posts.week_before(await store.now()) + timedelta(weeks=1)
 
     async def sums(since: datetime, until: datetime) -> Figures | None:
         figures = await summed(Ledger(store), since, until)
@@ -68,7 +68,7 @@ async def test_what_is_no_id_in_the_record_is_linked_to_nothing(
             figures.last["request_asked"] = name
         return figures
 
-    assert await weekly_digest.post(sums, nothing, store, a_poster(slack, store), WHERE, monday)
+    assert await audit_posts.post_digest(sums, nothing, store, a_poster(slack, store), WHERE, monday)
     (posted,) = slack.channel("#approvals").messages
     assert "1 request" in posted.text
 
@@ -78,12 +78,12 @@ async def test_the_digest_waits_until_the_record_has_the_whole_week(
 ) -> None:
     """After a long downtime the auditor is behind: what it has not chained yet would be missing."""
     await usecases.ask(store, lease, call())
-    monday = weekly_digest.week_before(await store.now()) + timedelta(weeks=1)
+    monday = audit_posts.week_before(await store.now()) + timedelta(weeks=1)
     sums, poster = partial(summed, Ledger(store)), a_poster(slack, store)
-    assert not await weekly_digest.post(sums, nothing, store, poster, WHERE, monday)
+    assert not await audit_posts.post_digest(sums, nothing, store, poster, WHERE, monday)
     assert slack.channel("#approvals").messages == []
     await Auditor(store, "web").catch_up()
-    assert await weekly_digest.post(sums, nothing, store, poster, WHERE, monday)
+    assert await audit_posts.post_digest(sums, nothing, store, poster, WHERE, monday)
     (posted,) = slack.channel("#approvals").messages
     assert "1 request" in posted.text
 
@@ -102,7 +102,7 @@ async def test_two_keepers_post_each_week_once(
 ) -> None:
     """R6: on two processes, each of which looks again and again; and nothing of a week without requests."""
     await decided(store, lease)
-    monkeypatch.setattr(weekly_digest, "LOOK_EVERY", timedelta(milliseconds=10))
+    monkeypatch.setattr(audit_posts, "DIGEST_EVERY", timedelta(milliseconds=10))
     looks = 0
 
     async def sums(since: datetime, until: datetime) -> Figures | None:
@@ -117,7 +117,8 @@ async def test_two_keepers_post_each_week_once(
 
     store.__class__ = _Monday
     keepers = [
-        asyncio.create_task(weekly_digest.keep(sums, nothing, store, a_poster(slack, store), WHERE)) for _ in range(2)
+        asyncio.create_task(audit_posts.keep_digests(sums, nothing, store, a_poster(slack, store), WHERE))
+        for _ in range(2)
     ]
     try:
         await until(lambda: looks == 2)
@@ -138,10 +139,10 @@ async def test_without_the_right_to_upload_the_digest_stands_without_its_picture
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     await decided(store, lease)
-    monday = weekly_digest.week_before(await store.now()) + timedelta(weeks=1)
+    monday = audit_posts.week_before(await store.now()) + timedelta(weeks=1)
     slack.faults.add("error", on="files.getUploadURLExternal", error="missing_scope", times=None)
     sums, poster = partial(summed, Ledger(store)), a_poster(slack, store)
-    await weekly_digest.post(sums, picture, store, poster, WHERE, monday)
+    await audit_posts.post_digest(sums, picture, store, poster, WHERE, monday)
     (posted,) = slack.channel("#approvals").messages
     assert "1 request" in posted.text
     assert len(slack.channel("#approvals").thread(posted.ts)) == 1
@@ -152,12 +153,12 @@ async def test_a_picture_that_cannot_be_drawn_leaves_the_digest_as_it_is(
 ) -> None:
     """R36: what a library that plots runs into ends neither the record nor `web`."""
     await decided(store, lease)
-    monday = weekly_digest.week_before(await store.now()) + timedelta(weeks=1)
+    monday = audit_posts.week_before(await store.now()) + timedelta(weeks=1)
 
     async def broken(_: Figures) -> bytes | None:
         raise RuntimeError("no font")
 
-    assert await weekly_digest.post(
+    assert await audit_posts.post_digest(
         partial(summed, Ledger(store)), broken, store, a_poster(slack, store), WHERE, monday
     )
     (posted,) = slack.channel("#approvals").messages
@@ -181,7 +182,7 @@ def test_what_could_be_asked_less_is_of_low_risk_and_always_approved() -> None:
     last = {"refund": "https://a.example/p1", "request_asked": "https://a.example/p2"}
     links = last | {"call_passed": "https://a.example/p3"}
     assert {*links} <= {*figures.last}
-    text = str(digest(figures, NOW, links).blocks)
+    text = str(weekly_digest(figures, NOW, links).blocks)
     assert "refund (10 times, <https://a.example/p1|latest>)" in text
     assert "*30 requests* (<https://a.example/p2|latest>)" in text and "1 call (<https://a.example/p3|latest>)" in text
     assert "<!channel>" not in text

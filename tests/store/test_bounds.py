@@ -14,12 +14,11 @@ from countersign.domain.errors import GivenUp, InvalidInput, UnknownSchema
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request
-from countersign.store import codec, record_limits
+from countersign.store import codec
 from countersign.store.codec import Codec, compress, decompress
-from countersign.store.ownership import EVENTS, REQUESTS, RUNS, SETTINGS, TEAMS
-from countersign.store.reads import REMEMBERED, Tolerant
+from countersign.store.ownership import EVENTS, REQUESTS, RUNS, SETTINGS, TEAMS, read_event
+from countersign.store.records import REMEMBERED, Tolerant
 from countersign.store.store import Store
-from countersign.store.worker_reports import read_event
 from countersign.usecases.ports import Change, Lease, TeamInfo
 from tests.sample_requests import question, request
 from tests.store.test_unreadable import asked
@@ -78,7 +77,7 @@ def test_a_sequence_of_a_record_stops_at_its_first_error(name: str, monkeypatch:
     """R29: as many as a sequence may have are no thousand errors either."""
     errors = counted(monkeypatch)
     with pytest.raises(UnknownSchema):
-        Codec(Request).load(json.dumps({**plain(request()), name: [0] * record_limits.ITEMS}).encode())
+        Codec(Request).load(json.dumps({**plain(request()), name: [0] * codec.ITEMS}).encode())
     assert errors == [1]
 
 
@@ -87,7 +86,7 @@ def test_texts_full_of_signs_are_no_crowd_and_a_text_without_end_is_looked_at_on
     long = '[{"a": 1}, ' * 100_000
     record = {**plain(request()), "question": {**plain(request())["question"], "content": long}}
     assert REQUESTS.load(json.dumps(record).encode()).question.content == long
-    assert not record_limits.crowded(b'"' + b'\\",' * 2_000_000)
+    assert not codec.crowded(b'"' + b'\\",' * 2_000_000)
 
 
 def with_options(count: int) -> dict[str, Any]:
@@ -98,14 +97,14 @@ def with_options(count: int) -> dict[str, Any]:
 def test_each_sequence_text_number_and_time_of_a_record_has_a_bound() -> None:
     """R29: whatever the field is, now and when others are added."""
     for kind in (REQUESTS, RUNS, SETTINGS, TEAMS):
-        found = record_limits.within(kind.adapter.core_schema)
+        found = codec.within(kind.adapter.core_schema)
         for schema in _all(found):
-            wanted = record_limits.BOUNDS.get(schema["type"], {})
+            wanted = codec.BOUNDS.get(schema["type"], {})
             assert {name: schema.get(name) for name in wanted if name not in schema} == {}
-    REQUESTS.load(json.dumps(with_options(record_limits.ITEMS)).encode())
+    REQUESTS.load(json.dumps(with_options(codec.ITEMS)).encode())
     for record in (
-        with_options(record_limits.ITEMS + 1),
-        {**plain(request()), "run": "r" * (record_limits.TEXT + 1)},
+        with_options(codec.ITEMS + 1),
+        {**plain(request()), "run": "r" * (codec.TEXT + 1)},
         {**plain(request()), "reminded": 10**30},
         {**plain(request()), "created_at": "2026-03-06T17:00:00"},
         {**plain(request()), "created_at": "9999-12-31T23:59:59Z"},
@@ -148,7 +147,7 @@ def test_what_cannot_be_read_is_not_tried_again_and_not_all_of_it_is_remembered(
 def test_what_no_program_reads_is_not_written() -> None:
     """R21: who asks for too much is told, and nothing waits for ever."""
     with pytest.raises(InvalidInput, match="nothing was stored"):
-        TEAMS.write([TeamInfo("x", "y" * (record_limits.LARGEST + 1))], 1)
+        TEAMS.write([TeamInfo("x", "y" * (codec.LARGEST + 1))], 1)
 
 
 async def test_what_is_large_or_no_text_in_redis_is_not_taken_for_a_store_that_is_away(sides: Sides) -> None:
@@ -158,7 +157,7 @@ async def test_what_is_large_or_no_text_in_redis_is_not_taken_for_a_store_that_i
     keys, client = sides.agents.keys, sides.agents.client
     await client.delete(keys.asked(odd.id))
     await client.lpush(keys.asked(odd.id), "x")
-    await client.set(keys.asked(large.id), b"1 2\n" + b" " * (record_limits.LARGEST + 100), keepttl=True)
+    await client.set(keys.asked(large.id), b"1 2\n" + b" " * (codec.LARGEST + 100), keepttl=True)
     await client.delete(keys.team("worker"))
     await client.lpush(keys.team("worker"), "x")
     await client.expire(keys.team("worker"), 60)

@@ -17,8 +17,8 @@ from countersign.domain.permissions import given_with
 from countersign.store.audit_log import Ledger
 from countersign.store.codec import decompress, ms
 from countersign.store.outbox import Outbox
-from countersign.store.overview import Overview
 from countersign.store.ownership import PERMISSIONS, REQUESTS, RUNS
+from countersign.store.request_lists import Overview
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import Change
 from tests.sample_requests import ALICE, BOB, GENERAL, HERE, attempt, call
@@ -88,7 +88,7 @@ async def test_what_web_wrote_counts_only_under_its_own_name(sides: Sides) -> No
     """R3, R27: each record of web says whose it is, and is nobody else's."""
     made = await asked(sides, asked=call())
     wish = PermissionChoice(Scope.TOOL, Span.HOUR)
-    decided = await usecases.decide(sides.web, NoQueue(), made.id, attempt(made, wish=wish))
+    decided = await usecases.decide(sides.web, NoQueue(), made.id, attempt(made, permission=wish))
     permission = given_with(decided, "email")
     assert permission is not None
     run = await sides.web.run(made.run)

@@ -21,10 +21,9 @@ from countersign.policy import file
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.audit_log import Ledger
 from countersign.store.outbox import Outbox
-from countersign.store.overview import Overview
-from countersign.store.ownership import EVENTS, REQUESTS
+from countersign.store.ownership import EVENTS, REQUESTS, read_event
+from countersign.store.request_lists import Overview
 from countersign.store.wakeups import Wakeups
-from countersign.store.worker_reports import read_event
 from countersign.usecases import deadlines, worker_claims
 from countersign.usecases.ports import Change, Put
 from tests.longest_wait import PATIENCE

@@ -15,8 +15,7 @@ from countersign.store.job_queue import Queue, work
 from countersign.store.journal_storage import RedisJournal
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
-from countersign.store.redis.pipelining import ScriptPipeline
-from countersign.store.redis.scripts import Script
+from countersign.store.redis.scripts import Script, ScriptPipeline
 from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from tests.audit.test_trimming import COUNT, happen, problems

@@ -11,8 +11,7 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.requests import Decision, How, Request, Status
 from countersign.store.codec import ms
 from countersign.store.outbox import Outbox
-from countersign.store.overview import Overview
-from countersign.store.request_lists import Lists
+from countersign.store.request_lists import Lists, Overview
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
 from countersign.usecases.ports import Change

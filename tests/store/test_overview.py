@@ -14,8 +14,7 @@ from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Verb as RunVerb
 from countersign.store.keys import KEPT
-from countersign.store.overview import Overview
-from countersign.store.request_lists import KEPT_DECIDED, Name
+from countersign.store.request_lists import KEPT_DECIDED, Name, Overview
 from countersign.store.store import Store
 from countersign.usecases.overview import Waiting
 from countersign.usecases.ports import Change, Lease, Put
@@ -159,8 +158,8 @@ async def test_more_than_is_shown_is_counted_without_what_does_not_fit(
 async def test_of_a_very_long_list_the_newest_are_shown_and_the_rest_is_more_than_a_number(
     store: Store, lease: Lease, overview: Overview, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("countersign.store.overview._READ", 4)
-    monkeypatch.setattr("countersign.store.overview._PAGE", 2)
+    monkeypatch.setattr("countersign.store.request_lists._READ", 4)
+    monkeypatch.setattr("countersign.store.request_lists._PAGE", 2)
     mixed = Reviewers(frozenset({BOB}), frozenset({LEADS}))
     made = [await asked(store, lease, str(number), reviewers=mixed) for number in range(10)]
     newest = await waiting(overview, BOB, LEADS, limit=2)
@@ -175,7 +174,7 @@ async def test_many_that_were_settled_and_are_listed_still_hide_none_that_wait(
     store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6: the lists come after the click; what is left of the newest must not push what is older out of a page."""
-    monkeypatch.setattr("countersign.store.overview._READ", 2)
+    monkeypatch.setattr("countersign.store.request_lists._READ", 2)
     made = [await asked(store, lease, str(number)) for number in range(5)]
     await lists_follow(store)
     for settled in made[2:]:

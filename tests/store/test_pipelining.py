@@ -9,8 +9,7 @@ import redis.asyncio
 import redis.exceptions
 
 from countersign.store.redis.connection import connect
-from countersign.store.redis.pipelining import ScriptPipeline
-from countersign.store.redis.scripts import Script
+from countersign.store.redis.scripts import Script, ScriptPipeline
 from tests.chaos.proxy import Wire
 
 pytest_plugins = ["tests.redis_server"]

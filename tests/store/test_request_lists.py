@@ -5,8 +5,7 @@ import pytest
 from countersign import usecases
 from countersign.domain.requests import Status
 from countersign.store.outbox import Outbox
-from countersign.store.overview import Overview
-from countersign.store.request_lists import Lists
+from countersign.store.request_lists import Lists, Overview
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from tests.sample_requests import ALICE, BOB, GENERAL, attempt, question

@@ -11,7 +11,7 @@ import pytest
 from countersign import usecases
 from countersign.domain.requests import Request, Status
 from countersign.metrics import Repair
-from countersign.store.overview import Overview
+from countersign.store.request_lists import Overview
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines

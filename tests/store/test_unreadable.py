@@ -12,11 +12,10 @@ from countersign.domain.ids import RequestId, RunId
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.requests import Request, Status
 from countersign.store.codec import Codec
-from countersign.store.overview import Overview
-from countersign.store.request_lists import Lists
+from countersign.store.request_lists import Lists, Overview
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
-from countersign.usecases import deadlines, grant_changes
+from countersign.usecases import deadlines, permission_use
 from countersign.usecases.ports import Change, Put, TeamInfo
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import ALICE, BOB, attempt, call, question, request
@@ -167,14 +166,16 @@ async def test_a_permission_for_a_run_that_cannot_be_read_is_shown_as_in_force(s
     await start(sides)
     made = request(await sides.agents.now(), asked=call())
     await sides.agents.commit(Change(requests=(Put(made, 0),)))
-    await usecases.decide(sides.web, NoQueue(), made.id, attempt(made, wish=PermissionChoice(Scope.CALL, Span.RUN)))
+    await usecases.decide(
+        sides.web, NoQueue(), made.id, attempt(made, permission=PermissionChoice(Scope.CALL, Span.RUN))
+    )
     given = [seen.value for seen in await sides.web.permissions()]
     assert [one.run for one in given] == [RUN]
-    assert await grant_changes.in_force(sides.web) == given
+    assert await permission_use.in_force(sides.web) == given
     await break_run(sides, RUN)
-    assert await grant_changes.in_force(sides.web) == given
+    assert await permission_use.in_force(sides.web) == given
     await sides.agents.client.delete(sides.agents.keys.run(RUN))
-    assert await grant_changes.in_force(sides.web) == []
+    assert await permission_use.in_force(sides.web) == []
 
 
 async def test_teams_are_known_without_a_worker_that_announces_what_nobody_reads(sides: Sides) -> None:

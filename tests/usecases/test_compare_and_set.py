@@ -18,14 +18,15 @@ from tests.sample_requests import GENERAL, NOW
 ONCE = AttemptId("a1")
 
 
-def _one_more(seen: Seen[ChannelSettings]) -> Swap[int]:
+async def _one_more(store: Store) -> Swap[int]:
+    seen = await store.settings(GENERAL)
     quorum = (seen.value.quorum or 0) + 1
     return Swap(Change(settings={GENERAL: Put(replace(seen.value, quorum=quorum), seen.version)}), quorum)
 
 
 async def test_of_many_at_once_each_computes_from_what_the_one_before_stored(store: Store) -> None:
     """R3: nobody's change is lost, and none is stored twice."""
-    outcomes = await asyncio.gather(*(update(store, lambda: store.settings(GENERAL), _one_more) for _ in range(30)))
+    outcomes = await asyncio.gather(*(update(store, lambda: _one_more(store)) for _ in range(30)))
     assert sorted(outcome.value for outcome in outcomes) == list(range(1, 31))
     assert (await store.settings(GENERAL)).value.quorum == 30
 
@@ -34,41 +35,49 @@ async def test_who_is_outrun_for_ever_is_told_that_nothing_changed(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compare_and_set, "TRIES", 3)
-    tries = []
+    tries: list[Seen[ChannelSettings]] = []
 
-    def always_old(seen: Seen[ChannelSettings]) -> Swap[None]:
+    async def always_old() -> Swap[None]:
+        seen = await store.settings(GENERAL)
         tries.append(seen)
         return Swap(Change(settings={GENERAL: Put(seen.value, seen.version + 1)}), None)
 
     with pytest.raises(StoreUnavailable, match="Others changed this at the same time"):
-        await update(store, lambda: store.settings(GENERAL), always_old)
+        await update(store, always_old)
     assert len(tries) == 3
     assert (await store.settings(GENERAL)).version == 0
 
 
 async def test_an_attempt_that_comes_again_counts_once_and_gets_what_stands(store: Store) -> None:
-    """R8: the rule says what a repeat gets."""
+    """R8: what is proposed says what a repeat gets."""
 
-    def rule(seen: Seen[ChannelSettings]) -> Swap[int]:
-        swap = _one_more(seen)
+    async def propose() -> Swap[int]:
+        seen, swap = await store.settings(GENERAL), await _one_more(store)
         return replace(swap, change=replace(swap.change, once=ONCE), repeated=Keep(seen.value.quorum or 0))
 
-    assert await update(store, lambda: store.settings(GENERAL), rule) == Update(1, Committed.DONE)
-    assert await update(store, lambda: store.settings(GENERAL), rule) == Update(1, Committed.REPEATED)
+    assert await update(store, propose) == Update(1, Committed.DONE)
+    assert await update(store, propose) == Update(1, Committed.REPEATED)
 
 
 async def test_what_is_refused_is_on_record_once_and_raises_each_time(store: Store) -> None:
     """R8, R25: however often it is delivered."""
     record = Change(events=(Event(EventType.SETTINGS_REFUSED, NOW),), once=ONCE)
-    refuse = Refuse(InvalidInput("No."), record)
+
+    async def propose() -> Refuse:
+        return Refuse(InvalidInput("No."), record)
+
     for _ in range(2):
         with pytest.raises(InvalidInput, match=r"^No\.$"):
-            await update(store, lambda: store.settings(GENERAL), lambda _: refuse)
+            await update(store, propose)
     assert await store.client.xlen(store.keys.events) == 1
 
 
 async def test_whoever_lost_the_run_is_told_and_tries_no_more(store: Store, lease: Lease) -> None:
     """R4: another worker has it."""
     change = Change(lease=replace(lease, fence=lease.fence - 1))
+
+    async def propose() -> Swap[None]:
+        return Swap(change, None)
+
     with pytest.raises(LeaseLost, match="Another worker advances"):
-        await update(store, store.now, lambda _: Swap(change, None))
+        await update(store, propose)

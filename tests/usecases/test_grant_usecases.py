@@ -21,7 +21,7 @@ from countersign.domain.requests import How, Question, Request, Status
 from countersign.policy.evaluation import Rulebook
 from countersign.store.ownership import REQUESTS, RUNS
 from countersign.store.store import Store
-from countersign.usecases import grant_changes, program_requests
+from countersign.usecases import permission_use, program_requests
 from countersign.usecases.ports import Change, Lease, Put
 from tests.autogen.harness import fact
 from tests.sample_requests import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
@@ -38,7 +38,7 @@ async def whose(permission: Permission, _: Rules) -> Actor:
 
 
 async def allowed(store: Store, asked: Request) -> Request | None:
-    return await grant_changes.allow(store, NoQueue(), asked.id, whose)
+    return await permission_use.allow(store, NoQueue(), asked.id, whose)
 
 
 async def give(
@@ -50,7 +50,7 @@ async def give(
 ) -> Permission:
     """Bob approves what the run asks, and does not want to be asked again."""
     of = await usecases.ask(asking or store, lease, asked or call())
-    await usecases.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=wish, name=f"give-{of.id}"))
+    await usecases.decide(store, NoQueue(), of.id, attempt(of, BOB, permission=wish, name=f"give-{of.id}"))
     return (await store.permissions())[-1].value
 
 
@@ -58,7 +58,7 @@ async def test_approval_and_permission_are_one_step(store: Store, lease: Lease) 
     """R3, R24: the same click twice gives one."""
     of = await usecases.ask(store, lease, call())
     for _ in range(2):
-        done = await usecases.decide(store, NoQueue(), of.id, attempt(of, BOB, wish=HOUR))
+        done = await usecases.decide(store, NoQueue(), of.id, attempt(of, BOB, permission=HOUR))
         assert done.status is Status.APPROVED
     (seen,) = await store.permissions()
     permission = seen.value
@@ -73,7 +73,7 @@ async def test_approval_and_permission_are_one_step(store: Store, lease: Lease) 
 async def test_two_who_approve_at_once_give_one_permission(store: Store, lease: Lease) -> None:
     """R3: the loser's wish is lost with their click."""
     of = await usecases.ask(store, lease, call())
-    tries = [usecases.decide(store, NoQueue(), of.id, attempt(of, user, wish=HOUR)) for user in (BOB, CAROL)]
+    tries = [usecases.decide(store, NoQueue(), of.id, attempt(of, user, permission=HOUR)) for user in (BOB, CAROL)]
     done = await asyncio.gather(*tries, return_exceptions=True)
     assert [type(d) for d in done if isinstance(d, Exception)] == [Refused]
     assert len(await store.permissions()) == 1
@@ -133,7 +133,7 @@ async def test_one_that_ended_is_gone_and_leaves_the_index_with_the_next(store: 
     of = await usecases.ask(store, lease, call())
     now = await store.now()
     long_ago = decide(
-        of, attempt(of, BOB, wish=HOUR), now - timedelta(minutes=59, seconds=59, milliseconds=800)
+        of, attempt(of, BOB, permission=HOUR), now - timedelta(minutes=59, seconds=59, milliseconds=800)
     ).request
     ending = permissions.given_with(long_ago, "email")
     assert ending is not None
@@ -160,11 +160,11 @@ async def test_the_giver_reviewers_and_admins_revoke(
     actor, admins = Actor(HERE, user), frozenset({user} if admin else ())
     if may:
         for _ in range(2):
-            assert (await grant_changes.revoke(store, permission.id, actor, admins)).revoked_by == user
+            assert (await permission_use.revoke(store, permission.id, actor, admins)).revoked_by == user
     else:
         for _ in range(2):
             with pytest.raises(InvalidInput, match="It's still in force"):
-                await grant_changes.revoke(store, permission.id, actor, admins, AttemptId("s1"))
+                await permission_use.revoke(store, permission.id, actor, admins, AttemptId("s1"))
     assert (await allowed(store, await usecases.ask(store, later, call())) is None) is may
     assert [seen.value.id for seen in await store.permissions()] == ([] if may else [permission.id])
     assert (await kinds(store)).count(EventType.PERMISSION_REVOKED) == may
@@ -176,12 +176,12 @@ async def test_somebody_of_another_workspace_or_who_left_revokes_nothing(store: 
     permission = await give(store, lease)
     for actor in (replace(Actor(HERE, BOB), is_deactivated=True), replace(Actor(HERE, CAROL), checked=False)):
         with pytest.raises(InvalidInput):
-            await grant_changes.revoke(store, permission.id, actor, frozenset())
+            await permission_use.revoke(store, permission.id, actor, frozenset())
     refused = [e for e in await events(store) if e.type is EventType.ATTEMPT_REFUSED]
     assert [(e.user, e.data["refusal"]) for e in refused] == [(BOB, "deactivated"), (CAROL, "not_checked")]
     assert len(await store.permissions()) == 1
     with pytest.raises(NotFound, match="has already ended"):
-        await grant_changes.revoke(store, PermissionId("pnothing"), Actor(HERE, BOB), frozenset())
+        await permission_use.revoke(store, PermissionId("pnothing"), Actor(HERE, BOB), frozenset())
 
 
 async def test_a_use_and_a_revocation_at_once_are_one_after_the_other(store: Store, lease: Lease) -> None:
@@ -191,7 +191,7 @@ async def test_a_use_and_a_revocation_at_once_are_one_after_the_other(store: Sto
         run = await new_run(store, f"rlater{number}")
         asked = await usecases.ask(store, run, call())
         done, ended = await asyncio.gather(
-            allowed(store, asked), grant_changes.revoke(store, permission.id, Actor(HERE, CAROL), frozenset())
+            allowed(store, asked), permission_use.revoke(store, permission.id, Actor(HERE, CAROL), frozenset())
         )
         assert ended.revoked_by == CAROL
         kept = await store.permission(permission.id)
@@ -254,7 +254,10 @@ async def test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team(side
     asked = await usecases.ask(sides.agents, lease, call())
     assert await allowed(sides.web, asked) is None
     own = await usecases.decide(
-        sides.web, NoQueue(), asked.id, attempt(asked, wish=PermissionChoice(Scope.TOOL, Span.HOUR), name="its-own")
+        sides.web,
+        NoQueue(),
+        asked.id,
+        attempt(asked, permission=PermissionChoice(Scope.TOOL, Span.HOUR), name="its-own"),
     )
     assert own.decision is not None and own.decision.standing is not None
     of_slack = await usecases.ask(sides.agents, await new_run(sides.web, "rlast", worker=sides.agents), call())
@@ -274,7 +277,9 @@ async def test_a_permission_of_a_program_is_its_keys_alone(sides: Sides) -> None
         return (await program_requests.submit(sides.web, key, name, call(), **of))[0].request
 
     first = await asked(own, "first")
-    await usecases.decide(sides.web, NoQueue(), first.id, attempt(first, wish=PermissionChoice(Scope.TOOL, Span.HOUR)))
+    await usecases.decide(
+        sides.web, NoQueue(), first.id, attempt(first, permission=PermissionChoice(Scope.TOOL, Span.HOUR))
+    )
     assert await allowed(sides.web, await asked(own, "second")) is not None
     assert await allowed(sides.web, await asked(other, "third")) is None
     await start(sides)

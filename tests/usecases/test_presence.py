@@ -19,7 +19,7 @@ from countersign.domain.requests import Request, Status
 from countersign.domain.schedule import Snooze
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
-from countersign.usecases import absences, deadlines, presence
+from countersign.usecases import deadlines, delegation, presence
 from countersign.usecases.ports import Change, Lease, Put
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import BOB, CAROL, DAVE, HERE, attempt, question
@@ -175,13 +175,13 @@ async def test_absences_of_many_at_once_are_all_kept_and_end_when_people_come_ba
     """R25: each with an event."""
     until = await store.now() + timedelta(days=3)
     people = [BOB_HERE, CAROL_HERE]
-    await asyncio.gather(*(absences.leave(store, person, DAVE_HERE, until) for person in people))
+    await asyncio.gather(*(delegation.leave(store, person, DAVE_HERE, until) for person in people))
     seen = await store.absences()
     assert set(seen.value.behind(HERE, DAVE, seen.now)) == {BOB, CAROL}
-    assert await absences.come_back(store, BOB_HERE)
-    assert not await absences.come_back(store, BOB_HERE)
+    assert await delegation.come_back(store, BOB_HERE)
+    assert not await delegation.come_back(store, BOB_HERE)
     assert (await store.absences()).value.behind(HERE, DAVE, seen.now) == (CAROL,)
     with pytest.raises(InvalidInput, match="be your own stand-in"):
-        await absences.leave(store, BOB_HERE, BOB_HERE, until)
+        await delegation.leave(store, BOB_HERE, BOB_HERE, until)
     assert len([e for e in await of_type(store, EventType.STAND_IN_NAMED) if e.request is None]) == 2
     assert len(await of_type(store, EventType.STAND_IN_ENDED)) == 1

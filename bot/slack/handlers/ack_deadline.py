@@ -20,7 +20,7 @@ from countersign.domain.ids import ChannelId, GroupId, UserId
 
 from ..people.directory import Directory
 from ..views import window_notices
-from ..views.modal_parts import Problem, channel_of, not_counted
+from ..views.modal_parts import READ, Problem, View, channel_of, has_block, has_read, not_counted
 from ..views.slack_markup import drawn, mentioned_in, without_marks
 from .context import SLACK_ERRORS, Reply, Services
 from .payloads import delivery, sender
@@ -30,74 +30,87 @@ ACK_WITHIN: Final = 2.4
 _log = logging.getLogger(__name__)
 Acknowledge = Callable[[Reply | None], Awaitable[Any]]
 """Acks to Slack with the reply; with None where there is none in time."""
+Work = Callable[[Services, dict[str, Any]], Awaitable[Reply]]
+"""Does what a payload asks for."""
+Listener = Callable[[Services, AsyncAck, dict[str, Any]], Awaitable[None]]
+"""Does so and acks."""
 
 
-async def answer_command(services: Services, ack: AsyncAck, body: dict[str, Any], work: Awaitable[Reply]) -> None:
-    """Run a command; its sender alone reads the reply, in the ack."""
+def command(work: Work) -> Listener:
+    """Answer a command; its sender alone reads the reply, in the ack."""
 
-    async def acknowledge(reply: Reply | None) -> None:
-        if reply is None or not reply.text:
+    async def listener(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+        async def acknowledge(reply: Reply | None) -> None:
+            if reply is None or not reply.text:
+                await ack()
+            else:
+                await ack(text=reply.text, blocks=reply.blocks, response_type="ephemeral")
+
+        reply = reply_of(work(services, body), "command")
+        await _in_time(reply, acknowledge, lambda reply: tell(services.client, body, reply))
+
+    return listener
+
+
+def click(work: Work) -> Listener:
+    """Answer a click; its ack can say nothing, so the reply follows."""
+
+    async def listener(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+        async def acknowledge(reply: Reply | None) -> None:
             await ack()
-        else:
-            await ack(text=reply.text, blocks=reply.blocks, response_type="ephemeral")
+            if reply is not None:
+                await tell(services.client, body, reply)
 
-    await _in_time(reply_of(work, "command"), acknowledge, lambda reply: tell(services.client, body, reply))
+        reply = reply_of(work(services, body), "click")
+        await _in_time(reply, acknowledge, lambda reply: tell(services.client, body, reply))
 
-
-async def answer_click(services: Services, ack: AsyncAck, body: dict[str, Any], work: Awaitable[Reply]) -> None:
-    """Handle a click; its ack can say nothing, so the reply follows."""
-
-    async def acknowledge(reply: Reply | None) -> None:
-        await ack()
-        if reply is not None:
-            await tell(services.client, body, reply)
-
-    await _in_time(reply_of(work, "click"), acknowledge, lambda reply: tell(services.client, body, reply))
+    return listener
 
 
-async def answer_window(
-    services: Services,
-    ack: AsyncAck,
-    body: dict[str, Any],
-    begin: Callable[[], Awaitable[Reply]],
-    *,
-    deed: str,
-    block: str,
-    quiet: bool = False,
-) -> None:
-    """Handle a window that was sent, and close it or show what is wrong.
+def window(
+    work: Work, action: str, block: str | Callable[[View], str] = "", *, tells_what_counted: bool = True
+) -> Listener:
+    """Answer a window that was sent: close it, or show what is wrong.
 
-    A refusal stands under the input of the reply or under `block`; without a `block` it takes the window's place. What
-    comes too late for the window is told in its channel, and so is what counted, unless its sender sees it anyway
-    (`quiet`).
+    A refusal stands under the input of the reply, or under `block` where the window has it; else it takes the window's
+    place. What comes too late for the window is told in its channel, and so is what counted. `action` names what the
+    person did.
     """
-    channel = channel_of(body["view"])
-    work = begin()
 
-    async def acknowledge(reply: Reply | None) -> None:
-        if reply is not None and reply.view is not None:
-            await ack(response_action="update", view=reply.view)
-        elif reply is not None and not reply.counted and block:
-            await ack(response_action="errors", errors=reply.errors or {reply.block or block: reply.text})
-        elif reply is not None and not reply.counted:
-            await ack(response_action="update", view=not_counted(reply.text))
-        else:
-            await ack()
-            if reply is not None and not quiet:
-                await tell(services.client, body, reply, channel)
+    async def listener(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+        view = body["view"]
+        channel = channel_of(view)
+        if not has_read(view):
+            await ack(response_action="errors", errors={READ: window_notices.READ_FIRST})
+            return
+        below = block(view) if callable(block) else block if has_block(view, block) else ""
 
-    reply = reply_of(work, deed)
-    await _in_time(
-        _in_plain_text(services.directory, reply) if block else reply,
-        acknowledge,
-        lambda reply: tell(services.client, body, reply, channel),
-    )
+        async def acknowledge(reply: Reply | None) -> None:
+            if reply is not None and reply.view is not None:
+                await ack(response_action="update", view=reply.view)
+            elif reply is not None and not reply.counted and below:
+                await ack(response_action="errors", errors=reply.errors or {reply.block or below: reply.text})
+            elif reply is not None and not reply.counted:
+                await ack(response_action="update", view=not_counted(reply.text))
+            else:
+                await ack()
+                if reply is not None and tells_what_counted:
+                    await tell(services.client, body, reply, channel)
+
+        reply = reply_of(work(services, body), action)
+        await _in_time(
+            _in_plain_text(services.directory, reply) if below else reply,
+            acknowledge,
+            lambda reply: tell(services.client, body, reply, channel),
+        )
+
+    return listener
 
 
-async def reply_of(work: Awaitable[Reply], deed: str) -> Reply:
+async def reply_of(work: Awaitable[Reply], action: str) -> Reply:
     """Return the work's reply, or the sentence of its error.
 
-    `deed` names what the person did.
+    `action` names what the person did.
     """
     try:
         return await work
@@ -108,7 +121,7 @@ async def reply_of(work: Awaitable[Reply], deed: str) -> Reply:
         return refused(unsafe)
     except StoreUnavailable as away:
         _log.error("%s", away)
-        return Reply(window_notices.store_away(deed), False)
+        return Reply(window_notices.store_away(action), False)
     except CountersignError as wrong:
         return refused(wrong)
 
@@ -164,11 +177,11 @@ async def _in_time(
     """
     early: asyncio.Task[Any] | None = None
 
-    def late() -> None:
+    def acknowledge_early() -> None:
         nonlocal early
         early = asyncio.ensure_future(acknowledge(None))
 
-    timer = asyncio.get_running_loop().call_later(ACK_WITHIN, late)
+    timer = asyncio.get_running_loop().call_later(ACK_WITHIN, acknowledge_early)
     try:
         reply = await work
     finally:

@@ -15,15 +15,15 @@ from countersign.domain.ids import AttemptId, ChannelId, GroupId, RunId, UserId,
 from countersign.domain.people import is_channel
 from countersign.domain.run_options import in_words
 from countersign.domain.runs import Run
-from countersign.usecases.listing import with_links
+from countersign.usecases.overview import with_links
 from countersign.usecases.ports import TeamInfo
 
 from ..people.account_check import why_not_seen, why_not_start
 from ..people.actors import admit
-from ..views import agent_text, home, modal_parts, modals
+from ..views import commands_text, home, modal_parts, start_modal
 from ..views.block_kit import Block
 from ..views.slack_markup import unescape
-from .ack_deadline import answer_click, answer_command, answer_window, on_record
+from .ack_deadline import on_record
 from .context import SLACK_ERRORS, Reply, Services
 from .modal_opening import open_modal
 from .payloads import Sender, delivery, sender
@@ -33,12 +33,8 @@ _NONE: Final[Mapping[str, str]] = {}
 _log = logging.getLogger(__name__)
 
 
-async def on_agent(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Handle `/agent …`; the ack follows the stored act."""
-    await answer_command(services, ack, body, _agent(services, body))
-
-
-async def _agent(services: Services, body: dict[str, Any]) -> Reply:
+async def agent(services: Services, body: dict[str, Any]) -> Reply:
+    """Handle `/agent …`."""
     at = sender(body)
     first, rest = (*str(body.get("text") or "").split(maxsplit=1), "", "")[:2]
     match first.lower():
@@ -46,7 +42,7 @@ async def _agent(services: Services, body: dict[str, Any]) -> Reply:
             async with _start_on_record(services, body, at.here, None):
                 return await open_modal(services.client, body, _start_window(services, at))
         case "help":
-            return Reply(agent_text.HELP)
+            return Reply(commands_text.AGENT_HELP)
         case "status":
             return await _status(services, at)
         case "stop":
@@ -55,12 +51,12 @@ async def _agent(services: Services, body: dict[str, Any]) -> Reply:
     return await _start(services, body, at.here, run, first, unescape(rest).strip())
 
 
-async def on_open(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+async def open_window(services: Services, body: dict[str, Any]) -> Reply:
     """Open the window by a button of a greeting, or of a Home.
 
     There it asks for a channel.
     """
-    await answer_click(services, ack, body, open_modal(services.client, body, _start_window(services, sender(body))))
+    return await open_modal(services.client, body, _start_window(services, sender(body)))
 
 
 async def _start_window(services: Services, at: Sender) -> modal_parts.View:
@@ -68,10 +64,10 @@ async def _start_window(services: Services, at: Sender) -> modal_parts.View:
     if not teams:
         raise InvalidInput(start_sentences.NO_WORKER)
     if at.channel is not None:
-        return modals.start(teams, at.channel)
+        return start_modal.start(teams, at.channel)
     defaults = await services.store.defaults()
     assert defaults is not None, "web stores them as it starts"
-    return modals.start(teams, defaults.approvals_channel, anywhere=True)
+    return start_modal.start(teams, defaults.approvals_channel, anywhere=True)
 
 
 async def on_team_chosen(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -83,8 +79,8 @@ async def on_team_chosen(services: Services, ack: AsyncAck, body: dict[str, Any]
     view = body["view"]
     team = body["actions"][0]["selected_option"]["value"]
     try:
-        teams, anywhere = await services.store.workers.teams(), modals.is_anywhere(view)
-        window = modals.start(teams, modals.channel_for(view), team, anywhere=anywhere)
+        teams, anywhere = await services.store.workers.teams(), start_modal.is_anywhere(view)
+        window = start_modal.start(teams, start_modal.channel_for(view), team, anywhere=anywhere)
         async with asyncio.timeout(5):
             await services.client.views_update(view_id=view["id"], hash=view["hash"], view=window)
     except (CountersignError, *SLACK_ERRORS) as lost:
@@ -92,18 +88,13 @@ async def on_team_chosen(services: Services, ack: AsyncAck, body: dict[str, Any]
         _log.error("The options of the team %s were not shown: %r", team, lost)
 
 
-async def on_start_submit(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+async def start_from_window(services: Services, body: dict[str, Any]) -> Reply:
     """Start the task that was entered in the window of `/agent`."""
     view = body["view"]
-    channel = modals.channel_for(view)
     run = RunId("r" + short_name(str(view["id"]), sender(body).user, length=8))
-    team, task = modal_parts.value(view, modals.TEAM), modal_parts.value(view, modals.TASK)
-    options = modals.options_of(view, team)
-
-    async def work() -> Reply:
-        return await _start(services, body, channel, run, team, task, options)
-
-    await answer_window(services, ack, body, work, deed="task", block=modals.TASK, quiet=True)
+    team, task = modal_parts.value(view, start_modal.TEAM), modal_parts.value(view, start_modal.TASK)
+    options = start_modal.options_of(view, team)
+    return await _start(services, body, start_modal.channel_for(view), run, team, task, options)
 
 
 async def _start(
@@ -116,14 +107,33 @@ async def _start(
     options: Mapping[str, str] | None = None,
 ) -> Reply:
     """Start a task; without `options` the first words of the task are read as such."""
-    at = sender(body)
     async with _start_on_record(services, body, channel, run, team, words, options or {}):
+        teams = await services.store.workers.teams()
         if options is None:
-            teams = await services.store.workers.teams()
             team = _team_named(team, teams)
             offered = next((t.options for t in teams if t.name == team), ())
             options, words = in_words(words, offered)
-        return await _started(services, at, channel, run, team, words, options)
+        requester = sender(body).user
+        if words.strip() and any(t.name == team for t in teams):
+            rules = await usecases.rules_of(services.store, channel)
+            why = await why_not_seen(services.directory, channel)
+            if why := why or await why_not_start(services.directory, rules, requester):
+                raise InvalidInput(*why)
+        started = await usecases.start(
+            services.store,
+            services.queue,
+            run=run,
+            workspace=services.directory.workspace,
+            channel=channel,
+            requester=requester,
+            team=team,
+            task=words,
+            options=options,
+            unrepeated=True,
+        )
+    if started.id != run:
+        return Reply(start_sentences.repeated(started.id))
+    return Reply(commands_text.run_started(started, in_channel=is_channel(GroupId(channel))))
 
 
 def _team_named(typed: str, teams: list[TeamInfo]) -> str:
@@ -145,7 +155,6 @@ def _start_on_record(
     options: Mapping[str, str] = _NONE,
 ) -> AbstractAsyncContextManager[None]:
     """Record a refused start, and why it was refused."""
-    at = sender(body)
 
     async def record(why: str) -> None:
         await usecases.start_refused(
@@ -154,7 +163,7 @@ def _start_on_record(
             run=run,
             workspace=services.directory.workspace,
             channel=channel,
-            requester=at.user,
+            requester=sender(body).user,
             team=team,
             task=task,
             options=options,
@@ -164,56 +173,31 @@ def _start_on_record(
     return on_record(record)
 
 
-async def _started(
-    services: Services, at: Sender, channel: ChannelId, run: RunId, team: str, task: str, options: Mapping[str, str]
-) -> Reply:
-    if task.strip() and any(t.name == team for t in await services.store.workers.teams()):
-        rules = await usecases.rules_of(services.store, channel)
-        why = await why_not_seen(services.directory, channel)
-        if why := why or await why_not_start(services.directory, rules, at.user):
-            raise InvalidInput(*why)
-    started = await usecases.start(
-        services.store,
-        services.queue,
-        run=run,
-        workspace=services.directory.workspace,
-        channel=channel,
-        requester=at.user,
-        team=team,
-        task=task,
-        options=options,
-        unrepeated=True,
-    )
-    if started.id != run:
-        return Reply(start_sentences.repeated(started.id))
-    return Reply(agent_text.started(started, in_channel=is_channel(GroupId(channel))))
-
-
 async def _status(services: Services, at: Sender) -> Reply:
     await admit(services.directory, at.user)
-    going_on = await services.store.indexes.active_runs(200)
-    active = [run for run in going_on if at.channel == run.channel or at.user == run.requester]
-    listed = agent_text.status(await _lines(services, active[:_LISTED], at), len(active))
-    return Reply(listed.text, blocks=listed.blocks or None)
+    active = await services.store.indexes.active_runs(200)
+    runs = [run for run in active if at.channel == run.channel or at.user == run.requester]
+    entries = await _entries(services, runs[:_LISTED], at.user)
+    return Reply.of(commands_text.runs_in_progress(entries, len(runs)))
 
 
-async def _lines(services: Services, found: list[Run], at: Sender) -> list[list[Block]]:
+async def _entries(services: Services, runs: list[Run], reader: UserId) -> list[list[Block]]:
     overview = services.homes.overview
-    posted = await overview.messages([name for run in found for name in (f"run/{run.id}", f"run/{run.id}/direct")])
-    asked = await services.store.readable([request for run in found for request in run.open.values()])
+    posted = await overview.messages([name for run in runs for name in (f"run/{run.id}", f"run/{run.id}/direct")])
+    asked = await services.store.readable([request for run in runs for request in run.open.values()])
     waiting = [request for request in asked.values() if request is not None and request.decision is None]
     listed = await with_links(services.store, overview, services.link, waiting)
-    lines = []
-    for run in found:
+    entries = []
+    for run in runs:
         head = posted.get(f"run/{run.id}") or posted.get(f"run/{run.id}/direct")
-        lines.append(home.run_entry(run, services.link(head) if head else "", listed, at.user))
-    return lines
+        entries.append(home.run_entry(run, services.link(head) if head else "", listed, reader))
+    return entries
 
 
-async def on_stop(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+async def stop(services: Services, body: dict[str, Any]) -> Reply:
     """Stop the run whose button was clicked."""
     run = str(body["actions"][0].get("value"))
-    await answer_click(services, ack, body, _stop(services, sender(body).user, run, delivery(body)))
+    return await _stop(services, sender(body).user, run, delivery(body))
 
 
 async def on_session_stopped(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -238,31 +222,28 @@ async def on_session_stopped(services: Services, ack: AsyncAck, body: dict[str, 
             _log.warning("%s could not be told that they may not stop this run: %r", user, lost)
 
 
-async def on_try_again(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+async def try_again(services: Services, body: dict[str, Any]) -> Reply:
     """Start the same task again, for whoever clicked; once for each click (R8)."""
-    await answer_click(services, ack, body, _try_again(services, body))
-
-
-async def _try_again(services: Services, body: dict[str, Any]) -> Reply:
-    at, known = sender(body), RunId.named(str(body["actions"][0].get("value")))
-    seen = await services.store.run(known) if known is not None else None
+    run = RunId.named(str(body["actions"][0].get("value")))
+    seen = await services.store.run(run) if run is not None else None
     if seen is None:
         raise InvalidInput(start_sentences.NOT_KNOWN)
     old = seen.value
     if not old.can_be_tried_again:
         raise InvalidInput(start_sentences.NOT_AGAIN)
-    new = RunId("r" + short_name(str(delivery(body)), at.user, length=8))
+    new = RunId("r" + short_name(str(delivery(body)), sender(body).user, length=8))
     return await _start(services, body, old.channel, new, old.team, old.task, old.options)
 
 
-async def _stop(services: Services, user: UserId, name: str, attempt: AttemptId) -> Reply:
-    run = name.strip("`").strip()
+async def _stop(services: Services, user: UserId, typed: str, attempt: AttemptId) -> Reply:
+    run = typed.strip("`").strip()
     if not run:
-        raise InvalidInput(agent_text.RUN_MISSING)
-    seen = await services.store.run(known) if (known := RunId.named(run)) is not None else None
+        raise InvalidInput(commands_text.RUN_MISSING)
+    name = RunId.named(run)
+    seen = await services.store.run(name) if name is not None else None
     if seen is not None and seen.value.over:
-        return Reply(agent_text.ended_already(seen.value))
+        return Reply(commands_text.run_ended_already(seen.value))
     groups = (await usecases.rules_of(services.store, seen.value.channel)).reviewers.groups if seen else frozenset()
     actor = await services.directory.actor(user, groups)
     await usecases.stop(services.store, run, actor, services.admins, attempt)
-    return Reply(agent_text.stopped(run, seen.value if seen is not None else None))
+    return Reply(commands_text.run_stopped(run, seen.value if seen is not None else None))

@@ -1,20 +1,29 @@
-"""`/approvals`: the word that was typed, and refusals on record."""
+"""`/approvals`: the word that was typed, and its lists; refusals are on record.
 
-from collections.abc import Awaitable, Callable, Mapping
+The words about settings and absences are in `settings_changes` and `away_command`.
+"""
+
+import re
+from collections.abc import Mapping
 from contextlib import nullcontext
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
 
-from slack_bolt.async_app import AsyncAck
-
+from countersign import usecases
 from countersign.domain.errors import InvalidInput
+from countersign.domain.ids import PermissionId
+from countersign.usecases import permission_use
+from countersign.usecases.overview import with_links
 
 from ..people.actors import admit
-from ..views import settings_text
+from ..views import commands_text, home, settings_text
 from ..views.slack_markup import drawn, unescape
-from .ack_deadline import answer_command, change_on_record
+from .ack_deadline import Work, change_on_record
 from .context import Reply, Services, Word
-from .payloads import sender
+from .payloads import delivery, sender
+
+_PENDING: Final = 15
+_DECIDED: Final = 10
 
 
 class _Unclear(InvalidInput):
@@ -25,36 +34,86 @@ class _Unclear(InvalidInput):
         super().__init__(sentence)
 
 
-def listener(words: Mapping[str, Word]) -> Callable[[Services, AsyncAck, dict[str, Any]], Awaitable[None]]:
+def approvals(words: Mapping[str, Word]) -> Work:
     """Return the handler of `/approvals` with these words.
 
     The word "" is the command alone.
     """
-    usage = "\n".join(word.help for word in words.values())
 
-    async def on_approvals(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
-        await answer_command(services, ack, body, _run(services, body, words, usage))
+    async def run(services: Services, body: dict[str, Any]) -> Reply:
+        text = str(body.get("text") or "").strip()
+        name, rest = (*text.split(maxsplit=1), "", "")[:2]
+        name = name.lower()
+        if name == "help":
+            return Reply("\n".join(word.help for word in words.values()))
+        word = words.get(name)
+        recorded = word is None or word.on_record
+        try:
+            if not recorded:  # it changes nothing, and shows something
+                await admit(services.directory, sender(body).user)
+            async with change_on_record(services, body, sender(body).here, text) if recorded else nullcontext():
+                if word is None:
+                    alike = get_close_matches(name, filter(None, words), 1)
+                    raise _Unclear(*settings_text.unknown_setting(unescape(name)[:40], alike[0] if alike else None))
+                if word.empty is not None and not rest:
+                    raise _Unclear(*await word.empty(services, body))
+                return await word.run(services, body, rest)
+        except _Unclear as unclear:
+            return Reply(f"{drawn(unclear.sentence)}{unclear.usage}", False)
 
-    return on_approvals
+    return run
 
 
-async def _run(services: Services, body: dict[str, Any], words: Mapping[str, Word], usage: str) -> Reply:
-    text = str(body.get("text") or "").strip()
-    name, rest = (*text.split(maxsplit=1), "", "")[:2]
-    name = name.lower()
-    if name == "help":
-        return Reply(usage)
-    word = words.get(name)
-    recorded = word is None or word.on_record
-    try:
-        if not recorded:  # it changes nothing, and shows something
-            await admit(services.directory, sender(body).user)
-        async with change_on_record(services, body, sender(body).here, text) if recorded else nullcontext():
-            if word is None:
-                alike = get_close_matches(name, filter(None, words), 1)
-                raise _Unclear(*settings_text.unknown_setting(unescape(name)[:40], alike[0] if alike else None))
-            if word.empty is not None and not rest:
-                raise _Unclear(*await word.empty(services, body))
-            return await word.run(services, body, rest)
-    except _Unclear as unclear:
-        return Reply(f"{drawn(unclear.sentence)}{unclear.usage}", False)
+async def _pending(services: Services, body: dict[str, Any], rest: str) -> Reply:
+    """List the requests that wait in this channel.
+
+    They are those of runs started here, and those whose cards are posted here.
+    """
+    if rest:
+        raise InvalidInput(commands_text.PENDING_ALONE)
+    page = await services.homes.overview.waiting([sender(body).here], None, lambda request: True, _PENDING)
+    listed = await with_links(services.store, services.homes.overview, services.link, page.requests)
+    entries = home.entries(listed, reader=sender(body).user)
+    return Reply.of(commands_text.pending_requests(entries, page.total, page.whole))
+
+
+async def _history(services: Services, body: dict[str, Any], rest: str) -> Reply:
+    """List the last decisions here; `rest` is their number, at most 25."""
+    if rest and not (re.fullmatch(r"[0-9]{1,4}", rest) and 1 <= int(rest) <= commands_text.MOST_DECIDED):
+        raise InvalidInput(commands_text.NOT_A_NUMBER)
+    requests = await services.homes.overview.decided(sender(body).here, int(rest or _DECIDED))
+    listed = await with_links(services.store, services.homes.overview, services.link, requests)
+    return Reply.of(commands_text.last_decisions(home.outcomes(listed, await services.store.now())))
+
+
+async def _permissions(services: Services, body: dict[str, Any], rest: str) -> Reply:
+    """List the permissions of this channel.
+
+    They are those of runs started here, and in an approvals channel those of all runs whose cards go there.
+    """
+    channel, here = sender(body).channel, []
+    for permission in await permission_use.in_force(services.store):
+        if permission.workspace != services.directory.workspace:
+            continue
+        rules = await usecases.rules_of(services.store, permission.channel)
+        if channel in (permission.channel, rules.approvals_channel):
+            here.append(permission)
+    return Reply.of(commands_text.standing_permissions(here))
+
+
+LISTS: Final = {
+    "pending": Word(_pending, commands_text.PENDING_HELP, on_record=False),
+    "history": Word(_history, commands_text.HISTORY_HELP, on_record=False),
+    "permissions": Word(_permissions, commands_text.PERMISSIONS_HELP, on_record=False),
+}
+"""The words of `/approvals` that list something."""
+
+
+async def revoke(services: Services, body: dict[str, Any]) -> Reply:
+    """Revoke the standing permission whose button was clicked (R24)."""
+    user, permission = sender(body).user, PermissionId(str(body["actions"][0].get("value")))
+    seen = await services.store.permission(permission)
+    groups = (await usecases.rules_of(services.store, seen.value.channel)).reviewers.groups if seen else frozenset()
+    actor = await services.directory.actor(user, groups)
+    ended = await permission_use.revoke(services.store, permission, actor, services.admins, delivery(body))
+    return Reply(commands_text.permission_revoked(ended, ended.revoked_by or user))

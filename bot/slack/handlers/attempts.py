@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from countersign import usecases
 from countersign.domain.decision_rules import Attempt
 from countersign.domain.errors import NotFound
-from countersign.domain.ids import UserId
 from countersign.domain.permission_scopes import PermissionChoice
 from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Request, Status, Verb
@@ -25,7 +24,7 @@ from .context import Reply, Services
 from .payloads import attempt_id, sender
 
 
-class Aimed(NamedTuple):
+class PreparedAttempt(NamedTuple):
     """An attempt, and its request as it was read for it."""
 
     seen: Admitted
@@ -37,7 +36,7 @@ class Aimed(NamedTuple):
         return self.seen.value
 
 
-async def known(services: Services, handle: Handle | None) -> Admitted:
+async def read_request(services: Services, handle: Handle | None) -> Admitted:
     """Read the request of a button or a window. NotFound if there is none."""
     seen = await usecases.admitted(services.store, handle.request) if handle is not None else None
     if seen is None:
@@ -45,30 +44,29 @@ async def known(services: Services, handle: Handle | None) -> Admitted:
     return seen
 
 
-async def sought(
+async def request_of_attempt(
     services: Services, body: dict[str, Any], handle: Handle | None, verb: Verb, words: str = ""
 ) -> Admitted:
-    """The request that an attempt is about.
+    """Read the request that an attempt is about.
 
     NotFound, put on record (R25), if there is none.
     """
     try:
-        return await known(services, handle)
+        return await read_request(services, handle)
     except NotFound:
-        at, about = sender(body), handle.request if handle else None
         await usecases.unknown_request(
             services.store,
             attempt_id(body, words),
-            request=about,
+            request=handle.request if handle else None,
             workspace=services.directory.workspace,
-            user=at.user,
+            user=sender(body).user,
             verb=verb,
             words=words,
         )
         raise
 
 
-async def aim(
+async def prepare(
     services: Services,
     body: dict[str, Any],
     handle: Handle | None,
@@ -77,39 +75,23 @@ async def aim(
     *,
     wish: PermissionChoice | None = None,
     break_glass: bool = False,
-    opened_for: UserId | None = None,
-    typed: str = "",
     seen: Admitted | None = None,
-) -> Aimed:
-    """Make the attempt of a payload.
-
-    `seen` is its request where that was sought before.
-    """
-    at = sender(body)
-    seen = seen or await sought(services, body, handle, verb, words)
+) -> PreparedAttempt:
+    """Make the attempt of a payload; `seen` is its request where that was read before."""
+    seen = seen or await request_of_attempt(services, body, handle, verb, words)
     assert handle is not None, "a request is known by its handle only"
     services.cards.clicked(seen.value.id, body)
-    actor = await actor_of(services.store, services.directory, at.user, seen.value.rules.reviewers)
-    attempt = Attempt(
-        attempt_id(body),
-        actor,
-        verb,
-        handle.digest,
-        words,
-        wish=wish,
-        break_glass=break_glass,
-        opened_for=opened_for,
-        typed=typed,
-    )
-    return Aimed(seen, attempt)
+    actor = await actor_of(services.store, services.directory, sender(body).user, seen.value.rules.reviewers)
+    attempt = Attempt(attempt_id(body), actor, verb, handle.digest, words, permission=wish, break_glass=break_glass)
+    return PreparedAttempt(seen, attempt)
 
 
-async def decide(services: Services, body: dict[str, Any], aimed: Aimed) -> Reply:
+async def decide(services: Services, body: dict[str, Any], prepared: PreparedAttempt) -> Reply:
     """Make the attempt count, and have the clicked card replaced by what became of it.
 
     The reply counts the approvals if more are needed.
     """
-    seen, attempt = aimed
+    seen, attempt = prepared
     if body.get("type") == "view_submission":
         attempt = replace(attempt, id=attempt_id(body, *_content(attempt)))
     voters = partial(voters_of, services.directory)
@@ -127,6 +109,6 @@ async def decide(services: Services, body: dict[str, Any], aimed: Aimed) -> Repl
 
 def _content(attempt: Attempt) -> list[str]:
     """Return the texts that were entered in a window."""
-    wish = attempt.wish
+    wish = attempt.permission
     scopes = [] if wish is None else [wish.scope, wish.span]
     return [attempt.words, attempt.typed, attempt.arguments, attempt.content, *attempt.chosen, *scopes]

@@ -11,9 +11,9 @@ from countersign.domain.delegation import Absence
 from countersign.domain.errors import InvalidInput
 from countersign.domain.people import Reviewers
 from countersign.domain.quiet_hours import zone_of
-from countersign.usecases import absences
+from countersign.usecases import delegation
 
-from ..views import away_text
+from ..views import commands_text
 from ..views.slack_markup import unescape
 from .context import SLACK_ERRORS, Reply, Services, Word
 from .mention_parsing import people_named
@@ -29,18 +29,18 @@ async def _away(services: Services, body: dict[str, Any], rest: str) -> Reply:
     name, span = (*rest.split(maxsplit=1), "", "")[:2]
     people = people_named([name])
     if len(people.users) != 1 or people != Reviewers(people.users):
-        raise InvalidInput(away_text.ONE_STAND_IN)
+        raise InvalidInput(commands_text.ONE_STAND_IN)
     (stand_in,) = people.users
     until = await _until(services, at, span.strip())
     actor = await services.directory.actor(at.user)
     other = await services.directory.actor(stand_in)
-    absence = await absences.leave(services.store, actor, other, until, delivery(body))
-    return Reply(away_text.away(absence, informed=await _tell(services, absence)))
+    absence = await delegation.leave(services.store, actor, other, until, delivery(body))
+    return Reply(commands_text.away(absence, informed=await _tell(services, absence)))
 
 
 async def _tell(services: Services, absence: Absence) -> bool:
     """Write to the stand-in directly; False if Slack does not take it."""
-    text = away_text.stand_in_message(absence)
+    text = commands_text.stand_in_message(absence)
     try:
         async with asyncio.timeout(5):
             await services.client.chat_postMessage(channel=absence.stand_in, text=text, unfurl_links=False)
@@ -53,9 +53,9 @@ async def _tell(services: Services, absence: Absence) -> bool:
 async def _back(services: Services, body: dict[str, Any], rest: str) -> Reply:
     at = sender(body)
     actor = await services.directory.actor(at.user)
-    if await absences.come_back(services.store, actor, delivery(body)):
-        return Reply(away_text.BACK)
-    return Reply(away_text.NOT_AWAY)
+    if await delegation.come_back(services.store, actor, delivery(body)):
+        return Reply(commands_text.BACK)
+    return Reply(commands_text.NOT_AWAY)
 
 
 async def _until(services: Services, at: Sender, words: str) -> datetime:
@@ -69,23 +69,23 @@ async def _until(services: Services, at: Sender, words: str) -> datetime:
                 date.fromisoformat(words), time(0), zone_of(await services.directory.zone(at.user))
             ).astimezone(UTC)
         except (ValueError, OverflowError):
-            raise InvalidInput(away_text.not_a_date(unescape(words))) from None
+            raise InvalidInput(commands_text.not_a_date(unescape(words))) from None
     if not words:
-        raise InvalidInput(away_text.NO_END)
+        raise InvalidInput(commands_text.NO_END)
     try:
         return await services.store.now() + parse_duration(words, _ANY)
     except InvalidInput:
-        raise InvalidInput(away_text.not_an_end(unescape(words)[:40])) from None
+        raise InvalidInput(commands_text.not_an_end(unescape(words)[:40])) from None
 
 
 async def _nobody_named(services: Services, body: dict[str, Any]) -> tuple[str, str]:
     """Say what to give, and who stands in now."""
     seen = await services.store.absences()
-    return away_text.nobody_named(seen.value.of(services.directory.workspace, sender(body).user, seen.now))
+    return commands_text.no_stand_in_named(seen.value.of(services.directory.workspace, sender(body).user, seen.now))
 
 
 WORDS: Final = {
-    "away": Word(_away, away_text.AWAY_HELP, _nobody_named),
-    "back": Word(_back, away_text.BACK_HELP),
+    "away": Word(_away, commands_text.AWAY_HELP, _nobody_named),
+    "back": Word(_back, commands_text.BACK_HELP),
 }
 """The words of `/approvals` about who is here."""

@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from slack_bolt.async_app import AsyncAck
-
 from countersign import usecases
 from countersign.domain.errors import CountersignError, InvalidInput, NotFound, Refused
 from countersign.domain.high_risk import is_asked
@@ -20,18 +18,19 @@ from countersign.domain.requests import Request, Verb
 from countersign.usecases import presence
 
 from ..people.actors import actor_of, admit
-from ..views import card_controls, choice_controls, edit_modal, modal_parts, modals, review_modals, window_notices
+from ..views import answer_modals, card_controls, edit_modal, modal_parts, review_modals, window_notices
 from ..views.approval_card import is_plain_row
 from ..views.card_content import complete
 from ..views.card_controls import Handle, MenuItem
+from ..views.modal_parts import View
 from ..views.slack_markup import drawn, when
-from .ack_deadline import answer_click, answer_window, refused
-from .attempts import Aimed, aim, decide, known, sought
+from .ack_deadline import refused
+from .attempts import PreparedAttempt, decide, prepare, read_request, request_of_attempt
 from .context import Reply, Services
 from .modal_opening import open_modal
 from .payloads import attempt_id, sender
 
-Window = Callable[[Request, ChannelId], modal_parts.View]
+Window = Callable[[Request, ChannelId], View]
 _BUTTONS: Final = {
     card_controls.REVIEW: Verb.APPROVE,
     card_controls.REJECT: Verb.REJECT,
@@ -48,10 +47,10 @@ _MENU: Final = {
 }
 _WINDOWS: Final[Mapping[str, Window]] = {
     Verb.APPROVE: review_modals.review,
-    Verb.REJECT: modals.reject,
-    Verb.RESPOND: modals.respond,
+    Verb.REJECT: answer_modals.reject,
+    Verb.RESPOND: answer_modals.respond,
     Verb.EDIT: edit_modal.edit,
-    Verb.CHOOSE: modals.choose,
+    Verb.CHOOSE: answer_modals.choose,
     MenuItem.PERMIT: review_modals.permit,
     MenuItem.BREAK_GLASS: review_modals.break_glass,
 }
@@ -63,12 +62,8 @@ _UNKNOWN_BUTTON: Final = Reply(window_notices.UNKNOWN_BUTTON, counted=False)
 _log = logging.getLogger(__name__)
 
 
-async def on_click(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+async def click(services: Services, body: dict[str, Any]) -> Reply:
     """Handle a card's button: Approve and options count, others open a window."""
-    await answer_click(services, ack, body, _click(services, body))
-
-
-async def _click(services: Services, body: dict[str, Any]) -> Reply:
     action = body["actions"][0]
     name = action.get("action_id", "")
     if name == card_controls.MORE:
@@ -78,69 +73,62 @@ async def _click(services: Services, body: dict[str, Any]) -> Reply:
     if name == card_controls.APPROVE:
         return await _approve(services, body, handle)
     if name in _FOR_ALL:
-        return await _decide_all(services, body, card_controls.rows_of(value), _FOR_ALL[name])
+        return await _decide_all(services, body, card_controls.rows_in(value), _FOR_ALL[name])
     if name == card_controls.VIEW_FULL:
-        return await _view_full(services, body, handle)
-    if name.startswith(choice_controls.CHOOSE):
-        return await _choose(services, body, handle, choice_controls.clicked(value))
+        return await open_modal(services.client, body, _full(services, body, handle))
+    if name.startswith(card_controls.CHOOSE):
+        return await _choose(services, body, handle, card_controls.option_number(value))
     if name in _BUTTONS:
-        return await _open(services, body, aim(services, body, handle, _BUTTONS[name]))
+        return await _open(services, body, prepare(services, body, handle, _BUTTONS[name]))
     _log.warning("An unknown button was clicked: %s", name)
     return _UNKNOWN_BUTTON
 
 
 async def _approve(services: Services, body: dict[str, Any], handle: Handle | None) -> Reply:
-    seen = await sought(services, body, handle, Verb.APPROVE)
+    seen = await request_of_attempt(services, body, handle, Verb.APPROVE)
     # A made-up button gets the window too.
     if not complete(seen.value.question) or is_asked(seen.value, Verb.APPROVE):
-        return await _open(services, body, aim(services, body, handle, Verb.APPROVE, seen=seen))
-    return await decide(services, body, await aim(services, body, handle, Verb.APPROVE, seen=seen))
+        return await _open(services, body, prepare(services, body, handle, Verb.APPROVE, seen=seen))
+    return await decide(services, body, await prepare(services, body, handle, Verb.APPROVE, seen=seen))
 
 
 async def _choose(services: Services, body: dict[str, Any], handle: Handle | None, number: int | None) -> Reply:
     if number is None:
-        return await _open(services, body, aim(services, body, handle, Verb.CHOOSE))
-    aimed = await aim(services, body, handle, Verb.CHOOSE)
-    options = aimed.request.question.options
+        return await _open(services, body, prepare(services, body, handle, Verb.CHOOSE))
+    prepared = await prepare(services, body, handle, Verb.CHOOSE)
+    options = prepared.request.question.options
     chosen = options[number : number + 1] if number >= 0 else ()
-    return await decide(services, body, aimed._replace(attempt=replace(aimed.attempt, chosen=chosen)))
-
-
-async def _view_full(services: Services, body: dict[str, Any], handle: Handle | None) -> Reply:
-    return await open_modal(services.client, body, _full(services, body, handle))
+    return await decide(services, body, prepared._replace(attempt=replace(prepared.attempt, chosen=chosen)))
 
 
 async def _menu(services: Services, body: dict[str, Any], value: str) -> Reply:
-    if (presence := card_controls.Chosen.read(value)) is not None:
-        return await _note_presence(services, body, presence)
-    window = await _of_item(services, body, value)
-    return _UNKNOWN_BUTTON if window is None else await open_modal(services.client, body, window)
+    """Do what an item of a menu says: most open a window."""
+    if (item := card_controls.PresenceItem.read(value)) is not None:
+        return await _note_presence(services, body, item)
+    drawing = await _window_of_item(services, body, value)
+    return _UNKNOWN_BUTTON if drawing is None else await open_modal(services.client, body, drawing)
 
 
-async def on_more(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+async def more(services: Services, body: dict[str, Any]) -> Reply:
     """Do what was chosen in the window that the last item of a full menu opens."""
-
-    async def work() -> Reply:
-        value = modal_parts.value(body["view"], modals.ITEM)
-        if (presence := card_controls.Chosen.read(value)) is not None:
-            return await _note_presence(services, body, presence)
-        window = await _of_item(services, body, value)
-        if window is None:
-            return _UNKNOWN_BUTTON
-        view = await window
-        return view if isinstance(view, Reply) else Reply("", counted=False, view=view)
-
-    await answer_window(services, ack, body, work, deed="choice", block=modals.ITEM)
+    value = modal_parts.value(body["view"], answer_modals.ITEM)
+    if (item := card_controls.PresenceItem.read(value)) is not None:
+        return await _note_presence(services, body, item)
+    drawing = await _window_of_item(services, body, value)
+    if drawing is None:
+        return _UNKNOWN_BUTTON
+    view = await drawing
+    return view if isinstance(view, Reply) else Reply("", counted=False, view=view)
 
 
-async def _of_item(
+async def _window_of_item(
     services: Services, body: dict[str, Any], value: str
-) -> Coroutine[Any, Any, modal_parts.View | Reply] | None:
-    """Return what makes the window of a menu's item; None if it is not ours."""
-    chosen = card_controls.chosen(value)
-    if chosen is None:
+) -> Coroutine[Any, Any, View | Reply] | None:
+    """Return what draws the window of a menu's item; None if it is not ours."""
+    written = card_controls.read_item(value)
+    if written is None:
         return None
-    item, request, digest = chosen
+    item, request, digest = written
     if digest is None:
         seen = await usecases.admitted(services.store, request)
         digest = seen.value.digest if seen is not None else digest_of()
@@ -150,32 +138,30 @@ async def _of_item(
     if item == MenuItem.MORE:
         return _more(services, body, handle)
     wish, alone = _LEAST if item == MenuItem.PERMIT else None, item == MenuItem.BREAK_GLASS
-    aiming = aim(services, body, handle, _MENU[item], wish=wish, break_glass=alone)
-    return _window(services, body, aiming, _WINDOWS.get(item))
+    preparing = prepare(services, body, handle, _MENU[item], wish=wish, break_glass=alone)
+    return _window(services, body, preparing, _WINDOWS.get(item))
 
 
-async def _full(services: Services, body: dict[str, Any], handle: Handle | None) -> modal_parts.View:
+async def _full(services: Services, body: dict[str, Any], handle: Handle | None) -> View:
     await admit(services.directory, sender(body).user)
-    return review_modals.full((await known(services, handle)).value)
+    return review_modals.full((await read_request(services, handle)).value)
 
 
-async def _more(services: Services, body: dict[str, Any], handle: Handle) -> modal_parts.View:
-    request = (await known(services, handle)).value
-    return modals.more(request, sender(body).channel or request.rules.approvals_channel)
+async def _more(services: Services, body: dict[str, Any], handle: Handle) -> View:
+    request = (await read_request(services, handle)).value
+    return answer_modals.more(request, sender(body).channel or request.rules.approvals_channel)
 
 
-async def _open(
-    services: Services, body: dict[str, Any], aiming: Awaitable[Aimed], window: Window | None = None
-) -> Reply:
+async def _open(services: Services, body: dict[str, Any], preparing: Awaitable[PreparedAttempt]) -> Reply:
     """Open the window that completes this attempt, or say why it cannot count."""
-    return await open_modal(services.client, body, _window(services, body, aiming, window))
+    return await open_modal(services.client, body, _window(services, body, preparing))
 
 
 async def _window(
-    services: Services, body: dict[str, Any], aiming: Awaitable[Aimed], window: Window | None
-) -> modal_parts.View | Reply:
+    services: Services, body: dict[str, Any], preparing: Awaitable[PreparedAttempt], window: Window | None = None
+) -> View | Reply:
     """Draw the window that completes the attempt. Content of high risk is opened and read first."""
-    seen, attempt = await aiming
+    seen, attempt = await preparing
     if (refusal := await usecases.why_no_window(services.store, services.queue, seen, attempt)) is not None:
         return refused(refusal)
     at, request = sender(body), seen.value
@@ -187,33 +173,38 @@ async def _window(
     return view
 
 
-async def _note_presence(services: Services, body: dict[str, Any], chosen: card_controls.Chosen) -> Reply:
+async def _note_presence(services: Services, body: dict[str, Any], item: card_controls.PresenceItem) -> Reply:
     """Look at, or snooze, all requests of the card.
 
     A refusal is told only if no request takes it.
     """
-    at, name = sender(body), attempt_id(body)
-    changed, refusals, now = [], [], None
-    for request in chosen.requests:
-        seen = await known(services, Handle(request, digest_of()))
+    user, attempt = sender(body).user, attempt_id(body)
+    changed, refusals, now = list[Request](), list[Refused](), None
+    for name in item.requests:
+        seen = await read_request(services, Handle(name, digest_of()))
         now = seen.now
-        actor = await actor_of(services.store, services.directory, at.user, seen.value.rules.reviewers)
-        attempt = AttemptId(short_name(name, request, length=20)) if len(chosen.requests) > 1 else name
+        actor = await actor_of(services.store, services.directory, user, seen.value.rules.reviewers)
+        its_attempt = _of_row(attempt, name) if len(item.requests) > 1 else attempt
         try:
-            if chosen.snooze is None:
-                changed.append(await presence.look(services.store, request, actor, attempt))
+            if item.snooze is None:
+                changed.append(await presence.look(services.store, name, actor, its_attempt))
             else:
-                changed.append(await presence.snooze(services.store, request, actor, chosen.snooze, attempt))
+                changed.append(await presence.snooze(services.store, name, actor, item.snooze, its_attempt))
         except Refused as refusal:
             refusals.append(refusal)
     if not changed:
         raise refusals[0]
-    if chosen.snooze is None:
+    if item.snooze is None:
         return Reply(window_notices.REVIEWING)
     until = max((request.snoozed_until for request in changed if request.snoozed_until is not None), default=None)
     if until is None:
         return Reply(window_notices.NO_REMINDERS, False)
     return Reply(window_notices.put_off(when(until, now)))
+
+
+def _of_row(attempt: AttemptId, request: RequestId) -> AttemptId:
+    """Make the id of what one click attempts on one of several requests."""
+    return AttemptId(short_name(attempt, request, length=20))
 
 
 async def _decide_all(services: Services, body: dict[str, Any], rows: tuple[RequestId, ...], verb: Verb) -> Reply:
@@ -223,14 +214,14 @@ async def _decide_all(services: Services, body: dict[str, Any], rows: tuple[Requ
     """
     counted, refusals = 0, list[CountersignError]()
     for name in rows:
-        seen = await sought(services, body, Handle(name, digest_of()), verb)
+        seen = await request_of_attempt(services, body, Handle(name, digest_of()), verb)
         if verb is Verb.APPROVE and not is_plain_row(seen.value):
             refusals.append(InvalidInput(window_notices.NOT_WHOLE))
             continue
-        aimed = await aim(services, body, Handle(name, seen.value.digest), verb, seen=seen)
-        own = AttemptId(short_name(aimed.attempt.id, name, length=20))
+        prepared = await prepare(services, body, Handle(name, seen.value.digest), verb, seen=seen)
+        attempt = replace(prepared.attempt, id=_of_row(prepared.attempt.id, name))
         try:
-            await decide(services, body, aimed._replace(attempt=replace(aimed.attempt, id=own)))
+            await decide(services, body, prepared._replace(attempt=attempt))
             counted += 1
         except Refused as refusal:
             refusals.append(refusal)

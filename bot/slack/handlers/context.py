@@ -15,7 +15,7 @@ from countersign.usecases.overview import Overview
 from countersign.usecases.ports import Admitted, Message, Put, Queue, Store
 
 from ..people.directory import Directory
-from ..views.block_kit import Block
+from ..views.block_kit import Block, Drawing
 
 SLACK_ERRORS: Final = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError)
 """Slack refuses a call, or does not answer it."""
@@ -90,6 +90,11 @@ class Reply(NamedTuple):
     errors: dict[str, str] | None = None
     view: Block | None = None
     sentence: Sentence = ()
+
+    @classmethod
+    def of(cls, drawing: Drawing) -> "Reply":
+        """Reply with a list, or with the sentence that there is none."""
+        return cls(drawing.text, blocks=drawing.blocks or None)
 
 
 class Word(NamedTuple):

@@ -9,8 +9,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from slack_bolt.async_app import AsyncAck
-
 from countersign import usecases
 from countersign.domain import channel_settings
 from countersign.domain.channel_settings import ChannelSettings, Rules
@@ -27,7 +25,7 @@ from ..views.block_kit import context, mrkdwn
 from ..views.setting_inputs import SETTINGS
 from ..views.settings_text import say
 from ..views.slack_markup import unescape
-from .ack_deadline import answer_click, answer_window, change_on_record
+from .ack_deadline import change_on_record
 from .context import Reply, Services, Word
 from .mention_parsing import READERS
 from .modal_opening import open_at_once, open_modal
@@ -37,13 +35,9 @@ _LONGEST: Final = 2000
 """Characters of a button's value."""
 
 
-async def _open(services: Services, body: dict[str, Any], rest: str) -> Reply:
+async def open_window(services: Services, body: dict[str, Any], rest: str = "") -> Reply:
+    """Open the settings, by the command or by the button of the greeting."""
     return await open_modal(services.client, body, _window(services, sender(body)))
-
-
-async def on_open(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
-    """Open the settings by the button of the greeting."""
-    await answer_click(services, ack, body, _open(services, body, ""))
 
 
 async def _window(services: Services, at: Sender) -> modal_parts.View:
@@ -101,27 +95,23 @@ async def _set(name: str, services: Services, body: dict[str, Any], text: str) -
 
 
 WORDS: Final = {
-    "": Word(_open, settings_text.OPEN_HELP, on_record=False),
+    "": Word(open_window, settings_text.OPEN_HELP, on_record=False),
     "show": Word(_show, settings_text.SHOW_HELP, on_record=False),
     **{one.word: Word(partial(_set, name), one.usage, partial(_missing, name)) for name, one in SETTINGS.items()},
 }
 """The words of `/approvals` about settings."""
 
 
-async def on_settings_submit(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+async def save(services: Services, body: dict[str, Any]) -> Reply:
     """Save what was entered in the window."""
     view = body["view"]
-
-    async def save() -> Reply:
-        channel = modal_parts.channel_of(view)
-        async with change_on_record(services, body, channel):
-            edit = settings_modal.read(view, await usecases.rules_of(services.store, channel))
-            try:
-                return await _configure(services, body, channel, edit)
-            except modal_parts.Problem as wrong:
-                raise settings_modal.as_shown(view, wrong) from None
-
-    await answer_window(services, ack, body, save, deed="change", block=settings_modal.USERS)
+    channel = modal_parts.channel_of(view)
+    async with change_on_record(services, body, channel):
+        edit = settings_modal.read(view, await usecases.rules_of(services.store, channel))
+        try:
+            return await _configure(services, body, channel, edit)
+        except modal_parts.Problem as wrong:
+            raise settings_modal.as_shown(view, wrong) from None
 
 
 async def _configure(
@@ -165,18 +155,14 @@ def why_not_propose(proposal: SettingsProposal) -> str | None:
     return settings_text.TOO_LONG_TO_CONFIRM
 
 
-async def on_confirm(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+async def confirm_proposal(services: Services, body: dict[str, Any]) -> Reply:
     """Make the change that somebody else proposed."""
-    await answer_click(services, ack, body, _confirm(services, body, str(body["actions"][0].get("value"))))
+    return await _confirm(services, body, str(body["actions"][0].get("value")))
 
 
-async def on_confirm_submit(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+async def confirm_loosening(services: Services, body: dict[str, Any]) -> Reply:
     """Make the change that an admin confirmed in its window."""
-
-    async def work() -> Reply:
-        return await _confirm(services, body, body["view"]["private_metadata"])
-
-    await answer_window(services, ack, body, work, deed="change", block="")
+    return await _confirm(services, body, body["view"]["private_metadata"])
 
 
 async def _confirm(services: Services, body: dict[str, Any], written: str) -> Reply:

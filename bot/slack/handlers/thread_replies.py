@@ -30,8 +30,8 @@ _BY_PEOPLE: Final = (None, "thread_broadcast")
 _log = logging.getLogger(__name__)
 
 
-class _Said(NamedTuple):
-    """What somebody wrote, in which thread, and when by Slack's clock."""
+class _Message(NamedTuple):
+    """A person's message in a thread; `ts` says when, by Slack's clock."""
 
     user: UserId
     channel: ChannelId
@@ -42,15 +42,15 @@ class _Said(NamedTuple):
 
 async def on_message(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
     """Answer a conversation with its requester's reply, once for each message (R8)."""
-    said = _said(services, body["event"])
-    if said is not None:
-        reply = await reply_of(_answer(services, said), "reply")
+    message = _message_in(services, body["event"])
+    if message is not None:
+        reply = await reply_of(_answer(services, message), "reply")
         if reply.text:
-            await _tell(services, said, reply.text)
+            await _tell(services, message, reply.text)
     await ack()
 
 
-def _said(services: Services, event: dict[str, Any]) -> _Said | None:
+def _message_in(services: Services, event: dict[str, Any]) -> _Message | None:
     """Read a person's reply in a thread; None if the event is anything else."""
     user, channel = UserId.named(event.get("user") or ""), ChannelId.named(event.get("channel") or "")
     thread, ts = str(event.get("thread_ts")), str(event.get("ts"))
@@ -58,43 +58,47 @@ def _said(services: Services, event: dict[str, Any]) -> _Said | None:
         return None
     if event.get("bot_id") or user == services.bot_user or event.get("subtype") not in _BY_PEOPLE:
         return None
-    return _Said(user, channel, thread, ts, unescape(event.get("text") or ""))
+    return _Message(user, channel, thread, ts, unescape(event.get("text") or ""))
 
 
-async def _answer(services: Services, said: _Said) -> Reply:
-    waiting = await _waiting(services, said)
+async def _answer(services: Services, message: _Message) -> Reply:
+    waiting = await _waiting(services, message)
     if not waiting:
         return Reply("")
     if len(waiting) > 1:
         raise InvalidInput(window_notices.SEVERAL_QUESTIONS)
     (seen,) = waiting
-    actor = await actor_of(services.store, services.directory, said.user, seen.value.rules.reviewers)
-    name = AttemptId("m" + short_name(said.channel, said.ts, said.user, length=20))
-    attempt = Attempt(name, actor, Verb.RESPOND, seen.value.digest, said.words)
+    actor = await actor_of(services.store, services.directory, message.user, seen.value.rules.reviewers)
+    name = AttemptId("m" + short_name(message.channel, message.ts, message.user, length=20))
+    attempt = Attempt(name, actor, Verb.RESPOND, seen.value.digest, message.words)
     await usecases.decide(services.store, services.queue, seen.value.id, attempt, seen)
     return Reply("")
 
 
-async def _waiting(services: Services, said: _Said) -> list[Admitted]:
+async def _waiting(services: Services, message: _Message) -> list[Admitted]:
     """Find the questions to this person in this thread that stood there before they wrote."""
-    name = await services.store.message_run(services.directory.workspace, said.channel, said.thread)
+    name = await services.store.message_run(services.directory.workspace, message.channel, message.thread)
     run = await services.store.run(name) if name is not None else None
-    if run is None or run.value.requester != said.user:
+    if run is None or run.value.requester != message.user:
         return []
-    found = [await usecases.admitted(services.store, request) for request in run.value.open.values()]
+    requests = [await usecases.admitted(services.store, request) for request in run.value.open.values()]
     return [
-        seen for seen in found if seen is not None and waits_for_words(seen.value, said.user) and _stood(seen, said)
+        seen
+        for seen in requests
+        if seen is not None and waits_for_words(seen.value, message.user) and _stood_before(seen, message)
     ]
 
 
-def _stood(seen: Admitted, said: _Said) -> bool:
+def _stood_before(seen: Admitted, message: _Message) -> bool:
     """Tell whether the question was posted before this reply."""
     posted = seen.card.value.ts if seen.card is not None else ""
-    return bool(posted) and float(posted) < float(said.ts)
+    return bool(posted) and float(posted) < float(message.ts)
 
 
-async def _tell(services: Services, said: _Said, text: str) -> None:
+async def _tell(services: Services, message: _Message, text: str) -> None:
     try:
-        await services.client.chat_postEphemeral(channel=said.channel, user=said.user, text=text, thread_ts=said.thread)
+        await services.client.chat_postEphemeral(
+            channel=message.channel, user=message.user, text=text, thread_ts=message.thread
+        )
     except SLACK_ERRORS as lost:
-        _log.warning("%s could not be told that their reply was not counted: %r", said.user, lost)
+        _log.warning("%s could not be told that their reply was not counted: %r", message.user, lost)

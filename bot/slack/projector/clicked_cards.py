@@ -20,11 +20,11 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 from countersign import usecases
 from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.ids import RequestId
-from countersign.usecases.ports import Admitted, Change, Committed, Message, Put, Seen, Store
+from countersign.usecases.ports import Admitted, Change, Committed, Message, Put, Store
 
 from ..ports import Importance
 from ..views.block_kit import Drawing
-from . import card_placement, run_drawing
+from . import card_drawing, card_grouping
 from .message_sync import Place, Poster, digest
 
 WITHIN: Final = timedelta(seconds=5)
@@ -73,7 +73,7 @@ class ClickedCards:
         click = self._click(seen.value.id)
         if click is None:
             return ()
-        message = await card_placement.message_of(self._store, seen)
+        message = await card_grouping.message_of(self._store, seen)
         if message is None or message.value.ts != click.ts:
             self._clicks.pop(seen.value.id, None)  # it was not on the card
             return ()
@@ -109,34 +109,28 @@ class ClickedCards:
         """
         # No `update`: a rule may run twice, and a round here takes one of the few uses of a response URL.
         overtaken, drawing = False, None
+        message: Put[Message] | None = None
         before = shown = None  # what the card showed before it was sent, and since; "" if that is unknown
-        while (seen := await self._message(request)) is not None and seen.value.ts == click.ts:
-            drawing, drawn = await self._drawing(request), seen.value.drawn
+        while (seen := await usecases.admitted(self._store, request)) is not None:
+            message = await card_grouping.message_of(self._store, seen)  # before the other rows of a burst are read
+            if message is None or message.value.ts != click.ts:
+                break
+            card, drawn = await card_grouping.card_of(self._store, seen), message.value.drawn
+            drawing = await card_drawing.picture(self._store, self._poster, card)
             newest = digest(drawing) if drawing is not None else drawn
             stands = drawn if shown is None else shown if drawn in (before, shown) else ""
             if drawing is not None and stands != newest:
                 before = drawn
                 shown = newest if await self._send(click, drawing) else ""
-            replaced = replace(seen.value, drawn=drawn if shown is None else shown, replaced_by=None)
-            put = Change(messages=(Put(replaced, seen.version),))
-            if replaced == seen.value or await self._store.commit(put) is Committed.DONE:
+            replaced = replace(message.value, drawn=drawn if shown is None else shown, replaced_by=None)
+            put = Change(messages=(Put(replaced, message.version),))
+            if replaced == message.value or await self._store.commit(put) is Committed.DONE:
                 break
             overtaken = True
-        if overtaken and shown == "" and seen is not None and drawing is not None:  # the projector may be done with it
-            place = Place(seen.value.channel, seen.value.thread)
-            await self._poster.show(seen.value.name, place, drawing, post=False, importance=Importance.SETTLED)
-
-    async def _message(self, request: RequestId) -> Seen[Message] | None:
-        """Read the card's message, before what is drawn on it is read."""
-        seen = await self._store.message(card_placement.name_of(request))
-        return await self._store.message(seen.value.on) if seen is not None and seen.value.on else seen
-
-    async def _drawing(self, request: RequestId) -> Drawing | None:
-        seen = await usecases.admitted(self._store, request)
-        if seen is None:
-            return None
-        card = await card_placement.card_of(self._store, seen)
-        return await run_drawing.picture(self._store, self._poster, card)
+        # Nobody knows what stands there, and the projector may be done with it.
+        if overtaken and shown == "" and message is not None and drawing is not None:
+            place = Place(message.value.channel, message.value.thread)
+            await self._poster.show(message.value.name, place, drawing, post=False, importance=Importance.SETTLED)
 
     async def _send(self, click: _Click, drawing: Drawing) -> bool:
         """Replace the card; False if it is unknown whether Slack did."""

@@ -5,7 +5,6 @@ Files come last, and nothing that counts waits for one (R36).
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -24,11 +23,6 @@ PAUSE: Final = timedelta(seconds=4)
 """Before the second try; then twice as long, and so on: two minutes in all, if Slack answers at once. Slack shares a
 file some seconds after it has taken it, and only then a look finds it there."""
 _log = logging.getLogger(__name__)
-
-
-async def missing(store: Store, names: Sequence[str]) -> set[str]:
-    """Return those of these files that could not be uploaded."""
-    return {name for name, file in (await store.messages(names)).items() if file.problem}
 
 
 class Files:

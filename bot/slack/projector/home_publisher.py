@@ -6,7 +6,7 @@ of Tier 4, about 100 calls a minute for the workspace: what changes leaves two f
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -17,18 +17,16 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Actor, why_nobody
 from countersign.domain.requests import Request
+from countersign.domain.runs import Run
 from countersign.policy.loosening import may_alone
-from countersign.usecases import grant_changes
-from countersign.usecases.listing import Listed, with_links
-from countersign.usecases.overview import Overview
+from countersign.usecases import permission_use
+from countersign.usecases.overview import Listed, Overview, with_links
 from countersign.usecases.ports import Message, Store
 
 from ..people.directory import Directory
 from ..ports import Calls, CannotPost, Importance
 from ..views import home
 from ..views.block_kit import Block
-from ..views.home import Running
-from .home_audience import audience
 
 LIVE: Final = timedelta(hours=1)
 """How long a Home follows what happens after it was opened."""
@@ -48,7 +46,7 @@ _log = logging.getLogger(__name__)
 class Reader:
     """The person whose Home is drawn, and the store's clock then.
 
-    `groups_unknown`: those of which Slack did not say who is in them.
+    `groups_unknown`: those of which Slack did not say who is in them. `public_key`: for admins.
     """
 
     actor: Actor
@@ -58,7 +56,6 @@ class Reader:
     link: Callable[[Message], str]
     groups_unknown: tuple[GroupId, ...] = ()
     public_key: str = ""
-    is_admin: bool = False
 
 
 Section = Callable[[Reader], Awaitable[list[Block]]]
@@ -101,8 +98,8 @@ class HomePublisher:
         except StoreUnavailable as away:
             _log.error("%s The Home of %s says so.", away, user)
             await self._publish(user, home.away(), Importance.CARD)
-            return
-        await self.draw(user, Importance.CARD)
+        else:
+            await self.draw(user, Importance.CARD)
 
     def changed(self, event: Event) -> None:
         """Take note of an event that Slack shows: the Homes that it concerns follow."""
@@ -113,8 +110,7 @@ class HomePublisher:
     async def run(self) -> None:
         """Draw live Homes anew after what concerns them, until cancelled."""
         while True:
-            user = await self._next()
-            await self.draw(user)
+            await self.draw(await self._next())
 
     async def draw(self, user: UserId, importance: Importance = Importance.REST) -> None:
         """Make this person's Home show what the store holds.
@@ -144,17 +140,17 @@ class HomePublisher:
 
     async def _reader(self, user: UserId) -> Reader:
         groups = await self.overview.groups()
-        mine, unknown = await self._directory.memberships(user, groups)
-        actor = await self._directory.actor(user, mine)
+        member_of, unknown = await self._directory.memberships(user, groups)
+        actor = await self._directory.actor(user, member_of)
         absences = await self._store.absences()
-        behind = absences.value.behind(actor.workspace, user, absences.now)
-        others = await asyncio.gather(*(self._directory.actor(u, groups) for u in behind))
+        absent = absences.value.behind(actor.workspace, user, absences.now)
+        others = await asyncio.gather(*(self._directory.actor(u, groups) for u in absent))
         actor = replace(actor, stands_for=tuple(others))
-        now, key = await self._store.now(), self._public_key()
-        admin = may_alone(actor, self._admins)
-        return Reader(actor, now, self._store, self.overview, self._link, tuple(sorted(unknown)), key, admin)
+        key = self._public_key() if may_alone(actor, self._admins) else ""
+        now = await self._store.now()
+        return Reader(actor, now, self._store, self.overview, self._link, tuple(sorted(unknown)), key)
 
-    async def _publish(self, user: UserId, view: dict[str, Any], importance: Importance = Importance.REST) -> bool:
+    async def _publish(self, user: UserId, view: dict[str, Any], importance: Importance) -> bool:
         """Publish the view in its turn; False if it may help to try again."""
         try:
             return await self._calls.call("views.publish", {"user_id": user, "view": view}, importance) is not None
@@ -198,11 +194,46 @@ class HomePublisher:
         self._news.set()
 
 
+async def audience(store: Store, directory: Directory, events: Sequence[Event], live: set[UserId]) -> set[UserId]:
+    """Find the live Homes that these events concern; what cannot be read is skipped.
+
+    Their people asked, may decide, voted, gave a permission that ended, or stand in, or did until now.
+    """
+    of_runs = await store.readable_runs(list(dict.fromkeys(e.run for e in events if e.run is not None)))
+    of_requests = await store.readable(list(dict.fromkeys(e.request for e in events if e.request is not None)))
+    runs = [run for run in of_runs.values() if run is not None]
+    requests = [request for request in of_requests.values() if request is not None]
+    people = {run.requester for run in runs}
+    for request in requests:
+        deciders = request.decision.by if request.decision else ()
+        people |= {request.requester, *request.rules.reviewers.users, *(vote.user for vote in request.votes), *deciders}
+    people |= await _permission_givers(store, runs)
+    people |= await _members(directory, {group for one in requests for group in one.rules.reviewers.groups}, live)
+    absences = await store.absences()
+    people |= {a.stand_in for a in absences.value.people if a.user in people and absences.now < a.until}
+    # Their Home shows what waited for the other person. No request names them if that person is a reviewer as the
+    # member of a group.
+    people |= {UserId(e.data[name]) for e in events for name in ("stand_in", "before") if name in e.data}
+    return live & people
+
+
+async def _permission_givers(store: Store, runs: Iterable[Run]) -> set[UserId]:
+    """Find those whose standing permissions ended with a run."""
+    ended = {run.id for run in runs if run.over}
+    return {seen.value.by for seen in await store.permissions() if seen.value.run in ended} if ended else set()
+
+
+async def _members(directory: Directory, groups: Iterable[GroupId], live: set[UserId]) -> set[UserId]:
+    """Find who is in one of the groups; all, if a channel has too many to list."""
+    lists = [members for members in await asyncio.gather(*(directory.members(group) for group in groups)) if members]
+    return live if any(not members.whole for members in lists) else {u for members in lists for u in members.users}
+
+
 async def start(reader: Reader) -> list[Block]:
     """Offer a task, and welcome whoever has neither asked nor decided anything yet."""
     user = reader.actor.user
-    known = await reader.overview.decided(user, 1) or (await reader.overview.runs(user, 1))[1]
-    return home.start(first_time=not known)
+    been_here = await reader.overview.decided(user, 1) or (await reader.overview.runs(user, 1))[1]
+    return home.start(first_time=not been_here)
 
 
 async def waiting(reader: Reader) -> list[Block]:
@@ -238,12 +269,12 @@ async def running(reader: Reader) -> list[Block]:
         listed = await with_links(reader.store, reader.overview, reader.link, open_now)
         thread = threads.get(f"run/{run.id}") or threads.get(f"run/{run.id}/direct")
         shown.append((run, reader.link(thread) if thread else "", listed))
-    return home.runs(Running(shown, total))
+    return home.runs(shown, total)
 
 
 async def permissions(reader: Reader) -> list[Block]:
     """List what they allowed in advance, as long as it is in force."""
-    actor, standing = reader.actor, await grant_changes.in_force(reader.store)
+    actor, standing = reader.actor, await permission_use.in_force(reader.store)
     return home.permissions([one for one in standing if (one.workspace, one.by) == (actor.workspace, actor.user)])
 
 
@@ -258,7 +289,7 @@ async def receipts(reader: Reader) -> list[Block]:
 
     So nobody has to trust whoever hands out a receipt.
     """
-    return home.receipts(reader.public_key if reader.is_admin else "")
+    return home.receipts(reader.public_key)
 
 
 SECTIONS: Final[tuple[Section, ...]] = (start, waiting, running, permissions, recent, receipts)

@@ -21,11 +21,11 @@ from countersign.usecases.ports import Store
 
 from ..people.directory import Directory
 from ..ports import Outbox
-from ..views.run_plan import SILENT_AFTER
-from . import run_drawing, settings_notices, thread_drawing
+from ..views.run_steps import SILENT_AFTER
+from . import settings_notices, thread_drawing
 from .agent_features import AgentFeatures
-from .batch_drawing import Batch, BatchDrawing, Entry
-from .drawing_lease import LEASE, DrawingLease
+from .card_drawing import CardDrawing
+from .drawing_queue import LEASE, Batch, DrawingLease, DrawingQueue, Entry
 from .file_uploads import Files
 from .message_sync import File, Poster
 
@@ -68,6 +68,7 @@ class Projector:
         self._outbox = outbox
         self._poster = poster
         self._files = Files(poster, store)
+        self.cards = CardDrawing(store, poster, directory)
         self._native = AgentFeatures(poster.calls, store)
         self._lease = DrawingLease(outbox, owner)
         self._drawn = drawn
@@ -75,8 +76,8 @@ class Projector:
         self._allow = allow
         self._directory = directory
         self._silent: frozenset[RunId] = frozenset()
-        self._cards = BatchDrawing(store, self._lease, self._draw_cards, self._cards_drawn, timedelta(0))
-        self._threads = BatchDrawing(store, self._lease, self._draw_thread, self._thread_drawn, thread_breath)
+        self._card_queue = DrawingQueue(store, self._lease, self._draw_cards, self._cards_drawn, timedelta(0))
+        self._thread_queue = DrawingQueue(store, self._lease, self._draw_thread, self._thread_drawn, thread_breath)
         self._attaching: dict[asyncio.Task[None], list[str]] = {}
         self._in_hand: set[str] = set()
         self._room = asyncio.Semaphore(_IN_HAND)
@@ -126,13 +127,15 @@ class Projector:
         before = self._silent
         self._silent = frozenset(await self._store.indexes.unheld(_SILENT, SILENT_AFTER))
         for run in (before ^ self._silent) | {*self._native.overdue()}:
-            self._threads.soon(Batch(run))
+            self._thread_queue.soon(Batch(run))
 
     async def _stop_drawing(self) -> None:
         files = list(self._attaching)
         for task in files:
             task.cancel()
-        await asyncio.gather(self._cards.stop(GRACE), self._threads.stop(GRACE), *files, return_exceptions=True)
+        await asyncio.gather(
+            self._card_queue.stop(GRACE), self._thread_queue.stop(GRACE), *files, return_exceptions=True
+        )
         self._attaching.clear()
         self._in_hand.clear()
         self._room = asyncio.Semaphore(_IN_HAND)
@@ -152,7 +155,7 @@ class Projector:
                     continue
                 await self._room.acquire()
                 self._in_hand.add(entry)
-                self._cards.soon(Batch(subject, [(entry, event)]))
+                self._card_queue.soon(Batch(subject, [(entry, event)]))
 
     async def _left_over(self) -> list[Entry]:
         idle = await self._outbox.overlooked(self._overlooked, 100)
@@ -169,12 +172,10 @@ class Projector:
             for event in batch.events:
                 if event.type is EventType.REQUEST_ASKED and event.request:
                     await self._allow(event.request)
-        return await run_drawing.draw_cards(
-            self._store, self._poster, batch.subject, batch.events, batch.doubted, self._directory
-        )
+        return await self.cards.draw(batch.subject, batch.events, batch.doubted)
 
     async def _cards_drawn(self, batch: Batch) -> None:
-        self._threads.soon(Batch(batch.subject, batch.entries, batch.files))
+        self._thread_queue.soon(Batch(batch.subject, batch.entries, batch.files))
 
     async def _draw_thread(self, batch: Batch) -> list[File]:
         if isinstance(batch.subject, ChannelId):
@@ -218,7 +219,7 @@ class Projector:
             self._let_go(batch.entries)
             raise
         else:
-            self._cards.soon(Batch(batch.subject, batch.entries))
+            self._card_queue.soon(Batch(batch.subject, batch.entries))
 
     async def _tick_off(self, entries: list[Entry]) -> None:
         for entry, event in entries:

@@ -19,7 +19,7 @@ from countersign.usecases.ports import Change, Message, Store
 from ..ports import CannotPost, Importance
 from ..views import card_content
 from ..views.block_kit import Drawing
-from .card_placement import Card, number_of
+from .card_grouping import Card, number_of
 from .message_sync import File, Place, Poster
 
 _log = logging.getLogger(__name__)

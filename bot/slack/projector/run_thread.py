@@ -17,13 +17,9 @@ from .message_sync import Place, Poster
 _log = logging.getLogger(__name__)
 
 
-async def root_of(store: Store, run: RunId) -> Message | None:
+async def root_of(poster: Poster, run: RunId) -> Message | None:
     """The head of the run's thread, if it stands; perhaps a direct message."""
-    for name in (f"run/{run}", f"run/{run}/direct"):
-        seen = await store.message(name)
-        if seen is not None and seen.value.ts:
-            return seen.value
-    return None
+    return await poster.first_standing(f"run/{run}", f"run/{run}/direct")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +35,13 @@ class RunThread:
         """Place of the notes for the requester; the head is posted if there is none."""
         if self.run.program:
             return Place(self.run.channel)
-        root = await root_of(self.store, self.run.id) or await self.head()
+        root = await root_of(self.poster, self.run.id) or await self.head()
         return Place(root.channel, root.ts)
 
     async def head(self) -> Message:
         """Draw the head; a direct message if need be."""
         run, name, drawing = self.run, f"run/{self.run.id}", self.drawing
-        importance = Importance.REST if run.over and await root_of(self.store, run.id) else Importance.OUTCOME
+        importance = Importance.REST if run.over and await root_of(self.poster, run.id) else Importance.OUTCOME
         try:
             root = await self.poster.show(name, Place(run.channel), drawing, importance=importance)
         except CannotPost as refused:

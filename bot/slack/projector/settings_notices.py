@@ -16,8 +16,7 @@ from countersign.usecases.ports import Store
 from .. import settings_proposals
 from ..ports import CannotPost
 from ..views.block_kit import Drawing
-from ..views.greeting import greeting
-from ..views.settings_text import change_notice, confirmed_notice, not_proposed_notice, proposal_notice
+from ..views.settings_text import change_notice, confirmed_notice, greeting, not_proposed_notice, proposal_notice
 from .message_sync import Place, Poster
 
 _log = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ async def draw(store: Store, poster: Poster, entries: Sequence[tuple[str, Event]
 async def draw_greeting(store: Store, poster: Poster, event: Event) -> None:
     """Greet a channel once, however often the app is invited there."""
     channel = ChannelId(event.data["channel"])
-    if not await poster.stands(name := f"greeting/{channel}"):
+    if not await poster.first_standing(name := f"greeting/{channel}"):
         rules = await usecases.rules_of(store, channel)
         await _show(poster, name, channel, greeting(channel, rules, shared_outside="shared" in event.data))
 
@@ -81,7 +80,7 @@ async def draw_proposal(poster: Poster, entry: str, event: Event) -> None:
     """
     proposal, change = settings_proposals.proposal_of(event), settings_proposals.effect_of(event.data)
     name, place = f"proposal/{proposal.id}", change.before.approvals_channel
-    if await poster.stands(name):
+    if await poster.first_standing(name):
         return
     drawing = proposal_notice(proposal.channel, change, proposal.by, settings_proposals.written(proposal))
     try:

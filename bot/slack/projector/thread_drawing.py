@@ -14,12 +14,11 @@ from countersign.usecases.ports import Store
 
 from ..people.directory import Directory
 from ..ports import CannotPost, Importance
-from ..views import run_plan, thread_notes
+from ..views import run_steps, thread_notes
 from ..views.block_kit import Drawing
-from ..views.run_plan import Asked, Step
-from . import card_placement
+from ..views.run_steps import Asked, Step
+from . import card_grouping
 from .agent_features import AgentFeatures
-from .file_uploads import missing
 from .message_sync import File, Place, Poster
 from .run_thread import RunThread, root_of
 
@@ -50,7 +49,7 @@ async def draw(
         return []
     thread = RunThread(store, poster, run, thread_notes.run_message(run))
     asked, coming = await _asked_by(thread)
-    steps = run_plan.steps(run, asked, silent=silent)
+    steps = run_steps.steps(run, asked, silent=silent)
     above = run.over and await store.message(f"progress/{run.id}") is None
     if above:  # a quick run: its steps were not posted yet, and what is posted later stands below the outcome
         try:
@@ -70,8 +69,8 @@ async def draw(
         await _draw_steps(thread, native, steps)
     if run.over:
         await thread.head()
-    if native is not None and (root := await root_of(store, run.id)) is not None:
-        await native.session(run, root, run_plan.session_title(run))
+    if native is not None and (root := await root_of(poster, run.id)) is not None:
+        await native.session(run, root, run_steps.session_title(run))
     return files + await _made(thread)
 
 
@@ -81,13 +80,13 @@ async def _draw_steps(thread: RunThread, native: AgentFeatures | None, steps: Se
     A stream of another process is ended first.
     """
     run, name = thread.run, f"progress/{thread.run.id}"
-    root = await root_of(thread.store, run.id) if native is not None else None
+    root = await root_of(thread.poster, run.id) if native is not None else None
     if not steps:
         return
-    chunks = run_plan.chunks_of(run, steps)
+    chunks = run_steps.chunks_of(run, steps)
     if native is not None and root is not None and await native.stream(run, chunks, name, root):
         return
-    drawing = run_plan.drawn_as_list(run, steps)
+    drawing = run_steps.drawn_as_list(run, steps)
     try:
         await thread.note(name, drawing)
     except CannotPost as refused:
@@ -108,12 +107,12 @@ async def _asked_by(thread: RunThread) -> tuple[list[Asked], bool]:
         seen = await usecases.admitted(store, name)
         if seen is None or seen.value.run != thread.run.id:
             continue
-        card = await card_placement.card_of(store, seen)
-        message = await card_placement.standing(store, card, thread.run.id)
+        card = await card_grouping.card_of(store, seen)
+        message = await thread.poster.first_standing(card.name, f"{card.of(thread.run.id).name}/instead")
         if message is None and seen.value.decision is None:
             coming |= seen.now - seen.value.created_at < _NEW
             continue
-        row = card_placement.number_of(seen.value, card.rows)
+        row = card_grouping.number_of(seen.value, card.rows)
         link = thread.poster.link(message) if message else None
         asked.append(Asked(seen.value, row, link, message is not None and bool(message.thread)))
     return asked, coming
@@ -124,7 +123,7 @@ async def _draw_outcome(thread: RunThread, directory: Directory | None) -> list[
     run, files = thread.run, []
     if (whole := thread_notes.outcome_file(run)) is not None:
         files.append(File(f"outcome-file/{run.id}", await thread.place(), *whole))
-    filed = not await missing(thread.store, [file.name for file in files])
+    filed = not await thread.poster.missing([file.name for file in files])
     note = thread_notes.outcome_note(run, filed=filed)
     await thread.note(f"outcome/{run.id}", note, importance=Importance.OUTCOME)
     if directory is not None:
@@ -155,7 +154,7 @@ async def _tell_who_left(thread: RunThread, directory: Directory, outcome: Drawi
     If they have left the workspace, the people who decide in the channel are.
     """
     run = thread.run
-    if not await thread.poster.stands(f"run/{run.id}"):
+    if not await thread.poster.first_standing(f"run/{run.id}"):
         return  # they were told all of it directly
     channel = GroupId(run.channel)
     actor = await directory.actor(run.requester, [channel])

@@ -57,7 +57,7 @@ async def look(store: Store, directory: Directory, poster: Poster) -> None:
 
 
 async def _tell(store: Store, poster: Poster, request: Request, why: str) -> None:
-    root = await root_of(store, request.run)
+    root = await root_of(poster, request.run)
     if root is None:
         return
     try:

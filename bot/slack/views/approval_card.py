@@ -18,39 +18,36 @@ from countersign.domain.requests import Decision, Request, Status, Verb
 from countersign.domain.runs import Run
 from countersign.text.safe_text import Room, one_line, quoted, shorten, typed
 
-from . import button_labels, card_controls, choice_controls
+from . import button_labels, card_controls
 from .block_kit import Block, Drawing, button, context, data, heading, headline, mrkdwn, plain, words
 from .card_content import UNFILED, complete, in_row, on_card
-from .card_controls import Handle
 from .decision_details import changes_of, details, standing_of
-from .request_summary import reported, settled_line
 from .request_text import (
     asked,
     expiry,
     for_whom,
     how_it_waits,
     named,
+    reported,
+    settled_line,
     stand_ins,
     votes,
     why_me,
 )
 from .slack_markup import escape, link, mention
 
-_NAMED: Final = Room(100, 150, 1)
+_TITLE: Final = Room(100, 150, 1)
 """Room for a row's first line; a longer one is cut, and the full view has it all."""
-_SAID: Final = Room(160, 260, 1)
+_WORDS: Final = Room(160, 260, 1)
 """Room for changes and words; the note in the run's thread has them all."""
 _TASK: Final = 160
 """Characters of the requester's task: two lines on a phone."""
+_FOR_ALL: Final = (
+    ("Approve", card_controls.APPROVE_ALL, "primary"),
+    ("Reject", card_controls.REJECT_ALL, "danger"),
+)
 _VOTERS: Final = 3
 """How many people who voted a row names; the others are counted."""
-_ACTIONS: Final = {
-    Verb.APPROVE: card_controls.APPROVE,
-    Verb.REJECT: card_controls.REJECT,
-    Verb.RESPOND: card_controls.RESPOND,
-    Verb.EDIT: card_controls.EDIT,
-    Verb.CHOOSE: choice_controls.CHOOSE,
-}
 
 
 def card(
@@ -61,16 +58,16 @@ def card(
     `away`: people who are not here. Not `filed`: the file with all of it could not be uploaded.
     """
     team, question = quoted(run.team, 40), request.question
-    late = _to_the_run(run_link)
+    thread_link = _link_to_thread(run_link)
     first, text = headline(team, asked(question)), f"{escape(team)} · {escape(asked(question))}"
     talk = request.rules.in_thread
-    details_button = button("Details", card_controls.VIEW_FULL, Handle(request.id, request.digest).write())
+    details_button = _details_button(request)
     if request.decision is not None:
         settled = settled_line(request, request.decision, run)
         said = on_card(question, details_button, filed=filed) if talk else []  # so that the thread reads as a talk
         outcome = _outcome(request, request.decision, run, details_button)
         return Drawing(f"{settled} – {text}", [first, *said, *outcome])
-    blocks = [first, *(() if talk else [_place(request, run, late)])]
+    blocks = [first, *(() if talk else [_place(request, run, thread_link)])]
     blocks += on_card(question, details_button, filed=filed)
     if Verb.APPROVE in question.offers and high_risk.is_asked(request, Verb.APPROVE):
         blocks.append(words(button_labels.HIGH_RISK if high_risk.word(request) else button_labels.HIGH_RISK_OF_SEVERAL))
@@ -79,7 +76,7 @@ def card(
     blocks += [*(_addressed(request, run_link) if talk else _deadline(request, away)), *how_it_waits(request)]
     controls = _controls(request, whole=complete(question), presence=True)
     blocks.append({"type": "actions", "block_id": "decide", "elements": controls})
-    return Drawing(f"{mention(request.requester)} {text}" if talk else text, blocks, (late,))
+    return Drawing(f"{mention(request.requester)} {text}" if talk else text, blocks, (thread_link,))
 
 
 def batch(
@@ -101,63 +98,66 @@ def batch(
     several = runs if runs and len(runs) > 1 else {}
     one_program = run.program is not None and {one.program for one, _ in several.values()} == {run.program}
     first, team = rows[0], quoted(run.team, 40) if one_program or not several else f"{len(several)} runs"
-    late = _to_the_run(run_link)
+    thread_link = _link_to_thread(run_link)
     waiting = [row for row in rows if row.status is Status.PENDING]
-    stand = button_labels.how_they_stand(rows)
-    small = context() if several else _place(first, run, late)
-    small["elements"].append(mrkdwn(stand))
+    states = button_labels.how_they_stand(rows)
+    small = context() if several else _place(first, run, thread_link)
+    small["elements"].append(mrkdwn(states))
     if lost := [str(number) for number, row in enumerate(rows, 1) if row.id in unfiled]:
         small["elements"].append(mrkdwn(f"{UNFILED} (row {', '.join(lost)})"))
-    wish = f"{len(rows)} requests: {button_labels.tools(rows)}"
-    blocks = [headline(team, _cut(wish)), small]
+    asked_for = f"{len(rows)} requests: {button_labels.tools(rows)}"
+    blocks = [headline(team, _cut(asked_for)), small]
     for number, row in enumerate(rows, 1):
         title, *rest = _row(number, row, several[row.run][0] if several else run)
-        blocks += [{"type": "divider"}, title, *([_whose(row, *several[row.run])] if several else ()), *rest]
+        blocks += [{"type": "divider"}, title, *([_origin(row, *several[row.run])] if several else ()), *rest]
     if waiting:
-        blocks += [{"type": "divider"}, *_for_all(waiting, away, one_program=one_program)]
-    fragments = tuple(_to_the_run(at) for _, at in several.values()) if several else (late,)
-    return Drawing(f"{escape(team)} · {escape(wish)} – {stand}", blocks, fragments)
+        blocks += [{"type": "divider"}, *_shared_parts(waiting, away, one_program=one_program)]
+    links = tuple(_link_to_thread(at) for _, at in several.values()) if several else (thread_link,)
+    return Drawing(f"{escape(team)} · {escape(asked_for)} – {states}", blocks, links)
 
 
-def _whose(request: Request, run: Run, run_link: str | None) -> Block:
+def _origin(request: Request, run: Run, run_link: str | None) -> Block:
     """Name the team, the requester and the thread of a row beside those of others."""
-    place = _place(request, run, _to_the_run(run_link))
+    place = _place(request, run, _link_to_thread(run_link))
     place["elements"] = [mrkdwn(f"*{escape(quoted(run.team, 40))}* · {place['elements'][0]['text']}")]
     return place
 
 
-def _to_the_run(run_link: str | None) -> str:
+def _link_to_thread(run_link: str | None) -> str:
     """Lead to the run's thread, once it stands; no card is changed for that alone."""
     return f" · {link(run_link, 'Thread')}" if run_link else ""
 
 
-def _place(request: Request, run: Run, late: str) -> Block:
+def _place(request: Request, run: Run, thread_link: str) -> Block:
     """Draw for whom and for which task it is asked."""
-    place = f"For {for_whom(request)} in {mention(request.channel)}{late}"
+    place = f"For {for_whom(request)} in {mention(request.channel)}{thread_link}"
     return context(mrkdwn(place), plain(typed(run.task), _TASK))
 
 
 def _row(number: int, request: Request, run: Run) -> list[Block]:
-    shown, _ = in_row(request.question)
-    wish = asked(request.question)
-    blocks = [heading(f"{number}. {_cut(wish)}", " "), *shown]
+    content, _ = in_row(request.question)
+    blocks = [heading(f"{number}. {_cut(asked(request.question))}", " "), *content]
     if request.decision is None:
         if request.rules.quorum > 1:
             blocks.append(votes(request, most=_VOTERS))
         controls = _controls(request, whole=_is_whole_row(request), presence=False)
         return [*blocks, {"type": "actions", "block_id": f"decide {request.id}", "elements": controls}]
     settled = words(settled_line(request, request.decision, run))
-    settled["accessory"] = button("Details", card_controls.VIEW_FULL, Handle(request.id, request.digest).write())
-    blocks = [blocks[0], settled, *_came_of(request, run), *standing_of(request, request.decision)]
+    settled["accessory"] = _details_button(request)
+    blocks = [blocks[0], settled, *_outcome_words(request, run), *standing_of(request, request.decision)]
     if lines := [one for one in (changes_of(request), typed(request.decision.words)) if one.strip()]:
-        blocks.append(data(_cut(one_line(one, 400), _SAID) for one in lines))
+        blocks.append(data(_cut(one_line(one, 400), _WORDS) for one in lines))
     return blocks
+
+
+def _details_button(request: Request) -> Block:
+    return button("Details", card_controls.VIEW_FULL, card_controls.handle_of(request))
 
 
 def _is_whole_row(request: Request) -> bool:
     """Tell whether a row shows all that is judged, the title too."""
-    wish = asked(request.question)
-    return in_row(request.question)[1] and _cut(wish) == wish
+    title = asked(request.question)
+    return in_row(request.question)[1] and _cut(title) == title
 
 
 def is_plain_row(request: Request) -> bool:
@@ -169,7 +169,7 @@ def is_plain_row(request: Request) -> bool:
     )
 
 
-def _for_all(waiting: Sequence[Request], away: Iterable[Absence], *, one_program: bool) -> list[Block]:
+def _shared_parts(waiting: Sequence[Request], away: Iterable[Absence], *, one_program: bool) -> list[Block]:
     """Draw what the rows share: they are asked within seconds, by the same rules.
 
     Only what one run or one program asks is decided by one click.
@@ -178,26 +178,25 @@ def _for_all(waiting: Sequence[Request], away: Iterable[Absence], *, one_program
     controls: list[Block] = []
     one_asker = one_program or len({row.run for row in waiting}) == 1
     if one_asker and len(waiting) > 1 and all(map(is_plain_row, waiting)):
-        value, many = card_controls.all_of(waiting), len(waiting)
-        controls = [
-            {**button("Approve all", card_controls.APPROVE_ALL, value, "primary"), "confirm": _sure("Approve", many)},
-            {**button("Reject all", card_controls.REJECT_ALL, value, "danger"), "confirm": _sure("Reject", many)},
-        ]
-    menu = {"type": "overflow", "action_id": card_controls.MORE, "options": card_controls.options(*waiting)}
-    small = [*_deadline(first, away, _SAID), *how_it_waits(first)]
+        value = card_controls.rows_value(waiting)
+        for verb, action, style in _FOR_ALL:
+            confirmation = _confirmation(verb, len(waiting))
+            controls.append({**button(f"{verb} all", action, value, style), "confirm": confirmation})
+    menu = {"type": "overflow", "action_id": card_controls.MORE, "options": card_controls.presence_items(*waiting)}
+    small = [*_deadline(first, away, _WORDS), *how_it_waits(first)]
     return [*small, {"type": "actions", "block_id": "all rows", "elements": [*controls, menu]}]
 
 
-def _sure(verb: str, many: int) -> dict[str, Any]:
+def _confirmation(verb: str, number: int) -> dict[str, Any]:
     return {
         "title": plain(f"{verb} all?", 100),
-        "text": plain(f"{verb} all {many} requests on this card.", 300),
+        "text": plain(f"{verb} all {number} requests on this card.", 300),
         "confirm": plain(f"{verb} all", 30),
         "deny": plain("Cancel", 30),
     }
 
 
-def _cut(text: str, room: Room = _NAMED) -> str:
+def _cut(text: str, room: Room = _TITLE) -> str:
     beginning, hidden, _ = shorten(text, room)
     return beginning + "…" * bool(hidden)
 
@@ -208,25 +207,23 @@ def _controls(request: Request, *, whole: bool, presence: bool) -> list[Block]:
     `whole`: the card shows all that is judged. Nobody approves by one click what it does not show, or what is of high
     risk.
     """
-    value, question = Handle(request.id, request.digest).write(), request.question
-    offered = [one for one in button_labels.of(question).buttons if one.verb in question.offers]
-    shown, rest = offered[: card_controls.BUTTONS], offered[card_controls.BUTTONS :]
+    value, question = card_controls.handle_of(request), request.question
+    answers = card_controls.offered(question)
+    shown, rest = answers[: card_controls.BUTTONS], answers[card_controls.BUTTONS :]
     buttons: list[Block] = []
     if shown and shown[0].verb is Verb.CHOOSE:
-        choose = button(shown[0].label, card_controls.REVIEW, value, shown[0].style) | {
-            "action_id": _ACTIONS[Verb.CHOOSE]
-        }
-        buttons = choice_controls.buttons(question, choose, whole=whole)
+        choose = button(shown[0].label, card_controls.CHOOSE, value, shown[0].style)
+        buttons = card_controls.option_buttons(question, choose, whole=whole)
         shown, rest = (shown[1:], rest) if len(buttons) == 1 else ([], [*shown[1:], *rest])
     for verb, label, style in shown:
-        action = _ACTIONS[verb]
+        action = card_controls.ACTIONS[verb]
         if verb is Verb.APPROVE and not (whole and not high_risk.is_asked(request, Verb.APPROVE)):
             action, label = card_controls.REVIEW, "Review…" if label == "Approve" else f"{label}…"
         buttons.append(button(label, action, value, style))
     return [*buttons, card_controls.menu(request, rest, presence=presence)]
 
 
-def _came_of(request: Request, run: Run) -> list[Block]:
+def _outcome_words(request: Request, run: Run) -> list[Block]:
     """Draw the words about the outcome as data, on one line; the team's word for what was done says enough."""
     one = reported(request, run)
     if one is None or not one.words.strip() or (one.done and not one.failed):
@@ -236,10 +233,10 @@ def _came_of(request: Request, run: Run) -> list[Block]:
 
 def _deadline(request: Request, away: Iterable[Absence], room: Room | None = None) -> list[Block]:
     """Draw until when, what happens then, and who decides; `room`: for the rule's words."""
-    own = " · the requester can decide too" if request.rules.own_requests else ""
+    requester = " · the requester can decide too" if request.rules.own_requests else ""
     if may_break_glass(request) and Verb.APPROVE in request.question.offers:
-        own += " · in an emergency, the requester alone, with a reason"
-    reviewers = f"Reviewers: {named(deciders(request), stand_ins(request, away))}{own}"
+        requester += " · in an emergency, the requester alone, with a reason"
+    reviewers = f"Reviewers: {named(deciders(request), stand_ins(request, away))}{requester}"
     why = why_me(request)
     if room is not None:
         why = [plain(_cut(one["text"], room), 300) for one in why]
@@ -261,7 +258,7 @@ def _addressed(request: Request, run_link: str | None) -> list[Block]:
 def _outcome(request: Request, decision: Decision, run: Run, details_button: Block) -> list[Block]:
     settled = words(settled_line(request, decision, run))
     settled["accessory"] = details_button
-    blocks = [settled, *_came_of(request, run), *details(request, decision)]
+    blocks = [settled, *_outcome_words(request, run), *details(request, decision)]
     if request.rules.quorum > 1:
         blocks.append(votes(request))
     return blocks

@@ -21,12 +21,12 @@ _ROOM: Final = 12_000
 class Drawing:
     """A message; `text` is for notifications and screen readers.
 
-    `late`: parts of its texts that may come later, and for which alone no message is changed.
+    `incidental`: parts of its texts for which alone no message is changed.
     """
 
     text: str
     blocks: list[Block]
-    late: tuple[str, ...] = ()
+    incidental: tuple[str, ...] = ()
 
 
 def words(text: str) -> Block:
@@ -89,3 +89,13 @@ def fitting(head: str, entries: Sequence[Sequence[Block]]) -> tuple[list[Block],
             return blocks, shown
         blocks += entry
     return blocks, len(entries)
+
+
+def more_entries(number: int, whole: bool = True) -> Block:
+    """Count the entries of a list that are not shown."""
+    return context(mrkdwn(f"and {count(number, whole)} more"))
+
+
+def count(number: int, whole: bool = True) -> str:
+    """Write a number, "" for zero; `whole` is False if it was not counted to its end."""
+    return "" if number == 0 else f"{number:,}" if whole else f"more than {number:,}"

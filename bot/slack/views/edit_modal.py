@@ -1,40 +1,47 @@
 """Form that changes a call, a text or code before it is approved: build and parse.
 
-Made from the tool's own JSON schema. Secrets are not in it and keep their values (R15); what has no room in an input
-is kept and named. The form gives back the changed arguments whole (R13).
+That of a call is made from the tool's own JSON schema. Secrets are not in it and keep their values (R15); what has no
+room in an input is kept and named. The form gives back the changed arguments whole (R13). A text that is too long for
+one input is cut after a line; what nobody touched comes back to the last character.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from countersign.domain.calls import canonical
-from countersign.domain.decision_rules import LONGEST_WORDS
+from countersign.domain.calls import blocks_in, canonical
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId
 from countersign.domain.requests import Kind, Question, Request, Verb
 from countersign.json_schema import resolved
-from countersign.text.safe_text import quoted, size_of, typed
+from countersign.text.safe_text import pieces, quoted, size_of, typed, visible
 
 from ...forms.arguments import Argument, Input
 from ...forms.form import MOST, Entry, Form, form_of_call, labelled_form, list_kept, read_schema
 from ...forms.values import MISSING
 from . import button_labels
-from .block_kit import Block, context, heading, plain
+from .block_kit import Block, context, plain
 from .card_content import has_room, in_full, in_row
-from .card_controls import carried
+from .card_controls import metadata
 from .form_fields import input_of, typed_input
-from .modal_parts import View, read_box, value
-from .text_edit import ODD, REFUSED, Piece, is_text, joined, pieces_of
+from .modal_parts import View, about, modal, read_box, value, words_input
 
 EDIT: Final = "edit_request"
 WHY: Final = "why"
 _LARGEST: Final = 240_000
 """Bytes of a view; Slack takes 250,000."""
+_PIECE: Final = 2500
+"""Characters of an input for text at first: it holds 3,000, so there is room to write."""
+_MOST_PIECES: Final = 40
+"""Inputs for a text: together they hold more than a card and its window ever show."""
 _OTHER_FORM: Final = "The app was updated while this form was open. Nothing was decided; close it and click Edit again."
 _NO_ARGUMENTS: Final = "With these changes the call can't be made. Nothing was decided."
+_NO_TEXT: Final = (
+    "This text can't be edited here: {why}. Nothing was decided. Approve it as it is, reject it, or request changes."
+)
+_HIDDEN_PARTS: Final = "it has hidden characters, or what looks like a secret, which would not come back unchanged"
 
 
 class WrongFields(Exception):
@@ -45,47 +52,39 @@ class WrongFields(Exception):
         super().__init__(" ".join(dict.fromkeys(fields.values())))
 
 
+class Changed(NamedTuple):
+    """A changed call or code, as canonical arguments, or a text; with the reason."""
+
+    arguments: str
+    content: str
+    words: str
+
+
 def edit(request: Request, channel: ChannelId) -> View:
     """Draw the form; InvalidInput if this call cannot be changed in one."""
-    form, text = form_of(request.question), is_text(request.question)
-    about = heading("About: ", quoted(request.question.title, 150))
-    filled = request.question.kind is Kind.FORM
-    words = button_labels.FILL_IN if filled else button_labels.EDIT
-    tells = button_labels.EDIT_TELLS if request.question.call else button_labels.EDIT_TEXT_TELLS
-    blocks = [about] if filled else [about, context(plain(tells, 150))]
-    if not text and has_room(request.question) and not in_row(request.question)[1]:
+    question = request.question
+    form, is_text = form_of(question), _is_text(question)
+    filled_in = question.kind is Kind.FORM
+    words = button_labels.FILL_IN if filled_in else button_labels.EDIT
+    blocks = [about(question)]
+    if not filled_in:
+        blocks.append(context(plain(button_labels.EDIT_TELLS if question.call else button_labels.EDIT_TEXT_TELLS, 150)))
+    if not is_text and has_room(question) and not in_row(question)[1]:
         # Nobody changes what they have not seen. Only a question that was refused before has more to show, and it is
         # no row.
-        blocks += in_full(replace(request.question, call=None, before=""))[0]
-    blocks += _fields(form)
+        blocks += in_full(replace(question, call=None, before=""))[0]
+    blocks += _inputs(form)
     if form.kept:
-        blocks.append(_kept(form))
-    if not text and not has_room(request.question):
+        blocks.append(context(plain(f"Cannot be changed here, and stays as it is: {list_kept(form)}", 2500)))
+    if not is_text and not has_room(question):
         blocks.append(
             read_box("The card has no room for all of it", "I have read all of it, in Details or in the file")
         )
-    why: Block = {"type": "plain_text_input", "action_id": WHY, "multiline": True, "max_length": LONGEST_WORDS}
-    blocks.append(
-        {
-            "type": "input",
-            "block_id": WHY,
-            "label": plain(words.label),
-            "element": why,
-            "optional": True,
-            "hint": plain(words.hint),
-        }
-    )
-    view: View = {
-        "type": "modal",
-        "callback_id": EDIT,
-        "title": plain(words.title, 24),
-        "submit": plain("Send" if filled else button_labels.EDIT_SUBMIT, 24),
-        "close": plain("Cancel"),
-        "blocks": blocks,
-        "private_metadata": carried(request, channel, form=form.digest),
-    }
+    blocks.append(words_input(WHY, words.label, words.hint, optional=True))
+    submit = "Send" if filled_in else button_labels.EDIT_SUBMIT
+    view = modal(EDIT, words.title, blocks, submit, metadata(request, channel, form=form.digest))
     if size_of(view) > _LARGEST:
-        raise InvalidInput(_refused(request.question, "is too large for a form"))
+        raise InvalidInput(_no_form(question, "is too large for a form"))
     return view
 
 
@@ -102,24 +101,16 @@ def check_form(question: Question) -> None:
         form = form_of(question)
     except (InvalidInput, RecursionError):
         form = Form({}, (), ())
-    wanted = properties if isinstance(properties, Mapping) else {}
-    missing = [*(name for name in wanted if name not in form.entries), *form.unfillable]
+    names = properties if isinstance(properties, Mapping) else {}
+    missing = [*(name for name in names if name not in form.entries), *form.unfillable]
     if not form.fields or "" in form.entries or missing:
         which = "It cannot show " + ", ".join(quoted(name, 60) for name in missing[:20]) if missing else ""
         raise InvalidInput(
             f"Slack can show a form of 1 to {MOST} named fields: texts, numbers, choices, lists and groups of them; it "
             f"takes no secrets. {which or 'This schema describes no such form'}. Nothing was asked."
         )
-    if size_of(_fields(form)) > _LARGEST // 2:
+    if size_of(_inputs(form)) > _LARGEST // 2:
         raise InvalidInput("This form is too large for a window in Slack. Nothing was asked.")
-
-
-class Changed(NamedTuple):
-    """A changed call or code, as canonical arguments, or a text; with the reason."""
-
-    arguments: str
-    content: str
-    words: str
 
 
 def read(view: View, question: Question) -> Changed:
@@ -131,8 +122,8 @@ def read(view: View, question: Question) -> Changed:
     entered, wrong = form.read([value(view, f"field_{at}") for at in range(len(form.fields))])
     if wrong:
         raise WrongFields({f"field_{at}": sentence for at, sentence in wrong.items()})
-    if is_text(question):
-        return Changed(*joined(question, entered), value(view, WHY))
+    if _is_text(question):
+        return Changed(*_joined(question, entered), value(view, WHY))
     call = question.call
     assert call is not None, "a form is made of a call"
     arguments = entered[""] if "" in form.entries else json.loads(call.arguments) | entered
@@ -155,41 +146,33 @@ def form_of(question: Question) -> Form:
 
     InvalidInput if nothing of it can be changed in a form.
     """
-    if is_text(question):
-        return labelled_form({piece.label: _entry(piece) for piece in pieces_of(question)})
+    if _is_text(question):
+        return labelled_form(_text_entries(question))
     call = question.call
     if call is None or not read_schema(call.schema):
-        raise InvalidInput(_refused(question, "is not one that people can change: its tool does not say what it takes"))
+        raise InvalidInput(_no_form(question, "is not one that people can change: its tool does not say what it takes"))
     form = form_of_call(call, input_of)
     if len(form.fields) > MOST:
-        raise InvalidInput(_refused(question, f"has {len(form.fields)} arguments, more than a form has room for"))
+        raise InvalidInput(_no_form(question, f"has {len(form.fields)} arguments, more than a form has room for"))
     if not form.fields:
         why = "holds nothing that could be changed in a form"
-        raise InvalidInput(_refused(question, f"{why} ({list_kept(form)})" if form.kept else why))
+        raise InvalidInput(_no_form(question, f"{why} ({list_kept(form)})" if form.kept else why))
     return form
 
 
-def _entry(piece: Piece) -> Entry:
-    argument = Argument(piece.label, piece.text, piece.text, {"type": "string"}, required=piece.whole)
-    made = typed_input(argument, piece.text, str)
-    if not isinstance(made, Input):
-        raise InvalidInput(REFUSED.format(why=ODD))
-    hint = "" if piece.whole else "Leave it empty to cut this part."
-    return Entry(piece.label, argument, made._replace(element={**made.element, "multiline": True}, hint=hint))
-
-
-def _refused(question: Question, why: str) -> str:
+def _no_form(question: Question, why: str) -> str:
     instead = "reject it with a reason"
     if Verb.RESPOND in question.offers:
         instead += ", or answer with what should change"
     return f"This call {why}. Nothing was decided; you can approve it as it is, {instead}."
 
 
-def _fields(form: Form) -> list[Block]:
-    return [_block(f"field_{at}", label, shown) for at, (label, shown) in enumerate(form.fields)]
+def _inputs(form: Form) -> list[Block]:
+    return [_input(f"field_{at}", label, shown) for at, (label, shown) in enumerate(form.fields)]
 
 
-def _block(block: str, label: str, shown: Input) -> Block:
+def _input(block: str, label: str, shown: Input) -> Block:
+    """Draw an input whose label and hint may be longer than ours."""
     made: Block = {
         "type": "input",
         "block_id": block,
@@ -200,5 +183,64 @@ def _block(block: str, label: str, shown: Input) -> Block:
     return {**made, "hint": plain(shown.hint, 500)} if shown.hint else made
 
 
-def _kept(form: Form) -> Block:
-    return context(plain(f"Cannot be changed here, and stays as it is: {list_kept(form)}", 2500))
+def _is_text(question: Question) -> bool:
+    """Tell whether a text is judged, and not the fields of a call."""
+    return question.kind in (Kind.MESSAGE, Kind.CODE)
+
+
+def _text_entries(question: Question) -> dict[str, Entry]:
+    """Cut the text into inputs, by their labels.
+
+    InvalidInput if one could not show it or give it back.
+    """
+    entries = {}
+    for label, text in _texts(question):
+        if visible(typed(text)) != text:  # a secret may be on both sides of a cut
+            raise InvalidInput(_NO_TEXT.format(why=_HIDDEN_PARTS))
+        cuts = _cut(text)
+        for number, piece in enumerate(cuts, 1):
+            name = f"{label}, part {number} of {len(cuts)}" if len(cuts) > 1 else label
+            entries[name] = _text_entry(name, piece, whole=len(cuts) == 1)
+    if len(entries) > _MOST_PIECES:
+        raise InvalidInput(_NO_TEXT.format(why="it is too long"))
+    return entries
+
+
+def _text_entry(label: str, text: str, *, whole: bool) -> Entry:
+    argument = Argument(label, text, text, {"type": "string"}, required=whole)
+    made = typed_input(argument, text, str, multiline=True)
+    if not isinstance(made, Input):
+        raise InvalidInput(_NO_TEXT.format(why=_HIDDEN_PARTS))
+    return Entry(label, argument, made._replace(hint="" if whole else "Leave it empty to cut this part."))
+
+
+def _joined(question: Question, entered: Mapping[str, object]) -> tuple[str, str]:
+    """Return the changed arguments of code, or the changed content."""
+    values = iter(entered.values())
+    parts = [[next(values) for _ in _cut(text)] for _, text in _texts(question)]
+    texts = ["\n".join(piece for piece in part if isinstance(piece, str)) for part in parts]
+    if question.call is None:
+        return "", texts[0]
+    blocks = blocks_in(json.loads(question.call.arguments)) or []
+    changed = [{"language": language, "code": text} for (language, _), text in zip(blocks, texts, strict=True)]
+    return canonical({"blocks": changed}), ""
+
+
+def _texts(question: Question) -> Sequence[tuple[str, str]]:
+    """Return the texts, each with its label."""
+    if question.call is None:
+        return [("Text", question.content)]
+    blocks = blocks_in(json.loads(question.call.arguments))
+    if blocks is None:
+        raise InvalidInput(_NO_TEXT.format(why="its code could not be read"))
+    if len(blocks) == 1:
+        return [("Code", blocks[0][1])]
+    return [(f"Block {number}, {language or 'code'}", text) for number, (language, text) in enumerate(blocks, 1)]
+
+
+def _cut(text: str) -> list[str]:
+    """Cut a text after lines; joined by line feeds it is the same again. InvalidInput if a line is too long."""
+    cut = list(pieces(text, _PIECE))
+    if any(not piece.endswith("\n") for piece in cut[:-1]):
+        raise InvalidInput(_NO_TEXT.format(why="one of its lines is too long for an input"))
+    return [piece.removesuffix("\n") for piece in cut[:-1]] + cut[-1:]

@@ -5,7 +5,6 @@ A Home has at most 100 blocks and 250 kB. Nothing is decided here: a line does n
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,15 +17,26 @@ from countersign.domain.refusal_reasons import Refusal
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Run
 from countersign.text.safe_text import quoted, size_of, typed
-from countersign.usecases.listing import Listed
+from countersign.usecases.overview import Listed
 
-from . import button_labels, card_controls, choice_controls, lists_text
-from .block_kit import Block, button, context, data, headline, mrkdwn, plain, words
+from . import card_controls
+from .block_kit import Block, button, context, count, data, headline, more_entries, mrkdwn, plain, words
 from .button_labels import START_TASK, STOP_RUN, state_of, the_card
-from .card_controls import Handle
+from .card_controls import handle_of, offered
 from .decision_details import permission_line
-from .request_summary import beginning, gist, settled_line, why_failed
-from .request_text import answer_of, asked, expiry, for_whom, how_it_stands, named, so_far
+from .request_text import (
+    answer_of,
+    asked,
+    beginning,
+    expiry,
+    for_whom,
+    gist,
+    how_it_stands,
+    named,
+    settled_line,
+    so_far,
+    why_failed,
+)
 from .slack_markup import drawn, escape, link, mention
 
 MOST_WAITING: Final = 15
@@ -36,25 +46,11 @@ MOST_PERMISSIONS: Final = 6
 _MOST_OPEN: Final = 2
 """Questions of one run that are shown."""
 _TITLE: Final = 160
-_WINDOWS: Final = {
-    Verb.APPROVE: card_controls.REVIEW,
-    Verb.REJECT: card_controls.REJECT,
-    Verb.RESPOND: card_controls.RESPOND,
-    Verb.EDIT: card_controls.EDIT,
-    Verb.CHOOSE: choice_controls.CHOOSE,
-}
+_WINDOWS: Final = {**card_controls.ACTIONS, Verb.APPROVE: card_controls.REVIEW}
 """The action that opens the window of each verb."""
 _BLOCKS: Final = 100
 _SIZE: Final = 200_000
 """Bytes; Slack takes 250 kB of a view, and does not document how it counts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """Runs in progress, newest first, with their threads' addresses and open requests."""
-
-    runs: Sequence[tuple[Run, str, Listed]]
-    total: int
 
 
 def view(sections: Sequence[Sequence[Block]]) -> dict[str, Any]:
@@ -109,7 +105,7 @@ def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = Tr
 
     `unknown`: groups of which Slack did not say whether they are in it. Not `known`: Slack did not say who they are.
     """
-    blocks = [_title("Waiting for you", lists_text.count(listed.total, listed.whole))]
+    blocks = [_title("Waiting for you", count(listed.total, listed.whole))]
     if not known:
         problem = "Slack didn't confirm whether you can decide, so nothing is listed. Reopen this page in a moment."
         return [*blocks, words(f":warning: {problem}")]
@@ -130,16 +126,18 @@ def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = Tr
 
 def _review(request: Request) -> Block:
     """Draw the button that opens the window in which the request is decided, with all of it."""
-    offered = [one.verb for one in button_labels.of(request.question).buttons if one.verb in request.question.offers]
-    return button("Review", _WINDOWS[offered[0]], Handle(request.id, request.digest).write())
+    return button("Review", _WINDOWS[offered(request.question)[0].verb], handle_of(request))
 
 
-def runs(running: Running) -> list[Block]:
-    """Draw this person's runs in progress, and what each waits for."""
-    blocks = [_title("Your runs", lists_text.count(running.total))]
-    if not running.runs:
+def runs(in_progress: Sequence[tuple[Run, str, Listed]], total: int) -> list[Block]:
+    """Draw this person's runs in progress, newest first, and what each waits for.
+
+    Each has its thread's address, and its open requests; there are `total`.
+    """
+    blocks = [_title("Your runs", count(total))]
+    if not in_progress:
         return [*blocks, context(mrkdwn("No runs in progress."))]
-    for run, address, listed in running.runs:
+    for run, address, listed in in_progress:
         at = f" · {link(address, 'open the thread')}" if address else ""
         state = how_it_stands(run, listed.requests, run.requester)
         line = words(f"{state} · *{escape(quoted(run.team, 40))}* in {mention(run.channel)}{at}")
@@ -154,7 +152,7 @@ def runs(running: Running) -> list[Block]:
             )
             title = plain(f"Waiting: {gist(request.question)}", _TITLE)
             blocks.append(context(title, *([mrkdwn(" · ".join(small))] if small else [])))
-    if (more := running.total - len(running.runs)) > 0:
+    if (more := total - len(in_progress)) > 0:
         blocks.append(context(mrkdwn(f"and {more:,} older; `/agent status` lists them")))
     return blocks
 
@@ -187,7 +185,7 @@ def permissions(found: Sequence[Permission]) -> list[Block]:
     """
     if not found:
         return []
-    blocks = [_title("Standing permissions", lists_text.count(len(found)))]
+    blocks = [_title("Standing permissions", count(len(found)))]
     blocks += [words(permission_line(one, f" in {mention(one.channel)}")) for one in found[:MOST_PERMISSIONS]]
     more = f"and {len(found) - MOST_PERMISSIONS:,} more. " if len(found) > MOST_PERMISSIONS else ""
     return [*blocks, context(mrkdwn(f"{more}Revoke them with `/approvals permissions` in the channel."))]
@@ -253,7 +251,7 @@ def outcomes(listed: Listed, now: datetime) -> list[Block]:
 def more_than(listed: Listed) -> list[Block]:
     """Say how many are not shown."""
     more = listed.total - len(listed.requests)
-    return [lists_text.more(more, listed.whole)] if more > 0 else []
+    return [more_entries(more, listed.whole)] if more > 0 else []
 
 
 def _title(text: str, number: str = "") -> Block:

@@ -4,15 +4,18 @@ import json
 from datetime import datetime
 from typing import Any, Final
 
+from countersign.domain.decision_rules import LONGEST_WORDS
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId
+from countersign.domain.requests import Question
+from countersign.text.safe_text import quoted
 
-from .block_kit import Block, plain, words
+from .block_kit import Block, heading, plain, words
 
 FULL: Final = "full_request"
 READ: Final = "read"
 View = dict[str, Any]
-READ_FILE: Final = "I've read the file in the card's thread, which has the full request"
+_READ_FILE: Final = "I've read the file in the card's thread, which has the full request"
 
 
 class Problem(InvalidInput):
@@ -45,16 +48,31 @@ def input_of(block: str, label: str, element: Block, *, hint: str = "", optional
     return {**made, "hint": plain(hint, 150)} if hint else made
 
 
-def read_box(label: str, says: str) -> Block:
+def words_input(block: str, label: str, hint: str, *, optional: bool) -> Block:
+    """Draw an input for a reason, a remark or an answer."""
+    element: Block = {"type": "plain_text_input", "action_id": block, "multiline": True, "max_length": LONGEST_WORDS}
+    return input_of(block, label, element, hint=hint, optional=optional)
+
+
+def about(question: Question) -> Block:
+    """Draw the first line of a modal about a request: its title."""
+    return heading("About: ", quoted(question.title, 150))
+
+
+def read_box(label: str, box_label: str = _READ_FILE) -> Block:
     """Draw a box for people to check who cannot see all of it in this modal."""
-    box = {"type": "checkboxes", "action_id": READ, "options": [{"text": plain(says), "value": "yes"}]}
+    box = {"type": "checkboxes", "action_id": READ, "options": [{"text": plain(box_label), "value": "yes"}]}
     return input_of(READ, label, box)
 
 
 def has_read(view: View) -> bool:
     """Tell whether the box is checked where there is one."""
-    asked = any(block.get("block_id") == READ for block in view["blocks"])
-    return not asked or bool(held(view, READ).get("selected_options"))
+    return not has_block(view, READ) or bool(held(view, READ).get("selected_options"))
+
+
+def has_block(view: View, name: str) -> bool:
+    """Tell whether the modal has a block of this id."""
+    return any(block.get("block_id") == name for block in view["blocks"])
 
 
 def value(view: View, block: str) -> str:

@@ -15,8 +15,7 @@ from countersign.text.safe_text import one_line, quoted
 
 from .block_kit import TITLE, Drawing, context, mrkdwn, plain, words
 from .button_labels import how_they_stand, the_card, tools
-from .request_summary import sentence
-from .request_text import expiry, named, stand_ins
+from .request_text import expiry, named, sentence, stand_ins
 from .slack_markup import escape, link
 
 

@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 
 from countersign.domain import high_risk, permissions
 from countersign.domain.calls import in_words
-from countersign.domain.decision_rules import LONGEST_WORDS
 from countersign.domain.ids import ChannelId, UserId, digest_of
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.question_salts import asker
@@ -18,11 +17,11 @@ from countersign.domain.requests import ABOUT_THE_RUN, Kind, Request, Status, Ve
 from countersign.text.safe_text import Room, quoted, shorten, size_of
 
 from . import button_labels
-from .block_kit import Block, context, data, heading, mrkdwn, plain, words
+from .block_kit import Block, context, data, mrkdwn, plain, words
 from .card_content import in_full, parts
-from .card_controls import Handle, carried
+from .card_controls import handle_of, metadata
 from .decision_details import changes_of
-from .modal_parts import FULL, READ, READ_FILE, View, modal, read_box, value
+from .modal_parts import FULL, READ, View, about, input_of, modal, read_box, value, words_input
 from .slack_markup import escape, exactly
 
 APPROVE: Final = "approve_request"
@@ -48,7 +47,7 @@ _LONGEST_WORD: Final = 100
 def full(request: Request) -> View:
     """Draw all of a request; what is too long even here is in the file."""
     blocks, _ = _all_of(request)
-    return modal(FULL, "Full request", blocks, None, Handle(request.id, request.digest).write())
+    return modal(FULL, "Full request", blocks, None, handle_of(request))
 
 
 def review(request: Request, channel: ChannelId) -> View:
@@ -58,9 +57,12 @@ def review(request: Request, channel: ChannelId) -> View:
     """
     blocks, is_all = _all_of(request)
     if not is_all:
-        blocks.append(read_box("This window has no room for all of it", READ_FILE))
-    approve = next(b.label for b in button_labels.of(request.question).buttons if b.verb is Verb.APPROVE)
-    return modal(APPROVE, "Review", blocks, approve, carried(request, channel))
+        blocks.append(read_box("This window has no room for all of it"))
+    return modal(APPROVE, "Review", blocks, _label(request, Verb.APPROVE), metadata(request, channel))
+
+
+def _label(request: Request, verb: Verb) -> str:
+    return next(button.label for button in button_labels.of(request.question).buttons if button.verb is verb)
 
 
 def _all_of(request: Request) -> tuple[list[Block], bool]:
@@ -72,7 +74,7 @@ def _all_of(request: Request) -> tuple[list[Block], bool]:
         blocks = [words(f"*{head}*"), data([p for p in changed[::2] if p]), *blocks]
     asking = "Asked by the run itself" if question.kind in ABOUT_THE_RUN else f"Asked by {quoted(asker(question), 60)}"
     small = context(plain(f"{asking} · run {request.run}", 150))
-    return [heading("About: ", quoted(question.title, 150)), small, *blocks], is_all
+    return [about(question), small, *blocks], is_all
 
 
 def permit(request: Request, channel: ChannelId) -> View:
@@ -115,20 +117,8 @@ def break_glass(request: Request, channel: ChannelId) -> View:
         ":rotating_light: *Break-glass*: you're approving your own request because it can't wait. Everyone who can "
         "decide on it is notified, with your reason, and it is marked in the record."
     )
-    reason: Block = {
-        "type": "input",
-        "block_id": REASON,
-        "label": plain("Why it can't wait"),
-        "element": {
-            "type": "plain_text_input",
-            "action_id": REASON,
-            "multiline": True,
-            "min_length": 1,
-            "max_length": LONGEST_WORDS,
-        },
-        "hint": plain("The reviewers and the agents read it."),
-        "optional": False,
-    }
+    reason = words_input(REASON, "Why it can't wait", "The reviewers and the agents read it.", optional=False)
+    reason["element"]["min_length"] = 1
     return {
         **view,
         "callback_id": BREAK_GLASS,
@@ -144,7 +134,7 @@ def _radio(block: str, label: str, choices: dict[Scope, tuple[str, str]] | dict[
         for choice, (text, more) in choices.items()
     ]
     element = {"type": "radio_buttons", "action_id": block, "options": options, "initial_option": options[0]}
-    return {"type": "input", "block_id": block, "label": plain(label), "element": element, "optional": False}
+    return input_of(block, label, element)
 
 
 class Opened(NamedTuple):
@@ -165,38 +155,30 @@ def review_part(request: Request, channel: ChannelId, user: UserId, verb: Verb =
     The last part for APPROVE asks for the word and approves; that for EDIT leads to the form.
     """
     made = parts(request.question)
-    last = part + 1 == len(made)
-    blocks = [heading("About: ", quoted(request.question.title, 150)), *made[part]]
-    if not last:
+    blocks = [about(request.question), *made[part]]
+    if part + 1 < len(made):
         submit = f"Next: part {part + 2} of {len(made)}"
     elif verb is Verb.EDIT:
         submit = "Edit…"
     else:
-        submit = next(b.label for b in button_labels.of(request.question).buttons if b.verb is verb)
+        submit = _label(request, verb)
         blocks += _word(request)
     opened = Opened(user, part, verb, layout(request))
-    return {
-        "type": "modal",
-        "callback_id": HIGH_RISK,
-        "title": plain("Review" if len(made) == 1 else f"Review, part {part + 1} of {len(made)}", 24),
-        "submit": plain(submit, 24),
-        "close": plain("Cancel"),
-        "blocks": blocks,
-        "private_metadata": carried(request, channel, **opened._asdict()),
-    }
+    title = "Review" if len(made) == 1 else f"Review, part {part + 1} of {len(made)}"
+    return modal(HIGH_RISK, title, blocks, submit, metadata(request, channel, **opened._asdict()))
 
 
 def high_risk_edit(view: View, request: Request, user: UserId) -> View:
     """Add the word to the form of Edit, after all of the content was opened."""
-    carried = {**json.loads(view["private_metadata"]), "user": user}
+    metadata = {**json.loads(view["private_metadata"]), "user": user}
     blocks = [block for block in view["blocks"] if block.get("block_id") != READ]
-    return {**view, "blocks": [*blocks, *_word(request)], "private_metadata": json.dumps(carried)}
+    return {**view, "blocks": [*blocks, *_word(request)], "private_metadata": json.dumps(metadata)}
 
 
 def opened(view: View) -> Opened:
     """Read the metadata of a modal of `review_part`."""
-    carried = json.loads(view["private_metadata"])
-    return Opened(UserId(carried["user"]), carried["part"], Verb(carried["verb"]), carried["layout"])
+    metadata = json.loads(view["private_metadata"])
+    return Opened(UserId(metadata["user"]), metadata["part"], Verb(metadata["verb"]), metadata["layout"])
 
 
 def opened_for(view: View) -> UserId | None:
@@ -210,24 +192,13 @@ def typed_word(view: View) -> str:
     return value(view, WORD)
 
 
-def asks_for_word(view: View) -> bool:
-    """Tell whether there is an input that a sentence can stand under."""
-    return any(block.get("block_id") == WORD for block in view["blocks"])
-
-
 def _word(request: Request) -> list[Block]:
     word = high_risk.word(request)
     if not word:
         return []
-    asked: Block = {
-        "type": "input",
-        "block_id": WORD,
-        "label": plain(f"Type “{in_words(word)}” to approve"),
-        "element": {"type": "plain_text_input", "action_id": WORD, "max_length": _LONGEST_WORD},
-        "hint": plain("Only letters and numbers count, in upper or lower case.", 150),
-        "optional": False,
-    }
-    return [asked]
+    element = {"type": "plain_text_input", "action_id": WORD, "max_length": _LONGEST_WORD}
+    hint = "Only letters and numbers count, in upper or lower case."
+    return [input_of(WORD, f"Type “{in_words(word)}” to approve", element, hint=hint)]
 
 
 def layout(request: Request) -> str:

@@ -17,8 +17,7 @@ from countersign.text.safe_text import Room, fits, one_line, pieces, quoted, sho
 
 from .block_kit import TITLE, WORDS, Block, Drawing, button, context, data, mrkdwn, plain, words
 from .button_labels import STOP_RUN, state_of
-from .request_summary import sentence
-from .request_text import expiry, how_it_stands, mentioned, named
+from .request_text import expiry, how_it_stands, mentioned, named, sentence
 from .slack_markup import escape, mention
 
 TRY_AGAIN: Final = "try_again"

@@ -31,10 +31,10 @@ SEVERAL_QUESTIONS: Final = (
 )
 
 
-def store_away(deed: str) -> str:
-    """Say that the store does not answer; `deed` names what the person did."""
+def store_away(action: str) -> str:
+    """Say that the store does not answer; `action` names what the person did."""
     return (
-        f"Countersign can't reach its database right now, so your {deed} didn't go through. Nothing is lost; please "
+        f"Countersign can't reach its database right now, so your {action} didn't go through. Nothing is lost; please "
         "try again in a moment."
     )
 

@@ -114,7 +114,7 @@ class GatedExecutor(CodeExecutor):
     async def _run(self, permit: Permit) -> CodeResult:
         once = permit.request.id if permit.request is not None else permit.arguments
         key = self._journal.key("tool", self._agent, TOOL, once)
-        if self._journal.found(key) is None:
+        if self._journal.lookup(key) is None:
             await self._gate.passed(permit)
 
         async def act(attempt: str) -> str:
@@ -188,7 +188,7 @@ def approval_func(
     async def let_through(permit: Permit, code: str) -> ApprovalResponse:
         permit.check(TOOL, {"blocks": [{"language": "", "code": code}]})
         key = journal.key("tool", agent, TOOL, permit.request.id if permit.request else permit.arguments)
-        if journal.found(key) is None:
+        if journal.lookup(key) is None:
             await gate.passed(permit)
         shown = f"{hide(escape_marks(code))[0]}\n\nfor {agent}"
         answer = await effects.settled(TOOL, shown, key, partial(_let, journal))
@@ -243,10 +243,10 @@ def _checked_edit(languages: list[str], arguments: str) -> str:
 
 
 async def _let(journal: RunJournal, key: str) -> str:
-    entry = await journal.again(key)
+    entry = await journal.replayed(key)
     if entry is None:
-        async with journal.live(key):
-            await journal.mark()
+        async with journal.executing(key):
+            await journal.record_ended_turns()
             await journal.record(key, Entry("started", at=(await journal.now()).isoformat()))
         return _LET
     if entry.state == "done":

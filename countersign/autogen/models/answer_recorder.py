@@ -74,13 +74,13 @@ class JournaledModel(WrappedModel):
         """
         try:
             with self._budget.call(key):
-                async with self._journal.live(key):
+                async with self._journal.executing(key):
                     try:
                         yield
                     except Exception as error:
                         if not isinstance(error, CountersignError) and not self._token.is_cancelled():
                             # The team's own client may ask again.
-                            await self._journal.result(key, Entry("failed", dump_error(error)))
+                            await self._journal.record_result(key, Entry("failed", dump_error(error)))
                         raise
         except Exception as error:
             if isinstance(error, CountersignError):
@@ -90,7 +90,7 @@ class JournaledModel(WrappedModel):
             raise
 
     async def _recorded(self, key: str) -> Answer | None:
-        entry = await self._journal.again(key)
+        entry = await self._journal.replayed(key)
         if entry is not None and entry.state == "failed":
             raise load_error(entry.value)
         return None if entry is None else Answer.model_validate_json(entry.value)
@@ -112,7 +112,9 @@ class JournaledModel(WrappedModel):
             answer.content = [FunctionCall(whole(c.id), whole(c.arguments), whole(c.name)) for c in answer.content]
         answer.thought = answer.thought and whole(answer.thought)
         try:
-            stands = await self._journal.result(key, Entry("done", answer.model_dump_json(exclude_defaults=True)))
+            stands = await self._journal.record_result(
+                key, Entry("done", answer.model_dump_json(exclude_defaults=True))
+            )
         except asyncio.CancelledError:
             raise
         except Exception as error:

@@ -189,13 +189,13 @@ class RunQuestions:
         activity = self._journal.activity
         try:
             if of_team:
-                await self._journal.unless_left(key)
-                await self._journal.mark()
+                await self._journal.wait_if_abandoned(key)
+                await self._journal.record_ended_turns()
             with activity.working():
                 await self._journal.late_writes.written()
                 request = await self._held.write(usecases.ask, question, self._held.settings.requests, team_says)
             if of_team:  # a question that the policy refuses is asked by nobody when the run is rebuilt
-                self._journal.asking(key)
+                self._journal.begin_wait(key)
             if request.status is Status.PENDING:
                 with activity.asking(request.id):
                     request = await self._wait(request)
@@ -205,13 +205,13 @@ class RunQuestions:
                     await self._held.write(usecases.answered, request)
 
                 if of_team:
-                    await self._journal.arrived(key, deliver)
+                    await self._journal.record_answer(key, deliver)
                 else:
                     await deliver()
         except asyncio.CancelledError:
             if not self._journal.is_leaving():  # nobody waits for the answer any more: people are spared the decision
                 if of_team:
-                    self._journal.leave(key)
+                    self._journal.abandon(key)
                 self._held.write_behind(usecases.take_back, id, _GONE)
             raise
         except CountersignError as error:

@@ -47,12 +47,12 @@ async def opinion(
     if journal is None:
         return await _ask(call, name, within)
     key = journal.key("verdict", agent, name, about)
-    entry = await journal.again(key)
+    entry = await journal.replayed(key)
     if entry is None:
         with journal.activity.working():
             given = await _ask(call, name, within)
             entry = Entry("failed", given.problem) if given.answer is None else Entry("done", str(given.answer))
-            entry = await journal.result(key, entry)
+            entry = await journal.record_result(key, entry)
     return Opinion(entry.value == "True") if entry.state == "done" else Opinion(None, entry.value)
 
 

@@ -66,12 +66,12 @@ class Gate:
         number = self.numbered.number()
         key = self._journal.key(Judged.KIND, action.agent, action.kind, action.tool, action.arguments, action.call)
         case = _Case(action, key, number)
-        entry = await self._journal.again(key)
+        entry = await self._journal.replayed(key)
         judged = await self._verdict(action) if entry is None else Judged.load(entry.value)
         if entry is None and judged.tier is not Tier.ASK:
             judged = await self._record(key, judged)
         if judged.tier is Tier.PASS:
-            self._journal.order.answered(key)
+            self._journal.order.end_wait(key)
             yield Permit(action, key, action.arguments, judged=judged)
         elif judged.tier is Tier.REFUSE:
             yield await self._refuse(case, judged)
@@ -115,7 +115,7 @@ class Gate:
     async def _record_in_place(self, key: str, judged: Judged) -> None:
         """Record what came of the action, in its place in the run's order."""
         with self._journal.activity.working():
-            await self._journal.result(key, Entry("done", judged.dump()), replace=True)
+            await self._journal.record_result(key, Entry("done", judged.dump()), replace=True)
 
     async def _report(self, action: Action, key: str, judged: Judged) -> None:
         """Put the policies' verdict into the record of the workspace, once."""
@@ -174,12 +174,12 @@ class Gate:
 
     async def _judge_changed(self, case: _Case) -> Denial | None:
         """Judge the call as a reviewer changed it: nobody edits it past a policy (R19)."""
-        entry = await self._journal.again(case.key)
+        entry = await self._journal.replayed(case.key)
         if entry is None:
             judged = await self._record(case.key, await self._verdict(case.action))
         else:
             judged = Judged.load(entry.value)
-        self._journal.order.answered(case.key)
+        self._journal.order.end_wait(case.key)
         return await self._refuse(case, judged) if judged.tier is Tier.REFUSE else None
 
     async def _was_asked(self, question: Question) -> bool:

@@ -76,7 +76,7 @@ class AskHuman(BaseTool[Asked, Any], AsksItself):
         content = digest_of(question, str(several), *options)
         journal = self._gate.held.journal
         key = journal.key(Numbered.KIND, self._agent, content)
-        entry = journal.found(key)
+        entry = journal.lookup(key)
         if entry is None:
             number = self._open[content] if content in self._open else self._gate.numbered.number()
             self._open[content] = number

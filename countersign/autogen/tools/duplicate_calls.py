@@ -77,11 +77,11 @@ class EqualActions:
             return
         if number is not None:
             self._here.add(number)
-            self._journal.order.move()
+            self._journal.order.notify()
         turns = _TURNS.set(_TURNS.get() | {self})
         try:
             await self._come(number, key)
-            self._journal.order.answered(key)
+            self._journal.order.end_wait(key)
             try:
                 yield self._refusal(settled_before)
             finally:
@@ -97,7 +97,7 @@ class EqualActions:
                 await self._after(earlier)
             await self._lock.acquire()
         except asyncio.CancelledError:
-            self._journal.leave(key)
+            self._journal.abandon(key)
             raise
 
     def _refusal(self, settled_before: int) -> Request | None:
@@ -108,7 +108,7 @@ class EqualActions:
 
     async def _after(self, number: int) -> None:
         key = self._recorded[number]
-        await self._journal.order.until(
+        await self._journal.order.wait_until(
             lambda: number in self._here or self._journal.is_set_aside(key), missing=lambda: key
         )
         if number in self._here:

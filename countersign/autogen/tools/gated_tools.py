@@ -232,7 +232,7 @@ class JournaledTools(Workbench):
         as_called = json.dumps(given, sort_keys=True, ensure_ascii=False)
         once = (permit.request.id,) if permit.request is not None else (as_called, call_id)
         key = self._journal.key("tool", agent, name, *once)
-        if self._journal.found(key) is None:
+        if self._journal.lookup(key) is None:
             await self._gate.passed(permit)
         seen = hide_in(escape_marks(json.loads(permit.arguments)), permit.action.hide)[0]
         shown = f"{labelled(seen)}\n\nfor {agent}{f', call {call_id}' if call_id else ''}"
@@ -264,7 +264,7 @@ class JournaledTools(Workbench):
         except LeaseLost:
             raise
         except asyncio.CancelledError:
-            if self._journal.cut_off():
+            if self._journal.is_cut_off():
                 raise
             return error_result(name, "CancelledError")
         except (Exception, SystemExit) as error:  # the latter would end the worker, and with it all of its runs

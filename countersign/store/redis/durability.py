@@ -21,8 +21,7 @@ from redis.asyncio.cluster import PipelineCommand
 
 from countersign.domain.errors import NotReplicated
 from countersign.store.redis.connection import ClusterClient
-from countersign.store.redis.pipelining import ScriptPipeline
-from countersign.store.redis.scripts import Script
+from countersign.store.redis.scripts import Script, ScriptPipeline
 
 _PROBES: Final = 3
 """One alone may be made just as the disk is written to anyway."""

@@ -1,14 +1,23 @@
-"""Scripts on a server that may forget them at any moment.
+"""Scripts on a server that may forget them, and calls that share their way there.
 
-It does so when it restarts, fails over, or is told to. A server that does not know a script has not run it. The call is
-repeated at once with the script's text, which loads and runs it in one command: nothing comes between those two, and on
-a Cluster they reach the same node. Every script of the store and of the job engine is called by way of this class.
+A server forgets scripts when it restarts, fails over, or is told to. One that does not know a script has not run it.
+The call is repeated at once with the script's text, which loads and runs it in one command: nothing comes between those
+two, and on a Cluster they reach the same node. Every script of the store and of the job engine is called by way of
+`Script`.
+
+A click costs two calls, and most of the cost of a call to this process is the way there: a connection of the pool, its
+checks and timeouts, the system calls. People who click at the same moment share that (`ScriptPipeline`). A click that
+comes while no call is under way goes at once, the ordinary way; calls of agents at the same moment reach Redis in their
+order.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
+import redis.asyncio
+import redis.exceptions
 from redis.exceptions import NoScriptError
 
 
@@ -40,3 +49,91 @@ class Script:
     def whole(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, ...]:
         """Make the command that brings its text along; the server knows it afterwards."""
         return ("EVAL", self._text, len(keys), *keys, *args)
+
+
+_MOST: Final = 16
+"""Calls of one journey: while Redis works on them, this process works on what it answered to the ones before."""
+_ALONE: Final = object()
+"""Instead of an answer: this call goes the ordinary way, which knows about repeats and errors."""
+Call = tuple[Script, Sequence[str], Sequence[Any]]
+
+
+class ScriptPipeline:
+    """Caller of scripts over one client.
+
+    The scripts must bear being repeated after a lost reply, as redis-py does too. `in_order`: the first of a moment
+    waits for the others of it, so that none of them overtakes it.
+    """
+
+    def __init__(self, client: Any, *, in_order: bool) -> None:
+        self._client = client
+        self._in_order = in_order
+        self._shares = isinstance(client, redis.asyncio.Redis)  # a Cluster's pipeline goes other ways
+        self._under_way = 0
+        self._others: list[tuple[Call, asyncio.Future[Any]]] | None = None
+
+    async def call(self, script: Script, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
+        """Call the script and return its answer. Raises what redis-py raises."""
+        answer = _ALONE
+        if self._shares and (self._in_order or self._under_way):
+            if self._others is None or len(self._others) >= _MOST - 1:
+                answer = await self._lead((script, keys, args))
+            else:
+                waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+                self._others.append(((script, keys, args), waiting))
+                answer = await waiting
+        if answer is not _ALONE:
+            return answer
+        self._under_way += 1
+        try:
+            return await script(keys, args)
+        finally:
+            self._under_way -= 1
+
+    async def _lead(self, first: Call) -> Any:
+        """Let the others of the round come, and take them along."""
+        others = self._others = []
+        answers: list[Any] = []
+        try:
+            try:
+                await asyncio.sleep(0)
+            finally:
+                if self._others is others:
+                    self._others = None
+            if others:
+                calls = [first, *(call for call, _ in others)]
+                journey = asyncio.ensure_future(self._send(calls))
+                self._under_way += 1
+                try:
+                    answers = await asyncio.shield(journey)
+                except asyncio.CancelledError:
+                    answers = await journey  # the others would go twice if it ended before
+                    raise
+                finally:
+                    self._under_way -= 1
+        finally:
+            for number, (_, waiting) in enumerate(others, 1):
+                if not waiting.done():
+                    waiting.set_result(answers[number] if answers else _ALONE)
+        return answers[0] if answers else _ALONE
+
+    async def _send(self, calls: Sequence[Call]) -> list[Any]:
+        """Return an answer each; none at all if the way there failed."""
+        answers = await self._journey([script.known(keys, args) for script, keys, args in calls])
+        unknown = [n for n, answer in enumerate(answers) if isinstance(answer, redis.exceptions.NoScriptError)]
+        if unknown:  # together, because alone they would overtake each other
+            again = [calls[n] for n in unknown]
+            repeated = await self._journey([script.whole(keys, args) for script, keys, args in again])
+            for n, answer in zip(unknown, repeated, strict=False):  # none, and they go alone, if the way there failed
+                answers[n] = answer
+        return [_ALONE if isinstance(answer, Exception) else answer for answer in answers]
+
+    async def _journey(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send the commands; returns the answer or error of each, none if the way failed."""
+        try:
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command)
+                return list(await pipeline.execute(raise_on_error=False))
+        except (redis.exceptions.RedisError, OSError):
+            return []

@@ -1,6 +1,8 @@
-"""Record attempts that were refused before there was a run or request (R25).
+"""Record events that change no run and no request.
 
-Each is recorded once, however often Slack delivers it (R8); web does it, because only web knows who it was.
+They are attempts that were refused before there was one (R25), and invitations of the app to a channel, of which the
+event is the only trace: the greeting is drawn from it. Each is recorded once, however often Slack delivers it (R8); web
+does it, because only web knows who it was.
 """
 
 import json
@@ -89,3 +91,21 @@ async def unknown_request(
         data={"verb": verb, "refusal": Refusal.UNKNOWN.name.lower(), "words": words},
     )
     await store.commit(Change(events=(event,), once=attempt))
+
+
+async def invited(
+    store: Store,
+    delivery: AttemptId,
+    *,
+    workspace: WorkspaceId,
+    channel: ChannelId,
+    by: UserId | None,
+    shared_outside: bool,
+) -> None:
+    """Record that the app joined the channel, once for each delivery (R8).
+
+    `by`: who invited it, None if Slack does not say. `shared_outside`: another company reads the channel.
+    """
+    data = {"channel": channel, **({"shared": "yes"} if shared_outside else {})}
+    event = Event(EventType.CHANNEL_JOINED, await store.now(), workspace=workspace, user=by, data=data)
+    await store.commit(Change(events=(event,), once=delivery))

@@ -8,8 +8,7 @@ nothing is concluded from its absence.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -25,7 +24,7 @@ from countersign.domain.permissions import Permission
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.store.codec import Codec, from_ms, ms
+from countersign.store.codec import LARGEST, Codec, from_ms, ms
 from countersign.store.keys import Keys
 from countersign.store.ownership import (
     ABSENCES,
@@ -40,9 +39,7 @@ from countersign.store.ownership import (
     read_run,
     read_state,
 )
-from countersign.store.record_limits import LARGEST
-from countersign.store.redis.pipelining import ScriptPipeline
-from countersign.store.redis.scripts import Script
+from countersign.store.redis.scripts import Script, ScriptPipeline
 from countersign.usecases.ports import Claimed, Message, Put, Seen
 
 T = TypeVar("T")
@@ -76,23 +73,24 @@ it has says only where it goes, which all keys of a namespace share.
 """
 
 
-@asynccontextmanager
-async def reaching() -> AsyncIterator[None]:
+class reaching:
     """Turn redis-py's errors into StoreUnavailable, and let no cancellation get lost.
 
     redis-py 8.1 on Python 3.11 swallows a cancellation that arrives together with a reply; the task would go on for
     ever while somebody waits for its end.
     """
-    task = asyncio.current_task()
-    cancelled = task.cancelling() if task else 0
-    try:
-        yield
-    except (redis.exceptions.RedisError, redis.exceptions.RedisClusterException, OSError) as wrong:
-        if full := _out_of(wrong):
-            raise StoreFull(f"The store (Redis) takes nothing more: {full} Nothing was changed.") from wrong
-        raise StoreUnavailable(f"The store (Redis) does not answer: {wrong}. Nothing was changed.") from wrong
-    if task is not None and task.cancelling() > cancelled:
-        raise asyncio.CancelledError
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._cancelled = self._task.cancelling() if self._task else 0
+
+    async def __aexit__(self, kind: type[BaseException] | None, wrong: BaseException | None, trace: object) -> None:
+        if isinstance(wrong, redis.exceptions.RedisError | redis.exceptions.RedisClusterException | OSError):
+            if full := _out_of(wrong):
+                raise StoreFull(f"The store (Redis) takes nothing more: {full} Nothing was changed.") from wrong
+            raise StoreUnavailable(f"The store (Redis) does not answer: {wrong}. Nothing was changed.") from wrong
+        if wrong is None and self._task is not None and self._task.cancelling() > self._cancelled:
+            raise asyncio.CancelledError
 
 
 def _out_of(wrong: Exception) -> str:
@@ -132,7 +130,7 @@ class Tolerant:
             _log.error("%s is left out wherever it would be listed: %s", record, wrong)
 
 
-class Reads:
+class Records:
     """Records of one namespace. The parts of a store share one."""
 
     def __init__(self, client: redis.asyncio.Redis, keys: Keys, side: Side) -> None:

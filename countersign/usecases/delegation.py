@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
 
 from countersign.domain import delegation
 from countersign.domain.delegation import Absence, Absences
@@ -26,17 +25,17 @@ async def leave(
     InvalidInput, with nothing changed, if that is not possible, or if they came back since this `attempt` was made.
     """
 
-    def rule(read: _Away) -> Swap[Absence] | Refuse:
-        seen = read.seen
+    async def propose() -> Swap[Absence] | Refuse:
+        seen, waiting = await _read(store, actor)
         if (why_not := delegation.why_not(actor, stand_in, until, seen.now)) is not None:
             return Refuse(InvalidInput(*why_not, " Nothing was changed."))
-        known, event = delegation.leave(seen.value, actor, stand_in, until, seen.now)
-        change = Change(absences=Put(known, seen.version), events=_on_each_card(event, read.waiting), once=attempt)
+        absences, event = delegation.leave(seen.value, actor, stand_in, until, seen.now)
+        change = Change(absences=Put(absences, seen.version), events=_on_each_card(event, waiting), once=attempt)
         still = seen.value.of(actor.workspace, actor.user, seen.now)
         repeated = Refuse(InvalidInput("You came back since then. Nothing was changed."))
-        return Swap(change, known.people[-1], repeated=repeated if still is None else Keep(still))
+        return Swap(change, absences.people[-1], repeated=repeated if still is None else Keep(still))
 
-    return (await update(store, lambda: _away(store, actor), rule)).value
+    return (await update(store, propose)).value
 
 
 async def come_back(store: Store, actor: Actor, attempt: AttemptId | None = None) -> bool:
@@ -45,30 +44,22 @@ async def come_back(store: Store, actor: Actor, attempt: AttemptId | None = None
     False if they were here all the time, or left since this `attempt` was made.
     """
 
-    def rule(read: _Away) -> Keep[bool] | Swap[bool]:
-        seen = read.seen
+    async def propose() -> Keep[bool] | Swap[bool]:
+        seen, waiting = await _read(store, actor)
         changed = delegation.come_back(seen.value, actor, seen.now)
         if changed is None:
             return Keep(False)
-        known, event = changed
-        change = Change(absences=Put(known, seen.version), events=_on_each_card(event, read.waiting), once=attempt)
+        absences, event = changed
+        change = Change(absences=Put(absences, seen.version), events=_on_each_card(event, waiting), once=attempt)
         return Swap(change, True, repeated=Keep(False))
 
-    return (await update(store, lambda: _away(store, actor), rule)).value
+    return (await update(store, propose)).value
 
 
-class _Away(NamedTuple):
-    """The absences, and the requests that wait for whoever leaves or comes back."""
-
-    seen: Seen[Absences]
-    waiting: list[Request]
-
-
-async def _away(store: Store, actor: Actor) -> _Away:
-    seen = await store.absences()
-    waiting = await store.indexes.waiting(_CARDS)
-    mine = [r for r in waiting if r.workspace == actor.workspace and actor.user in r.rules.reviewers.users]
-    return _Away(seen, mine)
+async def _read(store: Store, actor: Actor) -> tuple[Seen[Absences], list[Request]]:
+    """Read the absences, and the requests that wait for whoever leaves or comes back."""
+    seen, waiting = await store.absences(), await store.indexes.waiting(_CARDS)
+    return seen, [r for r in waiting if r.workspace == actor.workspace and actor.user in r.rules.reviewers.users]
 
 
 def _on_each_card(event: Event, waiting: list[Request]) -> tuple[Event, ...]:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final
 
 from countersign.domain import decision_rules, permissions
 from countersign.domain.channel_settings import Rules
@@ -19,11 +19,11 @@ from countersign.domain.people import Actor
 from countersign.domain.permission_scopes import Scope
 from countersign.domain.permissions import Permission
 from countersign.domain.requests import Request, Status, Step
+from countersign.usecases.admission import admitted
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, Update, update
 from countersign.usecases.decisions import turn_down, wake_parked
 from countersign.usecases.effective_settings import rules_of
 from countersign.usecases.ports import Admitted, Change, Put, Queue, Seen, Store
-from countersign.usecases.worker_requests import admitted
 
 Whose = Callable[[Permission, Rules], Awaitable[Actor]]
 """Looks up the giver of a permission, as Slack describes them now, with their groups among those of the rules."""
@@ -64,41 +64,32 @@ async def allow(store: Store, queue: Queue, request: RequestId, whose: Whose) ->
     The use is counted and recorded in the same step. Returns the request as it is then, None if nothing was allowed.
     """
 
-    async def read() -> _Covered | None:
+    async def propose() -> Keep[Request | None] | Swap[Request | None]:
         standing = await store.permissions()
         seen = await admitted(store, request) if standing else None
         if seen is None or seen.value.status is not Status.PENDING:
-            return None
-        return await _covering(store, standing, seen, whose)
+            return Keep(None)
+        covered = await _covering(store, standing, seen, whose)
+        if covered is None:
+            return Keep(None)
+        permission, step = covered
+        used = replace(permission.value, used=permission.value.used + 1, changed_at=seen.now)
+        change = Change(
+            requests=(Put(step.request, seen.version),),
+            permissions=(Put(used, permission.version),),
+            events=step.events,
+            before=seen.value.deadline,
+        )
+        return Swap(change, step.request)
 
-    outcome = await update(store, read, _used)
+    outcome = await update(store, propose)
     return None if outcome.value is None else await wake_parked(store, queue, Update(outcome.value, outcome.answer))
 
 
-class _Covered(NamedTuple):
-    """A request, the permission that covers it, and the resulting step."""
-
-    seen: Admitted
-    permission: Seen[Permission]
-    step: Step
-
-
-def _used(read: _Covered | None) -> Keep[Request | None] | Swap[Request | None]:
-    if read is None:
-        return Keep(None)
-    seen, permission, step = read
-    used = replace(permission.value, used=permission.value.used + 1, changed_at=seen.now)
-    change = Change(
-        requests=(Put(step.request, seen.version),),
-        permissions=(Put(used, permission.version),),
-        events=step.events,
-        before=seen.value.deadline,
-    )
-    return Swap(change, step.request)
-
-
-async def _covering(store: Store, standing: list[Seen[Permission]], seen: Admitted, whose: Whose) -> _Covered | None:
-    """Find the narrowest permission that covers the request."""
+async def _covering(
+    store: Store, standing: list[Seen[Permission]], seen: Admitted, whose: Whose
+) -> tuple[Seen[Permission], Step] | None:
+    """Find the narrowest permission that covers the request, and what it makes of it."""
     run = await store.run(seen.value.run)
     if run is None:
         return None
@@ -110,7 +101,7 @@ async def _covering(store: Store, standing: list[Seen[Permission]], seen: Admitt
         giver = await whose(permission.value, seen.value.rules)
         step = decision_rules.allow(seen.value, permission.value, giver, team, seen.now)
         if step.changes:
-            return _Covered(seen, permission, step)
+            return permission, step
     return None
 
 
@@ -138,17 +129,15 @@ async def revoke(
     each `attempt`, if somebody else tries; NotFound if it has ended by itself.
     """
 
-    async def read() -> tuple[Seen[Permission], Rules] | None:
+    async def propose() -> Keep[Permission] | Swap[Permission] | Refuse:
         seen = await store.permission(permission)
-        return None if seen is None else (seen, await rules_of(store, seen.value.channel))
-
-    def rule(read: tuple[Seen[Permission], Rules] | None) -> Keep[Permission] | Swap[Permission] | Refuse:
-        if read is None:
+        if seen is None:
             return Refuse(NotFound("This permission has already ended; people are asked again."))
-        seen, rules = read
         if seen.value.revoked_by is not None:
             return Keep(seen.value)
-        if (refusal := permissions.why_not_revoke(seen.value, actor, rules, admins)) is not None:
+        if (
+            refusal := permissions.why_not_revoke(seen.value, actor, await rules_of(store, seen.value.channel), admins)
+        ) is not None:
             event = Event(
                 EventType.ATTEMPT_REFUSED,
                 seen.now,
@@ -162,4 +151,4 @@ async def revoke(
         change = Change(permissions=(Put(ended, seen.version),), events=(permissions.revoked(ended, actor.user),))
         return Swap(change, ended)
 
-    return (await update(store, read, rule)).value
+    return (await update(store, propose)).value

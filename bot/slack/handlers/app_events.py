@@ -1,4 +1,4 @@
-"""Invitations of the app to channels, as Slack tells of them."""
+"""Events about the app itself: it joins a channel, opens as a Home, is removed."""
 
 import logging
 from typing import Any
@@ -7,7 +7,7 @@ from slack_bolt.async_app import AsyncAck
 
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import AttemptId, ChannelId, UserId, short_name
-from countersign.usecases import invitations
+from countersign.usecases import recorded_events
 
 from .context import Services
 
@@ -19,7 +19,7 @@ async def on_joined(services: Services, ack: AsyncAck, body: dict[str, Any]) -> 
     event = body["event"]
     try:
         if event.get("user") == services.bot_user:
-            await invitations.invited(
+            await recorded_events.invited(
                 services.store,
                 AttemptId("e" + short_name(str(body.get("event_id")), length=20)),
                 workspace=services.directory.workspace,
@@ -30,3 +30,27 @@ async def on_joined(services: Services, ack: AsyncAck, body: dict[str, Any]) -> 
     except StoreUnavailable as away:
         _log.warning("%s The channel %s is not greeted.", away, event.get("channel"))
     await ack()
+
+
+async def on_home_opened(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """Draw the Home that somebody opened.
+
+    The app's other tab holds their direct messages.
+    """
+    await ack()
+    event = body["event"]
+    if event.get("tab") == "home":
+        await services.homes.opened(UserId(event["user"]))
+
+
+async def on_removed(services: Services, ack: AsyncAck, body: dict[str, Any]) -> None:
+    """Say that this service's one token is gone.
+
+    Where workspaces install by OAuth, no such event comes here.
+    """
+    await ack()
+    _log.error(
+        "Slack says that the app was uninstalled or its token revoked (%s). Nothing is drawn without it; requests stay "
+        "stored and expire by their deadlines. To go on, install the app again and start web with the new token.",
+        body["event"]["type"],
+    )

@@ -1,131 +1,128 @@
-"""Draw the cards of a run from the store.
+"""Draw the cards of runs from the store.
 
-Cards do not wait for the thread: what is important is drawn first, and both go on beside each other. `REDRAWS` says
-after which events a request's card is drawn. A card that Slack does not take stands in the run's own thread instead,
-and the requester is told (R21).
+Cards do not wait for the thread: what is important is drawn first, and both go on beside each other. A card that Slack
+does not take stands in the run's own thread instead, and the requester is told (R21).
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
+from weakref import WeakValueDictionary
 
 from countersign import usecases
 from countersign.domain.batching import may_be_a_row
 from countersign.domain.events import REQUEST_CHANGED, Event, EventType
-from countersign.domain.ids import ChannelId, RequestId, RunId
+from countersign.domain.ids import ApiKeyId, ChannelId, RequestId, RunId
 from countersign.domain.requests import How, Request, Status
 from countersign.domain.runs import Run
 from countersign.usecases.ports import Admitted, Message, Store
 
 from ..people.account_check import why_not_shown
 from ..people.directory import Directory
-from ..ports import Burst, CannotPost, Grown, Importance
+from ..ports import CannotPost, Importance, RowsAdded
 from ..views import approval_card, card_content, thread_notes
 from ..views.block_kit import Drawing
 from ..views.reminders import escalation_note, reminder_note
-from . import card_placement, reminders
-from .card_placement import Card, number_of
-from .file_uploads import missing
+from . import card_grouping, reminders
+from .card_grouping import Burst, Card, number_of
 from .message_sync import File, Place, Poster
 from .run_thread import RunThread, root_of
 
+_CHANGE_A_CARD: Final = REQUEST_CHANGED | {EventType.RUN_FINISHED, EventType.RUN_FAILED, EventType.ACTION_REPORTED}
+"""Events after which the card of their request is drawn; after others only the run's own messages are.
+
+The end of a run names a request only if a program says what came of it."""
 _LATE: Final = timedelta(seconds=10)
 """A card that was settled so long ago shows nothing to click on, unless a killed process drew over it as it woke up."""
 
 
-async def draw_cards(
-    store: Store,
-    poster: Poster,
-    run_id: RunId,
-    events: Sequence[Event],
-    doubted: set[RequestId],
-    directory: Directory | None = None,
-) -> list[File]:
-    """Make Slack show the requests that changed; returns the files of them.
+class CardDrawing:
+    """Draws cards for one workspace; requests of several runs may share one."""
 
-    `doubted`: the requests whose cards were sent anew for these events already. `directory` tells which channels are
-    shared with another company.
-    """
-    newest = {(event.request, event.type): event for event in events}
-    changed = [
-        request
-        for (request, kind), event in newest.items()
-        if request and kind in REDRAWS and await REDRAWS[kind](store, poster, event, doubted)
-    ]
-    seen = await store.run(run_id) if changed else None
-    if seen is None:
-        return []
-    thread = RunThread(store, poster, seen.value, thread_notes.run_message(seen.value))
-    await card_placement.give_rows(store, seen.value, changed)
-    if not seen.value.program and poster.is_open(seen.value.channel, Importance.OUTCOME):
-        await thread.place()  # so that the card leads there; if others are before it, the card goes first
-    files: list[File] = []
-    for request in dict.fromkeys(changed):
-        asked = await usecases.admitted(store, request)
-        if asked is not None:
-            files += await _draw_in_turn(thread, asked, directory)
-    return files
+    def __init__(self, store: Store, poster: Poster, directory: Directory | None = None) -> None:
+        """`directory` tells which channels are shared with another company."""
+        self._store = store
+        self._poster = poster
+        self._directory = directory
+        self.in_hand: defaultdict[ChannelId, dict[RequestId, None]] = defaultdict(dict)
+        """Requests whose cards are being drawn in a channel; the store knows which are not posted."""
+        self._bursts: defaultdict[ApiKeyId, Burst] = defaultdict(Burst)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
+    async def draw(self, run_id: RunId, events: Sequence[Event], doubted: set[RequestId]) -> list[File]:
+        """Make Slack show the requests that changed; returns the files of them.
 
-async def _draw_in_turn(thread: RunThread, asked: Admitted, directory: Directory | None) -> list[File]:
-    """Draw a request's card.
+        `doubted`: the requests whose cards were sent anew for these events already.
+        """
+        newest = {(event.request, event.type): event for event in events if event.request is not None}
+        changed = [
+            event.request
+            for event in newest.values()
+            if event.request
+            and (
+                event.type in _CHANGE_A_CARD
+                or (event.type is EventType.ATTEMPT_REFUSED and await self._clicked_late(event, doubted))
+            )
+        ]
+        seen = await self._store.run(run_id) if changed else None
+        if seen is None:
+            return []
+        run = seen.value
+        thread = RunThread(self._store, self._poster, run, thread_notes.run_message(run))
+        await card_grouping.give_rows(self._store, run, changed)
+        if not run.program and self._poster.is_open(run.channel, Importance.OUTCOME):
+            await thread.place()  # so that the card leads there; if others are before it, the card goes first
+        files: list[File] = []
+        for request in dict.fromkeys(changed):
+            asked = await usecases.admitted(self._store, request)
+            if asked is not None:
+                files += await self._draw_in_turn(thread, asked)
+        return files
 
-    It may become a row of its program's newest card, or of one of any run that waits for its turn in its channel.
-    """
-    store, poster, request = thread.store, thread.poster, asked.value
-    channel = request.rules.approvals_channel
-    waiting = poster.waiting.setdefault(channel, {})
-    full = not poster.is_open(channel, Importance.CARD)
-    waiting[request.id] = None  # before anything is awaited: whoever comes now finds it
-    try:
-        if may_be_a_row(request) and request.status is Status.PENDING:
-            if request.program is not None:
-                burst = poster.bursts.setdefault(request.program.key, Burst())
-                await card_placement.join_burst(store, asked, burst)
-            if full:
-                await card_placement.join(store, asked, waiting)
-        while True:
-            newest = await usecases.admitted(store, request.id) or asked
-            name = (await card_placement.card_of(store, newest)).name
-            async with poster.card(name):
+    async def _draw_in_turn(self, thread: RunThread, asked: Admitted) -> list[File]:
+        """Draw a request's card.
+
+        It may become a row of its program's newest card, or of one of any run that waits for its turn in its channel.
+        """
+        store, request = self._store, asked.value
+        channel = request.rules.approvals_channel
+        in_hand, full = self.in_hand[channel], not self._poster.is_open(channel, Importance.CARD)
+        in_hand[request.id] = None  # before anything is awaited: whoever comes now finds it
+        try:
+            if may_be_a_row(request) and request.status is Status.PENDING:
+                if request.program is not None:
+                    await card_grouping.join_burst(store, asked, self._bursts[request.program.key])
+                if full:
+                    await card_grouping.join_card(store, asked, in_hand)
+            while True:
                 newest = await usecases.admitted(store, request.id) or asked
-                card = await card_placement.card_of(store, newest)
-                if card.name != name:
-                    continue
-                with suppress(Grown):
-                    return await _CardDrawing(thread, card, newest.value, directory).draw()
-    finally:
-        waiting.pop(request.id, None)
+                name = (await card_grouping.card_of(store, newest)).name
+                async with self._locks.setdefault(name, asyncio.Lock()):  # its rows may be of several runs
+                    newest = await usecases.admitted(store, request.id) or asked
+                    card = await card_grouping.card_of(store, newest)
+                    if card.name != name:
+                        continue
+                    with suppress(RowsAdded):
+                        return await _CardInThread(thread, card, newest.value, self._directory).draw()
+        finally:
+            in_hand.pop(request.id, None)
 
-
-async def _always(store: Store, poster: Poster, event: Event, doubted: set[RequestId]) -> bool:
-    return True
-
-
-async def _if_late(store: Store, poster: Poster, event: Event, doubted: set[RequestId]) -> bool:
-    """Have a card sent anew on which somebody found a button long after its end."""
-    seen = await usecases.admitted(store, event.request) if event.request is not None else None
-    decision = seen.value.decision if seen else None
-    if seen is None or decision is None or event.at - decision.at < _LATE:
-        return False
-    card = await card_placement.card_of(store, seen)
-    if seen.value.id not in doubted:
-        for name in (card.name, f"{card.name}/instead"):
-            await poster.doubt(name)
-        doubted.add(seen.value.id)
-    return True
-
-
-REDRAWS: Final[Mapping[EventType, Callable[[Store, Poster, Event, set[RequestId]], Awaitable[bool]]]] = {
-    **dict.fromkeys(REQUEST_CHANGED, _always),
-    EventType.ATTEMPT_REFUSED: _if_late,
-    **dict.fromkeys((EventType.RUN_FINISHED, EventType.RUN_FAILED, EventType.ACTION_REPORTED), _always),
-}
-"""Event -> whether the card of its request is drawn. After others only the run's own messages are.
-
-The end of a run names a request only if a program says what came of it."""
+    async def _clicked_late(self, event: Event, doubted: set[RequestId]) -> bool:
+        """Have a card sent anew on which somebody found a button long after its end."""
+        seen = await usecases.admitted(self._store, event.request) if event.request is not None else None
+        decision = seen.value.decision if seen else None
+        if seen is None or decision is None or event.at - decision.at < _LATE:
+            return False
+        card = await card_grouping.card_of(self._store, seen)
+        if seen.value.id not in doubted:
+            for name in (card.name, f"{card.name}/instead"):
+                await self._poster.doubt(name)
+            doubted.add(seen.value.id)
+        return True
 
 
 async def picture(store: Store, poster: Poster, card: Card, rows: Sequence[Request] = ()) -> Drawing | None:
@@ -133,21 +130,24 @@ async def picture(store: Store, poster: Poster, card: Card, rows: Sequence[Reque
     rows = rows or card.rows
     runs: dict[RunId, tuple[Run, str | None]] = {}
     for name in dict.fromkeys(row.run for row in rows):
-        run, root = await store.run(name), await root_of(store, name)
+        run, root = await store.run(name), await root_of(poster, name)
         if run is None:
             return None
         runs[name] = run.value, poster.link(root) if root else None
         if root is not None and rows[0].rules.in_thread and root.channel.startswith("D"):
             runs[name] = run.value, None  # nobody can reply in the app's messages
-    long = {f"file/{row.id}": row.id for row in card.rows if card_content.needs_file(row)}
-    unfiled = frozenset(long[name] for name in await missing(store, [*long]))
+    files = {f"file/{row.id}": row.id for row in card.rows if card_content.needs_file(row)}
+    unfiled = frozenset(files[name] for name in await poster.missing([*files]))
     first, run_link = runs[rows[0].run]
-    away = await reminders.absent(store, rows[0])
+    pending = any(row.status is Status.PENDING for row in rows)
+    away = await reminders.absent(store, rows[0]) if pending else []  # who is asked now
     return approval_card.batch(rows, run=first, run_link=run_link, runs=runs, away=away, unfiled=unfiled)
 
 
 @dataclass(frozen=True, slots=True)
-class _CardDrawing:
+class _CardInThread:
+    """A card as one of its runs sees it."""
+
     thread: RunThread
     card: Card
     request: Request

@@ -1,4 +1,4 @@
-"""Choose the card of a request: its own, its burst's, or one that waits.
+"""Group requests on cards: each on its own, its burst's, or one that waits.
 
 This is stored before anything is drawn. The first request of a burst names the card (`card/<request>`), and its
 message lists the rows; the messages of the others only say on which card they are. Both are stored in one step, so
@@ -7,7 +7,7 @@ whoever draws, and however often, finds the same card.
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -20,10 +20,20 @@ from countersign.domain.runs import Run
 from countersign.usecases.compare_and_set import Keep, Swap, update
 from countersign.usecases.ports import Admitted, Change, Committed, Message, Put, Seen, Store
 
-from ..ports import Burst
-
 ROWS: Final = 5
 """On one card: so many have room in 13.2 kB whatever they say. A burst goes on with a further card."""
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """First requests of a program's newest cards, the oldest first.
+
+    One process draws, so it alone needs to know them. Further requests come in `turn`: of twenty at once, each would
+    else find no card yet, or a full one.
+    """
+
+    cards: dict[RequestId, None] = field(default_factory=dict)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +79,27 @@ async def give_rows(store: Store, run: Run, new: Iterable[RequestId]) -> None:
     """
     if not (changed := frozenset(new)):
         return
-    asked = list(changed | {*run.open.values()})
-    if len(asked) == 1:
+    names = list(changed | {*run.open.values()})
+    if len(names) == 1:
         return
-    seen = [one for one in await asyncio.gather(*(usecases.admitted(store, name) for name in asked)) if one is not None]
-    waiting = sorted((one.value for one in seen if one.value.status is Status.PENDING), key=_order)
+    seen = [one for one in await asyncio.gather(*(usecases.admitted(store, name) for name in names)) if one is not None]
+    pending = sorted((one.value for one in seen if one.value.status is Status.PENDING), key=_order)
     claims = {one.value.id: one.claim for one in seen}
-    coming = [request for request in waiting if request.id in changed]
-    for at, request in enumerate(coming):
-        later = {one.id for one in coming[at:]}
-        beside = [r for r in waiting if r.id not in later and together(r, request)]
-        await update(store, partial(_row, store, request, beside, claims), _stored)
+    without_row = [request for request in pending if request.id in changed]
+    for at, request in enumerate(without_row):
+        later = {one.id for one in without_row[at:]}
+        burst = [other for other in pending if other.id not in later and together(other, request)]
+        await update(store, partial(_proposal, store, request, burst, claims))
 
 
 async def join_burst(store: Store, new: Admitted, burst: Burst) -> None:
     """Give a program's request a row on its newest card, or open one for others."""
     async with burst.turn:
-        if not await join(store, new, burst.cards):
+        if not await join_card(store, new, burst.cards):
             burst.cards[new.value.id] = None
 
 
-async def join(store: Store, new: Admitted, cards: dict[RequestId, None]) -> bool:
+async def join_card(store: Store, new: Admitted, cards: dict[RequestId, None]) -> bool:
     """Give a request without a card a row on one of these; False if none takes it.
 
     `cards`: their first requests, the oldest first; those that take no more rows are removed.
@@ -117,12 +127,12 @@ async def _with_room(store: Store, cards: dict[RequestId, None], name: RequestId
         plan, posted = Put(Message(first.value.workspace, channel, key, request=name, vouches=first.claim), 0), None
     else:
         plan, posted = Put(card.value, card.version), card.value.posting_since
-    message, now = plan.value, first.now
+    message = plan.value
     settled, unclear = first.value.status is not Status.PENDING, bool(message.ts) and posted is None
-    if settled or unclear or message.on or len(message.rows) >= ROWS or not grows(posted, now):
+    if settled or unclear or message.on or len(message.rows) >= ROWS or not grows(posted, first.now):
         cards.pop(name, None)
         return None
-    return plan if takes(first.value, new, posted, now) else None
+    return plan if takes(first.value, new, posted, first.now) else None
 
 
 async def message_of(store: Store, shown: Admitted) -> Put[Message] | None:
@@ -143,49 +153,52 @@ async def card_of(store: Store, shown: Admitted) -> Card:
     return Card(card.value.name, tuple(row for row in rows if row is not None))
 
 
-def _stored(change: Change | None) -> Keep[None] | Swap[None]:
-    """Store the row that `_row` found; the rule of `update`."""
+async def _proposal(
+    store: Store, request: Request, burst: Sequence[Request], claims: Mapping[RequestId, str]
+) -> Keep[None] | Swap[None]:
+    """Propose to store the row that `_row` finds."""
+    change = await _row(store, request, burst, claims)
     return Keep(None) if change is None else Swap(change, None)
 
 
 async def _row(
-    store: Store, request: Request, beside: Sequence[Request], claims: Mapping[RequestId, str]
+    store: Store, request: Request, burst: Sequence[Request], claims: Mapping[RequestId, str]
 ) -> Change | None:
     """Find a row for the request; None if it has one, or is to have a card of its own.
 
-    `beside` is its burst in order; their cards vouch for the `claims`. The request joins the card of the nearest call
-    before it, else of the next after it: whichever is stored first, the rows stand in the order of the calls.
+    `burst` has the other calls in order; their cards vouch for the `claims`. The request joins the card of the nearest
+    call before it, else of the next after it: whichever is stored first, the rows stand in the order of the calls.
     """
-    if not beside or await store.message(name_of(request.id)) is not None:
+    if not burst or await store.message(name_of(request.id)) is not None:
         return None
-    before = [other for other in beside if _order(other) < _order(request)][::-1]
-    new: list[Request] = []
+    before = [other for other in burst if _order(other) < _order(request)][::-1]
+    without_card: list[Request] = []
     for other in before:
-        if (card := await _message_with(store, other)) is None:
-            new.append(other)
+        if (card := await stored_message(store, other.id)) is None:
+            without_card.append(other)
             continue
-        if rows := await _grown(store, request, card, other):
+        if rows := await _with_row(store, request, card, other):
             return _joined(request, card, rows, claims)
         break
-    for other in beside[len(before) :][:1]:
-        card = await _message_with(store, other)
-        if card is not None and (rows := await _grown(store, request, card, other)):
+    for other in burst[len(before) :][:1]:
+        card = await stored_message(store, other.id)
+        if card is not None and (rows := await _with_row(store, request, card, other)):
             return _joined(request, card, rows, claims)
-    if not new:
+    if not without_card:
         return None
-    first = new[-1]
+    first = without_card[-1]
     channel, claim = request.rules.approvals_channel, claims[first.id]
     card_of_first = Message(request.workspace, channel, name_of(first.id), request=first.id, vouches=claim)
     return _joined(request, Put(card_of_first, 0), (first.id, request.id), claims)
 
 
-async def _message_with(store: Store, request: Request) -> Seen[Message] | None:
+async def stored_message(store: Store, request: RequestId) -> Seen[Message] | None:
     """Read the message of the card on which this request has a row, if there is one."""
-    card = await store.message(name_of(request.id))
+    card = await store.message(name_of(request))
     return await store.message(card.value.on) if card is not None and card.value.on else card
 
 
-async def _grown(store: Store, request: Request, card: Seen[Message], other: Request) -> tuple[RequestId, ...]:
+async def _with_row(store: Store, request: Request, card: Seen[Message], other: Request) -> tuple[RequestId, ...]:
     """Add the request to the rows of the card of `other`; none if it takes no more."""
     rows = card.value.rows or (other.id,)
     if len(rows) >= ROWS or not grows(card.value.posting_since, card.now):
@@ -214,12 +227,3 @@ def _joined(
 def _order(request: Request) -> tuple[int, datetime, str]:
     """Return the sort key: the order of the model's calls, whichever was stored first."""
     return request.question.asked, request.created_at, request.id
-
-
-async def standing(store: Store, card: Card, run: RunId) -> Message | None:
-    """Read the card's message, in its channel or else in the run's own thread."""
-    for name in (card.name, f"{card.of(run).name}/instead"):
-        seen = await store.message(name)
-        if seen is not None and seen.value.ts:
-            return seen.value
-    return None

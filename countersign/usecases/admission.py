@@ -35,17 +35,21 @@ async def admit(store: Store, seen: Claimed) -> Admitted:
     A request that the policy refuses, or nobody could decide, is rejected.
     """
     if not _waits_unvouched(seen):
-        return _counted(seen)
-    known: Claimed | None = seen
+        return _as_it_stands(seen)
+    read_already: Claimed | None = seen
 
-    async def read() -> tuple[Claimed, Step]:
-        nonlocal seen, known
-        if known is None:
+    async def propose() -> Keep[Admitted] | Swap[Admitted]:
+        nonlocal seen, read_already
+        if read_already is None:
             seen = await store.request(seen.value.id) or seen
-        known = None
-        return seen, await _as_web_sees_it(store, seen) if _waits_unvouched(seen) else Step(seen.value)
+        read_already = None
+        step = await _as_web_sees_it(store, seen) if _waits_unvouched(seen) else Step(seen.value)
+        if not step.changes:
+            return Keep(_as_it_stands(seen))
+        change = Change(requests=(Put(step.request, seen.version),), events=step.events)
+        return Swap(change, Admitted(step.request, seen.version + 1, seen.now, card=seen.card))
 
-    outcome = await update(store, read, _vouched)
+    outcome = await update(store, propose)
     if outcome.answer is not None:
         _log.warning("Request %s was asked under other rules than web finds; those of web count.", seen.value.id)
     return outcome.value
@@ -56,16 +60,8 @@ def _waits_unvouched(seen: Claimed) -> bool:
     return bool(seen.claim) and seen.value.status is Status.PENDING
 
 
-def _counted(seen: Claimed) -> Admitted:
+def _as_it_stands(seen: Claimed) -> Admitted:
     return Admitted(seen.value, seen.version, seen.now, seen.claim, seen.card)
-
-
-def _vouched(read: tuple[Claimed, Step]) -> Keep[Admitted] | Swap[Admitted]:
-    seen, step = read
-    if not step.changes:
-        return Keep(_counted(seen))
-    change = Change(requests=(Put(step.request, seen.version),), events=step.events)
-    return Swap(change, Admitted(step.request, seen.version + 1, seen.now, card=seen.card))
 
 
 async def _as_web_sees_it(store: Store, seen: Claimed) -> Step:

@@ -1,14 +1,15 @@
-"""Keys of programs in Redis, and how much each of them asks."""
+"""Programs that ask: their keys, how much each asks, and callbacks to them."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from countersign.domain.api_keys import ApiKey
 from countersign.domain.ids import ApiKeyId, RequestId, RunId
 from countersign.store.codec import Codec, ms
 from countersign.store.keys import KEPT
-from countersign.store.reads import reaching
+from countersign.store.leases import ProcessLease
+from countersign.store.records import reaching
 from countersign.store.redis.scripts import Script
 from countersign.store.store import Store
 
@@ -121,3 +122,33 @@ class ApiKeys:
 
     def _asking(self, key: ApiKeyId) -> list[str]:
         return [self._names.api_asking(key), self._names.api_open(key)]
+
+
+class Callbacks:
+    """The callbacks of one namespace; `lease` is for the process that posts them.
+
+    Every method may raise StoreUnavailable.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._client = store.client
+        self._index = store.keys.callbacks
+        self.lease = ProcessLease(store.client, store.keys.calling_back)
+
+    async def due(self, now: datetime, limit: int) -> list[RequestId]:
+        """Find requests whose decision is to be posted now, the longest due first."""
+        async with reaching():
+            return RequestId.among(
+                await self._client.zrange(self._index, "-inf", ms(now), byscore=True, offset=0, num=limit)
+            )
+
+    async def again(self, at: datetime, *requests: RequestId) -> None:
+        """Try these requests again at that moment."""
+        if requests:
+            async with reaching():
+                await self._client.zadd(self._index, dict.fromkeys(requests, ms(at)), xx=True)
+
+    async def done(self, request: RequestId) -> None:
+        """Drop the request, which was delivered or given up."""
+        async with reaching():
+            await self._client.zrem(self._index, request)

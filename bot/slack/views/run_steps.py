@@ -17,8 +17,7 @@ from countersign.text.safe_text import quoted, size_of
 
 from .block_kit import TITLE, Block, Drawing, context, mrkdwn
 from .button_labels import state_of, the_card
-from .request_summary import reported, settled_line, why_failed
-from .request_text import answer_of, expiry
+from .request_text import answer_of, expiry, reported, settled_line, why_failed
 from .slack_markup import elements, escape, link, mention, when
 
 _ROOM: Final = 9_000

@@ -1,8 +1,12 @@
-"""Draw the events of one run or channel, and try again as long as it may help."""
+"""Draw the events of each run or channel in turn, under the lease to draw.
+
+One process draws at a time. It tries again as long as that may help.
+"""
 
 import asyncio
 import itertools
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,10 +20,12 @@ from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.usecases.ports import Store
 
-from ..ports import CannotPost, DrawingTask, Outdated, drawing_task
-from .drawing_lease import DrawingLease
+from ..ports import CannotPost, DrawingTask, Outbox, Outdated, drawing_task
 from .message_sync import File
 
+LEASE: Final = timedelta(seconds=6)
+ON_ITS_WAY: Final = timedelta(seconds=1)
+"""So long before its lease may end, a process sends nothing more: what is sent takes a while to reach Slack."""
 TRY_AGAIN: Final = timedelta(seconds=30)
 """After this long a card that Slack did not take is tried again (R21)."""
 _FIRST_PAUSE: Final = 0.5
@@ -32,11 +38,48 @@ Entry = tuple[str, Event]
 _log = logging.getLogger(__name__)
 
 
+class DrawingLease:
+    """Lease of this process.
+
+    `held_until`: when another process may draw, by the loop's clock.
+    """
+
+    def __init__(self, outbox: Outbox, owner: str) -> None:
+        self._outbox = outbox
+        self._owner = owner
+        self.held_until = -math.inf
+
+    async def claim(self) -> bool:
+        """Claim the lease; returns whether this process may draw from now on."""
+        asked = asyncio.get_running_loop().time()
+        return self._note(asked, await self._outbox.lease.claim(self._owner, LEASE))
+
+    async def renew(self) -> bool:
+        """Renew the lease; returns whether this process may go on."""
+        asked = asyncio.get_running_loop().time()
+        return self._note(asked, await self._outbox.lease.renew(self._owner, LEASE))
+
+    async def was_held(self) -> bool:
+        """Return whether no other process held the lease since this one claimed it."""
+        return await self._outbox.lease.renew(self._owner, LEASE)
+
+    async def release(self) -> None:
+        """Let another process draw at once."""
+        try:
+            await self._outbox.lease.release(self._owner)
+        except StoreUnavailable:
+            _log.info("The lease to draw Slack could not be released; it ends by itself.")
+
+    def _note(self, asked: float, holds: bool) -> bool:
+        self.held_until = asked + (LEASE - ON_ITS_WAY).total_seconds() if holds else -math.inf
+        return holds
+
+
 @dataclass(slots=True)
 class Batch:
     """New events of one subject, drawn together, and the files of what is drawn.
 
-    `doubted`: see `run_drawing.draw_cards`.
+    `doubted`: see `CardDrawing.draw`.
     """
 
     subject: Subject
@@ -50,7 +93,7 @@ class Batch:
         return [event for _, event in self.entries]
 
 
-class BatchDrawing:
+class DrawingQueue:
     """Draws one part of each subject, cards or thread, under the lease.
 
     Subjects do not wait for each other; what happens to one while it is drawn is drawn next, together.

@@ -1,12 +1,13 @@
-"""Digest of a week: what could be asked less, timeouts, time to decide."""
+"""Posts about the record: its head each day, a digest each week."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final, Protocol
 
 from countersign.domain.calls import in_words
 from countersign.domain.channel_settings import say_roughly
 from countersign.domain.events import EventType
+from countersign.domain.hash_chain import Head
 from countersign.domain.requests import How
 
 from .block_kit import Drawing, words
@@ -60,7 +61,7 @@ class Week(Protocol):
         """List calls of low risk that were asked so often and always approved."""
 
 
-def digest(week: Week, monday: datetime, links: Mapping[str, str]) -> Drawing:
+def weekly_digest(week: Week, monday: datetime, links: Mapping[str, str]) -> Drawing:
     """Draw the figures of the week from that Monday.
 
     `links` lead to the card of the last such request, or to the thread of its run.
@@ -96,3 +97,17 @@ def digest(week: Week, monday: datetime, links: Mapping[str, str]) -> Drawing:
 
 def _count(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def daily_checkpoint(head: Head, day: date) -> Drawing:
+    """Draw the head of the record, and the command that verifies it."""
+    title = f"{day:%-d %B %Y}"
+    entries = f"{head.n:,} entr{'y' if head.n == 1 else 'ies'}"
+    return Drawing(
+        f"Record of {title} (UTC): {entries}, head {head}",
+        [
+            words(f"*Record of {title}* (UTC): {entries}. Its head:"),
+            words(f"```{head}```"),
+            words(f"To check that no entry has changed, run `countersign audit verify --head {head}`."),
+        ],
+    )

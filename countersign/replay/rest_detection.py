@@ -1,4 +1,4 @@
-"""The activity of a run in this process, which it may leave while people decide."""
+"""Detection of rest: a run may leave this process while it only waits for people."""
 
 import asyncio
 from collections import Counter
@@ -22,7 +22,7 @@ class Activity:
     def __init__(self) -> None:
         self._working = 0
         self._held = 0
-        self._asking_how = 0
+        self._asking_how_to_go_on = 0
         self._asked: Counter[RequestId] = Counter()
         self._changed = asyncio.Event()
         self.cut_off = False
@@ -36,7 +36,7 @@ class Activity:
     @property
     def resting(self) -> bool:
         """Say whether nothing but people is waited for."""
-        return bool(self._asked) and not self._working and (not self._held or self._asking_how > 0)
+        return bool(self._asked) and not self._working and (not self._held or self._asking_how_to_go_on > 0)
 
     @contextmanager
     def holding(self, held: bool) -> Iterator[None]:
@@ -50,14 +50,14 @@ class Activity:
             self._changed.set()
 
     @contextmanager
-    def asking_how(self) -> Iterator[None]:
+    def asking_how_to_go_on(self) -> Iterator[None]:
         """Enclose a question on whose answer everything that is held depends."""
-        self._asking_how += 1
+        self._asking_how_to_go_on += 1
         self._changed.set()
         try:
             yield
         finally:
-            self._asking_how -= 1
+            self._asking_how_to_go_on -= 1
             self._changed.set()
 
     @contextmanager
@@ -82,7 +82,7 @@ class Activity:
             self._asked -= Counter([request])
             self._changed.set()
 
-    async def rests(self, span: timedelta) -> None:
+    async def until_resting(self, span: timedelta) -> None:
         """Wait for a `span` in which only people were waited for, and nothing changed."""
         while True:
             self._changed.clear()
