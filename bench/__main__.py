@@ -82,23 +82,23 @@ async def main(counts: Counts, only: str = "") -> None:
     print(f"Embedded Valkey, appendfsync always; localslack; {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory(prefix="countersign-bench-") as folder:
         async with EmbeddedRedis(Path(folder) / "redis") as server:
-            asked = questions(server.url, Path(folder), counts)
+            chosen = questions(server.url, Path(folder), counts)
             if only:
-                asked = {only: asked[only]}
-            figures: dict[str, list[Figure]] = {name: [] for name in asked}
+                chosen = {only: chosen[only]}
+            figures: dict[str, list[Figure]] = {name: [] for name in chosen}
 
             async def answer(name: str) -> None:
                 since = time.perf_counter()
-                figures[name] = await asked[name]()
+                figures[name] = await chosen[name]()
                 print(f"  {name}: {time.perf_counter() - since:.0f} s", flush=True)
 
             try:
-                for name in asked:
+                for name in chosen:
                     if name not in TOGETHER:
                         await answer(name)
-                await asyncio.gather(*(answer(name) for name in asked if name in TOGETHER))
+                await asyncio.gather(*(answer(name) for name in chosen if name in TOGETHER))
             finally:  # what was measured before a question failed is worth as much
-                print(f"\n{table([figure for some in figures.values() for figure in some])}")
+                print(f"\n{table([figure for answers in figures.values() for figure in answers])}")
     print(f"\n{time.perf_counter() - begun:.0f} s; load {os.getloadavg()[0]:.1f}")
 
 

@@ -34,9 +34,9 @@ async def autogen_alone(task: str, count: int = 1) -> AsyncIterator[Callable[[],
     async def run() -> float:
         nonlocal rounds
         os.kill(process.pid, signal.SIGUSR1)
-        asked = await process.said(rf"asked {rounds} (\d+)")
+        line = await process.said(rf"asked {rounds} (\d+)")
         rounds += 1
-        return int(asked[1]) / 1e6
+        return int(line[1]) / 1e6
 
     try:
         await process.said("ready")

@@ -1,9 +1,7 @@
-"""Redis by itself, in its own process.
+"""Redis by itself: one script decides, and another process wakes up.
 
-One script decides, and a coroutine of another process waits for it.
-
-The process waits for names on one multiplexed subscription, and does nothing else. It prints `ready`, and `woken <name>
-<monotonic ns>` from each coroutine as it runs again.
+That process waits for names on one multiplexed subscription, and does nothing else. It prints `ready`, and `woken
+<name> <monotonic ns>` from each coroutine as it runs again.
 """
 
 import asyncio

@@ -1,11 +1,10 @@
 """Many waiting requests, written into Redis in bulk.
 
-They are copies of one that the product made itself.
-
-A copy is a parked run with its question, journal, cards and index entries. Its commands are one text with holes for the
-ids and moments, which have the same width in every copy. Compressed values have such holes too: the text between them
-is deflated once, in blocks that do not refer to each other (Z_FULL_FLUSH), and they stand in stored blocks between
-these (RFC 1951, 3.2.4). The product reads a copy like any other record.
+They are copies of one that the product made itself. A copy is a parked run with its question, journal, cards and index
+entries. Its commands are one text with holes for the ids and moments, which have the same width in every copy.
+Compressed values have such holes too: the text between them is deflated once, in blocks that do not refer to each other
+(Z_FULL_FLUSH), and they stand in stored blocks between these (RFC 1951, 3.2.4). The product reads a copy like any other
+record.
 """
 
 import re
@@ -143,9 +142,9 @@ def fill(url: str, copy: Callable[[int], bytes], count: int, seconds: float) -> 
         connection.sendall(_command(b"CONFIG", b"SET", b"appendonly", b"no"))  # nothing here must survive
         connection.sendall(_command(b"CLIENT", b"REPLY", b"OFF"))
         while written < count and time.monotonic() < until:
-            some = range(written, min(written + _BATCH, count))
-            connection.sendall(b"".join([copy(number) for number in some]))
-            written = some.stop
+            numbers = range(written, min(written + _BATCH, count))
+            connection.sendall(b"".join([copy(number) for number in numbers]))
+            written = numbers.stop
         connection.sendall(_command(b"CLIENT", b"REPLY", b"ON"))
         answers = b""
         while answers.count(b"\r\n") < 2:

@@ -1,9 +1,8 @@
 """The time from a clone to the demo's page: `python bench/first_page.py`.
 
-It takes about a minute, and wants Python, make, git and a network.
-
-Clones what is committed here into a fresh folder, calls `make setup` and `make demo`, and waits until the page is
-served: first with empty package caches, then with what that brought, which tells the network's part.
+It takes about a minute, and needs Python, make, git and a network. It clones what is committed here into a fresh
+folder, runs `make setup` and `make demo`, and waits until the page is served: first with empty package caches, then
+with what that brought, which tells the network's part.
 """
 
 import argparse
@@ -95,8 +94,8 @@ def free_ports() -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--uv", help="the uv to use: `.venv/bin/uv` is the one that pip brings; default: as make does")
-    given = parser.parse_args()
-    make = ["make", *([f"UV={given.uv}"] if given.uv else [])]
+    options = parser.parse_args()
+    make = ["make", *([f"UV={options.uv}"] if options.uv else [])]
     with tempfile.TemporaryDirectory(prefix="countersign-first-page-") as name:
         folder = Path(name)
         caches = {"UV_CACHE_DIR": str(folder / "uv"), "PIP_CACHE_DIR": str(folder / "pip")}

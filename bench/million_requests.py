@@ -1,10 +1,9 @@
 """A million waiting requests, beside a thousand.
 
-All that people and processes do takes as long, and as much memory.
-
-Two servers, each with a `web`, a worker and a Slack of its own; each walk is done at the one and then at the other. The
-lower quartiles are compared, which a busy machine changes least. All requests wait in the same channel, for the same
-reviewers and of the same requester. The servers write no file: a disk varies more than everything else here.
+Whatever people and processes do should take as long, and as much memory. Two servers, each with a `web`, a worker and a
+Slack of its own; each walk is done at the one and then at the other. The lower quartiles are compared, which a busy
+machine changes least. All requests wait in the same channel, for the same reviewers and of the same requester. The
+servers write no file: a disk varies more than everything else here.
 """
 
 import asyncio
@@ -23,6 +22,7 @@ from typing import Final
 from bench.bulk_fill import Template, fill, template_of
 from bench.figures import UNPACED, Figure, percentile
 from bench.waiting_runs import resident
+from bench.wakeup_latency import calm
 from countersign.autogen.runner import LOST_AFTER
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Request, request_id
@@ -72,7 +72,7 @@ class Walker:
         def card() -> Message | None:
             return next((m for m in list(posts.values())[before:] if "Approve" in m.buttons), None)
 
-        posted = await self.slack.wait_for(lambda _: card(), timeout=_WITHIN, what="a card")
+        posted = await self.slack.wait_for(lambda _: card(), timeout=_WITHIN, description="a card")
         assert posted is not None
         return posted
 
@@ -88,7 +88,7 @@ class Walker:
         reply = await bob.command("/approvals pending", channel="#approvals")
         assert reply.ok, reply.error
         if not reply.text and not reply.blocks:
-            await self.slack.wait_for(lambda _: len(bob.ephemerals) > before, timeout=_WITHIN, what="the list")
+            await self.slack.wait_for(lambda _: len(bob.ephemerals) > before, timeout=_WITHIN, description="the list")
 
     async def home(self) -> None:
         """Open one's Home; return when it is drawn."""
@@ -99,20 +99,13 @@ class Walker:
         def drawn() -> bool:
             return any(call.method == "views.publish" for call in self.slack.calls[before:])
 
-        await self.slack.wait_for(lambda _: drawn(), timeout=_WITHIN, what="a Home")
+        await self.slack.wait_for(lambda _: drawn(), timeout=_WITHIN, description="a Home")
 
     async def repair(self) -> None:
         """Look for lost jobs and lost questions, as a worker does at its start."""
         store = Store(self.store.client, _NAMESPACE, side=Side.AGENTS)
         await lost_jobs.ask_again(store, NoQueue(), frozenset(), LOST_AFTER, starting=True)
         await lost_jobs.ask_for_forgotten(store, NoQueue())
-
-    async def calm(self) -> None:
-        """Wait until everything is drawn."""
-        seen = -1
-        while len(self.slack.calls) != seen:
-            seen = len(self.slack.calls)
-            await asyncio.sleep(_CALM)
 
     async def deadlines(self, count: int) -> list[float]:
         """Milliseconds from each of so many deadlines until it was kept."""
@@ -233,15 +226,15 @@ async def _walk(walkers: list[Walker], rounds: int) -> dict[str, tuple[float, fl
     for number in range(rounds + _WARM):
         order = list(enumerate(walkers))
         for place, walker in order if number % 2 else order[::-1]:
-            await walker.calm()
+            await calm(walker.slack, _CALM)
             card = await timed("a new request", place, walker.ask)
             assert card is not None
-            await walker.calm()
+            await calm(walker.slack, _CALM)
             await timed("a click", place, partial(walker.click, card))
-            await walker.calm()
+            await calm(walker.slack, _CALM)
             await timed("`/approvals pending`", place, walker.pending)
             await timed("Home", place, walker.home)
-            await walker.calm()
+            await calm(walker.slack, _CALM)
             await timed("the repair", place, walker.repair)
     quartiles = {name: tuple(percentile(values[_WARM:], 25) for values in pair) for name, pair in taken.items()}
     late = await asyncio.gather(*(walker.deadlines(_DEADLINES) for walker in walkers))

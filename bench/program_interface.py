@@ -1,9 +1,7 @@
 """Speed and weight of the interface for programs.
 
-A decision's way to `ask`, requests a second, and many programs that wait in one `web`.
-
-The bare long poll is measured in turn with ours: the same program, Redis and moment. As a module this file is the
-program.
+A decision's way to `ask`, requests a second, and many programs that wait in one `web`. The bare long poll is measured
+in turn with ours: the same program, Redis and moment. As a module this file is the program.
 """
 
 import asyncio
@@ -23,7 +21,7 @@ from bench.baseline_redis import DECIDE
 from bench.figures import UNPACED, Figure, median
 from bench.http_load import send
 from bench.waiting_runs import resident
-from bench.wakeup_latency import PORT, click, payload_of
+from bench.wakeup_latency import PORT, calm, click, payload_of
 from countersign import AsyncClient
 from countersign.client.client import question
 from countersign.domain import api_keys, request_endings, requests
@@ -64,13 +62,6 @@ class Interface:
             head |= {"content-type": "application/json", "content-length": str(len(body))}
         lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
         return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
-
-    async def calm(self) -> None:
-        """Wait until everything is drawn."""
-        seen = -1
-        while len(self.slack.calls) != seen:
-            seen = len(self.slack.calls)
-            await asyncio.sleep(_CALM)
 
 
 async def measure(redis_url: str, data: Path, rounds: int, asked: int, waiting: int) -> list[Figure]:
@@ -197,11 +188,11 @@ async def _clicks(it: Interface) -> float:
         assert load.statuses == {201: 1}, load.statuses
         card = await it.slack.wait_message("#approvals", partial(_asks, title))
         payload = payload_of(it.slack, card)
-        await it.calm()
+        await calm(it.slack)
         begun = time.perf_counter()
         await click(it.slack, payload)
         times.append((time.perf_counter() - begun) * 1000)
-        await it.calm()
+        await calm(it.slack)
     return median(times)
 
 
@@ -253,7 +244,7 @@ async def _drawn(it: Interface) -> None:
         if drawn["last-delivered-id"] == last == on_record and not drawn["pending"]:
             break
         await asyncio.sleep(0.005)
-    await it.calm()
+    await calm(it.slack)
 
 
 async def _decided(store: Store, name: RequestId) -> Change:

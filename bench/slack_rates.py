@@ -119,7 +119,7 @@ async def measure(redis_url: str, rows: tuple[Row, ...]) -> list[Figure]:
 
     light = await asyncio.gather(*(figures(row) for row in rows if row.runs < BESIDE))
     heavy = [await figures(row) for row in rows if row.runs >= BESIDE]
-    return [figure for some in (*light, *heavy) for figure in some]
+    return [figure for of_row in (*light, *heavy) for figure in of_row]
 
 
 def play(redis_url: str, row: Row, loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> Measured:
@@ -201,11 +201,11 @@ async def _load(redis_url: str, row: Row) -> Measured:
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(projector, watching, return_exceptions=True)
-        seen.unsettled += sum(isinstance(one, Exception) for one in results)
+        seen.unsettled += sum(isinstance(result, Exception) for result in results)
         seen.refused = sum(call.status == 429 for call in slack.calls)
         seen.posts = sum(call.method == "chat.postMessage" and call.ok for call in slack.calls)
-        approvals = [one for name, one in slack.workspace.channels.items() if name.startswith(_APPROVALS)]
-        seen.standing = [message for one in approvals for message in one.posts.values()]
+        approvals = [channel for name, channel in slack.workspace.channels.items() if name.startswith(_APPROVALS)]
+        seen.standing = [message for channel in approvals for message in channel.posts.values()]
         seen.updates = sum(call.method == "chat.update" and call.ok for call in slack.calls)
         async for key in client.scan_iter(f"*{{{store.keys.prefix[1:-2]}}}*", count=1000):
             await client.unlink(key)
@@ -217,14 +217,14 @@ async def _channels(slack: LocalSlack, store: Store, row: Row) -> list[ChannelId
     members = {"U0ALICE", "U0BOB", slack.workspace.bot_user}
     approvals = [ChannelId(f"{_APPROVALS}{n}") for n in range(row.approvals)]
     requesters = [ChannelId(f"C0TASKS{n}") for n in range(row.requesters)]
-    for one in (*approvals, *requesters):
-        slack.workspace.channels[one] = Channel(one, one.lower(), set(members))
+    for channel in (*approvals, *requesters):
+        slack.workspace.channels[channel] = Channel(channel, channel.lower(), set(members))
     await store.set_defaults(Rules(approvals[0], Reviewers(frozenset({UserId("U0BOB")})), timeout=timedelta(hours=8)))
     await store.workers.announce("bench", [TeamInfo("email", "")], timedelta(hours=1))
-    for number, one in enumerate(requesters):
-        settings = await store.settings(one)
+    for number, channel in enumerate(requesters):
+        settings = await store.settings(channel)
         changed = replace(settings.value, approvals_channel=approvals[number % len(approvals)])
-        await store.commit(Change(settings={one: Put(changed, settings.version)}))
+        await store.commit(Change(settings={channel: Put(changed, settings.version)}))
     return requesters
 
 
@@ -291,7 +291,7 @@ async def _run(
 
 def _waits(message: Message, block: str) -> bool:
     """Tell whether the card, or its row, still has its buttons."""
-    return any(one.get("block_id") == block for one in message.blocks or [])
+    return any(part.get("block_id") == block for part in message.blocks or [])
 
 
 async def _started(store: Store, run: RunId, channel: ChannelId) -> Lease:

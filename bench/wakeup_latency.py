@@ -1,9 +1,7 @@
-"""The way from a click to the return of `input_func` in another process.
+"""The time from a click to the return of `input_func` in another process.
 
-It stands beside bare Bolt and bare Redis.
-
-The three are measured in turn: the same card, payload, transport, Redis and moment. All processes of a machine share
-one monotonic clock.
+Bare Bolt and bare Redis are measured beside it. The three are measured in turn: the same card, payload, transport,
+Redis and moment. All processes of a machine share one monotonic clock.
 """
 
 import asyncio
@@ -81,7 +79,7 @@ async def measure(redis_url: str, data: Path, rounds: int) -> list[Figure]:
         assert reply.ok, reply.error
         for number in range(rounds + _WARM):
             card = await _next_card(slack, number)
-            await _calm(slack)
+            await calm(slack)
             bolt.append(await alone.click(card, number))
             await asyncio.sleep(_CALM)
             redis.append(await raw.wake())
@@ -145,17 +143,17 @@ async def _next_card(slack: LocalSlack, number: int) -> Message:
         cards = [m for m in list(posts.values())[-2:] if _APPROVE in m.buttons]
         return cards[-1] if len(posts) == number + 1 and cards else None
 
-    card = await slack.wait_for(lambda _: drawn(), timeout=20, what=f"card {number}")
+    card = await slack.wait_for(lambda _: drawn(), timeout=20, description=f"card {number}")
     assert card is not None
     return card
 
 
-async def _calm(slack: LocalSlack) -> None:
-    """Wait until everything is drawn: people click long after."""
-    seen = -1
-    while len(slack.calls) != seen:
-        seen = len(slack.calls)
-        await asyncio.sleep(_CALM)
+async def calm(slack: LocalSlack, pause: float = _CALM) -> None:
+    """Wait until everything is drawn: until no call comes for `pause` seconds."""
+    calls = -1
+    while len(slack.calls) != calls:
+        calls = len(slack.calls)
+        await asyncio.sleep(pause)
 
 
 def _ms(sent: int, line: re.Match[str]) -> float:

@@ -129,19 +129,24 @@ async def opened(settings: WebSettings, store: Store, clients: Clients, owner: s
         for name, work in (
             ("homes", homes.run()),
             ("projector", projector.run()),
-            ("reports", take_over(store)),
+            ("worker reports", take_over(store)),
             ("deadlines", deadlines.keep(store, queue, wakeups, directory.still_there)),
-            ("rooms", channel_membership.keep(store, directory)),
-            ("deserted", unreachable_reviewers.keep(store, directory, poster)),
+            ("channel membership", channel_membership.keep(store, directory)),
+            ("unreachable reviewers", unreachable_reviewers.keep(store, directory, poster)),
             ("auditor", auditor.run()),
-            ("unreported", _end_unreported(store)),
+            ("unreported outcomes", _end_unreported(store)),
             ("callbacks", CallbackDelivery(store, owner, settings.callback_networks).run()),
         ):
             await stack.enter_async_context(at_work(name, work))
         stack.push_async_callback(services.drain)
         interface = Interface(
-            *(store, ApiKeys(store), wakeups, directory.rooms, identity.workspace, identity.bot_user),
-            check_form,
+            store,
+            ApiKeys(store),
+            wakeups,
+            channels=directory.rooms,
+            workspace=identity.workspace,
+            nobody=identity.bot_user,
+            check_form=check_form,
             networks=settings.callback_networks,
         )
         yield Workspace(app, identity, store, interface)

@@ -47,13 +47,19 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
         processes: dict[str, asyncio.subprocess.Process] = {}
         slack = await start(
             "slack",
-            *("localslack", "--port", str(slack_port), "--bot-token", bot_token, "--app-token", app_token),
-            *("--manifest", str(MANIFEST), "--state", str(data / "slack.json")),
+            "localslack",
+            f"--port={slack_port}",
+            f"--bot-token={bot_token}",
+            f"--app-token={app_token}",
+            f"--manifest={MANIFEST}",
+            f"--state={data / 'slack.json'}",
         )
         mail = await start(
             "mail",
-            *("demo.mailbox", "--smtp-port", str(smtp_port), "--http-port", str(mail_port)),
-            *("--maildir", str(data / "mailbox")),
+            "demo.mailbox",
+            f"--smtp-port={smtp_port}",
+            f"--http-port={mail_port}",
+            f"--maildir={data / 'mailbox'}",
         )
         redis = await _redis(stack, data / "redis", redis_port)
         common = {"LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING")}
@@ -136,9 +142,12 @@ async def _key(file: Path, redis: str) -> str:
     """The key of programs that ask; the same one each time."""
     if known := await asyncio.to_thread(lambda: file.read_text() if file.exists() else ""):
         return known
-    command = (sys.executable, "-m", f"{BESIDE}bot.api.keys_cli", "create", "--name", "demo")
+    command = [sys.executable, "-m", f"{BESIDE}bot.api.keys_cli", "create"]
     making = await asyncio.create_subprocess_exec(
-        *(*command, "--channel", "#approvals", "--channel", "#general"),
+        *command,
+        "--name=demo",
+        "--channel=#approvals",
+        "--channel=#general",
         cwd=ROOT,
         env={**os.environ, "REDIS_URL": redis},
         stdout=asyncio.subprocess.PIPE,

@@ -6,9 +6,9 @@ is `invalid_arguments`, as the live service answers (NousResearch/hermes-agent #
 
 from typing import Any, Final
 
-from .api_chat import own_message, room, streaming, thread_of
-from .arguments import Arguments
+from .api_chat import CHAT_WRITE, own_message, room, streaming, thread_of
 from .errors import Json, SlackError
+from .methods import TIER_2, TIER_3, TIER_4, Arguments, Method
 from .payload_checks import MARKDOWN_CHARACTERS, check_message_blocks, check_metadata
 from .payload_shapes import Check, array, choice, shape, string, variants
 from .platform import Platform
@@ -148,8 +148,8 @@ def _write(message: Message, chunks: list[Json]) -> None:
 
 
 METHODS = {
-    "agents.sessions.setStatus": _set_status,
-    "chat.startStream": _start,
-    "chat.appendStream": _append,
-    "chat.stopStream": _stop,
+    "agents.sessions.setStatus": Method(_set_status, TIER_3, CHAT_WRITE),
+    "chat.startStream": Method(_start, TIER_2, CHAT_WRITE),
+    "chat.appendStream": Method(_append, TIER_4, CHAT_WRITE),
+    "chat.stopStream": Method(_stop, TIER_2, CHAT_WRITE),
 }

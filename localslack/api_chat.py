@@ -1,13 +1,14 @@
 """chat.*, reactions.add and response URLs: messages written by the app."""
 
-from .arguments import Arguments
 from .errors import Json, SlackError
 from .expiring_tokens import ResponseUrl
+from .methods import HUNDREDS, TIER_3, TIER_4, Arguments, Method
 from .payload_checks import MESSAGE_TEXT, UPDATE_TEXT, check_message_blocks, check_metadata, check_replacement
 from .platform import Platform
 from .workspace import TS, Channel, Message
 
 STREAM_SECONDS = 300.0
+CHAT_WRITE = ("chat:write",)
 
 
 def room(platform: Platform, ref: str, *, member: bool = True) -> Channel:
@@ -236,10 +237,10 @@ def respond(platform: Platform, url: ResponseUrl, answer: Json) -> None:
 
 
 METHODS = {
-    "chat.postMessage": _post_message,
-    "chat.update": _update,
-    "chat.delete": _delete,
-    "chat.postEphemeral": _post_ephemeral,
-    "chat.getPermalink": _permalink,
-    "reactions.add": _react,
+    "chat.postMessage": Method(_post_message, HUNDREDS, CHAT_WRITE),
+    "chat.update": Method(_update, TIER_3, CHAT_WRITE),
+    "chat.delete": Method(_delete, TIER_3, CHAT_WRITE),
+    "chat.postEphemeral": Method(_post_ephemeral, TIER_4, CHAT_WRITE),
+    "chat.getPermalink": Method(_permalink, HUNDREDS, reads=True),
+    "reactions.add": Method(_react, TIER_3, ("reactions:write",)),
 }

@@ -3,8 +3,8 @@
 from typing import Any
 
 from .api_chat import room
-from .arguments import Arguments
 from .errors import Json, SlackError
+from .methods import TIER_2, TIER_3, TIER_4, Arguments, Method
 from .platform import Platform
 from .workspace import Channel, Message
 
@@ -136,13 +136,15 @@ def _open(platform: Platform, args: Arguments) -> Json:
     return {"channel": {"id": platform.workspace.direct(users[0]).id}}
 
 
+_READ = ("channels:read", "groups:read", "im:read", "mpim:read")
+_HISTORY = ("channels:history", "groups:history", "im:history", "mpim:history")
 METHODS = {
-    "conversations.history": _history,
-    "conversations.replies": _replies,
-    "conversations.info": _info,
-    "conversations.list": _list,
-    "conversations.join": _join,
-    "conversations.members": _members,
-    "conversations.open": _open,
-    "users.conversations": _conversations_of,
+    "conversations.history": Method(_history, TIER_3, _HISTORY, reads=True),
+    "conversations.replies": Method(_replies, TIER_3, _HISTORY, reads=True),
+    "conversations.info": Method(_info, TIER_3, _READ, reads=True),
+    "conversations.list": Method(_list, TIER_2, _READ, reads=True),
+    "conversations.join": Method(_join, TIER_3, ("channels:join",)),
+    "conversations.members": Method(_members, TIER_4, _READ, reads=True),
+    "conversations.open": Method(_open, TIER_3, ("im:write", "mpim:write", "channels:manage", "groups:write")),
+    "users.conversations": Method(_conversations_of, TIER_2, _READ, reads=True),
 }

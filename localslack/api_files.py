@@ -6,8 +6,8 @@ import mimetypes
 from aiohttp import web
 
 from .api_chat import room
-from .arguments import Arguments
 from .errors import Json, SlackError
+from .methods import TIER_4, Arguments, Method
 from .platform import Platform
 from .workspace import Channel, File
 
@@ -86,7 +86,7 @@ def _info(platform: Platform, args: Arguments) -> Json:
 
 
 METHODS = {
-    "files.getUploadURLExternal": _upload_url,
-    "files.completeUploadExternal": _complete,
-    "files.info": _info,
+    "files.getUploadURLExternal": Method(_upload_url, TIER_4, ("files:write",), reads=True),
+    "files.completeUploadExternal": Method(_complete, TIER_4, ("files:write",)),
+    "files.info": Method(_info, TIER_4, ("files:read",), reads=True),
 }

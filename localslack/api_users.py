@@ -1,7 +1,7 @@
 """users.*, usergroups.*, auth.test, apps.connections.open, api.test."""
 
-from .arguments import Arguments
 from .errors import Json, SlackError
+from .methods import HUNDREDS, TIER_1, TIER_2, TIER_4, Arguments, Method
 from .platform import Platform
 from .workspace import User, UserGroup, Workspace
 
@@ -128,11 +128,11 @@ def _api_test(platform: Platform, args: Arguments) -> Json:
 
 
 METHODS = {
-    "users.info": _info,
-    "users.list": _list,
-    "usergroups.list": _groups,
-    "usergroups.users.list": _group_users,
-    "auth.test": _auth_test,
-    "apps.connections.open": _connect,
-    "api.test": _api_test,
+    "users.info": Method(_info, TIER_4, ("users:read",), reads=True),
+    "users.list": Method(_list, TIER_2, ("users:read",), reads=True),
+    "usergroups.list": Method(_groups, TIER_2, ("usergroups:read",), reads=True),
+    "usergroups.users.list": Method(_group_users, TIER_2, ("usergroups:read",), reads=True),
+    "auth.test": Method(_auth_test, HUNDREDS),
+    "apps.connections.open": Method(_connect, TIER_1),
+    "api.test": Method(_api_test),
 }

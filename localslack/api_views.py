@@ -1,7 +1,7 @@
 """views.*: modals and Homes."""
 
-from .arguments import Arguments
 from .errors import Json, SlackError
+from .methods import TIER_4, Arguments, Method
 from .payload_checks import check_view
 from .platform import Platform
 
@@ -48,8 +48,8 @@ def _publish(platform: Platform, args: Arguments) -> Json:
 
 
 METHODS = {
-    "views.open": _open,
-    "views.push": _push,
-    "views.update": _update,
-    "views.publish": _publish,
+    "views.open": Method(_open, TIER_4),
+    "views.push": Method(_push, TIER_4),
+    "views.update": Method(_update, TIER_4),
+    "views.publish": Method(_publish, TIER_4),
 }

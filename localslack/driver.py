@@ -9,10 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from .change_feed import PATIENCE
 from .config import Config
-from .errors import Json
-from .faults import Faults
 from .person import Person
-from .platform import Call, Platform
+from .platform import Platform
 from .server import Server
 from .workspace import TEAM_ID, Channel, Message, User, Workspace
 
@@ -28,6 +26,17 @@ class LocalSlack:
         self.config = config or Config(**settings)
         self.platform = platform or Platform(self.config)
         self.server = Server(self.platform)
+        self.bot_token, self.app_token = self.config.bot_token, self.config.app_token
+        self.signing_secret = self.config.signing_secret
+        self.workspace = self.platform.workspace
+        """The live state, to look at and to change (members, groups, archived channels)."""
+        self.faults = self.platform.faults
+        self.calls = self.platform.calls
+        """Every call of the Web API, oldest first."""
+        self.problems = self.platform.problems
+        """Answers of the app that Slack could not use."""
+        self.deliveries = self.platform.delivery.sent
+        """Payloads sent to the app: (`interactive` | `slash_commands` | `events_api`, payload)."""
         self.wait_for = self.platform.wait_for
         self._people: dict[str, Person] = {}
 
@@ -50,18 +59,6 @@ class LocalSlack:
         await self.stop()
 
     @property
-    def bot_token(self) -> str:
-        return self.config.bot_token
-
-    @property
-    def app_token(self) -> str:
-        return self.config.app_token
-
-    @property
-    def signing_secret(self) -> str:
-        return self.config.signing_secret
-
-    @property
     def url(self) -> str:
         """The page's address."""
         return self.platform.base_url
@@ -70,33 +67,6 @@ class LocalSlack:
     def api_url(self) -> str:
         """The `base_url` of slack-sdk's clients."""
         return f"{self.platform.base_url}/api/"
-
-    @property
-    def workspace(self) -> Workspace:
-        """The live state, to look at and to change (members, groups, archived channels)."""
-        return self.platform.workspace
-
-    @property
-    def faults(self) -> Faults:
-        return self.platform.faults
-
-    @property
-    def calls(self) -> list[Call]:
-        """Every call of the Web API, oldest first."""
-        return self.platform.calls
-
-    @property
-    def problems(self) -> list[str]:
-        """Answers of the app that Slack could not use."""
-        return self.platform.problems
-
-    @property
-    def deliveries(self) -> list[tuple[str, Json]]:
-        """Every payload sent to the app.
-
-        (`interactive` | `slash_commands` | `events_api`, payload).
-        """
-        return self.platform.delivery.sent
 
     @property
     def events_urls(self) -> list[str]:

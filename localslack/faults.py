@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any, Literal, get_args
 
-from .errors import Json
-
 ApiKind = Literal["delay", "ratelimited", "server_error", "error", "lost_reply", "lost_request"]
 DeliveryKind = Literal["deliver_delay", "deliver_twice", "deliver_drop"]
 Kind = ApiKind | DeliveryKind
@@ -67,6 +65,3 @@ class Faults:
                     self.active.remove(fault)
             hit.append(fault)
         return hit
-
-    def as_json(self) -> list[Json]:
-        return [dict(vars(fault)) for fault in self.active]

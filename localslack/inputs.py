@@ -119,7 +119,7 @@ def _refusal(element: Json, value: Any, workspace: Workspace) -> str | None:
         "conversation": workspace.channels,
     }
     for word, table in known.items():
-        if word in kind and any(each not in table for each in (value if isinstance(value, list) else [value])):
+        if word in kind and any(name not in table for name in (value if isinstance(value, list) else [value])):
             return f"Choose a {word} that exists."
     return None
 

@@ -209,13 +209,13 @@ class Platform:
         self,
         fact: Callable[[Workspace], Fact | Literal[False] | None],
         timeout: float = PATIENCE,
-        what: str = "a change",
+        description: str = "a change",
     ) -> Fact:
         """The first truthy value of `fact`, checked after each change.
 
         Raises TimeoutError.
         """
-        return await self.changes.until(lambda: fact(self.workspace), timeout, lambda: self._story(what))
+        return await self.changes.until(lambda: fact(self.workspace), timeout, lambda: self._story(description))
 
     async def stop(self) -> None:
         await self.delivery.stop()
@@ -224,7 +224,7 @@ class Platform:
         # One turn for the handlers of the closed connections to end.
         await asyncio.sleep(0)
 
-    def _story(self, what: str) -> str:
+    def _story(self, description: str) -> str:
         rooms = [
             f"#{room.name}: {text_of(message)[:300]!r}"
             for room in self.workspace.channels.values()
@@ -232,5 +232,5 @@ class Platform:
         ]
         calls = [f"{c.method} -> {c.status} {(c.result or {}).get('error', '')}" for c in self.calls[-8:]]
         notices = [f"{user}: {n.text}" for user, shown in self.notices.items() for n in shown[-3:]]
-        parts = [f"{what} did not come in time.", *rooms, *calls, *notices, *self.problems]
+        parts = [f"{description} did not come in time.", *rooms, *calls, *notices, *self.problems]
         return "\n  ".join(parts)

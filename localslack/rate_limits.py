@@ -13,43 +13,6 @@ from typing import Any
 
 from .errors import RateLimited
 
-TIER_1, TIER_2, TIER_3, TIER_4, HUNDREDS = 20, 20, 50, 100, 600
-"""Calls a minute. Tier 1 is "1+, with bursts", but each connection of Socket Mode takes one: as many as in tier 2."""
-TIERS: dict[str, int] = {
-    "agents.sessions.setStatus": TIER_3,
-    "apps.connections.open": TIER_1,
-    "auth.test": HUNDREDS,
-    "chat.appendStream": TIER_4,
-    "chat.delete": TIER_3,
-    "chat.getPermalink": HUNDREDS,
-    "chat.postEphemeral": TIER_4,
-    "chat.postMessage": HUNDREDS,
-    "chat.startStream": TIER_2,
-    "chat.stopStream": TIER_2,
-    "chat.update": TIER_3,
-    "conversations.history": TIER_3,
-    "conversations.info": TIER_3,
-    "conversations.join": TIER_3,
-    "conversations.list": TIER_2,
-    "conversations.members": TIER_4,
-    "conversations.open": TIER_3,
-    "conversations.replies": TIER_3,
-    "files.completeUploadExternal": TIER_4,
-    "files.getUploadURLExternal": TIER_4,
-    "files.info": TIER_4,
-    "oauth.v2.access": TIER_4,
-    "oauth.v2.exchange": TIER_3,
-    "reactions.add": TIER_3,
-    "usergroups.list": TIER_2,
-    "usergroups.users.list": TIER_2,
-    "users.conversations": TIER_2,
-    "users.info": TIER_4,
-    "users.list": TIER_2,
-    "views.open": TIER_4,
-    "views.publish": TIER_4,
-    "views.push": TIER_4,
-    "views.update": TIER_4,
-}
 POSTS = 5, 5.0
 """In so many seconds, in one channel: "about one a second, short bursts allowed"."""
 MINUTE = 60.0
@@ -69,9 +32,9 @@ class RateLimits:
         self._hurry = hurry
         self._taken: dict[str, deque[float]] = {}
 
-    def take(self, method: str, arguments: Mapping[str, Any]) -> None:
+    def take(self, method: str, tier: int | None, arguments: Mapping[str, Any]) -> None:
         """Count a call; RateLimited, with the seconds to wait, if there were too many."""
-        limits = self._limits(method, str(arguments.get("channel")))
+        limits = self._limits(method, tier, str(arguments.get("channel")))
         now, wait = self._clock() * self._hurry, 0.0
         for name, calls, seconds in limits:
             taken = self._taken.setdefault(name, deque())
@@ -84,11 +47,11 @@ class RateLimits:
         for name, *_ in limits:
             self._taken[name].append(now)
 
-    def _limits(self, method: str, channel: str) -> list[tuple[str, int, float]]:
+    def _limits(self, method: str, tier: int | None, channel: str) -> list[tuple[str, int, float]]:
         """The limit that counts the call: how many calls, in how many seconds."""
         rate = next((rate for pattern, rate in self._rates.items() if fnmatch(method, pattern)), None)
         if rate is not None:
             calls = max(1, int(rate))
             return [(method, calls, calls / rate * self._hurry)]
-        limits = [(method, TIERS[method], MINUTE)] if method in TIERS else []
+        limits = [] if tier is None else [(method, tier, MINUTE)]
         return [*limits, (f"{method} {channel}", *POSTS)] if method == "chat.postMessage" else limits

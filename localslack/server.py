@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
@@ -58,9 +57,6 @@ class Server:
         app.router.add_post("/commands/{token}", self._respond)
         app.router.add_get("/oauth/v2/authorize", self._authorize)
         app.router.add_post("/oauth/v2/authorize", self._allow)
-        app.router.add_get("/_faults", self._faults)
-        app.router.add_post("/_faults", self._add_fault)
-        app.router.add_delete("/_faults", self._clear_faults)
         app.router.add_get("/", self._index)
         app.router.add_get("/archives/{channel}/{message}", self._index)
         app.router.add_get("/page/live", self.page.live)
@@ -155,29 +151,3 @@ class Server:
             return web.Response(status=404 if gone else 400, text=error.code)
 
         return await self.api.answer(request, "response_url", answer, work, refuse)
-
-    async def _faults(self, request: web.Request) -> web.Response:
-        return web.json_response({"faults": self.platform.faults.as_json()})
-
-    async def _add_fault(self, request: web.Request) -> web.Response:
-        """Arm a fault for other processes.
-
-        {"kind": …, "on": …, "times": …}, or {"kind": "cut_sockets", "half_open": …}.
-        """
-        try:
-            details: dict[str, Any] = await request.json()
-            kind = details.pop("kind")
-            if kind == "cut_sockets":
-                cut = self.platform.socket.cut(half_open=bool(details.get("half_open")))
-                return web.json_response({"ok": True, "cut": cut})
-            if kind == "disconnect":
-                await self.platform.socket.ask_to_reconnect()
-                return web.json_response({"ok": True})
-            self.platform.faults.add(kind, **details)
-        except (KeyError, TypeError, ValueError, SlackError) as error:
-            return web.json_response({"ok": False, "error": str(error)}, status=400)
-        return web.json_response({"ok": True})
-
-    async def _clear_faults(self, request: web.Request) -> web.Response:
-        self.platform.faults.clear()
-        return web.json_response({"ok": True})

@@ -9,13 +9,11 @@ from typing import Any
 from aiohttp import web
 
 from . import api_agents, api_chat, api_conversations, api_files, api_users, api_views
-from .arguments import Arguments
 from .errors import Json, RateLimited, SlackError
 from .faults import API_KINDS
+from .methods import TIER_4, Arguments, Method
 from .platform import Call, Platform
 from .rate_limits import RateLimits
-
-Method = Callable[[Platform, Arguments], Json]
 
 METHODS: dict[str, Method] = {
     **api_agents.METHODS,
@@ -24,54 +22,7 @@ METHODS: dict[str, Method] = {
     **api_users.METHODS,
     **api_conversations.METHODS,
     **api_views.METHODS,
-    "oauth.v2.access": lambda platform, args: platform.oauth.access(args.values),
-}
-# Methods that read take a query or a form; of a JSON body Slack reads nothing: "Accepted content types" on each
-# method's page, https://docs.slack.dev/reference/methods
-NOT_BY_JSON = frozenset(
-    {
-        "chat.getPermalink",
-        "conversations.history",
-        "conversations.info",
-        "conversations.list",
-        "conversations.members",
-        "conversations.replies",
-        "files.getUploadURLExternal",
-        "files.info",
-        "oauth.v2.access",
-        "usergroups.list",
-        "usergroups.users.list",
-        "users.conversations",
-        "users.info",
-        "users.list",
-    }
-)
-# The one scope (or any of several) that a method needs: https://docs.slack.dev/reference/scopes
-SCOPES: dict[str, tuple[str, ...]] = {
-    "agents.sessions.setStatus": ("chat:write",),
-    "chat.appendStream": ("chat:write",),
-    "chat.startStream": ("chat:write",),
-    "chat.stopStream": ("chat:write",),
-    "chat.postMessage": ("chat:write",),
-    "chat.update": ("chat:write",),
-    "chat.delete": ("chat:write",),
-    "chat.postEphemeral": ("chat:write",),
-    "conversations.history": ("channels:history", "groups:history", "im:history", "mpim:history"),
-    "conversations.replies": ("channels:history", "groups:history", "im:history", "mpim:history"),
-    "conversations.info": ("channels:read", "groups:read", "im:read", "mpim:read"),
-    "conversations.list": ("channels:read", "groups:read", "im:read", "mpim:read"),
-    "conversations.members": ("channels:read", "groups:read", "im:read", "mpim:read"),
-    "conversations.join": ("channels:join",),
-    "conversations.open": ("im:write", "mpim:write", "channels:manage", "groups:write"),
-    "users.info": ("users:read",),
-    "users.list": ("users:read",),
-    "users.conversations": ("channels:read", "groups:read", "im:read", "mpim:read"),
-    "usergroups.list": ("usergroups:read",),
-    "usergroups.users.list": ("usergroups:read",),
-    "files.getUploadURLExternal": ("files:write",),
-    "files.completeUploadExternal": ("files:write",),
-    "files.info": ("files:read",),
-    "reactions.add": ("reactions:write",),
+    "oauth.v2.access": Method(lambda platform, args: platform.oauth.access(args.values), TIER_4, reads=True),
 }
 # So many calls are kept for a test to look at.
 REMEMBERED = 20_000
@@ -92,8 +43,8 @@ class WebApi:
         """One call of `/api/<method>`."""
         method = request.match_info["method"]
         values, token = await _read(request)
-        unread = method in NOT_BY_JSON and request.content_type == "application/json"
-        return await self.answer(request, method, values, lambda: self._call(method, values, token, unread))
+        by_json = request.content_type == "application/json"
+        return await self.answer(request, method, values, lambda: self._call(method, values, token, by_json))
 
     async def answer(
         self,
@@ -142,7 +93,7 @@ class WebApi:
                     return lost(None)
                 else:
                     reply_is_lost = True
-            self._limits.take(method, values)
+            self._limits.take(method, METHODS[method].tier if method in METHODS else None, values)
             result, reply = work(), None
         except RateLimited as limited:
             result = limited.body()
@@ -156,14 +107,14 @@ class WebApi:
         log(reply.status, result)
         return reply
 
-    def _call(self, method: str, values: Json, token: str, unread: bool) -> Json:
+    def _call(self, name: str, values: Json, token: str, by_json: bool) -> Json:
         config, platform, scopes = self.platform.config, self.platform, self.platform.config.scopes
-        if method not in METHODS:
-            raise SlackError("unknown_method", req_method=method)
-        if method not in _WITHOUT_TOKEN:
+        if (method := METHODS.get(name)) is None:
+            raise SlackError("unknown_method", req_method=name)
+        if name not in _WITHOUT_TOKEN:
             if not token:
                 raise SlackError("not_authed")
-            if method in _APP_TOKEN:
+            if name in _APP_TOKEN:
                 if token != config.app_token:
                     self.platform.oauth.grant_of(token)
                     raise SlackError("not_allowed_token_type")
@@ -172,13 +123,11 @@ class WebApi:
             else:
                 grant = self.platform.oauth.grant_of(token)
                 platform, scopes = grant.platform, grant.scopes
-        needed = SCOPES.get(method)
-        if scopes is not None and needed and not scopes & set(needed):
-            provided = ",".join(sorted(scopes))
-            raise SlackError("missing_scope", needed=needed[0], provided=provided)
-        if unread:
+        if scopes is not None and method.scopes and not scopes & set(method.scopes):
+            raise SlackError("missing_scope", needed=method.scopes[0], provided=",".join(sorted(scopes)))
+        if by_json and method.reads:
             raise SlackError("invalid_arguments", ["[ERROR] missing required field: this method takes no JSON"])
-        return {"ok": True, **METHODS[method](platform, Arguments(values))}
+        return {"ok": True, **method.call(platform, Arguments(values))}
 
 
 async def _read(request: web.Request) -> tuple[Json, str]:

@@ -160,8 +160,7 @@ class Channel:
 
     def live_thread(self, ts: str) -> list[Message]:
         """The thread's messages themselves, its parent first."""
-        every = [ts, *self.replies.get(ts, [])]
-        return [self.posts[each] for each in every if each in self.posts]
+        return [self.posts[reply] for reply in (ts, *self.replies.get(ts, [])) if reply in self.posts]
 
     @property
     def messages(self) -> list[Message]:

@@ -217,7 +217,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
     "bot.api": (
         {"bodies", "callback_addresses", "keys_cli", "problems"},
         {"schemas"},
-        {"callbacks", "openapi_operations"},
+        {"callbacks", "openapi"},
         {"endpoints"},
     ),
     "bot.audit": (

@@ -29,7 +29,7 @@ from countersign.usecases import program_attempts, program_requests
 from countersign.usecases.ports import Store, Wakeups
 from countersign.usecases.program_requests import ProgramRequest
 
-from . import bodies, callback_addresses, openapi_operations
+from . import bodies, callback_addresses, openapi
 from .callback_addresses import Networks
 from .problems import Problem, on_problem
 from .schemas import AskBody, BeginBody, ListView, OutcomeBody, RequestView, StateView, WithdrawBody
@@ -124,9 +124,9 @@ class Interface:
         listed = self.keys.kept if request.query_params.get("kept") == "true" else self.keys.open
         known = await self.store.readable(await listed(key.id))
         views = []
-        for one in sorted(filter(None, known.values()), key=lambda r: r.created_at):
-            if (run := await self.store.run(one.run)) is not None:
-                views.append(RequestView.of(ProgramRequest(run.value, one), self.names))
+        for asked in sorted(filter(None, known.values()), key=lambda request: request.created_at):
+            if (run := await self.store.run(asked.run)) is not None:
+                views.append(RequestView.of(ProgramRequest(run.value, asked), self.names))
         return _json(ListView(requests=views))
 
     async def get(self, request: Request) -> Response:
@@ -187,7 +187,7 @@ class Interface:
 
     async def document(self, request: Request) -> Response:
         """The OpenAPI document; anybody may read it."""
-        return JSONResponse(openapi_operations.document())
+        return JSONResponse(openapi.document())
 
     def _answer(self, asked: ProgramRequest, status: int = 200) -> Response:
         return _json(RequestView.of(asked, self.names), status)
@@ -273,16 +273,9 @@ def app(interface: Interface) -> Starlette:
         Route("/v1/requests/{id}/outcome", interface.outcome, methods=["POST"]),
         Route("/v1/openapi.json", interface.document, methods=["GET"]),
     ]
-    handlers: dict[Any, Any] = {Problem: on_problem, CountersignError: on_problem, HTTPException: _of_starlette}
+    handlers: dict[Any, Any] = {Problem: on_problem, CountersignError: on_problem, HTTPException: on_problem}
     handlers[Exception] = on_problem  # Starlette raises it again after the answer, and uvicorn logs it
     return Starlette(routes=routes, exception_handlers=handlers)
-
-
-async def _of_starlette(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    kinds = {404: ("not-found", "There is nothing at this address."), 405: ("method", "Use another method here.")}
-    kind, detail = kinds.get(status, ("invalid", "The request couldn't be read."))
-    return await on_problem(request, Problem(status if status in kinds else 400, kind, detail))
 
 
 def _seconds(text: str) -> float:

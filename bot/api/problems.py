@@ -3,6 +3,7 @@
 from typing import Final
 
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -87,11 +88,21 @@ def of_validation(wrong: ValidationError) -> Problem:
     return Problem(400, "invalid", "; ".join(places) + ".")
 
 
-async def on_problem(_: Request, problem: Exception) -> Response:
-    """Starlette's handler for problems and errors of ours."""
-    if isinstance(problem, CountersignError):
-        problem = of_error(problem)
-    return answer(problem if isinstance(problem, Problem) else _internal())
+async def on_problem(_: Request, error: Exception) -> Response:
+    """Starlette's handler for problems, and for errors of ours and its own."""
+    match error:
+        case Problem():
+            return answer(error)
+        case CountersignError():
+            return answer(of_error(error))
+        case HTTPException(status_code=404):
+            return answer(Problem(404, "not-found", "There is nothing at this address."))
+        case HTTPException(status_code=405):
+            return answer(Problem(405, "method", "Use another method here."))
+        case HTTPException():
+            return answer(Problem(400, "invalid", "The request couldn't be read."))
+        case _:
+            return answer(_internal())
 
 
 def _internal() -> Problem:

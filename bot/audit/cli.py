@@ -238,7 +238,7 @@ async def _replay(policy: Path, selection: export.Filter, file: Path | None, for
         except ValueError:
             unread += 1
     if format is Replay.JSONL:
-        print("".join(policy_replay.line(one) + "\n" for one in replayed), end="")
+        print("".join(policy_replay.line(action) + "\n" for action in replayed), end="")
     else:
         print(policy_replay.summary(replayed, policy, since, selection.until), end="")
         if rows := policy_replay.rows(replayed, everything=everything):

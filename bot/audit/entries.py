@@ -101,8 +101,8 @@ def _corrected(event: dict[str, Any], request: Request | None, origin: Origin | 
     if origin is None:
         return claimed
     known = {"requester": origin.requester, "team": origin.team, "channel": origin.channel}
-    asked = {"requester": request.requester, "channel": request.channel} if request is not None else {}
-    claimed |= {name: value for name, value in {**asked, **data}.items() if name in known and value != known[name]}
+    of_request = {"requester": request.requester, "channel": request.channel} if request is not None else {}
+    claimed |= {name: value for name, value in {**of_request, **data}.items() if name in known and value != known[name]}
     if event["workspace"] not in (None, origin.workspace):
         claimed["workspace"] = event["workspace"]
     event["workspace"] = origin.workspace

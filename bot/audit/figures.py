@@ -250,16 +250,16 @@ class Figures:
 
     def most_loaded(self) -> list[tuple[str, Load]]:
         """List people, those with the most decisions first."""
-        return sorted(self.people.items(), key=lambda one: (-one[1].outcomes.total(), one[0]))
+        return sorted(self.people.items(), key=lambda entry: (-entry[1].outcomes.total(), entry[0]))
 
     def most_failed(self) -> list[tuple[tuple[str, str], Failure]]:
         """List failures, the most frequent first."""
-        return sorted(self.failures.items(), key=lambda one: (-one[1].count, one[0]))
+        return sorted(self.failures.items(), key=lambda entry: (-entry[1].count, entry[0]))
 
     def in_use(self, now: datetime) -> list[tuple[str, Use]]:
         """List standing permissions that have not ended, the most used first."""
-        live = (one for one in self.permissions.items() if not one[1].ended(now))
-        return sorted(live, key=lambda one: (-one[1].used, one[0]))
+        live = ((name, use) for name, use in self.permissions.items() if not use.ended(now))
+        return sorted(live, key=lambda entry: (-entry[1].used, entry[0]))
 
 
 def _action(entry: Mapping[str, Any]) -> str:

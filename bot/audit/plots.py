@@ -88,7 +88,7 @@ def by_day(figures: Figures) -> "Figure":
 
 def waits(figures: Figures, called: Mapping[str, str]) -> "Figure":
     """Plot the median and 95th percentile of the time to a decision, by channel."""
-    channels = sorted(figures.channels.items(), key=lambda one: -one[1].waits.count)[:_MOST_ROWS]
+    channels = sorted(figures.channels.items(), key=lambda entry: -entry[1].waits.count)[:_MOST_ROWS]
     rows = [
         (called.get(name, name), channel.waits.quantile(0.5), channel.waits.quantile(0.95))
         for name, channel in channels

@@ -107,7 +107,7 @@ def _tables(sums: Figures, now: datetime, called: Mapping[str, str]) -> Iterator
                 f"{channel.escalations:,}",
                 f"{channel.reminders:,}",
             ]
-            for name, channel in sorted(sums.channels.items(), key=lambda one: -one[1].waits.count)
+            for name, channel in sorted(sums.channels.items(), key=lambda entry: -entry[1].waits.count)
         ],
     )
     total = sum(load.outcomes.total() for load in sums.people.values())
@@ -133,7 +133,7 @@ def _tables(sums: Figures, now: datetime, called: Mapping[str, str]) -> Iterator
                 name,
                 *(f"{outcomes[key]:,}" for key in ("asked", "approved", "edited", "answered", "rejected", "expired")),
             ]
-            for name, outcomes in sorted(sums.actions.items(), key=lambda one: -one[1]["asked"])
+            for name, outcomes in sorted(sums.actions.items(), key=lambda entry: -entry[1]["asked"])
         ],
     )
     yield Part(
@@ -169,8 +169,15 @@ def _tables(sums: Figures, now: datetime, called: Mapping[str, str]) -> Iterator
         "Failures",
         ("failed", "name", "times", "last", "run", "reason of the last"),
         [
-            [_FAILED.get(kind, kind.replace("_", " ")), name, f"{one.count:,}", _moment(one.last), one.run, one.why]
-            for (kind, name), one in sums.most_failed()
+            [
+                _FAILED.get(kind, kind.replace("_", " ")),
+                name,
+                f"{failure.count:,}",
+                _moment(failure.last),
+                failure.run,
+                failure.why,
+            ]
+            for (kind, name), failure in sums.most_failed()
         ],
     )
 
@@ -187,7 +194,7 @@ def _glance(sums: Figures) -> list[tuple[str, str]]:
         ("Timeouts", f"{sums.timeouts:,}"),
         ("Escalations", f"{sums.escalations:,}"),
         ("Calls allowed automatically", f"{sums.passed.total():,}"),
-        ("Failures", f"{sum(one.count for one in sums.failures.values()):,}"),
+        ("Failures", f"{sum(failure.count for failure in sums.failures.values()):,}"),
         *([("Calls let through against policy", f"{sums.contradicted:,}")] if sums.contradicted else []),
     ]
 

@@ -39,16 +39,18 @@ def suggest(
     """
     collected = Suggestions(cli.read(file))
     asyncio.run(collect(collected, record, export.Filter(since or datetime.now(UTC) - _QUARTER)))
-    made = list(collected.made(least))
-    if not made:
+    suggestions = list(collected.made(least))
+    if not suggestions:
         print(f"Nothing to suggest: no low-risk call was approved {least} times and never decided otherwise.")
         return
-    rows = [[s.clause.name, str(s.asked), s.clause.condition or "–", ", ".join(s.unlimited) or "–"] for s in made]
+    rows = [
+        [s.clause.name, str(s.asked), s.clause.condition or "–", ", ".join(s.unlimited) or "–"] for s in suggestions
+    ]
     show_table(_COLUMNS, rows, title="Calls that people always approved, and a rule that would allow each:")
     if output is None:
         print("\nWrite them into a copy of the policy, and try it on the past: -o suggested.yaml")
         return
-    output.write_text(added(file.read_text(encoding="utf-8"), made), encoding="utf-8")
+    output.write_text(with_rules(file.read_text(encoding="utf-8"), suggestions), encoding="utf-8")
     print(
         f"\nRead {output}, delete what should still be asked, and try it on the past:\n"
         f"  countersign audit replay --policy {output}"
@@ -82,12 +84,14 @@ def _approved(entry: dict[str, Any]) -> bool | None:
     return entry["outcome"] == Status.APPROVED and data["how"] == How.REVIEWERS and "edited" not in data
 
 
-def added(text: str, made: list[Suggestion]) -> str:
+def with_rules(text: str, suggestions: list[Suggestion]) -> str:
     """Return the text of a policy with the rules after its own.
 
     Its comments stay. WrongSettings if it would be no policy then.
     """
-    rules = yaml.safe_dump([dict(as_rule(s.clause)) for s in made], sort_keys=False, allow_unicode=True, width=110)
+    rules = yaml.safe_dump(
+        [dict(as_rule(s.clause)) for s in suggestions], sort_keys=False, allow_unicode=True, width=110
+    )
     lines = text.splitlines(keepends=True)
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     own = next((value for key, value in root.value if key.value == "rules"), None) if root is not None else None

@@ -185,8 +185,8 @@ def pages(flow: AsyncOAuthFlow) -> Asgi:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        asked = AsgiHttpRequest(scope, nothing)
-        request = AsyncBoltRequest(body="", query=asked.query_string, headers=asked.get_headers())
+        http_request = AsgiHttpRequest(scope, nothing)
+        request = AsyncBoltRequest(body="", query=http_request.query_string, headers=http_request.get_headers())
         handle = flow.handle_installation if scope["path"] == INSTALL_PATH else flow.handle_callback
         reply = await handle(request)
         response = AsgiHttpResponse(status=reply.status, headers=reply.headers, body=reply.body)

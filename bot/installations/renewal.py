@@ -71,7 +71,9 @@ class Renewal:
                 await self._records.change(stored, replace(installation, refresh_token=""))
                 _log.error(
                     "Slack does not renew the token of workspace %s (%s). It ends at %s; install the app there again.",
-                    *(installation, code, installation.ends_at),
+                    installation,
+                    code,
+                    installation.ends_at,
                 )
             else:
                 _log.warning("Slack did not renew the token of workspace %s (%s); trying again.", installation, code)

@@ -109,7 +109,7 @@ class WorkspaceRegistry:
             stored = [served.stored for served in self._served.values()]
             try:
                 now = await self._records.stored.now()
-                await asyncio.gather(*(self._renewal.renew(each, now) for each in stored))
+                await asyncio.gather(*(self._renewal.renew(installation, now) for installation in stored))
             except StoreUnavailable as away:
                 _log.warning("%s Tokens are renewed when it is back.", away)
             self.refresh()
@@ -170,7 +170,9 @@ class WorkspaceRegistry:
         _log.error(
             "Workspace %s has the app no more (%s): nothing is drawn there. Its runs and requests stay stored, and "
             "requests expire by their deadlines. To go on, install the app again: %s",
-            *(installation, why, self._install_url),
+            installation,
+            why,
+            self._install_url,
         )
         return ended
 

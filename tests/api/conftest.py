@@ -10,7 +10,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from bot.api import openapi_operations
+from bot.api import openapi
 from bot.api.endpoints import CONNECTIONS, Interface, app
 from bot.slack import http
 from bot.slack.handlers.context import Services
@@ -27,7 +27,7 @@ from tests.sample_requests import HERE
 from tests.slack.socket_bot import a_bot
 from tests.slack.test_projector import drawing
 
-DOCUMENT = openapi_operations.document()
+DOCUMENT = openapi.document()
 LOOPBACK = frozenset({ip_network("127.0.0.0/8"), ip_network("::1/128")})
 """The receivers of callbacks are on this machine."""
 

@@ -15,7 +15,7 @@ async def shown(person: Person, *words: str) -> None:
     def now() -> str:
         return text_of(person.home.json) if person.home else ""
 
-    await person.slack.wait_for(lambda _: all(word in now() for word in words), what=f"{words}")
+    await person.slack.wait_for(lambda _: all(word in now() for word in words), description=f"{words}")
 
 
 @pytest.mark.parametrize("http", [False, True], ids=["socket mode", "signed http"])

@@ -72,7 +72,7 @@ class Run:
             posts = [message for room in rooms for message in room.posts.values()]
             return next((message.copy() for message in reversed(posts) if match(message)), None)
 
-        return await self.slack.wait_for(lambda _: find(), what=what)
+        return await self.slack.wait_for(lambda _: find(), description=what)
 
     async def answer(self, asked: Message, button: str, words: str | None = None) -> str:
         """The card, settled; with words where the button asks for them, in the full view where the card has no room."""
@@ -107,7 +107,7 @@ class Run:
             over = any("Stop" not in root.buttons for root in roots)
             return said if over and all(part in said for part in words) else ""
 
-        found: str = await self.slack.wait_for(lambda _: thread(), what=f"{' '.join(words)} of {self.name}")
+        found: str = await self.slack.wait_for(lambda _: thread(), description=f"{' '.join(words)} of {self.name}")
         return found
 
     def asked(self) -> list[Message]:

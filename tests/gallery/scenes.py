@@ -308,7 +308,7 @@ async def _below(stage: Stage, card: Message, many: int) -> list[Message]:
         found = stage.slack.channel(card.channel).thread(card.thread_ts or card.ts)
         return [message.copy() for message in found if message.ts > card.ts and not message.files]
 
-    await stage.slack.wait_for(lambda _: len(notes()) >= many, timeout=30, what="notes below the card")
+    await stage.slack.wait_for(lambda _: len(notes()) >= many, timeout=30, description="notes below the card")
     await stage.settle()
     return notes()
 

@@ -143,7 +143,7 @@ class Stage:
             every = [message for room in rooms for message in room.posts.values() if message.from_app]
             return next((message.copy() for message in reversed(every) if match(message)), None)
 
-        return await self.slack.wait_for(lambda _: find(), timeout=40, what=what)
+        return await self.slack.wait_for(lambda _: find(), timeout=40, description=what)
 
     def reviewer(self, kind: str, card: Message, who: str = "") -> Reviewer:
         """Somebody who may decide it: a reviewer in #approvals, elsewhere whoever asked."""
@@ -224,7 +224,7 @@ class Stage:
         """Picture somebody's Home."""
         person = self.slack.user(who)
         await person.open_home()
-        await self.slack.wait_for(lambda _: person.home, what="the Home")
+        await self.slack.wait_for(lambda _: person.home, description="the Home")
         await self.settle()
 
         async def take(page: Page, kind: str) -> None:

@@ -76,25 +76,6 @@ async def test_a_delay_holds_the_reply_back(slack: LocalSlack, client: AsyncWebC
     assert slack.calls == []
 
 
-async def test_other_processes_arm_faults_over_http(
-    slack: LocalSlack, client: AsyncWebClient, session: aiohttp.ClientSession
-) -> None:
-    faults = f"{slack.url}/_faults"
-    async with session.post(faults, json={"kind": "error", "on": "auth.test", "error": "fatal_error"}) as answer:
-        assert await answer.json() == {"ok": True}
-    async with session.get(faults) as answer:
-        assert [fault["on"] for fault in (await answer.json())["faults"]] == ["auth.test"]
-    with pytest.raises(SlackApiError, match="fatal_error"):
-        await client.auth_test()
-    async with session.post(faults, json={"kind": "cut_sockets"}) as answer:
-        assert await answer.json() == {"ok": True, "cut": 0}
-    for bad in ({"kind": "flood"}, {"on": "x"}, {"kind": "delay", "colour": 1}):
-        async with session.post(faults, json=bad) as answer:
-            assert answer.status == 400
-    async with session.delete(faults) as answer:
-        assert (await answer.json())["ok"]
-
-
 async def test_other_sites_in_the_browser_cannot_reach_in(slack: LocalSlack, session: aiohttp.ClientSession) -> None:
     act = {"user": "U0BOB", "do": "home"}
     for headers in ({"Origin": "https://evil.test"}, {"Host": "evil.test"}):

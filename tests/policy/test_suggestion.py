@@ -111,7 +111,7 @@ def test_what_a_permission_approved_counts_neither_way() -> None:
 )
 def test_the_rules_are_added_to_the_file_and_the_rest_stays(policy: str) -> None:
     suggested = made([(asked(n), True) for n in range(LEAST)])
-    text = suggest_cli.added(policy, suggested)
+    text = suggest_cli.with_rules(policy, suggested)
     own, new = file.understand(policy), file.understand(text)
     assert [replace(c, line=0) for c in new.clauses] == [
         *(replace(c, line=0) for c in own.clauses),

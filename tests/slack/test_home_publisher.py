@@ -75,7 +75,9 @@ async def shown(person: Person, *words: str, without: str = "⟦") -> str:
     def now() -> str:
         return text_of(person.home.json) if person.home else ""
 
-    await person.slack.wait_for(lambda _: all(w in now() for w in words) and without not in now(), what=f"{words}")
+    await person.slack.wait_for(
+        lambda _: all(w in now() for w in words) and without not in now(), description=f"{words}"
+    )
     return now()
 
 
@@ -343,7 +345,7 @@ async def test_a_process_that_drew_something_older_draws_again(
     )
     running = asyncio.create_task(slow.run())  # and no projector that would tell it of what happens
     opening = asyncio.create_task(slow.opened(BOB))
-    await slack.wait_for(lambda _: not slack.faults.active, what="what the first one read, on its way")
+    await slack.wait_for(lambda _: not slack.faults.active, description="what the first one read, on its way")
     async with a_desk(slack, store) as (other, _, _):
         await ask(store, lease, question())
         assert isinstance(other.homes, HomePublisher)

@@ -1,13 +1,35 @@
-"""Arguments of a Web API call: texts from forms, values from JSON, pages."""
+"""Methods of the Web API, as their pages describe them, and their arguments."""
 
 import base64
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from .errors import Json, SlackError
 
+TIER_1, TIER_2, TIER_3, TIER_4, HUNDREDS = 20, 20, 50, 100, 600
+"""Calls a minute. Tier 1 is "1+, with bursts", but each connection of Socket Mode takes one: as many as in tier 2."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method: what it does, and how Slack lets it be called.
+
+    `tier`: calls a minute, None for as many as one likes. `scopes`: any one of these is enough; see
+    https://docs.slack.dev/reference/scopes. `reads`: it takes a query or a form, and of a JSON body Slack reads
+    nothing: "Accepted content types" on each page of https://docs.slack.dev/reference/methods.
+    """
+
+    call: Callable[[Any, "Arguments"], Json]
+    tier: int | None = None
+    scopes: tuple[str, ...] = ()
+    reads: bool = False
+
 
 class Arguments:
+    """The arguments of a call: texts from forms, values from JSON."""
+
     def __init__(self, values: Json) -> None:
         self.values = values
 
