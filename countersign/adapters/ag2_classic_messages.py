@@ -1,4 +1,4 @@
-"""Messages of AG2's classic agents, read as AG2 reads them: their text, calls and code."""
+"""Messages of AG2's classic agents, read as AG2 reads them."""
 
 import inspect
 import json
@@ -16,7 +16,10 @@ Call = dict[str, Any]
 
 
 def conversation(agent: ConversableAgent, prompt: str) -> list[Message]:
-    """The messages that the agent is asked about: AG2's prompt names with whom, and tells nothing else."""
+    """Find the messages that the agent is asked about.
+
+    AG2's prompt names with whom, and tells nothing else.
+    """
     talks = {sender.name: messages for sender, messages in agent.chat_messages.items() if messages}
     named = [name for name in talks if re.search(rf"feedback to {re.escape(name)}\.", prompt)]
     return talks[named[0] if named else [*talks][-1]] if talks else []
@@ -30,7 +33,7 @@ def text(message: Mapping[str, Any]) -> str:
 
 
 def calls(message: Mapping[str, Any]) -> list[tuple[str, Call]]:
-    """The calls of a message in the order in which an agent executes them, with the ids by which it does."""
+    """List the calls of a message, with their ids, in the order of execution."""
     calls = [(str(call.get("id") or ""), call["function"]) for call in message.get("tool_calls") or ()]
     if call := message.get("function_call"):
         calls.append((str(message.get("id") or ""), call))
@@ -38,7 +41,10 @@ def calls(message: Mapping[str, Any]) -> list[tuple[str, Call]]:
 
 
 def can_execute(agent: ConversableAgent, call: Call) -> bool:
-    """Whether the agent would run a function. Of a call that it cannot read, AG2 tells the model so."""
+    """Tell whether the agent would run a function for the call.
+
+    Of a call that it cannot read, AG2 tells the model so.
+    """
     try:
         return agent.can_execute_function(call["name"]) and isinstance(_arguments(agent, call), dict)
     except ValueError:
@@ -46,13 +52,16 @@ def can_execute(agent: ConversableAgent, call: Call) -> bool:
 
 
 def _arguments(agent: ConversableAgent, call: Call) -> Any:
-    """The arguments as AG2 reads them. ValueError if they are no JSON for it."""
+    """Read the arguments as AG2 does. ValueError if they are no JSON for it."""
     text: str = agent._format_json_str(call.get("arguments") or "{}")  # type: ignore[no-untyped-call]
     return json.loads(text)
 
 
 def shown(agent: ConversableAgent, call: Call) -> dict[str, Any]:
-    """The call as people judge it; they may change its arguments if their schema is known."""
+    """Make the call as people judge it.
+
+    They may change its arguments if their schema is known.
+    """
     name = call["name"]
     shown = {"tool": name, "arguments": _arguments(agent, call)}
     with suppress(TypeError, ValueError):  # a function without types is approved or rejected as it is
@@ -62,7 +71,10 @@ def shown(agent: ConversableAgent, call: Call) -> dict[str, Any]:
 
 
 def code(agent: ConversableAgent, messages: list[Message]) -> Message | None:
-    """The message whose code the agent would run next, as AG2 looks for it: from the newest back."""
+    """Find the message whose code the agent would run next.
+
+    AG2 looks from the newest back.
+    """
     if (config := agent._code_execution_config) is False:
         return None
     looks = config.get("last_n_messages", "auto")

@@ -1,4 +1,4 @@
-"""The people who decide, in a channel, what AG2's classic agents would read at the keyboard."""
+"""People in a channel, in place of the keyboard of AG2's classic agents."""
 
 import json
 import re
@@ -37,7 +37,7 @@ class Judged:
 
 
 class People:
-    """The people in the channel, and what they decided on calls and code that are about to be executed."""
+    """People, and their decisions on what is about to be executed."""
 
     def __init__(self, channel: str, run: str, requester: str) -> None:
         self._channel, self._requester, self._keys = channel, requester, QuestionKeys(run)
@@ -58,7 +58,10 @@ class People:
             return self._answer(agent, calling, questions, await client.judge_all(questions))
 
     def speaker(self, messages: list[Message], agents: list[Any]) -> Any:
-        """Let people choose the next speaker; None, as AG2 has it, leaves the choice to the model."""
+        """Let people choose the next speaker.
+
+        None, as AG2 has it, leaves the choice to the model.
+        """
         body, key = self._choice(messages, agents)
         with Client() as client:
             return _named(agents, client.judge(body, key=key))
@@ -97,12 +100,15 @@ class People:
         return succeeded, result
 
     def _next(self, agent: ConversableAgent, call_id: str | None) -> Judged | None:
-        """What people judged of the call that is executed now; None if they were not asked."""
+        """Take the decision on the call that is executed now; None if nobody was asked."""
         calls = self._calls.get((id(agent), call_id or ""))
         return calls.pop(0) if calls else None
 
     def run_code(self, agent: ConversableAgent, run: Callable[[], tuple[int, str]]) -> tuple[int, str]:
-        """Run the code of a message, once if people approved it; its exit code and output."""
+        """Run the code of a message, once if people approved it.
+
+        Returns its exit code and output.
+        """
         if (judged := self._code.pop(id(agent), None)) is None:
             return run()
         with Client() as client:
@@ -117,7 +123,10 @@ class People:
     def _questions(
         self, agent: ConversableAgent, prompt: str, messages: list[Message]
     ) -> tuple[Message | None, list[Question]]:
-        """The newest message and a question for each call that Approve would run; or the one question about it."""
+        """Make a question for each call of the newest message that Approve would run.
+
+        It is returned too; without such calls there is one question, and None.
+        """
         self._calls = {place: judged for place, judged in self._calls.items() if place[0] != id(agent)}
         self._code.pop(id(agent), None)
         newest = messages[-1] if messages else {}
@@ -154,7 +163,7 @@ class People:
         return body, self._key(body, messages)
 
     def _key(self, body: Mapping[str, Any], messages: list[Message]) -> str | None:
-        """The same question about the same messages, and how often it was asked in this run."""
+        """Return the key of this question about these messages."""
         return self._keys.next(
             body, [[message.get("name"), ag2_classic_messages.text(message)] for message in messages]
         )
@@ -162,7 +171,7 @@ class People:
     def _answer(
         self, agent: ConversableAgent, calling: Message | None, questions: list[Question], decisions: list[Decision]
     ) -> str:
-        """What AG2 reads in place of a line of the keyboard."""
+        """Answer as a line of the keyboard would."""
         judged = [Judged(*asked, decision) for asked, decision in zip(questions, decisions, strict=True)]
         first = judged[0]
         if calling is not None and (len(judged) > 1 or first.decision.approved or first.decision.how == "policy"):
@@ -178,7 +187,10 @@ class People:
         return STOP
 
     def _hold(self, agent: ConversableAgent, message: Message, judged: list[Judged]) -> None:
-        """Keep the decisions until AG2 executes the calls, which the message has as people changed them."""
+        """Keep the decisions until AG2 executes the calls.
+
+        The message then has them as people changed them.
+        """
         rest = iter(judged)
         for call_id, call in ag2_classic_messages.calls(message):
             one = next(rest) if can_execute(agent, call) else None
@@ -192,7 +204,7 @@ def _exactly(judged: Judged) -> Call:
 
 
 def _instead(call: Call, over: AlreadyRan | NotApproved) -> Executed:
-    """What the model reads of a call that is not executed."""
+    """Make the result of a call that is not executed, for the model."""
     return _succeeded(over), {"name": call.get("name", ""), "role": "function", "content": str(over)}
 
 

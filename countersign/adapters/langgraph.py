@@ -257,7 +257,7 @@ def _approved(request: ToolCallRequest, decision: Decision) -> ToolCallRequest:
 
 
 def _instead(request: ToolCallRequest, over: AlreadyRan | NotApproved) -> ToolMessage:
-    """What the model reads of a call that does not run."""
+    """Make the result of a call that does not run, for the model."""
     call, reported = request.tool_call, over.decision.reported
     status: Literal["success", "error"] = "success" if reported is not None and reported.succeeded else "error"
     return ToolMessage(str(over), name=call["name"], tool_call_id=call["id"], status=status)

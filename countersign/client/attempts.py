@@ -1,4 +1,4 @@
-"""Attempts at what was approved, without I/O: the one that began first acts.
+"""Attempts at what was approved, without I/O: the first one acts.
 
 Of an attempt that began and reported nothing, nobody but people can know whether it acted, so they are asked.
 """
@@ -75,7 +75,10 @@ def _begun(decision: Decision, attempt: str, replaces: str) -> Exchange[Mapping[
 
 
 def _ask_whether_done(decision: Decision, body: Mapping[str, Any], begun: str, *, keep_state: bool) -> Exchange[None]:
-    """Ask people what became of an attempt; return if it is to be done now. AlreadyRan if not."""
+    """Ask people what became of an attempt.
+
+    AlreadyRan, unless it is to be done now.
+    """
     for _ in range(LOOKS):
         yield Pause(1.0, "Another program began this.")
         if (yield from _is_over(decision, begun)):
@@ -97,7 +100,7 @@ def _ask_whether_done(decision: Decision, body: Mapping[str, Any], begun: str, *
 
 
 def _is_over(decision: Decision, begun: str) -> Exchange[bool]:
-    """Whether that attempt reported meanwhile, or was replaced."""
+    """Tell whether that attempt reported meanwhile, or was replaced."""
     request = yield from exchange.sent(Send("GET", f"/v1/requests/{decision.request}"))
     return request["outcome"] is not None or request["begun_by"] != begun
 

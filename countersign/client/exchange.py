@@ -159,7 +159,7 @@ def ask(body: Mapping[str, Any], key: str) -> Exchange[Mapping[str, Any]]:
 
 
 def judge(body: Mapping[str, Any], key: str) -> Exchange[Mapping[str, Any] | Decision]:
-    """Ask as `ask` does; a refusal of the workspace's policy is a decision, with the sentence that says why."""
+    """Ask as `ask` does; a refusal of the policy is a decision with its reason."""
     try:
         return (yield from ask(body, key))
     except ServiceRefused as refused:
@@ -273,9 +273,9 @@ def _question(body: Mapping[str, Any], key: str) -> Send:
 
 
 def sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
-    """Send until the service answers. ServiceRefused if it refuses for good; what is sent twice counts once.
+    """Send until the service answers; what is sent twice counts once.
 
-    With `tries` it also gives up, as `unreachable`.
+    ServiceRefused if it refuses for good. With `tries` it also gives up, as `unreachable`.
     """
     pause, away = _FIRST_PAUSE, 0
     for number in count(1):

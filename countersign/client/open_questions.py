@@ -1,4 +1,4 @@
-"""Questions for whose decisions a program waits, and what the person at its terminal reads meanwhile."""
+"""Questions for whose decisions a program waits, and its notes in the terminal."""
 
 import sys
 import uuid

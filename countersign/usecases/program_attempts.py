@@ -16,10 +16,10 @@ from countersign.usecases.program_requests import ProgramRequest, find
 
 
 async def begin(store: Store, key: ApiKey, request: str, attempt: str, replaces: str = "") -> ProgramRequest:
-    """Begin what was approved, if nobody did and nothing was reported; its run names the attempt that counts.
+    """Begin what was approved, if nobody did and nothing was reported.
 
-    The same attempt again changes nothing, so one whose answer was lost is no other. `replaces` is one that did
-    nothing; without an attempt in its place, nothing has begun then.
+    The run names the attempt that counts. The same attempt again changes nothing, so one whose answer was lost is no
+    other. `replaces` is one that did nothing; without an attempt in its place, nothing has begun then.
 
     NotFound as for `find`. InvalidInput if nobody decided yet. Conflict if it was not approved, or people stopped it.
     """

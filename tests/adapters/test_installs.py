@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -15,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.adapters.framework_programs import HERE, examples
+from tests.test_wheel import UV
 
 pytestmark = pytest.mark.slow
 
@@ -111,3 +113,15 @@ def test_what_the_page_says_cannot_be_installed_together_cannot() -> None:
     page = " ".join((HERE / "docs" / "adapters.md").read_text().split())
     assert "`autogen[openai]` takes openai below 3, `ag2[openai]` 3.27 or newer" in page
     assert "`mcp` below 2, and `ag2[mcp]` and the full `agent-framework` 2.2 or newer" in page
+
+
+def test_all_extras_resolve_together() -> None:
+    """In one environment, as docs/adapters.md says: `uv` finds versions that suit all of them."""
+    command = (UV, "pip", "compile", "pyproject.toml", "--all-extras", "--universal", "--quiet", "--no-header")
+    resolved = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
+    assert resolved.returncode == 0, resolved.stderr
+    pinned = {canonicalize_name(line.partition("==")[0]) for line in resolved.stdout.splitlines() if "==" in line}
+    named = {
+        canonicalize_name(Requirement(one).name) for extra in OURS["optional-dependencies"].values() for one in extra
+    }
+    assert named - {canonicalize_name("countersign-slack")} <= pinned

@@ -1,19 +1,21 @@
 """An action of a program is done at most once: two programs at once, and one that dies between action and report."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
-from countersign import AlreadyRan, NotApproved, requires_approval
+from countersign import AlreadyRan, NotApproved, ServiceRefused, requires_approval, slack_input
 from countersign.client import attempts
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, cards
+from tests.sample_requests import rules
 
 DOUBT = "Was “pay” done?"
-Pay = Callable[[], Awaitable[str]]
+Pay = Callable[[], Coroutine[Any, Any, str]]
 Guard = Callable[..., Pay]
 
 
@@ -32,11 +34,11 @@ def known(url: str, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def guard(request: pytest.FixtureRequest) -> Guard:
     """Make a call under one key: by a function in a thread, or by a coroutine function."""
 
-    def guarded(act: Callable[[], Awaitable[str]], *, idempotent: bool = False) -> Pay:
+    def guarded(act: Pay, *, idempotent: bool = False) -> Pay:
         loop = asyncio.get_running_loop()
 
         def pay(order: int) -> str:
-            return asyncio.run_coroutine_threadsafe(act(), loop).result()  # type: ignore[arg-type]
+            return asyncio.run_coroutine_threadsafe(act(), loop).result()
 
         async def pay_async(order: int) -> str:
             return await act()
@@ -166,3 +168,62 @@ async def test_what_the_policy_refuses_is_not_approved(store: Store, slack: Loca
     with pytest.raises(NotApproved, match=r"Use the till\.") as refused:
         await guard(act)()
     assert (refused.value.decision.how, paid, cards(slack)) == ("policy", [], 0)
+
+
+@pytest.mark.parametrize("asks", ["a decorated function", "AutoGen's proxy"])
+async def test_what_nobody_decides_in_time_is_not_done(bob: Bob, guard: Guard, asks: str) -> None:
+    """R17: expired, which is no rejection."""
+    paid = list[int]()
+
+    async def act() -> str:
+        paid.append(17)
+        return "paid"
+
+    async def program() -> str:
+        if asks == "AutoGen's proxy":
+            return await slack_input("#general")("Pay?")
+        with pytest.raises(NotApproved) as refused:
+            await guard(act)()
+        return str(refused.value)
+
+    running = asyncio.create_task(program())
+    await bob.card("Pay?")
+    await bob.lets_time_run_out()
+    assert "NOBODY ANSWERED" in await running
+    assert paid == []
+
+
+async def test_a_key_that_is_revoked_while_people_are_asked_runs_nothing(bob: Bob, guard: Guard) -> None:
+    """R9."""
+    paid = list[int]()
+
+    async def act() -> str:
+        paid.append(17)
+        return "paid"
+
+    running = asyncio.create_task(guard(act)())
+    await bob.card("Pay?")
+    await bob.loses_its_key()
+    await bob.presses("Pay?", "Approve")
+    with pytest.raises(ServiceRefused, match="revoked"):
+        await running
+    assert paid == []
+
+
+async def test_a_call_that_two_must_approve_runs_after_the_second(
+    store: Store, slack: LocalSlack, bob: Bob, guard: Guard
+) -> None:
+    """R11: a program's request counts people as a team's does."""
+    await store.set_defaults(rules(quorum=2))
+    paid = list[int]()
+
+    async def act() -> str:
+        paid.append(17)
+        return "paid"
+
+    running = asyncio.create_task(guard(act)())
+    await bob.presses("Pay?", "Approve")
+    card = await slack.wait_message("#approvals", lambda m: "1 of 2" in str(m.blocks) and "Approve" in m.buttons)
+    assert paid == []
+    await slack.user("carol").click(card, "Approve")
+    assert await running == "paid"
