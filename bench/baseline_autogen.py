@@ -46,7 +46,7 @@ async def autogen_alone(task: str, count: int = 1) -> AsyncIterator[Callable[[],
 
 
 async def main(task: str, count: int) -> None:
-    """Run teams of this task whenever a signal asks for them, until this process is killed."""
+    """Run teams of this task at each signal, until this process is killed."""
     turns, signals, asked, last = int(task.split()[2]), asyncio.Semaphore(0), asyncio.Barrier(count), 0
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, signals.release)
 

@@ -139,10 +139,13 @@ ASKING: Final = (
     Bug(
         "a function that ran and was reported runs again",
         "R8",
-        "countersign/client/approval_decorator.py",
-        "if decision.reported is not None:",
-        "if False:",
-        (_GUARDED + "test_what_was_reported_before_does_not_run_again[thread-False-Done before.]",),
+        "countersign/client/attempts.py",
+        "        if decision.reported is not None:\n            raise AlreadyRan(decision)",
+        "        if decision.reported is not None:\n            return attempt",
+        (
+            _GUARDED + "test_what_was_reported_before_does_not_run_again[thread-False-Done before.]",
+            "tests/adapters/test_ag2.py::test_a_call_runs_only_as_people_decided",
+        ),
     ),
     Bug(
         "a report that is refused hides the result of what was done",
@@ -238,9 +241,9 @@ ASKING: Final = (
     Bug(
         "Ctrl-C leaves the question to people",
         "R5",
-        "countersign/client/client.py",
-        "        if not self._leave:\n",
+        "countersign/client/open_questions.py",
         "        if self._leave:\n",
+        "        if not self._leave:\n",
         (_TERMINAL + "test_ctrl_c_takes_the_question_back",),
     ),
     Bug(
