@@ -17,7 +17,6 @@ from countersign.store.keys import KEPT, KEPT_ATTEMPT, KEPT_LEASE, KEPT_MESSAGE,
 from countersign.store.ownership import (
     ABSENCES,
     EVENTS,
-    MESSAGES,
     ORIGINS,
     PERMISSIONS,
     REQUESTS,
@@ -26,6 +25,7 @@ from countersign.store.ownership import (
     Origin,
     Side,
     write_asked,
+    write_message,
     write_run,
 )
 from countersign.usecases.ports import Change, Message
@@ -219,7 +219,7 @@ class Plan:
         key, field = self.names.message(message.name)
         record = {"key": self._key(key), "field": field, "names": [], "version": version, "ttl": ms(KEPT_MESSAGE)}
         self.plan["records"].append(record)
-        self.values.append(MESSAGES.write(message, version + 1))
+        self.values.append(write_message(message, version + 1))
         about = message.request or message.head_of
         if about is not None and message.ts:
             key = self.names.ts(message.workspace, ChannelId(message.channel), message.ts)

@@ -139,12 +139,14 @@ def write_asked(request: Request, version: int) -> bytes:
     return REQUESTS.write(request, version, frozenset({"id"}))
 
 
+def write_message(message: Message, version: int) -> bytes:
+    """Write the message without its name, which is that of its place."""
+    return MESSAGES.write(message, version, frozenset({"name"}))
+
+
 def read_message(name: str, raw: bytes) -> tuple[Message, int]:
-    """Read the message that is kept under this name, and its version."""
-    message, version = MESSAGES.read(raw)
-    if message.name != name:
-        raise UnknownSchema(f"A message is kept under another name, {ascii(name)[:80]}. It was left as it is.")
-    return message, version
+    """Read the message of this name, and its version."""
+    return MESSAGES.read(raw, json.dumps({"name": name}).encode())
 
 
 def read_run(name: RunId, raw: bytes | None, origin: bytes | None) -> tuple[Run, int] | None:

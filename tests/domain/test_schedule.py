@@ -1,4 +1,4 @@
-"""NextKind happens while nobody decides, with a clock that the test moves: reminders, escalation, the deadline."""
+"""What happens while nobody decides, with a clock that the test moves: reminders, escalation, the deadline."""
 
 import itertools
 from dataclasses import replace
@@ -26,7 +26,7 @@ WHEN = {REMIND: "reminded", RAISE: "escalated"}
 
 
 def played(asked: Request, until: datetime) -> list[tuple[str, datetime]]:
-    """NextKind happens if the keeper is always there: each thing at its moment."""
+    """What happens if the keeper is always there: each thing at its moment."""
     happened = []
     while (coming := schedule.next_step(asked)) is not None and coming.at <= until:
         step = schedule.due(asked, coming.at)
