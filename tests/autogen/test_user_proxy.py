@@ -15,7 +15,6 @@ from autogen_agentchat.teams import RoundRobinGroupChat, SelectorGroupChat
 from autogen_core.models import LLMMessage
 
 from countersign.autogen.models.demo import demo_turns
-from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.people.conversation import (
     BY_RULE,
     METADATA,
@@ -34,6 +33,7 @@ from countersign.autogen.people.human_input_modes import (
     last_line,
     when_from,
 )
+from countersign.autogen.people.run_outcomes import Conclusion
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.domain.channel_settings import OnTimeout

@@ -20,7 +20,7 @@ from autogen_core import CancellationToken
 
 from countersign import usecases
 from countersign.autogen.held_run import HeldRun
-from countersign.autogen.people.action_outcomes import Outcomes, outcome_of
+from countersign.autogen.people.run_outcomes import Outcomes, outcome_of
 from countersign.domain.errors import ActionFailed, CountersignError, Refused, WrongTeam
 from countersign.domain.question_salts import asking, salted
 from countersign.domain.redaction import hide
