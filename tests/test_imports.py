@@ -36,10 +36,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "countersign.adapters.ag2": {"countersign.client", "ag2"},
     "countersign.adapters.ag2_classic": {
-        *("countersign.adapters.ag2_classic_messages", "countersign.adapters.ag2_classic_people", "autogen"),
+        *("countersign.adapters.ag2_classic_messages", "countersign.adapters.ag2_classic_questions", "autogen"),
     },
     "countersign.adapters.ag2_classic_messages": {"autogen"},
-    "countersign.adapters.ag2_classic_people": {
+    "countersign.adapters.ag2_classic_questions": {
         *("countersign.client", "countersign.adapters.ag2_classic_messages", "autogen"),
     },
     "countersign.adapters.graph_threads": {
@@ -161,7 +161,8 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         | {"quiet_hours", "redaction", "run_options"},
         {"api_keys", "channel_settings", "escalation", "people", "permission_scopes", "program_states"},
         {"requests", "runs"},
-        {"batching", "delegation", "diffs", "eligibility", "high_risk", "permissions", "question_salts", "quorum"}
+        {"batching", "delegation", "diffs", "eligibility", "high_risk", "question_salts", "quorum"}
+        | {"standing_permissions"}
         | {"refusal_details", "request_endings", "schedule", "texts_for_models"},
         {"decision_attempts"},
     ),

@@ -13,10 +13,10 @@ from countersign.domain import (
     decision_attempts,
     eligibility,
     people,
-    permissions,
     quiet_hours,
     request_endings,
     schedule,
+    standing_permissions,
 )
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.decision_attempts import Attempt
@@ -24,9 +24,9 @@ from countersign.domain.escalation import Escalation
 from countersign.domain.ids import AttemptId, Digest, GroupId, UserId
 from countersign.domain.people import Account, Actor, Reviewers
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.permissions import Permission
 from countersign.domain.requests import Kind, Request, Step, Verb
 from countersign.domain.schedule import Snooze
+from countersign.domain.standing_permissions import Permission
 from tests.sample_requests import ALICE, AS_BEFORE, BOB, CAROL, DAVE, HERE, LEADS, NOW, call, choice, question, request
 
 TABLES: Final = Path(__file__).parent / "data" / "who_may_decide.md"
@@ -238,7 +238,7 @@ def permission(by: UserId) -> Permission:
     """What this person allowed, when they approved the same call of the same team, for an hour."""
     of = request(asked=call(), reviewers=Reviewers(frozenset({by})), own_requests=True)
     allowed = decision_attempts.decide(of, _attempt(of, Actor(HERE, by), "allow the arguments", "allowed"), NOW).request
-    given = permissions.given_with(allowed, TEAM)
+    given = standing_permissions.given_with(allowed, TEAM)
     assert given is not None
     return given
 

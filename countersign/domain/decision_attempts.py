@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from countersign.domain import high_risk, permissions
+from countersign.domain import high_risk, standing_permissions
 from countersign.domain.calls import LONGEST_ARGUMENTS, LONGEST_CONTENT, is_canonical
 from countersign.domain.eligibility import (
     free_seat,
@@ -19,7 +19,6 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, Digest, UserId
 from countersign.domain.people import Actor
 from countersign.domain.permission_scopes import PermissionChoice, Standing
-from countersign.domain.permissions import Permission
 from countersign.domain.quorum import count_people, recount, tied, voided
 from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.request_endings import settle
@@ -36,6 +35,7 @@ from countersign.domain.requests import (
     Vote,
     event,
 )
+from countersign.domain.standing_permissions import Permission
 from countersign.domain.text_checks import is_legible, is_storable, legible
 
 _VOTES: Final = frozenset({Verb.APPROVE, Verb.CHOOSE})
@@ -131,7 +131,7 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
         instead_of=instead_of,
         standing=None
         if attempt.permission is None
-        else permissions.standing(request, attempt.permission, attempt.id, now),
+        else standing_permissions.standing(request, attempt.permission, attempt.id, now),
     )
     step = settle(request, decision, user=attempt.actor.user, votes=votes)
     return replace(step, events=(*void, *step.events))
@@ -145,7 +145,7 @@ def allow(request: Request, permission: Permission, giver: Actor, team: str, now
     attempt = Attempt(AttemptId(f"{permission.id}-{request.id}"), giver, Verb.APPROVE, request.digest)
     if (
         giver.user != permission.by
-        or not permissions.covers(permission, request, team, now)
+        or not standing_permissions.covers(permission, request, team, now)
         or why_refused(request, attempt, now) is not None
     ):
         return Step(request)
@@ -210,7 +210,10 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
         return Refusal.SEAT_TAKEN
     if attempt.permission is not None and attempt.verb is not Verb.APPROVE:
         return Refusal.NOT_OFFERED
-    if attempt.permission is not None and (narrower := permissions.why_not(request, attempt.permission)) is not None:
+    if (
+        attempt.permission is not None
+        and (narrower := standing_permissions.why_not(request, attempt.permission)) is not None
+    ):
         return narrower
     if (unfit := _why_not_content(request, attempt)) is not None:
         return unfit

@@ -7,11 +7,11 @@ from pydantic import TypeAdapter
 
 from countersign.domain import schedule
 from countersign.domain.ids import ChannelId, PermissionId, RequestId
-from countersign.domain.permissions import Permission
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.domain.runs import Status as RunStatus
+from countersign.domain.standing_permissions import Permission
 from countersign.store.codec import ms
 from countersign.store.keys import KEPT, KEPT_ATTEMPT, KEPT_LEASE, KEPT_MESSAGE, Keys
 from countersign.store.ownership import (

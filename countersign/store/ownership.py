@@ -22,10 +22,10 @@ from countersign.domain.delegation import Absences
 from countersign.domain.errors import UnknownSchema
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ApiKeyId, ChannelId, Id, PermissionId, RequestId, RunId, UserId, WorkspaceId
-from countersign.domain.permissions import Permission
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
+from countersign.domain.standing_permissions import Permission
 from countersign.policy.evaluation import Rulebook
 from countersign.store.codec import Codec, from_ms
 from countersign.usecases import worker_claims

@@ -20,10 +20,10 @@ from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.delegation import Absences
 from countersign.domain.errors import StoreFull, StoreUnavailable, UnknownSchema
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, WorkspaceId
-from countersign.domain.permissions import Permission
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
+from countersign.domain.standing_permissions import Permission
 from countersign.store.codec import LARGEST, Codec, from_ms, ms
 from countersign.store.keys import Keys
 from countersign.store.ownership import (

@@ -8,12 +8,12 @@ from datetime import datetime
 from countersign.domain import (
     decision_attempts,
     eligibility,
-    permissions,
     refusal_details,
     request_endings,
     requests,
     runs,
     schedule,
+    standing_permissions,
 )
 from countersign.domain.calls import is_canonical
 from countersign.domain.decision_attempts import Attempt
@@ -83,10 +83,10 @@ async def decide(
             error = Refused(step.refusal, refusal_details.sentence(step.refusal, step.request))
             return Refuse(error, record=Change(events=step.events, once=attempt.id))
         put, events, deadline = Put(step.request, current.version), step.events, current.value.deadline
-        permission = None if run is None else permissions.given_with(step.request, run.value.known_as)
+        permission = None if run is None else standing_permissions.given_with(step.request, run.value.known_as)
         given = () if permission is None else (Put(permission, 0),)
         if permission is not None:
-            events = (*events, permissions.given(permission))
+            events = (*events, standing_permissions.given(permission))
         change = Change(requests=(put,), messages=cards, permissions=given, events=events, before=deadline)
         return Swap(change, step.request)
 

@@ -1,6 +1,6 @@
 """Who may decide: every line of the tables in `tests/data/who_may_decide.md`, whose answers were written by hand."""
 
-from countersign.domain import permissions
+from countersign.domain import standing_permissions
 from countersign.domain.decision_attempts import allow
 from countersign.domain.events import EventType
 from countersign.domain.refusal_sentences import Refusal
@@ -42,7 +42,7 @@ def answer_to(row: Row) -> str:
     """What the rules say to a line, in the words of the tables."""
     there = scene(row)
     if row.does == "revoke":
-        refusal = permissions.why_not_revoke(permission(BOB), actor(row), there.request.rules, admins(row))
+        refusal = standing_permissions.why_not_revoke(permission(BOB), actor(row), there.request.rules, admins(row))
         return refusal.name.lower() if refusal else "revoked"
     if row.does == "allowed it":
         step = allow(there.request, permission(actor(row).user), actor(row), TEAM, there.now)

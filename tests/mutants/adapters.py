@@ -86,7 +86,7 @@ ADAPTING: Final = (
     Bug(
         "several calls in a message of AG2 are one question",
         "R19",
-        "countersign/adapters/ag2_classic_people.py",
+        "countersign/adapters/ag2_classic_questions.py",
         "        calls = [call for _, call in ag2_classic_messages.calls(newest) if can_execute(agent, call)]",
         "        calls = [call for _, call in ag2_classic_messages.calls(newest) if can_execute(agent, call)]\n"
         "        calls = calls if len(calls) == 1 else []",
@@ -95,7 +95,7 @@ ADAPTING: Final = (
     Bug(
         "a coroutine function of AG2 runs with what was asked, not with what was approved",
         "R13",
-        "countersign/adapters/ag2_classic_people.py",
+        "countersign/adapters/ag2_classic_questions.py",
         "            succeeded, result = await execute(_exactly(judged))",
         "            succeeded, result = await execute({**call, 'arguments': '{\"order\": 17, \"euros\": 90.0}'})",
         ("tests/adapters/test_ag2_classic_calls.py::test_each_call_of_a_message_is_judged_by_itself[async]",),
@@ -103,7 +103,7 @@ ADAPTING: Final = (
     Bug(
         "code of AG2 runs again when its program comes back",
         "R8",
-        "countersign/adapters/ag2_classic_people.py",
+        "countersign/adapters/ag2_classic_questions.py",
         "                self._code[id(agent)] = first\n",
         "                pass\n",
         (

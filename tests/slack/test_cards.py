@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from bot.slack.views import card_content as judged
-from bot.slack.views import card_controls, reminders, request_text, review_modals
+from bot.slack.views import card_controls, reminder_text, request_text, review_modals
 from bot.slack.views.card_controls import Handle, MenuItem
 from countersign.domain import request_endings, schedule
 from countersign.domain.channel_settings import OnTimeout, Risk
@@ -189,7 +189,7 @@ def test_a_step_that_names_only_who_asked_asks_nobody() -> None:
     """R7, R10: the note says that the step is empty, and mentions nobody."""
     steps = (Escalation(timedelta(hours=1), Reviewers(frozenset({ALICE}))),)
     asked = schedule.due(request(timeout=timedelta(days=1), escalation=steps), later(hours=2)).request
-    note = mrkdwn_of(reminders.escalation_note([asked], asked.raised[0], LINK).blocks)
+    note = mrkdwn_of(reminder_text.escalation_note([asked], asked.raised[0], LINK).blocks)
     assert "now you can" not in note and "<@U0ALICE>" not in note
     assert "names only the requester" in note
 

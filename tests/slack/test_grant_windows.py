@@ -23,13 +23,13 @@ from bot.slack.views.card_controls import MORE, MenuItem, read_item
 from bot.slack.views.decision_details import allows, details
 from bot.slack.views.slack_markup import exactly
 from countersign import usecases
-from countersign.domain import decision_attempts, permissions
+from countersign.domain import decision_attempts, standing_permissions
 from countersign.domain.calls import Call
 from countersign.domain.events import EventType
 from countersign.domain.people import Actor
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.permissions import Permission
 from countersign.domain.requests import How, Kind, Question, Request, Status
+from countersign.domain.standing_permissions import Permission
 from countersign.store.outbox import Outbox
 from countersign.store.store import Store
 from countersign.usecases import delegation
@@ -300,7 +300,7 @@ def test_slack_takes_the_list_of_permissions_whatever_their_tools_are_called() -
     """R14, R24: what has no room is counted, or nobody could revoke any of them."""
     asked = replace(call(), call=Call("返金" * 30, "{}"))
     by = attempt(request(asked=asked), BOB, permission=PermissionChoice(Scope.TOOL, Span.DAY))
-    one = permissions.given_with(decision_attempts.decide(request(asked=asked), by, NOW).request, "email")
+    one = standing_permissions.given_with(decision_attempts.decide(request(asked=asked), by, NOW).request, "email")
     assert one is not None
     blocks = commands_text.standing_permissions([one] * 30).blocks
     check_message_blocks(blocks)
@@ -326,7 +326,7 @@ def test_names_that_read_alike_differ_wherever_a_permission_stands(one: str, oth
         made = decision_attempts.decide(
             asked, attempt(asked, BOB, permission=PermissionChoice(Scope.TOOL, Span.DAY)), NOW
         ).request
-        given = permissions.given_with(made, "support")
+        given = standing_permissions.given_with(made, "support")
         assert given is not None and made.decision is not None
         lists = [home.permissions([given]), commands_text.standing_permissions([given]).blocks]
         return [review_modals.permit(asked, GENERAL)["blocks"][-4:-3], details(made, made.decision), *lists]

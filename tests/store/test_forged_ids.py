@@ -13,7 +13,7 @@ from countersign.domain.errors import InvalidInput, UnknownSchema
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, UserId
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.permissions import given_with
+from countersign.domain.standing_permissions import given_with
 from countersign.store.audit_log import Ledger
 from countersign.store.codec import decompress, ms
 from countersign.store.outbox import Outbox

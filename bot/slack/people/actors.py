@@ -10,9 +10,9 @@ from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import Refused
 from countersign.domain.ids import UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.permissions import Permission
 from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Request, Vote
+from countersign.domain.standing_permissions import Permission
 from countersign.usecases.ports import Store
 
 from .users_and_groups import Directory

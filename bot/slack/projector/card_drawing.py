@@ -26,7 +26,7 @@ from ..people.users_and_groups import Directory
 from ..ports import CannotPost, Importance, RowsAdded
 from ..views import approval_card, card_content, thread_notes
 from ..views.block_kit import Drawing
-from ..views.reminders import escalation_note, reminder_note
+from ..views.reminder_text import escalation_note, reminder_note
 from . import card_grouping, reminders
 from .card_grouping import Burst, Card, number_of
 from .message_sync import File, Place, Poster

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from countersign.domain import permissions
+from countersign.domain import standing_permissions
 from countersign.domain.eligibility import may_break_glass
 from countersign.domain.ids import ChannelId, Digest, RequestId
 from countersign.domain.requests import Kind, Question, Request, Verb
@@ -201,7 +201,7 @@ def _items(request: Request, rest: Sequence[Button], *, presence: bool) -> list[
     items = [(_ITEM_OF[one.verb], f"{one.label}…") for one in rest]
     items.append((MenuItem.VIEW_FULL, "Details"))
     deciding = Verb.APPROVE in request.question.offers
-    if deciding and permissions.why_not(request) is None:
+    if deciding and standing_permissions.why_not(request) is None:
         items.append((MenuItem.PERMIT, "Approve and don't ask again…"))
     digest = request.digest if presence else None
     drawn = [{"text": plain(label), "value": item_value(item, request.id, digest)} for item, label in items]

@@ -11,11 +11,11 @@ from typing import Any, Final
 from countersign.domain.eligibility import deciders
 from countersign.domain.ids import GroupId, UserId
 from countersign.domain.people import those_of
-from countersign.domain.permissions import Permission
 from countersign.domain.question_salts import asker
 from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Run
+from countersign.domain.standing_permissions import Permission
 from countersign.text.safe_text import quoted, size_of, typed
 from countersign.usecases.overview import Listed
 
