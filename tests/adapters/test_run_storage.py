@@ -182,7 +182,7 @@ async def test_people_say_what_became_of_a_call_whose_machine_was_lost(slack: Lo
     await bob.click(card, "Choose")
     await bob.wait_modal()
     assert await bob.submit({"options": "1. It was done"}) == {}
-    assert (await going_on, other.done) == (["People say that it was done."], [])
+    assert (await going_on, other.done) == (["Done before: People say that it was done."], [])
 
 
 async def test_a_machine_that_goes_on_in_the_middle_of_calls_does_the_others(
