@@ -109,13 +109,11 @@ def _question(decision: Decision, body: Mapping[str, Any]) -> dict[str, Any]:
     from countersign.domain.calls import in_words, labelled  # only who is in doubt needs them
     from countersign.domain.redaction import hide_in
 
-    call = body.get("call")
-    name = body["title"] if call is None else in_words(call["tool"])
-    shown = (
-        str(body.get("message", ""))
-        if call is None
-        else labelled(hide_in(decision.arguments or call["arguments"], call.get("hidden", ()))[0])
-    )
+    if (call := body.get("call")) is None:
+        name, shown = body["title"], str(body.get("message", ""))
+    else:
+        ran = decision.arguments if decision.outcome == "edited" and decision.arguments else call["arguments"]
+        name, shown = in_words(call["tool"]), labelled(hide_in(ran, call.get("hidden", ()))[0])
     asked = {name: body[name] for name in ("channel", "agent", "requester") if name in body}
     title = f"Was “{name[:280]}” done?"
     return {**asked, "title": title, "message": f"{_TOLD}\n\n{shown}", "options": [DONE, AGAIN, UNKNOWN]}

@@ -84,12 +84,11 @@ ADAPTING: Final = (
         ),
     ),
     Bug(
-        "several calls in a message of AG2 are one question",
+        "one approved call of a message lets the others of AG2 pass",
         "R19",
         "countersign/adapters/ag2_classic_questions.py",
-        "        calls = [call for _, call in ag2_classic_messages.calls(newest) if can_execute(agent, call)]",
-        "        calls = [call for _, call in ag2_classic_messages.calls(newest) if can_execute(agent, call)]\n"
-        "        calls = calls if len(calls) == 1 else []",
+        "        return calls.pop(0) if calls else None",
+        "        return None",
         ("tests/adapters/test_ag2_classic_calls.py::test_a_rule_that_refuses_holds_for_each_call[sync]",),
     ),
     Bug(
@@ -239,14 +238,6 @@ ADAPTING: Final = (
         "    if stored is None:\n        raise Conflict(",
         "    if stored is None:\n        return True\n        raise Conflict(",
         (f"{_STORED}::test_another_machine_goes_on_and_the_first_one_does_no_more",),
-    ),
-    Bug(
-        "a call begins before other machines can know it",
-        "R10",
-        "countersign/adapters/saved_runs.py",
-        "            await self.storage.changed()  # before",
-        "            self.run.save()  # before",
-        (f"{_STORED}::test_people_say_what_became_of_a_call_whose_machine_was_lost",),
     ),
     Bug(
         "the last outcome ends what the service keeps of a run",
