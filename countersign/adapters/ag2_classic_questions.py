@@ -115,7 +115,7 @@ class People:
             try:
                 client.begin(judged.decision, judged.body, key=judged.key)
             except (AlreadyRan, NotApproved) as over:
-                return (0 if _succeeded(over) else 1), str(over)
+                return (0 if _succeeded(over) else 1), _reported(over)
             exit_code, output = run()
             client.tell(judged.decision, succeeded=exit_code == 0, words=output.strip()[:_LONGEST_REPORT])
         return exit_code, output
@@ -152,7 +152,7 @@ class People:
         if enter and enter[1] != "or" and (code := ag2_classic_messages.code(agent, messages)):
             notes.append(_RUNS_CODE)
             text = text if code is newest else f"{text}\n\n{_EARLIER}\n{ag2_classic_messages.text(code)}"
-        title = f"{sender} wants an answer" if enter else prompt.strip(" \n>:")
+        title = f"What do you answer {sender}" if enter else prompt.strip(" \n>:")
         body = question(self._channel, title[:300] or f"The first message of {agent.name}", text, notes=notes, **about)
         return None, [(body, self._key(body, messages))]
 
@@ -205,7 +205,12 @@ def _exactly(judged: Judged) -> Call:
 
 def _instead(call: Call, over: AlreadyRan | NotApproved) -> Executed:
     """Make the result of a call that is not executed, for the model."""
-    return _succeeded(over), {"name": call.get("name", ""), "role": "function", "content": str(over)}
+    return _succeeded(over), {"name": call.get("name", ""), "role": "function", "content": _reported(over)}
+
+
+def _reported(over: AlreadyRan | NotApproved) -> str:
+    """Repeat what was reported word for word, so that a conversation that starts again goes on as before."""
+    return (over.decision.reported.words if over.decision.reported is not None else "") or str(over)
 
 
 def _succeeded(over: AlreadyRan | NotApproved) -> bool:

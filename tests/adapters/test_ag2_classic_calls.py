@@ -196,8 +196,8 @@ async def test_calls_that_were_reported_are_handed_back_to_a_program_that_starts
     again = await played(program, bob, ("Back again.", *STOP))
     assert sorted(paid) == ["refund 17 90.0", "refund 18 5.0"]
     assert tool_answers(again) == [
-        "Done before: 90.00 EUR for order 17",
-        "Done before: 5.00 EUR for order 18",
+        "90.00 EUR for order 17",
+        "5.00 EUR for order 18",
     ]
     assert cards(slack) == 3
 
@@ -223,7 +223,7 @@ async def test_people_say_what_became_of_a_call_whose_program_was_killed(
         await running
     result = await played(program, bob, (DOUBT, "Choose", {"options": "1. It was done"}), ("Well.", *STOP))
     assert paid == ["refund 17 90.0"]
-    assert tool_answers(result) == ["Done before: People say that it was done."]
+    assert tool_answers(result) == ["People say that it was done."]
 
 
 CODE = "Here:\n```python\nopen('runs', 'a').write('x')\nprint(6 * 7)\n```"
@@ -254,7 +254,7 @@ async def test_code_that_was_reported_is_handed_back_to_a_program_that_starts_ag
     assert "execution succeeded" in texts(first)[2] and "42" in texts(first)[2]
     script.plays("coder", CODE, "Still 42. TERMINATE")
     again = await played(program, bob, ("Still 42.", *STOP))
-    assert "execution succeeded" in texts(again)[2] and "Done before: 42" in texts(again)[2]
+    assert "execution succeeded" in texts(again)[2] and "42" in texts(again)[2]
     assert (tmp_path / "runs").read_text() == "x"
     assert cards(slack) == 3
 

@@ -129,9 +129,10 @@ def _link_to_thread(run_link: str | None) -> str:
 
 
 def _place(request: Request, run: Run, thread_link: str) -> Block:
-    """Draw for whom and for which task it is asked."""
+    """Draw for whom it is asked, and for which task unless the title says it already."""
     place = f"For {for_whom(request)} in {mention(request.channel)}{thread_link}"
-    return context(mrkdwn(place), plain(typed(run.task), _TASK))
+    task = [] if run.task == request.question.title else [plain(typed(run.task), _TASK)]
+    return context(mrkdwn(place), *task)
 
 
 def _row(number: int, request: Request, run: Run) -> list[Block]:
