@@ -46,9 +46,9 @@ async def autogen_alone(task: str, count: int = 1) -> AsyncIterator[Callable[[],
 
 
 async def main(task: str, count: int) -> None:
-    """Run teams of this task whenever they are wanted, until this process is killed."""
-    turns, wanted, asked, last = int(task.split()[2]), asyncio.Semaphore(0), asyncio.Barrier(count), 0
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, wanted.release)
+    """Run teams of this task at each signal, until this process is killed."""
+    turns, signals, asked, last = int(task.split()[2]), asyncio.Semaphore(0), asyncio.Barrier(count), 0
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, signals.release)
 
     def answers(agent: str) -> ChatCompletionClient:
         return ReplayChatCompletionClient([f"what {agent} says in turn {n}" for n in range(turns)])
@@ -61,7 +61,7 @@ async def main(task: str, count: int) -> None:
 
     print("ready", flush=True)
     number = 0
-    while await wanted.acquire():
+    while await signals.acquire():
         begun = time.monotonic_ns()
         humans = [UserProxyAgent("human", input_func=ask) for _ in range(count)]
         await asyncio.gather(*(team(task, answers, human).run(task="go") for human in humans))

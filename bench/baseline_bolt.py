@@ -1,10 +1,8 @@
 """Bolt by itself: one process with an empty listener for every button.
 
-It stands behind Bolt's own adapter and our uvicorn.
-
-WAY is `socket`, `http`, `quiet` (HTTP, prints nothing) or `replacing` (the same, and sends the clicked card back
-through the click's response URL). Prints `port <n> <pid>`, and `entered <n> <monotonic ns>` for
-each click as its listener is entered.
+It stands behind Bolt's own adapter and our uvicorn. WAY is `socket`, `http`, `quiet` (HTTP, prints nothing) or
+`replacing` (the same, and sends the clicked card back through the click's response URL). Prints `port <n> <pid>`, and
+`entered <n> <monotonic ns>` for each click as its listener is entered.
 """
 
 import asyncio

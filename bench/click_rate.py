@@ -33,8 +33,8 @@ from bot.settings import WebSettings
 from bot.slack import http
 from bot.slack.app import build, identify, slack_clients
 from bot.slack.handlers.context import Services
-from bot.slack.people.directory import Directory
 from bot.slack.people.lookup_cache import Lookups
+from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector.clicked_cards import ClickedCards
 from bot.slack.projector.home_publisher import HomePublisher
 from bot.slack.projector.message_sync import Poster

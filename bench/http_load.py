@@ -1,6 +1,6 @@
 """Send prepared HTTP requests over many connections; a port that takes them.
 
-They cost far less than any server here.
+Both cost far less CPU than any server here.
 """
 
 import asyncio

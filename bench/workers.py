@@ -15,7 +15,7 @@ from typing import Final
 
 from countersign import usecases
 from countersign.domain.channel_settings import OnTimeout, Rules
-from countersign.domain.decision_rules import Attempt
+from countersign.domain.decision_attempts import Attempt
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Request, Verb

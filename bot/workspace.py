@@ -45,8 +45,8 @@ from .slack.app import Clients, Identity, build, identify
 from .slack.handlers.context import Services
 from .slack.people import account_check, channel_membership
 from .slack.people.actors import giver_of
-from .slack.people.directory import Directory
 from .slack.people.lookup_cache import Lookups
+from .slack.people.users_and_groups import Directory
 from .slack.projector import audit_posts, unreachable_reviewers
 from .slack.projector.clicked_cards import ClickedCards
 from .slack.projector.home_publisher import HomePublisher
@@ -143,7 +143,7 @@ async def opened(settings: WebSettings, store: Store, clients: Clients, owner: s
             store,
             ApiKeys(store),
             wakeups,
-            channels=directory.rooms,
+            channels=directory.channels,
             workspace=identity.workspace,
             nobody=identity.bot_user,
             check_form=check_form,
@@ -190,7 +190,7 @@ async def _channel(setting: str, name: str, directory: Directory) -> ChannelId:
     """
     if not name.startswith("#"):
         return ChannelId(name)
-    while (rooms := await directory.rooms()) is None:
+    while (rooms := await directory.channels()) is None:
         _log.warning("Slack does not say which channels the app is in; asking again in %s s.", _TRY_AGAIN)
         await asyncio.sleep(_TRY_AGAIN)
     channel = rooms.get(name.removeprefix("#"))

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from .autogen.code.gated_executor import CodeAgent
     from .autogen.gated_function import gated
     from .autogen.models.demo import DEMO_NOTE, DemoCall, demo_turns
-    from .autogen.people.action_outcomes import Became, Conclusion, Outcome, Outcomes
     from .autogen.people.conversation import ConversationOver, EndReason, turn_in
     from .autogen.people.decision_messages import DecisionTermination, decision_in
-    from .autogen.people.input_modes import HumanInputMode, any_of, every, last_line, when_from, when_said
+    from .autogen.people.human_input_modes import HumanInputMode, any_of, every, last_line, when_from, when_said
+    from .autogen.people.run_outcomes import Became, Conclusion, Outcome, Outcomes
     from .autogen.run_context import RunContext, current_run
     from .autogen.standalone import run_here
     from .autogen.team import Team, last_words
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from .domain.run_options import Option
 
 _PUBLIC = {
-    "autogen.people.action_outcomes": ("Became", "Conclusion", "Outcome", "Outcomes"),
+    "autogen.people.run_outcomes": ("Became", "Conclusion", "Outcome", "Outcomes"),
     "autogen.code.executors": ("code_executor",),
     "autogen.code.gated_executor": ("CodeAgent",),
     "autogen.models.demo": ("DEMO_NOTE", "DemoCall", "demo_turns"),
     "autogen.people.conversation": ("ConversationOver", "EndReason", "turn_in"),
     "autogen.people.decision_messages": ("DecisionTermination", "decision_in"),
-    "autogen.people.input_modes": ("HumanInputMode", "any_of", "every", "last_line", "when_from", "when_said"),
+    "autogen.people.human_input_modes": ("HumanInputMode", "any_of", "every", "last_line", "when_from", "when_said"),
     "autogen.run_context": ("RunContext", "current_run"),
     "autogen.standalone": ("run_here",),
     "autogen.team": ("Team", "last_words"),

@@ -5,14 +5,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from countersign.domain import refusal_messages, requests
+from countersign.domain import refusal_details, requests
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import Rules
-from countersign.domain.decision_rules import Attempt
+from countersign.domain.decision_attempts import Attempt
 from countersign.domain.errors import plain_text
 from countersign.domain.ids import AttemptId, ChannelId, GroupId, RunId, UserId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Kind, Question, Request, Verb
 
 NOW = datetime(2026, 3, 6, 17, 0, tzinfo=UTC)
@@ -132,4 +132,4 @@ def later(**span: float) -> datetime:
 
 def refusal_text(refusal: Refusal, of: Request) -> str:
     """Write the sentence of a refusal as plain text."""
-    return plain_text(refusal_messages.sentence(refusal, of))
+    return plain_text(refusal_details.sentence(refusal, of))

@@ -47,7 +47,7 @@ class Server:
 
 
 @asynccontextmanager
-async def a_server(folder: Path, *modes: str, **settings: str | int) -> AsyncIterator[Server]:
+async def running_server(folder: Path, *modes: str, **settings: str | int) -> AsyncIterator[Server]:
     """A server that answers; `settings` with `_` for `-`."""
     folder.mkdir(parents=True)  # noqa: ASYNC240 -- a test's own folder
     port = _free_port()
@@ -81,14 +81,14 @@ async def until(server: Server, look: Any, within: float = PATIENCE) -> Any:
 
 
 @asynccontextmanager
-async def a_cluster(folder: Path, **settings: str | int) -> AsyncIterator[list[Server]]:
+async def running_cluster(folder: Path, **settings: str | int) -> AsyncIterator[list[Server]]:
     """Three primaries that share the slots."""
     async with contextlib.AsyncExitStack() as stack:
         nodes: list[Server] = []
         for number in range(3):
             bus = _free_port()
             settings |= {"cluster_enabled": "yes", "cluster_port": bus, "cluster_node_timeout": 2000}
-            node = await stack.enter_async_context(a_server(folder / str(number), **settings))
+            node = await stack.enter_async_context(running_server(folder / str(number), **settings))
             await node.say("CLUSTER", "ADDSLOTSRANGE", SLOTS * number // 3, SLOTS * (number + 1) // 3 - 1)
             await node.say("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             if nodes:
@@ -105,7 +105,7 @@ async def _whole(node: Server) -> bool:
 
 
 @dataclass
-class Watched:
+class SentinelSetup:
     """A primary with its replica, and the Sentinel that watches them under the name `main`."""
 
     primary: Server
@@ -128,18 +128,21 @@ class Watched:
 
 
 @asynccontextmanager
-async def a_pair(folder: Path) -> AsyncIterator[tuple[Server, Server]]:
+async def primary_and_replica(folder: Path) -> AsyncIterator[tuple[Server, Server]]:
     """A primary, and its replica that is in step with it."""
-    async with a_server(folder / "primary", repl_diskless_sync_delay=0) as primary:
+    async with running_server(folder / "primary", repl_diskless_sync_delay=0) as primary:
         settings = {"replicaof": f"127.0.0.1 {primary.port}"}
-        async with a_server(folder / "replica", **settings) as replica:
+        async with running_server(folder / "replica", **settings) as replica:
             await until(replica, lambda: _follows(replica))
             yield primary, replica
 
 
 @asynccontextmanager
-async def watched(folder: Path) -> AsyncIterator[Watched]:
-    async with a_pair(folder) as (primary, replica), a_server(folder / "sentinel", "--sentinel") as sentinel:
+async def sentinel_setup(folder: Path) -> AsyncIterator[SentinelSetup]:
+    async with (
+        primary_and_replica(folder) as (primary, replica),
+        running_server(folder / "sentinel", "--sentinel") as sentinel,
+    ):
         await sentinel.say("SENTINEL", "MONITOR", "main", "127.0.0.1", primary.port, 1)
         await sentinel.say("SENTINEL", "SET", "main", "down-after-milliseconds", 300)
 
@@ -147,7 +150,7 @@ async def watched(folder: Path) -> AsyncIterator[Watched]:
             return bool(await sentinel.say("SENTINEL", "REPLICAS", "main"))
 
         await until(sentinel, known)
-        yield Watched(primary, replica, sentinel)
+        yield SentinelSetup(primary, replica, sentinel)
 
 
 async def _follows(server: Server) -> bool:

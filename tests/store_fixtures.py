@@ -11,7 +11,7 @@ from countersign import usecases
 from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.ids import RequestId, RunId, UserId
 from countersign.domain.people import Actor
-from countersign.domain.refusal_reasons import Sentence
+from countersign.domain.refusal_sentences import Sentence
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.policy.loosening import Configured, NeedsConfirmation
@@ -48,20 +48,20 @@ async def wakeups(store: Store) -> AsyncIterator[Wakeups]:
         yield wakeups
 
 
-async def lists_follow(store: Store) -> None:
+async def update_lists(store: Store) -> None:
     """As the outbox has them do: the lists know of all that happened so far."""
     told = [(fields, entry) for entry, fields in await store.client.xrange(store.keys.events)]
     told += [({b"event": report}, b"0-0") for report in await store.client.lrange(store.keys.reports, 0, -1)]
     await Lists(store).follow(read_event(*pair) for pair in told)
 
 
-async def configured(store: Store, **changes: Any) -> None:
+async def configure(store: Store, **changes: Any) -> None:
     """Changes of the settings of #general."""
     seen = await store.settings(GENERAL)
     await store.commit(Change(settings={GENERAL: Put(replace(seen.value, **changes), seen.version)}))
 
 
-async def changed_by(
+async def change_settings(
     store: Store,
     actor: Actor,
     edit: Callable[[ChannelSettings], ChannelSettings],
@@ -81,7 +81,7 @@ async def changed_by(
         )
 
 
-async def card_stands(store: Store, asked: Request, since: datetime | None = None) -> None:
+async def place_card(store: Store, asked: Request, since: datetime | None = None) -> None:
     """Its card is in its channel, since then or since it was asked; nobody draws it."""
     name, channel = f"card/{asked.id}", asked.rules.approvals_channel
     card = Message(asked.workspace, channel, name, "1.1", request=asked.id, stands_since=since or asked.created_at)
@@ -89,21 +89,21 @@ async def card_stands(store: Store, asked: Request, since: datetime | None = Non
     await store.commit(Change(messages=(Put(card, seen.version if seen else 0),)))
 
 
-async def it_stands(card: Message) -> bool:
+async def card_is_there(card: Message) -> bool:
     """Slack says so."""
     return True
 
 
-async def nobody_decides(store: Store, asked: Request) -> None:
+async def let_expire(store: Store, asked: Request) -> None:
     """All of its time passes at once, with its card in its channel."""
     seen = await store.request(asked.id)
     assert seen is not None
-    await card_stands(store, asked, seen.now - asked.rules.timeout)
+    await place_card(store, asked, seen.now - asked.rules.timeout)
     await store.commit(Change(requests=(Put(replace(seen.value, deadline=seen.now), seen.version),)))
-    await usecases.expire(store, NoQueue(), asked.id, it_stands)
+    await usecases.catch_up(store, NoQueue(), asked.id, card_is_there)
 
 
-async def started(
+async def start_run(
     store: Store,
     name: str = "rtest",
     *,
@@ -126,7 +126,7 @@ async def started(
 
 async def new_run(store: Store, name: str = "rtest", *, worker: Store | None = None) -> Lease:
     """A run that a worker has begun; `worker` is the store as its user sees it, where it has one of its own."""
-    run, worker = await started(store, name), worker or store
+    run, worker = await start_run(store, name), worker or store
     lease = await worker.leases.claim(run.id, "worker", timedelta(hours=1))
     assert lease is not None
     await usecases.begin(worker, lease)

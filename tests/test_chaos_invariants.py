@@ -11,7 +11,7 @@ from bot.slack.views import approval_card, run_steps, thread_notes
 from countersign.domain import request_endings, requests, runs
 from countersign.domain.api_keys import AskingProgram
 from countersign.domain.channel_settings import OnTimeout
-from countersign.domain.decision_rules import decide
+from countersign.domain.decision_attempts import decide
 from countersign.domain.events import Event
 from countersign.domain.ids import ApiKeyId, RequestId, UserId
 from countersign.domain.people import Reviewers
@@ -40,7 +40,7 @@ def a_good_end() -> Facts:
     begun = runs.move(queued.run, runs.Verb.START, NOW)
     assert begun is not None
     over = runs.end(replace(begun, recent=(asked.id,)), runs.Verb.FINISH, NOW, result="done")
-    steps = run_steps.steps(over.run, [run_steps.Asked(step.request)])
+    steps = run_steps.steps(over.run, [run_steps.RequestOnCard(step.request)])
     names: dict[str, Any] = {
         f"card/{asked.id}": approval_card.card(step.request, run=over.run, run_link=None),
         f"progress/{asked.run}": run_steps.drawn_as_list(over.run, steps),

@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from tests.mutants.catalog import BUGS
-from tests.mutants.mutant import Bug
 from tests.mutants.worktrees import TREE, OutOfDate, copied, plant, planted, tried
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
-def test_a_bug_can_be_planted_and_names_tests_that_exist(bug: Bug) -> None:
-    assert planted(bug) != (TREE / bug.file).read_text()
-    if bug.file.endswith(".py"):
-        ast.parse(planted(bug))
-    assert bug.tests
-    for test in bug.tests:
-        path, _, name = test.partition("[")[0].partition("::")
-        assert name in functions_of(path)
+def test_each_bug_can_be_planted_and_names_tests_that_exist(subtests: pytest.Subtests) -> None:
+    for bug in BUGS:
+        with subtests.test(bug=bug.name):
+            assert planted(bug) != (TREE / bug.file).read_text()
+            if bug.file.endswith(".py"):
+                ast.parse(planted(bug))
+            assert bug.tests
+            for test in bug.tests:
+                path, _, name = test.partition("[")[0].partition("::")
+                assert name in functions_of(path)
 
 
 @cache

@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from countersign.domain import (
-    decision_rules,
+    decision_attempts,
     eligibility,
     people,
-    permissions,
     quiet_hours,
     request_endings,
     schedule,
+    standing_permissions,
 )
 from countersign.domain.channel_settings import OnTimeout, Risk
-from countersign.domain.decision_rules import Attempt
+from countersign.domain.decision_attempts import Attempt
 from countersign.domain.escalation import Escalation
 from countersign.domain.ids import AttemptId, Digest, GroupId, UserId
 from countersign.domain.people import Account, Actor, Reviewers
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.permissions import Permission
 from countersign.domain.requests import Kind, Request, Step, Verb
 from countersign.domain.schedule import Snooze
+from countersign.domain.standing_permissions import Permission
 from tests.sample_requests import ALICE, AS_BEFORE, BOB, CAROL, DAVE, HERE, LEADS, NOW, call, choice, question, request
 
 TABLES: Final = Path(__file__).parent / "data" / "who_may_decide.md"
@@ -72,7 +72,7 @@ RULES: Final[dict[str, dict[str, Any]]] = {
     "quiet nights": {"quiet": quiet_hours.parse("19:00-08:00 UTC"), "timeout": DAY},
 }
 
-LONG: Final = "x" * (decision_rules.LONGEST_WORDS + 1)
+LONG: Final = "x" * (decision_attempts.LONGEST_WORDS + 1)
 CHANGED: Final = {"arguments": '{"amount":21,"order":17}'}
 OTHER: Final = {"digest": Digest("0" * 64)}
 GLASS: Final = {"break_glass": True, "words": "The shop is down."}
@@ -231,14 +231,14 @@ def tried(
         case "snooze":
             return schedule.snooze(asked, who, Snooze.HOUR, now)
     made = replace(_attempt(asked, who, does, name), voters=before)
-    return decision_rules.decide(asked, made, now, outgrown=does == "edit under another rule")
+    return decision_attempts.decide(asked, made, now, outgrown=does == "edit under another rule")
 
 
 def permission(by: UserId) -> Permission:
     """What this person allowed, when they approved the same call of the same team, for an hour."""
     of = request(asked=call(), reviewers=Reviewers(frozenset({by})), own_requests=True)
-    allowed = decision_rules.decide(of, _attempt(of, Actor(HERE, by), "allow the arguments", "allowed"), NOW).request
-    given = permissions.given_with(allowed, TEAM)
+    allowed = decision_attempts.decide(of, _attempt(of, Actor(HERE, by), "allow the arguments", "allowed"), NOW).request
+    given = standing_permissions.given_with(allowed, TEAM)
     assert given is not None
     return given
 

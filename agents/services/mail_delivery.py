@@ -71,13 +71,10 @@ def word_for(smtp_url: object) -> str:
     return "sent" if smtp_url else "put in a folder"
 
 
-async def deliver(
-    message: EmailMessage, smtp_url: str | None, maildir: Path, *, answer_within: float = ANSWER_WITHIN
-) -> str:
+async def deliver(message: EmailMessage, smtp_url: str | None, maildir: Path) -> str:
     """Send the message by SMTP, or else put it into a Maildir; say where it went.
 
-    ActionFailed: certainly not sent, to nobody. OutcomeUnknown: may have been sent. Each answer of the server may take
-    `answer_within` seconds.
+    ActionFailed: certainly not sent, to nobody. OutcomeUnknown: may have been sent.
     """
     content = message.as_bytes()
     if smtp_url is None:
@@ -95,13 +92,13 @@ async def deliver(
         use_tls=server.tls == "at once",
         start_tls=None if server.tls == "when offered" else False,
         local_hostname=sender.partition("@")[2],
-        timeout=answer_within,
+        timeout=ANSWER_WITHIN,
     )
     try:
         await _open(client, server, sender, recipients)
         await _hand_over(client, server, content)
         with contextlib.suppress(aiosmtplib.SMTPException, OSError):
-            await client.quit(timeout=min(answer_within, 5.0))
+            await client.quit(timeout=5.0)
     finally:
         client.close()
     log.info("A mail was sent through %s.", server)

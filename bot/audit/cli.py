@@ -20,7 +20,7 @@ from countersign.store.audit_log import Ledger
 from countersign.terminal import command_line, progress, run, show_table
 
 from ..settings import AuditSettings
-from . import export, policy_replay, receipts, report, sources
+from . import export, receipts, recorded_calls, report, sources
 from .sources import Lines, Since, Until, count_entries, opened, requests_at, say_unread
 
 _MONTH: Final = timedelta(days=30)
@@ -233,17 +233,17 @@ async def _replay(policy: Path, selection: export.Filter, file: Path | None, for
     replayed, unread = [], 0
     async for kept in sources.entries(file, export.Filter(since, selection.until), "Replaying"):
         try:
-            if (was := policy_replay.recorded(kept)) is not None:
+            if (was := recorded_calls.recorded(kept)) is not None:
                 replayed.append(simulation.replay(book, was))
         except ValueError:
             unread += 1
     if format is Replay.JSONL:
-        print("".join(policy_replay.line(action) + "\n" for action in replayed), end="")
+        print("".join(recorded_calls.line(action) + "\n" for action in replayed), end="")
     else:
-        print(policy_replay.summary(replayed, policy, since, selection.until), end="")
-        if rows := policy_replay.rows(replayed, everything=everything):
+        print(recorded_calls.summary(replayed, policy, since, selection.until), end="")
+        if rows := recorded_calls.rows(replayed, everything=everything):
             print()
-            show_table(policy_replay.COLUMNS, rows)
+            show_table(recorded_calls.COLUMNS, rows)
     say_unread(unread)
     return 2 if unread and not replayed else 0
 

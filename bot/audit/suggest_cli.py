@@ -17,7 +17,7 @@ from countersign.policy import file as policy_file
 from countersign.policy.suggestion import Suggestion, Suggestions, as_rule
 from countersign.terminal import show_table
 
-from . import export, policy_replay, sources
+from . import export, recorded_calls, sources
 from .sources import Lines, Since
 
 LEAST: Final = 20
@@ -66,7 +66,7 @@ async def collect(collected: Suggestions, file: Path | None, selection: export.F
 def take(collected: Suggestions, kept: Kept | ValueError) -> None:
     """Give one entry to the collector; one that cannot be read is left out."""
     try:
-        was = policy_replay.recorded(kept)
+        was = recorded_calls.recorded(kept)
         if was is not None:
             collected.asked(was)
         elif isinstance(kept, Kept) and '"decision":' in kept.entry:

@@ -68,7 +68,7 @@ _ORG_WIDE: Final = (
 _log = logging.getLogger(__name__)
 _link_log = logging.getLogger(f"{__name__}.link")
 
-Fact = Callable[[], Awaitable[bool]]
+Check = Callable[[], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def build(clients: Clients, identity: Identity) -> AsyncApp:
     async def authorize() -> AuthorizeResult:
         return result
 
-    with _bolt_reads_nothing():
+    with _without_bolt_variables():
         app = AsyncApp(
             name="countersign",
             client=AsyncWebClient(base_url=clients.reads.base_url, session=clients.reads.session),
@@ -189,7 +189,7 @@ def build(clients: Clients, identity: Identity) -> AsyncApp:
 
 
 @asynccontextmanager
-async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> AsyncIterator[Fact]:
+async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> AsyncIterator[Check]:
     """Keep a Socket Mode connection; yields a check that it is up.
 
     WrongSettings if Slack refuses the token.
@@ -206,7 +206,7 @@ async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> 
         AsyncSocketModeHandler(app, app_token, _link_log, web_client=client, ping_interval=_PING).client
         for _ in range(_CONNECTIONS)
     ]
-    seen = _Registered()
+    seen = _ConnectionCount()
     for link in links:
         link.on_message_listeners.append(seen.heard)
     connecting = [asyncio.create_task(link.connect(), name="connect to Slack") for link in links]  # type: ignore[no-untyped-call]
@@ -226,7 +226,7 @@ async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> 
         await asyncio.gather(*(task for task in left if task is not None), return_exceptions=True)
 
 
-class _Registered:
+class _ConnectionCount:
     """Count this app's connections as Slack reports them; warn where few are left."""
 
     def __init__(self) -> None:
@@ -249,10 +249,7 @@ class _Registered:
 
 
 def _in_a_line(record: logging.LogRecord) -> bool:
-    """Log a broken connection in one line: it is no bug, and is replaced.
-
-    Everything else is logged as it is.
-    """
+    """Log a broken connection in one line: it is no bug, and is replaced. Everything else is logged as it is."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, aiohttp.ClientConnectionError):
         record.exc_info = None
@@ -264,7 +261,7 @@ _link_log.addFilter(_in_a_line)
 
 
 @contextmanager
-def _bolt_reads_nothing() -> Iterator[None]:
+def _without_bolt_variables() -> Iterator[None]:
     kept = {name: os.environ.pop(name) for name in _BOLT_READS if name in os.environ}
     try:
         yield

@@ -96,10 +96,7 @@ class _Signed:
             await _plain(send, 400, "Not a payload that Slack sends.")
 
     async def _signed(self, scope: Scope, receive: Receive) -> bytes | None:
-        """Return the body once its signature is verified; None if its sender is gone.
-
-        _Refused for anything else.
-        """
+        """Return the body once its signature is verified; None if its sender is gone. _Refused for anything else."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         signature = headers.get(b"x-slack-signature", "")
         timestamp = headers.get(b"x-slack-request-timestamp", "")
@@ -160,10 +157,7 @@ def _asks_for_our_certificate(body: bytes) -> bool:
 
 
 class _Events(AsyncSlackRequestHandler):
-    """Bolt's adapter, with a faster way to undo a form's escapes.
-
-    That was a sixth of the time of a click.
-    """
+    """Bolt's adapter, with a faster way to undo a form's escapes. That was a sixth of the time of a click."""
 
     async def dispatch(self, request: AsgiHttpRequest) -> BoltResponse:
         signed = await request.get_raw_body()

@@ -111,12 +111,13 @@ class Calls(Protocol):
         content: dict[str, Any],
         importance: Importance = Importance.REST,
         *,
-        first: Callable[[], Awaitable[None]] | None = None,
+        before_call: Callable[[], Awaitable[None]] | None = None,
     ) -> dict[str, Any] | None:
         """Return Slack's answer; None if a failure leaves open whether it happened.
 
         CannotPost if it never will happen.
-        `first` is done once, when the call has its turn; Outdated, if what would be sent is older than what is stored.
+        `before_call` is done once, when the call has its turn. Outdated, if what would be sent is older than what is
+        stored.
         """
 
     def is_open(self, method: str, channel: str, importance: Importance) -> bool:

@@ -22,21 +22,25 @@ from .handlers import (
 )
 from .handlers.ack_deadline import Listener, click, command, tell, window
 from .handlers.acks import Ack
-from .handlers.context import Reply, Services, Word
+from .handlers.context import Reply, Services, Subcommand
 from .views import (
     answer_modals,
     button_labels,
     commands_text,
     edit_modal,
+    notices_text,
     review_modals,
     settings_modal,
     settings_text,
     start_modal,
     thread_notes,
-    window_notices,
 )
 
-APPROVALS: Final[dict[str, Word]] = {**settings_changes.WORDS, **away_command.WORDS, **approvals_command.LISTS}
+APPROVALS: Final[dict[str, Subcommand]] = {
+    **settings_changes.SUBCOMMANDS,
+    **away_command.SUBCOMMANDS,
+    **approvals_command.LISTS,
+}
 COMMANDS: Final[dict[str, Listener]] = {
     "/agent": command(agent_command.agent),
     "/approvals": command(approvals_command.approvals(APPROVALS)),
@@ -134,10 +138,7 @@ def bound(services: Services, listener: Listener) -> Callable[..., Awaitable[Non
 async def _failed(
     services: Services, error: Exception, body: dict[str, Any], response: BoltResponse | None
 ) -> BoltResponse | None:
-    """Log a bug of ours, tell the person, and ack.
-
-    A payload of an unknown shape is refused.
-    """
+    """Log a bug of ours, tell the person, and ack. A payload of an unknown shape is refused."""
     if not payloads.fits(body):
         _log.warning("A payload whose shape is none of Slack's was refused (%s).", type(error).__name__)
         return BoltResponse(status=400, body="") if response is not None else None
@@ -147,11 +148,9 @@ async def _failed(
     view = body.get("view") or {}
     inputs = [block["block_id"] for block in view.get("blocks", ()) if block["type"] == "input"]
     if response is not None and body.get("type") == "view_submission" and inputs:
-        return BoltResponse(
-            status=200, body={"response_action": "errors", "errors": {inputs[0]: window_notices.BROKEN}}
-        )
+        return BoltResponse(status=200, body={"response_action": "errors", "errors": {inputs[0]: notices_text.BROKEN}})
     try:
-        await tell(services.client, body, Reply(window_notices.BROKEN, False))
+        await tell(services.client, body, Reply(notices_text.BROKEN, False))
     except Exception:
         _log.exception("Nor could they be told.")
     return BoltResponse(status=200, body="") if response is not None else None

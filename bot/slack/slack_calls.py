@@ -59,14 +59,14 @@ class GatedCalls:
         content: dict[str, Any],
         importance: Importance = Importance.REST,
         *,
-        first: Callable[[], Awaitable[None]] | None = None,
+        before_call: Callable[[], Awaitable[None]] | None = None,
     ) -> dict[str, Any] | None:
         """Make the call in its turn; see `ports.Calls`."""
         pause = PAUSE
         content = {name: value for name, value in content.items() if value is not None}
         while True:
             try:
-                return await self._in_turn(method, content, importance, first)
+                return await self._in_turn(method, content, importance, before_call)
             except SlackApiError as refused:
                 if pause_after(refused) is None:
                     raise CannotPost(code(refused)) from refused
@@ -95,7 +95,7 @@ class GatedCalls:
         method: str,
         content: dict[str, Any],
         importance: Importance,
-        first: Callable[[], Awaitable[None]] | None,
+        before_call: Callable[[], Awaitable[None]] | None,
     ) -> dict[str, Any]:
         gate, line = self.gate(method), _line(method, str(content.get("channel")))
         task = drawing_task.get()
@@ -103,12 +103,12 @@ class GatedCalls:
             async with gate.turn(line, importance, task.place if task else None) as turn:
                 turn.used = False
                 if method in DRAWS:
-                    still_good(method)
-                    if turn.waited and (first or method == "chat.update") and _to_reread():
+                    check_may_draw(method)
+                    if turn.waited and (before_call or method == "chat.update") and _has_to_reread():
                         raise Outdated(f"{method}: something happened while it waited in line; reading again.")
-                if first is not None:
-                    await first()
-                    first = None
+                if before_call is not None:
+                    await before_call()
+                    before_call = None
                 turn.used = True
                 try:
                     answer = await self._send(method, content)
@@ -163,7 +163,7 @@ def _line(method: str, channel: str) -> str:
     return channel if method in CHANNEL_RATES else ""
 
 
-def still_good(subject: str) -> None:
+def check_may_draw(subject: str) -> None:
     """Raise Outdated if another process may draw by now.
 
     This one was frozen then, or lost the store.
@@ -173,11 +173,8 @@ def still_good(subject: str) -> None:
         raise Outdated(f"{subject}: another process may draw by now; reading again.")
 
 
-def _to_reread() -> bool:
-    """Tell whether to read anew what waited in line.
-
-    Once for each task: news may come faster than turns.
-    """
+def _has_to_reread() -> bool:
+    """Tell whether to read anew what waited in line. Once for each task: news may come faster than turns."""
     task = drawing_task.get()
     if task is None or task.reread or not task.has_news():
         return False

@@ -14,7 +14,7 @@ from autogen import ConversableAgent, GroupChat
 from autogen.coding.base import CodeResult
 
 from countersign.adapters.ag2_classic_messages import Call
-from countersign.adapters.ag2_classic_people import Executed, People
+from countersign.adapters.ag2_classic_questions import Executed, People
 
 _INPUT, _A_INPUT = ConversableAgent.get_human_input, ConversableAgent.a_get_human_input
 _EXECUTE, _A_EXECUTE = ConversableAgent.execute_function, ConversableAgent.a_execute_function

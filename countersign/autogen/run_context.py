@@ -20,10 +20,16 @@ from countersign.autogen.held_run import HeldRun
 from countersign.autogen.models.answer_recorder import JournaledModel
 from countersign.autogen.models.demo import DemoModel, Script
 from countersign.autogen.models.usage import Budget
-from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.people.conversation import GO_ON
 from countersign.autogen.people.human_input import Human, QuestionTitle, RunQuestions
-from countersign.autogen.people.input_modes import AskWhen, HumanInputMode, IsTermination, marks_of, says_terminate
+from countersign.autogen.people.human_input_modes import (
+    AskWhen,
+    HumanInputMode,
+    IsTermination,
+    marks_of,
+    says_terminate,
+)
+from countersign.autogen.people.run_outcomes import Conclusion
 from countersign.autogen.people.user_proxy import REPLIES, HumanProxy, Reviewer
 from countersign.autogen.progress import ComingSteps
 from countersign.autogen.running_team import RunningTeam

@@ -15,7 +15,7 @@ from autogen_core.models import ChatCompletionClient
 from countersign import metrics, usecases
 from countersign.autogen.held_run import HeldRun
 from countersign.autogen.models.usage import add_up
-from countersign.autogen.people.action_outcomes import Conclusion
+from countersign.autogen.people.run_outcomes import Conclusion
 from countersign.autogen.progress import Pace
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Teams

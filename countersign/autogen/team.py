@@ -12,9 +12,9 @@ from autogen_core.models import ChatCompletionClient
 from countersign.autogen.bypass_check import look_through
 from countersign.autogen.held_run import HeldRun
 from countersign.autogen.models.demo import Script
-from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.people.conversation import turn_in
 from countersign.autogen.people.decision_messages import decision_in
+from countersign.autogen.people.run_outcomes import Conclusion
 from countersign.autogen.run_context import Build, Conclude, RunContext
 from countersign.autogen.running_team import RunningTeam
 from countersign.domain.errors import InvalidInput, WrongTeam

@@ -18,8 +18,8 @@ from autogen_agentchat.messages import BaseChatMessage, ModelClientStreamingChun
 from countersign import usecases
 from countersign.autogen.bypass_check import look_through
 from countersign.autogen.models.wrapper import DELAYED
-from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.people.conversation import for_people
+from countersign.autogen.people.run_outcomes import Conclusion
 from countersign.autogen.progress import Pace, ProgressLines, show_delay
 from countersign.autogen.run_context import Build, Conclude, RunContext
 from countersign.autogen.running_team import Ended, RunningTeam, Saved, Tell, keep_state, saved_state

@@ -79,7 +79,7 @@ def why_not_title(template: str, schema: Mapping[str, Any], hidden: Collection[s
     `schema` is the JSON schema of the arguments, `hidden` are the paths that nobody may see.
     """
     properties = schema.get("properties")
-    known = properties if isinstance(properties, Mapping) else {}
+    names = properties if isinstance(properties, Mapping) else {}
     try:
         parts = list(Formatter().parse(template))
     except ValueError as wrong:
@@ -89,13 +89,13 @@ def why_not_title(template: str, schema: Mapping[str, Any], hidden: Collection[s
     for _, name, spec, conversion in parts:
         if name is None:
             continue
-        if name not in known:
-            return f"it names {{{name}}}, and the tool takes {', '.join(known) or 'no arguments'}."
+        if name not in names:
+            return f"it names {{{name}}}, and the tool takes {', '.join(names) or 'no arguments'}."
         if any(path.split(".")[0] == name for path in hidden):
             return f"it names {{{name}}}, which is hidden."
         if conversion or "{" in (spec or ""):
             return f"{{{name}}} has a conversion or a format in a format; give it a plain one, like {{{name}:.2f}}."
-        if problem := _why_not_shown(name, spec or "", _resolved(known[name], schema)):
+        if problem := _why_not_shown(name, spec or "", _resolved(names[name], schema)):
             return problem
     return ""
 

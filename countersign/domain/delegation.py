@@ -10,7 +10,7 @@ from typing import Final
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import UserId, WorkspaceId
 from countersign.domain.people import Actor, why_nobody
-from countersign.domain.refusal_reasons import Sentence
+from countersign.domain.refusal_sentences import Sentence
 
 LONGEST: Final = timedelta(days=90)
 
@@ -50,20 +50,20 @@ class Absences:
         )
 
 
-def leave(known: Absences, actor: Actor, stand_in: Actor, until: datetime, now: datetime) -> tuple[Absences, Event]:
+def leave(absences: Absences, actor: Actor, stand_in: Actor, until: datetime, now: datetime) -> tuple[Absences, Event]:
     """Add an absence; call it only when `why_not` returns None."""
     absence = Absence(actor.workspace, actor.user, stand_in.user, now, until)
-    rest = known.without(actor.workspace, actor.user, now)
+    rest = absences.without(actor.workspace, actor.user, now)
     data = {"stand_in": stand_in.user, "until": until.isoformat()}
-    if (before := known.of(actor.workspace, actor.user, now)) is not None and before.stand_in != stand_in.user:
+    if (before := absences.of(actor.workspace, actor.user, now)) is not None and before.stand_in != stand_in.user:
         data["before"] = before.stand_in
     event = Event(EventType.STAND_IN_NAMED, now, workspace=actor.workspace, user=actor.user, data=data)
     return replace(rest, people=(*rest.people, absence)), event
 
 
-def come_back(known: Absences, actor: Actor, now: datetime) -> tuple[Absences, Event] | None:
+def come_back(absences: Absences, actor: Actor, now: datetime) -> tuple[Absences, Event] | None:
     """End this person's absence; None if they are not away."""
-    before = known.of(actor.workspace, actor.user, now)
+    before = absences.of(actor.workspace, actor.user, now)
     if before is None:
         return None
     event = Event(
@@ -73,7 +73,7 @@ def come_back(known: Absences, actor: Actor, now: datetime) -> tuple[Absences, E
         user=actor.user,
         data={"stand_in": before.stand_in, "until": before.until.isoformat()},
     )
-    return known.without(actor.workspace, actor.user, now), event
+    return absences.without(actor.workspace, actor.user, now), event
 
 
 def why_not(actor: Actor, stand_in: Actor, until: datetime, now: datetime) -> Sentence | None:

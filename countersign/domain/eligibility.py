@@ -12,11 +12,11 @@ from countersign.domain.channel_settings import ChannelSettings, Risk, Rules
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import UserId
 from countersign.domain.people import Actor, Reviewers, why_nobody
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb, event
 from countersign.domain.runs import Run
 
-_KINDS: Final = frozenset({Kind.TURN, Kind.END})
+_CONVERSATION: Final = frozenset({Kind.TURN, Kind.END})
 
 
 def is_for_requester(question: Question, run: Run, terms: ChannelSettings) -> bool:
@@ -26,7 +26,7 @@ def is_for_requester(question: Question, run: Run, terms: ChannelSettings) -> bo
     has no thread in which it could be answered.
     """
     named = (terms.reviewers, terms.quorum, terms.own_requests, terms.approvals_channel, terms.escalation or None)
-    return question.kind in _KINDS and run.program is None and all(one is None for one in named)
+    return question.kind in _CONVERSATION and run.program is None and all(one is None for one in named)
 
 
 def for_requester(rules: Rules, requester: UserId) -> Rules:
@@ -68,9 +68,9 @@ def why_not_reviewer(request: Request, actor: Actor) -> Refusal | None:
         return None if actor.user == request.requester else Refusal.FOR_THE_REQUESTER
     if not rules.reviewers:
         return Refusal.NOBODY_NAMED
-    if (not_one := rules.reviewers.why_not(actor)) is not None and not seats(request, actor):
-        untold = any(not a.checked or rules.reviewers.why_not(a) is Refusal.NOT_CHECKED for a in actor.stands_for)
-        return Refusal.NOT_CHECKED if untold else not_one
+    if (not_a_reviewer := rules.reviewers.why_not(actor)) is not None and not seats(request, actor):
+        unchecked = any(not a.checked or rules.reviewers.why_not(a) is Refusal.NOT_CHECKED for a in actor.stands_for)
+        return Refusal.NOT_CHECKED if unchecked else not_a_reviewer
     return Refusal.OWN_REQUEST if actor.user == request.requester and not rules.own_requests else None
 
 

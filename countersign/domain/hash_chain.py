@@ -72,10 +72,10 @@ class Problem(NamedTuple):
     """A fault of the entry of that number (0: of the whole)."""
 
     n: int
-    what: str
+    fault: str
 
     def __str__(self) -> str:
-        return f"entry {self.n}: {self.what}" if self.n else self.what
+        return f"entry {self.n}: {self.fault}" if self.n else self.fault
 
 
 def write(fields: Mapping[str, Any]) -> str:
@@ -119,7 +119,7 @@ class Verifier:
 
     def __init__(self, after: Head = START, known: Iterable[Head] = (), *, extract: bool = False) -> None:
         self._after = after
-        self._known = {head.n: head.hash for head in known}
+        self._noted = {head.n: head.hash for head in known}
         self._extract = extract
         self._numbers = array("Q")
         self._last = after.n
@@ -159,8 +159,8 @@ class Verifier:
             self._problems.append(Problem(place, fault))
             self._took(place, {real, kept.hash})
             return
-        if self._known.get(n, kept.hash) != kept.hash:
-            self._problems.append(Problem(n, f"was replaced: its hash was noted as {self._known[n]}."))
+        if self._noted.get(n, kept.hash) != kept.hash:
+            self._problems.append(Problem(n, f"was replaced: its hash was noted as {self._noted[n]}."))
         event = _event(fields)
         if at is not None and n != at:
             self._problems.append(Problem(at, f"says that it is entry {n}."))
@@ -183,13 +183,13 @@ class Verifier:
     def end(self) -> list[Problem]:
         """List all problems by number; none if the chain is whole."""
         problems = [*self._problems, *self._out_of_order()]
-        if self._known.get(self._after.n, self._after.hash) != self._after.hash:
+        if self._noted.get(self._after.n, self._after.hash) != self._after.hash:
             problems.append(
-                Problem(self._after.n, f"was replaced: its hash was noted as {self._known[self._after.n]}.")
+                Problem(self._after.n, f"was replaced: its hash was noted as {self._noted[self._after.n]}.")
             )
         if not self._extract:
             highest = max(self._numbers, default=self._after.n)
-            for n in sorted(n for n in self._known if n > highest):
+            for n in sorted(n for n in self._noted if n > highest):
                 problems.append(Problem(highest + 1, f"{_missing(highest + 1, n)} at the end: head {n} was noted."))
                 break
         return sorted(problems)

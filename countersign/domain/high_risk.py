@@ -11,7 +11,7 @@ from typing import Final
 
 from countersign.domain.channel_settings import Risk
 from countersign.domain.ids import UserId
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Kind, Request, Verb
 
 APPROVING: Final = frozenset({Verb.APPROVE, Verb.EDIT})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
-from countersign.domain.refusal_reasons import Refusal, Sentence
+from countersign.domain.refusal_sentences import Refusal, Sentence
 
 MEMBERS: Final = "members"
 """How people write: everybody in the channel that cards go to."""

@@ -23,18 +23,18 @@ class ProgramState:
     sealed: str = field(repr=False)
 
 
-def follows(state: ProgramState, kept: ProgramState | None) -> bool:
+def follows(state: ProgramState, stored: ProgramState | None) -> bool:
     """Tell whether the copy replaces the one that is kept; False if it is the same.
 
     Conflict if that is newer or another one of this number, or if nothing is kept any more.
     """
-    if state == kept or (kept is None and not state.sealed):
+    if state == stored or (stored is None and not state.sealed):
         return False
-    if kept is None:
+    if stored is None:
         raise Conflict(
             "This request keeps no state any more: its outcome was reported, or another program went on with it. "
             "Nothing was done. Use a new key for a new run."
         )
-    if state.number <= kept.number:
+    if state.number <= stored.number:
         raise Conflict("Another program has gone on with this run, so this state of it is too old. Nothing was done.")
     return True

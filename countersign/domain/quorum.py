@@ -11,33 +11,33 @@ from typing import NamedTuple
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import UserId
 from countersign.domain.people import Actor
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Kind, Request, Vote, event
 
 
 class Recount(NamedTuple):
-    """The votes that still count; Slack did not say whether `untold` may still vote.
+    """The votes that count; Slack did not say whether the `unchecked` may still vote.
 
-    `gone` are the votes that no longer count, and why.
+    `void` are the votes that no longer count, and why.
     """
 
-    kept: tuple[Vote, ...]
-    untold: frozenset[UserId]
-    gone: tuple[tuple[Vote, Refusal], ...]
+    votes: tuple[Vote, ...]
+    unchecked: frozenset[UserId]
+    void: tuple[tuple[Vote, Refusal], ...]
 
 
 def recount(request: Request, voters: tuple[Actor, ...], why_not: Callable[[Actor], Refusal | None]) -> Recount:
     """Judge the votes by what is known of their `voters` now.
 
-    A voter of whom nothing is known is untold.
+    A voter of whom nothing is known is unchecked.
     """
-    known = {voter.user: voter for voter in voters}
-    judged = [(v, why_not(known[v.user]) if v.user in known else Refusal.NOT_CHECKED) for v in request.votes]
-    gone = tuple((vote, why) for vote, why in judged if why is not None and why is not Refusal.NOT_CHECKED)
+    described = {voter.user: voter for voter in voters}
+    judged = [(v, why_not(described[v.user]) if v.user in described else Refusal.NOT_CHECKED) for v in request.votes]
+    void = tuple((vote, why) for vote, why in judged if why is not None and why is not Refusal.NOT_CHECKED)
     return Recount(
-        tuple(vote for vote in request.votes if vote not in [vote for vote, _ in gone]),
+        tuple(vote for vote in request.votes if vote not in [vote for vote, _ in void]),
         frozenset(vote.user for vote, why in judged if why is Refusal.NOT_CHECKED),
-        gone,
+        void,
     )
 
 
@@ -45,7 +45,7 @@ def voided(request: Request, count: Recount, now: datetime) -> tuple[Event, ...]
     """Return the events of the votes that no longer count."""
     return tuple(
         event(EventType.VOTE_VOIDED, request, now, user=vote.user, why=why.name.lower(), attempt=vote.attempt)
-        for vote, why in count.gone
+        for vote, why in count.void
     )
 
 

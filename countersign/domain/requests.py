@@ -22,7 +22,7 @@ from countersign.domain.ids import (
 )
 from countersign.domain.people import Reviewers
 from countersign.domain.permission_scopes import Standing
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 
 
 class Kind(StrEnum):

@@ -213,6 +213,10 @@ def note_progress(run: Run, agent: str, words: str, now: datetime) -> Step:
     """Add a line of progress; the run keeps the newest ten, the events all of them."""
     lines = (*run.progress, Progress(now, agent, words))[-KEPT_PROGRESS:]
     noted = replace(run, progress=lines, writing=None, delay=None)
+    return _progressed(noted, now, words, agent)
+
+
+def _progressed(noted: Run, now: datetime, words: str, agent: str = "") -> Step:
     return Step(noted, (event(EventType.RUN_PROGRESSED, noted, now, agent=agent, words=words),))
 
 
@@ -220,13 +224,12 @@ def note_writing(run: Run, writing: Writing, now: datetime) -> Step:
     """Note what is being written; events hold its length only."""
     noted = replace(run, writing=writing, delay=None)
     words = f"{'has written' if writing.done else 'is writing'} {writing.characters:,} characters"
-    return Step(noted, (event(EventType.RUN_PROGRESSED, noted, now, agent=writing.agent, words=words),))
+    return _progressed(noted, now, words, writing.agent)
 
 
 def note_delay(run: Run, delay: Delay, now: datetime) -> Step:
     """Note why nothing happens for a while."""
-    noted = replace(run, delay=delay)
-    return Step(noted, (event(EventType.RUN_PROGRESSED, noted, now, agent="", words=delay.why),))
+    return _progressed(replace(run, delay=delay), now, delay.why)
 
 
 def note_plan(run: Run, number: int, titles: Sequence[str], now: datetime) -> Step:
@@ -234,8 +237,7 @@ def note_plan(run: Run, number: int, titles: Sequence[str], now: datetime) -> St
     if number <= run.plans:
         return Step(run)
     plan = tuple(Planned(now, step_title(title)) for title in titles[:KEPT_STEPS])
-    noted = replace(run, plan=plan, plans=number)
-    return Step(noted, (event(EventType.RUN_PROGRESSED, noted, now, agent="", words=f"plans {len(plan)} steps"),))
+    return _progressed(replace(run, plan=plan, plans=number), now, f"plans {len(plan)} steps")
 
 
 def note_step(run: Run, number: int, place: int, now: datetime) -> Step:
@@ -243,8 +245,7 @@ def note_step(run: Run, number: int, place: int, now: datetime) -> Step:
     if number != run.plans or place >= len(run.plan) or run.plan[place].done_at is not None:
         return Step(run)
     done = replace(run.plan[place], done_at=now)
-    noted = replace(run, plan=(*run.plan[:place], done, *run.plan[place + 1 :]))
-    return Step(noted, (event(EventType.RUN_PROGRESSED, noted, now, agent="", words=done.title),))
+    return _progressed(replace(run, plan=(*run.plan[:place], done, *run.plan[place + 1 :])), now, done.title)
 
 
 def note_passed(run: Run, tool: str, why: str) -> Run:
@@ -283,11 +284,7 @@ def end(
     ended = move(run, verb, now)
     if ended is None:
         return Step(run)
-    kinds = {
-        Verb.FINISH: EventType.RUN_FINISHED,
-        Verb.FAIL: EventType.RUN_FAILED,
-        Verb.STOP: EventType.RUN_STOPPED,
-    }
+    kinds = {Verb.FINISH: EventType.RUN_FINISHED, Verb.FAIL: EventType.RUN_FAILED, Verb.STOP: EventType.RUN_STOPPED}
     ended = replace(ended, open={}, result=result[:LONGEST_RESULT], words=words[:LONGEST_RESULT], stopped_by=user)
     ended = replace(ended, writing=None, delay=None, usage=usage, ended_as=ended_as[:LONGEST_STATE])
     return Step(ended, (event(kinds[verb], ended, now, user=user, result=ended.result),))

@@ -24,8 +24,8 @@ _DOUBLED: Final = 20
 _MORNING: Final = time(9)
 
 
-class What(StrEnum):
-    """The next thing that happens by itself."""
+class NextKind(StrEnum):
+    """Kinds of things that happen by themselves."""
 
     REMIND = "remind"
     ESCALATE = "escalate"
@@ -36,7 +36,7 @@ class Next(NamedTuple):
     """The moment and kind of the next thing that happens."""
 
     at: datetime
-    what: What
+    kind: NextKind
 
 
 class Snooze(StrEnum):
@@ -53,11 +53,11 @@ def next_step(request: Request) -> Next | None:
         return None
     steps = []
     if request.deadline is not None:
-        steps.append(Next(request.deadline, What.EXPIRE))
+        steps.append(Next(request.deadline, NextKind.EXPIRE))
     if (raise_at := next_escalation(request)) is not None:
-        steps.append(Next(raise_at, What.ESCALATE))
+        steps.append(Next(raise_at, NextKind.ESCALATE))
     if (remind_at := next_reminder(request)) is not None:
-        steps.append(Next(remind_at, What.REMIND))
+        steps.append(Next(remind_at, NextKind.REMIND))
     return min(steps, key=lambda step: step.at, default=None)
 
 
@@ -96,8 +96,8 @@ def due(request: Request, now: datetime) -> Step:
     step = request_endings.expire(request, now)
     if step.changes or request.status is not Status.PENDING:
         return step
-    coming = next_step(request)
-    if coming is None or now < coming.at:
+    following = next_step(request)
+    if following is None or now < following.at:
         return Step(request)
     if request.rules.quiet.covers(now):  # it was due before these hours, when nobody was there to do it
         return Step(replace(request, held_until=request.rules.quiet.end(now)))

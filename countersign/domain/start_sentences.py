@@ -6,7 +6,7 @@ Views draw the mentions of those that are data.
 from collections.abc import Iterable
 from typing import Final
 
-from countersign.domain.refusal_reasons import Sentence
+from countersign.domain.refusal_sentences import Sentence
 
 NO_WORKER: Final = "The agents are not running, so nothing was started. Tell whoever runs this app."
 NO_WEB: Final = "`web` hasn't run on this Redis yet. Start it first: `python -m bot`."
@@ -56,8 +56,8 @@ def chosen_twice(option: str) -> str:
 def no_option(team: str, name: str, options: Iterable[object]) -> str:
     """Say that the team has no such option, and which it has."""
     listed = ", ".join(map(str, options))
-    known = f"Its options: {listed}." if listed else "It has none."
-    return f"The team “{team}” has no option “{name[:40]}”; nothing was started. {known}"
+    offered = f"Its options: {listed}." if listed else "It has none."
+    return f"The team “{team}” has no option “{name[:40]}”; nothing was started. {offered}"
 
 
 def no_choice(option: str, choice: str, choices: Iterable[str]) -> str:

@@ -120,21 +120,21 @@ def _possible(book: Rulebook, was: Recorded) -> tuple[list[Judgement], list[str]
     One of the rules in doubt at a time is enough: the strictest of several is the strictest of them alone.
     """
     risk = book.risk_of(was.tool)
-    sure: list[int] = []
-    open_: list[int] = []
+    certain: list[int] = []
+    uncertain: list[int] = []
     gaps: list[str] = []
     for at, clause in enumerate(book.clauses):
-        known, gap = _as_far_as_known(clause, was)
+        recorded, gap = _as_far_as_known(clause, was)
         action = Action(was.team or "", was.agent, was.tool, was.arguments, was.channel)
         try:
-            if why_not(known, action, risk)[0]:
+            if why_not(recorded, action, risk)[0]:
                 continue
         except NotRecorded as wanting:
             gap = str(wanting)
         if gap:
             gaps.append(f"rule “{clause.name}”: {gap}")
-        (open_ if gap else sure).append(at)
-    fitting = [[book.clauses[at] for at in sorted({*sure, *more})] for more in ((), *((at,) for at in open_))]
+        (uncertain if gap else certain).append(at)
+    fitting = [[book.clauses[at] for at in sorted({*certain, *more})] for more in ((), *((at,) for at in uncertain))]
     judgements = [weigh(clauses, risk, effect) for effect in was.team_says for clauses in fitting]
     if len(was.team_says) > 1:
         gaps.append("the record does not hold what the team's own code wanted")

@@ -18,7 +18,7 @@ from countersign.domain.hash_chain import START, Head, Kept, read_head
 from countersign.store.codec import compress, decompress, from_ms, ms
 from countersign.store.leases import ProcessLease
 from countersign.store.ownership import EVENTS, read_event
-from countersign.store.records import reaching
+from countersign.store.records import reaching, stream_entries
 from countersign.store.redis.scripts import Script
 from countersign.store.store import Store
 
@@ -88,11 +88,7 @@ class Ledger:
     async def _events(self, after: str, limit: int, wait: timedelta) -> list[StreamEvent]:
         async with reaching():
             answer = await self._client.xread({self._keys.events: after or "0"}, limit, round(wait / _MS) or None)
-        batches = answer.values() if isinstance(answer, dict) else [batch for _, batch in answer or ()]
-        flat = [entry for batch in batches for entry in batch]
-        if flat and isinstance(flat[0], list):  # RESP3 has one list more
-            flat = [entry for inner in flat for entry in inner]
-        return [_stream_event(entry, fields) for entry, fields in flat]
+        return [_stream_event(entry, fields) for entry, fields in stream_entries(answer)]
 
     async def append(self, after: Position, made: Sequence[tuple[str, Kept | None]]) -> str:
         """Append the entries made of some events.

@@ -105,14 +105,14 @@ class Codec(Generic[T]):
         self.unreadable: dict[bytes, UnknownSchema] = {}
         """By the digest of what was stored."""
 
-    def write(self, value: T, version: int, known: frozenset[str] = _NOTHING) -> bytes:
-        """Write the value without the fields that are `known` to whoever reads it."""
-        return b"%d %d\n" % (version, self.schema) + self.dump(value, known)
+    def write(self, value: T, version: int, left_out: frozenset[str] = _NOTHING) -> bytes:
+        """Write the value without the fields that are `left_out` to whoever reads it."""
+        return b"%d %d\n" % (version, self.schema) + self.dump(value, left_out)
 
-    def read(self, raw: bytes, known: bytes = b"") -> tuple[T, int]:
+    def read(self, raw: bytes, elsewhere: bytes = b"") -> tuple[T, int]:
         """Read the value and its version. UnknownSchema if another version wrote it.
 
-        `known` is JSON with the fields that may have been left out; those that were not count.
+        `elsewhere` is JSON with the fields that may have been left out; those that were not count.
         """
         head, _, body = raw.partition(b"\n")
         version, _, schema = head.partition(b" ")
@@ -124,11 +124,11 @@ class Codec(Generic[T]):
                 f"A stored {self.name} has schema {schema.decode(errors='replace')}, this program reads "
                 f"{self.schema}. It was left as it is; start the program version that wrote it, or a newer one."
             )
-        return self.load(known[:-1] + b"," + decompress(body)[1:] if known else body), int(version)
+        return self.load(elsewhere[:-1] + b"," + decompress(body)[1:] if elsewhere else body), int(version)
 
-    def dump(self, value: T, known: frozenset[str] = _NOTHING) -> bytes:
+    def dump(self, value: T, left_out: frozenset[str] = _NOTHING) -> bytes:
         """Write JSON alone. InvalidInput if it is more than is ever read."""
-        plain = self.adapter.dump_json(value, exclude=set(known), exclude_defaults=True)
+        plain = self.adapter.dump_json(value, exclude=set(left_out), exclude_defaults=True)
         if len(plain) > LARGEST:
             raise InvalidInput(
                 f"A {self.name} has {len(plain):,} bytes, at most {LARGEST:,} are possible; nothing was stored."

@@ -7,11 +7,11 @@ from pydantic import TypeAdapter
 
 from countersign.domain import schedule
 from countersign.domain.ids import ChannelId, PermissionId, RequestId
-from countersign.domain.permissions import Permission
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.domain.runs import Status as RunStatus
+from countersign.domain.standing_permissions import Permission
 from countersign.store.codec import ms
 from countersign.store.keys import KEPT, KEPT_ATTEMPT, KEPT_LEASE, KEPT_MESSAGE, Keys
 from countersign.store.ownership import (
@@ -73,16 +73,17 @@ class Plan:
             self.plan["unchanged"].append({"names": names, "version": guard.version})
         for shown in change.shown:
             key, field = self.names.message(shown.value.name)
-            guard_of = {"key": self._key(key), "field": field, "names": [], "version": shown.version}
-            self.plan["unchanged"].append(guard_of)
+            self.plan["unchanged"].append(
+                {"key": self._key(key), "field": field, "names": [], "version": shown.version}
+            )
         for delivered in change.delivered:
             of_program = any(run.value.id.of_program for run in change.runs)
             unheard = self.names.unreported if of_program else self.names.undelivered
-            self.plan["remove"].append({"key": self._key(unheard), "member": delivered})
+            self._remove(unheard, delivered)
         for state in change.states:
             self._state(state.value, state.version)
         for request_id in change.stateless:
-            self.plan["expire"].append({"key": self._key(self.names.program_state(request_id)), "ttl": 0})
+            self._expire(self.names.program_state(request_id), timedelta(0))
         for message in change.messages:
             self._message(message.value, message.version)
         for channel, settings in change.settings.items():
@@ -114,12 +115,13 @@ class Plan:
             names = [self.names.asked(request)]
             names += [] if self.agents else [self.names.request(request)]
             names += [self.names.program_state(request)] if of_program else []
-            self.plan["expire"] += [{"key": self._key(name), "ttl": ms(KEPT)} for name in names]
+            for name in names:
+                self._expire(name)
 
     def drop_permissions(self, ended: list[PermissionId]) -> None:
         """Remove permissions whose time has ended from the index."""
         for permission in ended:
-            self.plan["remove"].append({"key": self._key(self.names.permissions), "member": permission})
+            self._remove(self.names.permissions, permission)
 
     def _key(self, name: str) -> int:
         return self.keys.setdefault(name, len(self.keys) + 1)
@@ -135,16 +137,13 @@ class Plan:
         self._record(self.names.run(run.id), write_run(run, version + 1), version, KEPT if run.over else None)
         if run.over:
             for index in (self.names.active, self.names.parked, self.names.runs(run.requester)):
-                self.plan["remove"].append({"key": self._key(index), "member": run.id})
+                self._remove(index, run.id)
             ours = [] if self.web else [self.names.journal(run.id)]
             theirs = [] if self.agents else [self.names.origin(run.id)]
-            for kept in (*ours, *theirs, self.names.settled(run.id)):
-                self.plan["expire"].append({"key": self._key(kept), "ttl": ms(KEPT)})
+            for name in (*ours, *theirs, self.names.settled(run.id)):
+                self._expire(name)
             if self.side is not Side.BOTH:
-                ended = str(ms(run.ended_at or run.created_at))
-                self.plan["add"].append(
-                    {"key": self._key(self.names.ended(self.side)), "score": ended, "member": run.id}
-                )
+                self._add(self.names.ended(self.side), run.ended_at or run.created_at, run.id)
             self.plan["wake"].append({"name": f"run {run.id}"})
             return
         if version == 0 and not self.agents and (run.program or not run.by_script):
@@ -155,7 +154,7 @@ class Plan:
             stands, other = other, stands
         for index in (stands, self.names.runs(run.requester)) if version == 0 else (stands,):
             self._add(index, run.created_at, run.id)
-        self.plan["remove"].append({"key": self._key(other), "member": run.id})
+        self._remove(other, run.id)
 
     def _request(self, request: Request, version: int) -> None:
         settled = request.status is not Status.PENDING
@@ -168,13 +167,13 @@ class Plan:
         self._record(ours, write(request, version + 1), version, None, other)
         value = len(self.values) + 1
         if settled and not self.agents:
-            self.plan["expire"].append({"key": self._key(other), "ttl": ms(KEPT)})
+            self._expire(other)
         if settled:
             run, index = self._key(self.names.run(request.run)), self._key(self.names.settled(request.run))
             entry = {"key": self._key(ours), "run": run, "index": index, "id": request.id, "ttl": ms(KEPT)}
             # What web knows of one that the agents ended gets its end from web, which finds it by the index.
             self.plan["settled"].append({**entry, "always": self.agents})
-            self.plan["remove"].append({"key": self._key(self.names.pending), "member": request.id})
+            self._remove(self.names.pending, request.id)
             if request.decision is not None:
                 unheard = self.names.unreported if request.run.of_program else self.names.undelivered
                 self._add(unheard, request.decision.at, request.id)
@@ -186,8 +185,7 @@ class Plan:
                 self.plan["parked"] = {"key": self._key(self.names.parked), "member": request.run}
         else:
             coming = schedule.next_step(request)
-            score = "+inf" if coming is None else str(ms(coming.at))
-            self.plan["add"].append({"key": self._key(self.names.pending), "score": score, "member": request.id})
+            self._add(self.names.pending, None if coming is None else coming.at, request.id)
             self.plan["wake"].append({"name": "due"})
 
     def _state(self, state: ProgramState, version: int) -> None:
@@ -197,32 +195,30 @@ class Plan:
             self.plan["records"][-1]["keeps_ttl"] = True  # its request may have ended unreported
         else:
             self.plan["unchanged"].append({"names": [name], "version": version})
-            self.plan["expire"].append({"key": self._key(name), "ttl": 0})
+            self._expire(name, timedelta(0))
 
-    def _add(self, key: str, at: datetime, member: str) -> None:
-        self.plan["add"].append({"key": self._key(key), "score": str(ms(at)), "member": member})
+    def _add(self, key: str, at: datetime | None, member: str) -> None:
+        score = "+inf" if at is None else str(ms(at))
+        self.plan["add"].append({"key": self._key(key), "score": score, "member": member})
+
+    def _remove(self, key: str, member: str) -> None:
+        self.plan["remove"].append({"key": self._key(key), "member": member})
+
+    def _expire(self, key: str, ttl: timedelta = KEPT) -> None:
+        self.plan["expire"].append({"key": self._key(key), "ttl": ms(ttl)})
 
     def _permission(self, permission: Permission, version: int) -> None:
         left = max(permission.until - permission.changed_at, timedelta(milliseconds=1))
         self._record(self.names.permission(permission.id), PERMISSIONS.write(permission, version + 1), version, left)
-        index = self._key(self.names.permissions)
         if permission.revoked_by is not None:
-            self.plan["remove"].append({"key": index, "member": permission.id})
+            self._remove(self.names.permissions, permission.id)
         else:
-            entry = {"key": index, "score": str(ms(permission.until)), "member": permission.id}
-            self.plan["add"].append(entry)
+            self._add(self.names.permissions, permission.until, permission.id)
 
     def _message(self, message: Message, version: int) -> None:
         key, field = self.names.message(message.name)
-        self.plan["records"].append(
-            {
-                "key": self._key(key),
-                "field": field,
-                "names": [],
-                "version": version,
-                "ttl": ms(KEPT_MESSAGE),
-            }
-        )
+        record = {"key": self._key(key), "field": field, "names": [], "version": version, "ttl": ms(KEPT_MESSAGE)}
+        self.plan["records"].append(record)
         self.values.append(write_message(message, version + 1))
         about = message.request or message.head_of
         if about is not None and message.ts:

@@ -63,15 +63,15 @@ class Indexes:
         async with reaching():
             await self.sweep(self._keys.active, RunId, self._reads.of_run)
             oldest = await self._client.zrange(self._keys.active, 0, limit - 1, withscores=True)
-            made = {run: score for name, score in oldest for run in RunId.among([name])}
+            created = {run: score for name, score in oldest for run in RunId.among([name])}
             async with self._client.pipeline(transaction=False) as leases:
-                for run in made:
+                for run in created:
                     leases.hget(self._keys.lease(run), "until")
-                held = await leases.execute(raise_on_error=False) if made else []
-        untils = [int(until) if isinstance(until, bytes) and until.isdigit() else None for until in held]
+                lease_ends = await leases.execute(raise_on_error=False) if created else []
+        untils = [int(until) if isinstance(until, bytes) and until.isdigit() else None for until in lease_ends]
         return [
             run
-            for (run, since_made), until in zip(made.items(), untils, strict=True)
+            for (run, since_made), until in zip(created.items(), untils, strict=True)
             if (since_made if until is None else until) <= before
         ]
 
@@ -218,15 +218,15 @@ class Indexes:
         self, index: str, names: Sequence[bytes], kind: type[A], keys: Callable[[A], tuple[str, ...]]
     ) -> int:
         """Remove members that belong to nothing, or are no ids; returns their number."""
-        known = [(name, id_) for name in names if (id_ := kind.named(name)) is not None]
+        named = [(name, id_) for name in names if (id_ := kind.named(name)) is not None]
         strays = [name for name in names if kind.named(name) is None]
         async with reaching():
-            if known:
+            if named:
                 async with self._client.pipeline(transaction=False) as looks:
-                    for _, id_ in known:
+                    for _, id_ in named:
                         looks.exists(*keys(id_))
                     strays += [
-                        name for (name, _), stands in zip(known, await looks.execute(), strict=True) if not stands
+                        name for (name, _), stands in zip(named, await looks.execute(), strict=True) if not stands
                     ]
             if not strays:
                 return 0

@@ -62,8 +62,8 @@ class RedisAnswers:
     async def get(self, question: Digest) -> bytes | None:
         """Return the answer, if its time has not ended."""
         async with reaching():
-            kept: bytes | None = await self._store.client.get(self._store.keys.answer(question))
-        return kept
+            answer: bytes | None = await self._store.client.get(self._store.keys.answer(question))
+        return answer
 
     async def put(self, question: Digest, answer: bytes, kept: timedelta) -> None:
         """Keep the answer for a while."""

@@ -21,7 +21,7 @@ from countersign.metrics import Repair
 from countersign.store.audit_log import TOGETHER
 from countersign.store.leases import ProcessLease
 from countersign.store.ownership import read_event
-from countersign.store.records import reaching
+from countersign.store.records import reaching, stream_entries
 from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from countersign.usecases.ports import Change
@@ -73,7 +73,9 @@ class Outbox:
     async def _handed_out(self, limit: int, block: int | None) -> list[tuple[bytes, dict[bytes, bytes]]]:
         streams = {self._store.keys.events: self._undelivered}
         async with reaching():
-            return _entries(await self._store.client.xreadgroup(GROUP, "projector", streams, count=limit, block=block))
+            return stream_entries(
+                await self._store.client.xreadgroup(GROUP, "projector", streams, count=limit, block=block)
+            )
 
     async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
         """Read events that were handed out so long ago and not finished, oldest first.
@@ -115,16 +117,6 @@ class Outbox:
                     _log.error("Event %s is left for a version that can read it. %s", entry.decode(), wrong)
         await self._lists.follow(event for _, event in events)
         return events
-
-
-def _entries(answer: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    """Unpack XREADGROUP's reply, which is a list in RESP2 and a mapping in RESP3."""
-    if isinstance(answer, dict):
-        entries = [entry for batches in answer.values() for batch in batches for entry in batch]
-        return entries
-    if isinstance(answer, list):
-        return [entry for _, batch in answer for entry in batch]
-    return []
 
 
 async def take_over(store: Store) -> None:

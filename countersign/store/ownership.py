@@ -22,10 +22,10 @@ from countersign.domain.delegation import Absences
 from countersign.domain.errors import UnknownSchema
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ApiKeyId, ChannelId, Id, PermissionId, RequestId, RunId, UserId, WorkspaceId
-from countersign.domain.permissions import Permission
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
+from countersign.domain.standing_permissions import Permission
 from countersign.policy.evaluation import Rulebook
 from countersign.store.codec import Codec, from_ms
 from countersign.usecases import worker_claims
@@ -47,8 +47,6 @@ def rulebook_in(raw: bytes) -> Rulebook:
 
 
 _MOST_VERSIONS: Final = 10**9
-_NOT_THAT: Final = "-"
-"""Placeholder for the name of a message that is about no request though its name tells one."""
 _log = logging.getLogger(__name__)
 
 
@@ -80,25 +78,25 @@ ORIGINS = Codec(Origin)
 STATES = Codec(ProgramState)
 
 
-def read_request(name: RequestId, ours: bytes | None, asked: bytes | None) -> tuple[Request, int] | None:
+def read_request(name: RequestId, by_web: bytes | None, by_agents: bytes | None) -> tuple[Request, int] | None:
     """Join web's record and the agents' record of a request; returns its version too.
 
     None if there is neither. UnknownSchema if it cannot be read, or is kept under another request's name. An agents'
     record that claims something that agents cannot do is read without that, and of a program's request not at all.
     """
-    version = max(_version(ours), _version(asked))
-    if ours is not None:
-        known = REQUESTS.read(ours)[0]
-        _is_named(known.id, name)
-        joined = asked is not None and not known.run.of_program and _version(asked) > _version(ours)
-        if asked is not None and joined and known.status is Status.PENDING:
-            known = worker_claims.with_ending(known, _claim(name, asked))
-        if known.status is Status.PENDING:
-            _countable(known, version)
-        return known, version
-    if asked is None:
+    version = max(_version(by_web), _version(by_agents))
+    if by_web is not None:
+        request = REQUESTS.read(by_web)[0]
+        _is_named(request.id, name)
+        newer_there = by_agents is not None and not request.run.of_program and _version(by_agents) > _version(by_web)
+        if by_agents is not None and newer_there and request.status is Status.PENDING:
+            request = worker_claims.with_ending(request, _claim(name, by_agents))
+        if request.status is Status.PENDING:
+            _countable(request, version)
+        return request, version
+    if by_agents is None:
         return None
-    claim = _claim(name, asked)
+    claim = _claim(name, by_agents)
     _is_named(claim.id, name)
     _countable(claim, version)
     if claim.run.of_program:
@@ -123,11 +121,11 @@ def _claim(name: RequestId, asked: bytes) -> Request:
     return REQUESTS.read(asked, json.dumps({"id": name}).encode())[0]
 
 
-def claim_of(ours: bytes | None, asked: bytes | None, card: Message | None) -> str:
+def claim_of(by_web: bytes | None, by_agents: bytes | None, card: Message | None) -> str:
     """Digest a request that only a worker wrote and web has not drawn; else ""."""
-    if ours is not None or asked is None:
+    if by_web is not None or by_agents is None:
         return ""
-    claim = hashlib.sha256(asked).hexdigest()[:32]
+    claim = hashlib.sha256(by_agents).hexdigest()[:32]
     return "" if card is not None and card.vouches == claim else claim
 
 
@@ -142,23 +140,13 @@ def write_asked(request: Request, version: int) -> bytes:
 
 
 def write_message(message: Message, version: int) -> bytes:
-    """Write the message without its name and its request, which its place tells."""
-    subject = _subject(message.name)
-    about = None if message.request == subject else message.request
-    return MESSAGES.write(
-        replace(message, name=_NOT_THAT if subject and not message.request else "", request=about), version
-    )
+    """Write the message without its name, which is that of its place."""
+    return MESSAGES.write(message, version, frozenset({"name"}))
 
 
 def read_message(name: str, raw: bytes) -> tuple[Message, int]:
-    """Read the message that is kept under this name, and its version."""
-    message, version = MESSAGES.read(raw)
-    about = _subject(name) if message.request is None and message.name != _NOT_THAT else message.request
-    return replace(message, name=name, request=about), version
-
-
-def _subject(name: str) -> RequestId | None:
-    return RequestId.named(name.partition("/")[2].partition("/")[0])
+    """Read the message of this name, and its version."""
+    return MESSAGES.read(raw, json.dumps({"name": name}).encode())
 
 
 def read_run(name: RunId, raw: bytes | None, origin: bytes | None) -> tuple[Run, int] | None:
@@ -168,13 +156,13 @@ def read_run(name: RunId, raw: bytes | None, origin: bytes | None) -> tuple[Run,
     """
     if raw is None:
         return None
-    known = ORIGINS.read(origin)[0] if origin is not None else None
-    run, version = RUNS.read(raw, ORIGINS.adapter.dump_json(known) if known is not None else b"")
+    noted = ORIGINS.read(origin)[0] if origin is not None else None
+    run, version = RUNS.read(raw, ORIGINS.adapter.dump_json(noted) if noted is not None else b"")
     _is_named(run.id, name)
-    if known is None:
+    if noted is None:
         return replace(run, by_script=True, program=None), version
-    noted = {name: getattr(known, name) for name in _NOTED}
-    return replace(run, **noted, by_script=known.program is not None), version
+    facts = {name: getattr(noted, name) for name in _NOTED}
+    return replace(run, **facts, by_script=noted.program is not None), version
 
 
 def read_state(name: RequestId, raw: bytes) -> tuple[ProgramState, int]:

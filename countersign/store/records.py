@@ -20,10 +20,10 @@ from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.delegation import Absences
 from countersign.domain.errors import StoreFull, StoreUnavailable, UnknownSchema
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, WorkspaceId
-from countersign.domain.permissions import Permission
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
+from countersign.domain.standing_permissions import Permission
 from countersign.store.codec import LARGEST, Codec, from_ms, ms
 from countersign.store.keys import Keys
 from countersign.store.ownership import (
@@ -229,17 +229,17 @@ class Records:
 
         UnknownSchema if one of them cannot be read.
         """
-        records = [read_request(name, *raw) for name, raw in await self._asked(ids)]
+        records = [read_request(name, *raw) for name, raw in await self._pairs(ids, self.of_request)]
         return [pair[0] if pair else None for pair in records]
 
     async def readable(self, ids: Sequence[RequestId]) -> dict[RequestId, Request | None]:
         """Read the readable ones of these requests; None for those that do not exist."""
-        reads = {name: partial(read_request, name, *raw) for name, raw in await self._asked(ids)}
+        reads = {name: partial(read_request, name, *raw) for name, raw in await self._pairs(ids, self.of_request)}
         return {name: pair[0] if pair else None for name, pair in self.tolerant.each("Request", reads).items()}
 
     async def readable_runs(self, ids: Sequence[RunId]) -> dict[RunId, Run | None]:
         """Read the readable ones of these runs; None for those that do not exist."""
-        reads = {name: partial(read_run, name, *raw) for name, raw in await self._started(ids)}
+        reads = {name: partial(read_run, name, *raw) for name, raw in await self._pairs(ids, self.of_run)}
         return {name: pair[0] if pair else None for name, pair in self.tolerant.each("Run", reads).items()}
 
     async def origins(self, ids: Sequence[RunId]) -> dict[RunId, Origin]:
@@ -248,17 +248,10 @@ class Records:
         reads = {run: partial(ORIGINS.read, raw) for run, raw in zip(ids, stored, strict=True) if raw is not None}
         return {run: origin for run, (origin, _) in self.tolerant.each("Origin", reads).items()}
 
-    async def _asked(self, ids: Sequence[RequestId]) -> list[tuple[RequestId, tuple[bytes | None, bytes | None]]]:
-        """Read web's record and the agents' of each request."""
-        return await self._pairs(ids, self.of_request)
-
-    async def _started(self, ids: Sequence[RunId]) -> list[tuple[RunId, tuple[bytes | None, bytes | None]]]:
-        """Read the record and the origin of each run."""
-        return await self._pairs(ids, self.of_run)
-
     async def _pairs(
         self, names: Sequence[N], keys: Callable[[N], tuple[str, str]]
     ) -> list[tuple[N, tuple[bytes | None, bytes | None]]]:
+        """Read web's record and the agents', or the record and the origin, of each."""
         if not names:
             return []
         raw, _ = await self.values(*(key for name in names for key in keys(name)))
@@ -284,3 +277,10 @@ class Records:
 
 def _time(answer: Sequence[int | bytes]) -> datetime:
     return from_ms(int(answer[0]) * 1000 + int(answer[1]) // 1000)
+
+
+def stream_entries(answer: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """Unpack the reply to a read of one stream: a list in RESP2, a mapping in RESP3."""
+    if isinstance(answer, dict):
+        return [entry for batches in answer.values() for batch in batches for entry in batch]
+    return [entry for _, batch in answer or () for entry in batch]

@@ -166,11 +166,11 @@ class Store(Records):
         async with reaching():
             runs = await self.indexes.ids(RunId, index, await self.client.zrange(index, 0, limit - 1))
             for run in runs:
-                kept = [self.keys.journal(run)]
+                names = [self.keys.journal(run)]
                 if self.side is Side.WEB:
-                    kept = [self.keys.request(request) for request in await self._settled(run)]
-                    kept.append(self.keys.origin(run))
-                for key in kept:
+                    names = [self.keys.request(request) for request in await self._settled(run)]
+                    names.append(self.keys.origin(run))
+                for key in names:
                     await self.client.pexpire(key, ms(KEPT))
                 await self.client.zrem(index, run)
         return len(runs)

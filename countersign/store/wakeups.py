@@ -34,11 +34,11 @@ class _Waiters(Generic[K, V]):
     def __init__(self, read: Callable[[list[K]], Awaitable[Mapping[K, V | None]]], final: Callable[[V], bool]) -> None:
         self._read = read
         self._final = final
-        self._futures: dict[K, set[asyncio.Future[V]]] = {}
+        self.futures: dict[K, set[asyncio.Future[V]]] = {}
 
     async def wait(self, key: K) -> V:
         future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
-        self._futures.setdefault(key, set()).add(future)
+        self.futures.setdefault(key, set()).add(future)
         try:
             try:
                 await self.look([key])
@@ -46,43 +46,32 @@ class _Waiters(Generic[K, V]):
                 _log.warning("Redis does not answer; still waiting, and reading again when it is back.")
             return await future
         finally:
-            waiting = self._futures.get(key, set())
+            waiting = self.futures.get(key, set())
             waiting.discard(future)
             if not waiting:
-                self._futures.pop(key, None)
+                self.futures.pop(key, None)
 
     async def look(self, keys: list[K]) -> int:
         """Read these and wake those who wait for a final one; returns their number."""
         woken = 0
-        known = [key for key in keys if key in self._futures]
-        for start in range(0, len(known), _BATCH):
-            batch = known[start : start + _BATCH]
+        awaited = [key for key in keys if key in self.futures]
+        for start in range(0, len(awaited), _BATCH):
+            batch = awaited[start : start + _BATCH]
             for key, value in (await self._read(batch)).items():
                 if value is not None:
-                    woken += self.tell(key, value)
+                    woken += self.wake(key, value)
         return woken
 
-    def waited_for(self, key: K) -> bool:
-        return key in self._futures
-
-    def tell(self, key: K, value: V) -> bool:
+    def wake(self, key: K, value: V) -> bool:
         """Wake those who wait for this one, if it is final."""
-        waiting = [future for future in self._futures.get(key, ()) if self._final(value) and not future.done()]
+        waiting = [future for future in self.futures.get(key, ()) if self._final(value) and not future.done()]
         for future in waiting:
             future.set_result(value)
         return bool(waiting)
 
-    async def look_at_all(self) -> int:
-        return await self.look(list(self._futures))
-
-    @property
-    def all(self) -> list[K]:
-        """The keys that are waited for."""
-        return list(self._futures)
-
     def fail(self, key: K, why: Exception) -> None:
         """Raise an error in those who wait for this one."""
-        for future in self._futures.get(key, ()):
+        for future in self.futures.get(key, ()):
             if not future.done():
                 future.set_exception(why)
 
@@ -157,7 +146,9 @@ class Wakeups:
                 await self._hear(message["data"], by_web=message["channel"] == self._store.keys.wake.encode())
                 await asyncio.sleep(0)  # whoever was woken goes on before this looks for the next
             elif message is not None or loop.time() >= read_back_at:
-                woken = await self._requests.look_at_all() + await self._runs.look_at_all()
+                woken = await self._requests.look([*self._requests.futures]) + await self._runs.look(
+                    [*self._runs.futures]
+                )
                 if woken:
                     _log.warning("%d wake-ups were missed; what they told of was found by reading back.", woken)
                     metrics.repaired(Repair.HINT_LOST, woken)
@@ -167,7 +158,7 @@ class Wakeups:
                 read_back_at = loop.time() + READ_BACK.total_seconds()
 
     async def _look_for_lost(self) -> None:
-        for request in await self._store.indexes.gone(self._requests.all):
+        for request in await self._store.indexes.gone([*self._requests.futures]):
             why = (
                 f"Request {request} is gone from Redis, so nobody can decide on it; the run is rebuilt and asks again."
             )
@@ -178,9 +169,9 @@ class Wakeups:
         kind, _, name = head.decode(errors="replace").partition(" ")
         request, run = RequestId.named(name), RunId.named(name)
         if kind == "request" and request is not None:
-            settled = REQUESTS.read(record)[0] if record and by_web and self._requests.waited_for(request) else None
+            settled = REQUESTS.read(record)[0] if record and by_web and request in self._requests.futures else None
             if settled is not None and settled.id == request:
-                self._requests.tell(request, settled)
+                self._requests.wake(request, settled)
             else:
                 await self._requests.look([request])
         elif kind == "run" and run is not None:

@@ -135,15 +135,15 @@ def _words(line: str) -> Iterator[tuple[int, int, _Runs]]:
     if whole is not None:
         genuine = genuine.union(*map(_genuine, set(whole.findall(kinds))))
     around = (LATIN in alphabets, EAST in alphabets, turkish, genuine)
-    known: dict[str, _Runs] = {}
+    judged: dict[str, _Runs] = {}
     for word in _WORD.finditer(line):
         start, end = word.span()
         kind = kinds[start:end]
         if " " in kind and (line[start] == "⟦" or _is_marked(word[0])):
             continue
-        runs = known.get(kind)
+        runs = judged.get(kind)
         if runs is None:
-            runs = known[kind] = (_runs if end - start <= _LONG else _runs.__wrapped__)(kind, *around)
+            runs = judged[kind] = (_runs if end - start <= _LONG else _runs.__wrapped__)(kind, *around)
         if runs:
             yield start, end, runs
 

@@ -38,8 +38,8 @@ def alphabet(c: str) -> str:
     if name.startswith(("FULLWIDTH LATIN", "MATHEMATICAL", "SMALL ROMAN", "KELVIN")):
         return STYLED if unicodedata.normalize("NFKC", c).isascii() else ""
     first = name.split(" ", 1)[0]
-    known = first in _TAKEN_FOR_LATIN or first == LATIN or twin(c)
-    return EAST if first in _EASTERN else first if known else ""
+    listed = first in _TAKEN_FOR_LATIN or first == LATIN or twin(c)
+    return EAST if first in _EASTERN else first if listed else ""
 
 
 def is_dressed(c: str) -> bool:

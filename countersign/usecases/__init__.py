@@ -6,19 +6,15 @@ the rule judge anew, so two people, a person and the clock, or one person twice 
 
 from countersign.usecases.admission import admit, admitted
 from countersign.usecases.decisions import (
+    catch_up,
     decide,
-    due,
-    expire,
     stands,
-    turn_down,
-    wake_parked,
     why_no_window,
 )
-from countersign.usecases.effective_settings import configure, judge, rules_for, rules_of
+from countersign.usecases.effective_settings import configure, judge, rules_of
 from countersign.usecases.recorded_events import settings_refused, start_refused, unknown_request
 from countersign.usecases.run_end import finish, stop
 from countersign.usecases.run_progress import (
-    advance,
     answered,
     begin,
     delayed,
@@ -38,15 +34,13 @@ from countersign.usecases.run_start import start, start_by_script
 __all__ = [
     "admit",
     "admitted",
-    "advance",
     "answered",
     "ask",
     "begin",
+    "catch_up",
     "configure",
     "decide",
     "delayed",
-    "due",
-    "expire",
     "finish",
     "judge",
     "judged",
@@ -55,7 +49,6 @@ __all__ = [
     "progressed",
     "report",
     "rests",
-    "rules_for",
     "rules_of",
     "settings_refused",
     "stands",
@@ -66,9 +59,7 @@ __all__ = [
     "still_ours",
     "stop",
     "take_back",
-    "turn_down",
     "unknown_request",
-    "wake_parked",
     "why_no_window",
     "writing",
 ]

@@ -39,11 +39,11 @@ class Hints(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """Fate of a name in the index; `again`: when to look at it next, None for never."""
+class _Outcome:
+    """Fate of a name in the index; `look_again`: the next time to look at it, None for never."""
 
-    became: Literal["done", "left", "settled", "unknown", "unreadable", "early"]
-    again: datetime | None = None
+    fate: Literal["done", "left", "settled", "unknown", "unreadable", "early"]
+    look_again: datetime | None = None
 
 
 async def keep(store: Store, queue: Queue, hints: Hints, card_check: CardCheck | None = None) -> None:
@@ -51,19 +51,20 @@ async def keep(store: Store, queue: Queue, hints: Hints, card_check: CardCheck |
 
     Without `card_check` silence approves nothing.
     """
-    look = card_check and bounded(card_check)
+    card_check = card_check and bounded(card_check)
     start = 0
     while True:
         hints.due.clear()
         try:
             due, following, now = await store.indexes.due(_BATCH, start)
             # At once: each waits for Redis a few times, and one after another they would be late together.
-            looks = await asyncio.gather(*(_do(store, queue, r, now, look) for r in due), return_exceptions=True)
-            for problem in looks:
+            settling = (_settle_due(store, queue, request, now, card_check) for request in due)
+            outcomes = dict(zip(due, await asyncio.gather(*settling, return_exceptions=True), strict=True))
+            for problem in outcomes.values():
                 if isinstance(problem, BaseException):
                     raise problem
-            seen = {name: look for name, look in zip(due, looks, strict=True) if isinstance(look, _Look)}
-            left = [name for name, look in seen.items() if look.became != "done"]
+            seen = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, _Outcome)}
+            left = [name for name, outcome in seen.items() if outcome.fate != "done"]
             if left and store.decides:
                 left = await _tidy(store, seen, now)
         except StoreUnavailable as away:
@@ -87,11 +88,11 @@ async def keep(store: Store, queue: Queue, hints: Hints, card_check: CardCheck |
             pass
 
 
-async def _tidy(store: Store, seen: Mapping[RequestId, _Look], now: datetime) -> list[RequestId]:
+async def _tidy(store: Store, outcomes: Mapping[RequestId, _Outcome], now: datetime) -> list[RequestId]:
     """Correct the index, which workers write too; returns the due names that stay."""
 
-    def those(became: str) -> list[RequestId]:
-        return [name for name, look in seen.items() if look.became == became]
+    def those(fate: str) -> list[RequestId]:
+        return [name for name, outcome in outcomes.items() if outcome.fate == fate]
 
     if unreadable := those("unreadable"):
         shown = ", ".join(ascii(name)[:80] for name in unreadable[:3])
@@ -102,7 +103,7 @@ async def _tidy(store: Store, seen: Mapping[RequestId, _Look], now: datetime) ->
             shown,
             UNREADABLE_AGAIN,
         )
-    due = {name: look.again for name, look in seen.items() if look.became == "early"}
+    due = {name: outcome.look_again for name, outcome in outcomes.items() if outcome.fate == "early"}
     due |= dict.fromkeys(unreadable, now + UNREADABLE_AGAIN)
     await store.indexes.tidy(due, those("settled"), those("unknown"))
     return those("left")
@@ -127,30 +128,32 @@ def bounded(card_check: CardCheck, looks: int = LOOKS) -> CardCheck:
     return look
 
 
-async def _do(
+async def _settle_due(
     store: Store, queue: Queue, request: RequestId, now: datetime, card_check: CardCheck | None = None
-) -> _Look:
+) -> _Outcome:
     """Settle, remind or escalate one request, if that is due."""
     try:
-        after = await usecases.due(store, queue, request, card_check)
+        after = await usecases.catch_up(store, queue, request, card_check)
         if after is None:
-            return _Look("unknown")
+            return _Outcome("unknown")
         if after.decision is not None and not now <= after.decision.at < now + _AT_WORK:
-            return _Look("settled")  # it stands in the index and should not, or somebody else settled it this moment
+            return _Outcome("settled")  # it stands in the index and should not, or somebody else settled it this moment
         late = after.decision.at - after.deadline if after.decision and after.deadline else None
         if late is not None and late > LATE:
             seconds = late.total_seconds()
             _log.warning("Request %s was due %d s ago, and nobody was there; settled now.", request, seconds)
         if after.decision is not None:
-            return _Look("done")
-        coming = schedule.next_step(after)
-        return _Look("early", coming and coming.at) if coming is None or coming.at > now else _Look("left")
+            return _Outcome("done")
+        following = schedule.next_step(after)
+        if following is None or following.at > now:
+            return _Outcome("early", following and following.at)
+        return _Outcome("left")
     except StoreUnavailable:
         raise
     except UnknownSchema:
-        return _Look("unreadable")
+        return _Outcome("unreadable")
     except CountersignError as wrong:
         _log.error("Request %s is due and cannot be settled: %s", request, wrong)
     except Exception:
         _log.exception("Request %s is due and cannot be settled; the others are.", request)
-    return _Look("unreadable")
+    return _Outcome("unreadable")

@@ -6,22 +6,22 @@ from dataclasses import replace
 from datetime import datetime
 
 from countersign.domain import (
-    decision_rules,
+    decision_attempts,
     eligibility,
-    permissions,
-    refusal_messages,
+    refusal_details,
     request_endings,
     requests,
     runs,
     schedule,
+    standing_permissions,
 )
 from countersign.domain.calls import is_canonical
-from countersign.domain.decision_rules import Attempt
+from countersign.domain.decision_attempts import Attempt
 from countersign.domain.errors import CountersignError, NotFound, Refused, StoreUnavailable
 from countersign.domain.ids import RequestId
 from countersign.domain.people import Actor
 from countersign.domain.question_salts import asker
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Decision, Request
 from countersign.policy import evaluation
 from countersign.policy.evaluation import Effect
@@ -76,17 +76,17 @@ async def decide(
         run = await store.run(current.value.run) if attempt.permission is not None else None
         cards = () if card_updates is None else await card_updates(current)
         outgrown = await _outgrown(store, current, judged)
-        step = decision_rules.decide(current.value, judged, current.now, outgrown)
+        step = decision_attempts.decide(current.value, judged, current.now, outgrown)
         if not step.changes:
             return Keep(step.request, confirm=current)
         if step.refusal is not None:
-            error = Refused(step.refusal, refusal_messages.sentence(step.refusal, step.request))
+            error = Refused(step.refusal, refusal_details.sentence(step.refusal, step.request))
             return Refuse(error, record=Change(events=step.events, once=attempt.id))
         put, events, deadline = Put(step.request, current.version), step.events, current.value.deadline
-        permission = None if run is None else permissions.given_with(step.request, run.value.known_as)
+        permission = None if run is None else standing_permissions.given_with(step.request, run.value.known_as)
         given = () if permission is None else (Put(permission, 0),)
         if permission is not None:
-            events = (*events, permissions.given(permission))
+            events = (*events, standing_permissions.given(permission))
         change = Change(requests=(put,), messages=cards, permissions=given, events=events, before=deadline)
         return Swap(change, step.request)
 
@@ -103,22 +103,22 @@ async def why_no_window(store: Store, queue: Queue, seen: Admitted, attempt: Att
     Returns None if the window may open. The attempt is judged by the request as `seen`, and a refusal put on record
     (R25): a click that is to open a window never decides, though its person may have been named since.
     """
-    if decision_rules.why_refused(seen.value, attempt, seen.now) in _ENTERED_IN_A_WINDOW:
+    if decision_attempts.why_refused(seen.value, attempt, seen.now) in _ENTERED_IN_A_WINDOW:
         return None
-    step = decision_rules.decide(seen.value, attempt, seen.now)
+    step = decision_attempts.decide(seen.value, attempt, seen.now)
     if step.refusal is None:
         return None
     await store.commit(Change(events=step.events, once=attempt.id))
-    refused = Refused(step.refusal, refusal_messages.sentence(step.refusal, step.request))
+    refused = Refused(step.refusal, refusal_details.sentence(step.refusal, step.request))
     return await _settled_late(store, queue, seen.value.id, refused)
 
 
 async def _settled_late(store: Store, queue: Queue, request: RequestId, refused: Refused) -> Refused:
     """Settle a request whose time ran out unnoticed, and say so in the refusal."""
-    settled = await expire(store, queue, request) if refused.refusal is Refusal.TIME_RAN_OUT else None
+    settled = await catch_up(store, queue, request) if refused.refusal is Refusal.TIME_RAN_OUT else None
     if settled is None:
         return refused
-    return Refused(refused.refusal, refusal_messages.sentence(refused.refusal, settled))
+    return Refused(refused.refusal, refusal_details.sentence(refused.refusal, settled))
 
 
 async def _outgrown(store: Store, seen: Admitted, attempt: Attempt) -> bool:
@@ -141,21 +141,15 @@ async def _outgrown(store: Store, seen: Admitted, attempt: Attempt) -> bool:
     return rules.quorum > 1 or not alone
 
 
-async def expire(store: Store, queue: Queue, request: RequestId, card_check: CardCheck | None = None) -> Request | None:
-    """Settle a request whose deadline has passed.
+async def catch_up(
+    store: Store, queue: Queue, request: RequestId, card_check: CardCheck | None = None
+) -> Request | None:
+    """Settle a request whose deadline has passed, escalate or remind, as is due.
 
     Returns the request as it is then, None if there is none. Silence approves only where the channel's settings and
     the workspace's policy, which no worker can write, say so now too (R23), never a request of high risk, and only one
     whose card stood in its channel all the time, and by `card_check` still does (R32). Only web may write that and can
-    look: a worker, or web without an answer from Slack, gets such a request back as it is.
-    """
-    return await _settle(store, queue, request, lambda seen: _expired(store, seen, card_check))
-
-
-async def due(store: Store, queue: Queue, request: RequestId, card_check: CardCheck | None = None) -> Request | None:
-    """Settle a request, escalate it or remind, if that is due.
-
-    Returns the request as it is then. A worker only settles; web alone may write the rest.
+    look: a worker, or web without an answer from Slack, gets such a request back as it is. A worker only settles.
     """
 
     async def step_for(seen: Admitted) -> requests.Step:

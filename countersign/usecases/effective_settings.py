@@ -13,7 +13,7 @@ from countersign.domain.events import Event, EventType, plain
 from countersign.domain.ids import AttemptId, ChannelId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.question_salts import asker
-from countersign.domain.refusal_reasons import Refusal, Sentence
+from countersign.domain.refusal_sentences import Refusal, Sentence
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request
 from countersign.domain.runs import Run
 from countersign.policy import evaluation, loosening

@@ -74,6 +74,6 @@ async def with_links(
     shown = {request: [posted[name] for name in places if name in posted] for request, places in names.items()}
     links = {request: link(messages[0]) for request, messages in shown.items() if messages}
     runs = await store.readable_runs(list(dict.fromkeys(request.run for request in requests)))
-    known = {run.id: run for run in runs.values() if run is not None}
-    teams = {name: run.team for name, run in known.items()}
-    return Listed(requests, links, len(requests), teams, runs=known)
+    readable = {run.id: run for run in runs.values() if run is not None}
+    teams = {name: run.team for name, run in readable.items()}
+    return Listed(requests, links, len(requests), teams, runs=readable)

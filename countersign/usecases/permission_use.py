@@ -10,15 +10,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
-from countersign.domain import decision_rules, permissions
+from countersign.domain import decision_attempts, standing_permissions
 from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import CountersignError, InvalidInput, NotFound, StoreUnavailable
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, PermissionId, RequestId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.permission_scopes import Scope
-from countersign.domain.permissions import Permission
 from countersign.domain.requests import Request, Status, Step
+from countersign.domain.standing_permissions import Permission
 from countersign.usecases.admission import admitted
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, Update, update
 from countersign.usecases.decisions import turn_down, wake_parked
@@ -95,11 +95,13 @@ async def _covering(
         return None
     team = run.value.known_as
     covering = [
-        permission for permission in standing if permissions.covers(permission.value, seen.value, team, seen.now)
+        permission
+        for permission in standing
+        if standing_permissions.covers(permission.value, seen.value, team, seen.now)
     ]
     for permission in sorted(covering, key=lambda permission: _NARROWEST.index(permission.value.scope)):
         giver = await whose(permission.value, seen.value.rules)
-        step = decision_rules.allow(seen.value, permission.value, giver, team, seen.now)
+        step = decision_attempts.allow(seen.value, permission.value, giver, team, seen.now)
         if step.changes:
             return permission, step
     return None
@@ -135,9 +137,9 @@ async def revoke(
             return Refuse(NotFound("This permission has already ended; people are asked again."))
         if seen.value.revoked_by is not None:
             return Keep(seen.value)
-        if (
-            refusal := permissions.why_not_revoke(seen.value, actor, await rules_of(store, seen.value.channel), admins)
-        ) is not None:
+        rules = await rules_of(store, seen.value.channel)
+        refusal = standing_permissions.why_not_revoke(seen.value, actor, rules, admins)
+        if refusal is not None:
             event = Event(
                 EventType.ATTEMPT_REFUSED,
                 seen.now,
@@ -148,7 +150,9 @@ async def revoke(
             )
             return Refuse(InvalidInput(refusal.value), record=Change(events=(event,), once=attempt))
         ended = replace(seen.value, revoked_by=actor.user, changed_at=seen.now)
-        change = Change(permissions=(Put(ended, seen.version),), events=(permissions.revoked(ended, actor.user),))
+        change = Change(
+            permissions=(Put(ended, seen.version),), events=(standing_permissions.revoked(ended, actor.user),)
+        )
         return Swap(change, ended)
 
     return (await update(store, propose)).value

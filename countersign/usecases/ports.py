@@ -20,11 +20,11 @@ from countersign.domain.ids import (
     WorkspaceId,
 )
 from countersign.domain.made_files import LeftOut, MadeFile
-from countersign.domain.permissions import Permission
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
 from countersign.domain.run_options import Option
 from countersign.domain.runs import Run
+from countersign.domain.standing_permissions import Permission
 from countersign.policy.evaluation import Rulebook
 
 T = TypeVar("T")

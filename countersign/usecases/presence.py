@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from countersign.domain import refusal_messages, schedule
+from countersign.domain import refusal_details, schedule
 from countersign.domain.errors import NotFound, Refused
 from countersign.domain.ids import AttemptId, RequestId
 from countersign.domain.people import Actor
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Request, Step
 from countersign.domain.schedule import Snooze
 from countersign.usecases.admission import admitted
@@ -37,7 +37,7 @@ async def _note(store: Store, request: RequestId, attempt: AttemptId, step_of: C
             return Refuse(NotFound(Refusal.UNKNOWN.value))
         step = step_of(seen)
         if step.refusal is not None:
-            error = Refused(step.refusal, refusal_messages.sentence(step.refusal, seen.value))
+            error = Refused(step.refusal, refusal_details.sentence(step.refusal, seen.value))
             return Refuse(error, record=Change(events=step.events, once=attempt))
         if not step.changes:
             return Keep(seen.value)

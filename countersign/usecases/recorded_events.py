@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from countersign.domain.events import Event, EventType, shortened
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
 from countersign.domain.redaction import hide
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Verb
 from countersign.usecases.ports import Change, Store
 

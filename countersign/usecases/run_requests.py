@@ -67,12 +67,12 @@ class _Place(NamedTuple):
 
 async def _place(store: Store, lease: Lease, question: Question) -> Claimed | _Place:
     guessed = requests.request_id(lease.run, question)
-    run, known = await asyncio.gather(live(store, lease), store.request(guessed))
+    run, stored = await asyncio.gather(live(store, lease), store.request(guessed))
     question = salted(question, run.value.salt)
     if (name := requests.request_id(lease.run, question)) != guessed:
-        known = await store.request(name)
-    if known is not None:
-        return known
+        stored = await store.request(name)
+    if stored is not None:
+        return stored
     ruled = await ruled_for(store, run.value, question)
     replaced = run.value.open.get(requests.slot_of(question))
     return _Place(run, question, name, ruled, await store.request(replaced) if replaced else None)

@@ -91,8 +91,8 @@ async def start_by_script(
     workspace = await store.workspace()
     if workspace is None:
         raise NotFound(start_sentences.NO_WEB)
-    known = await store.channels()
-    if known is not None and channel not in known:
+    channels = await store.channels()
+    if channels is not None and channel not in channels:
         raise InvalidInput(start_sentences.not_in(channel))
     await _somebody_may_decide(store, channel)
     step = runs.start(
@@ -116,18 +116,18 @@ async def _stored(store: Store, step: runs.Step, *, unrepeated: bool) -> Run:
 
     async def started(change: Change) -> Update[Run]:
         async def propose() -> Keep[Run] | Swap[Run]:
-            if (known := await store.run(new.id)) is not None:
-                return Keep(known.value)
+            if (stored := await store.run(new.id)) is not None:
+                return Keep(stored.value)
             same = await _same(store, new) if unrepeated else None
             return Swap(change, new) if same is None else Keep(same)
 
         return await update(store, propose)
 
     # In one step, for both may have waited for a store that was away.
-    found = await started(replace(change, once=_words(new)) if unrepeated else change)
-    if found.answer is Committed.REPEATED:  # the same words, whose run goes on, or else is over
-        found = await started(change)
-    return found.value
+    outcome = await started(replace(change, once=_words(new)) if unrepeated else change)
+    if outcome.answer is Committed.REPEATED:  # the same words, whose run goes on, or else is over
+        outcome = await started(change)
+    return outcome.value
 
 
 async def _same(store: Store, new: Run) -> Run | None:

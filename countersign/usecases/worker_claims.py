@@ -82,25 +82,27 @@ def as_asked(request: Request) -> Request | None:
     return _ended_like(asked, request)
 
 
-def with_ending(known: Request, asked: Request) -> Request:
+def with_ending(request: Request, asked: Request) -> Request:
     """Join a waiting request, as people left it, with its end by the agents' side."""
-    return _ended_like(known, asked) if known.id == asked.id else known
+    return _ended_like(request, asked) if request.id == asked.id else request
 
 
-def policy_of(data: Mapping[str, str], kept: Sequence[tuple[datetime, Rulebook]], begun: datetime) -> Rulebook | None:
+def policy_of(
+    data: Mapping[str, str], policies: Sequence[tuple[datetime, Rulebook]], begun: datetime
+) -> Rulebook | None:
     """Find the policy by which a call that passed is judged.
 
     That is the one that its worker names, if it was in force at any time since the run began, else the last. None if
-    the policy of that time is not kept any more. `kept` holds each policy with the moment from which it was in force,
-    the last one last.
+    the policy of that time is not kept any more. `policies` holds each policy with the moment from which it was in
+    force, the last one last.
     """
-    ends = [since for since, _ in kept[1:]] + [datetime.max.replace(tzinfo=UTC)]
-    for (_, book), end in zip(kept, ends, strict=True):
+    ends = [since for since, _ in policies[1:]] + [datetime.max.replace(tzinfo=UTC)]
+    for (_, book), end in zip(policies, ends, strict=True):
         if str(book.version) == data.get("policy") and end > begun:
             return book
-    if data.get("policy") != str(kept[-1][1].version) and len(kept) >= KEPT_POLICIES and begun < kept[0][0]:
+    if data.get("policy") != str(policies[-1][1].version) and len(policies) >= KEPT_POLICIES and begun < policies[0][0]:
         return None
-    return kept[-1][1]
+    return policies[-1][1]
 
 
 def judged_again(book: Rulebook, data: Mapping[str, str], team: str, channel: ChannelId) -> Judgement | str:

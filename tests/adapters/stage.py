@@ -80,7 +80,7 @@ async def time_runs_out(store: Store, program: httpx.AsyncClient) -> None:
         assert seen is not None
         past = replace(seen.value, deadline=seen.now - timedelta(seconds=1))
         await store.commit(Change(requests=(Put(past, seen.version),)))
-        await usecases.expire(store, NoQueue(), past.id)
+        await usecases.catch_up(store, NoQueue(), past.id)
 
 
 def row_of(card: Message, words: str) -> str:

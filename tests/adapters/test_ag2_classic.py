@@ -12,7 +12,7 @@ import pytest
 from autogen.coding import LocalCommandLineCodeExecutor
 
 from countersign.adapters.ag2_classic import ask_in_slack
-from countersign.adapters.ag2_classic_people import People
+from countersign.adapters.ag2_classic_questions import People
 from countersign.client.exchange import ServiceRefused
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, Script, cards

@@ -57,7 +57,7 @@ async def killed_after_it_paid(bob: Bob, guard: Guard, paid: list[int]) -> None:
         paid.append(17)
         raise Killed
 
-    first = asyncio.create_task(guard(dies)())
+    first = asyncio.ensure_future(guard(dies)())
     await bob.presses("Pay?", "Approve")
     with pytest.raises(Killed):
         await first
@@ -75,7 +75,7 @@ async def test_of_two_programs_at_once_one_acts_and_the_other_reads_what_came_of
         return "paid"
 
     pay = guard(act)
-    both = [asyncio.create_task(pay()), asyncio.create_task(pay())]
+    both = [asyncio.ensure_future(pay()), asyncio.create_task(pay())]
     await bob.presses("Pay?", "Approve")
     await bob.card(DOUBT)
     done.set()
@@ -116,7 +116,7 @@ async def test_people_say_whether_it_was_done_of_which_nothing_was_reported(
         except AlreadyRan as before:
             return str(before)
 
-    again = asyncio.create_task(called())
+    again = asyncio.ensure_future(called())
     await bob.card(DOUBT)
     assert "Order: 17" in str((await bob.card(DOUBT)).blocks)
     if button:
@@ -149,7 +149,7 @@ async def test_two_that_hear_that_it_was_not_done_do_it_once(bob: Bob, guard: Gu
         return "paid"
 
     pay = guard(act)
-    both = [asyncio.create_task(pay()), asyncio.create_task(pay())]
+    both = [asyncio.ensure_future(pay()), asyncio.create_task(pay())]
     await bob.presses(DOUBT, "Choose", {"options": "2. It wasn't done: run it now"})
     results = await asyncio.gather(*both, return_exceptions=True)
     assert sorted(str(result) for result in results) == ["Done before.", "paid"]

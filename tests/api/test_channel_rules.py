@@ -20,7 +20,7 @@ from tests.adapters.stage import Bob
 from tests.api.test_requests import REFUND, ask
 from tests.sample_requests import ALICE, CAROL
 from tests.slack.test_projector import all_drawn, card_of
-from tests.store_fixtures import NoQueue, configured
+from tests.store_fixtures import NoQueue, configure
 from tests.usecases.test_presence import asked_before
 
 HOUR = timedelta(hours=1)
@@ -59,7 +59,7 @@ async def test_only_the_channels_reviewers_decide_and_the_one_who_is_named_as_re
     slack: LocalSlack, store: Store, program: httpx.AsyncClient
 ) -> None:
     """R9, R10: what the program says of the requester takes a right away, and gives none."""
-    await configured(store, reviewers=Reviewers(frozenset({ALICE, CAROL})))
+    await configure(store, reviewers=Reviewers(frozenset({ALICE, CAROL})))
     request = await asked(store, program, requester=ALICE)
     card = await card_of(slack)
     for name, why in (("bob", "not a reviewer"), ("alice", "your own requests")):
@@ -76,7 +76,7 @@ async def test_the_channels_timeout_counts(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient, on_timeout: OnTimeout, ends: str
 ) -> None:
     """R17, R20"""
-    await configured(store, timeout=2 * HOUR, on_timeout=on_timeout)
+    await configure(store, timeout=2 * HOUR, on_timeout=on_timeout)
     request = await asked(store, program)
     await card_of(slack)
     if request.deadline is not None:
@@ -85,18 +85,18 @@ async def test_the_channels_timeout_counts(
         assert seen is not None
         past = replace(seen.value, deadline=seen.now - timedelta(seconds=1))
         await store.commit(Change(requests=(Put(past, seen.version),)))
-    await usecases.due(store, NoQueue(), request.id)
+    await usecases.catch_up(store, NoQueue(), request.id)
     assert await status(program, request) == ends
 
 
 async def test_people_are_reminded_of_what_a_program_asks(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient, bob: Bob
 ) -> None:
-    await configured(store, timeout=timedelta(days=2), remind_after=HOUR)
+    await configure(store, timeout=timedelta(days=2), remind_after=HOUR)
     request = await asked(store, program)
     card = await card_of(slack)
     await asked_before(store, request, 3 * HOUR)
-    await usecases.due(store, NoQueue(), request.id)
+    await usecases.catch_up(store, NoQueue(), request.id)
     await all_drawn(slack, store)
     (reminder,) = [m for m in slack.channel("#approvals").thread(card.ts) if m.ts != card.ts]
     assert "this is still waiting for your decision" in text_of(reminder)

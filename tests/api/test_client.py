@@ -2,7 +2,7 @@
 
 import asyncio
 import pickle
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from wsgiref.handlers import BaseHandler
 
@@ -24,13 +24,7 @@ from localslack import LocalSlack, text_of
 from localslack.workspace import Message
 from tests.slack.test_projector import card_of
 
-
-@pytest.fixture(autouse=True)
-async def known(url: str, token: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """The service is where the environment says."""
-    monkeypatch.setenv("COUNTERSIGN_URL", url)
-    monkeypatch.setenv("COUNTERSIGN_KEY", token)
-    yield
+pytestmark = pytest.mark.usefixtures("service_in_environment")
 
 
 async def test_ask_returns_what_people_decided(slack: LocalSlack) -> None:

@@ -32,11 +32,7 @@ from localslack import LocalSlack
 from tests.longest_wait import PATIENCE
 from tests.slack.test_projector import card_of
 
-
-@pytest.fixture(autouse=True)
-def known(url: str, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COUNTERSIGN_URL", url)
-    monkeypatch.setenv("COUNTERSIGN_KEY", token)
+pytestmark = pytest.mark.usefixtures("service_in_environment")
 
 
 @requires_approval("#general", title="Refund {euros:.2f} EUR?")

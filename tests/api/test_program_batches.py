@@ -98,7 +98,7 @@ async def test_each_row_is_changed_taken_back_or_ends_in_time_by_itself(
     await store.commit(
         Change(requests=(Put(replace(seen.value, deadline=seen.now - timedelta(seconds=1)), seen.version),))
     )
-    await usecases.expire(store, NoQueue(), late)
+    await usecases.catch_up(store, NoQueue(), late)
     assert (await decided(program, changed))["decision"]["arguments"] == {"order": 99}
     statuses = [(await decided(program, one))["status"] for one in (changed, refused, back, late)]
     assert statuses == ["edited", "rejected", "withdrawn", "expired"]

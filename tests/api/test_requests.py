@@ -139,46 +139,46 @@ async def test_a_key_that_is_wrong_revoked_or_anothers_opens_nothing(
 ASK: dict[str, Any] = {"title": "t", "message": "m"}
 
 
-@pytest.mark.parametrize(
-    ("body", "says"),
-    [
-        ({"title": "t"}, "one of `message`, `call`, `options` and `form`"),
-        ({**ASK, "chanel": "x"}, "chanel: Extra inputs"),
-        ({**ASK, "options": ["a", "a"]}, "has an option twice"),
-        ({**ASK, "requester": "bob"}, "requester"),
-        ({"title": "", "message": "m"}, "title"),
-        ([], "the body"),
-    ],
-)
+BODIES: list[tuple[Any, str]] = [
+    ({"title": "t"}, "one of `message`, `call`, `options` and `form`"),
+    ({**ASK, "chanel": "x"}, "chanel: Extra inputs"),
+    ({**ASK, "options": ["a", "a"]}, "has an option twice"),
+    ({**ASK, "requester": "bob"}, "requester"),
+    ({"title": "", "message": "m"}, "title"),
+    ([], "the body"),
+]
+
+
 async def test_a_body_that_cannot_be_used_is_refused_with_its_place(
-    program: httpx.AsyncClient, body: Any, says: str
+    program: httpx.AsyncClient, subtests: pytest.Subtests
 ) -> None:
-    answer = await program.post("/v1/requests", json=body, headers={"idempotency-key": "x"})
-    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
-    assert says in answer.json()["detail"]
-    assert (await program.get("/v1/requests")).json() == {"requests": []}
+    for body, says in BODIES:
+        with subtests.test(body=body):
+            answer = await program.post("/v1/requests", json=body, headers={"idempotency-key": "x"})
+            assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+            assert says in answer.json()["detail"]
+            assert (await program.get("/v1/requests")).json() == {"requests": []}
 
 
-@pytest.mark.parametrize(
-    ("raw", "headers", "status"),
-    [
-        (b"{", {}, 400),
-        (b'{"title": "t", "title": "u", "message": "m"}', {}, 400),
-        (b'{"title": NaN}', {}, 400),
-        (b"[" * 100_000, {}, 400),
-        (b'"' + b"x" * 10_000_000 + b'"', {}, 413),
-        (b"{}", {"content-type": "text/plain"}, 415),
-        (b'{"title": "t", "message": "m"}', {"idempotency-key": ""}, 400),
-        (b'{"title": "t", "message": "m", "channel": "#secret"}', {}, 403),
-        (b'{"title": "t", "message": "m", "channel": "C0APPROVALS"}', {}, 403),
-    ],
-)
-async def test_bytes_that_are_no_request_are_a_problem(
-    program: httpx.AsyncClient, raw: bytes, headers: dict[str, str], status: int
-) -> None:
-    everything = {"content-type": "application/json", "idempotency-key": "x", **headers}
-    answer = await program.post("/v1/requests", content=raw, headers=everything)
-    assert (answer.status_code, answer.json()["status"]) == (status, status), answer.text
+NO_REQUESTS: list[tuple[bytes, dict[str, str], int]] = [
+    (b"{", {}, 400),
+    (b'{"title": "t", "title": "u", "message": "m"}', {}, 400),
+    (b'{"title": NaN}', {}, 400),
+    (b"[" * 100_000, {}, 400),
+    (b'"' + b"x" * 10_000_000 + b'"', {}, 413),
+    (b"{}", {"content-type": "text/plain"}, 415),
+    (b'{"title": "t", "message": "m"}', {"idempotency-key": ""}, 400),
+    (b'{"title": "t", "message": "m", "channel": "#secret"}', {}, 403),
+    (b'{"title": "t", "message": "m", "channel": "C0APPROVALS"}', {}, 403),
+]
+
+
+async def test_bytes_that_are_no_request_are_a_problem(program: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+    for raw, headers, status in NO_REQUESTS:
+        with subtests.test(raw=raw[:60]):
+            everything = {"content-type": "application/json", "idempotency-key": "x", **headers}
+            answer = await program.post("/v1/requests", content=raw, headers=everything)
+            assert (answer.status_code, answer.json()["status"]) == (status, status), answer.text
 
 
 async def test_a_key_has_limits(store: Store, program: httpx.AsyncClient, token: str) -> None:
@@ -196,26 +196,29 @@ async def test_a_key_has_limits(store: Store, program: httpx.AsyncClient, token:
         assert (await ask(program, "0")).status_code == 200, "what was asked before is found whatever the limits say"
 
 
-@pytest.mark.parametrize("ended", ["rejected", "answered", "expired", "withdrawn"])
 async def test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none(
-    store: Store, program: httpx.AsyncClient, ended: str
+    store: Store, program: httpx.AsyncClient, subtests: pytest.Subtests
 ) -> None:
     """R5, R7: the card read “Rejected · done”."""
-    name = (await ask(program)).json()["id"]
-    seen = await store.request(RequestId(name))
-    assert seen is not None
-    step = request_endings.settle(seen.value, Decision(Status(ended), How.REVIEWERS, seen.now, by=(BOB,)))
-    await store.commit(Change(requests=(Put(step.request, seen.version),), events=step.events))
-    assert (await decided(program, name))["status"] == ended
-    for succeeded in (True, False):
-        answer = await program.post(f"/v1/requests/{name}/outcome", json={"succeeded": succeeded, "words": "Did it."})
-        assert (answer.status_code, answer.json()["type"]) == (409, "urn:countersign:conflict")
-        assert f"it is {ended}. Nothing was changed" in answer.json()["detail"]
-    assert (await program.get(f"/v1/requests/{name}")).json()["outcome"] is None
-    await program_requests.end_unreported(store)
-    run = await store.run(seen.value.run)
-    assert run is not None and run.value.over, "nothing will come of it, so nobody waits a day for that"
-    assert (await program.get(f"/v1/requests/{name}")).json()["outcome"] is None
+    for ended in ["rejected", "answered", "expired", "withdrawn"]:
+        with subtests.test(ended=ended):
+            name = (await ask(program, ended)).json()["id"]
+            seen = await store.request(RequestId(name))
+            assert seen is not None
+            step = request_endings.settle(seen.value, Decision(Status(ended), How.REVIEWERS, seen.now, by=(BOB,)))
+            await store.commit(Change(requests=(Put(step.request, seen.version),), events=step.events))
+            assert (await decided(program, name))["status"] == ended
+            for succeeded in (True, False):
+                answer = await program.post(
+                    f"/v1/requests/{name}/outcome", json={"succeeded": succeeded, "words": "Did it."}
+                )
+                assert (answer.status_code, answer.json()["type"]) == (409, "urn:countersign:conflict")
+                assert f"it is {ended}. Nothing was changed" in answer.json()["detail"]
+            assert (await program.get(f"/v1/requests/{name}")).json()["outcome"] is None
+            await program_requests.end_unreported(store)
+            run = await store.run(seen.value.run)
+            assert run is not None and run.value.over, "nothing will come of it, so nobody waits a day for that"
+            assert (await program.get(f"/v1/requests/{name}")).json()["outcome"] is None
 
 
 async def test_a_request_of_which_nothing_is_reported_ends_and_says_so(
@@ -319,13 +322,15 @@ async def test_a_poll_whose_key_is_revoked_meanwhile_tells_nothing(
     assert (await waiting).status_code == 401
 
 
-@pytest.mark.parametrize("other", [{"requester": "U0ALICE"}, {"task": "something else"}, {"notes": ["once more"]}])
 async def test_another_requester_or_task_under_the_same_key_is_a_conflict(
-    program: httpx.AsyncClient, other: dict[str, Any]
+    program: httpx.AsyncClient, subtests: pytest.Subtests
 ) -> None:
     assert (await ask(program)).status_code == 201
-    answer = await ask(program, **REFUND, **other)
-    assert (answer.status_code, next(iter(other)) in answer.json()["detail"]) == (409, True)
+    others: dict[str, Any] = {"requester": "U0ALICE", "task": "something else", "notes": ["once more"]}
+    for name, other in others.items():
+        with subtests.test(name=name):
+            answer = await ask(program, **REFUND, **{name: other})
+            assert (answer.status_code, name in answer.json()["detail"]) == (409, True)
 
 
 async def test_a_message_that_may_be_changed_under_the_same_key_is_a_conflict(program: httpx.AsyncClient) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bot.audit.entries import entry_of
-from countersign.domain import decision_rules, request_endings
+from countersign.domain import decision_attempts, request_endings
 from countersign.domain.events import Event, EventType
 from countersign.domain.hash_chain import START, Head, Kept, seal
 from countersign.domain.ids import RunId
@@ -32,7 +32,7 @@ def samples() -> dict[str, dict[str, Any]]:
     """One entry of each kind, by the code that makes them all."""
     asked = request(asked=call())
     decided = {
-        name: decision_rules.decide(asked, attempt(asked, verb=verb, words=words), NOW + timedelta(minutes=4))
+        name: decision_attempts.decide(asked, attempt(asked, verb=verb, words=words), NOW + timedelta(minutes=4))
         for name, verb, words in (
             ("approved", Verb.APPROVE, ""),
             ("rejected", Verb.REJECT, "Too much."),

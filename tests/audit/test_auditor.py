@@ -6,15 +6,17 @@ import random
 from dataclasses import replace
 from datetime import time, timedelta
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.audit.auditor import Auditor, Keep
-from bot.audit.policy_replay import recorded
+from bot.audit.recorded_calls import recorded
 from bot.audit.weekly_figures import picture, summed
 from bot.slack.projector import audit_posts
 from bot.slack.projector.message_sync import Poster
+from bot.slack.slack_calls import GatedCalls
 from countersign import usecases
 from countersign.domain import runs
 from countersign.domain.errors import InvalidInput, Refused
@@ -24,7 +26,7 @@ from countersign.domain.hash_chain import START, Kept, Verifier, seal
 from countersign.domain.ids import ChannelId, RequestId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.quiet_hours import Quiet
-from countersign.domain.refusal_reasons import Sentence
+from countersign.domain.refusal_sentences import Sentence
 from countersign.domain.requests import Verb
 from countersign.policy import file
 from countersign.policy.evaluation import Effect
@@ -35,7 +37,7 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
-from tests.store_fixtures import NoQueue, configured
+from tests.store_fixtures import NoQueue, configure
 from tests.usecases.test_presence import asked_before
 
 SECRET = "xox" + "b-123456789012-123456789012-Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8"
@@ -330,12 +332,12 @@ async def test_the_moment_from_which_entries_are_wanted_is_found(store: Store) -
 async def test_the_rules_of_what_came_before_an_escalation_are_those_of_then(store: Store, lease: Lease) -> None:
     """R25: also when the record is behind."""
     step = Escalation(timedelta(hours=2), Reviewers(frozenset({DAVE})))
-    await configured(store, timeout=timedelta(days=1), escalation=(step,))
+    await configure(store, timeout=timedelta(days=1), escalation=(step,))
     asked = await usecases.ask(store, lease, question())
     with pytest.raises(Refused):
         await usecases.decide(store, NoQueue(), asked.id, attempt(asked, DAVE))
     await asked_before(store, asked, timedelta(hours=3))
-    await usecases.due(store, NoQueue(), asked.id)
+    await usecases.catch_up(store, NoQueue(), asked.id)
     await Auditor(store, "web").catch_up()
     refused, escalated = (await record(store))[-2:]
     assert (refused["type"], escalated["type"]) == ("attempt_refused", "request_escalated")
@@ -347,7 +349,8 @@ async def test_a_damaged_head_stops_the_record_and_its_posts_but_not_web(store: 
     await store.commit(Change(events=(Event(EventType.CALL_PASSED, await store.now(), workspace=HERE),)))
     await Auditor(store, "web").catch_up()
     await store.client.hset(store.keys.audit_head, "hash", "nonsense")
-    ledger, poster, channel = Ledger(store), cast(Poster, None), ChannelId("C0X")
+    ledger, channel = Ledger(store), ChannelId("C0X")
+    poster = Poster(GatedCalls(AsyncWebClient()), store, HERE, "https://example.slack.com/", frozenset())
     posting = [
         lambda: audit_posts.keep_checkpoints(ledger, store, poster, channel),
         lambda: audit_posts.keep_digests(partial(summed, ledger), picture, store, poster, channel),

@@ -14,7 +14,7 @@ from localslack import LocalSlack, Message, text_of
 from tests.audit.conftest import Audit, Said
 from tests.sample_requests import HERE, question
 from tests.slack.test_batch_card import ask
-from tests.slack.test_projector import all_drawn, card_of, decided, drawing
+from tests.slack.test_projector import all_drawn, card_of, decide, running_projector
 from tests.store_fixtures import new_run
 
 
@@ -40,11 +40,11 @@ async def test_the_link_of_a_card_leads_to_its_entries(
     """R2: the card's alone; a line about it in the run's thread is part of that run's log."""
     asked = await usecases.ask(store, lease, question())
     await usecases.ask(store, await new_run(store, RunId("rother")), question("another"))
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
     card = next(m for m in slack.channel("#approvals").messages if asked.question.content in text_of(m))
     log = next(m for m in slack.channel("#general").posts.values() if m.is_reply and "Waiting" in m.text)
-    await decided(store, asked)
+    await decide(store, asked)
     await Auditor(store, "web").catch_up()
     by_id = await audit("export", "--request", asked.id)
     assert by_id.status == 0 and told(by_id) == {asked.id}
@@ -59,9 +59,9 @@ async def test_the_link_of_a_card_with_rows_stands_for_all_of_them(
     slack: LocalSlack, store: Store, lease: Lease, audit: Audit
 ) -> None:
     asked = await ask(store, lease, 1, 2, 3)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
-        await decided(store, asked[1])
+        await decide(store, asked[1])
         await all_drawn(slack, store)
     await Auditor(store, "web").catch_up()
     where = await link(slack, await card_of(slack))

@@ -13,14 +13,14 @@ from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import Change
 from tests.sample_requests import HERE, NOW
-from tests.servers import a_cluster
+from tests.servers import running_cluster
 
 pytestmark = pytest.mark.slow
 
 
 async def test_the_record_is_kept_verified_and_trimmed_on_a_cluster(tmp_path: Path) -> None:
     """R25: as on one server."""
-    async with a_cluster(tmp_path / "cluster") as nodes:
+    async with running_cluster(tmp_path / "cluster") as nodes:
         url = nodes[0].url.replace("redis://", "redis+cluster://").removesuffix("/0")
         async with connect(url) as client:
             store = Store(client, "acme")

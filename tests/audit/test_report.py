@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bot.audit import plots, policy_replay
+from bot.audit import plots, recorded_calls
 from bot.audit.entries import entry_of
 from bot.audit.export import Filter
 from bot.audit.figures import Figures, Waits
@@ -142,7 +142,7 @@ def test_an_entry_with_a_wrong_type_is_counted_and_the_others_are_still_reported
     assert page(figures, Filter(), NOW, {})
     for one in changed:
         with suppress(ValueError):
-            policy_replay.recorded(seal(START, one))
+            recorded_calls.recorded(seal(START, one))
 
 
 def test_quantiles_are_within_a_percent_and_a_permission_ends() -> None:

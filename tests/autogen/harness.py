@@ -20,7 +20,7 @@ from countersign.autogen.runner import Runner
 from countersign.autogen.team import Teams
 from countersign.domain import high_risk
 from countersign.domain.channel_settings import Rules
-from countersign.domain.decision_rules import Attempt
+from countersign.domain.decision_attempts import Attempt
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Request, Verb

@@ -17,7 +17,7 @@ from autogen_agentchat.teams import (
 from autogen_agentchat.tools import AgentTool, TeamTool
 
 from countersign.autogen.people.conversation import ConversationOver, over_in
-from countersign.autogen.people.input_modes import HumanInputMode, any_of, every, last_line, when_said
+from countersign.autogen.people.human_input_modes import HumanInputMode, any_of, every, last_line, when_said
 from countersign.autogen.run_context import RunContext
 from tests.autogen.rebuild_teams import SCRIPT, World
 

@@ -31,8 +31,8 @@ from autogen_core.tools import Workbench
 from countersign.autogen.code.gated_executor import CodeAgent
 from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.models.wrapper import ModelRequest, Pieces
-from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.people.decision_messages import decision_in
+from countersign.autogen.people.run_outcomes import Conclusion
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team
 from countersign.domain.requests import Status

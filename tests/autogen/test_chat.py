@@ -7,7 +7,7 @@ from agents import registry
 from agents.teams import chat
 from countersign.autogen.models.demo import DEMO_NOTE
 from countersign.autogen.people.conversation import GO_ON
-from countersign.autogen.people.input_modes import HumanInputMode
+from countersign.autogen.people.human_input_modes import HumanInputMode
 from countersign.domain.errors import InvalidInput
 from tests.autogen.harness import House
 

@@ -17,7 +17,7 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from countersign.autogen.gated_function import gated
 from countersign.autogen.models.config import load_model
-from countersign.autogen.people.action_outcomes import Conclusion
+from countersign.autogen.people.run_outcomes import Conclusion
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.domain.errors import ActionFailed

@@ -56,7 +56,7 @@ async def test_the_steps_of_the_approved_plan_are_shown_until_they_are_done(hous
 
     async def shown(*asked: Request) -> list[tuple[str, str]]:
         run = await house.run()
-        steps = run_steps.steps(run, [run_steps.Asked(one) for one in asked])
+        steps = run_steps.steps(run, [run_steps.RequestOnCard(one) for one in asked])
         return [
             (step.state.value, step.title) for step in steps if step.name.startswith("plan-") or step.name in run.recent
         ]

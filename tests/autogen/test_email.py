@@ -11,7 +11,7 @@ from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
 from tests.autogen.harness import RULES, House
-from tests.store_fixtures import nobody_decides
+from tests.store_fixtures import let_expire
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -101,7 +101,7 @@ async def test_a_channel_that_asked_for_it_approves_by_timeout_and_the_run_says_
     await house.start()
     async with house.worker() as worker:
         worker.advance()
-        await nobody_decides(house.store, await house.asked())
+        await let_expire(house.store, await house.asked())
         run = await house.over()
     assert run.result.startswith("Approved by timeout, as this channel's settings say.")
     assert len(house.mails()) == 1

@@ -19,7 +19,7 @@ from countersign.store.wakeups import Wakeups
 from tests.redis_server import url_of
 from tests.sample_requests import ALICE, GENERAL, HERE
 from tests.store.two_users import Sides
-from tests.store_fixtures import started
+from tests.store_fixtures import start_run
 
 
 async def test_what_cannot_be_repaired_of_one_run_keeps_nobody_from_the_others(
@@ -31,7 +31,7 @@ async def test_what_cannot_be_repaired_of_one_run_keeps_nobody_from_the_others(
     program: dict[str, Any] = {"channel": GENERAL, "requester": ALICE, "team": "script", "task": "ask"}
     await usecases.start_by_script(sides.agents, run=RunId("skilled"), **program)
     for name in ("rone", "rbroken", "rtwo"):
-        await started(sides.web, name)
+        await start_run(sides.web, name)
     jobs = sides.agents.keys.prefix + "jobs:"
     await sides.admin.set(f"{jobs}runs:rbroken", "no hash", px=60_000)
     await sides.agents.client.set(sides.agents.keys.lease(RunId("rtwo")), "no lease", px=60_000)

@@ -10,7 +10,7 @@ import pytest
 
 from agents import registry
 from countersign import usecases
-from countersign.domain.decision_rules import Attempt
+from countersign.domain.decision_attempts import Attempt
 from countersign.domain.ids import AttemptId, RunId
 from countersign.domain.people import Actor
 from countersign.domain.requests import Request, Verb
@@ -18,7 +18,7 @@ from countersign.domain.runs import Status
 from localslack import LocalSlack
 from tests.autogen.harness import House, Silent, fact
 from tests.sample_requests import ALICE, BOB, GENERAL, HERE, rules
-from tests.slack.test_projector import all_drawn, drawing
+from tests.slack.test_projector import all_drawn, running_projector
 
 pytest_plugins = ["tests.redis_server"]
 RUN = RunId("r1")
@@ -61,7 +61,7 @@ async def test_a_story_posts_a_card_for_each_answer_and_three_messages_of_its_ru
     house: House, slack: LocalSlack, story: Story
 ) -> None:
     """R6: head, steps and outcome; what changes is edited into them."""
-    async with drawing(slack, house.store):
+    async with running_projector(slack, house.store):
         await played(house, story, partial(all_drawn, slack, house.store))
     calls = Counter(call.method for call in slack.calls if call.ok)
     assert calls["chat.postMessage"] == len(story.answers) + 3
@@ -76,7 +76,7 @@ async def test_a_story_changes_no_message_twice_between_two_moments_of_rest(
     """R36: what is no news is no call."""
 
     async def drawn() -> None:
-        async with drawing(slack, house.store):
+        async with running_projector(slack, house.store):
             await all_drawn(slack, house.store)
 
     await played(house, story, drawn)

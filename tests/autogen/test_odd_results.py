@@ -21,7 +21,7 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from countersign.autogen import compat
 from countersign.autogen.code.executors import LocalExecutor
-from countersign.autogen.people.action_outcomes import Became, Conclusion
+from countersign.autogen.people.run_outcomes import Became, Conclusion
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.autogen.tools.team_policy import Proposal

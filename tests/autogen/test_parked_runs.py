@@ -266,8 +266,8 @@ async def test_five_hundred_parked_runs_leave_nothing_in_the_worker(
         assert teams_in_memory() <= before + 50  # of the last fifty, which timers and the log may still hold
         assert await house.store.indexes.unheld(10, timedelta(0)) == []
         assert len(await house.store.indexes.active_runs(1000)) == 500
-        assert not house.wakeups._requests._futures
-        assert not house.wakeups._runs._futures
+        assert not house.wakeups._requests.futures
+        assert not house.wakeups._runs.futures
         await worker.runner.reconcile()
         assert worker.queue.asked == []
         last = await house.asked("r499")

@@ -52,14 +52,15 @@ def test_an_example_uses_every_name_of_its_section_and_imports_nothing_that_is_n
     assert "from countersign." not in code
 
 
-@pytest.mark.parametrize("name", countersign.__all__)
-def test_a_public_name_has_a_docstring_at_its_home(name: str) -> None:
-    value = getattr(countersign, name)
-    if isinstance(value, str):
-        home = Path(str(countersign.__file__)).parent / f"{countersign._HOME[name].replace('.', '/')}.py"
-        assert re.search(rf'^{name}\b.* = .*\n"""', home.read_text(), re.M)
-    else:
-        assert value.__doc__
+def test_a_public_name_has_a_docstring_at_its_home(subtests: pytest.Subtests) -> None:
+    for name in countersign.__all__:
+        with subtests.test(name=name):
+            value = getattr(countersign, name)
+            if isinstance(value, str):
+                home = Path(str(countersign.__file__)).parent / f"{countersign._HOME[name].replace('.', '/')}.py"
+                assert re.search(rf'^{name}\b.* = .*\n"""', home.read_text(), re.M)
+            else:
+                assert value.__doc__
 
 
 def test_type_checkers_and_the_interpreter_see_the_same_names() -> None:

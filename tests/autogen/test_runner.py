@@ -25,7 +25,7 @@ from agents.registry import find
 from countersign import usecases
 from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.models.wrapper import ModelRequest, Pieces
-from countersign.autogen.people.action_outcomes import Conclusion
+from countersign.autogen.people.run_outcomes import Conclusion
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.domain.channel_settings import Rules

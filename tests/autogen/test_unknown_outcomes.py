@@ -13,8 +13,8 @@ from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.people.decision_messages import DecisionTermination
+from countersign.autogen.people.run_outcomes import Conclusion
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.domain.channel_settings import OnTimeout

@@ -15,7 +15,6 @@ from autogen_agentchat.teams import RoundRobinGroupChat, SelectorGroupChat
 from autogen_core.models import LLMMessage
 
 from countersign.autogen.models.demo import demo_turns
-from countersign.autogen.people.action_outcomes import Conclusion
 from countersign.autogen.people.conversation import (
     BY_RULE,
     METADATA,
@@ -26,14 +25,22 @@ from countersign.autogen.people.conversation import (
     turn_in,
 )
 from countersign.autogen.people.decision_messages import decision_in
-from countersign.autogen.people.input_modes import AskWhen, HumanInputMode, IsTermination, every, last_line, when_from
+from countersign.autogen.people.human_input_modes import (
+    AskWhen,
+    HumanInputMode,
+    IsTermination,
+    every,
+    last_line,
+    when_from,
+)
+from countersign.autogen.people.run_outcomes import Conclusion
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.runs import Run, Status
 from tests.autogen.harness import RULES, House
-from tests.store_fixtures import nobody_decides
+from tests.store_fixtures import let_expire
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -247,8 +254,8 @@ async def test_where_the_channel_says_so_it_goes_on_by_timeout(house: House) -> 
     """R23: and the agents are told that no person has read it."""
     await house.store.set_defaults(replace(RULES, on_timeout=OnTimeout.APPROVE))
     async with table(house, HumanInputMode.ALWAYS, "a", "b\nTERMINATE", is_termination_msg=DONE) as it:
-        await nobody_decides(house.store, await it.asked())
-        await nobody_decides(house.store, await it.asked())
+        await let_expire(house.store, await it.asked())
+        await let_expire(house.store, await it.asked())
         await it.over()
     assert it.talk.over is EndReason.FINISHED
     assert "no person has read the last message" in it.talk.read[1]

@@ -39,19 +39,17 @@ async def test_a_conversation_lost_at_any_entry_ends_as_if_nothing_had_been(
         assert again.questions == whole.questions + again.doubts, dies_at
 
 
-@pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
-async def test_a_conversation_that_waits_leaves_memory_at_once(
-    house: House, build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_conversation_that_waits_leaves_memory_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """R22: also where the human is asked inside a tool; AutoGen would leave the agent there behind for ever."""
     monkeypatch.setattr("countersign.autogen.team_execution.GRACE", timedelta(hours=1))  # nobody is ended by force
     house.park_after = timedelta(0)
-    world = World(model=Scripted())
-    it = team(build, world)
-    await house.start("r1", it.name, "get pens")
-    async with house.worker(found=Teams({it.name: it}, {}), model=world.model) as worker:
-        await asyncio.wait_for(worker.advance(), PATIENCE)
-        assert (await house.run()).status is Status.PARKED
+    model = Scripted()
+    teams = {it.name: it for it in (team(build, World(model=model)) for build in BUILDERS)}
+    async with house.worker(found=Teams(teams, {}), model=model) as worker:
+        for number, name in enumerate(teams):
+            await house.start(run := f"r{number}", name, "get pens")
+            await asyncio.wait_for(worker.advance(run), PATIENCE)
+            assert (await house.run(run)).status is Status.PARKED
         gc.collect()
         assert [task for task in asyncio.all_tasks() if "autogen_" in repr(task)] == []
 

@@ -253,7 +253,7 @@ class Verdict:
 
     def _steps(self, run: Run) -> block_kit.Drawing:
         asked = [self.facts.requests[name] for name in run.recent if name in self.facts.requests]
-        numbered = [run_steps.Asked(one, card_grouping.number_of(one, self._card_of(one)[1])) for one in asked]
+        numbered = [run_steps.RequestOnCard(one, card_grouping.number_of(one, self._card_of(one)[1])) for one in asked]
         return run_steps.drawn_as_list(run, run_steps.steps(run, numbered))
 
     def _card_of(self, request: Request) -> tuple[str, list[Request]]:

@@ -19,7 +19,7 @@ from localslack.workspace import Message
 from tests.chaos.cluster import Deployment
 from tests.chaos.plan import ASKS, CHANNELS, REQUESTERS, REVIEWERS, Manner, Task, manner
 from tests.chaos.side_effects import EFFECTS, read
-from tests.slack.socket_bot import confirmed
+from tests.slack.socket_bot import confirm_loosening
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Crowd:
                 reply = await slack.user("alice").command(f"/approvals {words}", channel=channel)
                 assert reply.ok, f"{channel}: {words}: {reply.error}"
                 if words == "on-timeout approve":  # looser rules count once an admin has confirmed them
-                    assert (await confirmed(slack.user("alice"))).startswith("Saved.")
+                    assert (await confirm_loosening(slack.user("alice"))).startswith("Saved.")
 
     def hurry(self) -> None:
         self._hurrying.set()

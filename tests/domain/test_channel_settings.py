@@ -39,7 +39,9 @@ def test_a_setting_has_a_word_an_input_and_a_place_in_what_people_read() -> None
     for field in fields(ChannelSettings):
         other = ChannelSettings(**{field.name: getattr(OTHERS, field.name)})
         assert setting_inputs.SETTINGS[field.name].usage.startswith("*`/approvals ")
-        assert settings_text.say(GENERAL, other.over(rules())) != settings_text.say(GENERAL, rules()), field.name
+        assert settings_text.describe(GENERAL, other.over(rules())) != settings_text.describe(GENERAL, rules()), (
+            field.name
+        )
         assert {"reviewers": "users", "escalation": "after_1"}.get(field.name, field.name) in window
 
 

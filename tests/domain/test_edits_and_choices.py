@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from countersign.domain import decision_rules, requests
+from countersign.domain import decision_attempts, requests
 from countersign.domain.calls import LONGEST_CONTENT, Call, canonical, is_canonical
-from countersign.domain.decision_rules import decide
+from countersign.domain.decision_attempts import decide
 from countersign.domain.diffs import changes
 from countersign.domain.ids import digest_of
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.request_endings import approved_content
 from countersign.domain.requests import Kind, Request, Status, Verb
 from countersign.domain.texts_for_models import answer
@@ -22,7 +22,7 @@ CHANGED = canonical({"order": 17, "amount": 10})
 def test_an_edit_approves_the_changed_call_and_nothing_else() -> None:
     """R13, R18: the decision carries the arguments that run."""
     asked = request(asked=call())
-    decision = decision_rules.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=CHANGED), NOW).request.decision
+    decision = decision_attempts.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=CHANGED), NOW).request.decision
     assert decision is not None
     assert (decision.outcome, decision.arguments, decision.by) == (Status.EDITED, CHANGED, (BOB,))
 
@@ -42,13 +42,13 @@ def test_an_edit_approves_the_changed_call_and_nothing_else() -> None:
 def test_an_edit_that_is_no_changed_call_is_refused(arguments: str, refusal: Refusal) -> None:
     """R13: only canonical JSON runs, so that its digest is that of what was judged."""
     asked = request(asked=call())
-    assert decision_rules.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=arguments), NOW).refusal is refusal
+    assert decision_attempts.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=arguments), NOW).refusal is refusal
 
 
 def test_where_several_must_approve_one_person_cannot_change_the_content() -> None:
     """R11, R13: the others would have approved something else."""
     asked = request(asked=call(), quorum=2)
-    step = decision_rules.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=CHANGED), NOW)
+    step = decision_attempts.decide(asked, attempt(asked, verb=Verb.EDIT, arguments=CHANGED), NOW)
     assert step.refusal is Refusal.EDIT_NEEDS_ONE
     assert "2 approvals" in refusal_text(step.refusal, asked)
 
@@ -125,7 +125,7 @@ def test_what_was_changed_in_code_is_told_by_its_lines() -> None:
 def test_other_arguments_do_not_come_along_with_another_verb(verb: Verb) -> None:
     """R13."""
     asked = request(asked=call())
-    step = decision_rules.decide(asked, attempt(asked, verb=verb, words="go", arguments=CHANGED), NOW)
+    step = decision_attempts.decide(asked, attempt(asked, verb=verb, words="go", arguments=CHANGED), NOW)
     assert step.refusal is Refusal.NOT_OFFERED
 
 
@@ -161,14 +161,16 @@ def test_what_moves_from_one_list_of_a_question_to_another_makes_another_request
 
 def test_a_choice_is_one_of_the_options() -> None:
     asked = request(asked=choice("eu", "us"))
-    decision = decision_rules.decide(asked, attempt(asked, verb=Verb.CHOOSE, chosen=("us",)), NOW).request.decision
+    decision = decision_attempts.decide(asked, attempt(asked, verb=Verb.CHOOSE, chosen=("us",)), NOW).request.decision
     assert decision is not None
     assert (decision.outcome, decision.chosen) == (Status.ANSWERED, ("us",))
 
 
 def test_several_options_are_kept_in_the_order_of_the_card() -> None:
     asked = request(asked=choice("eu", "us", "ap", several=True))
-    decision = decision_rules.decide(asked, attempt(asked, verb=Verb.CHOOSE, chosen=("ap", "eu")), NOW).request.decision
+    decision = decision_attempts.decide(
+        asked, attempt(asked, verb=Verb.CHOOSE, chosen=("ap", "eu")), NOW
+    ).request.decision
     assert decision is not None
     assert decision.chosen == ("eu", "ap")
 
@@ -176,10 +178,10 @@ def test_several_options_are_kept_in_the_order_of_the_card() -> None:
 def test_where_several_must_approve_as_many_must_choose_the_same_and_may_change_their_mind() -> None:
     """R11: people are counted, each once, and only those who chose the same."""
     asked = request(asked=choice("eu", "us"), quorum=2)
-    one = decision_rules.decide(asked, attempt(asked, BOB, Verb.CHOOSE, "1", chosen=("eu",)), NOW).request
-    two = decision_rules.decide(one, attempt(one, CAROL, Verb.CHOOSE, "2", chosen=("us",)), NOW).request
+    one = decision_attempts.decide(asked, attempt(asked, BOB, Verb.CHOOSE, "1", chosen=("eu",)), NOW).request
+    two = decision_attempts.decide(one, attempt(one, CAROL, Verb.CHOOSE, "2", chosen=("us",)), NOW).request
     assert (two.status, len(two.votes)) == (Status.PENDING, 2)
-    three = decision_rules.decide(two, attempt(two, BOB, Verb.CHOOSE, "3", chosen=("us",)), NOW).request
+    three = decision_attempts.decide(two, attempt(two, BOB, Verb.CHOOSE, "3", chosen=("us",)), NOW).request
     assert three.decision is not None
     assert (three.decision.chosen, set(three.decision.by)) == (("us",), {BOB, CAROL})
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from countersign.domain import permissions
+from countersign.domain import standing_permissions
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import Risk
-from countersign.domain.decision_rules import allow, decide
+from countersign.domain.decision_attempts import allow, decide
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, RunId, WorkspaceId
 from countersign.domain.people import Actor
 from countersign.domain.permission_scopes import LONGEST, PermissionChoice, Scope, Span
-from countersign.domain.permissions import Permission, covers
 from countersign.domain.requests import How, Kind, Question, Request, Status
+from countersign.domain.standing_permissions import Permission, covers
 from tests.sample_requests import BOB, CAROL, HERE, NOW, attempt, call, later, question, request
 
 TEAM = "email"
@@ -26,7 +26,7 @@ SOON = later(minutes=10)
 def given(scope: Scope = Scope.ARGUMENTS, span: Span = Span.HOUR, asked: Question | None = None) -> Permission:
     """Bob approved a refund and does not want to be asked again."""
     of = request(asked=asked or call())
-    found = permissions.given_with(
+    found = standing_permissions.given_with(
         decide(of, attempt(of, BOB, permission=PermissionChoice(scope, span)), NOW).request, TEAM
     )
     assert found is not None
@@ -55,7 +55,7 @@ def test_the_same_call_is_not_asked_again(scope: Scope) -> None:
     assert (event.type, event.user) == (EventType.REQUEST_DECIDED, BOB)
     assert event.data["how"] == "permission" and event.data["permission"] == permission.id
     assert event.data["digest"] == asked.digest
-    assert permissions.given_with(step.request, TEAM) is None  # a use gives nothing
+    assert standing_permissions.given_with(step.request, TEAM) is None  # a use gives nothing
 
 
 NARROW: dict[str, tuple[Scope, Callable[[], Request], bool]] = {

@@ -12,9 +12,9 @@ from countersign.domain.escalation import Escalation
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Request, Status
-from countersign.domain.schedule import Next, Snooze, What
+from countersign.domain.schedule import Next, NextKind, Snooze
 from tests.sample_requests import ALICE, APPROVALS, BOB, CAROL, DAVE, HERE, LEADS, NOW, later, request, rules
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -83,7 +83,7 @@ def test_a_reminder_in_a_night_of_a_changed_clock_comes_at_eight_on_the_wall(ask
     """R20"""
     hours = quiet_hours.parse("19:00-08:00 Europe/Berlin")
     asked = request(datetime.fromisoformat(asked_at), timeout=2 * DAY, remind_after=HOUR, quiet=hours)
-    assert schedule.next_step(asked) == Next(datetime.fromisoformat(first), What.REMIND)
+    assert schedule.next_step(asked) == Next(datetime.fromisoformat(first), NextKind.REMIND)
 
 
 def test_an_escalation_lets_the_next_people_decide_besides_the_first() -> None:
@@ -95,7 +95,7 @@ def test_an_escalation_lets_the_next_people_decide_besides_the_first() -> None:
     twice = schedule.due(once.request, later(hours=5)).request
     assert twice.rules.reviewers == Reviewers(frozenset({BOB, CAROL, DAVE}), frozenset({LEADS}))
     assert [schedule.place_of(twice, step) for step in twice.raised] == [LEADS_ROOM, APPROVALS]
-    assert schedule.next_step(twice) == Next(later(days=1), What.EXPIRE)
+    assert schedule.next_step(twice) == Next(later(days=1), NextKind.EXPIRE)
 
 
 def test_after_an_outage_the_last_escalation_and_one_reminder_come() -> None:
@@ -106,7 +106,7 @@ def test_after_an_outage_the_last_escalation_and_one_reminder_come() -> None:
     assert [raised.number for raised in step.request.raised] == [1]
     assert step.request.rules.reviewers == Reviewers(frozenset({BOB, CAROL, DAVE}), frozenset({LEADS}))
     assert schedule.due(step.request, later(hours=6)).request == step.request
-    assert schedule.next_step(step.request) == Next(later(hours=6, minutes=10), What.REMIND)
+    assert schedule.next_step(step.request) == Next(later(hours=6, minutes=10), NextKind.REMIND)
     over = schedule.due(asked, later(days=2))
     assert [e.type for e in over.events] == [EventType.REQUEST_DECIDED]
     assert over.request.status is Status.EXPIRED
@@ -118,10 +118,10 @@ def test_after_an_outage_that_ends_at_night_people_sleep_on() -> None:
     step = schedule.due(asked, later(hours=5))
     assert step.events == ()
     morning = NOW.replace(day=7, hour=8)
-    assert schedule.next_step(step.request) == Next(morning, What.REMIND)
+    assert schedule.next_step(step.request) == Next(morning, NextKind.REMIND)
     done = schedule.due(step.request, morning)
     assert [e.type for e in done.events] == [REMIND]
-    assert schedule.next_step(done.request) == Next(morning + 2 * HOUR, What.REMIND)
+    assert schedule.next_step(done.request) == Next(morning + 2 * HOUR, NextKind.REMIND)
 
 
 def test_a_snooze_puts_reminders_off_for_everybody_and_nothing_else() -> None:
@@ -131,15 +131,15 @@ def test_a_snooze_puts_reminders_off_for_everybody_and_nothing_else() -> None:
     hour = schedule.snooze(asked, bob, Snooze.HOUR, NOW)
     assert hour.request.snoozed_by == BOB
     assert [e.type for e in hour.events] == [EventType.REQUEST_SNOOZED]
-    assert schedule.next_step(hour.request) == Next(later(hours=1), What.REMIND)
+    assert schedule.next_step(hour.request) == Next(later(hours=1), NextKind.REMIND)
     morning = schedule.snooze(asked, bob, Snooze.MORNING, NOW).request
     assert schedule.next_reminder(morning) == NOW.replace(day=7, hour=9)
-    assert schedule.next_step(morning) == Next(later(hours=2), What.ESCALATE)
+    assert schedule.next_step(morning) == Next(later(hours=2), NextKind.ESCALATE)
     after = schedule.due(hour.request, later(hours=1)).request
     assert (after.snoozed_until, schedule.next_reminder(after)) == (None, later(hours=1, minutes=10))
     soon = schedule.snooze(request(remind_after=HOUR / 2), bob, Snooze.MORNING, NOW).request
     assert soon.snoozed_until == soon.deadline
-    assert schedule.next_step(soon) == Next(later(hours=1), What.EXPIRE)
+    assert schedule.next_step(soon) == Next(later(hours=1), NextKind.EXPIRE)
 
 
 def test_tomorrow_morning_is_nine_in_the_channels_zone_also_when_the_clock_is_changed() -> None:

@@ -11,7 +11,7 @@ import pytest
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
 from tests.processes import Deployment
-from tests.slack.socket_bot import confirmed
+from tests.slack.socket_bot import confirm_loosening
 
 ASK = "/agent email tell the vendor we need 10% off"
 
@@ -70,7 +70,7 @@ async def test_silence_approves_where_the_channel_says_so_and_the_card_stands(
     alice = slack.user("alice")
     assert (await alice.command("/approvals timeout 5s", channel="#general")).ok
     assert (await alice.command("/approvals on-timeout approve", channel="#general")).ok
-    assert (await confirmed(alice)).startswith("Saved.")
+    assert (await confirm_loosening(alice)).startswith("Saved.")
     await alice.command(ASK, channel="#general")
     asked = await card(slack)
     assert "Approved by timeout" in text_of(await settled(slack, asked.ts))

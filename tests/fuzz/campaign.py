@@ -106,7 +106,7 @@ class Fuzz:
         await agents.zadd(keys.pending, {name: self.random.choice((0, 1e300, -1e300, time.time() * 1000))})
         try:
             for read in (
-                lambda: usecases.due(web, NoQueue(), name),
+                lambda: usecases.catch_up(web, NoQueue(), name),
                 lambda: web.indexes.waiting(50),
                 lambda: web.readable([name]),
                 lambda: Overview(web).waiting([BOB], BOB, lambda one: True, 9),

@@ -16,7 +16,7 @@ from countersign.domain.runs import Run, Status
 from countersign.store.job_queue import Queue
 from tests.autogen.harness import House, fact
 from tests.redis_server import url_of
-from tests.store_fixtures import nobody_decides
+from tests.store_fixtures import let_expire
 from tests.test_wheel import Installed, python, wheel
 
 __all__ = ["python", "wheel"]
@@ -113,7 +113,7 @@ async def test_silence_runs_nothing(shop: Shop) -> None:
     """R17, R20."""
     await shop.start("one")
     async with shop.worker():
-        await nobody_decides(shop.house.store, await shop.house.asked())
+        await let_expire(shop.house.store, await shop.house.asked())
         assert "nobody answered in time" in (await shop.over()).words
     assert shop.lines("paid") == []
 

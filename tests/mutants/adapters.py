@@ -86,7 +86,7 @@ ADAPTING: Final = (
     Bug(
         "one approved call of a message lets the others of AG2 pass",
         "R19",
-        "countersign/adapters/ag2_classic_people.py",
+        "countersign/adapters/ag2_classic_questions.py",
         "        return calls.pop(0) if calls else None",
         "        return None",
         ("tests/adapters/test_ag2_classic_calls.py::test_a_rule_that_refuses_holds_for_each_call[sync]",),
@@ -94,7 +94,7 @@ ADAPTING: Final = (
     Bug(
         "a coroutine function of AG2 runs with what was asked, not with what was approved",
         "R13",
-        "countersign/adapters/ag2_classic_people.py",
+        "countersign/adapters/ag2_classic_questions.py",
         "            succeeded, result = await execute(_exactly(judged))",
         "            succeeded, result = await execute({**call, 'arguments': '{\"order\": 17, \"euros\": 90.0}'})",
         ("tests/adapters/test_ag2_classic_calls.py::test_each_call_of_a_message_is_judged_by_itself[async]",),
@@ -102,7 +102,7 @@ ADAPTING: Final = (
     Bug(
         "code of AG2 runs again when its program comes back",
         "R8",
-        "countersign/adapters/ag2_classic_people.py",
+        "countersign/adapters/ag2_classic_questions.py",
         "                self._code[id(agent)] = first\n",
         "                pass\n",
         (
@@ -224,7 +224,7 @@ ADAPTING: Final = (
         "an old copy of a run goes on",
         "R8",
         "countersign/domain/program_states.py",
-        "    if state.number <= kept.number:",
+        "    if state.number <= stored.number:",
         "    if state.number < 0:",
         (
             f"{_STORED}::test_an_old_copy_of_a_run_is_refused_before_anything_is_done",
@@ -235,8 +235,8 @@ ADAPTING: Final = (
         "a state that was dropped comes back",
         "R8",
         "countersign/domain/program_states.py",
-        "    if kept is None:\n        raise Conflict(",
-        "    if kept is None:\n        return True\n        raise Conflict(",
+        "    if stored is None:\n        raise Conflict(",
+        "    if stored is None:\n        return True\n        raise Conflict(",
         (f"{_STORED}::test_another_machine_goes_on_and_the_first_one_does_no_more",),
     ),
     Bug(

@@ -4,7 +4,7 @@ from typing import Final
 
 from tests.mutants.mutant import Bug
 
-_DECIDING = "tests/domain/test_decision_rules.py::"
+_DECIDING = "tests/domain/test_decision_attempts.py::"
 _POLICY = "tests/domain/test_channel_settings.py::"
 _EDITS = "tests/domain/test_edits_and_choices.py::"
 _FLOWS = "tests/usecases/test_usecases.py::"
@@ -160,7 +160,7 @@ DECIDING: Final = (
         "who is added to many reviewers is not named",
         "R33",
         "bot/slack/views/settings_text.py",
-        "        *_unnamed(before, after),\n",
+        "        *_people_changes(before, after),\n",
         "",
         (_TWO + "test_everybody_who_comes_or_goes_is_named",),
     ),
@@ -200,14 +200,14 @@ DECIDING: Final = (
         "a channel shared with another company takes cards",
         "R9",
         "bot/slack/people/account_check.py",
-        "    if room is None or not room.is_external or directory.external_channels:\n        return None\n",
-        "    if room is None or room.is_external or directory.external_channels:\n        return None\n",
+        "    if found is None or not found.is_external or directory.external_channels:\n        return None\n",
+        "    if found is None or found.is_external or directory.external_channels:\n        return None\n",
         (_SHARED + "test_no_card_goes_to_a_channel_that_was_shared_after_it_was_chosen",),
     ),
     Bug(
         "a reason that nobody can see breaks the glass",
         "R25",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/decision_attempts.py",
         "return None if is_legible(attempt.words) else Refusal.NO_REASON",
         "return None if attempt.words.strip() else Refusal.NO_REASON",
         (_DECIDING + "test_what_nobody_can_see_is_no_reason_and_no_answer",),
@@ -216,7 +216,7 @@ DECIDING: Final = (
         "who voted once counts for ever",
         "R9",
         "countersign/domain/quorum.py",
-        "why_not(known[v.user]) if v.user in known else Refusal.NOT_CHECKED",
+        "why_not(described[v.user]) if v.user in described else Refusal.NOT_CHECKED",
         "None",
         (*_TABLES, _CLICKS + "test_an_approval_of_somebody_who_left_completes_no_quorum"),
     ),
@@ -231,7 +231,7 @@ DECIDING: Final = (
     Bug(
         "no attempt is recognised again",
         "R8",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/decision_attempts.py",
         "if _counted(request, attempt):",
         "if False:",
         (_DECIDING + "test_the_same_click_delivered_again_counts_once_and_is_no_loser",),
@@ -247,7 +247,7 @@ DECIDING: Final = (
     Bug(
         "a decision is stored without its attempt's id",
         "R8",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/decision_attempts.py",
         "        attempt.id,\n        attempt.arguments,",
         "        None,\n        attempt.arguments,",
         (
@@ -259,8 +259,8 @@ DECIDING: Final = (
         "nobody checks who clicks",
         "R9",
         "countersign/domain/eligibility.py",
-        "(not_one := rules.reviewers.why_not(actor)) is not None",
-        "(not_one := None) is not None",
+        "(not_a_reviewer := rules.reviewers.why_not(actor)) is not None",
+        "(not_a_reviewer := None) is not None",
         (
             _DECIDING + "test_what_does_not_count_is_refused_recorded_and_changes_nothing",
             _CLICKS + "test_only_reviewers_decide_and_the_others_are_told",
@@ -301,7 +301,7 @@ DECIDING: Final = (
     Bug(
         "the first vote decides",
         "R11",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/decision_attempts.py",
         "< request.rules.quorum:\n            voted",
         "< 1:\n            voted",
         (_DECIDING + "test_a_quorum_counts_each_person_once",),
@@ -328,7 +328,7 @@ DECIDING: Final = (
     Bug(
         "the digest of what was shown is not compared",
         "R13",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/decision_attempts.py",
         "if attempt.digest != request.digest:",
         "if False:",
         (_CLICKS + "test_a_card_that_shows_other_content_decides_nothing",),
@@ -402,7 +402,7 @@ DECIDING: Final = (
         "a settled request stays in the index of deadlines",
         "R20",
         "countersign/store/commit.py",
-        '            self.plan["remove"].append({"key": self._key(self.names.pending), "member": request.id})\n',
+        "            self._remove(self.names.pending, request.id)\n",
         "",
         (_FLOWS + "test_deadlines_are_kept_while_somebody_waits",),
     ),
@@ -457,8 +457,8 @@ DECIDING: Final = (
         "a worker says whose run it is",
         "R9",
         "countersign/store/ownership.py",
-        "return replace(run, **noted, by_script=known.program is not None), version",
-        "return replace(run, by_script=known.program is not None), version",
+        "return replace(run, **facts, by_script=noted.program is not None), version",
+        "return replace(run, by_script=noted.program is not None), version",
         (_FORGED_RULES + "test_whose_run_it_is_and_where_a_worker_cannot_say_of_what_web_started",),
     ),
     Bug(
@@ -505,17 +505,9 @@ DECIDING: Final = (
         "a call of LangChain runs with the arguments that people changed",
         "R13",
         "countersign/adapters/langgraph.py",
-        '"args": dict(decision.arguments)',
-        '"args": call["args"]',
+        '"args": dict(decision.arguments or {})',
+        '"args": request.tool_call["args"]',
         ("tests/adapters/test_langgraph.py::test_a_call_runs_only_as_people_decided",),
-    ),
-    Bug(
-        "a program of AG2 that starts again does what it did before",
-        "R8",
-        "countersign/adapters/ag2.py",
-        "            if decision.reported is not None:\n",
-        "            if False:\n",
-        ("tests/adapters/test_ag2.py::test_a_call_runs_only_as_people_decided",),
     ),
     Bug(
         "somebody else's words and clicks answer a conversation",

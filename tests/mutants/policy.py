@@ -51,7 +51,7 @@ POLICY: Final = (
     Bug(
         "only the first page of a channel's members may decide",
         "R9",
-        "bot/slack/people/directory.py",
+        "bot/slack/people/users_and_groups.py",
         "if members is None or members.whole or user in members.users:",
         "if members is None or members.users:",
         (_CLICKS + "test_members_of_the_channel_decide_and_nobody_else",),
@@ -129,7 +129,7 @@ POLICY: Final = (
     Bug(
         "one of several may change the content",
         "R11, R13",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/decision_attempts.py",
         "        if request.rules.quorum > 1:\n            return Refusal.EDIT_NEEDS_ONE\n",
         "",
         (_EDITS + "test_where_several_must_approve_one_person_cannot_change_the_content",),
@@ -137,7 +137,7 @@ POLICY: Final = (
     Bug(
         "other arguments come along with an approval",
         "R13",
-        "countersign/domain/decision_rules.py",
+        "countersign/domain/decision_attempts.py",
         "    if attempt.arguments or attempt.content:\n        return Refusal.NOT_OFFERED\n",
         "",
         (_EDITS + "test_other_arguments_do_not_come_along_with_another_verb",),

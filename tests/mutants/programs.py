@@ -82,7 +82,7 @@ ASKING: Final = (
         "countersign/usecases/program_requests.py",
         "    if not _may_act(target.request):\n        raise",
         "    if False:\n        raise",
-        (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none[rejected]",),
+        (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none",),
     ),
     Bug(
         "a question that is asked twice in a run has one decision",
@@ -98,7 +98,7 @@ ASKING: Final = (
         "countersign/usecases/program_requests.py",
         "        if not _may_act(target.request):\n            await _end",
         "        if False:\n            await _end",
-        (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none[rejected]",),
+        (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none",),
     ),
     Bug(
         "an error that nobody foresaw is an answer in plain text",
@@ -135,10 +135,13 @@ ASKING: Final = (
     Bug(
         "a function that ran and was reported runs again",
         "R8",
-        "countersign/client/approval_decorator.py",
-        "if decision.reported is not None:",
-        "if False:",
-        (_GUARDED + "test_what_was_reported_before_does_not_run_again[thread-False-Done before.]",),
+        "countersign/client/attempts.py",
+        "        if decision.reported is not None:\n            raise AlreadyRan(decision)",
+        "        if decision.reported is not None:\n            return attempt",
+        (
+            _GUARDED + "test_what_was_reported_before_does_not_run_again[thread-False-Done before.]",
+            "tests/adapters/test_ag2.py::test_a_call_runs_only_as_people_decided",
+        ),
     ),
     Bug(
         "a report that is refused hides the result of what was done",
@@ -197,7 +200,7 @@ ASKING: Final = (
         "bot/api/bodies.py",
         "if depth > DEEPEST or count > MOST_VALUES:",
         "if False:",
-        (_BAD + "test_json_that_cannot_be_kept_or_shown_is_refused_in_a_sentence[deep-of a call]",),
+        (_BAD + "test_json_that_cannot_be_kept_or_shown_is_refused_in_a_sentence",),
     ),
     Bug(
         "a callback reaches a network that was local before IPv6 had private ones",
@@ -234,9 +237,9 @@ ASKING: Final = (
     Bug(
         "Ctrl-C leaves the question to people",
         "R5",
-        "countersign/client/client.py",
-        "        if not self._leave:\n",
+        "countersign/client/open_questions.py",
         "        if self._leave:\n",
+        "        if not self._leave:\n",
         (_TERMINAL + "test_ctrl_c_takes_the_question_back",),
     ),
     Bug(

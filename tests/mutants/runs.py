@@ -17,7 +17,7 @@ _ACTIVITY = (
     "tests/autogen/test_run_activity.py::test_a_run_that_stores_something_does_not_rest_beside_a_question_that_waits"
 )
 _EXECUTORS = "tests/autogen/test_code_executors.py::"
-_OUTCOMES = "tests/autogen/test_action_outcomes.py::"
+_OUTCOMES = "tests/autogen/test_run_outcomes.py::"
 _DEPLOY = "tests/autogen/test_deploy.py::"
 _FORGOTTEN = "tests/store/test_forgotten_scripts.py::"
 
@@ -89,7 +89,7 @@ RUNNING: Final = (
     Bug(
         "people are shown the text that a model got",
         "R31",
-        "countersign/autogen/people/action_outcomes.py",
+        "countersign/autogen/people/run_outcomes.py",
         "            words = words.replace(text, sentence)\n",
         "            pass\n",
         (_OUTCOMES + "test_a_team_that_says_nothing_of_its_own_ends_with_what_became_of_its_call",),
@@ -97,7 +97,7 @@ RUNNING: Final = (
     Bug(
         "the word by which an agent tells that it is finished is shown to people",
         "R31",
-        "countersign/autogen/people/action_outcomes.py",
+        "countersign/autogen/people/run_outcomes.py",
         '        while lines and lines[-1].strip() in (self.marks | {""}):\n',
         "        while False:\n",
         (_OUTCOMES + "test_nobody_is_shown_what_was_written_for_a_model[chat-approve]",),

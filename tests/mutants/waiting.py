@@ -19,16 +19,16 @@ WAITING: Final = (
         "the steps of a run are drawn before the card of its new question, and again with it",
         "R36",
         "bot/slack/projector/thread_drawing.py",
-        "    if not above and (run.over or streamed or not coming):",
-        "    if not above:",
+        "    if not steps_first and (run.over or streamed or not card_is_coming):",
+        "    if not steps_first:",
         (_THREAD + "test_steps_are_drawn_with_the_card_of_a_new_question_and_not_before[True]",),
     ),
     Bug(
         "the steps of a quick run stand below its outcome",
         "R6",
         "bot/slack/projector/thread_drawing.py",
-        "    above = run.over and ",
-        "    above = False and ",
+        "    steps_first = run.over and ",
+        "    steps_first = False and ",
         (_THREAD + "test_the_outcome_of_a_run_stands_below_its_steps_however_quick_it_was",),
     ),
     Bug(
@@ -97,7 +97,7 @@ WAITING: Final = (
     Bug(
         "whatever stands next to a deleted card is taken for it",
         "R32",
-        "bot/slack/people/directory.py",
+        "bot/slack/people/users_and_groups.py",
         'named.get(card.ts) == {"name": card.name}',
         "bool(named)",
         (

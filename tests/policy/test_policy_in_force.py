@@ -13,14 +13,14 @@ from countersign.domain.events import EventType
 from countersign.domain.ids import UserId
 from countersign.domain.people import Reviewers
 from countersign.domain.question_salts import asking
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Kind, Status, Verb
 from countersign.policy import file
 from countersign.policy.evaluation import Effect, Rulebook
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from tests.sample_requests import ALICE, BOB, CAROL, DAVE, attempt, call, question, rules
-from tests.store_fixtures import NoQueue, card_stands, it_stands
+from tests.store_fixtures import NoQueue, card_is_there, place_card
 from tests.usecases.test_usecases import kinds
 
 POLICY = """\
@@ -110,8 +110,8 @@ async def test_silence_approves_only_where_that_is_still_so_when_time_runs_out(
         await store.set_defaults(rules())
     else:
         await store.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH),)))
-    await card_stands(store, asked)
-    settled = await usecases.expire(store, NoQueue(), asked.id, it_stands)
+    await place_card(store, asked)
+    settled = await usecases.catch_up(store, NoQueue(), asked.id, card_is_there)
     assert settled is not None and settled.status is Status.EXPIRED
 
 

@@ -14,7 +14,7 @@ from countersign.usecases.ports import Lease
 from localslack import LocalSlack
 from localslack.workspace import Message
 from tests.longest_wait import PATIENCE
-from tests.slack.socket_bot import Show, a_bot, post
+from tests.slack.socket_bot import Show, connected_bot, post
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def bot(slack: LocalSlack, store: Store) -> AsyncIterator[Services]:
-    async with a_bot(slack, store) as services:
+    async with connected_bot(slack, store) as services:
         yield services
     assert slack.problems == []
 

@@ -19,7 +19,7 @@ from bot.slack.views import (
 from bot.slack.views.block_kit import Drawing
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import ChannelSettings
-from countersign.domain.decision_rules import decide
+from countersign.domain.decision_attempts import decide
 from countersign.domain.hash_chain import Head
 from countersign.domain.ids import ChannelId, digest_of
 from countersign.domain.people import Reviewers
@@ -122,8 +122,8 @@ WINDOWS: Final[dict[str, dict[str, Any]]] = {
     "modal_fill_in": edit_modal.edit(request(asked=form()), GENERAL),
     "modal_more": answer_modals.more(request(asked=refund(), break_glass=True, **LATER), GENERAL),
     "modal_loading": modal_parts.loading(),
-    "modal_settings_to_read": settings_modal.to_read(
-        settings_text.say(GENERAL, rules(timeout=timedelta(minutes=15))),
+    "modal_settings_to_read": settings_modal.view_only(
+        settings_text.describe(GENERAL, rules(timeout=timedelta(minutes=15))),
         "Only reviewers of this channel and admins can change these settings.",
     ),
 }

@@ -11,7 +11,7 @@ from bot.slack.views import (
     approval_card,
     edit_modal,
     modal_parts,
-    reminders,
+    reminder_text,
     review_modals,
     run_steps,
     settings_modal,
@@ -21,11 +21,11 @@ from bot.slack.views import (
 )
 from bot.slack.views.block_kit import Drawing
 from bot.slack.views.settings_text import greeting
-from countersign.domain import permissions, quiet_hours, request_endings, runs, schedule
+from countersign.domain import quiet_hours, request_endings, runs, schedule, standing_permissions
 from countersign.domain.activity import Delay, Passed, Usage, Writing
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import OnTimeout, Risk
-from countersign.domain.decision_rules import allow, decide
+from countersign.domain.decision_attempts import allow, decide
 from countersign.domain.delegation import Absence
 from countersign.domain.eligibility import for_requester
 from countersign.domain.escalation import Escalation
@@ -88,7 +88,7 @@ def card(of: Request) -> Drawing:
 
 
 def plan(of: Run, *asked: Request) -> Drawing:
-    rows = [run_steps.Asked(one, number if len(asked) > 1 else 0, LINK) for number, one in enumerate(asked, 1)]
+    rows = [run_steps.RequestOnCard(one, number if len(asked) > 1 else 0, LINK) for number, one in enumerate(asked, 1)]
     return run_steps.drawn_as_list(of, run_steps.steps(of, rows))
 
 
@@ -169,7 +169,7 @@ def permitted() -> Request:
 
 
 def in_advance() -> Request:
-    given = permissions.given_with(permitted(), "email")
+    given = standing_permissions.given_with(permitted(), "email")
     assert given is not None
     asked = request(later(minutes=6), asked=refund(asked=1))
     return allow(asked, given, Actor(HERE, BOB), "email", later(minutes=6)).request
@@ -341,7 +341,7 @@ DRAWINGS: dict[str, Drawing] = {
     "card_turn_reminds": card(talk(remind_after=timedelta(minutes=15))),
     "card_turn_in_messages": approval_card.card(talk(), run=run(), run_link=None),
     "steps_talking": run_steps.drawn_as_list(
-        at_work(), run_steps.steps(at_work(), [run_steps.Asked(talk(), 0, LINK, in_thread=True)])
+        at_work(), run_steps.steps(at_work(), [run_steps.RequestOnCard(talk(), 0, LINK, in_thread=True)])
     ),
     "card_end": card(talk(to_end=True)),
     "card_end_approved": card(decided(Verb.APPROVE, of=talk(to_end=True))),
@@ -389,8 +389,8 @@ DRAWINGS: dict[str, Drawing] = {
     "burst_settled": on_one_card(settled_burst()),
     "steps_waiting_for_many": plan(run(status=runs.Status.WAITING), *burst()),
     "steps_half_settled": plan(run(status=runs.Status.WAITING), *half_settled()),
-    "note_reminder_of_many": reminders.reminder_note(half_settled(), LINK),
-    "note_reminder_of_many_over": reminders.reminder_note(settled_burst(), LINK),
+    "note_reminder_of_many": reminder_text.reminder_note(half_settled(), LINK),
+    "note_reminder_of_many_over": reminder_text.reminder_note(settled_burst(), LINK),
     "run_queued": thread_notes.run_message(run()),
     "run_hostile": thread_notes.run_message(run(task=HOSTILE)),
     "run_waiting": thread_notes.run_message(run(status=runs.Status.WAITING)),
@@ -414,7 +414,7 @@ DRAWINGS: dict[str, Drawing] = {
     ),
     "steps_expired": plan(ended(ended_as="expired"), expired()),
     "steps_slowed_down": plan(run(delay=Delay("The model gpt is rate-limited", later()))),
-    "steps_without_a_worker": run_steps.drawn_as_list(run(), run_steps.steps(run(), silent=True)),
+    "steps_without_a_worker": run_steps.drawn_as_list(run(), run_steps.steps(run(), without_worker=True)),
     "note_outcome": thread_notes.outcome_note(ended()),
     "note_outcome_with_usage": thread_notes.outcome_note(ended(usage=USAGE)),
     "note_outcome_with_passed": thread_notes.outcome_note(ended(passed=PASSED, usage=USAGE)),
@@ -430,9 +430,9 @@ DRAWINGS: dict[str, Drawing] = {
     "note_stopped": thread_notes.outcome_note(
         ended(status=runs.Status.STOPPED, stopped_by=ALICE, result="Stopped.", words="")
     ),
-    "note_reminder": reminders.reminder_note([raised()], LINK, AWAY),
-    "note_reminder_over": reminders.reminder_note([request_endings.expire(raised(), later(days=2)).request], LINK),
-    "note_raised": reminders.escalation_note([raised()], raised().raised[0], LINK),
+    "note_reminder": reminder_text.reminder_note([raised()], LINK, AWAY),
+    "note_reminder_over": reminder_text.reminder_note([request_endings.expire(raised(), later(days=2)).request], LINK),
+    "note_raised": reminder_text.escalation_note([raised()], raised().raised[0], LINK),
     "greeting": greeting(GENERAL, rules(approvals_channel=GENERAL)),
     "greeting_short": greeting(GENERAL, rules()),
     "greeting_without_reviewers": greeting(GENERAL, rules(approvals_channel=GENERAL, reviewers=Reviewers())),

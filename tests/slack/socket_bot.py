@@ -10,8 +10,8 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.slack import app
 from bot.slack.handlers.context import Services
-from bot.slack.people.directory import Directory
 from bot.slack.people.lookup_cache import Lookups
+from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector.clicked_cards import ClickedCards
 from bot.slack.projector.home_publisher import HomePublisher
 from bot.slack.projector.message_sync import Place, Poster
@@ -34,7 +34,7 @@ from tests.store_fixtures import NoQueue
 
 
 @asynccontextmanager
-async def a_desk(slack: LocalSlack, store: Store) -> AsyncIterator[tuple[Services, AsyncApp, app.Clients]]:
+async def unconnected_bot(slack: LocalSlack, store: Store) -> AsyncIterator[tuple[Services, AsyncApp, app.Clients]]:
     """All but the way in."""
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(app.slack_clients(slack.bot_token, slack.api_url))
@@ -62,10 +62,10 @@ async def a_desk(slack: LocalSlack, store: Store) -> AsyncIterator[tuple[Service
 
 
 @asynccontextmanager
-async def a_bot(slack: LocalSlack, store: Store) -> AsyncIterator[Services]:
+async def connected_bot(slack: LocalSlack, store: Store) -> AsyncIterator[Services]:
     """One web process's listeners, connected."""
     async with (
-        a_desk(slack, store) as (services, bolt, clients),
+        unconnected_bot(slack, store) as (services, bolt, clients),
         app.socket_mode(bolt, slack.app_token, clients.reads),
     ):
         await slack.wait_connected(1)
@@ -84,7 +84,7 @@ async def post(slack: LocalSlack, store: Store, bot: Services, drawing: Drawing,
 
 
 @asynccontextmanager
-async def away(store: Store) -> AsyncIterator[None]:
+async def redis_away(store: Store) -> AsyncIterator[None]:
     """The store's Redis does not answer, as long as this lasts."""
     real = store.client.connection_pool
     nowhere = redis.asyncio.Redis.from_url("redis://127.0.0.1:1/0", retry=Retry(NoBackoff(), 1))
@@ -96,18 +96,18 @@ async def away(store: Store) -> AsyncIterator[None]:
         await nowhere.aclose()
 
 
-async def told(person: Person, times: int) -> str:
+async def newest_ephemeral(person: Person, times: int) -> str:
     """What only this person reads, once something was told them that many times: the newest."""
     await person.slack.wait_for(lambda _: len(person.ephemerals) >= times)
     return person.ephemerals[-1].text
 
 
-async def confirmed(person: Person) -> str:
+async def confirm_loosening(person: Person) -> str:
     """Confirm the milder rules whose window opened; returns what its person alone reads then."""
     so_far = len(person.ephemerals)
     await person.wait_modal("This loosens the rules")
     assert await person.submit() == {}
-    return await told(person, so_far + 1)
+    return await newest_ephemeral(person, so_far + 1)
 
 
 async def events(store: Store) -> list[Event]:

@@ -16,7 +16,7 @@ from bot.slack.views.block_kit import words
 from countersign.store.store import Store
 from localslack import LocalSlack
 from localslack.text import text_of
-from tests.slack.socket_bot import a_desk
+from tests.slack.socket_bot import unconnected_bot
 
 LONG = "ünbounded ✔ " * 200
 BLOCKS = [words(f"{number} {LONG}") for number in range(9)]
@@ -40,7 +40,7 @@ async def answering(slack: LocalSlack, store: Store, answer: Answer) -> AsyncIte
         else:
             await answer(ack)
 
-    async with a_desk(slack, store) as (services, bolt, clients):
+    async with unconnected_bot(slack, store) as (services, bolt, clients):
         bolt._async_listeners.clear()
         bolt.command("/agent")(bound(services, listener))
         bolt.view_submission("test_form")(bound(services, listener))

@@ -22,7 +22,7 @@ from localslack.fixtures import UNHURRIED
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import ALICE, GENERAL, HERE, question
 from tests.slack.test_overtaken import NEW, OLD, poster
-from tests.slack.test_projector import all_drawn, drawing
+from tests.slack.test_projector import all_drawn, running_projector
 from tests.store_fixtures import new_run
 
 MANY = 20
@@ -34,7 +34,7 @@ async def test_one_look_up_serves_all_who_wait_however_long_slack_takes_for_it(s
     slack.faults.add("delay", on="conversations.history", times=None, seconds=0.8)
     for number in range(MANY):
         await usecases.ask(store, await new_run(store, f"r{number}"), question())
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
     looked = [call for call in slack.calls if call.method == "conversations.history"]
     assert len(looked) < MANY
@@ -48,7 +48,7 @@ async def test_a_backlog_is_drawn_to_its_end_with_few_calls_for_each_message(sto
     async with LocalSlack(**UNHURRIED, rates={"chat.update": 5.0}) as slack:
         leases = [await new_run(store, f"r{number}") for number in range(MANY)]
         asked = [await usecases.ask(store, lease, question()) for lease in leases]
-        async with drawing(slack, store):
+        async with running_projector(slack, store):
             await all_drawn(slack, store)
             before = len(slack.calls)
             slack.faults.add("ratelimited", on="chat.update", times=1, retry_after=1)  # however slow this machine is
@@ -115,7 +115,7 @@ async def test_a_run_that_never_rests_does_not_keep_its_events_in_hand(
     restless = Restless(store.client, store.keys.prefix[1:-2])
     await usecases.progressed(store, lease, "writer", "the first step")
     async with poster(slack, restless) as one:
-        projector = Projector(restless, Outbox(restless), one, "web-1", drawn=ticked.append, thread_breath=timedelta(0))
+        projector = Projector(restless, Outbox(restless), one, "web-1", drawn=ticked.append, thread_delay=timedelta(0))
         task = asyncio.create_task(projector.run())
         async with asyncio.timeout(PATIENCE):
             while len(ticked_when_drawn) < MANY:  # noqa: ASYNC110

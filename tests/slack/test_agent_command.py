@@ -18,9 +18,9 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed, Lease, Put, TeamInfo
 from localslack import LocalSlack, text_of
 from tests.sample_requests import ALICE, BOB, GENERAL, HERE, question
-from tests.slack.socket_bot import away, events
-from tests.slack.test_projector import drawing
-from tests.store_fixtures import configured
+from tests.slack.socket_bot import events, redis_away
+from tests.slack.test_projector import running_projector
+from tests.store_fixtures import configure
 
 
 async def runs(store: Store) -> list[Run]:
@@ -108,25 +108,26 @@ async def test_a_start_that_slack_called_failed_and_its_repeat_are_one_run(
     assert "Started" in (await slack.user("bob").command("/agent email twice")).text
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("/agent emial hello", "There is no team “emial”"),
-        ("/agent email", "Add a task"),
-        ("/agent email     ", "Add a task"),
-        (f"/agent email {'x' * 10_001}", "the limit is 10,000"),
-        ("/agent stop", "Name the run"),
-        ("/agent stop rnothing", "There is no run"),
-        ("/agent help", "/agent status"),
-        ("/agent status", "No runs in progress here"),
-    ],
-)
+CANNOT_BE_DONE = [
+    ("/agent emial hello", "There is no team “emial”"),
+    ("/agent email", "Add a task"),
+    ("/agent email     ", "Add a task"),
+    (f"/agent email {'x' * 10_001}", "the limit is 10,000"),
+    ("/agent stop", "Name the run"),
+    ("/agent stop rnothing", "There is no run"),
+    ("/agent help", "/agent status"),
+    ("/agent status", "No runs in progress here"),
+]
+
+
 async def test_what_cannot_be_done_is_said_and_nothing_starts(
-    slack: LocalSlack, store: Store, bot: Services, text: str, sentence: str
+    slack: LocalSlack, store: Store, bot: Services, subtests: pytest.Subtests
 ) -> None:
-    reply = await slack.user("alice").command(text)
-    assert sentence in reply.text
-    assert await runs(store) == []
+    for text, sentence in CANNOT_BE_DONE:
+        with subtests.test(text=text[:40]):
+            reply = await slack.user("alice").command(text)
+            assert sentence in reply.text
+            assert await runs(store) == []
 
 
 async def test_what_a_worker_says_of_its_teams_is_only_text(slack: LocalSlack, store: Store, bot: Services) -> None:
@@ -171,7 +172,7 @@ async def test_a_run_whose_requests_nobody_could_decide_does_not_start(
     slack: LocalSlack, store: Store, bot: Services, settings: dict[str, Any], sentence: str
 ) -> None:
     """R10: found out now, not when a request waits for nobody."""
-    await configured(store, **settings)
+    await configure(store, **settings)
     reply = await slack.user("alice").command("/agent email hello")
     assert sentence in reply.text
     assert "othing was started" in reply.text
@@ -229,11 +230,11 @@ async def test_each_refused_try_of_a_window_is_on_record_and_the_start_at_last_i
 ) -> None:
     """R25: nobody may decide at first, then there is no task."""
     alice = slack.user("alice")
-    await configured(store, reviewers=Reviewers(frozenset({ALICE})))
+    await configure(store, reviewers=Reviewers(frozenset({ALICE})))
     await alice.command("/agent")
     await alice.wait_modal("Start a task")
     await alice.submit({"team": "email", "task": "tell the vendor"})
-    await configured(store, reviewers=None)
+    await configure(store, reviewers=None)
     slack.faults.add("deliver_twice", on="view_submission")
     await alice.submit({"team": "email", "task": "  "})
     assert await alice.submit({"team": "email", "task": "tell the vendor"}) == {}
@@ -297,25 +298,26 @@ async def test_options_are_chosen_before_the_task(
     assert f"mode={options['mode']} pace={options['pace']}" in reply.text
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (
-            "mode=sometimes plan it",
-            "can't be chosen for “mode”; nothing was started. Choose one of always, never.",
-        ),
-        ("mood=never plan it", "no option “mood”; nothing was started. Its options: mode=always|never, pace=1|2"),
-        ("mode=never mode=always plan it", "“mode” is chosen twice"),
-        ("mode=never", "Add a task"),
-        ("mode= plan it", "“” can't be chosen for “mode”"),
-    ],
-)
+NO_OPTIONS = [
+    (
+        "mode=sometimes plan it",
+        "can't be chosen for “mode”; nothing was started. Choose one of always, never.",
+    ),
+    ("mood=never plan it", "no option “mood”; nothing was started. Its options: mode=always|never, pace=1|2"),
+    ("mode=never mode=always plan it", "“mode” is chosen twice"),
+    ("mode=never", "Add a task"),
+    ("mode= plan it", "“” can't be chosen for “mode”"),
+]
+
+
 async def test_an_option_that_is_not_there_starts_nothing(
-    slack: LocalSlack, store: Store, bot: Services, chat: None, words: str, sentence: str
+    slack: LocalSlack, store: Store, bot: Services, chat: None, subtests: pytest.Subtests
 ) -> None:
-    reply = await slack.user("alice").command(f"/agent chat {words}")
-    assert sentence in reply.text
-    assert await runs(store) == []
+    for words, sentence in NO_OPTIONS:
+        with subtests.test(words=words):
+            reply = await slack.user("alice").command(f"/agent chat {words}")
+            assert sentence in reply.text
+            assert await runs(store) == []
 
 
 async def test_a_team_without_options_takes_such_words_as_its_task(
@@ -430,8 +432,8 @@ async def test_the_thread_stops_a_run_and_tries_a_failed_one_again(
 ) -> None:
     """R8: by whoever may; a click that Slack delivers twice starts one run, with the same task and options."""
     alice, carol = slack.user("alice"), slack.user("carol")
-    await configured(store, reviewers=Reviewers(frozenset({BOB})))
-    async with drawing(slack, store):
+    await configure(store, reviewers=Reviewers(frozenset({BOB})))
+    async with running_projector(slack, store):
         head = await slack.wait_message("#general", lambda m: m.buttons == ["Stop"])
         await carol.click(head, "Stop")
         await carol.wait_ephemeral("can stop it. It is still running")
@@ -458,7 +460,7 @@ async def test_the_requester_stops_a_run_and_strangers_do_not(
     """R8, R15, R25: what was refused is on record once, of a run that nobody knows too."""
     asked = await usecases.ask(store, lease, question())
     carol, alice = slack.user("carol"), slack.user("alice")
-    await configured(store, reviewers=Reviewers(frozenset({BOB})))
+    await configure(store, reviewers=Reviewers(frozenset({BOB})))
     slack.faults.add("deliver_twice", on="slash_commands")
     assert "can stop it. It is still running" in (await carol.command("/agent stop rtest")).text
     await bot.drain()
@@ -476,6 +478,6 @@ async def test_the_requester_stops_a_run_and_strangers_do_not(
 
 
 async def test_a_store_that_is_away_is_told(slack: LocalSlack, store: Store, bot: Services) -> None:
-    async with away(store):
+    async with redis_away(store):
         reply = await slack.user("alice").command("/agent email hello")
     assert "can't reach its database" in reply.text

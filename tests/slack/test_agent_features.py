@@ -20,7 +20,7 @@ from localslack.errors import CannotDo
 from localslack.fixtures import HURRY
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import BOB, HERE, OURS, attempt, question
-from tests.slack.socket_bot import a_bot
+from tests.slack.socket_bot import connected_bot
 from tests.store_fixtures import NoQueue
 
 EVENTS = frozenset({"app_home_opened", "agent_session_stopped"})
@@ -144,7 +144,7 @@ async def test_a_process_that_takes_over_ends_the_stream_that_it_finds(store: St
 
 async def test_slacks_own_stop_button_stops_the_run_for_those_who_may(store: Store, lease: Lease) -> None:
     """R10: the same people as may by the button of the head; the others are told."""
-    async with agents() as slack, a_bot(slack, store):
+    async with agents() as slack, connected_bot(slack, store):
         await usecases.progressed(store, lease, "writer", "looked it up")
         await drawn_anew(slack, store, lease)
         (root,) = slack.channel("#general").messages

@@ -17,8 +17,8 @@ from countersign.store.store import Store
 from localslack import LocalSlack
 from localslack.workspace import Message, User, UserGroup
 from tests.sample_requests import BOB, DAVE, GENERAL
-from tests.slack.socket_bot import confirmed, events
-from tests.slack.test_projector import drawing
+from tests.slack.socket_bot import confirm_loosening, events
+from tests.slack.test_projector import running_projector
 
 
 async def rules(store: Store) -> Rules:
@@ -34,7 +34,7 @@ async def test_rules_get_milder_by_two_and_all_are_told(
     slack: LocalSlack, store: Store, bot: Services, way: str
 ) -> None:
     """R33, R25: a reviewer alone changes nothing; another one's click does, once, and only what was shown."""
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         bob, carol = slack.user("bob"), slack.user("carol")
         before = await rules(store)
         if way == "words":
@@ -74,20 +74,21 @@ async def test_rules_get_milder_by_two_and_all_are_told(
     assert (last.data["before"], last.data["after"]) == ('{"own_requests": false}', '{"own_requests": true}')
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        ("timeot 15m", "nothing was changed. Did you mean `/approvals timeout`? `/approvals help` lists them all."),
-        ("colour blue", "nothing was changed. `/approvals help` lists them all."),
-        ("away", "like `/approvals away @standin until 2026-12-24`, or `… for 3d`. You're not away now."),
-    ],
-)
+MISSING_OR_MISSPELT = [
+    ("timeot 15m", "nothing was changed. Did you mean `/approvals timeout`? `/approvals help` lists them all."),
+    ("colour blue", "nothing was changed. `/approvals help` lists them all."),
+    ("away", "like `/approvals away @standin until 2026-12-24`, or `… for 3d`. You're not away now."),
+]
+
+
 async def test_what_is_missing_or_misspelt_is_said_in_one_line(
-    slack: LocalSlack, bot: Services, words: str, sentence: str
+    slack: LocalSlack, bot: Services, subtests: pytest.Subtests
 ) -> None:
     """R7"""
-    told = (await slack.user("bob").command(f"/approvals {words}")).text
-    assert sentence in told and "\n" not in told
+    for words, sentence in MISSING_OR_MISSPELT:
+        with subtests.test(words=words):
+            told = (await slack.user("bob").command(f"/approvals {words}")).text
+            assert sentence in told and "\n" not in told
 
 
 async def test_who_may_not_change_a_setting_reads_it_and_is_not_asked_for_one(slack: LocalSlack, bot: Services) -> None:
@@ -126,7 +127,7 @@ async def test_an_admin_reads_what_milder_rules_mean_before_they_are_saved(
     await dave.close()
     assert (await rules(store)).own_requests is False
     await wish()
-    assert (await confirmed(dave)).startswith("Saved.")
+    assert (await confirm_loosening(dave)).startswith("Saved.")
     assert (await rules(store)) == replace(before, own_requests=True, timeout=timedelta(minutes=20))
     last = [event for event in await events(store) if event.type is EventType.SETTINGS_CHANGED][-1]
     assert last.user == "U0DAVE" and "proposed_by" not in last.data
@@ -156,7 +157,7 @@ async def test_everything_can_be_set_in_words(slack: LocalSlack, store: Store, b
         "quorum 2",
         "own-requests yes",
     ):
-        reply = (await alice.command(f"/approvals {words}")).text or await confirmed(alice)
+        reply = (await alice.command(f"/approvals {words}")).text or await confirm_loosening(alice)
         assert reply.startswith("Saved."), reply
     now = await rules(store)
     assert (now.timeout, now.on_timeout, now.approvals_channel) == (timedelta(minutes=15), OnTimeout.WAIT, GENERAL)
@@ -166,77 +167,79 @@ async def test_everything_can_be_set_in_words(slack: LocalSlack, store: Store, b
     assert "<@U0DAVE>" in shown and "2 approvals" in shown and "no deadline" in shown
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        ("timeout soon", "is not a duration"),
-        ("timeout -5m", "is not a duration"),
-        ("timeout 0", "is not a duration"),
-        ("timeout 0s", "is out of range"),
-        ("timeout 99999d", "is out of range"),
-        ("on-timeout escalate", "isn't one of"),
-        ("quorum 0", "must be 1 or more"),
-        ("quorum two", "isn't a whole number"),
-        ("quorum 3", "only 2 may approve"),
-        ("own-requests maybe", "isn't `yes` or `no`"),
-        ("reviewers everybody", "isn't a person or a user group"),
-        ("reviewers ,", "Nobody would be allowed"),
-        ("reviewers @greta", "is a guest"),
-        ("reviewers @dora", "left"),
-        ("reviewers @sam", "isn't a member of this workspace"),
-        ("reviewers @erin", "isn't a member of this workspace"),
-        ("reviewers <@U0BOT>", "is a bot"),
-        ("reviewers U0NOBODY", "isn't a member of this workspace"),
-        ("reviewers S0NOTHING", "has no members"),
-        ("channel #random", "The app is not in <#C0RANDOM>"),
-        ("channel #nowhere", "The app isn't in a channel named"),
-        ("colour blue", "There is no setting"),
-        ("remind soon", "is not a duration"),
-        ("escalate 30m", "isn't an escalation step"),
-        ("escalate 30m @bob @carol", "circle"),
-        ("escalate 3h @dave", "never happen"),
-        ("escalate 30m @dave #random", "The app is not in"),
-        ("escalate 30m @greta", "Step 1 of the escalation: <@U0GRETA> is a guest"),
-        ("escalate 30m dave", "isn't a person or a user group"),
-        ("quiet weekends Mars/Olympus", "no time zone"),
-        ("quiet 08:00-08:00 UTC", "would never end"),
-    ],
-)
+NONSENSE = [
+    ("timeout soon", "is not a duration"),
+    ("timeout -5m", "is not a duration"),
+    ("timeout 0", "is not a duration"),
+    ("timeout 0s", "is out of range"),
+    ("timeout 99999d", "is out of range"),
+    ("on-timeout escalate", "isn't one of"),
+    ("quorum 0", "must be 1 or more"),
+    ("quorum two", "isn't a whole number"),
+    ("quorum 3", "only 2 may approve"),
+    ("own-requests maybe", "isn't `yes` or `no`"),
+    ("reviewers everybody", "isn't a person or a user group"),
+    ("reviewers ,", "Nobody would be allowed"),
+    ("reviewers @greta", "is a guest"),
+    ("reviewers @dora", "left"),
+    ("reviewers @sam", "isn't a member of this workspace"),
+    ("reviewers @erin", "isn't a member of this workspace"),
+    ("reviewers <@U0BOT>", "is a bot"),
+    ("reviewers U0NOBODY", "isn't a member of this workspace"),
+    ("reviewers S0NOTHING", "has no members"),
+    ("channel #random", "The app is not in <#C0RANDOM>"),
+    ("channel #nowhere", "The app isn't in a channel named"),
+    ("colour blue", "There is no setting"),
+    ("remind soon", "is not a duration"),
+    ("escalate 30m", "isn't an escalation step"),
+    ("escalate 30m @bob @carol", "circle"),
+    ("escalate 3h @dave", "never happen"),
+    ("escalate 30m @dave #random", "The app is not in"),
+    ("escalate 30m @greta", "Step 1 of the escalation: <@U0GRETA> is a guest"),
+    ("escalate 30m dave", "isn't a person or a user group"),
+    ("quiet weekends Mars/Olympus", "no time zone"),
+    ("quiet 08:00-08:00 UTC", "would never end"),
+]
+
+
 async def test_nonsense_is_refused_with_a_sentence(
-    slack: LocalSlack, store: Store, bot: Services, words: str, sentence: str
+    slack: LocalSlack, store: Store, bot: Services, subtests: pytest.Subtests
 ) -> None:
     """R10, R20: an empty list, who may not decide, a channel where no card can be posted. Erin is in a channel that
     is shared with her workspace, so Slack calls her no stranger."""
     slack.workspace.users["U0ERIN"] = User("U0ERIN", "erin", "Erin External", team_id="T0OTHER")
     slack.invite("U0ERIN", "#general")
     before = await rules(store)
-    reply = await slack.user("alice").command(f"/approvals {words}")
-    assert sentence in reply.text
-    assert "othing was changed" in reply.text
-    assert await rules(store) == before
+    for words, sentence in NONSENSE:
+        with subtests.test(words=words):
+            reply = await slack.user("alice").command(f"/approvals {words}")
+            assert sentence in reply.text
+            assert "othing was changed" in reply.text
+            assert await rules(store) == before
 
 
-@pytest.mark.parametrize(
-    ("word", "sentence"),
-    [
-        ("timeout", "Give a duration, like `/approvals timeout 15m`. It is 1 h now."),
-        ("on-timeout", "It is reject now."),
-        ("channel", "It is <#C0APPROVALS> now."),
-        ("reviewers", "<@U0BOB>"),
-        ("quorum", "It is 1 now."),
-        ("own-requests", "It is no now."),
-        ("remind", "It is off now."),
-        ("escalate", "It is off now."),
-        ("quiet", "It is off now."),
-    ],
-)
+WITHOUT_A_VALUE = [
+    ("timeout", "Give a duration, like `/approvals timeout 15m`. It is 1 h now."),
+    ("on-timeout", "It is reject now."),
+    ("channel", "It is <#C0APPROVALS> now."),
+    ("reviewers", "<@U0BOB>"),
+    ("quorum", "It is 1 now."),
+    ("own-requests", "It is no now."),
+    ("remind", "It is off now."),
+    ("escalate", "It is off now."),
+    ("quiet", "It is off now."),
+]
+
+
 async def test_a_setting_without_a_value_says_its_current_one_and_an_example(
-    slack: LocalSlack, bot: Services, word: str, sentence: str
+    slack: LocalSlack, bot: Services, subtests: pytest.Subtests
 ) -> None:
     """R7: in one line, whatever the kind of the setting."""
-    reply = await slack.user("alice").command(f"/approvals {word}")
-    assert reply.text.startswith("Give ") and f"like `/approvals {word} " in reply.text
-    assert sentence in reply.text and "\n" not in reply.text
+    for word, sentence in WITHOUT_A_VALUE:
+        with subtests.test(word=word):
+            reply = await slack.user("alice").command(f"/approvals {word}")
+            assert reply.text.startswith("Give ") and f"like `/approvals {word} " in reply.text
+            assert sentence in reply.text and "\n" not in reply.text
 
 
 @pytest.mark.parametrize(
@@ -334,7 +337,7 @@ async def test_the_window_shows_what_holds_and_changes_only_what_was_changed(
     modal = await alice.wait_modal("Approval settings")
     assert modal.title == "Approval settings"
     assert await alice.submit({"timeout": "90s", "groups": ["S0REVIEWERS"]}) == {}
-    assert (await confirmed(alice)).startswith("Saved.")
+    assert (await confirm_loosening(alice)).startswith("Saved.")
     own = (await store.settings(GENERAL)).value
     assert own.timeout == timedelta(seconds=90)
     assert own.reviewers is not None and own.reviewers.groups == {"S0REVIEWERS"}
@@ -342,7 +345,7 @@ async def test_the_window_shows_what_holds_and_changes_only_what_was_changed(
     await alice.command("/approvals")
     await alice.wait_modal("1 min 30 s")
     assert await alice.submit({"on_timeout": "approve", "exceptions": ["own_requests"], "quorum": "2"}) == {}
-    await confirmed(alice)
+    await confirm_loosening(alice)
     now = await rules(store)
     assert (now.on_timeout, now.own_requests, now.quorum) == (OnTimeout.APPROVE, True, 2)
     assert now.timeout == timedelta(seconds=90)
@@ -358,7 +361,7 @@ async def test_the_window_sets_break_glass_reminders_and_who_is_asked_next(
     values = {"exceptions": ["break_glass"], "remind_after": "10m", "quiet": "19:00-08:00 weekends Europe/Berlin"}
     steps = {"after_1": "20m", "people_1": ["@dave"], "groups_1": ["S0REVIEWERS"], "where_1": "#general"}
     assert await alice.submit({**values, **steps}) == {}
-    await confirmed(alice)
+    await confirm_loosening(alice)
     now = await rules(store)
     first = Escalation(
         timedelta(minutes=20), Reviewers(frozenset({DAVE}), frozenset({GroupId("S0REVIEWERS")})), GENERAL
@@ -369,7 +372,7 @@ async def test_the_window_sets_break_glass_reminders_and_who_is_asked_next(
     await alice.command("/approvals")
     await alice.wait_modal("Escalation, step 2")
     assert await alice.submit({"after_2": "40m", "groups_2": ["members"], "exceptions": []}) == {}
-    await confirmed(alice)
+    await confirm_loosening(alice)
     now = await rules(store)
     second = Escalation(timedelta(minutes=40), Reviewers(groups=frozenset({GroupId(now.approvals_channel)})))
     assert (now.break_glass, now.escalation) == (False, (first, second))
@@ -396,11 +399,11 @@ async def test_the_members_of_the_channel_may_be_reviewers(slack: LocalSlack, st
     """R10: in words and in the window; they are those of the channel that cards go to, whichever that is."""
     alice = slack.user("alice")
     await alice.command("/approvals reviewers @dave members")
-    assert "<@U0DAVE>, everybody in <#C0APPROVALS>" in await confirmed(alice)
+    assert "<@U0DAVE>, everybody in <#C0APPROVALS>" in await confirm_loosening(alice)
     here = frozenset({GroupId("C0APPROVALS")})
     assert (await rules(store)).reviewers == Reviewers(frozenset({DAVE}), here)
     await alice.command("/approvals channel #general")
-    await confirmed(alice)
+    await confirm_loosening(alice)
     assert (await rules(store)).reviewers.groups == {GroupId(GENERAL)}
     await alice.command("/approvals")
     await alice.wait_modal()
@@ -421,7 +424,7 @@ async def test_a_run_in_whose_channel_only_its_requester_could_decide_is_not_sta
     slack.invite("U0GRETA", "#approvals")
     alice = slack.user("alice")
     await alice.command("/approvals reviewers members")
-    assert (await confirmed(alice)).startswith("Saved.")
+    assert (await confirm_loosening(alice)).startswith("Saved.")
     told = (await alice.command("/agent email tell the vendor")).text
     assert "Nothing was started, because nobody could decide" in told and "you started it" in told
     slack.invite("U0BOB", "#approvals")
@@ -429,37 +432,39 @@ async def test_a_run_in_whose_channel_only_its_requester_could_decide_is_not_sta
     assert (await alice.command("/agent email tell the vendor")).text.startswith("Started")
 
 
-@pytest.mark.parametrize(
-    ("values", "block", "sentence"),
-    [
-        ({"timeout": "soon"}, "timeout", "is not a duration"),
-        ({"quorum": "9"}, "quorum", "only 2 may approve"),
-        ({"timeout": "2s"}, "timeout", "is out of range"),
-        ({"remind_after": "soon"}, "remind_after", "is not a duration"),
-        ({"quiet": "at night"}, "quiet", "othing was changed"),
-        ({"after_1": "soon", "people_1": ["@dave"]}, "after_1", "is not a duration"),
-        ({"after_1": "2h", "people_1": ["@dave"]}, "after_1", "would come after the deadline"),
-        ({"after_1": "30m"}, "people_1", "Choose people or groups"),
-        ({"people_1": ["@dave"]}, "after_1", "Enter a duration"),
-        ({"after_1": "30m", "people_1": ["@bob", "@carol"]}, "people_1", "in a circle"),
-        ({"after_1": "30m", "people_1": ["@greta"]}, "people_1", "@greta is a guest"),
-        ({"after_1": "30m", "people_1": ["@dave"], "where_1": "#random"}, "where_1", "The app is not in #random"),
-        ({"users": ["@greta"]}, "users", "@greta is a guest"),
-        ({"users": []}, "users", "name at least one reviewer"),
-        ({"approvals_channel": "#random"}, "approvals_channel", "The app is not in #random"),
-    ],
-)
+WRONG_IN_THE_WINDOW: list[tuple[dict[str, object], str, str]] = [
+    ({"timeout": "soon"}, "timeout", "is not a duration"),
+    ({"quorum": "9"}, "quorum", "only 2 may approve"),
+    ({"timeout": "2s"}, "timeout", "is out of range"),
+    ({"remind_after": "soon"}, "remind_after", "is not a duration"),
+    ({"quiet": "at night"}, "quiet", "othing was changed"),
+    ({"after_1": "soon", "people_1": ["@dave"]}, "after_1", "is not a duration"),
+    ({"after_1": "2h", "people_1": ["@dave"]}, "after_1", "would come after the deadline"),
+    ({"after_1": "30m"}, "people_1", "Choose people or groups"),
+    ({"people_1": ["@dave"]}, "after_1", "Enter a duration"),
+    ({"after_1": "30m", "people_1": ["@bob", "@carol"]}, "people_1", "in a circle"),
+    ({"after_1": "30m", "people_1": ["@greta"]}, "people_1", "@greta is a guest"),
+    ({"after_1": "30m", "people_1": ["@dave"], "where_1": "#random"}, "where_1", "The app is not in #random"),
+    ({"users": ["@greta"]}, "users", "@greta is a guest"),
+    ({"users": []}, "users", "name at least one reviewer"),
+    ({"approvals_channel": "#random"}, "approvals_channel", "The app is not in #random"),
+]
+
+
 async def test_the_window_says_what_is_wrong_where_it_is_wrong(
-    slack: LocalSlack, store: Store, bot: Services, values: dict[str, object], block: str, sentence: str
+    slack: LocalSlack, store: Store, bot: Services, subtests: pytest.Subtests
 ) -> None:
     """R10"""
     before = await rules(store)
     alice = slack.user("alice")
-    await alice.command("/approvals")
-    await alice.wait_modal()
-    errors = await alice.submit(values)
-    assert sentence in errors[block]
-    assert await rules(store) == before
+    for values, block, sentence in WRONG_IN_THE_WINDOW:
+        with subtests.test(**{block: sentence}):
+            await alice.command("/approvals")
+            await alice.wait_modal()
+            errors = await alice.submit(values)
+            assert sentence in errors[block]
+            assert await rules(store) == before
+            await alice.close()
 
 
 async def test_settings_changed_by_two_at_once_are_not_undone_silently(
@@ -490,7 +495,7 @@ async def test_groups_that_review_stay_where_slack_knows_more_than_a_menu_takes(
     """R10: saving what was not changed changes nothing, in whichever place of the list they stand."""
     alice = slack.user("alice")
     await alice.command("/approvals reviewers @bob @reviewers")
-    await confirmed(alice)
+    await confirm_loosening(alice)
     slack.workspace.groups |= {f"S0A{n:03}": UserGroup(f"S0A{n:03}", f"a{n}", f"A {n}", []) for n in range(120)}
     await alice.command("/approvals")
     await alice.wait_modal()
@@ -504,7 +509,7 @@ async def test_what_is_wrong_with_a_step_stands_at_it_though_the_one_above_was_e
 ) -> None:
     alice = slack.user("alice")
     await alice.command("/approvals escalate 10m @dave")
-    await confirmed(alice)
+    await confirm_loosening(alice)
     await alice.command("/approvals")
     await alice.wait_modal("Escalation, step 2")
     moved = {"after_1": "", "people_1": [], "after_2": "2h", "people_2": ["@dave"]}

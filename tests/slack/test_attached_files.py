@@ -7,7 +7,7 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from localslack.workspace import File
-from tests.slack.test_projector import all_drawn, drawing
+from tests.slack.test_projector import all_drawn, running_projector
 
 PICTURE = b"\x89PNG\r\n\x1a\n\xff"
 
@@ -20,13 +20,13 @@ async def test_files_that_code_made_are_attached_to_the_thread_once(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R15, R36: as they are, without secrets, and whoever draws again attaches none twice."""
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await usecases.progressed(store, lease, "runner", "the code ran")
         await all_drawn(slack, store)
         await store.made.keep(lease.run, [MadeFile("plot.png", PICTURE), MadeFile("keys.txt", b"AKIAIOSFODNN7EXAMPLE")])
         await usecases.progressed(store, lease, "runner", "it made two files")
         await all_drawn(slack, store)
-    async with drawing(slack, store, "web-2"):
+    async with running_projector(slack, store, "web-2"):
         await usecases.finish(store, lease, runs.Verb.FINISH, result="Done.")
         await all_drawn(slack, store)
     (root,) = slack.channel("#general").messages
@@ -47,7 +47,7 @@ async def test_the_thread_says_in_one_line_which_files_are_not_attached_and_why(
 ) -> None:
     """R15, R21: too large, too many, refused by Slack; said once, and its names do nothing."""
     slack.faults.add("error", on="files.completeUploadExternal", error="file_uploads_disabled", times=1)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await store.made.keep(lease.run, [MadeFile("a_b_.png", PICTURE)], [LeftOut(Why.LARGE, "_report_.pdf")])
         await usecases.progressed(store, lease, "runner", "it made two files")
         await all_drawn(slack, store)

@@ -15,10 +15,10 @@ from countersign.usecases.ports import Lease
 from localslack import LocalSlack
 from localslack.workspace import User, UserGroup
 from tests.sample_requests import DAVE, GENERAL, question
-from tests.slack.socket_bot import confirmed
+from tests.slack.socket_bot import confirm_loosening
 from tests.slack.test_pending_state import drawn, due
 from tests.slack.test_projector import all_drawn, card_of
-from tests.store_fixtures import configured
+from tests.store_fixtures import configure
 from tests.usecases.test_presence import as_it_is
 
 __all__ = ["drawn"]
@@ -51,7 +51,7 @@ async def test_a_group_that_is_too_small_is_refused_when_it_is_named(
     *before, last = words
     for setting in before:
         saved = (await slack.user("alice").command(f"/approvals {setting}")).text
-        assert (saved or await confirmed(slack.user("alice"))).startswith("Saved.")
+        assert (saved or await confirm_loosening(slack.user("alice"))).startswith("Saved.")
     stood = await usecases.rules_of(store, GENERAL)
     refused = await slack.user("alice").command(f"/approvals {last}")
     assert sentence in refused.text and "othing was changed" in refused.text
@@ -66,7 +66,7 @@ async def test_of_five_thousand_members_each_may_decide_and_slack_is_not_asked_a
     slack.workspace.users |= crowd
     group(slack, "crowd", [*crowd])
     await slack.user("alice").command("/approvals reviewers @crowd")
-    assert (await confirmed(slack.user("alice"))).startswith("Saved.")
+    assert (await confirm_loosening(slack.user("alice"))).startswith("Saved.")
     assert (await slack.user("alice").command("/agent email write to the vendor")).text.startswith("Started")
     asked = await usecases.ask(store, lease, question())
     slack.invite("U0N4999", "#approvals")
@@ -83,7 +83,7 @@ async def test_a_group_deleted_while_a_request_waits_leaves_it_to_the_next_peopl
 ) -> None:
     """R9, R10: nobody decides for a group that is no more; nothing new starts, and what waits is raised as before."""
     step = Escalation(timedelta(hours=2), Reviewers(frozenset({DAVE})))
-    await configured(store, timeout=timedelta(days=1), reviewers=REVIEWERS, escalation=(step,))
+    await configure(store, timeout=timedelta(days=1), reviewers=REVIEWERS, escalation=(step,))
     asked = await usecases.ask(store, lease, question())
     card = await card_of(slack)
     slack.workspace.groups["S0REVIEWERS"].disabled = True

@@ -33,10 +33,10 @@ from localslack.workspace import Message
 from tests.sample_requests import CAROL, DAVE, HERE, call, later, request, rules
 from tests.slack.socket_bot import events
 from tests.slack.test_overtaken import poster, under_way
-from tests.slack.test_projector import all_drawn, decided, drawing
+from tests.slack.test_projector import all_drawn, decide, running_projector
 from tests.store import test_forged_rules as forging
 from tests.store.two_users import Sides
-from tests.store_fixtures import NoQueue, configured, new_run
+from tests.store_fixtures import NoQueue, configure, new_run
 
 
 def refund(number: int, content: str = "", **changes: Any) -> Question:
@@ -75,7 +75,7 @@ async def later_is_due(store: Store, request: Request, monkeypatch: pytest.Monke
     assert seen is not None
     with monkeypatch.context() as patch:
         patch.setattr(Store, "request", _at(seen.now + timedelta(minutes=1)))
-        await usecases.due(store, NoQueue(), request.id)
+        await usecases.catch_up(store, NoQueue(), request.id)
 
 
 async def test_parallel_calls_of_a_run_are_one_card_with_a_row_for_each(
@@ -83,7 +83,7 @@ async def test_parallel_calls_of_a_run_are_one_card_with_a_row_for_each(
 ) -> None:
     """R2, R26: one card, one note in the run's thread, and Home leads from each of them to the card."""
     asked = await ask(store, lease, *range(5))
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
     (card,) = shown(slack)
     assert rows_of(card) == [request.id for request in asked]
@@ -100,18 +100,18 @@ async def test_a_card_vouches_for_the_rules_of_each_row(slack: LocalSlack, sides
     await forging.ask(sides)
     asked = await ask(sides.agents, await new_run(sides.agents, "rtest"), *range(3))
     await sides.web.commit(Change())  # takes over what the worker reported
-    async with drawing(slack, sides.web):
+    async with running_projector(slack, sides.web):
         await all_drawn(slack, sides.web)
     assert len(shown(slack)) == 2  # the run asks in words, too
     await sides.web.set_defaults(rules(reviewers=Reviewers(frozenset({DAVE}))))
     for made in asked:
         assert await sides.admin.exists(sides.web.keys.request(made.id)) == 0
-        assert (await decided(sides.web, made)).rules == made.rules
+        assert (await decide(sides.web, made)).rules == made.rules
 
 
 async def test_the_first_is_posted_at_once_and_its_card_grows(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R26: no request waits for others that may come; one of another kind has its own card."""
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         (first,) = await ask(store, lease, 0)
         alone = await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
         assert "Approve" in alone.buttons
@@ -120,8 +120,8 @@ async def test_the_first_is_posted_at_once_and_its_card_grows(slack: LocalSlack,
         await all_drawn(slack, store)
         (grown, other) = shown(slack)
         assert (grown.ts, set(rows_of(grown))) == (alone.ts, ids([first, *more]))
-        await decided(store, more[0])
-        await decided(store, message)
+        await decide(store, more[0])
+        await decide(store, message)
         await all_drawn(slack, store)
     grown, other = shown(slack)
     assert set(rows_of(grown)) == ids([first, more[1]]) and "Approved" in other.text
@@ -132,7 +132,7 @@ async def test_two_people_on_two_rows_at_once_both_count_and_the_card_shows_both
 ) -> None:
     """R1, R3, R6: each row is its own request, and the card is drawn from the store."""
     asked = await ask(store, lease, *range(3))
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
         (card,) = shown(slack)
         first, second, third = (f"decide {request}" for request in rows_of(card))
@@ -160,11 +160,11 @@ async def test_what_is_chosen_below_the_rows_is_for_all_that_wait(
 ) -> None:
     """R7: one click tells of all rows that a person looks at them, except of those settled meanwhile."""
     asked = await ask(store, lease, 0, 1, 2)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
         (card,) = shown(slack)
         last = (card.blocks or [])[-1]["block_id"]
-        await decided(store, asked[1])
+        await decide(store, asked[1])
         await slack.user("bob").click(card, "more", choose="I'm reviewing this", block=last, stale=True)
         await slack.user("bob").wait_ephemeral("you are reviewing this")
         await all_drawn(slack, store)
@@ -178,16 +178,16 @@ async def test_a_row_whose_time_ran_out_says_so_while_others_wait(
     """R6, R17: each row is settled for itself."""
     asked = await ask(store, lease, 0, 1, 2)
     over = replace(asked[1], deadline=asked[1].created_at)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
         seen = await store.request(over.id)
         assert seen is not None
         await store.commit(Change(requests=(Put(over, seen.version),)))
-        await usecases.due(store, NoQueue(), over.id)
+        await usecases.catch_up(store, NoQueue(), over.id)
         await all_drawn(slack, store)
         (card,) = shown(slack)
         assert set(rows_of(card)) == ids([asked[0], asked[2]]) and "1 expired" in card.text
-        await decided(store, asked[0])
+        await decide(store, asked[0])
         await usecases.take_back(store, lease, asked[2].id, "not wanted any more")
         await all_drawn(slack, store)
     (card,) = shown(slack)
@@ -213,7 +213,7 @@ async def test_two_processes_agree_on_the_card(slack: LocalSlack, store: Store, 
     assert {card.name for card in cards} == {cards[0].name}
     assert ids(cards[0].rows) == ids(asked)
     assert len(cards[0].rows) == len(asked)
-    async with drawing(slack, store):  # whoever gave them rows died before the post
+    async with running_projector(slack, store):  # whoever gave them rows died before the post
         await all_drawn(slack, store)
     (card,) = shown(slack)
     assert rows_of(card) == [row.id for row in cards[0].rows]
@@ -228,11 +228,11 @@ async def test_a_projector_that_draws_over_another_row_draws_the_card_again(
         frozen = asyncio.create_task(Projector(store, Outbox(store), one, "web-1").run())
         await all_drawn(slack, store)
         slow = slack.faults.add("delay", on="chat.update", seconds=1.0)
-        await decided(store, second)
+        await decide(store, second)
         await under_way(slack, slow)
         await store.client.delete(store.keys.projector)
         awake = asyncio.create_task(Projector(store, Outbox(store), other, "web-2").run())
-        await decided(store, first)
+        await decide(store, first)
         await slack.wait_for(lambda _: "All decided" in shown(slack)[0].text)
         frozen.cancel()
         await asyncio.gather(frozen, return_exceptions=True)
@@ -260,9 +260,9 @@ async def test_a_burst_that_cannot_be_posted_is_one_card_in_the_thread(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R6, R21: each request is on record as not posted, Home leads to the card, and the requester is told once."""
-    await configured(store, approvals_channel=ChannelId("C0RANDOM"))
+    await configure(store, approvals_channel=ChannelId("C0RANDOM"))
     asked = await ask(store, lease, 0, 1)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
         (root,) = slack.channel("#general").messages
         thread = slack.channel("#general").thread(root.ts)
@@ -271,7 +271,7 @@ async def test_a_burst_that_cannot_be_posted_is_one_card_in_the_thread(
         assert sum("could not be posted" in m.text for m in thread) == 1
         listed = await with_links(store, Overview(store), lambda message: message.ts, asked)
         assert listed.links == {request.id: card.ts for request in asked}
-        await decided(store, asked[0])
+        await decide(store, asked[0])
         await all_drawn(slack, store)
     (card,) = [m for m in slack.channel("#general").thread(root.ts) if m.ts == card.ts]
     assert rows_of(card) == [asked[1].id]
@@ -283,11 +283,11 @@ async def test_people_are_reminded_of_a_burst_once_and_it_goes_on_as_one_card(
 ) -> None:
     """R26: one reminder, one note of the escalation, one card for the next people."""
     step = Escalation(timedelta(seconds=30), Reviewers(frozenset({DAVE})), ChannelId("C0GENERAL"))
-    await configured(store, remind_after=timedelta(seconds=20), escalation=(step,))
+    await configure(store, remind_after=timedelta(seconds=20), escalation=(step,))
     asked = await ask(store, lease, 0, 1, 2)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
-        await decided(store, asked[0])
+        await decide(store, asked[0])
         for request in asked[1:]:
             await later_is_due(store, request, monkeypatch)
         await all_drawn(slack, store)
@@ -296,7 +296,7 @@ async def test_people_are_reminded_of_a_burst_once_and_it_goes_on_as_one_card(
         assert len(thread) == 1 and "Still pending: refund ×3" in thread[0]
         (raised,) = [m for m in slack.channel("#general").messages if rows_of(m)]
         assert set(rows_of(raised)) == ids(asked[1:])
-        await decided(store, asked[1])
+        await decide(store, asked[1])
         await usecases.take_back(store, lease, asked[2].id, "not wanted any more")
         await all_drawn(slack, store)
     for channel in ("#approvals", "#general"):
@@ -344,7 +344,7 @@ async def test_rows_stand_in_the_order_of_the_calls_whichever_came_first(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R26: also on a card that was posted a moment ago."""
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         (third,) = await ask(store, lease, 2)
         await slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
         (second,) = await ask(store, lease, 1)
@@ -357,7 +357,7 @@ async def test_rows_stand_in_the_order_of_the_calls_whichever_came_first(
 
 async def test_a_card_that_people_have_read_does_not_grow(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R1, R26: by web's own clock, whatever a worker reports: no button moves under a hand."""
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         (first,) = await ask(store, lease, 0)
         await all_drawn(slack, store)
         seen = await store.message(card_grouping.name_of(first.id))
@@ -365,7 +365,7 @@ async def test_a_card_that_people_have_read_does_not_grow(slack: LocalSlack, sto
         stood = replace(seen.value, posting_since=seen.value.posting_since - timedelta(hours=2))
         await store.commit(Change(messages=(Put(stood, seen.version),)))
     late = await ask(store, lease, 1, 2)
-    async with drawing(slack, store, "web-2"):
+    async with running_projector(slack, store, "web-2"):
         await all_drawn(slack, store)
     alone, other = shown(slack)
     assert "Approve" in alone.buttons and set(rows_of(other)) == ids(late)
@@ -381,7 +381,7 @@ async def test_who_changes_a_call_from_its_row_sees_all_of_it(
     assert whole.call is not None
     made = replace(whole, call=replace(whole.call, schema=schema))
     await asyncio.gather(usecases.ask(store, lease, refund(0)), usecases.ask(store, lease, made))
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
         (card,) = shown(slack)
         assert "line 15" not in text_of(card)
@@ -398,11 +398,11 @@ async def test_what_is_chosen_in_the_menu_of_a_row_is_for_that_row_and_says_so(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R1, R13, R24: a permission, break-glass, and the file of a long request."""
-    await configured(store, break_glass=True)
+    await configure(store, break_glass=True)
     long = "\n".join(f"Refund line {n} of the order" for n in range(90))
     asked = await asyncio.gather(*(usecases.ask(store, lease, refund(n, long if n == 2 else "")) for n in range(4)))
     bob, alice = slack.user("bob"), slack.user("alice")
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
         (card,) = shown(slack)
         await bob.click(card, "more", choose="Approve and don't ask again…", block=f"decide {asked[0].id}")
@@ -426,9 +426,9 @@ async def test_a_row_of_what_nobody_knows_any_more_is_told_and_on_record(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, do: str
 ) -> None:
     """R7, R25: as a click on its buttons is."""
-    await configured(store, break_glass=True)
+    await configure(store, break_glass=True)
     asked = await ask(store, lease, 0, 1)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
     (card,) = shown(slack)
     for menu in [e for b in card.blocks or [] if b["type"] == "actions" for e in b["elements"] if "options" in e]:

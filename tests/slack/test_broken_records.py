@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from bot.slack.handlers.context import Services
-from bot.slack.people.directory import Directory
 from bot.slack.people.lookup_cache import Lookups
+from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector import unreachable_reviewers
 from bot.slack.projector.message_sync import Place, Poster
 from bot.slack.slack_calls import GatedCalls
@@ -18,7 +18,7 @@ from countersign.usecases.ports import Change, Put
 from localslack import LocalSlack, text_of
 from localslack.fixtures import HURRY
 from tests.sample_requests import GENERAL, HERE, OURS, question, request, rules
-from tests.slack.test_projector import all_drawn, card_of, drawing
+from tests.slack.test_projector import all_drawn, card_of, running_projector
 from tests.store.test_unreadable import BROKEN
 from tests.store.two_users import Sides, start
 from tests.store_fixtures import new_run
@@ -27,7 +27,7 @@ from tests.store_fixtures import new_run
 async def test_the_projector_draws_the_others(slack: LocalSlack, store: Store) -> None:
     both = [await usecases.ask(store, await new_run(store, run), question(content=run)) for run in ("rtest", "rother")]
     await store.client.set(store.keys.request(both[0].id), BROKEN, keepttl=True)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         card = await card_of(slack)
         await all_drawn(slack, store)
     assert "rother" in text_of(card)

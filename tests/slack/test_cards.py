@@ -11,14 +11,14 @@ from datetime import timedelta
 import pytest
 
 from bot.slack.views import card_content as judged
-from bot.slack.views import card_controls, reminders, request_text, review_modals
+from bot.slack.views import card_controls, reminder_text, request_text, review_modals
 from bot.slack.views.card_controls import Handle, MenuItem
 from countersign.domain import request_endings, schedule
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.escalation import Escalation
 from countersign.domain.people import Reviewers
 from countersign.domain.question_salts import asking
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Kind, Question, Status, Verb
 from countersign.domain.schedule import Snooze
 from localslack.payload_checks import check_message_blocks, check_view
@@ -52,21 +52,22 @@ from tests.slack.sample_views import (
 DRAWINGS, VIEWS = {**sample_views.DRAWINGS, **NOTICES}, {**sample_views.VIEWS, **WINDOWS}
 
 
-@pytest.mark.parametrize("name", [*DRAWINGS, *VIEWS])
-def test_views_are_as_they_were_reviewed_and_slack_takes_them(name: str) -> None:
-    drawing = DRAWINGS.get(name)
-    shown = {"text": drawing.text, "blocks": drawing.blocks} if drawing else VIEWS[name]
-    file = GOLDEN / f"{name}.json"
-    reviewed = json.loads(file.read_text()) if file.exists() else None
-    if os.environ.get("GOLDEN") and reviewed != shown:
-        file.write_text(json.dumps(shown, indent=1, ensure_ascii=False) + "\n")
-        reviewed = shown
-    assert reviewed == shown
-    if drawing:
-        check_message_blocks(drawing.blocks)
-        assert 0 < len(drawing.text) < 3000
-    else:
-        check_view(VIEWS[name], ("modal",))
+def test_views_are_as_they_were_reviewed_and_slack_takes_them(subtests: pytest.Subtests) -> None:
+    for name in (*DRAWINGS, *VIEWS):
+        with subtests.test(name=name):
+            drawing = DRAWINGS.get(name)
+            shown = {"text": drawing.text, "blocks": drawing.blocks} if drawing else VIEWS[name]
+            file = GOLDEN / f"{name}.json"
+            reviewed = json.loads(file.read_text()) if file.exists() else None
+            if os.environ.get("GOLDEN") and reviewed != shown:
+                file.write_text(json.dumps(shown, indent=1, ensure_ascii=False) + "\n")
+                reviewed = shown
+            assert reviewed == shown
+            if drawing:
+                check_message_blocks(drawing.blocks)
+                assert 0 < len(drawing.text) < 3000
+            else:
+                check_view(VIEWS[name], ("modal",))
 
 
 @pytest.mark.parametrize(
@@ -89,21 +90,22 @@ def test_a_card_says_not_approved_only_where_something_can_be(asked: Question, t
 _WITH_IDS = ("modal_full", "modal_review", "modal_permit", "modal_break_glass")
 
 
-@pytest.mark.parametrize("name", [*DRAWINGS, *VIEWS])
-def test_a_view_speaks_of_the_matter_alone(name: str) -> None:
+def test_a_view_speaks_of_the_matter_alone(subtests: pytest.Subtests) -> None:
     """No name of a function, no JSON, no word of ours about how it works, and a phone's row holds the controls.
 
     The id of a run stands in Details and in what leads to a decision with them.
 
     Between backticks stands what is meant exactly: a tool that is allowed in advance, a command, an id, Slack's code.
     """
-    blocks = DRAWINGS[name].blocks if name in DRAWINGS else VIEWS[name]["blocks"]
-    said = [{"text": DRAWINGS[name].text}] if name in DRAWINGS else []
-    speaks_plainly([VIEWS.get(name) or blocks, *said], HOSTILE)
-    if not name.startswith(_WITH_IDS):
-        assert "run rtest" not in "\n".join(texts_of([blocks, *said]))
-    for block in blocks:
-        assert block["type"] != "actions" or 1 <= len(block["elements"]) <= 3
+    for name in (*DRAWINGS, *VIEWS):
+        with subtests.test(name=name):
+            blocks = DRAWINGS[name].blocks if name in DRAWINGS else VIEWS[name]["blocks"]
+            said = [{"text": DRAWINGS[name].text}] if name in DRAWINGS else []
+            speaks_plainly([VIEWS.get(name) or blocks, *said], HOSTILE)
+            if not name.startswith(_WITH_IDS):
+                assert "run rtest" not in "\n".join(texts_of([blocks, *said]))
+            for block in blocks:
+                assert block["type"] != "actions" or 1 <= len(block["elements"]) <= 3
 
 
 def test_the_notification_is_the_question_itself() -> None:
@@ -187,7 +189,7 @@ def test_a_step_that_names_only_who_asked_asks_nobody() -> None:
     """R7, R10: the note says that the step is empty, and mentions nobody."""
     steps = (Escalation(timedelta(hours=1), Reviewers(frozenset({ALICE}))),)
     asked = schedule.due(request(timeout=timedelta(days=1), escalation=steps), later(hours=2)).request
-    note = mrkdwn_of(reminders.escalation_note([asked], asked.raised[0], LINK).blocks)
+    note = mrkdwn_of(reminder_text.escalation_note([asked], asked.raised[0], LINK).blocks)
     assert "now you can" not in note and "<@U0ALICE>" not in note
     assert "names only the requester" in note
 
@@ -256,7 +258,7 @@ def test_long_names_and_titles_are_judged_whole(tool: str) -> None:
     assert all(tool in json.dumps(blocks) for blocks in shown)
     assert tool in judged.file_of(asked)[1].decode()
     titled = request(asked=question("short", title="x" * 100 + " rm -rf / " + "y" * 100))
-    whole = judged.seen(titled.question).text
+    whole = judged.shown_question(titled.question).text
     assert "rm -rf /" in whole
     assert whole in judged.file_of(titled)[1].decode()
 

@@ -14,5 +14,5 @@ async def test_the_channels_that_the_app_is_in_are_written_down_and_no_others(
     await channel_membership.note(store, bot.directory)
     known = await store.channels()
     assert known is not None and slack.channel("#general").id in known
-    assert known == {*(await bot.directory.rooms() or {}).values()}
+    assert known == {*(await bot.directory.channels() or {}).values()}
     assert 0 < await store.client.pttl(store.keys.channels) <= 600_000

@@ -19,15 +19,15 @@ from localslack.workspace import Message
 from tests.sample_requests import CAROL, attempt, question
 from tests.slack.test_batch_card import ask
 from tests.slack.test_overtaken import poster
-from tests.slack.test_projector import all_drawn, card_of, decided, drawing
-from tests.store_fixtures import NoQueue, configured
+from tests.slack.test_projector import all_drawn, card_of, decide, running_projector
+from tests.store_fixtures import NoQueue, configure
 
 
 @pytest.fixture
 async def card(slack: LocalSlack, store: Store, lease: Lease, bot: Services) -> AsyncIterator[tuple[Request, Message]]:
     """A card, drawn by the projector of another process than the one that takes clicks."""
     asked = await usecases.ask(store, lease, question())
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         shown = await card_of(slack)
         await all_drawn(slack, store)
         yield asked, shown
@@ -91,13 +91,13 @@ async def test_a_replacement_that_came_late_does_not_stand_over_what_was_drawn_s
     """R6, R26: another row was settled and drawn while it was on its way; it is drawn once more, in either way."""
     monkeypatch.setattr(clicked_cards, "WITHIN", timedelta(0))
     asked = await ask(store, lease, 0, 1)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
         (shown,) = slack.channel("#approvals").messages
         slow = slack.faults.add("delay", on="response_url", seconds=1.5)
         clicked = asyncio.create_task(slack.user("bob").click(shown, "Approve", block=f"decide {asked[0].id}"))
         await slack.wait_for(lambda _: slow not in slack.faults.active)
-        await decided(store, asked[1])
+        await decide(store, asked[1])
         await slack.wait_for(lambda _: "2 approved" in slack.channel("#approvals").messages[0].text)
         if not repeated:
             slack.faults.add("server_error", on="response_url", times=None)
@@ -112,10 +112,10 @@ async def test_a_vote_that_slack_took_late_does_not_stand_over_the_decision(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R6, R21: two processes replace the card, and Slack takes the older picture after the newer one."""
-    await configured(store, quorum=2)
+    await configure(store, quorum=2)
     asked = await usecases.ask(store, lease, question())
     async with poster(slack, store) as one:
-        async with drawing(slack, store):
+        async with running_projector(slack, store):
             card = await card_of(slack)
             await all_drawn(slack, store)
         elsewhere = ClickedCards(store, one, None)
@@ -141,7 +141,7 @@ async def test_a_run_costs_two_updates_at_most(slack: LocalSlack, store: Store, 
     """R35: head, card, progress, three notes are posted; the head is changed once, and the progress at the end."""
     await usecases.progressed(store, lease, "writer", "a draft")
     await usecases.ask(store, lease, question())
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         shown = await card_of(slack)
         await all_drawn(slack, store)
         await slack.user("bob").click(shown, "Approve")

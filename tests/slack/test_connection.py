@@ -29,14 +29,14 @@ from localslack.fixtures import UNHURRIED
 from localslack.http_events import sign
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import question
-from tests.slack.socket_bot import a_desk, post
-from tests.store_fixtures import configured
+from tests.slack.socket_bot import post, unconnected_bot
+from tests.store_fixtures import configure
 
 
 @asynccontextmanager
 async def a_web(slack: LocalSlack, store: Store) -> AsyncIterator[str]:
     """One web process's way in over signed HTTP; its base address."""
-    async with a_desk(slack, store) as (services, _, clients):
+    async with unconnected_bot(slack, store) as (services, _, clients):
         identity = await app.identify(clients.reads)
         bolt = app.build(clients, identity)
         routes.register(bolt, services)
@@ -87,7 +87,7 @@ async def test_a_clock_that_lets_no_signature_count_is_told(slack: LocalSlack, s
 
 async def test_a_click_over_signed_http_counts(slack: LocalSlack, store: Store, lease: Lease) -> None:
     asked = await usecases.ask(store, lease, question())
-    async with over_http(slack, store) as url, a_desk(slack, store) as (services, _, _clients):
+    async with over_http(slack, store) as url, unconnected_bot(slack, store) as (services, _, _clients):
         run = await store.run(lease.run)
         assert run is not None
         shown = await post(slack, store, services, card(asked, run=run.value, run_link=None), asked)
@@ -100,9 +100,9 @@ async def test_a_click_over_signed_http_counts(slack: LocalSlack, store: Store, 
 
 async def test_three_web_behind_one_address_take_what_comes(store: Store, lease: Lease) -> None:
     """R5, R11: over signed HTTP there may be any number; each click goes to any of them, also when one has gone."""
-    await configured(store, quorum=2)
+    await configure(store, quorum=2)
     async with LocalSlack(**UNHURRIED, failover=True) as slack, AsyncExitStack() as stack:
-        desk, _, _clients = await stack.enter_async_context(a_desk(slack, store))
+        desk, _, _clients = await stack.enter_async_context(unconnected_bot(slack, store))
         webs = [await stack.enter_async_context(AsyncExitStack()) for _ in range(3)]
         for web in webs:
             slack.events_urls.append(f"{await web.enter_async_context(a_web(slack, store))}/slack/events")
@@ -125,7 +125,10 @@ async def test_three_web_behind_one_address_take_what_comes(store: Store, lease:
 async def test_a_window_opens_while_all_drawing_waits_for_slack(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R7, R34: what people wait for has connections of its own."""
     asked = await usecases.ask(store, lease, question())
-    async with a_desk(slack, store) as (services, bolt, clients), app.socket_mode(bolt, slack.app_token, clients.reads):
+    async with (
+        unconnected_bot(slack, store) as (services, bolt, clients),
+        app.socket_mode(bolt, slack.app_token, clients.reads),
+    ):
         run = await store.run(lease.run)
         assert run is not None
         shown = await post(slack, store, services, card(asked, run=run.value, run_link=None), asked)
@@ -206,7 +209,7 @@ async def test_in_socket_mode_nothing_is_taken_over_http(slack: LocalSlack, stor
 
 
 async def test_healthz_says_whether_slack_is_connected(slack: LocalSlack, store: Store) -> None:
-    async with a_desk(slack, store) as (_, bolt, clients):
+    async with unconnected_bot(slack, store) as (_, bolt, clients):
         async with app.socket_mode(bolt, slack.app_token, clients.reads) as connected:
             asgi = http.http(None, lambda: health.problem_of(store, connected))
             async with http.serving(asgi, "127.0.0.1", 0) as port:
@@ -256,7 +259,10 @@ async def test_healthz_says_whether_the_store_answers() -> None:
 
 
 async def test_after_slack_refreshed_the_connection_commands_are_answered(slack: LocalSlack, store: Store) -> None:
-    async with a_desk(slack, store) as (_, bolt, clients), app.socket_mode(bolt, slack.app_token, clients.reads):
+    async with (
+        unconnected_bot(slack, store) as (_, bolt, clients),
+        app.socket_mode(bolt, slack.app_token, clients.reads),
+    ):
         await slack.wait_connected(1)
         connections = slack.server.platform.socket.connections
         old = list(connections)
@@ -270,7 +276,7 @@ async def test_too_many_connections_are_a_warning(
     others: int, warning: str, slack: LocalSlack, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R7: Slack counts those that broke unnoticed too, and what it sends there is lost."""
-    async with a_desk(slack, store) as (_, bolt, clients), aiohttp.ClientSession() as session:
+    async with unconnected_bot(slack, store) as (_, bolt, clients), aiohttp.ClientSession() as session:
         opened = []
         for _ in range(others):
             url = (await clients.reads.apps_connections_open(app_token=slack.app_token))["url"]
@@ -285,7 +291,10 @@ async def test_a_connection_that_breaks_under_an_answer_is_a_line_in_the_log(
     slack: LocalSlack, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R7: what was clicked counts; that Slack did not hear of it is no bug, and a bug is not taken for that."""
-    async with a_desk(slack, store) as (_, bolt, clients), app.socket_mode(bolt, slack.app_token, clients.reads) as up:
+    async with (
+        unconnected_bot(slack, store) as (_, bolt, clients),
+        app.socket_mode(bolt, slack.app_token, clients.reads) as up,
+    ):
         await slack.wait_connected(2)
         slack.faults.add("delay", on="views.open", seconds=0.5)
         opening = asyncio.create_task(slack.user("bob").command("/agent", channel="#approvals"))
@@ -328,7 +337,7 @@ async def test_an_installation_for_a_whole_organization_ends_the_start_with_what
 
 
 async def test_a_wrong_app_token_ends_the_start_with_what_to_fix(slack: LocalSlack, store: Store) -> None:
-    async with a_desk(slack, store) as (_, bolt, clients):
+    async with unconnected_bot(slack, store) as (_, bolt, clients):
         with pytest.raises(WrongSettings, match="SLACK_APP_TOKEN: Slack refuses it"):
             async with app.socket_mode(bolt, "xapp-wrong", clients.reads):
                 raise AssertionError("connected with a wrong token")
@@ -361,7 +370,7 @@ async def test_slack_away_at_the_start_is_waited_for(
 async def test_bolt_does_not_turn_oauth_on(slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLACK_CLIENT_ID", "1.2")
     monkeypatch.setenv("SLACK_CLIENT_SECRET", "secret")
-    async with a_desk(slack, store) as (_, bolt, _clients):
+    async with unconnected_bot(slack, store) as (_, bolt, _clients):
         assert bolt.oauth_flow is None
 
 
@@ -373,7 +382,7 @@ async def test_a_port_that_is_taken_is_said(store: Store) -> None:
                 raise AssertionError("listened twice")
 
 
-async def until(fact: app.Fact, wanted: bool = True) -> None:
+async def until(fact: app.Check, wanted: bool = True) -> None:
     async with asyncio.timeout(PATIENCE):
         while await fact() is not wanted:  # noqa: ASYNC110 -- a fact of another task
             await asyncio.sleep(0.01)

@@ -24,10 +24,10 @@ from localslack import LocalSlack, text_of
 from localslack.fixtures import UNHURRIED
 from localslack.workspace import Message
 from tests.sample_requests import ALICE, BOB, call, question, rules
-from tests.slack.socket_bot import a_bot, away, events, told
+from tests.slack.socket_bot import connected_bot, events, newest_ephemeral, redis_away
 from tests.slack.test_home_publisher import shown
-from tests.slack.test_projector import all_drawn, card_of, drawing
-from tests.store_fixtures import NoQueue, configured, lists_follow
+from tests.slack.test_projector import all_drawn, card_of, running_projector
+from tests.store_fixtures import NoQueue, configure, update_lists
 
 HOUR = timedelta(hours=1)
 REFUSED = "This question is for <@U0ALICE>, who started the run. Your click changed nothing."
@@ -49,7 +49,7 @@ def step(content: str = "Step 1 of 2: find a date.", **changes: object) -> Quest
 
 @asynccontextmanager
 async def drawn(slack: LocalSlack, store: Store, bot: Services) -> AsyncIterator[None]:
-    async with drawing(slack, store, directory=bot.directory):
+    async with running_projector(slack, store, directory=bot.directory):
         await all_drawn(slack, store)
         yield
         await all_drawn(slack, store)
@@ -88,7 +88,7 @@ async def test_who_started_the_run_is_asked_in_its_thread_and_answers_by_a_butto
         assert "a reply counts once this card shows it" in text_of(card), "an older manifest sends no replies"
         bob = slack.user("bob")
         await bob.click(card, "Continue")
-        assert await told(bob, 1) == REFUSED
+        assert await newest_ephemeral(bob, 1) == REFUSED
         await slack.user("alice").click(card, "Continue")
         decided = await wakeups.settled(asked.id)
     assert decided.decision is not None
@@ -105,7 +105,7 @@ async def test_lists_say_whose_answer_a_conversation_waits_for_and_lead_whom_it_
     await usecases.ask(store, lease, step())
     alice, bob = slack.user("alice"), slack.user("bob")
     async with drawn(slack, store, bot):
-        await lists_follow(store)
+        await update_lists(store)
         card = f"p{asked_there(slack).ts.replace('.', '')}"
         for command in ("/agent status", "/approvals pending"):
             to_alice, to_bob = [str((await who.command(command)).blocks) for who in (alice, bob)]
@@ -157,7 +157,7 @@ async def test_a_reply_approves_no_action_while_the_reviewers_are_asked(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, wakeups: Wakeups
 ) -> None:
     """R12: in the run's thread and in the card's; actions of a team that talks go to the reviewers."""
-    await configured(store, own_requests=True, reviewers=replace(rules().reviewers, users=frozenset({ALICE, BOB})))
+    await configure(store, own_requests=True, reviewers=replace(rules().reviewers, users=frozenset({ALICE, BOB})))
     action = await usecases.ask(store, lease, call())
     async with drawn(slack, store, bot):
         card = await card_of(slack)
@@ -182,9 +182,9 @@ async def test_what_was_asked_before_web_restarted_is_answered_after_it(
 ) -> None:
     """R4: what a reply answers is known to the store alone."""
     asked = await usecases.ask(store, lease, step())
-    async with a_bot(slack, store) as bot, drawn(slack, store, bot):
+    async with connected_bot(slack, store) as bot, drawn(slack, store, bot):
         asked_there(slack)
-    async with a_bot(slack, store) as bot, drawn(slack, store, bot):
+    async with connected_bot(slack, store) as bot, drawn(slack, store, bot):
         await reply(slack, "alice", "Go on with the second one.")
         decided = await wakeups.settled(asked.id)
     assert decided.decision is not None and decided.decision.words == "Go on with the second one."
@@ -195,12 +195,12 @@ async def test_nobody_answers_in_time_and_later_words_are_left_alone(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, wakeups: Wakeups
 ) -> None:
     """R17: the channel's time and what it means hold for a conversation."""
-    await configured(store, timeout=timedelta(minutes=5))
+    await configure(store, timeout=timedelta(minutes=5))
     asked = await usecases.ask(store, lease, step())
     assert asked.deadline == asked.created_at + timedelta(minutes=5)
     async with drawn(slack, store, bot):
         await passed(store, asked)
-        assert (await usecases.expire(store, NoQueue(), asked.id)).status is Status.EXPIRED  # type: ignore[union-attr]
+        assert (await usecases.catch_up(store, NoQueue(), asked.id)).status is Status.EXPIRED  # type: ignore[union-attr]
         await all_drawn(slack, store)
         assert "Expired" in text_of(asked_there(slack, pending=False))
         await reply(slack, "alice", "Here I am.")
@@ -226,14 +226,14 @@ async def test_silence_continues_a_conversation_where_the_channel_says_so(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, deleted: bool
 ) -> None:
     """R23, R32: if the question stood in the thread all the time."""
-    await configured(store, on_timeout=OnTimeout.APPROVE)
+    await configure(store, on_timeout=OnTimeout.APPROVE)
     asked = await usecases.ask(store, lease, step())
     async with drawn(slack, store, bot):
         card = asked_there(slack)
         await passed(store, asked)
         if deleted:
             slack.user("alice").delete(card)
-        over = await usecases.expire(store, NoQueue(), asked.id, bot.directory.still_there)
+        over = await usecases.catch_up(store, NoQueue(), asked.id, bot.directory.still_there)
     assert over is not None and over.decision is not None
     assert over.decision.words == (request_endings.UNSEEN if deleted else "")
     assert over.status is (Status.EXPIRED if deleted else Status.APPROVED)
@@ -253,7 +253,7 @@ async def test_in_a_channel_shared_with_another_company_it_is_asked_in_the_appro
         assert "Waiting for <@U0ALICE>'s answer" in head and "in this thread" not in head
         bob = slack.user("bob")
         await bob.click(card, "Continue")
-        assert await told(bob, 1) == REFUSED
+        assert await newest_ephemeral(bob, 1) == REFUSED
         await slack.user("alice").click(card, "Continue")
         assert (await wakeups.settled(asked.id)).status is Status.APPROVED
 
@@ -295,14 +295,14 @@ async def test_a_reply_that_cannot_count_is_answered_with_a_sentence(
     one = await usecases.ask(store, lease, step())
     async with drawn(slack, store, bot):
         await reply(slack, "alice", "x" * 3001)
-        assert "longer than 3,000 characters" in await told(alice, 1)
-        async with away(store):
+        assert "longer than 3,000 characters" in await newest_ephemeral(alice, 1)
+        async with redis_away(store):
             await reply(slack, "alice", "Go on.")
-            assert "your reply didn't go through" in await told(alice, 2)
+            assert "your reply didn't go through" in await newest_ephemeral(alice, 2)
         two = await usecases.ask(store, lease, replace(step("And you?"), agent="critic"))
         await all_drawn(slack, store)
         await reply(slack, "alice", "Go on.")
-        assert "More than one question waits for you" in await told(alice, 3)
+        assert "More than one question waits for you" in await newest_ephemeral(alice, 3)
     for asked in (one, two):
         seen = await store.request(asked.id)
         assert seen is not None and seen.value.status is Status.PENDING

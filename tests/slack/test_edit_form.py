@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from bot.forms.arguments import Kept
 from bot.slack.views import edit_modal
 from bot.slack.views.edit_modal import WrongFields
-from countersign.domain import decision_rules
+from countersign.domain import decision_attempts
 from countersign.domain.calls import Call, canonical, is_canonical
 from countersign.domain.errors import InvalidInput
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Question, Verb
 from localslack.config import Config
 from localslack.inputs import filled, refusals, state_of
@@ -184,7 +184,7 @@ def test_a_form_that_nobody_changed_gives_back_the_very_same_call(made: dict[str
     assert asked.call is not None
     assert changed == asked.call.arguments
     of = request(asked=asked)
-    step = decision_rules.decide(of, attempt(of, verb=Verb.EDIT, arguments=changed), NOW)
+    step = decision_attempts.decide(of, attempt(of, verb=Verb.EDIT, arguments=changed), NOW)
     assert step.refusal is Refusal.NOTHING_CHANGED
 
 

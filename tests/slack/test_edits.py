@@ -24,8 +24,8 @@ from localslack import LocalSlack
 from tests.browser import OpenPage
 from tests.sample_requests import GENERAL, call, choice, editable, request
 from tests.slack.sample_views import code, mail
-from tests.slack.socket_bot import Show, away, events
-from tests.store_fixtures import configured
+from tests.slack.socket_bot import Show, events, redis_away
+from tests.store_fixtures import configure
 
 BOB, CAROL = UserId("U0BOB"), UserId("U0CAROL")
 SECRET = "hunter2hunter2"
@@ -50,7 +50,7 @@ def refund(**arguments: Any) -> Question:
 
 async def ask(store: Store, lease: Lease, asked: Question, **changes: Any) -> Request:
     if changes:
-        await configured(store, **changes)
+        await configure(store, **changes)
     return await usecases.ask(store, lease, asked)
 
 
@@ -206,23 +206,35 @@ async def test_a_call_that_has_no_form_says_why(slack: LocalSlack, store: Store,
     await slack.user("bob").wait_ephemeral("Nothing was decided; you can approve it as it is")
 
 
-@pytest.mark.parametrize("what", ["edit", "choose"])
+@pytest.mark.parametrize(
+    ("question", "button", "values", "block"),
+    [
+        (refund(), "Edit", {"Amount": "1"}, "field_0"),
+        (choice(*"abcdef"), "Choose", {"options": "1. a"}, "options"),
+        (refund(), "Request changes", {"answer": "shorter"}, "answer"),
+    ],
+    ids=["edit", "choose", "words"],
+)
 async def test_a_window_open_while_somebody_else_decides_says_so_in_plain_words(
-    slack: LocalSlack, store: Store, lease: Lease, show: Show, what: str
+    slack: LocalSlack,
+    store: Store,
+    lease: Lease,
+    show: Show,
+    question: Question,
+    button: str,
+    values: dict[str, Any],
+    block: str,
 ) -> None:
     """R3, R7, R9: judged again when it is sent."""
-    asked = await ask(store, lease, refund() if what == "edit" else choice(*"abcdef"))
-    shown = await show(asked)
-    carol = slack.user("carol")
-    await carol.click(shown, what.capitalize())
+    shown = await show(await ask(store, lease, question))
+    carol, bob = slack.user("carol"), slack.user("bob")
+    await carol.click(shown, button)
     await carol.wait_modal()
-    await slack.user("bob").click(shown, "Request changes" if what == "edit" else "Answer in words")
-    await slack.user("bob").wait_modal()
-    assert await slack.user("bob").submit({"answer": "neither"}) == {}
-    told = await carol.submit({"Amount": "1"} if what == "edit" else {"options": "1. a"})
-    [(block, sentence)] = told.items()
-    assert block in ("field_0", "options")
-    assert "Already decided by @bob at 20" in sentence
+    await bob.click(shown, "Answer in words" if question.options else "Request changes")
+    await bob.wait_modal()
+    assert await bob.submit({"answer": "neither"}) == {}
+    [(where, sentence)] = (await carol.submit(values)).items()
+    assert where == block and "Already decided by @bob at 20" in sentence
     assert "<" not in sentence
 
 
@@ -281,7 +293,7 @@ async def test_a_store_that_is_away_is_told_in_the_form_which_stays(
     bob = slack.user("bob")
     await bob.click(await show(asked), "Edit")
     await bob.wait_modal()
-    async with away(store):
+    async with redis_away(store):
         told = await bob.submit({"Amount": "1"})
     assert "can't reach its database" in told["field_0"]
     assert await bob.submit() == {}

@@ -15,8 +15,8 @@ from localslack.faults import Kind as Fault
 from localslack.fixtures import UNHURRIED
 from tests.sample_requests import question
 from tests.slack.test_pending_state import GENERAL_TOO, due
-from tests.slack.test_projector import all_drawn, card_of, decided, drawing
-from tests.store_fixtures import configured
+from tests.slack.test_projector import all_drawn, card_of, decide, running_projector
+from tests.store_fixtures import configure
 
 LONG = "\n".join(f"line {n}: rm -rf /tmp/{n}" for n in range(2000))
 MISSING = "the file with the full request couldn't be uploaded"
@@ -38,13 +38,13 @@ async def test_a_file_that_cannot_be_uploaded_is_given_up_and_the_card_says_so(
     monkeypatch.setattr(file_uploads, "PAUSE", timedelta(milliseconds=1))
     slack.faults.add(fault, on=on, times=None, **more)
     asked = await usecases.ask(store, lease, question(LONG))
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await card_of(slack)
         await all_drawn(slack, store)
         assert MISSING in text_of(await card_of(slack))
         tried = [call for call in slack.calls if call.method == on]
         assert len(tried) == (1 if fault == "error" else file_uploads.TRIES)
-        await decided(store, asked)
+        await decide(store, asked)
         await usecases.finish(store, lease, Verb.FINISH, result="Done.", words=LONG)
         await all_drawn(slack, store)
         (root,) = slack.channel("#general").messages
@@ -57,17 +57,17 @@ async def test_a_file_that_cannot_be_uploaded_is_given_up_and_the_card_says_so(
 
 async def test_where_files_are_forbidden_all_else_goes_on(store: Store, lease: Lease) -> None:
     """R36, R2: the card says what is missing, reminders and escalation come, and it is settled."""
-    await configured(store, remind_after=timedelta(minutes=15), escalation=(GENERAL_TOO,), timeout=timedelta(days=1))
+    await configure(store, remind_after=timedelta(minutes=15), escalation=(GENERAL_TOO,), timeout=timedelta(days=1))
     async with LocalSlack(**UNHURRIED, file_uploads=False) as slack:
         asked = await usecases.ask(store, lease, question(LONG))
-        async with drawing(slack, store):
+        async with running_projector(slack, store):
             await card_of(slack)
             await due(store, asked, timedelta(hours=3))
             for channel in ("#approvals", "#general"):
                 await slack.wait_message(channel, lambda m: m.buttons and MISSING in text_of(m))
             (card,) = slack.channel("#approvals").messages
             await slack.wait_message("#approvals", lambda m: "this is still waiting" in text_of(m), thread=card.ts)
-            await decided(store, asked)
+            await decide(store, asked)
             await all_drawn(slack, store)
         assert [m.buttons for m in slack.channel("#approvals").messages] == [["Details"]]
 
@@ -79,7 +79,7 @@ async def test_a_file_whose_reply_was_lost_is_shared_once(
     monkeypatch.setattr(file_uploads, "PAUSE", timedelta(seconds=1))
     slack.faults.add("lost_reply", on="files.completeUploadExternal")
     await usecases.ask(store, lease, question(LONG))
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         card = await card_of(slack)
         await all_drawn(slack, store)
     assert len([m for m in slack.channel("#approvals").thread(card.ts) if m.files]) == 1
@@ -92,9 +92,9 @@ async def test_a_decision_does_not_wait_for_a_file_that_is_on_its_way(
     """R36, R6: the card is settled while the upload hangs; the file comes afterwards, once."""
     slow = slack.faults.add("delay", on="files.completeUploadExternal", seconds=2.0)
     asked = await usecases.ask(store, lease, question(LONG))
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await slack.wait_for(lambda _: slow not in slack.faults.active)
-        await decided(store, asked)
+        await decide(store, asked)
         await slack.wait_for(lambda _: [m.buttons for m in slack.channel("#approvals").messages] == [["Details"]])
         assert "files.completeUploadExternal" not in [call.method for call in slack.calls]
         await all_drawn(slack, store)

@@ -21,9 +21,9 @@ from localslack.fixtures import UNHURRIED
 from localslack.person import Person
 from localslack.workspace import Message
 from tests.sample_requests import LEADS, choice, question
-from tests.slack.socket_bot import a_bot, events
+from tests.slack.socket_bot import connected_bot, events
 from tests.slack.test_home_publisher import ask, shown
-from tests.slack.test_projector import all_drawn, drawing
+from tests.slack.test_projector import all_drawn, running_projector
 from tests.slack.test_two_people import set_of
 from tests.usecases.test_presence import as_it_is
 
@@ -44,7 +44,7 @@ def greetings(slack: LocalSlack) -> list[Message]:
 
 async def test_a_channel_is_greeted_once_whatever_comes_again(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R6, R8: delivered twice and again later, taken by a second process, drawn by another, or invited once more."""
-    async with a_bot(slack, store), drawing(slack, store):
+    async with connected_bot(slack, store), running_projector(slack, store):
         await slack.wait_connected(2)
         slack.faults.add("deliver_twice", on="member_joined_channel")
         await slack.user("alice").say("/invite @countersign @carol", "#ops")
@@ -56,7 +56,7 @@ async def test_a_channel_is_greeted_once_whatever_comes_again(slack: LocalSlack,
         assert [(e.user, e.data) for e in joined] == [("U0ALICE", {"channel": OPS}), (None, {"channel": OPS})]
         await all_drawn(slack, store)
     await store.client.xgroup_setid(store.keys.events, GROUP, "0")
-    async with drawing(slack, store, "web-2"):
+    async with running_projector(slack, store, "web-2"):
         await all_drawn(slack, store)
     (only,) = greetings(slack)
     assert "Start a task for a team of agents here" in text_of(only) and "<#C0APPROVALS>" in text_of(only)
@@ -66,7 +66,7 @@ async def test_where_cards_go_the_greeting_says_who_reviews_and_opens_the_settin
     slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     await set_of(store, OPS, approvals_channel=OPS, quorum=2)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         slack.invite("U0BOT", "#ops", by="alice")
         await slack.wait_for(lambda _: greetings(slack))
     (message,) = greetings(slack)

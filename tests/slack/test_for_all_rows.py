@@ -17,7 +17,7 @@ from localslack import LocalSlack, text_of
 from localslack.workspace import Message
 from tests.slack.socket_bot import events
 from tests.slack.test_batch_card import ask, refund, rows_of, shown
-from tests.slack.test_projector import all_drawn, decided, drawing
+from tests.slack.test_projector import all_drawn, decide, running_projector
 
 
 async def states(store: Store, asked: list[Request]) -> list[tuple[Status, tuple[str, ...]]]:
@@ -36,7 +36,7 @@ async def test_one_click_decides_on_each_row_in_the_order_of_the_calls(
 ) -> None:
     """R1, R6: each row is a decision of its own, by who clicked."""
     asked = await ask(store, lease, 0, 1, 2)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
         (card,) = shown(slack)
         assert rows_of(card) == [one.id for one in asked]
@@ -54,7 +54,7 @@ async def test_a_double_click_decides_once(slack: LocalSlack, store: Store, leas
     """R3, R7: the second one is told, and there is one decision for each row."""
     asked = await ask(store, lease, 0, 1, 2)
     bob = slack.user("bob")
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
         (card,) = shown(slack)
         await asyncio.gather(*(bob.click(card, "Approve all", stale=True) for _ in range(2)))
@@ -71,7 +71,7 @@ async def test_a_row_that_somebody_decided_in_between_stays_as_it_was(
     """R3, R7: the others count, and who clicked reads which did not."""
     asked = await ask(store, lease, 0, 1, 2)
     bob = slack.user("bob")
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
         (card,) = shown(slack)
         await slack.user("carol").click(card, "Approve", block=f"decide {asked[1].id}")
@@ -92,7 +92,7 @@ async def test_what_a_row_cuts_is_approved_by_no_button_for_all(
     """R13: none is drawn, and one that was made up approves only the rows that are whole."""
     long: Question = refund(2, "\n".join(f"Refund line {n} of the order" for n in range(90)))
     asked = [await usecases.ask(store, lease, one) for one in (refund(0), refund(1), long)]
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
         (card,) = shown(slack)
         assert last_buttons(card) == [card_controls.MORE]
@@ -106,10 +106,10 @@ async def test_what_a_row_cuts_is_approved_by_no_button_for_all(
 async def test_a_row_and_a_card_say_what_came_of_the_action(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R5, R15: an approval whose action failed does not stand there as done, and is told once."""
     asked = await ask(store, lease, 0, 1)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
         for one in asked:
-            await decided(store, one)
+            await decide(store, one)
         await usecases.report(store, lease, asked[0].id, "", failed=False)
         for _ in range(2):
             await usecases.report(store, lease, asked[1].id, "No card <!here> *Approved*", failed=True)

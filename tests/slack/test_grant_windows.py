@@ -17,19 +17,19 @@ from bot.slack.people.actors import giver_of
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import Projector
 from bot.slack.slack_calls import GatedCalls
-from bot.slack.views import answer_modals, commands_text, home, modal_parts, review_modals, window_notices
+from bot.slack.views import answer_modals, commands_text, home, modal_parts, notices_text, review_modals
 from bot.slack.views.block_kit import Block
 from bot.slack.views.card_controls import MORE, MenuItem, read_item
 from bot.slack.views.decision_details import allows, details
 from bot.slack.views.slack_markup import exactly
 from countersign import usecases
-from countersign.domain import decision_rules, permissions
+from countersign.domain import decision_attempts, standing_permissions
 from countersign.domain.calls import Call
 from countersign.domain.events import EventType
 from countersign.domain.people import Actor
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.permissions import Permission
 from countersign.domain.requests import How, Kind, Question, Request, Status
+from countersign.domain.standing_permissions import Permission
 from countersign.store.outbox import Outbox
 from countersign.store.store import Store
 from countersign.usecases import delegation
@@ -42,9 +42,9 @@ from localslack.workspace import Message
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import BOB, DAVE, GENERAL, HERE, NOW, OURS, attempt, call, question, request
 from tests.slack.sample_views import mrkdwn_of
-from tests.slack.socket_bot import Show, events, told
+from tests.slack.socket_bot import Show, events, newest_ephemeral
 from tests.slack.test_projector import all_drawn
-from tests.store_fixtures import NoQueue, configured, new_run
+from tests.store_fixtures import NoQueue, configure, new_run
 
 DONT_ASK = "Approve and don't ask again…"
 LONG = "\n".join(f"{n:04} echo all is well" for n in range(300))
@@ -104,9 +104,9 @@ async def test_approve_and_dont_ask_again_counts_and_is_listed(
     assert (done.status, done.decision.standing.scope) == (Status.APPROVED, Scope.ARGUMENTS)
     carol = slack.user("carol")
     await carol.command("/approvals permissions", channel="#approvals")
-    told = text_of(await carol.wait_ephemeral("1 standing permission"))
-    assert "*email* can run *refund* (`refund`) with the same values" in told
-    assert "Given by <@U0BOB>" in told and "not used yet" in told
+    listed = text_of(await carol.wait_ephemeral("1 standing permission"))
+    assert "*email* can run *refund* (`refund`) with the same values" in listed
+    assert "Given by <@U0BOB>" in listed and "not used yet" in listed
 
 
 async def test_an_allowed_request_draws_no_card_and_is_told_in_its_thread(
@@ -174,12 +174,12 @@ async def test_the_list_revokes_for_those_who_may(slack: LocalSlack, store: Stor
     slack.faults.add("deliver_twice", on="block_actions", times=1)
     await alice.click(listed[alice.id], "Revoke")
     await slack.wait_for(lambda _: len(alice.ephemerals) == 3 or None)
-    assert all("It's still in force" in told.text for told in alice.ephemerals[-2:])
+    assert all("It's still in force" in reply.text for reply in alice.ephemerals[-2:])
     await carol.click(listed[carol.id], "Revoke")
     await carol.wait_ephemeral("<@U0CAROL> revoked <@U0BOB>'s permission for")
     assert await store.permissions() == []
-    told = await carol.command("/approvals permissions")
-    assert "No standing permissions here" in told.text
+    reply = await carol.command("/approvals permissions")
+    assert "No standing permissions here" in reply.text
     kinds = [e.type for e in await events(store)]
     assert kinds.count(EventType.PERMISSION_REVOKED) == 1
     assert kinds.count(EventType.ATTEMPT_REFUSED) == 1
@@ -193,7 +193,7 @@ async def test_the_menu_is_for_calls_that_one_person_may_approve(
     """R24"""
     assert menu(await show(await usecases.ask(store, lease, question()))) == []
     assert menu(await show(await usecases.ask(store, lease, call()))) == [DONT_ASK]
-    await configured(store, quorum=2, break_glass=True)
+    await configure(store, quorum=2, break_glass=True)
     assert menu(await show(await usecases.ask(store, lease, replace(call(), asked=1)))) == []
 
 
@@ -212,7 +212,7 @@ async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_fi
     slack: LocalSlack, store: Store, lease: Lease, show: Show, window: str
 ) -> None:
     """R13: nothing is decided before the box is checked; then it counts."""
-    await configured(store, break_glass=True)
+    await configure(store, break_glass=True)
     asked = await usecases.ask(store, lease, replace(call(), content=LONG * 20))
     person = slack.user("bob" if window == "permit" else "alice")
     await person.click(await show(asked), MORE, choose=DONT_ASK if window == "permit" else "More…")
@@ -223,7 +223,7 @@ async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_fi
     reason = {review_modals.REASON: "The shop is down."} if window == "break-glass" else {}
     assert modal_parts.READ in await person.submit(reason, view)  # Slack itself asks for what is required
     next(block for block in view.blocks if block["block_id"] == modal_parts.READ)["optional"] = True
-    assert await person.submit(reason, view) == {modal_parts.READ: window_notices.READ_FIRST}  # and so do we
+    assert await person.submit(reason, view) == {modal_parts.READ: notices_text.READ_FIRST}  # and so do we
     assert (await now_is(store, asked)).status is Status.PENDING
     assert EventType.REQUEST_DECIDED not in [event.type for event in await events(store)]
     assert await person.submit({**reason, modal_parts.READ: ["yes"]}, view) == {}
@@ -234,7 +234,7 @@ async def test_the_requester_breaks_the_glass_and_everybody_named_is_told(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:
     """R10, R25: with a reason, marked on the card, in its thread, in the run's thread and in the record."""
-    await configured(store, break_glass=True)
+    await configure(store, break_glass=True)
     asked = await usecases.ask(store, lease, question())
     alice = slack.user("alice")
     async with drawing(slack, store, bot):
@@ -245,7 +245,7 @@ async def test_the_requester_breaks_the_glass_and_everybody_named_is_told(
         assert await alice.submit({review_modals.REASON: "   "}) != {}
         assert (await now_is(store, asked)).status is Status.PENDING
         assert await alice.submit({review_modals.REASON: "The shop is down <!channel>."}) == {}
-        told = await slack.wait_message("#approvals", lambda m: "You're a reviewer of" in text_of(m), thread=card.ts)
+        message = await slack.wait_message("#approvals", lambda m: "You're a reviewer of" in text_of(m), thread=card.ts)
         root = await slack.wait_message("#general", lambda m: "asked *email*" in text_of(m))
         await slack.wait_message("#general", lambda m: "Break-glass" in text_of(m), thread=root.ts)
         await all_drawn(slack, store)
@@ -253,8 +253,8 @@ async def test_the_requester_breaks_the_glass_and_everybody_named_is_told(
     assert done.decision is not None and done.decision.how is How.BREAK_GLASS
     (settled,) = slack.channel("#approvals").messages
     assert "Break-glass" in text_of(settled) and menu(settled) == []
-    assert "<@U0BOB> <@U0CAROL>" in text_of(told) and "The shop is down" in text_of(told)
-    assert "<!channel>" not in str([b for b in told.blocks or [] if b["type"] == "section"])
+    assert "<@U0BOB> <@U0CAROL>" in text_of(message) and "The shop is down" in text_of(message)
+    assert "<!channel>" not in str([b for b in message.blocks or [] if b["type"] == "section"])
     kinds = [(e.type, e.data.get("how")) for e in await events(store)]
     assert (EventType.REQUEST_DECIDED, "break_glass") in kinds
 
@@ -263,7 +263,7 @@ async def test_break_glass_is_off_until_the_channel_says_so(
     slack: LocalSlack, store: Store, lease: Lease, show: Show, bot: Services
 ) -> None:
     """R10: a card from before, or a forged click, finds it off."""
-    await configured(store, break_glass=True)
+    await configure(store, break_glass=True)
     open_card = await show(await usecases.ask(store, lease, question()))
     assert menu(open_card) == ["Break glass…"]
     carol = slack.user("carol")
@@ -292,7 +292,7 @@ async def test_a_menu_of_another_version_is_told_not_ignored(
         bob = slack.user("bob")
         before = len(bob.ephemerals)
         await bob.click(shown, MORE, choose=DONT_ASK, stale=True)
-        words = await told(bob, before + 1)
+        words = await newest_ephemeral(bob, before + 1)
         assert "othing was decided" in words or "newest card" in words
 
 
@@ -300,7 +300,7 @@ def test_slack_takes_the_list_of_permissions_whatever_their_tools_are_called() -
     """R14, R24: what has no room is counted, or nobody could revoke any of them."""
     asked = replace(call(), call=Call("返金" * 30, "{}"))
     by = attempt(request(asked=asked), BOB, permission=PermissionChoice(Scope.TOOL, Span.DAY))
-    one = permissions.given_with(decision_rules.decide(request(asked=asked), by, NOW).request, "email")
+    one = standing_permissions.given_with(decision_attempts.decide(request(asked=asked), by, NOW).request, "email")
     assert one is not None
     blocks = commands_text.standing_permissions([one] * 30).blocks
     check_message_blocks(blocks)
@@ -323,10 +323,10 @@ def test_names_that_read_alike_differ_wherever_a_permission_stands(one: str, oth
 
     def drawn(tool: str) -> list[list[Block]]:
         asked = request(asked=replace(call(), call=Call(tool, "{}")))
-        made = decision_rules.decide(
+        made = decision_attempts.decide(
             asked, attempt(asked, BOB, permission=PermissionChoice(Scope.TOOL, Span.DAY)), NOW
         ).request
-        given = permissions.given_with(made, "support")
+        given = standing_permissions.given_with(made, "support")
         assert given is not None and made.decision is not None
         lists = [home.permissions([given]), commands_text.standing_permissions([given]).blocks]
         return [review_modals.permit(asked, GENERAL)["blocks"][-4:-3], details(made, made.decision), *lists]

@@ -18,7 +18,7 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, Message, User
 from tests.sample_requests import HERE, call, question
-from tests.slack.socket_bot import Show, told
+from tests.slack.socket_bot import Show, newest_ephemeral
 from tests.slack.test_actions import ask, status
 from tests.slack.test_grant_windows import drawing, now_is
 from tests.slack.test_projector import all_drawn
@@ -141,7 +141,7 @@ async def test_an_outsider_in_a_shared_channel_is_shown_nothing_and_decides_noth
     sam = slack.user("sam")
     await sam.click(await show(asked), button)
     assert sam.modal is None
-    assert (ALONE if button == "Details" else "another Slack workspace") in await told(sam, 1)
+    assert (ALONE if button == "Details" else "another Slack workspace") in await newest_ephemeral(sam, 1)
     assert await status(store, asked) is Status.PENDING
 
 
@@ -156,4 +156,4 @@ async def test_an_outsider_of_whom_slack_says_nothing_is_shown_nothing(
     slack.invite("U0SAM", "#approvals")
     await sam.click(card, "Details")
     assert sam.modal is None
-    assert "didn't confirm who you are" in await told(sam, 1)
+    assert "didn't confirm who you are" in await newest_ephemeral(sam, 1)

@@ -22,7 +22,7 @@ from localslack.person import Person
 from localslack.text import text_of
 from localslack.workspace import Message
 from tests.sample_requests import question
-from tests.slack.socket_bot import Show, a_bot, events, post
+from tests.slack.socket_bot import Show, connected_bot, events, post
 from tests.slack.test_actions import status
 from tests.slack.test_edits import ask, decision, refund
 from tests.slack.test_review import RM
@@ -212,10 +212,10 @@ async def test_the_window_that_one_process_opened_another_takes(slack: LocalSlac
     """R4: nothing of it lives in a process."""
     asked = await usecases.ask(store, lease, refund())
     bob = slack.user("bob")
-    async with a_bot(slack, store) as first:
+    async with connected_bot(slack, store) as first:
         await bob.click(await _post(slack, store, first, asked), "Review…")
         await bob.wait_modal("Type “refund”")
-    async with a_bot(slack, store):
+    async with connected_bot(slack, store):
         assert await bob.submit({WORD: "refund"}) == {}
     assert await status(store, asked) is Status.APPROVED
 

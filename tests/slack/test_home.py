@@ -19,14 +19,14 @@ from bot.slack.views.button_labels import STOP_RUN
 from bot.slack.views.card_controls import CHOOSE, REVIEW
 from countersign.domain import runs
 from countersign.domain.channel_settings import OnTimeout
-from countersign.domain.decision_rules import decide
+from countersign.domain.decision_attempts import decide
 from countersign.domain.ids import GroupId, RequestId, RunId, UserId
 from countersign.domain.people import Reviewers
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.permissions import Permission, given_with
 from countersign.domain.request_endings import expire
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
+from countersign.domain.standing_permissions import Permission, given_with
 from countersign.text.safe_text import size_of
 from countersign.usecases.overview import Listed
 from localslack.payload_checks import check_view
@@ -115,35 +115,23 @@ VIEWS = {
 }
 
 
-@pytest.mark.parametrize("name", [*SECTIONS, *VIEWS])
-def test_homes_are_as_they_were_reviewed(name: str) -> None:
-    drawn = VIEWS[name] if name in VIEWS else SECTIONS[name]
-    text = json.dumps(drawn, indent=2, ensure_ascii=False) + "\n"
-    file = GOLDEN / f"{name}.json"
-    if os.environ.get("GOLDEN"):
-        file.write_text(text)
-    assert text == file.read_text()
+def test_homes_are_as_they_were_reviewed_and_slack_takes_them(subtests: pytest.Subtests) -> None:
+    """No name of a function, no JSON, no word of ours about how it works, and a phone's row holds the controls."""
+    for name, drawn in (*SECTIONS.items(), *VIEWS.items()):
+        with subtests.test(name=name):
+            text = json.dumps(drawn, indent=2, ensure_ascii=False) + "\n"
+            file = GOLDEN / f"{name}.json"
+            if os.environ.get("GOLDEN"):
+                file.write_text(text)
+            assert text == file.read_text()
+            view = VIEWS.get(name) or home.view([SECTIONS[name]])
+            check_view(view, ("home",))
+            speaks_plainly(view, HOSTILE)
+            assert all(1 <= len(block["elements"]) <= 3 for block in view["blocks"] if block["type"] == "actions")
 
 
 def test_every_golden_file_is_of_a_home() -> None:
     assert {file.stem for file in GOLDEN.glob("*.json")} == {*SECTIONS, *VIEWS}
-
-
-@pytest.mark.parametrize("name", [*SECTIONS, *VIEWS])
-def test_slack_takes_every_home(name: str) -> None:
-    check_view(VIEWS.get(name) or home.view([SECTIONS[name]]), ("home",))
-
-
-@pytest.mark.parametrize("name", [*SECTIONS, *VIEWS])
-def test_a_row_of_a_home_has_at_most_three_controls(name: str) -> None:
-    blocks = VIEWS[name]["blocks"] if name in VIEWS else SECTIONS[name]
-    assert all(1 <= len(block["elements"]) <= 3 for block in blocks if block["type"] == "actions")
-
-
-@pytest.mark.parametrize("name", [*SECTIONS, *VIEWS])
-def test_a_home_speaks_of_the_matter_alone(name: str) -> None:
-    """No name of a function, no JSON, no word of ours about how it works."""
-    speaks_plainly(VIEWS.get(name) or SECTIONS[name], HOSTILE)
 
 
 @pytest.mark.parametrize(

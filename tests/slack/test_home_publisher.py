@@ -40,9 +40,9 @@ from localslack import LocalSlack, text_of
 from localslack.fixtures import HURRY
 from localslack.person import Person
 from tests.sample_requests import ALICE, BOB, CAROL, DAVE, HERE, OURS, attempt, call, choice, question, rules
-from tests.slack.socket_bot import Show, a_desk, away
+from tests.slack.socket_bot import Show, redis_away, unconnected_bot
 from tests.slack.test_projector import all_drawn
-from tests.store_fixtures import NoQueue, lists_follow
+from tests.store_fixtures import NoQueue, update_lists
 
 REVIEWERS = GroupId("S0REVIEWERS")
 RATELIMITED = pytest.param("ratelimited", marks=pytest.mark.slow)
@@ -88,7 +88,7 @@ def published(slack: LocalSlack) -> list[str]:
 async def ask(store: Store, lease: Lease, asked: Question) -> Request:
     """Asked, and in the lists."""
     request = await usecases.ask(store, lease, asked)
-    await lists_follow(store)
+    await update_lists(store)
     return request
 
 
@@ -177,7 +177,7 @@ async def test_after_a_tie_the_homes_of_all_who_chose_say_that_it_waits(
         both = tuple(Actor(HERE, one, groups) for one in (BOB, CAROL))
         one = attempt(asked, user, Verb.CHOOSE, name, chosen=(chosen,), groups=groups, voters=both)
         await usecases.decide(store, NoQueue(), asked.id, one)
-        await lists_follow(store)
+        await update_lists(store)
 
     await choose(BOB, "eu")
     for person, says in zip(people, ("Nothing is waiting for you", "Waiting for you (1)"), strict=True):
@@ -292,7 +292,7 @@ async def test_a_home_lists_what_its_person_allowed_in_advance_until_it_is_revok
 async def test_a_home_says_when_the_store_is_away(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R7"""
     bob = slack.user("bob")
-    async with away(store):
+    async with redis_away(store):
         await bob.open_home()
         await shown(bob, "can't reach its database", "Nothing is lost")
     await bob.open_home()
@@ -346,7 +346,7 @@ async def test_a_process_that_drew_something_older_draws_again(
     running = asyncio.create_task(slow.run())  # and no projector that would tell it of what happens
     opening = asyncio.create_task(slow.opened(BOB))
     await slack.wait_for(lambda _: not slack.faults.active, description="what the first one read, on its way")
-    async with a_desk(slack, store) as (other, _, _):
+    async with unconnected_bot(slack, store) as (other, _, _):
         await ask(store, lease, question())
         assert isinstance(other.homes, HomePublisher)
         await other.homes.draw(BOB)

@@ -107,7 +107,7 @@ def test_a_typed_mark_of_a_secret_is_told_from_a_real_one_wherever_it_stands() -
         thread_notes.outcome_note(its),
     ]
     for one in (message, tool):
-        steps = run_steps.steps(its, [run_steps.Asked(one)])
+        steps = run_steps.steps(its, [run_steps.RequestOnCard(one)])
         drawings += [card(one, run=its, run_link=None), run_steps.drawn_as_list(its, steps)]
     views = [review_modals.full(message), review_modals.full(tool), start_modal.start([TeamInfo("a", FAKE)], GENERAL)]
     for seen in (*([drawing.text, drawing.blocks] for drawing in drawings), *views):

@@ -14,19 +14,19 @@ from tests.sample_requests import BOB, CAROL, attempt, question, rules
 from tests.slack.plain_words import speaks_plainly
 from tests.slack.sample_views import refund
 from tests.slack.socket_bot import Show
-from tests.store_fixtures import NoQueue, lists_follow
+from tests.store_fixtures import NoQueue, update_lists
 
 
 async def ask(store: Store, lease: Lease, number: int = 0, **changes: str) -> Request:
     request = await usecases.ask(store, lease, question(f"mail {number}", agent=f"agent {number}", **changes))
-    await lists_follow(store)
+    await update_lists(store)
     return request
 
 
 async def decide(store: Store, request: Request, user: str = BOB, verb: Verb = Verb.APPROVE, words: str = "") -> None:
     name = f"{request.id}-{user}"
     await usecases.decide(store, NoQueue(), request.id, attempt(request, user, verb, name=name, words=words))
-    await lists_follow(store)
+    await update_lists(store)
 
 
 @pytest.mark.parametrize("channel", ["#general", "#approvals"])
@@ -96,10 +96,13 @@ async def test_the_answers_of_commands_speak_of_the_matter_alone(
     speaks_plainly([reply.blocks, {"text": reply.text}])
 
 
-@pytest.mark.parametrize("words", ["history 0", "history 26", "history -1", "history all", "history ٣", "pending 3"])
-async def test_what_cannot_be_listed_is_said(slack: LocalSlack, store: Store, bot: Services, words: str) -> None:
-    reply = await slack.user("bob").command(f"/approvals {words}")
-    assert "Give a number" in reply.text or "with nothing after it" in reply.text
+async def test_what_cannot_be_listed_is_said(
+    slack: LocalSlack, store: Store, bot: Services, subtests: pytest.Subtests
+) -> None:
+    for words in ["history 0", "history 26", "history -1", "history all", "history ٣", "pending 3"]:
+        with subtests.test(words=words):
+            reply = await slack.user("bob").command(f"/approvals {words}")
+            assert "Give a number" in reply.text or "with nothing after it" in reply.text
 
 
 @pytest.mark.parametrize("words", ["pending", "history 25"])

@@ -3,8 +3,8 @@
 import pytest
 
 from bot.slack.handlers.context import Services
-from bot.slack.people.directory import Directory
 from bot.slack.people.lookup_cache import Lookups
+from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector import unreachable_reviewers
 from bot.slack.projector.message_sync import Poster
 from bot.slack.slack_calls import GatedCalls

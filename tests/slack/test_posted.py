@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from bot.slack.posted_messages import EVENT_TYPE
 from bot.slack.projector import file_uploads
 from bot.slack.projector.file_uploads import Files
 from bot.slack.projector.message_sync import File, Place
+from bot.slack.unconfirmed_posts import EVENT_TYPE
 from countersign.domain.ids import RequestId
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.people.directory import Directory
+from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import OVERLOOKED, Projector
 from bot.slack.slack_calls import GatedCalls
@@ -33,14 +33,14 @@ from tests.sample_requests import BOB, CAROL, DAVE, HERE, OURS, attempt, questio
 from tests.slack.socket_bot import events
 from tests.store.test_forged_rules import ask, forge
 from tests.store.two_users import Sides
-from tests.store_fixtures import NoQueue, configured, new_run
+from tests.store_fixtures import NoQueue, configure, new_run
 
 RATELIMITED = pytest.param("ratelimited", marks=pytest.mark.slow)
 """Slack says for how many whole seconds."""
 
 
 @asynccontextmanager
-async def drawing(
+async def running_projector(
     slack: LocalSlack,
     store: Store,
     owner: str = "web-1",
@@ -53,7 +53,7 @@ async def drawing(
     one = Poster(GatedCalls(client, HURRY), store, HERE, slack.url, OURS)
     at_once = timedelta(0)
     outbox = Outbox(store)
-    projector = Projector(store, outbox, one, owner, overlooked=overlooked, thread_breath=at_once, directory=directory)
+    projector = Projector(store, outbox, one, owner, overlooked=overlooked, thread_delay=at_once, directory=directory)
     task = asyncio.create_task(projector.run())
     try:
         yield projector
@@ -76,7 +76,7 @@ async def all_drawn(slack: LocalSlack, store: Store) -> None:
             await asyncio.sleep(0.02)
 
 
-async def decided(store: Store, request: Request, verb: Verb = Verb.APPROVE, words: str = "") -> Request:
+async def decide(store: Store, request: Request, verb: Verb = Verb.APPROVE, words: str = "") -> Request:
     return await usecases.decide(
         store, NoQueue(), request.id, attempt(request, BOB, verb, name=request.id, words=words)
     )
@@ -85,11 +85,11 @@ async def decided(store: Store, request: Request, verb: Verb = Verb.APPROVE, wor
 async def test_a_card_is_posted_once_and_settled_without_buttons(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R2, R6: stored first, found again by (workspace, channel, ts), settled from the store."""
     asked = await usecases.ask(store, lease, question())
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         card = await card_of(slack)
         await all_drawn(slack, store)
         assert await store.message_request(HERE, ChannelId("C0APPROVALS"), card.ts) == asked.id
-        await decided(store, asked, Verb.REJECT, "too dear")
+        await decide(store, asked, Verb.REJECT, "too dear")
         await all_drawn(slack, store)
     (settled,) = slack.channel("#approvals").messages
     assert settled.ts == card.ts
@@ -102,12 +102,12 @@ async def test_a_card_is_posted_once_and_settled_without_buttons(slack: LocalSla
 
 async def test_a_mail_with_a_correction_makes_three_posts(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6: head, steps, outcome. "Waiting" is edited into its outcome; posts and updates are counted."""
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         for words, verb in (("hello", Verb.RESPOND), ("hello again", Verb.APPROVE)):
             asked = await usecases.ask(store, lease, question(content=words))
             await card_of(slack)
             await all_drawn(slack, store)
-            await usecases.answered(store, lease, await decided(store, asked, verb, "shorter"))
+            await usecases.answered(store, lease, await decide(store, asked, verb, "shorter"))
             await all_drawn(slack, store)
         await usecases.finish(store, lease, runs.Verb.FINISH, result="Sent to the vendor.", ended_as="Sent")
         await all_drawn(slack, store)
@@ -125,12 +125,12 @@ async def test_a_card_vouches_for_the_rules_that_it_shows(slack: LocalSlack, sid
     """R9: a request keeps the rules of the moment in which it was asked; nothing more is written for that."""
     made = await ask(sides)
     await sides.web.commit(Change())  # takes over what the worker reported
-    async with drawing(slack, sides.web):
+    async with running_projector(slack, sides.web):
         await card_of(slack)
         await all_drawn(slack, sides.web)
     assert await sides.admin.exists(sides.web.keys.request(made.id)) == 0
     await sides.web.set_defaults(rules(reviewers=Reviewers(frozenset({CAROL}))))
-    assert (await decided(sides.web, made)).rules == made.rules
+    assert (await decide(sides.web, made)).rules == made.rules
 
 
 async def test_a_card_shows_the_rules_that_web_finds_and_not_those_of_the_worker(
@@ -140,7 +140,7 @@ async def test_a_card_shows_the_rules_that_web_finds_and_not_those_of_the_worker
     made = await ask(sides)
     await forge(sides, made, reviewers=Reviewers(frozenset({DAVE})))
     await sides.web.commit(Change())
-    async with drawing(slack, sides.web):
+    async with running_projector(slack, sides.web):
         card = await card_of(slack)
         await all_drawn(slack, sides.web)
     assert "U0DAVE" not in text_of(card)
@@ -150,7 +150,7 @@ async def test_a_card_shows_the_rules_that_web_finds_and_not_those_of_the_worker
 async def test_slack_fetches_no_address_that_a_model_wrote(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R15: an address leaks what it carries as soon as somebody fetches it, so nothing is unfurled."""
     await usecases.ask(store, lease, question("see https://vendor.example.com/?secret=1"))
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await card_of(slack)
         await all_drawn(slack, store)
     posts = [call.args for call in slack.calls if call.method == "chat.postMessage"]
@@ -162,9 +162,9 @@ async def test_a_lost_reply_does_not_make_a_second_card(slack: LocalSlack, store
     """R6, R21: after an unclear failure the message is looked up and adopted."""
     asked = await usecases.ask(store, lease, question())
     slack.faults.add("lost_reply", on="chat.postMessage", times=3)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await card_of(slack)
-        await decided(store, asked)
+        await decide(store, asked)
         await all_drawn(slack, store)
     (card,) = slack.channel("#approvals").messages
     assert card.buttons == ["Details"]
@@ -177,7 +177,7 @@ async def test_a_run_is_told_directly_once_where_its_channel_takes_nothing(
     """R6, R21: also if the reply is lost. Only a post takes a user's id; looking and changing take the D… id."""
     slack.channel("#general").members.discard("U0BOT")
     slack.faults.add("lost_reply", on="chat.postMessage", times=1, skip=1)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
         await usecases.finish(store, lease, runs.Verb.FINISH, result="Done.")
         await all_drawn(slack, store)
@@ -191,10 +191,10 @@ async def test_a_card_survives_what_slack_does(slack: LocalSlack, store: Store, 
     asked = await usecases.ask(store, lease, question())
     options = {"ratelimited": {"retry_after": 1}, "server_error": {"status": 503}, "lost_request": {}}[fault]
     slack.faults.add(fault, on="chat.*", times=2, **options)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await card_of(slack)
         slack.faults.add(fault, on="chat.update", times=1, **options)
-        await decided(store, asked)
+        await decide(store, asked)
         await all_drawn(slack, store)
     (card,) = slack.channel("#approvals").messages
     assert card.buttons == ["Details"]
@@ -205,7 +205,7 @@ async def test_a_card_whose_projector_died_between_post_and_index_is_adopted(
 ) -> None:
     """R4: the message stands in Slack, the store knows only the intent."""
     asked = await usecases.ask(store, lease, question())
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         card = await card_of(slack)
         await all_drawn(slack, store)
     seen = await store.message(f"card/{asked.id}")
@@ -214,9 +214,9 @@ async def test_a_card_whose_projector_died_between_post_and_index_is_adopted(
 
     forgotten = replace(seen.value, ts="", drawn="", posting_since=seen.now)
     await store.commit(Change(messages=(Put(forgotten, seen.version),)))
-    await decided(store, asked)
+    await decide(store, asked)
     with repaired(Repair.NEVER_INDEXED):
-        async with drawing(slack, store, "web-2"):
+        async with running_projector(slack, store, "web-2"):
             await all_drawn(slack, store)
     (settled,) = slack.channel("#approvals").messages
     assert (settled.ts, settled.buttons) == (card.ts, ["Details"])
@@ -229,13 +229,13 @@ async def test_another_process_draws_on_when_the_projector_is_gone(
     monkeypatch.setattr("bot.slack.projector.projector.GRACE", 1)
     asked = await usecases.ask(store, lease, question())
     slack.faults.add("server_error", on="chat.postMessage", status=503, times=None)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await slack.wait_for(lambda _: any(c.method == "chat.postMessage" for c in slack.calls))
         assert (await store.client.xpending(store.keys.events, GROUP))["pending"] == len(await events(store))
     slack.faults.clear()
-    async with drawing(slack, store, "web-2"):
+    async with running_projector(slack, store, "web-2"):
         await card_of(slack)
-        await decided(store, asked)
+        await decide(store, asked)
         await all_drawn(slack, store)
     assert len(slack.channel("#approvals").messages) == 1
 
@@ -251,7 +251,7 @@ async def test_what_a_killed_projector_had_in_hand_is_drawn_by_the_next_at_once(
         pass
     in_hand = len(await store.client.xrange(store.keys.events))
     with repaired(Repair.PROJECTOR_STOPPED, in_hand):
-        async with drawing(slack, store, "web-2"), asyncio.timeout(PATIENCE):
+        async with running_projector(slack, store, "web-2"), asyncio.timeout(PATIENCE):
             await card_of(slack)
             await all_drawn(slack, store)
     assert len(slack.channel("#approvals").messages) == 1
@@ -266,7 +266,7 @@ async def test_a_card_that_was_meant_and_never_posted_is_posted_and_counted(
     meant = Message(HERE, asked.rules.approvals_channel, name, request=asked.id, posting_since=await store.now())
     await store.commit(Change(messages=(Put(meant, 0),)))
     with repaired(Repair.NEVER_POSTED, 1):
-        async with drawing(slack, store):
+        async with running_projector(slack, store):
             await card_of(slack)
             await all_drawn(slack, store)
     assert len(slack.channel("#approvals").messages) == 1
@@ -283,10 +283,10 @@ async def test_what_was_decided_refused_and_ended_is_counted_once_it_is_drawn(
     with pytest.raises(Refused):
         await usecases.decide(store, NoQueue(), asked.id, attempt(asked, "U0MALLORY"))
     refused = count("countersign_attempts_refused_total", why="not_a_reviewer")
-    await decided(store, asked)
+    await decide(store, asked)
     assert await store.indexes.standing() == {"requests": 0, "runs": 1, "parked_runs": 0}
     await usecases.finish(store, lease, runs.Verb.FINISH, result="Done.")
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
     after = count("countersign_requests_decided_total", **names), count("countersign_runs_ended_total", end="finished")
     assert after == (before[0] + 1, before[1] + 1)
@@ -295,7 +295,7 @@ async def test_what_was_decided_refused_and_ended_is_counted_once_it_is_drawn(
 
 
 async def test_two_processes_draw_one_card(slack: LocalSlack, store: Store, lease: Lease) -> None:
-    async with drawing(slack, store, "web-1"), drawing(slack, store, "web-2"):
+    async with running_projector(slack, store, "web-1"), running_projector(slack, store, "web-2"):
         for number in range(5):
             await usecases.ask(store, lease, question(agent=f"agent{number}"))
         await slack.wait_for(lambda _: len(slack.channel("#approvals").messages) == 5)
@@ -307,15 +307,15 @@ async def test_a_card_that_cannot_be_posted_goes_to_the_thread_and_the_requester
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R21: never an approval, never a silent wait; in the record."""
-    await configured(store, approvals_channel=ChannelId("C0RANDOM"))
+    await configure(store, approvals_channel=ChannelId("C0RANDOM"))
     asked = await usecases.ask(store, lease, question())
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         (root,) = await slack.wait_for(lambda _: slack.channel("#general").messages)
         card = await slack.wait_message("#general", lambda m: "Approve" in m.buttons, thread=root.ts)
         await all_drawn(slack, store)
         thread = " ".join(m.text for m in slack.channel("#general").thread(root.ts))
         assert "could not be posted" in thread
-        await decided(store, asked)
+        await decide(store, asked)
         await all_drawn(slack, store)
     settled = next(m for m in slack.channel("#general").thread(root.ts) if m.ts == card.ts)
     assert settled.buttons == ["Details"]
@@ -328,7 +328,7 @@ async def test_a_long_request_is_in_a_file_in_the_thread_of_its_card(
     content = "\n".join(f"line {n}: rm -rf /tmp/{n}" for n in range(2000))
     slack.faults.add("lost_reply", on="files.completeUploadExternal", times=1)
     await usecases.ask(store, lease, question(content))
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         card = await card_of(slack)
         await all_drawn(slack, store)
     files = [f for m in slack.channel("#approvals").thread(card.ts) for f in m.files]
@@ -339,7 +339,7 @@ async def test_a_long_request_is_in_a_file_in_the_thread_of_its_card(
 async def test_a_deleted_card_that_still_waits_is_posted_again(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R6: the store is the truth; somebody deleted its view."""
     asked = await usecases.ask(store, lease, question())
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         card = await card_of(slack)
         await all_drawn(slack, store)
         client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url)
@@ -347,8 +347,8 @@ async def test_a_deleted_card_that_still_waits_is_posted_again(slack: LocalSlack
         await usecases.progressed(store, lease, "drafter", "still at it")
         other = await usecases.ask(store, lease, question(agent="second"))
         await all_drawn(slack, store)
-        await decided(store, asked)
-        await decided(store, other)
+        await decide(store, asked)
+        await decide(store, other)
         await all_drawn(slack, store)
     assert [m.buttons for m in slack.channel("#approvals").messages] == [["Details"]]
 
@@ -356,9 +356,9 @@ async def test_a_deleted_card_that_still_waits_is_posted_again(slack: LocalSlack
 async def test_refused_clicks_draw_nothing(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R3: one decision, one card update that counts."""
     asked = await usecases.ask(store, lease, question())
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await card_of(slack)
-        await decided(store, asked)
+        await decide(store, asked)
         for number in range(20):
             with pytest.raises(Refused):
                 await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB, name=f"late{number}"))
@@ -371,9 +371,9 @@ async def test_runs_do_not_wait_for_each_other(slack: LocalSlack, store: Store, 
     other = await new_run(store, "rother")
     await usecases.ask(store, lease, question())
     asked = await usecases.ask(store, other, question())
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await slack.wait_for(lambda _: len(slack.channel("#approvals").messages) == 2)
-        await decided(store, asked)
+        await decide(store, asked)
         await all_drawn(slack, store)
     settled = [m for m in slack.channel("#approvals").messages if "Approve" not in m.buttons]
     assert [await store.message_request(HERE, ChannelId("C0APPROVALS"), m.ts) for m in settled] == [asked.id]
@@ -384,14 +384,14 @@ async def test_a_card_that_slack_refused_once_is_settled_where_it_stands_instead
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
     """R6, R21: also when Slack would take it by then."""
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
         slack.faults.add("error", on="chat.postMessage", error="restricted_action", times=1)
         asked = await usecases.ask(store, lease, question())
         await all_drawn(slack, store)
         stands = [m for m in slack.channel("#general").posts.values() if "Approve" in m.buttons]
         assert len(stands) == 1
-        await decided(store, asked)
+        await decide(store, asked)
         await all_drawn(slack, store)
         assert not [m for m in slack.channel("#general").posts.values() if "Approve" in m.buttons]
         assert slack.channel("#approvals").messages == []
@@ -406,7 +406,7 @@ async def test_a_report_of_no_time_at_all_stops_nobody(
     told = Event(EventType.REQUEST_DECIDED, await store.now(), workspace=HERE, data=data)
     before = count("countersign_decision_seconds_count", outcome="withdrawn")
     await store.commit(Change(events=(told,)))
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         asked = await usecases.ask(store, lease, question())
         await card_of(slack)
         await all_drawn(slack, store)

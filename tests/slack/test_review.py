@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 
 import pytest
 
@@ -41,25 +42,26 @@ def command(text: str, kind: Kind) -> Question:
     return question(text, kind=kind, title="run code", call=None if kind is Kind.MESSAGE else made)
 
 
-@pytest.mark.parametrize("kind", [Kind.MESSAGE, Kind.TOOL, Kind.CODE])
-@pytest.mark.parametrize("hiding", HIDINGS)
 async def test_what_hides_is_seen_before_approve_can_be_clicked(
-    hiding: str, kind: Kind, slack: LocalSlack, store: Store, lease: Lease, show: Show
+    slack: LocalSlack, store: Store, lease: Lease, show: Show, subtests: pytest.Subtests
 ) -> None:
     """R13, R15: on the card, or in the window whose button approves."""
-    text, seen = HIDINGS[hiding]
-    shown = await show(await ask(store, lease, command(text, kind)))
-    on_card = text_of(shown)
-    assert "Approve" not in shown.buttons or all(words in on_card for words in seen)
-    bob = slack.user("bob")
-    if "Review…" in shown.buttons:
-        await bob.click(shown, "Review…")
-        view = await bob.wait_modal(lambda view: view.json["submit"])
-        assert view.json["submit"]["text"] == "Approve"
-        assert all(words in text_of(view.json) for words in seen)
-        assert not {"\u202e", "\u2066"} & set(text_of(view.json))
-    assert not {"\u202e", "\u2066"} & set(on_card)
-    assert ("mixes alphabets" in on_card or "words mix" in on_card) == ("look-alike" in hiding)
+    bob, kinds = slack.user("bob"), (Kind.MESSAGE, Kind.TOOL, Kind.CODE)
+    for number, (hiding, kind) in enumerate(product(HIDINGS, kinds)):
+        with subtests.test(hiding=hiding, kind=kind):
+            text, seen = HIDINGS[hiding]
+            shown = await show(await ask(store, lease, replace(command(text, kind), asked=number)))
+            on_card = text_of(shown)
+            assert "Approve" not in shown.buttons or all(words in on_card for words in seen)
+            if "Review…" in shown.buttons:
+                await bob.click(shown, "Review…")
+                view = await bob.wait_modal(lambda view: view.json["submit"])
+                assert view.json["submit"]["text"] == "Approve"
+                assert all(words in text_of(view.json) for words in seen)
+                assert not {"\u202e", "\u2066"} & set(text_of(view.json))
+                await bob.close()
+            assert not {"\u202e", "\u2066"} & set(on_card)
+            assert ("mixes alphabets" in on_card or "words mix" in on_card) == ("look-alike" in hiding)
 
 
 async def test_the_full_view_approves_what_the_card_does_not_show(
@@ -87,7 +89,7 @@ async def test_a_click_that_opens_a_window_never_decides_though_its_person_was_n
     slow = slack.faults.add("delay", on="users.info", seconds=0.5)
     click = asyncio.create_task(slack.user("dave").click(shown, "Review…"))
     await under_way(slack, slow)
-    await usecases.due(store, NoQueue(), asked.id)
+    await usecases.catch_up(store, NoQueue(), asked.id)
     await click
     assert await status(store, asked) is Status.PENDING
     await slack.user("dave").wait_ephemeral("not a reviewer")

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.people.directory import Directory
 from bot.slack.people.lookup_cache import Lookups
+from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector import thread_drawing
 from bot.slack.projector.message_sync import Poster
 from bot.slack.slack_calls import GatedCalls
@@ -23,13 +23,13 @@ from tests.longest_wait import PATIENCE
 from tests.sample_requests import HERE, OURS, question
 
 
-async def drawn(slack: LocalSlack, store: Store, run: RunId, *, silent: bool = False) -> list[str]:
+async def drawn(slack: LocalSlack, store: Store, run: RunId, *, without_worker: bool = False) -> list[str]:
     """Draws the run's thread once; returns the replies in it."""
     client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
     directory = Directory(client, HERE, Lookups(patience=PATIENCE))
     poster = Poster(GatedCalls(client, HURRY), store, HERE, slack.url, OURS)
     try:
-        await thread_drawing.draw(store, poster, run, directory, silent=silent)
+        await thread_drawing.draw(store, poster, run, directory, without_worker=without_worker)
     finally:
         await directory.close()
     (root,) = slack.channel("#general").messages
@@ -110,7 +110,7 @@ async def test_the_thread_says_why_the_run_waits(slack: LocalSlack, store: Store
     await usecases.progressed(store, lease, "writer", "step one")
     (steps,) = await drawn(slack, store, lease.run)
     assert "step one" in steps and "no room" not in steps
-    (steps,) = await drawn(slack, store, lease.run, silent=True)
+    (steps,) = await drawn(slack, store, lease.run, without_worker=True)
     assert "The agents have not been heard from for 40 s" in steps
     (steps,) = await drawn(slack, store, lease.run)
     assert "not been heard from" not in steps

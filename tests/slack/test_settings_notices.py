@@ -26,16 +26,16 @@ from localslack.workspace import Message
 from tests.audit.test_auditor import record
 from tests.sample_requests import APPROVALS, BOB, CAROL, HERE, question
 from tests.slack.socket_bot import events
-from tests.slack.test_projector import all_drawn, card_of, drawing
+from tests.slack.test_projector import all_drawn, card_of, running_projector
 from tests.slack.test_two_people import CARDS, room
-from tests.store_fixtures import changed_by
+from tests.store_fixtures import change_settings
 
 RANDOM = ChannelId("C0RANDOM")
 
 
 async def change(store: Store, edit: Callable[[ChannelSettings], ChannelSettings]) -> Configured:
     """What a listener does before anything can be posted: as if its process ended right after that."""
-    return await changed_by(store, Actor(HERE, BOB, is_admin=True), edit)
+    return await change_settings(store, Actor(HERE, BOB, is_admin=True), edit)
 
 
 async def changes(store: Store) -> list[Event]:
@@ -55,7 +55,7 @@ async def test_a_change_is_told_once_here_and_where_cards_went_and_go(
     await change(store, lambda own: replace(own, quorum=2, approvals_channel=CARDS))
     if "_" in what:
         slack.faults.add(what, on="chat.postMessage", times=2)  # type: ignore[arg-type]
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
     if what == "a kill after the post":
         for name in ("#general", "#approvals", "#cards"):
@@ -66,7 +66,7 @@ async def test_a_change_is_told_once_here_and_where_cards_went_and_go(
             forgotten = replace(seen.value, ts="", drawn="", posting_since=seen.now)
             await store.commit(Change(messages=(Put(forgotten, seen.version),)))
         await store.client.xgroup_setid(store.keys.events, GROUP, "0")
-        async with drawing(slack, store, "web-2"):
+        async with running_projector(slack, store, "web-2"):
             await all_drawn(slack, store)
     for name in ("#general", "#approvals", "#cards"):
         (notice,) = notices(slack, name)
@@ -92,7 +92,7 @@ async def test_a_channel_that_takes_no_message_and_an_event_that_says_nothing_ho
     assert await slack.user("alice").submit() == {}
     await slack.wait_message(slack.workspace.direct("U0ALICE").id, lambda m: m.text.startswith("Saved."))
     await usecases.ask(store, lease, question())
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await card_of(slack)
         await all_drawn(slack, store)
     stricter, milder = notices(slack, "#approvals")

@@ -19,8 +19,8 @@ from localslack import LocalSlack, text_of
 from localslack.fixtures import HURRY
 from tests.sample_requests import HERE, OURS, question
 from tests.slack.test_batch_card import ids, refund, rows_of, shown
-from tests.slack.test_projector import all_drawn, decided
-from tests.store_fixtures import configured, new_run
+from tests.slack.test_projector import all_drawn, decide
+from tests.store_fixtures import configure, new_run
 
 APPROVALS = ChannelId("C0APPROVALS")
 
@@ -100,7 +100,7 @@ async def decided_alone(slack: LocalSlack, store: Store, asked: list[Request]) -
     await all_drawn(slack, store)
     stored = {one.id: one.status for one in await store.requests([one.id for one in asked]) if one}
     assert [name for name, status in stored.items() if status is Status.APPROVED] == [first]
-    await asyncio.gather(*(decided(store, one) for one in asked if one.id in {second, *rows_of(most)} - {first}))
+    await asyncio.gather(*(decide(store, one) for one in asked if one.id in {second, *rows_of(most)} - {first}))
     await all_drawn(slack, store)
     (after,) = [card for card in shown(slack) if card.ts == most.ts]
     assert not rows_of(after) and "All decided · 5 approved" in after.text
@@ -113,7 +113,7 @@ async def test_only_what_the_same_people_decide_by_the_same_rules_shares_a_card(
     async with full(slack, store, bot, APPROVALS) as there:
         plain = await ask_each(store, there, 2)
         await given_rows(store, plain, 1)
-        await configured(store, quorum=2)
+        await configure(store, quorum=2)
         strict = list[Request]()
         for n in (0, 1):
             lease = await new_run(store, RunId(f"rstrict{n}"))
@@ -133,7 +133,7 @@ async def test_a_channel_without_the_app_shows_no_run_the_requests_of_another(
 ) -> None:
     """R21: each run's thread has a card of its own rows."""
     nowhere = ChannelId("C0RANDOM")
-    await configured(store, approvals_channel=nowhere)
+    await configure(store, approvals_channel=nowhere)
     async with full(slack, store, bot, nowhere) as there:
         asked = await ask_each(store, there, 3)
         await given_rows(store, asked, 2)

@@ -15,7 +15,7 @@ from countersign.domain.errors import InvalidInput
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.refusal_reasons import Sentence
+from countersign.domain.refusal_sentences import Sentence
 from countersign.policy.loosening import NeedsSecond
 from countersign.store.outbox import GROUP
 from countersign.store.store import Store
@@ -23,8 +23,8 @@ from countersign.usecases.ports import Change, Put
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
 from tests.sample_requests import APPROVALS, BOB, CAROL, GENERAL, HERE
-from tests.slack.socket_bot import confirmed, events
-from tests.slack.test_projector import all_drawn, drawing
+from tests.slack.socket_bot import confirm_loosening, events
+from tests.slack.test_projector import all_drawn, running_projector
 
 CARDS = ChannelId("C0CARDS")
 
@@ -47,7 +47,7 @@ async def proposal(slack: LocalSlack) -> Message:
 @pytest.fixture
 async def drawn(slack: LocalSlack, store: Store) -> AsyncIterator[None]:
     """Slack is drawn from the events."""
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         yield
 
 
@@ -64,7 +64,7 @@ async def test_a_proposal_stands_in_slack_though_its_process_ended_before_the_po
             store, GENERAL, Actor(HERE, BOB), frozenset(), lambda own: replace(own, own_requests=True), none_wrong
         )
     slack.faults.add("lost_reply", on="chat.postMessage")
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
         (asked,) = [m for m in slack.channel("#approvals").messages if "wants to loosen the rules" in m.text]
         assert [*asked.buttons] == ["Confirm"]
@@ -74,7 +74,7 @@ async def test_a_proposal_stands_in_slack_though_its_process_ended_before_the_po
         assert "Confirmed by <@U0CAROL>" in text_of(settled) and "requesters can decide" in text_of(settled)
         await all_drawn(slack, store)
     await store.client.xgroup_setid(store.keys.events, GROUP, "0")
-    async with drawing(slack, store, "web-2"):
+    async with running_projector(slack, store, "web-2"):
         await all_drawn(slack, store)
     (still,) = [m for m in slack.channel("#approvals").messages if "wants to loosen the rules" in m.text]
     assert still.ts == asked.ts and not still.buttons
@@ -127,7 +127,7 @@ async def test_silence_approves_after_the_time_with_which_that_was_allowed(
 ) -> None:
     """R33, R23: whoever changes how long requests wait where its cards go does not change it here."""
     await slack.user("alice").command("/approvals on-timeout approve")
-    await confirmed(slack.user("alice"))
+    await confirm_loosening(slack.user("alice"))
     assert (await slack.user("bob").command("/approvals timeout 5s", "#approvals")).text.startswith("Saved.")
     rules = await usecases.rules_of(store, GENERAL)
     assert (rules.on_timeout, rules.timeout) == (OnTimeout.APPROVE, timedelta(hours=1))

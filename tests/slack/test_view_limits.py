@@ -14,7 +14,7 @@ from countersign.domain import runs, schedule
 from countersign.domain.activity import Passed, Usage, Writing
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import OnTimeout
-from countersign.domain.decision_rules import decide
+from countersign.domain.decision_attempts import decide
 from countersign.domain.delegation import Absence
 from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId, RequestId, RunId, UserId
@@ -138,7 +138,7 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
         assert len(drawing.text) < 4000
     check_view(review_modals.full(asked), ("modal",))
     check_view(answer_modals.reject(asked, GENERAL), ("modal",))
-    whole = judged.seen(asked.question).text
+    whole = judged.shown_question(asked.question).text
     boxes = [box for box in boxes_of(card(asked).blocks)]
     assert judged.needs_file(asked) == (len(boxes) == 2)
     if judged.needs_file(asked):
@@ -177,7 +177,7 @@ def test_whatever_is_called_slack_takes_the_card_and_all_can_be_seen(content: st
     for view in (*views, review_modals.permit(of, GENERAL), review_modals.break_glass(of, GENERAL)):
         check_view(view, ("modal",))
     shown, in_file = "".join(boxes_of(review_modals.review(of, GENERAL)["blocks"])), judged.file_of(of)[1].decode()
-    it = judged.seen(asked)
+    it = judged.shown_question(asked)
     for part in (it.text, judged._arguments(asked), "\n".join(it.notes)):
         assert part in shown or judged.needs_file(of)
     for part in (it.text, judged._arguments(asked), *it.notes):

@@ -21,7 +21,7 @@ from tests.sample_requests import DAVE, GENERAL, question, rules
 from tests.slack.socket_bot import events
 from tests.slack.test_pending_state import drawn, thread
 from tests.slack.test_projector import all_drawn, card_of
-from tests.store_fixtures import NoQueue, configured, it_stands
+from tests.store_fixtures import NoQueue, card_is_there, configure
 from tests.usecases.test_presence import as_it_is
 
 __all__ = ["drawn"]
@@ -51,7 +51,7 @@ class MovedStore(Store):
         while self.at < berlin(words):
             self.at += HOUR
             for request in (await self.indexes.due(10))[0]:
-                await usecases.due(self, NoQueue(), request, it_stands)
+                await usecases.catch_up(self, NoQueue(), request, card_is_there)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ async def told(store: Store) -> list[tuple[str, str]]:
 async def weekend(slack: LocalSlack, store: MovedStore, lease: Lease, on_timeout: OnTimeout) -> Request:
     """Asked on Friday at five; Bob leaves, Carol looks on Saturday, and on Monday she puts it off to Tuesday."""
     slack.add_user("erin")
-    await configured(
+    await configure(
         store,
         timeout=timedelta(days=5),
         on_timeout=on_timeout,

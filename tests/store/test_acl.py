@@ -34,16 +34,17 @@ _WRITING = {
 }
 
 
-@pytest.mark.parametrize(("key", "kind", "writers"), _ROW.findall(keys.__doc__ or ""), ids=lambda v: str(v))
 async def test_a_key_is_written_by_whom_its_table_names_and_by_nobody_else(
-    sides: Sides, key: str, kind: str, writers: str
+    sides: Sides, subtests: pytest.Subtests
 ) -> None:
     """Least privilege: a new key without its place in users.acl fails here."""
-    name = sides.web.keys.prefix + re.sub("<[a-z]+>", "r1" if key == "run:<id>" else "x1", key)
-    for user in ("web", "worker"):
-        own = name_of(user, sides.namespace)
-        answer = await sides.admin.execute_command("ACL DRYRUN", own, *(w.format(name) for w in _WRITING[kind]))  # type: ignore[no-untyped-call]
-        assert (answer == b"OK") == (writers in (user, "both")), f"{user}: {answer!r}"
+    for key, kind, writers in _ROW.findall(keys.__doc__ or ""):
+        with subtests.test(key=key):
+            name = sides.web.keys.prefix + re.sub("<[a-z]+>", "r1" if key == "run:<id>" else "x1", key)
+            for user in ("web", "worker"):
+                own = name_of(user, sides.namespace)
+                answer = await sides.admin.execute_command("ACL DRYRUN", own, *(w.format(name) for w in _WRITING[kind]))  # type: ignore[no-untyped-call]
+                assert (answer == b"OK") == (writers in (user, "both")), f"{user}: {answer!r}"
 
 
 def test_the_table_says_of_every_key_who_writes_it() -> None:
@@ -83,11 +84,11 @@ FORGERIES = {
 }
 
 
-@pytest.mark.parametrize("what", FORGERIES)
-async def test_a_worker_that_forges_is_refused_by_the_server(sides: Sides, what: str) -> None:
+async def test_a_worker_that_forges_is_refused_by_the_server(sides: Sides, subtests: pytest.Subtests) -> None:
     """A worker process cannot write a decision, a permission or an audit entry."""
-    command = [w.format(sides.web.keys.prefix) if isinstance(w, str) else w for w in FORGERIES[what]]
-    await denied(sides.agents, *command)
+    for what, command in FORGERIES.items():
+        with subtests.test(what=what):
+            await denied(sides.agents, *(w.format(sides.web.keys.prefix) if isinstance(w, str) else w for w in command))
 
 
 async def test_each_side_does_its_part_of_a_request_as_its_own_user(sides: Sides) -> None:
@@ -174,12 +175,15 @@ WORKERS_OWN = [
 ]
 
 
-@pytest.mark.parametrize("kind", WEBS_OWN)
-async def test_an_id_that_ends_as_another_kind_of_key_is_still_no_key_of_a_workers(sides: Sides, kind: str) -> None:
+async def test_an_id_that_ends_as_another_kind_of_key_is_still_no_key_of_a_workers(
+    sides: Sides, subtests: pytest.Subtests
+) -> None:
     """R27: such an id broke out of each pattern that left the namespace open: 11 kinds by 11 patterns."""
     worker = name_of("worker", sides.namespace)
-    for pattern in WORKERS_OWN:
-        for ending in (f"qx}}:{pattern}:1", f"}}:{pattern}:", f"qx}}:{pattern}:1\n"):
-            key = f"{sides.web.keys.prefix}{kind}{ending}"
-            answer = await sides.admin.execute_command("ACL DRYRUN", worker, "SET", key, "x")  # type: ignore[no-untyped-call]
-            assert answer != b"OK", key
+    for kind in WEBS_OWN:
+        with subtests.test(kind=kind):
+            for pattern in WORKERS_OWN:
+                for ending in (f"qx}}:{pattern}:1", f"}}:{pattern}:", f"qx}}:{pattern}:1\n"):
+                    key = f"{sides.web.keys.prefix}{kind}{ending}"
+                    answer = await sides.admin.execute_command("ACL DRYRUN", worker, "SET", key, "x")  # type: ignore[no-untyped-call]
+                    assert answer != b"OK", key

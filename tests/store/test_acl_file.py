@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from countersign.domain.errors import InvalidId
@@ -28,6 +28,7 @@ from countersign.domain.ids import (
 from countersign.store import acl, keys
 from countersign.store.embedded_server import _binary
 from countersign.store.keys import Keys
+from tests.repetitions import times
 from tests.store.two_users import Sides, denied
 
 ROWS = re.findall(r"^\| `\{ns\}:(\S+?)` \| [a-z ]+ \|.*\| (web|worker|both) \|$", keys.__doc__ or "", re.M)
@@ -92,6 +93,7 @@ def test_each_kind_of_key_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize(("kind", "by"), [row for row in ROWS if row[0] not in ("wake", "hints")], ids=lambda v: str(v))
+@settings(max_examples=times(5, 200))
 @given(data=st.data())
 def test_whatever_its_ids_a_key_is_written_by_whom_its_table_names(data: st.DataObject, kind: str, by: str) -> None:
     """R27: over all patterns of the file, and all ids that there can be."""
@@ -103,14 +105,14 @@ def test_whatever_its_ids_a_key_is_written_by_whom_its_table_names(data: st.Data
     assert writers(acl.written_for("shop"), key) == set()
 
 
-@pytest.mark.parametrize("kind", MADE_OF)
-def test_no_key_is_made_of_what_is_no_id(kind: str) -> None:
+def test_no_key_is_made_of_what_is_no_id() -> None:
     """R27: whatever breaks out of a pattern, of all of its places."""
-    whole = ["q1" if made is RequestId else "T1" if made is WorkspaceId else "" for made in MADE_OF[kind]]
-    for odd in ODD:
-        for place in range(len(whole)):
-            with pytest.raises(InvalidId):
-                key_of(Keys("shop"), kind, [*whole[:place], odd, *whole[place + 1 :]])
+    for kind in MADE_OF:
+        whole = ["q1" if made is RequestId else "T1" if made is WorkspaceId else "" for made in MADE_OF[kind]]
+        for odd in ODD:
+            for place in range(len(whole)):
+                with pytest.raises(InvalidId):
+                    key_of(Keys("shop"), kind, [*whole[:place], odd, *whole[place + 1 :]])
 
 
 @pytest.mark.parametrize("namespace", ["", "a*", "{a}", "a b", "a:b", "a\n", "x" * 61])

@@ -10,7 +10,7 @@ import pytest_asyncio
 from redis.crc import key_slot
 
 from countersign import usecases
-from countersign.domain import decision_rules
+from countersign.domain import decision_attempts
 from countersign.domain.errors import NotReplicated, StoreUnavailable, StoreUnsafe
 from countersign.domain.ids import RunId
 from countersign.domain.people import Reviewers
@@ -28,7 +28,7 @@ from countersign.usecases.ports import Change, Committed, Put, TeamInfo
 from tests.forgetful_server import Forgetting
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import BOB, CAROL, DAVE, attempt, question, rules
-from tests.servers import SLOTS, Server, a_cluster
+from tests.servers import SLOTS, Server, running_cluster
 from tests.store_fixtures import NoQueue, new_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[Server]]:
-    async with a_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
+    async with running_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
         yield nodes
 
 
@@ -163,7 +163,7 @@ async def test_a_step_is_whole_or_nothing_while_its_slot_moves(
     await usecases.progressed(agents, lease, "writer", "Another report.")
     seen = await web.request(asked.id)
     assert seen is not None
-    step = decision_rules.decide(seen.value, attempt(asked, CAROL), seen.now)
+    step = decision_attempts.decide(seen.value, attempt(asked, CAROL), seen.now)
     vote = Change(requests=(Put(step.request, seen.version),), events=step.events)
     slot, (here, there, _) = key_slot(web.keys.events.encode()), nodes
     await there.say("CLUSTER", "SETSLOT", slot, "IMPORTING", await here.say("CLUSTER", "MYID"))

@@ -29,7 +29,7 @@ from countersign.usecases.ports import Change, Put
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import ALICE, BOB, GENERAL, HERE, NOW, attempt, call, question, request
 from tests.store.two_users import Sides, denied, start
-from tests.store_fixtures import NoQueue, card_stands, configured, it_stands, lists_follow, started
+from tests.store_fixtures import NoQueue, card_is_there, configure, place_card, start_run, update_lists
 
 
 async def asked(sides: Sides, age: timedelta = timedelta(0), **terms: Any) -> Request:
@@ -47,7 +47,7 @@ def approved(made: Request, how: How = How.REVIEWERS) -> Request:
 
 async def silence_approves(sides: Sides) -> None:
     """The channel says so."""
-    await configured(sides.web, on_timeout=OnTimeout.APPROVE)
+    await configure(sides.web, on_timeout=OnTimeout.APPROVE)
 
 
 async def write(sides: Sides, made: Request, version: int) -> None:
@@ -126,7 +126,7 @@ async def test_a_wake_up_from_a_worker_wakes_nobody_with_an_approval(sides: Side
         await wakeups.listening()
         made = await asked(sides)
         waiting = asyncio.create_task(wakeups.settled(made.id))
-        while not wakeups._requests.waited_for(made.id):  # noqa: ASYNC110
+        while made.id not in wakeups._requests.futures:  # noqa: ASYNC110
             await asyncio.sleep(0)
         hint = f"request {made.id}\n".encode() + REQUESTS.write(approved(made), 2)
         await sides.agents.client.publish(sides.agents.keys.hints, hint)
@@ -137,8 +137,8 @@ async def test_a_wake_up_from_a_worker_wakes_nobody_with_an_approval(sides: Side
 async def test_silence_approves_only_where_the_channels_settings_say_so(sides: Sides) -> None:
     """R23: a worker asks with rules of its own making; the channel's settings are not its to write."""
     made = await asked(sides, timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
-    await card_stands(sides.web, made)
-    settled = await usecases.expire(sides.web, NoQueue(), made.id, it_stands)
+    await place_card(sides.web, made)
+    settled = await usecases.catch_up(sides.web, NoQueue(), made.id, card_is_there)
     assert settled is not None
     assert settled.status is Status.EXPIRED
 
@@ -147,12 +147,12 @@ async def test_where_silence_approves_a_worker_leaves_that_to_web(sides: Sides) 
     """R23"""
     await silence_approves(sides)
     made = await asked(sides, timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
-    await card_stands(sides.web, made)
-    left = await usecases.expire(sides.agents, NoQueue(), made.id, it_stands)
+    await place_card(sides.web, made)
+    left = await usecases.catch_up(sides.agents, NoQueue(), made.id, card_is_there)
     assert left is not None
     assert left.status is Status.PENDING
-    assert (await deadlines._do(sides.agents, NoQueue(), made.id, await sides.web.now())).became == "left"
-    settled = await usecases.expire(sides.web, NoQueue(), made.id, it_stands)
+    assert (await deadlines._settle_due(sides.agents, NoQueue(), made.id, await sides.web.now())).fate == "left"
+    settled = await usecases.catch_up(sides.web, NoQueue(), made.id, card_is_there)
     assert settled is not None
     assert settled.status is Status.APPROVED
     assert (await read(sides, made)).decision == settled.decision
@@ -166,8 +166,8 @@ async def test_silence_never_approves_what_is_of_high_risk_whatever_channel_and_
     await silence_approves(sides)
     await sides.web.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH),)))
     made = await asked(sides, timedelta(hours=2), asked=call(), on_timeout=OnTimeout.APPROVE, risk=risk)
-    await card_stands(sides.web, made)
-    settled = await usecases.expire(sides.web, NoQueue(), made.id, it_stands)
+    await place_card(sides.web, made)
+    settled = await usecases.catch_up(sides.web, NoQueue(), made.id, card_is_there)
     assert settled is not None
     assert settled.status is Status.EXPIRED
 
@@ -259,7 +259,7 @@ async def test_a_call_is_judged_by_the_policy_under_which_it_passed_if_the_run_w
     never = Rulebook((Clause("never", Effect.REFUSE, 3, tool="look"),))
     for _ in range(2):
         await sides.web.set_rulebook(never)
-    late = await started(sides.web, "rlate")
+    late = await start_run(sides.web, "rlate")
     reports = [(made.run, first), (made.run, first + 1), (made.run, first + 2), (made.run, ""), (late.id, first)]
     for run, version in reports:
         data = {"agent": "clerk", "tool": "look", "arguments": "{}", "policy": str(version)}
@@ -308,8 +308,8 @@ async def test_what_a_worker_says_of_a_run_that_web_started_is_on_record_as_its_
         await sides.agents.client.delete(sides.agents.keys.run(made.run))
     await sides.web.commit(Change())
     await Auditor(sides.web, "web").catch_up()
-    started, first, asked, passed, begun, own = [kept.fields() async for _, kept in Ledger(sides.web).all()]
-    assert (started["type"], started["user"], started.get("by")) == ("run_queued", ALICE, None)
+    queued, first, asked, passed, begun, own = [kept.fields() async for _, kept in Ledger(sides.web).all()]
+    assert (queued["type"], queued["user"], queued.get("by")) == ("run_queued", ALICE, None)
     for entry in (first, asked, passed, begun, own):
         assert (entry["by"], entry.get("user")) == ("worker", None)
     assert (first["type"], first["outcome"], first["run"]) == ("report_refused", "refused", made.run)
@@ -367,7 +367,7 @@ async def test_a_record_that_cannot_be_dated_stops_nobody(sides: Sides, forged: 
     )
     await write(sides, wrong, 9)
     await sides.agents.client.zadd(sides.agents.keys.pending, {made.id: 1})
-    assert (await deadlines._do(sides.web, NoQueue(), made.id, await sides.web.now())).became == "unreadable"
+    assert (await deadlines._settle_due(sides.web, NoQueue(), made.id, await sides.web.now())).fate == "unreadable"
     with pytest.raises(UnknownSchema, match=r"says nothing of when|should have timezone"):
         await sides.web.request(made.id)
 
@@ -396,7 +396,7 @@ async def test_a_record_under_the_name_of_another_request_undoes_no_decision(sid
     over = request(made.created_at - timedelta(hours=2), on_timeout=OnTimeout.APPROVE)
     raw = REQUESTS.write(over, seen.version)
     await sides.agents.client.set(sides.agents.keys.asked(name), raw, px=60_000)
-    assert (await deadlines._do(sides.web, NoQueue(), name, await sides.web.now())).became == "unreadable"
+    assert (await deadlines._settle_due(sides.web, NoQueue(), name, await sides.web.now())).fate == "unreadable"
     assert (await read(sides, made)).status is Status.REJECTED
 
 
@@ -418,19 +418,20 @@ async def test_a_record_without_a_version_is_refused_by_name(sides: Sides, versi
         await sides.web.request(made.id)
 
 
-@pytest.mark.parametrize("what", ["unknown", "decided before", "decided in the year 3000"])
+@pytest.mark.parametrize("what", ["no names", "unknown", "decided before", "decided in the year 3000"])
 async def test_names_in_the_index_that_nothing_is_due_to_keep_nobody_from_a_deadline(
     sides: Sides, wakeups: Wakeups, what: str
 ) -> None:
     """R4: a worker may write that index; web would go through the same hundred for ever, without a pause."""
     over = await asked(sides, timedelta(minutes=65))
     decided = [request(over.created_at, asked=question(f"Draft {number}", asked=number)) for number in range(1, 101)]
-    if what != "unknown":
+    if what.startswith("decided"):
         for made in decided:
             at = made.created_at if "before" in what else made.created_at.replace(year=3000)
             gone = Decision(Status.WITHDRAWN, How.RUN, at)
             await write(sides, replace(made, status=Status.WITHDRAWN, decision=gone), 1)
-    await sides.agents.client.zadd(sides.agents.keys.pending, {made.id: 1 for made in decided})
+    names = [f"a\nb\n{number}" if what == "no names" else made.id for number, made in enumerate(decided)]
+    await sides.agents.client.zadd(sides.agents.keys.pending, dict.fromkeys(names, 1))
     await deadline_kept(sides, over, deadlines.keep(sides.web, NoQueue(), wakeups))
 
 
@@ -453,4 +454,4 @@ async def test_what_a_workers_script_sets_for_all_scripts_keeps_nobody_from_deci
     for setting in ("decode_max_depth(1)", "decode_invalid_numbers(false)", "encode_max_depth(1)"):
         await sides.agents.client.eval(f"return cjson.{setting} and 1", 1, sides.agents.keys.pending)
     assert (await usecases.decide(sides.web, NoQueue(), made.id, attempt(made))).status is Status.APPROVED
-    await lists_follow(sides.web)
+    await update_lists(sides.web)

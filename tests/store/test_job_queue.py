@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -86,20 +87,22 @@ class Bomb:
         return Path.touch, (self.mark,)
 
 
-@pytest.mark.parametrize("where", ["args", "kwargs", "when", "function", "attempt", "key"])
-@pytest.mark.parametrize("other", [None, b'["a", "b", "c"]', b"[" * 100_000], ids=["pickled", "three", "deep"])
 async def test_no_job_runs_code_in_a_worker_and_the_next_one_is_advanced(
-    queue: Queue, redis_url: str, tmp_path: Path, where: str, other: bytes | None
+    queue: Queue, redis_url: str, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
     """R29: whoever can add jobs can add a name of a run, and nothing else."""
-    mark = tmp_path / "ran"
-    job: dict[Any, Any] = {"key": "r9", "function": "advance", "args": b'["r9"]', "kwargs": b"{}", "attempt": "1"}
-    job |= {"when": datetime.now(UTC).isoformat(), "generation": "1", where: other or pickle.dumps(Bomb(mark))}
-    recorder = Recorder()
+    mark, recorder = tmp_path / "ran", Recorder()
+    bad = {"pickled": pickle.dumps(Bomb(mark)), "three": b'["a", "b", "c"]', "deep": b"[" * 100_000}
+    places = ("args", "kwargs", "when", "function", "attempt", "key")
     async with redis.asyncio.Redis.from_url(redis_url) as client, working(queue, recorder):
-        await client.xadd(queue._docket.stream_key, job)
-        await queue.advance(RUN)
-        await until(lambda: RUN in recorder.ended, 50)
+        for where, what in product(places, bad):
+            with subtests.test(where=where, what=what):
+                job: dict[Any, Any] = {"key": "r9", "function": "advance", "args": b'["r9"]', "kwargs": b"{}"}
+                job |= {"attempt": "1", "when": datetime.now(UTC).isoformat(), "generation": "1", where: bad[what]}
+                recorder.ended.clear()
+                await client.xadd(queue._docket.stream_key, job)
+                await queue.advance(RUN)
+                await until(lambda: RUN in recorder.ended, 50)
     assert not mark.exists()
 
 

@@ -1,8 +1,7 @@
 """Names and moments are a worker's to choose; whichever it chooses, web goes on with everything else."""
 
-import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,30 +11,15 @@ from countersign.domain.requests import Decision, How, Request, Status
 from countersign.store.codec import ms
 from countersign.store.outbox import Outbox
 from countersign.store.request_lists import Lists, Overview
-from countersign.store.wakeups import Wakeups
-from countersign.usecases import deadlines
 from countersign.usecases.ports import Change
-from tests.longest_wait import PATIENCE
 from tests.sample_requests import GENERAL
 from tests.store.test_forgery import asked, read, write
 from tests.store.two_users import Sides
-from tests.store_fixtures import NoQueue
 
 
 def withdrawn(made: Request, at: datetime) -> Request:
     """As a worker takes it back, at whatever moment it says."""
     return replace(made, status=Status.WITHDRAWN, decision=Decision(Status.WITHDRAWN, How.RUN, at))
-
-
-async def test_odd_names_in_the_index_keep_nobody_from_a_deadline(sides: Sides) -> None:
-    """R4: as many as are looked at together, and all before it."""
-    over = await asked(sides, timedelta(minutes=65))
-    await sides.agents.client.zadd(sides.agents.keys.pending, {f"a\nb\n{number}": 1 for number in range(100)})
-    async with Wakeups(sides.web) as hints:
-        keeping = asyncio.create_task(deadlines.keep(sides.web, NoQueue(), hints))
-        assert (await asyncio.wait_for(hints.settled(over.id), PATIENCE)).status is Status.EXPIRED
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
 
 
 async def test_an_ending_at_a_moment_without_a_zone_cannot_be_read_and_the_events_go_on(sides: Sides) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from countersign import usecases
-from countersign.domain.decision_rules import Attempt
+from countersign.domain.decision_attempts import Attempt
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import GroupId, RequestId, UserId
 from countersign.domain.people import Actor, Reviewers
@@ -33,24 +33,24 @@ from tests.sample_requests import (
     rules,
 )
 from tests.store.two_users import Sides
-from tests.store_fixtures import NoQueue, lists_follow, new_run
+from tests.store_fixtures import NoQueue, new_run, update_lists
 
 
 class AfterTheEvents(Overview):
     """Reads lists that have followed all that happened so far."""
 
     async def groups(self) -> list[GroupId]:
-        await lists_follow(self._store)
+        await update_lists(self._store)
         return await super().groups()
 
     async def waiting(
         self, names: Sequence[Name], unless: UserId | None, fits: Callable[[Request], bool], limit: int
     ) -> Waiting:
-        await lists_follow(self._store)
+        await update_lists(self._store)
         return await super().waiting(names, unless, fits, limit)
 
     async def decided(self, name: Name, limit: int) -> list[Request]:
-        await lists_follow(self._store)
+        await update_lists(self._store)
         return await super().decided(name, limit)
 
 
@@ -176,7 +176,7 @@ async def test_many_that_were_settled_and_are_listed_still_hide_none_that_wait(
     """R6: the lists come after the click; what is left of the newest must not push what is older out of a page."""
     monkeypatch.setattr("countersign.store.request_lists._READ", 2)
     made = [await asked(store, lease, str(number)) for number in range(5)]
-    await lists_follow(store)
+    await update_lists(store)
     for settled in made[2:]:
         await decided(store, settled)
     for _ in range(2):
@@ -205,7 +205,7 @@ async def test_a_list_of_decisions_does_not_grow_for_ever(store: Store, overview
         made = request(now, run=f"r{number}")
         await store.commit(Change(requests=(Put(made, 0),)))
         await decided(store, made, BOB)
-    await lists_follow(store)
+    await update_lists(store)
     assert await store.client.zcard(store.keys.decided(BOB)) == KEPT_DECIDED
     assert (await overview.decided(BOB, 1))[0].run == f"r{KEPT_DECIDED + 4}"
 

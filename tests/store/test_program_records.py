@@ -52,9 +52,9 @@ async def test_a_worker_leaves_the_deadline_of_a_programs_request_to_web(sides: 
     assert seen is not None
     over = replace(seen.value, deadline=seen.now - timedelta(seconds=1))
     await sides.web.commit(Change(requests=(Put(over, seen.version),)))
-    left = await usecases.due(sides.agents, NoQueue(), request.id)
+    left = await usecases.catch_up(sides.agents, NoQueue(), request.id)
     assert left is not None
     assert left.status is Status.PENDING
-    ended = await usecases.due(sides.web, NoQueue(), request.id)
+    ended = await usecases.catch_up(sides.web, NoQueue(), request.id)
     assert ended is not None
     assert ended.status is Status.EXPIRED

@@ -19,7 +19,7 @@ from countersign.store.store import Store
 from countersign.usecases.ports import TeamInfo
 from tests.forgetful_server import Forgetting
 from tests.sample_requests import attempt, question, rules
-from tests.servers import Server, a_pair
+from tests.servers import Server, primary_and_replica
 from tests.store_fixtures import NoQueue, new_run
 
 ONE = Replicas(1, timedelta(milliseconds=200))
@@ -27,7 +27,7 @@ ONE = Replicas(1, timedelta(milliseconds=200))
 
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[tuple[Server, Server]]:
-    async with a_pair(tmp_path / "pair") as pair:
+    async with primary_and_replica(tmp_path / "pair") as pair:
         yield pair
 
 

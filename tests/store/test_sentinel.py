@@ -22,18 +22,18 @@ from countersign.usecases.ports import TeamInfo
 from countersign.usecases.store_outages import patiently
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import attempt, question, rules
-from tests.servers import Watched, watched
+from tests.servers import SentinelSetup, sentinel_setup
 from tests.store_fixtures import NoQueue, new_run
 
 
 @pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Watched]:
-    async with watched(tmp_path / "site") as site:
+async def site(tmp_path: Path) -> AsyncIterator[SentinelSetup]:
+    async with sentinel_setup(tmp_path / "site") as site:
         yield site
 
 
 @pytest.fixture
-async def there(site: Watched) -> AsyncIterator[Store]:
+async def there(site: SentinelSetup) -> AsyncIterator[Store]:
     async with connect(site.url) as client:
         store = Store(client, "acme", Replicas(1))
         await store.check()
@@ -43,7 +43,7 @@ async def there(site: Watched) -> AsyncIterator[Store]:
 
 
 async def test_after_a_failover_requests_are_decided_and_waiting_futures_woken_on_the_new_primary(
-    site: Watched, there: Store
+    site: SentinelSetup, there: Store
 ) -> None:
     """R5: the subscription is made anew there, and the state read back."""
     lease = await new_run(there)
@@ -63,7 +63,7 @@ async def test_after_a_failover_requests_are_decided_and_waiting_futures_woken_o
     assert {request.status for request in settled} == {Status.APPROVED}
 
 
-async def test_after_a_failover_the_job_engine_goes_on_with_the_new_primary(site: Watched, there: Store) -> None:
+async def test_after_a_failover_the_job_engine_goes_on_with_the_new_primary(site: SentinelSetup, there: Store) -> None:
     """R5: jobs asked for there are done, by the worker that was connected to the lost one."""
     stop, advanced = asyncio.Event(), asyncio.Queue[RunId]()
 

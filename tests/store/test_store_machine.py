@@ -21,7 +21,7 @@ from countersign.domain.errors import LeaseLost, Refused
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId, RunId, UserId
 from countersign.domain.people import Actor
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Decision, How, Request, Status, Verb
 from countersign.domain.runs import Run
 from countersign.domain.runs import Status as RunStatus
@@ -32,7 +32,7 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed, Lease, TeamInfo
 from tests.repetitions import longer, times
 from tests.sample_requests import ALICE, APPROVALS, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
-from tests.store_fixtures import NoQueue, it_stands, lists_follow, started
+from tests.store_fixtures import NoQueue, card_is_there, start_run, update_lists
 
 SOON = timedelta(milliseconds=25)
 LEASE = timedelta(minutes=1)
@@ -104,7 +104,7 @@ class Life(RuleBasedStateMachine):
         async def start() -> None:
             name = f"r{len(self.leases)}"
             await self.store.set_defaults(rules())
-            self.leases.append(await self.claim((await started(self.store, name)).id, "first"))
+            self.leases.append(await self.claim((await start_run(self.store, name)).id, "first"))
 
         self.do(start())
 
@@ -197,7 +197,7 @@ class Life(RuleBasedStateMachine):
         async def sweep() -> None:
             due, _, now = await self.store.indexes.due(100)
             for name in due:
-                settled = await usecases.expire(self.store, NoQueue(), name, it_stands)
+                settled = await usecases.catch_up(self.store, NoQueue(), name, card_is_there)
                 assert settled is not None
                 assert settled.deadline is not None
                 assert settled.deadline <= now
@@ -234,7 +234,7 @@ class Life(RuleBasedStateMachine):
 
     async def check_lists(self, requests: dict[RequestId, Request], going_on: set[RunId]) -> None:
         """What waits for whom, who decided what, and whose runs go on, found without looking at every record."""
-        await lists_follow(self.store)
+        await update_lists(self.store)
         keys, pending = self.store.keys, {r.id for r in requests.values() if r.status is Status.PENDING}
         settled = {r.id: r.decision for r in requests.values() if r.decision is not None}
         assert await self.index(keys.runs(ALICE)) == going_on
@@ -346,7 +346,7 @@ class Life(RuleBasedStateMachine):
                     while await store.now() < seen.value.deadline:
                         pass
                 case "expire":
-                    await usecases.expire(store, NoQueue(), name, it_stands)
+                    await usecases.catch_up(store, NoQueue(), name, card_is_there)
                 case "withdraw":
                     with contextlib.suppress(LeaseLost):
                         await usecases.take_back(store, lease, name, "not wanted")

@@ -134,7 +134,7 @@ async def test_who_waits_for_another_hears_of_it_when_a_hint_was_lost(sides: Sid
         await break_request(sides, both[0])
         await usecases.decide(sides.web, NoQueue(), both[1].id, attempt(both[1]))
         assert (await asyncio.wait_for(waits[1], PATIENCE)).status is Status.APPROVED
-        assert await wakeups._requests.look_at_all() == 0
+        assert await wakeups._requests.look([*wakeups._requests.futures]) == 0
         assert not waits[0].done()
         waits[0].cancel()
         await asyncio.gather(waits[0], return_exceptions=True)

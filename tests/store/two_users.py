@@ -14,7 +14,7 @@ from countersign.store.store import Store
 from countersign.usecases.ports import TeamInfo
 from tests.redis_server import url_of
 from tests.sample_requests import rules
-from tests.store_fixtures import started
+from tests.store_fixtures import start_run
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ async def sides(redis_url: str, namespace: str) -> AsyncIterator[Sides]:
 
 async def start(sides: Sides) -> None:
     """A run of Alice's that web started, and that no worker has yet."""
-    await started(sides.web)
+    await start_run(sides.web)
 
 
 async def denied(store: Store, *command: str | int | float) -> None:

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from countersign import usecases
-from countersign.domain import api_keys, permissions
+from countersign.domain import api_keys, standing_permissions
 from countersign.domain.channel_settings import Risk, Rules
-from countersign.domain.decision_rules import decide
+from countersign.domain.decision_attempts import decide
 from countersign.domain.errors import InvalidInput, NotFound, Refused
 from countersign.domain.events import EventType
 from countersign.domain.ids import AttemptId, PermissionId, RunId, UserId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.permissions import Permission
 from countersign.domain.requests import How, Question, Request, Status
+from countersign.domain.standing_permissions import Permission
 from countersign.policy.evaluation import Rulebook
 from countersign.store.ownership import REQUESTS, RUNS
 from countersign.store.store import Store
@@ -135,7 +135,7 @@ async def test_one_that_ended_is_gone_and_leaves_the_index_with_the_next(store: 
     long_ago = decide(
         of, attempt(of, BOB, permission=HOUR), now - timedelta(minutes=59, seconds=59, milliseconds=800)
     ).request
-    ending = permissions.given_with(long_ago, "email")
+    ending = standing_permissions.given_with(long_ago, "email")
     assert ending is not None
     await store.commit(Change(permissions=(Put(replace(ending, changed_at=now), 0),)))
     assert [seen.value.id for seen in await store.permissions()] == [ending.id]

@@ -16,7 +16,7 @@ from countersign.usecases import deadlines
 from countersign.usecases.ports import Change, Committed, Lease
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import ALICE, BOB, CAROL, attempt, question, rules
-from tests.store_fixtures import NoQueue, new_run, started
+from tests.store_fixtures import NoQueue, new_run, start_run
 
 NOW = timedelta(0)
 
@@ -144,7 +144,7 @@ async def test_a_decision_counts_though_nobody_could_be_asked_to_go_on(store: St
 
 async def test_a_start_counts_though_no_worker_could_be_asked_to_take_it(store: Store) -> None:
     """R5: nobody is told to try again, or the task would be done twice; the run that no worker holds is found."""
-    run = await started(store, "rlost", queue=Broken())
+    run = await start_run(store, "rlost", queue=Broken())
     assert run.status is runs.Status.QUEUED
     assert run.id in await store.indexes.unheld(10, NOW)
 

@@ -24,7 +24,7 @@ from countersign.usecases.ports import Change, Lease, Put
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import BOB, CAROL, DAVE, HERE, attempt, question
 from tests.slack.socket_bot import events
-from tests.store_fixtures import NoQueue, configured
+from tests.store_fixtures import NoQueue, configure
 
 SOON = timedelta(seconds=0.2)
 NEXT = Escalation(SOON, Reviewers(frozenset({DAVE})), ChannelId("C0LEADS"))
@@ -75,7 +75,7 @@ async def test_the_keeper_reminds_raises_and_settles_each_at_its_time(
     """R20: the index holds what comes next, whatever it is."""
     minutes = timedelta(minutes=1)
     step = replace(NEXT, after=20 * minutes)
-    await configured(store, timeout=60 * minutes, remind_after=10 * minutes, escalation=(step,))
+    await configure(store, timeout=60 * minutes, remind_after=10 * minutes, escalation=(step,))
     async with keeping(store, wakeups):
         asked = await usecases.ask(store, lease, question())
         await asked_before(store, asked, 11 * minutes)
@@ -97,11 +97,11 @@ async def test_many_things_due_at_once_after_an_outage_are_one_reminder_and_one_
 ) -> None:
     """R20, R26"""
     steps = (replace(NEXT, after=timedelta(minutes=30)), Escalation(timedelta(hours=1), Reviewers(frozenset({CAROL}))))
-    await configured(store, timeout=timedelta(days=1), remind_after=timedelta(minutes=1), escalation=steps)
+    await configure(store, timeout=timedelta(days=1), remind_after=timedelta(minutes=1), escalation=steps)
     asked = await asked_before(store, await usecases.ask(store, lease, question()), timedelta(hours=5))
     async with keeping(store, wakeups):
         await happened(store, EventType.REQUEST_REMINDED, 1)
-    await usecases.due(store, NoQueue(), asked.id)
+    await usecases.catch_up(store, NoQueue(), asked.id)
     assert len(await of_type(store, EventType.REQUEST_REMINDED)) == 1
     (raised,) = await of_type(store, EventType.REQUEST_ESCALATED)
     assert raised.data["step"] == "2"
@@ -111,21 +111,21 @@ async def test_many_things_due_at_once_after_an_outage_are_one_reminder_and_one_
 
 async def test_a_request_past_its_deadline_is_settled_and_not_raised(store: Store, lease: Lease) -> None:
     """R20, R6"""
-    await configured(store, timeout=timedelta(hours=1), remind_after=SOON, escalation=(NEXT,))
+    await configure(store, timeout=timedelta(hours=1), remind_after=SOON, escalation=(NEXT,))
     asked = await asked_before(store, await usecases.ask(store, lease, question()), timedelta(hours=2))
-    settled = await usecases.due(store, NoQueue(), asked.id)
+    settled = await usecases.catch_up(store, NoQueue(), asked.id)
     assert settled is not None and settled.status is Status.EXPIRED
     assert await of_type(store, EventType.REQUEST_ESCALATED) == []
 
 
 async def test_who_may_not_decide_before_an_escalation_may_after_it(store: Store, lease: Lease) -> None:
     """R9, R3: the click is judged by what the store holds; the first reviewers may decide as before."""
-    await configured(store, timeout=timedelta(days=1), escalation=(replace(NEXT, after=timedelta(hours=1)),))
+    await configure(store, timeout=timedelta(days=1), escalation=(replace(NEXT, after=timedelta(hours=1)),))
     asked = await usecases.ask(store, lease, question())
     with pytest.raises(Refused, match="not a reviewer"):
         await usecases.decide(store, NoQueue(), asked.id, attempt(asked, DAVE, name="early"))
     await asked_before(store, asked, timedelta(hours=2))
-    await asyncio.gather(*(usecases.due(store, NoQueue(), asked.id) for _ in range(5)))
+    await asyncio.gather(*(usecases.catch_up(store, NoQueue(), asked.id) for _ in range(5)))
     assert len(await of_type(store, EventType.REQUEST_ESCALATED)) == 1
     done = await usecases.decide(store, NoQueue(), asked.id, attempt(asked, DAVE, name="later"))
     assert done.status is Status.APPROVED
@@ -133,9 +133,9 @@ async def test_who_may_not_decide_before_an_escalation_may_after_it(store: Store
 
 async def test_a_wait_without_end_is_reminded_of_and_never_settled(store: Store, lease: Lease) -> None:
     """R20"""
-    await configured(store, on_timeout=OnTimeout.WAIT, remind_after=timedelta(hours=1))
+    await configure(store, on_timeout=OnTimeout.WAIT, remind_after=timedelta(hours=1))
     asked = await asked_before(store, await usecases.ask(store, lease, question()), timedelta(days=100))
-    pending = await usecases.due(store, NoQueue(), asked.id)
+    pending = await usecases.catch_up(store, NoQueue(), asked.id)
     assert pending is not None and (pending.status, pending.reminded) == (Status.PENDING, 1)
 
 
@@ -143,7 +143,7 @@ async def test_a_snooze_moves_what_is_due_and_counts_once_however_often_it_is_de
     store: Store, lease: Lease
 ) -> None:
     """R8"""
-    await configured(store, timeout=timedelta(days=2), remind_after=timedelta(minutes=10))
+    await configure(store, timeout=timedelta(days=2), remind_after=timedelta(minutes=10))
     asked = await usecases.ask(store, lease, question())
     _, before, _ = await store.indexes.due(10)
     for _ in range(3):

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from bot.slack.app import slack_clients
-from bot.slack.people.directory import Directory
 from bot.slack.people.lookup_cache import Lookups
+from bot.slack.people.users_and_groups import Directory
 from countersign import usecases
 from countersign.domain import request_endings
 from countersign.domain.channel_settings import OnTimeout
@@ -25,8 +25,8 @@ from localslack.workspace import Message
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import HERE, NOW, attempt, later, question, request, rules
 from tests.slack.socket_bot import events
-from tests.slack.test_projector import all_drawn, card_of, drawing
-from tests.store_fixtures import NoQueue, card_stands, it_stands
+from tests.slack.test_projector import all_drawn, card_of, running_projector
+from tests.store_fixtures import NoQueue, card_is_there, place_card
 
 HOUR = timedelta(hours=1)
 
@@ -59,13 +59,13 @@ async def test_silence_approves_only_what_stood_in_its_channel_for_the_whole_tim
     """R32: else it expires, and the record says why."""
     asked = await asked_long_ago(store, lease)
     if isinstance(card, timedelta):
-        await card_stands(store, asked, asked.created_at + card)
+        await place_card(store, asked, asked.created_at + card)
     elif card is not None:
-        await card_stands(store, asked)
+        await place_card(store, asked)
         seen = await store.message(f"card/{asked.id}")
         assert seen is not None
         await store.commit(Change(messages=(Put(replace(seen.value, ts=""), seen.version),)))
-    settled = await usecases.expire(store, NoQueue(), asked.id, it_stands)
+    settled = await usecases.catch_up(store, NoQueue(), asked.id, card_is_there)
     assert settled is not None and settled.decision is not None
     assert settled.status is status
     (told,) = [e for e in await events(store) if e.type is EventType.REQUEST_DECIDED]
@@ -77,7 +77,7 @@ async def test_a_card_that_goes_in_the_moment_of_the_step_approves_nothing(
 ) -> None:
     """R32, R3: the card is looked at in the step that settles."""
     asked = await asked_long_ago(store, lease)
-    await card_stands(store, asked)
+    await place_card(store, asked)
     stored = store.commit
     gone = False
 
@@ -91,7 +91,7 @@ async def test_a_card_that_goes_in_the_moment_of_the_step_approves_nothing(
         return await stored(change)
 
     monkeypatch.setattr(store, "commit", deleted_meanwhile)
-    settled = await usecases.expire(store, NoQueue(), asked.id, it_stands)
+    settled = await usecases.catch_up(store, NoQueue(), asked.id, card_is_there)
     assert settled is not None and settled.status is Status.EXPIRED
 
 
@@ -114,9 +114,9 @@ async def test_slack_is_away_past_the_deadline_and_nothing_is_approved(
     """R32, R21: the card that comes then is settled, and says why; so does the thread."""
     asked = await asked_long_ago(store, lease)
     slack.faults.add("server_error", on="chat.postMessage", times=None)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await slack.wait_for(lambda _: any(c.method == "chat.postMessage" for c in slack.calls))
-        await usecases.expire(store, NoQueue(), asked.id)
+        await usecases.catch_up(store, NoQueue(), asked.id)
         slack.faults.clear()
         await all_drawn(slack, store)
     (root,) = slack.channel("#general").messages
@@ -135,7 +135,7 @@ async def test_a_card_that_slack_took_late_gives_people_all_of_their_time(
     assert seen is not None and asked.deadline is not None
     old = replace(asked, created_at=asked.created_at - HOUR / 2, deadline=asked.deadline - HOUR / 2)
     await store.commit(Change(requests=(Put(old, seen.version),)))
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
         card = await card_of(slack)
     seen, shown = await store.request(asked.id), await store.message(f"card/{asked.id}")
@@ -157,7 +157,7 @@ async def stood_for_an_hour(slack: LocalSlack, store: Store, lease: Lease) -> tu
     await store.set_defaults(rules(on_timeout=OnTimeout.APPROVE))
     await slack.user("bob").say("good morning", channel="#approvals")
     asked = await usecases.ask(store, lease, question())
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
         card = await card_of(slack)
     seen, shown = await store.request(asked.id), await store.message(f"card/{asked.id}")
@@ -202,7 +202,7 @@ async def test_silence_does_not_approve_what_somebody_took_away(
     settled = await wakeups.settled(asked.id)
     keeper.cancel()
     await asyncio.gather(keeper, return_exceptions=True)
-    async with drawing(slack, store):
+    async with running_projector(slack, store):
         await all_drawn(slack, store)
     (root,) = slack.channel("#general").messages
     thread = " ".join(text_of(m) for m in slack.channel("#general").thread(root.ts))
@@ -224,7 +224,7 @@ async def test_what_slack_does_not_say_is_asked_again_and_not_for_ever(
     asked, _ = await stood_for_an_hour(slack, store, lease)
     slack.faults.add("error", on="conversations.history", times=unanswered)
     look = deadlines.bounded(directory.still_there, 3)
-    became = [await usecases.due(store, NoQueue(), asked.id, look) for _ in range(3)]
+    became = [await usecases.catch_up(store, NoQueue(), asked.id, look) for _ in range(3)]
     assert [one and one.status for one in became] == [Status.PENDING, Status.PENDING, status]
     assert became[2] is not None and became[2].decision is not None
     assert became[2].decision.words == ("" if status is Status.APPROVED else request_endings.UNSEEN)
@@ -233,7 +233,7 @@ async def test_what_slack_does_not_say_is_asked_again_and_not_for_ever(
 async def test_a_click_that_comes_too_late_approves_nothing_unlooked_at(store: Store, lease: Lease) -> None:
     """R32, R7: who cannot look leaves it to who can, and says what comes of it."""
     asked = await asked_long_ago(store, lease)
-    await card_stands(store, asked)
+    await place_card(store, asked)
     with pytest.raises(Refused, match=r"Time ran out .* counts as approved by timeout if its card was"):
         await usecases.decide(store, NoQueue(), asked.id, attempt(asked))
     seen = await store.request(asked.id)

@@ -8,13 +8,13 @@ import pytest
 import redis.asyncio
 
 from countersign import metrics, usecases
-from countersign.domain import decision_rules, runs
+from countersign.domain import decision_attempts, runs
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.errors import InvalidInput, LeaseLost, NotFound, Refused
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId, RunId, UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.refusal_reasons import Refusal, Sentence
+from countersign.domain.refusal_sentences import Refusal, Sentence
 from countersign.domain.requests import Status, Verb
 from countersign.metrics import Repair
 from countersign.store.keys import KEPT
@@ -26,7 +26,7 @@ from countersign.usecases.ports import Change, Committed, Lease, Put
 from tests.longest_wait import PATIENCE
 from tests.metric_counts import repaired
 from tests.sample_requests import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question
-from tests.store_fixtures import NoQueue, changed_by, configured, started
+from tests.store_fixtures import NoQueue, change_settings, configure, start_run
 
 
 async def events(store: Store) -> list[Event]:
@@ -163,7 +163,7 @@ async def test_deadlines_are_kept_while_somebody_waits(
     """R17, R20: expired, not rejected, at its time, whenever the keeper looks again by itself; a later click changes
     nothing and is told."""
     monkeypatch.setattr(deadlines, "_LONGEST_SLEEP", timedelta(hours=1))
-    await configured(store, timeout=timedelta(seconds=0.3))
+    await configure(store, timeout=timedelta(seconds=0.3))
     keeper = asyncio.create_task(deadlines.keep(store, NoQueue(), wakeups))
     asked = await usecases.ask(store, lease, question())
     settled = await wakeups.settled(asked.id)
@@ -180,7 +180,7 @@ async def test_deadlines_are_kept_while_somebody_waits(
 
 async def test_a_late_click_settles_a_request_that_nobody_expired(store: Store, lease: Lease) -> None:
     """R20: the server's clock refuses it, whether or not anybody swept."""
-    await configured(store, timeout=timedelta(0))
+    await configure(store, timeout=timedelta(0))
     asked = await usecases.ask(store, lease, question())
     with pytest.raises(Refused, match="Time ran out"):
         await usecases.decide(store, NoQueue(), asked.id, attempt(asked))
@@ -196,7 +196,7 @@ async def test_the_script_refuses_a_decision_that_was_judged_in_time_and_arrives
     asked = await usecases.ask(store, lease, question())
     seen = await store.request(asked.id)
     assert seen is not None
-    step = decision_rules.decide(seen.value, attempt(asked), seen.now)
+    step = decision_attempts.decide(seen.value, attempt(asked), seen.now)
     late = Change(requests=(Put(step.request, seen.version),), events=step.events, before=seen.now)
     assert await store.commit(late) is Committed.LATE
     still = await store.request(asked.id)
@@ -208,7 +208,7 @@ async def test_a_click_that_was_judged_in_time_and_is_stored_late_is_refused_and
     store: Store, lease: Lease
 ) -> None:
     """R20: the verb asks the script to look at the clock once more."""
-    await configured(store, timeout=timedelta(0))
+    await configure(store, timeout=timedelta(0))
     asked = await usecases.ask(store, lease, question())
     seen = await usecases.admitted(store, asked.id)
     assert seen is not None and asked.deadline is not None
@@ -263,7 +263,7 @@ async def test_the_same_start_delivered_twice_is_one_run(store: Store, lease: Le
 
 
 async def new_run_again(store: Store, lease: Lease) -> None:
-    await started(store, lease.run, task="x")
+    await start_run(store, lease.run, task="x")
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ async def test_a_start_that_cannot_be_is_refused_and_starts_nothing(
     store: Store, team: str, task: str, said: str
 ) -> None:
     with pytest.raises(InvalidInput, match=said):
-        await started(store, "r1", team=team, task=task)
+        await start_run(store, "r1", team=team, task=task)
     assert await store.run(RunId("r1")) is None
 
 
@@ -289,7 +289,7 @@ async def none_wrong(_: object) -> list[Sentence]:
 async def test_settings_are_changed_by_those_who_may_and_others_change_nothing(store: Store) -> None:
     """R9, R10, R25: refused attempts are in the record."""
     who = Actor(HERE, BOB)
-    _, after, *_ = await changed_by(
+    _, after, *_ = await change_settings(
         store, who, lambda s: replace(s, on_timeout=OnTimeout.APPROVE), admins=frozenset({BOB})
     )
     assert after.on_timeout is OnTimeout.APPROVE
@@ -312,7 +312,7 @@ async def test_settings_are_changed_by_those_who_may_and_others_change_nothing(s
 async def test_a_request_keeps_the_rules_it_was_asked_under(store: Store, lease: Lease) -> None:
     asked = await usecases.ask(store, lease, question())
     admin = Actor(HERE, BOB, is_admin=True)
-    await changed_by(store, admin, lambda s: replace(s, reviewers=Reviewers(frozenset({DAVE}))))
+    await change_settings(store, admin, lambda s: replace(s, reviewers=Reviewers(frozenset({DAVE}))))
     with pytest.raises(Refused):
         await usecases.decide(store, NoQueue(), asked.id, attempt(asked, DAVE))
     assert (await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))).status is Status.APPROVED
@@ -367,7 +367,7 @@ async def test_a_deadline_that_passed_while_nobody_was_there_is_kept_at_the_star
 ) -> None:
     """R5, R20: by whichever process is back first."""
     monkeypatch.setattr(deadlines, "LATE", timedelta(0))
-    await configured(store, timeout=timedelta(seconds=0.1))
+    await configure(store, timeout=timedelta(seconds=0.1))
     asked = await usecases.ask(store, lease, question())
     assert asked.deadline is not None
     while await store.now() <= asked.deadline:  # noqa: ASYNC110 -- the server's clock wakes nobody

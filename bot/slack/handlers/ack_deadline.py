@@ -18,8 +18,8 @@ from countersign import usecases
 from countersign.domain.errors import CountersignError, InvalidInput, NotReplicated, StoreUnavailable
 from countersign.domain.ids import ChannelId, GroupId, UserId
 
-from ..people.directory import Directory
-from ..views import window_notices
+from ..people.users_and_groups import Directory
+from ..views import notices_text
 from ..views.modal_parts import READ, Problem, View, channel_of, has_block, has_read, not_counted
 from ..views.slack_markup import drawn, mentioned_in, without_marks
 from .context import SLACK_ERRORS, Reply, Services
@@ -81,7 +81,7 @@ def window(
         view = body["view"]
         channel = channel_of(view)
         if not has_read(view):
-            await ack(response_action="errors", errors={READ: window_notices.READ_FIRST})
+            await ack(response_action="errors", errors={READ: notices_text.READ_FIRST})
             return
         below = block(view) if callable(block) else block if has_block(view, block) else ""
 
@@ -121,7 +121,7 @@ async def reply_of(work: Awaitable[Reply], action: str) -> Reply:
         return refused(unsafe)
     except StoreUnavailable as away:
         _log.error("%s", away)
-        return Reply(window_notices.store_away(action), False)
+        return Reply(notices_text.store_away(action), False)
     except CountersignError as wrong:
         return refused(wrong)
 
@@ -171,10 +171,7 @@ async def change_on_record(
 async def _in_time(
     work: Coroutine[Any, Any, Reply], acknowledge: Acknowledge, tell_later: Callable[[Reply], Awaitable[None]]
 ) -> None:
-    """Do the work and ack with its reply.
-
-    If it takes too long, the ack goes first and the reply is told later.
-    """
+    """Do the work and ack with its reply. If it takes too long, the ack goes first and the reply is told later."""
     early: asyncio.Task[Any] | None = None
 
     def acknowledge_early() -> None:
@@ -263,5 +260,5 @@ async def _name(directory: Directory, name: str) -> str:
     if (user := UserId.named(name)) is not None:
         return await directory.name(user)
     if (channel := ChannelId.named(name)) is not None:
-        return await directory.room_name(channel)
+        return await directory.channel_name(channel)
     return await directory.group_name(GroupId(name))

@@ -19,7 +19,7 @@ from ..people.actors import admit
 from ..views import commands_text, home, settings_text
 from ..views.slack_markup import drawn, unescape
 from .ack_deadline import Work, change_on_record
-from .context import Reply, Services, Word
+from .context import Reply, Services, Subcommand
 from .payloads import delivery, sender
 
 _PENDING: Final = 15
@@ -34,7 +34,7 @@ class _Unclear(InvalidInput):
         super().__init__(sentence)
 
 
-def approvals(words: Mapping[str, Word]) -> Work:
+def approvals(words: Mapping[str, Subcommand]) -> Work:
     """Return the handler of `/approvals` with these words.
 
     The word "" is the command alone.
@@ -102,9 +102,9 @@ async def _permissions(services: Services, body: dict[str, Any], rest: str) -> R
 
 
 LISTS: Final = {
-    "pending": Word(_pending, commands_text.PENDING_HELP, on_record=False),
-    "history": Word(_history, commands_text.HISTORY_HELP, on_record=False),
-    "permissions": Word(_permissions, commands_text.PERMISSIONS_HELP, on_record=False),
+    "pending": Subcommand(_pending, commands_text.PENDING_HELP, on_record=False),
+    "history": Subcommand(_history, commands_text.HISTORY_HELP, on_record=False),
+    "permissions": Subcommand(_permissions, commands_text.PERMISSIONS_HELP, on_record=False),
 }
 """The words of `/approvals` that list something."""
 

@@ -9,17 +9,17 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from countersign import usecases
-from countersign.domain.decision_rules import Attempt
+from countersign.domain.decision_attempts import Attempt
 from countersign.domain.errors import NotFound
 from countersign.domain.permission_scopes import PermissionChoice
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Request, Status, Verb
 from countersign.usecases.ports import Admitted
 
 from ..people.actors import actor_of, voters_of
 from ..views.card_controls import Handle
+from ..views.notices_text import counted
 from ..views.request_text import no_votes
-from ..views.window_notices import counted
 from .context import Reply, Services
 from .payloads import attempt_id, sender
 
@@ -93,7 +93,7 @@ async def decide(services: Services, body: dict[str, Any], prepared: PreparedAtt
     """
     seen, attempt = prepared
     if body.get("type") == "view_submission":
-        attempt = replace(attempt, id=attempt_id(body, *_content(attempt)))
+        attempt = replace(attempt, id=attempt_id(body, *_entered_texts(attempt)))
     voters = partial(voters_of, services.directory)
     try:
         after = await usecases.decide(
@@ -107,7 +107,7 @@ async def decide(services: Services, body: dict[str, Any], prepared: PreparedAtt
     return Reply(counted(after, attempt.verb, attempt.chosen) + no_votes(seen.value, after))
 
 
-def _content(attempt: Attempt) -> list[str]:
+def _entered_texts(attempt: Attempt) -> list[str]:
     """Return the texts that were entered in a window."""
     wish = attempt.permission
     scopes = [] if wish is None else [wish.scope, wish.span]

@@ -15,7 +15,7 @@ from countersign.usecases import delegation
 
 from ..views import commands_text
 from ..views.slack_markup import unescape
-from .context import SLACK_ERRORS, Reply, Services, Word
+from .context import SLACK_ERRORS, Reply, Services, Subcommand
 from .mention_parsing import people_named
 from .payloads import Sender, delivery, sender
 
@@ -84,8 +84,8 @@ async def _nobody_named(services: Services, body: dict[str, Any]) -> tuple[str, 
     return commands_text.no_stand_in_named(seen.value.of(services.directory.workspace, sender(body).user, seen.now))
 
 
-WORDS: Final = {
-    "away": Word(_away, commands_text.AWAY_HELP, _nobody_named),
-    "back": Word(_back, commands_text.BACK_HELP),
+SUBCOMMANDS: Final = {
+    "away": Subcommand(_away, commands_text.AWAY_HELP, _nobody_named),
+    "back": Subcommand(_back, commands_text.BACK_HELP),
 }
 """The words of `/approvals` about who is here."""

@@ -13,12 +13,12 @@ from countersign.domain.errors import CountersignError, InvalidInput, NotFound, 
 from countersign.domain.high_risk import is_asked
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, digest_of, short_name
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Request, Verb
 from countersign.usecases import presence
 
 from ..people.actors import actor_of, admit
-from ..views import answer_modals, card_controls, edit_modal, modal_parts, review_modals, window_notices
+from ..views import answer_modals, card_controls, edit_modal, modal_parts, notices_text, review_modals
 from ..views.approval_card import is_plain_row
 from ..views.card_content import complete
 from ..views.card_controls import Handle, MenuItem
@@ -58,7 +58,7 @@ _WINDOWS: Final[Mapping[str, Window]] = {
 _FOR_ALL: Final = {card_controls.APPROVE_ALL: Verb.APPROVE, card_controls.REJECT_ALL: Verb.REJECT}
 _LEAST: Final = PermissionChoice(Scope.CALL, Span.RUN)
 """The least that can be allowed in advance."""
-_UNKNOWN_BUTTON: Final = Reply(window_notices.UNKNOWN_BUTTON, counted=False)
+_UNKNOWN_BUTTON: Final = Reply(notices_text.UNKNOWN_BUTTON, counted=False)
 _log = logging.getLogger(__name__)
 
 
@@ -174,10 +174,7 @@ async def _window(
 
 
 async def _note_presence(services: Services, body: dict[str, Any], item: card_controls.PresenceItem) -> Reply:
-    """Look at, or snooze, all requests of the card.
-
-    A refusal is told only if no request takes it.
-    """
+    """Look at, or snooze, all requests of the card. A refusal is told only if no request takes it."""
     user, attempt = sender(body).user, attempt_id(body)
     changed, refusals, now = list[Request](), list[Refused](), None
     for name in item.requests:
@@ -195,11 +192,11 @@ async def _note_presence(services: Services, body: dict[str, Any], item: card_co
     if not changed:
         raise refusals[0]
     if item.snooze is None:
-        return Reply(window_notices.REVIEWING)
+        return Reply(notices_text.REVIEWING)
     until = max((request.snoozed_until for request in changed if request.snoozed_until is not None), default=None)
     if until is None:
-        return Reply(window_notices.NO_REMINDERS, False)
-    return Reply(window_notices.put_off(when(until, now)))
+        return Reply(notices_text.NO_REMINDERS, False)
+    return Reply(notices_text.put_off(when(until, now)))
 
 
 def _of_row(attempt: AttemptId, request: RequestId) -> AttemptId:
@@ -216,7 +213,7 @@ async def _decide_all(services: Services, body: dict[str, Any], rows: tuple[Requ
     for name in rows:
         seen = await request_of_attempt(services, body, Handle(name, digest_of()), verb)
         if verb is Verb.APPROVE and not is_plain_row(seen.value):
-            refusals.append(InvalidInput(window_notices.NOT_WHOLE))
+            refusals.append(InvalidInput(notices_text.NOT_WHOLE))
             continue
         prepared = await prepare(services, body, Handle(name, seen.value.digest), verb, seen=seen)
         attempt = replace(prepared.attempt, id=_of_row(prepared.attempt.id, name))
@@ -231,4 +228,4 @@ async def _decide_all(services: Services, body: dict[str, Any], rows: tuple[Requ
         return Reply("")
     if not counted:
         raise refusals[0]
-    return Reply(window_notices.counted_for(counted, len(rows), drawn(refusals[0].sentence)))
+    return Reply(notices_text.counted_for(counted, len(rows), drawn(refusals[0].sentence)))

@@ -10,11 +10,11 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign.domain.ids import RequestId, UserId
-from countersign.domain.refusal_reasons import Sentence
+from countersign.domain.refusal_sentences import Sentence
 from countersign.usecases.overview import Overview
 from countersign.usecases.ports import Admitted, Message, Put, Queue, Store
 
-from ..people.directory import Directory
+from ..people.users_and_groups import Directory
 from ..views.block_kit import Block, Drawing
 
 SLACK_ERRORS: Final = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError)
@@ -97,7 +97,7 @@ class Reply(NamedTuple):
         return cls(drawing.text, blocks=drawing.blocks or None)
 
 
-class Word(NamedTuple):
+class Subcommand(NamedTuple):
     """A word after a command, and its line of help.
 
     `run` gets what was typed behind the word; `empty`, if there must be something, says so, and the value now.

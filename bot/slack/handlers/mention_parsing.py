@@ -13,7 +13,7 @@ from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import MEMBERS, Reviewers
 
-from ..people.directory import Directory
+from ..people.users_and_groups import Directory
 from ..views import setting_inputs
 from ..views.slack_markup import unescape
 
@@ -46,13 +46,10 @@ async def _reviewers(directory: Directory, text: str) -> Reviewers:
 
 
 async def _channel(directory: Directory, name: str) -> ChannelId:
-    """Read a channel; an id is taken as it is.
-
-    InvalidInput if the app is in no channel of this name.
-    """
+    """Read a channel; an id is taken as it is. InvalidInput if the app is in no channel of this name."""
     if mention := re.fullmatch(_CHANNEL, name):
         return ChannelId(mention[1] or mention[2])
-    channel = await directory.room_named(name)
+    channel = await directory.channel_named(name)
     if channel is None:
         raise InvalidInput(setting_inputs.no_channel(unescape(name)[:80]))
     return channel

@@ -13,20 +13,20 @@ from countersign import usecases
 from countersign.domain import channel_settings
 from countersign.domain.channel_settings import ChannelSettings, Rules
 from countersign.domain.errors import InvalidInput, plain_text
-from countersign.domain.ids import ChannelId
+from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Actor
-from countersign.domain.refusal_reasons import Sentence
+from countersign.domain.refusal_sentences import Sentence
 from countersign.policy.loosening import NeedsConfirmation, NeedsSecond, SettingsProposal, may_alone
 
 from .. import settings_proposals
-from ..people.account_check import Found, is_shared_outside, problems
-from ..views import modal_parts, settings_modal, settings_text, window_notices
+from ..people.account_check import SettingProblem, is_shared_outside, problems
+from ..views import modal_parts, notices_text, settings_modal, settings_text
 from ..views.block_kit import context, mrkdwn
 from ..views.setting_inputs import SETTINGS
-from ..views.settings_text import say
+from ..views.settings_text import describe
 from ..views.slack_markup import unescape
 from .ack_deadline import change_on_record
-from .context import Reply, Services, Word
+from .context import Reply, Services, Subcommand
 from .mention_parsing import READERS
 from .modal_opening import open_at_once, open_modal
 from .payloads import Sender, delivery, sender
@@ -40,12 +40,17 @@ async def open_window(services: Services, body: dict[str, Any], rest: str = "") 
     return await open_modal(services.client, body, _window(services, sender(body)))
 
 
+async def _rules_for(services: Services, user: UserId, channel: ChannelId) -> tuple[Rules, Actor]:
+    """Read the channel's rules, and describe the user with their groups."""
+    rules = await usecases.rules_of(services.store, channel)
+    return rules, await services.directory.actor(user, rules.reviewers.groups)
+
+
 async def _window(services: Services, at: Sender) -> modal_parts.View:
-    rules = await usecases.rules_of(services.store, at.here)
-    actor = await services.directory.actor(at.user, rules.reviewers.groups)
+    rules, actor = await _rules_for(services, at.user, at.here)
     read_only = channel_settings.why_not_configure(actor, rules, services.admins)
     if read_only is not None:
-        return settings_modal.to_read(say(at.here, rules), read_only)
+        return settings_modal.view_only(describe(at.here, rules), read_only)
     groups, external = await services.directory.groups(), services.directory.external_channels
     window = settings_modal.view(at.here, rules, groups, external_channels=external)
     for warning in filter(None, await _warnings(services, actor, rules)):
@@ -57,7 +62,7 @@ async def _show(services: Services, body: dict[str, Any], rest: str) -> Reply:
     at = sender(body)
     rules = await usecases.rules_of(services.store, at.here)
     actor = await services.directory.actor(at.user, frozenset())
-    return Reply("\n".join(filter(None, (say(at.here, rules), *await _warnings(services, actor, rules)))))
+    return Reply("\n".join(filter(None, (describe(at.here, rules), *await _warnings(services, actor, rules)))))
 
 
 async def _warnings(services: Services, actor: Actor, rules: Rules) -> tuple[str, str]:
@@ -81,8 +86,7 @@ async def _contradicted(services: Services, actor: Actor, rules: Rules) -> str:
 async def _missing(name: str, services: Services, body: dict[str, Any]) -> tuple[str, str]:
     """Say what to give, and what the setting is now; who may not change it reads the second alone."""
     at = sender(body)
-    rules = await usecases.rules_of(services.store, at.here)
-    actor = await services.directory.actor(at.user, rules.reviewers.groups)
+    rules, actor = await _rules_for(services, at.user, at.here)
     read_only = channel_settings.why_not_configure(actor, rules, services.admins)
     return settings_text.value_missing(name, rules, read_only)
 
@@ -94,10 +98,10 @@ async def _set(name: str, services: Services, body: dict[str, Any], text: str) -
     return reply if reply.view is None else await open_at_once(services.client, body, reply.view)
 
 
-WORDS: Final = {
-    "": Word(open_window, settings_text.OPEN_HELP, on_record=False),
-    "show": Word(_show, settings_text.SHOW_HELP, on_record=False),
-    **{one.word: Word(partial(_set, name), one.usage, partial(_missing, name)) for name, one in SETTINGS.items()},
+SUBCOMMANDS: Final = {
+    "": Subcommand(open_window, settings_text.OPEN_HELP, on_record=False),
+    "show": Subcommand(_show, settings_text.SHOW_HELP, on_record=False),
+    **{one.word: Subcommand(partial(_set, name), one.usage, partial(_missing, name)) for name, one in SETTINGS.items()},
 }
 """The words of `/approvals` about settings."""
 
@@ -111,16 +115,14 @@ async def save(services: Services, body: dict[str, Any]) -> Reply:
         try:
             return await _configure(services, body, channel, edit)
         except modal_parts.Problem as wrong:
-            raise settings_modal.as_shown(view, wrong) from None
+            raise settings_modal.renumber_steps(view, wrong) from None
 
 
 async def _configure(
     services: Services, body: dict[str, Any], channel: ChannelId, edit: Callable[[ChannelSettings], ChannelSettings]
 ) -> Reply:
-    at = sender(body)
-    before = await usecases.rules_of(services.store, channel)
-    actor = await services.directory.actor(at.user, before.reviewers.groups)
-    found: list[Found] = []
+    _, actor = await _rules_for(services, sender(body).user, channel)
+    found: list[SettingProblem] = []
 
     async def check(rules: Rules) -> list[Sentence]:
         found[:] = await problems(services.directory, rules)
@@ -141,7 +143,7 @@ async def _configure(
         return Reply(settings_text.proposed(milder))
     except NeedsConfirmation as milder:
         window = settings_text.confirm(channel, milder.effect, settings_proposals.written(milder.proposal))
-        return Reply(window_notices.CHANGE_TOO_LATE, False, view=window)
+        return Reply(notices_text.CHANGE_TOO_LATE, False, view=window)
     except InvalidInput as wrong:
         about = (plain_text(found[0].sentence), found[0].field) if found else (str(wrong),)
         raise modal_parts.Problem(settings_modal.block_of(*about), *wrong.sentence) from None

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from slack_bolt.async_app import AsyncAck
 
 from countersign import usecases
-from countersign.domain.decision_rules import Attempt
+from countersign.domain.decision_attempts import Attempt
 from countersign.domain.eligibility import waits_for_words
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import AttemptId, ChannelId, UserId, short_name
@@ -19,7 +19,7 @@ from countersign.domain.requests import Verb
 from countersign.usecases.ports import Admitted
 
 from ..people.actors import actor_of
-from ..views import window_notices
+from ..views import notices_text
 from ..views.slack_markup import unescape
 from .ack_deadline import reply_of
 from .context import SLACK_ERRORS, Reply, Services
@@ -66,7 +66,7 @@ async def _answer(services: Services, message: _Message) -> Reply:
     if not waiting:
         return Reply("")
     if len(waiting) > 1:
-        raise InvalidInput(window_notices.SEVERAL_QUESTIONS)
+        raise InvalidInput(notices_text.SEVERAL_QUESTIONS)
     (seen,) = waiting
     actor = await actor_of(services.store, services.directory, message.user, seen.value.rules.reviewers)
     name = AttemptId("m" + short_name(message.channel, message.ts, message.user, length=20))

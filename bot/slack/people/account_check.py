@@ -12,11 +12,11 @@ from countersign.domain import schedule, start_sentences
 from countersign.domain.channel_settings import Rules, enough_people
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Actor, Reviewers, is_channel, why_nobody
-from countersign.domain.refusal_reasons import Sentence
+from countersign.domain.refusal_sentences import Sentence
 from countersign.domain.requests import Request
 
 from ..views import people_text
-from .directory import Directory, Members, Room
+from .users_and_groups import Directory, Members
 
 _LOOKED_AT: Final = 30
 """Members of groups that are looked up one by one; Slack allows about 50 look-ups a minute."""
@@ -24,51 +24,56 @@ _FEW: Final = 10
 """Where so many more are named than are needed, nobody is looked up before people are asked."""
 
 
-class Found(NamedTuple):
+class SettingProblem(NamedTuple):
     """A problem: the setting it is about (a field of Rules), and the sentence."""
 
     field: str
     sentence: Sentence
 
 
-class People(NamedTuple):
-    """Those of some reviewers who may really decide, and the problems with the others."""
+class Deciders(NamedTuple):
+    """Those of some reviewers who may really decide, and the problems with the others.
+
+    `members` are in the groups; `unclear`: Slack did not say all of it.
+    """
 
     users: frozenset[UserId]
     members: frozenset[UserId]
-    problems: list[Found]
-    silent: bool
+    problems: list[SettingProblem]
+    unclear: bool
 
 
-async def problems(directory: Directory, rules: Rules) -> list[Found]:
+async def problems(directory: Directory, rules: Rules) -> list[SettingProblem]:
     """Why rules like these would not work in this workspace; empty if they would."""
-    people, room = await asyncio.gather(_people(directory, rules), _room(directory, rules))
-    found = [*people.problems, *room]
-    fit = len(people.users | people.members)
-    if not found and fit < rules.quorum:
-        found.append(Found("quorum", people_text.too_few(rules.quorum, fit)))
-    for number, step in enumerate(rules.escalation, 1):
-        there = step.channel or rules.approvals_channel
-        reached = replace(rules, reviewers=step.reviewers, approvals_channel=there, quorum=1, escalation=())
-        again = await problems(directory, reached)
-        found += [Found(problem.field, people_text.of_step(number, problem.sentence)) for problem in again]
-    return found
+    deciders, of_channel = await asyncio.gather(_deciders(directory, rules), _channel_problems(directory, rules))
+    all_problems = [*deciders.problems, *of_channel]
+    number = len(deciders.users | deciders.members)
+    if not all_problems and number < rules.quorum:
+        all_problems.append(SettingProblem("quorum", people_text.too_few(rules.quorum, number)))
+    for at, step in enumerate(rules.escalation, 1):
+        channel = step.channel or rules.approvals_channel
+        escalated = replace(rules, reviewers=step.reviewers, approvals_channel=channel, quorum=1, escalation=())
+        all_problems += [
+            SettingProblem(problem.field, people_text.of_step(at, problem.sentence))
+            for problem in await problems(directory, escalated)
+        ]
+    return all_problems
 
 
 async def why_not_start(directory: Directory, rules: Rules, requester: UserId) -> Sentence | None:
     """Say why nobody could decide what a run of this requester asks; None if they can."""
     if not rules.reviewers:
         return None  # usecases.start says so itself
-    people, room = await asyncio.gather(_people(directory, rules), _room(directory, rules))
-    if room:
-        return start_sentences.because_of(room[0].sentence)
-    real = replace(rules, reviewers=Reviewers(people.users, rules.reviewers.groups))
-    why = enough_people(real, requester, people.members)
+    deciders, of_channel = await asyncio.gather(_deciders(directory, rules), _channel_problems(directory, rules))
+    if of_channel:
+        return start_sentences.because_of(of_channel[0].sentence)
+    real = replace(rules, reviewers=Reviewers(deciders.users, rules.reviewers.groups))
+    why = enough_people(real, requester, deciders.members)
     if why is None:
         return None
-    if people.silent:
+    if deciders.unclear:
         return start_sentences.REVIEWERS_UNKNOWN
-    return start_sentences.nobody_could(why, (problem.sentence for problem in people.problems))
+    return start_sentences.nobody_could(why, (problem.sentence for problem in deciders.problems))
 
 
 async def why_not_seen(directory: Directory, channel: ChannelId) -> Sentence | None:
@@ -76,10 +81,12 @@ async def why_not_seen(directory: Directory, channel: ChannelId) -> Sentence | N
 
     The app cannot ask Slack about messages between two people; a run that is started there is told its requester.
     """
-    room = await directory.room(channel) if is_channel(GroupId(channel)) else Room(channel, is_member=True)
-    if room is None:
+    if not is_channel(GroupId(channel)):
+        return None
+    found = await directory.channel(channel)
+    if found is None:
         return start_sentences.PRESENCE_UNKNOWN
-    return None if room.known and room.is_member else start_sentences.NOT_HERE
+    return None if found.known and found.is_member else start_sentences.NOT_HERE
 
 
 async def why_not_asked(directory: Directory, request: Request) -> str | None:
@@ -92,16 +99,16 @@ async def why_not_asked(directory: Directory, request: Request) -> str | None:
 
 async def why_not_shown(directory: Directory, channel: ChannelId) -> str | None:
     """Say why no card may go to this channel; None if one may, or if Slack is silent."""
-    room = await directory.room(channel)
-    if room is None or not room.is_external or directory.external_channels:
+    found = await directory.channel(channel)
+    if found is None or not found.is_external or directory.external_channels:
         return None
     return people_text.SHARED_OUTSIDE
 
 
 async def is_shared_outside(directory: Directory, channel: ChannelId) -> bool:
     """Tell whether another company reads the cards in this channel."""
-    room = await directory.room(channel)
-    return room is not None and room.is_external
+    found = await directory.channel(channel)
+    return found is not None and found.is_external
 
 
 async def why_nobody_could(directory: Directory, request: Request) -> str | None:
@@ -118,33 +125,38 @@ async def why_nobody_could(directory: Directory, request: Request) -> str | None
     actors = await _actors(directory, sorted(named | {vote.user for vote in request.votes}))
     if not all(actor.checked for actor in actors):
         return None
-    fit = frozenset(actor.user for actor in actors if why_nobody(actor, directory.workspace) is None)
+    fit = _can_decide(directory, actors)
     return enough_people(rules, request.requester, fit, named - fit)
 
 
-async def _people(directory: Directory, rules: Rules) -> People:
+async def _deciders(directory: Directory, rules: Rules) -> Deciders:
     users, groups = sorted(rules.reviewers.users), sorted(rules.reviewers.groups)
     actors, lists = await asyncio.gather(
         _actors(directory, users), asyncio.gather(*(directory.members(g) for g in groups))
     )
-    found = [Found("reviewers", s) for s in (people_text.person(actor) for actor in actors) if s]
-    found += [Found("reviewers", s) for s in (_about_group(g, m) for g, m in zip(groups, lists, strict=True)) if s]
-    named = frozenset(a.user for a in actors if why_nobody(a, directory.workspace) is None)
+    sentences = [people_text.person(actor) for actor in actors]
+    sentences += [_about_group(group, members) for group, members in zip(groups, lists, strict=True)]
+    about_reviewers = [SettingProblem("reviewers", sentence) for sentence in sentences if sentence]
+    named = _can_decide(directory, actors)
     members = sorted({user for some in lists if some for user in some.users} - rules.reviewers.users)
-    fit: set[UserId] = set()
-    enough, at, silent = rules.quorum + 1, 0, None in lists or not all(a.checked for a in actors)
+    fit = frozenset[UserId]()
+    enough, at, unclear = rules.quorum + 1, 0, None in lists or not all(a.checked for a in actors)
     while at < min(len(members), _LOOKED_AT) and len(named | fit) < enough:  # one of them may have asked
         some = await _actors(directory, members[at : at + enough])
-        fit.update(a.user for a in some if why_nobody(a, directory.workspace) is None)
-        at, silent = at + enough, silent or not all(a.checked for a in some)
-    fit.update(members[at:])
-    if groups and not named and not fit and not found and not silent:
-        found.append(Found("reviewers", people_text.NO_FULL_MEMBER))
-    return People(named, frozenset(fit), found, silent)
+        fit |= _can_decide(directory, some)
+        at, unclear = at + enough, unclear or not all(a.checked for a in some)
+    fit |= frozenset(members[at:])
+    if groups and not named and not fit and not about_reviewers and not unclear:
+        about_reviewers.append(SettingProblem("reviewers", people_text.NO_FULL_MEMBER))
+    return Deciders(named, fit, about_reviewers, unclear)
 
 
 async def _actors(directory: Directory, users: Iterable[UserId]) -> list[Actor]:
     return list(await asyncio.gather(*(directory.actor(user) for user in users)))
+
+
+def _can_decide(directory: Directory, actors: Iterable[Actor]) -> frozenset[UserId]:
+    return frozenset(actor.user for actor in actors if why_nobody(actor, directory.workspace) is None)
 
 
 def _about_group(group: GroupId, members: Members | None) -> Sentence | None:
@@ -153,19 +165,19 @@ def _about_group(group: GroupId, members: Members | None) -> Sentence | None:
     return None if members.users else people_text.group_empty(group)
 
 
-async def _room(directory: Directory, rules: Rules) -> list[Found]:
+async def _channel_problems(directory: Directory, rules: Rules) -> list[SettingProblem]:
     channel = rules.approvals_channel
-    room = await directory.room(channel)
-    if room is None:
-        problem = people_text.channel_unknown(channel)
-    elif not room.known:
-        problem = people_text.channel_unseen(channel)
-    elif room.is_archived:
-        problem = people_text.channel_archived(channel)
-    elif not room.is_member:
-        problem = people_text.channel_left(channel)
-    elif room.is_external and not directory.external_channels:
-        problem = people_text.channel_shared(channel)
+    found = await directory.channel(channel)
+    if found is None:
+        sentence = people_text.channel_unknown(channel)
+    elif not found.known:
+        sentence = people_text.channel_unseen(channel)
+    elif found.is_archived:
+        sentence = people_text.channel_archived(channel)
+    elif not found.is_member:
+        sentence = people_text.channel_left(channel)
+    elif found.is_external and not directory.external_channels:
+        sentence = people_text.channel_shared(channel)
     else:
         return []
-    return [Found("approvals_channel", problem)]
+    return [SettingProblem("approvals_channel", sentence)]

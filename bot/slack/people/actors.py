@@ -10,12 +10,12 @@ from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import Refused
 from countersign.domain.ids import UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.permissions import Permission
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Request, Vote
+from countersign.domain.standing_permissions import Permission
 from countersign.usecases.ports import Store
 
-from .directory import Directory
+from .users_and_groups import Directory
 
 
 async def actor_of(store: Store, directory: Directory, user: UserId, reviewers: Reviewers) -> Actor:

@@ -12,7 +12,7 @@ from typing import Final
 from countersign.domain.errors import StoreUnavailable
 from countersign.usecases.ports import Store
 
-from .directory import Directory
+from .users_and_groups import Directory
 
 LOOK_EVERY: Final = timedelta(minutes=1)
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ async def keep(
 
 async def note(store: Store, directory: Directory) -> None:
     """Store Slack's answer of now; without one the last stays, for ten minutes."""
-    rooms = await directory.rooms()
+    rooms = await directory.channels()
     if rooms is None:
         return
     try:

@@ -21,7 +21,7 @@ from slack_sdk.errors import SlackApiError
 from countersign.domain.errors import CountersignError
 
 from ... import slack_errors
-from .directory import FRESH, KEPT, SHARED, Fact
+from .users_and_groups import FRESH, KEPT, SHARED, Fact
 
 PATIENCE: Final = 1.5
 """Seconds that one look-up may keep a person waiting."""
@@ -118,10 +118,7 @@ class Lookups:
         self._replies[fact] = (since, reply)
 
     async def _take_over(self, fact: Fact) -> None:
-        """Take over a newer answer that another `web` stored.
-
-        One that cannot be read is ignored.
-        """
+        """Take over a newer answer that another `web` stored. One that cannot be read is ignored."""
         stored_as = self._shared.get(fact[0])
         if stored_as is None or self._store is None:
             return

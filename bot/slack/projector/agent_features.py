@@ -74,7 +74,7 @@ class AgentFeatures:
             known = await self._store.message(name)
             return working and known is None and await self._begun(run, chunks, name, root)
         if working and time.monotonic() - stream.since < STREAMED_FOR:
-            if not (new := _new(chunks, stream.sent)):
+            if not (new := _new_chunks(chunks, stream.sent)):
                 return True
             content = {"channel": stream.channel, "ts": stream.ts, "chunks": new}
             if await self._tried(APPEND, content) is not None:
@@ -99,7 +99,7 @@ class AgentFeatures:
         sent: dict[str, Chunk] = {}
         who = {"recipient_user_id": run.requester, "recipient_team_id": run.workspace}
         content = {"channel": root.channel, "thread_ts": root.ts, "task_display_mode": "plan", **who}
-        answer = await self._tried(START, {**content, "chunks": _new(chunks, sent)})
+        answer = await self._tried(START, {**content, "chunks": _new_chunks(chunks, sent)})
         if answer is None:
             return False
         message = Message(run.workspace, ChannelId(answer["channel"]), name, answer["ts"], root.ts)
@@ -125,7 +125,7 @@ class AgentFeatures:
             return None
 
 
-def _new(chunks: Sequence[Chunk], sent: dict[str, Chunk]) -> list[Chunk]:
+def _new_chunks(chunks: Sequence[Chunk], sent: dict[str, Chunk]) -> list[Chunk]:
     """Return the chunks that Slack does not show yet, and note them."""
     new = [chunk for chunk in chunks if sent.get(chunk.get("id", "")) != chunk]
     sent.update({chunk.get("id", ""): chunk for chunk in new})

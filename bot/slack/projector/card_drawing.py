@@ -22,11 +22,11 @@ from countersign.domain.runs import Run
 from countersign.usecases.ports import Admitted, Message, Store
 
 from ..people.account_check import why_not_shown
-from ..people.directory import Directory
+from ..people.users_and_groups import Directory
 from ..ports import CannotPost, Importance, RowsAdded
 from ..views import approval_card, card_content, thread_notes
 from ..views.block_kit import Drawing
-from ..views.reminders import escalation_note, reminder_note
+from ..views.reminder_text import escalation_note, reminder_note
 from . import card_grouping, reminders
 from .card_grouping import Burst, Card, number_of
 from .message_sync import File, Place, Poster
@@ -58,15 +58,9 @@ class CardDrawing:
 
         `doubted`: the requests whose cards were sent anew for these events already.
         """
-        newest = {(event.request, event.type): event for event in events if event.request is not None}
+        newest = {(event.request, event.type): event for event in events}
         changed = [
-            event.request
-            for event in newest.values()
-            if event.request
-            and (
-                event.type in _CHANGE_A_CARD
-                or (event.type is EventType.ATTEMPT_REFUSED and await self._clicked_late(event, doubted))
-            )
+            event.request for event in newest.values() if event.request and await self._changes_card(event, doubted)
         ]
         seen = await self._store.run(run_id) if changed else None
         if seen is None:
@@ -111,8 +105,13 @@ class CardDrawing:
         finally:
             in_hand.pop(request.id, None)
 
-    async def _clicked_late(self, event: Event, doubted: set[RequestId]) -> bool:
-        """Have a card sent anew on which somebody found a button long after its end."""
+    async def _changes_card(self, event: Event, doubted: set[RequestId]) -> bool:
+        """Tell whether the card of the event's request is to be drawn.
+
+        One on which somebody found a button long after its end is sent anew.
+        """
+        if event.type is not EventType.ATTEMPT_REFUSED:
+            return event.type in _CHANGE_A_CARD
         seen = await usecases.admitted(self._store, event.request) if event.request is not None else None
         decision = seen.value.decision if seen else None
         if seen is None or decision is None or event.at - decision.at < _LATE:
@@ -200,10 +199,7 @@ class _CardInThread:
         return None, problem
 
     async def _place(self) -> Place:
-        """Return the approvals channel, or a conversation's thread.
-
-        The thread only if no other company reads it.
-        """
+        """Return the approvals channel, or a conversation's thread. The thread only if no other company reads it."""
         request = self.request
         if not request.rules.in_thread or not self.card.pending:
             return Place(request.rules.approvals_channel)

@@ -29,7 +29,7 @@ ON_ITS_WAY: Final = timedelta(seconds=1)
 TRY_AGAIN: Final = timedelta(seconds=30)
 """After this long a card that Slack did not take is tried again (R21)."""
 _FIRST_PAUSE: Final = 0.5
-_UNTIL_HELD: Final = 0.1
+_LEASE_LOOK: Final = 0.1
 """Seconds between two looks whether this process holds the lease again."""
 Subject = RunId | ChannelId
 """What is drawn in its own order: a run, or the notices about a channel's settings."""
@@ -59,7 +59,7 @@ class DrawingLease:
         asked = asyncio.get_running_loop().time()
         return self._note(asked, await self._outbox.lease.renew(self._owner, LEASE))
 
-    async def was_held(self) -> bool:
+    async def was_kept(self) -> bool:
         """Return whether no other process held the lease since this one claimed it."""
         return await self._outbox.lease.renew(self._owner, LEASE)
 
@@ -105,24 +105,24 @@ class DrawingQueue:
         lease: DrawingLease,
         draw: Callable[[Batch], Awaitable[list[File]]],
         drawn: Callable[[Batch], Awaitable[None]],
-        breath: timedelta,
+        delay: timedelta,
     ) -> None:
         """Take the two halves of the work.
 
-        `draw` returns the files that belong to what it drew; `drawn` takes the batch then. `breath`: what follows
+        `draw` returns the files that belong to what it drew; `drawn` takes the batch then. `delay`: what follows
         that soon is drawn together.
         """
         self._store = store
         self._lease = lease
         self._draw_part = draw
         self._drawn = drawn
-        self._breath = breath.total_seconds()
+        self._delay = delay.total_seconds()
         self._waiting: dict[Subject, Batch] = {}
         self._at_rest: set[asyncio.Task[Any]] = set()
         self._tasks: dict[Subject, asyncio.Task[None]] = {}
 
-    def soon(self, batch: Batch) -> None:
-        """Draw this, with what else waits of the same subject."""
+    def add(self, batch: Batch) -> None:
+        """Have this drawn, with what else waits of the same subject."""
         waiting = self._waiting.setdefault(batch.subject, Batch(batch.subject))
         waiting.entries += batch.entries
         waiting.files += batch.files
@@ -148,7 +148,7 @@ class DrawingQueue:
         """Draw what changed, until nothing is left to draw."""
         try:
             while subject in self._waiting:
-                await asyncio.sleep(self._breath)
+                await asyncio.sleep(self._delay)
                 batch = self._waiting.pop(subject, None)
                 if batch is None:
                     return  # drawing has stopped meanwhile
@@ -170,7 +170,7 @@ class DrawingQueue:
                 _log.info("%s", outdated)
                 if asyncio.get_running_loop().time() > self._lease.held_until:
                     with self._resting():
-                        await asyncio.sleep(_UNTIL_HELD)
+                        await asyncio.sleep(_LEASE_LOOK)
                 if (news := self._waiting.pop(subject, None)) is not None:
                     batch.entries += news.entries
                     batch.files += news.files
@@ -204,7 +204,7 @@ class DrawingQueue:
         for drawn in itertools.count(1):
             before = await self._state(run, batch.events)
             files = await self._draw_part(batch)
-            if await self._state(run, batch.events) == before or (drawn > 1 and await self._lease.was_held()):
+            if await self._state(run, batch.events) == before or (drawn > 1 and await self._lease.was_kept()):
                 break
         return files
 

@@ -15,7 +15,7 @@ from slack_sdk.errors import SlackApiError, SlackRequestError
 from countersign.usecases.ports import Change, Committed, Message, Put, Store
 
 from ..ports import CannotPost, code, pause_after
-from ..posted_messages import CLOCKS_DIFFER
+from ..unconfirmed_posts import CLOCKS_DIFFER
 from .message_sync import File, Poster
 
 TRIES: Final = 5
@@ -76,10 +76,7 @@ class Files:
         return any(one.get("name") == file.filename for m in messages for one in m.get("files") or ())
 
     async def _upload(self, file: File) -> str:
-        """Upload, and return the problem; "" if the file certainly arrived.
-
-        CannotPost if Slack refuses for good.
-        """
+        """Upload, and return the problem; "" if the file certainly arrived. CannotPost if Slack refuses for good."""
         try:
             await self._poster.client.files_upload_v2(
                 channel=file.place.channel,

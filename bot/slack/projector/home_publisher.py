@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from countersign.domain.decision_rules import waits_for
+from countersign.domain.decision_attempts import waits_for
 from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, GroupId, UserId
@@ -23,7 +23,7 @@ from countersign.usecases import permission_use
 from countersign.usecases.overview import Listed, Overview, with_links
 from countersign.usecases.ports import Message, Store
 
-from ..people.directory import Directory
+from ..people.users_and_groups import Directory
 from ..ports import Calls, CannotPost, Importance
 from ..views import home
 from ..views.block_kit import Block
@@ -34,8 +34,8 @@ EACH: Final = timedelta(seconds=3)
 """Between two drawings of one Home."""
 LATER: Final = timedelta(seconds=30)
 """After this long a Home that Slack did not take is tried again."""
-_BREATH: Final = 0.2
-_SILENT: Final = frozenset(
+_DELAY: Final = 0.2
+_CHANGE_NO_HOME: Final = frozenset(
     {EventType.RUN_PROGRESSED, EventType.CALL_PASSED, *(e for e in EventType if e.startswith("settings_"))}
 )
 """Events that change no Home."""
@@ -103,7 +103,7 @@ class HomePublisher:
 
     def changed(self, event: Event) -> None:
         """Take note of an event that Slack shows: the Homes that it concerns follow."""
-        if event.type not in _SILENT:
+        if event.type not in _CHANGE_NO_HOME:
             self._events.append(event)
             self._news.set()
 
@@ -164,7 +164,7 @@ class HomePublisher:
         while True:
             self._news.clear()
             if self._events:
-                await asyncio.sleep(_BREATH)
+                await asyncio.sleep(_DELAY)
                 events, self._events = self._events, []
                 await self._follow(events)
             user = min(self._due, key=self._due.__getitem__, default=None)

@@ -22,7 +22,7 @@ from countersign.usecases.compare_and_set import Keep, Swap, update
 from countersign.usecases.ports import Change, Committed, Message, Put, Seen, Store
 
 from ..ports import PAUSE, Calls, CannotPost, Importance, Outdated, RowsAdded, drawing_task
-from ..posted_messages import EVENT_TYPE, Copies, Lookups
+from ..unconfirmed_posts import EVENT_TYPE, Copies, Lookups
 from ..views.block_kit import Drawing
 
 SECOND_LOOK: Final = timedelta(seconds=20)
@@ -248,7 +248,7 @@ class Poster:
             raise _Overtaken
         return Seen(message, version + 1, now)
 
-    async def _post(self, target: _Target, first: Callable[[], Awaitable[None]] | None) -> tuple[str, str] | None:
+    async def _post(self, target: _Target, before_call: Callable[[], Awaitable[None]] | None) -> tuple[str, str] | None:
         """Return channel and timestamp of the new message; None if it is unclear."""
         answer = await self._calls.call(
             "chat.postMessage",
@@ -262,7 +262,7 @@ class Poster:
                 "unfurl_media": False,
             },
             target.importance,
-            first=first,
+            before_call=before_call,
         )
         return (answer["channel"], answer["ts"]) if answer is not None else None
 

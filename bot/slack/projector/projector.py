@@ -19,7 +19,7 @@ from countersign.domain.ids import ChannelId, RequestId, RunId
 from countersign.metrics import Repair
 from countersign.usecases.ports import Store
 
-from ..people.directory import Directory
+from ..people.users_and_groups import Directory
 from ..ports import Outbox
 from ..views.run_steps import SILENT_AFTER
 from . import settings_notices, thread_drawing
@@ -29,14 +29,14 @@ from .drawing_queue import LEASE, Batch, DrawingLease, DrawingQueue, Entry
 from .file_uploads import Files
 from .message_sync import File, Poster
 
-THREAD_BREATH: Final = timedelta(milliseconds=500)
+THREAD_DELAY: Final = timedelta(milliseconds=500)
 """Before it draws a thread: each note that is drawn together with another is a call less."""
 OVERLOOKED: Final = timedelta(seconds=10)
 """Events that were handed out so long ago, and that nobody draws, are read again."""
 GRACE: Final = 16
 """So many half seconds may what is being drawn take to end: who posted a second copy, or drew over something newer,
 is the only one to know. Counted, not measured, because a process that was frozen has no time left on waking."""
-_SILENT: Final = 1000
+_MOST_WITHOUT_WORKER: Final = 1000
 """Runs without a worker that say so; without any worker there may be many."""
 _IN_HAND: Final = 20_000
 """Events; more are left in the stream. Those of notes may wait for minutes while cards go on."""
@@ -55,7 +55,7 @@ class Projector:
         *,
         drawn: Callable[[Event], None] = lambda event: None,
         overlooked: timedelta = OVERLOOKED,
-        thread_breath: timedelta = THREAD_BREATH,
+        thread_delay: timedelta = THREAD_DELAY,
         allow: Callable[[RequestId], Awaitable[None]] | None = None,
         directory: Directory | None = None,
     ) -> None:
@@ -69,15 +69,15 @@ class Projector:
         self._poster = poster
         self._files = Files(poster, store)
         self.cards = CardDrawing(store, poster, directory)
-        self._native = AgentFeatures(poster.calls, store)
+        self._agent_features = AgentFeatures(poster.calls, store)
         self._lease = DrawingLease(outbox, owner)
         self._drawn = drawn
         self._overlooked = overlooked
         self._allow = allow
         self._directory = directory
-        self._silent: frozenset[RunId] = frozenset()
+        self._without_worker: frozenset[RunId] = frozenset()
         self._card_queue = DrawingQueue(store, self._lease, self._draw_cards, self._cards_drawn, timedelta(0))
-        self._thread_queue = DrawingQueue(store, self._lease, self._draw_thread, self._thread_drawn, thread_breath)
+        self._thread_queue = DrawingQueue(store, self._lease, self._draw_thread, self._thread_drawn, thread_delay)
         self._attaching: dict[asyncio.Task[None], list[str]] = {}
         self._in_hand: set[str] = set()
         self._room = asyncio.Semaphore(_IN_HAND)
@@ -117,17 +117,17 @@ class Projector:
         while True:
             try:
                 await self._poster.copies.look_again()
-                await self._look_for_silence()
+                await self._look_for_lost_workers()
             except CountersignError as wrong:
                 _log.warning("Second copies in Slack are looked for later. %s", wrong)
             await asyncio.sleep(LEASE.total_seconds() / 3)
 
-    async def _look_for_silence(self) -> None:
+    async def _look_for_lost_workers(self) -> None:
         """Draw runs that no worker holds, or one holds again, or streamed for long."""
-        before = self._silent
-        self._silent = frozenset(await self._store.indexes.unheld(_SILENT, SILENT_AFTER))
-        for run in (before ^ self._silent) | {*self._native.overdue()}:
-            self._thread_queue.soon(Batch(run))
+        before = self._without_worker
+        self._without_worker = frozenset(await self._store.indexes.unheld(_MOST_WITHOUT_WORKER, SILENT_AFTER))
+        for run in (before ^ self._without_worker) | {*self._agent_features.overdue()}:
+            self._thread_queue.add(Batch(run))
 
     async def _stop_drawing(self) -> None:
         files = list(self._attaching)
@@ -146,7 +146,7 @@ class Projector:
         while True:
             entries = await self._outbox.read(100)
             if loop.time() >= look_at:
-                entries += await self._left_over()
+                entries += await self._left_over(entries)
                 look_at = loop.time() + self._overlooked.total_seconds()
             for entry, event in entries:
                 subject = event.run or settings_notices.channel_of(event)
@@ -155,11 +155,13 @@ class Projector:
                     continue
                 await self._room.acquire()
                 self._in_hand.add(entry)
-                self._card_queue.soon(Batch(subject, [(entry, event)]))
+                self._card_queue.add(Batch(subject, [(entry, event)]))
 
-    async def _left_over(self) -> list[Entry]:
+    async def _left_over(self, read: list[Entry]) -> list[Entry]:
+        """Return events that nobody draws; `read` are about to be drawn."""
+        known = self._in_hand | {entry for entry, _ in read}  # some are drawn and let go while Redis answers
         idle = await self._outbox.overlooked(self._overlooked, 100)
-        left = [(entry, event) for entry, event in idle if entry not in self._in_hand]
+        left = [(entry, event) for entry, event in idle if entry not in known]
         if left:
             _log.warning("Events that were handed out and drawn by nobody: %d; drawing them.", len(left))
             metrics.repaired(Repair.EVENT_OVERLOOKED, len(left))
@@ -175,15 +177,20 @@ class Projector:
         return await self.cards.draw(batch.subject, batch.events, batch.doubted)
 
     async def _cards_drawn(self, batch: Batch) -> None:
-        self._thread_queue.soon(Batch(batch.subject, batch.entries, batch.files))
+        self._thread_queue.add(Batch(batch.subject, batch.entries, batch.files))
 
     async def _draw_thread(self, batch: Batch) -> list[File]:
         if isinstance(batch.subject, ChannelId):
             await settings_notices.draw(self._store, self._poster, batch.entries)
             return []
-        silent = batch.subject in self._silent
+        without_worker = batch.subject in self._without_worker
         return await thread_drawing.draw(
-            self._store, self._poster, batch.subject, self._directory, self._native, silent=silent
+            self._store,
+            self._poster,
+            batch.subject,
+            self._directory,
+            self._agent_features,
+            without_worker=without_worker,
         )
 
     async def _thread_drawn(self, batch: Batch) -> None:
@@ -201,7 +208,7 @@ class Projector:
             _log.warning("%s %s is drawn, but its events are not ticked off; they are read again.", away, batch.subject)
         finally:
             if not kept:
-                self._let_go(batch.entries)
+                self._release(batch.entries)
 
     async def _attach(self, batch: Batch, files: list[File]) -> None:
         """Upload files beside all that is drawn meanwhile.
@@ -214,12 +221,12 @@ class Projector:
                 await self._files.attach(file)
         except CountersignError as wrong:
             _log.warning("Files of %s are uploaded later. %s", batch.subject, wrong)
-            self._let_go(batch.entries)
+            self._release(batch.entries)
         except BaseException:
-            self._let_go(batch.entries)
+            self._release(batch.entries)
             raise
         else:
-            self._card_queue.soon(Batch(batch.subject, batch.entries))
+            self._card_queue.add(Batch(batch.subject, batch.entries))
 
     async def _tick_off(self, entries: list[Entry]) -> None:
         for entry, event in entries:
@@ -227,7 +234,7 @@ class Projector:
             metrics.happened(event)
             self._drawn(event)
 
-    def _let_go(self, entries: list[Entry]) -> None:
+    def _release(self, entries: list[Entry]) -> None:
         for entry, _ in entries:
             self._in_hand.discard(entry)
             self._room.release()

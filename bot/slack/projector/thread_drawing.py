@@ -12,11 +12,11 @@ from countersign.domain.ids import GroupId, RunId, short_name
 from countersign.domain.people import Reviewers
 from countersign.usecases.ports import Store
 
-from ..people.directory import Directory
+from ..people.users_and_groups import Directory
 from ..ports import CannotPost, Importance
 from ..views import run_steps, thread_notes
 from ..views.block_kit import Drawing
-from ..views.run_steps import Asked, Step
+from ..views.run_steps import RequestOnCard, Step
 from . import card_grouping
 from .agent_features import AgentFeatures
 from .message_sync import File, Place, Poster
@@ -32,13 +32,13 @@ async def draw(
     poster: Poster,
     run_id: RunId,
     directory: Directory | None = None,
-    native: AgentFeatures | None = None,
+    features: AgentFeatures | None = None,
     *,
-    silent: bool = False,
+    without_worker: bool = False,
 ) -> list[File]:
     """Make Slack show the run's thread as it is; returns the files of it.
 
-    `directory` tells whether whoever asked is still there; `silent`: no worker has been heard from.
+    `directory` tells whether whoever asked is still there; `without_worker`: none has been heard from.
     """
     seen = await store.run(run_id)
     if seen is None:
@@ -48,12 +48,12 @@ async def draw(
     if run.program:  # nothing but its cards
         return []
     thread = RunThread(store, poster, run, thread_notes.run_message(run))
-    asked, coming = await _asked_by(thread)
-    steps = run_steps.steps(run, asked, silent=silent)
-    above = run.over and await store.message(f"progress/{run.id}") is None
-    if above:  # a quick run: its steps were not posted yet, and what is posted later stands below the outcome
+    asked, card_is_coming = await _asked_by(thread)
+    steps = run_steps.steps(run, asked, without_worker=without_worker)
+    steps_first = run.over and await store.message(f"progress/{run.id}") is None
+    if steps_first:  # a quick run: its steps were not posted yet, and what is posted later stands below the outcome
         try:
-            await _draw_steps(thread, native, steps)
+            await _draw_steps(thread, features, steps)
         except CannotPost as refused:
             _log.error("The steps of run %s cannot be shown (%s); its outcome is.", run.id, refused)
     if run.over:
@@ -64,45 +64,42 @@ async def draw(
         drawing = thread_notes.run_message(run, [one.request for one in waiting], here=here)
         thread = replace(thread, drawing=drawing)
         await thread.head()
-    streamed = native is not None and native.streams(run.id)
-    if not above and (run.over or streamed or not coming):  # else twice: a thread is drawn after its card
-        await _draw_steps(thread, native, steps)
+    streamed = features is not None and features.streams(run.id)
+    if not steps_first and (run.over or streamed or not card_is_coming):  # else twice: a thread is drawn after its card
+        await _draw_steps(thread, features, steps)
     if run.over:
         await thread.head()
-    if native is not None and (root := await root_of(poster, run.id)) is not None:
-        await native.session(run, root, run_steps.session_title(run))
+    if features is not None and (root := await root_of(poster, run.id)) is not None:
+        await features.session(run, root, run_steps.session_title(run))
     return files + await _made(thread)
 
 
-async def _draw_steps(thread: RunThread, native: AgentFeatures | None, steps: Sequence[Step]) -> None:
-    """Draw the steps, streamed where Slack does that.
-
-    A stream of another process is ended first.
-    """
+async def _draw_steps(thread: RunThread, features: AgentFeatures | None, steps: Sequence[Step]) -> None:
+    """Draw the steps, streamed where Slack does that. A stream of another process is ended first."""
     run, name = thread.run, f"progress/{thread.run.id}"
-    root = await root_of(thread.poster, run.id) if native is not None else None
+    root = await root_of(thread.poster, run.id) if features is not None else None
     if not steps:
         return
     chunks = run_steps.chunks_of(run, steps)
-    if native is not None and root is not None and await native.stream(run, chunks, name, root):
+    if features is not None and root is not None and await features.stream(run, chunks, name, root):
         return
     drawing = run_steps.drawn_as_list(run, steps)
     try:
         await thread.note(name, drawing)
     except CannotPost as refused:
         seen = await thread.store.message(name)
-        if str(refused) != "streaming_state_conflict" or seen is None or native is None:
+        if str(refused) != "streaming_state_conflict" or seen is None or features is None:
             raise
-        await native.end(seen.value.channel, seen.value.ts)
+        await features.end(seen.value.channel, seen.value.ts)
         await thread.note(name, drawing)
 
 
-async def _asked_by(thread: RunThread) -> tuple[list[Asked], bool]:
+async def _asked_by(thread: RunThread) -> tuple[list[RequestOnCard], bool]:
     """Read the newest questions of the run that people see, each with its card.
 
     Also tells whether a card of a new one is about to be posted.
     """
-    store, asked, coming = thread.store, list[Asked](), False
+    store, asked, card_is_coming = thread.store, list[RequestOnCard](), False
     for name in thread.run.recent:
         seen = await usecases.admitted(store, name)
         if seen is None or seen.value.run != thread.run.id:
@@ -110,12 +107,12 @@ async def _asked_by(thread: RunThread) -> tuple[list[Asked], bool]:
         card = await card_grouping.card_of(store, seen)
         message = await thread.poster.first_standing(card.name, f"{card.of(thread.run.id).name}/instead")
         if message is None and seen.value.decision is None:
-            coming |= seen.now - seen.value.created_at < _NEW
+            card_is_coming |= seen.now - seen.value.created_at < _NEW
             continue
         row = card_grouping.number_of(seen.value, card.rows)
         link = thread.poster.link(message) if message else None
-        asked.append(Asked(seen.value, row, link, message is not None and bool(message.thread)))
-    return asked, coming
+        asked.append(RequestOnCard(seen.value, row, link, message is not None and bool(message.thread)))
+    return asked, card_is_coming
 
 
 async def _draw_outcome(thread: RunThread, directory: Directory | None) -> list[File]:

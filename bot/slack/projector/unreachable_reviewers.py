@@ -17,7 +17,7 @@ from countersign.domain.requests import Request, Status
 from countersign.usecases.ports import Store
 
 from ..people import account_check
-from ..people.directory import Directory
+from ..people.users_and_groups import Directory
 from ..ports import CannotPost
 from ..views.thread_notes import nobody_left_note
 from .message_sync import Place, Poster
@@ -30,10 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 async def keep(store: Store, directory: Directory, poster: Poster) -> None:
-    """Look for such requests every hour, until cancelled.
-
-    Any number of processes may.
-    """
+    """Look for such requests every hour, until cancelled. Any number of processes may."""
     while True:
         try:
             await look(store, directory, poster)

@@ -15,7 +15,7 @@ from . import button_labels
 from .block_kit import Block, context, mrkdwn, plain
 from .card_content import complete, in_full
 from .card_controls import LONGEST_OPTION, is_cut, items_without_room, metadata
-from .modal_parts import View, about, held, input_of, modal, read_box, words_input
+from .modal_parts import View, about, input_of, input_state, modal, read_box, words_input
 from .request_text import for_whom
 
 REJECT: Final = "reject_request"
@@ -30,12 +30,12 @@ _MOST_OPTIONS: Final = 100
 
 def reject(request: Request, channel: ChannelId) -> View:
     """Draw the modal that asks for a reason, which may stay empty."""
-    return _words(request, channel, REJECT, button_labels.of(request.question).reject, REASON, optional=True)
+    return _words(request, channel, REJECT, button_labels.wording_of(request.question).reject, REASON, optional=True)
 
 
 def respond(request: Request, channel: ChannelId) -> View:
     """Draw the modal that asks for an answer, which never approves (R12)."""
-    return _words(request, channel, RESPOND, button_labels.of(request.question).respond, ANSWER, optional=False)
+    return _words(request, channel, RESPOND, button_labels.wording_of(request.question).respond, ANSWER, optional=False)
 
 
 def _words(
@@ -89,7 +89,7 @@ def choose(request: Request, channel: ChannelId) -> View:
 
 def chosen_options(view: dict[str, Any], question: Question) -> tuple[str, ...]:
     """Read the choice; options that do not exist are left out."""
-    state = held(view, OPTIONS)
+    state = input_state(view, OPTIONS)
     chosen = state.get("selected_options") or [state.get("selected_option") or {}]
     numbers = [str(option.get("value")) for option in chosen]
     return tuple(

@@ -23,16 +23,16 @@ from .block_kit import Block, Drawing, button, context, data, heading, headline,
 from .card_content import UNFILED, complete, in_row, on_card
 from .decision_details import changes_of, details, standing_of
 from .request_text import (
-    asked,
+    as_question,
     expiry,
     for_whom,
-    how_it_waits,
     named,
+    policy_rule,
     reported,
     settled_line,
     stand_ins,
     votes,
-    why_me,
+    waiting_lines,
 )
 from .slack_markup import escape, link, mention
 
@@ -59,7 +59,7 @@ def card(
     """
     team, question = quoted(run.team, 40), request.question
     thread_link = _link_to_thread(run_link)
-    first, text = headline(team, asked(question)), f"{escape(team)} · {escape(asked(question))}"
+    first, text = headline(team, as_question(question)), f"{escape(team)} · {escape(as_question(question))}"
     talk = request.rules.in_thread
     details_button = _details_button(request)
     if request.decision is not None:
@@ -73,7 +73,7 @@ def card(
         blocks.append(words(button_labels.HIGH_RISK if high_risk.word(request) else button_labels.HIGH_RISK_OF_SEVERAL))
     if request.rules.quorum > 1:
         blocks.append(votes(request))
-    blocks += [*(_addressed(request, run_link) if talk else _deadline(request, away)), *how_it_waits(request)]
+    blocks += [*(_addressed(request, run_link) if talk else _deadline(request, away)), *waiting_lines(request)]
     controls = _controls(request, whole=complete(question), presence=True)
     blocks.append({"type": "actions", "block_id": "decide", "elements": controls})
     return Drawing(f"{mention(request.requester)} {text}" if talk else text, blocks, (thread_link,))
@@ -100,12 +100,12 @@ def batch(
     first, team = rows[0], quoted(run.team, 40) if one_program or not several else f"{len(several)} runs"
     thread_link = _link_to_thread(run_link)
     waiting = [row for row in rows if row.status is Status.PENDING]
-    states = button_labels.how_they_stand(rows)
+    states = button_labels.count_states(rows)
     small = context() if several else _place(first, run, thread_link)
     small["elements"].append(mrkdwn(states))
     if lost := [str(number) for number, row in enumerate(rows, 1) if row.id in unfiled]:
         small["elements"].append(mrkdwn(f"{UNFILED} (row {', '.join(lost)})"))
-    asked_for = f"{len(rows)} requests: {button_labels.tools(rows)}"
+    asked_for = f"{len(rows)} requests: {button_labels.list_tools(rows)}"
     blocks = [headline(team, _cut(asked_for)), small]
     for number, row in enumerate(rows, 1):
         title, *rest = _row(number, row, several[row.run][0] if several else run)
@@ -136,7 +136,7 @@ def _place(request: Request, run: Run, thread_link: str) -> Block:
 
 def _row(number: int, request: Request, run: Run) -> list[Block]:
     content, _ = in_row(request.question)
-    blocks = [heading(f"{number}. {_cut(asked(request.question))}", " "), *content]
+    blocks = [heading(f"{number}. {_cut(as_question(request.question))}", " "), *content]
     if request.decision is None:
         if request.rules.quorum > 1:
             blocks.append(votes(request, most=_VOTERS))
@@ -156,7 +156,7 @@ def _details_button(request: Request) -> Block:
 
 def _is_whole_row(request: Request) -> bool:
     """Tell whether a row shows all that is judged, the title too."""
-    title = asked(request.question)
+    title = as_question(request.question)
     return in_row(request.question)[1] and _cut(title) == title
 
 
@@ -183,7 +183,7 @@ def _shared_parts(waiting: Sequence[Request], away: Iterable[Absence], *, one_pr
             confirmation = _confirmation(verb, len(waiting))
             controls.append({**button(f"{verb} all", action, value, style), "confirm": confirmation})
     menu = {"type": "overflow", "action_id": card_controls.MORE, "options": card_controls.presence_items(*waiting)}
-    small = [*_deadline(first, away, _WORDS), *how_it_waits(first)]
+    small = [*_deadline(first, away, _WORDS), *waiting_lines(first)]
     return [*small, {"type": "actions", "block_id": "all rows", "elements": [*controls, menu]}]
 
 
@@ -237,7 +237,7 @@ def _deadline(request: Request, away: Iterable[Absence], room: Room | None = Non
     if may_break_glass(request) and Verb.APPROVE in request.question.offers:
         requester += " · in an emergency, the requester alone, with a reason"
     reviewers = f"Reviewers: {named(deciders(request), stand_ins(request, away))}{requester}"
-    why = why_me(request)
+    why = policy_rule(request)
     if room is not None:
         why = [plain(_cut(one["text"], room), 300) for one in why]
     if approved_by_timeout(request):
@@ -252,7 +252,7 @@ def _addressed(request: Request, run_link: str | None) -> list[Block]:
     """
     reply = f" or reply in {link(run_link, 'the thread')}; a reply counts once this card shows it" if run_link else ""
     how = f"{mention(request.requester)}, answer with a button{reply}"
-    return [context(mrkdwn(f"{how} · {expiry(request)}"), *why_me(request))]
+    return [context(mrkdwn(f"{how} · {expiry(request)}"), *policy_rule(request))]
 
 
 def _outcome(request: Request, decision: Decision, run: Run, details_button: Block) -> list[Block]:

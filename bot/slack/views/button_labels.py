@@ -232,17 +232,17 @@ def state_of(run: runs.Run) -> str:
     return _ENDINGS.get(run.ended_as) or f":white_check_mark: {quoted(word, runs.LONGEST_STATE)}"
 
 
-def the_card(request: Request) -> str:
+def card_link_label(request: Request) -> str:
     """Label a link to the request's card."""
     return "open the question" if request.rules.in_thread else "open the card"
 
 
-def others(reviewers: Reviewers) -> str:
+def escalation_target(reviewers: Reviewers) -> str:
     """Count whom it escalates to."""
-    return f" to {counted(reviewers)}" if reviewers else ""
+    return f" to {count_reviewers(reviewers)}" if reviewers else ""
 
 
-def counted(reviewers: Reviewers) -> str:
+def count_reviewers(reviewers: Reviewers) -> str:
     """Count people and groups where a mention would notify them for nothing."""
     people, groups = len(reviewers.users), [group for group in reviewers.groups if not is_channel(group)]
     parts = [f"{people} {'person' if people == 1 else 'people'}"] if people else []
@@ -251,21 +251,21 @@ def counted(reviewers: Reviewers) -> str:
     return " and ".join(parts)
 
 
-def of(question: Question) -> Wording:
+def wording_of(question: Question) -> Wording:
     """Return the words for such a question."""
     if question.kind is Kind.MESSAGE:
         return _WORDS if Verb.APPROVE in question.offers else _OPEN
     return _SPECIAL.get(question.kind, _ORDINARY)
 
 
-def how_they_stand(rows: Sequence[Request]) -> str:
+def count_states(rows: Sequence[Request]) -> str:
     """Count the rows by state: `2 of 5 pending · 1 approved · 2 rejected`."""
     count = Counter(row.status for row in rows)
     parts = [f"{count[Status.PENDING]} of {len(rows)} pending" if count[Status.PENDING] else "All decided"]
     return " · ".join(parts + [f"{count[one]} {_SETTLED[one]}" for one in _SETTLED if count[one]])
 
 
-def tools(rows: Sequence[Request]) -> str:
+def list_tools(rows: Sequence[Request]) -> str:
     """List what is to be done, each once: `refund ×3, send mail`."""
     words = [in_words(row.question.call.tool) if row.question.call else row.question.title for row in rows]
     count = Counter(quoted(one, 40) for one in words)

@@ -43,7 +43,7 @@ UNFILED: Final = ":warning: the file with the full request couldn't be uploaded"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ShownQuestion:
     """A question as people see it: nothing in it hides, acts, or is secret.
 
     `since`: the changes since the refused version, None if there was none. `secrets` counts what is hidden, and
@@ -60,7 +60,7 @@ class Seen:
 
 
 @lru_cache(maxsize=16)
-def seen(question: Question) -> Seen:
+def shown_question(question: Question) -> ShownQuestion:
     """Make a question safe to show.
 
     Cached, because one click draws the same question more than once.
@@ -90,7 +90,7 @@ def seen(question: Question) -> Seen:
     odd = () if everything.isascii() else tuple(odd_words(hide(everything)[0]))
     since = "\n".join(changed_lines(visible(question.before), content)) if question.before else None
     secrets = len(MARK.findall("\n".join([text, *notes])))
-    return Seen(
+    return ShownQuestion(
         text, notes, since, visible(question.reply).strip(), secrets, _guessed(question, everything, secrets), odd
     )
 
@@ -111,17 +111,17 @@ def complete(question: Question) -> bool:
 
     Only then can it be approved there.
     """
-    it = seen(question)
-    return _has_room(it) and not it.guessed
+    shown = shown_question(question)
+    return _has_room(shown) and not shown.guessed
 
 
 def has_room(question: Question) -> bool:
     """Tell whether the card has room for all that is judged."""
-    return _has_room(seen(question))
+    return _has_room(shown_question(question))
 
 
-def _has_room(it: Seen) -> bool:
-    return fits(it.text, _CARD) and len(it.notes) <= _NOTES and all(fits(note, _NOTE) for note in it.notes)
+def _has_room(shown: ShownQuestion) -> bool:
+    return fits(shown.text, _CARD) and len(shown.notes) <= _NOTES and all(fits(note, _NOTE) for note in shown.notes)
 
 
 def needs_file(request: Request) -> bool:
@@ -134,8 +134,8 @@ def needs_file(request: Request) -> bool:
 
 def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
     """Make the name, bytes and title of the file; `row` is its number in a batch."""
-    it = seen(request.question)
-    parts = [*it.notes, it.text]
+    shown = shown_question(request.question)
+    parts = [*shown.notes, shown.text]
     if request.question.call is not None:
         parts += [f"Tool: {visible(typed(request.question.call.tool))}", "Details:", _arguments(request.question)]
     asked = f"Full request of row {row}" if row else "Full request"
@@ -144,10 +144,10 @@ def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
 
 def on_card(question: Question, view_full: Block, *, filed: bool = True) -> list[Block]:
     """Draw what it answers and changed, notes, warnings, and the content or its ends."""
-    it, room = seen(question), _CARD
-    blocks = [*_reply(it), *_since(it, view_full), *_notes(it, view_full)]
-    beginning, hidden, end = shorten(it.text, room)
-    blocks += [*_warnings(it), data([beginning or "(empty)"])]
+    shown, room = shown_question(question), _CARD
+    blocks = [*_reply(shown), *_since(shown, view_full), *_notes(shown, view_full)]
+    beginning, hidden, end = shorten(shown.text, room)
+    blocks += [*_warnings(shown), data([beginning or "(empty)"])]
     if hidden:
         has = "the file in this card's thread has the full request too" if filed else UNFILED.removeprefix(":warning: ")
         gap = words(
@@ -164,10 +164,10 @@ def in_row(question: Question) -> tuple[list[Block], bool]:
 
     Content that needs a warning is never all: it is reviewed in the full view.
     """
-    it = seen(question)
-    beginning, hidden, end = shorten("\n".join([*(f"⚠️ {note}" for note in it.notes), it.text]), _ROW)
+    shown = shown_question(question)
+    beginning, hidden, end = shorten("\n".join([*(f"⚠️ {note}" for note in shown.notes), shown.text]), _ROW)
     if not hidden:
-        return [data([beginning or "(empty)"])], not it.odd and not it.guessed
+        return [data([beginning or "(empty)"])], not shown.odd and not shown.guessed
     return [data([f"{beginning}\n⟦{hidden:,} characters in between are not shown here⟧\n{end}"])], False
 
 
@@ -195,10 +195,10 @@ def parts(question: Question) -> list[list[Block]]:
 
 
 def _drawn(question: Question, text: Room, arguments: Room, notes: Room, changed: bool = False) -> list[Block]:
-    it, blocks = seen(question), []
-    if it.notes:
-        blocks += [words("*Before you decide*"), *_boxes("\n".join(it.notes), notes)]
-    blocks += [*_warnings(it), *_boxes(it.text or "(empty)", text)]
+    shown, blocks = shown_question(question), []
+    if shown.notes:
+        blocks += [words("*Before you decide*"), *_boxes("\n".join(shown.notes), notes)]
+    blocks += [*_warnings(shown), *_boxes(shown.text or "(empty)", text)]
     if question.call is not None:
         tool = escape(quoted(in_words(question.call.tool), 100))
         if in_words(question.call.tool) != question.call.tool:
@@ -207,8 +207,8 @@ def _drawn(question: Question, text: Room, arguments: Room, notes: Room, changed
             words(f"*Tool:* {tool} · *Details{' before the change' if changed else ''}*"),
             *_boxes(_arguments(question), arguments),
         ]
-    if it.since:
-        blocks += [words("*Changed since the last version*"), *_boxes(it.since, _FULL_SINCE)]
+    if shown.since:
+        blocks += [words("*Changed since the last version*"), *_boxes(shown.since, _FULL_SINCE)]
     return blocks
 
 
@@ -229,17 +229,17 @@ def _full_room(question: Question) -> Room:
 
 
 def _whole_in_full(question: Question) -> bool:
-    it = seen(question)
+    shown = shown_question(question)
     return (
-        fits(it.text, _full_room(question))
+        fits(shown.text, _full_room(question))
         and fits(_arguments(question), _FULL_ARGUMENTS)
-        and fits("\n".join(it.notes), _FULL_NOTES)
+        and fits("\n".join(shown.notes), _FULL_NOTES)
     )
 
 
-def _notes(it: Seen, view_full: Block) -> list[Block]:
-    blocks = [_note(shorten(note, _NOTE)[0] + "…" * (not fits(note, _NOTE))) for note in it.notes[:_NOTES]]
-    if len(it.notes) > _NOTES or not all(fits(note, _NOTE) for note in it.notes):
+def _notes(shown: ShownQuestion, view_full: Block) -> list[Block]:
+    blocks = [_note(shorten(note, _NOTE)[0] + "…" * (not fits(note, _NOTE))) for note in shown.notes[:_NOTES]]
+    if len(shown.notes) > _NOTES or not all(fits(note, _NOTE) for note in shown.notes):
         gap = words("_Not all notes fit here._ Open *Details* before you decide.")
         blocks.append({**gap, "accessory": view_full})
     return blocks
@@ -249,39 +249,40 @@ def _note(text: str) -> Block:
     return {"type": "section", "text": plain(f"⚠️ {text}", 300)}
 
 
-def _warnings(it: Seen) -> list[Block]:
+def _warnings(shown: ShownQuestion) -> list[Block]:
     blocks = []
-    if it.odd:
-        many, look = (f"{len(it.odd)} words mix", "they look") if len(it.odd) > 1 else ("1 word mixes", "it looks")
-        named = ", ".join(one_line(word, 30) for word in it.odd[:_NAMED]) + (", …" if len(it.odd) > _NAMED else "")
-        blocks.append(words(f":warning: *{many} alphabets* and may not be what {look} like: {escape(named)}"))
-    if it.guessed:
-        many = f"{it.guessed:,} values are hidden because they look like secrets"
-        many = many if it.guessed > 1 else "1 value is hidden because it looks like a secret"
-        who, real = ("them", "values are") if it.guessed > 1 else ("it", "value is")
-        blocks.append(words(f":lock: *{many}*; the team didn't mark {who} as secret. The real {real} used."))
-    elif it.secrets:
-        many = f"{it.secrets:,} secrets are hidden here; the real values are used."
-        many = many if it.secrets > 1 else "1 secret is hidden here; the real value is used."
-        blocks.append(context(mrkdwn(f":lock: {many}")))
+    if shown.odd:
+        mix, look = (f"{len(shown.odd)} words mix", "they look") if len(shown.odd) > 1 else ("1 word mixes", "it looks")
+        named = ", ".join(one_line(word, 30) for word in shown.odd[:_NAMED]) + ", …" * (len(shown.odd) > _NAMED)
+        blocks.append(words(f":warning: *{mix} alphabets* and may not be what {look} like: {escape(named)}"))
+    if shown.guessed > 1:
+        hidden = f"{shown.guessed:,} values are hidden because they look like secrets"
+        blocks.append(words(f":lock: *{hidden}*; the team didn't mark them as secret. The real values are used."))
+    elif shown.guessed:
+        hidden = "1 value is hidden because it looks like a secret"
+        blocks.append(words(f":lock: *{hidden}*; the team didn't mark it as secret. The real value is used."))
+    elif shown.secrets > 1:
+        blocks.append(context(mrkdwn(f":lock: {shown.secrets:,} secrets are hidden here; the real values are used.")))
+    elif shown.secrets:
+        blocks.append(context(mrkdwn(":lock: 1 secret is hidden here; the real value is used.")))
     return blocks
 
 
-def _reply(it: Seen) -> list[Block]:
+def _reply(shown: ShownQuestion) -> list[Block]:
     """Draw the words that the last version was sent back with."""
-    if not it.reply:
+    if not shown.reply:
         return []
-    beginning, hidden, _ = shorten(it.reply, _REPLY)
+    beginning, hidden, _ = shorten(shown.reply, _REPLY)
     return [words("*Requested changes*"), data([beginning + "…" * bool(hidden)])]
 
 
-def _since(it: Seen, view_full: Block) -> list[Block]:
-    if it.since is None:
+def _since(shown: ShownQuestion, view_full: Block) -> list[Block]:
+    if shown.since is None:
         return []
-    if not it.since:
+    if not shown.since:
         return [words("*Asked again.* The text is the same.")]
-    if fits(it.since, _SINCE):
-        return [words("*Changed since the last version*"), data([it.since])]
+    if fits(shown.since, _SINCE):
+        return [words("*Changed since the last version*"), data([shown.since])]
     gap = words("*Asked again.* *Details* shows what changed.")
     return [{**gap, "accessory": view_full}]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from countersign.domain import permissions
+from countersign.domain import standing_permissions
 from countersign.domain.eligibility import may_break_glass
 from countersign.domain.ids import ChannelId, Digest, RequestId
 from countersign.domain.requests import Kind, Question, Request, Verb
@@ -18,7 +18,7 @@ from countersign.domain.schedule import Snooze
 from countersign.text.safe_text import one_line, visible
 
 from .block_kit import Block, button, plain
-from .button_labels import Button, of
+from .button_labels import Button, wording_of
 
 APPROVE: Final = "decide_approve"
 REJECT: Final = "decide_reject"
@@ -101,7 +101,7 @@ def rows_in(value: str) -> tuple[RequestId, ...]:
 
 def offered(question: Question) -> list[Button]:
     """List the buttons with which the question can be answered."""
-    return [one for one in of(question).buttons if one.verb in question.offers]
+    return [one for one in wording_of(question).buttons if one.verb in question.offers]
 
 
 def option_buttons(question: Question, choose: Block, *, whole: bool) -> list[Block]:
@@ -133,7 +133,7 @@ def option_number(value: str) -> int | None:
 def _are_buttons(question: Question) -> bool:
     """Tell whether the options are few, short, and distinct from all our buttons."""
     names = [option.strip().casefold() for option in question.options]
-    ours = {b.label.casefold() for b in of(question).buttons} | {"details"}
+    ours = {b.label.casefold() for b in wording_of(question).buttons} | {"details"}
     return (
         not question.several
         and 0 < len(names) <= _OPTION_BUTTONS
@@ -201,7 +201,7 @@ def _items(request: Request, rest: Sequence[Button], *, presence: bool) -> list[
     items = [(_ITEM_OF[one.verb], f"{one.label}…") for one in rest]
     items.append((MenuItem.VIEW_FULL, "Details"))
     deciding = Verb.APPROVE in request.question.offers
-    if deciding and permissions.why_not(request) is None:
+    if deciding and standing_permissions.why_not(request) is None:
         items.append((MenuItem.PERMIT, "Approve and don't ask again…"))
     digest = request.digest if presence else None
     drawn = [{"text": plain(label), "value": item_value(item, request.id, digest)} for item, label in items]

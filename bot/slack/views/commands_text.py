@@ -9,8 +9,8 @@ from typing import Final
 from countersign.domain import runs
 from countersign.domain.delegation import Absence
 from countersign.domain.ids import UserId
-from countersign.domain.permissions import Permission
 from countersign.domain.runs import Run
+from countersign.domain.standing_permissions import Permission
 from countersign.text.safe_text import quoted
 
 from .block_kit import Block, Drawing, button, context, count, fitting, more_entries, plain, words

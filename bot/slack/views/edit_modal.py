@@ -189,10 +189,7 @@ def _is_text(question: Question) -> bool:
 
 
 def _text_entries(question: Question) -> dict[str, Entry]:
-    """Cut the text into inputs, by their labels.
-
-    InvalidInput if one could not show it or give it back.
-    """
+    """Cut the text into inputs, by their labels. InvalidInput if one could not show it or give it back."""
     entries = {}
     for label, text in _texts(question):
         if visible(typed(text)) != text:  # a secret may be on both sides of a cut

@@ -147,10 +147,7 @@ def typed_input(
 
 
 def _filled(argument: Argument, element: Block, initial: str, read: Callable[[str], Any], hint: str) -> Input:
-    """Draw an input that is typed into.
-
-    Blanks at the ends and other line ends are no change.
-    """
+    """Draw an input that is typed into. Blanks at the ends and other line ends are no change."""
     if initial:
         element["initial_value"] = initial
 
@@ -165,14 +162,14 @@ def _filled(argument: Argument, element: Block, initial: str, read: Callable[[st
         if is_type(entered, "number") and is_type(argument.value, "number") and entered == argument.value:
             return argument.value
         if wrong := fault(entered, argument.schema, argument.root):
-            raise WrongValue(one_line(_told(wrong), 500))
+            raise WrongValue(one_line(_fault_sentence(wrong), 500))
         return entered
 
     was_empty = not initial and argument.value is not MISSING
     return Input(element, hint_of(argument, hint, _empty_means(argument)), not argument.is_needed or was_empty, value)
 
 
-def _told(wrong: Fault) -> str:
+def _fault_sentence(wrong: Fault) -> str:
     """Say what is wrong with something typed, and with which of its lines."""
     lines = [f"Entry {int(step) + 1}" if step.isdigit() else f"“{step}”" for step in wrong.path]
     return f"{': '.join(lines) or 'This'} {wrong.words}."
@@ -251,7 +248,7 @@ def _object(argument: Argument, shape: Schema) -> Input | Kept:
             elif MARK.search(line):
                 raise WrongValue(_LOST)
             else:
-                entered[name] = _entry(written, value.get(name), _of(name, shape, argument.root), argument.root)
+                entered[name] = _entry(written, value.get(name), _schema_of(name, shape, argument.root), argument.root)
         return entered
 
     return typed_input(argument, "\n".join(lines), read, "One “name: value” per line.", multiline=True)
@@ -272,7 +269,7 @@ def _entry(text: str, held: Any, schema: Schema, root: Schema) -> Any:
     return READERS[kinds[-1]](text)
 
 
-def _of(name: str, shape: Schema, root: Schema) -> Schema:
+def _schema_of(name: str, shape: Schema, root: Schema) -> Schema:
     properties = shape.get("properties")
     named = properties.get(name) if isinstance(properties, dict) else None
     return resolved(named if named is not None else shape.get("additionalProperties"), root)

@@ -11,30 +11,30 @@ from typing import Any, Final
 from countersign.domain.eligibility import deciders
 from countersign.domain.ids import GroupId, UserId
 from countersign.domain.people import those_of
-from countersign.domain.permissions import Permission
 from countersign.domain.question_salts import asker
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Run
+from countersign.domain.standing_permissions import Permission
 from countersign.text.safe_text import quoted, size_of, typed
 from countersign.usecases.overview import Listed
 
 from . import card_controls
 from .block_kit import Block, button, context, count, data, headline, more_entries, mrkdwn, plain, words
-from .button_labels import START_TASK, STOP_RUN, state_of, the_card
+from .button_labels import START_TASK, STOP_RUN, card_link_label, state_of
 from .card_controls import handle_of, offered
 from .decision_details import permission_line
 from .request_text import (
     answer_of,
-    asked,
+    as_question,
     beginning,
     expiry,
     for_whom,
     gist,
-    how_it_stands,
     named,
+    run_state,
     settled_line,
-    so_far,
+    votes_so_far,
     why_failed,
 )
 from .slack_markup import drawn, escape, link, mention
@@ -121,7 +121,8 @@ def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = Tr
     for request, (first, place) in zip(listed.requests, entries(listed), strict=True):
         text = " · ".join(element["text"] for element in place["elements"])
         blocks += [first, {**words(text), "accessory": _review(request)}]
-    return blocks + more_than(listed)
+    left = listed.total - len(listed.requests)
+    return [*blocks, more_entries(left, listed.whole)] if left > 0 else blocks
 
 
 def _review(request: Request) -> Block:
@@ -139,14 +140,14 @@ def runs(in_progress: Sequence[tuple[Run, str, Listed]], total: int) -> list[Blo
         return [*blocks, context(mrkdwn("No runs in progress."))]
     for run, address, listed in in_progress:
         at = f" · {link(address, 'open the thread')}" if address else ""
-        state = how_it_stands(run, listed.requests, run.requester)
+        state = run_state(run, listed.requests, run.requester)
         line = words(f"{state} · *{escape(quoted(run.team, 40))}* in {mention(run.channel)}{at}")
         blocks.append({**line, "accessory": button("Stop", STOP_RUN, run.id)})
         blocks.append(context(plain(typed(run.task), 150)))
         for number, request in enumerate(listed.requests[:_MOST_OPEN], 1):
             card = listed.links.get(request.id)
             small = [] if request.rules.in_thread else [f"for {named(deciders(request))}"]
-            small += [link(card, the_card(request))] if card else []
+            small += [link(card, card_link_label(request))] if card else []
             small += (
                 [f"and {len(listed.requests) - _MOST_OPEN} more"] if number == _MOST_OPEN < len(listed.requests) else []
             )
@@ -167,14 +168,14 @@ def run_entry(run: Run, address: str, listed: Listed, reader: UserId) -> list[Bl
 
 def _run_line(run: Run, address: str, listed: Listed, reader: UserId) -> str:
     team = escape(quoted(run.team, 40))
-    asked = [request for request in listed.requests if request.run == run.id]
+    as_question = [request for request in listed.requests if request.run == run.id]
     if run.program is not None:
-        state = state_of(run) if asked or run.over else ":ballot_box_with_check: Decided, no outcome reported yet"
+        state = state_of(run) if as_question or run.over else ":ballot_box_with_check: Decided, no outcome reported yet"
         return f"{state} · the program *{team}*"
-    state = how_it_stands(run, asked, reader) + (f" ({len(run.open)} open)" if len(run.open) > 1 else "")
+    state = run_state(run, as_question, reader) + (f" ({len(run.open)} open)" if len(run.open) > 1 else "")
     name = f"`{run.id}`" + (f" {link(address, 'open the thread')}" if address else "")
-    mine = [one for one in asked if one.rules.in_thread and run.requester == reader and one.id in listed.links]
-    card = [link(listed.links[one.id], the_card(one)) for one in mine[:1]]
+    mine = [one for one in as_question if one.rules.in_thread and run.requester == reader and one.id in listed.links]
+    card = [link(listed.links[one.id], card_link_label(one)) for one in mine[:1]]
     return " · ".join([state, f"*{team}* for {mention(run.requester)}", name, *card])
 
 
@@ -219,13 +220,13 @@ def entries(listed: Listed, *, reader: UserId | None = None) -> list[list[Block]
     for request in listed.requests:
         team = quoted(listed.teams.get(request.run, asker(request.question)), 40)
         card = listed.links.get(request.id)
-        at = f" · {link(card, the_card(request))}" if card else " · card not posted yet"
-        votes = f" · {so_far(request)}" if request.rules.quorum > 1 else ""
+        at = f" · {link(card, card_link_label(request))}" if card else " · card not posted yet"
+        votes = f" · {votes_so_far(request)}" if request.rules.quorum > 1 else ""
         by = f" · Reviewers: {named(deciders(request))}" if reader else ""
         if reader and request.rules.in_thread:
             by = f" · Waiting for {answer_of(request.requester, reader)}"
         place = f"For {for_whom(request)} in {mention(request.channel)}{votes}{by}{at}"
-        first = headline(team, asked(request.question), beginning(request.question))
+        first = headline(team, as_question(request.question), beginning(request.question))
         blocks.append([first, context(mrkdwn(place), mrkdwn(expiry(request)))])
     return blocks
 
@@ -246,12 +247,6 @@ def outcomes(listed: Listed, now: datetime) -> list[Block]:
                 )
             )
     return blocks
-
-
-def more_than(listed: Listed) -> list[Block]:
-    """Say how many are not shown."""
-    more = listed.total - len(listed.requests)
-    return [more_entries(more, listed.whole)] if more > 0 else []
 
 
 def _title(text: str, number: str = "") -> Block:

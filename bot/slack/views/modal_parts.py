@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from typing import Any, Final
 
-from countersign.domain.decision_rules import LONGEST_WORDS
+from countersign.domain.decision_attempts import LONGEST_WORDS
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId
 from countersign.domain.requests import Question
@@ -67,7 +67,7 @@ def read_box(label: str, box_label: str = _READ_FILE) -> Block:
 
 def has_read(view: View) -> bool:
     """Tell whether the box is checked where there is one."""
-    return not has_block(view, READ) or bool(held(view, READ).get("selected_options"))
+    return not has_block(view, READ) or bool(input_state(view, READ).get("selected_options"))
 
 
 def has_block(view: View, name: str) -> bool:
@@ -77,11 +77,11 @@ def has_block(view: View, name: str) -> bool:
 
 def value(view: View, block: str) -> str:
     """Read a text or number input or a select; "" if nothing was entered."""
-    entered = held(view, block)
+    entered = input_state(view, block)
     return str(entered.get("value") or (entered.get("selected_option") or {}).get("value") or "")
 
 
-def held(view: View, block: str) -> dict[str, Any]:
+def input_state(view: View, block: str) -> dict[str, Any]:
     """Return the state of the input in this block; empty if there is none."""
     actions: dict[str, dict[str, Any]] = view["state"]["values"].get(block, {})
     return next(iter(actions.values()), {})

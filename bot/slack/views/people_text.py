@@ -7,7 +7,7 @@ from typing import Final
 
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Actor
-from countersign.domain.refusal_reasons import Sentence
+from countersign.domain.refusal_sentences import Sentence
 
 NO_FULL_MEMBER: Final[Sentence] = (
     "Nobody in these groups can decide: they have only guests, bots and people from other workspaces.",

@@ -31,7 +31,7 @@ _LOOKING: Final = 3
 """How many people who look at it a card names; the others are counted."""
 
 
-def how_it_stands(run: Run, waiting: Sequence[Request], reader: UserId | None = None) -> str:
+def run_state(run: Run, waiting: Sequence[Request], reader: UserId | None = None) -> str:
     """Say how the run stands, or how it ended; in mrkdwn.
 
     `waiting`: its undecided requests. In a conversation it waits for its requester, who may be the `reader`.
@@ -47,11 +47,12 @@ def answer_of(requester: UserId, reader: UserId | None = None) -> str:
 
 
 def votes(request: Request, most: int = NAMED) -> Block:
+    """Draw how many votes there are, and whose."""
     by = listed([mention(v.user) for v in request.votes], most)
-    return words(f"*{so_far(request)}*" + (f": {by}" if by else ""))
+    return words(f"*{votes_so_far(request)}*" + (f": {by}" if by else ""))
 
 
-def so_far(request: Request) -> str:
+def votes_so_far(request: Request) -> str:
     """Write `1 of 2 approvals`; of choices only equal ones count together."""
     votes = "matching choices" if request.question.kind is Kind.CHOICE else "approvals"
     return f"{count_alike(request)} of {request.rules.quorum} {votes}"
@@ -89,24 +90,25 @@ def stand_ins(request: Request, away: Iterable[Absence]) -> list[Absence]:
 
     None counts of or for a requester who may not decide themselves, or who is talked with.
     """
-    own = request.rules.own_requests and not request.rules.in_thread
-    return [absence for absence in away if own or request.requester not in (absence.user, absence.stand_in)]
+    requester_may = request.rules.own_requests and not request.rules.in_thread
+    return [absence for absence in away if requester_may or request.requester not in (absence.user, absence.stand_in)]
 
 
-def how_it_waits(request: Request) -> list[Block]:
+def waiting_lines(request: Request) -> list[Block]:
     """Draw reminders and escalations so far and the next ones, in small print."""
     lines = [
-        f"Escalated to {_whom(request, request.rules.escalation[step.number])} at {when(step.at, request.created_at)}"
-        for step in request.raised[-_STEPS:]
+        f"Escalated to {_step_in_words(request, request.rules.escalation[raised.number])} "
+        f"at {when(raised.at, request.created_at)}"
+        for raised in request.raised[-_STEPS:]
     ]
-    if coming := _coming(request):
+    if coming := _next_steps(request):
         lines.append(coming)
     if request.looking:
         lines.append(lookers(request))
     return [context(mrkdwn(line)) for line in lines]
 
 
-def _coming(request: Request) -> str:
+def _next_steps(request: Request) -> str:
     parts = []
     remind, raise_at = schedule.next_reminder(request), schedule.next_escalation(request)
     if request.snoozed_until is not None and request.snoozed_by is not None:
@@ -116,7 +118,7 @@ def _coming(request: Request) -> str:
         parts.append(f"Next reminder at {when(remind, request.created_at)}")
     if raise_at is not None:
         step = request.rules.escalation[schedule.taken(request)]
-        where = button_labels.others(deciders(request, step.reviewers)) + _where(request, step)
+        where = button_labels.escalation_target(deciders(request, step.reviewers)) + _where(request, step)
         parts.append(f"{'escalates' if parts else 'Escalates'}{where} at {when(raise_at, request.created_at)}")
     return " · ".join(parts)
 
@@ -133,7 +135,7 @@ def for_whom(request: Request) -> str:
     return program
 
 
-def _whom(request: Request, step: Escalation) -> str:
+def _step_in_words(request: Request, step: Escalation) -> str:
     return named(deciders(request, step.reviewers), most=_ASKED) + _where(request, step)
 
 
@@ -150,17 +152,17 @@ def lookers(request: Request) -> str:
         f"{mention(one.user)} (since {when(one.since, request.created_at)})" for one in looking[:_LOOKING]
     )
     more = f" and {len(looking) - _LOOKING} more" if len(looking) > _LOOKING else ""
-    many = len(looking) > 1
-    return f":eyes: {names}{more} {'are' if many else 'is'} reviewing this. Others can still decide."
+    are = "are" if len(looking) > 1 else "is"
+    return f":eyes: {names}{more} {are} reviewing this. Others can still decide."
 
 
-def asked(question: Question) -> str:
+def as_question(question: Question) -> str:
     """Write what is asked as a question on one line."""
     title = quoted(question.title, TITLE)
     return f"{title}?" if title[-1:].isalnum() or title[-1:] in tuple(")]”\"'") else title
 
 
-def why_me(request: Request) -> list[Block]:
+def policy_rule(request: Request) -> list[Block]:
     """Name the rule of the workspace's policy by which these people are asked."""
     rules = request.rules
     if not rules.clause:
@@ -176,15 +178,15 @@ def expiry(request: Request) -> str:
     at = f"Expires at {when(request.deadline, request.created_at)}"
     if approved_by_timeout(request):
         return f"{at} · *APPROVED if nobody decides*"
-    return f"{at} · {button_labels.of(request.question).unanswered} if nobody decides"
+    return f"{at} · {button_labels.wording_of(request.question).unanswered} if nobody decides"
 
 
-_DOES: Final = (Status.APPROVED, Status.EDITED)
-_JOINED: Final = "\u00a0·\u00a0"
+_ALLOW_THE_ACTION: Final = (Status.APPROVED, Status.EDITED)
+_SEPARATOR: Final = "\u00a0·\u00a0"
 """Unbroken, so that no phone shows the outcome alone on a line."""
 
 
-def sentence(request: Request, decision: Decision, shown_at: datetime | None = None) -> str:
+def decision_sentence(request: Request, decision: Decision, shown_at: datetime | None = None) -> str:
     """Write who decided what, when, and how; their words are drawn apart.
 
     `shown_at`: the moment of the list it stands in; without it, that of its card counts.
@@ -196,7 +198,7 @@ def sentence(request: Request, decision: Decision, shown_at: datetime | None = N
         case Status.APPROVED, How.TIMEOUT:
             return f":warning: *Approved by timeout* at {at} · nobody decided, so this channel's settings approved it"
         case Status.EXPIRED, _:
-            then = button_labels.of(request.question).unanswered.rstrip(",")
+            then = button_labels.wording_of(request.question).unanswered.rstrip(",")
             return f":alarm_clock: *Expired* at {at} · nobody decided · {then}"
         case Status.WITHDRAWN, _:
             return (
@@ -210,7 +212,7 @@ def sentence(request: Request, decision: Decision, shown_at: datetime | None = N
             return f":rotating_light: *Break-glass*: approved by the requester, {who}, alone at {at}"
         case outcome, how:
             by = who or ("a rule for this channel" if how is How.POLICY else "nobody")
-            return f"{button_labels.of(request.question).outcomes[outcome]} by {by} at {at}"
+            return f"{button_labels.wording_of(request.question).outcomes[outcome]} by {by} at {at}"
 
 
 def settled_line(request: Request, decision: Decision, run: Run | None, shown_at: datetime | None = None) -> str:
@@ -218,13 +220,13 @@ def settled_line(request: Request, decision: Decision, run: Run | None, shown_at
 
     The reason why it failed is drawn apart; `shown_at` as in `sentence`.
     """
-    line, one = sentence(request, decision, shown_at), reported(request, run) if run else None
-    if one is None:
-        unknown = run is not None and run.ended_as == UNREPORTED and decision.outcome in _DOES
-        return f"{line}{_JOINED}no outcome was reported" if unknown and request.question.call is not None else line
-    if one.failed:
-        return f"{line.replace(':white_check_mark:', ':warning:', 1)}{_JOINED}*failed*"
-    return f"{line}{_JOINED}{escape(quoted(one.done, LONGEST_STATE)) or 'done'}"
+    line, outcome = decision_sentence(request, decision, shown_at), reported(request, run) if run else None
+    if outcome is None:
+        unknown = run is not None and run.ended_as == UNREPORTED and decision.outcome in _ALLOW_THE_ACTION
+        return f"{line}{_SEPARATOR}no outcome was reported" if unknown and request.question.call is not None else line
+    if outcome.failed:
+        return f"{line.replace(':white_check_mark:', ':warning:', 1)}{_SEPARATOR}*failed*"
+    return f"{line}{_SEPARATOR}{escape(quoted(outcome.done, LONGEST_STATE)) or 'done'}"
 
 
 def reported(request: Request, run: Run) -> Reported | None:
@@ -236,8 +238,8 @@ def reported(request: Request, run: Run) -> Reported | None:
 
 def why_failed(request: Request, run: Run | None) -> str:
     """Return the words about an action that failed, as they came; "" if it did not."""
-    one = reported(request, run) if run else None
-    return one.words.strip() if one is not None and one.failed else ""
+    outcome = reported(request, run) if run else None
+    return outcome.words.strip() if outcome is not None and outcome.failed else ""
 
 
 def gist(question: Question) -> str:
@@ -253,6 +255,6 @@ def beginning(question: Question) -> str:
     if question.kind not in (Kind.MESSAGE, Kind.CODE, Kind.TURN, Kind.END):
         return ""
     lines = (line.strip() for line in question.content.splitlines())
-    told = (line for line in lines if line.rpartition(": ")[2].rstrip(":") and not line.startswith(("#", "```")))
-    found = (line for line in told if not line.endswith(":") and line.rpartition(": ")[2] not in question.title)
-    return one_line(typed(next(found, ""), hidden=question.call is not None), TITLE)
+    text = (line for line in lines if line.rpartition(": ")[2].rstrip(":") and not line.startswith(("#", "```")))
+    new = (line for line in text if not line.endswith(":") and line.rpartition(": ")[2] not in question.title)
+    return one_line(typed(next(new, ""), hidden=question.call is not None), TITLE)

@@ -8,7 +8,7 @@ before: whoever sends the last had all of them open. `countersign.domain.high_ri
 import json
 from typing import Final, NamedTuple
 
-from countersign.domain import high_risk, permissions
+from countersign.domain import high_risk, standing_permissions
 from countersign.domain.calls import in_words
 from countersign.domain.ids import ChannelId, UserId, digest_of
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
@@ -62,7 +62,7 @@ def review(request: Request, channel: ChannelId) -> View:
 
 
 def _label(request: Request, verb: Verb) -> str:
-    return next(button.label for button in button_labels.of(request.question).buttons if button.verb is verb)
+    return next(button.label for button in button_labels.wording_of(request.question).buttons if button.verb is verb)
 
 
 def _all_of(request: Request) -> tuple[list[Block], bool]:
@@ -85,7 +85,7 @@ def permit(request: Request, channel: ChannelId) -> View:
     scopes = {
         one: text
         for one, text in _SCOPES.items()
-        if permissions.why_not(request, PermissionChoice(one, Span.HOUR)) is None
+        if standing_permissions.why_not(request, PermissionChoice(one, Span.HOUR)) is None
     }
     if request.question.kind is Kind.CODE:
         scopes[Scope.ARGUMENTS] = ("This code", "From any agent of the team")

@@ -16,7 +16,7 @@ from countersign.domain.runs import Run
 from countersign.text.safe_text import quoted, size_of
 
 from .block_kit import TITLE, Block, Drawing, context, mrkdwn
-from .button_labels import state_of, the_card
+from .button_labels import card_link_label, state_of
 from .request_text import answer_of, expiry, reported, settled_line, why_failed
 from .slack_markup import elements, escape, link, mention, when
 
@@ -38,7 +38,7 @@ class State(StrEnum):
     ERROR = "error"
 
 
-class Asked(NamedTuple):
+class RequestOnCard(NamedTuple):
     """A request of the run, its number on its card or 0, and the card's address.
 
     `in_thread`: the card stands in the run's own thread.
@@ -70,23 +70,23 @@ def session_title(run: Run) -> str:
     return quoted(run.task, _SESSION).replace(":", " ")
 
 
-def steps(run: Run, asked: Sequence[Asked] = (), *, silent: bool = False) -> list[Step]:
+def steps(run: Run, asked: Sequence[RequestOnCard] = (), *, without_worker: bool = False) -> list[Step]:
     """List the steps in order: what was done, what goes on now, and what is to come.
 
-    `silent`: no worker has been heard from.
+    `without_worker`: none has been heard from.
     """
     plan = {f"plan-{run.plans}-{place}": one for place, one in enumerate(run.plan[:KEPT_STEPS])}
-    its = {one.request.id: _taken(plan, one.request) for one in asked}
-    done = [_said(line) for line in run.progress]
-    done += [_decided(one, run, its[one.request.id]) for one in asked if one.request.decision is not None]
-    done += [_planned(name, one, one.done_at) for name, one in plan.items() if one.done_at is not None]
-    coming = [_planned(name, one) for name, one in plan.items() if one.done_at is None and not run.over]
+    names = {one.request.id: _take_from_plan(plan, one.request) for one in asked}
+    done = [_progress_step(line) for line in run.progress]
+    done += [_decision_step(one, run, names[one.request.id]) for one in asked if one.request.decision is not None]
+    done += [_planned_step(name, one, one.done_at) for name, one in plan.items() if one.done_at is not None]
+    coming = [_planned_step(name, one) for name, one in plan.items() if one.done_at is None and not run.over]
     waiting = [one for one in asked if one.request.decision is None]
-    now = [_waiting(waiting)] if waiting and not run.over else [_now(run, silent=silent)]
+    now = [_waiting_step(waiting)] if waiting and not run.over else [_current_step(run, without_worker=without_worker)]
     return [*sorted(done, key=lambda step: step.at), *(step for step in now if step is not None), *coming]
 
 
-def _taken(plan: dict[str, Planned], request: Request) -> str:
+def _take_from_plan(plan: dict[str, Planned], request: Request) -> str:
     """Take the request's step out of the plan; return its name, or the request's own."""
     title = step_title(request.question.title)
     found = (name for name, one in plan.items() if one.title == title and one.at <= request.created_at)
@@ -95,17 +95,17 @@ def _taken(plan: dict[str, Planned], request: Request) -> str:
     return name
 
 
-def _planned(name: str, one: Planned, done_at: datetime | None = None) -> Step:
+def _planned_step(name: str, one: Planned, done_at: datetime | None = None) -> Step:
     state = State.PENDING if done_at is None else State.COMPLETE
     return Step(name, done_at or one.at, state, quoted(one.title, LONGEST_STEP))
 
 
-def _said(line: Progress) -> Step:
+def _progress_step(line: Progress) -> Step:
     name = f"{line.at.timestamp():.3f}"
     return Step(name, line.at, State.COMPLETE, quoted(line.agent, 30), words=quoted(line.words, _WORDS))
 
 
-def _decided(one: Asked, run: Run, name: str) -> Step:
+def _decision_step(one: RequestOnCard, run: Run, name: str) -> Step:
     request, decision = one.request, one.request.decision
     assert decision is not None, "only what was decided is a step that is done"
     came_of, why = reported(request, run), quoted(why_failed(request, run), _WORDS)
@@ -116,11 +116,11 @@ def _decided(one: Asked, run: Run, name: str) -> Step:
     return Step(name, decision.at, State.ERROR if error else State.COMPLETE, title, note, words)
 
 
-def _waiting(asked: Sequence[Asked]) -> Step:
+def _waiting_step(asked: Sequence[RequestOnCard]) -> Step:
     first, more = asked[0].request, len(asked) - 1
     title = quoted(first.question.title, TITLE) + (f" and {more} more" if more else "")
     card = next((one.card for one in asked if one.card), None)
-    at = f": {link(card, the_card(first))}" if card else ""
+    at = f": {link(card, card_link_label(first))}" if card else ""
     where = f"{decisions(more + 1)} in {mention(first.rules.approvals_channel)}"
     if first.rules.in_thread:
         place = "this thread" if asked[0].in_thread else mention(first.rules.approvals_channel)
@@ -134,12 +134,12 @@ def decisions(number: int) -> str:
     return "a decision" if number == 1 else f"{number} decisions"
 
 
-def _now(run: Run, *, silent: bool) -> Step | None:
+def _current_step(run: Run, *, without_worker: bool) -> Step | None:
     """Say what goes on in a run that waits for nobody; None if nothing is known of it."""
     at = run.progress[-1].at if run.progress else run.created_at
     if run.over:
         return None
-    if silent:
+    if without_worker:
         span = say_duration(SILENT_AFTER)
         note = f":warning: The agents have not been heard from for {span}. The run continues as soon as they are back."
         return Step("now", at, State.IN_PROGRESS, "Waiting for the agents", note)
@@ -191,19 +191,22 @@ def _text(run: Run, all_steps: Sequence[Step]) -> str:
 
 
 def _list(shown: Sequence[Step]) -> Block:
-    return {"type": "rich_text", "elements": [_section(step) for step in shown] or [_of([_plain("Nothing yet.")])]}
+    return {
+        "type": "rich_text",
+        "elements": [_section(step) for step in shown] or [_section_of([_plain("Nothing yet.")])],
+    }
 
 
 def _section(step: Step) -> dict[str, Any]:
     """Draw one step as a line, or two with what people must know of it."""
     bold = {**_plain(step.title), "style": {"bold": True}}
     if step.state is State.PENDING:
-        return _of([_plain(f"○ {step.title}")])
+        return _section_of([_plain(f"○ {step.title}")])
     parts = [*elements(step.note), _plain("\n"), _plain(step.title)] if step.note else [_plain("• "), bold]
-    return _of([*parts, *([_plain(f": {step.words}")] if step.words else [])])
+    return _section_of([*parts, *([_plain(f": {step.words}")] if step.words else [])])
 
 
-def _of(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def _section_of(parts: list[dict[str, Any]]) -> dict[str, Any]:
     return {"type": "rich_text_section", "elements": parts}
 
 

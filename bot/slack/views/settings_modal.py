@@ -18,7 +18,7 @@ from countersign.domain.people import MEMBERS, Reviewers
 from countersign.policy.loosening import print_of
 
 from .block_kit import Block, context, mrkdwn, plain, words
-from .modal_parts import Problem, View, held, input_of, modal, value
+from .modal_parts import Problem, View, input_of, input_state, modal, value
 from .setting_inputs import BOXES, LINES, SETTINGS
 from .setting_inputs import ON_TIMEOUT as MEANINGS
 from .slack_markup import mention
@@ -60,7 +60,7 @@ def view(
     )
 
 
-def to_read(settings: str, why_not: str) -> View:
+def view_only(settings: str, why_not: str) -> View:
     """Build the window without inputs for people who may only look."""
     blocks = [words(f":lock: *View only.* {why_not}"), words(settings)]
     return modal(WINDOW, "Approval settings", blocks, None, "")
@@ -74,9 +74,11 @@ def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSetti
     rules = channel_settings.meant(rules)
     if json.loads(window["private_metadata"])["shown"] != print_of(rules):
         raise Problem(TIMEOUT, "These settings changed while you had them open. Close this window and open it again.")
-    chosen = {option["value"] for option in held(window, EXCEPTIONS).get("selected_options") or []}
-    wanted: dict[str, Any] = {
-        "approvals_channel": ChannelId(held(window, CHANNEL).get("selected_conversation") or rules.approvals_channel),
+    chosen = {option["value"] for option in input_state(window, EXCEPTIONS).get("selected_options") or []}
+    entered: dict[str, Any] = {
+        "approvals_channel": ChannelId(
+            input_state(window, CHANNEL).get("selected_conversation") or rules.approvals_channel
+        ),
         "reviewers": _people(window, USERS, GROUPS),
         "on_timeout": OnTimeout(value(window, ON_TIMEOUT) or rules.on_timeout),
         "escalation": tuple(step for n in range(1, MOST + 1) if (step := _step_of(window, n)) is not None),
@@ -84,12 +86,12 @@ def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSetti
         **{name: _read(window, name, SETTINGS[name].read) for name in LINES},
     }
     # The channel of the cards is the one to inherit from: if it changes, all that the window shows is set.
-    moved = wanted["approvals_channel"] != rules.approvals_channel
-    changed: dict[str, Any] = {name: new for name, new in wanted.items() if moved or new != getattr(rules, name)}
+    moved = entered["approvals_channel"] != rules.approvals_channel
+    changed: dict[str, Any] = {name: new for name, new in entered.items() if moved or new != getattr(rules, name)}
     return lambda own: replace(own, **changed)
 
 
-def as_shown(window: View, wrong: Problem) -> Problem:
+def renumber_steps(window: View, wrong: Problem) -> Problem:
     """Renumber the steps in a problem as the window, with its empty ones, shows them."""
     numbers = dict(enumerate((str(n) for n in range(1, MOST + 1) if _step_of(window, n) is not None), 1))
 
@@ -188,7 +190,7 @@ def _step_of(window: View, number: int) -> Escalation | None:
     """Read a step; None if its inputs are empty."""
     after, people, groups, where = (name.format(number) for name in (AFTER, PEOPLE, THEIR_GROUPS, WHERE))
     reviewers = _people(window, people, groups)
-    span, channel = value(window, after).strip(), held(window, where).get("selected_conversation")
+    span, channel = value(window, after).strip(), input_state(window, where).get("selected_conversation")
     if not span and not reviewers:
         return None
     if not span:
@@ -199,9 +201,9 @@ def _step_of(window: View, number: int) -> Escalation | None:
 
 
 def _people(window: View, users: str, groups: str) -> Reviewers:
-    chosen = {option["value"] for option in held(window, groups).get("selected_options") or []}
+    chosen = {option["value"] for option in input_state(window, groups).get("selected_options") or []}
     return Reviewers(
-        frozenset(UserId(user) for user in held(window, users).get("selected_users") or []),
+        frozenset(UserId(user) for user in input_state(window, users).get("selected_users") or []),
         frozenset(GroupId(group) for group in chosen - {MEMBERS}),
         MEMBERS in chosen,
     )
@@ -230,8 +232,8 @@ def _text(name: str, initial: str = "") -> Block:
 
 
 def _users(name: str, reviewers: Reviewers) -> Block:
-    one: Block = {"type": "multi_users_select", "action_id": name, "placeholder": plain("Choose people")}
-    return {**one, "initial_users": sorted(reviewers.users)} if reviewers.users else one
+    select: Block = {"type": "multi_users_select", "action_id": name, "placeholder": plain("Choose people")}
+    return {**select, "initial_users": sorted(reviewers.users)} if reviewers.users else select
 
 
 def _groups(name: str, reviewers: Reviewers, shown: dict[GroupId, str], members: str) -> Block:
@@ -240,18 +242,18 @@ def _groups(name: str, reviewers: Reviewers, shown: dict[GroupId, str], members:
     # Slack takes 100 options, and saving the window drops a chosen group that is not among them.
     first = sorted(shown.items(), key=lambda group: (group[0] not in reviewers.groups, group))[:99]
     options += [{"text": plain(label), "value": str(group)} for group, label in first]
-    held_now = {*reviewers.groups, *([MEMBERS] if reviewers.members else [])}
-    one: Block = {"type": "multi_static_select", "action_id": name, "options": options}
-    one["placeholder"] = plain("Choose groups")
-    chosen = [option for option in options if option["value"] in held_now]
-    return {**one, "initial_options": chosen} if chosen else one
+    chosen_before = {*reviewers.groups, *([MEMBERS] if reviewers.members else [])}
+    select: Block = {"type": "multi_static_select", "action_id": name, "options": options}
+    select["placeholder"] = plain("Choose groups")
+    chosen = [option for option in options if option["value"] in chosen_before]
+    return {**select, "initial_options": chosen} if chosen else select
 
 
 def _channel(name: str, initial: ChannelId | None, external: bool) -> Block:
-    one: Block = {"type": "conversations_select", "action_id": name, "placeholder": plain("Choose a channel")}
-    one["filter"] = {
+    select: Block = {"type": "conversations_select", "action_id": name, "placeholder": plain("Choose a channel")}
+    select["filter"] = {
         "include": ["public", "private"],
         "exclude_bot_users": True,
         "exclude_external_shared_channels": not external,
     }
-    return {**one, "initial_conversation": initial} if initial else one
+    return {**select, "initial_conversation": initial} if initial else select

@@ -13,7 +13,7 @@ from countersign.policy.loosening import Configured, NeedsSecond, loosened_by
 from countersign.text.safe_text import pieces
 
 from .block_kit import Block, Drawing, button, context, mrkdwn, words
-from .button_labels import START_TASK, counted
+from .button_labels import START_TASK, count_reviewers
 from .modal_parts import View, modal
 from .request_text import mentioned, named
 from .setting_inputs import ON_TIMEOUT, SETTINGS
@@ -33,17 +33,17 @@ _IN_A_LINE: Final = 80
 """People in one line."""
 
 
-def say(channel: ChannelId, rules: Rules) -> str:
+def describe(channel: ChannelId, rules: Rules) -> str:
     """Write the rules in force."""
     waits = "no deadline" if rules.on_timeout is OnTimeout.WAIT else say_duration(rules.timeout)
     need = f"{rules.quorum} approvals by different people" if rules.quorum > 1 else "one approval"
-    own = "can" if rules.own_requests else "can't"
+    requesters = "can" if rules.own_requests else "can't"
     glass = "on: the requester can approve alone, with a reason that all reviewers see" if rules.break_glass else "off"
     return (
         f"Settings of {mention(channel)}:\n"
         f"• Approvals channel: {mention(rules.approvals_channel)}\n"
         f"• Reviewers: {named(rules.reviewers)}; {need} needed, one rejection is enough; "
-        f"requesters {own} decide on their own requests\n"
+        f"requesters {requesters} decide on their own requests\n"
         f"• Break-glass: {glass}\n"
         f"• Timeout: {waits}; then: {ON_TIMEOUT[rules.on_timeout]}\n"
         f"{_while_nobody_decides(rules)}"
@@ -52,7 +52,7 @@ def say(channel: ChannelId, rules: Rules) -> str:
 
 def saved(channel: ChannelId, rules: Rules) -> str:
     """Say that the settings were saved, and what they are now."""
-    return f"Saved. {say(channel, rules)}"
+    return f"Saved. {describe(channel, rules)}"
 
 
 def proposed(milder: NeedsSecond) -> str:
@@ -145,7 +145,7 @@ def change_notice(
         return None
     together = f", as {mention(proposed_by)} proposed" if proposed_by else ""
     text = f":gear: {mention(by) if by else 'Somebody'} changed the settings of {mention(channel)}{together}."
-    return Drawing(text, shown(f"{text}\n{lines}"))
+    return Drawing(text, blocks_of(f"{text}\n{lines}"))
 
 
 def proposal_notice(channel: ChannelId, effect: Configured, by: UserId, carried: str) -> Drawing:
@@ -166,7 +166,7 @@ def confirmed_notice(channel: ChannelId, effect: Configured, by: UserId, confirm
 def _proposal(channel: ChannelId, effect: Configured, by: UserId, state: str) -> Drawing:
     milder = "; ".join(loosened_by(effect))
     text = f":scales: {mention(by)} wants to loosen the rules of {mention(channel)}: {milder}."
-    return Drawing(text, [*shown(f"{text}\n{changed_lines(channel, effect)}"), words(state)])
+    return Drawing(text, [*blocks_of(f"{text}\n{changed_lines(channel, effect)}"), words(state)])
 
 
 def not_proposed_notice(channel: ChannelId, place: ChannelId) -> Drawing:
@@ -179,29 +179,29 @@ def not_proposed_notice(channel: ChannelId, place: ChannelId) -> Drawing:
 
 
 def _changed(channel: ChannelId, before: Rules, after: Rules) -> list[str]:
-    old, new = (say(channel, rules).splitlines() for rules in (before, after))
+    old, new = (describe(channel, rules).splitlines() for rules in (before, after))
     return [
         *(f"Before: {line.removeprefix('• ')}" for line in old if line not in new),
         *(f"After: {line.removeprefix('• ')}" for line in new if line not in old),
-        *_unnamed(before, after),
+        *_people_changes(before, after),
     ]
 
 
-def _unnamed(before: Rules, after: Rules) -> Iterator[str]:
+def _people_changes(before: Rules, after: Rules) -> Iterator[str]:
     """Name those who come and go where a line does not name everybody."""
     steps = zip_longest(before.escalation, after.escalation)
     pairs = [(before.reviewers, after.reviewers)]
     pairs += [(old.reviewers if old else Reviewers(), new.reviewers if new else Reviewers()) for old, new in steps]
     for old, new in pairs:
-        for what, more, less in (("Added", new, old), ("Removed", old, new)):
+        for verb, more, less in (("Added", new, old), ("Removed", old, new)):
             names = mentioned(Reviewers(more.users - less.users, more.groups - less.groups))
             if max(len(one.users | one.groups) for one in (old, new)) > NAMED:
                 yield from (
-                    f"{what}: {', '.join(names[at : at + _IN_A_LINE])}" for at in range(0, len(names), _IN_A_LINE)
+                    f"{verb}: {', '.join(names[at : at + _IN_A_LINE])}" for at in range(0, len(names), _IN_A_LINE)
                 )
 
 
-def shown(text: str) -> list[Block]:
+def blocks_of(text: str) -> list[Block]:
     """Split the text into as many blocks as it takes."""
     return [words(piece) for piece in pieces(text, _ROOM)]
 
@@ -214,7 +214,7 @@ def confirm(channel: ChannelId, effect: Configured, carried: str) -> View:
     means = "\n".join(f"• {milder[0].upper()}{milder[1:]}." for milder in loosened_by(effect))
     blocks = [
         words(f":warning: *This loosens the rules of {mention(channel)}:*\n{means}"),
-        *shown(changed_lines(channel, effect)),
+        *blocks_of(changed_lines(channel, effect)),
         context(mrkdwn("Nothing has changed yet. Once you confirm, everyone in the affected channels is notified.")),
     ]
     return modal(CONFIRM, "Loosen the rules?", blocks, "Confirm", carried)
@@ -236,7 +236,9 @@ def greeting(channel: ChannelId, rules: Rules, *, shared_outside: bool = False) 
         where = f"They ask for approval in {mention(rules.approvals_channel)}."
         short = f":wave: Start a task for a team of agents here with `/agent`. {where}"
         who = (
-            [] if shared_outside else [context(mrkdwn(f"Reviewers: {counted(rules.reviewers)}. *Settings* says who."))]
+            []
+            if shared_outside
+            else [context(mrkdwn(f"Reviewers: {count_reviewers(rules.reviewers)}. *Settings* says who."))]
         )
         blocks = [words(short), *(who if rules.reviewers else [words(_NOBODY)])]
         return Drawing(f"Start a task here with `/agent`. {where}", [*blocks, _actions(start, settings)])

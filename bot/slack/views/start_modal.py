@@ -9,7 +9,7 @@ from countersign.text.safe_text import typed
 from countersign.usecases.ports import TeamInfo
 
 from .block_kit import Block, plain
-from .modal_parts import View, channel_of, has_block, held, input_of, modal, value
+from .modal_parts import View, channel_of, has_block, input_of, input_state, modal, value
 
 START: Final = "start_run"
 TEAM, TASK, CHANNEL = "team", "task", "channel"
@@ -60,7 +60,7 @@ def is_anywhere(view: View) -> bool:
 
 def channel_for(view: View) -> ChannelId:
     """Read the channel that was chosen, or that the modal was opened in."""
-    return ChannelId(held(view, CHANNEL).get("selected_conversation") or channel_of(view))
+    return ChannelId(input_state(view, CHANNEL).get("selected_conversation") or channel_of(view))
 
 
 def options_of(view: View, team: str) -> dict[str, str]:

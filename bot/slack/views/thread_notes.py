@@ -17,7 +17,7 @@ from countersign.text.safe_text import Room, fits, one_line, pieces, quoted, sho
 
 from .block_kit import TITLE, WORDS, Block, Drawing, button, context, data, mrkdwn, plain, words
 from .button_labels import STOP_RUN, state_of
-from .request_text import expiry, how_it_stands, mentioned, named, sentence
+from .request_text import decision_sentence, expiry, mentioned, named, run_state
 from .slack_markup import escape, mention
 
 TRY_AGAIN: Final = "try_again"
@@ -46,7 +46,7 @@ def run_message(run: Run, waiting: Sequence[Request] = (), *, here: bool = False
     It says how the run stands: at work, waiting for people, or how it ended. One that failed, or for which nobody
     decided in time, can be tried again. `waiting`: its undecided requests; `here`: they are asked in the thread below.
     """
-    team, state = quoted(run.team, 40), how_it_stands(run, waiting) + " in this thread" * here
+    team, state = quoted(run.team, 40), run_state(run, waiting) + " in this thread" * here
     task, hidden, end = shorten(visible(typed(run.task)), _TASK)
     blocks = [words(f"{mention(run.requester)} asked *{escape(team)}*:"), data([p for p in (task, end) if p])]
     if hidden:
@@ -82,7 +82,7 @@ def outcome_note(run: Run, *, filed: bool = True) -> Drawing:
         blocks.append(words(f":warning: *{hidden + cut:,} characters are not shown here*; {where}."))
     if end:
         blocks.append(data([end]))
-    blocks += _summary(run)
+    blocks += [*_passed(run.passed), *([_usage(run.usage)] if run.usage is not None else [])]
     return Drawing(f"{state_of(run)}{by}: {escape(quoted(run.result, 200))} ({mention(run.requester)})", blocks)
 
 
@@ -178,16 +178,11 @@ def break_glass_note(request: Request, row: int = 0) -> Drawing:
     mentions = [" ".join(names[at : at + _NAMED_IN_A_BLOCK]) for at in range(0, len(names), _NAMED_IN_A_BLOCK)]
     short, hidden, rest = shorten(visible(typed(decision.words)).strip(), WORDS)
     place = f"row {row} of this card" if row else "this request"
-    text = f"{sentence(request, decision)}. You're a reviewer of {place}; please check what was done."
+    text = f"{decision_sentence(request, decision)}. You're a reviewer of {place}; please check what was done."
     blocks = [*(words(part) for part in mentions), words(text), data([part for part in (short, rest) if part])]
     if hidden:
         blocks.append(words(f"_{hidden:,} characters in between are not shown here; the agents have them all._"))
     return Drawing(f"{text} {' '.join(names)}", blocks)
-
-
-def _summary(run: Run) -> list[Block]:
-    """Draw what the run counted, for the end of the note."""
-    return [*_passed(run.passed), *([_usage(run.usage)] if run.usage is not None else [])]
 
 
 def _passed(passed: tuple[Passed, ...]) -> list[Block]:

@@ -11,8 +11,8 @@ from typing import Final
 
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 
-from countersign.autogen.people.action_outcomes import Outcomes
 from countersign.autogen.people.decision_messages import MetadataTermination, decision_in
+from countersign.autogen.people.run_outcomes import Outcomes
 from countersign.domain.ids import RequestId, UserId
 from countersign.domain.request_endings import decided
 from countersign.domain.requests import How, Request, Status

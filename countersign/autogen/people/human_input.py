@@ -20,11 +20,11 @@ from autogen_core import CancellationToken
 
 from countersign import usecases
 from countersign.autogen.held_run import HeldRun
-from countersign.autogen.people.action_outcomes import Outcomes, outcome_of
+from countersign.autogen.people.run_outcomes import Outcomes, outcome_of
 from countersign.domain.errors import ActionFailed, CountersignError, Refused, WrongTeam
 from countersign.domain.question_salts import asking, salted
 from countersign.domain.redaction import hide
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb, request_id
 from countersign.domain.texts_for_models import answer
 from countersign.policy.evaluation import Effect
@@ -250,7 +250,7 @@ class RunQuestions:
                 async with asyncio.timeout(left):
                     return await patiently(lambda: self._held.wakeups.settled(request.id))
             # Whoever looks first settles what is due, so that a run does not depend on the other process.
-            seen = await patiently(lambda: usecases.expire(store, self._held.queue, request.id))
+            seen = await patiently(lambda: usecases.catch_up(store, self._held.queue, request.id))
             if seen is not None and seen.status is not Status.PENDING:
                 return seen
 

@@ -45,7 +45,7 @@ from countersign.autogen.people.conversation import (
 )
 from countersign.autogen.people.decision_messages import decision_metadata
 from countersign.autogen.people.human_input import Human
-from countersign.autogen.people.input_modes import (
+from countersign.autogen.people.human_input_modes import (
     AskWhen,
     HumanInputMode,
     IsTermination,
@@ -106,8 +106,8 @@ class Reviewer(UserProxyAgent):
 class HumanProxy(Reviewer):
     """A human with a mode: `run.reviewer(name, mode=…)`.
 
-    The team needs `ConversationOver()`. `mode` is a `Mode`, or a policy (`countersign.autogen.people.input_modes`) that
-    is asked besides where TERMINATE asks. `is_termination_msg` says whether a message is its agent's last.
+    The team needs `ConversationOver()`. `mode` is a `Mode`, or a policy (see `human_input_modes`) that is asked besides
+    where TERMINATE asks. `is_termination_msg` says whether a message is its agent's last.
     `max_consecutive_auto_reply` is how often in a row it replies without asking; in ALWAYS there is no limit.
     `default_auto_reply` is what it says by itself, and when people let it go on. ValueError for a negative limit or an
     empty reply.

@@ -18,7 +18,7 @@ from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import CancellationToken
 from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSchema, Workbench
 
-from countersign.autogen.people.action_outcomes import CALL, Became, Outcome
+from countersign.autogen.people.run_outcomes import CALL, Became, Outcome
 from countersign.autogen.tools.approval_gate import Gate
 from countersign.autogen.tools.arguments import closed, failed_result, failure, normalized_edit, normalizer, written
 from countersign.autogen.tools.permits import Action, Denial, Permit, Renderer, Title, check_titles

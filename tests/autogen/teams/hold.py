@@ -8,7 +8,7 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from countersign.autogen.people.action_outcomes import Conclusion
+from countersign.autogen.people.run_outcomes import Conclusion
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team
 

@@ -12,7 +12,7 @@ from autogen_core.models import LLMMessage
 
 from countersign.autogen.gated_function import gated
 from countersign.autogen.models.demo import DemoCall, demo_turns
-from countersign.autogen.people.action_outcomes import Became, Outcome, Outcomes
+from countersign.autogen.people.run_outcomes import Became, Outcome, Outcomes
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.domain.errors import ActionFailed

@@ -25,7 +25,7 @@ from countersign.domain.ids import (
 from countersign.domain.people import Actor, why_nobody
 from countersign.domain.permission_scopes import SPANS, PermissionChoice, Scope, Span, Standing
 from countersign.domain.question_salts import unsalted
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import How, Kind, Request
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from countersign.domain import high_risk, permissions
+from countersign.domain import high_risk, standing_permissions
 from countersign.domain.calls import LONGEST_ARGUMENTS, LONGEST_CONTENT, is_canonical
 from countersign.domain.eligibility import (
     free_seat,
@@ -19,9 +19,8 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, Digest, UserId
 from countersign.domain.people import Actor
 from countersign.domain.permission_scopes import PermissionChoice, Standing
-from countersign.domain.permissions import Permission
 from countersign.domain.quorum import count_people, recount, tied, voided
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.request_endings import settle
 from countersign.domain.requests import (
     MOVES,
@@ -36,6 +35,7 @@ from countersign.domain.requests import (
     Vote,
     event,
 )
+from countersign.domain.standing_permissions import Permission
 from countersign.domain.text_checks import is_legible, is_storable, legible
 
 _VOTES: Final = frozenset({Verb.APPROVE, Verb.CHOOSE})
@@ -94,7 +94,7 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
     if _counted(request, attempt):
         return Step(request)
     count = recount(request, attempt.voters, lambda voter: why_not_reviewer(request, voter))
-    asked = replace(request, votes=count.kept) if count.gone else request
+    asked = replace(request, votes=count.votes) if count.void else request
     refusal = why_refused(asked, attempt, now)
     if refusal is None and outgrown:
         refusal = Refusal.EDIT_UNDER_ANOTHER_RULE
@@ -102,22 +102,18 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
     if refusal is None and attempt.verb in _VOTES:
         votes = _with_vote(asked, attempt, now)
         agreeing = [vote for vote in votes if vote.chosen == _chosen(request, attempt)]
-        if (
-            count_people(agreeing)
-            >= request.rules.quorum
-            > count_people(v for v in agreeing if v.user not in count.untold)
-        ):
+        checked = [vote for vote in agreeing if vote.user not in count.unchecked]
+        if count_people(agreeing) >= request.rules.quorum > count_people(checked):
             refusal = Refusal.VOTERS_NOT_CHECKED
     if refusal is not None:
-        return Step(
-            request, (refusal_event(request, attempt.actor, attempt.verb, refusal, now, attempt.words),), refusal
-        )
-    gone: tuple[Event, ...] = ()
+        refused = refusal_event(request, attempt.actor, attempt.verb, refusal, now, attempt.words)
+        return Step(request, (refused,), refusal)
+    void: tuple[Event, ...] = ()
     if attempt.verb in _VOTES:
-        gone = voided(request, count, now)
+        void = voided(request, count, now)
         if count_people(agreeing) < request.rules.quorum:
             voted = replace(request, votes=votes)
-            return Step(voted, (*gone, _vote_cast(voted, attempt, now)))
+            return Step(voted, (*void, _vote_cast(voted, attempt, now)))
         by, instead_of = tuple(v.user for v in agreeing), tuple(v.seat for v in agreeing if v.seat is not None)
     else:
         votes, by = request.votes, (attempt.actor.user,)
@@ -135,10 +131,10 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
         instead_of=instead_of,
         standing=None
         if attempt.permission is None
-        else permissions.standing(request, attempt.permission, attempt.id, now),
+        else standing_permissions.standing(request, attempt.permission, attempt.id, now),
     )
     step = settle(request, decision, user=attempt.actor.user, votes=votes)
-    return replace(step, events=(*gone, *step.events))
+    return replace(step, events=(*void, *step.events))
 
 
 def allow(request: Request, permission: Permission, giver: Actor, team: str, now: datetime) -> Step:
@@ -149,7 +145,7 @@ def allow(request: Request, permission: Permission, giver: Actor, team: str, now
     attempt = Attempt(AttemptId(f"{permission.id}-{request.id}"), giver, Verb.APPROVE, request.digest)
     if (
         giver.user != permission.by
-        or not permissions.covers(permission, request, team, now)
+        or not standing_permissions.covers(permission, request, team, now)
         or why_refused(request, attempt, now) is not None
     ):
         return Step(request)
@@ -214,7 +210,10 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
         return Refusal.SEAT_TAKEN
     if attempt.permission is not None and attempt.verb is not Verb.APPROVE:
         return Refusal.NOT_OFFERED
-    if attempt.permission is not None and (narrower := permissions.why_not(request, attempt.permission)) is not None:
+    if (
+        attempt.permission is not None
+        and (narrower := standing_permissions.why_not(request, attempt.permission)) is not None
+    ):
         return narrower
     if (unfit := _why_not_content(request, attempt)) is not None:
         return unfit

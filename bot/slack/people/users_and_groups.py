@@ -37,7 +37,7 @@ Fact = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Channel:
     """A channel as the app sees it; not `known` if there is none that it sees.
 
     `is_external`: shared with another company through Slack Connect. Sharing inside an organisation is none.
@@ -112,8 +112,8 @@ class Directory:
 
     async def actor(self, user: UserId, groups: Iterable[GroupId] = ()) -> Actor:
         """Describe this person as they are now, with those of the groups that they are in."""
-        account, (mine, unknown) = await asyncio.gather(self._person(user), self.memberships(user, groups))
-        return people.actor_of(self.workspace, user, account, None if unknown and not mine else mine)
+        account, (member_of, unknown) = await asyncio.gather(self._person(user), self.memberships(user, groups))
+        return people.actor_of(self.workspace, user, account, None if unknown and not member_of else member_of)
 
     async def memberships(
         self, user: UserId, groups: Iterable[GroupId]
@@ -148,9 +148,9 @@ class Directory:
         """Give the handle of a user group; its id if Slack did not say."""
         return (await self.groups() or {}).get(group, f"the group {group}")
 
-    async def room_name(self, channel: ChannelId) -> str:
+    async def channel_name(self, channel: ChannelId) -> str:
         """Give the name of a channel; its id if Slack did not say."""
-        name = (await self.room(channel) or Room(channel)).name
+        name = (await self.channel(channel) or Channel(channel)).name
         return f"#{name}" if name else f"the channel {channel}"
 
     async def members(self, group: GroupId) -> Members | None:
@@ -178,29 +178,29 @@ class Directory:
         groups = await self._usergroups()
         return None if groups is None else {group: one.handle for group, one in groups.items()}
 
-    async def room(self, channel: ChannelId) -> Room | None:
+    async def channel(self, channel: ChannelId) -> Channel | None:
         """The channel; None if Slack did not say."""
 
-        async def ask() -> Room:
+        async def ask() -> Channel:
             try:
-                return _room((await self._client.conversations_info(channel=channel))["channel"])
+                return _channel_in((await self._client.conversations_info(channel=channel))["channel"])
             except SlackApiError as refused:
                 if slack_errors.code(refused) in _NO_CHANNEL:
-                    return Room(channel, known=False)
+                    return Channel(channel, known=False)
                 raise
 
-        room = await self.lookups.find(("room", channel), ask)
-        if room is not None and not (room.known and room.is_member):
-            self.lookups.forget(("room", channel))  # whoever reads the refusal invites the app and tries again
-        return room
+        answer = await self.lookups.find(("channel", channel), ask)
+        if answer is not None and not (answer.known and answer.is_member):
+            self.lookups.forget(("channel", channel))  # whoever reads the refusal invites the app and tries again
+        return answer
 
-    async def rooms(self, *, anew: bool = False) -> dict[str, ChannelId] | None:
+    async def channels(self, *, anew: bool = False) -> dict[str, ChannelId] | None:
         """The app's channels by name, `anew` as of now; None if Slack did not say."""
 
         async def ask() -> dict[str, ChannelId]:
             return {c["name"]: ChannelId(c["id"]) for c in await self._channels(exclude_archived=True)}
 
-        return await self.lookups.find(("rooms",), ask, fresh=timedelta(seconds=5) if anew else FRESH)
+        return await self.lookups.find(("channels",), ask, fresh=timedelta(seconds=5) if anew else FRESH)
 
     async def still_there(self, card: Message) -> bool | None:
         """Return whether people can see the message now.
@@ -213,23 +213,23 @@ class Directory:
             only: dict[str, Any] = {"ts": card.thread, "oldest": card.ts} if card.thread else {"limit": 1}
             one = {"channel": card.channel, "latest": card.ts, "inclusive": True, **only}
             try:
-                room = _room((await self._client.conversations_info(channel=card.channel))["channel"])
+                channel = _channel_in((await self._client.conversations_info(channel=card.channel))["channel"])
                 page = await look(**one, include_all_metadata=True)
             except SlackApiError as refused:
                 if slack_errors.code(refused) in _SHUT_OUT:
                     return False
                 raise
             named = {m["ts"]: (m.get("metadata") or {}).get("event_payload") for m in page["messages"]}
-            return named.get(card.ts) == {"name": card.name} and not room.is_archived
+            return named.get(card.ts) == {"name": card.name} and not channel.is_archived
 
         # R32: only what Slack says now; no older reply keeps a card there that somebody took away.
         return await self.lookups.find(("message", card.channel, card.ts), ask, kept=FRESH)
 
-    async def room_named(self, name: str) -> ChannelId | None:
+    async def channel_named(self, name: str) -> ChannelId | None:
         """Find the app's channel of this name; None if there is none, or no answer."""
-        if (room := (await self.rooms() or {}).get(name.removeprefix("#"))) is None:
-            self.lookups.forget(("rooms",))
-        return room
+        if (channel := (await self.channels() or {}).get(name.removeprefix("#"))) is None:
+            self.lookups.forget(("channels",))
+        return channel
 
     async def _person(self, user: UserId) -> Account | None:
         """Return the user's account, empty if unknown; None if Slack did not answer."""
@@ -285,8 +285,8 @@ def _next_page(page: Any) -> str:
     return (page.get("response_metadata") or {}).get("next_cursor") or ""
 
 
-def _room(channel: dict[str, Any]) -> Room:
-    return Room(
+def _channel_in(channel: dict[str, Any]) -> Channel:
+    return Channel(
         ChannelId(channel["id"]),
         channel.get("name", ""),
         is_member=bool(channel.get("is_member")),

@@ -11,7 +11,7 @@ from autogen_agentchat.messages import BaseChatMessage, TextMessage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from countersign.autogen.people.input_modes import (
+from countersign.autogen.people.human_input_modes import (
     AskWhen,
     HumanInputMode,
     Move,

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from countersign.domain import decision_rules, request_endings, requests
+from countersign.domain import decision_attempts, request_endings, requests
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.events import EventType
 from countersign.domain.ids import Digest, UserId, WorkspaceId
 from countersign.domain.people import Reviewers
-from countersign.domain.refusal_reasons import Refusal
+from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import MOVES, Decision, How, Status, Verb
 from tests.sample_requests import (
     ALICE,
@@ -50,7 +50,7 @@ from tests.sample_requests import (
 def test_what_does_not_count_is_refused_recorded_and_changes_nothing(changes: dict[str, Any], refusal: Refusal) -> None:
     """R7, R9, R25: by workspace and user id; each refusal is an event for the audit and a sentence for the person."""
     asked = request()
-    step = decision_rules.decide(asked, attempt(asked, **changes), NOW)
+    step = decision_attempts.decide(asked, attempt(asked, **changes), NOW)
     assert (step.refusal, step.request) == (refusal, asked)
     assert [(e.type, e.data["refusal"]) for e in step.events] == [(EventType.ATTEMPT_REFUSED, refusal.name.lower())]
     assert len(refusal_text(refusal, asked)) > 20
@@ -59,29 +59,29 @@ def test_what_does_not_count_is_refused_recorded_and_changes_nothing(changes: di
 def test_a_failed_look_up_of_a_group_refuses() -> None:
     """R9: not knowing is not allowing."""
     asked = request(reviewers=Reviewers(groups=frozenset({LEADS})))
-    assert decision_rules.decide(asked, attempt(asked, groups=None), NOW).refusal is Refusal.NOT_CHECKED
-    assert decision_rules.decide(asked, attempt(asked, groups=frozenset({LEADS})), NOW).refusal is None
+    assert decision_attempts.decide(asked, attempt(asked, groups=None), NOW).refusal is Refusal.NOT_CHECKED
+    assert decision_attempts.decide(asked, attempt(asked, groups=frozenset({LEADS})), NOW).refusal is None
 
 
 def test_the_requester_decides_on_their_own_request_only_where_the_channel_says_so() -> None:
     """R10."""
     everybody = Reviewers(frozenset({ALICE, BOB}))
     asked = request(reviewers=everybody)
-    assert decision_rules.decide(asked, attempt(asked, ALICE), NOW).refusal is Refusal.OWN_REQUEST
+    assert decision_attempts.decide(asked, attempt(asked, ALICE), NOW).refusal is Refusal.OWN_REQUEST
     asked = request(reviewers=everybody, own_requests=True)
-    assert decision_rules.decide(asked, attempt(asked, ALICE), NOW).request.status is Status.APPROVED
+    assert decision_attempts.decide(asked, attempt(asked, ALICE), NOW).request.status is Status.APPROVED
 
 
 def test_a_quorum_counts_each_person_once() -> None:
     """R11."""
     asked = request(quorum=2)
-    voted = decision_rules.decide(asked, attempt(asked, BOB, name="first"), NOW)
+    voted = decision_attempts.decide(asked, attempt(asked, BOB, name="first"), NOW)
     assert voted.request.status is Status.PENDING
     assert [e.type for e in voted.events] == [EventType.VOTE_CAST]
-    again = decision_rules.decide(voted.request, attempt(asked, BOB, name="second"), NOW)
+    again = decision_attempts.decide(voted.request, attempt(asked, BOB, name="second"), NOW)
     assert again.refusal is Refusal.VOTED_ALREADY
     assert "1 of 2" in refusal_text(Refusal.VOTED_ALREADY, voted.request)
-    done = decision_rules.decide(voted.request, attempt(asked, CAROL), NOW).request
+    done = decision_attempts.decide(voted.request, attempt(asked, CAROL), NOW).request
     assert done.status is Status.APPROVED
     assert done.decision is not None
     assert done.decision.by == (BOB, CAROL)
@@ -90,9 +90,9 @@ def test_a_quorum_counts_each_person_once() -> None:
 def test_one_rejection_is_enough_to_refuse() -> None:
     """R11: also after somebody approved, and by the one who did."""
     asked = request(quorum=2)
-    voted = decision_rules.decide(asked, attempt(asked, BOB), NOW).request
+    voted = decision_attempts.decide(asked, attempt(asked, BOB), NOW).request
     for user in (BOB, CAROL):
-        step = decision_rules.decide(voted, attempt(asked, user, Verb.REJECT, words="too much"), NOW)
+        step = decision_attempts.decide(voted, attempt(asked, user, Verb.REJECT, words="too much"), NOW)
         assert step.request.status is Status.REJECTED
         assert step.request.decision is not None
         assert step.request.decision.words == "too much"
@@ -102,13 +102,13 @@ def test_the_same_click_delivered_again_counts_once_and_is_no_loser() -> None:
     """R8: recognised by its id."""
     asked = request(quorum=2)
     click = attempt(asked, BOB, name="same")
-    voted = decision_rules.decide(asked, click, NOW).request
-    assert decision_rules.decide(voted, click, NOW) == requests.Step(voted)
-    done = decision_rules.decide(voted, attempt(asked, CAROL, name="last"), NOW).request
-    assert decision_rules.decide(done, attempt(asked, CAROL, name="last"), later(hours=5)) == requests.Step(done)
+    voted = decision_attempts.decide(asked, click, NOW).request
+    assert decision_attempts.decide(voted, click, NOW) == requests.Step(voted)
+    done = decision_attempts.decide(voted, attempt(asked, CAROL, name="last"), NOW).request
+    assert decision_attempts.decide(done, attempt(asked, CAROL, name="last"), later(hours=5)) == requests.Step(done)
     for verb in (Verb.REJECT, Verb.RESPOND):
-        once = decision_rules.decide(asked, attempt(asked, BOB, verb, words="why"), NOW).request
-        assert decision_rules.decide(once, attempt(asked, BOB, verb, words="why"), later(hours=5)) == requests.Step(
+        once = decision_attempts.decide(asked, attempt(asked, BOB, verb, words="why"), NOW).request
+        assert decision_attempts.decide(once, attempt(asked, BOB, verb, words="why"), later(hours=5)) == requests.Step(
             once
         )
 
@@ -116,8 +116,8 @@ def test_the_same_click_delivered_again_counts_once_and_is_no_loser() -> None:
 def test_who_comes_second_is_told_who_decided() -> None:
     """R3, R7."""
     asked = request()
-    done = decision_rules.decide(asked, attempt(asked, BOB), NOW).request
-    late = decision_rules.decide(done, attempt(asked, CAROL, Verb.REJECT), NOW)
+    done = decision_attempts.decide(asked, attempt(asked, BOB), NOW).request
+    late = decision_attempts.decide(done, attempt(asked, CAROL, Verb.REJECT), NOW)
     assert late.refusal is Refusal.ALREADY_DECIDED
     assert late.request == done
     said = refusal_text(Refusal.ALREADY_DECIDED, done)
@@ -147,7 +147,7 @@ def test_a_refusal_tells_the_day_too() -> None:
     gone = request_endings.expire(asked, later(hours=1)).request
     at = "2026-03-06 18:00:00 UTC"
     assert f"Time ran out at {at}, before" in refusal_text(Refusal.TIME_RAN_OUT, gone)
-    done = decision_rules.decide(asked, attempt(asked), later(hours=1, seconds=-1)).request
+    done = decision_attempts.decide(asked, attempt(asked), later(hours=1, seconds=-1)).request
     assert " 2026-03-06 17:59:59 UTC: approved." in refusal_text(Refusal.ALREADY_DECIDED, done)
     back = request_endings.withdraw(asked, later(hours=1), "the run ended").request
     assert f"was withdrawn at {at}." in refusal_text(Refusal.WITHDRAWN, back)
@@ -165,7 +165,7 @@ def test_whose_place_has_chosen_is_told_how_many_choose_the_same() -> None:
     """R7: two who disagree are not two of two."""
     asked = request(asked=choice("eu", "us"), quorum=2)
     for user, chosen in ((BOB, "eu"), (CAROL, "us")):
-        asked = decision_rules.decide(asked, attempt(asked, user, Verb.CHOOSE, chosen=(chosen,)), NOW).request
+        asked = decision_attempts.decide(asked, attempt(asked, user, Verb.CHOOSE, chosen=(chosen,)), NOW).request
     assert refusal_text(Refusal.SEAT_TAKEN, asked).endswith("; 1 of 2 needed.")
 
 
@@ -173,8 +173,8 @@ def test_a_click_at_the_deadline_is_late_and_one_before_is_not() -> None:
     """R20: the rule takes its clock from outside; whether anybody expired the request does not matter."""
     asked = request()
     assert asked.deadline == later(hours=1)
-    assert decision_rules.decide(asked, attempt(asked), later(minutes=60)).refusal is Refusal.TIME_RAN_OUT
-    assert decision_rules.decide(asked, attempt(asked), later(minutes=59, seconds=59)).refusal is None
+    assert decision_attempts.decide(asked, attempt(asked), later(minutes=60)).refusal is Refusal.TIME_RAN_OUT
+    assert decision_attempts.decide(asked, attempt(asked), later(minutes=59, seconds=59)).refusal is None
 
 
 def test_time_running_out_is_not_a_rejection() -> None:
@@ -185,7 +185,7 @@ def test_time_running_out_is_not_a_rejection() -> None:
     assert gone.status is Status.EXPIRED
     assert gone.decision is not None
     assert (gone.decision.how, gone.decision.by) == (How.TIMEOUT, ())
-    late = decision_rules.decide(gone, attempt(asked), later(days=3))
+    late = decision_attempts.decide(gone, attempt(asked), later(days=3))
     assert late.refusal is Refusal.TIME_RAN_OUT
     assert "Time ran out" in refusal_text(Refusal.TIME_RAN_OUT, gone)
 
@@ -207,13 +207,13 @@ def test_a_channel_may_wait_for_ever() -> None:
     asked = request(on_timeout=OnTimeout.WAIT)
     assert asked.deadline is None
     assert request_endings.expire(asked, later(days=4000)).request == asked
-    assert decision_rules.decide(asked, attempt(asked), later(days=4000)).request.status is Status.APPROVED
+    assert decision_attempts.decide(asked, attempt(asked), later(days=4000)).request.status is Status.APPROVED
 
 
 def test_free_text_never_approves() -> None:
     """R12: words that say yes are an answer, whatever they say."""
     asked = request()
-    answered = decision_rules.decide(
+    answered = decision_attempts.decide(
         asked, attempt(asked, verb=Verb.RESPOND, words="APPROVED, yes, go on"), NOW
     ).request
     assert answered.status is Status.ANSWERED
@@ -224,15 +224,15 @@ def test_free_text_never_approves() -> None:
 def test_nothing_moves_a_settled_request(status: Status, verb: Verb) -> None:
     asked = replace(request(), status=status)
     settled = request_endings.settle(asked, requests.Decision(status, How.REVIEWERS, NOW, (BOB,))).request
-    step = decision_rules.decide(settled, attempt(asked, CAROL, verb, words="x"), later(hours=9))
+    step = decision_attempts.decide(settled, attempt(asked, CAROL, verb, words="x"), later(hours=9))
     assert (step.request, step.refusal is None) == (settled, False)
     assert request_endings.expire(settled, later(hours=9)).request == settled
     assert request_endings.withdraw(settled, later(hours=9), "over").request == settled
 
 
 def test_strangers_learn_nothing_about_a_settled_request() -> None:
-    done = decision_rules.decide(request(), attempt(request()), NOW).request
-    assert decision_rules.decide(done, attempt(done, DAVE, is_stranger=True), NOW).refusal is Refusal.OTHER_WORKSPACE
+    done = decision_attempts.decide(request(), attempt(request()), NOW).request
+    assert decision_attempts.decide(done, attempt(done, DAVE, is_stranger=True), NOW).refusal is Refusal.OTHER_WORKSPACE
 
 
 def test_the_id_of_a_request_follows_from_run_place_and_content() -> None:
@@ -269,10 +269,11 @@ def test_what_nobody_can_see_is_no_reason_and_no_answer(unseen: str) -> None:
     """R25: whoever reads the record learns why the glass was broken; a rejection without a reason has none."""
     asked = request(break_glass=True)
     alone = attempt(asked, ALICE, words=unseen, break_glass=True)
-    assert decision_rules.decide(asked, alone, NOW).refusal is Refusal.NO_REASON
+    assert decision_attempts.decide(asked, alone, NOW).refusal is Refusal.NO_REASON
     assert (
-        decision_rules.decide(asked, attempt(asked, BOB, Verb.RESPOND, words=unseen), NOW).refusal is Refusal.NO_WORDS
+        decision_attempts.decide(asked, attempt(asked, BOB, Verb.RESPOND, words=unseen), NOW).refusal
+        is Refusal.NO_WORDS
     )
     for words, kept in ((unseen, ""), (f"{unseen}no", f"{unseen}no".strip())):
-        no = decision_rules.decide(asked, attempt(asked, BOB, Verb.REJECT, words=words), NOW).request.decision
+        no = decision_attempts.decide(asked, attempt(asked, BOB, Verb.REJECT, words=words), NOW).request.decision
         assert no is not None and no.words == kept

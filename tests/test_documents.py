@@ -1,0 +1,183 @@
+"""The documents tell the truth: settings, diagrams, rules, ways of working, links, and why a package is needed."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import countersign
+from bot.settings import WebSettings
+from countersign.domain import requests, runs
+from countersign.metrics import Repair
+from countersign.process_settings import WorkerSettings, variables
+
+HERE = Path(__file__).resolve().parent.parent
+README = (HERE / "README.md").read_text()
+
+
+@pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
+def test_every_setting_is_documented_with_its_description(kind: type[WebSettings] | type[WorkerSettings]) -> None:
+    page = (HERE / "docs" / "operations.md").read_text()
+    for name, description in variables(kind).items():
+        assert re.search(rf"^\| `{name}` \|.*\| {re.escape(description)} \|$", page, re.M), f"{name}: {description}"
+
+
+def diagram(title: str) -> set[tuple[str, str, str]]:
+    """The arrows of the README's Mermaid diagram of that title: (from, verb, to)."""
+    found = re.search(rf"```mermaid\n---\ntitle: {title}\n---\n(.*?)```", README, re.S)
+    assert found, f"no diagram “{title}” in the README"
+    return set(re.findall(r"^\s*(\w+) --> (\w+): (.+)$", found[1], re.M))
+
+
+def test_the_readmes_diagram_of_a_request_is_its_life() -> None:
+    arrows = {(a, to, verb) for a, moves in requests.MOVES.items() for verb, to in moves.items()}
+    assert diagram("A request") == arrows
+
+
+def test_the_readmes_diagram_of_a_run_is_its_life() -> None:
+    arrows = {(a, to, verb) for a, moves in runs.MOVES.items() for verb, to in moves.items()}
+    assert diagram("A run") == arrows
+
+
+def needs(project: dict[str, Any], extras: Iterable[str]) -> Iterator[str]:
+    """Packages of the project, of these extras, and of the development group."""
+    yield from (*project["project"]["dependencies"], *project["dependency-groups"]["dev"])
+    for extra in extras:
+        yield from project["project"]["optional-dependencies"][extra]
+
+
+def test_every_dependency_says_in_a_line_why_it_is_there() -> None:
+    text = (HERE / "pyproject.toml").read_text()
+    project = tomllib.loads(text)
+    for need in needs(project, project["project"]["optional-dependencies"]):
+        assert re.search(rf"^\s*\"{re.escape(need)}\",\s+# \S.{{10,}}$", text, re.M), f"{need} has no reason"
+
+
+def test_the_lock_file_names_every_dependency() -> None:
+    """Those of the extras that `make setup` installs."""
+    lock = (HERE / "requirements.lock").read_text()
+    extras = re.findall(r"--extra (\S+)", (HERE / "Makefile").read_text())
+    for need in needs(tomllib.loads((HERE / "pyproject.toml").read_text()), extras):
+        name = re.split(r"[\[<>=~ ]", need)[0].lower()
+        assert re.search(rf"^{re.escape(name)}(\[[^]]*\])?==", lock, re.M), f"{need}: run make lock"
+
+
+def test_every_package_without_types_says_why_in_a_line() -> None:
+    text = (HERE / "pyproject.toml").read_text()
+    for exceptions in tomllib.loads(text)["tool"]["mypy"]["overrides"]:
+        for module in exceptions["module"]:
+            assert re.search(rf"^\s*\"{re.escape(module)}\",\s+# \S.{{10,}}$", text, re.M), f"{module} has no reason"
+
+
+def test_all_python_of_this_tree_is_type_checked() -> None:
+    checked = tomllib.loads((HERE / "pyproject.toml").read_text())["tool"]["mypy"]["packages"]
+    assert set(checked) == {path.parent.name for path in HERE.glob("*/*.py")}
+
+
+def test_every_kind_of_repair_has_a_row_with_a_test() -> None:
+    rows = (HERE / "docs" / "operations.md").read_text()
+    for kind in Repair:
+        assert re.search(rf"^\|[^|]+\| `{kind}` \|.*`tests/\S+::test_\w+` \|$", rows, re.M), kind
+
+
+def test_the_procfile_names_the_two_processes() -> None:
+    processes = yaml.safe_load((HERE / "Procfile").read_text())
+    assert {name: command.split()[-1] for name, command in processes.items()} == {"web": "bot", "worker": "agents"}
+
+
+def rules_named(docstring: str) -> set[int]:
+    """The rules that a test's docstring names: `R3, R9–R12: …`."""
+    if not re.match(r"R\d", docstring):
+        return set()
+    named = {int(n) for n in re.findall(r"\bR(\d+)\b", docstring)}
+    for first, last in re.findall(r"\bR(\d+)[–-]R?(\d+)\b", docstring):
+        named |= set(range(int(first), int(last) + 1))
+    return named
+
+
+def rules_of_tests() -> dict[str, set[int]]:
+    """Test -> the rules that it names."""
+    return {
+        f"{path.relative_to(HERE)}::{node.name}": rules_named(ast.get_docstring(node) or "")
+        for path in (HERE / "tests").rglob("test_*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
+def test_every_rule_is_on_the_page_of_rules_with_tests_that_name_it() -> None:
+    page = (HERE / "docs" / "rules.md").read_text()
+    rows = {
+        int(n): re.findall(r"`(tests/\S+)`", tests) for n, tests in re.findall(r"^\| R(\d+) \|.+\|(.+)\|$", page, re.M)
+    }
+    assert list(rows) == sorted(rows)
+    assert rows.keys() == set(range(1, 37))
+    named = rules_of_tests()
+    assert [
+        (rule, test) for rule, tests in rows.items() for test in tests or [""] if rule not in named.get(test, ())
+    ] == []
+
+
+def test_every_way_of_working_has_a_row_with_its_place_and_its_test() -> None:
+    rows = (HERE / "docs" / "ways-of-working.md").read_text()
+    for number in range(1, 21):
+        row = re.search(rf"^\| S{number} \|.*\| `([\w/]+\.py)` \| `(tests/[\w/]+\.py)::(\w+)` \|$", rows, re.M)
+        assert row, f"S{number} has no row"
+        place, path, name = row.groups()
+        assert (HERE / place).exists(), place
+        tests = (HERE / path).read_text()
+        assert re.search(rf"def {name}\([^\"]*\"\"\"[^\"]*\bS{number}\b", tests), (
+            f"{path}::{name} does not show S{number}"
+        )
+        assert name.startswith("test_") or f'"s{number:02}": {name},' in tests, f"{name} is never played"
+
+
+@pytest.mark.parametrize(
+    "page", ["adapters.md", "guarantees.md", "operations.md", "rules.md", "slack.md", "ways-of-working.md"]
+)
+def test_every_test_named_in_a_page_exists(page: str) -> None:
+    for path, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (HERE / "docs" / page).read_text()):
+        assert f"def {name}(" in (HERE / path).read_text() if name else (HERE / path).exists(), (path, name)
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_every_path_named_in_a_page_exists(page: str) -> None:
+    text = (HERE / page).read_text()
+    paths = set(re.findall(r"`([\w.-]+/[\w./-]*|[\w.-]+\.(?:py|md|toml|lock))`", text))
+    assert len(paths) > 20
+    assert sorted(path for path in paths if not (HERE / path).exists()) == []
+
+
+def test_every_decision_is_linked_from_the_architecture() -> None:
+    page = (HERE / "docs" / "architecture.md").read_text()
+    decisions = {path.name for path in (HERE / "docs" / "decisions").glob("*.md")}
+    assert set(re.findall(r"\(decisions/([\w-]+\.md)\)", page)) == decisions
+
+
+def test_every_link_between_documents_leads_to_a_file() -> None:
+    for page in (*HERE.glob("*.md"), *(HERE / "docs").rglob("*.md")):
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / link).exists(), (page.name, link)
+
+
+def test_the_documents_import_only_what_is_public() -> None:
+    """`countersign` itself, and for other frameworks the names that docs/adapters.md shows (docs/api.md)."""
+    pages = [README, *(page.read_text() for page in (HERE / "docs").rglob("*.md"))]
+    imports = {
+        found for page in pages for found in re.findall(r"from (countersign[\w.]*) import (\([^)]*\)|[\w, ]+)", page)
+    }
+    assert len(imports) > 10
+    for module, names in imports:
+        named = set(re.findall(r"\w+", names))
+        if module == "countersign":
+            assert named <= set(countersign.__all__), (module, names)
+            continue
+        assert module.startswith(("countersign.adapters.", "countersign.hosted_teams.")), module
+        assert f"from {module} import" in (HERE / "docs" / "adapters.md").read_text(), module
+        body = ast.parse((HERE / f"{module.replace('.', '/')}.py").read_text()).body
+        assert named <= {node.name for node in body if hasattr(node, "name")}, (module, names)
