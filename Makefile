@@ -47,7 +47,7 @@ $(COMPILED): $(READY)
 
 # Everything that is deterministic, on real parts; wants neither a browser nor PostgreSQL.
 test: $(COMPILED)
-	$(BIN)/pytest -q -n 4 --dist worksteal -m "not slow"
+	$(BIN)/pytest -q -n 5 --dist worksteal -m "not slow"
 
 # The rest: kills, browsers, PostgreSQL, clusters, chaos; and again, at length, what `make test` tries with a few examples.
 test-all: lint
