@@ -666,7 +666,7 @@ DRAWING: Final = (
         "countersign/domain/calls.py",
         "    return line if _WORD.fullmatch(line) else f",
         "    return line if line else f",
-        ("tests/domain/test_call_titles.py::test_no_text_passes_for_the_words_of_the_template",),
+        ("tests/domain/test_calls.py::test_no_text_passes_for_the_words_of_the_template",),
     ),
     Bug(
         "nobody is told which files of the code are not attached",

@@ -14,7 +14,7 @@ _FROZEN = "tests/autogen/test_frozen.py::"
 _LETTING_GO = "tests/autogen/test_letting_go.py::"
 _TEAM_DOORS = "tests/autogen/test_bypass_check.py::"
 _ACTIVITY = (
-    "tests/autogen/test_run_activity.py::test_a_run_that_stores_something_does_not_rest_beside_a_question_that_waits"
+    "tests/autogen/test_rest_detection.py::test_a_run_that_stores_something_does_not_rest_beside_a_question_that_waits"
 )
 _EXECUTORS = "tests/autogen/test_code_executors.py::"
 _OUTCOMES = "tests/autogen/test_run_outcomes.py::"

@@ -10,8 +10,8 @@ from datetime import timedelta
 
 import pytest
 
+from bot.slack.views import approval_card, card_controls, reminder_text, request_text, review_modals
 from bot.slack.views import card_content as judged
-from bot.slack.views import card_controls, reminder_text, request_text, review_modals
 from bot.slack.views.card_controls import Handle, MenuItem
 from countersign.domain import request_endings, schedule
 from countersign.domain.channel_settings import OnTimeout, Risk
@@ -112,6 +112,17 @@ def test_the_notification_is_the_question_itself() -> None:
     """Whoever reads no more than the notification knows what would happen."""
     assert DRAWINGS["card_tool"].text == "email · Refund 20.00 EUR for order 17?"
     assert DRAWINGS["card"].text == "email · send this mail?"
+
+
+def test_a_task_that_is_the_title_is_not_said_twice() -> None:
+    """A program that names no task has its title for one."""
+    asked = request(asked=question(title="Send the letter?"))
+    texts = [
+        json.dumps(approval_card.card(asked, run=sample_views.run(task=task), run_link=None).blocks)
+        for task in ("Send the letter?", "Write to the vendor")
+    ]
+    assert [text.count("Send the letter?") for text in texts] == [1, 1]
+    assert "Write to the vendor" in texts[1]
 
 
 def test_what_is_asked_again_begins_with_what_changed() -> None:
