@@ -405,7 +405,7 @@ async def test_a_program_that_comes_back_does_what_was_not_reported(
         await bob.lets_a_day_pass()
     result = await played(program, bob, ("Well.", *STOP))
     assert paid == ([] if reported else [90.0])
-    assert texts(result)[2] == ("Failed before: ValueError: no till" if reported else "90.00 EUR for order 17")
+    assert texts(result)[2] == ("ValueError: no till" if reported else "90.00 EUR for order 17")
 
 
 async def test_a_report_that_is_refused_hides_no_result(
