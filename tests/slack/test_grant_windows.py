@@ -117,10 +117,9 @@ async def test_an_allowed_request_draws_no_card_and_is_told_in_its_thread(
     asked = await usecases.ask(store, await new_run(store, "rlater"), call(order=18))
     async with drawing(slack, store, bot):
         await all_drawn(slack, store)
-        root = [message for message in slack.channel("#general").messages if not message.is_reply][-1]
-        allowed = "Auto-approved"
-        note = await slack.wait_message("#general", lambda m: allowed in text_of(m), thread=root.ts)
-        await all_drawn(slack, store)
+    roots = [message.ts for message in slack.channel("#general").messages]
+    (later,) = [root for root in roots if await store.message_run(HERE, GENERAL, root) == "rlater"]
+    (note,) = [m for m in slack.channel("#general").thread(later) if "Auto-approved" in text_of(m)]
     assert (await now_is(store, asked)).status is Status.APPROVED
     assert permission.id in text_of(note) and "<@U0BOB>" in text_of(note)
     assert slack.channel("#approvals").messages == []

@@ -285,15 +285,18 @@ class Poster:
                 return await self._show(target, post)
         redrawn = replace(message, drawn=target.drawn, replaced_by=None)
         if await self._store.commit(Change(messages=(Put(redrawn, seen.version),))) is not Committed.DONE:
-            await self._forget_drawn(message.name, lambda stored: stored != redrawn)  # another process drew it
+            drawn_by_another = await self._forget_drawn(message.name, lambda stored: stored != redrawn)
+            if drawn_by_another and (task := drawing_task.get()) is not None:
+                task.overtaken = True
+                raise Outdated(f"{message.name} was drawn by another process meanwhile; reading again.")
         return redrawn
 
-    async def _forget_drawn(self, name: str, is_outdated: Callable[[Message], bool]) -> None:
-        """Have a message drawn anew by whoever looks next, if it is outdated."""
+    async def _forget_drawn(self, name: str, is_outdated: Callable[[Message], bool]) -> bool:
+        """Have a message drawn anew by whoever looks next, if it is outdated; returns whether it is."""
 
-        async def propose() -> Keep[None] | Swap[None]:
+        async def propose() -> Keep[bool] | Swap[bool]:
             if (seen := await self._store.message(name)) is None or not is_outdated(seen.value):
-                return Keep(None)
-            return Swap(Change(messages=(Put(replace(seen.value, drawn=""), seen.version),)), None)
+                return Keep(False)
+            return Swap(Change(messages=(Put(replace(seen.value, drawn=""), seen.version),)), True)
 
-        await update(self._store, propose)
+        return await update(self._store, propose)
