@@ -143,7 +143,7 @@ with SqliteSaver.from_conn_string("graph.db") as saver:
 )
 
 Decision = tuple[str, str, dict[str, str] | None]
-"""Words of a card, the button that somebody presses, and what they send in its window."""
+"""Words of a card, the button that somebody presses, if they do, and what they send in its window."""
 CALL: Final = ("refund", {"order": 17, "euros": 45.0})
 ANOTHER: Final = ("refund", {"order": 18, "euros": 5.0})
 CODE: Final = "Like this:\n```python\nimport my_models\nmy_models.pay(17, 45.0)\n```"
@@ -177,7 +177,7 @@ GUARDED: Final = {
         CLASSIC_CALLS,
         ([CALL, ANOTHER], DONE),
         "Order: 18",
-        before=(("Order: 17", "Approve", None),),
+        before=(("Order: 18", "", None), ("Order: 17", "Approve", None)),  # both are on one card
         after=_CLASSIC_END,
         cards=2,
         done=("17 45.0", "18 5.0"),

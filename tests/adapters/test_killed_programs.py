@@ -44,7 +44,8 @@ async def asked(bob: Bob, program: Program, words: str) -> None:
 async def decided(bob: Bob, program: Program, *decisions: Decision) -> None:
     for words, button, window in decisions:
         await asked(bob, program, words)
-        await bob.presses(words, button, window)
+        if button:
+            await bob.presses(words, button, window)
 
 
 async def killed_at(place: str, killable: Killable, program: Program, bob: Bob) -> None:
