@@ -37,8 +37,11 @@ async def asked(bob: Bob, program: Program, words: str) -> None:
     """Wait for the card; a program that ends before that says why."""
     card, end = asyncio.create_task(bob.card(words)), asyncio.create_task(program.wait())
     await asyncio.wait({card, end}, return_when=asyncio.FIRST_COMPLETED)
-    assert card.done(), "\n".join(program.lines)
+    if not card.done():
+        card.cancel()
+        raise AssertionError("\n".join(program.lines))
     end.cancel()
+    await card
 
 
 async def decided(bob: Bob, program: Program, *decisions: Decision) -> None:
