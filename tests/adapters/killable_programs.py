@@ -130,7 +130,7 @@ class State(TypedDict, total=False):
     told: str
 
 def ask(state: State) -> State:
-    return {"told": refund(17, 45.0) if interrupt("Pay it back?") else "It is kept."}
+    return {"told": refund(17, 45.0) if interrupt("Pay it back?") is True else "It is kept."}
 
 with SqliteSaver.from_conn_string("graph.db") as saver:
     graph = StateGraph(State).add_node(ask).add_edge(START, "ask").add_edge("ask", END).compile(checkpointer=saver)
