@@ -192,9 +192,7 @@ async def test_calls_that_were_reported_are_handed_back_to_a_program_that_starts
         with ask_in_slack("#general", run="orders"):
             return shop(paid)
 
-    await played(
-        program, bob, ("Order: 18", *SEES), ("Order: 17", *GO), ("Order: 18", *GO), ("Well.", *STOP)
-    )
+    await played(program, bob, ("Order: 18", *SEES), ("Order: 17", *GO), ("Order: 18", *GO), ("Well.", *STOP))
     script.plays("clerk", [ORDER_17, ORDER_18], "Back again.")
     again = await played(program, bob, ("Back again.", *STOP))
     assert sorted(paid) == ["refund 17 90.0", "refund 18 5.0"]
