@@ -84,6 +84,14 @@ ADAPTING: Final = (
         ),
     ),
     Bug(
+        "words are a yes to AG2's own approval",
+        "R12",
+        "countersign/adapters/ag2.py",
+        " and not isinstance(event, ToolApprovalRequest)",
+        "",
+        ("tests/adapters/test_ag2.py::test_ag2s_own_approval_is_asked_in_the_channel[Request changes-window2-paid2]",),
+    ),
+    Bug(
         "one approved call of a message lets the others of AG2 pass",
         "R19",
         "countersign/adapters/ag2_classic_questions.py",
