@@ -60,10 +60,8 @@ async def played(program: Any, bob: Bob, *decisions: tuple[str, str, dict[str, A
         card = asyncio.create_task(bob.card(words))
         await asyncio.wait({running, card}, return_when=asyncio.FIRST_COMPLETED)
         assert card.done(), running.result()
-        if button:
-            await bob.presses(
-                words, button, window
-            )  # after the last one the program may end before Bob's window closes
+        if button:  # after the last one the program may end before Bob's window closes
+            await bob.presses(words, button, window)
     return await running
 
 
