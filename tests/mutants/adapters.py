@@ -215,7 +215,7 @@ ADAPTING: Final = (
     Bug(
         "models of other frameworks see a tool's idempotency key",
         "R13",
-        "countersign/hosted_teams/gated_calls.py",
+        "countersign/hosted_teams/framework_calls.py",
         "schemas = [without_key(tool.schema) for tool in offered]",
         "schemas = [tool.schema for tool in offered]",
         (f"{_MODEL}::test_no_model_sees_the_key_that_a_tool_is_given",),

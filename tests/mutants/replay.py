@@ -127,7 +127,7 @@ REPLAYING: Final = (
     Bug(
         "calls are asked about as changed code while the store tells of the others' decisions",
         "R4",
-        "countersign/replay/run_journal.py",
+        "countersign/replay/pending_calls.py",
         "return any(call.agent == agent and not call.asked for call in self._calls)",
         "return False",
         (_DOUBTS + "test_calls_whose_decisions_are_found_late_are_no_change_of_the_code[passed by policy]",),
