@@ -208,7 +208,7 @@ async def test_a_projector_that_has_lost_the_right_to_draw_mends_what_it_drew_ov
 
     await usecases.progressed(store, lease, "writer", "step one")
     async with poster(slack, store) as first, poster(slack, store) as second:
-        calls = Frozen(first.client, "step two")
+        calls = Frozen(first.calls.client, "step two")
         first = Poster(calls, store, HERE, slack.url, OURS)
         frozen = asyncio.create_task(Projector(store, Outbox(store), first, "web-1").run())
         await slack.wait_for(lambda _: "step one" in progress())

@@ -297,4 +297,4 @@ class Poster:
                 return Keep(False)
             return Swap(Change(messages=(Put(replace(seen.value, drawn=""), seen.version),)), True)
 
-        return await update(self._store, propose)
+        return (await update(self._store, propose)).value
