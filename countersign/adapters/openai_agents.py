@@ -7,7 +7,6 @@ up what was approved and runs with that.
 
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from agents.tool_context import ToolContext
@@ -21,11 +20,12 @@ class SlackApprovals(SavedRuns):
     """Approvals of the tools of agents, in a channel.
 
     `folder` keeps the runs: what the agents were told is in there. `leave`: the program does not wait for people, but
-    ends with `LeftToPeople`.
+    ends with `LeftToPeople`. Of a call that began, and of which nothing was reported, people say whether it was done;
+    those of tools named in `idempotent` run again.
     """
 
-    def __init__(self, channel: str, *, folder: str | Path = ".countersign", leave: bool = False) -> None:
-        super().__init__(channel, folder=folder, leave=leave)
+    def __init__(self, channel: str, **options: Any) -> None:
+        super().__init__(channel, **options)
         self._schemas: dict[str, dict[str, Any]] = {}
 
     def tool(self, function: Callable[..., Any]) -> FunctionTool:
