@@ -143,7 +143,8 @@ class JudgedRun:
         body = {"tool": call.tool, "arguments": call.arguments, "schema": call.schema}
         named = {name: value for name, value in body.items() if value or name == "arguments"}
         title = f"{call.tool.replace('_', ' ').capitalize()}?"
-        return question(self.channel, title, call=named, agent=self.agent)
+        notes = [call.note] if call.note else []
+        return question(self.channel, title, call=named, notes=notes, agent=self.agent)
 
 
 JUDGED_RUN: ContextVar[JudgedRun] = ContextVar("countersign_judged")
