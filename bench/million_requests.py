@@ -30,7 +30,7 @@ from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
-from countersign.usecases import lost_jobs
+from countersign.usecases import requeued_runs
 from countersign.usecases.ports import Change, Committed, Put
 from localslack import LocalSlack
 from localslack.workspace import Message
@@ -104,8 +104,8 @@ class Walker:
     async def repair(self) -> None:
         """Look for lost jobs and lost questions, as a worker does at its start."""
         store = Store(self.store.client, _NAMESPACE, side=Side.AGENTS)
-        await lost_jobs.ask_again(store, NoQueue(), frozenset(), LOST_AFTER, starting=True)
-        await lost_jobs.ask_for_forgotten(store, NoQueue())
+        await requeued_runs.ask_again(store, NoQueue(), frozenset(), LOST_AFTER, starting=True)
+        await requeued_runs.ask_for_forgotten(store, NoQueue())
 
     async def deadlines(self, count: int) -> list[float]:
         """Milliseconds from each of so many deadlines until it was kept."""

@@ -44,6 +44,30 @@ def test_the_readmes_diagram_of_a_run_is_its_life() -> None:
     assert diagram("A run") == arrows
 
 
+def table(text: str, first: str) -> list[list[str]]:
+    """The rows of the table whose first row begins so, links and bold type taken off."""
+    lines = text[text.index(f"\n{first}") + 1 :].split("\n\n")[0].splitlines()
+    plain = [re.sub(r"\*\*|\[([^]]*)\]\([^)]*\)", r"\1", line) for line in lines if not line.startswith("|---")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in plain]
+
+
+def test_the_readme_says_of_its_peers_what_their_page_says() -> None:
+    (_, *tools), *rows = table((HERE / "docs" / "compared.md").read_text(), "| | Countersign |")
+    page = {feature: dict(zip(tools, cells, strict=True)) for feature, *cells in rows if any(cells)}
+    features = {
+        "named reviewers": "Named reviewers",
+        "one of two clicks decides": "Of two clicks at once, one decides",
+        "edit before approving": "Change the arguments before approving",
+        "started at most once, whatever crashes": "An action is started at most once all the same",
+        "record of refused attempts": "A record of attempts, refused ones too",
+    }
+    (_, *shown), *peers = table(README, "| | named reviewers |")
+    assert shown == list(features) and len(peers) == len(tools)
+    for peer, *cells in peers:
+        (tool,) = [tool for tool in tools if tool in peer]
+        assert cells == [page[features[feature]][tool] for feature in shown], peer
+
+
 def needs(project: dict[str, Any], extras: Iterable[str]) -> Iterator[str]:
     """Packages of the project, of these extras, and of the development group."""
     yield from (*project["project"]["dependencies"], *project["dependency-groups"]["dev"])

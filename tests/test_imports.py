@@ -74,13 +74,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.hosted_teams": {"countersign.domain", "countersign.autogen", "autogen_core"},
     "countersign.hosted_teams.agent_framework": {
         *("countersign.domain", "countersign.replay.entries", "countersign.autogen"),
-        *("countersign.hosted_teams.agent_framework_model", "countersign.hosted_teams.gated_calls"),
+        *("countersign.hosted_teams.agent_framework_model", "countersign.hosted_teams.framework_calls"),
         *("agent_framework", "pydantic_core"),
     },
     "countersign.hosted_teams.agent_framework_model": {"countersign.domain", "autogen_core", "agent_framework"},
     "countersign.hosted_teams.openai_agents": {
         "countersign.autogen",
-        "countersign.hosted_teams.gated_calls",
+        "countersign.hosted_teams.framework_calls",
         "countersign.hosted_teams.openai_agents_model",
         "agents",
     },
@@ -168,7 +168,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
     ),
     "countersign.usecases": (
         {"ports", "worker_claims"},
-        {"compare_and_set", "delegation", "effective_settings", "lost_jobs", "overview", "recorded_events"}
+        {"compare_and_set", "delegation", "effective_settings", "requeued_runs", "overview", "recorded_events"}
         | {"store_outages"},
         {"admission", "program_requests", "run_end", "run_progress", "run_requests", "run_start"},
         {"program_attempts"},
@@ -178,7 +178,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
     "countersign.store": (
         {"redis"},
         {"acl", "codec", "job_codec", "keys"},
-        {"commit", "embedded_server", "job_queue", "ownership", "records"},
+        {"commit_plan", "embedded_server", "job_queue", "ownership", "records"},
         {"indexes", "installations", "leases", "made_files", "slack_facts", "workers"},
         {"store"},
         {"journal_storage", "programs", "wakeups"},

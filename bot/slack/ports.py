@@ -52,12 +52,13 @@ class DrawingTask:
     """A task that draws from what it has read.
 
     `held_until`: when another process may draw, by the loop's clock. `has_news`: whether something happened since this
-    task read. `place`: its place in every line.
+    task read. `overtaken`: it has drawn over something newer, and nobody else knows. `place`: its place in every line.
     """
 
     held_until: Callable[[], float]
     has_news: Callable[[], bool] = lambda: False
     reread: bool = False
+    overtaken: bool = False
     place: int = field(default_factory=_places.__next__)
 
 

@@ -27,8 +27,8 @@ from .views import (
     answer_modals,
     button_labels,
     commands_text,
+    confirmation_text,
     edit_modal,
-    notices_text,
     review_modals,
     settings_modal,
     settings_text,
@@ -148,9 +148,10 @@ async def _failed(
     view = body.get("view") or {}
     inputs = [block["block_id"] for block in view.get("blocks", ()) if block["type"] == "input"]
     if response is not None and body.get("type") == "view_submission" and inputs:
-        return BoltResponse(status=200, body={"response_action": "errors", "errors": {inputs[0]: notices_text.BROKEN}})
+        errors = {inputs[0]: confirmation_text.BROKEN}
+        return BoltResponse(status=200, body={"response_action": "errors", "errors": errors})
     try:
-        await tell(services.client, body, Reply(notices_text.BROKEN, False))
+        await tell(services.client, body, Reply(confirmation_text.BROKEN, False))
     except Exception:
         _log.exception("Nor could they be told.")
     return BoltResponse(status=200, body="") if response is not None else None

@@ -12,7 +12,7 @@ from countersign.domain.events import Event
 from countersign.domain.ids import ChannelId, UserId
 from countersign.policy.loosening import Configured, SettingsProposal, print_of
 
-from .views.notices_text import OTHER_VERSION
+from .views.confirmation_text import OTHER_VERSION
 
 _KIND: Final = TypeAdapter(SettingsProposal)
 _RULES: Final = TypeAdapter(Rules)

@@ -166,9 +166,11 @@ def _line(method: str, channel: str) -> str:
 def check_may_draw(subject: str) -> None:
     """Raise Outdated if another process may draw by now.
 
-    This one was frozen then, or lost the store.
+    This one was frozen then, or lost the store. What it drew over something newer it mends all the same.
     """
     task = drawing_task.get()
+    if task is not None and task.overtaken and subject == "chat.update":
+        return
     if task is not None and asyncio.get_running_loop().time() > task.held_until():
         raise Outdated(f"{subject}: another process may draw by now; reading again.")
 

@@ -11,7 +11,14 @@ from copy import copy
 from typing import Any, Final
 
 from ag2 import Context, tool
-from ag2.events import HumanInputRequest, TextInput, ToolCallEvent, ToolErrorEvent, ToolResultEvent
+from ag2.events import (
+    HumanInputRequest,
+    TextInput,
+    ToolApprovalRequest,
+    ToolCallEvent,
+    ToolErrorEvent,
+    ToolResultEvent,
+)
 from ag2.middleware.base import ToolExecution, ToolResultType
 from ag2.tools.final import FunctionTool
 
@@ -64,7 +71,8 @@ def slack_hook(channel: str, *, run: str = "", requester: str = "") -> Callable[
     """Make an agent's `hitl_hook`: what it asks a human is asked in a channel.
 
     The answer is what people wrote; `yes` if they approved, which AG2's `approval_required` wants; else the decision as
-    a model reads it.
+    a model reads it. To `approval_required` nothing that they wrote is an answer: AG2 takes some words for an approval.
+    What is done with an answer is not reported, so a program that is killed in it does it again: see `with_approval`.
     """
     keys = QuestionKeys(run)
 
@@ -72,7 +80,10 @@ def slack_hook(channel: str, *, run: str = "", requester: str = "") -> Callable[
         body = asked(channel, "", event.content, requester=requester)
         async with AsyncClient() as client:
             decision = await client.judge(body, key=keys.next(event.content))
-        return "yes" if decision.approved else decision.words if decision.outcome == "answered" else decision.text
+        if decision.approved:
+            return "yes"
+        words = decision.outcome == "answered" and not isinstance(event, ToolApprovalRequest)
+        return decision.words if words else decision.text
 
     return hook
 

@@ -72,11 +72,11 @@ class ChangedCode:
         # What the agent does at once may be asked for in another order, and later where something is slow.
         who, known = _kind_and_agent(key), self._journal.is_recorded(key) or self._journal.order.was_awaited(key)
         kind, _, name = who.partition("/")
-        if not known and self._unused(who) and not self._journal.has_pending_call(name):
+        if not known and self._unused(who) and not self._journal.pending_calls.has(name):
             self._ask(
                 _Divergence(
                     who,
-                    lambda: not self._unused(who) or self._journal.has_pending_call(name),
+                    lambda: not self._unused(who) or self._journal.pending_calls.has(name),
                     lambda: f"“{name}” now asks for {_EFFECTS[kind]}, and {_fit_no_more(len(self._unused(who)))}",
                 )
             )

@@ -28,8 +28,8 @@ from countersign.domain.runs import MOVES, Run, Status, Verb
 from countersign.metrics import Repair
 from countersign.process_settings import WorkerSettings
 from countersign.replay.run_journal import RunJournal
-from countersign.usecases.lost_jobs import ask_again, ask_for_forgotten
 from countersign.usecases.ports import Journal, Lease, Queue, Seen, Store, Wakeups
+from countersign.usecases.requeued_runs import ask_again, ask_for_forgotten
 from countersign.usecases.store_outages import patiently
 
 log = logging.getLogger(__name__)

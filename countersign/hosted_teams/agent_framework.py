@@ -34,7 +34,7 @@ from countersign.domain.request_endings import Decided, decided
 from countersign.domain.requests import How, Request, Status
 from countersign.domain.texts_for_models import answer
 from countersign.hosted_teams.agent_framework_model import RunModel
-from countersign.hosted_teams.gated_calls import GatedCall, gated_calls, not_gated, while_ours
+from countersign.hosted_teams.framework_calls import GatedCall, gated_calls, not_gated, while_ours
 from countersign.replay.entries import Asked
 
 _OF_A_DECISION: Final = [

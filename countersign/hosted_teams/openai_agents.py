@@ -13,7 +13,7 @@ from agents import Agent, FunctionTool, ItemHelpers, ModelResponse, RunConfig, R
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.running_team import Ended, RunningTeam, Saved, Tell, Waits
 from countersign.autogen.tools.workbenches import ToolLike
-from countersign.hosted_teams.gated_calls import GatedCall, gated_calls, not_gated, while_ours
+from countersign.hosted_teams.framework_calls import GatedCall, gated_calls, not_gated, while_ours
 from countersign.hosted_teams.openai_agents_model import RunModel
 
 

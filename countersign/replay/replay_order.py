@@ -17,8 +17,9 @@ The rules:
 1. Recorded events pass one by one, in their order, and each only when everything that had been asked for by then is
    asked for again. So local work, which nothing records, takes as long as it likes: the event after it waits.
 2. What no record answers (a model, a tool, a step) begins when the last recorded event has passed.
-3. No clock decides. Only where nothing at all has moved for LAST_RESORT is the code taken to have changed, and people
-   are asked how to go on.
+3. No clock decides. A deadline of the team's own that passes before an answer which had come in time waits for that
+   answer. Only where nothing at all has moved for LAST_RESORT is the code taken to have changed, and people are asked
+   how to go on.
 4. While agents of different branches speak at once, an event passes SETTLED rounds of the event loop after the one
    before, because the words of an agent are on their way to the others for some rounds.
 
@@ -154,6 +155,11 @@ class Order:
     def event_of(self, key: str) -> OrderedEvent | None:
         """Return the hand-on under this key, if it has not passed."""
         return next((event for event in self._events if event.place and event.name == key), None)
+
+    def next_recorded(self, name: str) -> OrderedEvent | None:
+        """Return the next recorded hand-on under this key, or of this agent, if any."""
+        own = (e for e in self._events if e.recorded and e.place and not e.automatic)
+        return next((e for e in own if e.name == name or e.name.partition("/")[2].startswith(f"{name}/")), None)
 
     async def await_turn(self, event: OrderedEvent) -> None:
         """Wait for the event's turn and let it pass."""

@@ -10,15 +10,16 @@ effect is not done again.
 import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from countersign.domain.ids import digest_of
 from countersign.replay.entries import Entry
+from countersign.replay.late_cancellation import cancelled_late
+from countersign.replay.pending_calls import PendingCalls
 from countersign.replay.replay_order import MARK, Order, OrderedEvent
 from countersign.replay.rest_detection import Activity
 from countersign.replay.write_behind import WriteBehind
@@ -26,16 +27,8 @@ from countersign.usecases import ports
 from countersign.usecases.ports import Lease
 from countersign.usecases.store_outages import being_cancelled, patiently
 
+T = TypeVar("T")
 _INSIDE: Final[ContextVar[bool]] = ContextVar("inside an effect", default=False)
-_CALL: Final[ContextVar["PendingCall | None"]] = ContextVar("call", default=None)
-
-
-@dataclass(eq=False, slots=True)
-class PendingCall:
-    """A call that an agent wants to make and whose effect is not asked for yet."""
-
-    agent: str
-    asked: bool = False
 
 
 class RunJournal:
@@ -57,7 +50,7 @@ class RunJournal:
         self.order = Order(self._entries, self.activity)
         self._abandoned: dict[str, OrderedEvent] = {}
         self._aside: set[str] = set()
-        self._calls: set[PendingCall] = set()
+        self.pending_calls = PendingCalls(self.order.notify)
         self.late_writes = WriteBehind()
         self.before_execution: Callable[[str], Awaitable[None]] = _allow
         self.now: Callable[[], Awaitable[datetime]] = _local_now
@@ -84,17 +77,29 @@ class RunJournal:
         if _INSIDE.get():
             return self.lookup(key)
         entry = self.lookup(key)
-        if (call := _CALL.get()) is not None and key.startswith("tool/"):
-            call.asked = True
+        if key.startswith("tool/"):
+            self.pending_calls.reach_effect()
         self.order.begin_wait(key)
         if entry is None:
             return None
         if entry.left:
             await self._await_abandonment(key)
         if (event := self.order.event_of(key)) is not None:
-            await self.order.await_turn(event)
+            await self.shielded(key, self.order.await_turn(event))
         self.order.end_wait(key)
         return entry
+
+    async def shielded(self, name: str, work: Awaitable[T]) -> T:
+        """Wait for work; its cancellation waits until what had reached it has come again.
+
+        `name` is the key that the work waits for, or the agent if it waits for several.
+        """
+
+        def may_end() -> bool:
+            event = self.order.next_recorded(name)
+            return event is None or self._entries[event.name].left or self.is_leaving()
+
+        return await cancelled_late(self.order, work, may_end)
 
     def begin_wait(self, key: str) -> None:
         """Note that people are asked this from now on."""
@@ -176,23 +181,6 @@ class RunJournal:
             self.order.notify()
             await self.record(f"{MARK}{event.place}", self._placed(Entry("done"), event))
             self.order.mark_persisted(event)
-
-    @contextmanager
-    def calling(self, agent: str) -> Iterator[None]:
-        """Enclose what an agent wants to do, with what is looked up before its effect."""
-        call = PendingCall(agent)
-        self._calls.add(call)
-        token = _CALL.set(call)
-        try:
-            yield
-        finally:
-            _CALL.reset(token)
-            self._calls.discard(call)
-            self.order.notify()
-
-    def has_pending_call(self, agent: str) -> bool:
-        """Say whether the agent wants something whose effect it has not come to yet."""
-        return any(call.agent == agent and not call.asked for call in self._calls)
 
     def unused(self) -> set[str]:
         """Return the keys of earlier processes that are neither used nor set aside."""

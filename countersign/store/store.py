@@ -16,7 +16,7 @@ from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, Wo
 from countersign.domain.requests import Request
 from countersign.policy.evaluation import Rulebook
 from countersign.store.codec import from_ms, ms
-from countersign.store.commit import Plan
+from countersign.store.commit_plan import Plan
 from countersign.store.indexes import Indexes
 from countersign.store.keys import KEPT, KEPT_CHANNELS, Keys
 from countersign.store.leases import Leases

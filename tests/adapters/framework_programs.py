@@ -1,12 +1,15 @@
 """Examples of docs/adapters.md as programs, with a model that plays a script."""
 
 import asyncio
+import contextlib
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
 from localslack import LocalSlack, text_of
+from tests.longest_wait import PATIENCE
 from tests.processes import Process
 
 HERE = Path(__file__).resolve().parent.parent.parent
@@ -65,7 +68,14 @@ class Program(Process):
             env=self.env,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
         )
+
+    async def kill(self, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send the signal to it and to what it started, and wait for the end."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+        return await super().kill(number)
 
     async def ended(self) -> str:
         """All that it printed, once it ended well."""
@@ -80,6 +90,15 @@ class Program(Process):
     def stops(self, where: str) -> None:
         """Have it stop there, once: `in the call` or `before the end`."""
         (self.folder / where).touch()
+
+    async def stopped(self, where: str) -> None:
+        """Wait until it stops there: it, or code that it runs, whose words nobody hears."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                assert self.running, "\n".join(self.lines)
+                if not (self.folder / where).exists():
+                    return
+                await asyncio.sleep(0.01)
 
 
 def environment(url: str, token: str, **more: str) -> dict[str, str]:

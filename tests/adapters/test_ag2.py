@@ -214,9 +214,16 @@ async def test_a_question_to_a_human_is_asked_in_the_channel(bob: Bob, button: s
 
 @pytest.mark.parametrize(
     ("button", "window", "paid"),
-    [("Approve", None, [90.0]), ("Reject", {"reason": "too much"}, []), ("", None, [])],
+    [
+        ("Approve", None, [90.0]),
+        ("Reject", {"reason": "too much"}, []),
+        ("Request changes", {"answer": "yes"}, []),
+        ("Request changes", {"answer": "Always"}, []),
+        ("", None, []),
+    ],
 )
 async def test_ag2s_own_approval_is_asked_in_the_channel(bob: Bob, button: str, window: Any, paid: list[float]) -> None:
+    """R12: words that AG2 takes for its yes are none."""
     done: list[float] = []
 
     @tool(middleware=[approval_required()])

@@ -18,7 +18,7 @@ from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, Script, cards
-from tests.adapters.test_ag2_classic import GO, STOP, assistant, elsewhere, one_line, played, texts
+from tests.adapters.test_ag2_classic import GO, SEES, STOP, assistant, elsewhere, one_line, played, texts
 
 __all__ = ["elsewhere", "one_line"]
 pytestmark = pytest.mark.slow  # the framework takes seconds to import
@@ -90,6 +90,7 @@ async def test_each_call_of_a_message_is_judged_by_itself(
     result = await played(
         lambda: shop(paid),
         bob,
+        ("Order: 18", *SEES),
         ("90", "Edit", {"Euros": "45", "why": "half"}),
         ("Order: 18", "Reject", {"reason": "kept the goods"}),
         ("Well.", *STOP),
@@ -191,7 +192,7 @@ async def test_calls_that_were_reported_are_handed_back_to_a_program_that_starts
         with ask_in_slack("#general", run="orders"):
             return shop(paid)
 
-    await played(program, bob, ("Order: 17", *GO), ("Order: 18", *GO), ("Well.", *STOP))
+    await played(program, bob, ("Order: 18", *SEES), ("Order: 17", *GO), ("Order: 18", *GO), ("Well.", *STOP))
     script.plays("clerk", [ORDER_17, ORDER_18], "Back again.")
     again = await played(program, bob, ("Back again.", *STOP))
     assert sorted(paid) == ["refund 17 90.0", "refund 18 5.0"]

@@ -71,6 +71,26 @@ class Impatient(Thinker):
         return Response(chat_message=TextMessage(content=said, source=self.name))
 
 
+class Hurried(Impatient):
+    """Waits for its answers at first; where they are recorded, its deadline has passed before it asks again."""
+
+    def __init__(self, world: World, run: RunContext) -> None:
+        super().__init__(world, run)
+        self._journal = run.held.journal
+        self._people = run.human("passer-by", title="Which pens?")
+
+    async def on_messages(self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken) -> Response:
+        async with asyncio.timeout(self._deadline("human", "passer-by")):
+            status = (await self._people.questions.ask(self._people, messages[-1], cancellation_token)).status
+        async with asyncio.timeout(self._deadline("tool", "impatient")):
+            ordered = (await self._tools.call_tool("order", {"item": "pens"}, cancellation_token)).to_text()
+        return Response(chat_message=TextMessage(content=f"{status}, {ordered}", source=self.name))
+
+    def _deadline(self, kind: str, name: str) -> float | None:
+        came = any(name in key and entry.state == "done" for key, entry in self._journal.of_kind(kind).items())
+        return 0 if came else None
+
+
 class Retrying(WrappedModel):
     """Asks again after an error that says so, as clients of teams do."""
 
@@ -194,6 +214,15 @@ def impatient(world: World, run: RunContext) -> AutoGenTeam:
     return merged(world, run, [[Impatient(world, run), world.agent(run, "finance")], [world.agent(run, "legal")]])
 
 
+def hurried(world: World, run: RunContext) -> AutoGenTeam:
+    """Answers that had come come again, though the team's own deadline passes before, beside a branch that works."""
+
+    def slow() -> None:
+        time.sleep(0.02)
+
+    return merged(world, run, [[Hurried(world, run), world.agent(run, "finance")], [Thinker("slow", slow)]])
+
+
 SHAPES: Mapping[str, Callable[[World, RunContext], AutoGenTeam]] = {
-    build.__name__: build for build in (refusals, local_work, retrying, slow_list, impatient)
+    build.__name__: build for build in (refusals, local_work, retrying, slow_list, impatient, hurried)
 }

@@ -84,6 +84,14 @@ ADAPTING: Final = (
         ),
     ),
     Bug(
+        "words are a yes to AG2's own approval",
+        "R12",
+        "countersign/adapters/ag2.py",
+        " and not isinstance(event, ToolApprovalRequest)",
+        "",
+        ("tests/adapters/test_ag2.py::test_ag2s_own_approval_is_asked_in_the_channel[Request changes-window2-paid2]",),
+    ),
+    Bug(
         "one approved call of a message lets the others of AG2 pass",
         "R19",
         "countersign/adapters/ag2_classic_questions.py",
@@ -207,7 +215,7 @@ ADAPTING: Final = (
     Bug(
         "models of other frameworks see a tool's idempotency key",
         "R13",
-        "countersign/hosted_teams/gated_calls.py",
+        "countersign/hosted_teams/framework_calls.py",
         "schemas = [without_key(tool.schema) for tool in offered]",
         "schemas = [tool.schema for tool in offered]",
         (f"{_MODEL}::test_no_model_sees_the_key_that_a_tool_is_given",),

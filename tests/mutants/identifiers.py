@@ -96,10 +96,10 @@ NAMING: Final = (
     Bug(
         "one run that cannot be asked for ends the repair of all",
         "R5",
-        "countersign/usecases/lost_jobs.py",
+        "countersign/usecases/requeued_runs.py",
         "        await store.now()  # raises",
         "        raise  # raises",
-        ("tests/autogen/test_lost_jobs.py::test_what_cannot_be_repaired_of_one_run_keeps_nobody_from_the_others",),
+        ("tests/autogen/test_requeued_runs.py::test_what_cannot_be_repaired_of_one_run_keeps_nobody_from_the_others",),
     ),
     Bug(
         "a mention is drawn of any text",

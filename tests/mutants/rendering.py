@@ -263,6 +263,14 @@ DRAWING: Final = (
         ("tests/slack/test_rate_gate.py::test_the_important_goes_first_and_finds_room",),
     ),
     Bug(
+        "a process without the right to draw leaves what it drew over something newer",
+        "R6, R20",
+        "bot/slack/projector/message_sync.py",
+        "                task.overtaken = True\n",
+        "",
+        (_OVERTAKEN + "test_a_projector_that_has_lost_the_right_to_draw_mends_what_it_drew_over",),
+    ),
+    Bug(
         "the projector does not wait for who replaces the clicked card",
         "R6",
         "bot/slack/projector/message_sync.py",

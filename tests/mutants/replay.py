@@ -7,6 +7,7 @@ from tests.mutants.mutant import Bug
 _ORDER: Final = "tests/autogen/test_replay_order.py::"
 _DOUBTS: Final = "tests/autogen/test_unknown_outcomes.py::"
 _JOURNAL: Final = "tests/autogen/test_journal.py::"
+_CAME: Final = "test_an_answer_that_had_come_comes_again_though_a_deadline_passes_before"
 _SHAPES: Final = (
     "tests/autogen/test_rebuild_shapes.py::test_a_run_of_any_shape_lost_at_any_entry_ends_as_if_nothing_had_been"
 )
@@ -48,6 +49,14 @@ REPLAYING: Final = (
         "(not event.recorded or event.asked <= self._awaited)",
         "True",
         (_ORDER + "test_a_result_waits_until_what_had_been_asked_for_is_asked_for_again",),
+    ),
+    Bug(
+        "a deadline of the team's own ends the wait for an answer that had come in time",
+        "R4",
+        "countersign/replay/run_journal.py",
+        "            return event is None or self._entries[event.name].left or self.is_leaving()\n",
+        "            return True\n",
+        ("tests/autogen/test_late_cancellation.py::" + _CAME + "[asker]", _SHAPES + "[hurried-near]"),
     ),
     Bug(
         "branches do not settle between two events",
@@ -118,7 +127,7 @@ REPLAYING: Final = (
     Bug(
         "calls are asked about as changed code while the store tells of the others' decisions",
         "R4",
-        "countersign/replay/run_journal.py",
+        "countersign/replay/pending_calls.py",
         "return any(call.agent == agent and not call.asked for call in self._calls)",
         "return False",
         (_DOUBTS + "test_calls_whose_decisions_are_found_late_are_no_change_of_the_code[passed by policy]",),

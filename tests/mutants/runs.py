@@ -113,7 +113,7 @@ RUNNING: Final = (
     Bug(
         "nobody looks for parked runs whose question is gone",
         "R5",
-        "countersign/usecases/lost_jobs.py",
+        "countersign/usecases/requeued_runs.py",
         "    for name in names:\n",
         "    for name in ():\n",
         ("tests/autogen/test_lost_questions.py::test_a_run_whose_question_is_gone_asks_again",),
@@ -298,7 +298,7 @@ RUNNING: Final = (
     Bug(
         "a parked run whose job was lost is not found",
         "R5",
-        "countersign/usecases/lost_jobs.py",
+        "countersign/usecases/requeued_runs.py",
         "for request in undelivered:",
         "for request in []:",
         ("tests/autogen/test_parked_runs.py::test_a_decision_whose_job_was_lost_is_found_counted_and_logged",),

@@ -17,7 +17,7 @@ from bot.slack.people.actors import giver_of
 from bot.slack.projector.message_sync import Poster
 from bot.slack.projector.projector import Projector
 from bot.slack.slack_calls import GatedCalls
-from bot.slack.views import answer_modals, commands_text, home, modal_parts, notices_text, review_modals
+from bot.slack.views import answer_modals, commands_text, confirmation_text, home, modal_parts, review_modals
 from bot.slack.views.block_kit import Block
 from bot.slack.views.card_controls import MORE, MenuItem, read_item
 from bot.slack.views.decision_details import allows, details
@@ -117,10 +117,9 @@ async def test_an_allowed_request_draws_no_card_and_is_told_in_its_thread(
     asked = await usecases.ask(store, await new_run(store, "rlater"), call(order=18))
     async with drawing(slack, store, bot):
         await all_drawn(slack, store)
-        root = [message for message in slack.channel("#general").messages if not message.is_reply][-1]
-        allowed = "Auto-approved"
-        note = await slack.wait_message("#general", lambda m: allowed in text_of(m), thread=root.ts)
-        await all_drawn(slack, store)
+    roots = [message.ts for message in slack.channel("#general").messages]
+    (later,) = [root for root in roots if await store.message_run(HERE, GENERAL, root) == "rlater"]
+    (note,) = [m for m in slack.channel("#general").thread(later) if "Auto-approved" in text_of(m)]
     assert (await now_is(store, asked)).status is Status.APPROVED
     assert permission.id in text_of(note) and "<@U0BOB>" in text_of(note)
     assert slack.channel("#approvals").messages == []
@@ -223,7 +222,7 @@ async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_fi
     reason = {review_modals.REASON: "The shop is down."} if window == "break-glass" else {}
     assert modal_parts.READ in await person.submit(reason, view)  # Slack itself asks for what is required
     next(block for block in view.blocks if block["block_id"] == modal_parts.READ)["optional"] = True
-    assert await person.submit(reason, view) == {modal_parts.READ: notices_text.READ_FIRST}  # and so do we
+    assert await person.submit(reason, view) == {modal_parts.READ: confirmation_text.READ_FIRST}  # and so do we
     assert (await now_is(store, asked)).status is Status.PENDING
     assert EventType.REQUEST_DECIDED not in [event.type for event in await events(store)]
     assert await person.submit({**reason, modal_parts.READ: ["yes"]}, view) == {}

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import aiohttp
 import pytest
@@ -175,6 +176,56 @@ async def test_a_projector_that_draws_over_something_newer_draws_that_again(
         awake.cancel()
         await asyncio.gather(awake, return_exceptions=True)
     assert any("step two" in str(c.args.get("text")) for c in slack.calls if c.method == "chat.update")
+
+
+class Frozen(GatedCalls):
+    """Calls of a process that is frozen right before a message is changed, if `text` is in its words."""
+
+    def __init__(self, client: AsyncWebClient, text: str) -> None:
+        super().__init__(client, HURRY)
+        self.text = text
+        self.frozen, self.thawed, self.arrived = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def _send(self, method: str, content: dict[str, Any]) -> dict[str, Any]:
+        if method == "chat.update" and self.text in content["text"]:
+            self.frozen.set()
+            await self.thawed.wait()
+            answer = await super()._send(method, content)
+            self.arrived.set()
+            return answer
+        return await super()._send(method, content)
+
+
+async def test_a_projector_that_has_lost_the_right_to_draw_mends_what_it_drew_over(
+    slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R6, R20: nobody else knows that its picture came last, so the message would keep it for ever."""
+    monkeypatch.setattr("bot.slack.projector.projector.LEASE", timedelta(milliseconds=90))  # looks whether it holds it
+    monkeypatch.setattr("bot.slack.projector.projector.GRACE", 1000)
+
+    def progress() -> str:
+        return " ".join(m.text for m in slack.channel("#general").posts.values() if "writer" in m.text)
+
+    await usecases.progressed(store, lease, "writer", "step one")
+    async with poster(slack, store) as first, poster(slack, store) as second:
+        calls = Frozen(first.client, "step two")
+        first = Poster(calls, store, HERE, slack.url, OURS)
+        frozen = asyncio.create_task(Projector(store, Outbox(store), first, "web-1").run())
+        await slack.wait_for(lambda _: "step one" in progress())
+        await usecases.progressed(store, lease, "writer", "step two")
+        await calls.frozen.wait()
+        await store.client.delete(store.keys.projector)
+        awake = asyncio.create_task(Projector(store, Outbox(store), second, "web-2").run())
+        await usecases.progressed(store, lease, "writer", "step three")
+        await slack.wait_for(lambda _: "step three" in progress())
+        while "Another process draws Slack now." not in caplog.messages:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        calls.thawed.set()
+        await calls.arrived.wait()
+        await slack.wait_for(lambda _: "step three" in progress())
+        for projector in (frozen, awake):
+            projector.cancel()
+        await asyncio.gather(frozen, awake, return_exceptions=True)
 
 
 async def test_a_note_that_was_posted_and_never_written_down_is_found_after_the_decision(

@@ -19,7 +19,7 @@ from countersign.domain.errors import CountersignError, InvalidInput, NotReplica
 from countersign.domain.ids import ChannelId, GroupId, UserId
 
 from ..people.users_and_groups import Directory
-from ..views import notices_text
+from ..views import confirmation_text
 from ..views.modal_parts import READ, Problem, View, channel_of, has_block, has_read, not_counted
 from ..views.slack_markup import drawn, mentioned_in, without_marks
 from .context import SLACK_ERRORS, Reply, Services
@@ -81,7 +81,7 @@ def window(
         view = body["view"]
         channel = channel_of(view)
         if not has_read(view):
-            await ack(response_action="errors", errors={READ: notices_text.READ_FIRST})
+            await ack(response_action="errors", errors={READ: confirmation_text.READ_FIRST})
             return
         below = block(view) if callable(block) else block if has_block(view, block) else ""
 
@@ -121,7 +121,7 @@ async def reply_of(work: Awaitable[Reply], action: str) -> Reply:
         return refused(unsafe)
     except StoreUnavailable as away:
         _log.error("%s", away)
-        return Reply(notices_text.store_away(action), False)
+        return Reply(confirmation_text.store_away(action), False)
     except CountersignError as wrong:
         return refused(wrong)
 

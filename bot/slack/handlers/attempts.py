@@ -18,7 +18,7 @@ from countersign.usecases.ports import Admitted
 
 from ..people.actors import actor_of, voters_of
 from ..views.card_controls import Handle
-from ..views.notices_text import counted
+from ..views.confirmation_text import counted
 from ..views.request_text import no_votes
 from .context import Reply, Services
 from .payloads import attempt_id, sender

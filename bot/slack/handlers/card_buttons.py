@@ -18,7 +18,7 @@ from countersign.domain.requests import Request, Verb
 from countersign.usecases import presence
 
 from ..people.actors import actor_of, admit
-from ..views import answer_modals, card_controls, edit_modal, modal_parts, notices_text, review_modals
+from ..views import answer_modals, card_controls, confirmation_text, edit_modal, modal_parts, review_modals
 from ..views.approval_card import is_plain_row
 from ..views.card_content import complete
 from ..views.card_controls import Handle, MenuItem
@@ -58,7 +58,7 @@ _WINDOWS: Final[Mapping[str, Window]] = {
 _FOR_ALL: Final = {card_controls.APPROVE_ALL: Verb.APPROVE, card_controls.REJECT_ALL: Verb.REJECT}
 _LEAST: Final = PermissionChoice(Scope.CALL, Span.RUN)
 """The least that can be allowed in advance."""
-_UNKNOWN_BUTTON: Final = Reply(notices_text.UNKNOWN_BUTTON, counted=False)
+_UNKNOWN_BUTTON: Final = Reply(confirmation_text.UNKNOWN_BUTTON, counted=False)
 _log = logging.getLogger(__name__)
 
 
@@ -192,11 +192,11 @@ async def _note_presence(services: Services, body: dict[str, Any], item: card_co
     if not changed:
         raise refusals[0]
     if item.snooze is None:
-        return Reply(notices_text.REVIEWING)
+        return Reply(confirmation_text.REVIEWING)
     until = max((request.snoozed_until for request in changed if request.snoozed_until is not None), default=None)
     if until is None:
-        return Reply(notices_text.NO_REMINDERS, False)
-    return Reply(notices_text.put_off(when(until, now)))
+        return Reply(confirmation_text.NO_REMINDERS, False)
+    return Reply(confirmation_text.put_off(when(until, now)))
 
 
 def _of_row(attempt: AttemptId, request: RequestId) -> AttemptId:
@@ -213,7 +213,7 @@ async def _decide_all(services: Services, body: dict[str, Any], rows: tuple[Requ
     for name in rows:
         seen = await request_of_attempt(services, body, Handle(name, digest_of()), verb)
         if verb is Verb.APPROVE and not is_plain_row(seen.value):
-            refusals.append(InvalidInput(notices_text.NOT_WHOLE))
+            refusals.append(InvalidInput(confirmation_text.NOT_WHOLE))
             continue
         prepared = await prepare(services, body, Handle(name, seen.value.digest), verb, seen=seen)
         attempt = replace(prepared.attempt, id=_of_row(prepared.attempt.id, name))
@@ -228,4 +228,4 @@ async def _decide_all(services: Services, body: dict[str, Any], rows: tuple[Requ
         return Reply("")
     if not counted:
         raise refusals[0]
-    return Reply(notices_text.counted_for(counted, len(rows), drawn(refusals[0].sentence)))
+    return Reply(confirmation_text.counted_for(counted, len(rows), drawn(refusals[0].sentence)))

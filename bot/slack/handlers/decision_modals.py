@@ -11,7 +11,7 @@ from countersign.domain.errors import InvalidInput, Refused
 from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Verb
 
-from ..views import answer_modals, edit_modal, modal_parts, notices_text, review_modals
+from ..views import answer_modals, confirmation_text, edit_modal, modal_parts, review_modals
 from ..views.card_content import parts
 from ..views.card_controls import Handle
 from ..views.modal_parts import View
@@ -50,7 +50,7 @@ async def permit(services: Services, body: dict[str, Any]) -> Reply:
     try:
         wish = review_modals.wish_of(body["view"])
     except ValueError:
-        raise InvalidInput(notices_text.NOTHING_CHOSEN) from None
+        raise InvalidInput(confirmation_text.NOTHING_CHOSEN) from None
     return await decide(services, body, await prepare(services, body, _handle(body), Verb.APPROVE, wish=wish))
 
 
@@ -91,7 +91,7 @@ async def next_part(services: Services, body: dict[str, Any]) -> Reply:
         return refused(refusal)
     request = prepared.request
     if opened.layout != review_modals.layout(request):
-        raise InvalidInput(notices_text.OTHER_PARTS)
+        raise InvalidInput(confirmation_text.OTHER_PARTS)
     if opened.part + 1 < len(parts(request.question)):
         return _next(review_modals.review_part(request, channel, opened.user, opened.verb, opened.part + 1))
     if opened.verb is Verb.EDIT:
@@ -101,7 +101,7 @@ async def next_part(services: Services, body: dict[str, Any]) -> Reply:
 
 
 def _next(view: View) -> Reply:
-    return Reply(notices_text.DECISION_TOO_LATE, counted=False, view=view)
+    return Reply(confirmation_text.DECISION_TOO_LATE, counted=False, view=view)
 
 
 def _handle(body: dict[str, Any]) -> Handle | None:

@@ -13,7 +13,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign.domain.errors import CountersignError
 
-from ..views import notices_text
+from ..views import confirmation_text
 from ..views.modal_parts import View, loading, not_counted
 from ..views.slack_markup import drawn
 from .context import SLACK_ERRORS, Reply
@@ -43,12 +43,12 @@ async def open_modal(client: AsyncWebClient, body: dict[str, Any], making: Corou
         await _fill(client, small, not_counted(drawn(wrong.sentence)))
         raise
     filled = await _fill(client, small, not_counted(made.text) if isinstance(made, Reply) else made)
-    return Reply("") if filled else made if isinstance(made, Reply) else Reply(notices_text.NOT_OPENED, False)
+    return Reply("") if filled else made if isinstance(made, Reply) else Reply(confirmation_text.NOT_OPENED, False)
 
 
 async def open_at_once(client: AsyncWebClient, body: dict[str, Any], view: View) -> Reply:
     """Open a window that is made already, or reply that Slack did not."""
-    return Reply("") if await _opened(client, body, view) else Reply(notices_text.NOT_OPENED, False)
+    return Reply("") if await _opened(client, body, view) else Reply(confirmation_text.NOT_OPENED, False)
 
 
 async def _opened(client: AsyncWebClient, body: dict[str, Any], view: View) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import AttemptId, ChannelId, UserId, short_name
 
-from ..views import notices_text
+from ..views import confirmation_text
 
 Check = Callable[[Any], bool]
 _OPTION: Final = {"!value": str}
@@ -60,7 +60,7 @@ class Sender(NamedTuple):
     def here(self) -> ChannelId:
         """Return the channel of a command. InvalidInput if Slack names none."""
         if self.channel is None:
-            raise InvalidInput(notices_text.NO_CHANNEL)
+            raise InvalidInput(confirmation_text.NO_CHANNEL)
         return self.channel
 
 

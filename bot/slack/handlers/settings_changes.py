@@ -20,7 +20,7 @@ from countersign.policy.loosening import NeedsConfirmation, NeedsSecond, Setting
 
 from .. import settings_proposals
 from ..people.account_check import SettingProblem, is_shared_outside, problems
-from ..views import modal_parts, notices_text, settings_modal, settings_text
+from ..views import confirmation_text, modal_parts, settings_modal, settings_text
 from ..views.block_kit import context, mrkdwn
 from ..views.setting_inputs import SETTINGS
 from ..views.settings_text import describe
@@ -143,7 +143,7 @@ async def _configure(
         return Reply(settings_text.proposed(milder))
     except NeedsConfirmation as milder:
         window = settings_text.confirm(channel, milder.effect, settings_proposals.written(milder.proposal))
-        return Reply(notices_text.CHANGE_TOO_LATE, False, view=window)
+        return Reply(confirmation_text.CHANGE_TOO_LATE, False, view=window)
     except InvalidInput as wrong:
         about = (plain_text(found[0].sentence), found[0].field) if found else (str(wrong),)
         raise modal_parts.Problem(settings_modal.block_of(*about), *wrong.sentence) from None

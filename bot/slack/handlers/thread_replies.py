@@ -19,7 +19,7 @@ from countersign.domain.requests import Verb
 from countersign.usecases.ports import Admitted
 
 from ..people.actors import actor_of
-from ..views import notices_text
+from ..views import confirmation_text
 from ..views.slack_markup import unescape
 from .ack_deadline import reply_of
 from .context import SLACK_ERRORS, Reply, Services
@@ -66,7 +66,7 @@ async def _answer(services: Services, message: _Message) -> Reply:
     if not waiting:
         return Reply("")
     if len(waiting) > 1:
-        raise InvalidInput(notices_text.SEVERAL_QUESTIONS)
+        raise InvalidInput(confirmation_text.SEVERAL_QUESTIONS)
     (seen,) = waiting
     actor = await actor_of(services.store, services.directory, message.user, seen.value.rules.reviewers)
     name = AttemptId("m" + short_name(message.channel, message.ts, message.user, length=20))

@@ -160,7 +160,8 @@ class DrawingQueue:
     async def _until_drawn(self, batch: Batch) -> list[File]:
         """Draw, and try again as long as it may help; returns the files of it."""
         subject, pause = batch.subject, _FIRST_PAUSE
-        drawing_task.set(DrawingTask(lambda: self._lease.held_until, lambda: subject in self._waiting))
+        task = DrawingTask(lambda: self._lease.held_until, lambda: subject in self._waiting)
+        drawing_task.set(task)
         while True:
             try:
                 if isinstance(subject, ChannelId):
@@ -168,7 +169,7 @@ class DrawingQueue:
                 return await self._draw_run(subject, batch)
             except Outdated as outdated:
                 _log.info("%s", outdated)
-                if asyncio.get_running_loop().time() > self._lease.held_until:
+                if not task.overtaken and asyncio.get_running_loop().time() > self._lease.held_until:
                     with self._resting():
                         await asyncio.sleep(_LEASE_LOOK)
                 if (news := self._waiting.pop(subject, None)) is not None:

@@ -78,7 +78,7 @@ class Files:
     async def _upload(self, file: File) -> str:
         """Upload, and return the problem; "" if the file certainly arrived. CannotPost if Slack refuses for good."""
         try:
-            await self._poster.client.files_upload_v2(
+            await self._poster.calls.client.files_upload_v2(
                 channel=file.place.channel,
                 thread_ts=file.place.thread,
                 filename=file.filename,

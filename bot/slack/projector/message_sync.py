@@ -87,12 +87,10 @@ class Poster:
 
     def __init__(self, calls: Calls, store: Store, workspace: WorkspaceId, home: str, ours: frozenset[str]) -> None:
         """`ours`: authors of our messages, as Slack names them."""
-        self.client = calls.client
         self.calls: Final = calls
         self.workspace: Final = workspace
-        self._calls = calls
-        self.lookups = Lookups(self._calls.call, ours)
-        self.copies = Copies(store, self._calls.call, self.lookups)
+        self.lookups = Lookups(self.calls.call, ours)
+        self.copies = Copies(store, self.calls.call, self.lookups)
         self._store = store
         self._home = home.removesuffix("/") + "/"
         self._at_work: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -150,7 +148,7 @@ class Poster:
 
     def is_open(self, channel: str, importance: Importance) -> bool:
         """Tell whether a post would go to this channel at once."""
-        return self._calls.is_open("chat.postMessage", channel, importance)
+        return self.calls.is_open("chat.postMessage", channel, importance)
 
     async def direct(self, user: UserId) -> ChannelId:
         """The channel of the app's messages with somebody.
@@ -158,7 +156,7 @@ class Poster:
         Of Slack's methods only posting takes a user's id.
         """
         while user not in self._direct:
-            if (opened := await self._calls.call("conversations.open", {"users": user})) is not None:
+            if (opened := await self.calls.call("conversations.open", {"users": user})) is not None:
                 self._direct[user] = ChannelId(opened["channel"]["id"])
             else:
                 await asyncio.sleep(PAUSE)
@@ -250,7 +248,7 @@ class Poster:
 
     async def _post(self, target: _Target, before_call: Callable[[], Awaitable[None]] | None) -> tuple[str, str] | None:
         """Return channel and timestamp of the new message; None if it is unclear."""
-        answer = await self._calls.call(
+        answer = await self.calls.call(
             "chat.postMessage",
             {
                 "channel": target.place.channel,
@@ -267,12 +265,12 @@ class Poster:
         return (answer["channel"], answer["ts"]) if answer is not None else None
 
     async def _redraw(self, seen: Seen[Message], target: _Target, post: bool) -> Message | None:
-        message, text = seen.value, target.drawing.text[:_LONGEST_TEXT]
-        if message.drawn == target.drawn:
+        if (message := seen.value).drawn == target.drawn:
             return message
+        text = target.drawing.text[:_LONGEST_TEXT]
         content = {"channel": message.channel, "ts": message.ts, "text": text, "blocks": target.drawing.blocks}
         try:
-            while await self._calls.call("chat.update", content, target.importance) is None:  # noqa: ASYNC110
+            while await self.calls.call("chat.update", content, target.importance) is None:  # noqa: ASYNC110
                 await asyncio.sleep(PAUSE)
         except CannotPost as wrong:
             if str(wrong) not in _GONE:
@@ -285,15 +283,18 @@ class Poster:
                 return await self._show(target, post)
         redrawn = replace(message, drawn=target.drawn, replaced_by=None)
         if await self._store.commit(Change(messages=(Put(redrawn, seen.version),))) is not Committed.DONE:
-            await self._forget_drawn(message.name, lambda stored: stored != redrawn)  # another process drew it
+            by_another = await self._forget_drawn(message.name, lambda stored: stored != redrawn)
+            if by_another and (task := drawing_task.get()):
+                task.overtaken = True
+                raise Outdated(f"{message.name} was drawn by another process meanwhile; reading again.")
         return redrawn
 
-    async def _forget_drawn(self, name: str, is_outdated: Callable[[Message], bool]) -> None:
-        """Have a message drawn anew by whoever looks next, if it is outdated."""
+    async def _forget_drawn(self, name: str, is_outdated: Callable[[Message], bool]) -> bool:
+        """Have a message drawn anew if it is outdated; returns whether it is."""
 
-        async def propose() -> Keep[None] | Swap[None]:
+        async def propose() -> Keep[bool] | Swap[bool]:
             if (seen := await self._store.message(name)) is None or not is_outdated(seen.value):
-                return Keep(None)
-            return Swap(Change(messages=(Put(replace(seen.value, drawn=""), seen.version),)), None)
+                return Keep(False)
+            return Swap(Change(messages=(Put(replace(seen.value, drawn=""), seen.version),)), True)
 
-        await update(self._store, propose)
+        return await update(self._store, propose)

@@ -95,7 +95,7 @@ class GatedExecutor(CodeExecutor):
         try:
             unboxed = isinstance(self._executor, LocalExecutor | LocalCommandLineCodeExecutor)
             action = _action(self._agent, blocks, self._ask, UNBOXED if unboxed else "", schema=_BLOCKS)
-            with self._journal.calling(self._agent):
+            with self._journal.pending_calls.calling(self._agent):
                 return await self._judged(action)
         except (ActionFailed, ValueError) as failure:
             return CodeResult(exit_code=1, output=str(failure))
@@ -174,7 +174,7 @@ def approval_func(
     async def approve(request: ApprovalRequest) -> ApprovalResponse:
         try:
             action = _action(agent, [{"language": "", "code": request.code}], ask, NOT_OURS)
-            with journal.calling(agent):
+            with journal.pending_calls.calling(agent):
                 async with gate.judged(action) as verdict:
                     if isinstance(verdict, Denial):
                         return ApprovalResponse(approved=False, reason=verdict.text)

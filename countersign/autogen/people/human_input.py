@@ -22,6 +22,7 @@ from countersign import usecases
 from countersign.autogen.held_run import HeldRun
 from countersign.autogen.people.run_outcomes import Outcomes, outcome_of
 from countersign.domain.errors import ActionFailed, CountersignError, Refused, WrongTeam
+from countersign.domain.ids import RequestId
 from countersign.domain.question_salts import asking, salted
 from countersign.domain.redaction import hide
 from countersign.domain.refusal_sentences import Refusal
@@ -146,10 +147,14 @@ class RunQuestions:
         `team_says` is for the record: the verdict of the team's own code. Refused, if the question is about a call that
         the policy refuses by now.
         """
-        settled = asyncio.ensure_future(self._settled(question, team_says))
+        question = salted(question, self._held.run.salt)
+        id = request_id(self._held.run.id, question)
+        key = "" if question.kind in ABOUT_THE_RUN else self._journal.key("human", question.agent, id)
+        shielded, answered = self._journal.shielded, self._answered(question, id, key, team_says)
+        settled = asyncio.ensure_future(shielded(key, answered))
         for token in {self._held.token, cancellation_token or self._held.token}:
             token.link_future(settled)
-        request = await settled
+        request = await shielded(key, settled)
         if question.call is None and question.kind not in ABOUT_THE_RUN:
             self.outcomes.add(outcome_of(question.kind, question.agent, request), answer(request))
         return request
@@ -181,12 +186,8 @@ class RunQuestions:
             offers = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND, *((Verb.EDIT,) if human.edit else ()))
         return Question(agent, number, kind, title, content, offers, notes=notes)
 
-    async def _settled(self, question: Question, team_says: str) -> Request:
-        of_team = question.kind not in ABOUT_THE_RUN
-        question = salted(question, self._held.run.salt)
-        id = request_id(self._held.run.id, question)
-        key = self._journal.key("human", question.agent, id) if of_team else ""
-        activity = self._journal.activity
+    async def _answered(self, question: Question, id: RequestId, key: str, team_says: str) -> Request:
+        of_team, activity = bool(key), self._journal.activity
         try:
             if of_team:
                 await self._journal.wait_if_abandoned(key)

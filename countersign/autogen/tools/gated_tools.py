@@ -132,7 +132,7 @@ class JournaledTools(Workbench):
 
     async def list_tools(self) -> list[ToolSchema]:
         """List what the model may call, without the argument that is not its to give."""
-        with self._journal.calling(self._agent):
+        with self._journal.pending_calls.calling(self._agent):
             listed = await self._tools.list_tools()
         schemas = [without_key(schema) for schema in listed]
         try:
@@ -154,8 +154,9 @@ class JournaledTools(Workbench):
         It is not cut off in the middle, unless it is idempotent.
         """
         try:
-            with self._journal.calling(self._agent):
-                return await self._judged(name, arguments, cancellation_token or CancellationToken(), call_id or "")
+            with self._journal.pending_calls.calling(self._agent):
+                judged = self._judged(name, arguments, cancellation_token or CancellationToken(), call_id or "")
+                return await self._journal.shielded(self._agent, judged)
         except (ActionFailed, ValueError) as failure:
             return self._not_called(name, call_id or "", str(failure))
         except CountersignError as error:

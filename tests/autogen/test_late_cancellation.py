@@ -1,0 +1,124 @@
+"""A deadline of the team's own, in a run that is rebuilt: it waits for the answers that had come in time."""
+
+import asyncio
+
+import pytest
+
+from countersign.replay.entries import Entry
+from countersign.replay.replay_order import short
+from countersign.replay.run_journal import RunJournal
+from countersign.store.journal_storage import RedisJournal
+from tests.autogen.harness import House
+from tests.autogen.test_journal import claimed, journal_of
+
+pytest_plugins = ["tests.redis_server"]
+
+ANSWER, BESIDE, ABANDONED = "human/asker/0a/0", "model/writer/0b/0", "human/asker/0c/0"
+
+
+async def rebuilt(house: House, *keys: str) -> RunJournal:
+    """The journal of a run that had these, in this order, in the process before."""
+    await house.start()
+    lease = await claimed(house)
+    for place, key in enumerate(keys, 1):
+        entry = Entry("done", place=place, left=key == ABANDONED, asked=(short(ANSWER),) if key == BESIDE else ())
+        await RedisJournal(house.store).record(lease, key, entry.dump())
+    return await journal_of(house, lease)
+
+
+async def answer(journal: RunJournal) -> str:
+    """What an agent asks, as people had answered it."""
+    journal.begin_wait(ANSWER)
+    await journal.record_answer(ANSWER, lambda: asyncio.sleep(0))
+    return "answered"
+
+
+async def within(journal: RunJournal, rung: asyncio.Event) -> str:
+    """The answer, or that a deadline passed which begins to run when `rung` is set."""
+    try:
+        async with asyncio.timeout(None) as deadline:
+            ringing = asyncio.create_task(rung.wait())
+            ringing.add_done_callback(lambda _: deadline.reschedule(0))
+            return await journal.shielded("asker", answer(journal))
+    except TimeoutError:
+        return "too late"
+
+
+async def rounds() -> None:
+    """Long enough for everything that goes on by itself."""
+    for _ in range(500):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("name", ["asker", ANSWER])
+async def test_an_answer_that_had_come_comes_again_though_a_deadline_passes_before(house: House, name: str) -> None:
+    """R4: no clock decides; and the agent's task goes on as if it had not been cancelled."""
+    journal = await rebuilt(house, BESIDE, ANSWER)
+    asking = asyncio.create_task(journal.shielded(name, answer(journal)))
+    await rounds()
+    asking.cancel()
+    await rounds()
+    assert not asking.done()
+    await journal.replayed(BESIDE)
+    assert await asking == "answered"
+    assert not asking.cancelling()
+
+
+async def test_a_timeout_of_the_teams_own_is_no_timeout_then(house: House) -> None:
+    journal, rung = await rebuilt(house, BESIDE, ANSWER), asyncio.Event()
+    asking = asyncio.create_task(within(journal, rung))
+    rung.set()
+    await rounds()
+    await journal.replayed(BESIDE)
+    assert await asking == "answered"
+
+
+async def test_what_nothing_answered_before_is_cancelled_at_once(house: House) -> None:
+    journal = await rebuilt(house, BESIDE)
+    asking = asyncio.create_task(journal.shielded("asker", asyncio.sleep(3600, "answered")))
+    await rounds()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
+async def test_what_the_agent_waits_for_after_what_is_recorded_is_cancelled_then(house: House) -> None:
+    """A call that people had approved, and whose effect is new."""
+    journal = await rebuilt(house, BESIDE, ANSWER)
+    reached = asyncio.Event()
+
+    async def call() -> str:
+        await answer(journal)
+        reached.set()
+        return await asyncio.sleep(3600, "done")
+
+    asking = asyncio.create_task(journal.shielded("asker", call()))
+    await rounds()
+    asking.cancel()
+    await rounds()
+    await journal.replayed(BESIDE)
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert reached.is_set()
+
+
+async def test_what_had_been_abandoned_is_abandoned_again(house: House) -> None:
+    journal = await rebuilt(house, ABANDONED, ANSWER)
+    asking = asyncio.create_task(journal.shielded(ABANDONED, journal.wait_if_abandoned(ABANDONED)))
+    await rounds()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert await answer(journal) == "answered"
+
+
+async def test_a_run_that_leaves_this_process_waits_for_nothing(house: House) -> None:
+    journal = await rebuilt(house, BESIDE, ANSWER)
+    asking = asyncio.create_task(journal.shielded("asker", answer(journal)))
+    await rounds()
+    asking.cancel()
+    await rounds()
+    journal.is_leaving = lambda: True
+    journal.order.close()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
