@@ -46,8 +46,9 @@ class SlackApprovals(SavedRuns, FunctionMiddleware):
     """Approvals of the tools of agents, in a channel.
 
     `folder` keeps the runs: what the agents were told is in there. `leave`: the program does not wait for people, but
-    ends with `LeftToPeople`. As middleware of an agent in a workflow it lets
-    each tool that requires approval run once, and only as people approved it; `run` puts itself there.
+    ends with `LeftToPeople`. Of a call that began, and of which nothing was reported, people say whether it was done;
+    those of tools named in `idempotent` run again. As middleware of an agent in a workflow it lets each tool that
+    requires approval run once, and only as people approved it; `run` puts itself there.
     """
 
     async def process(self, context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]]) -> None:

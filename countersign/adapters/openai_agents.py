@@ -2,12 +2,12 @@
 
 A tool made by `SlackApprovals.tool` interrupts the run, as `needs_approval` does. The run's state is then saved, people
 are asked, and the SDK goes on with their decision. `RunState.approve` cannot change arguments, so the tool itself looks
-up what was approved and runs with that.
+up what was approved and runs with that. Tools of others that interrupt the run (functions, MCP servers, the shell,
+patches, custom tools, agents as tools) are approved or rejected as they are.
 """
 
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from agents.tool_context import ToolContext
@@ -17,16 +17,17 @@ from countersign.adapters.run_files import SavedCall
 from countersign.adapters.saved_runs import ASK_HUMAN, JudgedRun, SavedRuns, judged_run
 
 
+class _Tool(FunctionTool):
+    """A tool that runs as people approved it."""
+
+
 class SlackApprovals(SavedRuns):
     """Approvals of the tools of agents, in a channel.
 
     `folder` keeps the runs: what the agents were told is in there. `leave`: the program does not wait for people, but
-    ends with `LeftToPeople`.
+    ends with `LeftToPeople`. Of a call that began, and of which nothing was reported, people say whether it was done;
+    those of tools named in `idempotent` run again.
     """
-
-    def __init__(self, channel: str, *, folder: str | Path = ".countersign", leave: bool = False) -> None:
-        super().__init__(channel, folder=folder, leave=leave)
-        self._schemas: dict[str, dict[str, Any]] = {}
 
     def tool(self, function: Callable[..., Any]) -> FunctionTool:
         """Make a tool of a function, which runs as people approved it, and once."""
@@ -42,8 +43,7 @@ class SlackApprovals(SavedRuns):
             )
             return await at.perform(call, approved)
 
-        self._schemas[inner.name] = inner.params_json_schema
-        return FunctionTool(inner.name, inner.description, inner.params_json_schema, invoke, needs_approval=True)
+        return _Tool(inner.name, inner.description, inner.params_json_schema, invoke, needs_approval=True)
 
     def ask_human(self) -> FunctionTool:
         """Make the tool by which a model asks people a question, with options or without."""
@@ -72,17 +72,60 @@ class SlackApprovals(SavedRuns):
             return result
 
     async def _decide(self, at: JudgedRun, state: RunState[Any, Any], items: list[ToolApprovalItem]) -> None:
-        calls: dict[int, SavedCall] = {}
-        for index, item in enumerate(items):
-            name = item.name or "tool"
+        asked: list[tuple[ToolApprovalItem, SavedCall]] = []
+        for item in items:
             try:
-                arguments = json.loads(item.arguments or "{}")
-            except ValueError:
-                state.reject(item, rejection_message="The arguments aren't valid JSON. Nothing was done.")
-            else:  # of a tool that is not ours nobody may change the arguments: `approve` would ignore it
-                calls[index] = at.run.call(item.call_id or "", name, arguments, self._schemas.get(name))
-        for index, decision in zip(calls, await at.decide_all([*calls.values()]), strict=True):
-            if decision.approved or calls[index].tool == ASK_HUMAN:
-                state.approve(items[index])
+                asked.append((item, _call(at, item)))
+            except _NotShown as why:
+                state.reject(item, rejection_message=f"{why} Nobody was asked, and nothing was done.")
+        decisions = await at.decide_all([call for _, call in asked])
+        for (item, call), decision in zip(asked, decisions, strict=True):
+            if decision.approved or call.tool == ASK_HUMAN:
+                state.approve(item)
             else:
-                state.reject(items[index], rejection_message=decision.text)
+                state.reject(item, rejection_message=decision.text)
+
+
+class _NotShown(Exception):
+    """Why people cannot be shown a call, for the model."""
+
+
+def _call(at: JudgedRun, item: ToolApprovalItem) -> SavedCall:
+    """The call that people judge.
+
+    Of a tool that is not ours they may not change the arguments: `RunState.approve` would ignore it.
+    """
+    raw = item.raw_item if isinstance(item.raw_item, Mapping) else item.raw_item.model_dump(exclude_none=True)
+    name, arguments = item.name or "tool", _arguments(raw)
+    tools = [tool for tool in item.agent.tools if tool.name == name]
+    schema = tools[0].params_json_schema if len(tools) == 1 and isinstance(tools[0], _Tool) else None
+    if name == ASK_HUMAN and schema is None:
+        raise _NotShown(f"“{name}” is the name of the tool that asks people, and this is another one.")
+    origin = raw.get("server_label") or (item.tool_origin and item.tool_origin.mcp_server_name) or item.tool_namespace
+    note = f"A tool of “{origin}”." if origin and origin != name else ""
+    return at.run.call(item.call_id or "", name, arguments, schema, note=note)
+
+
+def _arguments(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """All that a call would do. _NotShown if that is not known."""
+    match raw.get("type"):
+        case "function_call" | "mcp_approval_request":
+            return _json(raw["arguments"])
+        case "custom_tool_call":
+            return {"input": raw["input"]}
+        case "shell_call":
+            return dict(raw["action"])
+        case "apply_patch_call":
+            several = raw.get("operations")
+            return {"operations": several} if isinstance(several, list) else dict(raw["operation"])
+    raise _NotShown(f"A call of the type “{raw.get('type')}” can't be shown to people.")
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise _NotShown("The arguments aren't a JSON object, so they can't be shown to people.")
+    return value

@@ -58,8 +58,8 @@ class UnreportedOutcome:
 class SavedCall:
     """A call that people judge.
 
-    `arguments` are those of the model, `edited` those that people made of them. `kept`:
-    whether the service keeps the run with its request; None while it was not asked about.
+    `arguments` are those of the model, `edited` those that people made of them. `note` is what people must know
+    besides. `kept`: whether the service keeps the run with its request; None while it was not asked about.
     """
 
     __pydantic_config__ = _NO_OTHER_FIELDS
@@ -67,6 +67,7 @@ class SavedCall:
     tool: str
     arguments: dict[str, Any]
     schema: dict[str, Any] | None
+    note: str = ""
     edited: dict[str, Any] | None = None
     ended: bool = False
     result: Any = None
@@ -94,12 +95,14 @@ class SavedRun:
     path: Path = field(default=Path(), kw_only=True)
     sent: bool = field(default=False, kw_only=True)
 
-    def call(self, id: str, tool: str, arguments: dict[str, Any], schema: dict[str, Any] | None) -> SavedCall:
+    def call(
+        self, id: str, tool: str, arguments: dict[str, Any], schema: dict[str, Any] | None, *, note: str = ""
+    ) -> SavedCall:
         """Find the call, as the model gave it or as people changed it, or add it."""
         for call in self.calls:
             if (call.id, call.tool) == (id, tool) and arguments in (call.arguments, call.edited):
                 return call
-        self.calls.append(SavedCall(id, tool, arguments, schema))
+        self.calls.append(SavedCall(id, tool, arguments, schema, note))
         return self.calls[-1]
 
     def key_of(self, call: SavedCall) -> str:

@@ -9,7 +9,7 @@ people say whether it was done, for nobody else can know.
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
@@ -36,6 +36,7 @@ class JudgedRun:
     run: SavedRun
     client: AsyncClient
     leave: bool = False
+    idempotent: Collection[str] = ()
     storage: FolderStorage = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,7 +91,8 @@ class JudgedRun:
             await self.storage.changed()  # before: a copy of this run elsewhere is too old from now on
             key = self.run.key_of(call)
             try:
-                await self.client.begin(decision, self._question(call), key=key, keep_state=True)
+                again = call.tool in self.idempotent
+                await self.client.begin(decision, self._question(call), key=key, idempotent=again, keep_state=True)
             except NotApproved as stopped:
                 return str(stopped)
             except AlreadyRan as before:
@@ -141,7 +143,8 @@ class JudgedRun:
         body = {"tool": call.tool, "arguments": call.arguments, "schema": call.schema}
         named = {name: value for name, value in body.items() if value or name == "arguments"}
         title = f"{call.tool.replace('_', ' ').capitalize()}?"
-        return question(self.channel, title, call=named, agent=self.agent)
+        notes = [call.note] if call.note else []
+        return question(self.channel, title, call=named, notes=notes, agent=self.agent)
 
 
 JUDGED_RUN: ContextVar[JudgedRun] = ContextVar("countersign_judged")
@@ -160,11 +163,19 @@ class SavedRuns:
     """Runs of agents whose calls people judge in a channel.
 
     `folder` keeps them: what the agents were told is in there. `leave`: the program does not wait for people, but ends
-    with LeftToPeople.
+    with LeftToPeople. Of a call that began, and of which nothing was reported, people say whether it was done; those of
+    tools named in `idempotent` run again.
     """
 
-    def __init__(self, channel: str, *, folder: str | Path = ".countersign", leave: bool = False) -> None:
-        self.channel, self.folder, self.leave = channel, Path(folder), leave
+    def __init__(
+        self,
+        channel: str,
+        *,
+        folder: str | Path = ".countersign",
+        leave: bool = False,
+        idempotent: Collection[str] = (),
+    ) -> None:
+        self.channel, self.folder, self.leave, self.idempotent = channel, Path(folder), leave, idempotent
 
     @asynccontextmanager
     async def _judging(self, key: str, agent: str | None, task: str) -> AsyncIterator[JudgedRun]:
@@ -173,7 +184,7 @@ class SavedRuns:
         async with AsyncClient() as client:
             await fetch(client, self.folder, key)
             with opened(self.folder, key, task) as run:
-                judged = JudgedRun(self.channel, name, run, client, self.leave)
+                judged = JudgedRun(self.channel, name, run, client, self.leave, self.idempotent)
                 await judged.storage.begin()
                 await judged.catch_up()
                 token = JUDGED_RUN.set(judged)

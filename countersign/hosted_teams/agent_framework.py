@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 from agent_framework import (
     Agent,
@@ -28,12 +28,19 @@ from pydantic_core import to_json, to_jsonable_python
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.running_team import Ended, RunningTeam, Saved, Tell, Waits
 from countersign.autogen.tools.workbenches import ToolLike
-from countersign.domain.request_endings import decided
-from countersign.domain.requests import Request, Status
+from countersign.domain.errors import WrongTeam
+from countersign.domain.ids import Digest, RequestId, UserId
+from countersign.domain.request_endings import Decided, decided
+from countersign.domain.requests import How, Request, Status
 from countersign.domain.texts_for_models import answer
 from countersign.hosted_teams.agent_framework_model import RunModel
 from countersign.hosted_teams.framework_calls import GatedCall, gated_calls, not_gated, while_ours
 from countersign.replay.entries import Asked
+
+_OF_A_DECISION: Final = [
+    f"{one.__module__}:{one.__qualname__}" for one in (Decided, RequestId, Digest, Status, How, UserId)
+]
+"""The framework reads back only types that it knows."""
 
 
 class _Tool(FunctionTool):
@@ -100,7 +107,7 @@ class WorkflowTeam(RunningTeam):
     def __init__(self, run: RunContext, workflow: Workflow, types: Sequence[str] = ()) -> None:
         self._run = run
         self._workflow = workflow
-        self._types = list(types)
+        self._types = [*_OF_A_DECISION, *types]
         for agent in _agents(workflow):
             _check(agent)
 
@@ -123,7 +130,11 @@ class WorkflowTeam(RunningTeam):
             if not events:
                 return Ended.of(name, "\n".join(outputs))
             latest = await storage.get_latest(workflow_name=name)
-            assert latest is not None, "The framework keeps a checkpoint of each step."
+            if latest is None or not latest.pending_request_info_events.keys() >= {one.request_id for one in events}:
+                raise WrongTeam(
+                    f"The workflow “{name}” was stopped before anybody was asked: its checkpoint can't be read back. "
+                    "Name the types of its messages and state, as `module:name`, in `types` of `WorkflowTeam`."
+                )
             text = _file(folder, latest.checkpoint_id).read_text()
         asked = {event.request_id: _kept(event) for event in events}
         state = {"id": latest.checkpoint_id, "checkpoint": text, "asked": asked}

@@ -158,6 +158,26 @@ async def test_an_old_copy_of_a_run_is_refused_before_anything_is_done(slack: Lo
         assert old.done == []
 
 
+async def test_a_machine_from_which_a_run_was_taken_does_not_begin_what_people_approve(
+    slack: LocalSlack, tmp_path: Path
+) -> None:
+    """R8: it finds out before it begins, so nobody is asked whether it did the call."""
+    first, other = Clerk(tmp_path / "a"), Clerk(tmp_path / "b", leave=True)
+    waiting = asyncio.create_task(first.run(70017))
+    await card_of(slack)
+    with pytest.raises(LeftToPeople):
+        await other.run(70017)
+    await click(slack, 70017)
+    with pytest.raises(ServiceRefused, match="this state of it is too old"):
+        await waiting
+    going_on = asyncio.create_task(other.run(70017))
+    doubt = asyncio.create_task(slack.wait_message("#approvals", lambda m: "Was “refund” done?" in text_of(m)))
+    await asyncio.wait({going_on, doubt}, return_when=asyncio.FIRST_COMPLETED)
+    assert not doubt.done(), "Nobody is to be asked."
+    doubt.cancel()
+    assert (await going_on, first.done, other.done) == (["Paid."], [], [70017])
+
+
 async def test_of_two_machines_that_go_on_one_is_refused(slack: LocalSlack, tmp_path: Path) -> None:
     """R8"""
     await left(slack, tmp_path / "a", 70017)

@@ -37,9 +37,9 @@ def make(request: pytest.FixtureRequest, url: str, token: str, tmp_path: Path) -
         code, models = test_openai_agents.AGENT, test_openai_agents.MODELS
         interpreter = request.getfixturevalue("python")
 
-    def made(machine: str = ".", *, leave: bool = False, **env: str) -> Program:
+    def made(machine: str = ".", *, options: str = "", **env: str) -> Program:
         (tmp_path / machine).mkdir(exist_ok=True)
-        how = code.replace('folder="runs"', 'folder="runs", leave=True') if leave else code
+        how = code.replace('folder="runs"', f'folder="runs"{options}')
         return Program(tmp_path / machine, how, models, environment(url, token, **env), interpreter)
 
     return made
@@ -166,14 +166,27 @@ async def test_people_say_whether_a_call_was_done_whose_program_ended(slack: Loc
     assert program.done() == ["17 45.0"]
 
 
+async def test_an_idempotent_call_whose_program_ended_runs_again(slack: LocalSlack, make: Make) -> None:
+    """R8: nobody is asked whether it was done."""
+    program = make(options=', idempotent={"refund"}')
+    program.stops("in the call")
+    await program.start()
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    await program.said("stops at in the call")
+    await program.kill()
+    await program.start()
+    assert "45.00 EUR were paid back." in await program.ended()
+    assert (program.done(), cards(slack, CARD), cards(slack, "Was “refund”")) == (["17 45.0"] * 2, 1, 0)
+
+
 async def test_another_machine_goes_on_after_the_decision(slack: LocalSlack, make: Make, tmp_path: Path) -> None:
     """R8: the first one is gone with its folder, and the other one has the program and both keys."""
     key = Fernet.generate_key().decode()
-    first = await make("first", leave=True, COUNTERSIGN_STATE_KEY=key).start()
+    first = await make("first", options=", leave=True", COUNTERSIGN_STATE_KEY=key).start()
     await first.said("Stopped to wait for people.")
     assert await first.wait() == 1
     shutil.rmtree(first.folder)
-    other = make("other", leave=True, COUNTERSIGN_STATE_KEY=key)
+    other = make("other", options=", leave=True", COUNTERSIGN_STATE_KEY=key)
     command = (other.python, "-m", "countersign", "resume", "runs")
     resuming = await asyncio.create_subprocess_exec(*command, cwd=other.folder, env=other.env, stdout=PIPE)
     await slack.user("bob").click(await card_of(slack), "Approve")

@@ -21,7 +21,7 @@ from tests.test_wheel import Installed, python, wheel
 
 __all__ = ["python", "wheel"]
 pytest_plugins = ["tests.redis_server"]
-pytestmark = [pytest.mark.slow, pytest.mark.parametrize("team", ["refunds_af", "refunds_oa"])]
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("team", ["refunds_af", "refunds_wf", "refunds_oa"])]
 TEAMS = Path(__file__).parent / "teams"
 PAID = "45.00 EUR were paid back."
 

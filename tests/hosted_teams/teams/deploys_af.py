@@ -1,13 +1,19 @@
 """A workflow of Microsoft Agent Framework that asks twice."""
 
-from agent_framework import Executor, Workflow, WorkflowBuilder, WorkflowContext, handler, response_handler
+from agent_framework import Executor, WorkflowBuilder, WorkflowContext, handler, response_handler
 
 from countersign import RunContext, Team
 from countersign.hosted_teams.agent_framework import WorkflowTeam
 
+from ._shop import note, stop
+
 
 class Deployer(Executor):
     """Asks where to, and whether."""
+
+    def __init__(self, run: RunContext) -> None:
+        super().__init__("deployer")
+        self._run = run
 
     @handler
     async def start(self, version: str, ctx: WorkflowContext) -> None:
@@ -19,15 +25,13 @@ class Deployer(Executor):
 
     @response_handler
     async def decided(self, asked: str, yes: bool, ctx: WorkflowContext[str, str]) -> None:
+        note(self._run, "done", "deployed" if yes else "left")
+        stop(self._run, "after the decision")
         await ctx.yield_output(f"{asked} {'Deployed.' if yes else 'Left as it is.'}")
 
 
-def workflow() -> Workflow:
-    return WorkflowBuilder(name="deploy", start_executor=Deployer("deployer")).build()
-
-
 def build(run: RunContext) -> WorkflowTeam:
-    return WorkflowTeam(run, workflow())
+    return WorkflowTeam(run, WorkflowBuilder(name="deploy", start_executor=Deployer(run)).build())
 
 
 TEAM = Team("deploys_af", "deploys", build)

@@ -35,9 +35,12 @@ class Script(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], BaseChatCli
         return ChatResponse(messages=[Message("assistant", calls)])
 
 
+def clerk(run: RunContext) -> Agent[Any]:
+    return Agent(Script(run), name="clerk", tools=tools(run, "clerk", refund, run.ask_human("clerk")))
+
+
 def build(run: RunContext) -> AgentTeam:
-    offered = tools(run, "clerk", refund, run.ask_human("clerk"))
-    return AgentTeam(run, Agent(Script(run), name="clerk", tools=offered))
+    return AgentTeam(run, clerk(run))
 
 
 TEAM = Team("refunds_af", "pays back", build)

@@ -1,0 +1,16 @@
+"""A workflow of Microsoft Agent Framework whose one agent is that of the team `refunds_af`."""
+
+from agent_framework import AgentExecutor, WorkflowBuilder
+
+from countersign import RunContext, Team
+from countersign.hosted_teams.agent_framework import WorkflowTeam
+
+from .refunds_af import clerk
+
+
+def build(run: RunContext) -> WorkflowTeam:
+    start = AgentExecutor(clerk(run), id="clerk")
+    return WorkflowTeam(run, WorkflowBuilder(name="clerk", start_executor=start).build())
+
+
+TEAM = Team("refunds_wf", "pays back", build)
