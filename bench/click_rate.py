@@ -33,7 +33,7 @@ from bot.settings import WebSettings
 from bot.slack import http
 from bot.slack.app import build, identify, slack_clients
 from bot.slack.handlers.context import Services
-from bot.slack.people.lookup_cache import Lookups
+from bot.slack.people.shared_lookups import Lookups
 from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector.clicked_cards import ClickedCards
 from bot.slack.projector.home_publisher import HomePublisher

@@ -21,7 +21,7 @@ from bench.clocks import HurriedLoop, OnLoopClock
 from bench.figures import Figure, percentile
 from bot.slack import app
 from bot.slack.handlers.context import Services
-from bot.slack.people.lookup_cache import Lookups
+from bot.slack.people.shared_lookups import Lookups
 from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector.clicked_cards import ClickedCards
 from bot.slack.projector.home_publisher import HomePublisher

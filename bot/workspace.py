@@ -45,7 +45,7 @@ from .slack.app import Clients, Identity, build, identify
 from .slack.handlers.context import Services
 from .slack.people import account_check, channel_membership
 from .slack.people.actors import giver_of
-from .slack.people.lookup_cache import Lookups
+from .slack.people.shared_lookups import Lookups
 from .slack.people.users_and_groups import Directory
 from .slack.projector import audit_posts, unreachable_reviewers
 from .slack.projector.clicked_cards import ClickedCards

@@ -211,7 +211,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"endpoints"},
     ),
     "bot.audit": (
-        {"entries", "export", "recorded_calls", "receipts", "sql_copy"},
+        {"entries", "export_formats", "recorded_calls", "receipts", "sql_copy"},
         {"auditor", "figures", "sources"},
         {"plots", "report", "suggest_cli", "weekly_figures"},
         {"cli"},

@@ -14,7 +14,7 @@ from autogen_agentchat.messages import BaseChatMessage, TextMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken
 
-from countersign.autogen.people.human_input import Human
+from countersign.autogen.people.input_func import Human
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team
 

@@ -14,7 +14,7 @@ from autogen_agentchat.teams import DiGraphBuilder, GraphFlow, RoundRobinGroupCh
 from autogen_core import CancellationToken
 from autogen_core.models import ChatCompletionClient
 
-from countersign.autogen.people.human_input import Human
+from countersign.autogen.people.input_func import Human
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team
 

@@ -20,7 +20,7 @@ from countersign.store.audit_log import Ledger
 from countersign.terminal import command_line, progress, run, show_table
 
 from ..settings import AuditSettings
-from . import export, receipts, recorded_calls, report, sources
+from . import export_formats, receipts, recorded_calls, report, sources
 from .sources import Lines, Since, Until, count_entries, opened, requests_at, say_unread
 
 _MONTH: Final = timedelta(days=30)
@@ -66,13 +66,13 @@ async def _export(format: Export, since: datetime | None, until: datetime | None
     async with opened() as store:
         requests = await requests_at(store, request) if request else ()
         checkpoint = (await Ledger(store).position()).checkpoint
-    selection = export.Filter(since, until, run, requests)
+    selection = export_formats.Filter(since, until, run, requests)
     if format is Export.CSV:
-        print(export.heading(), end="")
+        print(export_formats.heading(), end="")
     async for kept in sources.entries(None, selection, "Exporting"):
         assert isinstance(kept, Kept), "Redis holds entries only"
-        print(export.row(kept) if format is Export.CSV else kept.line() + "\n", end="")
-    if checkpoint.n and selection == export.Filter():
+        print(export_formats.row(kept) if format is Export.CSV else kept.line() + "\n", end="")
+    if checkpoint.n and selection == export_formats.Filter():
         print(f"The record begins after entry {checkpoint.n}: verify it with --after {checkpoint}", file=sys.stderr)
 
 
@@ -126,7 +126,7 @@ def _verify_file(file: Path, heads: list[Head], after: Head, extract: bool) -> i
     verifier = Verifier(after, heads, extract=extract)
     last = after
     with sys.stdin.buffer if str(file) == "-" else file.open("rb") as lines, progress("Verifying", None) as step:
-        for kept in export.read_lines(lines):
+        for kept in export_formats.read_lines(lines):
             verifier.take(kept)
             step()
             if not isinstance(kept, ValueError):
@@ -224,14 +224,16 @@ def replay(
 
     Without --since, to that of the last 30 days.
     """
-    raise typer.Exit(asyncio.run(_replay(policy, export.Filter(since, until), file, format, all)))
+    raise typer.Exit(asyncio.run(_replay(policy, export_formats.Filter(since, until), file, format, all)))
 
 
-async def _replay(policy: Path, selection: export.Filter, file: Path | None, format: Replay, everything: bool) -> int:
+async def _replay(
+    policy: Path, selection: export_formats.Filter, file: Path | None, format: Replay, everything: bool
+) -> int:
     book = policy_file.read(policy)
     since = selection.since or (selection.until or datetime.now(UTC)) - _MONTH
     replayed, unread = [], 0
-    async for kept in sources.entries(file, export.Filter(since, selection.until), "Replaying"):
+    async for kept in sources.entries(file, export_formats.Filter(since, selection.until), "Replaying"):
         try:
             if (was := recorded_calls.recorded(kept)) is not None:
                 replayed.append(simulation.replay(book, was))
@@ -266,7 +268,7 @@ def report_(
     Without --since, that of the last 90 days.
     """
     now = datetime.now(UTC)
-    selection = export.Filter(since or now - _QUARTER, until or now)
+    selection = export_formats.Filter(since or now - _QUARTER, until or now)
     figures = asyncio.run(report.figures(file, selection))
     called = report.read_names(names) if names is not None else {}
     if output is not None:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from countersign.domain.channel_settings import say_roughly
 
-from . import export, plots, sources
+from . import export_formats, plots, sources
 from .figures import Figures, Waits
 
 _MOST: Final = 50
@@ -25,7 +25,7 @@ class Part(NamedTuple):
     rows: list[list[str]]
 
 
-async def figures(file: Path | None, selection: export.Filter) -> Figures:
+async def figures(file: Path | None, selection: export_formats.Filter) -> Figures:
     """Sum the selected entries up."""
     sums = Figures()
     async for kept in sources.entries(file, selection, "Reading"):
@@ -39,7 +39,7 @@ def read_names(file: Path) -> dict[str, str]:
         return {row[0].strip(): row[1].strip() for row in csv.reader(lines) if len(row) > 1}
 
 
-def as_json(sums: Figures, selection: export.Filter, now: datetime) -> dict[str, Any]:
+def as_json(sums: Figures, selection: export_formats.Filter, now: datetime) -> dict[str, Any]:
     """Return all figures as JSON; spans are in seconds, days and times in UTC."""
     span = {name: at.astimezone(UTC).isoformat() for name in ("since", "until") if (at := getattr(selection, name))}
     return {
@@ -199,7 +199,7 @@ def _glance(sums: Figures) -> list[tuple[str, str]]:
     ]
 
 
-def page(sums: Figures, selection: export.Filter, now: datetime, called: Mapping[str, str]) -> str:
+def page(sums: Figures, selection: export_formats.Filter, now: datetime, called: Mapping[str, str]) -> str:
     """Write the report as one HTML page.
 
     WrongSettings if the library that plots is not installed.

@@ -20,7 +20,7 @@ from countersign.store.store import Store
 from countersign.terminal import progress
 
 from ..settings import AuditSettings
-from . import export
+from . import export_formats
 
 _UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _CARD_LINK: Final = re.compile(r"https?://[^/\s]+/archives/([A-Z0-9]+)/p([0-9]{10})([0-9]{6})(?:[?#]\S*)?")
@@ -67,7 +67,7 @@ async def opened() -> AsyncIterator[Store]:
         yield Store(client, settings.namespace)
 
 
-async def entries(file: Path | None, selection: export.Filter, doing: str) -> AsyncIterator[Kept | ValueError]:
+async def entries(file: Path | None, selection: export_formats.Filter, doing: str) -> AsyncIterator[Kept | ValueError]:
     """Yield the selected entries, and what cannot be read; shows how far it is."""
     if file is None:
         async with opened() as store:
@@ -77,14 +77,14 @@ async def entries(file: Path | None, selection: export.Filter, doing: str) -> As
             with progress(doing, total) as step:
                 async for _, kept in ledger.all(after):
                     step()
-                    if selection.narrow and not export.fits(kept, selection):
+                    if selection.narrow and not export_formats.fits(kept, selection):
                         continue
                     yield kept
         return
     with sys.stdin.buffer if str(file) == "-" else file.open("rb") as lines, progress(doing, None) as step:
-        for entry in export.read_lines(lines):
+        for entry in export_formats.read_lines(lines):
             step()
-            if isinstance(entry, ValueError) or export.fits(entry, selection):
+            if isinstance(entry, ValueError) or export_formats.fits(entry, selection):
                 yield entry
 
 

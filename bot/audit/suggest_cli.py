@@ -17,7 +17,7 @@ from countersign.policy import file as policy_file
 from countersign.policy.suggestion import Suggestion, Suggestions, as_rule
 from countersign.terminal import show_table
 
-from . import export, recorded_calls, sources
+from . import export_formats, recorded_calls, sources
 from .sources import Lines, Since
 
 LEAST: Final = 20
@@ -38,7 +38,7 @@ def suggest(
     Changes no policy. Looks at 90 days without --since.
     """
     collected = Suggestions(cli.read(file))
-    asyncio.run(collect(collected, record, export.Filter(since or datetime.now(UTC) - _QUARTER)))
+    asyncio.run(collect(collected, record, export_formats.Filter(since or datetime.now(UTC) - _QUARTER)))
     suggestions = list(collected.made(least))
     if not suggestions:
         print(f"Nothing to suggest: no low-risk call was approved {least} times and never decided otherwise.")
@@ -57,7 +57,7 @@ def suggest(
     )
 
 
-async def collect(collected: Suggestions, file: Path | None, selection: export.Filter) -> None:
+async def collect(collected: Suggestions, file: Path | None, selection: export_formats.Filter) -> None:
     """Give the questions and decisions of the record to the collector."""
     async for kept in sources.entries(file, selection, "Reading"):
         take(collected, kept)

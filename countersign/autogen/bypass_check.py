@@ -23,7 +23,7 @@ from autogen_core.tools import BaseTool, FunctionTool, StaticStreamWorkbench, St
 
 from countersign.autogen.code.gated_executor import GatedExecutor
 from countersign.autogen.models.answer_recorder import JournaledModel
-from countersign.autogen.people.human_input import Human
+from countersign.autogen.people.input_func import Human
 from countersign.autogen.team_parts import objects_in
 from countersign.autogen.tools.gated_tools import JournaledTools
 from countersign.autogen.tools.workbenches import AsksItself, asks_itself

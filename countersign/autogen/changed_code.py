@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from countersign.autogen.held_run import HeldRun
-from countersign.autogen.people.human_input import RunQuestions
+from countersign.autogen.people.input_func import RunQuestions
 from countersign.autogen.unknown_outcomes import stopped
 from countersign.domain.channel_settings import say_duration
 from countersign.domain.errors import CountersignError

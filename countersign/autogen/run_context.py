@@ -21,7 +21,6 @@ from countersign.autogen.models.answer_recorder import JournaledModel
 from countersign.autogen.models.demo import DemoModel, Script
 from countersign.autogen.models.usage import Budget
 from countersign.autogen.people.conversation import GO_ON
-from countersign.autogen.people.human_input import Human, QuestionTitle, RunQuestions
 from countersign.autogen.people.human_input_modes import (
     AskWhen,
     HumanInputMode,
@@ -29,6 +28,7 @@ from countersign.autogen.people.human_input_modes import (
     marks_of,
     says_terminate,
 )
+from countersign.autogen.people.input_func import Human, QuestionTitle, RunQuestions
 from countersign.autogen.people.run_outcomes import Conclusion
 from countersign.autogen.people.user_proxy import REPLIES, HumanProxy, Reviewer
 from countersign.autogen.progress import ComingSteps

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from countersign import usecases
 from countersign.autogen.held_run import HeldRun
-from countersign.autogen.people.human_input import RunQuestions
+from countersign.autogen.people.input_func import RunQuestions
 from countersign.domain.calls import in_words
 from countersign.domain.errors import GivenUp, LeaseLost, OutcomeUnknown
 from countersign.domain.request_endings import decided

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bot.slack.views import approval_card, card_controls
+from bot.slack.views import approval_card, control_values
 from countersign import usecases
 from countersign.domain import api_keys, batching
 from countersign.domain.api_keys import AskingProgram
@@ -157,6 +157,6 @@ def test_one_click_decides_on_rows_of_one_program_only() -> None:
         drawn = approval_card.batch(rows, run=runs[rows[0].run][0], run_link=None, runs=runs)
         return [one["action_id"] for one in drawn.blocks[-1]["elements"]]
 
-    assert card_controls.APPROVE_ALL in buttons("k1", "k1")
-    assert card_controls.APPROVE_ALL not in buttons("k1", "k2")
-    assert card_controls.APPROVE_ALL not in buttons("", "")
+    assert control_values.APPROVE_ALL in buttons("k1", "k1")
+    assert control_values.APPROVE_ALL not in buttons("k1", "k2")
+    assert control_values.APPROVE_ALL not in buttons("", "")

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from bot.api.endpoints import Interface
 from bot.slack.handlers.context import Services
-from bot.slack.people.lookup_cache import Lookups
+from bot.slack.people.shared_lookups import Lookups
 from countersign.domain import api_keys, request_endings
 from countersign.domain.events import EventType
 from countersign.domain.ids import RequestId, UserId

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.audit import export, receipts
+from bot.audit import export_formats, receipts
 from bot.audit.auditor import Auditor, Keep
 from bot.slack.views import approval_card
 from countersign import usecases
@@ -157,7 +157,7 @@ async def test_an_extract_holds_what_was_asked_for(
 def test_nothing_before_a_formula_keeps_it_from_being_told(before: str) -> None:
     """R15: a spreadsheet may leave out what stands there."""
     fields = {"data": {"words": f"{before}=1+1"}}
-    (row,) = csv.DictReader([export.heading(), export.row(seal(START, fields))])
+    (row,) = csv.DictReader([export_formats.heading(), export_formats.row(seal(START, fields))])
     assert row["words"] == f"'{before}=1+1"
 
 

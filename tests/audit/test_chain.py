@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.audit.export import read_lines
+from bot.audit.export_formats import read_lines
 from countersign.domain.hash_chain import START, Head, Kept, Problem, Verifier, hash_of, read_head, seal, write
 from tests.repetitions import times
 

@@ -15,7 +15,7 @@ import pytest
 
 from bot.audit import plots, recorded_calls
 from bot.audit.entries import entry_of
-from bot.audit.export import Filter
+from bot.audit.export_formats import Filter
 from bot.audit.figures import Figures, Waits
 from bot.audit.report import as_json, figures, page, tables
 from countersign.domain.events import Event, EventType

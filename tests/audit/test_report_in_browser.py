@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 
-from bot.audit.export import Filter
+from bot.audit.export_formats import Filter
 from bot.audit.figures import Figures
 from bot.audit.report import page
 from countersign.domain.hash_chain import START, seal

@@ -116,7 +116,7 @@ async def test_a_run_whose_human_is_asked_where_nobody_hears_it_ends_and_says_wh
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waited for ever, and no card came."""
-    monkeypatch.setattr("countersign.autogen.people.human_input.WORDS_WITHIN", timedelta(milliseconds=300))
+    monkeypatch.setattr("countersign.autogen.people.input_func.WORDS_WITHIN", timedelta(milliseconds=300))
     await house.start(team="t")
     team = Team("t", "", lambda run: RoundRobinGroupChat([Mute(two(run))], max_turns=1))
     async with house.worker(found=Teams({"t": team}, {}), model=ReplayChatCompletionClient(["Words."])) as worker:

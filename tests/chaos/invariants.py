@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.slack.projector import card_grouping
-from bot.slack.views import approval_card, block_kit, card_controls, run_steps, thread_notes
+from bot.slack.views import approval_card, block_kit, control_values, run_steps, thread_notes
 from countersign.domain import request_endings
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId, RunId
@@ -235,7 +235,7 @@ class Verdict:
                     name, card, approval_card.batch(on_it, run=self.facts.runs[on_it[0].run], run_link=None, runs=runs)
                 )
                 if request.status is not Status.PENDING and any(
-                    e.get("action_id") in (card_controls.APPROVE, card_controls.REJECT, card_controls.RESPOND)
+                    e.get("action_id") in (control_values.APPROVE, control_values.REJECT, control_values.RESPOND)
                     and request.id in str(e.get("value"))
                     for e in card.elements
                 ):

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.slack.views.card_controls import APPROVE, APPROVE_ALL, CHOOSE, REJECT, RESPOND
+from bot.slack.views.control_values import APPROVE, APPROVE_ALL, CHOOSE, REJECT, RESPOND
 from localslack import text_of
 from localslack.errors import CannotDo
 from localslack.person import Person

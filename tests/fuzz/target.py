@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from bot.slack import app, health, http
 from bot.slack.connection_limits import Asgi
 from bot.slack.handlers.context import Services
-from bot.slack.people.lookup_cache import Lookups
+from bot.slack.people.shared_lookups import Lookups
 from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector.clicked_cards import ClickedCards
 from bot.slack.projector.home_publisher import HomePublisher

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, Field
 
-from bot.slack.views import card_controls, review_modals
+from bot.slack.views import control_values, review_modals
 from countersign import ask
 from localslack import text_of
 from localslack.workspace import Message
@@ -46,7 +46,7 @@ async def _mail(stage: Stage) -> None:
     await stage.measured(bob, "mail", "The card")
     await stage.menu("mail-menu", "What is behind ⋯", bob.card)
     other = stage.reviewer("a mail: request changes", bob.card)
-    await other.tap(card_controls.RESPOND)
+    await other.tap(control_values.RESPOND)
     await other.window()
     await stage.window("mail-changes", "*Request changes*")
     other.reading.height = bob.reading.height
@@ -59,7 +59,7 @@ async def _mail(stage: Stage) -> None:
         await again.person.wait_modal()
         await stage.window("mail-edit", "*Edit*: the mail itself")
         await again.person.close()
-    await again.tap(card_controls.APPROVE)
+    await again.tap(control_values.APPROVE)
     bob.reading.taps = again.reading.taps
     await stage.over(head)
     await stage.message("mail-settled", "Settled: who, when, and what came of it", await stage.settled(again.card))
@@ -82,15 +82,15 @@ async def _call(stage: Stage) -> None:
     await bob.person.wait_modal()
     await stage.window("call-permit", "*Approve and don't ask again*")
     await bob.person.close()
-    await bob.person.click(bob.card, card_controls.REJECT)
+    await bob.person.click(bob.card, control_values.REJECT)
     await bob.person.wait_modal()
     await stage.window("call-reject", "*Reject*")
     await bob.person.close()
-    await bob.tap(card_controls.APPROVE)
+    await bob.tap(control_values.APPROVE)
     await stage.message("call-settled", "Settled", await stage.settled(bob.card))
     mail = stage.reviewer("a call: reject", await stage.card("carla@example.com"))
     await stage.measured(mail, "call-mail", "The next call, a mail to the customer")
-    await mail.tap(card_controls.REJECT)
+    await mail.tap(control_values.REJECT)
     await mail.window()
     await mail.submit()
     await stage.message("call-rejected", "Rejected", await stage.settled(mail.card))
@@ -101,7 +101,7 @@ async def _failure(stage: Stage) -> None:
     head = await stage.start("support order 18 came late, pay 40 EUR back")
     bob = stage.reviewer("", await stage.card("40.00 EUR"))
     stage.readings.pop()
-    await bob.tap(card_controls.APPROVE)
+    await bob.tap(control_values.APPROVE)
     await stage.over(head)
     await stage.message("failed", "Approved, and what came of it", await stage.settled(bob.card))
     await stage.thread("failed-thread", "Its thread", head)
@@ -112,10 +112,10 @@ async def _code(stage: Stage) -> None:
     head = await stage.start("code add up 3, 4 and 35")
     bob = stage.reviewer("code: approve", await stage.card("sum(thing)"))
     await stage.measured(bob, "code", "The card")
-    await bob.tap(card_controls.APPROVE)
+    await bob.tap(control_values.APPROVE)
     again = stage.reviewer("code, corrected: approve", await stage.card("sum(things)"))
     await stage.measured(again, "code-again", "The corrected program: what changed comes first")
-    await again.tap(card_controls.APPROVE)
+    await again.tap(control_values.APPROVE)
     await stage.over(head)
     await stage.thread("code-thread", "The thread, with the output", head)
 
@@ -129,14 +129,14 @@ async def _plan(stage: Stage) -> None:
     head = await stage.start("deploy deploy shop 2.1")
     options = stage.reviewer("options: choose", await stage.card("staging"))
     await stage.measured(options, "options", "A question with options")
-    await options.tap(f"{card_controls.CHOOSE}_0")
+    await options.tap(f"{control_values.CHOOSE}_0")
     plan = stage.reviewer("a plan: approve", await stage.card("1. "))
     await stage.measured(plan, "plan", "The plan")
-    await plan.tap(card_controls.APPROVE)
+    await plan.tap(control_values.APPROVE)
     risky = stage.reviewer("high risk: approve", await stage.card("release", "igh risk"))
     await stage.measured(risky, "high-risk", "A release: high risk has no button that approves")
     await stage.thread("plan-thread", "The thread while the other team works, and waits", head)
-    await risky.tap(card_controls.REVIEW)
+    await risky.tap(control_values.REVIEW)
     view = await risky.window()
     await stage.window("high-risk-window", "*Review…*: all of it, and a word to type")
     await risky.submit({view.blocks[-1]["block_id"]: "release"})
@@ -148,7 +148,7 @@ async def _report(stage: Stage) -> None:
     await stage.start("research what is tea made from")
     bob = stage.reviewer("a report: approve", await stage.card("example.md"))
     await stage.measured(bob, "report", "The card")
-    await bob.tap(card_controls.APPROVE)
+    await bob.tap(control_values.APPROVE)
     await stage.message("report-settled", "Settled", await stage.settled(bob.card))
 
 
@@ -157,11 +157,11 @@ async def _chat(stage: Stage) -> None:
     head = await stage.start("chat find a date; delete the old list")
     asked = stage.reviewer("a step of a conversation: continue", await stage.card("Step 1 of 2"))
     await stage.measured(asked, "chat", "A step")
-    await asked.tap(card_controls.APPROVE)
+    await asked.tap(control_values.APPROVE)
     await stage.card("Step 2 of 2")
     await asked.person.say("ask Ann", thread=head.ts)
     for words in ("Step 3 of 3: ask Ann", "All 3 steps"):
-        await asked.person.click(await stage.card(words), card_controls.APPROVE)
+        await asked.person.click(await stage.card(words), control_values.APPROVE)
     await stage.over(head)
     await stage.thread("chat-thread", "The end of the conversation in its thread", head)
 
@@ -176,7 +176,7 @@ async def _batch(stage: Stage) -> None:
     rows = sum(block["block_id"].startswith("decide ") for block in stage.now(card).blocks or [])
     bob = stage.reviewer(f"a batch of {rows}: approve all", stage.now(card))
     await stage.measured(bob, "batch", "The card")
-    await bob.tap(card_controls.APPROVE_ALL)
+    await bob.tap(control_values.APPROVE_ALL)
     if bob.person.modal is not None:
         await bob.window()
         await stage.window("batch-window", "*Approve all*")
@@ -191,7 +191,7 @@ async def _access(stage: Stage) -> None:
     head = await stage.start("access read billing for carol, 2 hours")
     bob = stage.reviewer("a call of another framework: approve", await stage.card("carol"))
     await stage.measured(bob, "access", "The card")
-    await bob.tap(card_controls.APPROVE)
+    await bob.tap(control_values.APPROVE)
     await stage.over(head)
     await stage.thread("access-thread", "Its thread", head)
 
@@ -203,7 +203,7 @@ async def _form(stage: Stage) -> None:
     )
     bob = stage.reviewer("a form: fill in", await stage.card("How far does 2.1 go?"))
     await stage.measured(bob, "form", "The card")
-    await bob.tap(card_controls.EDIT)
+    await bob.tap(control_values.EDIT)
     await bob.window()
     await stage.window("form-window", "*Fill in*")
     await bob.submit({"Region": "eu", "Percent": "20"})
@@ -223,7 +223,7 @@ async def _long(stage: Stage) -> None:
     await stage.message("secret", "A secret is hidden, and the card says so", secret)
     for card in (long, secret):
         bob = stage.slack.user("bob")
-        assert (await bob.click(stage.now(card), card_controls.RESPOND)).ok
+        assert (await bob.click(stage.now(card), control_values.RESPOND)).ok
         await bob.wait_modal()
         assert await bob.submit({_last(stage): "Not today."}) == {}
     await asyncio.gather(*asking)
@@ -265,11 +265,11 @@ async def _waiting(stage: Stage) -> None:
     notes = await _below(stage, card, 2)
     await stage.message("reminder", "A reminder", notes[0])
     await stage.message("escalation", "An escalation, for those who may decide from now on", notes[1], "carol")
-    assert (await stage.slack.user("bob").click(stage.now(card), card_controls.APPROVE)).ok
+    assert (await stage.slack.user("bob").click(stage.now(card), control_values.APPROVE)).ok
     await stage.settle()
     await stage.message("quorum", "The card, which says how many approved", stage.now(card))
     await stage.thread("waiting-thread", "The thread of whoever asked", head)
-    assert (await stage.slack.user("carol").click(stage.now(card), card_controls.APPROVE)).ok
+    assert (await stage.slack.user("carol").click(stage.now(card), control_values.APPROVE)).ok
     await stage.over(head)
 
 
@@ -279,7 +279,7 @@ async def _glass(stage: Stage) -> None:
     await stage.start("email tell everybody that the shop is down", channel="#oncall")
     card = await stage.card("shop is down")
     alice = stage.slack.user("alice")
-    await alice.click(card, card_controls.MORE, choose="Break glass…")
+    await alice.click(card, control_values.MORE, choose="Break glass…")
     await alice.wait_modal()
     await stage.window("glass-window", "*Break glass…*", "alice")
     assert await alice.submit({review_modals.REASON: "The shop is down, and nobody answers."}) == {}
@@ -347,7 +347,7 @@ async def _contact(stage: Stage) -> None:
         await alice.command(command)
         answer = await alice.wait_ephemeral(lambda message, before=before: message.ts not in before)  # type: ignore[misc]
         await stage.message(f"command-{command.split()[-1]}", f"`{command}`", answer, "alice")
-    assert (await slack.user("bob").click(stage.now(card), card_controls.APPROVE)).ok
+    assert (await slack.user("bob").click(stage.now(card), control_values.APPROVE)).ok
     await stage.over(head)
 
 

@@ -175,7 +175,7 @@ DECIDING: Final = (
     Bug(
         "what Slack said once is believed for ever while it is silent",
         "R9",
-        "bot/slack/people/lookup_cache.py",
+        "bot/slack/people/shared_lookups.py",
         "if reply is not None and self._clock() - reply[0] < most.total_seconds() else None",
         "if reply is not None and (most == KEPT or self._clock() - reply[0] < most.total_seconds()) else None",
         (_MANY + "test_an_older_answer_counts_while_slack_does_not_give_a_newer_one_and_for_five_minutes[error]",),

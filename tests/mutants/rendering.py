@@ -508,7 +508,7 @@ DRAWING: Final = (
     Bug(
         "a button does not carry the digest of what is shown beside it",
         "R1, R13",
-        "bot/slack/views/card_controls.py",
+        "bot/slack/views/control_values.py",
         'json.dumps({"request": self.request, "digest": self.digest})',
         'json.dumps({"request": self.request})',
         (

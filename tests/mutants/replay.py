@@ -24,7 +24,7 @@ REPLAYING: Final = (
     Bug(
         "a question is taken back by an id that it does not have",
         "R5",
-        "countersign/autogen/people/human_input.py",
+        "countersign/autogen/people/input_func.py",
         "id = request_id(self._held.run.id, question)",
         'id = request_id(self._held.run.id, replace(question, salt=""))',
         (
@@ -101,7 +101,7 @@ REPLAYING: Final = (
     Bug(
         "a question that nobody waits for any more stays open",
         "R5",
-        "countersign/autogen/people/human_input.py",
+        "countersign/autogen/people/input_func.py",
         "                self._held.write_behind(usecases.take_back, id, _GONE)\n",
         "",
         (

@@ -338,7 +338,7 @@ RUNNING: Final = (
     Bug(
         "a run rests while it stores its next question",
         "R22",
-        "countersign/autogen/people/human_input.py",
+        "countersign/autogen/people/input_func.py",
         "            with activity.working():\n                await self._journal.late_writes.written()\n",
         "            if True:\n                await self._journal.late_writes.written()\n",
         (_ACTIVITY + "[ask-request_asked]",),

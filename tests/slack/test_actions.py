@@ -11,8 +11,8 @@ from slack_bolt.async_app import AsyncAck
 from bot.slack.handlers import ack_deadline, card_buttons
 from bot.slack.handlers.context import Reply, Services
 from bot.slack.routes import bound
-from bot.slack.views import approval_card, card_controls
-from bot.slack.views.card_controls import Handle
+from bot.slack.views import approval_card, control_values
+from bot.slack.views.control_values import Handle
 from countersign import usecases
 from countersign.domain.events import EventType
 from countersign.domain.ids import Digest, GroupId, RequestId
@@ -311,7 +311,7 @@ async def test_a_card_that_shows_other_content_decides_nothing(
 
 
 OLD_VALUES = [Handle(RequestId("qunknown"), Digest("d" * 64)).write(), "junk", json.dumps([1])]
-OLD_ACTIONS = [card_controls.APPROVE, card_controls.REJECT, card_controls.VIEW_FULL, "of_another_version"]
+OLD_ACTIONS = [control_values.APPROVE, control_values.REJECT, control_values.VIEW_FULL, "of_another_version"]
 
 
 async def test_a_button_of_no_known_request_is_answered(

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from bot.slack.handlers.context import Services
-from bot.slack.people.lookup_cache import Lookups
+from bot.slack.people.shared_lookups import Lookups
 from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector import unreachable_reviewers
 from bot.slack.projector.message_sync import Place, Poster

@@ -10,9 +10,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot.slack.views import approval_card, card_controls, reminder_text, request_text, review_modals
+from bot.slack.views import approval_card, control_values, reminder_text, request_text, review_modals
 from bot.slack.views import card_content as judged
-from bot.slack.views.card_controls import Handle, MenuItem
+from bot.slack.views.control_values import Handle, MenuItem
 from countersign.domain import request_endings, schedule
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.escalation import Escalation
@@ -175,13 +175,13 @@ def test_every_button_carries_its_own_request_and_digest() -> None:
     assert {Handle.read(button["value"]) for button in buttons} == {Handle(asked.id, asked.digest)}
     items = [option["value"] for option in more["options"]]
     first = [MenuItem.RESPOND, MenuItem.EDIT, MenuItem.VIEW_FULL, MenuItem.PERMIT, MenuItem.MORE]
-    assert [card_controls.read_item(value) for value in items] == [(one, asked.id, asked.digest) for one in first]
-    *looking, alone = [option["value"] for option in card_controls.items_without_room(asked)]
-    assert card_controls.read_item(alone) == (MenuItem.BREAK_GLASS, asked.id, asked.digest)
-    assert [card_controls.PresenceItem.read(value) for value in looking] == [
-        card_controls.PresenceItem((asked.id,), snooze) for snooze in (None, *Snooze)
+    assert [control_values.read_item(value) for value in items] == [(one, asked.id, asked.digest) for one in first]
+    *looking, alone = [option["value"] for option in control_values.items_without_room(asked)]
+    assert control_values.read_item(alone) == (MenuItem.BREAK_GLASS, asked.id, asked.digest)
+    assert [control_values.PresenceItem.read(value) for value in looking] == [
+        control_values.PresenceItem((asked.id,), snooze) for snooze in (None, *Snooze)
     ]
-    assert {card_controls.PresenceItem.read(value) for value in (*items, alone)} == {None}
+    assert {control_values.PresenceItem.read(value) for value in (*items, alone)} == {None}
 
 
 @pytest.mark.parametrize("name", ["card_hostile", "card_answered", "run_hostile", "steps_at_work", "note_failed"])
@@ -226,9 +226,9 @@ def test_every_button_of_a_row_carries_its_own_request(name: str) -> None:
     for row, block in zip(waiting, blocks, strict=True):
         *buttons, more = block["elements"]
         assert {Handle.read(button["value"]) for button in buttons} == {Handle(row.id, row.digest)}
-        found = [card_controls.read_item(option["value"]) for option in more["options"]]
+        found = [control_values.read_item(option["value"]) for option in more["options"]]
         assert {one[1] for one in found if one} == {row.id} and None not in found
-    chosen = [card_controls.PresenceItem.read(option["value"]) for option in last["elements"][-1]["options"]]
+    chosen = [control_values.PresenceItem.read(option["value"]) for option in last["elements"][-1]["options"]]
     assert {one.requests for one in chosen if one} == {tuple(row.id for row in waiting)} and None not in chosen
 
 
@@ -237,17 +237,17 @@ def test_what_a_row_does_not_show_is_not_approved_there() -> None:
     *rows, last = [b["elements"] for b in DRAWINGS["burst"].blocks if b["type"] == "actions"]
     assert [one["type"] for one in last] == ["overflow"]
     assert [[e["action_id"] for e in row][:2] for row in rows] == [
-        [card_controls.REVIEW if number in (2, 3) else card_controls.APPROVE, card_controls.REJECT]
+        [control_values.REVIEW if number in (2, 3) else control_values.APPROVE, control_values.REJECT]
         for number in range(5)
     ]
     plain_rows = [request(asked=refund(content=f"Refund order {number}", asked=number)) for number in range(3)]
     *_, last = [b["elements"] for b in on_one_card(plain_rows).blocks if b["type"] == "actions"]
     assert [one["action_id"] for one in last] == [
-        card_controls.APPROVE_ALL,
-        card_controls.REJECT_ALL,
-        card_controls.MORE,
+        control_values.APPROVE_ALL,
+        control_values.REJECT_ALL,
+        control_values.MORE,
     ]
-    assert card_controls.rows_in(last[0]["value"]) == tuple(row.id for row in plain_rows)
+    assert control_values.rows_in(last[0]["value"]) == tuple(row.id for row in plain_rows)
     assert not [b for b in DRAWINGS["burst_settled"].blocks if b["type"] == "actions"]
 
 
@@ -256,7 +256,7 @@ def test_a_row_whose_title_is_cut_is_not_approved_there(title: str) -> None:
     """R13: the title is judged too, and is nowhere else on the card."""
     shown = on_one_card([request(asked=refund(title=title, asked=9)), burst()[0]])
     buttons = [b["elements"][0]["action_id"] for b in shown.blocks if b["type"] == "actions"]
-    assert buttons == [card_controls.REVIEW, card_controls.APPROVE, card_controls.MORE]
+    assert buttons == [control_values.REVIEW, control_values.APPROVE, control_values.MORE]
 
 
 @pytest.mark.parametrize("tool", ["customers_" + "x" * 50 + "_" + end for end in ("read", "delete")])
@@ -300,9 +300,9 @@ def test_only_what_is_whole_on_the_card_is_approved_there(asked: Question) -> No
     ):
         actions = next(b for b in card(request(asked=more)).blocks if b["type"] == "actions")
         ids = [element["action_id"] for element in actions["elements"]]
-        assert (card_controls.APPROVE in ids) == judged.complete(more)
-        assert (card_controls.REVIEW in ids) != judged.complete(more)
-        assert card_controls.APPROVE not in json.dumps(card(request(asked=more, risk=Risk.HIGH)).blocks)
+        assert (control_values.APPROVE in ids) == judged.complete(more)
+        assert (control_values.REVIEW in ids) != judged.complete(more)
+        assert control_values.APPROVE not in json.dumps(card(request(asked=more, risk=Risk.HIGH)).blocks)
     assert not judged.complete(replace(asked, content=LONG))
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.slack.views import answer_modals, approval_card, card_controls, modal_parts
+from bot.slack.views import answer_modals, approval_card, control_values, modal_parts
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Question
@@ -128,7 +128,7 @@ def test_any_options_can_be_drawn_and_what_is_chosen_is_what_was_meant(options: 
     """R1, R15: Slack takes the card and the window, whatever the options say."""
     question = choice(*options, several=several)
     drawn = labels(question)
-    assert len(drawn) <= card_controls.BUTTONS
+    assert len(drawn) <= control_values.BUTTONS
     view = window(question)
     for number, option in enumerate(options):
         held = element(view)["options"][number]
@@ -140,5 +140,5 @@ def test_any_options_can_be_drawn_and_what_is_chosen_is_what_was_meant(options: 
 
 @pytest.mark.parametrize("value", ["", "null", "[]", '{"option": "1"}', '{"option": true}', '{"option": -3}'])
 def test_a_value_that_names_no_option_chooses_none(value: str) -> None:
-    number = card_controls.option_number(value)
+    number = control_values.option_number(value)
     assert number is not None and number < 0

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from bot.slack.handlers.context import Services
-from bot.slack.views import card_controls
+from bot.slack.views import control_values
 from bot.slack.views.block_kit import button
 from countersign import usecases
 from countersign.domain.events import EventType
@@ -95,8 +95,8 @@ async def test_what_a_row_cuts_is_approved_by_no_button_for_all(
     async with running_projector(slack, store):
         await all_drawn(slack, store)
         (card,) = shown(slack)
-        assert last_buttons(card) == [card_controls.MORE]
-        made_up = button("Approve all", card_controls.APPROVE_ALL, card_controls.rows_value(asked))
+        assert last_buttons(card) == [control_values.MORE]
+        made_up = button("Approve all", control_values.APPROVE_ALL, control_values.rows_value(asked))
         card.blocks = [*(card.blocks or [])[:-1], {**(card.blocks or [])[-1], "elements": [made_up]}]
         await slack.user("bob").click(card, "Approve all", stale=True)
         await slack.user("bob").wait_ephemeral("Counted for 2 of 3 requests")

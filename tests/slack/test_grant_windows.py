@@ -19,7 +19,7 @@ from bot.slack.projector.projector import Projector
 from bot.slack.slack_calls import GatedCalls
 from bot.slack.views import answer_modals, commands_text, confirmation_text, home, modal_parts, review_modals
 from bot.slack.views.block_kit import Block
-from bot.slack.views.card_controls import MORE, MenuItem, read_item
+from bot.slack.views.control_values import MORE, MenuItem, read_item
 from bot.slack.views.decision_details import allows, details
 from bot.slack.views.slack_markup import exactly
 from countersign import usecases

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bot.slack.handlers import ack_deadline
-from bot.slack.views import card_controls, modal_parts, review_modals
+from bot.slack.views import control_values, modal_parts, review_modals
 from bot.slack.views.approval_card import card
 from countersign import usecases
 from countersign.domain.calls import Call, canonical
@@ -77,9 +77,9 @@ async def test_a_button_that_would_approve_at_once_opens_the_window(
     """R7, R13: whatever button a card has, of an older version or made up."""
     asked = await ask(store, lease, refund())
     shown = await show(asked)
-    forged(shown, card_controls.REVIEW, action_id=card_controls.APPROVE)
+    forged(shown, control_values.REVIEW, action_id=control_values.APPROVE)
     bob = slack.user("bob")
-    await bob.click(shown, card_controls.APPROVE, stale=True)
+    await bob.click(shown, control_values.APPROVE, stale=True)
     await bob.wait_modal("Type “refund” to approve")
     assert await status(store, asked) is Status.PENDING
 
@@ -92,12 +92,12 @@ async def test_nothing_is_allowed_in_advance_by_a_menu_that_was_made_up(
     bob, alice = slack.user("bob"), slack.user("alice")
     shown = await show(asked)
     for person, do, told in (
-        (bob, card_controls.MenuItem.PERMIT, "reviewed each time"),
-        (alice, card_controls.MenuItem.BREAK_GLASS, "high risk"),
+        (bob, control_values.MenuItem.PERMIT, "reviewed each time"),
+        (alice, control_values.MenuItem.BREAK_GLASS, "high risk"),
     ):
         made_up = {"text": {"type": "plain_text", "text": "Go"}, "value": f"{do} {asked.id} {asked.digest}"}
-        forged(shown, card_controls.MORE, options=[made_up])
-        await person.click(shown, card_controls.MORE, choose="Go", stale=True)
+        forged(shown, control_values.MORE, options=[made_up])
+        await person.click(shown, control_values.MORE, choose="Go", stale=True)
         await person.wait_ephemeral(told)
         assert person.modal is None
     assert await status(store, asked) is Status.PENDING

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bot.slack.views import home
 from bot.slack.views.block_kit import Block, words
 from bot.slack.views.button_labels import STOP_RUN
-from bot.slack.views.card_controls import CHOOSE, REVIEW
+from bot.slack.views.control_values import CHOOSE, REVIEW
 from countersign.domain import runs
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_attempts import decide

@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from bot.slack.views import card_content, card_controls
+from bot.slack.views import card_content, control_values
 from countersign import usecases
 from countersign.domain.calls import Call, canonical
 from countersign.domain.escalation import Escalation
@@ -102,8 +102,8 @@ async def test_a_card_of_an_older_version_does_not_approve_at_once_either(
     asked = await ask(store, lease, question(LONG))
     shown = await show(asked)
     for element in next(b for b in shown.blocks or [] if b["type"] == "actions")["elements"]:
-        if element["action_id"] == card_controls.REVIEW:
-            element |= {"action_id": card_controls.APPROVE, "text": {"type": "plain_text", "text": "Approve"}}
+        if element["action_id"] == control_values.REVIEW:
+            element |= {"action_id": control_values.APPROVE, "text": {"type": "plain_text", "text": "Approve"}}
     bob = slack.user("bob")
     await bob.click(shown, "Approve", stale=True)
     await bob.wait_modal("0150 echo all is well")

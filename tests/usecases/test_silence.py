@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bot.slack.app import slack_clients
-from bot.slack.people.lookup_cache import Lookups
+from bot.slack.people.shared_lookups import Lookups
 from bot.slack.people.users_and_groups import Directory
 from countersign import usecases
 from countersign.domain import request_endings

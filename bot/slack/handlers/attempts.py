@@ -17,8 +17,8 @@ from countersign.domain.requests import Request, Status, Verb
 from countersign.usecases.ports import Admitted
 
 from ..people.actors import actor_of, voters_of
-from ..views.card_controls import Handle
 from ..views.confirmation_text import counted
+from ..views.control_values import Handle
 from ..views.request_text import no_votes
 from .context import Reply, Services
 from .payloads import attempt_id, sender

@@ -18,10 +18,10 @@ from countersign.domain.requests import Request, Verb
 from countersign.usecases import presence
 
 from ..people.actors import actor_of, admit
-from ..views import answer_modals, card_controls, confirmation_text, edit_modal, modal_parts, review_modals
+from ..views import answer_modals, confirmation_text, control_values, edit_modal, modal_parts, review_modals
 from ..views.approval_card import is_plain_row
 from ..views.card_content import complete
-from ..views.card_controls import Handle, MenuItem
+from ..views.control_values import Handle, MenuItem
 from ..views.modal_parts import View
 from ..views.slack_markup import drawn, when
 from .ack_deadline import refused
@@ -32,10 +32,10 @@ from .payloads import attempt_id, sender
 
 Window = Callable[[Request, ChannelId], View]
 _BUTTONS: Final = {
-    card_controls.REVIEW: Verb.APPROVE,
-    card_controls.REJECT: Verb.REJECT,
-    card_controls.RESPOND: Verb.RESPOND,
-    card_controls.EDIT: Verb.EDIT,
+    control_values.REVIEW: Verb.APPROVE,
+    control_values.REJECT: Verb.REJECT,
+    control_values.RESPOND: Verb.RESPOND,
+    control_values.EDIT: Verb.EDIT,
 }
 _MENU: Final = {
     MenuItem.REJECT: Verb.REJECT,
@@ -55,7 +55,7 @@ _WINDOWS: Final[Mapping[str, Window]] = {
     MenuItem.BREAK_GLASS: review_modals.break_glass,
 }
 """The window of a verb, or of what the menu adds to one."""
-_FOR_ALL: Final = {card_controls.APPROVE_ALL: Verb.APPROVE, card_controls.REJECT_ALL: Verb.REJECT}
+_FOR_ALL: Final = {control_values.APPROVE_ALL: Verb.APPROVE, control_values.REJECT_ALL: Verb.REJECT}
 _LEAST: Final = PermissionChoice(Scope.CALL, Span.RUN)
 """The least that can be allowed in advance."""
 _UNKNOWN_BUTTON: Final = Reply(confirmation_text.UNKNOWN_BUTTON, counted=False)
@@ -66,18 +66,18 @@ async def click(services: Services, body: dict[str, Any]) -> Reply:
     """Handle a card's button: Approve and options count, others open a window."""
     action = body["actions"][0]
     name = action.get("action_id", "")
-    if name == card_controls.MORE:
+    if name == control_values.MORE:
         return await _menu(services, body, str((action.get("selected_option") or {}).get("value")))
     value = str(action.get("value"))
     handle = Handle.read(value)
-    if name == card_controls.APPROVE:
+    if name == control_values.APPROVE:
         return await _approve(services, body, handle)
     if name in _FOR_ALL:
-        return await _decide_all(services, body, card_controls.rows_in(value), _FOR_ALL[name])
-    if name == card_controls.VIEW_FULL:
+        return await _decide_all(services, body, control_values.rows_in(value), _FOR_ALL[name])
+    if name == control_values.VIEW_FULL:
         return await open_modal(services.client, body, _full(services, body, handle))
-    if name.startswith(card_controls.CHOOSE):
-        return await _choose(services, body, handle, card_controls.option_number(value))
+    if name.startswith(control_values.CHOOSE):
+        return await _choose(services, body, handle, control_values.option_number(value))
     if name in _BUTTONS:
         return await _open(services, body, prepare(services, body, handle, _BUTTONS[name]))
     _log.warning("An unknown button was clicked: %s", name)
@@ -103,7 +103,7 @@ async def _choose(services: Services, body: dict[str, Any], handle: Handle | Non
 
 async def _menu(services: Services, body: dict[str, Any], value: str) -> Reply:
     """Do what an item of a menu says: most open a window."""
-    if (item := card_controls.PresenceItem.read(value)) is not None:
+    if (item := control_values.PresenceItem.read(value)) is not None:
         return await _note_presence(services, body, item)
     drawing = await _window_of_item(services, body, value)
     return _UNKNOWN_BUTTON if drawing is None else await open_modal(services.client, body, drawing)
@@ -112,7 +112,7 @@ async def _menu(services: Services, body: dict[str, Any], value: str) -> Reply:
 async def more(services: Services, body: dict[str, Any]) -> Reply:
     """Do what was chosen in the window that the last item of a full menu opens."""
     value = modal_parts.value(body["view"], answer_modals.ITEM)
-    if (item := card_controls.PresenceItem.read(value)) is not None:
+    if (item := control_values.PresenceItem.read(value)) is not None:
         return await _note_presence(services, body, item)
     drawing = await _window_of_item(services, body, value)
     if drawing is None:
@@ -125,7 +125,7 @@ async def _window_of_item(
     services: Services, body: dict[str, Any], value: str
 ) -> Coroutine[Any, Any, View | Reply] | None:
     """Return what draws the window of a menu's item; None if it is not ours."""
-    written = card_controls.read_item(value)
+    written = control_values.read_item(value)
     if written is None:
         return None
     item, request, digest = written
@@ -173,7 +173,7 @@ async def _window(
     return view
 
 
-async def _note_presence(services: Services, body: dict[str, Any], item: card_controls.PresenceItem) -> Reply:
+async def _note_presence(services: Services, body: dict[str, Any], item: control_values.PresenceItem) -> Reply:
     """Look at, or snooze, all requests of the card. A refusal is told only if no request takes it."""
     user, attempt = sender(body).user, attempt_id(body)
     changed, refusals, now = list[Request](), list[Refused](), None

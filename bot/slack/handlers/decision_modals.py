@@ -13,7 +13,7 @@ from countersign.domain.requests import Verb
 
 from ..views import answer_modals, confirmation_text, edit_modal, modal_parts, review_modals
 from ..views.card_content import parts
-from ..views.card_controls import Handle
+from ..views.control_values import Handle
 from ..views.modal_parts import View
 from .ack_deadline import refused
 from .attempts import decide, prepare

@@ -18,7 +18,7 @@ from countersign.domain.requests import Decision, Request, Status, Verb
 from countersign.domain.runs import Run
 from countersign.text.safe_text import Room, one_line, quoted, shorten, typed
 
-from . import button_labels, card_controls
+from . import button_labels, control_values
 from .block_kit import Block, Drawing, button, context, data, heading, headline, mrkdwn, plain, words
 from .card_content import UNFILED, complete, in_row, on_card
 from .decision_details import changes_of, details, standing_of
@@ -43,8 +43,8 @@ _WORDS: Final = Room(160, 260, 1)
 _TASK: Final = 160
 """Characters of the requester's task: two lines on a phone."""
 _FOR_ALL: Final = (
-    ("Approve", card_controls.APPROVE_ALL, "primary"),
-    ("Reject", card_controls.REJECT_ALL, "danger"),
+    ("Approve", control_values.APPROVE_ALL, "primary"),
+    ("Reject", control_values.REJECT_ALL, "danger"),
 )
 _VOTERS: Final = 3
 """How many people who voted a row names; the others are counted."""
@@ -152,7 +152,7 @@ def _row(number: int, request: Request, run: Run) -> list[Block]:
 
 
 def _details_button(request: Request) -> Block:
-    return button("Details", card_controls.VIEW_FULL, card_controls.handle_of(request))
+    return button("Details", control_values.VIEW_FULL, control_values.handle_of(request))
 
 
 def _is_whole_row(request: Request) -> bool:
@@ -179,11 +179,11 @@ def _shared_parts(waiting: Sequence[Request], away: Iterable[Absence], *, one_pr
     controls: list[Block] = []
     one_asker = one_program or len({row.run for row in waiting}) == 1
     if one_asker and len(waiting) > 1 and all(map(is_plain_row, waiting)):
-        value = card_controls.rows_value(waiting)
+        value = control_values.rows_value(waiting)
         for verb, action, style in _FOR_ALL:
             confirmation = _confirmation(verb, len(waiting))
             controls.append({**button(f"{verb} all", action, value, style), "confirm": confirmation})
-    menu = {"type": "overflow", "action_id": card_controls.MORE, "options": card_controls.presence_items(*waiting)}
+    menu = {"type": "overflow", "action_id": control_values.MORE, "options": control_values.presence_items(*waiting)}
     small = [*_deadline(first, away, _WORDS), *waiting_lines(first)]
     return [*small, {"type": "actions", "block_id": "all rows", "elements": [*controls, menu]}]
 
@@ -208,20 +208,20 @@ def _controls(request: Request, *, whole: bool, presence: bool) -> list[Block]:
     `whole`: the card shows all that is judged. Nobody approves by one click what it does not show, or what is of high
     risk.
     """
-    value, question = card_controls.handle_of(request), request.question
-    answers = card_controls.offered(question)
-    shown, rest = answers[: card_controls.BUTTONS], answers[card_controls.BUTTONS :]
+    value, question = control_values.handle_of(request), request.question
+    answers = control_values.offered(question)
+    shown, rest = answers[: control_values.BUTTONS], answers[control_values.BUTTONS :]
     buttons: list[Block] = []
     if shown and shown[0].verb is Verb.CHOOSE:
-        choose = button(shown[0].label, card_controls.CHOOSE, value, shown[0].style)
-        buttons = card_controls.option_buttons(question, choose, whole=whole)
+        choose = button(shown[0].label, control_values.CHOOSE, value, shown[0].style)
+        buttons = control_values.option_buttons(question, choose, whole=whole)
         shown, rest = (shown[1:], rest) if len(buttons) == 1 else ([], [*shown[1:], *rest])
     for verb, label, style in shown:
-        action = card_controls.ACTIONS[verb]
+        action = control_values.ACTIONS[verb]
         if verb is Verb.APPROVE and not (whole and not high_risk.is_asked(request, Verb.APPROVE)):
-            action, label = card_controls.REVIEW, "Review…" if label == "Approve" else f"{label}…"
+            action, label = control_values.REVIEW, "Review…" if label == "Approve" else f"{label}…"
         buttons.append(button(label, action, value, style))
-    return [*buttons, card_controls.menu(request, rest, presence=presence)]
+    return [*buttons, control_values.menu(request, rest, presence=presence)]
 
 
 def _outcome_words(request: Request, run: Run) -> list[Block]:

@@ -24,7 +24,7 @@ from ...forms.values import MISSING
 from . import button_labels
 from .block_kit import Block, context, plain
 from .card_content import has_room, in_full, in_row
-from .card_controls import metadata
+from .control_values import metadata
 from .form_fields import input_of, typed_input
 from .modal_parts import View, about, modal, read_box, value, words_input
 

@@ -19,10 +19,10 @@ from countersign.domain.standing_permissions import Permission
 from countersign.text.safe_text import quoted, size_of, typed
 from countersign.usecases.overview import Listed
 
-from . import card_controls
+from . import control_values
 from .block_kit import Block, button, context, count, data, headline, more_entries, mrkdwn, plain, words
 from .button_labels import START_TASK, STOP_RUN, card_link_label, state_of
-from .card_controls import handle_of, offered
+from .control_values import handle_of, offered
 from .decision_details import permission_line
 from .request_text import (
     answer_of,
@@ -46,7 +46,7 @@ MOST_PERMISSIONS: Final = 6
 _MOST_OPEN: Final = 2
 """Questions of one run that are shown."""
 _TITLE: Final = 160
-_WINDOWS: Final = {**card_controls.ACTIONS, Verb.APPROVE: card_controls.REVIEW}
+_WINDOWS: Final = {**control_values.ACTIONS, Verb.APPROVE: control_values.REVIEW}
 """The action that opens the window of each verb."""
 _BLOCKS: Final = 100
 _SIZE: Final = 200_000

@@ -19,7 +19,7 @@ from countersign.text.safe_text import Room, quoted, shorten, size_of
 from . import button_labels
 from .block_kit import Block, context, data, mrkdwn, plain, words
 from .card_content import in_full, parts
-from .card_controls import handle_of, metadata
+from .control_values import handle_of, metadata
 from .decision_details import changes_of
 from .modal_parts import FULL, READ, View, about, input_of, modal, read_box, value, words_input
 from .slack_markup import escape, exactly

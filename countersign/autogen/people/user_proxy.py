@@ -44,7 +44,6 @@ from countersign.autogen.people.conversation import (
     turn_metadata,
 )
 from countersign.autogen.people.decision_messages import decision_metadata
-from countersign.autogen.people.human_input import Human
 from countersign.autogen.people.human_input_modes import (
     AskWhen,
     HumanInputMode,
@@ -53,6 +52,7 @@ from countersign.autogen.people.human_input_modes import (
     next_move,
     says_terminate,
 )
+from countersign.autogen.people.input_func import Human
 from countersign.autogen.people.user_callbacks import Opinion, opinion
 from countersign.domain.calls import in_words
 from countersign.domain.request_endings import decided

@@ -14,7 +14,7 @@ from typing import Final
 
 from countersign import usecases
 from countersign.autogen.held_run import HeldRun
-from countersign.autogen.people.human_input import EarlierVersion, RunQuestions
+from countersign.autogen.people.input_func import EarlierVersion, RunQuestions
 from countersign.autogen.people.run_outcomes import CALL, Became, Outcome, outcome_of
 from countersign.autogen.progress import ComingSteps
 from countersign.autogen.tools.arguments import without_hidden
