@@ -31,9 +31,9 @@ class Counts:
     """The amount of each that is done."""
 
     wakeups: int = 50
-    click_rounds: int = 5
+    click_rounds: int = 4
     clicks: int = 400
-    returns: int = 8
+    returns: int = 6
     deadlines: int = 2000
     lost: int = 2000
     stored: int = 150

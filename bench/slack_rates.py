@@ -89,7 +89,7 @@ class Row:
 ROWS: Final = (
     Row(25, 1, 1, 5, 4, 1, 1),
     Row(60, 1, 1, 10, 4, 2, 2),
-    Row(600, 0.5, 20, 20, 1, 10, 5),
+    Row(600, 0.3, 20, 20, 1, 10, 5),
 )
 BESIDE: Final = 100
 """Runs a minute; loads below leave the machine idle. They are played beside each other, by a clock so hurried that
