@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from countersign.domain import refusal_details, requests
+from countersign.domain import filled_sentences, requests
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import Rules
 from countersign.domain.decision_attempts import Attempt
@@ -132,4 +132,4 @@ def later(**span: float) -> datetime:
 
 def refusal_text(refusal: Refusal, of: Request) -> str:
     """Write the sentence of a refusal as plain text."""
-    return plain_text(refusal_details.sentence(refusal, of))
+    return plain_text(filled_sentences.sentence(refusal, of))

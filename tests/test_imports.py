@@ -163,7 +163,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"requests", "runs"},
         {"batching", "delegation", "diffs", "eligibility", "high_risk", "question_salts", "quorum"}
         | {"standing_permissions"}
-        | {"refusal_details", "request_endings", "schedule", "texts_for_models"},
+        | {"filled_sentences", "request_endings", "schedule", "texts_for_models"},
         {"decision_attempts"},
     ),
     "countersign.usecases": (

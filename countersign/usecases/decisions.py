@@ -8,7 +8,7 @@ from datetime import datetime
 from countersign.domain import (
     decision_attempts,
     eligibility,
-    refusal_details,
+    filled_sentences,
     request_endings,
     requests,
     runs,
@@ -80,7 +80,7 @@ async def decide(
         if not step.changes:
             return Keep(step.request, confirm=current)
         if step.refusal is not None:
-            error = Refused(step.refusal, refusal_details.sentence(step.refusal, step.request))
+            error = Refused(step.refusal, filled_sentences.sentence(step.refusal, step.request))
             return Refuse(error, record=Change(events=step.events, once=attempt.id))
         put, events, deadline = Put(step.request, current.version), step.events, current.value.deadline
         permission = None if run is None else standing_permissions.given_with(step.request, run.value.known_as)
@@ -109,7 +109,7 @@ async def why_no_window(store: Store, queue: Queue, seen: Admitted, attempt: Att
     if step.refusal is None:
         return None
     await store.commit(Change(events=step.events, once=attempt.id))
-    refused = Refused(step.refusal, refusal_details.sentence(step.refusal, step.request))
+    refused = Refused(step.refusal, filled_sentences.sentence(step.refusal, step.request))
     return await _settled_late(store, queue, seen.value.id, refused)
 
 
@@ -118,7 +118,7 @@ async def _settled_late(store: Store, queue: Queue, request: RequestId, refused:
     settled = await catch_up(store, queue, request) if refused.refusal is Refusal.TIME_RAN_OUT else None
     if settled is None:
         return refused
-    return Refused(refused.refusal, refusal_details.sentence(refused.refusal, settled))
+    return Refused(refused.refusal, filled_sentences.sentence(refused.refusal, settled))
 
 
 async def _outgrown(store: Store, seen: Admitted, attempt: Attempt) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from countersign.domain import refusal_details, schedule
+from countersign.domain import filled_sentences, schedule
 from countersign.domain.errors import NotFound, Refused
 from countersign.domain.ids import AttemptId, RequestId
 from countersign.domain.people import Actor
@@ -37,7 +37,7 @@ async def _note(store: Store, request: RequestId, attempt: AttemptId, step_of: C
             return Refuse(NotFound(Refusal.UNKNOWN.value))
         step = step_of(seen)
         if step.refusal is not None:
-            error = Refused(step.refusal, refusal_details.sentence(step.refusal, seen.value))
+            error = Refused(step.refusal, filled_sentences.sentence(step.refusal, seen.value))
             return Refuse(error, record=Change(events=step.events, once=attempt))
         if not step.changes:
             return Keep(seen.value)
