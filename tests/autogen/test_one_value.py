@@ -20,8 +20,8 @@ from autogen_core.tools import BaseTool, FunctionTool, StaticWorkbench, ToolOver
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, StringConstraints
 
 from bot.audit import entries
-from bot.slack.views.card_content import in_full, on_card
 from bot.slack.views.decision_details import changes_of
+from bot.slack.views.reviewed_content import in_full, on_card
 from countersign.autogen.gated_function import gated
 from countersign.autogen.models.demo import DemoCall, demo_turns
 from countersign.autogen.run_context import RunContext

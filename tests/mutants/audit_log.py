@@ -144,7 +144,7 @@ RECORDING: Final = (
     Bug(
         "what our guess hides is approved by one click",
         "R30",
-        "bot/slack/views/card_content.py",
+        "bot/slack/views/reviewed_content.py",
         "return _has_room(shown) and not shown.guessed",
         "return _has_room(it)",
         ("tests/slack/test_review.py::test_what_is_hidden_by_our_guess_is_not_approved_by_one_click",),

@@ -552,7 +552,7 @@ DRAWING: Final = (
         "too long for a card, and no file",
         "R14",
         "bot/slack/projector/card_drawing.py",
-        "        if self.request.status is not Status.PENDING or not card_content.needs_file(self.request):\n",
+        "        if self.request.status is not Status.PENDING or not reviewed_content.needs_file(self.request):\n",
         "        if True:\n",
         (_PROJECTOR + "test_a_long_request_is_in_a_file_in_the_thread_of_its_card",),
     ),

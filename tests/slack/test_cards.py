@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from bot.slack.views import approval_card, control_values, reminder_text, request_text, review_modals
-from bot.slack.views import card_content as judged
+from bot.slack.views import reviewed_content as judged
 from bot.slack.views.control_values import Handle, MenuItem
 from countersign.domain import request_endings, schedule
 from countersign.domain.channel_settings import OnTimeout, Risk

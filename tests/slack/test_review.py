@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from bot.slack.views import card_content, control_values
+from bot.slack.views import control_values, reviewed_content
 from countersign import usecases
 from countersign.domain.calls import Call, canonical
 from countersign.domain.escalation import Escalation
@@ -177,7 +177,7 @@ async def test_a_submit_delivered_twice_counts_once(slack: LocalSlack, store: St
 async def test_beyond_a_window_the_file_must_be_read(slack: LocalSlack, store: Store, lease: Lease, show: Show) -> None:
     """R14: the window says what it does not show, and asks whether the file was read before it approves."""
     asked = await ask(store, lease, command("x" * 150_000 + RM + "y" * 150_000, Kind.CODE))
-    assert card_content.needs_file(asked) and RM in card_content.file_of(asked)[1].decode()
+    assert reviewed_content.needs_file(asked) and RM in reviewed_content.file_of(asked)[1].decode()
     bob = slack.user("bob")
     await bob.click(await show(asked), "Review…")
     await bob.wait_modal("characters in between are not shown here")
@@ -197,7 +197,7 @@ async def test_what_is_hidden_by_our_guess_is_not_approved_by_one_click(
     named = replace(guess, call=replace(made, hidden=("card", "password")))
     guess = guess if of_a_call else question("mysql --password=hunter22 orders")
     for one, least in ((guess, False), (named, True)):
-        assert (card_content.complete(one), card_content.in_row(one)[1]) == (least, least)
+        assert (reviewed_content.complete(one), reviewed_content.in_row(one)[1]) == (least, least)
     asked = await ask(store, lease, guess)
     shown = await show(asked)
     assert "1 value is hidden because it looks like a secret" in text_of(shown)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bot.slack.projector import card_grouping
 from bot.slack.views import answer_modals, approval_card, modal_parts, review_modals, thread_notes
-from bot.slack.views import card_content as judged
+from bot.slack.views import reviewed_content as judged
 from countersign.domain import runs, schedule
 from countersign.domain.activity import Passed, Usage, Writing
 from countersign.domain.calls import Call, canonical

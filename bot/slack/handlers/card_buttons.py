@@ -20,9 +20,9 @@ from countersign.usecases import presence
 from ..people.actors import actor_of, admit
 from ..views import answer_modals, confirmation_text, control_values, edit_modal, modal_parts, review_modals
 from ..views.approval_card import is_plain_row
-from ..views.card_content import complete
 from ..views.control_values import Handle, MenuItem
 from ..views.modal_parts import View
+from ..views.reviewed_content import complete
 from ..views.slack_markup import drawn, when
 from .ack_deadline import refused
 from .attempts import PreparedAttempt, decide, prepare, read_request, request_of_attempt

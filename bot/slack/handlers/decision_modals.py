@@ -12,9 +12,9 @@ from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Verb
 
 from ..views import answer_modals, confirmation_text, edit_modal, modal_parts, review_modals
-from ..views.card_content import parts
 from ..views.control_values import Handle
 from ..views.modal_parts import View
+from ..views.reviewed_content import parts
 from .ack_deadline import refused
 from .attempts import decide, prepare
 from .context import Reply, Services

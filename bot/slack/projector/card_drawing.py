@@ -24,7 +24,7 @@ from countersign.usecases.ports import Admitted, Message, Store
 from ..people.account_check import why_not_shown
 from ..people.users_and_groups import Directory
 from ..ports import CannotPost, Importance, RowsAdded
-from ..views import approval_card, card_content, thread_notes
+from ..views import approval_card, reviewed_content, thread_notes
 from ..views.block_kit import Drawing
 from ..views.reminder_text import escalation_note, reminder_note
 from . import card_grouping, reminders
@@ -135,7 +135,7 @@ async def picture(store: Store, poster: Poster, card: Card, rows: Sequence[Reque
         runs[name] = run.value, poster.link(root) if root else None
         if root is not None and rows[0].rules.in_thread and root.channel.startswith("D"):
             runs[name] = run.value, None  # nobody can reply in the app's messages
-    files = {f"file/{row.id}": row.id for row in card.rows if card_content.needs_file(row)}
+    files = {f"file/{row.id}": row.id for row in card.rows if reviewed_content.needs_file(row)}
     unfiled = frozenset(files[name] for name in await poster.missing([*files]))
     first, run_link = runs[rows[0].run]
     pending = any(row.status is Status.PENDING for row in rows)
@@ -225,9 +225,9 @@ class _CardInThread:
         )
 
     def _files(self, message: Message) -> list[File]:
-        if self.request.status is not Status.PENDING or not card_content.needs_file(self.request):
+        if self.request.status is not Status.PENDING or not reviewed_content.needs_file(self.request):
             return []
-        file = card_content.file_of(self.request, number_of(self.request, self.card.rows))
+        file = reviewed_content.file_of(self.request, number_of(self.request, self.card.rows))
         return [File(f"file/{self.request.id}", Place(message.channel, message.thread or message.ts), *file)]
 
 

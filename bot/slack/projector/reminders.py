@@ -17,7 +17,7 @@ from countersign.domain.requests import Raised, Request, Status
 from countersign.usecases.ports import Change, Message, Store
 
 from ..ports import CannotPost, Importance
-from ..views import card_content
+from ..views import reviewed_content
 from ..views.block_kit import Drawing
 from .card_grouping import Card, number_of
 from .message_sync import File, Place, Poster
@@ -91,8 +91,8 @@ async def _raised_card(
             await record_unposted(store, request, str(refused), channel)
         return False
     for request in rows:
-        if message is not None and request.status is Status.PENDING and card_content.needs_file(request):
-            file = card_content.file_of(request, number_of(request, rows))
+        if message is not None and request.status is Status.PENDING and reviewed_content.needs_file(request):
+            file = reviewed_content.file_of(request, number_of(request, rows))
             files.append(File(f"file/{request.id}/{raised.number}", Place(message.channel, message.ts), *file))
     return True
 

@@ -13,10 +13,10 @@ from countersign.text.safe_text import quoted
 
 from . import button_labels
 from .block_kit import Block, context, mrkdwn, plain
-from .card_content import complete, in_full
 from .control_values import LONGEST_OPTION, is_cut, items_without_room, metadata
 from .modal_parts import View, about, input_of, input_state, modal, read_box, words_input
 from .request_text import for_whom
+from .reviewed_content import complete, in_full
 
 REJECT: Final = "reject_request"
 RESPOND: Final = "respond_to_request"

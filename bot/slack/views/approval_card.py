@@ -20,7 +20,6 @@ from countersign.text.safe_text import Room, one_line, quoted, shorten, typed
 
 from . import button_labels, control_values
 from .block_kit import Block, Drawing, button, context, data, heading, headline, mrkdwn, plain, words
-from .card_content import UNFILED, complete, in_row, on_card
 from .decision_details import changes_of, details, standing_of
 from .request_text import (
     as_question,
@@ -34,6 +33,7 @@ from .request_text import (
     votes,
     waiting_lines,
 )
+from .reviewed_content import UNFILED, complete, in_row, on_card
 from .slack_markup import escape, link, mention
 
 _TITLE: Final = Room(100, 150, 1)

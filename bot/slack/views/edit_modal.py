@@ -23,10 +23,10 @@ from ...forms.form import MOST, Entry, Form, form_of_call, labelled_form, list_k
 from ...forms.values import MISSING
 from . import button_labels
 from .block_kit import Block, context, plain
-from .card_content import has_room, in_full, in_row
 from .control_values import metadata
 from .form_fields import input_of, typed_input
 from .modal_parts import View, about, modal, read_box, value, words_input
+from .reviewed_content import has_room, in_full, in_row
 
 EDIT: Final = "edit_request"
 WHY: Final = "why"

@@ -18,10 +18,10 @@ from countersign.text.safe_text import Room, quoted, shorten, size_of
 
 from . import button_labels
 from .block_kit import Block, context, data, mrkdwn, plain, words
-from .card_content import in_full, parts
 from .control_values import handle_of, metadata
 from .decision_details import changes_of
 from .modal_parts import FULL, READ, View, about, input_of, modal, read_box, value, words_input
+from .reviewed_content import in_full, parts
 from .slack_markup import escape, exactly
 
 APPROVE: Final = "approve_request"
