@@ -88,7 +88,7 @@ class Order:
         """What is waited for and in no entry yet."""
         self._unrecorded_turns: list[tuple[int, str]] = []
         """The ends of turns that are in no entry yet."""
-        self._concurrent = self._settling = self._closed = False
+        self._concurrent = self._settling = self.closed = False
         """`_concurrent`: one of them came while somebody else was speaking."""
         self._last_place = self._last_turn = self._moves = 0
         self._waiters: dict[asyncio.Future[None], Callable[[], bool]] = {}
@@ -118,7 +118,7 @@ class Order:
 
     def close(self) -> None:
         """Cancel whoever waits here: the run leaves this process."""
-        self._closed = True
+        self.closed = True
         self.notify()
 
     def was_awaited(self, key: str) -> bool:
@@ -215,7 +215,7 @@ class Order:
         `on_wake` is called then. `missing` names what is missing if that is no event.
         """
         while not reached():
-            if self._closed:
+            if self.closed:
                 raise asyncio.CancelledError
             if on_wake is not None:
                 on_wake()
@@ -264,7 +264,7 @@ class Order:
             self._events.pop(0)
         self._moves += 1
         for moved, concerned in self._waiters.items():
-            if not moved.done() and (self._closed or concerned()):
+            if not moved.done() and (self.closed or concerned()):
                 moved.set_result(None)
 
     def _may_pass(self, event: OrderedEvent) -> bool:

@@ -97,7 +97,7 @@ class RunJournal:
 
         def may_end() -> bool:
             event = self.order.next_recorded(name)
-            return event is None or self._entries[event.name].left or self.is_leaving()
+            return event is None or self._entries[event.name].left or self.is_leaving() or self.order.closed
 
         return await cancelled_late(self.order, work, may_end)
 
