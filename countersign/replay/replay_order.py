@@ -165,8 +165,8 @@ class Order:
         """Wait for the event's turn and let it pass."""
         event.awaited = True
         try:
-            may_pass = partial(self._may_pass, event)
-            await self.wait_until(may_pass, concerned=may_pass)
+            its_turn = partial(self.may_pass, event)
+            await self.wait_until(its_turn, concerned=its_turn)
         except BaseException:
             event.awaited = not event.recorded
             raise
@@ -260,14 +260,15 @@ class Order:
 
     def notify(self) -> None:
         """Make whoever waits look again, because something has changed."""
-        while self._events and self._events[0].automatic and self._may_pass(self._events[0]):
+        while self._events and self._events[0].automatic and self.may_pass(self._events[0]):
             self._events.pop(0)
         self._moves += 1
         for moved, concerned in self._waiters.items():
             if not moved.done() and (self.closed or concerned()):
                 moved.set_result(None)
 
-    def _may_pass(self, event: OrderedEvent) -> bool:
+    def may_pass(self, event: OrderedEvent) -> bool:
+        """Say whether it is the event's turn."""
         if event not in self._events:
             return True
         return self._events[0] is event and not self._settling and (not event.recorded or event.asked <= self._awaited)

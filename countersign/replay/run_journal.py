@@ -85,7 +85,8 @@ class RunJournal:
         if entry.left:
             await self._await_abandonment(key)
         if (event := self.order.event_of(key)) is not None:
-            await self.shielded(key, self.order.await_turn(event))
+            turn = self.order.await_turn(event)
+            await (turn if self.order.may_pass(event) else self.shielded(key, turn))
         self.order.end_wait(key)
         return entry
 
