@@ -1,6 +1,8 @@
 """The table of planted bugs cannot rot: every place is there once, every test exists, and one bug is really planted."""
 
 import ast
+import subprocess
+import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -38,6 +40,14 @@ def test_a_place_that_is_gone_or_not_the_only_one_is_told() -> None:
     for text, times in (("no such line", 0), ("\n", len((TREE / BUGS[0].file).read_text().splitlines()))):
         with pytest.raises(OutOfDate, match=f"{times} times, not once"):
             planted(replace(BUGS[0], old=text))
+
+
+@pytest.mark.slow
+def test_each_bug_names_cases_that_exist() -> None:
+    tests = list(dict.fromkeys(test for bug in BUGS for test in bug.tests))
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    told = subprocess.run([*command, *tests], cwd=TREE, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert told.returncode == 0, told.stdout[-2000:]
 
 
 @pytest.mark.slow

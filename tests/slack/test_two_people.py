@@ -180,15 +180,17 @@ async def test_everybody_who_comes_or_goes_is_named(
 
 async def test_a_command_that_comes_again_undoes_nothing(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R8: Slack delivers again what was not acknowledged in time, whatever others did meanwhile."""
-    await slack.user("alice").command("/approvals quorum 1")
+    await slack.user("alice").command(
+        "/approvals timeout 1h"
+    )  # no time is milder: one person is enough
     await slack.user("bob").command("/approvals away @dave for 2d")
     late = [payload for kind, payload in slack.deliveries if kind == "slash_commands"]
-    await slack.user("bob").command("/approvals quorum 2")
+    await slack.user("bob").command("/approvals timeout 2h")
     await slack.user("bob").command("/approvals back")
     for payload in late:
         await slack.platform.interact(payload, "slash_commands")
     await bot.drain()
-    assert (await usecases.rules_of(store, GENERAL)).quorum == 2
+    assert (await usecases.rules_of(store, GENERAL)).timeout == timedelta(hours=2)
     assert (await store.absences()).value.of(HERE, BOB, await store.now()) is None
     kinds = [event.type for event in await events(store)]
     assert kinds.count(EventType.SETTINGS_CHANGED) == 2 and kinds.count(EventType.STAND_IN_NAMED) == 1
