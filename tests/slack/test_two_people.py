@@ -180,9 +180,7 @@ async def test_everybody_who_comes_or_goes_is_named(
 
 async def test_a_command_that_comes_again_undoes_nothing(slack: LocalSlack, store: Store, bot: Services) -> None:
     """R8: Slack delivers again what was not acknowledged in time, whatever others did meanwhile."""
-    await slack.user("alice").command(
-        "/approvals timeout 1h"
-    )  # no time is milder: one person is enough
+    await slack.user("alice").command("/approvals timeout 1h")  # no time is milder: one person is enough
     await slack.user("bob").command("/approvals away @dave for 2d")
     late = [payload for kind, payload in slack.deliveries if kind == "slash_commands"]
     await slack.user("bob").command("/approvals timeout 2h")
