@@ -376,9 +376,9 @@ DRAWING: Final = (
         "an event is ticked off before it is drawn",
         "R5",
         "bot/slack/projector/projector.py",
-        "        self._thread_queue.add(Batch(batch.subject, batch.entries, batch.files))\n",
+        "        return await self.cards.draw(batch.subject, batch.events, batch.doubted)\n",
         "        [await self._outbox.done(entry) for entry, _ in batch.entries]\n"
-        "        self._thread_queue.add(Batch(batch.subject, batch.entries, batch.files))\n",
+        "        return await self.cards.draw(batch.subject, batch.events, batch.doubted)\n",
         (_PROJECTOR + "test_another_process_draws_on_when_the_projector_is_gone",),
     ),
     Bug(
