@@ -56,7 +56,7 @@ REPLAYING: Final = (
         "countersign/replay/run_journal.py",
         "return event is None or self._entries[event.name].left or self.is_leaving() or self.order.closed",
         "return True",
-        ("tests/autogen/test_late_cancellation.py::" + _CAME + "[asker]", _SHAPES + "[hurried-near]"),
+        ("tests/autogen/test_late_cancellation.py::" + _CAME + "[asker]",),
     ),
     Bug(
         "branches do not settle between two events",

@@ -50,11 +50,19 @@ def plant(bug: Bug, tree: Path) -> None:
 
 
 def tried(tests: Collection[str], tree: Path, patience: int = PATIENCE) -> Found:
-    """Run these tests in this copy."""
+    """Run these tests in this copy.
+
+    All have failed if they go on for ever: in a task that never rests, pytest's own timeout is not heard.
+    """
     command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", f"--timeout={patience}"]
-    done = subprocess.run(
-        [*command, "-rfE", *dict.fromkeys(tests)], cwd=tree, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    command += ["-rfE", *dict.fromkeys(tests)]
+    most = patience * (len(tests) + 4)
+    try:
+        done = subprocess.run(
+            command, cwd=tree, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=most
+        )
+    except subprocess.TimeoutExpired:
+        return Found(set(tests), True, f"no end after {most} s")
     told = [line.split(" ", 1)[1] for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
     failed = {test for test in tests if any(re.match(rf"{re.escape(test)}(?:\[| |$)", line) for line in told)}
     return Found(failed, done.returncode in (0, 1), done.stdout)
