@@ -151,17 +151,6 @@ ADAPTING: Final = (
         (f"{_HERE}::test_a_changed_call_runs_as_people_changed_it[agent framework]",),
     ),
     Bug(
-        "what people refused runs",
-        "R1",
-        "countersign/adapters/saved_runs.py",
-        "or not decision.approved or decision.arguments is None:\n            return decision.text",
-        "or decision.outcome == 'pending':\n            return decision.text",
-        (
-            f"{_HERE}::test_the_model_reads_why_a_call_was_rejected[agent framework]",
-            f"{_HERE}::test_a_call_that_nobody_judges_does_not_run[agent framework]",
-        ),
-    ),
-    Bug(
         "two programs carry on one run",
         "R8",
         "countersign/adapters/run_files.py",
