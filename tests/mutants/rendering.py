@@ -415,14 +415,6 @@ DRAWING: Final = (
         (_OVERTAKEN + "test_a_projector_that_is_put_down_finishes_its_post_and_deletes_the_second_copy",),
     ),
     Bug(
-        "an old picture is drawn over a newer one",
-        "R6, R20",
-        "bot/slack/projector/drawing_queue.py",
-        "            if await self._state(run, batch.events) == before or",
-        "            if before is not None or",
-        (_OVERTAKEN + "test_a_projector_that_draws_over_something_newer_draws_that_again",),
-    ),
-    Bug(
         "every row of a burst has the buttons of the first request",
         "R1, R26",
         "bot/slack/views/approval_card.py",
@@ -437,14 +429,6 @@ DRAWING: Final = (
         "Change(messages=(grown, Put(row, 0)))",
         "Change(messages=(grown,))",
         (_BURSTS + "test_a_burst_of_thirty_goes_on_with_further_cards",),
-    ),
-    Bug(
-        "an old picture of one row is drawn over a newer one of another",
-        "R6, R20",
-        "bot/slack/projector/drawing_queue.py",
-        "        still = seen.value.open.values() if seen else ()\n",
-        "        still: tuple[RequestId, ...] = ()\n",
-        (_BURSTS + "test_a_projector_that_draws_over_another_row_draws_the_card_again",),
     ),
     Bug(
         "a row that does not show all of it is approved with one click",
@@ -635,14 +619,6 @@ DRAWING: Final = (
         'if self._ours & {one.get("user"), one.get("bot_id")}]',
         "]",
         ("tests/slack/test_posted.py::test_what_others_put_there_under_our_name_is_not_ours",),
-    ),
-    Bug(
-        "permissions for tools whose names read alike look the same",
-        "R24",
-        "bot/slack/views/slack_markup.py",
-        "name = tool if _SIMPLE.fullmatch(tool) else",
-        "name = in_words(tool) if tool else",
-        ("tests/slack/test_grant_windows.py::test_names_that_read_alike_differ_wherever_a_permission_stands",),
     ),
     Bug(
         "an approved action that failed stands there as done",

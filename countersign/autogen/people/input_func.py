@@ -150,11 +150,14 @@ class RunQuestions:
         question = salted(question, self._held.run.salt)
         id = request_id(self._held.run.id, question)
         key = "" if question.kind in ABOUT_THE_RUN else self._journal.key("human", question.agent, id)
-        shielded, answered = self._journal.shielded, self._answered(question, id, key, team_says)
-        settled = asyncio.ensure_future(shielded(key, answered))
+
+        async def settle() -> Request:  # whose task may be cancelled before it begins
+            return await self._journal.shielded(key, self._answered(question, id, key, team_says))
+
+        settled = asyncio.ensure_future(settle())
         for token in {self._held.token, cancellation_token or self._held.token}:
             token.link_future(settled)
-        request = await shielded(key, settled)
+        request = await self._journal.shielded(key, settled)
         if question.call is None and question.kind not in ABOUT_THE_RUN:
             self.outcomes.add(outcome_of(question.kind, question.agent, request), answer(request))
         return request
