@@ -133,7 +133,7 @@ async def deployment(web_url: str, worker_url: str, namespace: str) -> AsyncIter
         slack = await stack.enter_async_context(LocalSlack())
         store = Store(await stack.enter_async_context(connect(web_url)), namespace, side=Side.WEB)
         agents = Store(await stack.enter_async_context(connect(worker_url)), namespace, side=Side.AGENTS)
-        await store.set_defaults(rules())
+        await store.set_defaults(rules(timeout=_LONGER_THAN_ALL))
         await agents.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(days=1))
         clients = await stack.enter_async_context(app.slack_clients(slack.bot_token, slack.api_url))
         identity = await app.identify(clients.reads)
