@@ -1,6 +1,7 @@
 """Faults on demand, as a network and a busy Slack have them."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import Any, Literal, get_args
 
@@ -19,7 +20,7 @@ class Fault:
     `slash_commands`, `block_actions`, `view_submission`, `view_closed`, or an event's type.
 
     `times`: how many calls it still hits; None for ever. `skip`: how many calls pass untouched first.
-    `seconds`: length of a delay, `retry_after` of a 429; `error`: the code of kind `error`.
+    `seconds`: length of a delay, which `over` ends before; `retry_after` of a 429; `error`: the code of kind `error`.
     """
 
     kind: Kind
@@ -30,6 +31,7 @@ class Fault:
     retry_after: int = 1
     status: int = 503
     error: str = "internal_error"
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Faults:

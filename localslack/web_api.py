@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
@@ -79,7 +80,9 @@ class WebApi:
                     self.under_way.append(method)
                     self.platform.changes.ring()
                     try:
-                        await asyncio.sleep(fault.seconds)
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(fault.seconds):
+                                await fault.over.wait()
                     finally:
                         self.under_way.remove(method)
                 elif fault.kind == "ratelimited":

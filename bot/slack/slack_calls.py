@@ -163,16 +163,16 @@ def _line(method: str, channel: str) -> str:
     return channel if method in CHANNEL_RATES else ""
 
 
-def check_may_draw(subject: str) -> None:
+def check_may_draw(method: str) -> None:
     """Raise Outdated if another process may draw by now.
 
-    This one was frozen then, or lost the store. What it drew over something newer it mends all the same.
+    This one was frozen then, or lost the store. It may still redraw what it drew over something newer.
     """
     task = drawing_task.get()
-    if task is not None and task.overtaken and subject == "chat.update":
+    if task is not None and task.overtaken and method == "chat.update":
         return
     if task is not None and asyncio.get_running_loop().time() > task.held_until():
-        raise Outdated(f"{subject}: another process may draw by now; reading again.")
+        raise Outdated(f"{method}: another process may draw by now; reading again.")
 
 
 def _has_to_reread() -> bool:

@@ -50,7 +50,9 @@ ASKING: Final = (
         "countersign/domain/batching.py",
         "        return first.program.key == other.program.key\n",
         "        return False\n",
-        (_BATCHES + "test_each_row_is_changed_taken_back_or_ends_in_time_by_itself",),
+        (
+            "tests/domain/test_batching.py::test_calls_of_one_program_within_seconds_are_rows_of_one_card[its next call]",
+        ),
     ),
     Bug(
         "calls of a program that come at once find no card, or a full one",

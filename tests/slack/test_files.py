@@ -13,6 +13,7 @@ from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from localslack.faults import Kind as Fault
 from localslack.fixtures import UNHURRIED
+from tests.longest_wait import PATIENCE
 from tests.sample_requests import question
 from tests.slack.test_pending_state import GENERAL_TOO, due
 from tests.slack.test_projector import all_drawn, card_of, decide, running_projector
@@ -89,14 +90,17 @@ async def test_a_file_whose_reply_was_lost_is_shared_once(
 async def test_a_decision_does_not_wait_for_a_file_that_is_on_its_way(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
-    """R36, R6: the card is settled while the upload hangs; the file comes afterwards, once."""
-    slow = slack.faults.add("delay", on="files.completeUploadExternal", seconds=2.0)
+    """R36, R6: the card is settled and the thread told while the upload hangs; the file comes afterwards, once."""
+    slow = slack.faults.add("delay", on="files.completeUploadExternal", seconds=PATIENCE)
     asked = await usecases.ask(store, lease, question(LONG))
     async with running_projector(slack, store):
         await slack.wait_for(lambda _: slow not in slack.faults.active)
         await decide(store, asked)
         await slack.wait_for(lambda _: [m.buttons for m in slack.channel("#approvals").messages] == [["Details"]])
+        (root,) = slack.channel("#general").messages
+        await slack.wait_message("#general", lambda m: "Approved" in text_of(m), thread=root.ts)
         assert "files.completeUploadExternal" not in [call.method for call in slack.calls]
+        slow.over.set()
         await all_drawn(slack, store)
     (card,) = slack.channel("#approvals").messages
     await slack.wait_message("#approvals", lambda m: m.files, thread=card.ts)
