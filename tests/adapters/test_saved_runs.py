@@ -131,15 +131,20 @@ async def test_a_program_may_end_while_people_are_asked(slack: LocalSlack, make:
     assert (program.done(), cards(slack, CARD)) == (["17 45.0"], 1)
 
 
+async def killed(slack: LocalSlack, program: Program, where: str) -> None:
+    """Approve its call, kill it where it stops, and start it again."""
+    program.stops(where)
+    await program.start()
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    await program.said(f"stops at {where}")
+    await program.kill()
+    await program.start()
+
+
 async def test_a_program_that_ends_after_the_call_does_not_repeat_it(slack: LocalSlack, make: Make) -> None:
     """R8: nothing is done twice, and nobody is asked again."""
     program = make()
-    program.stops("before the end")
-    await program.start()
-    await slack.user("bob").click(await card_of(slack), "Approve")
-    await program.said("stops at before the end")
-    await program.kill()
-    await program.start()
+    await killed(slack, program, "before the end")
     assert "45.00 EUR were paid back." in await program.ended()
     assert (program.done(), cards(slack, CARD)) == (["17 45.0"], 1)
 
@@ -147,12 +152,7 @@ async def test_a_program_that_ends_after_the_call_does_not_repeat_it(slack: Loca
 async def test_people_say_whether_a_call_was_done_whose_program_ended(slack: LocalSlack, make: Make) -> None:
     """R10: nobody but people can know whether it was done, so they are asked."""
     program = make()
-    program.stops("in the call")
-    await program.start()
-    await slack.user("bob").click(await card_of(slack), "Approve")
-    await program.said("stops at in the call")
-    await program.kill()
-    await program.start()
+    await killed(slack, program, "in the call")
 
     def doubts(message: Message) -> bool:
         named = "Was “refund” done?" in text_of(message) and "Order: 17\nEuros: 45.0" in text_of(message)
@@ -169,12 +169,7 @@ async def test_people_say_whether_a_call_was_done_whose_program_ended(slack: Loc
 async def test_an_idempotent_call_whose_program_ended_runs_again(slack: LocalSlack, make: Make) -> None:
     """R8: nobody is asked whether it was done."""
     program = make(options=', idempotent={"refund"}')
-    program.stops("in the call")
-    await program.start()
-    await slack.user("bob").click(await card_of(slack), "Approve")
-    await program.said("stops at in the call")
-    await program.kill()
-    await program.start()
+    await killed(slack, program, "in the call")
     assert "45.00 EUR were paid back." in await program.ended()
     assert (program.done(), cards(slack, CARD), cards(slack, "Was “refund”")) == (["17 45.0"] * 2, 1, 0)
 

@@ -33,7 +33,7 @@ def of_program(run: str, program: AskingProgram, seconds: float = 0) -> Request:
         (replace(request(run="r2", asked=call(order=2), risk=Risk.HIGH), program=CI), False),
     ],
     ids=[
-        "its next call",
+        "next call",
         "within",
         "later",
         "another key of that name",

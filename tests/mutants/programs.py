@@ -9,6 +9,7 @@ _BAD: Final = "tests/api/test_bad_programs.py::"
 _CALLBACKS: Final = "tests/api/test_callbacks.py::"
 _GUARDED: Final = "tests/api/test_guarded_functions.py::"
 _TERMINAL: Final = "tests/api/test_terminal.py::"
+_ROWS: Final = "test_calls_of_one_program_within_seconds_are_rows_of_one_card"
 _BATCHES: Final = "tests/api/test_program_batches.py::"
 
 ASKING: Final = (
@@ -50,9 +51,7 @@ ASKING: Final = (
         "countersign/domain/batching.py",
         "        return first.program.key == other.program.key\n",
         "        return False\n",
-        (
-            "tests/domain/test_batching.py::test_calls_of_one_program_within_seconds_are_rows_of_one_card[its next call]",
-        ),
+        ("tests/domain/test_batching.py::" + _ROWS + "[next call]",),
     ),
     Bug(
         "calls of a program that come at once find no card, or a full one",
