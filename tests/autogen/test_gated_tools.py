@@ -1,6 +1,7 @@
 """A team's tools: each call once, and the clock and luck as they were."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -226,6 +227,18 @@ async def test_a_question_that_the_team_leaves_is_withdrawn_and_never_answered_a
         await asyncio.wait({again})
         assert await RedisJournal(house.store).entries(run.run.id) == before
     assert not shop.done
+
+
+async def test_a_run_that_leaves_as_it_asks_leaves_nothing_half_begun(house: House) -> None:
+    """R5: asyncio would warn of an answer that was made and is awaited by nobody."""
+    await house.start()
+    async with life(house) as run:
+        human = run.human("reviewer", title="Right?")
+        run.held.token.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await human.questions.ask(human, None, None)
+        gc.collect()
+    assert not (await house.run()).open
 
 
 @pytest.mark.parametrize("title", ["Refund {nothing}", "Refund {cents:.2f}", "To {key}"])

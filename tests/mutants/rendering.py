@@ -621,6 +621,14 @@ DRAWING: Final = (
         ("tests/slack/test_posted.py::test_what_others_put_there_under_our_name_is_not_ours",),
     ),
     Bug(
+        "permissions for tools whose names read alike look the same",
+        "R24",
+        "bot/slack/views/slack_markup.py",
+        "name = tool if _SIMPLE.fullmatch(tool) else",
+        "name = re.sub('[-_]+', ' ', tool) if tool else",
+        ("tests/slack/test_grant_windows.py::test_names_that_read_alike_differ_wherever_a_permission_stands",),
+    ),
+    Bug(
         "an approved action that failed stands there as done",
         "R5",
         "bot/slack/views/request_text.py",
