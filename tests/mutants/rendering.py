@@ -415,6 +415,14 @@ DRAWING: Final = (
         (_OVERTAKEN + "test_a_projector_that_is_put_down_finishes_its_post_and_deletes_the_second_copy",),
     ),
     Bug(
+        "a card says a deadline that began before it stood",
+        "R32",
+        "bot/slack/projector/drawing_queue.py",
+        "            if await self._state(run, batch.events) == before or",
+        "            if before is not None or",
+        (_PROJECTOR + "test_a_card_that_came_late_says_when_silence_approves",),
+    ),
+    Bug(
         "every row of a burst has the buttons of the first request",
         "R1, R26",
         "bot/slack/views/approval_card.py",

@@ -1,8 +1,10 @@
 """Slack is kept equal to the store, whatever fails in between."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,6 +16,7 @@ from bot.slack.projector.projector import OVERLOOKED, Projector
 from bot.slack.slack_calls import GatedCalls
 from countersign import usecases
 from countersign.domain import runs
+from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.errors import Refused
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId
@@ -220,6 +223,22 @@ async def test_a_card_whose_projector_died_between_post_and_index_is_adopted(
             await all_drawn(slack, store)
     (settled,) = slack.channel("#approvals").messages
     assert (settled.ts, settled.buttons) == (card.ts, ["Details"])
+
+
+async def test_a_card_that_came_late_says_when_silence_approves(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R32: its time counts from when people can see it, and that is what the card says."""
+    await configure(store, on_timeout=OnTimeout.APPROVE)
+    asked = await usecases.ask(store, lease, question())
+    seen = await store.request(asked.id)
+    assert seen is not None and seen.value.deadline is not None
+    early = replace(seen.value, deadline=seen.value.deadline - timedelta(minutes=10))
+    await store.commit(Change(requests=(Put(early, seen.version),)))
+    async with running_projector(slack, store):
+        await all_drawn(slack, store)
+    after = await store.request(asked.id)
+    assert after is not None and after.value.deadline is not None and after.value.deadline > seen.value.deadline
+    (card,) = slack.channel("#approvals").messages
+    assert f"<!date^{int(after.value.deadline.timestamp())}^" in json.dumps(card.blocks)
 
 
 async def test_another_process_draws_on_when_the_projector_is_gone(
