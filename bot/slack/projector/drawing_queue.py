@@ -196,11 +196,10 @@ class DrawingQueue:
             pause = min(pause * 2, TRY_AGAIN.total_seconds())
 
     async def _draw_run(self, run: RunId, batch: Batch) -> list[File]:
-        """Draw a run until no older picture can stand over a newer one.
+        """Draw a run, and once more if it changed meanwhile.
 
-        What drawing itself changes, such as a deadline that begins with its card, is drawn at once. Another process
-        may have drawn what changed meanwhile; not if this one still holds the lease: then the change has an event,
-        which comes next. So a run that never rests does not keep its events from being ticked off.
+        What drawing itself changes has no event: a deadline that begins with its card. Any other change has one, which
+        comes next; so a run that never rests does not keep its events from being ticked off.
         """
         for drawn in itertools.count(1):
             before = await self._state(run, batch.events)
@@ -221,10 +220,9 @@ class DrawingQueue:
             self._at_rest.discard(task)
 
     async def _state(self, run: RunId, events: list[Event]) -> tuple[Run | None, list[Request | None]]:
-        """Read the run and all of its open requests, which may be rows of one card."""
+        """Read the run and the requests of these events."""
         seen = await self._store.run(run)
-        still = seen.value.open.values() if seen else ()
-        requests = dict.fromkeys([*(e.request for e in events if e.request is not None), *still])
+        requests = dict.fromkeys(event.request for event in events if event.request is not None)
         return seen.value if seen else None, await self._store.requests(list(requests))
 
     async def _over(self, run: RunId) -> bool:
