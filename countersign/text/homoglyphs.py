@@ -133,7 +133,7 @@ def _words(line: str) -> Iterator[tuple[int, int, _Runs]]:
         return
     genuine = frozenset[str]()
     if whole is not None:
-        genuine = genuine.union(*map(_genuine, set(whole.findall(kinds))))
+        genuine = genuine.union(*map(_genuine, set(whole.findall(_without_marks(line).translate(_KINDS)))))
     around = (LATIN in alphabets, EAST in alphabets, turkish, genuine)
     judged: dict[str, _Runs] = {}
     for word in _WORD.finditer(line):
@@ -148,10 +148,22 @@ def _words(line: str) -> Iterator[tuple[int, int, _Runs]]:
             yield start, end, runs
 
 
+def _without_marks(line: str) -> str:
+    """Leave out the marks of letters, so that a marked word is still one; other marks part words."""
+    if "⟦" not in line:
+        return line
+    return re.sub(_OURS, lambda mark: "" if any(c.isalpha() for c in _letters_of(mark[0])) else " ", line)
+
+
+def _letters_of(mark: str) -> str:
+    """The letters that a mark names; empty if it names none."""
+    return "".join(chr(min(int(code, 16), 0x10FFFF)) for code in re.findall(r"U\+([0-9A-F]{4,6})", mark))
+
+
 def _is_marked(word: str) -> bool:
     """Tell whether a mark is true: what it names stands before it, or is invisible."""
     for mark in _MARK.finditer(word):
-        letters = "".join(chr(min(int(code, 16), 0x10FFFF)) for code in re.findall(r"U\+([0-9A-F]{4,6})", mark[0]))
+        letters = _letters_of(mark[0])
         more = re.search(r" and ([0-9]{1,6}) more", mark[0])
         at = mark.start() - len(letters) - (int(more[1]) if more else 0)
         if at >= 0 and word.startswith(letters, at):

@@ -176,6 +176,7 @@ def test_blanks_that_hide_are_counted_and_indentation_stays(given_text: str, sho
 
 
 @example("аカ\u200bU1а", 50)
+@example("\uff52\u043f1U1\u0430", 2)
 @example("U\u200b\u0430\u043f1\u0430", 1)
 @given(st.text(st.sampled_from("a\u0430\u0440 \n\t\u200b\u202e1/⟦⟧U+\uff52カп"), max_size=60), st.sampled_from([1, 50]))
 def test_what_is_visible_stays_as_it_is(given_text: str, times: int) -> None:
