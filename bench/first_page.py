@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from tests.free_ports import free_ports
 
 HERE: Final = Path(__file__).resolve().parent.parent
 AIM: Final = 20.0
@@ -55,7 +56,7 @@ def walk(folder: Path, make: list[str], env: Mapping[str, str]) -> Way:
 @contextmanager
 def demo(folder: Path, make: list[str], env: Mapping[str, str]) -> Iterator[str]:
     """The demo of the folder, and the address of its page, as soon as it says it."""
-    command = [*make, "demo", f"PORT={free_ports()}"]
+    command = [*make, "demo", f"PORT={free_ports(_PORTS)}"]
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -79,16 +80,6 @@ def demo(folder: Path, make: list[str], env: Mapping[str, str]) -> Iterator[str]
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(running.pid, signal.SIGINT)
             running.communicate(timeout=ENDS_WITHIN)
-
-
-def free_ports() -> int:
-    """The first of as many free ports in a row as the demo uses."""
-    for first in range(20_000 + os.getpid() % 10_000, 32_000, _PORTS):
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for port in range(first, first + _PORTS):
-                stack.enter_context(socket.create_server(("127.0.0.1", port)))
-            return first
-    raise RuntimeError(f"There are no {_PORTS} free ports in a row.")
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import redis.asyncio
 import redis.exceptions
 
-from countersign.store.embedded_server import _binary, _free_port
+from countersign.store.embedded_server import _binary
+from tests.free_ports import free_port
 from tests.longest_wait import PATIENCE
 
 SETTINGS = {"bind": "127.0.0.1", "save": '""', "appendonly": "no", "maxmemory-policy": "noeviction", "dir": "./"}
@@ -50,7 +51,7 @@ class Server:
 async def running_server(folder: Path, *modes: str, **settings: str | int) -> AsyncIterator[Server]:
     """A server that answers; `settings` with `_` for `-`."""
     folder.mkdir(parents=True)  # noqa: ASYNC240 -- a test's own folder
-    port = _free_port()
+    port = free_port()
     lines = {"port": port, **SETTINGS, **{name.replace("_", "-"): value for name, value in settings.items()}}
     if "--sentinel" in modes:
         lines = {"port": port, "bind": "127.0.0.1", "dir": "./"}
@@ -86,7 +87,7 @@ async def running_cluster(folder: Path, **settings: str | int) -> AsyncIterator[
     async with contextlib.AsyncExitStack() as stack:
         nodes: list[Server] = []
         for number in range(3):
-            bus = _free_port()
+            bus = free_port()
             settings |= {"cluster_enabled": "yes", "cluster_port": bus, "cluster_node_timeout": 2000}
             node = await stack.enter_async_context(running_server(folder / str(number), **settings))
             await node.say("CLUSTER", "ADDSLOTSRANGE", SLOTS * number // 3, SLOTS * (number + 1) // 3 - 1)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from localslack import LocalSlack
-from tests.demo.test_story import seven_free_ports
 from tests.e2e.test_main_job import card, told
+from tests.free_ports import free_ports
 from tests.processes import Process, deployment
 
 pytestmark = pytest.mark.slow
@@ -228,7 +228,7 @@ async def test_a_worker_runs_the_teams_of_a_folder_of_ones_own(
 
 
 async def test_the_demo_shows_its_page(python: Path, tmp_path: Path) -> None:
-    command = [str(python.with_name("countersign")), "demo", "--port", str(seven_free_ports())]
+    command = [str(python.with_name("countersign")), "demo", "--port", str(free_ports(7))]
     env = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "SMTP_URL", "PYTHONPATH")}
     demo = Installed([*command], tmp_path, env)
     await demo.start()

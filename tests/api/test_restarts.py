@@ -22,7 +22,7 @@ from countersign.store.programs import ApiKeys
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
-from tests.demo.test_story import seven_free_ports
+from tests.free_ports import free_port
 from tests.longest_wait import PATIENCE
 from tests.processes import Deployment, deployment
 from tests.slack.test_projector import card_of
@@ -49,7 +49,7 @@ async def test_whoever_ends_and_comes_back_one_card_is_decided_and_all_hear_of_i
     slack: LocalSlack, redis_url: str, namespace: str, tmp_path: Path
 ) -> None:
     """R5, R8: `web` is told to stop, then killed; a program is killed and asks again under its key."""
-    port = str(seven_free_ports())
+    port = str(free_port())
     async with deployment(slack, redis_url, namespace, tmp_path, fork=True) as there:
         web = await there.web(API_PORT=port)
         token, url = await keyed(there, namespace), f"http://127.0.0.1:{port}"
@@ -92,7 +92,7 @@ async def test_a_decision_that_a_killed_web_was_posting_is_posted_by_the_next_on
             await never.wait()
         return Response(status_code=204)
 
-    port = str(seven_free_ports())
+    port = str(free_port())
     receiver = Starlette(routes=[Route("/", take, methods=["POST"])])
     async with (
         http.serving(receiver, "127.0.0.1", 0) as inside,

@@ -5,7 +5,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from tests.free_ports import free_port
 from tests.longest_wait import PATIENCE
 
 
@@ -25,9 +25,7 @@ class Postgres:
     def __init__(self, programs: Path, folder: Path) -> None:
         self._programs, self.folder = programs, folder
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         self.url = f"postgresql+asyncpg://audit@127.0.0.1:{self.port}/postgres"
         # PostgreSQL refuses to run as root, and its folder must be its user's own.
         self._user: dict[str, Any] = {}

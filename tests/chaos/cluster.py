@@ -5,7 +5,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import sys
 from asyncio.subprocess import Process as Subprocess
 from collections.abc import AsyncIterator
@@ -20,6 +19,7 @@ from countersign.store.embedded_server import EmbeddedRedis
 from localslack import Command, LocalSlack
 from tests.chaos.mail_sink import Sink
 from tests.chaos.proxy import Wire
+from tests.free_ports import free_port
 
 HERE: Final = Path(__file__).resolve().parents[2]
 NAMESPACE: Final = "chaos"
@@ -212,10 +212,6 @@ async def _process(
 
 
 def _web(it: Deployment, http: bool) -> dict[str, str]:
-    with socket.socket() as probe, socket.socket() as other:
-        probe.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        port, programs = probe.getsockname()[1], other.getsockname()[1]
     way = {"SLACK_SIGNING_SECRET": it.slack.signing_secret} if http else {"SLACK_APP_TOKEN": it.slack.app_token}
     return {
         "SLACK_BOT_TOKEN": it.slack.bot_token,
@@ -225,8 +221,8 @@ def _web(it: Deployment, http: bool) -> dict[str, str]:
         "ADMINS": "U0ALICE",
         "APPROVAL_TIMEOUT": "2m",
         "EXTERNAL_CHANNELS": "yes",
-        "PORT": str(port),
-        "API_PORT": str(programs),
+        "PORT": str(free_port()),
+        "API_PORT": str(free_port()),
         "CALLBACK_NETWORKS": "127.0.0.0/8",
         **way,
     }

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from agents import registry
-from tests.demo.test_story import seven_free_ports
+from tests.free_ports import free_ports
 from tests.longest_wait import PATIENCE
 from tests.processes import HERE, Process
 
@@ -62,7 +62,7 @@ class Demo(Process):
 async def test_a_changed_team_is_loaded_and_a_restart_forgets_nothing(tmp_path: Path) -> None:
     """R4: what waits survives both; what does not load is said in the terminal and in Slack."""
     shutil.copytree(registry.EXAMPLES, tmp_path / "teams", ignore=shutil.ignore_patterns("__pycache__"))
-    demo = Demo(tmp_path, seven_free_ports())
+    demo = Demo(tmp_path, free_ports(7))
     await demo.start()
     await demo.said("Ctrl-C stops everything")
     await demo.act("U0ALICE", do="post", channel="C0GENERAL", text="/agent email tell the vendor we need 10% off")

@@ -7,7 +7,6 @@ import asyncio
 import os
 import re
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from playwright.async_api import Locator, Page, expect
 
 from agents import registry
 from tests.browser import OpenPage
+from tests.free_ports import free_ports
 from tests.longest_wait import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -25,25 +25,10 @@ pytestmark = pytest.mark.slow
 HERE = Path(__file__).resolve().parent.parent.parent
 
 
-def seven_free_ports() -> int:
-    """The first of seven free ports in a row."""
-    for first in range(20_000 + 7 * (os.getpid() % 2_000), 60_000, 7):
-        sockets = []
-        try:
-            sockets = [socket.create_server(("127.0.0.1", port)) for port in range(first, first + 7)]
-            return first
-        except OSError:
-            continue
-        finally:
-            for opened in sockets:
-                opened.close()
-    raise AssertionError("no seven free ports in a row")
-
-
 @asynccontextmanager
 async def the_demo(data: Path) -> AsyncIterator[tuple[str, str, list[str]]]:
     """Addresses of Slack and of the mailbox, and everything that was printed."""
-    port = seven_free_ports()
+    port = free_ports(7)
     demo = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "demo", "--data", str(data), "--port", str(port)),
         cwd=HERE,

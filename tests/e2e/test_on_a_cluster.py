@@ -5,9 +5,9 @@ from pathlib import Path
 
 import aiohttp
 
-from countersign.store.embedded_server import _free_port
 from localslack import LocalSlack
 from tests.e2e.test_main_job import ASK, card, mails, settled, told
+from tests.free_ports import free_port
 from tests.processes import deployment
 from tests.servers import running_cluster
 
@@ -16,7 +16,7 @@ async def test_a_mail_is_approved_and_sent_and_both_processes_say_what_they_did(
     slack: LocalSlack, tmp_path: Path
 ) -> None:
     """R4: nothing of it needs one server; a run that parks at once goes through the job engine twice."""
-    worker, web = _free_port(), _free_port()
+    worker, web = free_port(), free_port()
     async with running_cluster(tmp_path / "cluster") as nodes:
         url = nodes[0].url.replace("redis://", "redis+cluster://").removesuffix("/0")
         async with deployment(slack, url, "acme", tmp_path / "data") as there:

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import os
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,6 +28,7 @@ from localslack.config import read_manifest
 from localslack.fixtures import UNHURRIED
 from localslack.workspace import Message
 from tests import browser
+from tests.free_ports import free_port
 from tests.gallery.reading import PHONE_HEIGHT, Reading, Reviewer
 from tests.processes import HERE, Deployment, deployment
 from tests.slack.socket_bot import events
@@ -313,8 +313,7 @@ async def _programs(slack: LocalSlack, there: Deployment, data: Path, smtp: str)
     """Start web and worker, with an interface for programs, to which the environment has the key."""
     policy = data / "approvals.yaml"
     await asyncio.to_thread(policy.write_text, POLICY)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     await asyncio.gather(
         there.web(API_PORT=str(port), POLICY=str(policy), KEEP_EVENTS="forever"),
         there.worker(DOCKER_HOST="tcp://127.0.0.1:1", SMTP_URL=smtp),

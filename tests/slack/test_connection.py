@@ -21,12 +21,12 @@ from bot.slack.views.approval_card import card
 from countersign import metrics, usecases
 from countersign.domain.errors import WrongSettings
 from countersign.domain.requests import Status
-from countersign.store.embedded_server import _free_port
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack
 from localslack.fixtures import UNHURRIED
 from localslack.http_events import sign
+from tests.free_ports import free_port
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import question
 from tests.slack.socket_bot import post, unconnected_bot
@@ -239,7 +239,7 @@ async def test_metrics_say_what_waits_and_go_on_without_the_store(store: Store, 
 
 
 async def test_a_worker_serves_its_metrics_where_it_is_told_to() -> None:
-    port = _free_port()
+    port = free_port()
     async with metrics.served("127.0.0.1", port):
         status, text = await get(f"http://127.0.0.1:{port}/metrics")
         with pytest.raises(WrongSettings, match="METRICS_PORT"):

@@ -17,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from countersign.store.embedded_server import EmbeddedRedis, EmbeddedRedisError
+from tests.free_ports import free_port
 from tests.longest_wait import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -172,9 +173,7 @@ async def test_an_orphan_on_another_port_than_asked_is_replaced_with_its_data(tm
             await client.set("kept", "yes")
         process.kill()
         await process.wait()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            other = probe.getsockname()[1]
+        other = free_port()
         async with EmbeddedRedis(tmp_path, other) as server, client_of(server.url) as client:
             assert server.url.endswith(f":{other}/0")
             assert await client.get("kept") == "yes"
