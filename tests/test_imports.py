@@ -178,8 +178,8 @@ ORDER: dict[str, tuple[set[str], ...]] = {
     "countersign.store": (
         {"redis"},
         {"acl", "codec", "job_codec", "keys"},
-        {"commit_plan", "embedded_server", "job_queue", "ownership", "records"},
-        {"indexes", "installations", "leases", "made_files", "slack_facts", "workers"},
+        {"embedded_server", "job_queue", "ownership", "records"},
+        {"commits"} | {"indexes", "installations", "leases", "made_files", "slack_facts", "workers"},
         {"store"},
         {"journal_storage", "programs", "wakeups"},
         {"audit_log", "outbox", "request_lists"},

@@ -1,56 +1,45 @@
-"""Store over Redis: reads records, commits a change in one step or not at all."""
+"""Store over Redis: records, the step that changes them, and the other parts."""
 
 import contextlib
 import logging
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import redis.asyncio
-import redis.exceptions
 
 from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import StoreUnsafe, UnknownSchema
-from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, WorkspaceId
-from countersign.domain.requests import Request
+from countersign.domain.ids import ChannelId, RunId, WorkspaceId
 from countersign.policy.evaluation import Rulebook
 from countersign.store.codec import from_ms, ms
-from countersign.store.commit_plan import Plan
+from countersign.store.commits import Commits
 from countersign.store.indexes import Indexes
 from countersign.store.keys import KEPT, KEPT_CHANNELS, Keys
 from countersign.store.leases import Leases
 from countersign.store.made_files import MadeFiles
 from countersign.store.ownership import RULEBOOK, RULES, Side, rulebook_in
-from countersign.store.records import Records, reaching
+from countersign.store.records import reaching
 from countersign.store.redis import durability
 from countersign.store.redis.connection import ClusterClient
-from countersign.store.redis.durability import NONE, Replicas, WritingScript
+from countersign.store.redis.durability import NONE, Replicas
 from countersign.store.workers import Workers
-from countersign.usecases.ports import Change, Committed, Put, Seen
 from countersign.usecases.worker_claims import KEPT_POLICIES
 
-_COMMIT = (Path(__file__).parent / "commit.lua").read_text()
 _log = logging.getLogger(__name__)
 
 
-class Store(Records):
+class Store(Commits):
     """Implements `countersign.usecases.ports.Store` over one Redis client."""
 
     def __init__(
         self, client: redis.asyncio.Redis, namespace: str, replicas: Replicas = NONE, side: Side = Side.BOTH
     ) -> None:
-        super().__init__(client, Keys(namespace), side)
+        super().__init__(client, Keys(namespace), side, replicas)
         self.indexes = Indexes(self)
         self.leases = Leases(client, self.keys)
         self.workers = Workers(self, self.indexes)
         self.made = MadeFiles(client, self.keys)
-        self._replicas = replicas
-        self._commit = self.writing(_COMMIT)
-
-    def writing(self, text: str) -> WritingScript:
-        """Make a script that changes something, and answers when the replicas have it."""
-        return WritingScript(self.client, text, self._replicas, self.keys.confirmed, self.pipeline)
 
     async def check(self) -> None:
         """Check that Redis can be reached and is safe.
@@ -127,37 +116,6 @@ class Store(Records):
                 read.append((from_ms(since), rulebook_in(raw)))
         return read or [(from_ms(0), await self.rulebook())]
 
-    async def commit(self, change: Change) -> Committed:
-        """Store all of the change, or nothing, and answer why.
-
-        A repeat after a lost reply answers stale or repeated.
-        """
-        plan = Plan(self.keys, self.side)
-        plan.fill(change)
-        for run in change.runs:
-            if run.value.over:
-                async with reaching():
-                    plan.keep(await self._settled(run.value.id), of_program=run.value.id.of_program)
-        if any(put.version == 0 for put in change.permissions):
-            async with reaching():
-                ended = await self.client.zrange(
-                    self.keys.permissions, "-inf", ms(change.permissions[0].value.at), byscore=True
-                )
-            plan.drop_permissions([PermissionId(permission.decode()) for permission in ended])
-        async with reaching():
-            answer = await self._commit([*plan.keys], plan.args())
-        return Committed(answer.decode())
-
-    async def confirm(self, seen: Seen[Request]) -> bool:
-        """Confirm that the request still is as it was seen, also on the replicas.
-
-        It is for a repeat that finds its work done: the one before may have failed at just that. NotReplicated unless
-        the replicas have it.
-        """
-        if not self._replicas.wanted:
-            return True
-        return await self.commit(Change(unchanged=(Put(seen.value, seen.version),))) is Committed.DONE
-
     async def put_away(self, limit: int) -> int:
         """Let keys of runs that the other side ended expire; returns the number of runs."""
         if self.side is Side.BOTH:
@@ -168,7 +126,7 @@ class Store(Records):
             for run in runs:
                 names = [self.keys.journal(run)]
                 if self.side is Side.WEB:
-                    names = [self.keys.request(request) for request in await self._settled(run)]
+                    names = [self.keys.request(request) for request in await self.settled(run)]
                     names.append(self.keys.origin(run))
                 for key in names:
                     await self.client.pexpire(key, ms(KEPT))
@@ -181,11 +139,3 @@ class Store(Records):
             return [await self.client.info("memory")]
         await self.client.initialize()
         return [await self.client.info("memory", target_nodes=[node]) for node in self.client.get_primaries()]
-
-    async def _settled(self, run: RunId) -> list[RequestId]:
-        """Read the settled requests of a run; none if somebody put something else there."""
-        try:
-            return RequestId.among(await self.client.smembers(self.keys.settled(run)))
-        except redis.exceptions.ResponseError as wrong:
-            _log.error("What was settled of run %s cannot be read: %s", run, wrong)
-            return []

@@ -16,7 +16,6 @@ from countersign.usecases.recorded_events import settings_refused, start_refused
 from countersign.usecases.run_end import finish, stop
 from countersign.usecases.run_progress import (
     answered,
-    begin,
     delayed,
     judged,
     park,
@@ -29,7 +28,7 @@ from countersign.usecases.run_progress import (
     writing,
 )
 from countersign.usecases.run_requests import ask, take_back
-from countersign.usecases.run_start import start, start_by_script
+from countersign.usecases.run_start import begin, start, start_by_script
 
 __all__ = [
     "admit",

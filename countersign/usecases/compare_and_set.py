@@ -10,12 +10,15 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from countersign.domain import runs
 from countersign.domain.errors import CountersignError, LeaseLost, NotFound, StoreUnavailable
+from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.usecases.ports import Change, Committed, Lease, Seen, Store
+from countersign.usecases.ports import Change, Committed, Lease, Put, Seen, Store
 
 R = TypeVar("R")
 TRIES: Final = 100
@@ -90,6 +93,31 @@ async def update(store: Store, propose: Callable[[], Awaitable[Keep[R] | Swap[R]
                 if answer in (Committed.DONE, Committed.DONE_BUT_PARKED):
                     return Update(proposal.value, answer)
     raise StoreUnavailable("Others changed this at the same time. Nothing was changed; try again.")
+
+
+async def advance(
+    store: Store,
+    lease: Lease,
+    change: Callable[[Run, datetime], runs.Step],
+    delivered: tuple[RequestId, ...] = (),
+    seen: Seen[Run] | None = None,
+) -> Run:
+    """Change a run under its lease. LeaseLost if it is no longer ours or has ended.
+
+    `seen` is the run where the caller has read it, for the first try.
+    """
+
+    async def propose() -> Keep[Run] | Swap[Run]:
+        nonlocal seen
+        read_already, seen = seen, None
+        current = read_already or await live(store, lease)
+        step = change(current.value, current.now)
+        if step.run == current.value and not step.events:
+            return Keep(step.run)
+        put = Put(step.run, current.version)
+        return Swap(Change(runs=(put,), events=step.events, lease=lease, delivered=delivered), step.run)
+
+    return (await update(store, propose)).value
 
 
 async def live(store: Store, lease: Lease) -> Seen[Run]:

@@ -1,6 +1,6 @@
-"""Advance a run under the lease of its worker."""
+"""Note on a run how it advances, under the lease of its worker; park it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,28 +10,8 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, Digest, RequestId
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.usecases.compare_and_set import Keep, Swap, committed, live, update
-from countersign.usecases.ports import Change, Lease, Put, Seen, Store
-
-
-async def begin(store: Store, lease: Lease, seen: Seen[Run] | None = None) -> Run:
-    """Start the run, or go on with one that another process let go or that was parked.
-
-    `seen` is the run as the caller read it before it had the lease. That of a parked one is enough, because the commit
-    finds out if it is old.
-    """
-
-    def rule(run: Run, now: datetime) -> runs.Step:
-        if run.status is runs.Status.PARKED:
-            woken = runs.move(run, runs.Verb.GO_ON, now) or run
-            return runs.Step((runs.move(woken, runs.Verb.WAIT, now) or woken) if run.open else woken)
-        started = runs.move(run, runs.Verb.START, now)
-        if started is None:
-            return runs.Step(run)
-        return runs.Step(started, (runs.event(EventType.RUN_STARTED, started, now, owner=lease.owner),))
-
-    parked = seen if seen is not None and seen.value.status is runs.Status.PARKED else None
-    return await advance(store, lease, rule, seen=parked)
+from countersign.usecases.compare_and_set import Keep, Swap, advance, committed, live, update
+from countersign.usecases.ports import Change, Lease, Put, Store
 
 
 async def progressed(store: Store, lease: Lease, agent: str, words: str, at: datetime | None = None) -> Run:
@@ -174,28 +154,3 @@ async def rests(store: Store, run: Run) -> bool:
         return False
     open_requests = await store.requests(list(run.open.values()))
     return all(request is not None and request.status is requests.Status.PENDING for request in open_requests)
-
-
-async def advance(
-    store: Store,
-    lease: Lease,
-    change: Callable[[Run, datetime], runs.Step],
-    delivered: tuple[RequestId, ...] = (),
-    seen: Seen[Run] | None = None,
-) -> Run:
-    """Change a run under its lease. LeaseLost if it is no longer ours or has ended.
-
-    `seen` is the run where the caller has read it, for the first try.
-    """
-
-    async def propose() -> Keep[Run] | Swap[Run]:
-        nonlocal seen
-        read_already, seen = seen, None
-        current = read_already or await live(store, lease)
-        step = change(current.value, current.now)
-        if step.run == current.value and not step.events:
-            return Keep(step.run)
-        put = Put(step.run, current.version)
-        return Swap(Change(runs=(put,), events=step.events, lease=lease, delivered=delivered), step.run)
-
-    return (await update(store, propose)).value

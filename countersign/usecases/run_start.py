@@ -1,21 +1,22 @@
-"""Start a run: for a worker, or in a script that advances its own."""
+"""Start a run, for a worker or in a script, and begin it under its lease."""
 
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Final
 
 from countersign.domain import runs, start_sentences
 from countersign.domain.errors import CountersignError, InvalidInput, NotFound
+from countersign.domain.events import EventType
 from countersign.domain.ids import AttemptId, ChannelId, RunId, UserId, WorkspaceId, short_name
 from countersign.domain.run_options import chosen as choose
 from countersign.domain.runs import Run
 from countersign.domain.text_checks import legible
-from countersign.usecases.compare_and_set import Keep, Swap, Update, update
+from countersign.usecases.compare_and_set import Keep, Swap, Update, advance, update
 from countersign.usecases.effective_settings import rules_of
-from countersign.usecases.ports import Change, Committed, Put, Queue, Store
+from countersign.usecases.ports import Change, Committed, Lease, Put, Queue, Seen, Store
 
 _REPEATED_WITHIN: Final = timedelta(minutes=1)
 _LOOKED_AT: Final = 200
@@ -108,6 +109,26 @@ async def start_by_script(
     )
     await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
     return step.run
+
+
+async def begin(store: Store, lease: Lease, seen: Seen[Run] | None = None) -> Run:
+    """Start the run, or go on with one that another process let go or that was parked.
+
+    `seen` is the run as the caller read it before it had the lease. That of a parked one is enough, because the commit
+    finds out if it is old.
+    """
+
+    def rule(run: Run, now: datetime) -> runs.Step:
+        if run.status is runs.Status.PARKED:
+            woken = runs.move(run, runs.Verb.GO_ON, now) or run
+            return runs.Step((runs.move(woken, runs.Verb.WAIT, now) or woken) if run.open else woken)
+        started = runs.move(run, runs.Verb.START, now)
+        if started is None:
+            return runs.Step(run)
+        return runs.Step(started, (runs.event(EventType.RUN_STARTED, started, now, owner=lease.owner),))
+
+    parked = seen if seen is not None and seen.value.status is runs.Status.PARKED else None
+    return await advance(store, lease, rule, seen=parked)
 
 
 async def _stored(store: Store, step: runs.Step, *, unrepeated: bool) -> Run:

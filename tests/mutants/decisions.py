@@ -60,7 +60,7 @@ DECIDING: Final = (
     Bug(
         "what is settled stays for ever",
         "R4",
-        "countersign/store/commit_plan.py",
+        "countersign/store/commits.py",
         "for request in settled:\n",
         "for request in settled[:0]:\n",
         (_FLOWS + "test_what_is_settled_ends_by_itself_and_what_waits_does_not",),
@@ -401,7 +401,7 @@ DECIDING: Final = (
     Bug(
         "a settled request stays in the index of deadlines",
         "R20",
-        "countersign/store/commit_plan.py",
+        "countersign/store/commits.py",
         "            self._remove(self.names.pending, request.id)\n",
         "",
         (_FLOWS + "test_deadlines_are_kept_while_somebody_waits",),

@@ -25,7 +25,7 @@ RUNNING: Final = (
     Bug(
         "a worker goes on with a run as it was before the lease",
         "R5",
-        "countersign/usecases/run_progress.py",
+        "countersign/usecases/run_start.py",
         "parked = seen if seen is not None and seen.value.status is runs.Status.PARKED else None",
         "parked = seen",
         (_PARKING + "test_a_run_that_ended_while_its_lease_was_claimed_is_not_begun",),
@@ -175,7 +175,7 @@ RUNNING: Final = (
     Bug(
         "progress is written without the lease",
         "R4",
-        "countersign/usecases/run_progress.py",
+        "countersign/usecases/compare_and_set.py",
         "Change(runs=(put,), events=step.events, lease=lease, delivered=delivered)",
         "Change(runs=(put,), events=step.events, delivered=delivered)",
         (_FLOWS + "test_a_lost_lease_writes_nothing",),

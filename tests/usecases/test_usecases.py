@@ -17,9 +17,10 @@ from countersign.domain.people import Actor, Reviewers
 from countersign.domain.refusal_sentences import Refusal, Sentence
 from countersign.domain.requests import Status, Verb
 from countersign.metrics import Repair
+from countersign.store.commits import _COMMIT
 from countersign.store.keys import KEPT
 from countersign.store.ownership import EVENTS
-from countersign.store.store import _COMMIT, Store
+from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
 from countersign.usecases.ports import Change, Committed, Lease, Put

@@ -1,12 +1,16 @@
-"""Change as `commit.lua` takes it: all that one step checks and writes."""
+"""Commit of a change in one step: all that `commit.lua` checks and writes."""
 
+import logging
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
+import redis.asyncio
+import redis.exceptions
 from pydantic import TypeAdapter
 
 from countersign.domain import schedule
-from countersign.domain.ids import ChannelId, PermissionId, RequestId
+from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
@@ -28,10 +32,14 @@ from countersign.store.ownership import (
     write_message,
     write_run,
 )
-from countersign.usecases.ports import Change, Message
+from countersign.store.records import Records, reaching
+from countersign.store.redis.durability import Replicas, WritingScript
+from countersign.usecases.ports import Change, Committed, Message, Put, Seen
 from countersign.usecases.worker_claims import ended_without_people
 
+_COMMIT: Final = (Path(__file__).parent / "commit.lua").read_text()
 _PLAN: Final = TypeAdapter(dict[str, Any])
+_log = logging.getLogger(__name__)
 
 
 class Plan:
@@ -225,3 +233,55 @@ class Plan:
             key = self.names.ts(message.workspace, ChannelId(message.channel), message.ts)
             entry = {"field": message.ts, "value": about, "ttl": ms(KEPT_MESSAGE)}
             self.plan["texts"].append({"key": self._key(key), **entry})
+
+
+class Commits(Records):
+    """Records, and the step that changes them."""
+
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys, side: Side, replicas: Replicas) -> None:
+        super().__init__(client, keys, side)
+        self._replicas = replicas
+        self._commit = self.writing(_COMMIT)
+
+    def writing(self, text: str) -> WritingScript:
+        """Make a script that changes something, and answers when the replicas have it."""
+        return WritingScript(self.client, text, self._replicas, self.keys.confirmed, self.pipeline)
+
+    async def commit(self, change: Change) -> Committed:
+        """Store all of the change, or nothing, and answer why.
+
+        A repeat after a lost reply answers stale or repeated.
+        """
+        plan = Plan(self.keys, self.side)
+        plan.fill(change)
+        for run in change.runs:
+            if run.value.over:
+                async with reaching():
+                    plan.keep(await self.settled(run.value.id), of_program=run.value.id.of_program)
+        if any(put.version == 0 for put in change.permissions):
+            async with reaching():
+                ended = await self.client.zrange(
+                    self.keys.permissions, "-inf", ms(change.permissions[0].value.at), byscore=True
+                )
+            plan.drop_permissions([PermissionId(permission.decode()) for permission in ended])
+        async with reaching():
+            answer = await self._commit([*plan.keys], plan.args())
+        return Committed(answer.decode())
+
+    async def confirm(self, seen: Seen[Request]) -> bool:
+        """Confirm that the request still is as it was seen, also on the replicas.
+
+        It is for a repeat that finds its work done: the one before may have failed at just that. NotReplicated unless
+        the replicas have it.
+        """
+        if not self._replicas.wanted:
+            return True
+        return await self.commit(Change(unchanged=(Put(seen.value, seen.version),))) is Committed.DONE
+
+    async def settled(self, run: RunId) -> list[RequestId]:
+        """Read the settled requests of a run; none if somebody put something else there."""
+        try:
+            return RequestId.among(await self.client.smembers(self.keys.settled(run)))
+        except redis.exceptions.ResponseError as wrong:
+            _log.error("What was settled of run %s cannot be read: %s", run, wrong)
+            return []
