@@ -33,7 +33,7 @@ from bot.settings import WebSettings
 from bot.slack import http
 from bot.slack.app import build, identify, slack_clients
 from bot.slack.handlers.context import Services
-from bot.slack.people.shared_lookups import Lookups
+from bot.slack.people.lookup_cache import LookupCache
 from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector.clicked_cards import ClickedCards
 from bot.slack.projector.home_publisher import HomePublisher
@@ -230,7 +230,7 @@ async def main(settings: WebSettings) -> None:
             slack_clients(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
         )
         identity = await identify(clients.reads)
-        directory = Directory(clients.reads, identity.workspace, Lookups())
+        directory = Directory(clients.reads, identity.workspace, LookupCache())
         stack.push_async_callback(directory.close)
         queue = await stack.enter_async_context(Queue(url, settings.namespace))
         store = Store(client, settings.namespace)

@@ -21,7 +21,7 @@ from bench.clocks import HurriedLoop, OnLoopClock
 from bench.figures import Figure, percentile
 from bot.slack import app
 from bot.slack.handlers.context import Services
-from bot.slack.people.shared_lookups import Lookups
+from bot.slack.people.lookup_cache import LookupCache
 from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector.clicked_cards import ClickedCards
 from bot.slack.projector.home_publisher import HomePublisher
@@ -170,7 +170,7 @@ async def _load(redis_url: str, row: Row) -> Measured:
         requesters = await _channels(slack, store, row)
         clients = await stack.enter_async_context(app.slack_clients(slack.bot_token, slack.api_url))
         identity = await app.identify(clients.reads)
-        directory = Directory(clients.reads, identity.workspace, Lookups())
+        directory = Directory(clients.reads, identity.workspace, LookupCache())
         stack.push_async_callback(directory.close)
         poster = Poster(GatedCalls(clients.posts), store, identity.workspace, identity.home, identity.names)
         homes = HomePublisher(store, Overview(store), directory, GatedCalls(clients.homes), poster.link)

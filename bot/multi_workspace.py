@@ -17,7 +17,7 @@ from countersign.usecases import deadlines
 from countersign.usecases.ports import Message
 
 from .installations import oauth
-from .installations.records import Installation, Records, Vault
+from .installations.records import Installation, InstallationRecords, Vault
 from .installations.renewal import Renewal, RenewedClient
 from .installations.workspace_registry import Newest, Opened, WorkspaceRegistry
 from .settings import REDIRECT_PATH, WebSettings
@@ -49,7 +49,7 @@ async def installed(settings: WebSettings, store: Store, owner: str) -> AsyncIte
     assert settings.slack_client_id and settings.slack_client_secret
     assert settings.slack_redirect_url and settings.encryption_keys
     client_id, secret = settings.slack_client_id, settings.slack_client_secret.get_secret_value()
-    records = Records(Installations(store), Vault(settings.encryption_keys.get_secret_value().split(",")))
+    records = InstallationRecords(Installations(store), Vault(settings.encryption_keys.get_secret_value().split(",")))
 
     stores: dict[WorkspaceId, Store] = {}
 

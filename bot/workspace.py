@@ -38,14 +38,14 @@ from countersign.usecases.store_outages import patiently
 from .api.callbacks import CallbackDelivery
 from .api.endpoints import Interface
 from .audit import receipts, weekly_figures
-from .audit.auditor import Auditor, Keep
+from .audit.auditor import Auditor, Retention
 from .audit.sql_copy import SqlSink
 from .settings import WebSettings
 from .slack.app import Clients, Identity, build, identify
 from .slack.handlers.context import Services
 from .slack.people import account_check, channel_membership
 from .slack.people.actors import giver_of
-from .slack.people.shared_lookups import Lookups
+from .slack.people.lookup_cache import LookupCache
 from .slack.people.users_and_groups import Directory
 from .slack.projector import audit_posts, unreachable_reviewers
 from .slack.projector.clicked_cards import ClickedCards
@@ -85,7 +85,7 @@ async def opened(settings: WebSettings, store: Store, clients: Clients, owner: s
     """
     async with AsyncExitStack() as stack:
         identity = await identify(clients.reads)
-        lookups, external = Lookups(RedisSlackFacts(store)), settings.external_channels
+        lookups, external = LookupCache(RedisSlackFacts(store)), settings.external_channels
         directory = Directory(clients.reads, identity.workspace, lookups, external_channels=external)
         stack.push_async_callback(directory.close)
         rules = settings.rules(await _channel("APPROVALS_CHANNEL", settings.approvals_channel, directory))
@@ -170,7 +170,7 @@ async def _auditor(
                 partial(weekly_figures.summed, ledger), weekly_figures.picture, store, poster, approvals
             )
         )
-    return Auditor(store, owner, keep=Keep(settings.keep_events, settings.keep_audit), sink=sink, beside=beside)
+    return Auditor(store, owner, keep=Retention(settings.keep_events, settings.keep_audit), sink=sink, beside=beside)
 
 
 async def _end_unreported(store: Store) -> None:

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from countersign.domain import filled_sentences, requests
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import Rules
 from countersign.domain.decision_attempts import Attempt
 from countersign.domain.errors import plain_text
 from countersign.domain.ids import AttemptId, ChannelId, GroupId, RunId, UserId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Kind, Question, Request, Verb
 
 NOW = datetime(2026, 3, 6, 17, 0, tzinfo=UTC)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from countersign import usecases
+from countersign.domain.attempt_refusals import Sentence
 from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.ids import RequestId, RunId, UserId
 from countersign.domain.people import Actor
-from countersign.domain.refusal_sentences import Sentence
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.policy.loosening import Configured, NeedsConfirmation

@@ -156,7 +156,7 @@ HANDLERS = (
 """The levels of `bot.slack.handlers`: a module imports only those below its own, so no handler another."""
 ORDER: dict[str, tuple[set[str], ...]] = {
     "countersign.domain": (
-        {"errors", "ids", "refusal_sentences", "start_sentences", "text_checks"}
+        {"errors", "ids", "attempt_refusals", "start_sentences", "text_checks"}
         | {"activity", "callback_signing", "calls", "events", "hash_chain", "json_comparison", "made_files"}
         | {"quiet_hours", "redaction", "run_options"},
         {"api_keys", "channel_settings", "escalation", "people", "permission_scopes", "program_states"},
@@ -179,7 +179,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"redis"},
         {"acl", "codec", "job_codec", "keys"},
         {"embedded_server", "job_queue", "ownership", "records"},
-        {"commits"} | {"indexes", "installations", "leases", "made_files", "slack_facts", "workers"},
+        {"commit_plan"} | {"indexes", "installations", "leases", "made_files", "slack_facts", "workers"},
         {"store"},
         {"journal_storage", "programs", "wakeups"},
         {"audit_log", "outbox", "request_lists"},

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,27 @@ def test_docstrings_begin_with_a_short_sentence() -> None:
         if len(line) > 80 or line[-1] not in ".:!?…" or NOT_A_SUMMARY.match(line)
     ]
     assert poor == []
+
+
+SHARED = {
+    "Decision": "a program's is what the service's tells it",
+    "RunModel": "one for each framework",
+    "SlackApprovals": "one for each framework, whose people know it by this name",
+    **dict.fromkeys(("Status", "Step", "Verb"), "a request and a run change by the same kind of rule"),
+}
+"""Names of more than one class, and why. A port and what implements it are one thing."""
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    """So that whoever looks for a name finds one thing."""
+    classes = [
+        node.name
+        for name, path in modules()
+        if name.partition(".")[0] in ("bot", "countersign")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and node.name[0] != "_" and "Protocol" not in map(ast.unparse, node.bases)
+    ]
+    assert {name for name, times in Counter(classes).items() if times > 1} == SHARED.keys()
 
 
 WORDED: dict[str, str] = {

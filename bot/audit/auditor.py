@@ -44,7 +44,7 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class Retention:
     """Retention of events and entries.
 
     None keeps them for ever, AT_ONCE until they are drawn and chained.
@@ -70,7 +70,7 @@ class Auditor:
         store: Store,
         owner: str,
         *,
-        keep: Keep | None = None,
+        keep: Retention | None = None,
         sink: Sink | None = None,
         beside: Sequence[Work] = (),
         lease: timedelta = LEASE,
@@ -78,7 +78,7 @@ class Auditor:
         self._store = store
         self._ledger = Ledger(store)
         self._owner = owner
-        self._keep = keep or Keep()
+        self._keep = keep or Retention()
         self._sink = sink
         self._beside = beside
         self._held = lease

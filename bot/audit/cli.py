@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from countersign.domain.errors import InvalidInput, NotFound
-from countersign.domain.hash_chain import START, Head, Kept, Problem, Verifier
+from countersign.domain.hash_chain import START, ChainProblem, Head, Kept, Verifier
 from countersign.domain.ids import RequestId
 from countersign.policy import file as policy_file
 from countersign.policy import simulation
@@ -115,7 +115,7 @@ async def _verify_redis(heads: list[Head]) -> int:
                 break
     problems = verifier.end()
     if verifier.last > end.head.n:
-        problems.append(Problem(end.head.n + 1, f"comes after the head, {end.head}."))
+        problems.append(ChainProblem(end.head.n + 1, f"comes after the head, {end.head}."))
     for head in heads:
         if head.n < start.checkpoint.n:
             print(f"Head {head.n} can't be compared: the record begins after entry {start.checkpoint.n}.")
@@ -135,7 +135,13 @@ def _verify_file(file: Path, heads: list[Head], after: Head, extract: bool) -> i
 
 
 def _print_verdict(
-    problems: list[Problem], verifier: Verifier, after: Head, head: Head, *, extract: bool = False, noted: bool = True
+    problems: list[ChainProblem],
+    verifier: Verifier,
+    after: Head,
+    head: Head,
+    *,
+    extract: bool = False,
+    noted: bool = True,
 ) -> int:
     for problem in problems:
         print(problem)

@@ -48,7 +48,7 @@ class Waits:
 
 
 @dataclass(slots=True)
-class Channel:
+class ChannelFigures:
     """The decisions of a channel's cards."""
 
     waits: Waits = field(default_factory=Waits)
@@ -67,7 +67,7 @@ class Load:
 
 
 @dataclass(slots=True)
-class Failure:
+class FailureCount:
     """A kind of failure: how often, and the last one."""
 
     count: int = 0
@@ -103,7 +103,7 @@ class Figures:
         self.days: dict[date, Counter[str]] = defaultdict(Counter)
         self.hows: Counter[str] = Counter()
         self.waits = Waits()
-        self.channels: dict[str, Channel] = defaultdict(Channel)
+        self.channels: dict[str, ChannelFigures] = defaultdict(ChannelFigures)
         self.people: dict[str, Load] = defaultdict(Load)
         self.actions: dict[str, Counter[str]] = defaultdict(Counter)
         """Tool, or kind of question -> how often asked, and each outcome."""
@@ -117,7 +117,7 @@ class Figures:
         self.programs: Counter[tuple[str, str]] = Counter()
         """Name and id of a program's key -> how often it asked."""
         self.contradicted = 0
-        self.failures: dict[tuple[str, str], Failure] = defaultdict(Failure)
+        self.failures: dict[tuple[str, str], FailureCount] = defaultdict(FailureCount)
         self.permissions: dict[str, Use] = defaultdict(Use)
         self._take: Final = {
             EventType.REQUEST_ASKED: self._asked,
@@ -252,7 +252,7 @@ class Figures:
         """List people, those with the most decisions first."""
         return sorted(self.people.items(), key=lambda entry: (-entry[1].outcomes.total(), entry[0]))
 
-    def most_failed(self) -> list[tuple[tuple[str, str], Failure]]:
+    def most_failed(self) -> list[tuple[tuple[str, str], FailureCount]]:
         """List failures, the most frequent first."""
         return sorted(self.failures.items(), key=lambda entry: (-entry[1].count, entry[0]))
 

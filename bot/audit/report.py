@@ -17,7 +17,7 @@ _MOST: Final = 50
 _STYLE: Final = (Path(__file__).parent / "report.css").read_text()
 
 
-class Part(NamedTuple):
+class ReportTable(NamedTuple):
     """A table of the report."""
 
     title: str
@@ -85,16 +85,16 @@ def _spans(waits: Waits) -> dict[str, float]:
     }
 
 
-def tables(sums: Figures, now: datetime, called: Mapping[str, str]) -> Iterator[Part]:
+def tables(sums: Figures, now: datetime, called: Mapping[str, str]) -> Iterator[ReportTable]:
     """Yield the tables that have rows."""
     for part in _tables(sums, now, called):
         if part.rows:
-            yield Part(part.title, part.columns, part.rows[:_MOST])
+            yield ReportTable(part.title, part.columns, part.rows[:_MOST])
 
 
-def _tables(sums: Figures, now: datetime, called: Mapping[str, str]) -> Iterator[Part]:
-    yield Part("At a glance", ("figure", "value"), [[label, value] for label, value in _glance(sums)])
-    yield Part(
+def _tables(sums: Figures, now: datetime, called: Mapping[str, str]) -> Iterator[ReportTable]:
+    yield ReportTable("At a glance", ("figure", "value"), [[label, value] for label, value in _glance(sums)])
+    yield ReportTable(
         "Time to decision",
         ("channel", "decided by people", "median", "95 % within", "timeouts", "escalations", "reminders"),
         [
@@ -111,7 +111,7 @@ def _tables(sums: Figures, now: datetime, called: Mapping[str, str]) -> Iterator
         ],
     )
     total = sum(load.outcomes.total() for load in sums.people.values())
-    yield Part(
+    yield ReportTable(
         "Who carries the load",
         ("reviewer", "decisions", "share", "rejected", "median"),
         [
@@ -125,7 +125,7 @@ def _tables(sums: Figures, now: datetime, called: Mapping[str, str]) -> Iterator
             for name, load in sums.most_loaded()
         ],
     )
-    yield Part(
+    yield ReportTable(
         "Actions",
         ("action", "asked", "approved", "edited", "answered", "rejected", "expired"),
         [
@@ -136,22 +136,22 @@ def _tables(sums: Figures, now: datetime, called: Mapping[str, str]) -> Iterator
             for name, outcomes in sorted(sums.actions.items(), key=lambda entry: -entry[1]["asked"])
         ],
     )
-    yield Part(
+    yield ReportTable(
         "Allowed automatically, by rule",
         ("rule", "tool", "calls"),
         [[rule or "the team's own code", tool, f"{count:,}"] for (rule, tool), count in sums.passed.most_common()],
     )
-    yield Part(
+    yield ReportTable(
         "Refused by rule",
         ("rule", "tool", "calls"),
         [[rule or "the team's own code", tool, f"{count:,}"] for (rule, tool), count in sums.refused.most_common()],
     )
-    yield Part(
+    yield ReportTable(
         "Programs that asked over HTTP",
         ("program", "key", "requests"),
         [[name, key, f"{count:,}"] for (name, key), count in sums.programs.most_common()],
     )
-    yield Part(
+    yield ReportTable(
         "Standing permissions in use",
         ("tool", "team", "given by", "until", "requests approved"),
         [
@@ -165,7 +165,7 @@ def _tables(sums: Figures, now: datetime, called: Mapping[str, str]) -> Iterator
             for _, use in sums.in_use(now)
         ],
     )
-    yield Part(
+    yield ReportTable(
         "Failures",
         ("failed", "name", "times", "last", "run", "reason of the last"),
         [
@@ -233,7 +233,7 @@ def page(sums: Figures, selection: export_formats.Filter, now: datetime, called:
     )
 
 
-def _table(part: Part) -> str:
+def _table(part: ReportTable) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in part.columns)
     rows = "".join(
         "<tr>"

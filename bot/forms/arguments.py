@@ -17,7 +17,7 @@ LONGEST: Final = 3000
 NEEDED: Final = "Fill this in; it is required."
 
 
-class Kept(StrEnum):
+class NoInput(StrEnum):
     """Reasons why an argument gets no input, as people read them."""
 
     HIDDEN = "hidden"

@@ -12,8 +12,8 @@ from countersign.domain.redaction import hide_in
 from countersign.json_schema import Schema, resolved
 from countersign.text.safe_text import quoted, typed
 
-from .arguments import Argument, Input, Kept, is_too_long, label_of
-from .groups import Answers, Builder, Draw, Group, argument_of, fields_of, kept_in, read
+from .arguments import Argument, Input, NoInput, is_too_long, label_of
+from .groups import Builder, Draw, EnteredTexts, Group, argument_of, fields_of, kept_in, read
 from .values import MISSING
 
 MOST: Final = 90
@@ -24,12 +24,12 @@ ALL: Final = "All arguments"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FormEntry:
     """One argument in a form, or one piece of a text."""
 
     label: str
     argument: Argument
-    node: Input | Kept | Group
+    node: Input | NoInput | Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Form:
     Arguments that are not described one by one are together one entry, whose name is "".
     """
 
-    entries: dict[str, Entry]
+    entries: dict[str, FormEntry]
     fields: tuple[tuple[str, Input], ...]
     kept: tuple[tuple[str, str], ...]
 
@@ -57,11 +57,11 @@ class Form:
 
     def read(self, texts: list[str]) -> tuple[dict[str, Any], dict[int, str]]:
         """Return the values by name, and what is wrong with inputs, by their numbers."""
-        answers = Answers(texts)
+        answers = EnteredTexts(texts)
         values = {
             name: read(entry.label, entry.argument, entry.node, answers)
             for name, entry in self.entries.items()
-            if not isinstance(entry.node, Kept)
+            if not isinstance(entry.node, NoInput)
         }
         return values, answers.wrong
 
@@ -87,50 +87,50 @@ def list_kept(form: Form) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
-def _entries(schema: Schema, values: dict[str, Any], hidden: tuple[str, ...], draw: Draw) -> dict[str, Entry]:
+def _entries(schema: Schema, values: dict[str, Any], hidden: tuple[str, ...], draw: Draw) -> dict[str, FormEntry]:
     """Describe the arguments by the schema; one that does not name them gives one entry for all."""
     long = {name for name, value in values.items() if is_too_long(value)}
     shown, _ = hide_in({name: value for name, value in values.items() if name not in long}, hidden)
     known, builder = resolved(schema, schema), Builder(_MOST_BUILT, draw)
     properties = known.get("properties")
     whole = Argument("", values, shown, {**known, "type": "object"}, schema, hidden=hidden)
-    entries: dict[str, Entry] = {}
+    entries: dict[str, FormEntry] = {}
     mixed = any(word in known for word in ("anyOf", "oneOf", "allOf"))
     if not isinstance(properties, Mapping) or mixed or "" in properties:
         if len(shown) == len(values):
             node = builder.node(whole)
-            return {"": Entry("" if isinstance(node, Group) else ALL, whole, node)}
+            return {"": FormEntry("" if isinstance(node, Group) else ALL, whole, node)}
         properties = {}
     for name, part in properties.items():
         required = name in (known.get("required") or ())
         argument = argument_of(name, part, whole, values, shown, required=required)
-        node = Kept.LONG if name in long else builder.node(argument)
-        entries[name] = Entry(label_of(name, part), argument, node)
+        node = NoInput.LONG if name in long else builder.node(argument)
+        entries[name] = FormEntry(label_of(name, part), argument, node)
     for name, value in values.items():
         if name not in entries:
             rest = Argument(name, value, shown.get(name, MISSING), {})
-            entries[name] = Entry(label_of(name, None), rest, Kept.LONG if name in long else Kept.UNKNOWN)
+            entries[name] = FormEntry(label_of(name, None), rest, NoInput.LONG if name in long else NoInput.UNKNOWN)
     return entries
 
 
-def _with_room(entries: dict[str, Entry]) -> dict[str, Entry]:
+def _with_room(entries: dict[str, FormEntry]) -> dict[str, FormEntry]:
     """Keep the largest groups as they are until the others have room in a view."""
     sizes = {name: sum(1 for _ in fields_of("", entry.node)) for name, entry in entries.items()}
     groups = [name for name, entry in entries.items() if isinstance(entry.node, Group)]
     for name in sorted(groups, key=lambda name: (entries[name].argument.value is not MISSING, -sizes[name])):
         if sum(sizes.values()) <= MOST:
             break
-        entries = {**entries, name: Entry(entries[name].label, entries[name].argument, Kept.LARGE)}
+        entries = {**entries, name: FormEntry(entries[name].label, entries[name].argument, NoInput.LARGE)}
         sizes[name] = 0
     return entries
 
 
-def labelled_form(entries: dict[str, Entry]) -> Form:
+def labelled_form(entries: dict[str, FormEntry]) -> Form:
     """Label the inputs in words, or by their names if the words read the same."""
     held = {
         name: entry
         for name, entry in entries.items()
-        if not isinstance(entry.node, Kept) or entry.argument.value is not MISSING
+        if not isinstance(entry.node, NoInput) or entry.argument.value is not MISSING
     }
     same = Counter(typed(entry.label).casefold() for entry in held.values())
     labels = {
@@ -144,7 +144,7 @@ def labelled_form(entries: dict[str, Entry]) -> Form:
         for label, why, argument in kept_in(labels[name], entry.argument, entry.node)
         if argument.value is not MISSING
     ]
-    labelled = {name: Entry(labels[name], entry.argument, entry.node) for name, entry in held.items()}
+    labelled = {name: FormEntry(labels[name], entry.argument, entry.node) for name, entry in held.items()}
     return Form(labelled, tuple(_apart(fields)), tuple(kept))
 
 

@@ -11,10 +11,10 @@ from typing import Any, Final
 from countersign.json_schema import Fault, Schema, fault, resolved, why_not, without_null
 from countersign.text.safe_text import one_line
 
-from .arguments import NEEDED, Argument, Input, Kept, hint_of, is_secret, label_of
+from .arguments import NEEDED, Argument, Input, NoInput, hint_of, is_secret, label_of
 from .values import MISSING, WrongValue, kinds_in
 
-Draw = Callable[[Argument, Schema], Input | Kept | None]
+Draw = Callable[[Argument, Schema], Input | NoInput | None]
 """Draws what is no group; None for a list that needs an input for each entry."""
 _DEEPEST: Final = 5
 """Names and numbers that lead to a field: "Order: Lines 2: Address: City" has four."""
@@ -29,7 +29,7 @@ class Part:
     key: str | int
     label: str
     argument: Argument
-    node: "Input | Kept | Group"
+    node: "Input | NoInput | Group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Group:
     @property
     def keeps(self) -> bool:
         """Tell whether it holds what has no input."""
-        return any(isinstance(p.node, Kept) and p.argument.value is not MISSING for p in self.parts)
+        return any(isinstance(p.node, NoInput) and p.argument.value is not MISSING for p in self.parts)
 
     @property
     def hint(self) -> str:
@@ -61,7 +61,7 @@ class Group:
         return hint_of(argument, means)
 
 
-class Answers:
+class EnteredTexts:
     """Texts that were entered, in the form's order, and what is wrong with them."""
 
     def __init__(self, texts: list[str]) -> None:
@@ -84,30 +84,30 @@ class Builder:
     def __init__(self, most: int, draw: Draw) -> None:
         self._left, self._draw = most, draw
 
-    def node(self, argument: Argument, above: tuple[object, ...] = ()) -> "Input | Kept | Group":
+    def node(self, argument: Argument, above: tuple[object, ...] = ()) -> "Input | NoInput | Group":
         """Return the inputs of an argument, or why it has none."""
         value, shape = argument.value, _shape(argument)
         if len(argument.path) > _DEEPEST:
-            return Kept.DEEP
+            return NoInput.DEEP
         fields = shape.get("properties")
         is_object = isinstance(value, dict) or (argument.is_empty and shape.get("type", "object") == "object")
         is_mixed = any(word in shape for word in ("anyOf", "oneOf", "allOf", "enum", "const"))
         if is_object and isinstance(fields, Mapping) and fields and "" not in fields and not is_mixed:
             if argument.is_empty and any(fields is one for one in above):
-                return Kept.DEEP
+                return NoInput.DEEP
             return self._object(argument, fields, shape, (*above, fields))
         self._left -= 1
         if self._left < 0:
-            return Kept.LARGE
+            return NoInput.LARGE
         made = self._draw(argument, shape)
         return self._list(argument, shape, above) if made is None else made
 
-    def _object(self, group: Argument, fields: Schema, shape: Schema, above: tuple[object, ...]) -> "Kept | Group":
+    def _object(self, group: Argument, fields: Schema, shape: Schema, above: tuple[object, ...]) -> "NoInput | Group":
         values, shown = ({}, {}) if group.is_empty else (group.value, group.shown)
         if not isinstance(shown, dict) or shown.keys() != values.keys():
-            return Kept.HIDDEN
+            return NoInput.HIDDEN
         if group.is_empty and is_secret(replace(group, value=MISSING)):
-            return Kept.HIDDEN
+            return NoInput.HIDDEN
         loose = group.loose or not group.required or group.nullable
         parts = []
         for name, schema in fields.items():
@@ -117,10 +117,10 @@ class Builder:
         for name in values:
             if name not in fields:
                 rest = Argument(name, values[name], shown[name], {})
-                parts.append(Part(name, label_of(name, None), rest, Kept.UNKNOWN))
+                parts.append(Part(name, label_of(name, None), rest, NoInput.UNKNOWN))
         return Group(group, tuple(parts))
 
-    def _list(self, group: Argument, shape: Schema, above: tuple[object, ...]) -> "Kept | Group":
+    def _list(self, group: Argument, shape: Schema, above: tuple[object, ...]) -> "NoInput | Group":
         """Draw a list as numbered entries, with room for more."""
         values = [] if group.is_empty else group.value
         first = shape.get("prefixItems")
@@ -139,10 +139,10 @@ class Builder:
             if isinstance(node, Input):
                 means = "Fill this in to add an entry." if entry.value is MISSING else "Empty it to remove it."
                 node = node._replace(hint=hint_of(entry, means))
-            if number < len(values) or not isinstance(node, Kept):
+            if number < len(values) or not isinstance(node, NoInput):
                 label = f"{number + 1}" if number < len(values) else f"{number + 1} (new)"
                 parts.append(Part(number, label, entry, node))
-        return Group(group, tuple(parts)) if parts else Kept.SHAPELESS
+        return Group(group, tuple(parts)) if parts else NoInput.SHAPELESS
 
 
 def argument_of(
@@ -170,7 +170,7 @@ def _shape(argument: Argument) -> Schema:
     return schema
 
 
-def fields_of(label: str, node: "Input | Kept | Group") -> Iterator[tuple[str, Input]]:
+def fields_of(label: str, node: "Input | NoInput | Group") -> Iterator[tuple[str, Input]]:
     """List the inputs with their labels, in order."""
     if isinstance(node, Input):
         yield label, node
@@ -181,9 +181,9 @@ def fields_of(label: str, node: "Input | Kept | Group") -> Iterator[tuple[str, I
             yield name, field._replace(hint=one_line(hint, 500))
 
 
-def kept_in(label: str, argument: Argument, node: "Input | Kept | Group") -> Iterator[tuple[str, Kept, Argument]]:
+def kept_in(label: str, argument: Argument, node: "Input | NoInput | Group") -> Iterator[tuple[str, NoInput, Argument]]:
     """List what has no input, with the reason."""
-    if isinstance(node, Kept):
+    if isinstance(node, NoInput):
         yield label, node, argument
     elif isinstance(node, Group):
         for part in node.parts:
@@ -196,9 +196,9 @@ def _within(label: str, part: Part) -> str:
     return f"{label}: {part.label}" if label else part.label
 
 
-def read(label: str, argument: Argument, node: "Input | Kept | Group", answers: Answers) -> Any:
+def read(label: str, argument: Argument, node: "Input | NoInput | Group", answers: EnteredTexts) -> Any:
     """Read the value of an argument; what is wrong is noted in the answers."""
-    if isinstance(node, Kept):
+    if isinstance(node, NoInput):
         return argument.value
     if isinstance(node, Group):
         return _Reading(label, node, answers).value()
@@ -213,7 +213,7 @@ def read(label: str, argument: Argument, node: "Input | Kept | Group", answers: 
 class _Reading:
     """One group as it is read: the values of its parts, and where each part's first input is."""
 
-    def __init__(self, label: str, group: Group, answers: Answers) -> None:
+    def __init__(self, label: str, group: Group, answers: EnteredTexts) -> None:
         self._label, self._group, self._answers = label, group, answers
         self._first, sentences = answers.at, len(answers.wrong)
         self._starts: list[int] = []

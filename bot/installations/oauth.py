@@ -31,7 +31,7 @@ from countersign.store.installations import KEPT_STATE
 
 from ..slack.app import SCOPES
 from ..slack.connection_limits import Asgi, Receive, Scope, Send
-from .records import Installation, Records
+from .records import Installation, InstallationRecords
 
 INSTALL_PATH: Final = "/slack/install"
 _AGAIN: Final = '<a href="install">Install again</a>.'
@@ -59,7 +59,7 @@ def _quoted(record: logging.LogRecord) -> bool:
 _of_bolt.addFilter(_quoted)
 
 
-class Refused(BoltError):
+class InstallationRefused(BoltError):
     """An installation that is not taken; the text is for the person who made it."""
 
 
@@ -69,20 +69,22 @@ class _Installations(AsyncInstallationStore):
     Bolt never reads them here: the task that serves a workspace has its token.
     """
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: InstallationRecords) -> None:
         self._records = records
 
     async def async_save(self, installation: SlackInstallation) -> None:
         """Store an installation; Refused if it is none that can be served."""
         if installation.is_enterprise_install or not installation.team_id:
-            raise Refused(
+            raise InstallationRefused(
                 "This was an installation for a whole organization, which this service cannot serve. Remove it there, "
                 "and install the app in each workspace that needs it."
             )
         granted = installation.bot_scopes or []
         missing = SCOPES - set(granted.split(",") if isinstance(granted, str) else granted)
         if missing or not installation.bot_token:
-            raise Refused(f"The app was not given {', '.join(sorted(missing)) or 'a bot token'}, and needs all of it.")
+            raise InstallationRefused(
+                f"The app was not given {', '.join(sorted(missing)) or 'a bot token'}, and needs all of it."
+            )
         ends_at = installation.bot_token_expires_at
         new = Installation(
             WorkspaceId(installation.team_id),
@@ -95,14 +97,16 @@ class _Installations(AsyncInstallationStore):
             await self._records.install(new)
         except StoreUnavailable as away:
             _log.error("Workspace %s was not installed: %s", new, away)
-            raise Refused("The store cannot be reached just now. Nothing was changed; please try again.") from away
+            raise InstallationRefused(
+                "The store cannot be reached just now. Nothing was changed; please try again."
+            ) from away
         _log.info("Workspace %s is installed.", new)
 
 
 class _States(AsyncOAuthStateStore):
     """States that this service made, each good once."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: InstallationRecords) -> None:
         self._records = records
 
     async def async_issue(self, *args: Any, **kwargs: Any) -> str:
@@ -131,7 +135,7 @@ class Flow(AsyncOAuthFlow):
 
 
 def flow(
-    records: Records,
+    records: InstallationRecords,
     client: AsyncWebClient,
     client_id: str,
     secret: str,
@@ -152,7 +156,7 @@ def flow(
         )
 
     async def failed(args: AsyncFailureArgs) -> BoltResponse:
-        words = str(args.error) if isinstance(args.error, Refused) else _FAILED.get(args.reason)
+        words = str(args.error) if isinstance(args.error, InstallationRefused) else _FAILED.get(args.reason)
         _log.warning("An installation was refused (%.100r).", args.reason)  # any page may send one here
         return _page(
             args.suggested_status_code if words != _FAILED["access_denied"] else 200,

@@ -96,7 +96,7 @@ class Vault:
             return False
 
 
-class Records:
+class InstallationRecords:
     """The installations of all workspaces."""
 
     def __init__(self, stored: Installations, vault: Vault) -> None:

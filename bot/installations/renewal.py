@@ -18,7 +18,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from countersign.usecases.store_outages import patiently
 
 from .. import slack_errors
-from .records import Installation, Records, Stored
+from .records import Installation, InstallationRecords, Stored
 
 BEFORE: Final = timedelta(hours=2)
 """So long before its end a token is renewed; Slack's last twelve hours."""
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 class Renewal:
     """Renews tokens with the app's own credentials."""
 
-    def __init__(self, records: Records, client: AsyncWebClient, client_id: str, secret: str) -> None:
+    def __init__(self, records: InstallationRecords, client: AsyncWebClient, client_id: str, secret: str) -> None:
         self._records = records
         self._client = client
         self._id = client_id

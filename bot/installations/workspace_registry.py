@@ -19,7 +19,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from countersign.domain.errors import StoreUnavailable, WrongSettings
 from countersign.domain.ids import WorkspaceId
 
-from .records import Installation, Records, Stored
+from .records import Installation, InstallationRecords, Stored
 from .renewal import TURN, Renewal, refusal
 
 REFRESH_EVERY: Final = timedelta(seconds=2)
@@ -65,7 +65,7 @@ class WorkspaceRegistry:
 
     def __init__(
         self,
-        records: Records,
+        records: InstallationRecords,
         renewal: Renewal,
         client: AsyncWebClient,
         install_url: str,

@@ -119,7 +119,7 @@ class _Line:
         return max(self.open_at - now, self.meter.left(importance, now) if self.meter else 0.0)
 
 
-class Gate:
+class RateGate:
     """Turns to call one method. `pace` is how many times its rates Slack takes."""
 
     def __init__(self, whole: Rate, channel: Rate | None, pace: float, at_once: int) -> None:

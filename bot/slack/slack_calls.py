@@ -18,7 +18,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from .ports import PAUSE, CannotPost, Importance, Outdated, code, drawing_task, pause_after
-from .rate_gate import Gate, Rate
+from .rate_gate import Rate, RateGate
 
 READS: Final = frozenset({"conversations.history", "conversations.replies"})
 """Slack takes no JSON for methods that read: it finds no arguments there. They may be repeated at will."""
@@ -49,7 +49,7 @@ class GatedCalls:
     def __init__(self, client: AsyncWebClient, pace: float = 1.0) -> None:
         self.client = client
         self._pace = pace
-        self._gates: dict[str, Gate] = {}
+        self._gates: dict[str, RateGate] = {}
         self._asking = asyncio.Lock()
         self._answered_at = -math.inf
 
@@ -82,12 +82,12 @@ class GatedCalls:
         """Tell whether such a call would go at once."""
         return self.gate(method).is_open(_line(method, channel), importance)
 
-    def gate(self, method: str) -> Gate:
+    def gate(self, method: str) -> RateGate:
         """Return the gate of a method."""
         if method not in self._gates:
             channel = CHANNEL_RATES.get(method)
             at_once = 1 if channel else AT_ONCE
-            self._gates[method] = Gate(RATES.get(method, TIER_3), channel, self._pace, at_once)
+            self._gates[method] = RateGate(RATES.get(method, TIER_3), channel, self._pace, at_once)
         return self._gates[method]
 
     async def _in_turn(

@@ -28,7 +28,7 @@ Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any] | None]]
 """Calls a method of Slack, as `slack_calls.Calls.call` does."""
 
 
-class Lookups:
+class PostedMessages:
     """Look-ups of our messages with their metadata.
 
     They raise what the call does, and wait as long as Slack is away.
@@ -117,7 +117,7 @@ class Copies:
     """The copies of messages of ours."""
 
     def __init__(
-        self, store: Store, call: Callable[[str, dict[str, Any]], Awaitable[object]], lookups: Lookups
+        self, store: Store, call: Callable[[str, dict[str, Any]], Awaitable[object]], lookups: PostedMessages
     ) -> None:
         self._store = store
         self._call = call

@@ -28,7 +28,7 @@ Executed = tuple[bool, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedAction:
     """A call, or code, that people judged: the question, its key, and the decision."""
 
     body: Mapping[str, Any]
@@ -41,9 +41,9 @@ class People:
 
     def __init__(self, channel: str, run: str, requester: str) -> None:
         self._channel, self._requester, self._keys = channel, requester, QuestionKeys(run)
-        self._calls: dict[tuple[int, str], list[Judged | None]] = {}
+        self._calls: dict[tuple[int, str], list[JudgedAction | None]] = {}
         """By agent and id, in their order; None for a call that no function would run for."""
-        self._code: dict[int, Judged] = {}
+        self._code: dict[int, JudgedAction] = {}
 
     def answer(self, agent: ConversableAgent, prompt: str) -> str:
         messages = ag2_classic_messages.conversation(agent, prompt)
@@ -99,7 +99,7 @@ class People:
             await client.tell(judged.decision, succeeded=succeeded, words=_report(result))
         return succeeded, result
 
-    def _next(self, agent: ConversableAgent, call_id: str | None) -> Judged | None:
+    def _next(self, agent: ConversableAgent, call_id: str | None) -> JudgedAction | None:
         """Take the decision on the call that is executed now; None if nobody was asked."""
         calls = self._calls.get((id(agent), call_id or ""))
         return calls.pop(0) if calls else None
@@ -172,7 +172,7 @@ class People:
         self, agent: ConversableAgent, calling: Message | None, questions: list[Question], decisions: list[Decision]
     ) -> str:
         """Answer as a line of the keyboard would."""
-        judged = [Judged(*asked, decision) for asked, decision in zip(questions, decisions, strict=True)]
+        judged = [JudgedAction(*asked, decision) for asked, decision in zip(questions, decisions, strict=True)]
         first = judged[0]
         if calling is not None and (len(judged) > 1 or first.decision.approved or first.decision.how == "policy"):
             self._hold(agent, calling, judged)
@@ -186,7 +186,7 @@ class People:
         IOStream.get_default().print(first.decision.text)
         return STOP
 
-    def _hold(self, agent: ConversableAgent, message: Message, judged: list[Judged]) -> None:
+    def _hold(self, agent: ConversableAgent, message: Message, judged: list[JudgedAction]) -> None:
         """Keep the decisions until AG2 executes the calls.
 
         The message then has them as people changed them.
@@ -199,7 +199,7 @@ class People:
             self._calls.setdefault((id(agent), call_id), []).append(one)
 
 
-def _exactly(judged: Judged) -> Call:
+def _exactly(judged: JudgedAction) -> Call:
     return {"name": judged.body["call"]["tool"], "arguments": json.dumps(judged.decision.arguments)}
 
 

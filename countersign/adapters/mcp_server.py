@@ -30,7 +30,7 @@ _KINDS: Final = {bool: "boolean", int: "integer", float: "number", str: "string"
 _NOT_YET: Final = "People have not decided yet. Call this tool again with the same arguments to go on waiting."
 
 
-class People:
+class PeopleTools:
     """The tools: questions to people in a channel.
 
     `wait`: seconds until a call returns without a decision.
@@ -87,7 +87,7 @@ def main(arguments: list[str]) -> int:
     except (InvalidInput, ImportError) as missing:
         print(missing, file=sys.stderr)
         return 2
-    people = People(chosen.channel, chosen.wait)
+    people = PeopleTools(chosen.channel, chosen.wait)
     for tool in (people.ask_human, people.request_approval):
         server.tool()(tool)
     server.run()

@@ -46,7 +46,7 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class Suspended:
     """A stop of the team, with its whole state in JSON.
 
     It goes on once all questions are answered; without any, at once.
@@ -72,7 +72,7 @@ class RunningTeam(ABC):
     """A team that was built for one run."""
 
     @abstractmethod
-    async def advance(self, saved: Saved | None, tell: Tell) -> Waits | Ended:
+    async def advance(self, saved: Saved | None, tell: Tell) -> Suspended | Ended:
         """Begin, or go on from a saved state, until it stops or ends.
 
         The same saved state may come again, and what was done since then must not be done again: whatever acts
@@ -94,7 +94,7 @@ async def saved_state(journal: RunJournal, ask: Ask) -> Saved | None:
     return await _answered(ask, kept)
 
 
-async def keep_state(journal: RunJournal, ask: Ask, stop: Waits) -> Saved:
+async def keep_state(journal: RunJournal, ask: Ask, stop: Suspended) -> Saved:
     """Keep the state of this stop, and return it once its questions are answered.
 
     GivenUp, with nothing asked, if it is too large.

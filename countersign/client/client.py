@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from countersign.client import attempts, connection, exchange
 from countersign.client.connection import Address
-from countersign.client.exchange import Decision, Exchange, Reply, Send
+from countersign.client.exchange import Decision, Exchange, Send, ServiceReply
 from countersign.client.open_questions import OpenQuestions, Question, note_pause
 
 R = TypeVar("R")
@@ -154,7 +154,7 @@ class AsyncClient:
         try:
             step = next(talk)
             while True:
-                reply = Reply(0)
+                reply = ServiceReply(0)
                 if isinstance(step, Send):
                     with contextlib.suppress(*connection.failures()):
                         reply = connection.read_reply(await self._pool.request(**self._address.arguments(step)))
@@ -234,7 +234,7 @@ class Client:
         try:
             step = next(talk)
             while True:
-                reply = Reply(0)
+                reply = ServiceReply(0)
                 if isinstance(step, Send):
                     with contextlib.suppress(*connection.failures()):
                         reply = connection.read_reply(self._pool.request(**self._address.arguments(step)))

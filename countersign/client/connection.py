@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
-from countersign.client.exchange import LONG_POLL, Reply, Send
+from countersign.client.exchange import LONG_POLL, Send, ServiceReply
 from countersign.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def failures() -> tuple[type[Exception], ...]:
     return httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError, OSError
 
 
-def read_reply(response: "httpcore.Response") -> Reply:
+def read_reply(response: "httpcore.Response") -> ServiceReply:
     """Read an answer.
 
     A refusal that is no JSON object has an empty body. A success that is none was cut off, or is a proxy's: no answer.
@@ -121,6 +121,8 @@ def read_reply(response: "httpcore.Response") -> Reply:
     except ValueError:
         body = None
     if not isinstance(body, dict) and 200 <= response.status < 300:
-        return Reply(0)
+        return ServiceReply(0)
     after = next((value for name, value in response.headers if name.lower() == b"retry-after"), b"").decode("latin-1")
-    return Reply(response.status, body if isinstance(body, dict) else {}, float(after) if after.isdecimal() else 0.0)
+    return ServiceReply(
+        response.status, body if isinstance(body, dict) else {}, float(after) if after.isdecimal() else 0.0
+    )

@@ -131,7 +131,7 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ServiceReply:
     """An answer of the service; `status` 0 if there was none."""
 
     status: int
@@ -150,7 +150,7 @@ class Pause:
     why: str
 
 
-Exchange = Generator[Send | Pause, Reply, R]
+Exchange = Generator[Send | Pause, ServiceReply, R]
 
 
 def ask(body: Mapping[str, Any], key: str) -> Exchange[Mapping[str, Any]]:

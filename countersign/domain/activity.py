@@ -82,7 +82,7 @@ class Passed:
 
 
 @dataclass(frozen=True, slots=True)
-class Reported:
+class ActionReport:
     """The outcome of an action that people approved; `words` may be empty.
 
     `done` is the team's word for it, like `sent`.

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from countersign.domain import high_risk, standing_permissions
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import LONGEST_ARGUMENTS, LONGEST_CONTENT, is_canonical
 from countersign.domain.eligibility import (
     free_seat,
@@ -20,7 +21,6 @@ from countersign.domain.ids import AttemptId, Digest, UserId
 from countersign.domain.people import Actor
 from countersign.domain.permission_scopes import PermissionChoice, Standing
 from countersign.domain.quorum import count_people, recount, tied, voided
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.request_endings import settle
 from countersign.domain.requests import (
     MOVES,

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from countersign.domain.attempt_refusals import Sentence
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import UserId, WorkspaceId
 from countersign.domain.people import Actor, why_nobody
-from countersign.domain.refusal_sentences import Sentence
 
 LONGEST: Final = timedelta(days=90)
 

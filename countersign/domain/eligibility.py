@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.channel_settings import ChannelSettings, Risk, Rules
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import UserId
 from countersign.domain.people import Actor, Reviewers, why_nobody
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb, event
 from countersign.domain.runs import Run
 

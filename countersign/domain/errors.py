@@ -28,7 +28,7 @@ The text of an error is for people: what happened, what was kept, what to do nex
 
 from datetime import datetime
 
-from countersign.domain.refusal_sentences import Refusal, Sentence
+from countersign.domain.attempt_refusals import Refusal, Sentence
 
 
 class CountersignError(Exception):

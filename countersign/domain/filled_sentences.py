@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Final
 
 from countersign.domain import eligibility, high_risk
+from countersign.domain.attempt_refusals import Refusal, Sentence
 from countersign.domain.people import those_of
 from countersign.domain.quorum import count_alike
-from countersign.domain.refusal_sentences import Refusal, Sentence
 from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import ABOUT_THE_RUN, Decision, How, Request, Status
 

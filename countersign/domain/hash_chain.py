@@ -68,7 +68,7 @@ class Kept(NamedTuple):
         return f'{{"entry":{self.entry},"hash":"{self.hash}"}}'
 
 
-class Problem(NamedTuple):
+class ChainProblem(NamedTuple):
     """A fault of the entry of that number (0: of the whole)."""
 
     n: int
@@ -125,7 +125,7 @@ class Verifier:
         self._last = after.n
         self._hashes = {after.hash}
         self._event = (0, 0)
-        self._problems: list[Problem] = []
+        self._problems: list[ChainProblem] = []
 
     @property
     def count(self) -> int:
@@ -149,21 +149,21 @@ class Verifier:
                 raise kept
             fields = _fields(kept)
         except ValueError as wrong:
-            self._problems.append(Problem(place, f"was changed: it {wrong}."))
+            self._problems.append(ChainProblem(place, f"was changed: it {wrong}."))
             self._took(place, {real, kept.hash} if isinstance(kept, Kept) else set())
             return
         n = int(fields["n"])
         if real != kept.hash:
             remark = "" if n == place else f" It says that it is entry {n}."
             fault = f"was changed: its hash is {real}, but {kept.hash} is recorded.{remark}"
-            self._problems.append(Problem(place, fault))
+            self._problems.append(ChainProblem(place, fault))
             self._took(place, {real, kept.hash})
             return
         if self._noted.get(n, kept.hash) != kept.hash:
-            self._problems.append(Problem(n, f"was replaced: its hash was noted as {self._noted[n]}."))
+            self._problems.append(ChainProblem(n, f"was replaced: its hash was noted as {self._noted[n]}."))
         event = _event(fields)
         if at is not None and n != at:
-            self._problems.append(Problem(at, f"says that it is entry {n}."))
+            self._problems.append(ChainProblem(at, f"says that it is entry {n}."))
         if n == place:
             self._follows(n, fields, event)
         self._event = event
@@ -172,45 +172,49 @@ class Verifier:
     def _follows(self, n: int, fields: Mapping[str, Any], event: tuple[int, int]) -> None:
         begins = self._extract and not self._numbers
         if self._hashes and not begins and fields["previous"] not in self._hashes:
-            self._problems.append(Problem(n, f"does not follow entry {n - 1}: one of the two was replaced."))
+            self._problems.append(ChainProblem(n, f"does not follow entry {n - 1}: one of the two was replaced."))
         elif event <= self._event:
-            self._problems.append(Problem(n, "tells of something that an entry before it tells of already."))
+            self._problems.append(ChainProblem(n, "tells of something that an entry before it tells of already."))
 
     def _took(self, n: int, hashes: set[str]) -> None:
         self._numbers.append(n)
         self._last, self._hashes = n, hashes
 
-    def end(self) -> list[Problem]:
+    def end(self) -> list[ChainProblem]:
         """List all problems by number; none if the chain is whole."""
         problems = [*self._problems, *self._out_of_order()]
         if self._noted.get(self._after.n, self._after.hash) != self._after.hash:
             problems.append(
-                Problem(self._after.n, f"was replaced: its hash was noted as {self._noted[self._after.n]}.")
+                ChainProblem(self._after.n, f"was replaced: its hash was noted as {self._noted[self._after.n]}.")
             )
         if not self._extract:
             highest = max(self._numbers, default=self._after.n)
             for n in sorted(n for n in self._noted if n > highest):
-                problems.append(Problem(highest + 1, f"{_missing(highest + 1, n)} at the end: head {n} was noted."))
+                problems.append(
+                    ChainProblem(highest + 1, f"{_missing(highest + 1, n)} at the end: head {n} was noted.")
+                )
                 break
         return sorted(problems)
 
-    def _out_of_order(self) -> list[Problem]:
+    def _out_of_order(self) -> list[ChainProblem]:
         numbers = self._numbers
         if all(here == place for place, here in enumerate(numbers, self._after.n + 1)) and not self._extract:
             return []
         if self._extract:
-            return [Problem(b, f"comes after entry {a}.") for a, b in pairwise(numbers) if b <= a]
+            return [ChainProblem(b, f"comes after entry {a}.") for a, b in pairwise(numbers) if b <= a]
         problems, ordered, last = [], sorted(numbers), self._after.n
         for n in ordered:
             if n > last + 1:
-                problems.append(Problem(last + 1, f"{_missing(last + 1, n - 1).rstrip(',')}."))
+                problems.append(ChainProblem(last + 1, f"{_missing(last + 1, n - 1).rstrip(',')}."))
             elif n <= last:
-                problems.append(Problem(n, "appears twice." if n > self._after.n else "comes before the beginning."))
+                problems.append(
+                    ChainProblem(n, "appears twice." if n > self._after.n else "comes before the beginning.")
+                )
             last = max(last, n)
         moved = [(a, b) for a, b in zip(numbers, ordered, strict=True) if a != b]
-        problems += [Problem(here, f"is where entry {due} should be.") for here, due in moved[:_NAMED]]
+        problems += [ChainProblem(here, f"is where entry {due} should be.") for here, due in moved[:_NAMED]]
         if len(moved) > _NAMED:
-            problems.append(Problem(0, f"{len(moved) - _NAMED} more entries are out of place."))
+            problems.append(ChainProblem(0, f"{len(moved) - _NAMED} more entries are out of place."))
         return problems
 
 

@@ -9,9 +9,9 @@ can judge what is sent, and here the user it was opened for is compared with the
 import re
 from typing import Final
 
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.channel_settings import Risk
 from countersign.domain.ids import UserId
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Kind, Request, Verb
 
 APPROVING: Final = frozenset({Verb.APPROVE, Verb.EDIT})

@@ -10,8 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from countersign.domain.attempt_refusals import Refusal, Sentence
 from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
-from countersign.domain.refusal_sentences import Refusal, Sentence
 
 MEMBERS: Final = "members"
 """How people write: everybody in the channel that cards go to."""

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import UserId
 from countersign.domain.people import Actor
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Kind, Request, Vote, event
 
 

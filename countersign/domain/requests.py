@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from countersign.domain.api_keys import AskingProgram
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import Call
 from countersign.domain.channel_settings import OnTimeout, Rules
 from countersign.domain.events import Event, EventType
@@ -22,7 +23,6 @@ from countersign.domain.ids import (
 )
 from countersign.domain.people import Reviewers
 from countersign.domain.permission_scopes import Standing
-from countersign.domain.refusal_sentences import Refusal
 
 
 class Kind(StrEnum):

@@ -8,11 +8,11 @@ from typing import Final
 
 from countersign.domain.activity import (
     KEPT_STEPS,
+    ActionReport,
     Delay,
     Passed,
     Planned,
     Progress,
-    Reported,
     Usage,
     Writing,
     step_title,
@@ -119,7 +119,7 @@ class Run:
     """Known at the end, where a worker saw to it."""
     passed: tuple[Passed, ...] = ()
     """Calls that nobody was asked about."""
-    reported: tuple[Reported, ...] = ()
+    reported: tuple[ActionReport, ...] = ()
     """The outcomes of what people approved last; the events have all of them."""
     program: ApiKeyId | None = None
     """The key of the program that asks by itself, over HTTP."""
@@ -263,7 +263,7 @@ def report(run: Run, request: RequestId, words: str, now: datetime, *, failed: b
     if any(one.request == request for one in run.reported):
         return Step(run)
     words = words if len(words) <= LONGEST_REPORT else words[: LONGEST_REPORT - 1] + "…"
-    one = Reported(request, failed, words, done[:LONGEST_STATE])
+    one = ActionReport(request, failed, words, done[:LONGEST_STATE])
     noted = replace(run, reported=(*run.reported, one)[-KEPT_REPORTS:])
     reported = event(EventType.ACTION_REPORTED, noted, now, words=words, failed="yes" if failed else "no")
     return Step(noted, (replace(reported, request=request),))

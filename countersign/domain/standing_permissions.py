@@ -8,6 +8,7 @@ itself within a day.
 from dataclasses import dataclass
 from datetime import datetime
 
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.channel_settings import Risk, Rules, why_not_configure
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import (
@@ -25,7 +26,6 @@ from countersign.domain.ids import (
 from countersign.domain.people import Actor, why_nobody
 from countersign.domain.permission_scopes import SPANS, PermissionChoice, Scope, Span, Standing
 from countersign.domain.question_salts import unsalted
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import How, Kind, Request
 
 

@@ -6,7 +6,7 @@ Views draw the mentions of those that are data.
 from collections.abc import Iterable
 from typing import Final
 
-from countersign.domain.refusal_sentences import Sentence
+from countersign.domain.attempt_refusals import Sentence
 
 NO_WORKER: Final = "The agents are not running, so nothing was started. Tell whoever runs this app."
 NO_WEB: Final = "`web` hasn't run on this Redis yet. Start it first: `python -m bot`."

@@ -26,7 +26,7 @@ from agent_framework import (
 from pydantic_core import to_json, to_jsonable_python
 
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.running_team import Ended, RunningTeam, Saved, Tell, Waits
+from countersign.autogen.running_team import Ended, RunningTeam, Saved, Suspended, Tell
 from countersign.autogen.tools.workbenches import ToolLike
 from countersign.domain.errors import WrongTeam
 from countersign.domain.ids import Digest, RequestId, UserId
@@ -79,7 +79,7 @@ class AgentTeam(RunningTeam):
         self._options = options
         _check(agent)
 
-    async def advance(self, saved: Saved | None, tell: Tell) -> Waits | Ended:
+    async def advance(self, saved: Saved | None, tell: Tell) -> Suspended | Ended:
         """Run to the next calls of tools, or to the end."""
         kept = {} if saved is None else json.loads(saved.state)
         session = AgentSession.from_dict(kept["session"]) if kept else self._agent.create_session()
@@ -93,7 +93,7 @@ class AgentTeam(RunningTeam):
         if not response.user_input_requests:
             return Ended.of(name, response.text)
         calls = [one.to_dict() for one in response.user_input_requests]
-        return Waits(json.dumps({"session": session.to_dict(), "asked": calls}))
+        return Suspended(json.dumps({"session": session.to_dict(), "asked": calls}))
 
 
 class WorkflowTeam(RunningTeam):
@@ -111,7 +111,7 @@ class WorkflowTeam(RunningTeam):
         for agent in _agents(workflow):
             _check(agent)
 
-    async def advance(self, saved: Saved | None, tell: Tell) -> Waits | Ended:
+    async def advance(self, saved: Saved | None, tell: Tell) -> Suspended | Ended:
         """Run to the next requests, or to the end."""
         name = self._workflow.name
         with TemporaryDirectory() as folder:
@@ -138,7 +138,7 @@ class WorkflowTeam(RunningTeam):
             text = _file(folder, latest.checkpoint_id).read_text()
         asked = {event.request_id: _kept(event) for event in events}
         state = {"id": latest.checkpoint_id, "checkpoint": text, "asked": asked}
-        return Waits(json.dumps(state), tuple(_asked(name, event) for event in events if not _is_call(event)))
+        return Suspended(json.dumps(state), tuple(_asked(name, event) for event in events if not _is_call(event)))
 
 
 def _file(folder: str, checkpoint: str) -> Path:

@@ -11,7 +11,7 @@ from agents.tool_context import ToolContext
 
 from agents import Agent, FunctionTool, ItemHelpers, ModelResponse, RunConfig, RunHooks, Runner, RunState
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.running_team import Ended, RunningTeam, Saved, Tell, Waits
+from countersign.autogen.running_team import Ended, RunningTeam, Saved, Suspended, Tell
 from countersign.autogen.tools.workbenches import ToolLike
 from countersign.hosted_teams.framework_calls import GatedCall, gated_calls, not_gated, while_ours
 from countersign.hosted_teams.openai_agents_model import RunModel
@@ -70,11 +70,11 @@ class OpenAITeam(RunningTeam):
         self._agent = agent
         self._options = {"run_config": RunConfig(tracing_disabled=True)} | options
 
-    async def advance(self, saved: Saved | None, tell: Tell) -> Waits | Ended:
+    async def advance(self, saved: Saved | None, tell: Tell) -> Suspended | Ended:
         """Run to the next calls of tools, or to the end."""
         return await while_ours(self._run, self._advance(saved, tell))
 
-    async def _advance(self, saved: Saved | None, tell: Tell) -> Waits | Ended:
+    async def _advance(self, saved: Saved | None, tell: Tell) -> Suspended | Ended:
         start = self._run.task if saved is None else await RunState.from_string(self._agent, saved.state)
         result = await Runner.run(self._agent, start, hooks=_Watch(tell), **self._options)
         if not result.interruptions:
@@ -82,4 +82,4 @@ class OpenAITeam(RunningTeam):
         state = result.to_state()
         for item in result.interruptions:
             state.approve(item)
-        return Waits(state.to_string())
+        return Suspended(state.to_string())

@@ -13,7 +13,7 @@ from countersign.domain.errors import StoreUnsafe, UnknownSchema
 from countersign.domain.ids import ChannelId, RunId, WorkspaceId
 from countersign.policy.evaluation import Rulebook
 from countersign.store.codec import from_ms, ms
-from countersign.store.commits import Commits
+from countersign.store.commit_plan import Commits
 from countersign.store.indexes import Indexes
 from countersign.store.keys import KEPT, KEPT_CHANNELS, Keys
 from countersign.store.leases import Leases

@@ -15,13 +15,13 @@ from countersign.domain import (
     schedule,
     standing_permissions,
 )
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import is_canonical
 from countersign.domain.decision_attempts import Attempt
 from countersign.domain.errors import CountersignError, NotFound, Refused, StoreUnavailable
 from countersign.domain.ids import RequestId
 from countersign.domain.people import Actor
 from countersign.domain.question_salts import asker
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Decision, Request
 from countersign.policy import evaluation
 from countersign.policy.evaluation import Effect

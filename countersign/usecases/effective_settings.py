@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from countersign.domain import channel_settings, eligibility
+from countersign.domain.attempt_refusals import Refusal, Sentence
 from countersign.domain.calls import Call
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules
 from countersign.domain.errors import InvalidInput, NotFound, Refused, plain_text
@@ -13,7 +14,6 @@ from countersign.domain.events import Event, EventType, plain
 from countersign.domain.ids import AttemptId, ChannelId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.question_salts import asker
-from countersign.domain.refusal_sentences import Refusal, Sentence
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request
 from countersign.domain.runs import Run
 from countersign.policy import evaluation, loosening

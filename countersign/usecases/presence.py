@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from countersign.domain import filled_sentences, schedule
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.errors import NotFound, Refused
 from countersign.domain.ids import AttemptId, RequestId
 from countersign.domain.people import Actor
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Request, Step
 from countersign.domain.schedule import Snooze
 from countersign.usecases.admission import admitted

@@ -8,10 +8,10 @@ does it, because only web knows who it was.
 import json
 from collections.abc import Mapping
 
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.events import Event, EventType, shortened
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
 from countersign.domain.redaction import hide
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Verb
 from countersign.usecases.ports import Change, Store
 

@@ -19,12 +19,12 @@ from countersign.client.ask import ask as ask_people
 from countersign.client.client import Client, question
 from countersign.client.exchange import Decision
 from countersign.domain import api_keys
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.decision_attempts import Attempt
 from countersign.domain.errors import InvalidInput, Refused
 from countersign.domain.events import EventType
 from countersign.domain.ids import AttemptId, RequestId, UserId
 from countersign.domain.people import Actor
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Verb
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.audit_log import Ledger

@@ -211,6 +211,6 @@ def test_a_report_that_nobody_takes_is_given_up_after_a_minute(caplog: pytest.Lo
     with suppress(StopIteration):
         while True:
             waited += step.seconds if isinstance(step, exchange.Pause) else 0.0
-            step = talk.send(exchange.Reply(0))
+            step = talk.send(exchange.ServiceReply(0))
     assert 20 < waited < 61
     assert "outcome couldn't be reported: The service isn't responding." in caplog.text

@@ -8,7 +8,7 @@ import httpx
 from bot.api.endpoints import CONNECTIONS, Interface, app
 from bot.slack import http
 from countersign.client import exchange
-from countersign.client.exchange import Pause, Reply, Send
+from countersign.client.exchange import Pause, Send, ServiceReply
 from countersign.domain import api_keys
 from countersign.domain.api_keys import ApiKey
 from countersign.store.programs import ApiKeys
@@ -65,9 +65,9 @@ async def test_a_key_holds_no_more_polls_than_it_may(
     assert (refused.status_code, refused.json()["type"], after > 0) == (429, "urn:countersign:waiting", True)
     talk = exchange.wait(name)
     again = next(talk)
-    assert talk.send(Reply(429, refused.json(), after)) == Pause(after, refused.json()["detail"])
+    assert talk.send(ServiceReply(429, refused.json(), after)) == Pause(after, refused.json()["detail"])
     assert isinstance(again, Send)
-    assert talk.send(Reply(0)) == again
+    assert talk.send(ServiceReply(0)) == again
     assert (await program.get(f"/v1/requests/{name}")).status_code == 200
     await slack.user("bob").click(await card_of(slack), "Approve")
     assert (await polling).json()["status"] == "approved"

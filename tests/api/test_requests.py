@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from bot.api.endpoints import Interface
 from bot.slack.handlers.context import Services
-from bot.slack.people.shared_lookups import Lookups
+from bot.slack.people.lookup_cache import LookupCache
 from countersign.domain import api_keys, request_endings
 from countersign.domain.events import EventType
 from countersign.domain.ids import RequestId, UserId
@@ -354,7 +354,7 @@ async def test_a_channel_that_the_app_joined_just_now_is_known(
     )
     slack.add_channel("new", ("alice",))
     slack.invite(slack.workspace.bot_user, "#new")
-    assert isinstance(bot.directory.lookups, Lookups)
+    assert isinstance(bot.directory.lookups, LookupCache)
     later = asyncio.get_running_loop().time() + 6
     bot.directory.lookups._clock = lambda: later
     assert (await ask(program, "one", title="t", message="m", channel="#new")).status_code == 201

@@ -11,7 +11,7 @@ import pytest
 
 from countersign.client import connection, exchange
 from countersign.client.client import AsyncClient, Client, question
-from countersign.client.exchange import Pause, Reply, Send
+from countersign.client.exchange import Pause, Send, ServiceReply
 from tests.longest_wait import PATIENCE
 
 Answer = Callable[[asyncio.StreamWriter], Coroutine[Any, Any, None]]
@@ -112,11 +112,11 @@ def test_a_program_asks_again_when_the_service_says(status: str) -> None:
     """R29: after as many seconds as it is told, whatever its own pause would be."""
     talk = exchange.ask(REFUND, "order-17")
     first = next(talk)
-    busy = Reply(int(status[:3]), {"detail": "Too many requests."}, 7.0)
+    busy = ServiceReply(int(status[:3]), {"detail": "Too many requests."}, 7.0)
     assert talk.send(busy) == Pause(7.0, "Too many requests.")
-    assert talk.send(Reply(0)) == first and isinstance(first, Send)
+    assert talk.send(ServiceReply(0)) == first and isinstance(first, Send)
     with pytest.raises(StopIteration) as end:
-        talk.send(Reply(201, PENDING))
+        talk.send(ServiceReply(201, PENDING))
     assert end.value.value == PENDING
 
 
@@ -141,10 +141,10 @@ def test_the_log_says_once_that_the_service_is_away_and_when_it_is_back(caplog: 
     talk = exchange.wait("q1")
     next(talk)
     for _ in range(20):
-        assert isinstance(talk.send(Reply(0)), Pause)
-        assert isinstance(talk.send(Reply(0)), Send)
+        assert isinstance(talk.send(ServiceReply(0)), Pause)
+        assert isinstance(talk.send(ServiceReply(0)), Send)
     with pytest.raises(StopIteration):
-        talk.send(Reply(200, APPROVED))
+        talk.send(ServiceReply(200, APPROVED))
     away, back = [record.getMessage() for record in caplog.records]
     assert "isn't responding" in away and "again" in back
 
@@ -154,5 +154,5 @@ def test_a_long_wait_for_people_is_no_word_in_the_log(caplog: pytest.LogCaptureF
     talk = exchange.wait("q1")
     next(talk)
     for _ in range(20):
-        talk.send(Reply(200, PENDING))
+        talk.send(ServiceReply(200, PENDING))
     assert not caplog.records

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bot.audit import export_formats, receipts
-from bot.audit.auditor import Auditor, Keep
+from bot.audit.auditor import Auditor, Retention
 from bot.slack.views import approval_card
 from countersign import usecases
 from countersign.domain.calls import Call, canonical
@@ -116,7 +116,7 @@ async def test_a_trimmed_record_says_from_where_its_export_is_verified(
     audit: Audit, decided: Request, store: Store, tmp_path: Path
 ) -> None:
     whole = [kept async for _, kept in Ledger(store).all()]
-    await Auditor(store, "web", keep=Keep(entries=timedelta(0))).trim()
+    await Auditor(store, "web", keep=Retention(entries=timedelta(0))).trim()
     assert "1 entry after 3:" in (await audit("verify")).out
     heads = [f"{kept.fields()['n']}:{kept.hash}" for kept in whole]
     early = await audit("verify", "--head", heads[0], "--head", heads[2])
@@ -314,7 +314,7 @@ async def test_a_damaged_entry_is_said_and_is_no_traceback(
         said = await audit(*words)
         assert said.status in ((1,) if verb == "verify" else (0, 2)), verb
         assert said.out + said.err
-    await Auditor(store, "web", keep=Keep(entries=timedelta(0))).trim()
+    await Auditor(store, "web", keep=Retention(entries=timedelta(0))).trim()
 
 
 @pytest.mark.parametrize(

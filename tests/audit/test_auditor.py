@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.audit.auditor import Auditor, Keep
+from bot.audit.auditor import Auditor, Retention
 from bot.audit.recorded_calls import recorded
 from bot.audit.weekly_figures import picture, summed
 from bot.slack.projector import audit_posts
@@ -19,6 +19,7 @@ from bot.slack.projector.message_sync import Poster
 from bot.slack.slack_calls import GatedCalls
 from countersign import usecases
 from countersign.domain import runs
+from countersign.domain.attempt_refusals import Sentence
 from countersign.domain.errors import InvalidInput, Refused
 from countersign.domain.escalation import Escalation
 from countersign.domain.events import Event, EventType
@@ -26,7 +27,6 @@ from countersign.domain.hash_chain import START, Kept, Verifier, seal
 from countersign.domain.ids import ChannelId, RequestId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.quiet_hours import Quiet
-from countersign.domain.refusal_sentences import Sentence
 from countersign.domain.requests import Verb
 from countersign.policy import file
 from countersign.policy.evaluation import Effect
@@ -302,8 +302,8 @@ async def test_a_trimmed_record_is_verified_from_its_checkpoint(store: Store) ->
     await Auditor(store, "web").trim()
     assert await whole(store) == 8
     before = await record(store)
-    brief = Keep(entries=timedelta(0))
-    await Auditor(store, "web", keep=Keep(entries=timedelta(days=1))).trim()
+    brief = Retention(entries=timedelta(0))
+    await Auditor(store, "web", keep=Retention(entries=timedelta(days=1))).trim()
     assert await whole(store) == 8, "they are young"
     await Auditor(store, "web", keep=brief, sink=HalfFull()).trim()
     assert [entry["n"] for entry in await record(store)] == [5, 6, 7, 8]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.audit.export_formats import read_lines
-from countersign.domain.hash_chain import START, Head, Kept, Problem, Verifier, hash_of, read_head, seal, write
+from countersign.domain.hash_chain import START, ChainProblem, Head, Kept, Verifier, hash_of, read_head, seal, write
 from tests.repetitions import times
 
 
@@ -29,14 +29,14 @@ def exported(chain: Iterable[Kept]) -> bytes:
     return b"".join(kept.line().encode() + b"\n" for kept in chain)
 
 
-def problems(chain: Iterable[Kept | ValueError], after: Head = START, known: Iterable[Head] = ()) -> list[Problem]:
+def problems(chain: Iterable[Kept | ValueError], after: Head = START, known: Iterable[Head] = ()) -> list[ChainProblem]:
     verifier = Verifier(after, known)
     for kept in chain:
         verifier.take(kept)
     return verifier.end()
 
 
-def problems_of_file(raw: bytes) -> list[Problem]:
+def problems_of_file(raw: bytes) -> list[ChainProblem]:
     return problems(read_lines(io.BytesIO(raw)))
 
 

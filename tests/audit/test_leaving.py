@@ -14,7 +14,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
-from bot.audit.auditor import Auditor, Keep
+from bot.audit.auditor import Auditor, Retention
 from countersign.domain.hash_chain import START
 from countersign.store.audit_log import Ledger
 from countersign.store.embedded_server import EmbeddedRedis
@@ -25,7 +25,7 @@ from tests.longest_wait import PATIENCE
 
 
 @asynccontextmanager
-async def auditing(store: Store, keep: Keep | None = None, name: str = "web") -> AsyncIterator[None]:
+async def auditing(store: Store, keep: Retention | None = None, name: str = "web") -> AsyncIterator[None]:
     """An auditor at work."""
     task = asyncio.create_task(Auditor(store, name, keep=keep).run())
     try:
@@ -99,7 +99,7 @@ async def test_events_that_are_to_be_kept_stay(store: Store) -> None:
     async def chained() -> bool:
         return len(await record(store)) == 3
 
-    for keep in (Keep(events=timedelta(days=30)), Keep(events=None)):
+    for keep in (Retention(events=timedelta(days=30)), Retention(events=None)):
         async with auditing(store, keep):
             await until(chained)
         await Auditor(store, "web", keep=keep).trim()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.audit.auditor import Auditor, Keep
+from bot.audit.auditor import Auditor, Retention
 from countersign.domain.events import Event, EventType
 from countersign.domain.hash_chain import Verifier
 from countersign.store.audit_log import Ledger
@@ -24,7 +24,7 @@ async def test_the_record_is_kept_verified_and_trimmed_on_a_cluster(tmp_path: Pa
         url = nodes[0].url.replace("redis://", "redis+cluster://").removesuffix("/0")
         async with connect(url) as client:
             store = Store(client, "acme")
-            ledger, auditor = Ledger(store), Auditor(store, "web", keep=Keep(timedelta(0), timedelta(0)))
+            ledger, auditor = Ledger(store), Auditor(store, "web", keep=Retention(timedelta(0), timedelta(0)))
             assert await ledger.lease.claim("web", timedelta(seconds=5))
             assert not await ledger.lease.claim("other", timedelta(seconds=5))
             for n in range(30):

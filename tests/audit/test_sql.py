@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.audit.auditor import Auditor, Keep
+from bot.audit.auditor import Auditor, Retention
 from bot.audit.sql_copy import TABLE, OtherChain, SqlSink
 from countersign.domain.errors import StoreUnavailable, WrongSettings
 from countersign.domain.events import Event, EventType
@@ -139,7 +139,7 @@ async def test_a_table_that_holds_another_record_is_left_alone(
 async def test_nothing_is_trimmed_that_the_database_does_not_have(store: Store, sqlite: str) -> None:
     await tell(store, 5)
     sink = SqlSink(Ledger(store), sqlite)
-    auditor = Auditor(store, "web", keep=Keep(entries=timedelta(0)), sink=sink)
+    auditor = Auditor(store, "web", keep=Retention(entries=timedelta(0)), sink=sink)
     await auditor.catch_up()
     await auditor.trim()
     assert len(await record(store)) == 5, "nobody knows yet what is in the database"

@@ -10,7 +10,7 @@ import redis.exceptions
 from bot.audit.auditor import Auditor
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.events import Event, EventType
-from countersign.domain.hash_chain import Kept, Problem, Verifier
+from countersign.domain.hash_chain import ChainProblem, Kept, Verifier
 from countersign.store.audit_log import Ledger
 from countersign.store.codec import compress, decompress
 from countersign.store.store import Store
@@ -32,7 +32,7 @@ async def everything(store: Store) -> list[tuple[int, Kept]]:
     return [entry async for entry in Ledger(store).all()]
 
 
-async def problems(store: Store) -> list[Problem]:
+async def problems(store: Store) -> list[ChainProblem]:
     position = await Ledger(store).position()
     verifier = Verifier(position.checkpoint, [position.head])
     for n, kept in await everything(store):

@@ -14,7 +14,7 @@ from autogen_core.tools import FunctionTool, StaticWorkbench
 
 from countersign.autogen.gated_function import gated
 from countersign.autogen.run_context import RunContext
-from countersign.autogen.tools.permits import Action, Permit
+from countersign.autogen.tools.permits import Permit, ProposedAction
 from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict
 from countersign.domain import request_endings
 from countersign.domain.calls import LONGEST_ARGUMENTS, canonical
@@ -446,7 +446,7 @@ async def both_open(house: House) -> bool | None:
 
 def test_a_permit_admits_nothing_but_what_was_judged() -> None:
     """R13: at the door, byte for byte."""
-    wanted = Action("clerk", "refund", canonical({"order": 17}), True, ("refund",))
+    wanted = ProposedAction("clerk", "refund", canonical({"order": 17}), True, ("refund",))
     permit = Permit(wanted, "key", wanted.arguments)
     permit.check("refund", {"order": 17})
     for tool, arguments in (("refund", {"order": 18}), ("refund", {"order": 17, "x": 1}), ("delete", {"order": 17})):

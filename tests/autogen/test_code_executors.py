@@ -22,7 +22,7 @@ from countersign.autogen.code.executors import LocalExecutor, code_executor
 from countersign.autogen.code.gated_executor import UNBOXED
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.tools.team_policy import Tier
-from countersign.domain.activity import Reported
+from countersign.domain.activity import ActionReport
 from countersign.domain.calls import canonical
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.replay.entries import Entry
@@ -52,7 +52,7 @@ def log(house: House) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-async def reported_in(house: House) -> tuple[Reported, ...] | None:
+async def reported_in(house: House) -> tuple[ActionReport, ...] | None:
     """Return the outcomes that the cards show, once there are any: they are written while the agent goes on."""
     return (await house.run()).reported or None
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from countersign.domain import decision_attempts, request_endings, requests
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.events import EventType
 from countersign.domain.ids import Digest, UserId, WorkspaceId
 from countersign.domain.people import Reviewers
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import MOVES, Decision, How, Status, Verb
 from tests.sample_requests import (
     ALICE,

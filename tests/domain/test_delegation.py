@@ -5,13 +5,13 @@ from datetime import timedelta
 import pytest
 
 from countersign.domain import delegation
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.decision_attempts import decide
 from countersign.domain.delegation import Absences
 from countersign.domain.errors import plain_text
 from countersign.domain.events import EventType
 from countersign.domain.ids import UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import How, Status, Verb
 from tests.sample_requests import ALICE, BOB, CAROL, DAVE, HERE, NOW, attempt, later, request
 

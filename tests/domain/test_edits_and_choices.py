@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from countersign.domain import decision_attempts, requests
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import LONGEST_CONTENT, Call, canonical, is_canonical
 from countersign.domain.decision_attempts import decide
 from countersign.domain.diffs import changes
 from countersign.domain.ids import digest_of
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.request_endings import approved_content
 from countersign.domain.requests import Kind, Request, Status, Verb
 from countersign.domain.texts_for_models import answer

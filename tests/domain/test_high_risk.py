@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from countersign.domain import high_risk
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import Risk
 from countersign.domain.decision_attempts import decide, waits_for
 from countersign.domain.events import EventType
 from countersign.domain.people import Actor
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from tests.sample_requests import (
     ALICE,

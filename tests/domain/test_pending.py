@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.decision_attempts import decide, waits_for
 from countersign.domain.ids import UserId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.request_endings import withdraw
 from countersign.domain.requests import Question, Verb
 from tests.sample_requests import (

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from countersign.domain import escalation, quiet_hours, schedule
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.channel_settings import OnTimeout, problems_of
 from countersign.domain.escalation import Escalation
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Request, Status
 from countersign.domain.schedule import Next, NextKind, Snooze
 from tests.sample_requests import ALICE, APPROVALS, BOB, CAROL, DAVE, HERE, LEADS, NOW, later, request, rules

@@ -1,9 +1,9 @@
 """Who may decide: every line of the tables in `tests/data/who_may_decide.md`, whose answers were written by hand."""
 
 from countersign.domain import standing_permissions
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.decision_attempts import allow
 from countersign.domain.events import EventType
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Step
 from tests.sample_requests import BOB
 from tests.who_may_decide import (

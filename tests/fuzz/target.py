@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from bot.slack import app, health, http
 from bot.slack.connection_limits import Asgi
 from bot.slack.handlers.context import Services
-from bot.slack.people.shared_lookups import Lookups
+from bot.slack.people.lookup_cache import LookupCache
 from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector.clicked_cards import ClickedCards
 from bot.slack.projector.home_publisher import HomePublisher
@@ -137,7 +137,7 @@ async def deployment(web_url: str, worker_url: str, namespace: str) -> AsyncIter
         await agents.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(days=1))
         clients = await stack.enter_async_context(app.slack_clients(slack.bot_token, slack.api_url))
         identity = await app.identify(clients.reads)
-        directory = Directory(clients.reads, identity.workspace, Lookups(patience=1.0))
+        directory = Directory(clients.reads, identity.workspace, LookupCache(patience=1.0))
         stack.push_async_callback(directory.close)
         poster = Poster(GatedCalls(clients.posts, HURRY), store, identity.workspace, identity.home, identity.names)
         homes = HomePublisher(store, Overview(store), directory, GatedCalls(clients.homes, HURRY), poster.link)

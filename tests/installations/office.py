@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from yarl import URL
 
 from bot.__main__ import serve
-from bot.installations.records import Records, Vault
+from bot.installations.records import InstallationRecords, Vault
 from bot.settings import WebSettings
 from countersign import usecases
 from countersign.domain.ids import RunId, UserId, WorkspaceId
@@ -100,10 +100,10 @@ class Office:
             yield Store(client, f"{self.namespace}-{slack.workspace.id}")
 
     @asynccontextmanager
-    async def records(self, *keys: str) -> AsyncIterator[Records]:
+    async def records(self, *keys: str) -> AsyncIterator[InstallationRecords]:
         """The installations, as a web with these keys reads them."""
         async with connect(self.redis_url) as client:
-            yield Records(Installations(Store(client, self.namespace)), Vault(keys or (KEY,)))
+            yield InstallationRecords(Installations(Store(client, self.namespace)), Vault(keys or (KEY,)))
 
 
 async def _answered(slack: LocalSlack) -> bool:

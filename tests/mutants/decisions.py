@@ -60,7 +60,7 @@ DECIDING: Final = (
     Bug(
         "what is settled stays for ever",
         "R4",
-        "countersign/store/commits.py",
+        "countersign/store/commit_plan.py",
         "for request in settled:\n",
         "for request in settled[:0]:\n",
         (_FLOWS + "test_what_is_settled_ends_by_itself_and_what_waits_does_not",),
@@ -175,7 +175,7 @@ DECIDING: Final = (
     Bug(
         "what Slack said once is believed for ever while it is silent",
         "R9",
-        "bot/slack/people/shared_lookups.py",
+        "bot/slack/people/lookup_cache.py",
         "if reply is not None and self._clock() - reply[0] < most.total_seconds() else None",
         "if reply is not None and (most == KEPT or self._clock() - reply[0] < most.total_seconds()) else None",
         (_MANY + "test_an_older_answer_counts_while_slack_does_not_give_a_newer_one_and_for_five_minutes[error]",),
@@ -401,7 +401,7 @@ DECIDING: Final = (
     Bug(
         "a settled request stays in the index of deadlines",
         "R20",
-        "countersign/store/commits.py",
+        "countersign/store/commit_plan.py",
         "            self._remove(self.names.pending, request.id)\n",
         "",
         (_FLOWS + "test_deadlines_are_kept_while_somebody_waits",),

@@ -34,7 +34,7 @@ WAITING: Final = (
     Bug(
         "a reply in the thread of a run does not find it",
         "R2",
-        "countersign/store/commits.py",
+        "countersign/store/commit_plan.py",
         "        about = message.request or message.head_of\n",
         "        about = message.request\n",
         (
@@ -173,7 +173,7 @@ WAITING: Final = (
     Bug(
         "what comes next is not moved when something happened",
         "R20",
-        "countersign/store/commits.py",
+        "countersign/store/commit_plan.py",
         "else:\n            coming =",
         "elif version == 0:\n            coming =",
         (_ATTENDING + "test_a_snooze_moves_what_is_due_and_counts_once_however_often_it_is_delivered",),

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from countersign import usecases
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import canonical
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.errors import Refused
@@ -13,7 +14,6 @@ from countersign.domain.events import EventType
 from countersign.domain.ids import UserId
 from countersign.domain.people import Reviewers
 from countersign.domain.question_salts import asking
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Kind, Status, Verb
 from countersign.policy import file
 from countersign.policy.evaluation import Effect, Rulebook

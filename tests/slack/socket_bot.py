@@ -10,7 +10,7 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.slack import app
 from bot.slack.handlers.context import Services
-from bot.slack.people.shared_lookups import Lookups
+from bot.slack.people.lookup_cache import LookupCache
 from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector.clicked_cards import ClickedCards
 from bot.slack.projector.home_publisher import HomePublisher
@@ -39,7 +39,7 @@ async def unconnected_bot(slack: LocalSlack, store: Store) -> AsyncIterator[tupl
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(app.slack_clients(slack.bot_token, slack.api_url))
         identity = await app.identify(clients.reads)
-        directory = Directory(clients.reads, identity.workspace, Lookups(patience=PATIENCE))
+        directory = Directory(clients.reads, identity.workspace, LookupCache(patience=PATIENCE))
         stack.push_async_callback(directory.close)
         poster = Poster(GatedCalls(clients.posts, HURRY), store, identity.workspace, identity.home, identity.names)
         homes = HomePublisher(store, Overview(store), directory, GatedCalls(clients.homes, HURRY), poster.link)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from bot.slack.handlers.context import Services
-from bot.slack.people.shared_lookups import Lookups
+from bot.slack.people.lookup_cache import LookupCache
 from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector import unreachable_reviewers
 from bot.slack.projector.message_sync import Place, Poster
@@ -54,7 +54,7 @@ async def test_others_are_told_that_nobody_is_left_who_may_decide(
     await sides.agents.client.set(sides.agents.keys.run(first.run), BROKEN, keepttl=True)
     for name in ("U0BOB", "U0CAROL"):
         slack.workspace.users[name].deleted = True
-    directory = Directory(bot.client, HERE, Lookups())
+    directory = Directory(bot.client, HERE, LookupCache())
     await unreachable_reviewers.look(sides.web, directory, poster)
     await directory.close()
     root = await sides.web.message(f"run/{second.run}")

@@ -14,11 +14,11 @@ from bot.slack.views import approval_card, control_values, reminder_text, reques
 from bot.slack.views import reviewed_content as judged
 from bot.slack.views.control_values import Handle, MenuItem
 from countersign.domain import request_endings, schedule
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.escalation import Escalation
 from countersign.domain.people import Reviewers
 from countersign.domain.question_salts import asking
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Kind, Question, Status, Verb
 from countersign.domain.schedule import Snooze
 from localslack.payload_checks import check_message_blocks, check_view

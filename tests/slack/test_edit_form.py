@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.forms.arguments import Kept
+from bot.forms.arguments import NoInput
 from bot.slack.views import edit_modal
 from bot.slack.views.edit_modal import WrongFields
 from countersign.domain import decision_attempts
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import Call, canonical, is_canonical
 from countersign.domain.errors import InvalidInput
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Question, Verb
 from localslack.config import Config
 from localslack.inputs import filled, refusals, state_of
@@ -691,4 +691,4 @@ def test_the_form_of_a_million_characters_is_small() -> None:
     assert asked.call is not None and len(asked.call.arguments) > 900_000
     view = shown(asked)
     assert len(json.dumps(view)) < 5_000
-    assert Kept.LONG in json.dumps(view)
+    assert NoInput.LONG in json.dumps(view)

@@ -11,7 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack import app
 from bot.slack.handlers.context import Services
-from bot.slack.people.shared_lookups import Lookups
+from bot.slack.people.lookup_cache import LookupCache
 from bot.slack.people.users_and_groups import FRESH, KEPT, Directory
 from bot.slack.slack_calls import GatedCalls
 from countersign import usecases
@@ -55,7 +55,7 @@ def clock() -> Clock:
 async def alone(slack: LocalSlack, clock: Clock) -> AsyncIterator[Directory]:
     """That of one `web`, which shares nothing: Redis has a clock that no test moves."""
     async with app.slack_clients(slack.bot_token, slack.api_url) as clients:
-        directory = Directory(clients.reads, HERE, Lookups(patience=PATIENCE, clock=clock))
+        directory = Directory(clients.reads, HERE, LookupCache(patience=PATIENCE, clock=clock))
         yield directory
         await directory.close()
 
@@ -66,7 +66,7 @@ async def directories(slack: LocalSlack, store: Store, clock: Clock) -> AsyncIte
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(app.slack_clients(slack.bot_token, slack.api_url))
         facts = RedisSlackFacts(store)
-        made = [Directory(clients.reads, HERE, Lookups(facts, patience=PATIENCE, clock=clock)) for _ in range(3)]
+        made = [Directory(clients.reads, HERE, LookupCache(facts, patience=PATIENCE, clock=clock)) for _ in range(3)]
         for one in made:
             stack.push_async_callback(one.close)
         yield made
@@ -139,7 +139,7 @@ async def test_the_log_says_why_slack_did_not_say_also_where_the_error_has_no_wo
     slack.faults.add("delay", seconds=PATIENCE, times=None)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=0.05)) as session:
         client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, session=session, retry_handlers=[])
-        directory = Directory(client, HERE, Lookups(patience=PATIENCE))
+        directory = Directory(client, HERE, LookupCache(patience=PATIENCE))
         assert not (await directory.actor(BOB)).checked
         slack.faults.clear()
         slack.faults.add("delay", on="chat.postMessage", seconds=PATIENCE)

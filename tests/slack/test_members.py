@@ -3,7 +3,7 @@
 import pytest
 
 from bot.slack.handlers.context import Services
-from bot.slack.people.shared_lookups import Lookups
+from bot.slack.people.lookup_cache import LookupCache
 from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector import unreachable_reviewers
 from bot.slack.projector.message_sync import Poster
@@ -72,7 +72,7 @@ async def test_what_waits_for_ever_and_for_nobody_is_told_once_to_who_asked(
     poster = Poster(GatedCalls(bot.client, HURRY), store, HERE, slack.url, OURS)
     for times in (0, 1, 1):
         # Nothing is remembered of what Slack said before.
-        directory = Directory(bot.client, HERE, Lookups())
+        directory = Directory(bot.client, HERE, LookupCache())
         await unreachable_reviewers.look(store, directory, poster)
         await directory.close()
         thread = slack.channel("#general").thread(slack.channel("#general").messages[0].ts)

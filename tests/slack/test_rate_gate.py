@@ -6,13 +6,13 @@ from itertools import pairwise
 import pytest
 
 from bot.slack.ports import Importance
-from bot.slack.rate_gate import MARGIN, Gate, Meter, Rate
+from bot.slack.rate_gate import MARGIN, Meter, Rate, RateGate
 from tests.idle_clock import on_idle_clock
 
 
 async def test_the_important_goes_first_and_finds_room() -> None:
     """R35: notes fill three fifths of what a channel takes; a card that comes then goes at once."""
-    gate, order = Gate(Rate(1000, 60), Rate(5, 5), 100, 1), []
+    gate, order = RateGate(Rate(1000, 60), Rate(5, 5), 100, 1), []
 
     async def call(name: str, importance: Importance) -> None:
         async with gate.turn("C0GENERAL", importance, None):
@@ -29,7 +29,7 @@ async def test_the_important_goes_first_and_finds_room() -> None:
 
 def test_no_more_calls_go_than_slack_takes_and_channels_do_not_wait_for_each_other() -> None:
     """R35"""
-    gate = Gate(Rate(1000, 60), Rate(5, 5), 50, 1)
+    gate = RateGate(Rate(1000, 60), Rate(5, 5), 50, 1)
     at: dict[str, list[float]] = {"C0GENERAL": [], "C0APPROVALS": []}
 
     async def call(channel: str) -> None:
@@ -58,7 +58,7 @@ def test_the_last_of_a_rate_is_spread_over_what_is_left_of_its_time() -> None:
 
 def test_what_is_closed_opens_for_one_at_a_time() -> None:
     """R35: whoever waits is not let in at once."""
-    gate, at = Gate(Rate(1000, 60), None, 100, 5), list[float]()
+    gate, at = RateGate(Rate(1000, 60), None, 100, 5), list[float]()
 
     async def call() -> None:
         async with gate.turn("", Importance.REST, None):
@@ -79,19 +79,19 @@ def test_what_is_closed_opens_for_one_at_a_time() -> None:
 
 async def test_a_channel_that_is_closed_for_long_closes_all_of_the_method() -> None:
     """R35: no channel has to wait so long, so the workspace had too many; a second refusal says the same."""
-    gate = Gate(Rate(1000, 60), Rate(5, 5), 1, 1)
+    gate = RateGate(Rate(1000, 60), Rate(5, 5), 1, 1)
     gate.closed("C0GENERAL", 3)
     assert not gate.is_open("C0GENERAL", Importance.CARD) and gate.is_open("C0APPROVALS", Importance.CARD)
     gate.closed("C0RANDOM", 3)
     assert not gate.is_open("C0APPROVALS", Importance.CARD)
-    other = Gate(Rate(1000, 60), Rate(5, 5), 1, 1)
+    other = RateGate(Rate(1000, 60), Rate(5, 5), 1, 1)
     other.closed("C0GENERAL", 30)
     assert not other.is_open("C0APPROVALS", Importance.CARD)
 
 
 async def test_a_turn_without_a_call_costs_nothing() -> None:
     """R35: whoever had to read anew left its place in the rate to the next."""
-    gate = Gate(Rate(1000, 60), Rate(1, 3600), 1, 1)
+    gate = RateGate(Rate(1000, 60), Rate(1, 3600), 1, 1)
     async with gate.turn("C0GENERAL", Importance.CARD, None) as turn:
         turn.used = False
     assert gate.is_open("C0GENERAL", Importance.CARD)

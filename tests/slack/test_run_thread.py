@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.people.shared_lookups import Lookups
+from bot.slack.people.lookup_cache import LookupCache
 from bot.slack.people.users_and_groups import Directory
 from bot.slack.projector import thread_drawing
 from bot.slack.projector.message_sync import Poster
@@ -26,7 +26,7 @@ from tests.sample_requests import HERE, OURS, question
 async def drawn(slack: LocalSlack, store: Store, run: RunId, *, without_worker: bool = False) -> list[str]:
     """Draws the run's thread once; returns the replies in it."""
     client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
-    directory = Directory(client, HERE, Lookups(patience=PATIENCE))
+    directory = Directory(client, HERE, LookupCache(patience=PATIENCE))
     poster = Poster(GatedCalls(client, HURRY), store, HERE, slack.url, OURS)
     try:
         await thread_drawing.draw(store, poster, run, directory, without_worker=without_worker)

@@ -10,12 +10,12 @@ import pytest
 from bot.slack.handlers.context import Services
 from bot.slack.handlers.settings_changes import why_not_propose
 from countersign import usecases
+from countersign.domain.attempt_refusals import Sentence
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.errors import InvalidInput
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.refusal_sentences import Sentence
 from countersign.policy.loosening import NeedsSecond
 from countersign.store.outbox import GROUP
 from countersign.store.store import Store

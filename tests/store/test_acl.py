@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.audit.auditor import Auditor, Keep
+from bot.audit.auditor import Auditor, Retention
 from countersign import usecases
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.events import Event, EventType
@@ -137,7 +137,7 @@ async def _running(sides: Sides) -> Lease:
 async def test_web_keeps_the_record_as_its_own_user_and_a_worker_does_not_even_read_it(sides: Sides) -> None:
     """R25: chains, reads, trims, and holds its lease."""
     ledger = Ledger(sides.web)
-    auditor = Auditor(sides.web, "web", keep=Keep(timedelta(0), timedelta(0)))
+    auditor = Auditor(sides.web, "web", keep=Retention(timedelta(0), timedelta(0)))
     assert await ledger.lease.claim("web", timedelta(seconds=5))
     for n in range(5):
         event = Event(EventType.CALL_PASSED, await sides.web.now(), workspace=HERE, data={"tool": str(n)})

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from countersign import usecases
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Risk
 from countersign.domain.errors import Refused
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, GroupId, RunId
 from countersign.domain.people import Reviewers
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import How, Request, Status
 from countersign.domain.runs import Run
 from countersign.policy.evaluation import Clause, Effect, Rulebook

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from countersign import usecases
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.errors import LeaseLost, Refused
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId, RunId, UserId
 from countersign.domain.people import Actor
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Decision, How, Request, Status, Verb
 from countersign.domain.runs import Run
 from countersign.domain.runs import Status as RunStatus

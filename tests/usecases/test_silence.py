@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bot.slack.app import slack_clients
-from bot.slack.people.shared_lookups import Lookups
+from bot.slack.people.lookup_cache import LookupCache
 from bot.slack.people.users_and_groups import Directory
 from countersign import usecases
 from countersign.domain import request_endings
@@ -147,7 +147,7 @@ async def test_a_card_that_slack_took_late_gives_people_all_of_their_time(
 @pytest.fixture
 async def directory(slack: LocalSlack) -> AsyncIterator[Directory]:
     async with slack_clients(slack.bot_token, slack.api_url) as clients:
-        directory = Directory(clients.reads, HERE, Lookups(patience=PATIENCE))
+        directory = Directory(clients.reads, HERE, LookupCache(patience=PATIENCE))
         yield directory
         await directory.close()
 

@@ -9,15 +9,15 @@ import redis.asyncio
 
 from countersign import metrics, usecases
 from countersign.domain import decision_attempts, runs
+from countersign.domain.attempt_refusals import Refusal, Sentence
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.errors import InvalidInput, LeaseLost, NotFound, Refused
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId, RunId, UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.refusal_sentences import Refusal, Sentence
 from countersign.domain.requests import Status, Verb
 from countersign.metrics import Repair
-from countersign.store.commits import _COMMIT
+from countersign.store.commit_plan import _COMMIT
 from countersign.store.keys import KEPT
 from countersign.store.ownership import EVENTS
 from countersign.store.store import Store

@@ -20,7 +20,7 @@ from countersign.domain.ids import ChannelId, GroupId, UserId
 
 from ..people.users_and_groups import Directory
 from ..views import confirmation_text
-from ..views.modal_parts import READ, Problem, View, channel_of, has_block, has_read, not_counted
+from ..views.modal_parts import READ, InputProblem, View, channel_of, has_block, has_read, not_counted
 from ..views.slack_markup import drawn, mentioned_in, without_marks
 from .context import SLACK_ERRORS, Reply, Services
 from .payloads import delivery, sender
@@ -114,7 +114,7 @@ async def reply_of(work: Awaitable[Reply], action: str) -> Reply:
     """
     try:
         return await work
-    except Problem as problem:
+    except InputProblem as problem:
         return refused(problem, problem.block)
     except NotReplicated as unsafe:
         _log.error("%s", unsafe)

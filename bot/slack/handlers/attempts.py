@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from countersign import usecases
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.decision_attempts import Attempt
 from countersign.domain.errors import NotFound
 from countersign.domain.permission_scopes import PermissionChoice
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Request, Status, Verb
 from countersign.usecases.ports import Admitted
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from countersign import usecases
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.errors import CountersignError, InvalidInput, NotFound, Refused
 from countersign.domain.high_risk import is_asked
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, digest_of, short_name
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Request, Verb
 from countersign.usecases import presence
 

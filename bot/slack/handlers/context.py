@@ -9,8 +9,8 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from countersign.domain.attempt_refusals import Sentence
 from countersign.domain.ids import RequestId, UserId
-from countersign.domain.refusal_sentences import Sentence
 from countersign.usecases.overview import Overview
 from countersign.usecases.ports import Admitted, Message, Put, Queue, Store
 

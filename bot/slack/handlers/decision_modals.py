@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from countersign import usecases
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.errors import InvalidInput, Refused
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Verb
 
 from ..views import answer_modals, confirmation_text, edit_modal, modal_parts, review_modals

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from countersign import usecases
 from countersign.domain import channel_settings
+from countersign.domain.attempt_refusals import Sentence
 from countersign.domain.channel_settings import ChannelSettings, Rules
 from countersign.domain.errors import InvalidInput, plain_text
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Actor
-from countersign.domain.refusal_sentences import Sentence
 from countersign.policy.loosening import NeedsConfirmation, NeedsSecond, SettingsProposal, may_alone
 
 from .. import settings_proposals
@@ -114,7 +114,7 @@ async def save(services: Services, body: dict[str, Any]) -> Reply:
         edit = settings_modal.read(view, await usecases.rules_of(services.store, channel))
         try:
             return await _configure(services, body, channel, edit)
-        except modal_parts.Problem as wrong:
+        except modal_parts.InputProblem as wrong:
             raise settings_modal.renumber_steps(view, wrong) from None
 
 
@@ -146,7 +146,7 @@ async def _configure(
         return Reply(confirmation_text.CHANGE_TOO_LATE, False, view=window)
     except InvalidInput as wrong:
         about = (plain_text(found[0].sentence), found[0].field) if found else (str(wrong),)
-        raise modal_parts.Problem(settings_modal.block_of(*about), *wrong.sentence) from None
+        raise modal_parts.InputProblem(settings_modal.block_of(*about), *wrong.sentence) from None
     return Reply(settings_text.saved(channel, done.after))
 
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from countersign.domain import schedule, start_sentences
+from countersign.domain.attempt_refusals import Sentence
 from countersign.domain.channel_settings import Rules, enough_people
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Actor, Reviewers, is_channel, why_nobody
-from countersign.domain.refusal_sentences import Sentence
 from countersign.domain.requests import Request
 
 from ..views import people_text

@@ -6,11 +6,11 @@ Both are described as Slack knows them at this moment.
 import asyncio
 from dataclasses import replace
 
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import Refused
 from countersign.domain.ids import UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Request, Vote
 from countersign.domain.standing_permissions import Permission
 from countersign.usecases.ports import Store

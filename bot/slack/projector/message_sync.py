@@ -22,7 +22,7 @@ from countersign.usecases.compare_and_set import Keep, Swap, update
 from countersign.usecases.ports import Change, Committed, Message, Put, Seen, Store
 
 from ..ports import PAUSE, Calls, CannotPost, Importance, Outdated, RowsAdded, drawing_task
-from ..unconfirmed_posts import EVENT_TYPE, Copies, Lookups
+from ..unconfirmed_posts import EVENT_TYPE, Copies, PostedMessages
 from ..views.block_kit import Drawing
 
 SECOND_LOOK: Final = timedelta(seconds=20)
@@ -89,7 +89,7 @@ class Poster:
         """`ours`: authors of our messages, as Slack names them."""
         self.calls: Final = calls
         self.workspace: Final = workspace
-        self.lookups = Lookups(self.calls.call, ours)
+        self.lookups = PostedMessages(self.calls.call, ours)
         self.copies = Copies(store, self.calls.call, self.lookups)
         self._store = store
         self._home = home.removesuffix("/") + "/"

@@ -1,6 +1,6 @@
 """Answers to clicks, windows and replies that are no refusal of an attempt.
 
-Those stand in `domain.refusal_sentences`.
+Those stand in `domain.attempt_refusals`.
 """
 
 from typing import Final

@@ -19,7 +19,7 @@ from countersign.json_schema import resolved
 from countersign.text.safe_text import pieces, quoted, size_of, typed, visible
 
 from ...forms.arguments import Argument, Input
-from ...forms.form import MOST, Entry, Form, form_of_call, labelled_form, list_kept, read_schema
+from ...forms.form import MOST, Form, FormEntry, form_of_call, labelled_form, list_kept, read_schema
 from ...forms.values import MISSING
 from . import button_labels
 from .block_kit import Block, context, plain
@@ -188,7 +188,7 @@ def _is_text(question: Question) -> bool:
     return question.kind in (Kind.MESSAGE, Kind.CODE)
 
 
-def _text_entries(question: Question) -> dict[str, Entry]:
+def _text_entries(question: Question) -> dict[str, FormEntry]:
     """Cut the text into inputs, by their labels. InvalidInput if one could not show it or give it back."""
     entries = {}
     for label, text in _texts(question):
@@ -203,12 +203,12 @@ def _text_entries(question: Question) -> dict[str, Entry]:
     return entries
 
 
-def _text_entry(label: str, text: str, *, whole: bool) -> Entry:
+def _text_entry(label: str, text: str, *, whole: bool) -> FormEntry:
     argument = Argument(label, text, text, {"type": "string"}, required=whole)
     made = typed_input(argument, text, str, multiline=True)
     if not isinstance(made, Input):
         raise InvalidInput(_NO_TEXT.format(why=_HIDDEN_PARTS))
-    return Entry(label, argument, made._replace(hint="" if whole else "Leave it empty to cut this part."))
+    return FormEntry(label, argument, made._replace(hint="" if whole else "Leave it empty to cut this part."))
 
 
 def _joined(question: Question, entered: Mapping[str, object]) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from countersign.domain.redaction import MARK
 from countersign.json_schema import Fault, Schema, fault, is_same, is_type, resolved, without_null
 from countersign.text.safe_text import one_line, quoted, visible
 
-from ...forms.arguments import LONGEST, NEEDED, Argument, Input, Kept, hint_of, is_secret
+from ...forms.arguments import LONGEST, NEEDED, Argument, Input, NoInput, hint_of, is_secret
 from ...forms.values import MISSING, READERS, WrongValue, in_words, kinds_in, kinds_of_value, number, whole
 from .block_kit import Block, plain
 
@@ -25,13 +25,13 @@ _LOST: Final = "What is hidden can only stay where it was. Please put it back, o
 _SINGLE: Final = str | int | float | bool | None
 
 
-def input_of(argument: Argument, shape: Schema) -> Input | Kept | None:
+def input_of(argument: Argument, shape: Schema) -> Input | NoInput | None:
     """Draw the input of an argument that is no group, or return why it has none.
 
     `shape` is the schema of what is held. None for a list that needs an input for each entry.
     """
     if is_secret(argument):
-        return Kept.HIDDEN
+        return NoInput.HIDDEN
     if (options := _options_of(argument)) is not None:
         return _select(argument, options)
     value, kinds = argument.value, kinds_in(shape, argument.root)
@@ -42,11 +42,11 @@ def input_of(argument: Argument, shape: Schema) -> Input | Kept | None:
     return _single(argument)
 
 
-def _single(argument: Argument) -> Input | Kept:
+def _single(argument: Argument) -> Input | NoInput:
     """Draw the input of a text, a number or a truth value; or return why it has none."""
     value = "" if argument.is_empty else argument.value
     if argument.shown is not MISSING and MARK.search(json.dumps(argument.shown, ensure_ascii=False)):
-        return Kept.ODD
+        return NoInput.ODD
     declared, own = kinds_in(argument.schema, argument.root), kinds_of_value(value)
     if declared == ("string",) and isinstance(value, str):
         return typed_input(argument, value, str)
@@ -72,7 +72,7 @@ def _read_as(kinds: list[str], text: str, argument: Argument) -> Any:
     raise wrong
 
 
-def _number(argument: Argument) -> Input | Kept:
+def _number(argument: Argument) -> Input | NoInput:
     decimal = argument.schema["type"] == "number"
     read, hint = (number, "") if decimal else (whole, "A whole number.")
     initial = "" if argument.is_empty else _plain_number(argument.value)
@@ -135,12 +135,12 @@ def _options_of(argument: Argument) -> list[tuple[str, Any]] | None:
 
 def typed_input(
     argument: Argument, initial: str, read: Callable[[str], Any], hint: str = "", *, multiline: bool = False
-) -> Input | Kept:
+) -> Input | NoInput:
     """Draw an input for text; or return why the value has none."""
     if len(initial.encode("utf-16-le", "surrogatepass")) // 2 > LONGEST:
-        return Kept.LONG
+        return NoInput.LONG
     if visible(initial) != initial.replace("\r\n", "\n"):
-        return Kept.ODD
+        return NoInput.ODD
     multiline = multiline or "\n" in initial or "\r" in initial or len(initial) > _SHORT
     element: Block = {"type": "plain_text_input", "multiline": multiline, "max_length": LONGEST}
     return _filled(argument, element, initial, read, hint)
@@ -198,11 +198,11 @@ def _is_same_text(one: str, other: str) -> bool:
     return "\n".join(one.splitlines()).strip() == "\n".join(other.splitlines()).strip()
 
 
-def _list(argument: Argument, shape: Schema) -> Input | Kept | None:
+def _list(argument: Argument, shape: Schema) -> Input | NoInput | None:
     """Draw a list of texts or numbers, one a line; None if lines can't show it or give it back."""
     value = [] if argument.is_empty else argument.value
     if argument.shown is not MISSING and MARK.search(json.dumps(argument.shown, ensure_ascii=False)):
-        return Kept.ODD
+        return NoInput.ODD
     if shape.get("prefixItems"):
         return None
     entries, nullable = without_null(shape.get("items", {}), argument.root)
@@ -222,18 +222,18 @@ def _list(argument: Argument, shape: Schema) -> Input | Kept | None:
     return typed_input(argument, "\n".join(lines), read, "One per line.", multiline=True)
 
 
-def _object(argument: Argument, shape: Schema) -> Input | Kept:
+def _object(argument: Argument, shape: Schema) -> Input | NoInput:
     """Draw an object as lines "name: value"; or return why it can't be shown so."""
     value, shown = ({}, {}) if argument.is_empty else (argument.value, argument.shown)
     if value.keys() != shown.keys():
-        return Kept.HIDDEN
+        return NoInput.HIDDEN
     if not all(isinstance(part, _SINGLE) for part in value.values()):
-        return Kept.SHAPELESS
+        return NoInput.SHAPELESS
     texts = {name: in_words(part) for name, part in shown.items()}
     lines = [f"{name}: {text}".rstrip() for name, text in texts.items()]
     names = all(_is_line(name) and ": " not in name and not name.endswith(":") for name in texts)
     if not names or not all(not text or _is_line(text) for text in texts.values()):
-        return Kept.ODD
+        return NoInput.ODD
 
     def read(text: str) -> dict[str, Any]:
         entered: dict[str, Any] = {}

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.eligibility import deciders
 from countersign.domain.ids import GroupId, UserId
 from countersign.domain.people import those_of
 from countersign.domain.question_salts import asker
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Run
 from countersign.domain.standing_permissions import Permission

@@ -18,7 +18,7 @@ View = dict[str, Any]
 _READ_FILE: Final = "I've read the file in the card's thread, which has the full request"
 
 
-class Problem(InvalidInput):
+class InputProblem(InvalidInput):
     """Error: an input that cannot be used; the sentence belongs under `block`."""
 
     def __init__(self, block: str, *sentence: str | datetime) -> None:

@@ -5,9 +5,9 @@ Each is a sentence as data: its reader gets it in a message with mentions, or in
 
 from typing import Final
 
+from countersign.domain.attempt_refusals import Sentence
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Actor
-from countersign.domain.refusal_sentences import Sentence
 
 NO_FULL_MEMBER: Final[Sentence] = (
     "Nobody in these groups can decide: they have only guests, bots and people from other workspaces.",

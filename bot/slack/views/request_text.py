@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from countersign.domain import schedule
-from countersign.domain.activity import Reported
+from countersign.domain.activity import ActionReport
 from countersign.domain.delegation import Absence
 from countersign.domain.eligibility import deciders
 from countersign.domain.escalation import Escalation
@@ -229,10 +229,10 @@ def settled_line(request: Request, decision: Decision, run: Run | None, shown_at
     return f"{line}{_SEPARATOR}{escape(quoted(outcome.done, LONGEST_STATE)) or 'done'}"
 
 
-def reported(request: Request, run: Run) -> Reported | None:
+def reported(request: Request, run: Run) -> ActionReport | None:
     """Return what came of the action, as its program or its worker reported it."""
     if run.program is not None and run.told_outcome:
-        return Reported(request.id, run.status is RunStatus.FAILED, run.result)
+        return ActionReport(request.id, run.status is RunStatus.FAILED, run.result)
     return next((one for one in run.reported if one.request == request.id), None)
 
 

@@ -137,7 +137,7 @@ def _radio(block: str, label: str, choices: dict[Scope, tuple[str, str]] | dict[
     return input_of(block, label, element)
 
 
-class Opened(NamedTuple):
+class HighRiskModal(NamedTuple):
     """A modal about high risk: its user, its part, and its verb.
 
     `layout` is the same as long as the content is cut into parts in the same way.
@@ -163,7 +163,7 @@ def review_part(request: Request, channel: ChannelId, user: UserId, verb: Verb =
     else:
         submit = _label(request, verb)
         blocks += _word(request)
-    opened = Opened(user, part, verb, layout(request))
+    opened = HighRiskModal(user, part, verb, layout(request))
     title = "Review" if len(made) == 1 else f"Review, part {part + 1} of {len(made)}"
     return modal(HIGH_RISK, title, blocks, submit, metadata(request, channel, **opened._asdict()))
 
@@ -175,10 +175,10 @@ def high_risk_edit(view: View, request: Request, user: UserId) -> View:
     return {**view, "blocks": [*blocks, *_word(request)], "private_metadata": json.dumps(metadata)}
 
 
-def opened(view: View) -> Opened:
+def opened(view: View) -> HighRiskModal:
     """Read the metadata of a modal of `review_part`."""
     metadata = json.loads(view["private_metadata"])
-    return Opened(UserId(metadata["user"]), metadata["part"], Verb(metadata["verb"]), metadata["layout"])
+    return HighRiskModal(UserId(metadata["user"]), metadata["part"], Verb(metadata["verb"]), metadata["layout"])
 
 
 def opened_for(view: View) -> UserId | None:

@@ -18,7 +18,7 @@ from countersign.domain.people import MEMBERS, Reviewers
 from countersign.policy.loosening import print_of
 
 from .block_kit import Block, context, mrkdwn, plain, words
-from .modal_parts import Problem, View, input_of, input_state, modal, value
+from .modal_parts import InputProblem, View, input_of, input_state, modal, value
 from .setting_inputs import BOXES, LINES, SETTINGS
 from .setting_inputs import ON_TIMEOUT as MEANINGS
 from .slack_markup import mention
@@ -73,7 +73,9 @@ def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSetti
     """
     rules = channel_settings.meant(rules)
     if json.loads(window["private_metadata"])["shown"] != print_of(rules):
-        raise Problem(TIMEOUT, "These settings changed while you had them open. Close this window and open it again.")
+        raise InputProblem(
+            TIMEOUT, "These settings changed while you had them open. Close this window and open it again."
+        )
     chosen = {option["value"] for option in input_state(window, EXCEPTIONS).get("selected_options") or []}
     entered: dict[str, Any] = {
         "approvals_channel": ChannelId(
@@ -91,7 +93,7 @@ def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSetti
     return lambda own: replace(own, **changed)
 
 
-def renumber_steps(window: View, wrong: Problem) -> Problem:
+def renumber_steps(window: View, wrong: InputProblem) -> InputProblem:
     """Renumber the steps in a problem as the window, with its empty ones, shows them."""
     numbers = dict(enumerate((str(n) for n in range(1, MOST + 1) if _step_of(window, n) is not None), 1))
 
@@ -99,7 +101,7 @@ def renumber_steps(window: View, wrong: Problem) -> Problem:
         return found[0].replace(found[1], numbers.get(int(found[1]), found[1]))
 
     sentence = (_STEP.sub(renumbered, part) if type(part) is str else part for part in wrong.sentence)
-    return Problem(_AT_STEP.sub(renumbered, wrong.block), *sentence)
+    return InputProblem(_AT_STEP.sub(renumbered, wrong.block), *sentence)
 
 
 def block_of(sentence: str, field: str = "") -> str:
@@ -194,9 +196,9 @@ def _step_of(window: View, number: int) -> Escalation | None:
     if not span and not reviewers:
         return None
     if not span:
-        raise Problem(after, "Enter a duration, like 30m, or remove the people below.")
+        raise InputProblem(after, "Enter a duration, like 30m, or remove the people below.")
     if not reviewers:
-        raise Problem(people, "Choose people or groups, or clear the duration above.")
+        raise InputProblem(people, "Choose people or groups, or clear the duration above.")
     return Escalation(_read(window, after, parse_duration), reviewers, ChannelId(channel) if channel else None)
 
 
@@ -214,7 +216,7 @@ def _read(window: View, block: str, read: Callable[[str], T] | None) -> T:
     try:
         return read(value(window, block))
     except InvalidInput as wrong:
-        raise Problem(block, str(wrong)) from None
+        raise InputProblem(block, str(wrong)) from None
 
 
 def _header(text: str) -> Block:

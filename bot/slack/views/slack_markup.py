@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from countersign.domain.attempt_refusals import Sentence
 from countersign.domain.errors import plain_text
 from countersign.domain.ids import ChannelId, GroupId, UserId, digest_of
-from countersign.domain.refusal_sentences import Sentence
 
 _MADE_BY_SLACK: Final = re.compile(r"<([^<>|\s]+)(?:\|([^<>|]*))?>")
 """A mention or a link: whatever somebody typed between `<` and `>` arrives escaped."""

@@ -18,7 +18,7 @@ from countersign.autogen.code.executors import LocalExecutor
 from countersign.autogen.code.output_files import Listing, folder_of, listed, made_since
 from countersign.autogen.tools.approval_gate import Gate
 from countersign.autogen.tools.arguments import written
-from countersign.autogen.tools.permits import Action, Denial, Permit
+from countersign.autogen.tools.permits import Denial, Permit, ProposedAction
 from countersign.autogen.tools.team_policy import Ask
 from countersign.autogen.tools.workbenches import mark_asking
 from countersign.autogen.unknown_outcomes import Effects
@@ -103,7 +103,7 @@ class GatedExecutor(CodeExecutor):
             self._gate.held.abort(error)
             return CodeResult(exit_code=1, output=str(error))
 
-    async def _judged(self, action: Action) -> CodeResult:
+    async def _judged(self, action: ProposedAction) -> CodeResult:
         async with self._gate.judged(action) as verdict:
             if isinstance(verdict, Denial):
                 return NotRun(exit_code=1, output=verdict.text)
@@ -224,11 +224,13 @@ def drawn(arguments: dict[str, Any]) -> str:
     return code_in(arguments) or ""
 
 
-def _action(agent: str, blocks: list[dict[str, str]], ask: Ask, note: str, *, schema: str = "") -> Action:
+def _action(agent: str, blocks: list[dict[str, str]], ask: Ask, note: str, *, schema: str = "") -> ProposedAction:
     arguments = written({"blocks": blocks})
     normalize = partial(_checked_edit, [block["language"] for block in blocks])
     notes = (note,) if note else ()
-    return Action(agent, TOOL, arguments, ask, (TOOL,), Kind.CODE, schema, drawn, notes=notes, normalize=normalize)
+    return ProposedAction(
+        agent, TOOL, arguments, ask, (TOOL,), Kind.CODE, schema, drawn, notes=notes, normalize=normalize
+    )
 
 
 def _checked_edit(languages: list[str], arguments: str) -> str:

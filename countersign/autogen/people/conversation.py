@@ -38,7 +38,7 @@ class EndReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ProxyTurn:
     """One turn of a proxy. `over` is None if the conversation goes on.
 
     `request` is None and `by` empty when nobody was asked; `words` are those of the person who answered.
@@ -50,13 +50,13 @@ class Turn:
     words: str = ""
 
 
-def turn_in(message: BaseAgentEvent | BaseChatMessage) -> Turn | None:
+def turn_in(message: BaseAgentEvent | BaseChatMessage) -> ProxyTurn | None:
     """Return the turn in the message's metadata; None if no `HumanProxy` sent it."""
     raw = message.metadata.get(METADATA)
     if raw is None:
         return None
     data = json.loads(raw)
-    return Turn(
+    return ProxyTurn(
         EndReason(data["over"]) if data["over"] else None,
         RequestId(data["request"]) if data["request"] else None,
         tuple(UserId(user) for user in data["by"]),
@@ -86,12 +86,12 @@ def for_people(message: BaseChatMessage, outcomes: Outcomes) -> str:
     return outcomes.for_people(message.to_text()).strip()
 
 
-def turn_metadata(turn: Turn) -> dict[str, str]:
+def turn_metadata(turn: ProxyTurn) -> dict[str, str]:
     """Write the turn as the message's metadata."""
     return {METADATA: json.dumps({"schema": 1, **asdict(turn)})}
 
 
-def turn_after(request: Request, auto_reply: str, *, to_end: bool) -> tuple[str, Turn]:
+def turn_after(request: Request, auto_reply: str, *, to_end: bool) -> tuple[str, ProxyTurn]:
     """Return what the agents read after people were asked, and the turn.
 
     `to_end`: people were asked whether the conversation ends. Their words are the next message as they are: in this
@@ -99,7 +99,7 @@ def turn_after(request: Request, auto_reply: str, *, to_end: bool) -> tuple[str,
     request still waits.
     """
     decision = decided(request)
-    turn = Turn(None, request.id, decision.by, decision.words)
+    turn = ProxyTurn(None, request.id, decision.by, decision.words)
     match decision.outcome:
         case Status.ANSWERED:
             return decision.words, turn
@@ -130,16 +130,16 @@ def turn_after(request: Request, auto_reply: str, *, to_end: bool) -> tuple[str,
             facts = f"Nobody answered until {_at(request)}. Nobody wanted to stop it, and nobody let it go on."
         case _:
             over, facts = EndReason.STOPPED, f"The question was taken back at {_at(request)} before anybody answered."
-    return _ended(over, f"{facts} (request {request.id})"), Turn(over, request.id, decision.by, decision.words)
+    return _ended(over, f"{facts} (request {request.id})"), ProxyTurn(over, request.id, decision.by, decision.words)
 
 
-def turn_by_itself(over: EndReason, *, limit: int, problem: str) -> tuple[str, Turn]:
+def turn_by_itself(over: EndReason, *, limit: int, problem: str) -> tuple[str, ProxyTurn]:
     """Make a turn in which nobody is asked."""
     facts = {
         EndReason.LIMIT: f"The agents were answered {limit} times in a row without a person, which is the limit here.",
         EndReason.UNJUDGED: f"Nobody knows whether the last message is the last one: {problem}.",
     }.get(over, "So says the last message, and in this conversation nobody is asked.")
-    return _ended(over, facts), Turn(over)
+    return _ended(over, facts), ProxyTurn(over)
 
 
 _TITLES: Final = {

@@ -21,11 +21,11 @@ from autogen_core import CancellationToken
 from countersign import usecases
 from countersign.autogen.held_run import HeldRun
 from countersign.autogen.people.run_outcomes import Outcomes, outcome_of
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.errors import ActionFailed, CountersignError, Refused, WrongTeam
 from countersign.domain.ids import RequestId
 from countersign.domain.question_salts import asking, salted
 from countersign.domain.redaction import hide
-from countersign.domain.refusal_sentences import Refusal
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb, request_id
 from countersign.domain.texts_for_models import answer
 from countersign.policy.evaluation import Effect

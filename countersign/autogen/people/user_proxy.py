@@ -38,7 +38,7 @@ from countersign.autogen.people.conversation import (
     GO_ON,
     SENTENCES,
     EndReason,
-    Turn,
+    ProxyTurn,
     turn_after,
     turn_by_itself,
     turn_metadata,
@@ -160,7 +160,7 @@ class HumanProxy(Reviewer):
             text, turn = turn_by_itself(over, limit=self._limit, problem=step.problem)
             self._replies, self._since = 0, []
         else:
-            text, turn = self._auto_reply, Turn()
+            text, turn = self._auto_reply, ProxyTurn()
             self._replies += 1
         yield Response(chat_message=self._message(text, turn, messages))
 
@@ -242,7 +242,7 @@ class HumanProxy(Reviewer):
             )
         return tuple(notes)
 
-    def _message(self, text: str, turn: Turn, messages: Sequence[BaseChatMessage]) -> BaseChatMessage:
+    def _message(self, text: str, turn: ProxyTurn, messages: Sequence[BaseChatMessage]) -> BaseChatMessage:
         metadata = turn_metadata(turn)
         if turn.over:
             self._human.questions.outcomes.told(text, SENTENCES[turn.over])

@@ -19,7 +19,7 @@ from countersign.autogen.people.run_outcomes import CALL, Became, Outcome, outco
 from countersign.autogen.progress import ComingSteps
 from countersign.autogen.tools.arguments import without_hidden
 from countersign.autogen.tools.duplicate_calls import EqualActions, NumberedActions
-from countersign.autogen.tools.permits import Action, Denial, Permit, shown, title_for
+from countersign.autogen.tools.permits import Denial, Permit, ProposedAction, shown, title_for
 from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict, judge
 from countersign.domain import texts_for_models
 from countersign.domain.calls import Call
@@ -39,7 +39,7 @@ _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
 class _Case:
     """An action at the gate: the key of the gate's record of it, and the next number of the run's questions."""
 
-    action: Action
+    action: ProposedAction
     key: str
     number: int
 
@@ -58,7 +58,7 @@ class Gate:
         """By agent and tool, what was not allowed last."""
 
     @asynccontextmanager
-    async def judged(self, action: Action) -> AsyncIterator[Permit | Denial]:
+    async def judged(self, action: ProposedAction) -> AsyncIterator[Permit | Denial]:
         """Enclose an action with its permit or denial; equal actions wait for its end.
 
         Its number is taken as it comes: the calls of one turn come in order, and verdicts in any.
@@ -92,7 +92,7 @@ class Gate:
         if files or left:
             await patiently(lambda: self.held.store.made.keep(self.held.run.id, files, left))
 
-    async def _verdict(self, action: Action) -> Judged:
+    async def _verdict(self, action: ProposedAction) -> Judged:
         run = self.held.run
         arguments = json.loads(action.arguments)
         with self._journal.activity.working():
@@ -117,7 +117,7 @@ class Gate:
         with self._journal.activity.working():
             await self._journal.record_result(key, Entry("done", judged.dump()), replace=True)
 
-    async def _report(self, action: Action, key: str, judged: Judged) -> None:
+    async def _report(self, action: ProposedAction, key: str, judged: Judged) -> None:
         """Put the policies' verdict into the record of the workspace, once."""
         report = self.held.write(
             usecases.judged,
@@ -190,15 +190,15 @@ class Gate:
             return False
         return True
 
-    def _deny_by_policy(self, action: Action, why: str) -> Denial:
+    def _deny_by_policy(self, action: ProposedAction, why: str) -> Denial:
         text, outcome = texts_for_models.refused(action.tool, why), self._outcome(action, Became.REFUSED, None)
         self.outcomes.add(replace(outcome, reason=why), text)
         return Denial(text)
 
-    def _deny_again(self, action: Action, earlier: Request) -> Denial:
+    def _deny_again(self, action: ProposedAction, earlier: Request) -> Denial:
         return self._deny(action, texts_for_models.again(earlier), earlier)
 
-    def _deny(self, action: Action, text: str, request: Request) -> Denial:
+    def _deny(self, action: ProposedAction, text: str, request: Request) -> Denial:
         self.outcomes.add(self._outcome(action, None, request), text)
         return Denial(text)
 
@@ -221,10 +221,10 @@ class Gate:
         self.outcomes.add(replace(outcome, result=result), heading and f"{heading}\n{result}")
         return heading
 
-    def _outcome(self, action: Action, became: Became | None, request: Request | None) -> Outcome:
+    def _outcome(self, action: ProposedAction, became: Became | None, request: Request | None) -> Outcome:
         return outcome_of(action.kind, action.agent, request, became, (action.tool, action.call or CALL.get()[1]))
 
-    def _question(self, action: Action, judged: Judged, numbered: Numbered) -> Question:
+    def _question(self, action: ProposedAction, judged: Judged, numbered: Numbered) -> Question:
         earlier = self._refused.get((action.agent, action.tool), EarlierVersion())
         content, problem = shown(action.arguments, action.hide, action.show)
         return Question(
@@ -246,5 +246,5 @@ def _why(result: str, kind: Kind) -> str:
     return result.rstrip().rpartition("\n")[2] if kind is Kind.CODE else result
 
 
-def _call(action: Action) -> Call:
+def _call(action: ProposedAction) -> Call:
     return Call(action.tool, action.arguments, action.schema, action.hide)

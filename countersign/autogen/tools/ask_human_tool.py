@@ -26,7 +26,7 @@ _DESCRIPTION: Final = (
 )
 
 
-class Asked(BaseModel):
+class AskHumanArguments(BaseModel):
     """The arguments of `ask_human`."""
 
     question: Annotated[str, Field(description="The whole question, with everything needed to answer it.")]
@@ -37,19 +37,19 @@ class Asked(BaseModel):
     several: Annotated[bool, Field(description="Whether more than one option may be chosen.")] = False
 
 
-class AskHuman(BaseTool[Asked, Any], AsksItself):
+class AskHuman(BaseTool[AskHumanArguments, Any], AsksItself):
     """The tool for the agent of this name.
 
     The same question, asked again while it waits, is the same request.
     """
 
     def __init__(self, agent: str, gate: Gate) -> None:
-        super().__init__(Asked, str, "ask_human", _DESCRIPTION)
+        super().__init__(AskHumanArguments, str, "ask_human", _DESCRIPTION)
         self._agent = agent
         self._gate = gate
         self._open: dict[str, int] = {}
 
-    async def run(self, args: Asked, cancellation_token: CancellationToken) -> str:
+    async def run(self, args: AskHumanArguments, cancellation_token: CancellationToken) -> str:
         """Ask people; return the fixed text about their answer.
 
         ActionFailed if the question cannot be asked so.

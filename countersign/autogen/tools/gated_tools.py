@@ -21,7 +21,7 @@ from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSche
 from countersign.autogen.people.run_outcomes import CALL, Became, Outcome
 from countersign.autogen.tools.approval_gate import Gate
 from countersign.autogen.tools.arguments import closed, failed_result, failure, normalized_edit, normalizer, written
-from countersign.autogen.tools.permits import Action, Denial, Permit, Renderer, Title, check_titles
+from countersign.autogen.tools.permits import Denial, Permit, ProposedAction, Renderer, Title, check_titles
 from countersign.autogen.tools.team_policy import Ask, Tier, named
 from countersign.autogen.tools.workbenches import (
     KEY_ARGUMENT,
@@ -209,7 +209,9 @@ class JournaledTools(Workbench):
             self._gate.outcomes.add(Outcome(self._agent, Kind.TOOL, Became.FAILED, name, call_id, result=why))
         return error_result(name, why)
 
-    def _action(self, name: str, given: dict[str, Any], schemas: Mapping[str, ToolSchema], call_id: str) -> Action:
+    def _action(
+        self, name: str, given: dict[str, Any], schemas: Mapping[str, ToolSchema], call_id: str
+    ) -> ProposedAction:
         """Return the call with the arguments as the tool takes them.
 
         ValueError if it does not take them: nobody need judge that.
@@ -226,7 +228,7 @@ class JournaledTools(Workbench):
         schema = json.dumps(parameters, sort_keys=True)
         # A description from elsewhere says what its server likes; only the team's own tools are titled by theirs.
         titles = (rules.title.get(name, ""), self._own[name].description if name in self._own else "")
-        return Action(*about, schema, show, hide, tuple(notes), call_id, taken_again, *titles)
+        return ProposedAction(*about, schema, show, hide, tuple(notes), call_id, taken_again, *titles)
 
     async def _permitted(self, permit: Permit, given: dict[str, Any], call_id: str) -> ToolResult:
         name, agent = permit.action.tool, self._agent

@@ -27,7 +27,7 @@ Title = str | Renderer
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class ProposedAction:
     """One action, before anybody judged it.
 
     `arguments` are canonical JSON, as is `schema` (empty: not to be edited). `tools` are the names that the policy may
@@ -67,7 +67,7 @@ class Permit:
     People decided the `request`, or a policy `judged` it to pass.
     """
 
-    action: Action
+    action: ProposedAction
     key: str
     arguments: str
     request: Request | None = None
@@ -91,7 +91,7 @@ class Denial:
     text: str
 
 
-def _allowed(request: Request, action: Action) -> tuple[str, str] | None:
+def _allowed(request: Request, action: ProposedAction) -> tuple[str, str] | None:
     """Tool and arguments that a decision lets run; None if none."""
     call, decision = request.question.call, request.decision
     if call is None or decision is None or not unchanged(request):
@@ -135,7 +135,7 @@ def check_titles(
             )
 
 
-def title_for(action: Action) -> str:
+def title_for(action: ProposedAction) -> str:
     """Write what the action would do, without secrets.
 
     Where the title of the team cannot be made, the tool's name makes one.

@@ -42,7 +42,7 @@ class SlackFacts(Protocol):
         """Keep what Slack was asked for so long ago; for as long as is left of its time."""
 
 
-class Lookups:
+class LookupCache:
     """Replies of Slack by what was asked; `store` shares them. `close` it at the end."""
 
     def __init__(
