@@ -66,7 +66,7 @@ class WebSettings(AuditSettings):
     """Settings of the process `web`."""
 
     slack_client_id: str | None = Field(
-        None, pattern=r"^\d+\.\d+$", description="the app's client ID: workspaces install it by OAuth, see below"
+        None, pattern=r"^\d+\.\d+$", description="the app's client ID: workspaces install it by OAuth"
     )
     slack_client_secret: SecretStr | None = Field(None, description="with SLACK_CLIENT_ID: the app's client secret")
     slack_redirect_url: str | None = Field(
@@ -88,13 +88,15 @@ class WebSettings(AuditSettings):
     reviewers: Ids = Field(
         frozenset(),
         description="default reviewers: user and user group ids, like `U012 S345`; "
-        "`members` are all in the channel that cards go to",
+        "`members` are all in the channel that cards go to; none: nobody decides where a channel names none",
     )
     admins: Ids = Field(
         frozenset(), description="users who may change settings besides workspace admins and a channel's reviewers"
     )
     approval_timeout: Duration = Field(timedelta(hours=1), description="how long a request waits: 90s, 15m, 1h30m, 2d")
-    on_timeout: OnTimeout = Field(OnTimeout.REJECT, description="what a timeout means: reject or wait")
+    on_timeout: OnTimeout = Field(
+        OnTimeout.REJECT, description="what a timeout means: reject (the request expires, nothing is done) or wait"
+    )
     quorum: int = Field(1, ge=1, le=20, description="how many different people must approve")
     own_requests: bool = Field(False, description="whether people may decide on requests of runs they started")
     external_channels: bool = Field(
@@ -102,10 +104,10 @@ class WebSettings(AuditSettings):
     )
     break_glass: bool = Field(
         False,
-        description="whether a requester may decide alone in an emergency, with a reason that everybody named reads",
+        description="whether a requester may decide alone in an emergency, with a reason that every reviewer reads",
     )
     policy: Path | None = Field(None, description="YAML file with the workspace's policy, see docs/policy.md")
-    audit_channel: Channel | None = Field(None, description="where the head of the record is posted daily")
+    audit_channel: Channel | None = Field(None, description="where the last hash of the record is posted daily")
     weekly_digest: bool = Field(
         True, description="whether APPROVALS_CHANNEL gets a digest of the week every Monday: what could be asked less"
     )

@@ -102,7 +102,10 @@ class WorkerSettings(CommonSettings):
         timedelta(minutes=1), description="a run that waits longer leaves memory; 0s: at once"
     )
     redis_fsync_ms: int = Field(
-        2000, ge=0, le=10_000, description="milliseconds that an action waits for the disk of Redis; 0: not at all"
+        2000,
+        ge=0,
+        le=10_000,
+        description="milliseconds until an action asks again if Redis has its approval on disk; 0: it does not wait",
     )
     requests: int = Field(
         50, ge=0, description="questions that one run may put to people; the next one ends it; 0: no limit"
