@@ -185,9 +185,9 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"audit_log", "outbox", "request_lists"},
     ),
     "countersign.autogen": (
-        {"held_run", "running_team", "team_parts"},
+        {"held_run", "team_parts"},
         {"models", "people"},
-        {"progress", "unknown_outcomes"},
+        {"progress", "running_team", "unknown_outcomes"},
         {"tools"},
         {"code"},
         {"bypass_check", "changed_code", "compat"},

@@ -122,19 +122,22 @@ class ProgressLines:
 class ComingSteps:
     """The steps of a team's newest plan, and which of them are still open.
 
-    Each is ticked by the first call of its title, or step of its name, that was made. A rebuilt run says and ticks them
-    again in the same order, which changes nothing.
+    Each is ticked by the first call of its title, or step of its name, that was made. A team that is run again from its
+    start announces and ticks them again in the same order, which changes nothing. A team that goes on from a saved
+    state does not, so `number` and `open` are saved with that state.
     """
 
     def __init__(self, held: HeldRun) -> None:
         self._held = held
-        self._number = 0
-        self._open: dict[int, str] = {}
+        self.number = 0
+        """Of the newest plan, from 1; 0 is none."""
+        self.open: dict[int, str] = {}
+        """The titles of the steps that are not ticked, by their places in the plan, from 0."""
 
     async def say(self, titles: Sequence[str]) -> None:
         """Show these from now on; LeaseLost if the run is no longer ours."""
-        self._number, self._open = self._number + 1, dict(enumerate(map(step_title, titles[:KEPT_STEPS])))
-        await self._held.or_abort(self._store(self._number, titles))
+        self.number, self.open = self.number + 1, dict(enumerate(map(step_title, titles[:KEPT_STEPS])))
+        await self._held.or_abort(self._store(self.number, titles))
 
     async def _store(self, number: int, titles: Sequence[str]) -> None:
         await self._held.journal.late_writes.written()  # what was done of the plan before
@@ -142,10 +145,10 @@ class ComingSteps:
 
     def done(self, title: str) -> None:
         """Tick the first step of this title, if there is one."""
-        place = next((place for place, step in self._open.items() if step == step_title(title)), None)
+        place = next((place for place, step in self.open.items() if step == step_title(title)), None)
         if place is not None:
-            del self._open[place]
-            self._held.write_behind(usecases.step_done, self._number, place)
+            del self.open[place]
+            self._held.write_behind(usecases.step_done, self.number, place)
 
     async def ticked(self, title: str, doing: Awaitable[str]) -> str:
         """Do what has this title, and tick it."""

@@ -75,8 +75,8 @@ class RunContext:
         self.transcript, self.outcomes = self._questions.transcript, self._questions.outcomes
         self.effects = Effects(held, self._questions)
         self._changed_code = ChangedCode(held, self._questions)
-        self._coming = ComingSteps(held)
-        self._gate = Gate(held, self._questions, self._coming)
+        self.coming_steps = ComingSteps(held)
+        self._gate = Gate(held, self._questions, self.coming_steps)
         self._tool_names: dict[str, set[str]] = {}
         self._to_stop: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         self._budget = Budget(held.journal, held.settings.model_calls)
@@ -139,7 +139,7 @@ class RunContext:
 
     async def plan(self, steps: Sequence[str]) -> None:
         """Show the steps to come, by title or name. Call this outside of tools."""
-        await self._coming.say(steps)
+        await self.coming_steps.say(steps)
 
     async def step(
         self, name: str, act: Act, *, content: str = "", shown: str | None = None, approved: Request | None = None
@@ -152,7 +152,7 @@ class RunContext:
         """
         key, shown = self._journal.key("step", name, content), content if shown is None else shown
         doing = self.effects.once(name, shown, key, lambda _: act(), idempotent=False)
-        return await self._coming.ticked(name, self._questions.reported(approved, doing))
+        return await self.coming_steps.ticked(name, self._questions.reported(approved, doing))
 
     def tools(
         self,

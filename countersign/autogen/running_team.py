@@ -7,7 +7,8 @@ wait.
 
 The state is one entry of the run's journal, replaced at each stop. With it stands how often each key of the journal was
 given out by then: whoever goes on from there gives out the same keys for the same effects, and so finds what was done
-since.
+since. So do the number of the team's newest plan and its open steps: whoever goes on ticks the same steps, and gives
+the next plan the same number.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from typing import Any, Final
 from autogen_agentchat.base import TaskResult
 from autogen_agentchat.messages import TextMessage
 
+from countersign.autogen.progress import ComingSteps
 from countersign.domain.errors import GivenUp
 from countersign.domain.requests import Request
 from countersign.replay.entries import Asked, Entry, TeamState
@@ -80,21 +82,22 @@ class RunningTeam(ABC):
         """
 
 
-async def saved_state(journal: RunJournal, ask: Ask) -> Saved | None:
+async def saved_state(journal: RunJournal, steps: ComingSteps, ask: Ask) -> Saved | None:
     """Return the state at the last stop, once its questions are answered.
 
-    None if there was none.
+    None if there was none. `journal` and `steps` go on from there too.
     """
     entry = journal.lookup(_KEY)
     if entry is None:
         return None
     kept = TeamState.load(entry.value)
     journal.times = Counter(kept.times)
+    steps.number, steps.open = kept.plans, dict(kept.open_steps)
     journal.set_aside(*journal.unused_since(()))  # what was done since is found by its key, in whichever order
     return await _answered(ask, kept)
 
 
-async def keep_state(journal: RunJournal, ask: Ask, stop: Suspended) -> Saved:
+async def keep_state(journal: RunJournal, steps: ComingSteps, ask: Ask, stop: Suspended) -> Saved:
     """Keep the state of this stop, and return it once its questions are answered.
 
     GivenUp, with nothing asked, if it is too large.
@@ -104,7 +107,7 @@ async def keep_state(journal: RunJournal, ask: Ask, stop: Suspended) -> Saved:
             f"The state of the team has {len(stop.state):,} characters, and at most {LONGEST_STATE:,} can be kept. "
             "Nothing more was asked or done, so the run has ended. Let its agents remember less."
         )
-    kept = TeamState(stop.state, dict(journal.times), stop.questions)
+    kept = TeamState(stop.state, dict(journal.times), stop.questions, steps.number, dict(steps.open))
     with journal.activity.working():
         await journal.record(_KEY, Entry("done", kept.dump()), replace=True)
     return await _answered(ask, kept)

@@ -104,9 +104,10 @@ class Driver:
         team = self._build(self._context)
         if not isinstance(team, RunningTeam):
             team = ReplayedTeam(team, self._context, self._lines, self._speaking)
-        saved = await saved_state(self._journal, self._ask)
+        steps = self._context.coming_steps
+        saved = await saved_state(self._journal, steps, self._ask)
         while not isinstance(stop := await team.advance(saved, self._lines.tell), Ended):
-            saved = await keep_state(self._journal, self._ask, stop)
+            saved = await keep_state(self._journal, steps, self._ask, stop)
         return stop.result
 
     async def _ask(self, question: Asked) -> Request:

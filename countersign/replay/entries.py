@@ -146,7 +146,8 @@ class Asked:
 class TeamState(_Note):
     """A team's own state where it stopped.
 
-    `times` says how often each key was given out by then. The team goes on once the questions are answered.
+    `times` says how often each key was given out by then, `plans` how many plans were announced, and `open_steps` which
+    steps of the newest one were not ticked, by their places. The team goes on once the questions are answered.
     """
 
     KIND = "state"
@@ -154,6 +155,8 @@ class TeamState(_Note):
     state: str
     times: dict[str, _Number] = field(default_factory=dict)
     questions: tuple[Asked, ...] = ()
+    plans: _Number = 0
+    open_steps: dict[_Number, str] = field(default_factory=dict)
 
 
 _ADAPTERS: Final[dict[type, TypeAdapter[Any]]] = {

@@ -9,6 +9,7 @@ _FLOWS: Final = "tests/adapters/test_workflows.py"
 _GRAPHS: Final = "tests/adapters/test_langgraph.py"
 _STORED: Final = "tests/adapters/test_run_storage.py"
 _STATE: Final = "tests/hosted_teams/test_saved_state.py"
+_STEPS: Final = "tests/hosted_teams/test_coming_steps.py"
 _MODEL: Final = "tests/hosted_teams/test_run_model.py"
 
 ADAPTING: Final = (
@@ -165,6 +166,22 @@ ADAPTING: Final = (
         "journal.times = Counter(kept.times)",
         "journal.times = Counter()",
         (f"{_STATE}::test_a_question_asked_again_gets_an_answer_of_its_own",),
+    ),
+    Bug(
+        "another worker counts the plans of a team that goes on from its state anew",
+        "R4",
+        "countersign/autogen/running_team.py",
+        "steps.number, steps.open = kept.plans,",
+        "steps.number, steps.open = 0,",
+        (f"{_STEPS}::test_another_worker_ticks_the_next_step_and_announces_the_next_plan",),
+    ),
+    Bug(
+        "another worker ticks no step that was announced before the stop",
+        "R4",
+        "countersign/autogen/running_team.py",
+        "dict(kept.open_steps)",
+        "{}",
+        (f"{_STEPS}::test_another_worker_ticks_the_next_step_and_announces_the_next_plan",),
     ),
     Bug(
         "a team of another framework begins anew after each question",
