@@ -28,7 +28,12 @@ _EFFECTS: Final = {"model": "a new answer of its model", "tool": "another call o
 
 @dataclass(frozen=True, slots=True)
 class _Divergence:
-    """A rebuilt run that does something else: `who` differs, `why`, and if it is `solved` by itself meanwhile."""
+    """A difference between what a rebuilt run does and what is recorded.
+
+    `who` is the kind of an entry and its agent, or the agent alone. `why` describes the difference to people. `solved`
+    says whether it is gone meanwhile. `missing` is the recorded key, or agent's turn, that did not come again, if only
+    one is known.
+    """
 
     who: str
     solved: Callable[[], bool]
@@ -46,6 +51,12 @@ class ChangedCode:
         self._asking: asyncio.Task[None] | None = None
         self._times: Counter[str] = Counter()
         """How often the run diverged at an agent and went on."""
+
+    def attach(self) -> None:
+        """Have the journal call this where a run diverges; repeat what people allowed.
+
+        Without it a run with changed code would do again, unasked, what it had done. The journal keeps the object.
+        """
         self._journal.before_execution, self._journal.order.stuck = self.before_execution, self._stuck
         for key in self._journal.of_kind(Aside.KIND):
             if (entry := self._journal.lookup(key)) is not None:

@@ -74,7 +74,7 @@ class RunContext:
         self._questions = RunQuestions(held)
         self.transcript, self.outcomes = self._questions.transcript, self._questions.outcomes
         self.effects = Effects(held, self._questions)
-        self._changed_code = ChangedCode(held, self._questions)
+        ChangedCode(held, self._questions).attach()
         self.coming_steps = ComingSteps(held)
         self._gate = Gate(held, self._questions, self.coming_steps)
         self._tool_names: dict[str, set[str]] = {}
