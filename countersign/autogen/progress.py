@@ -14,7 +14,7 @@ from countersign.replay.entries import Entry, whole
 from countersign.usecases.store_outages import patiently
 
 PACE: Final = timedelta(seconds=3)
-"""A text is shown once it was written for so long, and one worker shows what is written at most so often: Slack
+"""The time for which a text is written before it is shown, and the pause between two showings by one worker: Slack
 takes 50 changes of messages a minute (Tier 3), and decisions need them more."""
 
 
@@ -158,7 +158,7 @@ class ComingSteps:
 
 
 def show_delay(held: HeldRun, why: str, pause: timedelta) -> None:
-    """Show in the run's thread why nothing happens for so long."""
+    """Show in the run's thread why nothing happens for the time of `pause`."""
 
     async def write() -> None:
         await held.write(usecases.delayed, Delay(why, await patiently(held.store.now) + pause))

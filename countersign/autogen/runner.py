@@ -38,7 +38,7 @@ T = TypeVar("T")
 HANDOVER_DELAY: Final = timedelta(milliseconds=100)
 OTHER_WORKER_DELAY: Final = timedelta(seconds=2)
 LOST_AFTER: Final = timedelta(seconds=5)
-"""A run that nobody held, or a parked one's decision that was not heard of, for so long has lost its job."""
+"""The time without a worker, or from the decision on a parked run's question, after which a run has lost its job."""
 _SEARCH_EVERY: Final = timedelta(hours=1)
 """Between the first looks for lost questions of parked runs; each further page of them comes with the next repair."""
 _AT_REST: Final = frozenset({Status.PARKED, *(status for status, moves in MOVES.items() if not moves)})

@@ -115,7 +115,7 @@ class Driver:
         return await tool.put(question.text, question.options, yes_no=question.yes_no)
 
     async def _park(self) -> None:
-        """Return once the run has waited so long that it may leave memory, and is parked."""
+        """Park the run once it has rested for `park_after`, then return: it may leave memory."""
         activity = self._journal.activity
         while True:
             await activity.until_resting(self._held.settings.park_after)

@@ -18,26 +18,39 @@ _Number = Annotated[int, Field(ge=0, le=2**53)]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One recorded effect.
+    """One recorded effect, and its place in the order of the run.
 
-    `value` is the result, or the sentence of a failure; `attempt` tells whose `started` it is, and `at` when that was.
-    `left`: whoever waited for it went on without it. `place` counts what reached the team from 1, 0 is none; `turns`
-    ended before it, `after` is the number of those before them, and `asked` had been asked for by then. `inside`: of an
-    effect that is recorded itself.
+    For example, a payment whose result was the third thing that reached the team, as it is stored under the key
+    `tool/clerk/3f0c52d1a4b7e6908d21c5aa/0`:
+
+        {"schema": 2, "state": "done", "value": "45.00 EUR were paid back.", "place": 3, "after": 1,
+         "turns": ["clerk"], "asked": ["model/desk/9a0b4c2d/0"]}
+
+    One turn was recorded with the places before it; then a turn of the clerk ended, and the desk waited for its model.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     state: Literal["started", "done", "failed", "unknown"]
+    """`failed`: an action certainly did not happen. `unknown`: nobody knows, because of the error that ended it."""
     value: str = ""
+    """The result, or why it failed or is unknown."""
     attempt: str = ""
+    """A random name of the attempt that started an action, which no other attempt may then do."""
     at: str = ""
+    """When it was started, in ISO format."""
     place: _Number = 0
+    """The number of this among what reached the team, from 1; 0: it has no place."""
     left: bool = False
+    """Whether whoever waited for it went on without it."""
     after: _Number = 0
+    """How many ends of turns are recorded with earlier places."""
     turns: tuple[str, ...] = ()
+    """The agents whose turns ended since then, before this reached the team, in their order."""
     asked: tuple[str, ...] = ()
+    """The other keys, shortened, that were waited for by then and stand in no earlier entry."""
     inside: bool = False
+    """Whether this was recorded inside another effect, whose own entry makes it needless."""
 
     def dump(self) -> bytes:
         """JSON with its schema number; what is empty is left out."""

@@ -1,1 +1,1 @@
-"""Redis: the keys, the one script that changes things, wake-ups, jobs, a server."""
+"""Redis: the keys, the script that commits a change, wake-ups, jobs, a server."""

@@ -30,7 +30,10 @@ for place = 1, #ARGV, 2 do
 end
 return gone
 """
-"""Which of the pairs in ARGV have nothing in Redis, counted from 1; its key is that of `_GET`."""
+"""Returns which of the pairs in ARGV have nothing in Redis, counted from 1.
+
+The key says only where the script goes, as for `_GET` in `countersign.store.records`.
+"""
 _log = logging.getLogger(__name__)
 
 
@@ -55,7 +58,7 @@ class Indexes:
         return members
 
     async def unheld(self, limit: int, since: timedelta) -> list[RunId]:
-        """Find runs that are not parked and that no worker has held for so long.
+        """Find runs that are not parked and that no worker has held for the time `since`.
 
         One that never had a worker counts from when it was made. The oldest come first; the runs are not read.
         """
@@ -82,7 +85,10 @@ class Indexes:
             return {kind: int(await self._client.zcard(index)) for kind, index in indexes.items()}
 
     async def undelivered(self, limit: int, older: timedelta) -> list[Request]:
-        """Find requests settled that long ago whose run has not heard of it, oldest first."""
+        """Find requests whose run has not heard that they were settled.
+
+        They were settled at least the time `older` ago; the oldest come first.
+        """
         until = ms(await self._reads.now() - older)
         await self.sweep(self._keys.undelivered, RequestId, self._reads.of_request)
         async with reaching():
@@ -93,7 +99,10 @@ class Indexes:
         return [request for request in requests.values() if request is not None]
 
     async def unreported(self, limit: int, older: timedelta) -> list[RequestId]:
-        """Find requests of programs settled that long ago whose outcome was not reported."""
+        """Find requests of programs whose outcome was not reported.
+
+        They were settled at least the time `older` ago; the oldest come first.
+        """
         until = ms(await self._reads.now() - older)
         async with reaching():
             names = await self._client.zrange(self._keys.unreported, "-inf", until, byscore=True, offset=0, num=limit)
@@ -174,7 +183,7 @@ class Indexes:
         await self.forget(self._keys.pending, [name.encode() for name in unknown], RequestId, self._reads.of_request)
 
     async def look_again(self, name: str, after: timedelta) -> None:
-        """Note that the message may have a second copy, to be looked for after so long."""
+        """Have a second copy of the message looked for once `after` has passed."""
         at = ms(await self._reads.now() + after)
         async with reaching():
             await self._client.zadd(self._keys.second_look, {name: at})

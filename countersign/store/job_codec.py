@@ -1,7 +1,8 @@
-"""Jobs in the stream of docket: JSON and the name of a run; calls of its scripts.
+"""Jobs in docket's stream, with nothing but a run's id; calls of its scripts.
 
-Docket has no hook for storing arguments, ends at a job that it cannot read, and fails where the server forgets a script
-that was just loaded. So one of its classes, modules and methods each is replaced by ours.
+Docket pickles the arguments of a job and has no hook for JSON, which we write. Its worker ends at a job that it cannot
+read. Its scripts fail if the server forgets one that was just loaded. So `mend_docket` replaces the module that it
+pickles with, the class that reads a job, and the method that calls a script.
 """
 
 import contextlib
@@ -41,7 +42,7 @@ def run_of(message: Mapping[bytes, bytes]) -> str:
 
 
 class _Job(Execution):
-    """Read a job of the stream; a foreign one has no run: an error ends the worker."""
+    """A job read from the stream; a foreign one has the run "", as an error would end the worker."""
 
     @classmethod
     async def from_message(cls, docket: Docket, message: dict[bytes, bytes], **how: Any) -> Self:  # type: ignore[override]

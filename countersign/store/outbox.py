@@ -78,7 +78,7 @@ class Outbox:
             )
 
     async def overlooked(self, idle: timedelta, limit: int) -> list[tuple[str, Event]]:
-        """Read events that were handed out so long ago and not finished, oldest first.
+        """Read events handed out the time `idle` ago and not finished, oldest first.
 
         Some may be in hand. The reply that handed them out may have been lost, or taken by a process that may not draw
         any more. An event that is left for a newer version hides none behind it: the search goes on where it ended.

@@ -153,7 +153,7 @@ _READ: Final = 500
 
 
 class Overview:
-    """Implements `countersign.usecases.ports.Overview`."""
+    """Implements `countersign.usecases.overview.Overview`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

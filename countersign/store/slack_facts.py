@@ -29,7 +29,7 @@ class RedisSlackFacts:
         return decompress(stored), max(now - from_ms(int(moment)), timedelta(0))
 
     async def put(self, fact: tuple[str, ...], reply: bytes, age: timedelta, left: timedelta) -> None:
-        """Keep what Slack was asked for so long ago; for as long as is left of its time."""
+        """Keep what Slack replied the time `age` ago, for the time `left`."""
         key, now = self._key(fact), await self._reads.now()
         async with reaching():
             await self._reads.client.set(key, b"%d\n%b" % (ms(now - age), compress(reply)), px=ms(left))

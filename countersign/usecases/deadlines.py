@@ -20,10 +20,10 @@ from countersign.usecases.ports import Message, Queue, Store
 
 _BATCH: Final = 100
 LATE: Final = timedelta(seconds=5)
-"""A deadline kept so late passed while no process was running; countersign.metrics counts it from the record."""
+"""A deadline kept later than this passed while no process ran; `countersign.metrics` counts it from the record."""
 _LONGEST_SLEEP: Final = timedelta(seconds=15)
 _AT_WORK: Final = timedelta(minutes=1)
-"""A request that was settled so long after a look was not settled by it."""
+"""A request that was settled this much later than a look, or more, was not settled by it."""
 UNREADABLE_AGAIN: Final = timedelta(minutes=5)
 """The pause before an unreadable request is tried again: a newer `web` reads it, and it is late by no more."""
 LOOKS: Final = 120

@@ -18,8 +18,9 @@ from countersign.usecases.program_requests import ProgramRequest, find
 async def begin(store: Store, key: ApiKey, request: str, attempt: str, replaces: str = "") -> ProgramRequest:
     """Begin what was approved, if nobody did and nothing was reported.
 
-    The run names the attempt that counts. The same attempt again changes nothing, so one whose answer was lost is no
-    other. `replaces` is one that did nothing; without an attempt in its place, nothing has begun then.
+    Only the attempt that the returned run names may act. To begin the same attempt again changes nothing, so it may be
+    repeated when the reply was lost. `replaces` names an earlier attempt that did nothing; with an empty `attempt` in
+    its place, nothing has begun.
 
     NotFound as for `find`. InvalidInput if nobody decided yet. Conflict if it was not approved, or people stopped it.
     """

@@ -260,7 +260,7 @@ async def _end(
 async def end_unreported(store: Store, within: timedelta = REPORTED_WITHIN) -> None:
     """End requests of which no outcome will come.
 
-    They are those that were not approved, and those whose programs reported nothing for so long.
+    They are those that were not approved, and those whose programs have reported nothing for the time `within`.
     """
     for name in await store.indexes.unreported(1000, timedelta(0)):
         seen = await store.request(name)

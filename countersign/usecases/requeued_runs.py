@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 async def ask_again(
     store: Store, queue: Queue, in_hand: Set[RunId], unheard: timedelta, *, starting: bool = False
 ) -> None:
-    """Ask for every run that no worker has held for so long.
+    """Ask for every run that no worker has held for the time `unheard`.
 
-    `starting`: ask for those that nobody holds now. Of parked runs only those with a decision are looked at, and after
-    a moment, in which their own job comes. StoreUnavailable if the store is away.
+    `starting`: ask for those that nobody holds now. A parked run is asked for only if it has a decision, and only the
+    time `unheard` after that, because its own job comes meanwhile. StoreUnavailable if the store is away.
     """
     for name in set(await store.indexes.unheld(10_000, timedelta(0) if starting else unheard)) - in_hand:
         if name.of_script:

@@ -10,8 +10,9 @@ message is “End here”. It differs where Slack or 0.7 makes it:
 - The default of `default_auto_reply` is “Please go on.”; 0.2's is empty, and several models refuse empty messages.
 - 0.2 ends by not replying; here a message says so (`countersign.autogen.people.conversation`), and `ConversationOver`
 ends the team.
-- Nobody who answers in time ends the conversation too, unless the channel says otherwise; 0.2 waits for ever.
-- What gives no answer in time, or raises, asks people and says why; in the mode NEVER it ends the conversation.
+- If nobody answers in time, the conversation ends too, unless the channel says otherwise; 0.2 waits for ever.
+- If `is_termination_msg` or a policy raises, or gives no answer in time, people are asked, and read why. In the mode
+NEVER the conversation ends.
 
 All that it remembers comes from the messages, so a rebuilt run brings it back.
 """
@@ -106,8 +107,8 @@ class Reviewer(UserProxyAgent):
 class HumanProxy(Reviewer):
     """A human with a mode: `run.reviewer(name, mode=…)`.
 
-    The team needs `ConversationOver()`. `mode` is a `Mode`, or a policy (see `human_input_modes`) that is asked besides
-    where TERMINATE asks. `is_termination_msg` says whether a message is its agent's last.
+    The team needs `ConversationOver()`. `mode` is a `HumanInputMode`, or a policy (see `human_input_modes`) that is
+    asked besides where TERMINATE asks. `is_termination_msg` says whether a message is its agent's last.
     `max_consecutive_auto_reply` is how often in a row it replies without asking; in ALWAYS there is no limit.
     `default_auto_reply` is what it says by itself, and when people let it go on. ValueError for a negative limit or an
     empty reply.
@@ -144,7 +145,7 @@ class HumanProxy(Reviewer):
     async def on_messages_stream(
         self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken
     ) -> AsyncGenerator[BaseAgentEvent | BaseChatMessage | Response, None]:
-        """Replies, asks, or ends; to whoever handed over, if somebody did."""
+        """Reply, ask, or end; answer whoever handed over, if somebody did."""
         new = self._heard(messages)
         step = await self._next_move(new, cancellation_token)
         if step.move in _OFFERS:

@@ -1,8 +1,8 @@
 """The gate before all that agents do: it passes, is asked about, or is refused.
 
-Tools, workbenches, code and MCP come here with an `Action` and leave with a `Permit` for exactly one action, or with a
-`Denial` that the model reads. What the policy said, and which question was asked, is recorded before anybody is asked,
-so a rebuilt run goes through the gate the same way (R12–R14, R19, R26).
+Tools, workbenches, code and MCP come here with a `ProposedAction` and leave with a `Permit` for exactly one action, or
+with a `Denial` that the model reads. What the policy said, and which question was asked, is recorded before anybody is
+asked, so a rebuilt run goes through the gate the same way (R12–R14, R19, R26).
 """
 
 import json

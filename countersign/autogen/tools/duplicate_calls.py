@@ -43,7 +43,7 @@ class NumberedActions:
         return self._next - 1
 
     def equal_to(self, about: Digest) -> "EqualActions":
-        """Return the actions that bring about this."""
+        """Return the actions of the run with this digest, which bring about the same."""
         return self._equal.setdefault(about, EqualActions(self._recorded[about], self._journal))
 
 
@@ -68,8 +68,9 @@ class EqualActions:
     async def turn(self, number: int | None, key: str) -> AsyncIterator[Request | None]:
         """Enclose the turn of the action whose question has this number.
 
-        Without a number, of one that was not asked about yet. `key` is the gate's note of it, and of a team that did
-        not wait. Yields the decision that holds for it too, if any: a rejection, or a time-out while it waited.
+        `number` is None if people were not asked about it yet. `key` is the gate's journal entry of the action; if its
+        wait is cancelled, that is recorded there too. Yields the decision that holds for it as well, if any: a
+        rejection, or a request that expired or was withdrawn while it waited.
         """
         settled_before = len(self.settled)
         if self in _TURNS.get():  # an action that does the same inside itself would wait for its own end
