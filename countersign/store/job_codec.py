@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from docket import Docket, Execution, execution, strikelist, worker
 from docket._lua import RedisScript
 
+from countersign.domain.ids import RunId
 from countersign.store.redis.scripts import Script
 
 _log = logging.getLogger("countersign.store.job_queue")
@@ -33,12 +34,12 @@ class _Json:
         return json.loads(stored)
 
 
-def run_of(message: Mapping[bytes, bytes]) -> str:
-    """Read the run of a job in the stream; "" if it is none of ours."""
+def run_of(message: Mapping[bytes, bytes]) -> RunId | None:
+    """Read the run of a job in the stream; None if it is none of ours."""
     with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
         [run] = json.loads(message[b"args"])
-        return run if isinstance(run, str) else ""
-    return ""
+        return RunId.named(run) if isinstance(run, str) else None
+    return None
 
 
 class _Job(Execution):
@@ -46,7 +47,7 @@ class _Job(Execution):
 
     @classmethod
     async def from_message(cls, docket: Docket, message: dict[bytes, bytes], **how: Any) -> Self:  # type: ignore[override]
-        run = run_of(message)
+        run = run_of(message) or ""
         now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()).encode()
         ours = {b"args": _Json.dumps([run]), b"kwargs": b"{}", b"function": b"advance", b"when": now}
         numbers = {name: value for name, value in message.items() if name in _NUMBERS and value.isdigit()}

@@ -173,8 +173,8 @@ class _Hand:
 
         The cause of the second job may have come too late for the first.
         """
-        of = RunId(run)
-        if not run:
+        of = RunId.named(run)
+        if of is None:
             return
         if self._stop.is_set():
             await self._queue.pass_on(of)
@@ -204,11 +204,11 @@ class _Hand:
             self._again.discard(run)
             self._runs.pop(run, None)
 
-    async def ask_again(self, handed_out: list[str]) -> None:
+    async def ask_again(self, handed_out: list[RunId]) -> None:
         """Request runs whose jobs came just before Redis was lost: redelivery is slow."""
         for run in handed_out:
-            if run and run not in self._runs:
-                await self._queue.pass_on(RunId(run))
+            if run not in self._runs:
+                await self._queue.pass_on(run)
 
     def lost(self) -> None:
         """Let the jobs go when Redis is lost, so that they come again, and keep the runs."""
@@ -280,14 +280,15 @@ class _Connection(Dependency[None]):
             worker.hand.lost()
 
 
-async def _handed_out(docket: Docket, worker: str) -> list[str]:
+async def _handed_out(docket: Docket, worker: str) -> list[RunId]:
     """Read the runs of jobs that this worker has in hand, the oldest 1,000."""
     async with docket.redis() as client:
         stream, group = docket.stream_key, docket.worker_group_name
         with contextlib.suppress(ResponseError):  # before the first job there is neither stream nor group
             pending = await client.xpending_range(stream, group, "-", "+", 1000, consumername=worker)
             jobs = [await client.xrange(stream, entry["message_id"], entry["message_id"]) for entry in pending]
-            return [job_codec.run_of(fields) for [(_, fields)] in filter(None, jobs)]
+            runs = (job_codec.run_of(fields) for [(_, fields)] in filter(None, jobs))
+            return [run for run in runs if run is not None]
     return []
 
 

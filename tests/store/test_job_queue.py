@@ -1,6 +1,7 @@
 """The adapter to the job engine: hints that arrive, however workers, Redis and the loop misbehave."""
 
 import asyncio
+import logging
 import os
 import pickle
 import re
@@ -104,6 +105,27 @@ async def test_no_job_runs_code_in_a_worker_and_the_next_one_is_advanced(
                 await queue.advance(RUN)
                 await until(lambda: RUN in recorder.ended, 50)
     assert not mark.exists()
+
+
+NAMES_OF_NO_RUN = (b'["x y"]', b'[""]', b'["r1", "r2"]', b"[7]", b"\xff")
+
+
+async def test_a_job_that_names_no_run_is_no_error_and_the_next_one_is_advanced(
+    queue: Queue, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R27: whoever may add jobs fills no log with tracebacks."""
+    recorder, engine = Recorder(), logging.getLogger("docket")
+    engine.addHandler(caplog.handler)
+    try:
+        async with redis.asyncio.Redis.from_url(redis_url) as client, working(queue, recorder, concurrency=1):
+            for args in NAMES_OF_NO_RUN:
+                await client.xadd(queue._docket.stream_key, {"key": "r9", "function": "advance", "args": args})
+            await queue.advance(RUN)
+            await until(lambda: bool(recorder.ended or caplog.text))
+    finally:
+        engine.removeHandler(caplog.handler)
+    assert recorder.ended == [RUN]
+    assert caplog.text == ""
 
 
 def test_docket_unpickles_nothing_else_that_we_call() -> None:
@@ -388,13 +410,18 @@ async def test_the_runs_of_a_killed_worker_are_shared_by_those_that_are_left(
 
 
 async def test_a_job_whose_handing_out_was_lost_with_redis_is_asked_for_again(queue: Queue) -> None:
-    """R5: docket leaves it to redelivery, which is for workers that died. Only after a loss: names may be shared."""
+    """R5: docket leaves it to redelivery, which is for workers that died. Only after a loss: names may be shared.
+
+    What names no run keeps nobody from that, and ends no worker.
+    """
     docket = queue._docket
     worker = _Worker(docket)
     worker.hand = _Hand(Recorder(), asyncio.Event(), queue)
     await docket._ensure_stream_and_group()
-    await queue.advance(RUN)
     async with docket.redis() as client:
+        for args in NAMES_OF_NO_RUN:
+            await client.xadd(docket.stream_key, {"key": "r9", "function": "advance", "args": args})
+        await queue.advance(RUN)
         assert await client.xreadgroup(docket.worker_group_name, worker.name, {docket.stream_key: ">"})
         async with _Connection.worker_lifecycle(docket, worker):
             assert await client.zcard(docket.queue_key) == 0
