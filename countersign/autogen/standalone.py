@@ -16,6 +16,7 @@ import os
 import secrets
 import socket
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from autogen_core.models import ChatCompletionClient
@@ -25,7 +26,7 @@ from countersign.autogen.models.config import load_model
 from countersign.autogen.run_context import Build, Conclude
 from countersign.autogen.runner import Runner
 from countersign.autogen.team import Team, Teams, last_words
-from countersign.domain.errors import LeaseLost, NotFound
+from countersign.domain.errors import InvalidInput, LeaseLost, NotFound
 from countersign.domain.ids import ChannelId, RequestId, RunId, TeamName, UserId, worker_id
 from countersign.domain.runs import Run
 from countersign.process_settings import WorkerSettings, read
@@ -35,6 +36,7 @@ from countersign.store.redis.connection import connect
 from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
+from countersign.usecases.store_outages import patiently
 
 log = logging.getLogger(__name__)
 
@@ -74,10 +76,16 @@ async def run_here(
     set to the run's id (the log has it) it goes on where it was, and repeats nothing.
 
     InvalidInput or NotFound, with nothing started, if it cannot be: no such channel, no reviewers, no such run, no
-    service. LeaseLost if another program advances the run.
+    service. StoreUnavailable, with nothing started, if Redis is away at the start; later it is waited for. LeaseLost if
+    another program advances the run.
     """
     place, whom, called = ChannelId(channel), UserId(requester), TeamName(name)
-    earlier = None if again is None else RunId(again)
+    run_id = RunId("s" + secrets.token_hex(8) if again is None else again)
+    if run_id.of_program:
+        raise InvalidInput(
+            f"Run {run_id} is the request of a program over HTTP, and only that program goes on with it. "
+            "Nothing was done."
+        )
     settings = settings or read(WorkerSettings)
     stop = asyncio.Event()
     client = connect(settings.redis_url.get_secret_value())
@@ -86,18 +94,10 @@ async def run_here(
         store = Store(client, settings.namespace, replicas, Side.AGENTS)
         await store.check()
         model = model or load_model(settings.model_config_file, answers=RedisAnswers(store))
-        if earlier is None:
-            run = await usecases.start_by_script(
-                store,
-                run=RunId("s" + secrets.token_hex(8)),
-                channel=place,
-                requester=whom,
-                team=called,
-                task=task,
-            )
-        else:
-            run = await _known(store, earlier)
-        log.info("Run %s. If this program ends before it, start it again with again=%r.", run.id, run.id)
+        # Before it is stored: a program that is killed in between leaves no run that nobody can name.
+        log.info("Run %s. If this program ends before it, start it again with again=%r.", run_id, run_id)
+        new = partial(usecases.start_by_script, channel=place, requester=whom, team=called, task=task)
+        run = await patiently(lambda: new(store, run=run_id) if again is None else _known(store, run_id))
         async with Wakeups(store) as wakeups:
             runner = Runner(
                 owner=worker_id(socket.gethostname(), os.getpid(), secrets.token_hex(4)),
@@ -138,7 +138,7 @@ async def _to_its_end(store: Store, runner: Runner, run: RunId, stop: asyncio.Ev
             await asyncio.wait({advancing}, timeout=_PATIENCE.total_seconds())
             log.warning("Run %s is left waiting. Start this program with again=%r to go on.", run, run)
             raise
-        seen = await _known(store, run)
+        seen = await patiently(lambda: _known(store, run))
         if seen.over:
             return seen
         await asyncio.sleep(lease.total_seconds() / _TRIES)

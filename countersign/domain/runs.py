@@ -112,7 +112,7 @@ class Run:
     """The number of questions that it has put to people."""
     options: dict[str, str] = field(default_factory=dict)
     by_script: bool = False
-    """Somebody's own program advances it, and no worker does."""
+    """No worker advances it: a script of `run_here` does, or a program that asks over HTTP."""
     writing: Writing | None = None
     """What is shown of a text under way until it is a line of progress; nothing depends on it."""
     usage: Usage | None = None

@@ -107,8 +107,7 @@ async def start_by_script(
         by_script=True,
         salt=token_hex(12),
     )
-    await store.commit(Change(runs=(Put(step.run, 0),), events=step.events))
-    return step.run
+    return await _stored(store, step)
 
 
 async def begin(store: Store, lease: Lease, seen: Seen[Run] | None = None) -> Run:
@@ -131,7 +130,7 @@ async def begin(store: Store, lease: Lease, seen: Seen[Run] | None = None) -> Ru
     return await advance(store, lease, rule, seen=parked)
 
 
-async def _stored(store: Store, step: runs.Step, *, unrepeated: bool) -> Run:
+async def _stored(store: Store, step: runs.Step, *, unrepeated: bool = False) -> Run:
     """Store the new run, unless it is there, or one that counts as the same."""
     change, new = Change(runs=(Put(step.run, 0),), events=step.events), step.run
 

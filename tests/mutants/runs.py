@@ -20,6 +20,8 @@ _EXECUTORS = "tests/autogen/test_code_executors.py::"
 _OUTCOMES = "tests/autogen/test_run_outcomes.py::"
 _DEPLOY = "tests/autogen/test_deploy.py::"
 _FORGOTTEN = "tests/store/test_forgotten_scripts.py::"
+_SCRIPT = "tests/autogen/test_standalone.py::"
+_JOBS = "tests/store/test_job_queue.py::"
 
 RUNNING: Final = (
     Bug(
@@ -415,6 +417,62 @@ RUNNING: Final = (
         "        if unknown:",
         "        if False:",
         (_FORGOTTEN + "test_what_is_repeated_in_a_journey_is_done_once_and_in_its_order",),
+    ),
+    Bug(
+        "a script takes over the request of a program",
+        "R1",
+        "countersign/autogen/standalone.py",
+        "    if run_id.of_program:\n",
+        "    if False:\n",
+        (_SCRIPT + "test_a_programs_request_is_not_taken_over_by_a_script",),
+    ),
+    Bug(
+        "a script's run is stored and nobody can name it",
+        "R4",
+        "countersign/autogen/standalone.py",
+        '        log.info("Run %s. If this program ends before it, start it again with again=%r.", run_id, run_id)\n',
+        "",
+        (_SCRIPT + "test_a_scripts_run_has_its_name_in_the_log_before_it_is_stored",),
+    ),
+    Bug(
+        "a script whose start had no reply leaves its run in the queue",
+        "R4",
+        "countersign/autogen/standalone.py",
+        "await patiently(lambda: new(store, run=run_id) if again is None else _known(store, run_id))",
+        "await (new(store, run=run_id) if again is None else _known(store, run_id))",
+        (_SCRIPT + "test_a_start_whose_reply_was_lost_is_the_run_that_the_script_advances",),
+    ),
+    Bug(
+        "a script's run that is started again is another one than is stored",
+        "R8",
+        "countersign/usecases/run_start.py",
+        "    return await _stored(store, step)\n",
+        "    await _stored(store, step)\n    return step.run\n",
+        ("tests/usecases/test_run_start.py::test_a_script_that_starts_its_run_again_gets_the_run_that_is_stored",),
+    ),
+    Bug(
+        "a store that is away as a script's run ends hides how it ended",
+        "R4",
+        "countersign/autogen/standalone.py",
+        "        seen = await patiently(lambda: _known(store, run))\n",
+        "        seen = await _known(store, run)\n",
+        (_SCRIPT + "test_a_store_that_is_away_as_a_scripts_run_ends_is_waited_for",),
+    ),
+    Bug(
+        "a job that names no run is an error",
+        "R27",
+        "countersign/store/job_queue.py",
+        "        of = RunId.named(run)\n",
+        "        of = RunId(run)\n",
+        (_JOBS + "test_a_job_that_names_no_run_is_no_error_and_the_next_one_is_advanced",),
+    ),
+    Bug(
+        "a job that names no run ends the worker when Redis is back",
+        "R27",
+        "countersign/store/job_codec.py",
+        "RunId.named(run) if isinstance(run, str) else None",
+        "RunId(run)",
+        (_JOBS + "test_a_job_whose_handing_out_was_lost_with_redis_is_asked_for_again",),
     ),
     Bug(
         "the job engine calls its scripts itself",
