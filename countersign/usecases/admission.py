@@ -50,7 +50,9 @@ async def admit(store: Store, seen: Claimed) -> Admitted:
         return Swap(change, Admitted(step.request, seen.version + 1, seen.now, card=seen.card))
 
     outcome = await update(store, propose)
-    if outcome.answer is not None:
+    if outcome.answer is not None and (decision := outcome.value.value.decision) is not None:
+        _log.warning("Request %s was rejected without asking anybody: %s", seen.value.id, decision.words)
+    elif outcome.answer is not None:
         _log.warning("Request %s was asked under other rules than web finds; those of web count.", seen.value.id)
     return outcome.value
 
