@@ -15,14 +15,13 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
+from countersign.domain import schedule
 from countersign.domain.errors import WrongSettings
 from countersign.domain.events import Event, EventType
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 _WITHIN: Final = 10.0
 """Seconds for a request to a worker's `/metrics`."""
-LATE: Final = 5.0
-"""Seconds after its deadline from which a request was settled late: nobody was there to do it."""
 
 
 class Repair(StrEnum):
@@ -85,7 +84,7 @@ def happened(event: Event) -> None:
         _REQUESTS.labels(outcome, event.data.get("how", "")).inc()
         if (waited := _seconds(event, "waited")) is not None:
             _SECONDS.labels(outcome).observe(waited)
-        if (_seconds(event, "late") or 0) > LATE:
+        if (_seconds(event, "late") or 0) > schedule.LATE.total_seconds():
             repaired(Repair.DEADLINE_MISSED)
     elif event.type is EventType.ATTEMPT_REFUSED:
         _REFUSED.labels(event.data.get("refusal", "")).inc()

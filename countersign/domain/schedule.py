@@ -19,6 +19,8 @@ from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Looking, Raised, Request, Status, Step, event
 
 LONGEST_GAP: Final = timedelta(days=30)
+LATE: Final = timedelta(seconds=5)
+"""A deadline kept later than this passed while no process ran."""
 _DOUBLED: Final = 20
 """So many times a gap doubles: the shortest has passed the longest then."""
 _MORNING: Final = time(9)

@@ -19,8 +19,6 @@ from countersign.usecases.decisions import CardCheck
 from countersign.usecases.ports import Message, Queue, Store
 
 _BATCH: Final = 100
-LATE: Final = timedelta(seconds=5)
-"""A deadline kept later than this passed while no process ran; `countersign.metrics` counts it from the record."""
 _LONGEST_SLEEP: Final = timedelta(seconds=15)
 _AT_WORK: Final = timedelta(minutes=1)
 """A request that was settled this much later than a look, or more, was not settled by it."""
@@ -139,7 +137,7 @@ async def _settle_due(
         if after.decision is not None and not now <= after.decision.at < now + _AT_WORK:
             return _Outcome("settled")  # it stands in the index and should not, or somebody else settled it this moment
         late = after.decision.at - after.deadline if after.decision and after.deadline else None
-        if late is not None and late > LATE:
+        if late is not None and late > schedule.LATE:
             seconds = late.total_seconds()
             _log.warning("Request %s was due %d s ago, and nobody was there; settled now.", request, seconds)
         if after.decision is not None:

@@ -8,7 +8,7 @@ import pytest
 import redis.asyncio
 
 from countersign import metrics, usecases
-from countersign.domain import decision_attempts, runs
+from countersign.domain import decision_attempts, runs, schedule
 from countersign.domain.attempt_refusals import Refusal, Sentence
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.errors import InvalidInput, LeaseLost, NotFound, Refused
@@ -367,7 +367,7 @@ async def test_a_deadline_that_passed_while_nobody_was_there_is_kept_at_the_star
     store: Store, lease: Lease, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R5, R20: by whichever process is back first."""
-    monkeypatch.setattr(deadlines, "LATE", timedelta(0))
+    monkeypatch.setattr(schedule, "LATE", timedelta(0))
     await configure(store, timeout=timedelta(seconds=0.1))
     asked = await usecases.ask(store, lease, question())
     assert asked.deadline is not None
@@ -380,7 +380,6 @@ async def test_a_deadline_that_passed_while_nobody_was_there_is_kept_at_the_star
     await asyncio.gather(keeper, return_exceptions=True)
     assert "nobody was there" in caplog.text
     raw = (await store.client.xrange(store.keys.events))[-1][1][b"event"]
-    monkeypatch.setattr(metrics, "LATE", 0.0)
     with repaired(Repair.DEADLINE_MISSED, 1):
         metrics.happened(EVENTS.load(raw))
 
