@@ -11,6 +11,7 @@ from autogen_agentchat.messages import BaseChatMessage, TextMessage
 from hypothesis import given
 from hypothesis import strategies as st
 
+from countersign.autogen.people import user_callbacks
 from countersign.autogen.people.human_input_modes import (
     AskWhen,
     HumanInputMode,
@@ -112,14 +113,9 @@ async def test_any_of_asks_when_one_does_whether_they_are_async_or_not() -> None
 
 
 async def judged(policy: AskWhen, *texts: str, within: float = PATIENCE) -> Opinion:
-    return await opinion(
-        lambda: policy(said(*texts)),
-        name="the policy",
-        agent="p",
-        about="",
-        journal=None,
-        within=timedelta(seconds=within),
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(user_callbacks, "WITHIN", timedelta(seconds=within))
+        return await opinion(lambda: policy(said(*texts)), name="the policy", agent="p", about="", journal=None)
 
 
 async def test_a_callable_that_fails_or_says_nothing_has_not_answered() -> None:

@@ -156,13 +156,13 @@ class Outcomes:
     def __len__(self) -> int:
         return len(self._all)
 
-    def of(self, *tools: str) -> list[Outcome]:
-        """Those of calls of these tools, oldest first."""
-        return [outcome for outcome in self._all if outcome.tool in tools]
+    def of(self, tool: str, *tools: str) -> list[Outcome]:
+        """List the outcomes of calls of these tools, oldest first."""
+        return [outcome for outcome in self._all if outcome.tool in (tool, *tools)]
 
-    def last(self, *tools: str) -> Outcome | None:
-        """Return the newest outcome."""
-        return next(reversed(self.of(*tools)), None)
+    def last(self, tool: str, *tools: str) -> Outcome | None:
+        """Return the newest outcome of calls of these tools; None if there is none."""
+        return next(reversed(self.of(tool, *tools)), None)
 
     def conclusion(self, end: Conclusion) -> Conclusion:
         """Return the run's end for people, with refusals that nothing else tells them."""

@@ -38,27 +38,26 @@ async def opinion(
     agent: str,
     about: str,
     journal: RunJournal | None,
-    within: timedelta | None = None,
 ) -> Opinion:
     """Ask the callable and record its answer, so that a rebuilt run gets the same.
 
-    `about` is what it judges, as text. It may take `within`, or else WITHIN; `answer_of` says how it is called.
+    `about` is what it judges, as text. `answer_of` says how it is called.
     """
     if journal is None:
-        return await _ask(call, name, within)
+        return await _ask(call, name)
     key = journal.key("verdict", agent, name, about)
     entry = await journal.replayed(key)
     if entry is None:
         with journal.activity.working():
-            given = await _ask(call, name, within)
+            given = await _ask(call, name)
             entry = Entry("failed", given.problem) if given.answer is None else Entry("done", str(given.answer))
             entry = await journal.record_result(key, entry)
     return Opinion(entry.value == "True") if entry.state == "done" else Opinion(None, entry.value)
 
 
-async def _ask(call: Callable[[], bool | Awaitable[bool]], name: str, within: timedelta | None) -> Opinion:
+async def _ask(call: Callable[[], bool | Awaitable[bool]], name: str) -> Opinion:
     try:
-        answer = await answer_of(call, within)
+        answer = await answer_of(call)
     except Unanswered as none:
         log.warning("%s %s.", name, none)
         return Opinion(None, f"{name} {none}")
@@ -74,22 +73,21 @@ class Unanswered(Exception):
     """A callable has not answered; the words say why and fit behind its name."""
 
 
-async def answer_of(call: Callable[[], Any], within: timedelta | None = None) -> Any:
+async def answer_of(call: Callable[[], Any]) -> Any:
     """Call it in a thread and return its result, awaited if need be.
 
-    TimeoutError after `within`, or else WITHIN. The thread is its own, with the context of the caller: one that never
-    returns holds up neither the other runs nor the end of the process. What it raises that is no Exception comes out as
-    a RuntimeError.
+    Unanswered after WITHIN, or if it was cancelled. The thread is its own, with the context of the caller: one that
+    never returns holds up neither the other runs nor the end of the process. What it raises that is no Exception comes
+    out as a RuntimeError.
     """
-    within = within or WITHIN
     answer = asyncio.ensure_future(_called(call))
     answer.add_done_callback(_forget)
     try:
-        done, _ = await asyncio.wait({answer}, timeout=within.total_seconds())
+        done, _ = await asyncio.wait({answer}, timeout=WITHIN.total_seconds())
     finally:
         answer.cancel()
     if not done:
-        raise Unanswered(f"gave no answer within {within.total_seconds():g} seconds")
+        raise Unanswered(f"gave no answer within {WITHIN.total_seconds():g} seconds")
     if answer.cancelled():
         raise Unanswered("was cancelled")
     return answer.result()
