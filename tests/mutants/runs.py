@@ -467,11 +467,11 @@ RUNNING: Final = (
         (_JOBS + "test_a_job_that_names_no_run_is_no_error_and_the_next_one_is_advanced",),
     ),
     Bug(
-        "a job that names no run ends the worker when Redis is back",
+        "a job that names no run is asked for again when Redis is back",
         "R27",
-        "countersign/store/job_codec.py",
-        "RunId.named(run) if isinstance(run, str) else None",
-        "RunId(run)",
+        "countersign/store/job_queue.py",
+        "            return [run for run in runs if run is not None]\n",
+        "            return list(runs)  # type: ignore[arg-type]\n",
         (_JOBS + "test_a_job_whose_handing_out_was_lost_with_redis_is_asked_for_again",),
     ),
     Bug(
