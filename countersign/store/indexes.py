@@ -92,12 +92,20 @@ class Indexes:
         requests = await self._reads.readable(RequestId.among(members))
         return [request for request in requests.values() if request is not None]
 
-    async def unreported(self, limit: int, older: timedelta) -> list[RequestId]:
-        """Find requests of programs settled that long ago whose outcome was not reported."""
-        until = ms(await self._reads.now() - older)
-        async with reaching():
-            names = await self._client.zrange(self._keys.unreported, "-inf", until, byscore=True, offset=0, num=limit)
-            return await self.ids(RequestId, self._keys.unreported, names)
+    async def unreported(self, limit: int, start: int = 0) -> list[RequestId]:
+        """Find requests of programs whose outcome was not reported, oldest first.
+
+        Those after the first `start` of them. What else workers put there is among them, unless it is nothing at all.
+        """
+        while True:
+            async with reaching():
+                members = await self._client.zrange(self._keys.unreported, start, start + limit - 1)
+            if not await self.forget(self._keys.unreported, members, RequestId, self._reads.of_request):
+                return RequestId.among(members)
+
+    async def forget_unreported(self, requests: Sequence[RequestId]) -> None:
+        """Remove requests of which no outcome is awaited."""
+        await self._remove(self._keys.unreported, [name.encode() for name in requests])
 
     async def gone(self, requests: Sequence[RequestId]) -> list[RequestId]:
         """Find those of these requests that Redis lost."""
@@ -228,11 +236,15 @@ class Indexes:
                     strays += [
                         name for (name, _), stands in zip(named, await looks.execute(), strict=True) if not stands
                     ]
-            if not strays:
-                return 0
+        await self._remove(index, strays)
+        return len(strays)
+
+    async def _remove(self, index: str, strays: Sequence[bytes]) -> None:
+        if not strays:
+            return
+        async with reaching():
             removed = int(await self._client.zrem(index, *strays))
         if removed:
             shown = ascii(strays[0])[:80]
             _log.warning("%d names in %s belong to nothing (%s …); removed.", removed, index, shown)
             metrics.repaired(Repair.STRAY, removed)
-        return len(strays)
