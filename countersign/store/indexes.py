@@ -23,6 +23,8 @@ _SWEEPS: Final = 20
 """How often a list is read again after names that belong to nothing were removed from it."""
 _FAR: Final = timedelta(days=1)
 """What is due later than this is no moment that anything waits for; a score may say more than a calendar has."""
+_LAST: Final = 2**53
+"""From here on the next millisecond is no other score; whoever goes on from one would never get further."""
 _GONE = """
 local gone = {}
 for place = 1, #ARGV, 2 do
@@ -123,15 +125,19 @@ class Indexes:
         No decision will ever call them. `start` is the moment (ms) with whose runs the page begins. Also returns the
         start of the next page, 0 after the last.
         """
-        async with reaching():
-            page = await self._client.zrange(
-                self._keys.parked, start, "+inf", byscore=True, offset=0, num=_AT_ONCE, withscores=True
-            )
+        while True:
+            async with reaching():
+                page = await self._client.zrange(
+                    self._keys.parked, start, "+inf", byscore=True, offset=0, num=_AT_ONCE, withscores=True
+                )
+            if not await self.forget(self._keys.parked, [name for name, _ in page], RunId, self._reads.of_run):
+                break
         runs = (await self._reads.readable_runs(RunId.among([name for name, _ in page]))).values()
         asked = {request: run.id for run in runs if run is not None for request in run.open.values()}
         forgotten = [asked[request] for request in await self.gone(list(asked))]
         # The last moment is read again, for some of its runs may be on the next page; but a page moves on in any case.
-        following = max(int(page[-1][1]), start + 1) if len(page) == _AT_ONCE else 0
+        more = len(page) == _AT_ONCE and page[-1][1] < _LAST
+        following = max(int(page[-1][1]), start + 1) if more else 0
         return list(dict.fromkeys(forgotten)), following
 
     async def waiting(self, limit: int) -> list[Request]:

@@ -12,6 +12,22 @@ _SCHEMAS = "tests/bot/test_schemas.py::"
 
 BOUNDING: Final = (
     Bug(
+        "the search for lost questions never gets past a moment that no calendar has",
+        "R29",
+        "countersign/store/indexes.py",
+        " and page[-1][1] < _LAST\n",
+        "\n",
+        (_STRAYS + "test_nothing_in_an_index_ends_what_looks_through_it",),
+    ),
+    Bug(
+        "names of nothing hide parked runs whose questions are lost",
+        "R29",
+        "countersign/store/indexes.py",
+        "if not await self.forget(self._keys.parked, [name for name, _ in page], RunId, self._reads.of_run):",
+        "if True:",
+        (_STRAYS + "test_names_of_nothing_hide_no_parked_run_whose_question_is_lost",),
+    ),
+    Bug(
         "a record that nobody reads ends whoever ends requests without an outcome",
         "R4",
         "countersign/usecases/unreported_outcomes.py",
