@@ -17,7 +17,7 @@ from typing import Final
 import redis.asyncio
 from slack_bolt.async_app import AsyncApp
 
-from countersign.domain.errors import StoreUnavailable, WrongSettings
+from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import ChannelId, UserId
 from countersign.policy import file
 from countersign.policy.evaluation import Rulebook
@@ -31,7 +31,7 @@ from countersign.store.request_lists import Overview
 from countersign.store.slack_facts import RedisSlackFacts
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
-from countersign.usecases import deadlines, program_requests
+from countersign.usecases import deadlines, unreported_outcomes
 from countersign.usecases.permission_use import before_people
 from countersign.usecases.store_outages import patiently
 
@@ -57,7 +57,6 @@ from .slack.slack_calls import GatedCalls
 from .slack.views.edit_modal import check_form
 
 _TRY_AGAIN: Final = 2.0
-_UNREPORTED_EVERY: Final = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -134,7 +133,7 @@ async def opened(settings: WebSettings, store: Store, clients: Clients, owner: s
             ("channel membership", channel_membership.keep(store, directory)),
             ("unreachable reviewers", unreachable_reviewers.keep(store, directory, poster)),
             ("auditor", auditor.run()),
-            ("unreported outcomes", _end_unreported(store)),
+            ("unreported outcomes", unreported_outcomes.keep(store)),
             ("callbacks", CallbackDelivery(store, owner, settings.callback_networks).run()),
         ):
             await stack.enter_async_context(at_work(name, work))
@@ -171,16 +170,6 @@ async def _auditor(
             )
         )
     return Auditor(store, owner, keep=Retention(settings.keep_events, settings.keep_audit), sink=sink, beside=beside)
-
-
-async def _end_unreported(store: Store) -> None:
-    """End requests of programs of which no outcome is reported any more, until cancelled."""
-    while True:
-        try:
-            await program_requests.end_unreported(store)
-        except StoreUnavailable as away:
-            _log.warning("%s Requests of programs end later.", away)
-        await asyncio.sleep(_UNREPORTED_EVERY)
 
 
 async def _channel(setting: str, name: str, directory: Directory) -> ChannelId:

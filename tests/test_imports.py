@@ -171,7 +171,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"compare_and_set", "delegation", "effective_settings", "requeued_runs", "overview", "recorded_events"}
         | {"store_outages"},
         {"admission", "program_requests", "run_end", "run_progress", "run_requests", "run_start"},
-        {"program_attempts"},
+        {"program_attempts", "unreported_outcomes"},
         {"decisions", "presence"},
         {"deadlines", "permission_use"},
     ),

@@ -23,6 +23,8 @@ _SWEEPS: Final = 20
 """How often a list is read again after names that belong to nothing were removed from it."""
 _FAR: Final = timedelta(days=1)
 """What is due later than this is no moment that anything waits for; a score may say more than a calendar has."""
+_LAST: Final = 2**53
+"""From here on the next millisecond is no other score; whoever goes on from one would never get further."""
 _GONE = """
 local gone = {}
 for place = 1, #ARGV, 2 do
@@ -98,15 +100,20 @@ class Indexes:
         requests = await self._reads.readable(RequestId.among(members))
         return [request for request in requests.values() if request is not None]
 
-    async def unreported(self, limit: int, older: timedelta) -> list[RequestId]:
-        """Find requests of programs whose outcome was not reported.
+    async def unreported(self, limit: int, start: int = 0) -> list[RequestId]:
+        """Find requests of programs whose outcome was not reported, oldest first.
 
-        They were settled at least the time `older` ago; the oldest come first.
+        Those after the first `start` of them. What else workers put there is among them, unless it is nothing at all.
         """
-        until = ms(await self._reads.now() - older)
-        async with reaching():
-            names = await self._client.zrange(self._keys.unreported, "-inf", until, byscore=True, offset=0, num=limit)
-            return await self.ids(RequestId, self._keys.unreported, names)
+        while True:
+            async with reaching():
+                members = await self._client.zrange(self._keys.unreported, start, start + limit - 1)
+            if not await self.forget(self._keys.unreported, members, RequestId, self._reads.of_request):
+                return RequestId.among(members)
+
+    async def forget_unreported(self, requests: Sequence[RequestId]) -> None:
+        """Remove requests of which no outcome is awaited."""
+        await self._remove(self._keys.unreported, [name.encode() for name in requests])
 
     async def gone(self, requests: Sequence[RequestId]) -> list[RequestId]:
         """Find those of these requests that Redis lost."""
@@ -124,15 +131,19 @@ class Indexes:
         No decision will ever call them. `start` is the moment (ms) with whose runs the page begins. Also returns the
         start of the next page, 0 after the last.
         """
-        async with reaching():
-            page = await self._client.zrange(
-                self._keys.parked, start, "+inf", byscore=True, offset=0, num=_AT_ONCE, withscores=True
-            )
+        while True:
+            async with reaching():
+                page = await self._client.zrange(
+                    self._keys.parked, start, "+inf", byscore=True, offset=0, num=_AT_ONCE, withscores=True
+                )
+            if not await self.forget(self._keys.parked, [name for name, _ in page], RunId, self._reads.of_run):
+                break
         runs = (await self._reads.readable_runs(RunId.among([name for name, _ in page]))).values()
         asked = {request: run.id for run in runs if run is not None for request in run.open.values()}
         forgotten = [asked[request] for request in await self.gone(list(asked))]
         # The last moment is read again, for some of its runs may be on the next page; but a page moves on in any case.
-        following = max(int(page[-1][1]), start + 1) if len(page) == _AT_ONCE else 0
+        more = len(page) == _AT_ONCE and page[-1][1] < _LAST
+        following = max(int(page[-1][1]), start + 1) if more else 0
         return list(dict.fromkeys(forgotten)), following
 
     async def waiting(self, limit: int) -> list[Request]:
@@ -237,11 +248,15 @@ class Indexes:
                     strays += [
                         name for (name, _), stands in zip(named, await looks.execute(), strict=True) if not stands
                     ]
-            if not strays:
-                return 0
+        await self._remove(index, strays)
+        return len(strays)
+
+    async def _remove(self, index: str, strays: Sequence[bytes]) -> None:
+        if not strays:
+            return
+        async with reaching():
             removed = int(await self._client.zrem(index, *strays))
         if removed:
             shown = ascii(strays[0])[:80]
             _log.warning("%d names in %s belong to nothing (%s …); removed.", removed, index, shown)
             metrics.repaired(Repair.STRAY, removed)
-        return len(strays)

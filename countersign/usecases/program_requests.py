@@ -7,7 +7,6 @@ Everything else is as for teams: the channel's settings, the workspace's policy,
 
 import json
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from secrets import token_hex
 from typing import Final
 
@@ -26,10 +25,6 @@ from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
 from countersign.usecases.effective_settings import judge, ruled_for
 from countersign.usecases.ports import Change, Put, Store
 
-REPORTED_WITHIN: Final = timedelta(days=1)
-"""After its decision; then the request ends without anybody knowing what came of it. The program may still say."""
-NOTHING_REPORTED: Final = "No outcome was reported."
-NOTHING_TO_REPORT: Final = "Nothing was approved, so there is no outcome."
 LONGEST_OUTCOME: Final = 2000
 
 
@@ -213,22 +208,23 @@ async def report(
     target = await find(store, key, request)
     if target.request.status is Status.PENDING:
         raise InvalidInput("This request hasn't been decided yet. Report its outcome after the decision.")
-    if not _may_act(target.request):
+    if not may_act(target.request):
         raise Conflict(
             f"This request was not approved: it is {target.request.status.value}. Nothing was changed, and the "
             "card shows no outcome. If the action was done all the same, tell the reviewers."
         )
     verb = runs.Verb.FINISH if succeeded else runs.Verb.FAIL
-    return await _end(store, target, verb, words, stateless=() if keep_state else (target.request.id,))
+    return await end(store, target, verb, words, stateless=() if keep_state else (target.request.id,))
 
 
-def _may_act(request: Request) -> bool:
+def may_act(request: Request) -> bool:
+    """Tell whether its program acts on the decision, so that something comes of it."""
     if request.status is Status.ANSWERED:
         return request.question.kind is not Kind.TOOL
     return request.status in (Status.APPROVED, Status.EDITED)
 
 
-async def _end(
+async def end(
     store: Store,
     target: ProgramRequest,
     verb: runs.Verb,
@@ -237,6 +233,11 @@ async def _end(
     stateless: tuple[RequestId, ...] = (),
     ended_as: str = "",
 ) -> ProgramRequest:
+    """End the request with what came of it, or without, as `ended_as` says.
+
+    Conflict if something else was reported before, NotFound if it is gone.
+    """
+
     async def propose() -> Keep[ProgramRequest] | Swap[ProgramRequest] | Refuse:
         seen = await store.run(target.run.id)
         if seen is None:
@@ -255,23 +256,6 @@ async def _end(
         return Swap(change, ProgramRequest(step.run, target.request))
 
     return (await update(store, propose)).value
-
-
-async def end_unreported(store: Store, within: timedelta = REPORTED_WITHIN) -> None:
-    """End requests of which no outcome will come.
-
-    They are those that were not approved, and those whose programs have reported nothing for the time `within`.
-    """
-    for name in await store.indexes.unreported(1000, timedelta(0)):
-        seen = await store.request(name)
-        run = None if seen is None else await store.run(seen.value.run)
-        if seen is None or run is None or run.value.over or not run.value.id.of_program:
-            continue
-        target, decision = ProgramRequest(run.value, seen.value), seen.value.decision
-        if not _may_act(target.request):
-            await _end(store, target, runs.Verb.FINISH, NOTHING_TO_REPORT, ended_as=runs.UNREPORTED)
-        elif decision is not None and decision.at <= seen.now - within:
-            await _end(store, target, runs.Verb.FINISH, NOTHING_REPORTED, ended_as=runs.UNREPORTED)
 
 
 async def find_state(store: Store, request: Request) -> ProgramState:

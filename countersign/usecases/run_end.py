@@ -1,18 +1,21 @@
 """End a run: stopped by people, or finished or failed at its worker."""
 
+import logging
 from dataclasses import replace
 
 from countersign.domain import channel_settings, request_endings, runs
 from countersign.domain.activity import Usage
-from countersign.domain.errors import InvalidInput, NotFound
+from countersign.domain.errors import InvalidInput, NewerSchema, NotFound, UnknownSchema
 from countersign.domain.events import EventType
-from countersign.domain.ids import AttemptId, RunId, UserId
+from countersign.domain.ids import AttemptId, RequestId, RunId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.runs import Run
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, live, update
 from countersign.usecases.effective_settings import rules_of
-from countersign.usecases.ports import Change, Lease, Put, Seen, Store
+from countersign.usecases.ports import Change, Claimed, Lease, Put, Seen, Store
 from countersign.usecases.recorded_events import unknown_run
+
+_log = logging.getLogger(__name__)
 
 
 async def stop(
@@ -76,11 +79,12 @@ async def finish(
 
 async def _ending(store: Store, seen: Seen[Run], step: runs.Step, why: str, user: UserId | None = None) -> Change:
     """Make the change that ends the run, and withdraws its open requests."""
-    open_requests = [await store.request(name) for name in seen.value.open.values()]
+    open_requests = [await _readable(store, name) for name in seen.value.open.values()]
     withdrawn = [
         (before, withdrawal)
         for before in open_requests
-        if before is not None and (withdrawal := request_endings.withdraw(before.value, seen.now, why, user)).changes
+        if before is not None and before.value.run == seen.value.id  # a worker says what its runs wait for
+        if (withdrawal := request_endings.withdraw(before.value, seen.now, why, user)).changes
     ]
     return Change(
         runs=(Put(step.run, seen.version),),
@@ -88,3 +92,17 @@ async def _ending(store: Store, seen: Seen[Run], step: runs.Step, why: str, user
         events=(*(event for _, withdrawal in withdrawn for event in withdrawal.events), *step.events),
         delivered=tuple(seen.value.open.values()),
     )
+
+
+async def _readable(store: Store, name: RequestId) -> Claimed | None:
+    """Read a question of a run that ends; None if it is gone or damaged.
+
+    NewerSchema if a newer version wrote it: that one withdraws it.
+    """
+    try:
+        return await store.request(name)
+    except NewerSchema:
+        raise
+    except UnknownSchema as damaged:
+        _log.error("Request %s is not withdrawn with its run: %s", name, damaged)
+        return None

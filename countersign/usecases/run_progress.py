@@ -6,6 +6,7 @@ from datetime import datetime
 
 from countersign.domain import requests, runs
 from countersign.domain.activity import Delay, Progress, Writing
+from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, Digest, RequestId
 from countersign.domain.requests import Request
@@ -149,8 +150,17 @@ async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:
 
 
 async def rests(store: Store, run: Run) -> bool:
-    """Tell whether the run is parked and still waits for all of its requests."""
+    """Tell whether the run is parked and still waits for all of its requests.
+
+    It does not rest if one of them is damaged: whoever advances it then ends it. NewerSchema if a newer version wrote
+    one.
+    """
     if run.status is not runs.Status.PARKED:
         return False
-    open_requests = await store.requests(list(run.open.values()))
+    try:
+        open_requests = await store.requests(list(run.open.values()))
+    except NewerSchema:
+        raise
+    except UnknownSchema:
+        return False
     return all(request is not None and request.status is requests.Status.PENDING for request in open_requests)

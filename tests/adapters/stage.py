@@ -14,7 +14,7 @@ from countersign.domain import api_keys
 from countersign.domain.ids import RequestId
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
-from countersign.usecases import program_requests
+from countersign.usecases import unreported_outcomes
 from countersign.usecases.ports import Change, Put
 from localslack import LocalSlack
 from localslack.workspace import Message
@@ -116,11 +116,11 @@ class Bob:
 
     async def lets_a_day_pass(self) -> None:
         """A day after the decision a request ends of which nothing was reported."""
-        await program_requests.end_unreported(self._store, timedelta(0))
+        await unreported_outcomes.end_all(self._store, timedelta(0))
 
     async def reports(self, *, succeeded: bool, words: str) -> None:
         """Reports the outcome of the one request of the program, as a program that is killed after that does."""
-        (name,) = await self._store.indexes.unreported(2, timedelta(0))
+        (name,) = await self._store.indexes.unreported(2)
         answer = await self._program.post(f"/v1/requests/{name}/outcome", json={"succeeded": succeeded, "words": words})
         assert answer.status_code == 200, answer.text
 

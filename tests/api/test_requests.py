@@ -20,7 +20,7 @@ from countersign.domain.requests import Decision, How, Status
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
-from countersign.usecases import program_requests
+from countersign.usecases import unreported_outcomes
 from countersign.usecases.ports import Change, Put
 from countersign.usecases.run_end import stop
 from localslack import LocalSlack, text_of
@@ -215,7 +215,7 @@ async def test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows
                 assert (answer.status_code, answer.json()["type"]) == (409, "urn:countersign:conflict")
                 assert f"it is {ended}. Nothing was changed" in answer.json()["detail"]
             assert (await program.get(f"/v1/requests/{name}")).json()["outcome"] is None
-            await program_requests.end_unreported(store)
+            await unreported_outcomes.end_all(store)
             run = await store.run(seen.value.run)
             assert run is not None and run.value.over, "nothing will come of it, so nobody waits a day for that"
             assert (await program.get(f"/v1/requests/{name}")).json()["outcome"] is None
@@ -228,12 +228,12 @@ async def test_a_request_of_which_nothing_is_reported_ends_and_says_so(
     name = (await ask(program)).json()["id"]
     await slack.user("bob").click(await card_of(slack), "Approve")
     await decided(program, name)
-    await program_requests.end_unreported(store)
-    assert len(await store.indexes.unreported(9, timedelta(0))) == 1, "its program has a day"
-    await program_requests.end_unreported(store, timedelta(0))
+    await unreported_outcomes.end_all(store)
+    assert len(await store.indexes.unreported(9)) == 1, "its program has a day"
+    await unreported_outcomes.end_all(store, timedelta(0))
     found = (await program.get(f"/v1/requests/{name}")).json()
     assert (found["outcome"], found["decision"]["outcome"]) == (None, "approved")
-    assert await store.indexes.unreported(9, timedelta(0)) == []
+    assert await store.indexes.unreported(9) == []
     await slack.wait_message("#approvals", lambda m: "no outcome was reported" in text_of(m))
     assert (await events(store))[-1].data["result"] == "No outcome was reported."
     report = {"succeeded": False, "words": "The till is closed."}

@@ -10,7 +10,7 @@ from countersign.domain import api_keys
 from countersign.domain.program_states import LONGEST_STATE
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
-from countersign.usecases import program_requests
+from countersign.usecases import unreported_outcomes
 from localslack import LocalSlack, text_of
 from tests.api.test_requests import REFUND, ask, decided
 from tests.slack.socket_bot import events
@@ -98,7 +98,7 @@ async def test_a_state_ends_with_the_outcome_or_when_the_request_is_taken_back(
     assert await store.client.pttl(store.keys.program_state(names[3])) > 0
     assert (await keeping(program, 2, "", "four")).status_code == 200
     assert (await program.get(f"/v1/requests/{names[3]}/state")).status_code == 404
-    await program_requests.end_unreported(store, timedelta(0))
+    await unreported_outcomes.end_all(store, timedelta(0))
     assert (await program.get(f"/v1/requests/{names[2]}/state")).status_code == 200, "its program may come yet"
     assert (await keeping(program, 2, "b", "three")).status_code == 200
     assert await store.client.pttl(store.keys.program_state(names[2])) > 0

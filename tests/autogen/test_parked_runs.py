@@ -158,6 +158,19 @@ async def test_a_decision_is_found_beside_that_of_a_run_whose_record_is_broken(
         assert worker.queue.asked == [RunId("r2")]
 
 
+async def test_a_run_whose_question_cannot_be_read_ends_and_says_so(house: House) -> None:
+    """R4: whoever took it let it go again, every few seconds."""
+    await house.start()
+    async with house.worker() as worker:
+        await worker.advance()
+        asked = await house.asked()
+        assert (await house.run()).status is Status.PARKED
+        await house.store.client.set(house.store.keys.request(asked.id), b"9 2\n\x01 no record", keepttl=True)
+        await worker.advance()
+    run = await house.run()
+    assert run.status is Status.FAILED and "cannot be decompressed" in run.result
+
+
 async def test_only_parked_runs_are_asked_for_because_of_a_decision(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

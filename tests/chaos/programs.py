@@ -24,7 +24,7 @@ from countersign.client.exchange import Decision
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
-from countersign.usecases.program_requests import NOTHING_TO_REPORT
+from countersign.usecases.unreported_outcomes import NOTHING_TO_REPORT
 
 LINES: Final = "programs.jsonl"
 TITLE: Final = "May {} go on?"

@@ -6,10 +6,59 @@ from tests.mutants.mutant import Bug
 
 _BOUNDS = "tests/store/test_bounds.py::"
 _STRAYS = "tests/store/test_strays.py::"
+_OF_PROGRAMS = "tests/store/test_program_records.py::"
 _HTTP = "tests/slack/test_http_bounds.py::"
 _SCHEMAS = "tests/bot/test_schemas.py::"
 
 BOUNDING: Final = (
+    Bug(
+        "the search for lost questions never gets past a moment that no calendar has",
+        "R29",
+        "countersign/store/indexes.py",
+        " and page[-1][1] < _LAST\n",
+        "\n",
+        (_STRAYS + "test_nothing_in_an_index_ends_what_looks_through_it",),
+    ),
+    Bug(
+        "names of nothing hide parked runs whose questions are lost",
+        "R29",
+        "countersign/store/indexes.py",
+        "if not await self.forget(self._keys.parked, [name for name, _ in page], RunId, self._reads.of_run):",
+        "if True:",
+        (_STRAYS + "test_names_of_nothing_hide_no_parked_run_whose_question_is_lost",),
+    ),
+    Bug(
+        "a record that nobody reads ends whoever ends requests without an outcome",
+        "R4",
+        "countersign/usecases/unreported_outcomes.py",
+        "    readable = await store.readable(names)\n",
+        "    readable = dict(zip(names, await store.requests(list(names)), strict=True))\n",
+        (_OF_PROGRAMS + "test_a_record_that_nobody_reads_among_those_without_an_outcome_keeps_no_other_from_its_end",),
+    ),
+    Bug(
+        "names of nothing hide the requests without an outcome",
+        "R29",
+        "countersign/store/indexes.py",
+        "if not await self.forget(self._keys.unreported, members, RequestId, self._reads.of_request):",
+        "if True:",
+        (_OF_PROGRAMS + "test_names_of_nothing_hide_no_request_of_a_program_and_leave",),
+    ),
+    Bug(
+        "requests of teams stay among those of programs without an outcome",
+        "R29",
+        "countersign/usecases/unreported_outcomes.py",
+        "    strays = [name for name in readable if name not in known]\n",
+        "    strays = list[RequestId]()\n",
+        (_OF_PROGRAMS + "test_requests_that_are_no_programs_or_ended_leave_those_without_an_outcome",),
+    ),
+    Bug(
+        "a request of a program ends because a worker says that it was settled",
+        "R5",
+        "countersign/usecases/unreported_outcomes.py",
+        "    if request.decision is None:\n        return None\n",
+        "",
+        (_OF_PROGRAMS + "test_a_worker_ends_no_request_of_a_program_that_people_are_asked_about",),
+    ),
     Bug(
         "a cancellation gets lost that comes as a command is sent to Redis",
         "R8",

@@ -81,7 +81,7 @@ ASKING: Final = (
         "an outcome of what was not approved is taken",
         "R5",
         "countersign/usecases/program_requests.py",
-        "    if not _may_act(target.request):\n        raise",
+        "    if not may_act(target.request):\n        raise",
         "    if False:\n        raise",
         (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none",),
     ),
@@ -96,9 +96,9 @@ ASKING: Final = (
     Bug(
         "a request that was rejected waits a day for its outcome",
         "R17",
-        "countersign/usecases/program_requests.py",
-        "        if not _may_act(target.request):\n            await _end",
-        "        if False:\n            await _end",
+        "countersign/usecases/unreported_outcomes.py",
+        "    if not may_act(request):\n        return",
+        "    if False:\n        return",
         (_REQUESTS + "test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none",),
     ),
     Bug(

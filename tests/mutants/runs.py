@@ -22,8 +22,48 @@ _DEPLOY = "tests/autogen/test_deploy.py::"
 _FORGOTTEN = "tests/store/test_forgotten_scripts.py::"
 _SCRIPT = "tests/autogen/test_standalone.py::"
 _JOBS = "tests/store/test_job_queue.py::"
+_UNREADABLE = "tests/store/test_unreadable.py::"
 
 RUNNING: Final = (
+    Bug(
+        "a question that nobody reads keeps its run from its end",
+        "R4",
+        "countersign/usecases/run_end.py",
+        "    except UnknownSchema as damaged:\n",
+        "    except InvalidInput as damaged:\n",
+        (
+            _UNREADABLE + "test_a_run_is_stopped_though_one_of_its_questions_cannot_be_read",
+            _UNREADABLE + "test_a_run_fails_though_one_of_its_questions_cannot_be_read",
+            "tests/autogen/test_parked_runs.py::test_a_run_whose_question_cannot_be_read_ends_and_says_so",
+        ),
+    ),
+    Bug(
+        "a parked run with a question that nobody reads is taken by no worker",
+        "R5",
+        "countersign/usecases/run_progress.py",
+        "    except UnknownSchema:\n        return False\n",
+        "    except UnknownSchema:\n        raise\n",
+        (
+            _UNREADABLE + "test_a_parked_run_goes_on_to_its_end_if_a_question_of_it_cannot_be_read",
+            "tests/autogen/test_parked_runs.py::test_a_run_whose_question_cannot_be_read_ends_and_says_so",
+        ),
+    ),
+    Bug(
+        "a run is ended that a newer version asks of",
+        "R4",
+        "countersign/usecases/run_end.py",
+        "    except NewerSchema:\n        raise\n",
+        "",
+        (_UNREADABLE + "test_a_run_with_a_question_of_a_newer_version_is_left_for_one",),
+    ),
+    Bug(
+        "what another run asked is withdrawn with a run that claims it",
+        "R9",
+        "countersign/usecases/run_end.py",
+        "        if before is not None and before.value.run == seen.value.id",
+        "        if before is not None",
+        (_UNREADABLE + "test_what_another_run_asked_is_not_withdrawn_with_a_run_that_claims_it",),
+    ),
     Bug(
         "a worker goes on with a run as it was before the lease",
         "R5",

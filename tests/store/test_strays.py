@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 
 from countersign import usecases
+from countersign.domain.ids import RunId
 from countersign.domain.requests import Request, Status
 from countersign.metrics import Repair
 from countersign.store.request_lists import Overview
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
-from countersign.usecases import deadlines
+from countersign.usecases import deadlines, unreported_outcomes
 from countersign.usecases.ports import Change, Put, TeamInfo
+from countersign.usecases.requeued_runs import ask_again, ask_for_forgotten
 from tests.metric_counts import repaired
 from tests.sample_requests import ALICE, attempt, question, request
-from tests.store.test_unreadable import RUN, asked, break_request
+from tests.store.test_unreadable import RUN, asked, break_request, break_run
 from tests.store.two_users import Sides, start
 from tests.store_fixtures import NoQueue
 
@@ -165,3 +167,76 @@ async def test_what_is_no_index_of_workers_is_begun_anew_by_the_next_that_says_i
     await sides.agents.client.set(sides.agents.keys.workers, "no index", px=60_000)
     await sides.agents.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
     assert [team.name for team in await sides.web.workers.teams()] == ["email"]
+
+
+POISONED: dict[str, Callable[[Store], str]] = {
+    "pending": lambda s: s.keys.pending,
+    "active": lambda s: s.keys.active,
+    "parked": lambda s: s.keys.parked,
+    "undelivered": lambda s: s.keys.undelivered,
+    "unreported": lambda s: s.keys.unreported,
+    "runs of a person": lambda s: s.keys.runs(ALICE),
+    "ended by workers": lambda s: s.keys.ended("agents"),
+    "ended by web": lambda s: s.keys.ended("web"),
+    "workers": lambda s: s.keys.workers,
+}
+PASSES: dict[str, Look] = {
+    "outcomes of programs": lambda sides: unreported_outcomes.end_all(sides.web),
+    "lost jobs": lambda sides: ask_again(sides.agents, NoQueue(), frozenset(), timedelta(0), starting=True),
+    "lost questions": lambda sides: every_page(sides.agents),
+    "keys of ended runs, by web": lambda sides: sides.web.put_away(1000),
+    "keys of ended runs, by a worker": lambda sides: sides.agents.put_away(1000),
+    "runs without a worker": lambda sides: sides.web.indexes.unheld(1000, timedelta(0)),
+    "newest runs": lambda sides: sides.web.indexes.active_runs(10),
+    "what waits": lambda sides: sides.web.indexes.waiting(1000),
+    "what is due": lambda sides: sides.web.indexes.due(100),
+    "a person's runs": lambda sides: Overview(sides.web).runs(ALICE, 10),
+    "teams": lambda sides: sides.web.workers.teams(),
+}
+
+
+async def every_page(store: Store) -> None:
+    """The whole search for lost questions."""
+    start = 0
+    for _ in range(100):
+        if not (start := await ask_for_forgotten(store, NoQueue(), start)):
+            return
+    raise AssertionError("It never comes to an end.")
+
+
+@pytest.mark.parametrize("score", [float("-inf"), 0, 9e15, 1e300, float("inf")])
+async def test_nothing_in_an_index_ends_what_looks_through_it(
+    sides: Sides, score: float, subtests: pytest.Subtests
+) -> None:
+    """R4, R29: what such a look raises ends its process; records that nobody reads, and all that is no id."""
+    await start(sides)
+    broken = await asked(sides)
+    await break_request(sides, broken)
+    run = RunId("rbroken")
+    await break_run(sides, run)
+    many = [RunId(f"rbroken{number}") for number in range(1000)]
+    for other in many:
+        await break_run(sides, other)
+    await sides.agents.client.zadd(sides.agents.keys.parked, dict.fromkeys(many, score))
+    for index in POISONED.values():
+        await fill(sides.agents, index(sides.agents), score)
+        strange = [broken.id, run, "pbroken", b"\xff\xfe", "", "x" * 500]
+        await sides.agents.client.zadd(index(sides.agents), dict.fromkeys(strange, score))
+    for name, look in PASSES.items():
+        with subtests.test(name):
+            await look(sides)
+
+
+async def test_names_of_nothing_hide_no_parked_run_whose_question_is_lost(sides: Sides) -> None:
+    """R29, R5: as many as are looked at at once, of the same moment and before it in the index."""
+    await start(sides)
+    lease = await sides.agents.leases.claim(RUN, "worker", timedelta(minutes=1))
+    assert lease is not None
+    await usecases.begin(sides.agents, lease)
+    lost = await usecases.ask(sides.agents, lease, question())
+    assert await usecases.park(sides.agents, lease, frozenset({lost.id}))
+    await sides.admin.delete(sides.web.keys.asked(lost.id))
+    (score,) = (await scores_of(sides, sides.web.keys.parked)).values()
+    await fill(sides.agents, sides.agents.keys.parked, score)
+    found, _ = await sides.agents.indexes.forgotten(0)
+    assert found == [RUN]

@@ -1,24 +1,28 @@
 """One record that nobody can read, from a worker or a newer program, keeps nobody from the others (R4)."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from countersign import usecases
-from countersign.domain.errors import UnknownSchema
+from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.ids import RequestId, RunId
+from countersign.domain.people import Actor
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.requests import Request, Status
+from countersign.domain.runs import Run, Verb
+from countersign.domain.runs import Status as RunStatus
 from countersign.store.codec import Codec
 from countersign.store.request_lists import Lists, Overview
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines, permission_use
-from countersign.usecases.ports import Change, Put, TeamInfo
+from countersign.usecases.ports import Change, Lease, Put, TeamInfo
 from tests.longest_wait import PATIENCE
-from tests.sample_requests import ALICE, BOB, attempt, call, question, request
+from tests.sample_requests import ALICE, BOB, HERE, attempt, call, question, request
 from tests.store.two_users import Sides, start
 from tests.store_fixtures import NoQueue
 
@@ -47,6 +51,36 @@ async def break_request(sides: Sides, made: Request) -> None:
 async def break_run(sides: Sides, run: RunId) -> None:
     """Likewise."""
     await sides.agents.client.set(sides.agents.keys.run(run), BROKEN, keepttl=True)
+
+
+async def of_a_newer_version(sides: Sides, made: Request) -> None:
+    """As a worker of one writes it."""
+    await sides.agents.client.set(sides.agents.keys.asked(made.id), b"1 99\nwho knows", keepttl=True)
+
+
+async def at_work(sides: Sides, *contents: str) -> tuple[Lease, list[Request]]:
+    """A run in a worker's hands that has asked this, and waits."""
+    await start(sides)
+    lease = await sides.agents.leases.claim(RUN, "worker", timedelta(minutes=1))
+    assert lease is not None
+    await usecases.begin(sides.agents, lease)
+    return lease, [await usecases.ask(sides.agents, lease, question(text, agent=text)) for text in contents]
+
+
+async def run_of(sides: Sides) -> Run:
+    seen = await sides.web.run(RUN)
+    assert seen is not None
+    return seen.value
+
+
+async def status_of(sides: Sides, made: Request) -> Status:
+    seen = await sides.web.request(made.id)
+    assert seen is not None
+    return seen.value.status
+
+
+async def stop(sides: Sides) -> Run:
+    return await usecases.stop(sides.web, RUN, Actor(HERE, ALICE), frozenset())
 
 
 @pytest.fixture
@@ -182,3 +216,57 @@ async def test_teams_are_known_without_a_worker_that_announces_what_nobody_reads
     await sides.agents.workers.announce("broken", [TeamInfo("other", "line")], timedelta(minutes=1))
     await sides.agents.client.set(sides.agents.keys.team("broken"), b"\x01 no record", px=60_000)
     assert [team.name for team in await sides.web.workers.teams()] == ["email"]
+
+
+async def test_a_run_is_stopped_though_one_of_its_questions_cannot_be_read(sides: Sides) -> None:
+    """R4: whoever tried was told that a record cannot be read, and the run went on for ever."""
+    _, (broken, other) = await at_work(sides, "one", "two")
+    await break_request(sides, broken)
+    assert (await stop(sides)).status is RunStatus.STOPPED
+    assert await status_of(sides, other) is Status.WITHDRAWN
+    assert await sides.admin.get(sides.web.keys.asked(broken.id)) == BROKEN, "it is left as it is"
+    assert await sides.web.indexes.active_runs(9) == []
+
+
+async def test_a_run_fails_though_one_of_its_questions_cannot_be_read(sides: Sides) -> None:
+    """R4: it was built again every few seconds, for ever."""
+    lease, (broken, other) = await at_work(sides, "one", "two")
+    await break_request(sides, broken)
+    await usecases.finish(sides.agents, lease, Verb.FAIL, result="It failed.")
+    assert (await run_of(sides)).status is RunStatus.FAILED
+    assert await status_of(sides, other) is Status.WITHDRAWN
+
+
+async def test_a_run_with_a_question_of_a_newer_version_is_left_for_one(sides: Sides) -> None:
+    """R4: who cannot read it does not leave it behind with a card that waits."""
+    lease, (newer,) = await at_work(sides, "one")
+    assert await usecases.park(sides.agents, lease, frozenset({newer.id}))
+    parked = await run_of(sides)
+    await of_a_newer_version(sides, newer)
+    with pytest.raises(NewerSchema):
+        await stop(sides)
+    with pytest.raises(NewerSchema):
+        await usecases.rests(sides.agents, parked)
+    assert await run_of(sides) == parked
+
+
+async def test_a_parked_run_goes_on_to_its_end_if_a_question_of_it_cannot_be_read(sides: Sides) -> None:
+    """R5: what was decided beside it was asked for every few seconds, and no worker took the run."""
+    lease, both = await at_work(sides, "one", "two")
+    assert await usecases.park(sides.agents, lease, frozenset(one.id for one in both))
+    parked = await run_of(sides)
+    assert await usecases.rests(sides.agents, parked)
+    await break_request(sides, both[0])
+    assert not await usecases.rests(sides.agents, parked)
+
+
+async def test_what_another_run_asked_is_not_withdrawn_with_a_run_that_claims_it(sides: Sides) -> None:
+    """R9: a worker writes what its runs wait for."""
+    await at_work(sides)
+    theirs = await asked(sides, run="rother")
+    seen = await sides.agents.run(RUN)
+    assert seen is not None
+    claiming = replace(seen.value, open={theirs.slot: theirs.id})
+    await sides.agents.commit(Change(runs=(Put(claiming, seen.version),)))
+    assert (await stop(sides)).over
+    assert await status_of(sides, theirs) is Status.PENDING
