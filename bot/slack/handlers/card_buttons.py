@@ -118,7 +118,7 @@ async def more(services: Services, body: dict[str, Any]) -> Reply:
     if drawing is None:
         return _UNKNOWN_BUTTON
     view = await drawing
-    return view if isinstance(view, Reply) else Reply("", counted=False, view=view)
+    return view if isinstance(view, Reply) else Reply(confirmation_text.DECISION_TOO_LATE, counted=False, view=view)
 
 
 async def _window_of_item(
