@@ -226,4 +226,24 @@ WAITING: Final = (
         "note, request=card.rows[0].id, post=True, importance",
         (_MEANWHILE + "test_nobody_is_reminded_of_what_was_decided_before_the_reminder_was_drawn",),
     ),
+    Bug(
+        "who snoozes is promised a reminder that does not come",
+        "R7",
+        "bot/slack/handlers/card_buttons.py",
+        "filter(None, map(schedule.next_reminder, changed))",
+        "filter(None, (request.snoozed_until for request in changed))",
+        (
+            _MEANWHILE + "test_who_snoozes_past_the_deadline_is_promised_no_reminder"
+            "[span0-No more reminders before the deadline at]",
+            _MEANWHILE + "test_who_snoozes_into_quiet_hours_reads_when_the_reminder_comes",
+        ),
+    ),
+    Bug(
+        "a card says of a reminder that was put off into quiet hours that it comes in them",
+        "R7",
+        "bot/slack/views/request_text.py",
+        "when(remind or request.snoozed_until, ",
+        "when(request.snoozed_until, ",
+        (_MEANWHILE + "test_who_snoozes_into_quiet_hours_reads_when_the_reminder_comes",),
+    ),
 )
