@@ -694,4 +694,12 @@ DRAWING: Final = (
         "",
         (_THREAD + "test_a_run_without_a_worker_says_so_while_slack_lets_nobody_look_for_second_copies",),
     ),
+    Bug(
+        "a refusal that the window shows is told beside it again",
+        "R7",
+        "bot/slack/handlers/modal_opening.py",
+        "        raise AlreadyTold(*wrong.sentence) from wrong\n",
+        "        raise\n",
+        (_COMMANDS + "test_who_is_refused_in_the_window_that_opened_first_is_told_once_and_it_is_on_record",),
+    ),
 )

@@ -10,6 +10,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign.domain.attempt_refusals import Sentence
+from countersign.domain.errors import CountersignError
 from countersign.domain.ids import RequestId, UserId
 from countersign.usecases.overview import Overview
 from countersign.usecases.ports import Admitted, Message, Put, Queue, Store
@@ -95,6 +96,10 @@ class Reply(NamedTuple):
     def of(cls, drawing: Drawing) -> "Reply":
         """Reply with a list, or with the sentence that there is none."""
         return cls(drawing.text, blocks=drawing.blocks or None)
+
+
+class AlreadyTold(CountersignError):
+    """An error whose sentence its person reads already; whoever records refusals still records it (R25)."""
 
 
 class Subcommand(NamedTuple):
