@@ -246,4 +246,23 @@ WAITING: Final = (
         "when(request.snoozed_until, ",
         (_MEANWHILE + "test_who_snoozes_into_quiet_hours_reads_when_the_reminder_comes",),
     ),
+    Bug(
+        "words behind one that stands alone are not read",
+        "R7",
+        "bot/slack/handlers/approvals_command.py",
+        "                if word.alone and rest:\n",
+        "                if False:\n",
+        (_MEANWHILE + "test_words_behind_one_that_stands_alone_are_refused_and_change_nothing",),
+    ),
+    Bug(
+        "one spelling of Slack's wish to wait is taken for a refusal for good",
+        "R21",
+        "bot/slack_errors.py",
+        '    | {"ratelimited", "rate_limited"}',
+        '    | {"rate_limited"}',
+        (
+            "tests/slack/test_connection.py::"
+            "test_a_slack_that_asks_to_wait_in_either_spelling_is_asked_again[ratelimited]",
+        ),
+    ),
 )

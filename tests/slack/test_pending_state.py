@@ -275,6 +275,17 @@ async def test_a_stand_in_decides_while_somebody_is_away_and_the_card_says_so(
     assert kinds.count(EventType.STAND_IN_NAMED) == 2 and kinds.count(EventType.STAND_IN_ENDED) == 1
 
 
+async def test_words_behind_one_that_stands_alone_are_refused_and_change_nothing(
+    slack: LocalSlack, store: Store, bot: Services
+) -> None:
+    """R7: `back 2026-12-24` ended the absence at once."""
+    bob = slack.user("bob")
+    await bob.command("/approvals away @dave for 3d")
+    for word in ("back", "show", "pending", "permissions"):
+        assert f"`/approvals {word}` with nothing after it" in (await bob.command(f"/approvals {word} 2026-12-24")).text
+    assert len((await store.absences()).value.people) == 1
+
+
 async def test_who_leaves_hears_that_no_message_reached_their_stand_in(
     slack: LocalSlack, store: Store, bot: Services
 ) -> None:

@@ -105,11 +105,13 @@ class AlreadyTold(CountersignError):
 class Subcommand(NamedTuple):
     """A word after a command, and its line of help.
 
-    `run` gets what was typed behind the word; `empty`, if there must be something, says so, and the value now.
-    `on_record`: a refusal is put on record before its person is told (R25).
+    `run` gets what was typed behind the word; `empty`, if there must be something, says so, and the value now. A word
+    that stands `alone` is refused with anything behind it. `on_record`: a refusal is put on record before its person is
+    told (R25).
     """
 
     run: Callable[[Services, dict[str, Any], str], Awaitable[Reply]]
     help: str
     empty: Callable[[Services, dict[str, Any]], Awaitable[tuple[str, str]]] | None = None
     on_record: bool = True
+    alone: bool = False
