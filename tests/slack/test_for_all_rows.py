@@ -119,7 +119,9 @@ async def test_who_looks_at_a_card_of_which_a_row_is_gone_reads_for_how_many_it_
         value = control_values.PresenceItem((asked[0].id, gone, asked[1].id)).write()
         menu = (card.blocks or [])[-1]["elements"][-1]
         menu["options"] = [{"text": {"type": "plain_text", "text": "I'm reviewing this"}, "value": value}]
-        await bob.click(card, "more", choose="I'm reviewing this", block=card.blocks[-1]["block_id"], stale=True)
+        await bob.click(
+            card, "more", choose="I'm reviewing this", block=(card.blocks or [])[-1]["block_id"], stale=True
+        )
         await bob.wait_ephemeral("Counted for 2 of 3 requests")
     assert [len(one.looking) for one in await store.requests([one.id for one in asked]) if one] == [1, 1]
 

@@ -54,9 +54,9 @@ async def request_of_attempt(
     *,
     attempt: AttemptId | None = None,
 ) -> Admitted:
-    """Read the request that an attempt is about; `attempt` is its id where the payload makes several.
+    """Read the request that an attempt is about.
 
-    NotFound, put on record (R25), if there is none.
+    NotFound, put on record (R25), if there is none. `attempt` is its id where the payload makes several.
     """
     try:
         return await read_request(services, handle)

@@ -99,7 +99,10 @@ class Reply(NamedTuple):
 
 
 class AlreadyTold(CountersignError):
-    """An error whose sentence its person reads already; whoever records refusals still records it (R25)."""
+    """An error whose sentence its person reads already.
+
+    Whoever records refusals still records it (R25).
+    """
 
 
 class Subcommand(NamedTuple):
