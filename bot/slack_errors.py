@@ -1,6 +1,14 @@
 """Slack's word for why it refused a call."""
 
+from typing import Final
+
 from slack_sdk.errors import SlackApiError
+
+TRANSIENT: Final = frozenset(
+    {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
+    | {"ratelimited", "rate_limited"}  # a method's page may name either
+)
+"""Errors after which the same call may work."""
 
 
 def code(refused: SlackApiError) -> str:

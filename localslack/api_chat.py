@@ -221,6 +221,8 @@ def respond(platform: Platform, url: ResponseUrl, answer: Json) -> None:
         return
     content = _content(args)
     if args.flag("replace_original") and original is not None:
+        if platform.config.replacing_drops_metadata:
+            content = {**content, "metadata": {}}
         _rewrite(platform, original, content)
         return
     in_channel = args.text("response_type") == "in_channel"

@@ -30,7 +30,8 @@ class Config:
     whether it is declared an agent, where the workspace has such. For Slack's tiers the clock goes
     `hurry` times faster; `rates` replace them: calls a second by a pattern of methods.
     `file_uploads`: whether the admins allow files; `file_share_seconds`: from the end of an upload until its message
-    stands. `redirect_urls`: where OAuth may send a browser back to. `token_rotation`: whether tokens of OAuth end,
+    stands. `replacing_drops_metadata`: whether a message that a response URL replaces loses its metadata.
+    `redirect_urls`: where OAuth may send a browser back to. `token_rotation`: whether tokens of OAuth end,
     after `token_seconds`.
     """
 
@@ -47,6 +48,7 @@ class Config:
     agent: bool = False
     file_uploads: bool = True
     file_share_seconds: float = 0.3
+    replacing_drops_metadata: bool = False
     bot_events: frozenset[str] = frozenset({"app_home_opened"})
     scopes: frozenset[str] | None = None
     client_id: str = "1234567890.1234567890"

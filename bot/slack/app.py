@@ -58,9 +58,6 @@ MOST_CONNECTIONS: Final = 10
 """Socket Mode connections that Slack allows an app, in all of its processes."""
 _PING: Final = 3.0
 """Seconds between pings of a Socket Mode connection; a dead one is replaced after four."""
-_TRANSIENT: Final = frozenset(
-    {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "ratelimited"}
-)
 _ORG_WIDE: Final = (
     "SLACK_BOT_TOKEN: it belongs to an installation for a whole organization, which is not supported. "
     "Install the app in one workspace, or in each by OAuth (SLACK_CLIENT_ID)."
@@ -137,7 +134,7 @@ async def identify(client: AsyncWebClient) -> Identity:
             answer = await client.auth_test()
         except SlackApiError as refused:
             code = slack_errors.code(refused)
-            if refused.response.status_code < 500 and code not in _TRANSIENT:
+            if refused.response.status_code < 500 and code not in slack_errors.TRANSIENT:
                 raise WrongSettings(
                     [f"SLACK_BOT_TOKEN: Slack refuses it ({code}). Copy the bot token again from the app's page."]
                 ) from None
@@ -197,7 +194,7 @@ async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> 
     try:
         await client.apps_connections_open(app_token=app_token)
     except SlackApiError as refused:
-        if refused.response.status_code < 500 and slack_errors.code(refused) not in _TRANSIENT:
+        if refused.response.status_code < 500 and slack_errors.code(refused) not in slack_errors.TRANSIENT:
             fix = "Make an app-level token with connections:write, and switch Socket Mode on."
             raise WrongSettings([f"SLACK_APP_TOKEN: Slack refuses it ({slack_errors.code(refused)}). {fix}"]) from None
     except (aiohttp.ClientError, TimeoutError, OSError) as away:

@@ -14,15 +14,13 @@ from slack_sdk.web.async_client import AsyncWebClient
 from countersign.domain.errors import CountersignError
 from countersign.domain.events import Event
 
+from ..slack_errors import TRANSIENT
 from ..slack_errors import code as code
 
 PAUSE: Final = 0.5
 """Seconds after a failure, before anybody looks or tries again."""
-_TRANSIENT: Final = frozenset(
-    {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org", "rate_limited"}
-    # Of the token, not of the message: a new one comes, or the workspace is served no more.
-    | {"token_expired", "token_revoked", "account_inactive", "invalid_auth"}
-)
+_OF_THE_TOKEN: Final = frozenset({"token_expired", "token_revoked", "account_inactive", "invalid_auth"})
+"""Not of the message: a new token comes, or the workspace is served no more."""
 _places: Final = itertools.count()
 
 
@@ -129,4 +127,5 @@ def pause_after(refused: SlackApiError) -> float | None:
     """Seconds to wait before another try; None if no try will ever do."""
     if refused.response.status_code == 429:
         return float(refused.response.headers.get("Retry-After", 1))
-    return 1.0 if refused.response.status_code >= 500 or code(refused) in _TRANSIENT else None
+    again = code(refused) in TRANSIENT | _OF_THE_TOKEN
+    return 1.0 if refused.response.status_code >= 500 or again else None

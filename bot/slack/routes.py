@@ -1,4 +1,7 @@
-"""Routes of Slack's payloads to their handlers; a button by its value (R1)."""
+"""Routes of Slack's payloads to their handlers.
+
+A button finds its handler by its action; which request it is about is in its value (R1).
+"""
 
 import asyncio
 import logging

@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
+from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.usecases.ports import Message, Store
 
 CLOCKS_DIFFER: Final = timedelta(minutes=5)
@@ -147,12 +148,20 @@ class Copies:
     async def look_again(self) -> None:
         """Delete what a frozen process posted before it was killed.
 
-        StoreUnavailable, and CannotPost if Slack does not let us look.
+        Each message has one try: where the app may not look any more, or the record is damaged, another one would not
+        help either. StoreUnavailable leaves what was not looked at for later.
         """
         for name in await self._store.indexes.to_look_at():
-            seen = await self._store.message(name)
-            if seen is not None and seen.value.ts:
-                await self.find(seen.value)
+            try:
+                seen = await self._store.message(name)
+                if seen is not None and seen.value.ts:
+                    await self.find(seen.value)
+            except StoreUnavailable:
+                raise
+            except CountersignError as wrong:
+                _log.warning("A second copy of %s may stay, because it could not be looked for: %s", name, wrong)
+            except Exception:
+                _log.exception("A second copy of %s may stay, because it could not be looked for.", name)
             await self._store.indexes.looked_at(name)
 
 

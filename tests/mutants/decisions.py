@@ -23,6 +23,8 @@ _CONTACT = "tests/slack/test_first_contact.py::"
 _MANY = "tests/slack/test_many_people.py::"
 _SHARED = "tests/slack/test_grid_and_shared_channels.py::"
 _TALKS = "tests/slack/test_conversations.py::"
+_ALL_ROWS = "tests/slack/test_for_all_rows.py::"
+_PERMITS = "tests/slack/test_grant_windows.py::"
 
 DECIDING: Final = (
     Bug(
@@ -558,5 +560,32 @@ DECIDING: Final = (
         " and all(one is None for one in named)",
         "",
         (_TALKS + "test_a_rule_of_the_policy_that_names_reviewers_holds_for_conversations_too",),
+    ),
+    Bug(
+        "one row that is gone keeps all that come after it from counting",
+        "R7",
+        "bot/slack/handlers/card_buttons.py",
+        "        except CountersignError as problem:\n",
+        "        except Refused as problem:\n",
+        (
+            _ALL_ROWS + "test_rows_that_nobody_knows_are_on_record_each_and_keep_no_other_from_counting",
+            _ALL_ROWS + "test_who_looks_at_a_card_of_which_a_row_is_gone_reads_for_how_many_it_counts",
+        ),
+    ),
+    Bug(
+        "of several unknown rows one is on record",
+        "R25",
+        "bot/slack/handlers/attempts.py",
+        "            attempt or attempt_id(body, words),\n",
+        "            attempt_id(body, words),\n",
+        (_ALL_ROWS + "test_rows_that_nobody_knows_are_on_record_each_and_keep_no_other_from_counting",),
+    ),
+    Bug(
+        "who waits too long for a window out of the full menu hears nothing",
+        "R7",
+        "bot/slack/handlers/card_buttons.py",
+        "else Reply(confirmation_text.DECISION_TOO_LATE, counted=False, view=view)",
+        'else Reply("", counted=False, view=view)',
+        (_PERMITS + "test_who_waits_too_long_for_a_window_out_of_the_full_menu_is_told_that_nothing_was_decided",),
     ),
 )

@@ -52,8 +52,8 @@ INSTALLING: Final = (
         "a card that an uninstalled app could not post is given up for ever",
         "R21",
         "bot/slack/ports.py",
-        '    | {"token_expired", "token_revoked", "account_inactive", "invalid_auth"}\n',
-        "",
+        "in TRANSIENT | _OF_THE_TOKEN\n",
+        "in TRANSIENT\n",
         (_TOKENS + "test_what_slack_says_of_a_token_is_no_word_about_the_message",),
     ),
 )

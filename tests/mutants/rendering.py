@@ -8,6 +8,8 @@ _CLICKS = "tests/slack/test_actions.py::"
 _CARDS = "tests/slack/test_cards.py::"
 _LOOKALIKES = "tests/slack/test_homoglyphs.py::"
 _PROJECTOR = "tests/slack/test_projector.py::"
+_POSTED = "tests/slack/test_posted.py::"
+_THREAD = "tests/slack/test_run_thread.py::"
 _WINDOWS = "tests/slack/test_high_risk_windows.py::"
 _BURSTS = "tests/slack/test_batch_card.py::"
 _NEWER = "tests/slack/test_newer.py::"
@@ -675,5 +677,29 @@ DRAWING: Final = (
         "    if kept.left or refused:\n",
         "    if False:\n",
         ("tests/slack/test_attached_files.py::test_the_thread_says_in_one_line_which_files_are_not_attached_and_why",),
+    ),
+    Bug(
+        "a second copy in a channel that the app has left keeps all others standing",
+        "R6",
+        "bot/slack/unconfirmed_posts.py",
+        "            except StoreUnavailable:\n                raise\n",
+        "            except CountersignError:\n                raise\n",
+        (_POSTED + "test_where_the_app_may_look_no_more_the_other_second_copies_are_deleted_all_the_same",),
+    ),
+    Bug(
+        "nobody looks for runs without a worker until all second copies are looked for",
+        "R21",
+        "bot/slack/projector/projector.py",
+        '                ("look for runs without a worker", self._look_for_lost_workers),\n',
+        "",
+        (_THREAD + "test_a_run_without_a_worker_says_so_while_slack_lets_nobody_look_for_second_copies",),
+    ),
+    Bug(
+        "a refusal that the window shows is told beside it again",
+        "R7",
+        "bot/slack/handlers/modal_opening.py",
+        "        raise AlreadyTold(*wrong.sentence) from wrong\n",
+        "        raise\n",
+        (_COMMANDS + "test_who_is_refused_in_the_window_that_opened_first_is_told_once_and_it_is_on_record",),
     ),
 )

@@ -99,11 +99,19 @@ WAITING: Final = (
         "R32",
         "bot/slack/people/users_and_groups.py",
         'named.get(card.ts) == {"name": card.name}',
-        "bool(named)",
+        'bool(page["messages"])',
         (
             _SILENCE + "test_silence_does_not_approve_what_somebody_took_away[deleted]",
             _SILENCE + "test_silence_does_not_approve_what_somebody_took_away[deleted, and had replies]",
         ),
+    ),
+    Bug(
+        "a card whose metadata a response URL took is taken for gone",
+        "R32",
+        "bot/slack/people/users_and_groups.py",
+        '.get("event_payload", {"name": card.name})',
+        '.get("event_payload")',
+        (_SILENCE + "test_silence_approves_a_card_that_lost_its_metadata_as_a_vote_redrew_it[False]",),
     ),
     Bug(
         "what Slack did not say about a card is asked for ever",
@@ -217,5 +225,44 @@ WAITING: Final = (
         "note, request=card.rows[0].id, post=card.pending, importance",
         "note, request=card.rows[0].id, post=True, importance",
         (_MEANWHILE + "test_nobody_is_reminded_of_what_was_decided_before_the_reminder_was_drawn",),
+    ),
+    Bug(
+        "who snoozes is promised a reminder that does not come",
+        "R7",
+        "bot/slack/handlers/card_buttons.py",
+        "filter(None, map(schedule.next_reminder, changed))",
+        "filter(None, (request.snoozed_until for request in changed))",
+        (
+            _MEANWHILE + "test_who_snoozes_past_the_deadline_is_promised_no_reminder"
+            "[span0-No more reminders before the deadline at]",
+            _MEANWHILE + "test_who_snoozes_into_quiet_hours_reads_when_the_reminder_comes",
+        ),
+    ),
+    Bug(
+        "a card says of a reminder that was put off into quiet hours that it comes in them",
+        "R7",
+        "bot/slack/views/request_text.py",
+        "when(remind or request.snoozed_until, ",
+        "when(request.snoozed_until, ",
+        (_MEANWHILE + "test_who_snoozes_into_quiet_hours_reads_when_the_reminder_comes",),
+    ),
+    Bug(
+        "words behind one that stands alone are not read",
+        "R7",
+        "bot/slack/handlers/approvals_command.py",
+        "                if word.alone and rest:\n",
+        "                if False:\n",
+        (_MEANWHILE + "test_words_behind_one_that_stands_alone_are_refused_and_change_nothing",),
+    ),
+    Bug(
+        "one spelling of Slack's wish to wait is taken for a refusal for good",
+        "R21",
+        "bot/slack_errors.py",
+        '    | {"ratelimited", "rate_limited"}',
+        '    | {"rate_limited"}',
+        (
+            "tests/slack/test_connection.py::"
+            "test_a_slack_that_asks_to_wait_in_either_spelling_is_asked_again[ratelimited]",
+        ),
     ),
 )

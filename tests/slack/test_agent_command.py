@@ -481,3 +481,30 @@ async def test_a_store_that_is_away_is_told(slack: LocalSlack, store: Store, bot
     async with redis_away(store):
         reply = await slack.user("alice").command("/agent email hello")
     assert "can't reach its database" in reply.text
+
+
+async def test_who_is_refused_in_the_window_that_opened_first_is_told_once_and_it_is_on_record(
+    slack: LocalSlack, store: Store, bot: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R7, R25: the sentence stood in the window and beside it."""
+    await store.workers.retire("worker")
+    monkeypatch.setattr("bot.slack.handlers.modal_opening.OPEN_WITHIN", 0.0)
+    alice = slack.user("alice")
+    assert (await alice.command("/agent")).text == ""
+    await alice.wait_modal("The agents are not running")
+    await bot.drain()
+    assert alice.ephemerals == []
+    assert len(await refused(store)) == 1
+
+
+async def test_a_store_that_is_away_is_told_once_where_a_window_opened_first(
+    slack: LocalSlack, store: Store, bot: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R7: in the words of the command."""
+    monkeypatch.setattr("bot.slack.handlers.modal_opening.OPEN_WITHIN", 0.0)
+    alice = slack.user("alice")
+    async with redis_away(store):
+        assert (await alice.command("/agent")).text == ""
+        await alice.wait_modal("so your command didn't go through")
+        await bot.drain()
+    assert alice.ephemerals == []

@@ -17,6 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.slack import app, health, http, routes
+from bot.slack.projector.message_sync import Place, Poster
+from bot.slack.slack_calls import GatedCalls
 from bot.slack.views.approval_card import card
 from countersign import metrics, usecases
 from countersign.domain.errors import WrongSettings
@@ -24,12 +26,13 @@ from countersign.domain.requests import Status
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack
-from localslack.fixtures import UNHURRIED
+from localslack.fixtures import HURRY, UNHURRIED
 from localslack.http_events import sign
 from tests.free_ports import free_port
 from tests.longest_wait import PATIENCE
-from tests.sample_requests import question
+from tests.sample_requests import GENERAL, HERE, question
 from tests.slack.socket_bot import post, unconnected_bot
+from tests.slack.test_overtaken import NEW
 from tests.store_fixtures import configure
 
 
@@ -365,6 +368,20 @@ async def test_slack_away_at_the_start_is_waited_for(
         assert not waiting.done()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize("code", ["ratelimited", "rate_limited"])
+async def test_a_slack_that_asks_to_wait_in_either_spelling_is_asked_again(
+    slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """R21: also with status 200; one spelling ended the start, the other gave a message up for good."""
+    monkeypatch.setattr(app, "_TRY_AGAIN", 0.01)
+    for method in ("auth.test", "chat.postMessage"):
+        slack.faults.add("error", on=method, error=code, times=1)
+    async with app.slack_clients(slack.bot_token, slack.api_url) as clients:
+        identity = await app.identify(clients.reads)
+        poster = Poster(GatedCalls(clients.posts, HURRY), store, HERE, slack.url, identity.names)
+        assert await poster.show("note/1", Place(GENERAL), NEW) is not None
 
 
 async def test_bolt_does_not_turn_oauth_on(slack: LocalSlack, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from bot.slack.views import control_values
 from bot.slack.views.block_kit import button
 from countersign import usecases
 from countersign.domain.events import EventType
+from countersign.domain.ids import RequestId
 from countersign.domain.requests import Question, Request, Status
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
@@ -84,6 +86,44 @@ async def test_a_row_that_somebody_decided_in_between_stays_as_it_was(
         (Status.APPROVED, ("U0CAROL",)),
         (Status.REJECTED, ("U0BOB",)),
     ]
+
+
+async def test_rows_that_nobody_knows_are_on_record_each_and_keep_no_other_from_counting(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
+) -> None:
+    """R7, R25: the click counts for the others, and who clicked reads for how many."""
+    asked = await ask(store, lease, 0, 1)
+    unknown = [replace(asked[0], id=RequestId(name)) for name in ("qgone1", "qgone2")]
+    async with running_projector(slack, store):
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        value = control_values.rows_value([asked[0], *unknown, asked[1]])
+        made_up = button("Approve all", control_values.APPROVE_ALL, value)
+        card.blocks = [*(card.blocks or [])[:-1], {**(card.blocks or [])[-1], "elements": [made_up]}]
+        await slack.user("bob").click(card, "Approve all", stale=True)
+        await slack.user("bob").wait_ephemeral("Counted for 2 of 4 requests")
+    assert [status for status, _ in await states(store, asked)] == [Status.APPROVED] * 2
+    refused = [event.request for event in await events(store) if event.type is EventType.ATTEMPT_REFUSED]
+    assert refused == [one.id for one in unknown]
+
+
+async def test_who_looks_at_a_card_of_which_a_row_is_gone_reads_for_how_many_it_counts(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services
+) -> None:
+    """R7: it is noted on the others."""
+    asked = await ask(store, lease, 0, 1)
+    gone, bob = RequestId("qgone1"), slack.user("bob")
+    async with running_projector(slack, store):
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        value = control_values.PresenceItem((asked[0].id, gone, asked[1].id)).write()
+        menu = (card.blocks or [])[-1]["elements"][-1]
+        menu["options"] = [{"text": {"type": "plain_text", "text": "I'm reviewing this"}, "value": value}]
+        await bob.click(
+            card, "more", choose="I'm reviewing this", block=(card.blocks or [])[-1]["block_id"], stale=True
+        )
+        await bob.wait_ephemeral("Counted for 2 of 3 requests")
+    assert [len(one.looking) for one in await store.requests([one.id for one in asked]) if one] == [1, 1]
 
 
 async def test_what_a_row_cuts_is_approved_by_no_button_for_all(

@@ -229,6 +229,19 @@ async def test_who_cannot_see_all_of_it_in_the_window_says_that_they_read_the_fi
     assert (await now_is(store, asked)).status is Status.APPROVED
 
 
+async def test_who_waits_too_long_for_a_window_out_of_the_full_menu_is_told_that_nothing_was_decided(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R7: Slack closes the window of who has no answer in time."""
+    await configure(store, break_glass=True)
+    alice = slack.user("alice")
+    await alice.click(await show(await usecases.ask(store, lease, call())), MORE, choose="More…")
+    await alice.wait_modal("What do you want to do?")
+    monkeypatch.setattr("bot.slack.handlers.ack_deadline.ACK_WITHIN", 0.0)
+    assert await alice.submit({answer_modals.ITEM: "Break glass…"}) == {}
+    await alice.wait_ephemeral("Nothing was decided; please open it again")
+
+
 async def test_the_requester_breaks_the_glass_and_everybody_named_is_told(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from bot.slack.handlers.context import Services
 from countersign import usecases
-from countersign.domain import quiet_hours
+from countersign.domain import quiet_hours, schedule
 from countersign.domain.escalation import Escalation
 from countersign.domain.events import EventType
 from countersign.domain.ids import ChannelId, GroupId
@@ -221,6 +221,37 @@ async def test_who_looks_and_who_snoozes_is_on_the_card_and_nobody_is_locked_out
     assert (await as_it_is(store, asked)).status is Status.APPROVED
 
 
+@pytest.mark.parametrize(
+    ("span", "told"), [(HOUR, "No more reminders before the deadline at"), (3 * HOUR, "Next reminder at")]
+)
+async def test_who_snoozes_past_the_deadline_is_promised_no_reminder(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services, drawn: None, span: timedelta, told: str
+) -> None:
+    """R7: within an hour of the deadline, an hour's snooze leaves no reminder to come."""
+    await configure(store, timeout=span, remind_after=HOUR / 2)
+    asked = await usecases.ask(store, lease, question())
+    await slack.user("carol").click(await card_of(slack), "more", choose="Remind in 1 hour")
+    text = text_of(await slack.user("carol").wait_ephemeral(told))
+    now = await as_it_is(store, asked)
+    assert now.deadline is not None
+    assert f"<!date^{int((schedule.next_reminder(now) or now.deadline).timestamp())}^" in text
+
+
+async def test_who_snoozes_into_quiet_hours_reads_when_the_reminder_comes(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services, drawn: None
+) -> None:
+    """R7: at the end of the quiet hours, in the answer and on the card."""
+    await configure(store, timeout=timedelta(days=9), remind_after=HOUR, quiet=quiet_hours.parse("00:00-23:59 UTC"))
+    asked = await usecases.ask(store, lease, question())
+    await slack.user("carol").click(await card_of(slack), "more", choose="Remind in 1 hour")
+    text = text_of(await slack.user("carol").wait_ephemeral("Next reminder at"))
+    await all_drawn(slack, store)
+    comes = schedule.next_reminder(await as_it_is(store, asked))
+    assert comes is not None
+    assert f"<!date^{int(comes.timestamp())}^" in text
+    assert f"postponed by <@U0CAROL> until <!date^{int(comes.timestamp())}^" in text_of(await card_of(slack))
+
+
 async def test_a_stand_in_decides_while_somebody_is_away_and_the_card_says_so(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, drawn: None
 ) -> None:
@@ -242,6 +273,17 @@ async def test_a_stand_in_decides_while_somebody_is_away_and_the_card_says_so(
     assert (await bob.command("/approvals back")).text.startswith("You weren't away")
     kinds = [e.type for e in await events(store)]
     assert kinds.count(EventType.STAND_IN_NAMED) == 2 and kinds.count(EventType.STAND_IN_ENDED) == 1
+
+
+async def test_words_behind_one_that_stands_alone_are_refused_and_change_nothing(
+    slack: LocalSlack, store: Store, bot: Services
+) -> None:
+    """R7: `back 2026-12-24` ended the absence at once."""
+    bob = slack.user("bob")
+    await bob.command("/approvals away @dave for 3d")
+    for word in ("back", "show", "pending", "permissions"):
+        assert f"`/approvals {word}` with nothing after it" in (await bob.command(f"/approvals {word} 2026-12-24")).text
+    assert len((await store.absences()).value.people) == 1
 
 
 async def test_who_leaves_hears_that_no_message_reached_their_stand_in(

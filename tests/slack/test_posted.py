@@ -14,7 +14,7 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put
 from localslack import LocalSlack, text_of
 from localslack.workspace import File as LocalFile
-from tests.sample_requests import GENERAL
+from tests.sample_requests import APPROVALS, GENERAL
 from tests.slack.test_overtaken import NEW, OLD, poster
 
 
@@ -65,6 +65,24 @@ async def test_a_message_that_may_still_grow_is_looked_for_from_when_it_was_mean
     meant = seen.now - timedelta(hours=7)
     await store.commit(Change(messages=(Put(replace(seen.value, posting_since=meant), seen.version),)))
     assert await looked_from(slack, store, "note/1") == f"{(meant - timedelta(minutes=5)).timestamp():.6f}"
+
+
+async def test_where_the_app_may_look_no_more_the_other_second_copies_are_deleted_all_the_same(
+    slack: LocalSlack, store: Store
+) -> None:
+    """R6: a channel that the app has left kept every later message from being looked at, for ever."""
+    async with poster(slack, store) as one:
+        left = await one.show("note/1", Place(APPROVALS), NEW)
+        kept = await one.show("note/2", Place(GENERAL), NEW)
+        assert left is not None and kept is not None
+        mark = {"event_type": EVENT_TYPE, "event_payload": {"name": "note/2"}}
+        slack.workspace.post(slack.workspace.channel("#general"), "U0BOT", text="new", from_app=True, metadata=mark)
+        slack.channel("#approvals").members.discard("U0BOT")
+        for name in ("note/1", "note/2"):
+            await store.indexes.look_again(name, timedelta(0))
+        await one.copies.look_again()
+    assert [m.ts for m in slack.channel("#general").messages] == [kept.ts]
+    assert await store.indexes.to_look_at() == []
 
 
 async def test_what_others_put_there_under_our_name_is_not_ours(

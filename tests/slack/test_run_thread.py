@@ -21,6 +21,7 @@ from localslack import LocalSlack, text_of
 from localslack.fixtures import HURRY
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import HERE, OURS, question
+from tests.slack.test_projector import all_drawn, running_projector
 
 
 async def drawn(slack: LocalSlack, store: Store, run: RunId, *, without_worker: bool = False) -> list[str]:
@@ -114,6 +115,22 @@ async def test_the_thread_says_why_the_run_waits(slack: LocalSlack, store: Store
     assert "The agents have not been heard from for 40 s" in steps
     (steps,) = await drawn(slack, store, lease.run)
     assert "not been heard from" not in steps
+
+
+async def test_a_run_without_a_worker_says_so_while_slack_lets_nobody_look_for_second_copies(
+    slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R21: one look stood in the other's way."""
+    monkeypatch.setattr("bot.slack.projector.projector.SILENT_AFTER", timedelta(0))
+    await usecases.progressed(store, lease, "writer", "step one")
+    async with running_projector(slack, store):
+        await all_drawn(slack, store)
+    slack.faults.add("server_error", on="conversations.history", status=503, times=None)
+    await store.indexes.look_again(f"run/{lease.run}", timedelta(0))
+    await store.leases.release(lease)
+    (root,) = slack.channel("#general").messages
+    async with running_projector(slack, store, "web-2"):
+        await slack.wait_message("#general", lambda m: "not been heard from" in text_of(m), thread=root.ts)
 
 
 @pytest.mark.parametrize("held", [True, False])

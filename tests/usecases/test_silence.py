@@ -21,10 +21,11 @@ from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
 from countersign.usecases.ports import Change, Lease, Put
 from localslack import LocalSlack, text_of
+from localslack.fixtures import UNHURRIED
 from localslack.workspace import Message
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import HERE, NOW, attempt, later, question, request, rules
-from tests.slack.socket_bot import events
+from tests.slack.socket_bot import connected_bot, events
 from tests.slack.test_projector import all_drawn, card_of, running_projector
 from tests.store_fixtures import NoQueue, card_is_there, place_card
 
@@ -152,14 +153,19 @@ async def directory(slack: LocalSlack) -> AsyncIterator[Directory]:
         await directory.close()
 
 
-async def stood_for_an_hour(slack: LocalSlack, store: Store, lease: Lease) -> tuple[Request, Message]:
+async def stood_for_an_hour(
+    slack: LocalSlack, store: Store, lease: Lease, *, voted: bool = False
+) -> tuple[Request, Message]:
     """In a channel where silence approves; its time is over now. Others write there too."""
-    await store.set_defaults(rules(on_timeout=OnTimeout.APPROVE))
+    await store.set_defaults(rules(on_timeout=OnTimeout.APPROVE, quorum=2 if voted else 1))
     await slack.user("bob").say("good morning", channel="#approvals")
     asked = await usecases.ask(store, lease, question())
     async with running_projector(slack, store):
         await all_drawn(slack, store)
         card = await card_of(slack)
+        if voted:
+            await slack.user("bob").click(card, "Approve")
+            await all_drawn(slack, store)
     seen, shown = await store.request(asked.id), await store.message(f"card/{asked.id}")
     assert seen is not None and shown is not None
     old = replace(seen.value, created_at=seen.now - HOUR, deadline=seen.now)
@@ -214,6 +220,24 @@ async def test_silence_does_not_approve_what_somebody_took_away(
     else:
         assert settled.status is Status.APPROVED
         assert "Approved by timeout" in thread
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_silence_approves_a_card_that_lost_its_metadata_as_a_vote_redrew_it(
+    store: Store, lease: Lease, deleted: bool
+) -> None:
+    """R32: Slack does not say whether a response URL leaves a message its metadata. Who took it away is told apart."""
+    async with (
+        LocalSlack(**UNHURRIED, replacing_drops_metadata=True) as slack,
+        connected_bot(slack, store) as bot,
+    ):
+        asked, card = await stood_for_an_hour(slack, store, lease, voted=True)
+        (shown,) = [m for m in slack.channel("#approvals").messages if m.ts == card.ts]
+        assert shown.metadata is None and "1 of 2" in text_of(shown)
+        if deleted:
+            await deleted_with_its_thread(slack, card)
+        settled = await usecases.catch_up(store, NoQueue(), asked.id, bot.directory.still_there)
+    assert settled is not None and settled.status is (Status.EXPIRED if deleted else Status.APPROVED)
 
 
 @pytest.mark.parametrize(("unanswered", "status"), [(2, Status.APPROVED), (None, Status.EXPIRED)])

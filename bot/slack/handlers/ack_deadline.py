@@ -22,7 +22,7 @@ from ..people.users_and_groups import Directory
 from ..views import confirmation_text
 from ..views.modal_parts import READ, InputProblem, View, channel_of, has_block, has_read, not_counted
 from ..views.slack_markup import drawn, mentioned_in, without_marks
-from .context import SLACK_ERRORS, Reply, Services
+from .context import SLACK_ERRORS, AlreadyTold, Reply, Services
 from .payloads import delivery, sender
 
 ACK_WITHIN: Final = 2.4
@@ -114,6 +114,8 @@ async def reply_of(work: Awaitable[Reply], action: str) -> Reply:
     """
     try:
         return await work
+    except AlreadyTold:
+        return Reply("", False)
     except InputProblem as problem:
         return refused(problem, problem.block)
     except NotReplicated as unsafe:

@@ -57,6 +57,8 @@ def approvals(words: Mapping[str, Subcommand]) -> Work:
                     raise _Unclear(*settings_text.unknown_setting(unescape(name)[:40], alike[0] if alike else None))
                 if word.empty is not None and not rest:
                     raise _Unclear(*await word.empty(services, body))
+                if word.alone and rest:
+                    raise InvalidInput(commands_text.with_nothing_after(name))
                 return await word.run(services, body, rest)
         except _Unclear as unclear:
             return Reply(f"{drawn(unclear.sentence)}{unclear.usage}", False)
@@ -69,8 +71,6 @@ async def _pending(services: Services, body: dict[str, Any], rest: str) -> Reply
 
     They are those of runs started here, and those whose cards are posted here.
     """
-    if rest:
-        raise InvalidInput(commands_text.PENDING_ALONE)
     page = await services.homes.overview.waiting([sender(body).here], None, lambda request: True, _PENDING)
     listed = await with_links(services.store, services.homes.overview, services.link, page.requests)
     entries = home.entries(listed, reader=sender(body).user)
@@ -102,9 +102,9 @@ async def _permissions(services: Services, body: dict[str, Any], rest: str) -> R
 
 
 LISTS: Final = {
-    "pending": Subcommand(_pending, commands_text.PENDING_HELP, on_record=False),
+    "pending": Subcommand(_pending, commands_text.PENDING_HELP, on_record=False, alone=True),
     "history": Subcommand(_history, commands_text.HISTORY_HELP, on_record=False),
-    "permissions": Subcommand(_permissions, commands_text.PERMISSIONS_HELP, on_record=False),
+    "permissions": Subcommand(_permissions, commands_text.PERMISSIONS_HELP, on_record=False, alone=True),
 }
 """The words of `/approvals` that list something."""
 

@@ -12,6 +12,7 @@ from countersign import usecases
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.decision_attempts import Attempt
 from countersign.domain.errors import NotFound
+from countersign.domain.ids import AttemptId
 from countersign.domain.permission_scopes import PermissionChoice
 from countersign.domain.requests import Request, Status, Verb
 from countersign.usecases.ports import Admitted
@@ -45,18 +46,24 @@ async def read_request(services: Services, handle: Handle | None) -> Admitted:
 
 
 async def request_of_attempt(
-    services: Services, body: dict[str, Any], handle: Handle | None, verb: Verb, words: str = ""
+    services: Services,
+    body: dict[str, Any],
+    handle: Handle | None,
+    verb: Verb,
+    words: str = "",
+    *,
+    attempt: AttemptId | None = None,
 ) -> Admitted:
     """Read the request that an attempt is about.
 
-    NotFound, put on record (R25), if there is none.
+    NotFound, put on record (R25), if there is none. `attempt` is its id where the payload makes several.
     """
     try:
         return await read_request(services, handle)
     except NotFound:
         await usecases.unknown_request(
             services.store,
-            attempt_id(body, words),
+            attempt or attempt_id(body, words),
             request=handle.request if handle else None,
             workspace=services.directory.workspace,
             user=sender(body).user,

@@ -86,6 +86,6 @@ async def _nobody_named(services: Services, body: dict[str, Any]) -> tuple[str, 
 
 SUBCOMMANDS: Final = {
     "away": Subcommand(_away, commands_text.AWAY_HELP, _nobody_named),
-    "back": Subcommand(_back, commands_text.BACK_HELP),
+    "back": Subcommand(_back, commands_text.BACK_HELP, alone=True),
 }
 """The words of `/approvals` about who is here."""

@@ -4,13 +4,21 @@ A click that counts is stored first, then acked; no click is ignored silently (R
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from countersign import usecases
+from countersign.domain import schedule
 from countersign.domain.attempt_refusals import Refusal
-from countersign.domain.errors import CountersignError, InvalidInput, NotFound, Refused
+from countersign.domain.errors import (
+    CountersignError,
+    InvalidInput,
+    NotFound,
+    NotReplicated,
+    Refused,
+    StoreUnavailable,
+)
 from countersign.domain.high_risk import is_asked
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, digest_of, short_name
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
@@ -118,7 +126,7 @@ async def more(services: Services, body: dict[str, Any]) -> Reply:
     if drawing is None:
         return _UNKNOWN_BUTTON
     view = await drawing
-    return view if isinstance(view, Reply) else Reply("", counted=False, view=view)
+    return view if isinstance(view, Reply) else Reply(confirmation_text.DECISION_TOO_LATE, counted=False, view=view)
 
 
 async def _window_of_item(
@@ -175,28 +183,33 @@ async def _window(
 
 async def _note_presence(services: Services, body: dict[str, Any], item: control_values.PresenceItem) -> Reply:
     """Look at, or snooze, all requests of the card. A refusal is told only if no request takes it."""
-    user, attempt = sender(body).user, attempt_id(body)
-    changed, refusals, now = list[Request](), list[Refused](), None
-    for name in item.requests:
+    user, attempt, one_of_several = sender(body).user, attempt_id(body), len(item.requests) > 1
+    changed, now = list[Request](), None
+
+    async def note(name: RequestId) -> None:
+        nonlocal now
         seen = await read_request(services, Handle(name, digest_of()))
         now = seen.now
         actor = await actor_of(services.store, services.directory, user, seen.value.rules.reviewers)
-        its_attempt = _of_row(attempt, name) if len(item.requests) > 1 else attempt
-        try:
-            if item.snooze is None:
-                changed.append(await presence.look(services.store, name, actor, its_attempt))
-            else:
-                changed.append(await presence.snooze(services.store, name, actor, item.snooze, its_attempt))
-        except Refused as refusal:
-            refusals.append(refusal)
+        its_attempt = _of_row(attempt, name) if one_of_several else attempt
+        if item.snooze is None:
+            changed.append(await presence.look(services.store, name, actor, its_attempt))
+        else:
+            changed.append(await presence.snooze(services.store, name, actor, item.snooze, its_attempt))
+
+    problems = await _each(item.requests, note)
     if not changed:
-        raise refusals[0]
+        raise problems[0]
+    if not isinstance(problems[0] if problems else None, Refused | None):
+        return Reply(_counted_for(len(changed), len(item.requests), problems))
     if item.snooze is None:
         return Reply(confirmation_text.REVIEWING)
-    until = max((request.snoozed_until for request in changed if request.snoozed_until is not None), default=None)
-    if until is None:
+    if not any(request.rules.remind_after for request in changed):
         return Reply(confirmation_text.NO_REMINDERS, False)
-    return Reply(confirmation_text.put_off(when(until, now)))
+    if (next_one := min(filter(None, map(schedule.next_reminder, changed)), default=None)) is not None:
+        return Reply(confirmation_text.put_off(when(next_one, now)))
+    deadline = min(request.deadline for request in changed if request.deadline is not None)
+    return Reply(confirmation_text.no_reminder_before(when(deadline, now)))
 
 
 def _of_row(attempt: AttemptId, request: RequestId) -> AttemptId:
@@ -209,23 +222,47 @@ async def _decide_all(services: Services, body: dict[str, Any], rows: tuple[Requ
 
     Each is a decision of its own, judged by itself; the reply says what did not count.
     """
-    counted, refusals = 0, list[CountersignError]()
-    for name in rows:
-        seen = await request_of_attempt(services, body, Handle(name, digest_of()), verb)
+    counted = 0
+
+    async def decide_row(name: RequestId) -> None:
+        nonlocal counted
+        its_attempt = _of_row(attempt_id(body), name)
+        seen = await request_of_attempt(services, body, Handle(name, digest_of()), verb, attempt=its_attempt)
         if verb is Verb.APPROVE and not is_plain_row(seen.value):
-            refusals.append(InvalidInput(confirmation_text.NOT_WHOLE))
-            continue
+            raise InvalidInput(confirmation_text.NOT_WHOLE)
         prepared = await prepare(services, body, Handle(name, seen.value.digest), verb, seen=seen)
-        attempt = replace(prepared.attempt, id=_of_row(prepared.attempt.id, name))
-        try:
-            await decide(services, body, prepared._replace(attempt=attempt))
-            counted += 1
-        except Refused as refusal:
-            refusals.append(refusal)
+        await decide(services, body, prepared._replace(attempt=replace(prepared.attempt, id=its_attempt)))
+        counted += 1
+
+    problems = await _each(rows, decide_row)
     if not rows:
         raise NotFound(Refusal.UNKNOWN.value)
-    if not refusals:
+    if not problems:
         return Reply("")
     if not counted:
-        raise refusals[0]
-    return Reply(confirmation_text.counted_for(counted, len(rows), drawn(refusals[0].sentence)))
+        raise problems[0]
+    return Reply(_counted_for(counted, len(rows), problems))
+
+
+async def _each(rows: Sequence[RequestId], act: Callable[[RequestId], Awaitable[None]]) -> list[CountersignError]:
+    """Act on each row, whatever came of the others; return what went wrong.
+
+    A store that is away comes first, and ends it: the other rows would only wait for it too.
+    """
+    problems = list[CountersignError]()
+    for name in rows:
+        try:
+            await act(name)
+        except StoreUnavailable as away:
+            _log.error("%s", away)
+            return [away, *problems]
+        except CountersignError as problem:
+            problems.append(problem)
+    return problems
+
+
+def _counted_for(counted: int, total: int, problems: list[CountersignError]) -> str:
+    first = problems[0]
+    away = isinstance(first, StoreUnavailable) and not isinstance(first, NotReplicated)
+    why_not = confirmation_text.store_away("click on the others") if away else drawn(first.sentence)
+    return confirmation_text.counted_for(counted, total, why_not)

@@ -10,6 +10,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign.domain.attempt_refusals import Sentence
+from countersign.domain.errors import CountersignError
 from countersign.domain.ids import RequestId, UserId
 from countersign.usecases.overview import Overview
 from countersign.usecases.ports import Admitted, Message, Put, Queue, Store
@@ -97,14 +98,23 @@ class Reply(NamedTuple):
         return cls(drawing.text, blocks=drawing.blocks or None)
 
 
+class AlreadyTold(CountersignError):
+    """An error whose sentence its person reads already.
+
+    Whoever records refusals still records it (R25).
+    """
+
+
 class Subcommand(NamedTuple):
     """A word after a command, and its line of help.
 
-    `run` gets what was typed behind the word; `empty`, if there must be something, says so, and the value now.
-    `on_record`: a refusal is put on record before its person is told (R25).
+    `run` gets what was typed behind the word; `empty`, if there must be something, says so, and the value now. A word
+    that stands `alone` is refused with anything behind it. `on_record`: a refusal is put on record before its person is
+    told (R25).
     """
 
     run: Callable[[Services, dict[str, Any], str], Awaitable[Reply]]
     help: str
     empty: Callable[[Services, dict[str, Any]], Awaitable[tuple[str, str]]] | None = None
     on_record: bool = True
+    alone: bool = False

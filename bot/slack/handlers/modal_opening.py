@@ -11,12 +11,12 @@ from typing import Any, Final
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from countersign.domain.errors import CountersignError
+from countersign.domain.errors import CountersignError, StoreUnavailable
 
 from ..views import confirmation_text
 from ..views.modal_parts import View, loading, not_counted
 from ..views.slack_markup import drawn
-from .context import SLACK_ERRORS, Reply
+from .context import SLACK_ERRORS, AlreadyTold, Reply
 
 OPEN_WITHIN: Final = 1.0
 """Seconds for making a window, before a small one opens in its place; its trigger lives three."""
@@ -27,7 +27,7 @@ async def open_modal(client: AsyncWebClient, body: dict[str, Any], making: Corou
     """Open the window that is being made, or reply why there is none.
 
     The trigger lives 3 s and works once: if making takes longer than OPEN_WITHIN, a small window opens first, and turns
-    into the other or into the sentence that says why there is none.
+    into the other or into the sentence that says why there is none. What is told so is told once: AlreadyTold.
     """
     view = asyncio.ensure_future(making)
     await asyncio.wait({view}, timeout=OPEN_WITHIN)
@@ -40,8 +40,15 @@ async def open_modal(client: AsyncWebClient, body: dict[str, Any], making: Corou
     try:
         made = await view
     except CountersignError as wrong:
-        await _fill(client, small, not_counted(drawn(wrong.sentence)))
-        raise
+        away = isinstance(wrong, StoreUnavailable)
+        action = "command" if "command" in body else "click"
+        why = confirmation_text.store_away(action) if away else drawn(wrong.sentence)
+        if not await _fill(client, small, not_counted(why)):
+            raise
+        if away:
+            _log.error("%s", wrong)
+            return Reply("", False)
+        raise AlreadyTold(*wrong.sentence) from wrong
     filled = await _fill(client, small, not_counted(made.text) if isinstance(made, Reply) else made)
     return Reply("") if filled else made if isinstance(made, Reply) else Reply(confirmation_text.NOT_OPENED, False)
 

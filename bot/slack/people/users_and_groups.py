@@ -205,7 +205,8 @@ class Directory:
     async def still_there(self, card: Message) -> bool | None:
         """Return whether people can see the message now.
 
-        Slack puts apps out of an archived channel, and leaves a tombstone in the place of what had replies.
+        Slack puts apps out of an archived channel, and leaves a tombstone in the place of what had replies. A response
+        URL may have taken the card's metadata.
         """
 
         async def ask() -> bool:
@@ -219,7 +220,11 @@ class Directory:
                 if slack_errors.code(refused) in _SHUT_OUT:
                     return False
                 raise
-            named = {m["ts"]: (m.get("metadata") or {}).get("event_payload") for m in page["messages"]}
+            named = {
+                m["ts"]: (m.get("metadata") or {}).get("event_payload", {"name": card.name})
+                for m in page["messages"]
+                if m.get("bot_id") and m.get("subtype") != "tombstone"
+            }
             return named.get(card.ts) == {"name": card.name} and not channel.is_archived
 
         # R32: only what Slack says now; no older reply keeps a card there that somebody took away.

@@ -99,7 +99,13 @@ class Projector:
     async def _draw_events(self) -> None:
         await self._outbox.open()
         reading = asyncio.create_task(self._read(), name="read events")
-        again = asyncio.create_task(self._look_again(), name="look for second copies")
+        beside = [
+            asyncio.create_task(_again_and_again(look), name=name)
+            for name, look in (
+                ("look for second copies", self._poster.copies.look_again),
+                ("look for runs without a worker", self._look_for_lost_workers),
+            )
+        ]
         try:
             while not reading.done():
                 await asyncio.wait({reading}, timeout=LEASE.total_seconds() / 3)
@@ -108,19 +114,10 @@ class Projector:
                     return
             reading.result()
         finally:
-            reading.cancel()
-            again.cancel()
-            await asyncio.gather(reading, again, return_exceptions=True)
+            for task in (reading, *beside):
+                task.cancel()
+            await asyncio.gather(reading, *beside, return_exceptions=True)
             await self._stop_drawing()
-
-    async def _look_again(self) -> None:
-        while True:
-            try:
-                await self._poster.copies.look_again()
-                await self._look_for_lost_workers()
-            except CountersignError as wrong:
-                _log.warning("Second copies in Slack are looked for later. %s", wrong)
-            await asyncio.sleep(LEASE.total_seconds() / 3)
 
     async def _look_for_lost_workers(self) -> None:
         """Draw runs that no worker holds, or one holds again, or streamed for long."""
@@ -133,9 +130,12 @@ class Projector:
         files = list(self._attaching)
         for task in files:
             task.cancel()
-        await asyncio.gather(
+        ends = await asyncio.gather(
             self._card_queue.stop(GRACE), self._thread_queue.stop(GRACE), *files, return_exceptions=True
         )
+        for wrong in ends:
+            if isinstance(wrong, Exception):
+                _log.error("Drawing did not stop as it should.", exc_info=wrong)
         self._attaching.clear()
         self._in_hand.clear()
         self._room = asyncio.Semaphore(_IN_HAND)
@@ -245,3 +245,15 @@ class Projector:
         over = {name for name, file in known.items() if file.ts or file.problem}
         under_way = {name for names in self._attaching.values() for name in names}
         return [file for file in files if file.name not in over | under_way]
+
+
+async def _again_and_again(look: Callable[[], Awaitable[None]]) -> None:
+    """Look every few seconds until cancelled, whatever goes wrong."""
+    while True:
+        try:
+            await look()
+        except CountersignError as wrong:
+            _log.warning("%s is tried again. %s", look.__qualname__, wrong)
+        except Exception:
+            _log.exception("%s failed; it is tried again.", look.__qualname__)
+        await asyncio.sleep(LEASE.total_seconds() / 3)

@@ -6,7 +6,7 @@ The head is posted when the run begins, and says how it stands: at work, waiting
 import logging
 from dataclasses import dataclass
 
-from countersign.domain.ids import RequestId, RunId
+from countersign.domain.ids import RunId
 from countersign.domain.runs import Run
 from countersign.usecases.ports import Message, Store
 
@@ -57,7 +57,6 @@ class RunThread:
         name: str,
         drawing: Drawing,
         *,
-        request: RequestId | None = None,
         post: bool = True,
         importance: Importance = Importance.REST,
     ) -> None:
@@ -65,4 +64,4 @@ class RunThread:
         if self.run.program:
             return
         place = await self.place()
-        await self.poster.show(name, place, drawing, request=request, post=post, importance=importance)
+        await self.poster.show(name, place, drawing, post=post, importance=importance)

@@ -33,7 +33,6 @@ MOST_DECIDED: Final = 25
 """Decisions that people may ask for at once."""
 PENDING_HELP: Final = "*`/approvals pending`* lists this channel's pending requests"
 HISTORY_HELP: Final = f"*`/approvals history`* (or `history {MOST_DECIDED}`) lists the latest decisions here"
-PENDING_ALONE: Final = "Type `/approvals pending` with nothing after it; it lists this channel's pending requests."
 NOT_A_NUMBER: Final = f"Give a number from 1 to {MOST_DECIDED}, like `/approvals history 5`."
 _NOTHING_PENDING: Final = "No requests are pending here."
 _NO_DECISIONS: Final = "No decisions here in the last 30 days."
@@ -51,6 +50,11 @@ NOT_AWAY: Final = "You weren't away; nothing was changed."
 _EXAMPLE: Final = "like `/approvals away @standin until 2026-12-24`, or `… for 3d`."
 ONE_STAND_IN: Final = f"Name one stand-in; nothing was changed. Write it {_EXAMPLE}"
 NO_END: Final = f"Say until when; nothing was changed. Write it {_EXAMPLE}"
+
+
+def with_nothing_after(name: str) -> str:
+    """Say that this word of `/approvals` stands alone."""
+    return f"Type `/approvals {name}` with nothing after it. Nothing was changed."
 
 
 def run_started(run: Run, *, in_channel: bool) -> str:

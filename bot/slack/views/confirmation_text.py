@@ -44,6 +44,11 @@ def put_off(until: str) -> str:
     return f"Next reminder at {until}. The escalation and the deadline don't change."
 
 
+def no_reminder_before(deadline: str) -> str:
+    """Say that people are reminded no more."""
+    return f"No more reminders before the deadline at {deadline}. The escalation and the deadline don't change."
+
+
 def counted_for(counted: int, total: int, why_not: str) -> str:
     """Say how many of a card's requests a click counted for, and why not for all."""
     return f"Counted for {counted} of {total} requests. Not counted: {why_not}"

@@ -112,7 +112,7 @@ def _next_steps(request: Request) -> str:
     parts = []
     remind, raise_at = schedule.next_reminder(request), schedule.next_escalation(request)
     if request.snoozed_until is not None and request.snoozed_by is not None:
-        until = when(request.snoozed_until, request.created_at)
+        until = when(remind or request.snoozed_until, request.created_at)  # it keeps out of quiet hours
         parts.append(f"Reminder postponed by {mention(request.snoozed_by)} until {until}")
     elif remind is not None:
         parts.append(f"Next reminder at {when(remind, request.created_at)}")
