@@ -413,6 +413,16 @@ def test_texts_of_several_lines_are_numbered_entries() -> None:
     assert sent(asked, **{"It 2": ""}) == {"it": ["a\nb"]}
 
 
+@pytest.mark.parametrize("other", ["integer", "number", "boolean"])
+@pytest.mark.parametrize("held", [[], ["a"], [1], [True]])
+def test_a_list_of_texts_or_others_has_an_input_for_each_entry(held: list[Json], other: str) -> None:
+    """A line can't say of which kind it is; such a form differed from process to process."""
+    for pair in ([other, "string"], ["string", other]):
+        entries = {"anyOf": [{"type": kind} for kind in pair]}
+        inputs = kinds(a_call({"it": held}, {"it": {"type": "array", "items": entries}}))
+        assert "it" not in inputs and ("it_1" in inputs or "it_1_(new)" in inputs), inputs
+
+
 def test_of_several_kinds_of_objects_the_one_that_is_held_is_shown() -> None:
     """R13: another kind of payment is never guessed at."""
     card = {"type": "object", "properties": {"kind": {"const": "card"}, "number": TEXT}, "required": ["kind"]}
