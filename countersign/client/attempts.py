@@ -24,6 +24,7 @@ DONE: Final = "It was done"
 AGAIN: Final = "It wasn't done: run it now"
 UNKNOWN: Final = "Not sure: leave it"
 _SAY_DONE: Final = "People say that it was done."
+_KNOWN: Final = "the program that began it has since said what came of it"
 _TOLD: Final = (
     "A program began this and didn't report what came of it: it was stopped, or is still at work. Check whether it was "
     "done before you choose. If it was done, you can answer with what came of it."
@@ -87,7 +88,7 @@ def _ask_whether_done(decision: Decision, body: Mapping[str, Any], begun: str, *
     while asked["status"] == "pending":
         asked = yield from exchange.sent(Send("GET", f"/v1/requests/{asked['id']}?wait={_LOOK_EVERY}"))
         if asked["status"] == "pending" and (yield from _is_over(decision, begun)):
-            yield from exchange.withdraw(asked, {}, "")
+            yield from exchange.withdraw(asked["id"], _KNOWN)
             return
     answer = exchange.decision_of(asked)
     if answer.chosen == (AGAIN,):
