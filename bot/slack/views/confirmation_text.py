@@ -39,9 +39,9 @@ def store_away(action: str) -> str:
     )
 
 
-def put_off(until: str) -> str:
+def put_off(when: str) -> str:
     """Say when the next reminder comes."""
-    return f"Next reminder at {until}. The escalation and the deadline don't change."
+    return f"Next reminder {when}. The escalation and the deadline don't change."
 
 
 def counted_for(counted: int, total: int, why_not: str) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from countersign.domain.attempt_refusals import Sentence
-from countersign.domain.errors import plain_text
+from countersign.domain.errors import in_utc, plain_text
 from countersign.domain.ids import ChannelId, GroupId, UserId, digest_of
 
 _MADE_BY_SLACK: Final = re.compile(r"<([^<>|\s]+)(?:\|([^<>|]*))?>")
@@ -15,6 +15,8 @@ _MADE_BY_SLACK: Final = re.compile(r"<([^<>|\s]+)(?:\|([^<>|]*))?>")
 _OURS: Final = re.compile(r":(?P<emoji>[a-z0-9_]+):|\*(?P<bold>[^*]+)\*|<(?P<mark>[^<>]+)>")
 _MENTIONS: Final = {"@": "user", "!subteam^": "usergroup", "#": "channel"}
 _SOON: Final = timedelta(hours=12)
+_WITH_DATE: Final = "\u200b{date_short_pretty} at {time}"
+"""Slack would begin it with a capital, "Tomorrow", if no character of no width stood before it."""
 _EXACT: Final = 300
 """Characters of a tool's exact name; a digest tells longer ones apart."""
 _SIMPLE: Final = re.compile(r"[A-Za-z0-9_.:/-]+")
@@ -58,12 +60,27 @@ def listed(names: list[str], most: int = NAMED) -> str:
 
 
 def when(at: datetime, since: datetime | None = None) -> str:
-    """Show a moment in the reader's own zone, in UTC where Slack cannot.
+    """Say when: "at 9:00 AM", "tomorrow at 9:00 AM"; else as `moment`."""
+    if _is_soon(at, since):
+        return f"at {moment(at, since)}"
+    return _date(at, _WITH_DATE, plain_text((at,)))
 
-    A moment soon after `since`, at which the message it stands in was sent, needs no date.
+
+def moment(at: datetime, since: datetime | None = None) -> str:
+    """Show a moment, to follow "until" or "since": "9:00 AM", "tomorrow at 9:00 AM".
+
+    It is in the reader's own zone, in UTC where Slack cannot. A moment soon after `since`, at which the message it
+    stands in was sent, needs no date.
     """
-    form = "{time}" if since is not None and abs(at - since) < _SOON else "{date_short_pretty} {time}"
-    return f"<!date^{int(at.timestamp())}^{form}|{plain_text((at,))}>"
+    return _date(at, "{time}" if _is_soon(at, since) else _WITH_DATE, in_utc(at))
+
+
+def _is_soon(at: datetime, since: datetime | None) -> bool:
+    return since is not None and abs(at - since) < _SOON
+
+
+def _date(at: datetime, form: str, fallback: str) -> str:
+    return f"<!date^{int(at.timestamp())}^{form}|{fallback}>"
 
 
 def exactly(tool: str) -> str:
