@@ -7,8 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from bot.slack.views.slack_markup import drawn, link, mention, mentioned_in, moment, when, without_marks
+from bot.slack.views.request_text import settled_line
+from bot.slack.views.run_steps import RequestOnCard, drawn_as_list, steps
+from bot.slack.views.slack_markup import (
+    drawn,
+    elements,
+    escape,
+    link,
+    mention,
+    mentioned_in,
+    moment,
+    when,
+    without_marks,
+)
 from countersign.domain.ids import ChannelId, UserId
+from countersign.domain.requests import Verb
+from tests.sample_requests import request
+from tests.slack.sample_views import decided, refund, with_outcome
 
 HERE = Path(__file__).resolve().parent.parent.parent
 _MARK = re.compile(r"(?<!\(\?)<(?:[@#!{\0]|https?:)")
@@ -87,6 +102,39 @@ def test_a_moment_reads_as_in_a_sentence(hours: int, written: str, after_until: 
     sent = datetime(2026, 3, 6, 18, tzinfo=UTC)
     assert when(sent + timedelta(hours=hours), sent) == written
     assert moment(sent + timedelta(hours=hours), sent) == after_until
+
+
+def test_rich_text_shows_what_was_escaped_as_it_was() -> None:
+    """R15: in rich text nothing is decoded, and nothing acts but our own marks."""
+    text = f"*Approved & seen* by {mention('U0BOB')} · signed {escape('& <!channel>')} {link('https://a.example', 'a')}"
+    drawn = elements(text.replace("*Approved & seen*", f"*{escape('Approved & seen')}*"))
+    assert [(part["type"], part.get("text")) for part in drawn] == [
+        ("text", "Approved & seen"),
+        ("text", " by "),
+        ("user", None),
+        ("text", " · signed & <!channel> "),
+        ("link", "a"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("signed & sent", "signed & sent"),
+        ("*x*", "x"),
+        ("not_sent", "not sent"),
+        (":tada: ok", "tada ok"),
+        ("*", "done"),
+    ],
+)
+def test_a_team_s_word_for_what_was_done_is_shown_and_styles_nothing(word: str, shown: str) -> None:
+    """R15: on the card, and among the steps of the run's thread."""
+    settled = decided(Verb.APPROVE, of=request(asked=refund()))
+    assert settled.decision is not None
+    run = with_outcome(settled, done=word)
+    assert settled_line(settled, settled.decision, run).endswith(f"\u00a0·\u00a0{escape(shown)}")
+    (line,) = drawn_as_list(run, steps(run, [RequestOnCard(settled)])).blocks[1]["elements"]
+    assert f"\u00a0·\u00a0{shown}" in [part.get("text", "")[-len(shown) - 3 :] for part in line["elements"]]
 
 
 def test_a_sentence_is_drawn_with_marks_or_written_with_names() -> None:

@@ -20,7 +20,7 @@ from countersign.text.safe_text import one_line, quoted, typed
 
 from . import button_labels
 from .block_kit import TITLE, Block, context, mrkdwn, plain, words
-from .slack_markup import NAMED, drawn, escape, listed, mention, moment, people, when
+from .slack_markup import NAMED, drawn, escape, listed, mention, moment, people, unstyled, when
 
 _STAND_INS: Final = 3
 _NONE: Final[Mapping[UserId, Absence]] = {}
@@ -224,7 +224,7 @@ def settled_line(request: Request, decision: Decision, run: Run | None, shown_at
         return f"{line}{_SEPARATOR}no outcome was reported" if unknown and request.question.call is not None else line
     if outcome.failed:
         return f"{line.replace(':white_check_mark:', ':warning:', 1)}{_SEPARATOR}*failed*"
-    return f"{line}{_SEPARATOR}{escape(quoted(outcome.done, LONGEST_STATE)) or 'done'}"
+    return f"{line}{_SEPARATOR}{unstyled(quoted(outcome.done, LONGEST_STATE)) or 'done'}"
 
 
 def reported(request: Request, run: Run) -> ActionReport | None:

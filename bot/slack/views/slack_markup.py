@@ -13,6 +13,8 @@ from countersign.domain.ids import ChannelId, GroupId, UserId, digest_of
 _MADE_BY_SLACK: Final = re.compile(r"<([^<>|\s]+)(?:\|([^<>|]*))?>")
 """A mention or a link: whatever somebody typed between `<` and `>` arrives escaped."""
 _OURS: Final = re.compile(r":(?P<emoji>[a-z0-9_]+):|\*(?P<bold>[^*]+)\*|<(?P<mark>[^<>]+)>")
+_STYLES: Final = re.compile(r"[*_~`:]")
+"""Begin bold, italic, struck or code, or an emoji."""
 _MENTIONS: Final = {"@": "user", "!subteam^": "usergroup", "#": "channel"}
 _SOON: Final = timedelta(hours=12)
 _WITH_DATE: Final = "\u200b{date_short_pretty} at {time}"
@@ -35,8 +37,16 @@ def unescape(text: str) -> str:
 
     `<@U012|bob>` was @bob, `<https://…>` an address. An id that comes without a name stays as Slack wrote it.
     """
-    text = _MADE_BY_SLACK.sub(_as_typed, text)
+    return _without_entities(_MADE_BY_SLACK.sub(_as_typed, text))
+
+
+def _without_entities(text: str) -> str:
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def unstyled(words: str) -> str:
+    """Escape a few words of a team; mrkdwn has no way to write its marks of style as themselves."""
+    return escape(" ".join(_STYLES.sub(" ", words).split()))
 
 
 def mention(name: str) -> str:
@@ -102,17 +112,21 @@ def elements(text: str) -> list[dict[str, Any]]:
     found, end = list[dict[str, Any]](), 0
     for match in _OURS.finditer(text):
         if match.start() > end:
-            found.append({"type": "text", "text": text[end : match.start()]})
+            found.append(_text(text[end : match.start()]))
         found.append(_element(match))
         end = match.end()
-    return found + ([{"type": "text", "text": text[end:]}] if text[end:] else [])
+    return found + ([_text(text[end:])] if text[end:] else [])
+
+
+def _text(escaped: str) -> dict[str, Any]:
+    return {"type": "text", "text": _without_entities(escaped)}
 
 
 def _element(match: re.Match[str]) -> dict[str, Any]:
     if match["emoji"]:
         return {"type": "emoji", "name": match["emoji"]}
     if match["bold"]:
-        return {"type": "text", "text": match["bold"], "style": {"bold": True}}
+        return {**_text(match["bold"]), "style": {"bold": True}}
     mark, _, label = match["mark"].partition("|")
     if mark.startswith("!date^"):
         _, at, form = mark.split("^")
@@ -120,7 +134,7 @@ def _element(match: re.Match[str]) -> dict[str, Any]:
     for sign, kind in _MENTIONS.items():
         if mark.startswith(sign):
             return {"type": kind, f"{kind}_id": mark.removeprefix(sign)}
-    return {"type": "link", "url": mark.replace("&amp;", "&"), "text": label or mark}
+    return {"type": "link", "url": _without_entities(mark), "text": label or mark}
 
 
 def drawn(sentence: Sentence) -> str:
