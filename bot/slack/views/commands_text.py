@@ -40,7 +40,7 @@ _NO_DECISIONS: Final = "No decisions here in the last 30 days."
 
 REVOKE: Final = "revoke_permission"
 """The action of a permission's button."""
-PERMISSIONS_HELP: Final = "*`/approvals permissions`* lists standing permissions, and revokes them"
+PERMISSIONS_HELP: Final = "*`/approvals permissions`* lists standing permissions, each with a *Revoke* button"
 _NO_PERMISSIONS: Final = "No standing permissions here. People are asked each time."
 _MOST_PERMISSIONS: Final = 20
 

@@ -53,7 +53,7 @@ def standing_of(request: Request, decision: Decision) -> list[Block]:
     allowed = allows(standing.scope, request.question.kind, call.tool)
     run = " or until this run ends" if standing.this_run else ""
     ends = f"until {moment(standing.until, decision.at)}{run} (`{standing.permission}`)"
-    return [words(f":repeat: Not asked again: {allowed}, {ends}. `/approvals permissions` revokes it.")]
+    return [words(f":repeat: Not asked again: {allowed}, {ends}. To revoke it: `/approvals permissions`.")]
 
 
 def changes_of(request: Request) -> str:
