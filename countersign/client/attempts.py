@@ -38,7 +38,7 @@ _LOOK_EVERY: Final = 5
 def begin(decision: Decision, body: Mapping[str, Any], *, alone: bool, keep_state: bool = False) -> Exchange[str]:
     """Begin to do what was approved; return the name of this attempt.
 
-    `body` is the question that was decided. Who is not to do it `alone` gets "", and may act as often as it likes.
+    `body` is the question that was decided. Without `alone` the name is "", and others may act too.
     NotApproved if it may not be done. AlreadyRan if it was done before, or may have been: what people say of it is
     reported, with `keep_state` as for `exchange.report`.
     """

@@ -72,8 +72,8 @@ def edit(request: Request, channel: ChannelId) -> View:
     if not filled_in:
         blocks.append(context(plain(button_labels.EDIT_TELLS if question.call else button_labels.EDIT_TEXT_TELLS, 150)))
     if not is_text and has_room(question) and not in_row(question)[1]:
-        # Nobody changes what they have not seen. Only a question that was refused before has more to show, and it is
-        # no row.
+        # Nobody changes what they have not seen, and a row does not show all. It has no `before`: a question that was
+        # refused before stands on a card of its own.
         blocks += in_full(replace(question, call=None, before=""))[0]
     blocks += _inputs(form)
     if form.kept:

@@ -88,7 +88,7 @@ def no_votes(before: Request, after: Request) -> str:
 def stand_ins(request: Request, away: Iterable[Absence]) -> list[Absence]:
     """Return the absences that count for this request.
 
-    None counts of or for a requester who may not decide themselves, or who is talked with.
+    A requester who may not decide, or with whom the agents talk, neither has a stand-in nor is one.
     """
     requester_may = request.rules.own_requests and not request.rules.in_thread
     return [absence for absence in away if requester_may or request.requester not in (absence.user, absence.stand_in)]
@@ -124,7 +124,7 @@ def _next_steps(request: Request) -> str:
 
 
 def for_whom(request: Request) -> str:
-    """Name for whom it is asked; whom a program names is its word."""
+    """Name for whom it is asked; a requester whom a program named is its claim."""
     if not request.run.of_program:
         return mention(request.requester)
     named, program = request.program, "a program"
@@ -216,7 +216,7 @@ def decision_sentence(request: Request, decision: Decision, shown_at: datetime |
 def settled_line(request: Request, decision: Decision, run: Run | None, shown_at: datetime | None = None) -> str:
     """Write who decided, and in the team's word what came of it.
 
-    The reason why it failed is drawn apart; `shown_at` as in `sentence`.
+    The reason why it failed is drawn apart; `shown_at` as in `decision_sentence`.
     """
     line, outcome = decision_sentence(request, decision, shown_at), reported(request, run) if run else None
     if outcome is None:

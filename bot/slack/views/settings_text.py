@@ -133,7 +133,7 @@ def _steps(rules: Rules) -> str:
 def changed_lines(channel: ChannelId, done: Configured) -> str:
     """List the differences, before and after.
 
-    Those of channels that inherit follow if they are others.
+    Those of the channels that inherit these settings follow if they differ.
     """
     here = _changed(channel, done.before, done.after)
     others = _changed(channel, done.inherited_before, done.inherited_after)
@@ -145,7 +145,7 @@ def changed_lines(channel: ChannelId, done: Configured) -> str:
 def change_notice(
     channel: ChannelId, done: Configured, by: UserId | None, proposed_by: UserId | None
 ) -> Drawing | None:
-    """Tell who changed what; None if nothing is another."""
+    """Tell who changed what; None if nothing changed."""
     lines = changed_lines(channel, done)
     if not lines:
         return None

@@ -45,7 +45,7 @@ def _without_entities(text: str) -> str:
 
 
 def unstyled(words: str) -> str:
-    """Escape a few words of a team; mrkdwn has no way to write its marks of style as themselves."""
+    """Escape a few words of a team, without marks of style, which mrkdwn can't quote."""
     return escape(" ".join(_STYLES.sub(" ", words).split()))
 
 
