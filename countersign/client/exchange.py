@@ -24,7 +24,7 @@ TRIES_TO_WITHDRAW: Final = 3
 """Tries of a program that was told to end."""
 UNREACHABLE: Final = "unreachable"
 """Why a program gives up, as the `kind` of ServiceRefused."""
-_TRIES_TO_REPORT: Final = 8
+TRIES_TO_REPORT: Final = 8
 """Tries to report an outcome: half a minute and more, which a `web` that is restarted needs."""
 _BUSY: Final = 429
 _REFUSED: Final = "refused-"
@@ -224,7 +224,7 @@ def tell(request: str, *, succeeded: bool, words: str) -> Exchange[None]:
     The log says why nobody was told.
     """
     try:
-        yield from report(request, succeeded=succeeded, words=words, tries=_TRIES_TO_REPORT)
+        yield from report(request, succeeded=succeeded, words=words, tries=TRIES_TO_REPORT)
     except ServiceRefused as refused:
         _log.warning("What was approved ran, but its outcome couldn't be reported: %s", refused)
 
@@ -235,7 +235,7 @@ def try_to_report(request: str, *, succeeded: bool, words: str, keep_state: bool
     True also if it refuses: it knew before, and will not take it later.
     """
     try:
-        yield from report(request, succeeded=succeeded, words=words, keep_state=keep_state, tries=_TRIES_TO_REPORT)
+        yield from report(request, succeeded=succeeded, words=words, keep_state=keep_state, tries=TRIES_TO_REPORT)
     except ServiceRefused as refused:
         return refused.kind != UNREACHABLE
     return True

@@ -111,7 +111,7 @@ SECTIONS: dict[str, list[Block]] = {
 }
 VIEWS = {
     "whole": home.view([SECTIONS["start"], SECTIONS["waiting"], SECTIONS["runs"], [], SECTIONS["recent"]]),
-    "away": home.away(),
+    "away": home.store_down(),
 }
 
 

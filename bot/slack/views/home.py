@@ -69,7 +69,7 @@ def view(sections: Sequence[Sequence[Block]]) -> dict[str, Any]:
     return {"type": "home", "blocks": [*blocks, note]}
 
 
-def away() -> dict[str, Any]:
+def store_down() -> dict[str, Any]:
     """Draw a Home while the store cannot be read."""
     problem = ":warning: Countersign can't reach its database right now, so there is nothing to show. Nothing is lost."
     return {"type": "home", "blocks": [words(problem), context(mrkdwn("Reopen this page in a moment."))]}

@@ -79,7 +79,7 @@ def _with_stand_in(user: UserId, away: Absence | None) -> str:
     )
 
 
-def no_votes(before: Request, after: Request) -> str:
+def dropped_votes(before: Request, after: Request) -> str:
     """Name those whose approval no longer counts; "" if there are none."""
     gone = {vote.user for vote in before.votes} - {vote.user for vote in after.votes}
     return f" Earlier votes by {people(sorted(gone))} no longer count: they are no longer reviewers." * bool(gone)
