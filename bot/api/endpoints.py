@@ -280,7 +280,9 @@ def app(interface: Interface) -> Starlette:
 
 def _seconds(text: str) -> float:
     if not text.isdecimal() or len(text) > 4:
-        raise Problem(400, "wait", "`wait` must be a whole number of seconds, 0 to 60.")
+        raise Problem(
+            400, "wait", "`wait` must be a whole number of seconds, 0 to 9999; the answer comes after 60 at most."
+        )
     return min(float(text), LONGEST_WAIT)
 
 

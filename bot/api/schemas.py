@@ -244,7 +244,10 @@ class CallbackView(BaseModel):
 
 
 class ListView(BaseModel):
-    """Requests of this key that wait, the oldest first."""
+    """Requests of this key that wait, the oldest first.
+
+    With `kept=true` those that keep a state, decided ones too.
+    """
 
     requests: list[RequestView]
 

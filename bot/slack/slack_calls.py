@@ -30,11 +30,12 @@ RATES: Final = {
     "chat.stopStream": Rate(20, 60),
     "views.publish": Rate(100, 60),
 }
+"""What Slack publishes (docs/slack.md), in the workspace: "several hundred" posts a minute are taken for 600;
+`chat.appendStream` and `views.publish` are of tier 4, the other two of streams of tier 2."""
 CHANNEL_RATES: Final = {"chat.postMessage": Rate(5, 5)}
+"""What Slack publishes (docs/slack.md), in one channel: "short bursts" are taken for five at once."""
 TIER_3: Final = Rate(50, 60)
-"""What Slack publishes (docs/slack.md): in the workspace, and in one channel. "Several hundred" posts a minute are
-taken for 600, "short bursts" for five at once; `chat.appendStream` and `views.publish` are of tier 4, the
-other two of streams of 2, all others that are called here of 3."""
+"""That of all other methods that are called here."""
 AT_ONCE: Final = 5
 """Calls of a method that are under way together; posts to one channel go one by one."""
 _LONGEST_PAUSE: Final = 30.0

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 Place = tuple[str, str]
 """A channel, and a thread in it or ""."""
 Call = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any] | None]]
-"""Calls a method of Slack, as `slack_calls.Calls.call` does."""
+"""Calls a method of Slack, as `ports.Calls.call` does."""
 
 
 class PostedMessages:

@@ -42,15 +42,15 @@ def requires_approval(
     """
 
     def decorate(function: F) -> F:
-        form = _Form(function, channel, title, hide, edit=edit)
+        guarded = _GuardedCall(function, channel, title, hide, edit=edit)
 
         @functools.wraps(function)
         async def approved_async(*args: Any, **kwargs: Any) -> Any:
-            arguments = form.arguments(args, kwargs)
+            arguments = guarded.arguments(args, kwargs)
             async with AsyncClient() as client:
-                body, name = form.question(arguments), form.key(key, arguments)
+                body, name = guarded.question(arguments), guarded.key(key, arguments)
                 decision = await client.judge(body, key=name, leave=leave)
-                call = form.call_of(decision)
+                call = guarded.call_of(decision)
                 await client.begin(decision, body, key=name, idempotent=idempotent)
                 try:
                     result = await function(*call.args, **call.kwargs)
@@ -62,11 +62,11 @@ def requires_approval(
 
         @functools.wraps(function)
         def approved(*args: Any, **kwargs: Any) -> Any:
-            arguments = form.arguments(args, kwargs)
+            arguments = guarded.arguments(args, kwargs)
             with Client() as client:
-                body, name = form.question(arguments), form.key(key, arguments)
+                body, name = guarded.question(arguments), guarded.key(key, arguments)
                 decision = client.judge(body, key=name, leave=leave)
-                call = form.call_of(decision)
+                call = guarded.call_of(decision)
                 client.begin(decision, body, key=name, idempotent=idempotent)
                 try:
                     result = function(*call.args, **call.kwargs)
@@ -81,7 +81,7 @@ def requires_approval(
     return decorate
 
 
-class _Form:
+class _GuardedCall:
     """A function's arguments as people judge them, and back."""
 
     def __init__(

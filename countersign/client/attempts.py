@@ -24,6 +24,7 @@ DONE: Final = "It was done"
 AGAIN: Final = "It wasn't done: run it now"
 UNKNOWN: Final = "Not sure: leave it"
 _SAY_DONE: Final = "People say that it was done."
+_KNOWN: Final = "the program that began it has since said what came of it"
 _TOLD: Final = (
     "A program began this and didn't report what came of it: it was stopped, or is still at work. Check whether it was "
     "done before you choose. If it was done, you can answer with what came of it."
@@ -37,7 +38,7 @@ _LOOK_EVERY: Final = 5
 def begin(decision: Decision, body: Mapping[str, Any], *, alone: bool, keep_state: bool = False) -> Exchange[str]:
     """Begin to do what was approved; return the name of this attempt.
 
-    `body` is the question that was decided. Who is not to do it `alone` gets "", and may act as often as it likes.
+    `body` is the question that was decided. Without `alone` the name is "", and others may act too.
     NotApproved if it may not be done. AlreadyRan if it was done before, or may have been: what people say of it is
     reported, with `keep_state` as for `exchange.report`.
     """
@@ -87,7 +88,7 @@ def _ask_whether_done(decision: Decision, body: Mapping[str, Any], begun: str, *
     while asked["status"] == "pending":
         asked = yield from exchange.sent(Send("GET", f"/v1/requests/{asked['id']}?wait={_LOOK_EVERY}"))
         if asked["status"] == "pending" and (yield from _is_over(decision, begun)):
-            yield from exchange.withdraw(asked, {}, "")
+            yield from exchange.withdraw(asked["id"], _KNOWN)
             return
     answer = exchange.decision_of(asked)
     if answer.chosen == (AGAIN,):

@@ -20,16 +20,16 @@ LONG_POLL: Final = 50
 """Seconds that the service holds an answer; proxies often cut what takes a minute."""
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
-_FEW: Final = 3
+TRIES_TO_WITHDRAW: Final = 3
 """Tries of a program that was told to end."""
 UNREACHABLE: Final = "unreachable"
 """Why a program gives up, as the `kind` of ServiceRefused."""
-MANY: Final = 8
+TRIES_TO_REPORT: Final = 8
 """Tries to report an outcome: half a minute and more, which a `web` that is restarted needs."""
 _BUSY: Final = 429
 _REFUSED: Final = "refused-"
 """Begins the kinds of refusals by the policy, or because nobody could decide."""
-_LONG: Final = 6
+_TRIES_BEFORE_LOG: Final = 6
 """Tries without an answer, a quarter of a minute and more, after which the log says so."""
 _NOBODY_KNOWS: Final = "Nobody knows whether it was done. Do not do it again."
 _log = logging.getLogger(__name__)
@@ -153,9 +153,9 @@ class Pause:
 Exchange = Generator[Send | Pause, ServiceReply, R]
 
 
-def ask(body: Mapping[str, Any], key: str) -> Exchange[Mapping[str, Any]]:
-    """Ask, and return the request as the service has it."""
-    return (yield from sent(_question(body, key)))
+def ask(body: Mapping[str, Any], key: str, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
+    """Ask, and return the request as the service has it; `tries` as for `report`."""
+    return (yield from sent(Send("POST", "/v1/requests", body, {"idempotency-key": key}), tries))
 
 
 def judge(body: Mapping[str, Any], key: str) -> Exchange[Mapping[str, Any] | Decision]:
@@ -198,15 +198,12 @@ def states() -> Exchange[dict[str, Mapping[str, Any]]]:
     return states
 
 
-def withdraw(request: Mapping[str, Any] | None, body: Mapping[str, Any], key: str) -> Exchange[None]:
-    """Withdraw the request. ServiceRefused if that cannot be done now.
+def withdraw(request: str, why: str, tries: int | None = None) -> Exchange[None]:
+    """Withdraw the request, unless it is decided; its card says `why`.
 
-    `request` is None if nobody knows whether the question arrived: asked again under its key, it is the same request.
+    With `tries` ServiceRefused, as UNREACHABLE, if the service does not answer.
     """
-    if request is None:
-        request = yield from sent(_question(body, key), _FEW)
-    why = {"why": "the program was interrupted"}
-    yield from sent(Send("POST", f"/v1/requests/{request['id']}/withdraw", why), _FEW)
+    yield from sent(Send("POST", f"/v1/requests/{request}/withdraw", {"why": why}), tries)
 
 
 def report(
@@ -227,7 +224,7 @@ def tell(request: str, *, succeeded: bool, words: str) -> Exchange[None]:
     The log says why nobody was told.
     """
     try:
-        yield from report(request, succeeded=succeeded, words=words, tries=MANY)
+        yield from report(request, succeeded=succeeded, words=words, tries=TRIES_TO_REPORT)
     except ServiceRefused as refused:
         _log.warning("What was approved ran, but its outcome couldn't be reported: %s", refused)
 
@@ -238,7 +235,7 @@ def try_to_report(request: str, *, succeeded: bool, words: str, keep_state: bool
     True also if it refuses: it knew before, and will not take it later.
     """
     try:
-        yield from report(request, succeeded=succeeded, words=words, keep_state=keep_state, tries=MANY)
+        yield from report(request, succeeded=succeeded, words=words, keep_state=keep_state, tries=TRIES_TO_REPORT)
     except ServiceRefused as refused:
         return refused.kind != UNREACHABLE
     return True
@@ -268,10 +265,6 @@ def reported_in(request: Mapping[str, Any]) -> Reported | None:
     return None if outcome is None else Reported(outcome["succeeded"], outcome["words"])
 
 
-def _question(body: Mapping[str, Any], key: str) -> Send:
-    return Send("POST", "/v1/requests", body, {"idempotency-key": key})
-
-
 def sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
     """Send until the service answers; what is sent twice counts once.
 
@@ -281,7 +274,7 @@ def sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
     for number in count(1):
         reply = yield send
         if 200 <= reply.status < 300:
-            if away >= _LONG:
+            if away >= _TRIES_BEFORE_LOG:
                 _log.info("The service responds again.")
             return reply.body
         if reply.status and reply.status < 500 and reply.status not in (408, 425, _BUSY):
@@ -291,7 +284,7 @@ def sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
             )
         why = str(reply.body.get("detail", ""))
         away = away + 1 if reply.status != _BUSY else 0
-        if away == _LONG:
+        if away == _TRIES_BEFORE_LOG:
             _log.warning("The service isn't responding. Trying again until it does. %s", why)
         if number == tries:
             raise ServiceRefused(UNREACHABLE, why or "The service isn't responding.")

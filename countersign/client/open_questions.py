@@ -4,14 +4,16 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from countersign.client import exchange
-from countersign.client.exchange import Decision, Exchange, Pause, ServiceRefused
+from countersign.client.exchange import TRIES_TO_WITHDRAW, Decision, Exchange, Pause, ServiceRefused
 
 Question = tuple[Mapping[str, Any], str | None]
 """The body of a question, and its idempotency key."""
 Ask = Callable[[Mapping[str, Any], str], Exchange[Any]]
+_SAME_KEY: Final = "Ask again with the same key to get the decision."
+_NO_KEY: Final = "Nothing can pick up its decision; with key=… of your own, asking again does."
 
 
 class OpenQuestions:
@@ -22,7 +24,8 @@ class OpenQuestions:
 
     def __init__(self, questions: Sequence[Question], leave: bool | None, ask: Ask) -> None:
         self._questions = [(body, key or uuid.uuid4().hex) for body, key in questions]
-        self._leave = all(key is not None for _, key in questions) if leave is None else leave
+        self._own_keys = all(key for _, key in questions)
+        self._leave = self._own_keys if leave is None else leave
         self._ask = ask
         self._asked: list[Mapping[str, Any] | Decision] = []
 
@@ -43,13 +46,15 @@ class OpenQuestions:
         """End the wait, and say what became of the requests."""
         if self._leave:
             if self._asked:
-                _note("The request stays open. Ask again with the same key to get the decision.")
+                _note(f"The request stays open. {_SAME_KEY if self._own_keys else _NO_KEY}")
             return
         for (body, key), one in zip(self._questions, [*self._asked, None], strict=False):  # None: it may have arrived
             if isinstance(one, Decision):
                 continue
             try:
-                yield from exchange.withdraw(one, body, key)
+                if one is None:  # asked again under its key, it is the same request
+                    one = yield from exchange.ask(body, key, TRIES_TO_WITHDRAW)
+                yield from exchange.withdraw(one["id"], "the program was interrupted", TRIES_TO_WITHDRAW)
             except ServiceRefused as refused:
                 _note(f"Couldn't withdraw the request: {refused} People may still see it, but nothing will run.")
 

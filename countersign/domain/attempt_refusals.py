@@ -5,7 +5,10 @@ from enum import StrEnum
 from string import Formatter
 
 Sentence = tuple[str | datetime, ...]
-"""Words, ids (each of its own type) and moments in order: whoever shows it draws the mentions and the dates."""
+"""Words, ids (each of its own type) and moments in order: whoever shows it draws the mentions and the dates.
+
+A moment needs no "at" before it: some read "tomorrow at 9:00".
+"""
 
 
 class Refusal(StrEnum):
@@ -14,9 +17,9 @@ class Refusal(StrEnum):
     BY_POLICY = "Blocked by the workspace's policy ({what}). Nobody was asked, and nothing ran."
     NOBODY_COULD = "Nobody was asked, because {what}."
     UNKNOWN = "This request no longer exists. Use the newest card."
-    ALREADY_DECIDED = "Already decided by {by} at {at}: {what}. Your click changed nothing."
-    TIME_RAN_OUT = "Time ran out at {at}, before your click. Your click changed nothing: {what}."
-    WITHDRAWN = "This request was withdrawn at {at}. Your click changed nothing."
+    ALREADY_DECIDED = "Already decided by {by} {at}: {what}. Your click changed nothing."
+    TIME_RAN_OUT = "Time ran out {at}, before your click. Your click changed nothing: {what}."
+    WITHDRAWN = "This request was withdrawn {at}. Your click changed nothing."
     NOT_A_REVIEWER = "You're not a reviewer of this request, so your click wasn't counted. Reviewers: {by}."
     FOR_THE_REQUESTER = "This question is for {by}, who started the run. Your click changed nothing."
     OWN_REQUEST = "You started this run, and in this channel you can't decide on your own requests. Ask a reviewer."

@@ -45,7 +45,12 @@ class CountersignError(Exception):
 
 def plain_text(sentence: Sentence) -> str:
     """Write a sentence for logs and records: ids as they are, moments in UTC."""
-    return "".join(f"{part:%Y-%m-%d %H:%M:%S} UTC" if isinstance(part, datetime) else str(part) for part in sentence)
+    return "".join(f"at {in_utc(part)}" if isinstance(part, datetime) else str(part) for part in sentence)
+
+
+def in_utc(at: datetime) -> str:
+    """Write a moment for logs and records, and where Slack can't show it."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 class WrongSettings(CountersignError):

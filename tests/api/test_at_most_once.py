@@ -82,7 +82,8 @@ async def test_of_two_programs_at_once_one_acts_and_the_other_reads_what_came_of
     results = await asyncio.gather(*both, return_exceptions=True)
     assert sorted(str(result) for result in results) == ["Done before.", "paid"]
     assert paid == [17]
-    await slack.wait_message("#approvals", lambda m: DOUBT in str(m.blocks) and not {*m.buttons} - {"Details"})
+    card = await slack.wait_message("#approvals", lambda m: DOUBT in str(m.blocks) and not {*m.buttons} - {"Details"})
+    assert "the program that began it has since said what came of it" in str(card.blocks)
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,20 @@ async def test_ctrl_c_leaves_a_question_that_a_key_finds_again(
     await terminal.shows("Ctrl-C leaves the request open")
     await card_of(slack)
     assert await terminal.interrupt() != 0
-    await terminal.shows("The request stays open")
+    await terminal.shows("The request stays open. Ask again with the same key to get the decision.")
     assert len((await program.get("/v1/requests")).json()["requests"]) == 1
+
+
+async def test_a_question_left_without_a_key_says_that_nothing_finds_it_again(
+    slack: LocalSlack, url: str, token: str
+) -> None:
+    source = PROGRAM.format(key=None, ask=SYNC.replace("key=key", "key=key, leave=True"))
+    terminal = Terminal(source, url, token)
+    await terminal.start()
+    await terminal.shows("Ctrl-C leaves the request open")
+    await card_of(slack)
+    assert await terminal.interrupt() != 0
+    await terminal.shows("The request stays open. Nothing can pick up its decision; with key=…")
 
 
 LEAVES = {

@@ -213,7 +213,7 @@ def _act(tag: str, channel: str, folder: Path) -> None:
 
 def main(tag: str, channel: str, folder: Path, receiver: str) -> None:
     """Ask, note the decision in one write, and report."""
-    exchange.MANY = sys.maxsize  # type: ignore[misc]  # a report that is given up would leave its run open for a day
+    exchange.TRIES_TO_REPORT = sys.maxsize  # type: ignore[misc]  # a report that is given up would leave its run open for a day
     kind = kind_of(tag)
     if kind == "action":
         return _act(tag, channel, folder)

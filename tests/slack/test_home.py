@@ -111,7 +111,7 @@ SECTIONS: dict[str, list[Block]] = {
 }
 VIEWS = {
     "whole": home.view([SECTIONS["start"], SECTIONS["waiting"], SECTIONS["runs"], [], SECTIONS["recent"]]),
-    "away": home.away(),
+    "away": home.store_down(),
 }
 
 
@@ -135,11 +135,12 @@ def test_every_golden_file_is_of_a_home() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hours", "moment"), [(1, "{time}"), (13, "{date_short_pretty} {time}"), (24 * 30, "{date_short_pretty} {time}")]
+    ("hours", "moment"),
+    [(1, "{time}"), (13, "\u200b{date_short_pretty} at {time}"), (24 * 30, "\u200b{date_short_pretty} at {time}")],
 )
 def test_a_decision_of_another_day_is_listed_with_its_date(hours: int, moment: str) -> None:
     """Beside the card it took minutes; whoever reads a list of thirty days would take the time for today's."""
-    line = json.dumps(home.outcomes(listed(DONE), later(hours=hours)))
+    line = json.dumps(home.outcomes(listed(DONE), later(hours=hours)), ensure_ascii=False)
     assert f"^{moment}|" in line
 
 

@@ -10,6 +10,7 @@ import pytest
 from bot.audit.auditor import Auditor
 from bot.slack.handlers.context import Services
 from bot.slack.settings_proposals import effect_of
+from bot.slack.views import settings_text
 from countersign import usecases
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout
 from countersign.domain.escalation import Escalation
@@ -24,13 +25,33 @@ from countersign.usecases.ports import Change, Lease, Put
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
 from tests.audit.test_auditor import record
-from tests.sample_requests import APPROVALS, BOB, CAROL, HERE, question
+from tests.sample_requests import APPROVALS, BOB, CAROL, HERE, question, rules
+from tests.slack.plain_words import texts_of
 from tests.slack.socket_bot import events
 from tests.slack.test_projector import all_drawn, card_of, running_projector
 from tests.slack.test_two_people import CARDS, room
 from tests.store_fixtures import change_settings
 
 RANDOM = ChannelId("C0RANDOM")
+NOBODY_BY_THEN = "1 h; if nobody decides by then:"
+
+
+@pytest.mark.parametrize(
+    ("on_timeout", "says"),
+    [
+        (OnTimeout.WAIT, "no deadline; it waits until somebody decides"),
+        (OnTimeout.REJECT, f"{NOBODY_BY_THEN} not approved; the agent is told that nobody answered"),
+        (OnTimeout.APPROVE, f"{NOBODY_BY_THEN} it counts as APPROVED even though nobody decided"),
+    ],
+)
+def test_how_long_people_have_is_said_once_and_what_comes_then_is_no_state_of_now(
+    on_timeout: OnTimeout, says: str
+) -> None:
+    of = rules(on_timeout=on_timeout, timeout=timedelta(hours=1), approvals_channel=RANDOM)
+    assert f"• Timeout: {says}\n" in settings_text.describe(RANDOM, of)
+    assert any(
+        text.endswith(f"*Time to decide:* {says}") for text in texts_of(settings_text.greeting(RANDOM, of).blocks)
+    )
 
 
 async def change(store: Store, edit: Callable[[ChannelSettings], ChannelSettings]) -> Configured:

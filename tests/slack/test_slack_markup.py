@@ -2,13 +2,28 @@
 
 import ast
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from bot.slack.views.slack_markup import drawn, link, mention, mentioned_in, without_marks
+from bot.slack.views.request_text import settled_line
+from bot.slack.views.run_steps import RequestOnCard, drawn_as_list, steps
+from bot.slack.views.slack_markup import (
+    drawn,
+    elements,
+    escape,
+    link,
+    mention,
+    mentioned_in,
+    moment,
+    when,
+    without_marks,
+)
 from countersign.domain.ids import ChannelId, UserId
+from countersign.domain.requests import Verb
+from tests.sample_requests import request
+from tests.slack.sample_views import decided, refund, with_outcome
 
 HERE = Path(__file__).resolve().parent.parent.parent
 _MARK = re.compile(r"(?<!\(\?)<(?:[@#!{\0]|https?:)")
@@ -66,13 +81,69 @@ def test_a_link_cannot_be_left_by_its_address() -> None:
     assert drawn == "<https://a.example/?a=1&amp;b=%3C!channel%3E%7Cx|open>"
 
 
+@pytest.mark.parametrize(
+    ("hours", "written", "after_until"),
+    [
+        (
+            1,
+            "at <!date^1772823600^{time}|2026-03-06 19:00:00 UTC>",
+            "<!date^1772823600^{time}|2026-03-06 19:00:00 UTC>",
+        ),
+        (
+            24,
+            "<!date^1772906400^\u200b{date_short_pretty} at {time}|at 2026-03-07 18:00:00 UTC>",
+            "<!date^1772906400^\u200b{date_short_pretty} at {time}|2026-03-07 18:00:00 UTC>",
+        ),
+    ],
+    ids=["soon", "on another day"],
+)
+def test_a_moment_reads_as_in_a_sentence(hours: int, written: str, after_until: str) -> None:
+    """“Expires at 9:00”, and “Expires tomorrow at 9:00”: not “at Tomorrow 9:00”, as Slack would begin a mark."""
+    sent = datetime(2026, 3, 6, 18, tzinfo=UTC)
+    assert when(sent + timedelta(hours=hours), sent) == written
+    assert moment(sent + timedelta(hours=hours), sent) == after_until
+
+
+def test_rich_text_shows_what_was_escaped_as_it_was() -> None:
+    """R15: in rich text nothing is decoded, and nothing acts but our own marks."""
+    text = f"*Approved & seen* by {mention('U0BOB')} · signed {escape('& <!channel>')} {link('https://a.example', 'a')}"
+    drawn = elements(text.replace("*Approved & seen*", f"*{escape('Approved & seen')}*"))
+    assert [(part["type"], part.get("text")) for part in drawn] == [
+        ("text", "Approved & seen"),
+        ("text", " by "),
+        ("user", None),
+        ("text", " · signed & <!channel> "),
+        ("link", "a"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("signed & sent", "signed & sent"),
+        ("*x*", "x"),
+        ("not_sent", "not sent"),
+        (":tada: ok", "tada ok"),
+        ("*", "done"),
+    ],
+)
+def test_a_team_s_word_for_what_was_done_is_shown_and_styles_nothing(word: str, shown: str) -> None:
+    """R15: on the card, and among the steps of the run's thread."""
+    settled = decided(Verb.APPROVE, of=request(asked=refund()))
+    assert settled.decision is not None
+    run = with_outcome(settled, done=word)
+    assert settled_line(settled, settled.decision, run).endswith(f"\u00a0·\u00a0{escape(shown)}")
+    (line,) = drawn_as_list(run, steps(run, [RequestOnCard(settled)])).blocks[1]["elements"]
+    assert f"\u00a0·\u00a0{shown}" in [part.get("text", "")[-len(shown) - 3 :] for part in line["elements"]]
+
+
 def test_a_sentence_is_drawn_with_marks_or_written_with_names() -> None:
     """R7, R15: an error holds ids and moments; each place that shows it draws them in its own way."""
     at = datetime(2026, 3, 6, 18, tzinfo=UTC)
     sentence = (UserId("U0BOB"), " decided ", at, " in ", ChannelId("C0GENERAL"), ": `<!channel>` U0BOB")
-    date = "<!date^1772820000^{date_short_pretty} {time}|2026-03-06 18:00:00 UTC>"
+    date = "<!date^1772820000^\u200b{date_short_pretty} at {time}|at 2026-03-06 18:00:00 UTC>"
     assert drawn(sentence) == f"<@U0BOB> decided {date} in <#C0GENERAL>: `&lt;!channel&gt;` U0BOB"
     assert mentioned_in(sentence) == ["C0GENERAL", "U0BOB"]
     names = {"U0BOB": "Bob", "C0GENERAL": "#general"}
-    written = "Bob decided 2026-03-06 18:00:00 UTC in #general: <!channel> U0BOB"
+    written = "Bob decided at 2026-03-06 18:00:00 UTC in #general: <!channel> U0BOB"
     assert without_marks(sentence, names) == written

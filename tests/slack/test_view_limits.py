@@ -150,6 +150,15 @@ def test_whatever_the_content_slack_takes_the_card_and_all_can_be_seen(content: 
         assert boxes == [whole]
 
 
+def test_a_file_has_the_changes_that_have_no_room_in_a_window() -> None:
+    """R14: a long version was refused, and the new one is short: the window says that a file has everything."""
+    before = "\n".join(f"{number}. {LONG[:60]}" for number in range(2_000))
+    asked = request(asked=refund(content="Refund it.", before=before))
+    assert "The file in the card's thread has everything" in mrkdwn_of(judged.in_full(asked.question)[0])
+    since = judged.shown_question(asked.question).since
+    assert judged.needs_file(asked) and since is not None and since in judged.file_of(asked)[1].decode()
+
+
 @settings(max_examples=times(4, 100))
 @given(CONTENT, CONTENT, CONTENT)
 @example("𞹧" * 300, "𞹧" * 60, "¡¡" * 300)

@@ -240,7 +240,7 @@ async def tell(client: AsyncWebClient, body: dict[str, Any], reply: Reply, chann
             async with asyncio.timeout(5):
                 if await way():
                     return
-        except (*SLACK_ERRORS, ValueError) as lost:  # of what is no address
+        except (*SLACK_ERRORS, ValueError) as lost:  # the ValueError: an address that is none
             failures.append(repr(lost))
     _log.error("%s could not be told: %s (%s)", at.user, reply.text, "; ".join(failures))
 

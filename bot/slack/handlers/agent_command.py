@@ -52,9 +52,9 @@ async def agent(services: Services, body: dict[str, Any]) -> Reply:
 
 
 async def open_window(services: Services, body: dict[str, Any]) -> Reply:
-    """Open the window by a button of a greeting, or of a Home.
+    """Open the window by a button of a greeting or of a Home.
 
-    There it asks for a channel.
+    On a Home, which is in no channel, the window asks for one.
     """
     return await open_modal(services.client, body, _start_window(services, sender(body)))
 

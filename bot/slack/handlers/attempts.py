@@ -20,7 +20,7 @@ from countersign.usecases.ports import Admitted
 from ..people.actors import actor_of, voters_of
 from ..views.confirmation_text import counted
 from ..views.control_values import Handle
-from ..views.request_text import no_votes
+from ..views.request_text import dropped_votes
 from .context import Reply, Services
 from .payloads import attempt_id, sender
 
@@ -111,7 +111,7 @@ async def decide(services: Services, body: dict[str, Any], prepared: PreparedAtt
             services.hold(replacing)
     if after.status is not Status.PENDING:
         return Reply("")
-    return Reply(counted(after, attempt.verb, attempt.chosen) + no_votes(seen.value, after))
+    return Reply(counted(after, attempt.verb, attempt.chosen) + dropped_votes(seen.value, after))
 
 
 def _entered_texts(attempt: Attempt) -> list[str]:

@@ -200,15 +200,15 @@ async def _note_presence(services: Services, body: dict[str, Any], item: control
     problems = await _each(item.requests, note)
     if not changed:
         raise problems[0]
-    if not isinstance(problems[0] if problems else None, Refused | None):
+    if problems and not isinstance(problems[0], Refused):  # who is refused for one row is noted for the others
         return Reply(_counted_for(len(changed), len(item.requests), problems))
     if item.snooze is None:
         return Reply(confirmation_text.REVIEWING)
-    if not any(request.rules.remind_after for request in changed):
-        return Reply(confirmation_text.NO_REMINDERS, False)
     if (next_one := min(filter(None, map(schedule.next_reminder, changed)), default=None)) is not None:
         return Reply(confirmation_text.put_off(when(next_one, now)))
-    deadline = min(request.deadline for request in changed if request.deadline is not None)
+    deadline = min((request.deadline for request in changed if request.deadline is not None), default=None)
+    if deadline is None or not any(request.rules.remind_after for request in changed):
+        return Reply(confirmation_text.NO_REMINDERS, False)
     return Reply(confirmation_text.no_reminder_before(when(deadline, now)))
 
 

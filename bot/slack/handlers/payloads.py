@@ -50,7 +50,7 @@ _PAYLOAD: Final[dict[str, Any]] = {
 class Sender(NamedTuple):
     """Sender of a payload, and their channel; None inside a modal.
 
-    Only `people.accounts` says of which workspace they are: in an organisation a click names their home.
+    Only `people.account_check` says of which workspace they are: in an organisation a click names their home.
     """
 
     user: UserId

@@ -1,6 +1,6 @@
 """Look up people, groups and channels of one workspace in Slack.
 
-What Slack did not say is never taken for a yes (R9); `lookups` says how long it is believed.
+What Slack did not say is never taken for a yes (R9); `lookup_cache` says how long it is believed.
 """
 
 import asyncio
@@ -38,9 +38,9 @@ Fact = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A channel as the app sees it; not `known` if there is none that it sees.
+    """A channel as the app sees it; `known` is false if it sees none.
 
-    `is_external`: shared with another company through Slack Connect. Sharing inside an organisation is none.
+    `is_external`: shared with another company through Slack Connect, and not only inside an organisation.
     """
 
     id: ChannelId
@@ -76,7 +76,7 @@ SHARED: Final[dict[str, TypeAdapter[Any]]] = {
 
 
 class Replies(Protocol):
-    """Replies of Slack that are remembered for a while; `lookups` does so."""
+    """Replies of Slack that are remembered for a while; `lookup_cache` does so."""
 
     patience: float
 

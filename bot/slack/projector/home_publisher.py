@@ -97,7 +97,7 @@ class HomePublisher:
             await self.overview.watch(user, LIVE)
         except StoreUnavailable as away:
             _log.error("%s The Home of %s says so.", away, user)
-            await self._publish(user, home.away(), Importance.CARD)
+            await self._publish(user, home.store_down(), Importance.CARD)
         else:
             await self.draw(user, Importance.CARD)
 

@@ -72,7 +72,7 @@ class _Target:
 
 
 def digest(drawing: Drawing) -> str:
-    """Name what a message shows; what is worth no change of it does not count."""
+    """Name what a message shows, without its `incidental` parts."""
     blocks = repr(drawing.blocks)
     for fragment in filter(None, drawing.incidental):
         blocks = blocks.replace(fragment, "")

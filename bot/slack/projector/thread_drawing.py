@@ -65,7 +65,7 @@ async def draw(
         thread = replace(thread, drawing=drawing)
         await thread.head()
     streamed = features is not None and features.streams(run.id)
-    if not steps_first and (run.over or streamed or not card_is_coming):  # else twice: a thread is drawn after its card
+    if not steps_first and (run.over or streamed or not card_is_coming):  # a card that comes draws its thread too
         await _draw_steps(thread, features, steps)
     if run.over:
         await thread.head()

@@ -21,7 +21,7 @@ _ROOM: Final = 12_000
 class Drawing:
     """A message; `text` is for notifications and screen readers.
 
-    `incidental`: parts of its texts for which alone no message is changed.
+    `incidental`: parts of its texts that may be out of date; no message is changed for them alone.
     """
 
     text: str

@@ -258,6 +258,11 @@ def wording_of(question: Question) -> Wording:
     return _SPECIAL.get(question.kind, _ORDINARY)
 
 
+def label_of(question: Question, verb: Verb) -> str:
+    """Return the label of the button with which such a question is answered so."""
+    return next(one.label for one in wording_of(question).buttons if one.verb is verb)
+
+
 def count_states(rows: Sequence[Request]) -> str:
     """Count the rows by state: `2 of 5 pending · 1 approved · 2 rejected`."""
     count = Counter(row.status for row in rows)

@@ -16,7 +16,7 @@ from countersign.text.safe_text import quoted
 from .block_kit import Block, Drawing, button, context, count, fitting, more_entries, plain, words
 from .button_labels import state_of
 from .decision_details import allows, permission_line
-from .slack_markup import escape, mention, when
+from .slack_markup import escape, mention, moment
 
 AGENT_HELP: Final = (
     "*`/agent <team> <task>`* starts a task, like `/agent email tell the vendor we need 10% off`\n"
@@ -39,7 +39,7 @@ _NO_DECISIONS: Final = "No decisions here in the last 30 days."
 
 REVOKE: Final = "revoke_permission"
 """The action of a permission's button."""
-PERMISSIONS_HELP: Final = "*`/approvals permissions`* lists standing permissions, and revokes them"
+PERMISSIONS_HELP: Final = "*`/approvals permissions`* lists standing permissions, each with a *Revoke* button"
 _NO_PERMISSIONS: Final = "No standing permissions here. People are asked each time."
 _MOST_PERMISSIONS: Final = 20
 
@@ -163,4 +163,4 @@ def stand_in_message(absence: Absence) -> str:
 
 
 def _end_of(absence: Absence) -> str:
-    return when(absence.until, absence.since)
+    return moment(absence.until, absence.since)

@@ -39,14 +39,14 @@ def store_away(action: str) -> str:
     )
 
 
-def put_off(until: str) -> str:
+def put_off(when: str) -> str:
     """Say when the next reminder comes."""
-    return f"Next reminder at {until}. The escalation and the deadline don't change."
+    return f"Next reminder {when}. The escalation and the deadline don't change."
 
 
-def no_reminder_before(deadline: str) -> str:
-    """Say that people are reminded no more."""
-    return f"No more reminders before the deadline at {deadline}. The escalation and the deadline don't change."
+def no_reminder_before(when: str) -> str:
+    """Say that no reminder comes before the deadline."""
+    return f"No more reminders before the deadline {when}. The escalation and the deadline don't change."
 
 
 def counted_for(counted: int, total: int, why_not: str) -> str:

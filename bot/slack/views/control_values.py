@@ -192,7 +192,7 @@ def menu(request: Request, rest: Sequence[Button], *, presence: bool) -> Block:
 
 def items_without_room(request: Request) -> list[Block]:
     """List the items of a card's menu that have no room in it."""
-    # Of a choice they are this many only where its two options have the buttons.
+    # The menu of a choice is full only if its two options are its buttons; all answers but "Choose" are in it then.
     with_buttons = 1 if request.question.kind is Kind.CHOICE else BUTTONS
     return _items(request, offered(request.question)[with_buttons:], presence=True)[_MOST_ITEMS - 1 :]
 

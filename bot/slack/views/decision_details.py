@@ -15,7 +15,7 @@ from countersign.text.safe_text import Room, quoted, shorten, typed, visible
 from ...forms.arguments import label_of
 from ...forms.values import in_words as value_in_words
 from .block_kit import TOOL, WORDS, Block, data, words
-from .slack_markup import escape, exactly, mention, when
+from .slack_markup import escape, exactly, mention, moment, when
 
 _CHANGES: Final = Room(1000, 1500, 20)
 _CHOSEN: Final = Room(800, 1200, 20)
@@ -52,8 +52,8 @@ def standing_of(request: Request, decision: Decision) -> list[Block]:
         return []
     allowed = allows(standing.scope, request.question.kind, call.tool)
     run = " or until this run ends" if standing.this_run else ""
-    ends = f"until {when(standing.until, decision.at)}{run} (`{standing.permission}`)"
-    return [words(f":repeat: Not asked again: {allowed}, {ends}. `/approvals permissions` revokes it.")]
+    ends = f"until {moment(standing.until, decision.at)}{run} (`{standing.permission}`)"
+    return [words(f":repeat: Not asked again: {allowed}, {ends}. To revoke it: `/approvals permissions`.")]
 
 
 def changes_of(request: Request) -> str:

@@ -36,7 +36,9 @@ _PIECE: Final = 2500
 """Characters of an input for text at first: it holds 3,000, so there is room to write."""
 _MOST_PIECES: Final = 40
 """Inputs for a text: together they hold more than a card and its window ever show."""
-_OTHER_FORM: Final = "The app was updated while this form was open. Nothing was decided; close it and click Edit again."
+_OTHER_FORM: Final = (
+    "The app was updated while this form was open. Nothing was decided; close it and click {edit} again."
+)
 _NO_ARGUMENTS: Final = "With these changes the call can't be made. Nothing was decided."
 _NO_TEXT: Final = (
     "This text can't be edited here: {why}. Nothing was decided. Approve it as it is, reject it, or request changes."
@@ -70,8 +72,8 @@ def edit(request: Request, channel: ChannelId) -> View:
     if not filled_in:
         blocks.append(context(plain(button_labels.EDIT_TELLS if question.call else button_labels.EDIT_TEXT_TELLS, 150)))
     if not is_text and has_room(question) and not in_row(question)[1]:
-        # Nobody changes what they have not seen. Only a question that was refused before has more to show, and it is
-        # no row.
+        # Nobody changes what they have not seen, and a row does not show all. It has no `before`: a question that was
+        # refused before stands on a card of its own.
         blocks += in_full(replace(question, call=None, before=""))[0]
     blocks += _inputs(form)
     if form.kept:
@@ -118,7 +120,7 @@ def read(view: View, question: Question) -> Changed:
     form = form_of(question)
     first = first_input(view)
     if json.loads(view["private_metadata"]).get("form") != form.digest:
-        raise WrongFields({first: _OTHER_FORM})
+        raise WrongFields({first: _OTHER_FORM.format(edit=button_labels.label_of(question, Verb.EDIT))})
     entered, wrong = form.read([value(view, f"field_{at}") for at in range(len(form.fields))])
     if wrong:
         raise WrongFields({f"field_{at}": sentence for at, sentence in wrong.items()})
@@ -163,7 +165,7 @@ def form_of(question: Question) -> Form:
 def _no_form(question: Question, why: str) -> str:
     instead = "reject it with a reason"
     if Verb.RESPOND in question.offers:
-        instead += ", or answer with what should change"
+        instead += f", or use {button_labels.label_of(question, Verb.RESPOND)}"
     return f"This call {why}. Nothing was decided; you can approve it as it is, {instead}."
 
 

@@ -6,7 +6,7 @@ back as it was, or must not be shown, gets no input and is kept.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -208,18 +208,24 @@ def _list(argument: Argument, shape: Schema) -> Input | NoInput | None:
     entries, nullable = without_null(shape.get("items", {}), argument.root)
     if nullable and None in value:
         return None
-    kinds = {kind for entry in value for kind in kinds_of_value(entry)} or {"string"}
-    kinds = set(kinds_in(entries, argument.root)) or kinds
-    kind = "number" if kinds == {"integer", "number"} else next(iter(kinds))
+    kinds = kinds_in(entries, argument.root) or [kind for entry in value for kind in kinds_of_value(entry)]
+    kind = _kind_of_lines(kinds)
     lines = [in_words(entry) for entry in value]
-    fits = all(kind in kinds_of_value(entry) for entry in value) and kind != "boolean" and kind in READERS
-    if not fits or kinds - {"integer", "number"} not in (set(), {kind}) or not all(map(_is_line, lines)):
+    if kind is None or not all(kind in kinds_of_value(entry) for entry in value) or not all(map(_is_line, lines)):
         return None
 
     def read(text: str) -> list[Any]:
         return [READERS[kind](line.strip()) for line in text.splitlines() if line.strip()]
 
     return typed_input(argument, "\n".join(lines), read, "One per line.", multiline=True)
+
+
+def _kind_of_lines(kinds: Iterable[str]) -> str | None:
+    """Return the kind that every line is read as; None if a line could be of several."""
+    several = set(kinds) or {"string"}
+    if "number" in several:
+        several -= {"integer"}
+    return several.pop() if len(several) == 1 and several < {"integer", "number", "string"} else None
 
 
 def _object(argument: Argument, shape: Schema) -> Input | NoInput:

@@ -69,7 +69,7 @@ def view(sections: Sequence[Sequence[Block]]) -> dict[str, Any]:
     return {"type": "home", "blocks": [*blocks, note]}
 
 
-def away() -> dict[str, Any]:
+def store_down() -> dict[str, Any]:
     """Draw a Home while the store cannot be read."""
     problem = ":warning: Countersign can't reach its database right now, so there is nothing to show. Nothing is lost."
     return {"type": "home", "blocks": [words(problem), context(mrkdwn("Reopen this page in a moment."))]}
@@ -168,13 +168,13 @@ def run_entry(run: Run, address: str, listed: Listed, reader: UserId) -> list[Bl
 
 def _run_line(run: Run, address: str, listed: Listed, reader: UserId) -> str:
     team = escape(quoted(run.team, 40))
-    as_question = [request for request in listed.requests if request.run == run.id]
+    asked = [request for request in listed.requests if request.run == run.id]
     if run.program is not None:
-        state = state_of(run) if as_question or run.over else ":ballot_box_with_check: Decided, no outcome reported yet"
+        state = state_of(run) if asked or run.over else ":ballot_box_with_check: Decided, no outcome reported yet"
         return f"{state} · the program *{team}*"
-    state = run_state(run, as_question, reader) + (f" ({len(run.open)} open)" if len(run.open) > 1 else "")
+    state = run_state(run, asked, reader) + (f" ({len(run.open)} open)" if len(run.open) > 1 else "")
     name = f"`{run.id}`" + (f" {link(address, 'open the thread')}" if address else "")
-    mine = [one for one in as_question if one.rules.in_thread and run.requester == reader and one.id in listed.links]
+    mine = [one for one in asked if one.rules.in_thread and run.requester == reader and one.id in listed.links]
     card = [link(listed.links[one.id], card_link_label(one)) for one in mine[:1]]
     return " · ".join([state, f"*{team}* for {mention(run.requester)}", name, *card])
 

@@ -99,5 +99,5 @@ def loading() -> View:
 
 
 def not_counted(sentence: str) -> View:
-    """Draw the modal that says why an answer did not count; `sentence` is mrkdwn."""
-    return modal(FULL, "Not counted", [words(sentence)], None, "")
+    """Draw the modal that says why nothing was done; `sentence` is mrkdwn."""
+    return modal(FULL, "Not done", [words(sentence)], None, "")

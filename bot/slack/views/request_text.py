@@ -20,7 +20,7 @@ from countersign.text.safe_text import one_line, quoted, typed
 
 from . import button_labels
 from .block_kit import TITLE, Block, context, mrkdwn, plain, words
-from .slack_markup import NAMED, drawn, escape, listed, mention, people, when
+from .slack_markup import NAMED, drawn, escape, listed, mention, moment, people, unstyled, when
 
 _STAND_INS: Final = 3
 _NONE: Final[Mapping[UserId, Absence]] = {}
@@ -75,11 +75,11 @@ def mentioned(reviewers: Reviewers, gone: Mapping[UserId, Absence] = _NONE) -> l
 
 def _with_stand_in(user: UserId, away: Absence | None) -> str:
     return mention(user) + (
-        f" (away until {when(away.until, away.since)}, stand-in: {mention(away.stand_in)})" if away else ""
+        f" (away until {moment(away.until, away.since)}, stand-in: {mention(away.stand_in)})" if away else ""
     )
 
 
-def no_votes(before: Request, after: Request) -> str:
+def dropped_votes(before: Request, after: Request) -> str:
     """Name those whose approval no longer counts; "" if there are none."""
     gone = {vote.user for vote in before.votes} - {vote.user for vote in after.votes}
     return f" Earlier votes by {people(sorted(gone))} no longer count: they are no longer reviewers." * bool(gone)
@@ -88,7 +88,7 @@ def no_votes(before: Request, after: Request) -> str:
 def stand_ins(request: Request, away: Iterable[Absence]) -> list[Absence]:
     """Return the absences that count for this request.
 
-    None counts of or for a requester who may not decide themselves, or who is talked with.
+    A requester who may not decide, or with whom the agents talk, neither has a stand-in nor is one.
     """
     requester_may = request.rules.own_requests and not request.rules.in_thread
     return [absence for absence in away if requester_may or request.requester not in (absence.user, absence.stand_in)]
@@ -98,7 +98,7 @@ def waiting_lines(request: Request) -> list[Block]:
     """Draw reminders and escalations so far and the next ones, in small print."""
     lines = [
         f"Escalated to {_step_in_words(request, request.rules.escalation[raised.number])} "
-        f"at {when(raised.at, request.created_at)}"
+        f"{when(raised.at, request.created_at)}"
         for raised in request.raised[-_STEPS:]
     ]
     if coming := _next_steps(request):
@@ -112,19 +112,19 @@ def _next_steps(request: Request) -> str:
     parts = []
     remind, raise_at = schedule.next_reminder(request), schedule.next_escalation(request)
     if request.snoozed_until is not None and request.snoozed_by is not None:
-        until = when(remind or request.snoozed_until, request.created_at)  # it keeps out of quiet hours
+        until = moment(remind or request.snoozed_until, request.created_at)  # it keeps out of quiet hours
         parts.append(f"Reminder postponed by {mention(request.snoozed_by)} until {until}")
     elif remind is not None:
-        parts.append(f"Next reminder at {when(remind, request.created_at)}")
+        parts.append(f"Next reminder {when(remind, request.created_at)}")
     if raise_at is not None:
         step = request.rules.escalation[schedule.taken(request)]
         where = button_labels.escalation_target(deciders(request, step.reviewers)) + _where(request, step)
-        parts.append(f"{'escalates' if parts else 'Escalates'}{where} at {when(raise_at, request.created_at)}")
+        parts.append(f"{'escalates' if parts else 'Escalates'}{where} {when(raise_at, request.created_at)}")
     return " · ".join(parts)
 
 
 def for_whom(request: Request) -> str:
-    """Name for whom it is asked; whom a program names is its word."""
+    """Name for whom it is asked; a requester whom a program named is its claim."""
     if not request.run.of_program:
         return mention(request.requester)
     named, program = request.program, "a program"
@@ -149,7 +149,7 @@ def lookers(request: Request) -> str:
     """Name the people who are looking at it."""
     looking = request.looking
     names = ", ".join(
-        f"{mention(one.user)} (since {when(one.since, request.created_at)})" for one in looking[:_LOOKING]
+        f"{mention(one.user)} (since {moment(one.since, request.created_at)})" for one in looking[:_LOOKING]
     )
     more = f" and {len(looking) - _LOOKING} more" if len(looking) > _LOOKING else ""
     are = "are" if len(looking) > 1 else "is"
@@ -175,7 +175,7 @@ def expiry(request: Request) -> str:
     """Write until when people have time, and what happens then."""
     if request.deadline is None:
         return "Never expires"
-    at = f"Expires at {when(request.deadline, request.created_at)}"
+    at = f"Expires {when(request.deadline, request.created_at)}"
     if approved_by_timeout(request):
         return f"{at} · *APPROVED if nobody decides*"
     return f"{at} · {button_labels.wording_of(request.question).unanswered} if nobody decides"
@@ -196,29 +196,27 @@ def decision_sentence(request: Request, decision: Decision, shown_at: datetime |
         who += f" (in place of {people(decision.instead_of)})"
     match decision.outcome, decision.how:
         case Status.APPROVED, How.TIMEOUT:
-            return f":warning: *Approved by timeout* at {at} · nobody decided, so this channel's settings approved it"
+            return f":warning: *Approved by timeout* {at} · nobody decided, so this channel's settings approved it"
         case Status.EXPIRED, _:
             then = button_labels.wording_of(request.question).unanswered.rstrip(",")
-            return f":alarm_clock: *Expired* at {at} · nobody decided · {then}"
+            return f":alarm_clock: *Expired* {at} · nobody decided · {then}"
         case Status.WITHDRAWN, _:
             return (
-                ":leftwards_arrow_with_hook: *Withdrawn*"
-                + (f" by {who}" if who else "")
-                + f" at {at} · no longer needed"
+                ":leftwards_arrow_with_hook: *Withdrawn*" + (f" by {who}" if who else "") + f" {at} · no longer needed"
             )
         case _, How.PERMISSION:
-            return f":white_check_mark: *Auto-approved* by {who}'s standing permission at {at}"
+            return f":white_check_mark: *Auto-approved* by {who}'s standing permission {at}"
         case _, How.BREAK_GLASS:
-            return f":rotating_light: *Break-glass*: approved by the requester, {who}, alone at {at}"
+            return f":rotating_light: *Break-glass*: approved by the requester, {who}, alone {at}"
         case outcome, how:
             by = who or ("a rule for this channel" if how is How.POLICY else "nobody")
-            return f"{button_labels.wording_of(request.question).outcomes[outcome]} by {by} at {at}"
+            return f"{button_labels.wording_of(request.question).outcomes[outcome]} by {by} {at}"
 
 
 def settled_line(request: Request, decision: Decision, run: Run | None, shown_at: datetime | None = None) -> str:
     """Write who decided, and in the team's word what came of it.
 
-    The reason why it failed is drawn apart; `shown_at` as in `sentence`.
+    The reason why it failed is drawn apart; `shown_at` as in `decision_sentence`.
     """
     line, outcome = decision_sentence(request, decision, shown_at), reported(request, run) if run else None
     if outcome is None:
@@ -226,7 +224,7 @@ def settled_line(request: Request, decision: Decision, run: Run | None, shown_at
         return f"{line}{_SEPARATOR}no outcome was reported" if unknown and request.question.call is not None else line
     if outcome.failed:
         return f"{line.replace(':white_check_mark:', ':warning:', 1)}{_SEPARATOR}*failed*"
-    return f"{line}{_SEPARATOR}{escape(quoted(outcome.done, LONGEST_STATE)) or 'done'}"
+    return f"{line}{_SEPARATOR}{unstyled(quoted(outcome.done, LONGEST_STATE)) or 'done'}"
 
 
 def reported(request: Request, run: Run) -> ActionReport | None:

@@ -91,7 +91,7 @@ def permit(request: Request, channel: ChannelId) -> View:
         scopes[Scope.ARGUMENTS] = ("This code", "From any agent of the team")
     view = review(request, channel)
     note = context(
-        mrkdwn("Each use is recorded and shown in its run's thread. `/approvals permissions` lists and revokes them.")
+        mrkdwn("Each use is recorded and shown in its run's thread. To revoke one: `/approvals permissions`.")
     )
     call = request.question.call
     named = [words(f"*Tool:* `{escape(exactly(call.tool))}`")] if call and request.question.kind is Kind.TOOL else []

@@ -127,9 +127,10 @@ def _has_room(shown: ShownQuestion) -> bool:
 def needs_file(request: Request) -> bool:
     """Tell whether a file in the card's thread holds all of it.
 
-    It does if the card or the full view has no room.
+    It does if the card or the full view has no room, or that view none for the changes.
     """
-    return not has_room(request.question) or not _whole_in_full(request.question)
+    since = shown_question(request.question).since or ""
+    return not (has_room(request.question) and _whole_in_full(request.question) and fits(since, _FULL_SINCE))
 
 
 def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
@@ -138,6 +139,7 @@ def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
     parts = [*shown.notes, shown.text]
     if request.question.call is not None:
         parts += [f"Tool: {visible(typed(request.question.call.tool))}", "Details:", _arguments(request.question)]
+    parts += ["Changed since the last version:", shown.since] if shown.since else []
     asked = f"Full request of row {row}" if row else "Full request"
     return f"{request.id}.txt", "\n\n".join(parts).encode(), asked
 
@@ -172,9 +174,9 @@ def in_row(question: Question) -> tuple[list[Block], bool]:
 
 
 def in_full(question: Question, *, changed: bool = False) -> tuple[list[Block], bool]:
-    """Draw a modal with all of it, and tell whether it is all.
+    """Draw a modal with as much as it has room for, and tell whether that is all.
 
-    `changed`: it ran with other arguments.
+    `changed`: other arguments were approved than those that it shows.
     """
     drawn = _drawn(question, _full_room(question), _FULL_ARGUMENTS, _FULL_NOTES, changed)
     return drawn, _whole_in_full(question)
@@ -183,8 +185,7 @@ def in_full(question: Question, *, changed: bool = False) -> tuple[list[Block], 
 @lru_cache(maxsize=4)
 def parts(question: Question) -> list[list[Block]]:
     """Draw as many modals as it takes to show all that is judged."""
-    made: list[list[Block]] = [[]]
-    size = 0
+    made, size = list[list[Block]]([[]]), 0
     for block in _drawn(question, _ANY, _ANY, _ANY):
         size += size_of(block)
         if made[-1] and (size > _PART or len(made[-1]) == _PART_BLOCKS):
@@ -216,7 +217,7 @@ def _drawn(question: Question, text: Room, arguments: Room, notes: Room, changed
 def _arguments(question: Question) -> str:
     """Write the arguments of a call as labelled fields.
 
-    `seen` does without them: a click on Approve needs none, and must not wait for a megabyte.
+    `shown_question` does without them: a click on Approve needs none, and must not wait for a megabyte.
     """
     if question.call is None:
         return ""

@@ -144,7 +144,7 @@ def _current_step(run: Run, *, without_worker: bool) -> PlanStep | None:
         note = f":warning: The agents have not been heard from for {span}. The run continues as soon as they are back."
         return PlanStep("now", at, State.IN_PROGRESS, "Waiting for the agents", note)
     if run.delay is not None:
-        note = f":hourglass_flowing_sand: Trying again at {when(run.delay.until, run.created_at)}"
+        note = f":hourglass_flowing_sand: Trying again {when(run.delay.until, run.created_at)}"
         return PlanStep("now", at, State.IN_PROGRESS, quoted(run.delay.why, TITLE), note)
     if run.writing is not None:
         verb = "has written" if run.writing.done else "is writing …"

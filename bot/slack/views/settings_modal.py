@@ -69,7 +69,7 @@ def view_only(settings: str, why_not: str) -> View:
 def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSettings]:
     """Return the change of the settings that were edited in the window.
 
-    Problem if an input cannot be used, or if somebody changed the settings meanwhile.
+    InputProblem if an input cannot be used, or if somebody changed the settings meanwhile.
     """
     rules = channel_settings.meant(rules)
     if json.loads(window["private_metadata"])["shown"] != print_of(rules):

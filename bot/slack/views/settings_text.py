@@ -35,7 +35,6 @@ _IN_A_LINE: Final = 80
 
 def describe(channel: ChannelId, rules: Rules) -> str:
     """Write the rules in force."""
-    waits = "no deadline" if rules.on_timeout is OnTimeout.WAIT else say_duration(rules.timeout)
     need = f"{rules.quorum} approvals by different people" if rules.quorum > 1 else "one approval"
     requesters = "can" if rules.own_requests else "can't"
     glass = "on: the requester can approve alone, with a reason that all reviewers see" if rules.break_glass else "off"
@@ -45,9 +44,16 @@ def describe(channel: ChannelId, rules: Rules) -> str:
         f"• Reviewers: {named(rules.reviewers)}; {need} needed, one rejection is enough; "
         f"requesters {requesters} decide on their own requests\n"
         f"• Break-glass: {glass}\n"
-        f"• Timeout: {waits}; then: {ON_TIMEOUT[rules.on_timeout]}\n"
+        f"• Timeout: {_timeout(rules)}\n"
         f"{_while_nobody_decides(rules)}"
     )
+
+
+def _timeout(rules: Rules) -> str:
+    """Say how long people have, and what happens if nobody decides."""
+    then = ON_TIMEOUT[rules.on_timeout]
+    waits = rules.on_timeout is OnTimeout.WAIT
+    return then if waits else f"{say_duration(rules.timeout)}; if nobody decides by then: {then}"
 
 
 def saved(channel: ChannelId, rules: Rules) -> str:
@@ -127,7 +133,7 @@ def _steps(rules: Rules) -> str:
 def changed_lines(channel: ChannelId, done: Configured) -> str:
     """List the differences, before and after.
 
-    Those of channels that inherit follow if they are others.
+    Those of the channels that inherit these settings follow if they differ.
     """
     here = _changed(channel, done.before, done.after)
     others = _changed(channel, done.inherited_before, done.inherited_after)
@@ -139,7 +145,7 @@ def changed_lines(channel: ChannelId, done: Configured) -> str:
 def change_notice(
     channel: ChannelId, done: Configured, by: UserId | None, proposed_by: UserId | None
 ) -> Drawing | None:
-    """Tell who changed what; None if nothing is another."""
+    """Tell who changed what; None if nothing changed."""
     lines = changed_lines(channel, done)
     if not lines:
         return None
@@ -257,11 +263,7 @@ def greeting(channel: ChannelId, rules: Rules, *, shared_outside: bool = False) 
 
 def _who_and_when(rules: Rules) -> str:
     need = f"{rules.quorum} approvals by different people" if rules.quorum > 1 else "one approval"
-    waits = "" if rules.on_timeout is OnTimeout.WAIT else f"{say_duration(rules.timeout)} · "
-    return (
-        f"*Reviewers:* {named(rules.reviewers)} · {need} needed\n"
-        f"*Time to decide:* {waits}{ON_TIMEOUT[rules.on_timeout]}"
-    )
+    return f"*Reviewers:* {named(rules.reviewers)} · {need} needed\n*Time to decide:* {_timeout(rules)}"
 
 
 def _actions(*buttons: Block) -> Block:

@@ -7,14 +7,18 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from countersign.domain.attempt_refusals import Sentence
-from countersign.domain.errors import plain_text
+from countersign.domain.errors import in_utc, plain_text
 from countersign.domain.ids import ChannelId, GroupId, UserId, digest_of
 
 _MADE_BY_SLACK: Final = re.compile(r"<([^<>|\s]+)(?:\|([^<>|]*))?>")
 """A mention or a link: whatever somebody typed between `<` and `>` arrives escaped."""
 _OURS: Final = re.compile(r":(?P<emoji>[a-z0-9_]+):|\*(?P<bold>[^*]+)\*|<(?P<mark>[^<>]+)>")
+_STYLES: Final = re.compile(r"[*_~`:]")
+"""Begin bold, italic, struck or code, or an emoji."""
 _MENTIONS: Final = {"@": "user", "!subteam^": "usergroup", "#": "channel"}
 _SOON: Final = timedelta(hours=12)
+_WITH_DATE: Final = "\u200b{date_short_pretty} at {time}"
+"""Slack would begin it with a capital, "Tomorrow", if no character of no width stood before it."""
 _EXACT: Final = 300
 """Characters of a tool's exact name; a digest tells longer ones apart."""
 _SIMPLE: Final = re.compile(r"[A-Za-z0-9_.:/-]+")
@@ -33,8 +37,16 @@ def unescape(text: str) -> str:
 
     `<@U012|bob>` was @bob, `<https://…>` an address. An id that comes without a name stays as Slack wrote it.
     """
-    text = _MADE_BY_SLACK.sub(_as_typed, text)
+    return _without_entities(_MADE_BY_SLACK.sub(_as_typed, text))
+
+
+def _without_entities(text: str) -> str:
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def unstyled(words: str) -> str:
+    """Escape a few words of a team, without marks of style, which mrkdwn can't quote."""
+    return escape(" ".join(_STYLES.sub(" ", words).split()))
 
 
 def mention(name: str) -> str:
@@ -58,12 +70,27 @@ def listed(names: list[str], most: int = NAMED) -> str:
 
 
 def when(at: datetime, since: datetime | None = None) -> str:
-    """Show a moment in the reader's own zone, in UTC where Slack cannot.
+    """Say when: "at 9:00 AM", "tomorrow at 9:00 AM"; else as `moment`."""
+    if _is_soon(at, since):
+        return f"at {moment(at, since)}"
+    return _date(at, _WITH_DATE, plain_text((at,)))
 
-    A moment soon after `since`, at which the message it stands in was sent, needs no date.
+
+def moment(at: datetime, since: datetime | None = None) -> str:
+    """Show a moment, to follow "until" or "since": "9:00 AM", "tomorrow at 9:00 AM".
+
+    It is in the reader's own zone, in UTC where Slack cannot. A moment soon after `since`, at which the message it
+    stands in was sent, needs no date.
     """
-    form = "{time}" if since is not None and abs(at - since) < _SOON else "{date_short_pretty} {time}"
-    return f"<!date^{int(at.timestamp())}^{form}|{plain_text((at,))}>"
+    return _date(at, "{time}" if _is_soon(at, since) else _WITH_DATE, in_utc(at))
+
+
+def _is_soon(at: datetime, since: datetime | None) -> bool:
+    return since is not None and abs(at - since) < _SOON
+
+
+def _date(at: datetime, form: str, fallback: str) -> str:
+    return f"<!date^{int(at.timestamp())}^{form}|{fallback}>"
 
 
 def exactly(tool: str) -> str:
@@ -85,17 +112,21 @@ def elements(text: str) -> list[dict[str, Any]]:
     found, end = list[dict[str, Any]](), 0
     for match in _OURS.finditer(text):
         if match.start() > end:
-            found.append({"type": "text", "text": text[end : match.start()]})
+            found.append(_text(text[end : match.start()]))
         found.append(_element(match))
         end = match.end()
-    return found + ([{"type": "text", "text": text[end:]}] if text[end:] else [])
+    return found + ([_text(text[end:])] if text[end:] else [])
+
+
+def _text(escaped: str) -> dict[str, Any]:
+    return {"type": "text", "text": _without_entities(escaped)}
 
 
 def _element(match: re.Match[str]) -> dict[str, Any]:
     if match["emoji"]:
         return {"type": "emoji", "name": match["emoji"]}
     if match["bold"]:
-        return {"type": "text", "text": match["bold"], "style": {"bold": True}}
+        return {**_text(match["bold"]), "style": {"bold": True}}
     mark, _, label = match["mark"].partition("|")
     if mark.startswith("!date^"):
         _, at, form = mark.split("^")
@@ -103,7 +134,7 @@ def _element(match: re.Match[str]) -> dict[str, Any]:
     for sign, kind in _MENTIONS.items():
         if mark.startswith(sign):
             return {"type": kind, f"{kind}_id": mark.removeprefix(sign)}
-    return {"type": "link", "url": mark.replace("&amp;", "&"), "text": label or mark}
+    return {"type": "link", "url": _without_entities(mark), "text": label or mark}
 
 
 def drawn(sentence: Sentence) -> str:
