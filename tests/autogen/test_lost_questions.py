@@ -1,14 +1,16 @@
 """What Redis lost of a question, its run finds out: it is given up, rebuilt, and asks again."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from countersign.domain.ids import RequestId
+from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Status
 from countersign.metrics import Repair
+from countersign.store.ownership import write_run
 from tests.autogen.harness import House, fact
 from tests.autogen.test_parked_runs import parked
 from tests.metric_counts import repaired
@@ -82,8 +84,10 @@ async def test_a_repair_looks_at_one_page_of_parked_runs_and_the_next_at_the_nex
         assert seen is not None
         score = await house.store.client.zscore(house.store.keys.parked, asked.run)
         # Runs that parked before it, three of them at the same moment; nothing is wrong with them.
-        earlier = {f"rearlier{n}": score - max(n, 3) for n in range(6)}
-        await house.store.client.zadd(house.store.keys.parked, earlier)
+        for n in range(6):
+            earlier = replace(seen.value, id=RunId(f"rearlier{n}"), open={})
+            await house.store.client.set(house.store.keys.run(earlier.id), write_run(earlier, 1))
+            await house.store.client.zadd(house.store.keys.parked, {earlier.id: score - max(n, 3)})
         await lose(house, asked)
         pages = 0
         with repaired(Repair.QUESTION_LOST, 1):

@@ -242,8 +242,8 @@ WAITING: Final = (
         "a card says of a reminder that was put off into quiet hours that it comes in them",
         "R7",
         "bot/slack/views/request_text.py",
-        "when(remind or request.snoozed_until, ",
-        "when(request.snoozed_until, ",
+        "moment(remind or request.snoozed_until, ",
+        "moment(request.snoozed_until, ",
         (_MEANWHILE + "test_who_snoozes_into_quiet_hours_reads_when_the_reminder_comes",),
     ),
     Bug(
