@@ -269,7 +269,7 @@ async def _run(
     """A run that asks one question and ends when it is decided."""
     loop = asyncio.get_running_loop()
     lease = await _started(store, RunId(f"r{number}"), channel)
-    await usecases.progressed(store, lease, "writer", "a draft")
+    await usecases.note_progress(store, lease, "writer", "a draft")
     call = Call("send_mail", json.dumps({"number": number}))
     question = Question("writer", 0, Kind.TOOL, "send this mail", f"Mail {number}: ten percent off.", call=call)
     asked_at = loop.time()

@@ -228,12 +228,12 @@ class Interface:
         return channel
 
     async def _rate(self, key: ApiKey) -> None:
-        if not await self.keys.within_rate(key):
+        if not await self.keys.count_request(key):
             raise Problem(429, "rate", f"This key can make {key.per_minute} requests a minute.", retry_after=60)
 
     async def _limits(self, key: ApiKey, run: RunId) -> None:
         await self._rate(key)
-        if not await self.keys.has_room(key, run):
+        if not await self.keys.reserve(key, run):
             raise Problem(429, "open", f"This key has {key.most_open} pending requests. Withdraw some first.", 60)
 
     async def _settled(self, request: Request, name: RequestId, wait: float) -> requests.Request | None:

@@ -115,7 +115,7 @@ class _States(AsyncOAuthStateStore):
 
     async def async_consume(self, state: str) -> bool:
         """Return whether it is one of ours, in time, and here for the first time."""
-        return self._records.vault.made(state, KEPT_STATE) and await self._records.stored.first_time(state)
+        return self._records.vault.made(state, KEPT_STATE) and await self._records.stored.mark_used(state)
 
 
 class Flow(AsyncOAuthFlow):

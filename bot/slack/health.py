@@ -20,7 +20,7 @@ async def problem_of(store: Store, connected: Callable[[], Awaitable[bool]] | No
     """
     try:
         async with asyncio.timeout(2):
-            now = await store.takes()
+            now = await store.check_writable()
     except StoreFull as full:
         return str(full)
     except (CountersignError, TimeoutError):

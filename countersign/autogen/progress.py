@@ -102,7 +102,7 @@ class ProgressLines:
             line = await self._lines.get()
             try:
                 if isinstance(line, Writing):
-                    await self._held.write(usecases.writing, line)
+                    await self._held.write(usecases.note_writing, line)
                 else:
                     await self._once(*line)
             except Exception as error:
@@ -116,7 +116,7 @@ class ProgressLines:
         if journal.lookup(key) is None:
             # Recorded first: a line lost with its process is better than one told twice.
             await journal.record(key, Entry("done"))
-            await self._held.write(usecases.progressed, agent, line, await journal.now())
+            await self._held.write(usecases.note_progress, agent, line, await journal.now())
 
 
 class ComingSteps:
@@ -141,14 +141,14 @@ class ComingSteps:
 
     async def _store(self, number: int, titles: Sequence[str]) -> None:
         await self._held.journal.late_writes.written()  # what was done of the plan before
-        await self._held.write(usecases.planned, number, titles)
+        await self._held.write(usecases.note_plan, number, titles)
 
     def done(self, title: str) -> None:
         """Tick the first step of this title, if there is one."""
         place = next((place for place, step in self.open.items() if step == step_title(title)), None)
         if place is not None:
             del self.open[place]
-            self._held.write_behind(usecases.step_done, self.number, place)
+            self._held.write_behind(usecases.note_step_done, self.number, place)
 
     async def ticked(self, title: str, doing: Awaitable[str]) -> str:
         """Do what has this title, and tick it."""
@@ -161,7 +161,7 @@ def show_delay(held: HeldRun, why: str, pause: timedelta) -> None:
     """Show in the run's thread why nothing happens for the time of `pause`."""
 
     async def write() -> None:
-        await held.write(usecases.delayed, Delay(why, await patiently(held.store.now) + pause))
+        await held.write(usecases.note_delay, Delay(why, await patiently(held.store.now) + pause))
 
     held.journal.late_writes.write(write)
 

@@ -67,7 +67,7 @@ class Effects:
             raise asyncio.CancelledError
 
         async def check() -> None:
-            await self._held.write(usecases.still_ours)
+            await self._held.write(usecases.check_ours)
 
         doing = effect(self._journal, key, name, lambda: act(key), check, idempotent=idempotent)
         task = asyncio.create_task(doing, name=f"step {name}")

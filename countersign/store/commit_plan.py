@@ -117,7 +117,7 @@ class Plan:
             self.plan["once"] = self._key(name)
             self.plan["once_ttl"] = ms(KEPT_ATTEMPT)
 
-    def keep(self, settled: list[RequestId], *, of_program: bool) -> None:
+    def expire_with_run(self, settled: list[RequestId], *, of_program: bool) -> None:
         """Let requests end with their run, which ends with this change."""
         for request in settled:
             names = [self.names.asked(request)]
@@ -257,7 +257,7 @@ class Commits(Records):
         for run in change.runs:
             if run.value.over:
                 async with reaching():
-                    plan.keep(await self.settled(run.value.id), of_program=run.value.id.of_program)
+                    plan.expire_with_run(await self.settled(run.value.id), of_program=run.value.id.of_program)
         if any(put.version == 0 for put in change.permissions):
             async with reaching():
                 ended = await self.client.zrange(

@@ -70,7 +70,7 @@ class Installations:
         async with reaching():
             await self._client.delete(self._keys.renewing(workspace))
 
-    async def first_time(self, state: str) -> bool:
+    async def mark_used(self, state: str) -> bool:
         """Note that this state of OAuth came back; tell whether for the first time."""
         now, name = await self.now(), hashlib.sha256(state.encode()).hexdigest()
         async with reaching():

@@ -64,7 +64,7 @@ class ApiKeys:
         keys = [key for name in ids if (key := await self.get(name)) is not None]
         return sorted(keys, key=lambda key: key.created_at)
 
-    async def within_rate(self, key: ApiKey) -> bool:
+    async def count_request(self, key: ApiKey) -> bool:
         """Count one more request of this minute; False if too many.
 
         The minute begins with its first request.
@@ -75,10 +75,11 @@ class ApiKeys:
             await self._client.pexpire(name, _RATE_KEPT, nx=True)
         return number <= key.per_minute
 
-    async def has_room(self, key: ApiKey, run: RunId) -> bool:
-        """Tell whether one more of its requests, of this run, may wait, or keep a state.
+    async def reserve(self, key: ApiKey, run: RunId) -> bool:
+        """Reserve a place for one more request of this run; False if there is none.
 
-        It counts from now on, in all processes, until it is `opened` or `refused`.
+        A request takes one while it waits or keeps a state: from now on, in all processes, until it is `opened` or
+        `refused`.
         """
         async with reaching():
             ahead, listed = map(int, await self._ask(self._asking(key.id), [run, _ASKING_KEPT]))

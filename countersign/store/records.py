@@ -151,7 +151,7 @@ class Records:
         async with reaching():
             return _time(await self._clock(keys=[self.keys.pending]))
 
-    async def takes(self) -> datetime:
+    async def check_writable(self) -> datetime:
         """Check that Redis takes writes, and return its clock.
 
         StoreUnavailable says why it does not.

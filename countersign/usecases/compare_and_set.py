@@ -82,10 +82,10 @@ async def update(store: Store, propose: Callable[[], Awaitable[Keep[R] | Swap[R]
                     return Update(proposal.value)
             case Refuse():
                 if proposal.record is not None:
-                    await committed(store, proposal.record)
+                    await commit_or_raise(store, proposal.record)
                 raise proposal.error
             case Swap():
-                answer = await committed(store, proposal.change)
+                answer = await commit_or_raise(store, proposal.change)
                 if answer is Committed.REPEATED:
                     if isinstance(proposal.repeated, Refuse):
                         raise proposal.repeated.error
@@ -130,7 +130,7 @@ async def live(store: Store, lease: Lease) -> Seen[Run]:
     return seen
 
 
-async def committed(store: Store, change: Change) -> Committed:
+async def commit_or_raise(store: Store, change: Change) -> Committed:
     """Commit the change. LeaseLost if another worker has the run."""
     answer = await store.commit(change)
     if answer is Committed.FENCED and change.lease is not None:

@@ -161,7 +161,7 @@ async def catch_up(
     return await _settle(store, queue, request, step_for)
 
 
-async def stands(store: Store, request: RequestId, since: datetime) -> None:
+async def note_card_shown(store: Store, request: RequestId, since: datetime) -> None:
     """Note since when the card stands: silent approval counts its time from then."""
 
     async def propose() -> Keep[None] | Swap[None]:

@@ -11,11 +11,11 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId, Digest, RequestId
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.usecases.compare_and_set import Keep, Swap, advance, committed, live, update
+from countersign.usecases.compare_and_set import Keep, Swap, advance, commit_or_raise, live, update
 from countersign.usecases.ports import Change, Lease, Put, Store
 
 
-async def progressed(store: Store, lease: Lease, agent: str, words: str, at: datetime | None = None) -> Run:
+async def note_progress(store: Store, lease: Lease, agent: str, words: str, at: datetime | None = None) -> Run:
     """Add a line of progress, for the requester's thread.
 
     `at` is its moment, so that a repeat after a lost reply adds nothing.
@@ -28,27 +28,27 @@ async def progressed(store: Store, lease: Lease, agent: str, words: str, at: dat
     return await advance(store, lease, rule)
 
 
-async def writing(store: Store, lease: Lease, text: Writing) -> Run:
+async def note_writing(store: Store, lease: Lease, text: Writing) -> Run:
     """Note the text that an agent is writing, for the requester's thread."""
     return await advance(store, lease, lambda run, now: runs.note_writing(run, text, now))
 
 
-async def delayed(store: Store, lease: Lease, delay: Delay) -> Run:
+async def note_delay(store: Store, lease: Lease, delay: Delay) -> Run:
     """Note why an agent waits, for the requester's thread."""
     return await advance(store, lease, lambda run, now: runs.note_delay(run, delay, now))
 
 
-async def planned(store: Store, lease: Lease, number: int, titles: Sequence[str]) -> Run:
+async def note_plan(store: Store, lease: Lease, number: int, titles: Sequence[str]) -> Run:
     """Note the steps to come, for the requester's thread."""
     return await advance(store, lease, lambda run, now: runs.note_plan(run, number, titles, now))
 
 
-async def step_done(store: Store, lease: Lease, number: int, place: int) -> Run:
+async def note_step_done(store: Store, lease: Lease, number: int, place: int) -> Run:
     """Note that a step of the plan was done, for the requester's thread."""
     return await advance(store, lease, lambda run, now: runs.note_step(run, number, place, now))
 
 
-async def judged(
+async def note_verdict(
     store: Store,
     lease: Lease,
     agent: str,
@@ -96,7 +96,7 @@ async def judged(
     await update(store, propose)
 
 
-async def answered(store: Store, lease: Lease, request: Request) -> Run:
+async def note_delivery(store: Store, lease: Lease, request: Request) -> Run:
     """Note that the agent has the decision: the run goes on if nothing else is asked."""
 
     def rule(run: Run, now: datetime) -> runs.Step:
@@ -116,10 +116,10 @@ async def report(store: Store, lease: Lease, request: RequestId, words: str, *, 
     return await advance(store, lease, lambda run, now: runs.report(run, request, words, now, failed=failed, done=done))
 
 
-async def still_ours(store: Store, lease: Lease) -> None:
+async def check_ours(store: Store, lease: Lease) -> None:
     """Check, right before an effect outside, that the run is ours; LeaseLost if not."""
     await live(store, lease)
-    await committed(store, Change(lease=lease))
+    await commit_or_raise(store, Change(lease=lease))
 
 
 async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:

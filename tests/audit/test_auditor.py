@@ -177,7 +177,7 @@ async def test_of_a_call_the_secrets_are_hidden_and_the_digest_is_that_of_what_w
 
 
 async def test_lines_of_progress_are_no_entries(store: Store, lease: Lease) -> None:
-    await usecases.progressed(store, lease, "writer", "thinking")
+    await usecases.note_progress(store, lease, "writer", "thinking")
     await tell(store, "search")
     await Auditor(store, "web").catch_up()
     assert [entry["n"] for entry in await record(store)] == [1, 2, 3]

@@ -20,7 +20,7 @@ INSTALLING: Final = (
         "a state of OAuth is good as often as somebody brings it",
         "R9",
         "bot/installations/oauth.py",
-        " and await self._records.stored.first_time(state)",
+        " and await self._records.stored.mark_used(state)",
         "",
         (_OAUTH + "test_a_state_is_good_once_in_time_and_in_the_browser_that_began",),
     ),

@@ -109,11 +109,11 @@ async def test_a_run_that_never_rests_does_not_keep_its_events_in_hand(
             drawn = any(put.value.name.startswith("progress/") and put.value.drawn for put in change.messages)
             if drawn and len(ticked_when_drawn) < MANY:
                 ticked_when_drawn.append(len(ticked))
-                await usecases.progressed(store, lease, "writer", f"step {len(ticked_when_drawn)}")
+                await usecases.note_progress(store, lease, "writer", f"step {len(ticked_when_drawn)}")
             return result
 
     restless = Restless(store.client, store.keys.prefix[1:-2])
-    await usecases.progressed(store, lease, "writer", "the first step")
+    await usecases.note_progress(store, lease, "writer", "the first step")
     async with poster(slack, restless) as one:
         projector = Projector(restless, Outbox(restless), one, "web-1", drawn=ticked.append, thread_delay=timedelta(0))
         task = asyncio.create_task(projector.run())

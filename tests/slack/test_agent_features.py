@@ -53,12 +53,12 @@ async def play(slack: LocalSlack, store: Store, lease: Lease) -> list[str]:
     one = poster(slack, store)
     native = AgentFeatures(one.calls, store)
     for words in ("looked it up", "wrote a draft"):
-        await usecases.progressed(store, lease, "writer", words)
+        await usecases.note_progress(store, lease, "writer", words)
         await thread_drawing.draw(store, one, lease.run, None, native)
     asked = await usecases.ask(store, lease, question())
     await thread_drawing.draw(store, one, lease.run, None, native)
     done = await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB, name=asked.id))
-    await usecases.answered(store, lease, done)
+    await usecases.note_delivery(store, lease, done)
     await thread_drawing.draw(store, one, lease.run, None, native)
     await usecases.finish(store, lease, runs.Verb.FINISH, result="Sent to the vendor.", ended_as="Sent")
     await thread_drawing.draw(store, one, lease.run, None, native)
@@ -99,9 +99,9 @@ async def test_what_is_to_come_is_a_pending_task_until_it_is_done(store: Store, 
             assert steps.blocks is not None
             return [(task["title"], task["status"]) for task in steps.blocks[0]["tasks"]]
 
-        await usecases.planned(store, lease, 1, ["Run the tests", "Release"])
+        await usecases.note_plan(store, lease, 1, ["Run the tests", "Release"])
         assert await shown() == [("Run the tests", "pending"), ("Release", "pending")]
-        await usecases.step_done(store, lease, 1, 0)
+        await usecases.note_step_done(store, lease, 1, 0)
         assert await shown() == [("Run the tests", "complete"), ("Release", "pending")]
 
 
@@ -135,7 +135,7 @@ async def test_a_process_that_takes_over_ends_the_stream_that_it_finds(store: St
     """R4: nothing of a stream is stored but where its message stands."""
     async with agents() as slack:
         for words in ("looked it up", "wrote a draft"):
-            await usecases.progressed(store, lease, "writer", words)
+            await usecases.note_progress(store, lease, "writer", words)
             await drawn_anew(slack, store, lease)
         (root,) = slack.channel("#general").messages
         (steps,) = slack.channel("#general").thread(root.ts)[1:]
@@ -145,7 +145,7 @@ async def test_a_process_that_takes_over_ends_the_stream_that_it_finds(store: St
 async def test_slacks_own_stop_button_stops_the_run_for_those_who_may(store: Store, lease: Lease) -> None:
     """R10: the same people as may by the button of the head; the others are told."""
     async with agents() as slack, connected_bot(slack, store):
-        await usecases.progressed(store, lease, "writer", "looked it up")
+        await usecases.note_progress(store, lease, "writer", "looked it up")
         await drawn_anew(slack, store, lease)
         (root,) = slack.channel("#general").messages
         erin, alice = slack.add_user("erin"), slack.user("alice")

@@ -21,10 +21,10 @@ async def test_files_that_code_made_are_attached_to_the_thread_once(
 ) -> None:
     """R15, R36: as they are, without secrets, and whoever draws again attaches none twice."""
     async with running_projector(slack, store):
-        await usecases.progressed(store, lease, "runner", "the code ran")
+        await usecases.note_progress(store, lease, "runner", "the code ran")
         await all_drawn(slack, store)
         await store.made.keep(lease.run, [MadeFile("plot.png", PICTURE), MadeFile("keys.txt", b"AKIAIOSFODNN7EXAMPLE")])
-        await usecases.progressed(store, lease, "runner", "it made two files")
+        await usecases.note_progress(store, lease, "runner", "it made two files")
         await all_drawn(slack, store)
     async with running_projector(slack, store, "web-2"):
         await usecases.finish(store, lease, runs.Verb.FINISH, result="Done.")
@@ -49,11 +49,11 @@ async def test_the_thread_says_in_one_line_which_files_are_not_attached_and_why(
     slack.faults.add("error", on="files.completeUploadExternal", error="file_uploads_disabled", times=1)
     async with running_projector(slack, store):
         await store.made.keep(lease.run, [MadeFile("a_b_.png", PICTURE)], [LeftOut(Why.LARGE, "_report_.pdf")])
-        await usecases.progressed(store, lease, "runner", "it made two files")
+        await usecases.note_progress(store, lease, "runner", "it made two files")
         await all_drawn(slack, store)
         more = [MadeFile(f"{number}.txt", str(number).encode()) for number in range(MOST)]
         await store.made.keep(lease.run, more)
-        await usecases.progressed(store, lease, "runner", "it made more")
+        await usecases.note_progress(store, lease, "runner", "it made more")
         await all_drawn(slack, store)
     (root,) = slack.channel("#general").messages
     (line,) = [m for m in slack.channel("#general").thread(root.ts) if "Not attached" in text_of(m)]

@@ -139,7 +139,7 @@ async def test_a_vote_that_slack_took_late_does_not_stand_over_the_decision(
 
 async def test_a_run_costs_two_updates_at_most(slack: LocalSlack, store: Store, lease: Lease, bot: Services) -> None:
     """R35: head, card, progress, three notes are posted; the head is changed once, and the progress at the end."""
-    await usecases.progressed(store, lease, "writer", "a draft")
+    await usecases.note_progress(store, lease, "writer", "a draft")
     await usecases.ask(store, lease, question())
     async with running_projector(slack, store):
         shown = await card_of(slack)

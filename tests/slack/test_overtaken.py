@@ -159,16 +159,16 @@ async def test_a_projector_that_draws_over_something_newer_draws_that_again(
     def progress() -> str:
         return " ".join(m.text for m in slack.channel("#general").posts.values() if "writer" in m.text)
 
-    await usecases.progressed(store, lease, "writer", "step one")
+    await usecases.note_progress(store, lease, "writer", "step one")
     async with poster(slack, store) as first, poster(slack, store) as second:
         frozen = asyncio.create_task(Projector(store, Outbox(store), first, "web-1").run())
         await slack.wait_for(lambda _: "step one" in progress())
         slow = slack.faults.add("delay", on="chat.update", seconds=1.0)
-        await usecases.progressed(store, lease, "writer", "step two")
+        await usecases.note_progress(store, lease, "writer", "step two")
         await under_way(slack, slow)
         await store.client.delete(store.keys.projector)
         awake = asyncio.create_task(Projector(store, Outbox(store), second, "web-2").run())
-        await usecases.progressed(store, lease, "writer", "step three")
+        await usecases.note_progress(store, lease, "writer", "step three")
         await slack.wait_for(lambda _: "step three" in progress())
         frozen.cancel()
         await asyncio.gather(frozen, return_exceptions=True)
@@ -206,17 +206,17 @@ async def test_a_projector_that_has_lost_the_right_to_draw_mends_what_it_drew_ov
     def progress() -> str:
         return " ".join(m.text for m in slack.channel("#general").posts.values() if "writer" in m.text)
 
-    await usecases.progressed(store, lease, "writer", "step one")
+    await usecases.note_progress(store, lease, "writer", "step one")
     async with poster(slack, store) as first, poster(slack, store) as second:
         calls = Frozen(first.calls.client, "step two")
         first = Poster(calls, store, HERE, slack.url, OURS)
         frozen = asyncio.create_task(Projector(store, Outbox(store), first, "web-1").run())
         await slack.wait_for(lambda _: "step one" in progress())
-        await usecases.progressed(store, lease, "writer", "step two")
+        await usecases.note_progress(store, lease, "writer", "step two")
         await calls.frozen.wait()
         await store.client.delete(store.keys.projector)
         awake = asyncio.create_task(Projector(store, Outbox(store), second, "web-2").run())
-        await usecases.progressed(store, lease, "writer", "step three")
+        await usecases.note_progress(store, lease, "writer", "step three")
         await slack.wait_for(lambda _: "step three" in progress())
         while "Another process draws Slack now." not in caplog.messages:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

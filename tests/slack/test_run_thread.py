@@ -73,7 +73,7 @@ async def test_steps_are_drawn_with_the_card_of_a_new_question_and_not_before(
     slack: LocalSlack, store: Store, lease: Lease, new: bool
 ) -> None:
     """R36: one change less for each question; one whose card Slack lets wait keeps no step from being seen."""
-    await usecases.progressed(store, lease, "writer", "Wrote a mail.")
+    await usecases.note_progress(store, lease, "writer", "Wrote a mail.")
     asked = await usecases.ask(store, lease, question())
     seen = await store.request(asked.id)
     assert seen is not None
@@ -85,7 +85,7 @@ async def test_steps_are_drawn_with_the_card_of_a_new_question_and_not_before(
 async def test_the_outcome_of_a_run_stands_below_its_steps_however_quick_it_was(
     slack: LocalSlack, store: Store, lease: Lease
 ) -> None:
-    await usecases.progressed(store, lease, "writer", "Wrote a mail.")
+    await usecases.note_progress(store, lease, "writer", "Wrote a mail.")
     await finished(store, lease)
     for _ in range(2):
         steps, outcome = await drawn(slack, store, lease.run)
@@ -96,7 +96,7 @@ async def test_steps_that_slack_refuses_keep_no_outcome_back(slack: LocalSlack, 
     """R21: what came of the run is told all the same."""
     assert await drawn(slack, store, lease.run) == []
     slack.faults.add("error", on="chat.postMessage", error="msg_blocks_too_long", times=1)
-    await usecases.progressed(store, lease, "writer", "Wrote a mail.")
+    await usecases.note_progress(store, lease, "writer", "Wrote a mail.")
     await finished(store, lease)
     (outcome,) = await drawn(slack, store, lease.run)
     assert "Sent to the vendor." in outcome
@@ -105,10 +105,10 @@ async def test_steps_that_slack_refuses_keep_no_outcome_back(slack: LocalSlack, 
 async def test_the_thread_says_why_the_run_waits(slack: LocalSlack, store: Store, lease: Lease) -> None:
     """R21: the model asks to slow down, or no worker is heard from; what comes next takes its place."""
     until = await store.now() + timedelta(seconds=20)
-    await usecases.delayed(store, lease, Delay("gpt is rate-limited", until))
+    await usecases.note_delay(store, lease, Delay("gpt is rate-limited", until))
     (steps,) = await drawn(slack, store, lease.run)
     assert "is rate-limited" in steps and "Trying again at" in steps
-    await usecases.progressed(store, lease, "writer", "step one")
+    await usecases.note_progress(store, lease, "writer", "step one")
     (steps,) = await drawn(slack, store, lease.run)
     assert "step one" in steps and "no room" not in steps
     (steps,) = await drawn(slack, store, lease.run, without_worker=True)
@@ -122,7 +122,7 @@ async def test_a_run_without_a_worker_says_so_while_slack_lets_nobody_look_for_s
 ) -> None:
     """R21: one look stood in the other's way."""
     monkeypatch.setattr("bot.slack.projector.projector.SILENT_AFTER", timedelta(0))
-    await usecases.progressed(store, lease, "writer", "step one")
+    await usecases.note_progress(store, lease, "writer", "step one")
     async with running_projector(slack, store):
         await all_drawn(slack, store)
     slack.faults.add("server_error", on="conversations.history", status=503, times=None)

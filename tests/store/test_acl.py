@@ -107,7 +107,7 @@ async def test_each_side_does_its_part_of_a_request_as_its_own_user(sides: Sides
     decided = await sides.agents.request(instead.id)
     assert decided is not None
     assert decided.value.status is Status.APPROVED
-    await usecases.answered(sides.agents, lease, decided.value)
+    await usecases.note_delivery(sides.agents, lease, decided.value)
     assert await sides.admin.ttl(sides.web.keys.request(instead.id)) == -1
     await RedisJournal(sides.agents).record(lease, "model 1", b"said")
     await usecases.finish(sides.agents, lease, Verb.FINISH, result="Done.")

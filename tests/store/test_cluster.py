@@ -72,7 +72,7 @@ async def test_a_request_is_asked_decided_delivered_and_recorded_on_a_cluster(
         await asyncio.gather(*(usecases.decide(store, NoQueue(), asked.id, attempt(asked, name="a")) for _ in range(5)))
         settled = await asyncio.wait_for(waiting, PATIENCE)
         assert settled.status is Status.APPROVED
-        await usecases.answered(store, lease, settled)
+        await usecases.note_delivery(store, lease, settled)
     journal = RedisJournal(store)
     assert await journal.record(lease, "step/a", b"one") == b"one"
     assert await journal.record(lease, "step/a", b"two") == b"one"
@@ -160,7 +160,7 @@ async def test_a_step_is_whole_or_nothing_while_its_slot_moves(
     lease = await new_run(web, worker=agents)
     asked = await usecases.ask(agents, lease, question())
     await usecases.decide(web, NoQueue(), asked.id, attempt(asked, BOB))
-    await usecases.progressed(agents, lease, "writer", "Another report.")
+    await usecases.note_progress(agents, lease, "writer", "Another report.")
     seen = await web.request(asked.id)
     assert seen is not None
     step = decision_attempts.decide(seen.value, attempt(asked, CAROL), seen.now)

@@ -27,7 +27,7 @@ async def left(store: Store, key: str) -> timedelta | None:
 async def decided(store: Store, lease: Lease, words: str, asked: int = 0) -> Request:
     request = await usecases.ask(store, lease, question(words, asked=asked))
     await usecases.decide(store, NoQueue(), request.id, attempt(request, name=f"a{asked}{lease.run}"))
-    await usecases.answered(store, lease, request)
+    await usecases.note_delivery(store, lease, request)
     return request
 
 

@@ -217,7 +217,7 @@ class Life(RuleBasedStateMachine):
             self.leases[at] = await self.claim(lost.run, secrets.token_hex(3))
             before = await self.version(lost.run)
             for write in (
-                usecases.progressed(self.store, lost, "agent", "words"),
+                usecases.note_progress(self.store, lost, "agent", "words"),
                 usecases.ask(self.store, lost, question("never", agent="frozen")),
                 usecases.finish(self.store, lost, RunVerb.FINISH, result="never"),
                 usecases.park(self.store, lost, frozenset(self.asked)),
@@ -361,7 +361,7 @@ class Life(RuleBasedStateMachine):
                             self.leases[self.leases.index(lease)] = await self.claim(lease.run, f"w{number}")
                 case "answer" if seen.value.status is not Status.PENDING:
                     with contextlib.suppress(LeaseLost):
-                        await usecases.answered(store, lease, seen.value)
+                        await usecases.note_delivery(store, lease, seen.value)
                 case "finish" if number % 4 == 0:
                     with contextlib.suppress(LeaseLost):
                         await usecases.finish(store, lease, ENDS[number % 2], result="ended")

@@ -55,9 +55,9 @@ async def test_a_parked_run_has_no_lease_and_its_last_holder_changes_nothing(sto
     assert await park(store, lease, asked)
     assert await status(store, lease) is runs.Status.PARKED
     with pytest.raises(LeaseLost):
-        await usecases.progressed(store, lease, "drafter", "one more word")
+        await usecases.note_progress(store, lease, "drafter", "one more word")
     with pytest.raises(LeaseLost):
-        await usecases.answered(store, lease, asked)
+        await usecases.note_delivery(store, lease, asked)
     assert not await store.leases.renew(lease, timedelta(seconds=30))
     assert await store.leases.claim(lease.run, "another", timedelta(seconds=30)) is not None
 
@@ -77,7 +77,7 @@ async def test_a_decision_that_comes_while_a_run_parks_keeps_it_in_memory(store:
     assert await status(store, lease) is runs.Status.WAITING
     assert queue.asked == []
     assert await undelivered(store) == [asked.id]
-    assert (await usecases.answered(store, lease, asked)).status is runs.Status.RUNNING
+    assert (await usecases.note_delivery(store, lease, asked)).status is runs.Status.RUNNING
     assert await undelivered(store) == []
 
 
@@ -174,7 +174,7 @@ async def test_a_run_comes_back_to_wait_for_what_is_still_open(store: Store, lea
     again = await store.leases.claim(lease.run, "another", timedelta(seconds=30))
     assert again is not None
     assert (await usecases.begin(store, again)).status is runs.Status.WAITING
-    assert (await usecases.answered(store, again, asked[0])).status is runs.Status.WAITING
+    assert (await usecases.note_delivery(store, again, asked[0])).status is runs.Status.WAITING
     assert await park(store, again, asked[1])
 
 

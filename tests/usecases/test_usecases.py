@@ -145,7 +145,7 @@ async def test_a_run_waits_while_something_is_asked_and_goes_on_when_all_is_answ
     second = await usecases.ask(store, lease, question(agent="other"))
     for asked, expected in ((second, runs.Status.WAITING), (first, runs.Status.RUNNING)):
         done = await usecases.decide(store, NoQueue(), asked.id, attempt(asked))
-        assert (await usecases.answered(store, lease, done)).status is expected
+        assert (await usecases.note_delivery(store, lease, done)).status is expected
 
 
 async def test_decided_and_delivered_are_two_events(store: Store, lease: Lease) -> None:
@@ -154,7 +154,7 @@ async def test_decided_and_delivered_are_two_events(store: Store, lease: Lease) 
     done = await usecases.decide(store, NoQueue(), asked.id, attempt(asked))
     assert EventType.DECISION_DELIVERED not in await kinds(store)
     for _ in range(2):
-        await usecases.answered(store, lease, done)
+        await usecases.note_delivery(store, lease, done)
     assert (await kinds(store)).count(EventType.DECISION_DELIVERED) == 1
 
 
@@ -226,7 +226,7 @@ async def test_a_lost_lease_writes_nothing(store: Store, lease: Lease) -> None:
     with pytest.raises(LeaseLost):
         await usecases.ask(store, old, question())
     with pytest.raises(LeaseLost):
-        await usecases.progressed(store, old, "drafter", "still here")
+        await usecases.note_progress(store, old, "drafter", "still here")
     assert EventType.REQUEST_ASKED not in await kinds(store)
 
 
@@ -253,7 +253,7 @@ async def test_a_stopped_run_takes_its_questions_back_in_the_same_step(store: St
     assert seen is not None
     assert seen.value.status is Status.WITHDRAWN
     with pytest.raises(LeaseLost):
-        await usecases.answered(store, lease, seen.value)
+        await usecases.note_delivery(store, lease, seen.value)
     assert (await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())) == stopped
 
 

@@ -163,7 +163,7 @@ class _CardInThread:
             return []
         message, problem = await self._in_its_channel(drawing)
         if message is not None and message.stands_since is not None:
-            await usecases.stands(store, request.id, message.stands_since)
+            await usecases.note_card_shown(store, request.id, message.stands_since)
         # Slack may have refused the card once and take it now: what stands instead is settled with it.
         post = card.pending and bool(problem)
         place = await self._instead() if post else Place(request.channel)

@@ -206,7 +206,7 @@ class RunQuestions:
             with activity.working():
 
                 async def deliver() -> None:
-                    await self._held.write(usecases.answered, request)
+                    await self._held.write(usecases.note_delivery, request)
 
                 if of_team:
                     await self._journal.record_answer(key, deliver)

@@ -120,7 +120,7 @@ class Gate:
     async def _report(self, action: ProposedAction, key: str, judged: Judged) -> None:
         """Put the policies' verdict into the record of the workspace, once."""
         report = self.held.write(
-            usecases.judged,
+            usecases.note_verdict,
             action.agent,
             action.tool,
             passed=judged.tier is Tier.PASS,
