@@ -644,6 +644,22 @@ DRAWING: Final = (
         (_BROKEN + "test_a_new_row_stands_elsewhere_if_the_card_of_its_burst_has_a_damaged_one",),
     ),
     Bug(
+        "a card that was to be posted with a damaged row is never posted",
+        "R6, R26",
+        "bot/slack/projector/card_drawing.py",
+        "rows=card.names",
+        "rows=tuple(row.id for row in card.rows)",
+        (_BROKEN + "test_a_card_is_drawn_without_a_row_that_is_damaged[False]",),
+    ),
+    Bug(
+        "a damaged head keeps others from being told that nobody is left to decide",
+        "R4, R21",
+        "bot/slack/projector/unreachable_reviewers.py",
+        "        except CountersignError as wrong:\n            _log.error(",
+        "        except ZeroDivisionError as wrong:\n            _log.error(",
+        (_BROKEN + "test_others_are_told_that_nobody_is_left_who_may_decide",),
+    ),
+    Bug(
         "a projector that is told to stop waits for what it cannot draw",
         "R4",
         "bot/slack/projector/drawing_queue.py",

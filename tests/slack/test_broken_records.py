@@ -1,5 +1,6 @@
 """What Slack shows of the others when a record of one run cannot be read (R4)."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -16,6 +17,7 @@ from countersign import usecases
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.ids import RunId
 from countersign.domain.people import Actor
+from countersign.domain.requests import Request
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease, Put
 from localslack import LocalSlack, text_of
@@ -90,8 +92,19 @@ async def test_a_new_row_stands_elsewhere_if_the_card_of_its_burst_has_a_damaged
     assert ["Refund order 2" in text_of(card) for card in shown(slack)] == [False, True]
 
 
+async def damage_run(sides: Sides, asked: Request) -> None:
+    await sides.agents.client.set(sides.agents.keys.run(asked.run), BROKEN, keepttl=True)
+
+
+async def damage_head(sides: Sides, asked: Request) -> None:
+    """The thread's, which is to be told."""
+    place, name = sides.web.keys.message(f"run/{asked.run}")
+    await sides.admin.hset(place, name, BROKEN)
+
+
+@pytest.mark.parametrize("damage", [damage_run, damage_head])
 async def test_others_are_told_that_nobody_is_left_who_may_decide(
-    slack: LocalSlack, sides: Sides, bot: Services
+    slack: LocalSlack, sides: Sides, bot: Services, damage: Callable[[Sides, Request], Awaitable[None]]
 ) -> None:
     await sides.web.set_defaults(rules(on_timeout=OnTimeout.WAIT))
     await start(sides)
@@ -107,7 +120,7 @@ async def test_others_are_told_that_nobody_is_left_who_may_decide(
     for run in ("rtest", "rother"):
         await poster.show(f"run/{run}", Place(GENERAL), Drawing("a run", []))
     first, second = await sides.web.indexes.waiting(9)
-    await sides.agents.client.set(sides.agents.keys.run(first.run), BROKEN, keepttl=True)
+    await damage(sides, first)
     for name in ("U0BOB", "U0CAROL"):
         slack.workspace.users[name].deleted = True
     directory = Directory(bot.client, HERE, LookupCache())
