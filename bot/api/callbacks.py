@@ -19,7 +19,7 @@ from typing import Final
 import httpx
 
 from countersign.domain.callback_signing import headers
-from countersign.domain.errors import CountersignError, StoreUnavailable
+from countersign.domain.errors import CountersignError, NewerSchema, StoreUnavailable
 from countersign.domain.ids import RequestId
 from countersign.store.programs import ApiKeys, Callbacks
 from countersign.store.store import Store
@@ -42,6 +42,8 @@ QUEUE: Final = 100
 """Decisions in hand for one receiver."""
 _IN_HAND: Final = 500
 _LATER: Final = timedelta(seconds=5)
+NEWER_AGAIN: Final = timedelta(minutes=1)
+"""After this long a callback that only a newer version reads is looked at again."""
 _LEASE: Final = timedelta(seconds=60)
 _PAUSE: Final = 1.0
 _GONE: Final = 410
@@ -142,6 +144,9 @@ class CallbackDelivery:
             key = None if run is None or run.value.program is None else await self._keys.get(run.value.program)
         except StoreUnavailable:
             raise
+        except NewerSchema as newer:
+            _log.warning("The callback of request %s is left for a newer version of the app. %s", name, newer)
+            return await self._callbacks.again(await self._store.now() + NEWER_AGAIN, name)
         except CountersignError as wrong:
             _log.error("The callback of request %s is given up: %s", name, wrong)
             return await self._callbacks.done(name)

@@ -4,7 +4,7 @@ Each reads, lets a pure rule compute, and commits. One whose commit finds that s
 the rule judge anew, so two people, a person and the clock, or one person twice never decide the same request twice.
 """
 
-from countersign.usecases.admission import admit, admitted
+from countersign.usecases.admission import admit, admitted, intact
 from countersign.usecases.decisions import (
     catch_up,
     decide,
@@ -40,6 +40,7 @@ __all__ = [
     "configure",
     "decide",
     "finish",
+    "intact",
     "judge",
     "note_card_shown",
     "note_delay",

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from countersign.domain import request_endings, requests
 from countersign.domain.channel_settings import Rules
-from countersign.domain.errors import Refused
+from countersign.domain.errors import NewerSchema, Refused, UnknownSchema
 from countersign.domain.events import EventType
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Decision, How, Request, Status, Step
@@ -27,6 +27,21 @@ async def admitted(store: Store, request: RequestId) -> Admitted | None:
     """Read a request as web counts it, to decide, change or draw it, or None."""
     seen = await store.request(request)
     return None if seen is None else await admit(store, seen)
+
+
+async def intact(store: Store, request: RequestId) -> Admitted | None:
+    """Read a request as `admitted` does; None also if it is damaged, which is logged.
+
+    NewerSchema if a newer version wrote it: it is left for that one.
+    """
+    try:
+        return await admitted(store, request)
+    except NewerSchema:
+        raise
+    except UnknownSchema as damaged:
+        if request in await store.readable([request]):  # else its name is in the log, once
+            _log.error("Request %s is left out: %s", request, damaged)
+        return None
 
 
 async def admit(store: Store, seen: Claimed) -> Admitted:

@@ -19,7 +19,7 @@ from countersign.domain.people import Actor
 from countersign.domain.permission_scopes import Scope
 from countersign.domain.requests import Request, Status, Step
 from countersign.domain.standing_permissions import Permission
-from countersign.usecases.admission import admitted
+from countersign.usecases.admission import admitted, intact
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, Update, update
 from countersign.usecases.decisions import turn_down, wake_parked
 from countersign.usecases.effective_settings import rules_of
@@ -51,7 +51,7 @@ def before_people(
                 raise
             except CountersignError as wrong:
                 _log.error("Permissions were not looked at for request %s, so people are asked: %s", request, wrong)
-        seen = await admitted(store, request)
+        seen = await intact(store, request)
         if seen is not None and (why := await why_nobody(seen.value)) is not None:
             await turn_down(store, queue, request, why)
 

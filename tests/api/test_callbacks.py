@@ -112,6 +112,25 @@ async def test_a_decision_is_posted_signed_until_it_arrives(
         )
 
 
+async def test_a_callback_that_a_newer_version_reads_is_left_for_it(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient, receiver: Receiver
+) -> None:
+    """R5: during a rolling update an older process may hold the lease."""
+    name = RequestId(await settled(slack, program, f"{receiver.url}/hook"))
+    key, kept, delivery = store.keys.request(name), Callbacks(store), CallbackDelivery(store, "web", LOOPBACK)
+    readable = await store.client.get(key)
+    assert readable is not None
+    version, _, rest = readable.partition(b" 2\n")
+    await store.client.set(key, version + b" 99\n" + rest, keepttl=True)
+    await deliver(delivery)
+    assert await kept.due(await store.now(), 9) == [], "nor is it tried without a pause"
+    assert await kept.due(await store.now() + callbacks.NEWER_AGAIN, 9) == [name]
+    await store.client.set(key, readable, keepttl=True)
+    await kept.again(await store.now(), name)
+    await deliver(delivery)
+    assert len(receiver.posted) == 1
+
+
 def test_a_signature_is_that_of_the_specifications_own_library() -> None:
     made = headers(
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",

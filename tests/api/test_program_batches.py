@@ -24,6 +24,7 @@ from tests.sample_requests import call, request
 from tests.slack.sample_views import run
 from tests.slack.test_batch_card import rows_of, shown
 from tests.slack.test_projector import all_drawn
+from tests.store.test_unreadable import BROKEN
 from tests.store_fixtures import NoQueue
 
 SCHEMA = {"type": "object", "properties": {"order": {"type": "integer"}}, "required": ["order"]}
@@ -75,6 +76,18 @@ async def test_twenty_calls_at_once_are_four_cards_and_one_click_approves_a_whol
     assert [len(rows_of(card)) for card in shown(slack) if card.ts != first.ts] == [5] * 3
     await slack.user("bob").click(others[0], "Reject all")
     assert (await decided(program, rows_of(others[0])[4]))["status"] == "rejected"
+
+
+async def test_a_damaged_request_keeps_no_later_one_of_its_program_back(
+    slack: LocalSlack, store: Store, program: httpx.AsyncClient
+) -> None:
+    """R4: its card is the one on which the next was to be a row."""
+    (broken,) = await ask(program, refund(1))
+    await all_drawn(slack, store)
+    await store.client.set(store.keys.request(broken), BROKEN, keepttl=True)
+    await ask(program, refund(2))
+    await all_drawn(slack, store)
+    assert ["order 2" in text_of(card) for card in shown(slack)] == [False, True]
 
 
 async def test_each_row_is_changed_taken_back_or_ends_in_time_by_itself(

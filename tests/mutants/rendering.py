@@ -12,6 +12,7 @@ _POSTED = "tests/slack/test_posted.py::"
 _THREAD = "tests/slack/test_run_thread.py::"
 _WINDOWS = "tests/slack/test_high_risk_windows.py::"
 _BURSTS = "tests/slack/test_batch_card.py::"
+_BROKEN = "tests/slack/test_broken_records.py::"
 _NEWER = "tests/slack/test_newer.py::"
 _OVERTAKEN = "tests/slack/test_overtaken.py::"
 _COMMANDS = "tests/slack/test_agent_command.py::"
@@ -605,6 +606,58 @@ DRAWING: Final = (
         "            except NewerSchema as newer:",
         "            except ZeroDivisionError as newer:",
         (_NEWER + "test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_projector_that_reads_it",),
+    ),
+    Bug(
+        "a damaged question keeps back what else its run shows",
+        "R4, R6",
+        "countersign/usecases/admission.py",
+        "    except UnknownSchema as damaged:",
+        "    except ZeroDivisionError as damaged:",
+        (
+            _BROKEN + "test_a_damaged_question_keeps_back_neither_the_runs_other_card_nor_its_outcome",
+            _BROKEN + "test_a_card_is_drawn_without_a_row_that_is_damaged",
+            "tests/api/test_program_batches.py::test_a_damaged_request_keeps_no_later_one_of_its_program_back",
+        ),
+    ),
+    Bug(
+        "a question of a newer version is taken for a damaged one",
+        "R6, R21",
+        "countersign/usecases/admission.py",
+        "    except NewerSchema:\n        raise\n",
+        "",
+        (_NEWER + "test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_projector_that_reads_it",),
+    ),
+    Bug(
+        "a damaged question ends the look whether its run changed meanwhile",
+        "R4, R6",
+        "bot/slack/projector/drawing_queue.py",
+        "self._store.readable(",
+        "self._store.requests(",
+        (_BROKEN + "test_a_damaged_question_keeps_back_neither_the_runs_other_card_nor_its_outcome",),
+    ),
+    Bug(
+        "a damaged row of a card keeps back a new one of its burst",
+        "R4, R26",
+        "bot/slack/projector/card_grouping.py",
+        "(await store.readable(rows)).values()",
+        "await store.requests(list(rows))",
+        (_BROKEN + "test_a_new_row_stands_elsewhere_if_the_card_of_its_burst_has_a_damaged_one",),
+    ),
+    Bug(
+        "a card that was to be posted with a damaged row is never posted",
+        "R6, R26",
+        "bot/slack/projector/card_drawing.py",
+        "rows=card.names",
+        "rows=tuple(row.id for row in card.rows)",
+        (_BROKEN + "test_a_card_is_drawn_without_a_row_that_is_damaged[False]",),
+    ),
+    Bug(
+        "a damaged head keeps others from being told that nobody is left to decide",
+        "R4, R21",
+        "bot/slack/projector/unreachable_reviewers.py",
+        "        except CountersignError as wrong:\n            _log.error(",
+        "        except ZeroDivisionError as wrong:\n            _log.error(",
+        (_BROKEN + "test_others_are_told_that_nobody_is_left_who_may_decide",),
     ),
     Bug(
         "a projector that is told to stop waits for what it cannot draw",

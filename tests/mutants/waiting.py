@@ -164,7 +164,7 @@ WAITING: Final = (
         "R5",
         "countersign/store/records.py",
         'self._name(f"{kind} {name}", wrong)',
-        "found[name] = None  # type: ignore[assignment]",
+        "results[name] = None  # type: ignore[assignment]",
         (_UNREADABLE + "test_it_stays_in_the_lists_and_is_there_again_once_it_can_be_read",),
     ),
     Bug(

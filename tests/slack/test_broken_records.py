@@ -1,24 +1,30 @@
 """What Slack shows of the others when a record of one run cannot be read (R4)."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+
+import pytest
 
 from bot.slack.handlers.context import Services
 from bot.slack.people.lookup_cache import LookupCache
 from bot.slack.people.users_and_groups import Directory
-from bot.slack.projector import unreachable_reviewers
+from bot.slack.projector import card_grouping, unreachable_reviewers
 from bot.slack.projector.message_sync import Place, Poster
 from bot.slack.slack_calls import GatedCalls
 from bot.slack.views.block_kit import Drawing
 from countersign import usecases
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.ids import RunId
+from countersign.domain.people import Actor
+from countersign.domain.requests import Request
 from countersign.store.store import Store
-from countersign.usecases.ports import Change, Put
+from countersign.usecases.ports import Change, Lease, Put
 from localslack import LocalSlack, text_of
 from localslack.fixtures import HURRY
-from tests.sample_requests import GENERAL, HERE, OURS, question, request, rules
-from tests.slack.test_projector import all_drawn, card_of, running_projector
+from tests.sample_requests import ALICE, GENERAL, HERE, OURS, question, request, rules
+from tests.slack.test_batch_card import ask, rows_of, shown
+from tests.slack.test_projector import all_drawn, card_of, decide, running_projector
 from tests.store.test_unreadable import BROKEN
 from tests.store.two_users import Sides, start
 from tests.store_fixtures import new_run
@@ -34,8 +40,71 @@ async def test_the_projector_draws_the_others(slack: LocalSlack, store: Store) -
     assert len(slack.channel("#approvals").messages) == 1
 
 
+async def test_a_damaged_question_keeps_back_neither_the_runs_other_card_nor_its_outcome(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    """R6: it alone is left out, and what is drawn of the run goes on until it is over."""
+    broken, _ = [await usecases.ask(store, lease, question(text, agent=text)) for text in ("one", "two")]
+    await store.client.set(store.keys.request(broken.id), BROKEN, keepttl=True)
+    async with running_projector(slack, store):
+        await all_drawn(slack, store)
+        (card,) = shown(slack)
+        assert "two" in text_of(card) and "Approve" in card.buttons
+        await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
+        await all_drawn(slack, store)
+    (card,) = shown(slack)
+    assert card.buttons == ["Details"]
+    (root,) = slack.channel("#general").messages
+    assert any("Stopped" in text_of(note) for note in slack.channel("#general").thread(root.ts)[1:])
+
+
+@pytest.mark.parametrize("posted", [True, False])
+async def test_a_card_is_drawn_without_a_row_that_is_damaged(
+    slack: LocalSlack, store: Store, lease: Lease, posted: bool
+) -> None:
+    """R6, R26: also one that was about to be posted with it."""
+    asked = await ask(store, lease, *range(3))
+    run = await store.run(lease.run)
+    assert run is not None
+    if posted:
+        async with running_projector(slack, store):
+            await all_drawn(slack, store)
+    else:
+        await card_grouping.give_rows(store, run.value, [one.id for one in asked])
+    await store.client.set(store.keys.request(asked[1].id), BROKEN, keepttl=True)
+    await decide(store, asked[0])
+    async with running_projector(slack, store):
+        await all_drawn(slack, store)
+    (card,) = shown(slack)
+    assert rows_of(card) == [asked[2].id]
+
+
+async def test_a_new_row_stands_elsewhere_if_the_card_of_its_burst_has_a_damaged_one(
+    slack: LocalSlack, store: Store, lease: Lease
+) -> None:
+    first, _ = await ask(store, lease, 0, 1)
+    async with running_projector(slack, store):
+        await all_drawn(slack, store)
+    await store.client.set(store.keys.request(first.id), BROKEN, keepttl=True)
+    await ask(store, lease, 2)
+    async with running_projector(slack, store):
+        await all_drawn(slack, store)
+    assert ["Refund order 2" in text_of(card) for card in shown(slack)] == [False, True]
+
+
+async def damage_run(sides: Sides, asked: Request) -> None:
+    await sides.agents.client.set(sides.agents.keys.run(asked.run), BROKEN, keepttl=True)
+
+
+async def damage_head(sides: Sides, asked: Request) -> None:
+    """The thread's, which is to be told."""
+    place, name = sides.web.keys.message(f"run/{asked.run}")
+    await sides.admin.hset(place, name, BROKEN)
+
+
+@pytest.mark.parametrize("damage", [damage_run, damage_head])
 async def test_others_are_told_that_nobody_is_left_who_may_decide(
-    slack: LocalSlack, sides: Sides, bot: Services
+    slack: LocalSlack, sides: Sides, bot: Services, damage: Callable[[Sides, Request], Awaitable[None]]
 ) -> None:
     await sides.web.set_defaults(rules(on_timeout=OnTimeout.WAIT))
     await start(sides)
@@ -51,7 +120,7 @@ async def test_others_are_told_that_nobody_is_left_who_may_decide(
     for run in ("rtest", "rother"):
         await poster.show(f"run/{run}", Place(GENERAL), Drawing("a run", []))
     first, second = await sides.web.indexes.waiting(9)
-    await sides.agents.client.set(sides.agents.keys.run(first.run), BROKEN, keepttl=True)
+    await damage(sides, first)
     for name in ("U0BOB", "U0CAROL"):
         slack.workspace.users[name].deleted = True
     directory = Directory(bot.client, HERE, LookupCache())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from countersign import usecases
+from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.people import Actor
@@ -15,6 +16,7 @@ from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run, Verb
 from countersign.domain.runs import Status as RunStatus
+from countersign.domain.standing_permissions import Permission
 from countersign.store.codec import Codec
 from countersign.store.request_lists import Lists, Overview
 from countersign.store.store import Store
@@ -210,6 +212,27 @@ async def test_a_permission_for_a_run_that_cannot_be_read_is_shown_as_in_force(s
     assert await permission_use.in_force(sides.web) == given
     await sides.agents.client.delete(sides.agents.keys.run(RUN))
     assert await permission_use.in_force(sides.web) == []
+
+
+async def test_a_request_that_cannot_be_read_is_left_out_before_people_are_asked(
+    sides: Sides, two: list[Request]
+) -> None:
+    """R6: whoever draws its run settles it first."""
+    looked_at: list[RequestId] = []
+
+    async def nobody(request: Request) -> None:
+        looked_at.append(request.id)
+
+    async def whose(permission: Permission, rules: Rules) -> Actor:
+        raise AssertionError("there is no permission")
+
+    settle = permission_use.before_people(sides.web, NoQueue(), whose, nobody)
+    for made in two:
+        await settle(made.id)
+    assert looked_at == [two[1].id]
+    await of_a_newer_version(sides, two[0])
+    with pytest.raises(NewerSchema):
+        await settle(two[0].id)
 
 
 async def test_teams_are_known_without_a_worker_that_announces_what_nobody_reads(sides: Sides) -> None:

@@ -72,7 +72,7 @@ class CardDrawing:
             await thread.place()  # so that the card leads there; if others are before it, the card goes first
         files: list[File] = []
         for request in dict.fromkeys(changed):
-            asked = await usecases.admitted(self._store, request)
+            asked = await usecases.intact(self._store, request)
             if asked is not None:
                 files += await self._draw_in_turn(thread, asked)
         return files
@@ -93,10 +93,10 @@ class CardDrawing:
                 if full:
                     await card_grouping.join_card(store, asked, in_hand)
             while True:
-                newest = await usecases.admitted(store, request.id) or asked
+                newest = await usecases.intact(store, request.id) or asked
                 name = (await card_grouping.card_of(store, newest)).name
                 async with self._locks.setdefault(name, asyncio.Lock()):  # its rows may be of several runs
-                    newest = await usecases.admitted(store, request.id) or asked
+                    newest = await usecases.intact(store, request.id) or asked
                     card = await card_grouping.card_of(store, newest)
                     if card.name != name:
                         continue
@@ -112,7 +112,7 @@ class CardDrawing:
         """
         if event.type is not EventType.ATTEMPT_REFUSED:
             return event.type in _CHANGE_A_CARD
-        seen = await usecases.admitted(self._store, event.request) if event.request is not None else None
+        seen = await usecases.intact(self._store, event.request) if event.request is not None else None
         decision = seen.value.decision if seen else None
         if seen is None or decision is None or event.at - decision.at < _LATE:
             return False
@@ -221,7 +221,7 @@ class _CardInThread:
             post=post,
             claim=card.admitted[0].claim,
             importance=importance_of(card),
-            rows=tuple(row.id for row in card.rows),
+            rows=card.names,
         )
 
     def _files(self, message: Message) -> list[File]:

@@ -40,11 +40,13 @@ class Burst:
 class Card:
     """Card of one request, or of the rows of a burst in their order.
 
-    It is made of admitted requests only, so nothing is drawn on a worker's word alone.
+    It is made of admitted requests only, so nothing is drawn on a worker's word alone. `names` are all that have a row
+    on it, also those that are damaged and not drawn.
     """
 
     name: str
     admitted: tuple[Admitted, ...]
+    names: tuple[RequestId, ...]
 
     @property
     def rows(self) -> tuple[Request, ...]:
@@ -59,7 +61,11 @@ class Card:
     def of(self, run: RunId) -> "Card":
         """Return the card with the rows of one run only, which its own people may see."""
         mine = tuple(row for row in self.admitted if row.value.run == run)
-        return self if len(mine) == len(self.admitted) else Card(name_of(mine[0].value.id), mine)
+        return (
+            self
+            if len(mine) == len(self.admitted)
+            else Card(name_of(mine[0].value.id), mine, tuple(row.value.id for row in mine))
+        )
 
 
 def number_of(request: Request, rows: Sequence[Request]) -> int:
@@ -82,7 +88,7 @@ async def give_rows(store: Store, run: Run, new: Iterable[RequestId]) -> None:
     names = list(changed | {*run.open.values()})
     if len(names) == 1:
         return
-    seen = [one for one in await asyncio.gather(*(usecases.admitted(store, name) for name in names)) if one is not None]
+    seen = [one for one in await asyncio.gather(*(usecases.intact(store, name) for name in names)) if one is not None]
     pending = sorted((one.value for one in seen if one.value.status is Status.PENDING), key=_order)
     claims = {one.value.id: one.claim for one in seen}
     without_row = [request for request in pending if request.id in changed]
@@ -119,7 +125,7 @@ async def join_card(store: Store, new: Admitted, cards: dict[RequestId, None]) -
 
 async def _with_room(store: Store, cards: dict[RequestId, None], name: RequestId, new: Request) -> Put[Message] | None:
     """Read the message of the card that begins with this request, or plan it; None if it takes no such row."""
-    first, card = await usecases.admitted(store, name), await store.message(name_of(name))
+    first, card = await usecases.intact(store, name), await store.message(name_of(name))
     if first is None:
         return None
     if card is None:
@@ -145,12 +151,15 @@ async def message_of(store: Store, shown: Admitted) -> Put[Message] | None:
 
 
 async def card_of(store: Store, shown: Admitted) -> Card:
-    """Read the card that shows this request, with all of its rows as they are now."""
+    """Read the card that shows this request, with all of its rows as they are now.
+
+    A row that is damaged is left out.
+    """
     card = await message_of(store, shown)
     if card is None or shown.value.id not in card.value.rows:
-        return Card(name_of(shown.value.id), (shown,))
-    rows = await asyncio.gather(*(usecases.admitted(store, row) for row in card.value.rows))
-    return Card(card.value.name, tuple(row for row in rows if row is not None))
+        return Card(name_of(shown.value.id), (shown,), (shown.value.id,))
+    rows = await asyncio.gather(*(usecases.intact(store, row) for row in card.value.rows))
+    return Card(card.value.name, tuple(row for row in rows if row is not None), card.value.rows)
 
 
 async def _proposal(
@@ -203,7 +212,7 @@ async def _with_row(store: Store, request: Request, card: Seen[Message], other: 
     rows = card.value.rows or (other.id,)
     if len(rows) >= ROWS or not grows(card.value.posting_since, card.now):
         return ()
-    there = [row for row in await store.requests(list(rows)) if row is not None]
+    there = [row for row in (await store.readable(rows)).values() if row is not None]
     if len(there) < len(rows) or not together(there[0], request):
         return ()
     one_run = all(row.run == request.run for row in there)

@@ -219,11 +219,11 @@ class DrawingQueue:
         finally:
             self._at_rest.discard(task)
 
-    async def _state(self, run: RunId, events: list[Event]) -> tuple[Run | None, list[Request | None]]:
-        """Read the run and the requests of these events."""
+    async def _state(self, run: RunId, events: list[Event]) -> tuple[Run | None, dict[RequestId, Request | None]]:
+        """Read the run and the requests of these events, without those that cannot be read."""
         seen = await self._store.run(run)
         requests = dict.fromkeys(event.request for event in events if event.request is not None)
-        return seen.value if seen else None, await self._store.requests(list(requests))
+        return seen.value if seen else None, await self._store.readable(list(requests))
 
     async def _over(self, run: RunId) -> bool:
         seen = await self._store.run(run)

@@ -12,7 +12,8 @@ from datetime import timedelta
 from typing import Final
 
 from countersign import usecases
-from countersign.domain.errors import CountersignError, UnknownSchema
+from countersign.domain.errors import CountersignError, StoreUnavailable
+from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request, Status
 from countersign.usecases.ports import Store
 
@@ -40,20 +41,30 @@ async def keep(store: Store, directory: Directory, poster: Poster) -> None:
 
 
 async def look(store: Store, directory: Directory, poster: Poster) -> None:
-    """Tell of all requests that nobody can decide any more, as Slack says now."""
+    """Tell of all requests that nobody can decide any more, as Slack says now.
+
+    An error about one of them, as of its own run's record, keeps nobody from the others.
+    """
     for waiting in await store.indexes.waiting(_LOOKED_AT):
+        if waiting.deadline is not None:
+            continue
         try:
-            seen = await usecases.admitted(store, waiting.id) if waiting.deadline is None else None
-        except UnknownSchema as wrong:  # its own run's record, say: the others are looked at all the same
+            await _look_at(store, directory, poster, waiting.id)
+        except StoreUnavailable:
+            raise
+        except CountersignError as wrong:
             _log.error("Nobody knows whether somebody is left to decide on request %s: %s", waiting.id, wrong)
-            continue
-        if seen is None or seen.value.status is not Status.PENDING or seen.value.deadline is not None:
-            continue
-        if (why := await account_check.why_nobody_could(directory, seen.value)) is not None:
-            await _tell(store, poster, seen.value, why)
 
 
-async def _tell(store: Store, poster: Poster, request: Request, why: str) -> None:
+async def _look_at(store: Store, directory: Directory, poster: Poster, name: RequestId) -> None:
+    seen = await usecases.admitted(store, name)
+    if seen is None or seen.value.status is not Status.PENDING or seen.value.deadline is not None:
+        return
+    if (why := await account_check.why_nobody_could(directory, seen.value)) is not None:
+        await _tell(poster, seen.value, why)
+
+
+async def _tell(poster: Poster, request: Request, why: str) -> None:
     root = await root_of(poster, request.run)
     if root is None:
         return
