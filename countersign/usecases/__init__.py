@@ -4,7 +4,7 @@ Each reads, lets a pure rule compute, and commits. One whose commit finds that s
 the rule judge anew, so two people, a person and the clock, or one person twice never decide the same request twice.
 """
 
-from countersign.usecases.admission import admit, admitted, intact
+from countersign.usecases.admission import admitted, intact
 from countersign.usecases.decisions import (
     catch_up,
     decide,
@@ -31,7 +31,6 @@ from countersign.usecases.run_requests import ask, take_back
 from countersign.usecases.run_start import begin, start, start_by_script
 
 __all__ = [
-    "admit",
     "admitted",
     "ask",
     "begin",

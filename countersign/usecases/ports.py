@@ -44,7 +44,7 @@ class Claimed(Seen[Request]):
     """A request as stored, possibly on a worker's word alone.
 
     `claim`: the digest of the record if only a worker has written it so far and web did not vouch for it; else "".
-    `card` is the message under the request's own name, where web reads it. `usecases.admit` makes an `Admitted` of it.
+    `card` is the message under the request's own name, where web reads it. `admission.admit` makes an `Admitted` of it.
     """
 
     claim: str = ""
@@ -55,7 +55,7 @@ class Claimed(Seen[Request]):
 class Admitted(Claimed):
     """A request under the rules that web finds; only such a one is decided or drawn.
 
-    Only `usecases.admit` makes one.
+    Only `admission.admit` makes one.
     """
 
 

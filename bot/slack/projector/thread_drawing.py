@@ -16,7 +16,7 @@ from ..people.users_and_groups import Directory
 from ..ports import CannotPost, Importance
 from ..views import run_steps, thread_notes
 from ..views.block_kit import Drawing
-from ..views.run_steps import PlanStep, RequestOnCard
+from ..views.run_steps import RequestOnCard, RunStep
 from . import card_grouping
 from .agent_features import AgentFeatures
 from .message_sync import File, Place, Poster
@@ -74,7 +74,7 @@ async def draw(
     return files + await _made(thread)
 
 
-async def _draw_steps(thread: RunThread, features: AgentFeatures | None, steps: Sequence[PlanStep]) -> None:
+async def _draw_steps(thread: RunThread, features: AgentFeatures | None, steps: Sequence[RunStep]) -> None:
     """Draw the steps, streamed where Slack does that. A stream of another process is ended first."""
     run, name = thread.run, f"progress/{thread.run.id}"
     root = await root_of(thread.poster, run.id) if features is not None else None

@@ -51,7 +51,7 @@ class RequestOnCard(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class PlanStep:
+class RunStep:
     """One step of a run.
 
     `title` and `words` are plain texts of agents and people, `note` is our own mrkdwn.
@@ -70,7 +70,7 @@ def session_title(run: Run) -> str:
     return quoted(run.task, _SESSION).replace(":", " ")
 
 
-def steps(run: Run, asked: Sequence[RequestOnCard] = (), *, without_worker: bool = False) -> list[PlanStep]:
+def steps(run: Run, asked: Sequence[RequestOnCard] = (), *, without_worker: bool = False) -> list[RunStep]:
     """List the steps in order: what was done, what goes on now, and what is to come.
 
     `without_worker`: none has been heard from.
@@ -95,17 +95,17 @@ def _take_from_plan(plan: dict[str, Planned], request: Request) -> str:
     return name
 
 
-def _planned_step(name: str, one: Planned, done_at: datetime | None = None) -> PlanStep:
+def _planned_step(name: str, one: Planned, done_at: datetime | None = None) -> RunStep:
     state = State.PENDING if done_at is None else State.COMPLETE
-    return PlanStep(name, done_at or one.at, state, quoted(one.title, LONGEST_STEP))
+    return RunStep(name, done_at or one.at, state, quoted(one.title, LONGEST_STEP))
 
 
-def _progress_step(line: Progress) -> PlanStep:
+def _progress_step(line: Progress) -> RunStep:
     name = f"{line.at.timestamp():.3f}"
-    return PlanStep(name, line.at, State.COMPLETE, quoted(line.agent, 30), words=quoted(line.words, _WORDS))
+    return RunStep(name, line.at, State.COMPLETE, quoted(line.agent, 30), words=quoted(line.words, _WORDS))
 
 
-def _decision_step(one: RequestOnCard, run: Run, name: str) -> PlanStep:
+def _decision_step(one: RequestOnCard, run: Run, name: str) -> RunStep:
     request, decision = one.request, one.request.decision
     assert decision is not None, "only what was decided is a step that is done"
     came_of, why = reported(request, run), quoted(why_failed(request, run), _WORDS)
@@ -113,10 +113,10 @@ def _decision_step(one: RequestOnCard, run: Run, name: str) -> PlanStep:
     title = (f"{one.row}. " if one.row else "") + quoted(request.question.title, TITLE)
     note, words = settled_line(request, decision, run), quoted(decision.words, _WORDS)
     words = " · ".join(part for part in (why, words and f"“{words}”") if part)
-    return PlanStep(name, decision.at, State.ERROR if error else State.COMPLETE, title, note, words)
+    return RunStep(name, decision.at, State.ERROR if error else State.COMPLETE, title, note, words)
 
 
-def _waiting_step(asked: Sequence[RequestOnCard]) -> PlanStep:
+def _waiting_step(asked: Sequence[RequestOnCard]) -> RunStep:
     first, more = asked[0].request, len(asked) - 1
     title = quoted(first.question.title, TITLE) + (f" and {more} more" if more else "")
     card = next((one.card for one in asked if one.card), None)
@@ -126,7 +126,7 @@ def _waiting_step(asked: Sequence[RequestOnCard]) -> PlanStep:
         place = "this thread" if asked[0].in_thread else mention(first.rules.approvals_channel)
         where = f"{answer_of(first.requester)} in {place}"
     note = f":hourglass_flowing_sand: Waiting for {where}{at} · {expiry(first)}"
-    return PlanStep(first.id, first.created_at, State.IN_PROGRESS, title, note)
+    return RunStep(first.id, first.created_at, State.IN_PROGRESS, title, note)
 
 
 def decisions(number: int) -> str:
@@ -134,7 +134,7 @@ def decisions(number: int) -> str:
     return "a decision" if number == 1 else f"{number} decisions"
 
 
-def _current_step(run: Run, *, without_worker: bool) -> PlanStep | None:
+def _current_step(run: Run, *, without_worker: bool) -> RunStep | None:
     """Say what goes on in a run that waits for nobody; None if nothing is known of it."""
     at = run.progress[-1].at if run.progress else run.created_at
     if run.over:
@@ -142,19 +142,19 @@ def _current_step(run: Run, *, without_worker: bool) -> PlanStep | None:
     if without_worker:
         span = say_duration(SILENT_AFTER)
         note = f":warning: The agents have not been heard from for {span}. The run continues as soon as they are back."
-        return PlanStep("now", at, State.IN_PROGRESS, "Waiting for the agents", note)
+        return RunStep("now", at, State.IN_PROGRESS, "Waiting for the agents", note)
     if run.delay is not None:
         note = f":hourglass_flowing_sand: Trying again {when(run.delay.until, run.created_at)}"
-        return PlanStep("now", at, State.IN_PROGRESS, quoted(run.delay.why, TITLE), note)
+        return RunStep("now", at, State.IN_PROGRESS, quoted(run.delay.why, TITLE), note)
     if run.writing is not None:
         verb = "has written" if run.writing.done else "is writing …"
         title = f"{quoted(run.writing.agent, 30)} {verb} {run.writing.characters:,} characters"
         words = "" if run.writing.done else f"… {quoted(run.writing.words, _WORDS)}"
-        return PlanStep("now", at, State.IN_PROGRESS, title, words=words)
+        return RunStep("now", at, State.IN_PROGRESS, title, words=words)
     return None
 
 
-def drawn_as_list(run: Run, all_steps: Sequence[PlanStep]) -> Drawing:
+def drawn_as_list(run: Run, all_steps: Sequence[RunStep]) -> Drawing:
     """Draw the steps as a list, newest last."""
     shown = list(all_steps)
     while size_of(block := _list(shown)) > _ROOM:
@@ -162,7 +162,7 @@ def drawn_as_list(run: Run, all_steps: Sequence[PlanStep]) -> Drawing:
     return Drawing(_text(run, all_steps), [context(mrkdwn("*Activity*")), block])
 
 
-def chunks_of(run: Run, all_steps: Sequence[PlanStep]) -> list[dict[str, str]]:
+def chunks_of(run: Run, all_steps: Sequence[RunStep]) -> list[dict[str, str]]:
     """Write the steps as parts of a stream.
 
     Words of agents are plain titles, in which nothing acts.
@@ -179,7 +179,7 @@ def title_of(run: Run) -> str:
     return f"{quoted(run.team, 40)} · {state_of(run).partition(' ')[2]}"
 
 
-def _text(run: Run, all_steps: Sequence[PlanStep]) -> str:
+def _text(run: Run, all_steps: Sequence[RunStep]) -> str:
     team = escape(quoted(run.team, 40))
     newest = next((step for step in reversed(all_steps) if step.state is not State.PENDING), None)
     if newest is None:
@@ -190,14 +190,14 @@ def _text(run: Run, all_steps: Sequence[PlanStep]) -> str:
     return f"{team}: {escape(quoted(said, 150))}"
 
 
-def _list(shown: Sequence[PlanStep]) -> Block:
+def _list(shown: Sequence[RunStep]) -> Block:
     return {
         "type": "rich_text",
         "elements": [_section(step) for step in shown] or [_section_of([_plain("Nothing yet.")])],
     }
 
 
-def _section(step: PlanStep) -> dict[str, Any]:
+def _section(step: RunStep) -> dict[str, Any]:
     """Draw one step as a line, or two with what people must know of it."""
     bold = {**_plain(step.title), "style": {"bold": True}}
     if step.state is State.PENDING:
