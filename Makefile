@@ -13,9 +13,9 @@ COMPILED := .venv/.compiled
 PYTHON_IS_NEW := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
 
-.PHONY: setup demo gallery test test-all test-again lint format bench chaos fuzz mutants lock clean
+.PHONY: setup demo gallery test test-all test-again test-any-time test-any-machine lint format bench chaos fuzz mutants lock clean
 
-setup: $(READY)
+setup: $(READY) $(BIN)/countersign
 
 # Nothing is compiled here: that takes longer than the first start, which compiles what it imports.
 $(READY): requirements.lock | $(filter $(BIN)/uv,$(UV))
@@ -23,6 +23,12 @@ $(READY): requirements.lock | $(filter $(BIN)/uv,$(UV))
 	@$(PYTHON) -m venv --without-pip .venv
 	$(UV) pip sync --quiet --python .venv --require-hashes --no-build requirements.lock
 	@touch $@
+
+# The command of this checkout, which needs no installed package. A path with a space would break a `#!` line.
+$(BIN)/countersign: $(READY)
+	@printf '%s\n' '#!/bin/sh' 'here=$$(cd "$$(dirname "$$0")/../.." && pwd)' \
+		'PYTHONPATH="$$here$${PYTHONPATH:+:$$PYTHONPATH}" exec "$$here/.venv/bin/python" -m countersign "$$@"' > $@
+	@chmod +x $@
 
 # Where the machine has no uv, pip brings the one in the lock.
 $(BIN)/uv:
@@ -58,6 +64,14 @@ test-again: $(READY)
 	@busy=; trap 'kill $$busy' EXIT; for n in $$(seq $(BUSY)); do yes >/dev/null & busy="$$busy $$!"; done; \
 	for n in $$(seq $(TIMES)); do $(MAKE) --no-print-directory test || exit 1; done
 
+# The tests at each hour of a day and on odd dates, in clones; ONLY="03:00,leap-day" takes some of the runs.
+test-any-time: $(READY)
+	@$(BIN)/python -m tests.any_time time
+
+# The same under one condition at a time: another zone, locale, order, umask; no network.
+test-any-machine: $(READY)
+	@$(BIN)/python -m tests.any_time machine
+
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -83,4 +97,4 @@ lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --group dev $(EXTRAS) --universal --generate-hashes --no-strip-extras --no-header --quiet -o requirements.lock
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .any_time .pytest_cache .mypy_cache .ruff_cache

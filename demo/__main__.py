@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import os
 import secrets
+import shlex
 import signal
 import socket
 import sys
@@ -49,10 +50,10 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
             "slack",
             "localslack",
             f"--port={slack_port}",
-            f"--bot-token={bot_token}",
-            f"--app-token={app_token}",
             f"--manifest={MANIFEST}",
             f"--state={data / 'slack.json'}",
+            LOCALSLACK_BOT_TOKEN=bot_token,
+            LOCALSLACK_APP_TOKEN=app_token,
         )
         mail = await start(
             "mail",
@@ -109,7 +110,7 @@ async def _ended(task: asyncio.Task[None]) -> None:
 def _python() -> str:
     """This interpreter, as somebody types it here."""
     program = Path(sys.executable)
-    return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else str(program)
+    return shlex.quote(str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program))
 
 
 _WELCOME: Final = """
@@ -146,8 +147,8 @@ async def _key(file: Path, redis: str) -> str:
     making = await asyncio.create_subprocess_exec(
         *command,
         "--name=demo",
-        "--channel=#approvals",
-        "--channel=#general",
+        "--channel=C0APPROVALS",
+        "--channel=C0GENERAL",
         cwd=ROOT,
         env={**os.environ, "REDIS_URL": redis},
         stdout=asyncio.subprocess.PIPE,
@@ -173,7 +174,9 @@ def _all_free(*ports: int) -> None:
         except OSError:
             taken.append(str(port))
     if taken:
-        raise RuntimeError(f"Port {', '.join(taken)} is taken; nothing was started. Use others: make demo PORT=5000")
+        raise RuntimeError(
+            f"Port {', '.join(taken)} is taken; nothing was started. Use others: countersign demo --port 5000"
+        )
 
 
 async def _redis(stack: AsyncExitStack, folder: Path, port: int) -> dict[str, str]:

@@ -50,6 +50,7 @@ class Mailbox:
             self._smtp = await loop.create_server(self._session, LOOPBACK, self.smtp_port)
             self.smtp_port = self._smtp.sockets[0].getsockname()[1]
             app = web.Application(middlewares=[_only_from_here])
+            app.on_response_prepare.append(_unframed)
             pages = {"/": self._show_page, "/list": self._show_list, "/events": self._stream_changes}
             app.add_routes([web.get(path, handler) for path, handler in pages.items()])
             app.on_shutdown.append(self._end_streams)
@@ -136,6 +137,11 @@ async def _only_from_here(request: web.Request, handler: Handler) -> web.StreamR
     if host not in (LOOPBACK, "localhost"):
         raise web.HTTPForbidden(text="The mailbox answers at its own address only.")
     return await handler(request)
+
+
+async def _unframed(_: web.Request, response: web.StreamResponse) -> None:
+    """Keep other sites from showing any answer of ours; a page has a policy of its own."""
+    response.headers.setdefault("Content-Security-Policy", "frame-ancestors 'none'")
 
 
 def _html(text: str) -> web.Response:

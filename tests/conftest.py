@@ -15,6 +15,7 @@ pytest_plugins = [
     "tests.browser",
     "tests.openai_server",
     "tests.cost",
+    "tests.faked_clock",
 ]
 
 set_up_hypothesis()

@@ -54,6 +54,13 @@ async def test_a_page_of_another_site_reads_no_mail_by_giving_its_name_our_addre
                     assert answer.status in (400, 403)
 
 
+@pytest.mark.parametrize("path", ["/", "/list", "/none"])
+async def test_no_page_shows_in_a_frame(box: Mailbox, http: ClientSession, path: str) -> None:
+    """R9"""
+    async with http.get(f"http://127.0.0.1:{box.http_port}{path}") as answer:
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+
+
 @pytest.fixture
 async def http() -> AsyncIterator[ClientSession]:
     async with ClientSession() as session:

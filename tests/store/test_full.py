@@ -1,6 +1,7 @@
 """A Redis that is out of memory or disk says so, in words that tell what to do."""
 
 import asyncio
+import resource
 import sys
 from pathlib import Path
 
@@ -32,9 +33,16 @@ async def test_a_redis_out_of_memory_is_told_as_that(tmp_path: Path) -> None:
         assert await health.problem_of(store, None) == ""
 
 
+def write_no_file() -> None:
+    """As with `ulimit -f 0`: what this process begins may write into pipes alone."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
 async def test_an_embedded_redis_that_cannot_write_says_what_to_do(tmp_path: Path) -> None:
-    command = f"ulimit -f 0; exec {sys.executable} -m countersign.store.embedded_server {tmp_path / 'redis'}"
-    process = await asyncio.create_subprocess_shell(command, stderr=asyncio.subprocess.PIPE)
+    """R49: also in a folder whose name no shell takes as one word."""
+    command = (sys.executable, "-m", "countersign.store.embedded_server", str(tmp_path / "my redis"))
+    stderr = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stderr=stderr, preexec_fn=write_no_file)
     said = (await process.communicate())[1].decode()
     assert process.returncode == 2
     assert "cannot write to" in said and "Free some space" in said and "Traceback" not in said
