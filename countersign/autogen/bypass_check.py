@@ -14,7 +14,8 @@ from autogen_agentchat.agents import (
     SocietyOfMindAgent,
     UserProxyAgent,
 )
-from autogen_agentchat.base import ChatAgent, Handoff, Team
+from autogen_agentchat.base import ChatAgent, Handoff, TaskRunner, Team, TerminationCondition
+from autogen_agentchat.conditions import TimeoutTermination
 from autogen_agentchat.teams import BaseGroupChat
 from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core.code_executor import CodeExecutor
@@ -45,6 +46,7 @@ def look_through(team: Team) -> None:
 
     An agent class of the team's own may hold what it likes: it is trusted to use `run.step` and its like.
     """
+    _shared_tools(team)
     rooms: list[tuple[object, str, bool]] = [(team, getattr(team, "name", ""), isinstance(team, _KNOWN))]
     seen: set[tuple[int, bool]] = set()
     while rooms:
@@ -58,6 +60,9 @@ def look_through(team: Team) -> None:
         for thing in inside:
             if isinstance(thing, ChatAgent | Team):
                 rooms.append((thing, getattr(thing, "name", whose), isinstance(thing, _KNOWN)))
+            elif isinstance(thing, TerminationCondition):
+                _termination(thing, whose)
+                rooms.append((thing, whose, False))
             elif isinstance(thing, JournaledTools | AgentTool | TeamTool):
                 rooms.append((thing, whose, False))
             elif isinstance(thing, Workbench) and (
@@ -69,6 +74,39 @@ def look_through(team: Team) -> None:
                 rooms.append((thing, whose, True))
             elif judged:
                 _thing(thing, whose, room, inside)
+
+
+def _termination(condition: TerminationCondition, whose: str) -> None:
+    """Check a termination condition: one by the clock would say something else when the run is rebuilt."""
+    if isinstance(condition, TimeoutTermination):
+        raise WrongTeam(
+            f"The team “{whose}” ends by a clock (TimeoutTermination), which starts again whenever the run is rebuilt: "
+            "after a wait for people it would end too early, or go on after its end. Nothing was done; end it by "
+            "messages or tokens, for example with MaxMessageTermination or TokenUsageTermination."
+        )
+
+
+def _shared_tools(team: Team) -> None:
+    """Check that each agent or team that is a tool is the tool of one agent only: it remembers its conversation."""
+    rooms: list[tuple[object, str]] = [(team, "")]
+    seen: set[int] = set()
+    owners: dict[int, tuple[TaskRunner, str]] = {}
+    while rooms:
+        room, whose = rooms.pop()
+        if id(room) in seen:
+            continue
+        seen.add(id(room))
+        for thing in objects_in(room):
+            if isinstance(thing, AgentTool | TeamTool):
+                runner = thing._task_runner
+                _, owner = owners.setdefault(id(runner), (runner, whose))
+                if owner != whose:
+                    raise WrongTeam(
+                        f"“{thing.name}” is a tool of “{owner}” and of “{whose}”. It remembers what each of them says, "
+                        "and two calls at once would mix their conversations. Nothing was done; make one for each."
+                    )
+            if isinstance(thing, ChatAgent | Team | Workbench | AgentTool | TeamTool):
+                rooms.append((thing, getattr(thing, "name", whose) if isinstance(thing, ChatAgent) else whose))
 
 
 def _agent(agent: ChatAgent) -> None:

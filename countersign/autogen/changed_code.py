@@ -17,6 +17,7 @@ from countersign.autogen.people.input_func import RunQuestions
 from countersign.autogen.unknown_outcomes import stopped
 from countersign.domain.channel_settings import say_duration
 from countersign.domain.errors import CountersignError
+from countersign.domain.question_salts import asking_agent
 from countersign.domain.requests import Kind, Question, Status, Verb
 from countersign.replay.entries import Aside, Entry
 from countersign.replay.replay_order import LAST_RESORT
@@ -25,17 +26,22 @@ from countersign.usecases.store_outages import ended
 _EFFECTS: Final = {"model": "a new answer of its model", "tool": "another call of a tool", "step": "another action"}
 """Kinds of entries that must not be repeated silently, and what asking for a new one is."""
 
+_KEY: Final = re.compile(r"([^/]+)/(.*)/[0-9a-f]{24}/\d+(?:/again\d+)?(?:/changed)?")
+"""A key of the journal: kind, agent, digest and count."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Divergence:
     """A difference between what a rebuilt run does and what is recorded.
 
-    `who` is the kind of an entry and its agent, or the agent alone. `why` describes the difference to people. `solved`
+    `who` is the kind of an entry and its agent, or the path of an agent whose turn is missing; `agent` is its name
+    alone. `why` describes the difference to people. `solved`
     says whether it is gone meanwhile. `missing` is the recorded key, or agent's turn, that did not come again, if only
     one is known.
     """
 
     who: str
+    agent: str
     solved: Callable[[], bool]
     why: Callable[[], str]
     missing: str = ""
@@ -69,7 +75,7 @@ class ChangedCode:
         when effects of the same kind and agent were recorded, and the agent asks for this one instead: its code has
         changed, and would do what they did again in another way.
         """
-        who = _kind_and_agent(key)
+        who, _ = _who(key)
         await self._journal.order.wait_until(
             lambda: not self._journal.order.replaying and not self._unused(who),
             on_wake=lambda: self._look(key),
@@ -77,30 +83,30 @@ class ChangedCode:
         )
 
     def _unused(self, who: str) -> list[str]:
-        return [key for key in self._journal.unused() if key.startswith(f"{who}/")]
+        return [key for key in self._journal.order.unused() if key.startswith(f"{who}/")]
 
     def _look(self, key: str) -> None:
         # What the agent does at once may be asked for in another order, and later where something is slow.
-        who, known = _kind_and_agent(key), self._journal.is_recorded(key) or self._journal.order.was_awaited(key)
-        kind, _, name = who.partition("/")
+        (who, name), kind = _who(key), key.partition("/")[0]
+        known = self._journal.is_recorded(key) or self._journal.order.wait(key).expected
         if not known and self._unused(who) and not self._journal.pending_calls.has(name):
             self._ask(
                 _Divergence(
                     who,
+                    name,
                     lambda: not self._unused(who) or self._journal.pending_calls.has(name),
                     lambda: f"“{name}” now asks for {_EFFECTS[kind]}, and {_fit_no_more(len(self._unused(who)))}",
                 )
             )
 
     def _stuck(self, missing: str) -> None:
-        who = _kind_and_agent(missing)
-        name = who.partition("/")[2] or who
+        who, name = _who(missing)
         why = f"nothing has moved for {say_duration(LAST_RESORT)}, because “{name}” does not do again what it did"
         solved = partial(self._is_found, missing)
-        self._ask(_Divergence(who, solved, lambda: why, missing))
+        self._ask(_Divergence(who, name, solved, lambda: why, missing))
 
     def _is_found(self, missing: str) -> bool:
-        return missing not in (self._journal.order.first_missing(), *self._journal.unused())
+        return missing not in (self._journal.order.first_missing(), *self._journal.order.unused())
 
     def _ask(self, divergence: _Divergence) -> None:
         """Ask people, one question at a time."""
@@ -114,7 +120,7 @@ class ChangedCode:
         who, team = divergence.who, self._held.run.team
         sentence = f"The code of the team “{team}” has changed while this run was under way: {divergence.why()}."
         question = Question(
-            who.partition("/")[2] or who,
+            divergence.agent,
             self._times[who],
             Kind.DIVERGED,
             "Continue with the changed code?",
@@ -139,7 +145,7 @@ class ChangedCode:
             stopped(self._held, sentence, request)
             return
         # What came later may come from it: people are asked once for a change, not again for each agent behind it.
-        keys, turns = self._journal.unused_since({*self._unused(who), divergence.missing})
+        keys, turns = self._journal.order.missing_from({*self._unused(who), divergence.missing})
         aside = Aside(tuple(keys), tuple(turns))
         key = f"{Aside.KIND}/{who}/{self._times[who]}"
         self._go_on(key, await self._journal.record(key, Entry("done", aside.dump())))
@@ -147,12 +153,14 @@ class ChangedCode:
     def _go_on(self, key: str, entry: Entry) -> None:
         aside = Aside.load(entry.value)
         self._times[key.removeprefix(f"{Aside.KIND}/").rpartition("/")[0]] += 1
-        self._journal.set_aside(aside.keys, aside.turns)
+        self._journal.order.set_aside(aside.keys, aside.turns)
 
 
-def _kind_and_agent(key: str) -> str:
-    """Kind and agent of a key; or the agent alone, as it is named where its turns end."""
-    return re.sub(r"/[0-9a-f]{24}/\d+(/again\d+)?$", "", key)
+def _who(missing: str) -> tuple[str, str]:
+    """Return the kind and agent of a key, or the path of an agent whose turn this is; and the agent's name."""
+    if key := _KEY.fullmatch(missing):
+        return f"{key[1]}/{key[2]}", asking_agent(key[2])
+    return missing, missing.rpartition("/")[2]
 
 
 def _fit_no_more(count: int) -> str:

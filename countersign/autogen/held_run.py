@@ -1,12 +1,13 @@
 """A run whose lease this process holds, as the parts around its team share it."""
 
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from autogen_core import CancellationToken
 
-from countersign.domain.errors import ActionFailed, CountersignError, NotFound
+from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, NotFound
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request, request_id
 from countersign.domain.runs import Run
@@ -17,6 +18,12 @@ from countersign.usecases.store_outages import patiently
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def seconds_here() -> float:
+    """Return this machine's time, which counts while it sleeps too."""
+    return time.clock_gettime(_CLOCK)
 
 
 class HeldRun:
@@ -44,9 +51,28 @@ class HeldRun:
         self.settings: Final = settings
         self.token: Final = CancellationToken()
         self.error: Exception | None = None
+        self.lease_since = seconds_here()
+        """When the lease was claimed or renewed last: a moment before the store was asked to."""
         journal.now, journal.is_leaving = partial(patiently, store.now), self.token.is_cancelled
         journal.late_writes.give_up = self.abort
         self.token.add_callback(journal.order.close)
+
+    @property
+    def lease_runs(self) -> bool:
+        """Say whether no other worker can have claimed the run by now."""
+        return seconds_here() < self.lease_since + self.settings.lease.total_seconds()
+
+    async def renew_lease(self) -> None:
+        """Renew the lease.
+
+        LeaseLost, which ends the run in this process, if another worker has claimed it.
+        """
+        asked = seconds_here()
+        if not await patiently(lambda: self.store.leases.renew(self.lease, self.settings.lease)):
+            lost = LeaseLost("another worker has claimed it.")
+            self.abort(lost)
+            raise lost
+        self.lease_since = asked
 
     def abort(self, error: Exception) -> None:
         """End the run in this process with this error; the first error counts.

@@ -113,7 +113,7 @@ class ProgressLines:
     async def _once(self, agent: str, line: str) -> None:
         journal = self._held.journal
         key = journal.key("said", agent, line)
-        if journal.lookup(key) is None:
+        if journal.use(key) is None:
             # Recorded first: a line lost with its process is better than one told twice.
             await journal.record(key, Entry("done"))
             await self._held.write(usecases.note_progress, agent, line, await journal.now())

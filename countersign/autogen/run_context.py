@@ -43,6 +43,8 @@ from countersign.autogen.unknown_outcomes import Effects
 from countersign.domain.errors import ActionFailed, WrongTeam
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request
+from countersign.domain.texts_for_models import fitting
+from countersign.domain.typed_answers import Keywords
 from countersign.replay.entries import Entry
 from countersign.usecases.store_outages import within
 
@@ -77,7 +79,7 @@ class RunContext:
         ChangedCode(held, self._questions).attach()
         self.coming_steps = ComingSteps(held)
         self._gate = Gate(held, self._questions, self.coming_steps)
-        self._tool_names: dict[str, set[str]] = {}
+        self._tool_names: dict[tuple[object, str], set[str]] = {}
         self._to_stop: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         self._budget = Budget(held.journal, held.settings.model_calls)
 
@@ -103,9 +105,23 @@ class RunContext:
             model = model.playing(agent, self._script)
         return JournaledModel(model, self._journal, agent, self.held.abort, self._budget, self.token)
 
-    def human(self, agent_name: str = "human", *, title: QuestionTitle = "", edit: bool = False) -> Human:
-        """Return a human for `UserProxyAgent(name, input_func=run.human().input_func)`."""
-        return self._questions.human(agent_name, title, edit=edit)
+    def human(
+        self,
+        agent_name: str = "human",
+        *,
+        title: QuestionTitle = "",
+        edit: bool = False,
+        approve: str = "APPROVE",
+        reject: str = "REJECT",
+    ) -> Human:
+        """Return a human for `UserProxyAgent(name, input_func=run.human().input_func)`.
+
+        `approve` and `reject` are the keywords by which a termination of the team knows the decision, like PROCEED and
+        CANCEL. InvalidInput if a text about another outcome contains one.
+        """
+        keywords = Keywords(approve, reject)
+        own = None if keywords == Keywords() else fitting(keywords)
+        return self._questions.human(agent_name, title, edit=edit, keywords=own)
 
     def reviewer(
         self,
@@ -164,6 +180,7 @@ class RunContext:
         show: Mapping[str, Renderer] | None = None,
         hide: Mapping[str, Collection[str]] | None = None,
         title: Mapping[str, Title] | None = None,
+        several: Mapping[str, str] | None = None,
         done: Mapping[str, str] | None = None,
     ) -> Workbench:
         """Wrap tools for the agent of this name.
@@ -172,7 +189,8 @@ class RunContext:
         workspace's policy does not let pass, or as `ask` says: True, each; False, none; names of tools; a mapping from
         names to `Tier`, where a name that is missing asks; or a function of the `Proposal`. The stricter of the two
         counts, and calls that pass are recorded. `title` is what a call of a tool would do, which people read first
-        (`"Pay {euros:.2f} EUR"`), and `show` draws its arguments; `done` is the word where it was done (`paid`). `hide`
+        (`"Pay {euros:.2f} EUR"`), and `several` what several of one turn would do, with sums (`"Pay {count} invoices,
+        {euros:.2f} EUR"`). `show` draws its arguments; `done` is the word where it was done (`paid`). `hide`
         names paths of arguments (`card.number`) that nobody sees, besides those that look secret.
 
         Each call happens at most once in the life of the run; its result or error is recorded. `idempotent` tools
@@ -181,8 +199,9 @@ class RunContext:
         A workbench is stopped when the run leaves this process, so each build makes its own. WrongTeam if two tools of
         one agent have the same name, or a rule names a tool that does not exist.
         """
-        wrapped = self._wrapped(agent, tools, Handling(ask, idempotent, show or {}, hide or {}, title or {}))
-        taken = self._tool_names.setdefault(agent, set())
+        rules = Handling(ask, idempotent, show or {}, hide or {}, title or {}, several or {})
+        wrapped = self._wrapped(agent, tools, rules)
+        taken = self._tool_names.setdefault((self._journal.enclosing, agent), set())
         if twice := sorted(taken.intersection(wrapped.names)):
             raise WrongTeam(
                 f"The agent “{agent}” is given a tool of the name “{twice[0]}” twice, so nobody could say which one "

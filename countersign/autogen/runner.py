@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from autogen_core.models import ChatCompletionClient
 
 from countersign import metrics, usecases
-from countersign.autogen.held_run import HeldRun
+from countersign.autogen.held_run import HeldRun, seconds_here
 from countersign.autogen.models.usage import add_up
 from countersign.autogen.people.run_outcomes import Conclusion
 from countersign.autogen.progress import Pace
@@ -106,13 +106,14 @@ class Runner:
             self._search_from = await ask_for_forgotten(self._store, self._queue, self._search_from)
 
     async def _advance_claimed(self, run_id: RunId) -> None:
+        asked = seconds_here()
         claimed = await self._claim(run_id)
         if claimed is None:
             return
         lease, seen = claimed
         rebuild = False
         try:
-            await self._drive(lease, seen)
+            await self._drive(lease, seen, asked)
         except (LeaseLost, StoreUnavailable) as lost:
             log.info("Run %s is let go: %s", run_id, lost)
         except QuestionLost as lost:
@@ -147,7 +148,7 @@ class Runner:
             return None
         return lease, seen
 
-    async def _drive(self, lease: Lease, seen: Seen[Run]) -> None:
+    async def _drive(self, lease: Lease, seen: Seen[Run], lease_since: float) -> None:
         run, journal = await asyncio.gather(
             self._patiently(lambda: usecases.begin(self._store, lease, seen)), RunJournal.open(self._journal, lease)
         )
@@ -159,6 +160,7 @@ class Runner:
         log.info("Run %s of %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
         ports = (self._store, self._queue, self._wakeups)
         held = HeldRun(team.chosen(run), lease, *ports, journal, self._settings)
+        held.lease_since = lease_since
         context = RunContext(held, self._model, team.demo)
         ending = await Driver(team.build, team.conclude, context, self._pace, self._stop).drive()
         if ending is not None:

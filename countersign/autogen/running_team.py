@@ -93,7 +93,9 @@ async def saved_state(journal: RunJournal, steps: ComingSteps, ask: Ask) -> Save
     kept = TeamState.load(entry.value)
     journal.times = Counter(kept.times)
     steps.number, steps.open = kept.plans, dict(kept.open_steps)
-    journal.set_aside(*journal.unused_since(()))  # what was done since is found by its key, in whichever order
+    journal.order.set_aside(
+        *journal.order.missing_from(())
+    )  # what was done since is found by its key, in whichever order
     return await _answered(ask, kept)
 
 

@@ -136,20 +136,20 @@ class Driver:
         span = self._held.settings.lease
         while True:
             await asyncio.sleep(span.total_seconds() / 3)
-            if not await patiently(lambda: self._held.store.leases.renew(self._held.lease, span)):
-                self._held.abort(LeaseLost("another worker has claimed it."))
+            try:
+                await self._held.renew_lease()
+            except LeaseLost:
                 return
 
     async def _cut_off(self, team: asyncio.Task[Conclusion]) -> None:
         """Cancel the team by its token; by force if it does not listen.
 
-        An effect under way is waited for: cut off, nobody would know whether it happened. Agents are then cancelled
-        themselves, because AutoGen's AssistantAgent waits for ever for tool calls that were cancelled
-        (microsoft/autogen#7956, in 0.7.5): a run that parks while a tool asks people would stay in memory.
+        Effects under way are waited for (`Effects.finish`). Agents are then cancelled themselves, because AutoGen's
+        AssistantAgent waits for ever for tool calls that were cancelled (microsoft/autogen#7956, in 0.7.5): a run that
+        parks while a tool asks people would stay in memory.
         """
         self._held.token.cancel()
-        while self._context.effects.under_way:
-            await asyncio.wait(set(self._context.effects.under_way))
+        await self._context.effects.finish(GRACE)
         for speaker in {task for task in self._speaking if task is not None}:
             speaker.cancel()
         await asyncio.wait({team}, timeout=GRACE.total_seconds())

@@ -6,9 +6,10 @@ approves it, whatever the channel says.
 
 import asyncio
 import logging
-import re
-from collections.abc import Awaitable, Callable
-from datetime import datetime
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from countersign import usecases
 from countersign.autogen.held_run import HeldRun
@@ -18,21 +19,38 @@ from countersign.domain.errors import GivenUp, LeaseLost, OutcomeUnknown
 from countersign.domain.request_endings import decided
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from countersign.replay.entries import Entry
+from countersign.replay.run_journal import attempt_key, first_attempt
 from countersign.replay.side_effects import effect
 
 log = logging.getLogger(__name__)
+_CANCELLED_AT_MOST: Final = 3
+"""The first one only reaches a team's stream, which then waits for its own agents."""
 Act = Callable[[str], Awaitable[str]]
-"""Acts outside, once; it gets the key of its attempt."""
+"""Acts outside, once; it gets the key of its first attempt, the same for all of its repeats."""
 
 
 class Effects:
     """The effects of one run; `under_way` are never cut off."""
 
     def __init__(self, held: HeldRun, questions: RunQuestions) -> None:
-        self.under_way: set[asyncio.Task[str]] = set()
+        self.under_way: dict[asyncio.Task[str], str] = {}
         self._held = held
         self._journal = held.journal
         self._questions = questions
+
+    async def finish(self, grace: timedelta) -> None:
+        """Wait for the effects under way, once the run is let go.
+
+        Cut off, nobody would know whether they happened. But an effect that waited inside for a model or a person,
+        which is cut off, may wait forever: AutoGen's agents do. It is cancelled after `grace`, and then left behind.
+        """
+        cancelled: Counter[asyncio.Task[str]] = Counter()
+        while waiting := {task for task in self.under_way if cancelled[task] < _CANCELLED_AT_MOST}:
+            _, pending = await asyncio.wait(waiting, timeout=grace.total_seconds())
+            for task in pending:
+                if self.under_way[task] in self._journal.cut:
+                    task.cancel()
+                    cancelled[task] += 1
 
     async def once(self, name: str, shown: str, key: str, act: Act, *, idempotent: bool) -> str:
         """Act at most once under the key; return the result, recorded or new.
@@ -40,6 +58,15 @@ class Effects:
         One that was cut off is done again, under the same key, if it is `idempotent`; else people are asked.
         """
         return await self.settled(name, shown, key, lambda attempt: self._uncut(attempt, name, act, idempotent))
+
+    async def still_ours(self) -> None:
+        """Renew the lease if it ran out meanwhile; called last before the action.
+
+        A process that slept after the store had said that the run is its own would act beside another worker.
+        LeaseLost if another worker has the run.
+        """
+        while not self._held.lease_runs:
+            await self._held.renew_lease()
 
     async def settled(self, name: str, shown: str, key: str, attempt: Act) -> str:
         """Return the attempt's result; after OutcomeUnknown, the one that people give.
@@ -49,14 +76,14 @@ class Effects:
         """
         tries = 0
         while True:
-            attempt_key = f"{key}/again{tries}" if tries else key
+            now = attempt_key(key, tries)
             try:
-                return await attempt(attempt_key)
+                return await attempt(now)
             except OutcomeUnknown as doubt:
-                request = await self._questions.put(self._in_doubt(name, shown, attempt_key, tries, doubt))
+                request = await self._questions.put(self._in_doubt(name, shown, now, tries, doubt))
                 if request.status is Status.ANSWERED:
                     ran = Entry("done", decided(request).words)
-                    return (await self._journal.record_result(attempt_key, ran, replace=True)).value
+                    return (await self._journal.record_result(now, ran, replace=True)).value
                 if request.status is not Status.APPROVED:
                     raise stopped(self._held, str(doubt), request) from doubt
             tries += 1
@@ -68,24 +95,43 @@ class Effects:
 
         async def check() -> None:
             await self._held.write(usecases.check_ours)
+            await self.still_ours()
 
-        doing = effect(self._journal, key, name, lambda: act(key), check, idempotent=idempotent)
-        task = asyncio.create_task(doing, name=f"step {name}")
-        if idempotent:
-            self._held.token.link_future(task)
-        self.under_way.add(task)
-        task.add_done_callback(self._done)
-        try:
+        async def uncut(doing: Coroutine[Any, Any, str]) -> str:
+            task = asyncio.create_task(doing, name=f"step {name}")
+            if idempotent:
+                self._held.token.link_future(task)
+            self.under_way[task] = first_attempt(key)
+            task.add_done_callback(self._done)
             return await asyncio.shield(task)
+
+        try:
+            return await effect(
+                self._journal, key, name, lambda: act(first_attempt(key)), check, idempotent=idempotent, uncut=uncut
+            )
         except asyncio.CancelledError:
             self._journal.abandon(key)
+            self._tell_lost(key, name)
             raise
         except LeaseLost as error:
             self._held.abort(error)
             raise
 
+    def _tell_lost(self, key: str, name: str) -> None:
+        """Tell the requester of an action that its agent left, and whose worker was lost: no question asks about it."""
+        words = in_words(name)
+        sentence = (
+            f"Nobody knows whether “{words}” happened: the team did not wait for it, and its worker was lost while it "
+            "was under way. It was not repeated. Check the other system."
+        )
+
+        async def tell(started: datetime) -> None:
+            await self._held.write(usecases.note_progress, name, sentence, started)
+
+        self._journal.tell_lost(key, sentence, tell)
+
     def _done(self, task: asyncio.Task[str]) -> None:
-        self.under_way.discard(task)
+        self.under_way.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("Run %s: %s did not succeed: %s", self._held.run.id, task.get_name(), error)
 
@@ -127,5 +173,5 @@ def stopped(held: HeldRun, sentence: str, request: Request) -> GivenUp:
 
 def _which_action(key: str) -> tuple[str, ...]:
     """Number one of several that read the same: people answer for each by itself."""
-    digest, number = re.sub(r"/again\d+$", "", key).split("/")[-2:]
+    digest, number = first_attempt(key).split("/")[-2:]
     return (f"This is about action {digest[:6]}-{int(number) + 1} of the run; the same words may stand for another.",)

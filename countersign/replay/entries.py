@@ -11,7 +11,7 @@ from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.ids import RequestId
 from countersign.policy.evaluation import Effect
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 _STRICT: Final = ConfigDict(extra="forbid")
 _Number = Annotated[int, Field(ge=0, le=2**53)]
 
@@ -23,8 +23,8 @@ class Entry:
     For example, a payment whose result was the third thing that reached the team, as it is stored under the key
     `tool/clerk/3f0c52d1a4b7e6908d21c5aa/0`:
 
-        {"schema": 2, "state": "done", "value": "45.00 EUR were paid back.", "place": 3, "after": 1,
-         "turns": ["clerk"], "asked": ["model/desk/9a0b4c2d/0"]}
+        {"schema": 3, "state": "done", "value": "45.00 EUR were paid back.", "place": 3, "after": 1,
+         "turns": ["clerk"], "asked": ["model/desk/9a0b4c2dd18f53e7aa10c6b2/0"]}
 
     One turn was recorded with the places before it; then a turn of the clerk ended, and the desk waited for its model.
     """
@@ -42,13 +42,13 @@ class Entry:
     place: _Number = 0
     """The number of this among what reached the team, from 1; 0: it has no place."""
     left: bool = False
-    """Whether whoever waited for it went on without it."""
+    """Whether the team went on without it."""
     after: _Number = 0
     """How many ends of turns are recorded with earlier places."""
     turns: tuple[str, ...] = ()
     """The agents whose turns ended since then, before this reached the team, in their order."""
     asked: tuple[str, ...] = ()
-    """The other keys, shortened, that were waited for by then and stand in no earlier entry."""
+    """The other keys that were waited for by then and stand in no earlier entry."""
     inside: bool = False
     """Whether this was recorded inside another effect, whose own entry makes it needless."""
 
@@ -97,7 +97,10 @@ class _Note:
 
 @dataclass(frozen=True, slots=True)
 class Numbered(_Note):
-    """A question of the run: its number, and the digest of what it is about."""
+    """A question of the run: its number, and what it is about.
+
+    `about` is a digest; inside an effect also the effect's place.
+    """
 
     KIND = "asks"
 

@@ -12,6 +12,15 @@ no record. Two kinds of events make up the order:
 - The end of a turn: what an agent says reaches the others. The entry of the next hand-on holds it: which turns ended
   since the hand-on before, and what else had been asked for by then.
 
+The invariant has three premises, which the code around this module keeps:
+
+- A key is a function of what the run has seen. What only one of two processes did (the inside of an effect that the
+  other one found done) counts in no key outside of it (`RunJournal.key`).
+- Passing and receiving are one step: nothing is awaited between an event's turn and the return to the agent. Whatever
+  the agent is to be given is read before (tests/autogen/test_kill_shapes.py checks every way in).
+- A team leaves a call when the journal says so, not when its clock does: a deadline that passes early waits for the
+  place at which the call was left before.
+
 The rules:
 
 1. Recorded events pass one by one, in their order, and each only when everything that had been asked for by then is
@@ -22,6 +31,8 @@ The rules:
    how to go on.
 4. While agents of different branches speak at once, an event passes SETTLED rounds of the event loop after the one
    before, because the words of an agent are on their way to the others for some rounds.
+5. When the run leaves this process, no more turns are noted: what an agent says because its call was cut off is no part
+   of the run.
 
 Rule 4 counts rounds because nothing tells when words have arrived. AutoGen counts unfinished messages, but the message
 that asks an agent to speak is unfinished until that agent has spoken, so the count does not reach zero while another
@@ -29,6 +40,10 @@ branch goes on. Leaving those messages out does not help: a delivery may wait fo
 model), and the event would then wait for the delivery. Nor must anything happen on arrival: a join in a graph only
 counts. But the way consists of callbacks, each ready in the round after the one before, so it takes as many rounds in a
 busy process as in an idle one. `call_soon` counts them; nothing is read from the loop's private queue.
+
+Rule 4 is a belt. With SETTLED = 0, six shapes with branches (tests/autogen/kill_shapes.py: 40 branches, streams, left
+calls, refusals, a team as a tool) ended right after all of 154 kills; a delivery that takes more rounds than it did
+there would show only in another order of messages, which is why the rule stays.
 
 Not covered: two pieces of local work inside one agent's own turn that race for something in its own memory.
 """
@@ -71,6 +86,26 @@ class OrderedEvent:
     asked: frozenset[str] = field(default_factory=frozenset)
 
 
+@dataclass(eq=False, slots=True)
+class Wait:
+    """The state of one key in this process."""
+
+    recorded: bool = False
+    """An earlier process recorded it, outside of any effect."""
+    expected: bool = False
+    """It had been asked for when an earlier process recorded something else."""
+    asked: bool = False
+    """This process has asked for it."""
+    open: bool = False
+    """The team waits for it, and no entry says so yet."""
+    passed: bool = False
+    """It has reached the team."""
+    left: OrderedEvent | None = None
+    """The event of the team's leaving it, if that happened in this process."""
+    aside: bool = False
+    """People let the run go on without it."""
+
+
 class Order:
     """The events of one run that have not passed yet.
 
@@ -82,10 +117,7 @@ class Order:
         self._activity = activity
         self._events: list[OrderedEvent] = []
         self._speaking: list[str] = []
-        self._awaited_before = {name for entry in recorded.values() for name in entry.asked}
-        self._awaited: set[str] = set()
-        self._unrecorded_waits: set[str] = set()
-        """What is waited for and in no entry yet."""
+        self._waits: dict[str, Wait] = {}
         self._unrecorded_turns: list[tuple[int, str]] = []
         """The ends of turns that are in no entry yet."""
         self._concurrent = self._settling = self.closed = False
@@ -94,6 +126,9 @@ class Order:
         self._waiters: dict[asyncio.Future[None], Callable[[], bool]] = {}
         """Those who wait, and whether a move concerns them: of many branches only one has its turn."""
         for key, entry in sorted(recorded.items(), key=lambda item: item[1].place):
+            self.wait(key).recorded = not entry.inside
+            for name in entry.asked:
+                self.wait(name).expected = True
             if not entry.place:
                 continue
             for number, name in enumerate(entry.turns, entry.after + 1):
@@ -121,24 +156,27 @@ class Order:
         self.closed = True
         self.notify()
 
-    def was_awaited(self, key: str) -> bool:
-        """Say whether this had been asked for by the time that is recorded."""
-        return short(key) in self._awaited_before
+    def wait(self, key: str) -> Wait:
+        """Return the state of this key."""
+        if key not in self._waits:
+            self._waits[key] = Wait()
+        return self._waits[key]
 
     def begin_wait(self, key: str) -> None:
         """Note that this is waited for from now on."""
-        self._awaited.add(short(key))
-        self._unrecorded_waits.add(short(key))
+        wait = self.wait(key)
+        # What a team asks for once its run leaves this process comes from calls that were cut off.
+        wait.asked, wait.open = True, not self.closed
         self.notify()
 
     def end_wait(self, key: str) -> None:
         """Note that this is not waited for any more."""
-        self._unrecorded_waits.discard(short(key))
+        self.wait(key).open = False
 
     def append(self, key: str, *, automatic: bool = False) -> OrderedEvent:
         """Append the event of something that has just come."""
         self._last_place += 1
-        asked = frozenset(self._unrecorded_waits - {short(key)})
+        asked = frozenset(name for name, wait in self._waits.items() if wait.open and name != key)
         turns = tuple(name for _, name in self._unrecorded_turns)
         event = OrderedEvent(key, self._last_place, awaited=True, automatic=automatic)
         event.after, event.turns, event.asked = self._persisted_turns, turns, asked
@@ -150,7 +188,8 @@ class Order:
         self._persisted_turns = max(self._persisted_turns, event.after + len(event.turns))
         self._unrecorded_turns = [turn for turn in self._unrecorded_turns if turn[0] > self._persisted_turns]
         self._concurrent = self._concurrent and bool(self._unrecorded_turns)
-        self._unrecorded_waits -= event.asked
+        for name in event.asked:
+            self.wait(name).open = False
 
     def event_of(self, key: str) -> OrderedEvent | None:
         """Return the hand-on under this key, if it has not passed."""
@@ -190,7 +229,12 @@ class Order:
             self.notify()
 
     async def end_turn(self, agent: str) -> None:
-        """Wait until what the agent says may reach the others."""
+        """Wait until what the agent says may reach the others.
+
+        CancelledError when the run leaves this process.
+        """
+        if self.closed:  # it says what it says because its call was cut off; effects under way still record their end
+            raise asyncio.CancelledError
         event = next((e for e in self._events if not e.place and e.name == agent and not e.awaited), None)
         if event is None:
             self._last_turn += 1
@@ -236,21 +280,30 @@ class Order:
             return ""
         if not first.awaited and not first.automatic:
             return first.name
-        return min(first.asked - self._awaited, default="")
+        return min((name for name in first.asked if not self.wait(name).asked), default="")
 
-    def remaining_from(self, names: Collection[str]) -> list[OrderedEvent]:
-        """List the recorded events that nobody has come to, from one of these names on.
+    def unused(self) -> list[str]:
+        """List the recorded keys that are neither asked for nor set aside."""
+        return [key for key, wait in self._waits.items() if wait.recorded and not wait.asked and not wait.aside]
 
-        All of them, if none has one of the names.
+    def missing_from(self, names: Collection[str]) -> tuple[list[str], list[int]]:
+        """List the keys and turns that are missing, from one of these names on.
+
+        All of them, if no event has one of the names. Keys without a place are listed too.
         """
-        remaining = [event for event in self._events if event.recorded and not event.awaited]
-        return remaining[next((at for at, event in enumerate(remaining) if event.name in names), 0) :]
+        missing = [event for event in self._events if event.recorded and not event.awaited]
+        later = missing[next((at for at, event in enumerate(missing) if event.name in names), 0) :]
+        placed = {event.name for event in self._events if event.place}
+        keys = {event.name for event in later if event.place} | {key for key in self.unused() if key not in placed}
+        return sorted(keys), [event.number for event in later if not event.place]
 
     def set_aside(self, keys: Collection[str], turns: Collection[int]) -> None:
         """Let the order continue without these.
 
         What was asked for then is not asked for again.
         """
+        for key in keys:
+            self.wait(key).aside = True
         aside = {e for e in self._events if not e.awaited and (e.name in keys if e.place else e.number in turns)}
         self._events = [event for event in self._events if event not in aside]
         for event in self._events:
@@ -261,7 +314,7 @@ class Order:
     def notify(self) -> None:
         """Make whoever waits look again, because something has changed."""
         while self._events and self._events[0].automatic and self.may_pass(self._events[0]):
-            self._events.pop(0)
+            self.wait(self._events.pop(0).name).passed = True
         self._moves += 1
         for moved, concerned in self._waiters.items():
             if not moved.done() and (self.closed or concerned()):
@@ -271,10 +324,14 @@ class Order:
         """Say whether it is the event's turn."""
         if event not in self._events:
             return True
-        return self._events[0] is event and not self._settling and (not event.recorded or event.asked <= self._awaited)
+        if self._events[0] is not event or self._settling:
+            return False
+        return not event.recorded or all(self.wait(name).asked for name in event.asked)
 
     def _pass(self, event: OrderedEvent) -> None:
         self._events.remove(event)
+        if event.place:
+            self.wait(event.name).passed = True
         if self._in_branches():
             self._settling = True
             self._settle(SETTLED)
@@ -292,9 +349,3 @@ class Order:
         """Say whether agents speak at once, of which none is inside another."""
         inner = [one for one in self._speaking if not any(other.startswith(f"{one}/") for other in self._speaking)]
         return len(inner) > 1
-
-
-def short(key: str) -> str:
-    """Shorten a key to its name in the entries of others."""
-    head, _, digest = key.removesuffix(tail := "/" + key.rpartition("/")[2]).rpartition("/")
-    return f"{head}/{digest[:8]}{tail}"

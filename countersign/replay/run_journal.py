@@ -3,16 +3,20 @@
 The key of an entry is its kind, the asking agent, the digest of what was asked, and how often this was asked before.
 Everything that an agent waits for has its place, and reaches a rebuilt team in that order (`replay_order` states the
 invariant): results, failures, refusals, and that it waited no longer. Of a human's answer only the place is recorded,
-because the request of a question is found again by its id. What is asked inside an effect has no place: recorded, the
-effect is not done again.
+because the request of a question is found again by its id.
+
+What is asked inside an effect has no place, and its key contains the key of that effect. So a rebuilt run that finds
+the effect done, and skips what it asked inside, gives out the same keys around it.
 """
 
 import asyncio
 import dataclasses
+import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Self, TypeVar
 
@@ -28,7 +32,21 @@ from countersign.usecases.ports import Lease
 from countersign.usecases.store_outages import being_cancelled, patiently
 
 T = TypeVar("T")
-_INSIDE: Final[ContextVar[bool]] = ContextVar("inside an effect", default=False)
+
+
+@dataclass(eq=False, frozen=True, slots=True)
+class _Enclosing:
+    """The effect that the current code is part of: its key, and how often each key was given out inside.
+
+    `repeated`: people had it run again, so what failed inside is tried again too.
+    """
+
+    key: str
+    repeated: bool
+    times: Counter[str] = field(default_factory=Counter)
+
+
+_INSIDE: Final[ContextVar[_Enclosing | None]] = ContextVar("inside an effect", default=None)
 
 
 class RunJournal:
@@ -45,11 +63,10 @@ class RunJournal:
         self._lease = lease
         self._entries = {key: Entry.load(raw) for key, raw in entries.items()}
         self.times: Counter[str] = Counter()
-        self._unused = {key for key, entry in self._entries.items() if not entry.inside}
         self.activity = Activity()
         self.order = Order(self._entries, self.activity)
-        self._abandoned: dict[str, OrderedEvent] = {}
-        self._aside: set[str] = set()
+        self.cut: set[str] = set()
+        """The first attempts of effects inside which a model or a person was waited for when the run was let go."""
         self.pending_calls = PendingCalls(self.order.notify)
         self.late_writes = WriteBehind()
         self.before_execution: Callable[[str], Awaitable[None]] = _allow
@@ -62,19 +79,46 @@ class RunJournal:
         return cls(journal, lease, await patiently(lambda: journal.entries(lease.run)))
 
     def key(self, kind: str, agent: str, *content: str | bytes) -> str:
-        """Give out the key for the next effect of this kind, agent and content."""
-        name = f"{kind}/{agent}/{digest_of(*content)[:24]}"
-        self.times[name] += 1
-        return f"{name}/{self.times[name] - 1}"
+        """Give out the key for the next effect of this kind, agent and content.
+
+        Inside an effect its keys are its own: a rebuilt run that skips it gives out the same ones around it.
+        """
+        enclosing = _INSIDE.get()
+        times, about = (self.times, content) if enclosing is None else (enclosing.times, (enclosing.key, *content))
+        name = f"{kind}/{agent}/{digest_of(*about)[:24]}"
+        times[name] += 1
+        return f"{name}/{times[name] - 1}"
+
+    def place(self, name: str) -> str:
+        """Return the name; inside an effect with a suffix of that effect."""
+        enclosing = _INSIDE.get()
+        return name if enclosing is None else f"{name} in {digest_of(enclosing.key)[:8]}"
+
+    @property
+    def enclosing(self) -> object:
+        """Identify the attempt at an effect that the current code is part of."""
+        return _INSIDE.get()
+
+    @property
+    def inside(self) -> bool:
+        """Say whether the current code is part of an effect."""
+        return _INSIDE.get() is not None
 
     def lookup(self, key: str) -> Entry | None:
         """Return what was recorded under the key, if anything."""
-        self._unused.discard(key)
-        return self._entries.get(key)
+        entry, enclosing = self._entries.get(key), _INSIDE.get()
+        if enclosing is not None and enclosing.repeated and entry is not None and entry.state == "failed":
+            return None
+        return entry
+
+    def use(self, key: str) -> Entry | None:
+        """Return what was recorded under the key, which then counts as asked for."""
+        self.order.wait(key).asked = True
+        return self.lookup(key)
 
     async def replayed(self, key: str) -> Entry | None:
         """Return the entry at its turn; wait on what was abandoned until it is again."""
-        if _INSIDE.get():
+        if self.inside:
             return self.lookup(key)
         entry = self.lookup(key)
         if key.startswith("tool/"):
@@ -84,6 +128,8 @@ class RunJournal:
             return None
         if entry.left:
             await self._await_abandonment(key)
+            if entry.state == "started" and not entry.attempt:
+                return None  # people let the run go on without it, so it is asked for now
         if (event := self.order.event_of(key)) is not None:
             turn = self.order.await_turn(event)
             await (turn if self.order.may_pass(event) else self.shielded(key, turn))
@@ -98,27 +144,29 @@ class RunJournal:
 
         def may_end() -> bool:
             event = self.order.next_recorded(name)
-            return event is None or self._entries[event.name].left or self.is_leaving() or self.order.closed
+            if event is None or self.is_leaving() or self.order.closed:
+                return True
+            return self._entries[event.name].left and self.order.may_pass(event)
 
         return await cancelled_late(self.order, work, may_end)
 
     def begin_wait(self, key: str) -> None:
         """Note that people are asked this from now on."""
-        if not _INSIDE.get():
+        if not self.inside:
             self.order.begin_wait(key)
 
     async def wait_if_abandoned(self, key: str) -> None:
         """Wait, if this was recorded as abandoned, until it is again; else return at once."""
-        entry = self.lookup(key)
+        entry = self.use(key)
         if entry is not None and entry.left:
             self.order.begin_wait(key)
             await self._await_abandonment(key)
 
     async def record_result(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
         """Record a result that has just come; return when it is its turn."""
-        if _INSIDE.get():
+        if self.inside:
             return await self.record(key, entry, replace=replace)
-        if (abandoned := self._abandoned.get(key)) is not None:
+        if (abandoned := self.order.wait(key).left) is not None:
             return await self.record(key, self._placed(entry, abandoned, left=True), replace=True)
         event = self.order.append(key)
         try:
@@ -141,11 +189,11 @@ class RunJournal:
         on.
         """
         replayed = self.order.event_of(key)
-        new = self.order.append(key) if key not in self._entries and not _INSIDE.get() else None
+        new = self.order.append(key) if key not in self._entries and not self.inside else None
 
         async def write() -> None:
             # The place first: who is seen to have the answer keeps it there, also when this process is lost in between.
-            if new is not None and key not in self._abandoned:
+            if new is not None and self.order.wait(key).left is None:
                 await self._record(key, self._placed(Entry("done"), new))
                 self.order.mark_persisted(new)
             await deliver()
@@ -157,17 +205,23 @@ class RunJournal:
 
     def abandon(self, key: str) -> None:
         """Record that the team went on without this; not if the run leaves this process."""
-        if self.is_leaving() or _INSIDE.get() or key in self._abandoned:
+        wait, enclosing = self.order.wait(key), _INSIDE.get()
+        if enclosing is not None and self.is_leaving():
+            self.cut.add(enclosing.key)
+        if self.is_leaving() or enclosing is not None or wait.left is not None:
             return
-        if (recorded := self._entries.get(key)) is not None and recorded.left:
+        recorded, event = self._entries.get(key), self.order.event_of(key)
+        if recorded is not None and recorded.left:
+            self._leave_again(event)
             return
-        event = self.order.event_of(key) or self.order.append(key)
-        if event.recorded:
+        if event is not None and event.recorded:
             return  # it had reached the team before, so the code is another one (`Order.first_missing`)
-        self._abandoned[key], event.automatic = event, True
-        entry = self._placed(recorded or Entry("started"), event, left=True)
+        wait.left = event = event or self.order.append(key)
+        event.automatic = True
 
         async def write() -> None:
+            # By now an effect that had begun has recorded so.
+            entry = self._placed(self._entries.get(key) or Entry("started"), event, left=True)
             await self._record(key, entry, replace=True)
             self.order.mark_persisted(event)
 
@@ -175,42 +229,42 @@ class RunJournal:
         self.order.end_wait(key)
         self.order.notify()
 
+    def tell_lost(self, key: str, sentence: str, tell: Callable[[datetime], Awaitable[object]]) -> None:
+        """Tell people once of a left effect that an earlier process never ended.
+
+        `tell` gets the time at which it was started, and may be called again if this process is lost as well.
+        """
+        entry = self._entries.get(key)
+        if entry is None or entry.state != "started" or not (entry.left and entry.attempt):
+            return
+        if self.was_left(key) or self.is_leaving():  # it is under way here
+            return
+
+        async def write() -> None:
+            await tell(datetime.fromisoformat(entry.at))
+            await self._record(key, dataclasses.replace(entry, state="unknown", value=sentence), replace=True)
+
+        self.late_writes.write(write)
+
+    def was_left(self, key: str) -> bool:
+        """Say whether the team went on without this in this process."""
+        return self.order.wait(key).left is not None
+
     async def record_ended_turns(self) -> None:
         """Record the order of ended turns, before anything is asked or done outside."""
-        if self.order.has_unrecorded_turns and not _INSIDE.get():
+        if self.order.has_unrecorded_turns and not self.inside:
             event = self.order.append(MARK, automatic=True)
             self.order.notify()
             await self.record(f"{MARK}{event.place}", self._placed(Entry("done"), event))
             self.order.mark_persisted(event)
 
-    def unused(self) -> set[str]:
-        """Return the keys of earlier processes that are neither used nor set aside."""
-        return set(self._unused)
-
-    def unused_since(self, names: Collection[str]) -> tuple[list[str], list[int]]:
-        """Return the unused keys and the turns since the first of these keys or turns."""
-        later = self.order.remaining_from(names)
-        places = {event.place for event in later if event.place}
-        keys = sorted(key for key in self._unused if self._entries[key].place in {0, *places})
-        return keys, [event.number for event in later if not event.place]
-
     def is_recorded(self, key: str) -> bool:
         """Say whether anything is recorded under the key."""
         return key in self._entries
 
-    def is_set_aside(self, key: str) -> bool:
-        """Say whether nobody need ask for this any more."""
-        return key in self._aside
-
     def of_kind(self, kind: str) -> dict[str, Entry]:
         """Return all entries of this kind by key, including those set aside."""
         return {key: entry for key, entry in self._entries.items() if key.startswith(f"{kind}/")}
-
-    def set_aside(self, keys: Collection[str], turns: Collection[int]) -> None:
-        """Let the run go on without these entries and turns; asked for, they still count."""
-        self._unused.difference_update(keys)
-        self._aside.update(keys)
-        self.order.set_aside(keys, turns)
 
     @asynccontextmanager
     async def executing(self, key: str) -> AsyncIterator[None]:
@@ -233,8 +287,12 @@ class RunJournal:
         run.
         """
         await self.late_writes.written()
-        inside = dataclasses.replace(entry, inside=True) if _INSIDE.get() else entry
-        return await self._record(key, inside, replace=replace, on_disk=on_disk)
+        if (enclosing := _INSIDE.get()) is not None:
+            entry = dataclasses.replace(entry, inside=True)
+        if (earlier := self._entries.get(key)) is not None:
+            repeated = enclosing is not None and enclosing.repeated and earlier.state == "failed"
+            replace = replace or repeated or (earlier.left and self.order.wait(key).aside)
+        return await self._record(key, entry, replace=replace, on_disk=on_disk)
 
     def is_cut_off(self) -> bool:
         """Say whether a CancelledError means that the run leaves this process.
@@ -251,17 +309,25 @@ class RunJournal:
         )
 
     async def _await_abandonment(self, key: str) -> None:
-        """Wait until the team waits no longer, as it did before."""
+        """Wait until the team waits no longer, as it did before; return if people let the run go on without that.
+
+        The team's own clock may be early. It leaves when the journal says so: at the place where it left before.
+        """
         event = self.order.event_of(key)
+        waiting = self.order.wait_until(lambda: self.order.wait(key).aside, busy=False)
         try:
             with self.activity.working():
-                await self.order.wait_until(lambda: False, busy=False)
+                await self.shielded(key, waiting)
         except asyncio.CancelledError:
-            if event is not None and not self.is_leaving():
-                event.automatic = True
-                self.order.end_wait(key)
-                self.order.notify()
+            if not self.is_leaving():
+                self._leave_again(event)
             raise
+
+    def _leave_again(self, event: OrderedEvent | None) -> None:
+        if event is not None:
+            event.automatic = True
+            self.order.end_wait(event.name)
+            self.order.notify()
 
     async def _record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
         raw = entry.dump()
@@ -271,13 +337,28 @@ class RunJournal:
         return stored
 
 
-async def inside(act: Callable[[], Awaitable[str]]) -> str:
-    """Perform an effect; questions inside it have no place in the order."""
-    token = _INSIDE.set(True)
+async def inside(key: str, act: Callable[[], Awaitable[str]]) -> str:
+    """Perform the effect of this key.
+
+    What it asks for has no place in the order, and has keys of its own. A repeated effect has the key of its first
+    attempt: what was done inside is found again.
+    """
+    first = first_attempt(key)
+    token = _INSIDE.set(_Enclosing(first, repeated=first != key))
     try:
         return await act()
     finally:
         _INSIDE.reset(token)
+
+
+def attempt_key(key: str, repeats: int) -> str:
+    """Return the key of an effect after so many repeats."""
+    return f"{key}/again{repeats}" if repeats else key
+
+
+def first_attempt(key: str) -> str:
+    """Return the key of the effect's first attempt."""
+    return re.sub(r"/again\d+$", "", key)
 
 
 async def _allow(key: str) -> None:

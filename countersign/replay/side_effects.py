@@ -3,8 +3,8 @@
 import asyncio
 import dataclasses
 import secrets
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
 from countersign.domain.calls import in_words
 from countersign.domain.errors import ActionFailed, OutcomeUnknown
@@ -12,6 +12,10 @@ from countersign.replay.entries import Entry
 from countersign.replay.run_journal import RunJournal, inside
 
 _NOT_REPEATED: Final = "It was not repeated. Check the other system before you start the task again."
+
+
+async def _plainly(work: Coroutine[Any, Any, str]) -> str:
+    return await work
 
 
 async def effect(
@@ -22,22 +26,22 @@ async def effect(
     check: Callable[[], Awaitable[None]],
     *,
     idempotent: bool = False,
+    uncut: Callable[[Coroutine[Any, Any, str]], Awaitable[str]] = _plainly,
 ) -> str:
     """Perform an effect at most once in the life of the run; return its result.
 
     `check` raises if it must not happen any more; it is called after `started` was recorded and right before `act`.
     ActionFailed if it certainly did not happen, now or when it was tried; to try again, ask under a new key.
     OutcomeUnknown if it was started and nobody knows how it ended (`countersign.autogen.unknown_outcomes`); an
-    `idempotent` effect is then done again, unless `act` itself raised OutcomeUnknown.
+    `idempotent` effect is then done again, unless `act` itself raised OutcomeUnknown. `uncut` waits for an effect that
+    is under way; the wait for a recorded one may be cancelled.
     """
     recorded = await journal.replayed(key)
     # What said itself that nobody knows was put to people, and what they say of it counts.
     repeat = idempotent and recorded is not None and recorded.state == "started"
     if recorded is not None and not repeat:
         return _as_it_ended(recorded, name)
-    async with journal.executing(key):
-        await journal.record_ended_turns()
-        return await _perform(journal, key, name, act, check, repeat=repeat, idempotent=idempotent)
+    return await uncut(_perform(journal, key, name, act, check, repeat=repeat, idempotent=idempotent))
 
 
 async def _perform(
@@ -50,21 +54,28 @@ async def _perform(
     repeat: bool,
     idempotent: bool,
 ) -> str:
-    started = Entry("started", attempt=secrets.token_hex(8), at=(await journal.now()).isoformat())
-    stored = await journal.record(key, started, replace=repeat, on_disk=True)
-    if stored.attempt != started.attempt or stored.left:
-        return _as_it_ended(stored, name)
+    async with journal.executing(key):
+        await journal.record_ended_turns()
+        started = Entry("started", attempt=secrets.token_hex(8), at=(await journal.now()).isoformat())
+        stored = await journal.record(key, started, replace=repeat, on_disk=True)
+        if stored.attempt != started.attempt:
+            return _as_it_ended(stored, name)
+        try:
+            await check()
+            if journal.was_left(key):
+                raise asyncio.CancelledError
+        except BaseException as error:
+            # What is cut off and may be done again is: it stays `started`.
+            if not (idempotent and isinstance(error, asyncio.CancelledError)) or journal.was_left(key):
+                never = Entry("failed", f"“{in_words(name)}” was cancelled before it began.")
+                await (journal.record_result if journal.was_left(key) else journal.record)(key, never, replace=True)
+            raise
+        return await _act(journal, key, name, act, started)
+
+
+async def _act(journal: RunJournal, key: str, name: str, act: Callable[[], Awaitable[str]], started: Entry) -> str:
     try:
-        await check()
-    except BaseException as error:
-        # What is cut off and may be done again is: it stays `started`.
-        if not (idempotent and isinstance(error, asyncio.CancelledError)):
-            await journal.record(
-                key, Entry("failed", f"“{in_words(name)}” was cancelled before it began."), replace=True
-            )
-        raise
-    try:
-        result = await inside(act)
+        result = await inside(key, act)
     except OutcomeUnknown as unclear:
         await journal.record_result(
             key, dataclasses.replace(started, state="unknown", value=str(unclear)), replace=True
@@ -98,5 +109,5 @@ def _as_it_ended(entry: Entry, name: str) -> str:
         case "started":
             raise OutcomeUnknown(
                 f"Nobody knows whether “{in_words(name)}” happened: the worker was lost while it was under way. "
-                f"{_NOT_REPEATED}"
+                f"The worker may only be asleep, and act when it wakes. {_NOT_REPEATED}"
             )

@@ -150,6 +150,8 @@ class World:
     thought: threading.Event = field(default_factory=threading.Event)
     answered: threading.Event = field(default_factory=threading.Event)
     failed: int = 0
+    lucky: list[str] = field(default_factory=list)
+    """Luck as each life of the run has it."""
 
     def agent(self, run: RunContext, name: str, *, more_tools: Sequence[Workbench] = (), **more: Any) -> AssistantAgent:
         """An agent with the two tools that all agents share; `more_tools` take their place where names are the same."""

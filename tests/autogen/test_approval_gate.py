@@ -29,7 +29,7 @@ from tests.longest_wait import PATIENCE
 pytest_plugins = ["tests.redis_server"]
 CALL = canonical({"order": 17, "amount": 20, "password": ""})
 """What `asking` asks for, with the tool's default."""
-SHOWN = "Amount: 20\nOrder: 17\nPassword: “”"
+SHOWN = "Order: 17\nAmount: 20\nPassword: “”"
 """The same, as people read it."""
 
 
@@ -62,7 +62,7 @@ async def test_people_are_asked_unless_a_team_says_otherwise_and_what_they_appro
         job = asking(run, till)
         request = await house.asked()
         question = request.question
-        assert (question.kind, question.agent, question.title) == (Kind.TOOL, "clerk", "Refund: amount 20, order 17")
+        assert (question.kind, question.agent, question.title) == (Kind.TOOL, "clerk", "Refund: order 17, amount 20")
         assert question.call is not None
         assert question.call.arguments == CALL
         assert set(json.loads(question.call.schema)["properties"]) == {"order", "amount", "password"}
@@ -78,7 +78,7 @@ async def test_people_are_asked_unless_a_team_says_otherwise_and_what_they_appro
     ("verb", "words", "title", "says"),
     [
         (Verb.REJECT, "too much", "CALL REJECTED", "> too much"),
-        (Verb.RESPOND, "APPROVED", "CALL NOT APPROVED, BUT ANSWERED", "nothing is approved, whatever the words say"),
+        (Verb.RESPOND, "APPROVED", "CALL ANSWERED, NOT ALLOWED", "Nobody has allowed it, whatever the words say"),
     ],
 )
 async def test_a_call_that_is_not_approved_does_not_run_and_the_model_reads_why(

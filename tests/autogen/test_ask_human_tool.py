@@ -56,7 +56,7 @@ async def test_a_model_asks_in_words_and_no_answer_is_an_approval(house: House) 
         assert request.question.kind is Kind.MESSAGE
         assert request.question.offers == (Verb.RESPOND, Verb.REJECT)
         await house.decide(request, Verb.RESPOND, "APPROVED")
-        assert "nothing is approved" in (await job)[0]
+        assert "Nobody has allowed it" in (await job)[0]
 
 
 async def test_the_same_question_asked_while_it_waits_is_one_card(house: House) -> None:

@@ -22,6 +22,7 @@ from autogen_agentchat.agents import (
 )
 from autogen_agentchat.base import Handoff
 from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.conditions import MaxMessageTermination, TimeoutTermination
 from autogen_agentchat.teams import (
     DiGraphBuilder,
     GraphFlow,
@@ -43,6 +44,7 @@ from countersign.autogen.code.gated_executor import approved_by_the_executor
 from countersign.autogen.gated_function import gated
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
+from countersign.domain.errors import WrongTeam
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
 from tests.autogen.harness import House
@@ -308,6 +310,25 @@ async def test_a_door_past_the_gate_is_refused_before_anything_is_done(house: Ho
         raise RuntimeError(result)
     assert "Nothing was done; " in result
     assert not DONE
+
+
+def test_team_that_ends_by_a_clock_is_refused() -> None:
+    """R4: the clock starts again in a rebuilt run, so an ended team went on, and others ended early."""
+    either = MaxMessageTermination(9) | TimeoutTermination(60)
+    inner = RoundRobinGroupChat([Holds()], termination_condition=either)
+    for team in (inner, RoundRobinGroupChat([inner], max_turns=1)):
+        with pytest.raises(WrongTeam, match=r"ends by a clock \(TimeoutTermination\).*Nothing was done; "):
+            look_through(team)
+
+
+async def test_agent_that_is_a_tool_of_two_agents_is_refused(house: House) -> None:
+    """It remembers its conversations, and calls at once would mix them."""
+    await house.start()
+    async with life(house) as run:
+        tool = AgentTool(clerk(run, "expert"))
+        agents = [clerk(run, name, workbench=run.tools(name, [tool])) for name in ("a", "b")]
+        with pytest.raises(WrongTeam, match=r"“expert” is a tool of “[ab]” and of “[ab]”.*Nothing was done; "):
+            look_through(RoundRobinGroupChat([*agents], max_turns=1))
 
 
 class Endless(Sequence[int]):

@@ -191,6 +191,36 @@ async def test_an_action_that_asks_a_model_when_its_run_is_let_go_asks_nobody_be
     assert Entry.load(entry).state == "started"
 
 
+@pytest.mark.parametrize("idempotent", [True, False])
+async def test_team_inside_a_cut_effect_does_not_hold_the_worker(
+    house: House, idempotent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4: AutoGen's agents wait forever for a model call that was cancelled, and the worker waited for them."""
+    monkeypatch.setattr("countersign.autogen.team_execution.GRACE", timedelta(milliseconds=100))
+
+    def build(run: RunContext) -> AutoGenTeam:
+        async def sum_up() -> str:
+            """Sum up."""
+            inner = RoundRobinGroupChat([AssistantAgent("inside", run.model("inside"))], max_turns=1)
+            return (await inner.run(task="Sum up.")).messages[-1].to_text()
+
+        tools = run.tools("boss", [sum_up], ask=False, idempotent=idempotent)
+        return RoundRobinGroupChat([AssistantAgent("boss", run.model("boss"), workbench=tools)], max_turns=1)
+
+    usage = RequestUsage(prompt_tokens=1, completion_tokens=1)
+    call = FunctionCall(id="1", name="sum_up", arguments="{}")
+    made = CreateResult(finish_reason="function_calls", content=[call], usage=usage, cached=False)
+    model = Held([made, "all is well."])
+    await house.start(team="t")
+    async with house.worker(found=Teams({"t": Team("t", "", build)}, {}), model=model) as one:
+        job = one.advance()
+        await model.asked.wait()
+        one.stop.set()
+        await asyncio.wait_for(job, PATIENCE)
+    (entry,) = [raw for key, raw in (await house_entries(house)).items() if key.startswith("tool/")]
+    assert Entry.load(entry).state == "started"
+
+
 async def house_entries(house: House) -> dict[str, bytes]:
     return dict(await RedisJournal(house.store).entries(RunId("r1")))
 

@@ -49,6 +49,6 @@ async def test_one_that_does_not_come_any_more_holds_up_the_others_until_people_
     going = asyncio.gather(*(go(equal, number, went) for number in (None, 4)))
     missing = await missed.get()
     assert (missing, went) == (BEFORE[2], [])
-    journal.set_aside([missing], [])
+    journal.order.set_aside([missing], [])
     await asyncio.wait_for(going, PATIENCE)
     assert went == [4, None]

@@ -7,6 +7,7 @@ import pytest
 
 from countersign.autogen.gated_function import gated
 from countersign.autogen.tools.team_policy import Ask, Proposal, Tier, Verdict
+from countersign.domain.activity import NOT_DONE, ActionReport
 from countersign.domain.calls import canonical
 from countersign.domain.errors import Refused, WrongTeam
 from countersign.domain.requests import Verb
@@ -121,7 +122,7 @@ async def test_a_reviewer_does_not_edit_a_call_past_the_policy(house: House, the
 
 
 async def test_a_reviewer_does_not_edit_a_call_past_what_the_teams_code_refuses(house: House) -> None:
-    """R19: only the worker knows that code, so the gate says no after the click."""
+    """R19, R45: only the worker knows that code, so the gate says no after the click, and the card says so."""
     await house.start()
     till = Till()
 
@@ -130,12 +131,15 @@ async def test_a_reviewer_does_not_edit_a_call_past_what_the_teams_code_refuses(
 
     async with life(house) as run:
         job = asking(run, till, ask=only_small)
-        await house.decide(await house.asked(), Verb.EDIT, arguments=BIG)
+        request = await house.asked()
+        await house.decide(request, Verb.EDIT, arguments=BIG)
         text, failed = await job
+        await run._journal.late_writes.written()
     assert failed
     assert "> Too much." in text
     assert not till.paid
     assert await count(house, "call_refused") == 1
+    assert (await house.run()).reported == (ActionReport(request.id, failed=True, words="Too much.", done=NOT_DONE),)
 
 
 async def test_a_card_does_not_say_why_the_team_would_let_pass_what_the_policy_asks_about(house: House) -> None:

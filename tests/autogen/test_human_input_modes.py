@@ -1,6 +1,5 @@
 """When a conversation asks its people: AutoGen 0.2's table, and the policies, without any team."""
 
-import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -135,26 +134,17 @@ async def test_a_callable_that_fails_or_says_nothing_has_not_answered() -> None:
 
 
 async def test_a_callable_that_blocks_holds_up_nothing_and_is_not_waited_for() -> None:
-    """The event loop goes on meanwhile: other runs, and the lease of this one."""
-    free, ticks = threading.Event(), 0
+    """The event loop goes on meanwhile: one that the callable held up would give its answer instead."""
+    free = threading.Event()
 
     def blocks(messages: Sequence[BaseChatMessage]) -> bool:
         return free.wait(30)
 
-    async def tick() -> None:
-        nonlocal ticks
-        while True:
-            ticks += 1
-            await asyncio.sleep(0)
-
-    ticking = asyncio.create_task(tick())
     try:
         late = await judged(blocks, within=0.05)
     finally:
         free.set()
-        ticking.cancel()
     assert late == Opinion(None, "the policy gave no answer within 0.05 seconds")
-    assert ticks > 10
 
 
 @pytest.mark.parametrize(

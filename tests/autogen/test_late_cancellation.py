@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from countersign.replay.entries import Entry
-from countersign.replay.replay_order import short
 from countersign.replay.run_journal import RunJournal
 from countersign.store.journal_storage import RedisJournal
 from tests.autogen.harness import House
@@ -21,7 +20,7 @@ async def rebuilt(house: House, *keys: str) -> RunJournal:
     await house.start()
     lease = await claimed(house)
     for place, key in enumerate(keys, 1):
-        entry = Entry("done", place=place, left=key == ABANDONED, asked=(short(ANSWER),) if key == BESIDE else ())
+        entry = Entry("done", place=place, left=key == ABANDONED, asked=(ANSWER,) if key == BESIDE else ())
         await RedisJournal(house.store).record(lease, key, entry.dump())
     return await journal_of(house, lease)
 

@@ -26,11 +26,13 @@ from countersign.autogen.gated_function import gated
 from countersign.autogen.models.demo import DemoCall, demo_turns
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
-from countersign.autogen.tools.arguments import by_model, by_schema, written
+from countersign.autogen.tools.arguments import by_model, by_schema
 from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict
-from countersign.domain.calls import canonical, labelled
+from countersign.domain.activity import NOT_DONE
+from countersign.domain.calls import canonical, in_order, labelled
 from countersign.domain.errors import ActionFailed
 from countersign.domain.ids import ChannelId, UserId, digest_of
+from countersign.domain.json_arguments import written
 from countersign.domain.requests import Kind, Verb
 from countersign.policy import file
 from countersign.policy.evaluation import Action, Effect, Rulebook, judge
@@ -323,7 +325,8 @@ async def test_what_is_judged_shown_digested_recorded_and_run_is_one_value(
         assert not (await passed.call_tool("odd", given, CancellationToken(), "c2")).is_error
     assert proposals == [whole]
     assert call.arguments == canonical(whole)
-    assert request.question.content == labelled(json.loads(canonical(whole | {"secret": call_shown(whole["secret"])})))
+    shown = json.loads(canonical(whole | {"secret": call_shown(whole["secret"])}))
+    assert request.question.content == labelled(in_order(shown, json.loads(call.schema)))
     (told,) = [event for event in await house.events() if event["type"] == "call_passed"]
     salt = (await house.run()).salt
     assert told["digest"] == digest_of(salt, digest_of(Kind.TOOL, "odd", canonical(whole)))
@@ -433,7 +436,7 @@ async def test_a_tool_that_a_workbench_has_only_later_asks_though_others_are_nam
 async def test_what_a_reviewer_enters_is_what_runs_or_nothing_does(
     house: House, entered: dict[str, Any], ran: int | None, says: str
 ) -> None:
-    """R28, R19: it goes the same way as what the model writes, and is judged as the tool takes it."""
+    """R28, R19, R45: it goes the same way as what the model writes; the card says if it did not run."""
     await house.start()
     DONE.clear()
 
@@ -445,8 +448,10 @@ async def test_what_a_reviewer_enters_is_what_runs_or_nothing_does(
         await house.decide(await house.asked(), Verb.EDIT, arguments=canonical(entered))
         text, failed = await job
         assert run.error is None
+        await run._journal.late_writes.written()
     assert failed is (ran is None)
     assert says in text
+    assert [one.done for one in (await house.run()).reported] == [NOT_DONE if ran is None else ""]
     assert [done.account for done in DONE] == ([] if ran is None else [ran])
 
 

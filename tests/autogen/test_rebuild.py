@@ -40,14 +40,17 @@ pytest_plugins = ["tests.redis_server"]
 
 
 class Mortal(RedisJournal):
-    """The process is gone with the record of this number, or right before it (`early`): the run is another's, and
-    nothing is written any more."""
+    """The process is gone with the record of this number, or right before it (`early`).
 
-    def __init__(self, house: House, dies_at: int, *, early: bool = False) -> None:
+    The run is then another's, and nothing is written any more. With a `stop` the process lives, and is told to stop.
+    """
+
+    def __init__(self, house: House, dies_at: int, *, early: bool = False, stop: asyncio.Event | None = None) -> None:
         super().__init__(house.store)
         self._house = house
         self._dies_at = dies_at
         self._early = early
+        self._stop = stop
         self.records = 0
 
     async def record(self, lease: Lease, key: str, value: bytes, **how: bool) -> bytes:
@@ -56,7 +59,9 @@ class Mortal(RedisJournal):
             await self._die(lease)
         stands = await super().record(lease, key, value, **how)
         self.records += 1
-        if last:
+        if last and self._stop is not None:
+            self._stop.set()
+        elif last:
             await self._die(lease)
             await super().record(lease, key, value, **how)
         return stands
@@ -77,6 +82,13 @@ class People:
     delivered: set[str] = field(default_factory=set)
 
     async def work(self, run: str, job: asyncio.Task[None]) -> None:
+        try:
+            await self._decide_until(run, job)
+        finally:
+            job.cancel()
+        await job
+
+    async def _decide_until(self, run: str, job: asyncio.Task[None]) -> None:
         while not job.done():
             open_ = (await self.house.run(run)).open
             self.delivered = {request.slot for request in self.decided} - set(open_)
@@ -84,7 +96,6 @@ class People:
                 if request is not None and request.status is RequestStatus.PENDING:
                     await self._decide(request)
             await asyncio.wait({job}, timeout=0.003)
-        await job
 
     async def _decide(self, request: Request) -> None:
         question = request.question
@@ -149,8 +160,9 @@ async def live(
     *,
     changes: bool = False,
     early: bool = False,
+    stops: bool = False,
 ) -> Told:
-    """A run in two lives, or in one if it never dies."""
+    """A run in two lives, or in one if it never dies; `stops`: the first process is told to stop, and not killed."""
     world = World(wants_changes=changes or build is graph_cycle)
     it = team(build, world)
     people = People(house, world)
@@ -160,7 +172,8 @@ async def live(
     records = unrecorded = 0
 
     for life, end in enumerate((dies_at, 0)[:lives]):
-        journal = Mortal(house, end, early=early)
+        stop = asyncio.Event()
+        journal = Mortal(house, end, early=early, stop=stop if stops else None)
         runner = Runner(
             owner=f"w{life}",
             store=house.store,
@@ -170,7 +183,7 @@ async def live(
             teams=Teams({it.name: it}, {}),
             model=world.model,
             settings=house.settings(),
-            stop=asyncio.Event(),
+            stop=stop,
         )
         await people.work(run, asyncio.create_task(runner.advance(RunId(run))))
         records += journal.records

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from countersign.replay.entries import Entry
-from countersign.replay.replay_order import Order, OrderedEvent, short
+from countersign.replay.replay_order import Order, OrderedEvent
 from countersign.replay.rest_detection import Activity
 
 KEYS = {name: f"model/{name}/{'0' * 32}/0" for name in "abcd"}
@@ -18,7 +18,7 @@ def order_of(*entries: tuple[str, Entry]) -> Order:
 
 
 def placed(place: int, *turns: str, after: int = 0, asked: str = "") -> Entry:
-    return Entry("done", place=place, turns=turns, after=after, asked=tuple(short(KEYS[a]) for a in asked))
+    return Entry("done", place=place, turns=turns, after=after, asked=tuple(KEYS[a] for a in asked))
 
 
 class Passing:
@@ -103,7 +103,7 @@ async def test_what_is_recorded_next_holds_the_turns_and_questions_since() -> No
         assert order.has_unrecorded_turns, "in another process the branches might go the other way"
     first = order.append(KEYS["a"])
     again = order.append(KEYS["c"])
-    assert (first.after, first.turns, sorted(first.asked)) == (0, ("writer/inner",), [short(KEYS["b"])])
+    assert (first.after, first.turns, sorted(first.asked)) == (0, ("writer/inner",), [KEYS["b"]])
     assert (again.after, again.turns) == (0, ("writer/inner",)), (
         "the first may not be recorded when this process is lost"
     )
@@ -119,6 +119,17 @@ async def test_one_turn_inside_another_is_no_branch() -> None:
     with order.turn("society"), order.turn("society/writer"):
         await order.end_turn("society/writer")
     assert not order.has_unrecorded_turns
+
+
+async def test_turns_and_waits_after_leaving_are_in_no_entry() -> None:
+    """R4: an agent whose call was cut off speaks once more; the result of that call, which is real, comes later."""
+    order = order_of()
+    order.close()
+    order.begin_wait(KEYS["b"])
+    with pytest.raises(asyncio.CancelledError):
+        await order.end_turn("clerk")
+    event = order.append(KEYS["a"])
+    assert (event.turns, event.asked) == ((), frozenset())
 
 
 @pytest.mark.parametrize("missing", ["turn", "result", "question"])
@@ -137,10 +148,9 @@ async def test_what_nobody_comes_to_any_more_is_told_and_nothing_passes_without_
     passing = Passing(order)
     task = passing.come("b")
     name = await told.get()
-    assert name == {"turn": "clerk", "result": KEYS["a"], "question": short(KEYS["c"])}[missing]
+    assert name == {"turn": "clerk", "result": KEYS["a"], "question": KEYS["c"]}[missing]
     assert not task.done()
-    left = order.remaining_from({name})
-    order.set_aside([event.name for event in left if event.place], [event.number for event in left if not event.place])
+    order.set_aside(*order.missing_from({name}))
     await task
 
 

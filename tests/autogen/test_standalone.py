@@ -39,7 +39,7 @@ async def here(house: House, **how: Any) -> Run:
 
 async def test_a_programs_request_is_not_taken_over_by_a_script(house: House) -> None:
     """R1: no worker advances its run, and no script either; the program alone acts on what people decide."""
-    key = api_keys.issue("billing", ("#general",), await house.store.now()).key
+    key = api_keys.issue("billing", ("C0GENERAL",), await house.store.now()).key
     asked, _ = await program_requests.submit(
         house.store, key, "one", call(), workspace=WORKSPACE, channel=CHANNEL, requester=ANN, task="pay"
     )

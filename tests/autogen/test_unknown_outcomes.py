@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from autogen_agentchat.agents import AssistantAgent
@@ -13,10 +15,13 @@ from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
+from countersign import usecases
+from countersign.autogen import held_run
 from countersign.autogen.people.decision_messages import DecisionTermination
 from countersign.autogen.people.run_outcomes import Conclusion
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
+from countersign.autogen.tools.gated_tools import idempotency_key
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.errors import OutcomeUnknown
 from countersign.domain.ids import RequestId, RunId
@@ -44,10 +49,16 @@ async def asked_about(house: House, attempt: int = 1, *, after: Request | None =
     return asked
 
 
+async def written(path: Path) -> bool | None:
+    """Whether the file has anything in it."""
+    return path.stat().st_size > 0 or None  # noqa: ASYNC240
+
+
 async def killed_while_it_acts(house: House) -> None:
     await house.start(team="hold")
     async with Process(house, HOLD) as worker:
         await fact(lambda: there(house.folder / "acted"))
+        await fact(lambda: written(house.folder / "acted"))
         await worker.kill()
 
 
@@ -195,6 +206,161 @@ async def test_a_worker_that_froze_right_before_the_action_does_not_act(house: H
     assert not acted
 
 
+async def test_worker_that_slept_after_the_last_check_does_not_act(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4: the store had said that the run is its own; then it slept longer than its lease, and another one acted."""
+    await house.start(team="t")
+    acted: list[str] = []
+    check, slept = usecases.check_ours, list[float]()
+
+    async def checked_before_it_sleeps(store: Store, lease: Lease) -> None:
+        await check(store, lease)
+        await house.store.leases.release(lease)
+        assert await house.store.leases.claim(lease.run, "another", LEASE) is not None
+        slept.append(2 * LEASE.total_seconds())
+
+    monkeypatch.setattr(usecases, "check_ours", checked_before_it_sleeps)
+    clock = held_run.seconds_here
+    monkeypatch.setattr(held_run, "seconds_here", lambda: clock() + sum(slept))
+    async with house.worker(found=ordering("Ordered.", acted=acted)) as worker:
+        await asyncio.wait_for(worker.advance(), PATIENCE)
+    assert not acted
+
+
+async def test_question_about_a_lost_worker_says_that_it_may_sleep(house: House) -> None:
+    """Somebody who lets the action run again must know that the first attempt may still come."""
+    await house.start(team="t")
+    acted: list[str] = []
+    async with house.worker(found=ordering("Ordered.", acted=acted), journal=Robbed(house)) as worker:
+        await asyncio.wait_for(worker.advance(), PATIENCE)
+    fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
+    await house.store.leases.release(Lease(RunId("r1"), fence, "another"))
+    async with house.worker(found=ordering("Ordered.", acted=acted), owner="w2") as other:
+        other.advance()
+        asked = await asked_about(house)
+        assert "The worker may only be asleep, and act when it wakes." in asked.question.content
+        await house.decide(asked, Verb.APPROVE)
+        await house.over()
+    assert acted == ["x"]
+
+
+async def test_repeated_call_keeps_its_idempotency_key(house: House) -> None:
+    """Whatever people let run again, the other system sees one key, and may do it once."""
+    keys: list[str] = []
+
+    def build(run: RunContext) -> AutoGenTeam:
+        return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer"))], max_turns=1)
+
+    async def pay(euros: int) -> str:
+        """Pay."""
+        keys.append(idempotency_key())
+        if len(keys) == 1:
+            raise OutcomeUnknown("The bank hung up.")
+        return "paid"
+
+    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+        return Conclusion((await run.tools("clerk", [pay], ask=False).call_tool("pay", {"euros": 5})).to_text())
+
+    await house.start(team="t")
+    async with house.worker(found=Teams({"t": Team("t", "", build, conclude)}, {})) as worker:
+        worker.advance()
+        await house.decide(await house.asked(), Verb.APPROVE)
+        assert (await house.over()).result == "paid"
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+
+
+class RobbedOnceLeft(RedisJournal):
+    """Right after it was recorded that the team left an action another worker takes the run over."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house.store)
+        self._house = house
+        self.robbed = asyncio.Event()
+
+    async def record(self, lease: Lease, key: str, value: bytes, **how: bool) -> bytes:
+        stands = await super().record(lease, key, value, **how)
+        if b'"left":true' in value:
+            await self._house.store.leases.release(lease)
+            assert await self._house.store.leases.claim(lease.run, "another", LEASE) is not None
+            self.robbed.set()
+        return stands
+
+
+def leaving(began: asyncio.Event, end: asyncio.Event, *, patient: bool = False) -> Teams:
+    """A team that leaves an action as soon as it has begun, or waits for its end."""
+
+    def build(run: RunContext) -> AutoGenTeam:
+        return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer"))], max_turns=1)
+
+    async def act() -> str:
+        began.set()
+        await end.wait()
+        return "posted"
+
+    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+        post = asyncio.ensure_future(run.step("post", act))
+        await asyncio.wait({post, asyncio.ensure_future(began.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        if patient:
+            return Conclusion(await post)
+        post.cancel()  # as a deadline of the team does
+        with suppress(asyncio.CancelledError):
+            await post
+        second = await run.step("note", noted)
+        return Conclusion(f"Went on: {second}")
+
+    async def noted() -> str:
+        return "noted"
+
+    return Teams({"t": Team("t", "", build, conclude)}, {})
+
+
+async def lost_once_it_had_left(house: House, began: asyncio.Event, end: asyncio.Event) -> None:
+    """A worker is lost right after its team left an action under way."""
+    await house.start(team="t")
+    journal = RobbedOnceLeft(house)
+    async with house.worker(found=leaving(began, end), journal=journal) as worker:
+        job = worker.advance()
+        await journal.robbed.wait()
+        end.set()
+        await job
+    fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
+    await house.store.leases.release(Lease(RunId("r1"), fence, "another"))
+
+
+async def test_left_action_of_a_lost_worker_is_told_once(house: House) -> None:
+    """R45: nobody asked about it, because nobody waited for it, and the run ended as if nothing were unclear."""
+    began, end = asyncio.Event(), asyncio.Event()
+    await lost_once_it_had_left(house, began, end)
+    async with house.worker(found=leaving(began, end), owner="w2") as other:
+        await other.advance()
+    assert (await house.over()).result == "Went on: noted"
+    told = [e["words"] for e in await house.events() if e["type"] == "run_progressed" and "Nobody knows" in e["words"]]
+    assert [words[:57] for words in told] == ["Nobody knows whether “post” happened: the team did not wait"[:57]]
+    assert told[0].endswith("It was not repeated. Check the other system.")
+
+
+async def test_left_action_that_is_awaited_now_is_asked_about_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4: the code waits for what it left before. Continued, people say whether it happened; the first question
+    came back forever."""
+    monkeypatch.setattr("countersign.replay.replay_order.LAST_RESORT", timedelta(milliseconds=20))
+    began, end = asyncio.Event(), asyncio.Event()
+    await lost_once_it_had_left(house, began, end)
+    async with house.worker(found=leaving(began, end, patient=True), owner="w2") as other:
+        other.advance()
+        diverged = await house.asked()
+        assert diverged.question.kind is Kind.DIVERGED
+        await house.decide(diverged, Verb.APPROVE)
+        doubt = await house.asked(not_this=diverged)
+        assert doubt.question.kind is Kind.IN_DOUBT
+        await house.decide(doubt, Verb.RESPOND, "It was posted.")
+        assert (await house.over()).result == "It was posted."
+    assert [event["type"] for event in await house.events()].count("request_asked") == 2
+
+
 def writing(system: str, *, tools: tuple[Callable[[str], str], ...] = ()) -> Teams:
     """A team that writes for two readers at once, in the way that `system` says."""
 
@@ -223,14 +389,25 @@ async def waiting_with_two_drafts(house: House, model: ReplayChatCompletionClien
         return await house.asked(not_this=first)
 
 
-@pytest.mark.parametrize("changed", [writing("Be kind."), writing("Be brief.", tools=(weather,))])
-async def test_a_run_whose_code_changed_asks_before_it_repeats_anything(house: House, changed: Teams) -> None:
+async def test_tool_that_came_later_pauses_no_run(house: House) -> None:
+    """A recorded answer stays an answer, whatever else its model could call by now."""
+    model = ReplayChatCompletionClient(["draft 1", "draft 2", "draft 3"])
+    model.model_info["function_calling"] = True
+    asked = await waiting_with_two_drafts(house, model)
+    await house.decide(asked, Verb.RESPOND, "even shorter")
+    async with house.worker(found=writing("Be brief.", tools=(weather,)), model=model) as worker:
+        await worker.advance()
+    third = await house.asked(not_this=asked)
+    assert (third.question.kind, third.question.content) == (Kind.MESSAGE, "draft 3")
+
+
+async def test_a_run_whose_code_changed_asks_before_it_repeats_anything(house: House) -> None:
     """R4: never a silent repeat. Continued, it goes on from there, asks its new question, and does not ask again."""
     model = ReplayChatCompletionClient(["draft 1", "draft 2", "new draft", "last draft"])
     model.model_info["function_calling"] = True
     asked = await waiting_with_two_drafts(house, model)
     await house.decide(asked, Verb.RESPOND, "even shorter")
-    async with house.worker(found=changed, model=model) as worker:
+    async with house.worker(found=writing("Be kind."), model=model) as worker:
         await worker.advance()
         assert (await house.run()).status is Status.PARKED
         diverged = await house.asked(not_this=asked)

@@ -7,6 +7,7 @@ from tests.mutants.mutant import Bug
 _HERE: Final = "tests/adapters/test_saved_runs.py"
 _FLOWS: Final = "tests/adapters/test_workflows.py"
 _GRAPHS: Final = "tests/adapters/test_langgraph.py"
+_HOSTILE: Final = "tests/adapters/test_hostile_json.py"
 _STORED: Final = "tests/adapters/test_run_storage.py"
 _STATE: Final = "tests/hosted_teams/test_saved_state.py"
 _STEPS: Final = "tests/hosted_teams/test_coming_steps.py"
@@ -17,9 +18,33 @@ ADAPTING: Final = (
         "the model of an agent in a workflow reads no reason",
         "R16",
         "countersign/adapters/agent_framework.py",
-        "to_function_approval_response(decision.approved or reason_is_given)",
-        "to_function_approval_response(decision.approved)",
+        "        return request.to_function_approval_response(True)\n",
+        "        return request.to_function_approval_response(bool(decision and decision.approved))\n",
         (f"{_FLOWS}::test_a_tool_of_an_agent_in_a_workflow_runs_as_people_decided[Reject-window1-too much]",),
+    ),
+    Bug(
+        "a proxy that reads the keyboard itself waits at the terminal",
+        "R19",
+        "countersign/adapters/ag2_classic.py",
+        "return before(prompt) if agent is None else people.answer(agent, str(prompt))",
+        "return before(prompt)",
+        ("tests/adapters/test_ag2_classic_adaptive.py::test_an_own_get_human_input_reaches_slack",),
+    ),
+    Bug(
+        "a framework's own copy of a call is not compared with the approved one",
+        "R37",
+        "countersign/domain/json_arguments.py",
+        "return approved is not None and canonical(_numbers(call)) == canonical(_numbers(approved))",
+        "return True",
+        (f"{_HOSTILE}::test_a_call_that_differs_from_the_approved_one_does_not_run[agent_framework]",),
+    ),
+    Bug(
+        "a name that stands twice in a model's arguments is read once",
+        "R37",
+        "countersign/domain/json_arguments.py",
+        "if len(value) != len(pairs):",
+        "if False:",
+        (f"{_HOSTILE}::test_hostile_arguments_are_refused_or_run_exactly[ag2]",),
     ),
     Bug(
         "an answer that LangChain's middleware does not allow ends the program",
@@ -147,7 +172,7 @@ ADAPTING: Final = (
         "an agent runs what its model wanted, whatever people made of it",
         "R13",
         "countersign/adapters/agent_framework.py",
-        "arguments != decision.arguments",
+        "not is_approved(arguments, decision.arguments)",
         "not decision.approved",
         (f"{_HERE}::test_a_changed_call_runs_as_people_changed_it[agent framework]",),
     ),

@@ -5,6 +5,7 @@ from typing import Final
 from tests.mutants.mutant import Bug
 
 _OAUTH = "tests/installations/test_oauth.py::"
+_ORGANIZATIONS = "tests/installations/test_organizations.py::"
 _TOKENS = "tests/installations/test_tokens.py::"
 
 INSTALLING: Final = (
@@ -44,15 +45,31 @@ INSTALLING: Final = (
         "an event alone ends an installation that still has its token",
         "R9",
         "bot/installations/workspace_registry.py",
-        "        if why:\n            ended",
+        "        if why in slack_errors.FINAL:\n            ended",
         "        if stored.installation.token:\n            ended",
         (_TOKENS + "test_what_may_have_been_an_older_token_ends_nothing",),
+    ),
+    Bug(
+        "a click without a workspace is taken for one of the clicker's home workspace",
+        "R1",
+        "bot/installations/workspace_registry.py",
+        "if one.opened is not None and await one.opened.has_card(body)",
+        "if False",
+        (_ORGANIZATIONS + "test_a_click_that_names_no_workspace_finds_its_card",),
+    ),
+    Bug(
+        "a disallowed address erases every installation",
+        "R40",
+        "bot/slack_errors.py",
+        'FINAL: Final = frozenset({"account_inactive", "token_revoked"})',
+        'FINAL: Final = frozenset({"account_inactive", "token_revoked", "invalid_auth"})',
+        (_TOKENS + "test_a_temporary_refusal_erases_no_installation",),
     ),
     Bug(
         "a card that an uninstalled app could not post is given up for ever",
         "R21",
         "bot/slack/ports.py",
-        "in TRANSIENT | _OF_THE_TOKEN\n",
+        "in TRANSIENT | OF_THE_TOKEN\n",
         "in TRANSIENT\n",
         (_TOKENS + "test_what_slack_says_of_a_token_is_no_word_about_the_message",),
     ),

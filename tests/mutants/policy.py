@@ -17,6 +17,17 @@ _SUGGESTED = "tests/policy/test_suggestion.py::"
 
 POLICY: Final = (
     Bug(
+        "a program passes by the agent that it names",
+        "R43",
+        "countersign/policy/evaluation.py",
+        "return bool(action.program) and (clause.team, clause.agent)",
+        "return not action and (clause.team, clause.agent)",
+        (
+            "tests/policy/test_program_rules.py::test_pass_rules_match_programs_only_by_key",
+            "tests/api/test_channel_rules.py::test_claimed_names_pass_no_call",
+        ),
+    ),
+    Bug(
         "a rule is suggested for what is of high risk by now",
         "R23",
         "countersign/policy/suggestion.py",
@@ -213,8 +224,8 @@ POLICY: Final = (
         "a rule lets tools pass that are called almost like the one that it names",
         "R28",
         "countersign/policy/evaluation.py",
-        "exactly=clause.effect is Effect.PASS",
-        "exactly=False",
+        "exactly = clause.effect is Effect.PASS",
+        "exactly = False",
         (_RULEBOOK + "test_the_strictest_that_fits_wins_and_in_doubt_people_are_asked",),
     ),
     Bug(

@@ -12,7 +12,84 @@ _TERMINAL: Final = "tests/api/test_terminal.py::"
 _ROWS: Final = "test_calls_of_one_program_within_seconds_are_rows_of_one_card"
 _BATCHES: Final = "tests/api/test_program_batches.py::"
 
+_KEYWORDS: Final = "tests/api/test_keyword_programs.py::"
+
 ASKING: Final = (
+    Bug(
+        "the structure of a body is not looked at before it is parsed",
+        "R29",
+        "bot/api/bodies.py",
+        "        json_bounds.check(raw)  # before anything is built of it\n",
+        "",
+        ("tests/api/test_body_bounds.py::test_hostile_structure_is_refused_before_it_is_parsed",),
+    ),
+    Bug(
+        "repeated questions cost no rate",
+        "R29",
+        "bot/api/endpoints.py",
+        "                if counted:\n",
+        "                if counted and False:\n",
+        ("tests/api/test_body_bounds.py::test_repeated_and_refused_questions_count_against_the_rate",),
+    ),
+    Bug(
+        "a key follows a channel's name to another channel",
+        "R43",
+        "bot/api/endpoints.py",
+        "        if channel not in key.channels:",
+        "        if named and not named.startswith('#') and channel not in key.channels:",
+        ("tests/api/test_key_rotation.py::test_renamed_channel_gives_a_key_no_other_one",),
+    ),
+    Bug(
+        "a guess learns that the key was revoked",
+        "R9",
+        "bot/api/endpoints.py",
+        "        if seen is None or secret is None:  #",
+        "        if seen is None or (secret is None and seen.value.revoked_at is None):  #",
+        ("tests/api/test_key_rotation.py::test_only_the_right_secret_learns_that_it_ended",),
+    ),
+    Bug(
+        "a reviewer types the keyword of an approval",
+        "R38",
+        "countersign/domain/typed_answers.py",
+        "            return apart(self.approve, words)\n",
+        "            return words\n",
+        (
+            "tests/domain/test_typed_answers.py::test_a_reviewer_cannot_type_the_keyword_of_an_approval",
+            _KEYWORDS + "test_the_tutorial_continues_until_people_approve",
+        ),
+    ),
+    Bug(
+        "a text about a missing answer says approved",
+        "R38",
+        "countersign/domain/texts_for_models.py",
+        "it is neither allowed nor turned down.",
+        "it is not approved.",
+        ("tests/domain/test_typed_answers.py::test_a_text_has_a_keyword_only_if_it_was_decided[APPROVED]",),
+    ),
+    Bug(
+        "a decision is true whatever was decided",
+        "R39",
+        "countersign/client/exchange.py",
+        "        return self.approved\n",
+        "        return True\n",
+        ("tests/api/test_client.py::test_a_decision_is_false_unless_it_was_approved[rejected-chosen2-False]",),
+    ),
+    Bug(
+        "LangGraph's `if approved:` acts on a reviewer's words",
+        "R39",
+        "countersign/adapters/langgraph.py",
+        'decision.outcome == "answered" and in_words else',
+        'decision.outcome == "answered" else',
+        ("tests/adapters/test_langgraph.py::test_approve_or_reject_takes_the_approved_path_only_on_approval",),
+    ),
+    Bug(
+        "a team asks again and again when nobody answers",
+        "R38",
+        "countersign/client/slack_input.py",
+        '        if decision.outcome in _SILENT and on_silence == "stop":',
+        "        if False:",
+        (_KEYWORDS + "test_the_tutorial_stops_when_nobody_answers",),
+    ),
     Bug(
         "a second program begins what another one began",
         "R3",
@@ -62,12 +139,12 @@ ASKING: Final = (
         (_BATCHES + "test_twenty_calls_at_once_are_four_cards_and_one_click_approves_a_whole_card",),
     ),
     Bug(
-        "a program shares the cards of another whose key has the same name",
+        "a program shares the cards of another one",
         "R9",
         "countersign/domain/batching.py",
         "        return first.program.key == other.program.key\n",
         "        return True\n",
-        (_BATCHES + "test_keys_of_one_name_are_two_programs",),
+        (_BATCHES + "test_calls_share_a_card_by_key_and_not_by_name",),
     ),
     Bug(
         "one click approves what two programs ask",
@@ -196,20 +273,20 @@ ASKING: Final = (
         ("tests/api/test_key_limits.py::test_a_key_holds_no_more_polls_than_it_may",),
     ),
     Bug(
+        "a message hides the arguments of its call",
+        "R44",
+        "bot/api/schemas.py",
+        'shown = f"{shown}\\n\\nThe program says:\\n{said}"',
+        "shown = said",
+        (_BAD + "test_a_call_with_a_message_shows_its_arguments_too",),
+    ),
+    Bug(
         "an object of any depth and size is drawn",
         "R29",
-        "bot/api/bodies.py",
+        "countersign/domain/json_arguments.py",
         "if depth > DEEPEST or count > MOST_VALUES:",
         "if False:",
         (_BAD + "test_json_that_cannot_be_kept_or_shown_is_refused_in_a_sentence",),
-    ),
-    Bug(
-        "a callback reaches a network that was local before IPv6 had private ones",
-        "R29",
-        "bot/api/callback_addresses.py",
-        "address.is_multicast or address.is_reserved or local",
-        "address.is_multicast or address.is_reserved",
-        (_CALLBACKS + "test_no_address_inside_is_reached_unless_its_network_is_named[fec0::1]",),
     ),
     Bug(
         "the record does not name the key that asked",

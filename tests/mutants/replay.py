@@ -7,6 +7,8 @@ from tests.mutants.mutant import Bug
 _ORDER: Final = "tests/autogen/test_replay_order.py::"
 _DOUBTS: Final = "tests/autogen/test_unknown_outcomes.py::"
 _JOURNAL: Final = "tests/autogen/test_journal.py::"
+_NOTHING_AWAITED: Final = "tests/autogen/test_kill_shapes.py::test_nothing_is_awaited_between_turn_and_return"
+_KILLS: Final = "tests/autogen/test_kill_shapes.py::test_run_killed_at_any_entry_ends_the_same"
 _CAME: Final = "test_an_answer_that_had_come_comes_again_though_a_deadline_passes_before"
 _SHAPES: Final = (
     "tests/autogen/test_rebuild_shapes.py::test_a_run_of_any_shape_lost_at_any_entry_ends_as_if_nothing_had_been"
@@ -35,8 +37,8 @@ REPLAYING: Final = (
         "a result passes before the turns that had ended",
         "R4",
         "countersign/replay/replay_order.py",
-        "self._events[0] is event and not self._settling",
-        "not self._settling",
+        "if self._events[0] is not event or self._settling:",
+        "if self._settling:",
         (
             _ORDER + "test_a_result_waits_for_the_turns_that_had_ended_and_a_turn_for_the_results_that_had_come",
             _SHAPES + "[local_work-near]",
@@ -46,17 +48,49 @@ REPLAYING: Final = (
         "a result passes before what had been asked for is asked for again",
         "R4",
         "countersign/replay/replay_order.py",
-        "(not event.recorded or event.asked <= self._awaited)",
-        "True",
+        "return not event.recorded or all(self.wait(name).asked for name in event.asked)",
+        "return True",
         (_ORDER + "test_a_result_waits_until_what_had_been_asked_for_is_asked_for_again",),
     ),
     Bug(
         "a deadline of the team's own ends the wait for an answer that had come in time",
         "R4",
         "countersign/replay/run_journal.py",
-        "return event is None or self._entries[event.name].left or self.is_leaving() or self.order.closed",
-        "return True",
+        "if event is None or self.is_leaving() or self.order.closed:",
+        "if True:",
         ("tests/autogen/test_late_cancellation.py::" + _CAME + "[asker]",),
+    ),
+    Bug(
+        "what is asked inside an effect is counted with what is asked around it",
+        "R4",
+        "countersign/replay/run_journal.py",
+        "times, about = (self.times, content) if enclosing is None else",
+        "times, about = (self.times, content) if True else",
+        (_KILLS + "[clock_and_luck]",),
+    ),
+    Bug(
+        "a call that was left cannot be left again",
+        "R4",
+        "countersign/replay/run_journal.py",
+        "        if event is not None:\n            event.automatic = True\n",
+        "        if event is not None:\n",
+        (_KILLS + "[left_call]",),
+    ),
+    Bug(
+        "what an agent says because its call was cut off is in the run's order",
+        "R4",
+        "countersign/replay/replay_order.py",
+        "        if self.closed:  # it says",
+        "        if False:  # it says",
+        (_ORDER + "test_turns_and_waits_after_leaving_are_in_no_entry",),
+    ),
+    Bug(
+        "the gate reads the store between the turn of its verdict and the agent",
+        "R4",
+        "countersign/autogen/tools/approval_gate.py",
+        "        same = await self._recorded_refusal(key)\n        entry = await self._journal.replayed(key)\n",
+        "        entry = await self._journal.replayed(key)\n        same = await self._recorded_refusal(key)\n",
+        (_NOTHING_AWAITED + "[as_they_come-13]",),
     ),
     Bug(
         "branches do not settle between two events",

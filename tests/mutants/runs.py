@@ -191,7 +191,7 @@ RUNNING: Final = (
         "the journal's key leaves out the occurrence",
         "R4",
         "countersign/replay/run_journal.py",
-        'return f"{name}/{self.times[name] - 1}"',
+        'return f"{name}/{times[name] - 1}"',
         'return f"{name}/0"',
         (_JOURNAL + "test_a_failure_may_be_tried_again_as_another_step",),
     ),

@@ -17,7 +17,6 @@ from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 from countersign.autogen.code.executors import LocalExecutor
 from countersign.autogen.code.output_files import Listing, folder_of, listed, made_since
 from countersign.autogen.tools.approval_gate import Gate
-from countersign.autogen.tools.arguments import written
 from countersign.autogen.tools.permits import Denial, Permit, ProposedAction
 from countersign.autogen.tools.team_policy import Ask
 from countersign.autogen.tools.workbenches import mark_asking
@@ -26,6 +25,7 @@ from countersign.domain.activity import LINE
 from countersign.domain.calls import blocks_in, code_in
 from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown
 from countersign.domain.events import escape_marks
+from countersign.domain.json_arguments import written
 from countersign.domain.made_files import LARGEST, MadeFile
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Kind

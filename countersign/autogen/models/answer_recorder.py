@@ -55,7 +55,9 @@ class JournaledModel(WrappedModel):
 
     async def answer(self, request: ModelRequest) -> Pieces:
         """Live as the model streams, or the recorded answer."""
-        key = self._journal.key(MODEL, self._agent, *request.content())
+        # Without the tools: a server may list them in another order, or describe them better, while the run is under
+        # way. A recorded answer stays an answer; a call of a tool that has changed is judged when it is made.
+        key = self._journal.key(MODEL, self._agent, *request.content(tools=False))
         if (recorded := await self._recorded(key)) is not None:
             for piece in recorded.pieces():
                 yield piece

@@ -54,14 +54,16 @@ class ModelRequest:
     token: CancellationToken | None
     streamed: bool
 
-    def content(self) -> tuple[bytes, str]:
+    def content(self, *, tools: bool = True) -> tuple[bytes, str]:
         """Write everything that a model is asked with as JSON: the messages, and the rest.
 
         Both are for digests: of a long conversation each is megabytes, so it is not made a text on the way.
+        The order of the tools makes no difference; without `tools` none of them is written.
         """
         output = self.json_output
+        listed = [tool.schema if isinstance(tool, Tool) else tool for tool in self.tools if tools]
         rest = {
-            "tools": [tool.schema if isinstance(tool, Tool) else tool for tool in self.tools],
+            "tools": sorted(listed, key=lambda tool: tool["name"]),
             "tool_choice": self.tool_choice if isinstance(self.tool_choice, str) else self.tool_choice.name,
             "json_output": output if isinstance(output, bool | None) else output.model_json_schema(),
             "extra": dict(self.extra),

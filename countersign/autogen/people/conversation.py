@@ -17,6 +17,7 @@ from countersign.domain.ids import RequestId, UserId
 from countersign.domain.request_endings import decided
 from countersign.domain.requests import How, Request, Status
 from countersign.domain.texts_for_models import quoted
+from countersign.domain.typed_answers import Keywords, apart
 
 METADATA: Final = "countersign_turn"
 """The key of a turn in a message's metadata; its value is JSON, because AutoGen's metadata holds texts."""
@@ -106,7 +107,7 @@ def turn_after(request: Request, auto_reply: str, *, to_end: bool) -> tuple[str,
         case Status.APPROVED if not to_end and decision.how is How.TIMEOUT:
             return (
                 f"Nobody answered until {_at(request)}. This channel's settings say that the conversation then goes "
-                f"on; no person has read the last message, and nothing is approved.\n\n{auto_reply}",
+                f"on; no person has read the last message, and nothing is allowed by this.\n\n{auto_reply}",
                 turn,
             )
         case Status.APPROVED if not to_end:
@@ -123,11 +124,15 @@ def turn_after(request: Request, auto_reply: str, *, to_end: bool) -> tuple[str,
             )
         case Status.REJECTED:
             over, facts = EndReason.STOPPED, f"Stopped by {decision.who()} at {_at(request)}."
-            quote = f"The words given with it, quoted:\n{quoted(decision.words)}" if decision.words else ""
+            quote = (
+                f"The words given with it, quoted:\n{quoted(apart(Keywords().approve, decision.words))}"
+                if decision.words
+                else ""
+            )
             facts = f"{facts}\n{quote or 'No reason was given.'}"
         case Status.EXPIRED:
             over = EndReason.UNANSWERED
-            facts = f"Nobody answered until {_at(request)}. Nobody wanted to stop it, and nobody let it go on."
+            facts = f"Nobody answered until {_at(request)}, so nobody let it go on."
         case _:
             over, facts = EndReason.STOPPED, f"The question was taken back at {_at(request)} before anybody answered."
     return _ended(over, f"{facts} (request {request.id})"), ProxyTurn(over, request.id, decision.by, decision.words)
@@ -167,7 +172,7 @@ def _ended(over: EndReason, facts: str) -> str:
         f"CONVERSATION OVER: {_TITLES[over]}\n{facts}\n"
         "Do next: nothing more of this task.\n"
         "Do not: go on with it in any other way, or through another agent or tool. Nothing that needs an approval was "
-        "approved by this; silence is not consent."
+        "allowed by this; silence is not consent."
     )
 
 

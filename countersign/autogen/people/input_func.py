@@ -21,6 +21,7 @@ from autogen_core import CancellationToken
 from countersign import usecases
 from countersign.autogen.held_run import HeldRun
 from countersign.autogen.people.run_outcomes import Outcomes, outcome_of
+from countersign.domain.activity import NOT_DONE
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.errors import ActionFailed, CountersignError, Refused, WrongTeam
 from countersign.domain.ids import RequestId
@@ -28,6 +29,7 @@ from countersign.domain.question_salts import asking, salted
 from countersign.domain.redaction import hide
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb, request_id
 from countersign.domain.texts_for_models import answer
+from countersign.domain.typed_answers import Keywords
 from countersign.policy.evaluation import Effect
 from countersign.usecases.store_outages import patiently
 
@@ -104,10 +106,13 @@ class RunQuestions:
         self._humans: set[str] = set()
         self._not_approved: dict[str, EarlierVersion] = {}
 
-    def human(self, name: str, title: QuestionTitle, *, edit: bool = False) -> "Human":
+    def human(
+        self, name: str, title: QuestionTitle, *, edit: bool = False, keywords: Keywords | None = None
+    ) -> "Human":
         """Return a human who is asked here; `edit`: they may change the words."""
-        self._humans.add(name)
-        return Human(self, name, title, edit=edit)
+        if not self._journal.inside:  # a rebuilt run may skip what makes this one
+            self._humans.add(name)
+        return Human(self, name, title, edit=edit, keywords=keywords)
 
     async def words_before(self, human: "Human", request_id: str) -> BaseChatMessage | None:
         """Return the words before AutoGen's question of this id, as the stream has them.
@@ -175,9 +180,9 @@ class RunQuestions:
     ) -> Question:
         """Make the next question about these words; `content` is for people if different."""
         speaker = agent = human.name if words is None or words.source == "user" else words.source
-        if len(self._humans) > 1 and agent != human.name:
+        if self._journal.inside or (len(self._humans) > 1 and agent != human.name):
             # Two humans may be asked about the same words at once: each question has a place of its own.
-            agent = asking(agent, human.name)
+            agent = asking(agent, self._journal.place(human.name))
         number = self._asked[agent]
         self._asked[agent] += 1
         if content is None:
@@ -230,6 +235,10 @@ class RunQuestions:
         done, words = self.outcomes.done_word(request), " ".join(hide(words)[0].split())
         self._held.write_behind(usecases.report, request.id, words, failed=failed, done=done)
 
+    def not_done(self, request: Request, why: str) -> None:
+        """Tell people that their change was refused, so nothing was done."""
+        self._held.write_behind(usecases.report, request.id, " ".join(hide(why)[0].split()), failed=True, done=NOT_DONE)
+
     async def reported(self, request: Request | None, doing: Awaitable[str]) -> str:
         """Do what people approved, if they did, and tell them what came of it."""
         try:
@@ -262,10 +271,19 @@ class RunQuestions:
 class Human:
     """A human of a run, for UserProxyAgent's `input_func`; a `Reviewer` does more."""
 
-    def __init__(self, questions: RunQuestions, name: str, title: QuestionTitle, *, edit: bool = False) -> None:
+    def __init__(
+        self,
+        questions: RunQuestions,
+        name: str,
+        title: QuestionTitle,
+        *,
+        edit: bool = False,
+        keywords: Keywords | None = None,
+    ) -> None:
         self.name = name
         self.title = title
         self.edit = edit
+        self.keywords = keywords
         self.questions = questions
 
     async def input_func(self, prompt: str, cancellation_token: CancellationToken | None = None) -> str:
@@ -278,4 +296,8 @@ class Human:
         )
         if cancellation_token is not None:
             cancellation_token.link_future(words)
-        return answer(await self.questions.ask(self, await words, cancellation_token))
+        request = await self.questions.ask(self, await words, cancellation_token)
+        text = answer(request, self.keywords)
+        if self.keywords is not None:
+            self.questions.outcomes.told(text, outcome_of(request.question.kind, self.name, request).sentence)
+        return text

@@ -66,6 +66,8 @@ class Gate:
         number = self.numbered.number()
         key = self._journal.key(Judged.KIND, action.agent, action.kind, action.tool, action.arguments, action.call)
         case = _Case(action, key, number)
+        # What a recorded verdict needs is read first: nothing may be awaited between its turn and the agent.
+        same = await self._recorded_refusal(key)
         entry = await self._journal.replayed(key)
         judged = await self._verdict(action) if entry is None else Judged.load(entry.value)
         if entry is None and judged.tier is not Tier.ASK:
@@ -75,10 +77,10 @@ class Gate:
             yield Permit(action, key, action.arguments, judged=judged)
         elif judged.tier is Tier.REFUSE:
             yield await self._refuse(case, judged)
-        elif judged.same is not None:
-            yield self._deny_again(action, await self.held.request(judged.same))
+        elif same is not None:
+            yield self._deny_again(action, same)
         else:
-            equal = self.numbered.equal_to(action.same)
+            equal = self.numbered.equal_to(self._journal.place(action.same))
             async with equal.turn(None if judged.question is None else judged.question.number, key) as refusal:
                 yield await self._ask(case, judged, equal, refusal)
 
@@ -91,6 +93,15 @@ class Gate:
         """Attach files to the run's thread, which says what is left out."""
         if files or left:
             await patiently(lambda: self.held.store.made.keep(self.held.run.id, files, left))
+
+    async def _recorded_refusal(self, key: str) -> Request | None:
+        """Return the request whose refusal is recorded to hold for this action too."""
+        entry = self._journal.lookup(key)
+        judged = Judged.load(entry.value) if entry is not None and entry.value else None
+        if judged is None or judged.same is None:
+            return None
+        with self._journal.activity.working():
+            return await self.held.request(judged.same)
 
     async def _verdict(self, action: ProposedAction) -> Judged:
         run = self.held.run
@@ -149,7 +160,7 @@ class Gate:
             return self._deny_again(action, refusal)
         if numbered is None:
             number = case.number if case.number > equal.last else self.numbered.number()
-            numbered = Numbered(number, action.same)
+            numbered = Numbered(number, self._journal.place(action.same))
             judged = await self._record(case.key, replace(judged, question=numbered))
         equal.last = numbered.number
         question = self._question(action, judged, numbered)
@@ -160,7 +171,7 @@ class Gate:
             await self._record_in_place(case.key, judged)
             return self._deny_by_policy(action, judged.why)
         equal.settled.append(request)
-        place = action.agent, action.tool
+        place = self._journal.place(action.agent), action.tool
         if request.status not in (Status.APPROVED, Status.EDITED) or request.decision is None:
             words = request.decision.words if request.decision else ""
             self._refused[place] = EarlierVersion(question.content, words)
@@ -168,19 +179,29 @@ class Gate:
         self._refused.pop(place, None)
         if request.status is not Status.EDITED:
             return Permit(action, case.key, action.arguments, request)
-        changed = replace(action, arguments=action.normalize(request.decision.arguments))
-        denial = await self._judge_changed(replace(case, action=changed, key=f"{case.key}/changed"))
+        try:
+            changed = replace(action, arguments=action.normalize(request.decision.arguments))
+        except ValueError:
+            self.questions.not_done(request, "The tool doesn't take these values as they were entered.")
+            raise
+        denial = await self._judge_changed(replace(case, action=changed, key=f"{case.key}/changed"), request)
         return denial or Permit(action, case.key, changed.arguments, request)
 
-    async def _judge_changed(self, case: _Case) -> Denial | None:
-        """Judge the call as a reviewer changed it: nobody edits it past a policy (R19)."""
+    async def _judge_changed(self, case: _Case, request: Request) -> Denial | None:
+        """Judge the call as a reviewer changed it: nobody edits it past a policy (R19).
+
+        Only this process knows the team's rule, so the card says after the click that nothing was done (R45).
+        """
         entry = await self._journal.replayed(case.key)
         if entry is None:
             judged = await self._record(case.key, await self._verdict(case.action))
         else:
             judged = Judged.load(entry.value)
         self._journal.order.end_wait(case.key)
-        return await self._refuse(case, judged) if judged.tier is Tier.REFUSE else None
+        if judged.tier is not Tier.REFUSE:
+            return None
+        self.questions.not_done(request, judged.why or "The rules don't allow the changed call.")
+        return await self._refuse(case, judged)
 
     async def _was_asked(self, question: Question) -> bool:
         try:
@@ -213,8 +234,8 @@ class Gate:
             if request.status is Status.EDITED:
                 heading = f"{texts_for_models.answer(request)}\nThe result of the changed call:"
         if failed and action.kind is Kind.CODE:  # the next program is most likely this one, corrected
-            content = shown(permit.arguments, action.hide, action.show)[0]
-            self._refused[action.agent, action.tool] = EarlierVersion(content)
+            content = shown(replace(action, arguments=permit.arguments))[0]
+            self._refused[self._journal.place(action.agent), action.tool] = EarlierVersion(content)
         if not failed:
             self._steps.done(title_for(action))
         outcome = self._outcome(action, Became.FAILED if failed else Became.DONE, request)
@@ -225,8 +246,8 @@ class Gate:
         return outcome_of(action.kind, action.agent, request, became, (action.tool, action.call or CALL.get()[1]))
 
     def _question(self, action: ProposedAction, judged: Judged, numbered: Numbered) -> Question:
-        earlier = self._refused.get((action.agent, action.tool), EarlierVersion())
-        content, problem = shown(action.arguments, action.hide, action.show)
+        earlier = self._refused.get((self._journal.place(action.agent), action.tool), EarlierVersion())
+        content, problem = shown(action)
         return Question(
             action.agent,
             numbered.number,
@@ -238,6 +259,7 @@ class Gate:
             notes=tuple(note for note in (*action.notes, judged.why, problem) if note),
             before=earlier.content,
             reply=earlier.words,
+            batch=action.batch,
         )
 
 

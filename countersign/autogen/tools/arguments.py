@@ -19,7 +19,7 @@ from pydantic import AliasChoices, BaseModel, RootModel, SecretBytes, SecretStr,
 from pydantic.fields import FieldInfo
 
 from countersign.autogen.tools.workbenches import KEY_ARGUMENT, error_result
-from countersign.domain.calls import LONGEST_ARGUMENTS, canonical, is_canonical
+from countersign.domain.json_arguments import written
 from countersign.domain.redaction import MARK, hide_in
 from countersign.json_schema import why_not
 
@@ -28,30 +28,6 @@ Normalize = Callable[[Mapping[str, Any]], dict[str, Any]]
 _ANY: Final[TypeAdapter[Any]] = TypeAdapter(Any)
 _EMPTY: Final = (list, dict, set, frozenset, tuple)
 """Makers of defaults that come to the same each time."""
-
-
-def written(arguments: Mapping[str, Any]) -> str:
-    """Write the arguments as canonical JSON.
-
-    ValueError, with a sentence for the model, if no person could judge them.
-    """
-    try:
-        text = canonical(arguments)
-        text.encode()
-    except (ValueError, RecursionError) as wrong:
-        reason = str(wrong).split("\n")[0][:200]
-        raise ValueError(
-            f"The call was not made, and nobody was asked: its arguments cannot be shown to people ({reason}). Use "
-            "only texts, numbers, lists and objects."
-        ) from None
-    if len(text) > LONGEST_ARGUMENTS:
-        raise ValueError(
-            f"The call was not made, and nobody was asked: its arguments have {len(text):,} characters, at most "
-            f"{LONGEST_ARGUMENTS:,} can be judged. Make them shorter, or put the long part where the tool can read it."
-        )
-    if not is_canonical(text):
-        raise ValueError("The call was not made, and nobody was asked: its arguments name one thing twice.")
-    return text
 
 
 def normalizer(model: type[BaseModel] | None, parameters: Mapping[str, Any], hide: Collection[str]) -> Normalize:

@@ -73,10 +73,10 @@ class AskHuman(BaseTool[AskHumanArguments, Any], AsksItself):
     ) -> Request:
         """Ask people; return the settled request. `yes_no`: they may approve it too."""
         several = several and len(options) > 1
-        content = digest_of(question, str(several), *options)
         journal = self._gate.held.journal
+        content = journal.place(digest_of(question, str(several), *options))
         key = journal.key(Numbered.KIND, self._agent, content)
-        entry = journal.lookup(key)
+        entry = journal.use(key)
         if entry is None:
             number = self._open[content] if content in self._open else self._gate.numbered.number()
             self._open[content] = number

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Final
 
-from countersign.domain.ids import Digest
 from countersign.domain.requests import Request, Status
 from countersign.replay.entries import Judged, Numbered
 from countersign.replay.run_journal import RunJournal
@@ -42,8 +41,8 @@ class NumberedActions:
         self._next += 1
         return self._next - 1
 
-    def equal_to(self, about: Digest) -> "EqualActions":
-        """Return the actions of the run with this digest, which bring about the same."""
+    def equal_to(self, about: str) -> "EqualActions":
+        """Return the run's actions with this digest and place."""
         return self._equal.setdefault(about, EqualActions(self._recorded[about], self._journal))
 
 
@@ -110,7 +109,7 @@ class EqualActions:
     async def _after(self, number: int) -> None:
         key = self._recorded[number]
         await self._journal.order.wait_until(
-            lambda: number in self._here or self._journal.is_set_aside(key), missing=lambda: key
+            lambda: number in self._here or self._journal.order.wait(key).aside, missing=lambda: key
         )
         if number in self._here:
             await self._done[number].wait()

@@ -20,8 +20,16 @@ from autogen_core.tools import BaseTool, TextResultContent, ToolResult, ToolSche
 
 from countersign.autogen.people.run_outcomes import CALL, Became, Outcome
 from countersign.autogen.tools.approval_gate import Gate
-from countersign.autogen.tools.arguments import closed, failed_result, failure, normalized_edit, normalizer, written
-from countersign.autogen.tools.permits import Denial, Permit, ProposedAction, Renderer, Title, check_titles
+from countersign.autogen.tools.arguments import closed, failed_result, failure, normalized_edit, normalizer
+from countersign.autogen.tools.permits import (
+    Denial,
+    Permit,
+    ProposedAction,
+    Renderer,
+    Title,
+    check_batches,
+    check_titles,
+)
 from countersign.autogen.tools.team_policy import Ask, Tier, named
 from countersign.autogen.tools.workbenches import (
     KEY_ARGUMENT,
@@ -42,6 +50,7 @@ from countersign.domain.calls import labelled
 from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, OutcomeUnknown, WrongTeam
 from countersign.domain.events import escape_marks
 from countersign.domain.ids import digest_of
+from countersign.domain.json_arguments import written
 from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Kind
 from countersign.json_schema import unnamed
@@ -63,7 +72,8 @@ class Handling:
     """The rules by which the calls of a set of tools are judged and shown.
 
     `idempotent`: all of them are, or those of these names. `show` draws the arguments of the tool of that name, `title`
-    what a call of it would do; `hide` are paths of its arguments that nobody may see.
+    what a call of it would do, and `several` what several would do; `hide` are paths of its arguments that nobody may
+    see.
     """
 
     ask: Ask = None
@@ -71,11 +81,13 @@ class Handling:
     show: Mapping[str, Renderer] = field(default_factory=dict)
     hide: Mapping[str, Collection[str]] = field(default_factory=dict)
     title: Mapping[str, Title] = field(default_factory=dict)
+    several: Mapping[str, str] = field(default_factory=dict)
 
     def names(self) -> frozenset[str]:
         """Return every tool that is named; a rule for none would open the gate to another."""
         declared = () if isinstance(self.idempotent, bool) else self.idempotent
-        return named(self.ask) | named(declared) | self.show.keys() | self.hide.keys() | self.title.keys()
+        drawn = self.show.keys() | self.title.keys() | self.several.keys()
+        return named(self.ask) | named(declared) | self.hide.keys() | drawn
 
 
 class JournaledTools(Workbench):
@@ -94,6 +106,8 @@ class JournaledTools(Workbench):
         self._journal = gate.held.journal
         self._rules, self._ask = rules, rules.ask
         self._own: dict[str, BaseTool[Any, Any]] = {}
+        self._last_run: dict[str, asyncio.Event] = {}
+        """Of each agent or team that is a tool, the end of the call that was made last."""
         if isinstance(tools, Workbench):
             self._tools = tools
             if isinstance(rules.ask, str | Collection) and not isinstance(rules.ask, Mapping):
@@ -104,6 +118,7 @@ class JournaledTools(Workbench):
             self._own = {tool.name: tool for tool in listed}
             self._check([tool.name for tool in listed])
             check_titles(rules.title, listed, rules.hide)
+            check_batches(rules.several, listed, rules.hide)
             self._tools = RaisingWorkbench(listed)
 
     @property
@@ -176,6 +191,17 @@ class JournaledTools(Workbench):
         if not isinstance(arguments, Mapping | None):
             raise ValueError("The call was not made: its arguments are no object with names.")
         given = {key: value for key, value in (arguments or {}).items() if key != KEY_ARGUMENT}
+        before, ended = self._last_run.get(name), asyncio.Event()
+        self._last_run[name] = ended
+        try:
+            return await self._judged_after(before, name, given, token, call_id)
+        finally:
+            ended.set()
+
+    async def _judged_after(
+        self, before: asyncio.Event | None, name: str, given: dict[str, Any], token: CancellationToken, call_id: str
+    ) -> ToolResult:
+        """Judge the call and make it. An agent that is a tool remembers, so its calls run in the order they came in."""
         schemas = {schema["name"]: schema for schema in await self.list_tools()}
         if name not in schemas:
             return self._not_called(name, call_id, f"Tool {name} not found.")
@@ -192,6 +218,8 @@ class JournaledTools(Workbench):
                 # What happens inside is recorded there; recorded here, too, nobody inside could be waited for at rest.
                 await self._gate.passed(verdict)
                 verdict.check(name, arguments := json.loads(verdict.arguments))
+                if before is not None:
+                    await before.wait()
                 # AutoGen's UserProxyAgent does not know what it asks about; whoever is asked inside hears it here.
                 result = await run_team(own, arguments, token, call_id, self._gate.questions.transcript.nested().record)
             else:
@@ -225,10 +253,12 @@ class JournaledTools(Workbench):
             notes.append(f"The tool does not describe {', '.join(more)}, so its arguments are shown as they are.")
         taken_again = partial(normalized_edit, normalize=normalize, hide=hide)
         about = (self._agent, name, written(taken), self._ask, tuple(schemas), Kind.TOOL)
-        schema = json.dumps(parameters, sort_keys=True)
-        # A description from elsewhere says what its server likes; only the team's own tools are titled by theirs.
-        titles = (rules.title.get(name, ""), self._own[name].description if name in self._own else "")
-        return ProposedAction(*about, schema, show, hide, tuple(notes), call_id, taken_again, *titles)
+        schema = json.dumps(parameters)
+        # A server elsewhere describes and orders its tools as it likes; only the team's own are titled by that.
+        own = name in self._own
+        titles = (rules.title.get(name, ""), self._own[name].description if own else "")
+        batch = rules.several.get(name, "")
+        return ProposedAction(*about, schema, show, hide, tuple(notes), call_id, taken_again, *titles, batch, own)
 
     async def _permitted(self, permit: Permit, given: dict[str, Any], call_id: str) -> ToolResult:
         name, agent = permit.action.tool, self._agent
@@ -260,6 +290,7 @@ class JournaledTools(Workbench):
             permit.check(name, arguments)
             if name in schemas and takes_key(schemas[name]):
                 arguments = {**arguments, KEY_ARGUMENT: own}
+            await self._effects.still_ours()  # listing the tools may have taken long
             result = await self._tools.call_tool(name, arguments, CancellationToken(), call_id)
         except (OutcomeUnknown, ActionFailed) as error:
             error.args = (failed(error),)

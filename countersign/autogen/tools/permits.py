@@ -50,6 +50,15 @@ class ProposedAction:
     normalize: Callable[[str], str] = str
     title: Title = ""
     description: str = ""
+    batch: str = ""
+    ordered: bool = False
+    """Whether the tool's own code gives the order of the arguments, so that it is the same in a rebuilt run."""
+
+    @property
+    def visible(self) -> dict[str, Any]:
+        """The arguments without their secrets, in the order that the tool declares."""
+        seen: dict[str, Any] = hide_in(escape_marks(json.loads(self.arguments)), self.hide)[0]
+        return calls.in_order(seen, json.loads(self.schema)) if self.ordered else seen
 
     @property
     def same(self) -> Digest:
@@ -104,9 +113,9 @@ def _allowed(request: Request, action: ProposedAction) -> tuple[str, str] | None
     return None
 
 
-def shown(arguments: str, hide: tuple[str, ...], show: Renderer | None) -> tuple[str, str]:
-    """Draw canonical arguments for people, without secrets; return any problem, too."""
-    visible: dict[str, Any] = hide_in(escape_marks(json.loads(arguments)), hide)[0]
+def shown(action: ProposedAction) -> tuple[str, str]:
+    """Draw the arguments for people, without secrets; return any problem, too."""
+    visible, show = action.visible, action.show
     plain = labelled(visible)
     if show is None:
         return plain, ""
@@ -135,6 +144,22 @@ def check_titles(
             )
 
 
+def check_batches(
+    batches: Mapping[str, str], tools: Iterable[BaseTool[Any, Any]], hide: Mapping[str, Collection[str]]
+) -> None:
+    """Check titles of several calls when they are given.
+
+    WrongTeam if one does not fit its tool's arguments.
+    """
+    for tool in tools:
+        title, schema = batches.get(tool.name, ""), tool.schema.get("parameters", {})
+        if title and (why := calls.why_not_batch(title, schema, hide.get(tool.name, ()))):
+            raise WrongTeam(
+                f"The title “{title[:100]}” of several calls of “{tool.name}” does not fit it: {why} Nothing was done; "
+                "correct the title."
+            )
+
+
 def title_for(action: ProposedAction) -> str:
     """Write what the action would do, without secrets.
 
@@ -142,7 +167,7 @@ def title_for(action: ProposedAction) -> str:
     """
     if action.kind is Kind.CODE:
         return "Run this code"
-    visible: dict[str, Any] = hide_in(escape_marks(json.loads(action.arguments)), action.hide)[0]
+    visible = action.visible
     try:
         title = calls.filled_title(action.title, visible) if isinstance(action.title, str) else action.title(visible)
     except (Exception, SystemExit):  # the latter would end the worker, and with it all of its runs
