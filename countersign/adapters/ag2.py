@@ -10,22 +10,27 @@ from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
 from typing import Any, Final
 
-from ag2 import Context, tool
-from ag2.events import (
-    HumanInputRequest,
-    TextInput,
-    ToolApprovalRequest,
-    ToolCallEvent,
-    ToolErrorEvent,
-    ToolResultEvent,
-)
-from ag2.middleware.base import ToolExecution, ToolResultType
-from ag2.tools.final import FunctionTool
-
+from countersign.adapters import extra
 from countersign.client.client import AsyncClient
 from countersign.client.client import question as asked
 from countersign.client.exchange import AlreadyRan, NotApproved
 from countersign.client.idempotency_keys import QuestionKeys
+from countersign.domain.errors import NotShown
+from countersign.domain.json_arguments import read_arguments
+
+with extra("ag2"):
+    from ag2 import Context, tool
+    from ag2.events import (
+        HumanInputRequest,
+        TextInput,
+        ToolApprovalRequest,
+        ToolCallEvent,
+        ToolErrorEvent,
+        ToolResultEvent,
+    )
+    from ag2.middleware.base import ToolExecution, ToolResultType
+    from ag2.tools.final import FunctionTool
+
 
 _LONGEST_REPORT: Final = 300
 
@@ -47,9 +52,12 @@ def with_approval(
     keys = QuestionKeys(run)
 
     async def approval(call_next: ToolExecution, event: ToolCallEvent, context: Context) -> ToolResultType:
-        arguments = event.serialized_arguments
+        try:
+            arguments = read_arguments(event.arguments)
+        except NotShown as why:
+            return ToolResultEvent.from_call(event, str(why))
         call = {"tool": event.name, "arguments": arguments, "schema": schema}
-        body = asked(channel, f"Run {event.name}?", call=call, requester=requester)
+        body = asked(channel, call=call, requester=requester)
         async with AsyncClient() as client:
             key = keys.next(event.name, arguments)
             decision = await client.judge(body, key=key)

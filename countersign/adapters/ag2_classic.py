@@ -5,16 +5,19 @@ and in `GroupChat` where a person chooses the next speaker. `ask_in_slack` repla
 and what executes functions and code, so that what was approved runs, once, and its outcome is reported.
 """
 
+import builtins
 import inspect
 from contextlib import ExitStack
 from contextvars import ContextVar
 from typing import Any
 
-from autogen import ConversableAgent, GroupChat
-from autogen.coding.base import CodeResult
-
+from countersign.adapters import extra
 from countersign.adapters.ag2_classic_messages import Call
 from countersign.adapters.ag2_classic_questions import Executed, People
+
+with extra("ag2-classic"):
+    from autogen import ConversableAgent, GroupChat
+    from autogen.coding.base import CodeResult
 
 _INPUT, _A_INPUT = ConversableAgent.get_human_input, ConversableAgent.a_get_human_input
 _EXECUTE, _A_EXECUTE = ConversableAgent.execute_function, ConversableAgent.a_execute_function
@@ -26,7 +29,9 @@ _asynchronous: ContextVar[bool] = ContextVar("countersign_asynchronous", default
 def ask_in_slack(channel: str, *, run: str = "", requester: str = "") -> ExitStack:
     """Ask people in a channel wherever AG2 would read the keyboard.
 
-    Approve is the empty line, words are words, and what is rejected, withdrawn or not decided in time is `exit`. A call
+    Approve is the empty line, words are words, and what is rejected, withdrawn or not decided in time is `exit`; where
+    a prompt asks `(y/n)`, Approve is `y` and the others are `n`. That holds also for `input()` in the program's own
+    code while an agent replies, such as an overridden `get_human_input` or a registered reply. A call
     of a function may be edited. Of several calls in a message each is judged by itself; those that were not approved do
     not run, and the model reads why, as it does of a call that the workspace's policy refuses. `run` names this run: a
     program that dies and runs again under the same name gets the decisions that it had on the same messages. Close the
@@ -40,6 +45,10 @@ def ask_in_slack(channel: str, *, run: str = "", requester: str = "") -> ExitSta
     async def a_get_human_input(self: ConversableAgent, prompt: str, *, iostream: object = None) -> str:
         return await _A_INPUT(self, prompt, iostream=_AsyncLine(people, self))
 
+    def read_line(prompt: object = "", /) -> str:
+        agent = _agent_of_caller()
+        return before(prompt) if agent is None else people.answer(agent, str(prompt))
+
     def execute_function(
         self: ConversableAgent, func_call: Call, call_id: str | None = None, verbose: bool = False
     ) -> Executed:
@@ -51,7 +60,7 @@ def ask_in_slack(channel: str, *, run: str = "", requester: str = "") -> ExitSta
         return await people.a_execute(self, call_id, func_call, lambda call: _A_EXECUTE(self, call, call_id, verbose))
 
     def execute_code_blocks(self: ConversableAgent, code_blocks: Any) -> tuple[int, str]:
-        return people.run_code(self, lambda: _RUN_CODE(self, code_blocks))  # type: ignore[no-untyped-call]
+        return people.run_code(self, code_blocks, lambda: _RUN_CODE(self, code_blocks))  # type: ignore[no-untyped-call]
 
     def executor(self: ConversableAgent) -> Any:
         if "_code_executor" not in vars(self):
@@ -81,7 +90,8 @@ def ask_in_slack(channel: str, *, run: str = "", requester: str = "") -> ExitSta
         super(ConversableAgent, cls).__init_subclass__(**kwargs)
         _accept_iostream(cls)
 
-    keyboard = ExitStack()
+    keyboard, before = ExitStack(), builtins.input
+    _replace(keyboard, builtins, "input", read_line)
     for method in (get_human_input, a_get_human_input, execute_function, a_execute_function, execute_code_blocks):
         _replace(keyboard, ConversableAgent, method.__name__, method)
     _replace(keyboard, ConversableAgent, "_code_executor", property(executor, set_executor))
@@ -91,6 +101,17 @@ def ask_in_slack(channel: str, *, run: str = "", requester: str = "") -> ExitSta
     for known in _subclasses(ConversableAgent):
         _accept_iostream(known)
     return keyboard
+
+
+def _agent_of_caller() -> ConversableAgent | None:
+    """The agent in whose reply a program's own code reads the keyboard; None for other code of the program."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        for name in ("self", "recipient"):
+            if isinstance(agent := frame.f_locals.get(name), ConversableAgent):
+                return agent
+        frame = frame.f_back
+    return None
 
 
 class _ChoiceOfSpeaker(Exception):
@@ -115,7 +136,7 @@ class _Executor:
             return results[0].exit_code, results[0].output
 
         results: list[Any] = []
-        exit_code, output = self._people.run_code(self._agent, run)
+        exit_code, output = self._people.run_code(self._agent, code_blocks, run)
         return results[0] if results else CodeResult(exit_code=exit_code, output=output)
 
 
@@ -148,7 +169,7 @@ def _subclasses(cls: type[Any]) -> list[type[Any]]:
     return [one for child in cls.__subclasses__() for one in (child, *_subclasses(child))]
 
 
-def _replace(stack: ExitStack, owner: type[Any], name: str, value: object) -> None:
+def _replace(stack: ExitStack, owner: Any, name: str, value: object) -> None:
     if name in vars(owner):
         stack.callback(setattr, owner, name, vars(owner)[name])
     else:

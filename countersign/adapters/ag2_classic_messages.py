@@ -7,9 +7,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from autogen import ConversableAgent
-from autogen.code_utils import content_str
-from autogen.tools.function_utils import get_function_schema
+from countersign.adapters import extra
+
+with extra("ag2-classic"):
+    from autogen import ConversableAgent
+    from autogen.code_utils import content_str
+    from autogen.tools.function_utils import get_function_schema
+
+from countersign.domain.errors import NotShown
+from countersign.domain.json_arguments import read_arguments
 
 Message = dict[str, Any]
 Call = dict[str, Any]
@@ -32,6 +38,18 @@ def text(message: Mapping[str, Any]) -> str:
     return "\n".join([text for text in (content_str(message.get("content")),) if text] + shown)
 
 
+def last_words(messages: list[Message]) -> str:
+    """Find the last text of a conversation that ends, without the word that ends it."""
+    sender = messages[-1].get("name") if messages else None
+    said = [text(message) for message in reversed(messages) if message.get("name") == sender]
+    return next(filter(None, (re.sub(r"\s*\bTERMINATE\b[.!]*\s*$", "", words) for words in said)), "")
+
+
+def code_of(block: Any) -> str:
+    """The code of a block, as AG2's executors or its own execution have it."""
+    return str(getattr(block, "code", None) or block[1])
+
+
 def calls(message: Mapping[str, Any]) -> list[tuple[str, Call]]:
     """List the calls of a message, with their ids, in the order of execution."""
     calls = [(str(call.get("id") or ""), call["function"]) for call in message.get("tool_calls") or ()]
@@ -45,25 +63,32 @@ def can_execute(agent: ConversableAgent, call: Call) -> bool:
 
     Of a call that it cannot read, AG2 tells the model so.
     """
-    try:
-        return agent.can_execute_function(call["name"]) and isinstance(_arguments(agent, call), dict)
-    except ValueError:
+    if not agent.can_execute_function(call["name"]):
         return False
+    try:
+        return isinstance(json.loads(_text(agent, call)), dict)
+    except json.JSONDecodeError:
+        return False
+    except (ValueError, RecursionError):  # a number too long, or too deep: AG2 itself would end with the error
+        return True
 
 
-def _arguments(agent: ConversableAgent, call: Call) -> Any:
-    """Read the arguments as AG2 does. ValueError if they are no JSON for it."""
+def _text(agent: ConversableAgent, call: Call) -> str:
+    """The arguments as AG2 reads them."""
     text: str = agent._format_json_str(call.get("arguments") or "{}")  # type: ignore[no-untyped-call]
-    return json.loads(text)
+    return text
 
 
 def shown(agent: ConversableAgent, call: Call) -> dict[str, Any]:
     """Make the call as people judge it.
 
-    They may change its arguments if their schema is known.
+    They may change its arguments if their schema is known. Arguments that they couldn't judge stay text, which nobody
+    is asked about: the model reads why.
     """
-    name = call["name"]
-    shown = {"tool": name, "arguments": _arguments(agent, call)}
+    name, arguments = call["name"], _text(agent, call)
+    shown: dict[str, Any] = {"tool": name, "arguments": arguments}
+    with suppress(NotShown):
+        shown["arguments"] = read_arguments(arguments)
     with suppress(TypeError, ValueError):  # a function without types is approved or rejected as it is
         schema = get_function_schema(inspect.unwrap(agent.function_map[name]), name=name, description=name)
         shown["schema"] = schema["function"]["parameters"]

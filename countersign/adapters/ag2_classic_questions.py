@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from countersign.client.client import AsyncClient, Client, question
 from countersign.client.exchange import AlreadyRan, Decision, NotApproved
 from countersign.client.idempotency_keys import QuestionKeys
 from countersign.client.open_questions import Question
+from countersign.domain.json_arguments import DIFFERS
 
 STOP: Final = "exit"
 """AG2's own word for the end of a conversation."""
@@ -23,6 +24,7 @@ _END: Final = "Approve and Reject end the conversation. Request changes sends yo
 _ONE_OF_SEVERAL: Final = "Approve runs this call. If it isn't approved, it doesn't run, and {sender} reads why."
 _RUNS_CODE: Final = "Approve runs the code of this message."
 _EARLIER: Final = "Code of an earlier message, which Approve runs:"
+_TYPES: Final = "Approve is the empty line. Request changes types your words. Reject types “exit”."
 _LONGEST_REPORT: Final = 300
 Executed = tuple[bool, dict[str, Any]]
 
@@ -49,13 +51,13 @@ class People:
         messages = ag2_classic_messages.conversation(agent, prompt)
         calling, questions = self._questions(agent, prompt, messages)
         with Client() as client:
-            return self._answer(agent, calling, questions, client.judge_all(questions))
+            return self._answer(agent, prompt, calling, questions, client.judge_all(questions))
 
     async def a_answer(self, agent: ConversableAgent, prompt: str) -> str:
         messages = ag2_classic_messages.conversation(agent, prompt)
         calling, questions = self._questions(agent, prompt, messages)
         async with AsyncClient() as client:
-            return self._answer(agent, calling, questions, await client.judge_all(questions))
+            return self._answer(agent, prompt, calling, questions, await client.judge_all(questions))
 
     def speaker(self, messages: list[Message], agents: list[Any]) -> Any:
         """Let people choose the next speaker.
@@ -104,7 +106,9 @@ class People:
         calls = self._calls.get((id(agent), call_id or ""))
         return calls.pop(0) if calls else None
 
-    def run_code(self, agent: ConversableAgent, run: Callable[[], tuple[int, str]]) -> tuple[int, str]:
+    def run_code(
+        self, agent: ConversableAgent, blocks: Sequence[Any], run: Callable[[], tuple[int, str]]
+    ) -> tuple[int, str]:
         """Run the code of a message, once if people approved it.
 
         Returns its exit code and output.
@@ -112,6 +116,9 @@ class People:
         if (judged := self._code.pop(id(agent), None)) is None:
             return run()
         with Client() as client:
+            if not all(ag2_classic_messages.code_of(block) in judged.body["message"] for block in blocks):
+                client.tell(judged.decision, succeeded=False, words=DIFFERS)
+                return 1, DIFFERS
             try:
                 client.begin(judged.decision, judged.body, key=judged.key)
             except (AlreadyRan, NotApproved) as over:
@@ -139,7 +146,6 @@ class People:
             bodies = [
                 question(
                     self._channel,
-                    f"Run {call['name']}?"[:300],
                     call=ag2_classic_messages.shown(agent, call),
                     notes=notes,
                     **about,
@@ -147,12 +153,16 @@ class People:
                 for call in calls
             ]
             return newest, [(body, self._key(body, messages)) for body in bodies]
-        notes = [(_END if enter[1] == "or" else _GO_ON).format(sender=sender)] if enter else []
-        text = ag2_classic_messages.text(newest) or prompt
+        ends = newest and agent._is_termination_msg(newest)
+        notes = [(_END if ends or enter[1] == "or" else _GO_ON).format(sender=sender)] if enter else [_TYPES]
+        if _yes_or_no(prompt):
+            notes = []
+        text = (ag2_classic_messages.last_words(messages) if ends else ag2_classic_messages.text(newest)) or prompt
         if enter and enter[1] != "or" and (code := ag2_classic_messages.code(agent, messages)):
             notes.append(_RUNS_CODE)
             text = text if code is newest else f"{text}\n\n{_EARLIER}\n{ag2_classic_messages.text(code)}"
-        title = f"What do you answer {sender}" if enter else prompt.strip(" \n>:")
+        asks = f"{sender} has finished. End the conversation?" if ends else f"What do you answer {sender}"
+        title = asks if enter else prompt.strip(" \n>:")
         body = question(self._channel, title[:300] or f"The first message of {agent.name}", text, notes=notes, **about)
         return None, [(body, self._key(body, messages))]
 
@@ -169,7 +179,12 @@ class People:
         )
 
     def _answer(
-        self, agent: ConversableAgent, calling: Message | None, questions: list[Question], decisions: list[Decision]
+        self,
+        agent: ConversableAgent,
+        prompt: str,
+        calling: Message | None,
+        questions: list[Question],
+        decisions: list[Decision],
     ) -> str:
         """Answer as a line of the keyboard would."""
         judged = [JudgedAction(*asked, decision) for asked, decision in zip(questions, decisions, strict=True)]
@@ -177,14 +192,15 @@ class People:
         if calling is not None and (len(judged) > 1 or first.decision.approved or first.decision.how == "policy"):
             self._hold(agent, calling, judged)
             return ""  # what was not approved is not executed, and the model reads why
+        yes_or_no = _yes_or_no(prompt)
         if first.decision.approved:
             if _RUNS_CODE in first.body.get("notes", ()):
                 self._code[id(agent)] = first
-            return ""
+            return yes_or_no[0] if yes_or_no else ""
         if first.decision.outcome == "answered":
             return first.decision.words
         IOStream.get_default().print(first.decision.text)
-        return STOP
+        return yes_or_no[1] if yes_or_no else STOP
 
     def _hold(self, agent: ConversableAgent, message: Message, judged: list[JudgedAction]) -> None:
         """Keep the decisions until AG2 executes the calls.
@@ -197,6 +213,12 @@ class People:
             if one is not None and one.decision.arguments is not None:
                 call["arguments"] = json.dumps(one.decision.arguments)
             self._calls.setdefault((id(agent), call_id), []).append(one)
+
+
+def _yes_or_no(prompt: str) -> tuple[str, str] | None:
+    """The two answers for which a program's own prompt asks."""
+    found = re.search(r"[(\[]\s*(y|yes)\s*/\s*(n|no)\s*[)\]]", prompt, re.IGNORECASE)
+    return (found[1].lower(), found[2].lower()) if found else None
 
 
 def _exactly(judged: JudgedAction) -> Call:

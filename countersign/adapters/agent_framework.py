@@ -6,37 +6,46 @@ always let through to the middleware, which answers with the decision. If people
 asks once more about the changed ones, and gets the same decision.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from agent_framework import (
-    Agent,
-    AgentExecutor,
-    AgentResponse,
-    AgentSession,
-    Content,
-    FileCheckpointStorage,
-    FunctionInvocationContext,
-    FunctionMiddleware,
-    FunctionTool,
-    InMemoryCheckpointStorage,
-    Message,
-    Workflow,
-    WorkflowCheckpoint,
-    WorkflowCheckpointException,
-    WorkflowEvent,
-    WorkflowRunResult,
-    tool,
-)
-from agent_framework.exceptions import MiddlewareException
 from pydantic_core import to_json, to_jsonable_python
 
+from countersign.adapters import extra
 from countersign.adapters.run_files import SavedCall
 from countersign.adapters.saved_runs import ASK_HUMAN, JudgedRun, SavedRuns, judged_run
 from countersign.client.exchange import Decision
-from countersign.domain.errors import InvalidInput
+from countersign.domain.errors import InvalidInput, NotShown
+from countersign.domain.json_arguments import DIFFERS, is_approved, read_arguments, written
+from countersign.domain.typed_answers import Keywords
+
+with extra("agent-framework"):
+    from agent_framework import (
+        Agent,
+        AgentResponse,
+        AgentSession,
+        Content,
+        Executor,
+        FileCheckpointStorage,
+        FunctionInvocationContext,
+        FunctionMiddleware,
+        FunctionTool,
+        InMemoryCheckpointStorage,
+        Message,
+        MiddlewareFailure,
+        ToolApprovalMiddleware,
+        Workflow,
+        WorkflowCheckpoint,
+        WorkflowCheckpointException,
+        WorkflowEvent,
+        WorkflowExecutor,
+        WorkflowRunResult,
+        tool,
+    )
+    from agent_framework.exceptions import MiddlewareException
 
 _SEEN = "countersign"
 _DECISION = f"{Decision.__module__}:{Decision.__qualname__}"
@@ -57,15 +66,30 @@ class SlackApprovals(SavedRuns, FunctionMiddleware):
         if function.approval_mode != "always_require" or context.metadata.get(_SEEN):
             return await call_next()
         context.metadata[_SEEN] = True
-        at, arguments = judged_run(), to_jsonable_python(context.arguments)
+        try:
+            at = judged_run()
+        except InvalidInput as why:  # of another exception the framework would tell the model alone
+            raise MiddlewareFailure(str(why)) from None
+        response = context.metadata.get("approval_response")
+        try:
+            if response is not None:
+                _arguments(response.function_call)
+            _as_run(function, context.arguments)
+            arguments = to_jsonable_python(context.arguments)
+            written(arguments)
+        except NotShown as why:
+            context.result = str(why)
+            return None
         call = at.run.call(context.metadata["call_id"], function.name, arguments, function.parameters())
         decision = await at.decide(call)
-        if decision.outcome == "edited" and decision.arguments is not None and arguments != decision.arguments:
-            context.arguments = dict(decision.arguments)
-            if "approval_response" in context.metadata:
+        if decision.outcome == "edited" and not is_approved(arguments, decision.arguments):
+            context.arguments = dict(decision.arguments or {})
+            if response is not None:
                 return await call_next()  # the framework asks about the changed arguments; `_answers` finds this call
 
-        async def approved(_: Mapping[str, Any]) -> list[dict[str, Any]]:
+        async def approved(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+            if not is_approved(to_jsonable_python(context.arguments), values):  # the framework runs its own copy
+                raise InvalidInput(DIFFERS)
             await call_next()
             return [content.to_dict() for content in context.result]
 
@@ -85,14 +109,18 @@ class SlackApprovals(SavedRuns, FunctionMiddleware):
     async def run(self, agent: Agent[Any], task: str, *, key: str, **options: Any) -> AgentResponse[Any]:
         """Run the agent, and ask people about its calls.
 
-        The same key goes on with the same run. `options` go to `Agent.run`. InvalidInput if another program runs it.
+        The same key goes on with the same run. `options` go to `Agent.run`. InvalidInput if another program runs it,
+        or if a call could run without people.
         """
+        if options.get("stream"):
+            raise InvalidInput("`SlackApprovals.run` returns the whole answer, so it can't stream. Leave out `stream`.")
+        _check_hosted(agent)
         async with self._judging(key, agent.name, task) as at:
             saved = at.run.state or {"asked": []}
             asked = [Content.from_dict(one) for one in saved["asked"]]
             session = AgentSession.from_dict(saved["session"]) if asked else agent.create_session()
             while True:
-                messages = await _answers(at, agent, asked) if asked else task
+                messages = await _answers(at, _functions(agent, options), asked) if asked else task
                 response: AgentResponse[Any] = await agent.run(messages, session=session, middleware=[self], **options)
                 asked = [one for one in response.user_input_requests if one.type == "function_approval_request"]
                 if not asked:
@@ -102,24 +130,44 @@ class SlackApprovals(SavedRuns, FunctionMiddleware):
     async def run_workflow(self, workflow: Workflow, message: Any, *, key: str) -> WorkflowRunResult:
         """Run the workflow, and ask people what it requests.
 
-        The same key goes on with the same run. A `bool` is answered with whether they approved, a `str` with their
-        choice or what a model reads, anything else with the `Decision`. Give the workflow a name of its own, by which
-        its checkpoints are found.
+        The same key goes on with the same run. A `bool` is answered with whether they approved, a `str` as
+        `slack_input` answers, anything else with the `Decision`. Give the workflow a name of its own, by which its
+        checkpoints are found. Its agents get this middleware while it runs. InvalidInput if a call could run without
+        people.
         """
-        async with self._judging(key, workflow.name, to_json(message, fallback=str).decode()) as at:
-            storage, explained = _LastCheckpoint(at), _with_middleware(workflow)
+        task, agents = to_json(message, fallback=str).decode(), list(_agents(workflow))
+        for agent in agents:
+            _check_hosted(agent)
+        async with self._judging(key, workflow.name, task) as at, self._in_all(agents):
+            storage, tools = _LastCheckpoint(at), {one.id: _functions_of(one) for one in workflow.get_executors_list()}
             saved = at.run.state
             start = {"message": message} if saved is None else {"checkpoint_id": saved["id"]}
             try:
                 result: WorkflowRunResult = await workflow.run(**start, checkpoint_storage=storage)
                 while events := result.get_request_info_events():
-                    decisions = await at.decide_all([_requested(at, event) for event in events])
-                    pairs = zip(events, decisions, strict=True)
-                    responses = {one.request_id: _response(one, decision, explained) for one, decision in pairs}
+                    calls = [_requested(at, event, tools.get(event.source_executor_id, {})) for event in events]
+                    decisions = iter(await at.decide_all([call for call in calls if call is not None]))
+                    responses = {
+                        event.request_id: _response(event, None if call is None else next(decisions))
+                        for event, call in zip(events, calls, strict=True)
+                    }
                     result = await workflow.run(responses=responses, checkpoint_storage=storage)
             except _NotKept as stop:
                 raise stop.why from None
             return result
+
+    @asynccontextmanager
+    async def _in_all(self, agents: Sequence[Agent[Any]]) -> AsyncIterator[None]:
+        """Put this middleware last, next to the tools, of agents that lack it."""
+        before = [(agent, agent.middleware) for agent in agents]
+        for agent, middleware in before:
+            if not any(isinstance(one, SlackApprovals) for one in middleware or ()):
+                agent.middleware = [*(middleware or ()), self]
+        try:
+            yield
+        finally:
+            for agent, middleware in before:
+                agent.middleware = middleware
 
 
 class _NotKept(BaseException):
@@ -171,61 +219,109 @@ def _file(folder: str, checkpoint: str) -> Path:
     return Path(folder, f"{checkpoint}.json")
 
 
-async def _answers(at: JudgedRun, agent: Agent[Any], asked: Sequence[Content]) -> Message:
-    tools = {one.name: one for one in agent.default_options.get("tools") or () if isinstance(one, FunctionTool)}
-    calls = []
-    for one in asked:
-        local = (
-            None if one.function_call is None or one.function_call.hosted else tools.get(one.function_call.name or "")
-        )
-        calls.append(_call(at, one, local.parameters() if local else None))
-    decisions = await at.decide_all(calls)
-    return Message(
-        "user",
-        [
-            one.to_function_approval_response(decision.approved or not _hosted(one))
-            for one, decision in zip(asked, decisions, strict=True)
-        ],
-    )
+async def _answers(at: JudgedRun, tools: Mapping[str, FunctionTool], asked: Sequence[Content]) -> Message:
+    calls = [_call(at, one, tools) for one in asked]
+    decisions = iter(await at.decide_all([call for call in calls if call is not None]))
+    given = [None if call is None else next(decisions) for call in calls]
+    return Message("user", [_approval(*one) for one in zip(asked, given, strict=True)])
 
 
-def _hosted(request: Content) -> bool:
-    """Whether the model's provider runs the call, out of the middleware's reach."""
-    return request.function_call is None or bool(request.function_call.hosted)
+def _approval(request: Content, decision: Decision | None) -> Content:
+    """Answer the framework's request.
+
+    The framework's rejection has no reason, so the middleware answers a local call, also one without a decision:
+    people can't be shown it, or the tool doesn't take it. A hosted call the provider runs, out of its reach.
+    """
+    if request.function_call is not None and not request.function_call.hosted:
+        return request.to_function_approval_response(True)
+    exactly = decision is not None and is_approved(_arguments(request.function_call), decision.arguments)
+    return request.to_function_approval_response(decision is not None and decision.approved and exactly)
 
 
-def _call(at: JudgedRun, request: Content, schema: dict[str, Any] | None) -> SavedCall:
+def _call(at: JudgedRun, request: Content, tools: Mapping[str, FunctionTool]) -> SavedCall | None:
+    """The call that people judge; None if they can't be shown it, or the tool doesn't take its arguments."""
     call = request.function_call
     if call is None:
         raise InvalidInput("The framework asked for approval without naming a call, so nobody was asked.")
-    return at.run.call(call.call_id or "", call.name or "tool", dict(call.parse_arguments() or {}), schema)
+    name, tool = call.name or "tool", None if call.hosted else tools.get(call.name or "")
+    try:
+        given = _arguments(call)
+        arguments = given if tool is None else _as_run(tool, given)
+    except NotShown:
+        return None
+    return at.run.call(call.call_id or "", name, arguments, tool.parameters() if tool else None)
 
 
-def _requested(at: JudgedRun, event: WorkflowEvent[Any]) -> SavedCall:
+def _arguments(call: Content | None) -> dict[str, Any]:
+    """The arguments as the model gave them. NotShown if people can't be shown them."""
+    given = call.arguments if call is not None else None
+    if isinstance(given, str):
+        return read_arguments(given)
+    written(given or {})
+    return dict(given or {})
+
+
+def _as_run(tool: FunctionTool, arguments: Any) -> dict[str, Any]:
+    """The arguments as the tool's function gets them, which people judge. NotShown if it doesn't take them."""
+    try:
+        if tool.input_model is not None:  # a JSON schema changes nothing
+            arguments = tool.input_model.model_validate(arguments).model_dump(exclude_unset=True)
+        return dict(to_jsonable_python(arguments))
+    except ValueError as wrong:  # pydantic's are ValueErrors
+        raise NotShown(
+            f"The call was not made, and nobody was asked: its arguments don't fit the tool. {str(wrong)[:1000]}"
+        ) from None
+
+
+def _requested(at: JudgedRun, event: WorkflowEvent[Any], tools: Mapping[str, FunctionTool]) -> SavedCall | None:
     data = event.data
     if isinstance(data, Content) and data.type == "function_approval_request":
-        return _call(at, data, None)
+        return _call(at, data, tools)
     value = to_jsonable_python(data)
     options = value.pop("options", []) if isinstance(value, dict) else []
     text = value if isinstance(value, str) else to_json(value, indent=2).decode()
     return at.run.call(event.request_id, ASK_HUMAN, {"question": text, "options": options}, None)
 
 
-def _with_middleware(workflow: Workflow) -> set[str]:
-    """The executors whose agents have the middleware, which lets nothing run that was not approved, and says why."""
-    return {
-        executor.id
-        for executor in workflow.get_executors_list()
-        if isinstance(executor, AgentExecutor)
-        and isinstance(executor.agent, Agent)
-        and any(isinstance(one, SlackApprovals) for one in executor.agent.middleware or ())
-    }
-
-
-def _response(event: WorkflowEvent[Any], decision: Decision, explained: set[str]) -> Any:
-    if isinstance(event.data, Content):
-        reason_is_given = event.source_executor_id in explained and not _hosted(event.data)
-        return event.data.to_function_approval_response(decision.approved or reason_is_given)
+def _response(event: WorkflowEvent[Any], decision: Decision | None) -> Any:
+    if isinstance(event.data, Content) or decision is None:
+        return _approval(event.data, decision)
     if event.response_type is bool:
         return decision.approved
-    return ", ".join(decision.chosen) or decision.text if event.response_type is str else decision
+    if event.response_type is str:
+        return Keywords().typed(decision.outcome, words=decision.words, chosen=decision.chosen)
+    return decision
+
+
+def _agents(workflow: Workflow) -> Iterator[Agent[Any]]:
+    """Find the agents of a workflow: those of its executors, and of workflows in it."""
+    for executor in workflow.get_executors_list():
+        if isinstance(executor, WorkflowExecutor):
+            yield from _agents(executor.workflow)
+        yield from (one for one in vars(executor).values() if isinstance(one, Agent))
+
+
+def _functions(agent: Agent[Any], options: Mapping[str, Any]) -> dict[str, FunctionTool]:
+    """Find the functions that a model may call, by name."""
+    several = [agent.default_options.get("tools"), options.get("tools"), (options.get("options") or {}).get("tools")]
+    tools = [one for tools in several for one in (tools if isinstance(tools, list | tuple) else [tools])]
+    functions = [*tools, *(one for server in agent.mcp_tools for one in server.functions)]
+    return {one.name: one for one in functions if isinstance(one, FunctionTool)}
+
+
+def _functions_of(executor: Executor) -> dict[str, FunctionTool]:
+    if isinstance(executor, WorkflowExecutor):
+        return {name: one for agent in _agents(executor.workflow) for name, one in _functions(agent, {}).items()}
+    agents = [one for one in vars(executor).values() if isinstance(one, Agent)]
+    return {name: one for agent in agents for name, one in _functions(agent, {}).items()}
+
+
+def _check_hosted(agent: Agent[Any]) -> None:
+    """InvalidInput if the provider could run a call that a rule of the framework approved."""
+    rules = [one for one in agent.middleware or () if isinstance(one, ToolApprovalMiddleware)]
+    tools = agent.default_options.get("tools") or ()
+    if any(one.auto_approval_rules for one in rules) and not all(isinstance(one, FunctionTool) for one in tools):
+        raise InvalidInput(
+            f"The agent “{agent.name}” has automatic approval rules and a tool that its provider runs, so calls could "
+            "run without people. Remove `auto_approval_rules` or that tool. Nothing was started."
+        )

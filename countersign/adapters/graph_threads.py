@@ -15,13 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
-
+from countersign.adapters import extra
 from countersign.adapters.run_files import LeftToPeople, SavedCall, SavedRun, run_of_this_program
 from countersign.adapters.run_storage import FolderStorage, fetch, storage_of
 from countersign.client.client import AsyncClient
 from countersign.domain.errors import InvalidInput
+
+with extra("langgraph"):
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
 Saver = BaseCheckpointSaver[Any]
 T = TypeVar("T")

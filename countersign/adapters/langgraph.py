@@ -13,20 +13,25 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from langchain.agents.middleware import AgentMiddleware
-from langchain.agents.middleware.types import ToolCallRequest
-from langchain_core.messages import ToolMessage
-from langchain_core.tools import BaseTool, tool
-from langgraph.errors import GraphBubbleUp
-from langgraph.types import Command, Interrupt
-
-from countersign.adapters import run_files
+from countersign.adapters import extra, run_files
 from countersign.adapters.graph_threads import LeftThread, Saver, arestore, restore
 from countersign.client.client import AsyncClient, Client, question
 from countersign.client.exchange import AlreadyRan, Decision, NotApproved
+from countersign.domain.calls import labelled
 from countersign.domain.errors import InvalidInput
+from countersign.domain.json_arguments import DIFFERS, is_approved
+
+with extra("langgraph"):
+    from langchain.agents.middleware import AgentMiddleware
+    from langchain.agents.middleware.types import ToolCallRequest
+    from langchain_core.messages import ToolMessage
+    from langchain_core.tools import BaseTool, tool
+    from langgraph.errors import GraphBubbleUp
+    from langgraph.types import Command, Interrupt
 
 _LONGEST_REPORT: Final = 300
+_ASKS: Final = ("question", "title", "message", "action", "task")
+"""Names under which a program's own interrupt says what it asks."""
 _REVIEWS: Final = {"approved": "approve", "edited": "edit", "answered": "respond"}
 Result = ToolMessage | Command[Any]
 __all__ = ["SlackApproval", "adecide", "arestore", "decide", "restore"]
@@ -148,7 +153,7 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
         call: dict[str, Any] = {"tool": name, "arguments": arguments}
         if request.tool is not None:
             call["schema"] = request.tool.get_input_jsonschema()
-        return question(self._channel, f"Run {name}?", call=call, requester=self._requester)
+        return question(self._channel, call=call, requester=self._requester)
 
 
 def decide(
@@ -159,17 +164,22 @@ def decide(
     tools: Sequence[BaseTool | Callable[..., Any]] = (),
     leave: str | Path | None = None,
     checkpointer: Saver | None = None,
+    text: bool | Callable[[Any], bool] = False,
     whole: bool = False,
 ) -> Command[Any] | None:
     """Ask about all that a graph stopped with.
 
     Return the command that resumes it; None if it did not stop. Within an event loop, await `adecide`.
-    To an `interrupt` of the program's own: True, False, the words of an answer, or what was chosen of its `options`;
-    with `whole` a dict of the decision: `approved`, `outcome`, `how`, `by`, `words`, `chosen` and `text`.
+    An `interrupt` of the program's own gets True if people approved and False otherwise, so `if approved:` is safe.
+    One with `options` gets the chosen one, or an answer in words; so does any other where `text` is true, or says
+    so of the interrupt's value. With `whole` it gets a dict of the decision: `approved`, `outcome`, `how`, `by`,
+    `words`, `chosen` and `text`.
     To `HumanInTheLoopMiddleware`: its decisions; of calls of `tools` people may change the arguments. `leave` and
     `checkpointer`: as for `SlackApproval`; this program has taken the thread over when this returns.
     """
-    asking = adecide(channel, result, config, tools=tools, leave=leave, checkpointer=checkpointer, whole=whole)
+    asking = adecide(
+        channel, result, config, tools=tools, leave=leave, checkpointer=checkpointer, text=text, whole=whole
+    )
     return asyncio.run(asking)
 
 
@@ -181,6 +191,7 @@ async def adecide(
     tools: Sequence[BaseTool | Callable[..., Any]] = (),
     leave: str | Path | None = None,
     checkpointer: Saver | None = None,
+    text: bool | Callable[[Any], bool] = False,
     whole: bool = False,
 ) -> Command[Any] | None:
     """Ask as `decide` does, in this task."""
@@ -195,7 +206,8 @@ async def adecide(
 
         async def answer(stop: Interrupt) -> Any:
             waits = [client.judge(body, key=key) for body, key in questions(stop)]
-            return _answer(await asyncio.gather(*waits), stop, whole=whole)
+            in_words = _offers_options(stop.value) or (text(stop.value) if callable(text) else text)
+            return _answer(await asyncio.gather(*waits), stop, in_words=in_words, whole=whole)
 
         if leave is not None and stops:
             every = [(body, *_left(leave, config, key)) for stop in stops for body, key in questions(stop)]
@@ -216,15 +228,23 @@ def _questions(channel: str, interrupt: Interrupt, schemas: Mapping[str, Any]) -
     if isinstance(value, Mapping) and "action_requests" in value:
         reviews = zip(value["action_requests"], value["review_configs"], strict=True)
         calls = [_call(action, schemas if "edit" in review["allowed_decisions"] else {}) for action, review in reviews]
-        return [question(channel, f"Run {call['tool']}?", call=call) for call in calls]
-    if isinstance(value, Mapping) and value.get("options"):
+        return [question(channel, call=call) for call in calls]
+    if _offers_options(value):
         title = str(value.get("question") or "Which one?")
         return [question(channel, title[:300], title, options=[str(one) for one in value["options"]])]
+    if isinstance(value, Mapping):
+        asked = next((str(value[name]) for name in _ASKS if isinstance(value.get(name), str) and value[name]), "")
+        plain = json.loads(json.dumps(value, default=str))
+        return [question(channel, asked.strip().partition("\n")[0][:300], labelled(plain))]
     text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    return [question(channel, "", text)]
+    return [question(channel, "" if isinstance(value, str) else "Continue?", text)]
 
 
-def _answer(decisions: Sequence[Decision], interrupt: Interrupt, *, whole: bool) -> Any:
+def _offers_options(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value.get("options"))
+
+
+def _answer(decisions: Sequence[Decision], interrupt: Interrupt, *, in_words: bool, whole: bool) -> Any:
     if isinstance(interrupt.value, Mapping) and "action_requests" in interrupt.value:
         asked = zip(decisions, interrupt.value["action_requests"], interrupt.value["review_configs"], strict=True)
         return {"decisions": [_review(*one) for one in asked]}
@@ -234,7 +254,8 @@ def _answer(decisions: Sequence[Decision], interrupt: Interrupt, *, whole: bool)
         return {**named, "by": list(decision.by), "chosen": list(decision.chosen)}
     if decision.chosen:
         return decision.chosen[0]
-    return decision.words if decision.outcome == "answered" else decision.approved
+    # A refusal is never truthy (R39): words are only for a program that asked for words.
+    return decision.words if decision.outcome == "answered" and in_words else decision.approved
 
 
 def _call(action: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
@@ -249,6 +270,8 @@ def _review(decision: Decision, action: Mapping[str, Any], review: Mapping[str, 
         kind = "reject"
     if kind == "edit":
         return {"type": kind, "edited_action": {"name": action["name"], "args": decision.arguments}}
+    if kind == "approve" and not is_approved(action["args"], decision.arguments):  # the middleware runs its own copy
+        return {"type": "reject", "message": DIFFERS}
     return {"type": kind} if kind == "approve" else {"type": kind, "message": decision.text}
 
 

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from countersign.client import client
 from countersign.client.connection import Address
-from countersign.client.exchange import Decision
+from countersign.client.exchange import Decision, NotApproved
 from countersign.domain.errors import InvalidInput
+from countersign.domain.texts_for_models import quoted
 
 WAIT: Final = 45.0
 """Seconds; many clients end a call after a minute."""
@@ -27,6 +28,12 @@ decision says, with exactly the arguments that it names, and once."""
 _KINDS: Final = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
 
+_ACT: Final = "Nothing has run yet. Make this call once, with exactly these arguments."
+_CHANGED: Final = " WITH CHANGES, in these arguments alone"
+_GIVEN_BEFORE: Final = (
+    "The answer to request {request} was given to you before, and it is for one call. Do not make that call again. If "
+    "it was never made, ask again with a new `key`."
+)
 _NOT_YET: Final = "People have not decided yet. Call this tool again with the same arguments to go on waiting."
 
 
@@ -46,7 +53,7 @@ class PeopleTools:
         answer in words.
         """
         decision = await self._ask(key, client.question(self._channel, "", question, options=options or ()))
-        return decision.text if decision else _NOT_YET
+        return decision.text if decision is not None else _NOT_YET
 
     async def request_approval(self, key: str, action: str, arguments: dict[str, Any], why: str = "") -> str:
         """Ask people whether you may do something, before you do it.
@@ -58,11 +65,12 @@ class PeopleTools:
         if all(type(value) in _KINDS for value in arguments.values()):
             types = {name: {"type": _KINDS[type(value)]} for name, value in arguments.items()}
             call["schema"] = {"type": "object", "properties": types, "required": [*types]}
-        body = client.question(self._channel, f"{action}?", call=call, notes=[why] if why else ())
+        body = client.question(self._channel, call=call, notes=[why] if why else ())
         decision = await self._ask(key, body)
         if decision is None:
             return _NOT_YET
-        answer = {"approved": decision.approved, "arguments": decision.arguments, "decision": decision.text}
+        approved, text = await _given(decision)
+        answer = {"approved": approved, "arguments": decision.arguments if approved else None, "decision": text}
         return json.dumps(answer, ensure_ascii=False)
 
     async def _ask(self, key: str, body: dict[str, Any]) -> Decision | None:
@@ -73,6 +81,22 @@ class PeopleTools:
                     return await service.judge(body, key=key)
             except TimeoutError:
                 return None
+
+
+async def _given(decision: Decision) -> tuple[bool, str]:
+    """Give an approval to the client, once; return whether it may act, and the text for its model."""
+    if not decision.approved:
+        return False, decision.text
+    async with client.AsyncClient() as service:
+        try:
+            first = await service.begin_once(decision)
+        except NotApproved as stopped:
+            return False, str(stopped)
+    if not first:
+        return False, _GIVEN_BEFORE.format(request=decision.request)
+    changed = _CHANGED if decision.outcome == "edited" else ""
+    words = f"\nThe reviewer wrote:\n{quoted(decision.words)}" if decision.words else ""
+    return True, f"DECISION: APPROVED{changed} (request {decision.request}){words}\n{_ACT}"
 
 
 def main(arguments: list[str]) -> int:

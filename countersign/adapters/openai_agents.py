@@ -10,11 +10,16 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agents.tool_context import ToolContext
-
-from agents import Agent, FunctionTool, Runner, RunResult, RunState, ToolApprovalItem, function_tool
+from countersign.adapters import extra
 from countersign.adapters.run_files import SavedCall
 from countersign.adapters.saved_runs import ASK_HUMAN, JudgedRun, SavedRuns, judged_run
+from countersign.domain.errors import NotShown
+from countersign.domain.json_arguments import DIFFERS, is_approved, read_arguments
+
+with extra("openai-agents"):
+    from agents.tool_context import ToolContext
+
+    from agents import Agent, FunctionTool, Runner, RunResult, RunState, ToolApprovalItem, function_tool
 
 
 class _Tool(FunctionTool):
@@ -38,9 +43,11 @@ class SlackApprovals(SavedRuns):
                 return str(await inner.on_invoke_tool(context, json.dumps(values)))
 
             at = judged_run()
-            call = at.run.call(
-                context.tool_call_id, inner.name, json.loads(arguments or "{}"), inner.params_json_schema
-            )
+            try:
+                given = read_arguments(arguments)
+            except NotShown as why:
+                return str(why)
+            call = at.run.call(context.tool_call_id, inner.name, given, inner.params_json_schema)
             return await at.perform(call, approved)
 
         return _Tool(inner.name, inner.description, inner.params_json_schema, invoke, needs_approval=True)
@@ -76,18 +83,17 @@ class SlackApprovals(SavedRuns):
         for item in items:
             try:
                 asked.append((item, _call(at, item)))
-            except _NotShown as why:
-                state.reject(item, rejection_message=f"{why} Nobody was asked, and nothing was done.")
+            except NotShown as why:
+                state.reject(item, rejection_message=str(why))
         decisions = await at.decide_all([call for _, call in asked])
         for (item, call), decision in zip(asked, decisions, strict=True):
-            if decision.approved or call.tool == ASK_HUMAN:
-                state.approve(item)
-            else:
+            if not decision.approved and call.tool != ASK_HUMAN:
                 state.reject(item, rejection_message=decision.text)
-
-
-class _NotShown(Exception):
-    """Why people cannot be shown a call, for the model."""
+            # The SDK runs its own copy of a call, but for our tools, which run with what people approved.
+            elif call.schema is None and not is_approved(_arguments(_raw(item)), decision.arguments):
+                state.reject(item, rejection_message=DIFFERS)
+            else:
+                state.approve(item)
 
 
 def _call(at: JudgedRun, item: ToolApprovalItem) -> SavedCall:
@@ -95,22 +101,29 @@ def _call(at: JudgedRun, item: ToolApprovalItem) -> SavedCall:
 
     Of a tool that is not ours they may not change the arguments: `RunState.approve` would ignore it.
     """
-    raw = item.raw_item if isinstance(item.raw_item, Mapping) else item.raw_item.model_dump(exclude_none=True)
+    raw = _raw(item)
     name, arguments = item.name or "tool", _arguments(raw)
     tools = [tool for tool in item.agent.tools if tool.name == name]
     schema = tools[0].params_json_schema if len(tools) == 1 and isinstance(tools[0], _Tool) else None
     if name == ASK_HUMAN and schema is None:
-        raise _NotShown(f"“{name}” is the name of the tool that asks people, and this is another one.")
+        raise NotShown(
+            f"“{name}” is the name of the tool that asks people, and this is another one. Nobody was asked, and "
+            "nothing was done."
+        )
     origin = raw.get("server_label") or (item.tool_origin and item.tool_origin.mcp_server_name) or item.tool_namespace
     note = f"A tool of “{origin}”." if origin and origin != name else ""
     return at.run.call(item.call_id or "", name, arguments, schema, note=note)
 
 
+def _raw(item: ToolApprovalItem) -> Mapping[str, Any]:
+    return item.raw_item if isinstance(item.raw_item, Mapping) else item.raw_item.model_dump(exclude_none=True)
+
+
 def _arguments(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """All that a call would do. _NotShown if that is not known."""
+    """All that a call would do. NotShown if that is not known."""
     match raw.get("type"):
         case "function_call" | "mcp_approval_request":
-            return _json(raw["arguments"])
+            return read_arguments(raw["arguments"])
         case "custom_tool_call":
             return {"input": raw["input"]}
         case "shell_call":
@@ -118,14 +131,6 @@ def _arguments(raw: Mapping[str, Any]) -> dict[str, Any]:
         case "apply_patch_call":
             several = raw.get("operations")
             return {"operations": several} if isinstance(several, list) else dict(raw["operation"])
-    raise _NotShown(f"A call of the type “{raw.get('type')}” can't be shown to people.")
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise _NotShown("The arguments aren't a JSON object, so they can't be shown to people.")
-    return value
+    raise NotShown(
+        f"A call of the type “{raw.get('type')}” can't be shown to people. Nobody was asked, and nothing was done."
+    )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from countersign.adapters.run_files import SavedCall, SavedRun, UnreportedOutcome, locked, read
+from countersign.adapters.run_files import SavedCall, SavedRun, UnreportedOutcome, check_folder, locked, read
 from countersign.adapters.run_storage import fetch
 from countersign.client.client import AsyncClient
 from countersign.domain.errors import CountersignError, InvalidInput
@@ -40,6 +40,7 @@ def main(arguments: list[str]) -> int:
 
 
 async def _resume(folder: Path, *, lost: bool) -> int:
+    check_folder(folder)
     async with AsyncClient() as client:
         runs, problems = await fetch(client, folder, lost=lost)
         for problem in problems:

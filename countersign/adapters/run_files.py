@@ -6,6 +6,8 @@ Fernet). The service never has the key.
 
 import json
 import os
+import shlex
+import stat
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,6 +20,7 @@ from typing import Annotated, Any, Final
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from countersign.domain.errors import CountersignError, InvalidInput
+from countersign.domain.json_arguments import is_approved
 
 KEY: Final = "COUNTERSIGN_STATE_KEY"
 LONGEST: Final = 5_000_000
@@ -100,7 +103,9 @@ class SavedRun:
     ) -> SavedCall:
         """Find the call, as the model gave it or as people changed it, or add it."""
         for call in self.calls:
-            if (call.id, call.tool) == (id, tool) and arguments in (call.arguments, call.edited):
+            if (call.id, call.tool) != (id, tool):
+                continue
+            if is_approved(arguments, call.arguments) or is_approved(arguments, call.edited):
                 return call
         self.calls.append(SavedCall(id, tool, arguments, schema, note))
         return self.calls[-1]
@@ -128,9 +133,34 @@ class SavedRun:
 
 
 def path_of(folder: Path, key: str) -> Path:
-    """Name the file of the run of this key; the folder is made if there is none."""
+    """Name the file of the run of this key, in a folder that is created if needed.
+
+    InvalidInput if other accounts can write in it.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder / f"{sha256(key.encode()).hexdigest()[:24]}.json"
+    check_folder(folder)
+    return folder / _name_of(key)
+
+
+def _name_of(key: str) -> str:
+    return f"{sha256(key.encode()).hexdigest()[:24]}.json"
+
+
+def check_folder(folder: Path) -> None:
+    """Check that only this account can put files there.
+
+    A saved run names the program that `countersign resume` starts. InvalidInput if others can write there.
+    """
+    if sys.platform == "win32" or not folder.exists():
+        return
+    status = folder.stat()
+    if status.st_uid not in (os.getuid(), 0):
+        raise InvalidInput(f"The folder {folder} belongs to another account, so its runs aren't used. Use another one.")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise InvalidInput(
+            f"Other accounts can write in the folder {folder}, so its runs aren't used. Check its files, and run: "
+            f"chmod go-w {shlex.quote(str(folder))}"
+        )
 
 
 def write(path: Path, content: bytes) -> None:
@@ -200,9 +230,12 @@ _RUN: Final = TypeAdapter(SavedRun)
 def read(path: Path) -> SavedRun:
     """Read a run's file.
 
-    InvalidInput if it is damaged, or was sealed with another key.
+    InvalidInput if it is damaged, was sealed with another key, or has the name of another run.
     """
-    return replace(parsed(path.read_bytes(), str(path)), path=path)
+    run = parsed(path.read_bytes(), str(path))
+    if _name_of(run.key) != path.name:
+        raise InvalidInput(f"Can't read {path}: it holds the run of another key. It was left as it is.")
+    return replace(run, path=path)
 
 
 def parsed(content: bytes, name: str) -> SavedRun:

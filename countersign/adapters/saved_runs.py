@@ -142,9 +142,8 @@ class JudgedRun:
             return question(self.channel, "", asked, options=options, agent=self.agent)
         body = {"tool": call.tool, "arguments": call.arguments, "schema": call.schema}
         named = {name: value for name, value in body.items() if value or name == "arguments"}
-        title = f"{call.tool.replace('_', ' ').capitalize()}?"
         notes = [call.note] if call.note else []
-        return question(self.channel, title, call=named, notes=notes, agent=self.agent)
+        return question(self.channel, call=named, notes=notes, agent=self.agent)
 
 
 JUDGED_RUN: ContextVar[JudgedRun] = ContextVar("countersign_judged")

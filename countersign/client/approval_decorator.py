@@ -2,8 +2,8 @@
 
 import functools
 import inspect
-import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
 from countersign.client.client import AsyncClient, Client, question
@@ -11,6 +11,7 @@ from countersign.client.exchange import Decision, NotApproved
 from countersign.client.idempotency_keys import key_in_celery_task
 from countersign.domain import calls
 from countersign.domain.errors import InvalidInput
+from countersign.domain.json_arguments import DIFFERS, is_approved, written
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NO_VALUE: Final = inspect.Parameter.empty
@@ -23,22 +24,23 @@ def requires_approval(
     title: str = "",
     hide: Sequence[str] = (),
     edit: bool = True,
-    key: Callable[[Mapping[str, Any]], str] | None = None,
+    key: str | Callable[[Mapping[str, Any]], str] | None = None,
     leave: bool | None = None,
     idempotent: bool = False,
+    timeout: float | None = None,
 ) -> Callable[[F], F]:
     """Run the function only after people approved exactly its arguments.
 
     If they changed the arguments, it runs with the changed ones.
 
-    For functions and coroutine functions whose arguments JSON can hold. `title` may name arguments, like
-    `Refund {euros:.2f} EUR for order {order}?`. `hide` are paths of arguments that nobody may see. `key` makes the
-    idempotency key of a call, by which a program that died finds its request. NotApproved, with the decision, if it is
-    not to be done; nothing was done then. What came of it is reported. AlreadyRan, with what was reported, if a call
-    with this key ran before; it does not run again. If such a call began, and nothing was reported, people say whether
-    it was done; an `idempotent` function runs again. `leave`: whether Ctrl-C, or a cancelled task, leaves the request
-    to people; by default it does so with a key. In a task of Celery with `acks_late` the key is made of the task's id,
-    if you give none.
+    For functions and coroutine functions whose arguments JSON can hold. `title` may name arguments, like `Refund
+    {euros:.2f} EUR for order {order}?`. `hide` are paths of arguments that nobody may see. `key` is the idempotency
+    key, or makes it of the arguments: by it a program that died finds its request. NotApproved, with the decision, if
+    it is not to be done; nothing was done then. What came of it is reported. AlreadyRan, with what was reported, if a
+    call with this key ran before; it does not run again. If such a call began, and nothing was reported, people say
+    whether it was done; an `idempotent` function runs again. `leave`: whether Ctrl-C, or a cancelled task, leaves the
+    request to people; by default it does so with a key. In a task of Celery with `acks_late` the key is made of the
+    task's id, if you give none. `timeout`: seconds that the service may be away before ServiceRefused.
     """
 
     def decorate(function: F) -> F:
@@ -47,7 +49,7 @@ def requires_approval(
         @functools.wraps(function)
         async def approved_async(*args: Any, **kwargs: Any) -> Any:
             arguments = guarded.arguments(args, kwargs)
-            async with AsyncClient() as client:
+            async with AsyncClient(timeout=timeout) as client:
                 body, name = guarded.question(arguments), guarded.key(key, arguments)
                 decision = await client.judge(body, key=name, leave=leave)
                 call = guarded.call_of(decision)
@@ -63,7 +65,7 @@ def requires_approval(
         @functools.wraps(function)
         def approved(*args: Any, **kwargs: Any) -> Any:
             arguments = guarded.arguments(args, kwargs)
-            with Client() as client:
+            with Client(timeout=timeout) as client:
                 body, name = guarded.question(arguments), guarded.key(key, arguments)
                 decision = client.judge(body, key=name, leave=leave)
                 call = guarded.call_of(decision)
@@ -105,8 +107,9 @@ class _GuardedCall:
                 )
             fields[name] = (hints.get(name, Any), ... if parameter.default is _NO_VALUE else parameter.default)
         try:
-            self._model = create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
-            schema = self._model.model_json_schema()
+            config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")  # NaN is refused, and not made None
+            self._model = create_model(function.__name__, __config__=config, **fields)
+            schema = self._model.model_json_schema(mode="serialization")  # as `arguments` are written
         except PydanticUserError as wrong:
             why = str(wrong).splitlines()[0].split(". ")[0]
             raise InvalidInput(
@@ -123,8 +126,8 @@ class _GuardedCall:
         bound.apply_defaults()
         try:
             values: dict[str, Any] = self._model.model_validate(bound.arguments).model_dump(mode="json")
-            json.dumps(values, allow_nan=False)
-        except (ValueError, TypeError) as wrong:  # pydantic's is a ValueError
+            written(values)
+        except (ValueError, TypeError) as wrong:  # pydantic's is a ValueError, and so is NotShown
             raise InvalidInput(
                 f"The arguments of {self._function.__name__} can't be shown to people, so nobody was asked: "
                 f"{str(wrong).splitlines()[0]}"
@@ -138,19 +141,22 @@ class _GuardedCall:
             title = calls.filled_title(self._title, arguments) if self._title else ""
         except (LookupError, ValueError):  # as long as no title is
             title = ""
-        title = title or f"{name.replace('_', ' ').capitalize()}?"
         call = {"tool": name, "arguments": arguments, "schema": self._schema, "hidden": self._hide}
         return question(self._channel, title, call={k: v for k, v in call.items() if v or k == "arguments"})
 
-    def key(self, make: Callable[[Mapping[str, Any]], str] | None, arguments: Mapping[str, Any]) -> str | None:
+    def key(self, make: str | Callable[[Mapping[str, Any]], str] | None, arguments: Mapping[str, Any]) -> str | None:
         """The idempotency key of this call; None if nothing finds it again."""
-        return key_in_celery_task(self._function.__qualname__, arguments) if make is None else make(arguments)
+        if make is None:
+            return key_in_celery_task(self._function.__qualname__, arguments)
+        return make if isinstance(make, str) else make(arguments)
 
     def call_of(self, decision: Decision) -> inspect.BoundArguments:
-        """The call that is to run. NotApproved if none was approved."""
+        """The call that is to run. NotApproved if none was approved, or if another one would run."""
         if decision.arguments is None:
             raise NotApproved(decision)
         values = self._model.model_validate(decision.arguments)
+        if not is_approved(values.model_dump(mode="json"), decision.arguments):
+            raise NotApproved(replace(decision, outcome="withdrawn", arguments=None, text=DIFFERS))
         bound = self._signature.bind_partial()
         for name in self._signature.parameters:
             bound.arguments[name] = getattr(values, name)

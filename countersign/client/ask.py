@@ -22,6 +22,7 @@ async def ask(
     requester: str = "",
     key: str | None = None,
     leave: bool | None = None,
+    timeout: float | None = None,
 ) -> M: ...
 
 
@@ -37,6 +38,7 @@ async def ask(
     requester: str = "",
     key: str | None = None,
     leave: bool | None = None,
+    timeout: float | None = None,
 ) -> Decision: ...
 
 
@@ -52,19 +54,21 @@ async def ask(
     requester: str = "",
     key: str | None = None,
     leave: bool | None = None,
+    timeout: float | None = None,
 ) -> "Decision | BaseModel":
     """Ask people in a channel, and return their decision.
 
     With `edit` they may change the message; `Decision.message` is the one that may be used then.
     With a `form` it is what they filled in, as its model; NotApproved if nobody filled it in.
     `key`: the same key again is the same request. `leave`: whether Ctrl-C, or a cancelled task, leaves the request to
-    people; by default it does so with a key. InvalidInput if no service is known here; ServiceRefused if it
-    refuses the question.
+    people; by default it does so with a key. `timeout`: seconds that the service may be away; people have the time that
+    their channel says. InvalidInput if no service is known here; ServiceRefused if it refuses the question, or was away
+    for longer.
     """
     schema = None if form is None else form.model_json_schema()
     text = message or ("" if form else title)
     body = question(channel, title, text, options=options, several=several, edit=edit, form=schema, requester=requester)
-    async with AsyncClient() as client:
+    async with AsyncClient(timeout=timeout) as client:
         decision = await client.ask(body, key=key, leave=leave)
     if form is None:
         return decision

@@ -59,6 +59,17 @@ def begin(decision: Decision, body: Mapping[str, Any], *, alone: bool, keep_stat
         replaces = begun or ""
 
 
+def begin_once(decision: Decision) -> Exchange[bool]:
+    """Begin what was approved; False if it was begun or reported before.
+
+    NotApproved if it may not be done.
+    """
+    if decision.reported is not None:
+        return False
+    attempt = uuid.uuid4().hex
+    return bool((yield from _begun(decision, attempt, ""))["begun_by"] == attempt)
+
+
 def did_nothing(decision: Decision, attempt: str) -> Exchange[None]:
     """Say that this attempt did nothing, so that another one may begin."""
     if attempt:

@@ -4,13 +4,12 @@ Both say at the terminal, if there is one, where the card is and why they wait.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 from countersign.client import attempts, connection, exchange
-from countersign.client.connection import Address
+from countersign.client.connection import Address, Reach
 from countersign.client.exchange import Decision, Exchange, Send, ServiceReply
 from countersign.client.open_questions import OpenQuestions, Question, note_pause
 
@@ -35,11 +34,12 @@ def question(
 ) -> dict[str, Any]:
     """Make the body of a question; what is empty is left out.
 
+    A call needs no title: the service makes one of its tool and arguments.
     `edit`: people may change the message, and `Decision.message` is the one that may be used.
     """
     body: dict[str, Any] = {
         "channel": channel,
-        "title": title or (message.strip().splitlines() or ["A question"])[0][:300],
+        "title": title or ("" if call else (message.strip().splitlines() or ["A question"])[0][:300]),
         "message": message,
         "call": call,
         "form": form,
@@ -56,12 +56,16 @@ def question(
 
 
 class AsyncClient:
-    """A client for tasks: `async with AsyncClient() as client`."""
+    """A client for tasks: `async with AsyncClient() as client`.
 
-    def __init__(self, url: str | None = None, key: str | None = None) -> None:
+    `timeout`: seconds that the service may be away before ServiceRefused (`unreachable`); by default it is waited for.
+    How long people have is a setting of the channel.
+    """
+
+    def __init__(self, url: str | None = None, key: str | None = None, *, timeout: float | None = None) -> None:
         import httpcore  # only who asks needs it, which takes as long as all the rest here
 
-        self._address = Address.of(url, key)
+        self._address = Address.of(url, key, timeout)
         self._pool = httpcore.AsyncConnectionPool(**self._address.pool())
 
     async def __aenter__(self) -> Self:
@@ -118,6 +122,13 @@ class AsyncClient:
         alone = key is not None and not idempotent
         return await self._drive(attempts.begin(decision, body, alone=alone, keep_state=keep_state))
 
+    async def begin_once(self, decision: Decision) -> bool:
+        """Begin what was approved; False if it was begun before.
+
+        Nobody is asked about the attempt before.
+        """
+        return await self._drive(attempts.begin_once(decision))
+
     async def did_nothing(self, decision: Decision, attempt: str) -> None:
         """Say that this attempt did nothing, so that another one may begin."""
         await self._drive(attempts.did_nothing(decision, attempt))
@@ -152,15 +163,20 @@ class AsyncClient:
 
     async def _drive(self, talk: Exchange[R]) -> R:
         try:
-            step = next(talk)
+            step, reach = next(talk), Reach(self._address)
             while True:
                 reply = ServiceReply(0)
                 if isinstance(step, Send):
-                    with contextlib.suppress(*connection.failures()):
-                        reply = connection.read_reply(await self._pool.request(**self._address.arguments(step)))
+                    try:
+                        reply = reach.read(await self._pool.request(**reach.arguments(step)))
+                    except connection.failures() as lost:
+                        reply = reach.failed(lost)
+                    if over := reach.given_up(reply):
+                        step = talk.throw(over)
+                        continue
                 else:
-                    note_pause(step, self._address.url)
-                    await asyncio.sleep(step.seconds)
+                    note_pause(step)
+                    await asyncio.sleep(reach.pause(step.seconds))
                 step = talk.send(reply)
         except StopIteration as end:
             result: R = end.value
@@ -168,12 +184,12 @@ class AsyncClient:
 
 
 class Client:
-    """A client for threads: `with Client() as client`."""
+    """A client for threads: `with Client() as client`; `timeout` as for `AsyncClient`."""
 
-    def __init__(self, url: str | None = None, key: str | None = None) -> None:
+    def __init__(self, url: str | None = None, key: str | None = None, *, timeout: float | None = None) -> None:
         import httpcore
 
-        self._address = Address.of(url, key)
+        self._address = Address.of(url, key, timeout)
         self._pool = httpcore.ConnectionPool(**self._address.pool())
 
     def __enter__(self) -> Self:
@@ -232,15 +248,20 @@ class Client:
 
     def _drive(self, talk: Exchange[R]) -> R:
         try:
-            step = next(talk)
+            step, reach = next(talk), Reach(self._address)
             while True:
                 reply = ServiceReply(0)
                 if isinstance(step, Send):
-                    with contextlib.suppress(*connection.failures()):
-                        reply = connection.read_reply(self._pool.request(**self._address.arguments(step)))
+                    try:
+                        reply = reach.read(self._pool.request(**reach.arguments(step)))
+                    except connection.failures() as lost:
+                        reply = reach.failed(lost)
+                    if over := reach.given_up(reply):
+                        step = talk.throw(over)
+                        continue
                 else:
-                    note_pause(step, self._address.url)
-                    time.sleep(step.seconds)
+                    note_pause(step)
+                    time.sleep(reach.pause(step.seconds))
                 step = talk.send(reply)
         except StopIteration as end:
             result: R = end.value

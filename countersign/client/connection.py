@@ -5,12 +5,15 @@ The proxies of the environment count (HTTPS_PROXY, NO_PROXY …), and so do SSL_
 """
 
 import json
+import math
 import os
+import socket
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
-from countersign.client.exchange import LONG_POLL, Send, ServiceReply
+from countersign.client.exchange import LONG_POLL, UNREACHABLE, Send, ServiceRefused, ServiceReply
 from countersign.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -19,17 +22,25 @@ if TYPE_CHECKING:
 _PATIENCE: Final = LONG_POLL + 25.0
 """Seconds for one answer: a long poll, and what the network takes."""
 _CONNECTING: Final = 15.0
+_FIRST_CONNECTING: Final = 1.5
+"""Seconds for the first try, after which the program says that nothing answers; the next one has more."""
+
+_OURS: Final = "urn:countersign:"
+_PROXY_BUSY: Final = (408, 425, 429)
+"""Statuses below 500 with which proxies ask for patience."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The service's address, and the program's key."""
+    """The service's address, the program's key, and how long to try to reach it."""
 
     url: str
     key: str
+    timeout: float | None = None
+    """Seconds that the service may be away before ServiceRefused; None waits for as long as it takes."""
 
     @classmethod
-    def of(cls, url: str | None, key: str | None) -> Self:
+    def of(cls, url: str | None, key: str | None, timeout: float | None = None) -> Self:
         """Take what `connect` got, or else the environment, where one is not given.
 
         InvalidInput if there is none, or it cannot be one.
@@ -37,10 +48,11 @@ class Address:
         known = (os.environ.get("COUNTERSIGN_URL"), os.environ.get("COUNTERSIGN_KEY"))
         if _connected is not None:
             known = (_connected.url, _connected.key)
-        return cls.read(url or known[0], key or known[1])
+            timeout = _connected.timeout if timeout is None else timeout
+        return cls.read(url or known[0], key or known[1], timeout)
 
     @classmethod
-    def read(cls, url: str | None, key: str | None) -> Self:
+    def read(cls, url: str | None, key: str | None, timeout: float | None = None) -> Self:
         """Check an address and a key. InvalidInput if one is missing or cannot be one."""
         if not url or not key:
             raise InvalidInput(
@@ -56,9 +68,11 @@ class Address:
             )
         if not key.isascii() or not key.isprintable() or " " in key:
             raise InvalidInput("COUNTERSIGN_KEY must be a key that begins with csk_. Nobody was asked.")
-        return cls(url, key)
+        if timeout is not None and not timeout > 0:
+            raise InvalidInput("`timeout` must be a number of seconds above 0. Nobody was asked.")
+        return cls(url, key, timeout)
 
-    def arguments(self, step: Send) -> dict[str, Any]:
+    def arguments(self, step: Send, connecting: float = _CONNECTING) -> dict[str, Any]:
         """Build the arguments of httpcore's `request`."""
         headers = {"authorization": f"Bearer {self.key}", "accept": "application/json", **step.headers}
         content = None
@@ -70,7 +84,7 @@ class Address:
             "url": self.url + step.path,
             "headers": headers,
             "content": content,
-            "extensions": {"timeout": {"connect": _CONNECTING, "read": _PATIENCE, "write": _PATIENCE}},
+            "extensions": {"timeout": {"connect": connecting, "read": _PATIENCE, "write": _PATIENCE}},
         }
 
     def pool(self) -> dict[str, Any]:
@@ -93,15 +107,76 @@ class Address:
 _connected: Address | None = None
 
 
-def connect(*, url: str, key: str) -> None:
+class Reach:
+    """The service as one exchange reaches it, and for how long it did not answer."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._sent = 0.0
+        self._away_since: float | None = None
+
+    def arguments(self, step: Send) -> dict[str, Any]:
+        """Build the arguments of httpcore's `request`, which is sent now."""
+        self._sent = time.monotonic()
+        return self._address.arguments(step, _FIRST_CONNECTING if self._away_since is None else _CONNECTING)
+
+    def read(self, response: "httpcore.Response") -> ServiceReply:
+        """Read an answer."""
+        reply = read_reply(response, self._address.url)
+        self._away_since = None if reply.status and reply.status < 500 else self._away_since or self._sent
+        return reply
+
+    def failed(self, wrong: Exception) -> ServiceReply:
+        """Make the answer that a lost connection is: none, with the reason."""
+        self._away_since = self._away_since or self._sent
+        limit = self._address.timeout
+        trying = "until it answers" if limit is None else f"for {limit:g} s"
+        why = f"Can't reach the service at {self._address.url}: {_reason(wrong)}. Is `web` running?"
+        return ServiceReply(0, {"detail": why, "trying": f"Trying again {trying}."})
+
+    def given_up(self, reply: ServiceReply) -> ServiceRefused | None:
+        """Return the error with which the exchange ends; None to go on."""
+        if self._away_since is None or self._left(self._away_since) > 0:
+            return None
+        return ServiceRefused(UNREACHABLE, str(reply.body.get("detail") or "The service isn't responding."))
+
+    def pause(self, seconds: float) -> float:
+        """Return how long to pause; the try after the timeout is the last one."""
+        return seconds if self._away_since is None else min(seconds, max(0.0, self._left(self._away_since)))
+
+    def _left(self, since: float) -> float:
+        limit = self._address.timeout
+        return math.inf if limit is None else since + limit - time.monotonic()
+
+
+def _reason(wrong: Exception) -> str:
+    """Return why a connection failed, as the system says it."""
+    cause: BaseException | None = wrong
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            number = cause.errno if not isinstance(cause, socket.gaierror) else 0
+            return os.strerror(number).lower() if number and number > 0 else cause.strerror.lower()
+        cause = cause.__cause__ or cause.__context__
+    return "no answer in time" if "Timeout" in type(wrong).__name__ else str(wrong) or type(wrong).__name__
+
+
+def connect(*, url: str, key: str, timeout: float | None = None) -> None:
     """Set the service's address and the program's key for this process.
 
     All that asks afterwards takes them: `ask`, `slack_input`, `requires_approval`, the clients and the adapters, in
-    every thread. They count more than COUNTERSIGN_URL and COUNTERSIGN_KEY; a process that is started by this one knows
-    only those. InvalidInput if one cannot be what it should; nothing is changed then. Nobody is reached.
+    every thread. `timeout`: seconds that the service may be away before ServiceRefused; by default a program tries
+    until it answers. They count more than COUNTERSIGN_URL and COUNTERSIGN_KEY; a process that is started by this
+    one knows only those. InvalidInput if one cannot be what it should; nothing is changed then. Nobody is reached.
     """
     global _connected
-    _connected = Address.read(url, key)
+    _connected = Address.read(url, key, timeout)
+
+
+def _not_ours(url: str, status: int) -> str:
+    return (
+        f"This is not Countersign: what answers at {url} said {status}. Set COUNTERSIGN_URL to the address of "
+        "`web` with its API_PORT. Nobody was asked."
+    )
 
 
 def failures() -> tuple[type[Exception], ...]:
@@ -111,17 +186,21 @@ def failures() -> tuple[type[Exception], ...]:
     return httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError, OSError
 
 
-def read_reply(response: "httpcore.Response") -> ServiceReply:
+def read_reply(response: "httpcore.Response", url: str) -> ServiceReply:
     """Read an answer.
 
-    A refusal that is no JSON object has an empty body. A success that is none was cut off, or is a proxy's: no answer.
+    A success that is not a JSON object was cut off, or is a proxy's: no answer. A refusal that is not ours is another
+    server's.
     """
     try:
         body = json.loads(response.content)
     except ValueError:
         body = None
     if not isinstance(body, dict) and 200 <= response.status < 300:
-        return ServiceReply(0)
+        return ServiceReply(0, {"detail": f"What answers at {url} isn't Countersign, or was cut off."})
+    ours = isinstance(body, dict) and str(body.get("type")).startswith(_OURS)
+    if 400 <= response.status < 500 and response.status not in _PROXY_BUSY and not ours:
+        body = {"type": f"{_OURS}not-countersign", "detail": _not_ours(url, response.status)}
     after = next((value for name, value in response.headers if name.lower() == b"retry-after"), b"").decode("latin-1")
     return ServiceReply(
         response.status, body if isinstance(body, dict) else {}, float(after) if after.isdecimal() else 0.0

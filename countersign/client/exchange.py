@@ -4,6 +4,7 @@ Each is a generator that yields what is sent next, or how long to pause, and get
 in their own way: `countersign.client.client` drives them with threads and with asyncio.
 """
 
+import json
 import logging
 import random
 from collections.abc import Generator, Mapping
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final, TypeVar
 
-from countersign.domain.errors import CountersignError
+from countersign.domain.errors import CountersignError, NotShown
 
 R = TypeVar("R")
 LONG_POLL: Final = 50
@@ -29,8 +30,6 @@ TRIES_TO_REPORT: Final = 8
 _BUSY: Final = 429
 _REFUSED: Final = "refused-"
 """Begins the kinds of refusals by the policy, or because nobody could decide."""
-_TRIES_BEFORE_LOG: Final = 6
-"""Tries without an answer, a quarter of a minute and more, after which the log says so."""
 _NOBODY_KNOWS: Final = "Nobody knows whether it was done. Do not do it again."
 _log = logging.getLogger(__name__)
 
@@ -93,13 +92,14 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The decision on a request.
+    """The decision on a request, which is false unless it was approved.
 
-    `outcome` is approved, edited, rejected, answered, expired or withdrawn; `how` is reviewers, timeout, policy,
-    permission, break_glass or run. `by` are Slack ids, empty if no person decided. `arguments` are those with which a
-    call may run, None if it may not. `message` is the message that may be used, as people changed it if they did, None
-    if it may not. `text` says it all as a model reads it. `reported` is what came of the action, if
-    that was reported before, by a program that died and now asks again; it must not be done again then.
+    So `if await ask(…)` acts only on an approval; of a question with options read `chosen`. `outcome` is approved,
+    edited, rejected, answered, expired or withdrawn; `how` is reviewers, timeout, policy, permission, break_glass
+    or run. `by` are Slack ids, empty if no person decided. `arguments` are those with which a call may run, None if
+    it may not. `message` is the message that may be used, as people changed it if they did, None if it may not.
+    `text` says it all as a model reads it. `reported` is what came of the action, if that was reported before, by a
+    program that died and now asks again; it must not be done again then.
     """
 
     request: str
@@ -118,6 +118,9 @@ class Decision:
     def approved(self) -> bool:
         """True if it may be done; if it was edited, with the changed arguments or message."""
         return self.outcome in ("approved", "edited")
+
+    def __bool__(self) -> bool:
+        return self.approved
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,28 +151,61 @@ class Pause:
 
     seconds: float
     why: str
+    away: bool = False
 
 
 Exchange = Generator[Send | Pause, ServiceReply, R]
 
 
+def check(body: Mapping[str, Any]) -> None:
+    """Check a question before it is sent.
+
+    NotShown if JSON can't hold it, or if people couldn't judge its call.
+    """
+    from countersign.domain.json_arguments import read_arguments, written
+
+    if (call := body.get("call")) is not None:
+        arguments = call.get("arguments")
+        if isinstance(arguments, str):
+            read_arguments(arguments)  # says what is wrong with it
+        written(arguments)
+    try:
+        json.dumps({**body, "state": None}, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as wrong:
+        reason = str(wrong).split("\n")[0][:200]
+        raise NotShown(f"Nobody was asked, because the question can't be written as JSON: {reason}.") from None
+
+
 def ask(body: Mapping[str, Any], key: str, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
-    """Ask, and return the request as the service has it; `tries` as for `report`."""
+    """Ask, and return the request as the service has it; `tries` as for `report`.
+
+    NotShown if people couldn't judge it.
+    """
+    check(body)
     return (yield from sent(Send("POST", "/v1/requests", body, {"idempotency-key": key}), tries))
 
 
 def judge(body: Mapping[str, Any], key: str) -> Exchange[Mapping[str, Any] | Decision]:
-    """Ask as `ask` does; a refusal of the policy is a decision with its reason."""
+    """Ask as `ask` does; a refusal of the policy is a decision with its reason.
+
+    So is a call that people can't be shown: its model reads why, and the program continues.
+    """
     try:
         return (yield from ask(body, key))
+    except NotShown as why:
+        return not_asked(str(why), str(why))
     except ServiceRefused as refused:
         if not refused.kind.startswith(_REFUSED):
             raise
         from countersign.domain import texts_for_models  # only who is refused needs it
 
         name = str((body.get("call") or {}).get("tool") or body["title"])
-        text = texts_for_models.refused(name, str(refused))
-        return Decision("", "rejected", "policy", datetime.now(UTC), (), str(refused), None, (), text)
+        return not_asked(str(refused), texts_for_models.refused(name, str(refused)))
+
+
+def not_asked(why: str, text: str) -> "Decision":
+    """Make the decision on what people are not asked about."""
+    return Decision("", "rejected", "policy", datetime.now(UTC), (), why, None, (), text)
 
 
 def submit(body: Mapping[str, Any], key: str) -> Exchange[tuple[str, bool]]:
@@ -214,7 +250,8 @@ def report(
     With `keep_state` the state that is kept with the request stays. With `tries` ServiceRefused, as UNREACHABLE, if
     the service does not answer.
     """
-    outcome = {"succeeded": succeeded, "words": words[:2000], **({"keep_state": True} if keep_state else {})}
+    words = words[:2000].encode(errors="replace").decode()  # an action's result may hold half of a character pair
+    outcome = {"succeeded": succeeded, "words": words, **({"keep_state": True} if keep_state else {})}
     yield from sent(Send("POST", f"/v1/requests/{request}/outcome", outcome), tries)
 
 
@@ -274,7 +311,7 @@ def sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
     for number in count(1):
         reply = yield send
         if 200 <= reply.status < 300:
-            if away >= _TRIES_BEFORE_LOG:
+            if away:
                 _log.info("The service responds again.")
             return reply.body
         if reply.status and reply.status < 500 and reply.status not in (408, 425, _BUSY):
@@ -284,10 +321,11 @@ def sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
             )
         why = str(reply.body.get("detail", ""))
         away = away + 1 if reply.status != _BUSY else 0
-        if away == _TRIES_BEFORE_LOG:
-            _log.warning("The service isn't responding. Trying again until it does. %s", why)
+        if away == 1:  # at once, also where no terminal is: Python shows warnings on standard error by default
+            trying = reply.body.get("trying", "Trying again until it does.")
+            _log.warning("%s %s", why or "The service isn't responding.", trying)
         if number == tries:
             raise ServiceRefused(UNREACHABLE, why or "The service isn't responding.")
-        yield Pause(reply.retry_after or pause * random.uniform(0.5, 1.0), why)
+        yield Pause(reply.retry_after or pause * random.uniform(0.5, 1.0), why, away > 0)
         pause = min(_LONGEST_PAUSE, 2 * pause)
     raise AssertionError("it ends by an answer")

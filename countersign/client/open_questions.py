@@ -70,10 +70,13 @@ def _note_waiting(request: Mapping[str, Any], *, leave: bool) -> None:
     _note(f"Waiting for a decision in {request['cards_in']}{until}. Ctrl-C {ends}.")
 
 
-def note_pause(step: Pause, url: str) -> None:
-    """Say why the program does not hear from people at the moment."""
-    why = step.why or f"Can't reach the service at {url}. Is `web` running?"
-    _note(f"{why} Retrying …")
+def note_pause(step: Pause) -> None:
+    """Say why the program does not hear from people at the moment.
+
+    That the service is away is in the log already, which Python shows by default.
+    """
+    if step.why and not step.away:
+        _note(f"{step.why} Retrying …")
 
 
 _last_note = ""

@@ -13,6 +13,9 @@ KEPT_STEPS: Final = 20
 LONGEST_STEP: Final = 80
 """Characters of one of them."""
 
+NOT_DONE: Final = "not done"
+"""Of an approved action that a rule or its tool refused, so nothing was tried."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:

@@ -1,31 +1,51 @@
 """Keys of programs that ask people over HTTP.
 
-A key is shown once, when it is made; what is kept is a digest of its secret part, which is 256 random bits, so a plain
-SHA-256 tells nothing. A key is bound to a name, to channels, and to limits: a program is never a person, and what it
-may ask is decided when its key is made.
+A key is a program's identity: its id derives from the program's name and stays, so requests, idempotency keys and
+limits belong to it. Its secrets come and go (R48). A secret is shown once, when it is made; only a digest of it is
+kept, and it is 256 random bits, so a plain SHA-256 reveals nothing. A key is bound to channels by their ids and to
+limits when it is made: a channel's name may change hands, and a program is never a person.
 """
 
 import hmac
 import re
 import secrets
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from countersign.domain.callback_signing import new_secret
 from countersign.domain.errors import InvalidInput
-from countersign.domain.ids import ApiKeyId, Digest, TeamName, digest_of
+from countersign.domain.ids import ApiKeyId, ChannelId, Digest, TeamName, digest_of, short_name
 
 MOST_OPEN: Final = 100
 PER_MINUTE: Final = 60
 MOST_WAITING: Final = 1000
+LONGEST_OVERLAP: Final = timedelta(days=90)
+_KEPT_SECRETS: Final = 10
+"""Secrets of a key, ended ones too: an ended secret is answered with the reason."""
 _TOKEN: Final = re.compile(r"csk_(k[a-z0-9]{8,40})_([A-Za-z0-9_-]{43})")
-_CHANNEL: Final = re.compile(r"#[^\s#]{1,80}|[CG][A-Z0-9]{1,30}")
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A text that opens a key until `ends_at`.
+
+    `callback_secret` signs what is posted to the program, which has it too.
+    """
+
+    digest: Digest
+    made_at: datetime
+    callback_secret: str = field(default="", repr=False)
+    ends_at: datetime | None = None
+
+    def valid(self, now: datetime) -> bool:
+        """Tell whether it opens the key now."""
+        return self.ends_at is None or now < self.ends_at
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A program's right to ask, in these `channels` (`#name`, or an id of Slack's).
+    """A program's right to ask, in these `channels`.
 
     `most_open`: how many of its requests may wait at once. `per_minute`: how many it may make in a minute.
     `most_waiting`: how many calls that wait for a decision it may hold open in one process.
@@ -33,23 +53,28 @@ class ApiKey:
 
     id: ApiKeyId
     name: str
-    digest: Digest
-    channels: tuple[str, ...]
+    secrets: tuple[Secret, ...]
+    channels: tuple[ChannelId, ...]
     created_at: datetime
     most_open: int = MOST_OPEN
     per_minute: int = PER_MINUTE
-    revoked_at: datetime | None = None
-    callback_secret: str = field(default="", repr=False)
-    """Signs what is posted to this program, which has it too."""
     most_waiting: int = MOST_WAITING
+    revoked_at: datetime | None = None
 
     def __post_init__(self) -> None:
         TeamName(self.name)
 
+    def callback_secrets(self, now: datetime) -> list[str]:
+        """Secrets that sign a callback now, the newest first.
+
+        There are several while a rotation overlaps.
+        """
+        return [secret.callback_secret for secret in reversed(self.secrets) if secret.valid(now)]
+
 
 @dataclass(frozen=True, slots=True)
 class AskingProgram:
-    """The program that asks, by its key: names may be given twice.
+    """The program that asks, by its key.
 
     `names_requester`: it said for whom it asks, which is its word.
     """
@@ -60,7 +85,7 @@ class AskingProgram:
 
 
 class Issued(NamedTuple):
-    """A new key, and the text that its program gets: it is kept nowhere."""
+    """A key with a new secret, and the text that its program gets: it is kept nowhere."""
 
     key: ApiKey
     token: str
@@ -75,7 +100,10 @@ def issue(
     per_minute: int = PER_MINUTE,
     most_waiting: int = MOST_WAITING,
 ) -> Issued:
-    """Make a key. InvalidInput if its name, a channel or a limit cannot be."""
+    """Make a program's key.
+
+    InvalidInput if its name, the id of a channel or a limit is not valid.
+    """
     if TeamName.named(name) is None:
         raise InvalidInput(
             f"“{name[:60]}” can't be a key's name. Use up to 60 letters, digits, _ . and -, starting with a letter or "
@@ -83,28 +111,56 @@ def issue(
         )
     if not channels:
         raise InvalidInput("Name at least one channel, like --channel '#approvals'.")
-    if wrong := next((one for one in channels if not _CHANNEL.fullmatch(one)), None):
-        raise InvalidInput(f"“{wrong[:80]}” isn't a channel. Use #name, or an id like C0123ABC.")
+    if wrong := next((one for one in channels if ChannelId.named(one) is None or one.startswith("D")), None):
+        raise InvalidInput(f"“{wrong[:80]}” isn't the id of a channel, like C0123ABC.")
     if min(most_open, per_minute, most_waiting) < 1:
         raise InvalidInput("A key's limits must be at least 1.")
-    secret = secrets.token_urlsafe(32)
-    key_id = ApiKeyId("k" + secrets.token_hex(6))
-    digest, rooms = digest_of(secret), tuple(dict.fromkeys(channels))
-    key = ApiKey(key_id, name, digest, rooms, now, most_open, per_minute, None, new_secret(), most_waiting)
-    return Issued(key, f"csk_{key_id}_{secret}")
+    rooms = tuple(ChannelId(one) for one in dict.fromkeys(channels))
+    key = ApiKey(id_of(name), name, (), rooms, now, most_open, per_minute, most_waiting)
+    return rotate(key, now)
+
+
+def id_of(name: str) -> ApiKeyId:
+    """The id of the key of this program."""
+    return ApiKeyId("k" + short_name(name, length=24))
+
+
+def rotate(key: ApiKey, now: datetime, overlap: timedelta = timedelta(0)) -> Issued:
+    """Give the key a new secret; the others end after the overlap.
+
+    A revoked key opens again. InvalidInput if the overlap is negative or too long.
+    """
+    if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
+        raise InvalidInput(f"Two secrets can overlap for at most {LONGEST_OVERLAP.days} days.")
+    text = secrets.token_urlsafe(32)
+    earlier = _ending(key, now + overlap)[1 - _KEPT_SECRETS :]
+    new = Secret(digest_of(text), now, new_secret())
+    return Issued(replace(key, secrets=(*earlier, new), revoked_at=None), f"csk_{key.id}_{text}")
+
+
+def revoke(key: ApiKey, now: datetime) -> ApiKey:
+    """End all secrets of the key; one that was revoked before stays as it was."""
+    return key if key.revoked_at is not None else replace(key, secrets=_ending(key, now), revoked_at=now)
+
+
+def _ending(key: ApiKey, end: datetime) -> tuple[Secret, ...]:
+    """The key's secrets, each ended at this moment or before."""
+    return tuple(
+        replace(secret, ends_at=end if secret.ends_at is None else min(end, secret.ends_at)) for secret in key.secrets
+    )
 
 
 def parts_of(token: str) -> tuple[ApiKeyId, str] | None:
-    """The key's id and the secret that a token holds; None if it is no token."""
+    """The key's id and the secret that a token holds; None for any other text."""
     match = _TOKEN.fullmatch(token)
     return (ApiKeyId(match[1]), match[2]) if match else None
 
 
-def opens(key: ApiKey, secret: str) -> bool:
-    """Tell whether the secret opens the key, in a time that does not depend on it."""
-    return hmac.compare_digest(key.digest, digest_of(secret)) and key.revoked_at is None
+def secret_of(key: ApiKey, text: str) -> Secret | None:
+    """Find the key's secret that is this text, valid or ended.
 
-
-def revoke(key: ApiKey, now: datetime) -> ApiKey:
-    """Revoke the key; one that was revoked before stays as it was."""
-    return key if key.revoked_at is not None else replace(key, revoked_at=now)
+    The time that it takes does not depend on the text.
+    """
+    digest = digest_of(text)
+    found = [secret for secret in key.secrets if hmac.compare_digest(secret.digest, digest)]
+    return found[-1] if found else None

@@ -84,9 +84,7 @@ class Refusal(StrEnum):
         "This is high risk: open the full request from its card first, and approve it there. Nothing was decided; "
         "use the newest card."
     )
-    NOT_TYPED = (
-        "This is high risk, and you didn't type “{what}”. Nothing was decided; type that word, or close this window."
-    )
+    NOT_TYPED = 'Type "{what}" to approve.'
     NO_CHOICE = "Choose {what} of the options on the card; nothing was counted."
 
     def filled(self, **values: Sentence) -> Sentence:

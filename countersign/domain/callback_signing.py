@@ -7,8 +7,9 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 import base64
 import hashlib
 import hmac
-import secrets
+from collections.abc import Sequence
 from datetime import datetime
+from secrets import token_bytes
 from typing import Final
 
 _PREFIX: Final = "whsec_"
@@ -18,19 +19,23 @@ _BYTES: Final = 32
 
 def new_secret() -> str:
     """Make a secret, as the receiver's library reads it."""
-    return _PREFIX + base64.b64encode(secrets.token_bytes(_BYTES)).decode()
+    return _PREFIX + base64.b64encode(token_bytes(_BYTES)).decode()
 
 
-def headers(secret: str, message: str, now: datetime, body: bytes) -> dict[str, str]:
-    """Make the three headers of one attempt.
+def headers(secrets: Sequence[str], message: str, now: datetime, body: bytes) -> dict[str, str]:
+    """Make the three headers of one attempt, with a signature by each of the secrets.
 
     `message` stays the same when it is tried again.
     """
     at = str(int(now.timestamp()))
-    key = base64.b64decode(secret.removeprefix(_PREFIX))
-    signature = hmac.digest(key, b".".join((message.encode(), at.encode(), body)), hashlib.sha256)
+    signed = b".".join((message.encode(), at.encode(), body))
     return {
         "webhook-id": message,
         "webhook-timestamp": at,
-        "webhook-signature": "v1," + base64.b64encode(signature).decode(),
+        "webhook-signature": " ".join(_signature(secret, signed) for secret in secrets),
     }
+
+
+def _signature(secret: str, signed: bytes) -> str:
+    key = base64.b64decode(secret.removeprefix(_PREFIX))
+    return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()

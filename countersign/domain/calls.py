@@ -9,8 +9,9 @@ and a name that is no identifier stands as JSON.
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from string import Formatter
 from typing import Any, Final
 
@@ -144,7 +145,7 @@ def filled_title(template: str, arguments: Mapping[str, Any]) -> str:
 def _filled_value(value: Any, spec: str) -> str:
     if isinstance(value, bool) and not spec:
         return "yes" if value else "no"
-    if isinstance(value, int | float):
+    if isinstance(value, int | float | Decimal):
         return format(value, spec)
     if not isinstance(value, str):
         raise ValueError(_SHOWN)
@@ -155,8 +156,51 @@ def _filled_value(value: Any, spec: str) -> str:
     return line if _WORD.fullmatch(line) else f"“{line}”"
 
 
+COUNT: Final = "count"
+"""What a title of several calls names besides their arguments."""
+
+
+def why_not_batch(template: str, schema: Mapping[str, Any], hidden: Collection[str] = ()) -> str:
+    """Return why this is no template for several calls of a tool; "" if it is one.
+
+    In the place of an argument stands its sum, so each is a number.
+    """
+    properties = schema.get("properties")
+    known = {**(properties if isinstance(properties, Mapping) else {}), COUNT: {"type": "integer"}}
+    if problem := why_not_title(template, {**schema, "properties": known}, hidden):
+        return problem
+    for _, name, _, _ in Formatter().parse(template):
+        if name is not None and not set(_kinds(_resolved(known[name], schema))) <= {"integer", "number"}:
+            return f"it names {{{name}}}, which has no sum."
+    return ""
+
+
+def batch_title(tool: str, calls: Sequence[Mapping[str, Any]], template: str) -> str:
+    """Write what several calls of one tool would do: `Pay 4 invoices (2,619.25 EUR)`.
+
+    `calls` are their arguments as people may see them. Without a template, the sum stands behind the tool's name.
+    """
+    names = [name for name in calls[0] if all(_is_number(one.get(name)) for one in calls)]
+    sums = {name: sum((Decimal(repr(one[name])) for one in calls), Decimal()) for name in names}
+    if template:
+        try:
+            return filled_title(template, {**sums, COUNT: len(calls)})
+        except (LookupError, ValueError):
+            pass
+    words = in_words(tool)
+    title = f"{words[:1].upper() + words[1:]} ×{len(calls)}"
+    found = [(total, _CURRENCIES.get(in_words(name).split()[-1].lower())) for name, total in sums.items()]
+    money = [f"{total:,.2f} {code}" for total, code in found if code and total == round(total, 2)]
+    return f"{title} ({money[0]})" if len(money) == 1 else title
+
+
 _LONGEST_OWN_TITLE: Final = 110
 _LONGEST_DETAIL: Final = 40
+_HIDDEN: Final = "⟦"
+"""Begins the mark that stands for a secret."""
+_CURRENCIES: Final = {"eur": "EUR", "euro": "EUR", "euros": "EUR", "usd": "USD", "gbp": "GBP", "chf": "CHF"}
+_SUMS: Final = frozenset({"amount", "price", "total", "sum"})
+_CODE: Final = re.compile(r"[A-Z]{3}")
 _OURS: Final = frozenset({"yes", "no", "(none)", "(empty)"})
 _NUMBER: Final = re.compile(r"[-+]?(\d|\.\d|inf|nan)", re.IGNORECASE)
 _FIRST_SENTENCE: Final = re.compile(r"\s*([^\n]+?)(?:\.(?=\s|$)|\n|$)")
@@ -177,15 +221,85 @@ def title_of(tool: str, arguments: Mapping[str, Any], description: str = "") -> 
     first = _FIRST_SENTENCE.match(description)
     if first and len(first[1]) <= _LONGEST_OWN_TITLE and first[1].split()[0].lower() == words.split()[0].lower():
         title = first[1]
-    details = [
-        f"{in_words(name)} {_scalar(value)}"
-        for name, value in arguments.items()
-        if name.isidentifier() and _is_short(value)
-    ]
+    return with_details(title, arguments, texts=True)
+
+
+def with_details(title: str, arguments: Mapping[str, Any], *, texts: bool = False) -> str:
+    """Add the short arguments to a title that has none of them.
+
+    `Refund?` becomes `Refund: order 17, 45.00 EUR`; `arguments` are as people may see them. `texts`: the beginning of a
+    text counts where there is nothing shorter.
+    """
+    if any(_says(title, value) for value in arguments.values()):
+        return title
+    head, details = title.rstrip(" ?"), _details(arguments)
+    if not details and texts:
+        details = _beginning(arguments)
     for many in range(len(details), 0, -1):
-        if len(longer := f"{title}: {', '.join(details[:many])}") <= _LONGEST_OWN_TITLE:
+        if len(longer := f"{head}: {', '.join(details[:many])}") <= _LONGEST_OWN_TITLE:
             return longer
     return title
+
+
+def in_order(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments in the order that the tool declares, others last."""
+    declared = schema.get("properties")
+    names = [name for name in declared if name in arguments] if isinstance(declared, Mapping) else []
+    return {name: arguments[name] for name in dict.fromkeys([*names, *arguments])}
+
+
+def _details(arguments: Mapping[str, Any]) -> list[str]:
+    named = {name: value for name, value in arguments.items() if name.isidentifier()}
+    currency = named.get("currency")
+    currency = currency if isinstance(currency, str) and _CODE.fullmatch(currency) else ""
+    if currency and not any(name in _SUMS and _is_number(value) for name, value in named.items()):
+        currency = ""
+    if currency:
+        del named["currency"]
+    return [detail for name, value in named.items() if (detail := _detail(name, value, currency))]
+
+
+def _beginning(arguments: Mapping[str, Any]) -> list[str]:
+    """Write the beginning of the first text, if nothing of it is hidden."""
+    for name, value in arguments.items():
+        if name.isidentifier() and isinstance(value, str) and value.strip() and _HIDDEN not in value:
+            line = " ".join(value.split())
+            return [f"{in_words(name)} {_filled_value(line[: _LONGEST_DETAIL - 1].rstrip() + '…', '')}"]
+    return []
+
+
+def _detail(name: str, value: Any, currency: str) -> str:
+    """Write one argument for a title; "" if it is long, hidden, or no single value."""
+    *before, last = in_words(name).split()
+    if _is_number(value) and (code := currency if name in _SUMS else _CURRENCIES.get(last.lower(), "")):
+        return " ".join([*before, f"{_money(value)} {code}"])
+    if isinstance(value, list) and len(value) > 1:
+        return f"{len(value)} {in_words(name)}"
+    if not _is_short(value) or (isinstance(value, str) and _HIDDEN in value):
+        return ""
+    scalar = _scalar(value)
+    shown = scalar if not isinstance(value, str) or scalar.startswith("“") else _filled_value(value, "")
+    return f"{in_words(name)} {shown}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _money(value: float) -> str:
+    """Write a sum with its cents; never rounded."""
+    exact = Decimal(repr(value))
+    return f"{exact:,.2f}" if exact == round(exact, 2) and abs(exact) < 10**12 else json.dumps(value)
+
+
+def _says(title: str, value: Any) -> bool:
+    """Tell whether a title has this value already."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return False
+    texts = [" ".join(str(value).split())]
+    if not isinstance(value, str):
+        texts.append(f"{value:,.2f}")  # as a template of money writes it
+    return any(text and re.search(rf"(?<![\w.]){re.escape(text)}(?!\w)", title) for text in texts)
 
 
 def labelled(arguments: Mapping[str, Any]) -> str:

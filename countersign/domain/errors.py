@@ -3,7 +3,8 @@
     CountersignError
     ├── WrongSettings        the environment or a file of settings; the process ends and says what to fix
     ├── InvalidInput         what a person typed; nothing was changed
-    │   └── InvalidId        a text that does not have the form of its kind of id
+    │   ├── InvalidId        a text that does not have the form of its kind of id
+    │   └── NotShown         a call or a question that people can't be shown; nobody was asked
     ├── CannotTell           a condition of the policy cannot be judged of these arguments
     ├── NotRecorded          the record does not hold what a condition of the policy looks at
     ├── NotFound             no such run, request or team
@@ -72,6 +73,13 @@ class InvalidId(InvalidInput, ValueError):
     """
 
 
+class NotShown(InvalidInput, ValueError):
+    """People can't be shown a call or a question, so nobody was asked.
+
+    The text is for a model too.
+    """
+
+
 class CannotTell(CountersignError):
     """A condition cannot be judged: a field is missing, too long or of another kind."""
 
@@ -114,6 +122,9 @@ class NewerSchema(UnknownSchema):
 
 class StoreUnavailable(CountersignError):
     """Redis does not answer; this call changed nothing, and what was stored is kept."""
+
+    reason: str = ""
+    """Why, in a sentence without an address, which anybody may read; "" if that is not known."""
 
 
 class StoreFull(StoreUnavailable):

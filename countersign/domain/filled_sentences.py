@@ -8,6 +8,7 @@ from typing import Final
 
 from countersign.domain import eligibility, high_risk
 from countersign.domain.attempt_refusals import Refusal, Sentence
+from countersign.domain.calls import in_words
 from countersign.domain.people import those_of
 from countersign.domain.quorum import count_alike
 from countersign.domain.request_endings import approved_by_timeout
@@ -35,7 +36,7 @@ def _what(refusal: Refusal, request: Request) -> str:
         case Refusal.EDIT_NEEDS_ONE:
             return str(request.rules.quorum)
         case Refusal.NOT_TYPED:
-            return high_risk.word(request)
+            return in_words(high_risk.word(request))
         case Refusal.NO_CHOICE:
             return "one or more" if request.question.several else "one"
         case Refusal.TIME_RAN_OUT if request.status is Status.APPROVED:

@@ -227,7 +227,7 @@ def _fields(kept: Kept) -> dict[str, Any]:
     if not same:
         raise ValueError("is not written as entries are")
     if fields.get("schema") != SCHEMA:
-        raise ValueError(f"has schema {fields.get('schema')!r}; this program reads {SCHEMA}")
+        raise ValueError(f"has schema {ascii(fields.get('schema'))[:80]}; this program reads {SCHEMA}")
     n = fields.get("n")
     if not isinstance(n, int) or isinstance(n, bool) or not 0 < n < _LARGEST:
         raise ValueError("has no number")

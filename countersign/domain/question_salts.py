@@ -39,4 +39,9 @@ def asking(agent: str, whom: str) -> str:
 
 def asker(question: Question) -> str:
     """Return the asking agent's name, or that of the step that the run asks about."""
-    return question.agent if question.kind in ABOUT_THE_RUN else question.agent.partition(_TO)[0]
+    return question.agent if question.kind in ABOUT_THE_RUN else asking_agent(question.agent)
+
+
+def asking_agent(name: str) -> str:
+    """Return the agent's name without the people whom it asks separately."""
+    return name.partition(_TO)[0]

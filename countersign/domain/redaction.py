@@ -56,14 +56,17 @@ class _Copy:
     """One copy in the making."""
 
     def __init__(self, paths: Collection[str]) -> None:
-        self._paths = [path.split(".") for path in paths]
+        self._paths: dict[str, list[list[str]]] = {}
+        for path in paths:  # by their last name: few of them can lead to a value, however many values there are
+            named = path.split(".")
+            self._paths.setdefault(named[-1], []).append(named)
         self.found: list[str] = []
         self.guessed = 0
 
     def of(self, inner: Any, path: tuple[str, ...], name: str, own: bool) -> Any:
         """Copy a value under the secret `name`, or `_BELOW` if it stands deeper below one."""
         at = ".".join(path)
-        own = own or any(_leads(named, names) for named in self._paths for names in (path, at.split(".")))
+        own = own or self._named(path, at)
         if isinstance(inner, dict | list) and len(path) >= _DEEPEST:
             inner = json.dumps(inner, ensure_ascii=False)
         if isinstance(inner, dict):
@@ -78,6 +81,16 @@ class _Copy:
             self.found.append(at)
             self.guessed += not own
         return shown
+
+    def _named(self, path: tuple[str, ...], at: str) -> bool:
+        """Tell whether one of the paths leads there, also where a name holds a dot."""
+        if not self._paths:
+            return False
+        ways = {path, tuple(at.split("."))}
+        return any(_leads(named, way) for way in ways for last in {way[-1:], ("*",)} for named in self._ending(last))
+
+    def _ending(self, last: tuple[str, ...]) -> list[list[str]]:
+        return self._paths.get(last[0], []) if last else []
 
 
 _BELOW: Final = "\\0"

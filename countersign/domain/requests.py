@@ -159,7 +159,8 @@ class Question:
 
     `content` is what people read; of a call (kinds tool and code) what its renderer made of the arguments. `options`,
     and whether `several` may be chosen, are those of a choice. `notes` are what people must know besides, a sentence
-    each. `before` is the content that was refused last in this place, and `reply` the words that came with the refusal.
+    each; `claimed` if a program or its agent wrote them. `before` is the content that was refused last in this place,
+    and `reply` the words that came with the refusal. `batch` is a template of the title of several such calls.
     `salt`: see `countersign.domain.question_salts`.
     """
 
@@ -173,9 +174,11 @@ class Question:
     options: tuple[str, ...] = ()
     several: bool = False
     notes: tuple[str, ...] = ()
+    claimed: bool = False
     before: str = ""
     reply: str = ""
     salt: str = ""
+    batch: str = ""
 
 
 @dataclass(frozen=True, slots=True)

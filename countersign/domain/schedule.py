@@ -127,6 +127,14 @@ def snooze_end(request: Request, snooze: Snooze, now: datetime) -> datetime:
     return end if request.deadline is None else min(end, request.deadline)
 
 
+def has_time_for(request: Request, snooze: Snooze) -> bool:
+    """Tell whether a snooze could end before the deadline.
+
+    It counts from when the request was asked: no card is drawn again only because time passes.
+    """
+    return request.deadline is None or snooze_end(request, snooze, request.created_at) < request.deadline
+
+
 def _in_time(request: Request, at: datetime) -> datetime | None:
     at = request.rules.quiet.end(max(at, request.held_until or at))
     return at if request.deadline is None or at < request.deadline else None

@@ -3,6 +3,9 @@
 No two are alike. A text leaves nothing to guess (R16, R17): what was decided, by whom, why, what to do next and what
 not. Words of people are quoted, a line each, so that they cannot pose as the decision.
 
+Programs look for keywords in these texts, so a text has a word like “approved” or “rejected” only if that was the
+decision (R38). All other texts say “allowed”, and people's own words have the keyword written apart.
+
 `docs/decision-texts.md` shows them as a table. Runs that wait are rebuilt against these texts: a changed text makes
 their models' next questions new ones, so change them rarely.
 """
@@ -12,8 +15,10 @@ from datetime import datetime
 from typing import Final, Literal
 
 from countersign.domain.diffs import changes
+from countersign.domain.errors import InvalidInput
 from countersign.domain.request_endings import Decided, decided
 from countersign.domain.requests import How, Kind, Request, Status
+from countersign.domain.typed_answers import Keywords, apart
 
 CHANGED: Final = "What was changed:"
 Outcome = Status | Literal["approved by timeout", "approved in advance", "chosen"]
@@ -46,13 +51,10 @@ _RAN_NEXT: Final = (
 _SAY_IT: Final = "Do next: say in a sentence that it was not done and why, and do only what does not need it.\n"
 _SAY_NOBODY: Final = "Do next: say in a sentence that nobody answered in time and that it was not done.\n"
 
-_EXPIRED: Final = (
-    "Nobody answered until {at}. This is not a rejection and not an approval: nobody has decided, and nothing is "
-    "approved."
-)
+_EXPIRED: Final = "Nobody answered until {at}. Nobody has decided: it is neither allowed nor turned down."
 _WITHDRAWN: Final = Text(
     "WITHDRAWN",
-    "The question was taken back at {at} before anybody decided; nothing is approved.",
+    "The question was taken back at {at} before anybody decided; nothing is allowed.",
     "Do next: nothing that needed this answer.\n" + _NOT_ALLOWED,
 )
 
@@ -61,7 +63,7 @@ _MESSAGE: Final[dict[Outcome, Text]] = {
     "approved by timeout": Text(
         "APPROVED BY TIMEOUT",
         "Nobody answered until {at}. This channel's settings say that the content then counts as approved; no person "
-        "has looked at it.",
+        "has seen it.",
         _APPROVED_NEXT,
     ),
     Status.EDITED: Text(
@@ -73,11 +75,10 @@ _MESSAGE: Final[dict[Outcome, Text]] = {
         "REJECTED", "Rejected by {by} at {at}. It was not done and must not be done.", _SAY_IT + _NOT_ALLOWED
     ),
     Status.ANSWERED: Text(
-        "ANSWERED, NOT APPROVED",
-        "Answered by {by} at {at}. This is neither an approval nor a rejection; nothing is approved, whatever the "
-        "words say.",
+        "ANSWERED, NOT ALLOWED",
+        "Answered by {by} at {at}. Nobody has allowed it, whatever the words say, and nobody has turned it down.",
         "Do next: work the reviewer's words in, and show the whole new content to be judged again.\n"
-        "Do not: go on as if it were approved.",
+        "Do not: go on as if it were allowed.",
     ),
     Status.EXPIRED: Text("EXPIRED, NOBODY ANSWERED", _EXPIRED, _SAY_NOBODY + _NOT_ALLOWED),
     Status.WITHDRAWN: _WITHDRAWN,
@@ -94,7 +95,7 @@ def _action(name: str) -> dict[Outcome, Text]:
         "approved by timeout": Text(
             f"{upper} APPROVED BY TIMEOUT",
             f"Nobody answered until {{at}}. This channel's settings say that the {name} then counts as approved; no "
-            "person has looked at it.",
+            "person has seen it.",
             _RAN_NEXT,
         ),
         "approved in advance": Text(
@@ -118,11 +119,11 @@ def _action(name: str) -> dict[Outcome, Text]:
             _SAY_IT + _NOT_ALLOWED,
         ),
         Status.ANSWERED: Text(
-            f"{upper} NOT APPROVED, BUT ANSWERED",
-            f"The {name} did not run: {{by}} answered at {{at}} instead of approving it. This is neither an approval "
-            "nor a rejection; nothing is approved, whatever the words say.",
+            f"{upper} ANSWERED, NOT ALLOWED",
+            f"The {name} did not run: {{by}} answered at {{at}} instead. Nobody has allowed it, whatever the words "
+            "say, and nobody has turned it down.",
             f"Do next: work the reviewer's words in, and make the whole {name} again: it is then shown to be judged "
-            "anew.\n"
+            "again.\n"
             f"Do not: go on as if the {name} had run, or bring about its outcome in any other way.",
         ),
         Status.EXPIRED: Text(
@@ -141,13 +142,13 @@ def _action(name: str) -> dict[Outcome, Text]:
 _CHOICE: Final[dict[Outcome, Text]] = {
     "chosen": Text(
         "CHOSEN",
-        "Chosen by {by} at {at}. Only this was said; nothing besides it is approved.",
+        "Chosen by {by} at {at}. Only this was said; nothing besides it is allowed.",
         "Do next: go on with exactly what was chosen.\n"
         "Do not: take another option, or do what needs approval without asking for it.",
     ),
     Status.ANSWERED: Text(
         "ANSWERED WITHOUT A CHOICE",
-        "None of the options was chosen: {by} answered at {at} in their own words. Nothing is approved, whatever the "
+        "None of the options was chosen: {by} answered at {at} in their own words. Nothing is allowed, whatever the "
         "words say.",
         "Do next: work the words in; if a choice is still needed, ask again with other options.\n"
         "Do not: choose an option yourself, or go on as if one had been chosen.",
@@ -172,7 +173,7 @@ _CHOICE: Final[dict[Outcome, Text]] = {
 _FORM: Final[dict[Outcome, Text]] = {
     Status.EDITED: Text(
         "FILLED IN",
-        "The form was filled in by {by} at {at}. Only this was said; nothing besides it is approved.",
+        "The form was filled in by {by} at {at}. Only this was said; nothing besides it is allowed.",
         "Do next: go on with exactly these values.\n"
         "Do not: change them, or do what needs approval without asking for it.",
     ),
@@ -199,25 +200,38 @@ def _of(kind: Kind, outcome: Outcome) -> Text:
     return TEXTS.get(kind, _MESSAGE).get(outcome) or _MESSAGE[outcome]
 
 
-def answer(request: Request) -> str:
-    """Return the text for agents about a settled request; ValueError if it waits."""
+def answer(request: Request, keywords: Keywords | None = None) -> str:
+    """Return the text for agents about a settled request; ValueError if it waits.
+
+    If an approval or a rejection has a keyword of the team's own, that is the first line.
+    """
     decision = decided(request)
-    text = _of(request.question.kind, _outcome(request, decision))
-    parts = [f"DECISION: {text.title} (request {decision.request})", _fill(text.facts, request, decision)]
+    kind, outcome = request.question.kind, decision.outcome
+    text = _of(kind, _outcome(request, decision))
+    approved = outcome in (Status.APPROVED, Status.EDITED) and kind is not Kind.FORM
+    approve = (keywords or Keywords()).approve
+
+    def said(words: str) -> str:
+        return words if approved else apart(approve, words)
+
+    parts = [f"DECISION: {text.title} " + said(f"(request {decision.request})\n{_fill(text.facts, request, decision)}")]
+    if keywords is not None and (approved or outcome is Status.REJECTED):
+        parts.insert(0, keywords.typed(outcome))
     if decision.chosen:
         parts.append("Chosen:\n" + quoted("\n".join(" ".join(option.split()) for option in decision.chosen)))
     if decision.content:
         parts.append(f"The changed content, quoted:\n{quoted(decision.content)}")
     elif request.status is Status.EDITED:
         heading = "Filled in:" if request.question.kind is Kind.FORM else CHANGED
-        parts.append(f"{heading}\n" + "\n".join(f"- {line}" for line in changes(request)))
+        parts.append(f"{heading}\n" + "\n".join(f"- {said(line)}" for line in changes(request)))
     if decision.words:
-        parts.append(f"The words given with it, quoted:\n{quoted(decision.words)}")
-    elif decision.outcome is Status.REJECTED:
+        parts.append(f"The words given with it, quoted:\n{quoted(said(decision.words))}")
+    elif outcome is Status.REJECTED:
         parts.append("No reason was given.")
     if request.rules.why:
         parts.append(
-            f"Why people were asked, by the rule “{request.rules.clause}”, quoted:\n{quoted(request.rules.why)}"
+            f"Why people were asked, by the rule “{said(request.rules.clause)}”, quoted:\n"
+            f"{quoted(said(request.rules.why))}"
         )
     return "\n".join([*parts, text.then])
 
@@ -231,7 +245,22 @@ def refused(tool: str, why: str) -> str:
     """Return the text for a call that the team's policy refused; `why` is its reason."""
     text = REFUSED
     reason = f"The policy's reason, quoted:\n{quoted(why)}" if why else "The policy gives no reason."
-    return f"DECISION: {text.title}\n{text.facts.format(tool=tool)}\n{reason}\n{text.then}"
+    facts = apart(Keywords().approve, f"{text.facts.format(tool=tool)}\n{reason}")
+    return f"DECISION: {text.title}\n{facts}\n{text.then}"
+
+
+def fitting(keywords: Keywords) -> Keywords:
+    """Return a team's keywords. InvalidInput if the text of another outcome has one."""
+    for outcome, text in _MESSAGE.items():
+        approves = outcome is Status.EDITED or str(outcome).startswith("approved")
+        foreign = ((keywords.approve, approves), (keywords.reject, outcome is Status.REJECTED))
+        for keyword in [keyword for keyword, decided_so in foreign if not decided_so]:
+            if keyword.casefold() in f"{text.title} {text.facts} {text.then}".casefold():
+                raise InvalidInput(
+                    f"The keyword “{keyword}” is a part of what agents read about a message that was {outcome}. "
+                    "Choose another one."
+                )
+    return keywords
 
 
 def _outcome(request: Request, decision: Decided) -> Outcome:

@@ -32,7 +32,7 @@ from countersign.domain.errors import WrongTeam
 from countersign.domain.ids import Digest, RequestId, UserId
 from countersign.domain.request_endings import Decided, decided
 from countersign.domain.requests import How, Request, Status
-from countersign.domain.texts_for_models import answer
+from countersign.domain.typed_answers import Keywords
 from countersign.hosted_teams.agent_framework_model import RunModel
 from countersign.hosted_teams.framework_calls import GatedCall, gated_calls, not_gated, while_ours
 from countersign.replay.entries import Asked
@@ -100,7 +100,7 @@ class WorkflowTeam(RunningTeam):
     """A team of this workflow, which begins with the task.
 
     What it requests with `ctx.request_info` is asked of people. A `bool` is answered with whether they approved, a
-    `str` with their choice or what a model reads, anything else with the `Decided`. Types of its own in its messages
+    `str` as `slack_input` answers, anything else with the `Decided`. Types of its own in its messages
     and state are named in `types`, as `module:name`.
     """
 
@@ -172,7 +172,9 @@ def _response(kept: dict[str, Any] | str, request: Request | None) -> Any:
     if kept == "bool":
         return request.status is Status.APPROVED
     decision = decided(request)
-    return decision if kept == "decision" else ", ".join(decision.chosen) or answer(request)
+    if kept == "decision":
+        return decision
+    return Keywords().typed(decision.outcome.value, words=decision.words, chosen=decision.chosen)
 
 
 def _agents(workflow: Workflow) -> Iterator[Agent[Any]]:

@@ -4,7 +4,6 @@ Every tool interrupts the run. All interruptions are approved at once, because t
 run with arguments that they changed, which `RunState.approve` cannot say.
 """
 
-import json
 from typing import Any
 
 from agents.tool_context import ToolContext
@@ -13,6 +12,8 @@ from agents import Agent, FunctionTool, ItemHelpers, ModelResponse, RunConfig, R
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.running_team import Ended, RunningTeam, Saved, Suspended, Tell
 from countersign.autogen.tools.workbenches import ToolLike
+from countersign.domain.errors import NotShown
+from countersign.domain.json_arguments import read_arguments
 from countersign.hosted_teams.framework_calls import GatedCall, gated_calls, not_gated, while_ours
 from countersign.hosted_teams.openai_agents_model import RunModel
 
@@ -34,9 +35,9 @@ def model(run: RunContext, agent: str) -> RunModel:
 def _tool(call: GatedCall) -> FunctionTool:
     async def invoke(context: ToolContext[Any], text: str) -> str:
         try:
-            arguments = json.loads(text or "{}")
-        except ValueError:
-            return "The call was not made: its arguments are no JSON."
+            arguments = read_arguments(text)
+        except NotShown as why:
+            return str(why)
         return await call(arguments, context.tool_call_id)
 
     return _Tool(call.name, call.description, call.schema, invoke, strict_json_schema=False, needs_approval=True)

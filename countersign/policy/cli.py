@@ -45,16 +45,20 @@ def check(file: File) -> None:
 @app.command()
 def explain(
     file: File,
-    team: Annotated[str, typer.Option(help="The name of the team.")],
+    team: Annotated[str, typer.Option(help="The name of the team, if a team asks.")] = "",
     tool: Annotated[str, typer.Option(help="The name of the tool; leave it out for a question in words.")] = "",
     agent: Annotated[str, typer.Option(help="The name of the agent that asks.")] = "",
+    program: Annotated[str, typer.Option(help="The name of the program, if a program asks with a key.")] = "",
     channel: Annotated[str, typer.Option(help="The id of the channel where the run started, like C0GENERAL.")] = "",
     args: Annotated[str, typer.Option(help="The arguments of the call, a JSON object.")] = "{}",
     team_says: Annotated[Effect | None, typer.Option(help="What the team's code says.")] = None,
 ) -> None:
     """Show what happens to an action, and by which rule."""
     book = read(file)
-    action = Action(team, agent, tool, _arguments(args), ChannelId(channel) if channel else None)
+    if bool(team) == bool(program):
+        raise InvalidInput("Name the team with --team, or the program with --program.")
+    place = ChannelId(channel) if channel else None
+    action = Action(team or program, agent, tool, _arguments(args), place, program)
     print("\n".join(_lines(judge(book, action, team_says))))
 
 

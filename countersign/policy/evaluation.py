@@ -49,6 +49,8 @@ class Clause:
     line: int
     team: str = "*"
     agent: str = "*"
+    program: str = ""
+    """Only programs whose name fits, by their key; "" does not select by program."""
     tool: str = "*"
     channels: frozenset[ChannelId] = frozenset()
     risk: Risk | None = None
@@ -81,13 +83,17 @@ class Rulebook:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """An action of an agent; `tool` is empty for a question that is no call."""
+    """An action of an agent; `tool` is empty for a question without a call.
+
+    `program` is the name of the asking program, by its key, and empty for a team. A program only claims its `agent`.
+    """
 
     team: str
     agent: str
     tool: str
     arguments: Mapping[str, Any] | Unrecorded
     channel: ChannelId | None
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +123,27 @@ def judge(book: Rulebook, action: Action, team_says: Effect | None = None) -> Ju
     trail, fitting = [], []
     for clause in book.clauses:
         unfit, doubt = why_not(clause, action, risk)
-        trail.append(f"line {clause.line}, {clause.name} ({clause.effect}): {unfit or doubt or 'fits'}")
+        fit = "fits what the program says of itself" if _claimed(clause, action) else "fits"
+        trail.append(f"line {clause.line}, {clause.name} ({clause.effect}): {unfit or doubt or fit}")
         if not unfit:
             fitting.append(clause)
-    return replace(weigh(fitting, risk, team_says, tuple(trail)), version=book.version)
+    return replace(weigh(as_claimed(fitting, action), risk, team_says, tuple(trail)), version=book.version)
+
+
+def as_claimed(fitting: Sequence[Clause], action: Action) -> list[Clause]:
+    """Take the terms from rules that a program fits only by its own word (R43).
+
+    Such a rule still asks people. With its terms, a program would choose who decides by choosing a name. They come
+    last, so that they displace no rule that fits by the key.
+    """
+    by_claim = [clause for clause in fitting if _claimed(clause, action) and clause.effect is Effect.ASK]
+    return [clause for clause in fitting if clause not in by_claim] + [
+        replace(clause, terms=AS_ELSEWHERE) for clause in by_claim
+    ]
+
+
+def _claimed(clause: Clause, action: Action) -> bool:
+    return bool(action.program) and (clause.team, clause.agent) != ("*", "*")
 
 
 def judge_doubt(
@@ -176,12 +199,17 @@ def why_not(clause: Clause, action: Action, risk: Risk) -> tuple[str, str]:
 
     NotRecorded if the action is one of the record, which does not hold what the clause's condition looks at.
     """
+    exactly = clause.effect is Effect.PASS
+    if clause.program and not (action.program and matches(action.program, clause.program, exactly=exactly)):
+        return f"the program is {action.program or 'none'}, not {clause.program}", ""
+    if clause.effect is Effect.PASS and _claimed(clause, action):
+        return "it lets teams and agents pass by name, and a program passes only by its key (`program`)", ""
     for kind, name, pattern in (
         ("team", action.team, clause.team),
         ("agent", action.agent, clause.agent),
         ("tool", action.tool, clause.tool),
     ):
-        if not matches(name, pattern, exactly=clause.effect is Effect.PASS):
+        if not matches(name, pattern, exactly=exactly):
             return f"the {kind} is {name or 'none'}, not {pattern}", ""
     if clause.channels and action.channel not in clause.channels:
         return f"the channel is {action.channel}", ""

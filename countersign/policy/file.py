@@ -78,6 +78,7 @@ class _Rule(_Strict):
     then: Effect = Field(description="pass: nobody is asked; ask: people decide; refuse: it is never done")
     team: Names = Field("*", description="of the team's name; * stands for anything")
     agent: Names = Field("*", description="of the asking agent's name")
+    program: Names = Field("", description="of the name that a program's key has; * for all programs, but no team")
     tool: Names = Field("*", description="of the tool's name")
     channels: list[Channel] = Field([], description="only runs started in these channels, by id")
     risk: Risk | None = Field(None, description="only tools of at least this risk")
@@ -116,7 +117,9 @@ RuleInFile = create_model(
 def _clause(rule: Any) -> Clause:
     """Make a rule of what stands in the file; its line is found later."""
     terms = ChannelSettings(**{name: getattr(rule, setting.key) for name, setting in IN_POLICY.items()})
-    names = {name: getattr(rule, name) for name in ("name", "team", "agent", "tool", "risk", "condition", "why")}
+    names = {
+        name: getattr(rule, name) for name in ("name", "team", "agent", "program", "tool", "risk", "condition", "why")
+    }
     return Clause(**names, effect=rule.then, line=0, channels=frozenset(rule.channels), terms=terms)
 
 
@@ -128,7 +131,7 @@ class PolicyInFile(_Strict):
     rules: list[Annotated[RuleInFile, AfterValidator(_clause)]] = Field([], max_length=500)  # type: ignore[valid-type]
 
 
-_SELECTING: Final = ("team", "agent", "tool", "channels", "risk", "condition")
+_SELECTING: Final = ("team", "agent", "program", "tool", "channels", "risk", "condition")
 
 
 def read(path: Path) -> Rulebook:
@@ -194,6 +197,8 @@ def _contradictions(clauses: Sequence[Clause]) -> Iterator[Problem]:
         idle = [setting.key for field, setting in IN_POLICY.items() if getattr(terms, field) is not None]
         if clause.effect is not Effect.ASK and idle:
             yield line, f"“{name}” asks nobody, so {', '.join(idle)} would mean nothing."
+        if clause.program and (clause.team, clause.agent) != ("*", "*"):
+            yield line, f"“{name}” is for programs by their key, which have no team and only say what agent they are."
         people = terms.reviewers
         if people and not people.groups and not people.members and (terms.quorum or 1) > len(people.users):
             yield line, f"“{name}” needs {terms.quorum} approvals, but only {len(people.users)} may approve."

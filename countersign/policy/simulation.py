@@ -14,7 +14,7 @@ from countersign.domain.channel_settings import Rules, enough_people, say_value
 from countersign.domain.errors import NotRecorded
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.json_comparison import Unrecorded
-from countersign.policy.evaluation import Action, Clause, Effect, Judgement, Rulebook, apply, weigh, why_not
+from countersign.policy.evaluation import Action, Clause, Effect, Judgement, Rulebook, apply, as_claimed, weigh, why_not
 
 
 class ReplayOutcome(StrEnum):
@@ -50,6 +50,7 @@ class Recorded:
 
     `gap` says why nothing can be told of it, "" if something can. `team` and `channel` are None where the record does
     not name them. `team_says` is what the team's own code may have wanted: one thing, unless that is not on record.
+    `program` is the asking program's name by its key; "" for a team.
     `rules` are those that people were asked under, `settings` the channel's own; None where nobody was asked or the
     record does not hold them.
     """
@@ -70,6 +71,7 @@ class Recorded:
     rules: Rules | None = None
     settings: Rules | None = None
     gap: str = ""
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +125,9 @@ def _possible(book: Rulebook, was: Recorded) -> tuple[list[Judgement], list[str]
     certain: list[int] = []
     uncertain: list[int] = []
     gaps: list[str] = []
+    action = Action(was.team or "", was.agent, was.tool, was.arguments, was.channel, was.program)
     for at, clause in enumerate(book.clauses):
         recorded, gap = _as_far_as_known(clause, was)
-        action = Action(was.team or "", was.agent, was.tool, was.arguments, was.channel)
         try:
             if why_not(recorded, action, risk)[0]:
                 continue
@@ -135,7 +137,7 @@ def _possible(book: Rulebook, was: Recorded) -> tuple[list[Judgement], list[str]
             gaps.append(f"rule “{clause.name}”: {gap}")
         (uncertain if gap else certain).append(at)
     fitting = [[book.clauses[at] for at in sorted({*certain, *more})] for more in ((), *((at,) for at in uncertain))]
-    judgements = [weigh(clauses, risk, effect) for effect in was.team_says for clauses in fitting]
+    judgements = [weigh(as_claimed(clauses, action), risk, effect) for effect in was.team_says for clauses in fitting]
     if len(was.team_says) > 1:
         gaps.append("the record does not hold what the team's own code wanted")
     return judgements, gaps

@@ -9,7 +9,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from countersign.domain.channel_settings import Risk
 from countersign.domain.errors import InvalidInput
@@ -38,9 +38,18 @@ class Suggestion:
     unlimited: tuple[str, ...]
 
 
+class _Who(NamedTuple):
+    """Whose calls of which tool, and where; `program` is empty for a team, as in `Recorded`."""
+
+    team: str
+    tool: str
+    channel: ChannelId
+    program: str
+
+
 @dataclass(slots=True)
 class _Kind:
-    """The calls of one tool, of one team, in one channel."""
+    """The calls of one tool, of one team or program, in one channel."""
 
     asked: int = 0
     approved: int = 0
@@ -53,8 +62,8 @@ class Suggestions:
 
     def __init__(self, book: Rulebook) -> None:
         self._book = book
-        self._kinds: dict[tuple[str, str, ChannelId], _Kind] = defaultdict(_Kind)
-        self._open: dict[str, tuple[str, str, ChannelId]] = {}
+        self._kinds: dict[_Who, _Kind] = defaultdict(_Kind)
+        self._open: dict[str, _Who] = {}
 
     def asked(self, was: Recorded) -> None:
         """Take a question; others than calls of low risk are left out."""
@@ -62,13 +71,14 @@ class Suggestions:
             return
         if "*" in was.team + was.tool:  # in a rule it would stand for anything
             return
-        kind = self._kinds[was.team, was.tool, was.channel]
+        who = _Who(was.team, was.tool, was.channel, was.program)
+        kind = self._kinds[who]
         risk = was.rules.risk if was.rules is not None else self._book.risk_of(was.tool)
         if risk is not Risk.LOW or self._book.risk_of(was.tool) is not Risk.LOW:
             kind.refused = True
         kind.asked += 1
         kind.calls = [*kind.calls[1 - _KEPT :], was] if not kind.refused else []
-        self._open[was.request] = (was.team, was.tool, was.channel)
+        self._open[was.request] = who
 
     def decided(self, request: str, approved: bool | None) -> None:
         """Take a decision: whether people approved it as it was.
@@ -85,7 +95,7 @@ class Suggestions:
     def made(self, least: int) -> Iterator[Suggestion]:
         """Yield a rule for each kind of call that was only ever approved, so often."""
         names = {clause.name for clause in self._book.clauses}
-        for (team, tool, channel), kind in sorted(self._kinds.items(), key=lambda one: -one[1].approved):
+        for (team, tool, channel, program), kind in sorted(self._kinds.items(), key=lambda one: -one[1].approved):
             if kind.refused or kind.approved < least:
                 continue
             condition, unlimited = _limits(kind.calls)
@@ -95,7 +105,17 @@ class Suggestions:
             names.add(name)
             why = f"Approved {kind.approved} times, never rejected."
             channels = frozenset({channel})
-            clause = Clause(name, Effect.PASS, 0, team, "*", tool, channels, None, condition, why=why)
+            clause = Clause(
+                name,
+                Effect.PASS,
+                line=0,
+                team="*" if program else team,
+                program=program,
+                tool=tool,
+                channels=channels,
+                condition=condition,
+                why=why,
+            )
             tried = replace(self._book, clauses=(*self._book.clauses, clause))
             if all(replay(tried, was).outcome is ReplayOutcome.ASKED_PASSES for was in kind.calls):
                 yield Suggestion(clause, kind.approved, unlimited)
@@ -162,7 +182,8 @@ def as_rule(clause: Clause) -> Mapping[str, Any]:
     written = {
         "name": clause.name,
         "then": str(clause.effect),
-        "team": clause.team,
+        "team": "" if clause.program else clause.team,
+        "program": clause.program,
         "tool": clause.tool,
         "channels": [str(channel) for channel in sorted(clause.channels)],
         "if": clause.condition,

@@ -169,7 +169,7 @@ GUARDED: Final = {
     "a tool of AutoGen with @requires_approval": Killable(
         AUTOGEN.replace("\ndef", '\n@requires_approval("#general", key=lambda call: f"order {call[\'order\']}")\ndef'),
         ("May I pay it back?", CALL, DONE),
-        "Refund?",
+        "Refund:",
         before=(("May I pay it back?", "Approve", None),),
         cards=2,
     ),
@@ -184,10 +184,10 @@ GUARDED: Final = {
     ),
     "code of AG2 classic": Killable(CLASSIC_CODE, (CODE, DONE), "my_models.pay", after=_CLASSIC_END, cards=2),
     "with_approval of AG2": Killable(
-        AG2.replace("HERE", 'with_approval(refund, "#general", run="order 17")'), (CALL, DONE), "Run refund?"
+        AG2.replace("HERE", 'with_approval(refund, "#general", run="order 17")'), (CALL, DONE), "Refund:"
     ),
     "SlackApproval of LangChain": Killable(
-        LANGCHAIN.replace("HERE", 'SlackApproval("#general")'), (CALL, DONE), "Run refund?"
+        LANGCHAIN.replace("HERE", 'SlackApproval("#general")'), (CALL, DONE), "Refund:"
     ),
 }
 UNGUARDED: Final = {
@@ -199,7 +199,7 @@ UNGUARDED: Final = {
         AG2_QUESTION.replace("\ndef", "\nasync def").replace("HERE", "refund"), (CALL, DONE), "Pay it back?"
     ),
     "LangChain's own middleware": Killable(
-        LANGCHAIN.replace("HERE", 'HumanInTheLoopMiddleware({"refund": True})'), (CALL, DONE), "Run refund?"
+        LANGCHAIN.replace("HERE", 'HumanInTheLoopMiddleware({"refund": True})'), (CALL, DONE), "Refund:"
     ),
     "an interrupt of LangGraph": Killable(GRAPH, (), "Pay it back?"),
 }

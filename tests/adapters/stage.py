@@ -21,8 +21,8 @@ from localslack.workspace import Message
 from tests.openai_server import USAGE
 from tests.store_fixtures import NoQueue
 
-Line = str | tuple[str, dict[str, Any]] | list[tuple[str, dict[str, Any]]]
-"""What a model says: a text, a call of a tool, or several calls."""
+Line = str | tuple[str, dict[str, Any] | str] | list[tuple[str, dict[str, Any]]]
+"""What a model says: a text, a call of a tool, or several calls. Arguments as text are said as they are."""
 
 
 class Script:
@@ -52,7 +52,7 @@ class Script:
             self.stopped.set()
             await self._goes_on.wait()
         line = self.lines[body["model"]][place]
-        calls = [line] if isinstance(line, tuple) else line if isinstance(line, list) else []
+        calls: list[Any] = [line] if isinstance(line, tuple) else line if isinstance(line, list) else []
         message = {
             "role": "assistant",
             "content": line if isinstance(line, str) else None,
@@ -60,7 +60,10 @@ class Script:
                 {
                     "id": f"call_{place}_{number}",
                     "type": "function",
-                    "function": {"name": name, "arguments": json.dumps(arguments)},
+                    "function": {
+                        "name": name,
+                        "arguments": arguments if isinstance(arguments, str) else json.dumps(arguments),
+                    },
                 }
                 for number, (name, arguments) in enumerate(calls)
             ]

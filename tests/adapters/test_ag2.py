@@ -61,7 +61,7 @@ async def test_a_call_runs_only_as_people_decided(
 
     models = [model(REFUND)]
     running = asyncio.create_task(program())
-    await bob.presses("Run refund?", button, window)
+    await bob.presses("Refund:", button, window)
     assert await running == "Well."
     words = f"{paid[0]:.2f} EUR for order 17" if paid else next(iter(window.values()))
     assert words in read_by(models[0])
@@ -97,10 +97,10 @@ async def one_refund(paid: list[float], act: Callable[[], None] = lambda: None, 
 async def killed_while_asked(bob: Bob, paid: list[float]) -> None:
     """A program that is gone when people approve."""
     running = asyncio.create_task(one_refund(paid))
-    await bob.card("Run refund?")
+    await bob.card("Refund:")
     running.cancel()
     await asyncio.wait([running])
-    await bob.presses("Run refund?", "Approve")
+    await bob.presses("Refund:", "Approve")
 
 
 async def test_what_nobody_reported_for_a_day_runs_when_the_program_is_back(bob: Bob) -> None:
@@ -138,7 +138,7 @@ async def test_people_say_whether_a_call_was_done_whose_program_was_killed(
         raise Killed
 
     running = asyncio.create_task(one_refund(paid, dies))
-    await bob.presses("Run refund?", "Approve")
+    await bob.presses("Refund:", "Approve")
     with pytest.raises(BaseException):  # noqa: B017  # the framework wraps it in a group
         await running
     again = asyncio.create_task(one_refund(paid, idempotent=idempotent))
@@ -166,7 +166,7 @@ async def test_a_report_that_is_refused_hides_no_result(bob: Bob, caplog: pytest
 
     clerk = Agent("clerk", "", config=TestConfig(REFUND, "Well."), tools=[with_approval(refund, "#general")])
     running = asyncio.create_task(clerk.ask("Refund order 17."))
-    await bob.presses("Run refund?", "Approve")
+    await bob.presses("Refund:", "Approve")
     assert (await running).body == "Well."
     assert "outcome couldn't be reported: This key was revoked." in caplog.text
 
@@ -181,7 +181,7 @@ async def test_silence_runs_nothing(bob: Bob) -> None:
     config = model(ToolCallEvent("refund", arguments='{"order": 17}'))
     clerk = Agent("clerk", "You refund.", config=config, tools=[with_approval(refund, "#general")])
     running = asyncio.create_task(clerk.ask("Refund order 17."))
-    await bob.card("Run refund?")
+    await bob.card("Refund:")
     await bob.lets_time_run_out()
     assert (await running).body == "Well."
     assert done == []

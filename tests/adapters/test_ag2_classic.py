@@ -346,9 +346,9 @@ async def test_a_call_runs_as_people_changed_it_and_its_outcome_is_on_the_card(
     await played(
         lambda: shop(paid),
         bob,
-        ("Run refund?", "Edit", {"Euros": "45", "why": "half"}),
+        ("Refund:", "Edit", {"Euros": "45", "why": "half"}),
         ("Paid.", *says("And order 18.")),
-        ("Run refund?", *says("Not this one.")),
+        ("Refund:", *says("Not this one.")),
         ("Well.", *STOP),
     )
     assert paid == [45.0]
@@ -368,9 +368,9 @@ async def test_the_terminal_says_why_a_conversation_stops(
     script.plays("clerk", ("refund", {"order": 17, "euros": 90.0}))
     paid: list[float] = []
     running = asyncio.create_task(asyncio.to_thread(shop, paid))
-    await bob.card("Run refund?")
+    await bob.card("Refund:")
     if button:
-        await bob.presses("Run refund?", button, {"reason": "too much"})
+        await bob.presses("Refund:", button, {"reason": "too much"})
     else:
         await bob.lets_time_run_out()
     await running
@@ -399,7 +399,7 @@ async def test_a_program_that_comes_back_does_what_was_not_reported(
     with monkeypatch.context() as dying:
         dying.setattr(People, "execute", dies)  # after the decision, before it begins
         running = asyncio.create_task(asyncio.to_thread(program))
-        await bob.presses("Run refund?", "Approve")
+        await bob.presses("Refund:", "Approve")
         with pytest.raises(RuntimeError, match="dies"):
             await running
     if reported:
@@ -422,7 +422,7 @@ async def test_a_report_that_is_refused_hides_no_result(
         asyncio.run_coroutine_threadsafe(bob.loses_its_key(), loop).result()
 
     running = asyncio.create_task(asyncio.to_thread(shop, paid, key_is_revoked))
-    await bob.presses("Run refund?", "Approve")
+    await bob.presses("Refund:", "Approve")
     with pytest.raises(ServiceRefused, match="revoked"):  # by the next question, not by the report
         await running
     assert paid == [90.0]

@@ -110,7 +110,7 @@ async def test_a_rule_that_refuses_holds_for_each_call(
     await store.set_rulebook(Rulebook((Clause("no cash", Effect.REFUSE, 1, tool="cash", why="Use the till."),)))
     script.plays("clerk", [CASH, ORDER_18], CASH, "Well.")
     paid: list[str] = []
-    result = await played(lambda: shop(paid), bob, ("Run refund?", *GO), ("Well.", *STOP))
+    result = await played(lambda: shop(paid), bob, ("Refund:", *GO), ("Well.", *STOP))
     assert paid == ["refund 18 5.0"]
     refused, ran, alone = tool_answers(result)
     assert ran == "5.00 EUR for order 18"
@@ -124,9 +124,9 @@ async def test_a_call_of_high_risk_has_a_card_of_its_own(store: Store, bob: Bob,
     script.plays("clerk", [CASH, ORDER_18], "Well.")
     paid: list[str] = []
     running = asyncio.create_task(asyncio.to_thread(shop, paid))
-    assert "Approve" not in (await bob.card("Run cash?")).buttons
-    await bob.presses("Run refund?", "Approve")
-    await bob.presses("Run cash?", "Reject", {"reason": "no"})
+    assert "Approve" not in (await bob.card("Cash:")).buttons
+    await bob.presses("Refund:", "Approve")
+    await bob.presses("Cash:", "Reject", {"reason": "no"})
     await bob.presses("Well.", "Reject", {"reason": "enough"})
     await running
     assert paid == ["refund 18 5.0"]
@@ -219,7 +219,7 @@ async def test_people_say_what_became_of_a_call_whose_program_was_killed(
             return shop(paid, act)
 
     running = asyncio.create_task(asyncio.to_thread(program, dies))
-    await bob.presses("Run refund?", "Approve")
+    await bob.presses("Refund:", "Approve")
     with pytest.raises(Killed):
         await running
     result = await played(program, bob, (DOUBT, "Choose", {"options": "1. It was done"}), ("Well.", *STOP))

@@ -109,7 +109,7 @@ async def test_a_program_that_leaves_its_run_to_people_is_started_again_when_the
     await slack.user("bob").click(await card_of(slack), "Approve")
     words, _ = await resuming.communicate()
     assert (resuming.returncode, "45.00 EUR were paid back." in words.decode()) == (0, True)
-    assert (program.done(), cards(slack, "Refund?")) == (["17 45.0"], 1)
+    assert (program.done(), cards(slack, "Refund:")) == (["17 45.0"], 1)
 
 
 @pytest.mark.slow
@@ -136,13 +136,13 @@ async def test_a_run_that_is_resumed_before_the_decision_waits_as_before(
     assert await resuming.kill(signal.SIGINT) == 130
     assert resuming.lines[-2].startswith("Stopped. The runs are still waiting;")
     assert "Traceback" not in "".join(resuming.lines)
-    assert (kept.read_bytes(), program.done(), cards(slack, "Refund?")) == (before, [], 1)
+    assert (kept.read_bytes(), program.done(), cards(slack, "Refund:")) == (before, [], 1)
     await resuming.start()
     await resuming.said("“order-17” is waiting for people.")
     await slack.user("bob").click(await card_of(slack), "Approve")
     assert await resuming.wait() == 0
     assert "45.00 EUR were paid back." in "".join(resuming.lines)
-    assert (program.done(), cards(slack, "Refund?")) == (["17 45.0"], 1)
+    assert (program.done(), cards(slack, "Refund:")) == (["17 45.0"], 1)
     await resuming.start()
     await resuming.said(f"No run in {tmp_path / 'runs'} is waiting for people.")
     assert await resuming.wait() == 0

@@ -33,10 +33,10 @@ REFUND = ("refund", {"order": 17, "euros": 45.0})
 @pytest.mark.parametrize(
     ("name", "asks", "prints"),
     [
-        ("AG2's classic agents", "Run refund?", "PAID 45.00"),
-        ("AG2's new agents", "Run refund?", "PAID 45.00"),
-        ("LangChain and LangGraph", "Run refund?", "PAID 45.00"),
-        ("Microsoft Agent Framework", "Refund?", "45.00 EUR were paid back."),
+        ("AG2's classic agents", "Refund:", "PAID 45.00"),
+        ("AG2's new agents", "Refund:", "PAID 45.00"),
+        ("LangChain and LangGraph", "Refund:", "PAID 45.00"),
+        ("Microsoft Agent Framework", "Refund:", "45.00 EUR were paid back."),
         ("workflow", "Deploy 2.1?", "Deployed."),
     ],
 )
@@ -53,7 +53,7 @@ async def test_an_example_runs_as_it_stands_with_the_model_of_the_demo(
         await bob.presses(asks, "Approve")
         if "classic" in name:  # its human is asked after every message, until the model ends the conversation
             await bob.presses("The tool said", "Approve")
-            await bob.presses("TERMINATE", "Approve")
+            await bob.presses("End the conversation?", "Approve")
         words, _ = await running.communicate()
     assert (running.returncode, prints in words.decode()) == (0, True)
 
@@ -80,11 +80,11 @@ async def test_a_program_that_is_killed_twice_has_one_card_and_does_it_once(
         paid.extend(re.findall(r"PAID .*", words.decode()))
 
     first = await begun()
-    await bob.card("Run refund?")
+    await bob.card("Refund:")
     first.kill()
     await ended(first)
     second = await begun()
-    await bob.presses("Run refund?", "Approve")
+    await bob.presses("Refund:", "Approve")
     await script.stopped.wait()
     second.kill()
     await ended(second)
@@ -118,7 +118,7 @@ async def test_a_graph_that_is_left_to_people_is_started_again_when_they_have_de
     assert "No run in empty is waiting for people." in elsewhere.decode()
     assert b"refund" not in b"".join(path.read_bytes() for path in (tmp_path / "runs").glob("*.json"))
     resuming = await begun("-m", "countersign", "resume", "runs")
-    await bob.presses("Run refund?", "Approve")
+    await bob.presses("Refund:", "Approve")
     words, _ = await resuming.communicate()
     assert (resuming.returncode, re.findall("PAID .*", words.decode())) == (0, ["PAID 45.00"])
     assert "All is done." in words.decode()
@@ -150,7 +150,7 @@ async def test_a_graph_whose_machine_is_gone_goes_on_elsewhere_with_an_empty_dat
         return process.returncode, words.decode()
 
     assert "Stopped to wait for people." in (await ended("here", "-uc", program))[1]
-    await bob.presses("Run refund?", "Approve")
+    await bob.presses("Refund:", "Approve")
     shutil.rmtree(tmp_path / "here")
     status, words = await ended("elsewhere", "-m", "countersign", "resume", "runs")
     assert (status, re.findall("PAID .*", words)) == (0, ["PAID 45.00"]), words

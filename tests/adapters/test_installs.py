@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -97,6 +98,23 @@ def test_an_example_imports_what_its_line_installs(section: str) -> None:
     for code in examples("adapters.md", section):
         assert {owner(module) for module in imported(code)} <= installed
     assert installed >= set(SECTIONS[section])
+
+
+@pytest.mark.parametrize(
+    ("adapter", "package", "extra"),
+    [
+        *(
+            ("ag2", "ag2", "ag2"),
+            ("ag2_classic", "autogen", "ag2-classic"),
+            ("langgraph", "langchain_core", "langgraph"),
+        ),
+        *(("agent_framework", "agent_framework", "agent-framework"), ("openai_agents", "agents", "openai-agents")),
+    ],
+)
+def test_an_adapter_without_its_package_names_the_extra(adapter: str, package: str, extra: str) -> None:
+    program = f"import sys; sys.modules[{package!r}] = None; import countersign.adapters.{adapter}"
+    ended = subprocess.run([sys.executable, "-c", program], cwd=HERE, capture_output=True, text=True, check=False)
+    assert ended.stderr.splitlines()[-1].endswith(f"Run: pip install 'countersign-slack[{extra}]'")
 
 
 def test_what_the_page_says_cannot_be_installed_together_cannot() -> None:

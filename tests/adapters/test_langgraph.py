@@ -103,7 +103,7 @@ async def test_a_call_runs_only_as_people_decided(
     clerk = agent(shop, SlackApproval("#general", {"refund"}))
     call = clerk.ainvoke(TASK, THREAD) if asynchronous else asyncio.to_thread(clerk.invoke, TASK, THREAD)
     running = asyncio.create_task(call)
-    await bob.presses("Run refund?", button, window)
+    await bob.presses("Refund:", button, window)
     result = await running
     assert shop.paid == paid
     assert reads in result["messages"][-2].content
@@ -112,10 +112,10 @@ async def test_a_call_runs_only_as_people_decided(
 async def killed_while_asked(bob: Bob, clerk: Any) -> None:
     """A program that is gone when people approve."""
     running = asyncio.create_task(clerk.ainvoke(TASK, THREAD))
-    await bob.card("Run refund?")
+    await bob.card("Refund:")
     running.cancel()
     await asyncio.wait([running])
-    await bob.presses("Run refund?", "Approve")
+    await bob.presses("Refund:", "Approve")
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -159,7 +159,7 @@ async def test_a_report_that_is_refused_hides_no_result(
     clerk = create_agent(Model(), [refund], middleware=[SlackApproval("#general")], checkpointer=InMemorySaver())
     call = clerk.ainvoke(TASK, THREAD) if asynchronous else asyncio.to_thread(clerk.invoke, TASK, THREAD)
     running = asyncio.create_task(call)
-    await bob.presses("Run refund?", "Approve")
+    await bob.presses("Refund:", "Approve")
     if fails:
         with pytest.raises(ZeroDivisionError):
             await running
@@ -172,7 +172,7 @@ async def test_silence_runs_nothing_and_the_model_reads_so(bob: Bob) -> None:
     """R20."""
     shop = Shop()
     running = asyncio.create_task(agent(shop, SlackApproval("#general")).ainvoke(TASK, THREAD))
-    await bob.card("Run refund?")
+    await bob.card("Refund:")
     await bob.lets_time_run_out()
     assert "NOBODY ANSWERED" in (await running)["messages"][-2].content
     assert shop.paid == []
@@ -213,9 +213,9 @@ async def test_people_change_or_answer_what_langchains_own_middleware_holds(
     clerk = agent(shop, HumanInTheLoopMiddleware({"refund": allowed}))
     stopped = await clerk.ainvoke(TASK, THREAD)
     deciding = asyncio.create_task(adecide("#general", stopped, THREAD, tools=[shop.refund]))
-    card = await bob.card("Run refund?")
+    card = await bob.card("Refund:")
     assert ('"edit ' in json.dumps(card.blocks)) is (allowed is True)
-    await bob.presses("Run refund?", button, window)
+    await bob.presses("Refund:", button, window)
     result = await clerk.ainvoke(await deciding, THREAD)
     assert shop.paid == paid
     assert reads in json.dumps([m.content for m in result["messages"]])
@@ -226,7 +226,8 @@ async def test_people_change_or_answer_what_langchains_own_middleware_holds(
     [
         ("Publish this?", "Approve", None, True),
         ("Publish this?", "Reject", {"reason": "no"}, False),
-        ("Publish this?", "Request changes", {"answer": "shorter"}, "shorter"),
+        ("Publish this?", "Request changes", {"answer": "shorter"}, False),
+        ({"question": "Publish where?", "options": ["blog"]}, "Answer in words", {"answer": "nowhere"}, "nowhere"),
         ({"question": "Publish where?", "options": ["blog", "paper"]}, "paper", None, "paper"),
     ],
 )
@@ -240,6 +241,55 @@ async def test_an_interrupt_is_answered(bob: Bob, value: Any, button: str, windo
     deciding = asyncio.create_task(adecide("#general", stopped, THREAD))
     await bob.presses("Publish", button, window)
     assert (await app.ainvoke(await deciding, THREAD))["answer"] == answer
+
+
+class Review(TypedDict, total=False):
+    llm_output: str
+    path: str
+
+
+@pytest.mark.parametrize(
+    ("button", "window", "path"),
+    [
+        ("Approve", None, "approved"),
+        ("Reject", {"reason": "Do NOT send this"}, "rejected"),
+        ("Request changes", {"answer": "Yes, approved, but shorter"}, "rejected"),
+        ("", None, "rejected"),
+    ],
+)
+async def test_approve_or_reject_takes_the_approved_path_only_on_approval(
+    bob: Bob, button: str, window: Any, path: str
+) -> None:
+    """R39: LangGraph's own example, with the value that `decide` resumes it with."""
+
+    def human_approval(state: Review) -> Command[Any]:
+        is_approved = interrupt({"question": "Is this correct?", "llm_output": state["llm_output"]})
+        if is_approved:
+            return Command(goto="approved_path")
+        return Command(goto="rejected_path")
+
+    builder = StateGraph(Review).add_node("human_approval", human_approval)
+    builder.add_node("approved_path", lambda state: {"path": "approved"})
+    builder.add_node("rejected_path", lambda state: {"path": "rejected"})
+    graph = builder.add_edge(START, "human_approval").compile(checkpointer=InMemorySaver())
+    stopped = await graph.ainvoke({"llm_output": "Dear Pia"}, THREAD)
+    deciding = asyncio.create_task(adecide("#general", stopped, THREAD))
+    await bob.card("Is this correct?")
+    await (bob.presses("Is this correct?", button, window) if button else bob.lets_time_run_out())
+    assert (await graph.ainvoke(await deciding, THREAD))["path"] == path
+
+
+@pytest.mark.parametrize("text", [True, lambda value: "old" in value], ids=["always", "by value"])
+async def test_a_question_gets_its_answer_in_words(bob: Bob, text: Any) -> None:
+    def ask(state: Answer) -> Answer:
+        return {"answer": interrupt("How old are you?")}
+
+    graph = StateGraph(Answer).add_node("ask", ask).add_edge(START, "ask").add_edge("ask", END)
+    app = graph.compile(checkpointer=InMemorySaver())
+    stopped = await app.ainvoke({}, THREAD)
+    deciding = asyncio.create_task(adecide("#general", stopped, THREAD, text=text))
+    await bob.presses("How old are you?", "Request changes", {"answer": "42"})
+    assert (await app.ainvoke(await deciding, THREAD))["answer"] == "42"
 
 
 @pytest.mark.parametrize(("button", "outcome"), [("Reject", "rejected"), ("", "expired")])
@@ -300,7 +350,7 @@ async def test_people_say_whether_a_call_was_done_whose_program_was_killed(
 
     alive, shop.pays = shop.pays, dies
     running = asyncio.create_task(runs(TASK))
-    await bob.presses("Run refund?", "Approve")
+    await bob.presses("Refund:", "Approve")
     with pytest.raises(Killed):
         await running
     shop.pays = alive
@@ -322,7 +372,7 @@ async def test_a_tool_that_stops_the_graph_runs_when_it_goes_on(slack: LocalSlac
     shop.pays = asks
     clerk = agent(shop, SlackApproval("#general"))
     running = asyncio.create_task(clerk.ainvoke(TASK, THREAD))
-    await bob.presses("Run refund?", "Approve")
+    await bob.presses("Refund:", "Approve")
     stopped = await running
     (stop,) = stopped["__interrupt__"]
     result = await clerk.ainvoke(Command(resume={stop.id: "The till"}), THREAD)
@@ -414,7 +464,7 @@ async def test_a_machine_that_comes_back_while_another_one_does_the_call_does_no
     first, other, loop = Machine(tmp_path / "a"), Machine(tmp_path / "b"), asyncio.get_running_loop()
     with pytest.raises(LeftToPeople):
         await first.runs()
-    await bob.presses("Run refund?", "Approve")
+    await bob.presses("Refund:", "Approve")
     refused: list[BaseException | None] = []
     waiting: list[str] = []
 
@@ -439,7 +489,7 @@ async def test_a_thread_without_a_state_key_comes_back_from_its_folder_alone(
 ) -> None:
     with pytest.raises(LeftToPeople):
         await Machine(tmp_path / "a").runs()
-    await bob.presses("Run refund?", "Approve")
+    await bob.presses("Refund:", "Approve")
     assert await kept(program) == 0
     again = Machine(tmp_path / "a")
     assert "90.00 EUR" in (await again.runs())["messages"][-2].content
@@ -452,7 +502,7 @@ async def test_a_thread_that_is_too_large_stays_in_its_folder_with_a_sentence(
     with pytest.raises(LeftToPeople):
         await Machine(tmp_path / "a", secret="long " * 60_000).runs()
     assert "The service keeps at most 262,144" in caplog.text.replace("the service", "The service")
-    await bob.presses("Run refund?", "Approve")
+    await bob.presses("Refund:", "Approve")
     assert await kept(program) == 0
     again = Machine(tmp_path / "a")
     await again.runs()
@@ -467,7 +517,7 @@ async def test_another_state_key_gets_a_sentence_and_no_thread(
     with pytest.raises(LeftToPeople):
         await Machine(tmp_path / "a", secret=secret).runs()
     assert secret.encode() not in path_of(tmp_path / "a", "order-17").read_bytes()
-    await bob.presses("Run refund?", "Approve")
+    await bob.presses("Refund:", "Approve")
     monkeypatch.setenv("COUNTERSIGN_STATE_KEY", Fernet.generate_key().decode())
     assert await asyncio.to_thread(resume.main, [str(tmp_path / "b")]) == 2
     assert "encrypted with another COUNTERSIGN_STATE_KEY" in capsys.readouterr().err

@@ -63,6 +63,11 @@ async def test_any_client_asks_people(slack: LocalSlack, url: str, token: str) -
         assert await bob.submit({"Euros": "40", "why": "Less the fee."}) == {}
         decided = json.loads(await asking)
         assert (decided["approved"], decided["arguments"]) == (True, {"order": 17, "euros": 40.0})
+        assert (
+            decided["decision"].startswith("DECISION: APPROVED WITH CHANGES") and "Less the fee." in decided["decision"]
+        )
+        assert "Nothing has run yet. Make this call once, with exactly these arguments." in decided["decision"]
+        assert "was made" not in decided["decision"]
         choice = {"key": "region", "question": "Which region?", "options": ["eu", "us"]}
         asking = asyncio.create_task(answer(session, "ask_human", choice))
         await bob.click(await slack.wait_message("#approvals", lambda m: "eu" in m.buttons), "eu")
@@ -90,7 +95,7 @@ async def test_a_call_returns_before_the_client_gives_up_and_goes_on_under_its_k
         asking = asyncio.create_task(answer(session, "request_approval", REFUND))
         await slack.user("bob").click(await card_of(slack), "Approve")
         assert json.loads(await asking)["approved"] is True
-    assert cards(slack, "refund?") == 1
+    assert cards(slack, "Refund:") == 1
 
 
 async def killed_in_the_call(env: dict[str, str], asked: Callable[[], Awaitable[object]]) -> None:
@@ -116,7 +121,7 @@ async def killed_in_the_call(env: dict[str, str], asked: Callable[[], Awaitable[
 async def test_a_server_that_is_killed_leaves_one_card_and_its_decision(
     slack: LocalSlack, url: str, token: str, when: str
 ) -> None:
-    """R8: killed while people are asked, or after the decision; and asked once more."""
+    """R8: killed while people are asked, or after the decision; and asked twice more, for one call."""
     env = environment(url, token)
 
     async def decided() -> None:
@@ -125,10 +130,26 @@ async def test_a_server_that_is_killed_leaves_one_card_and_its_decision(
     await killed_in_the_call(env, decided if when == "decided" else lambda: card_of(slack))
     if when == "asked":
         await decided()
+    given = []
     for _ in range(2):
         async with client(env) as session:
-            assert json.loads(await answer(session, "request_approval", REFUND))["approved"] is True
-    assert cards(slack, "refund?") == 1
+            given.append(json.loads(await answer(session, "request_approval", REFUND)))
+    if when == "asked":  # a server that was killed after the decision may have given it
+        assert [one["approved"] for one in given] == [True, False]
+    assert given[1]["arguments"] is None and "given to you before" in given[1]["decision"]
+    assert cards(slack, "Refund:") == 1
+
+
+async def test_an_approval_is_given_to_a_client_once(slack: LocalSlack, url: str, token: str) -> None:
+    """R3, R37: two calls at once with one key, and a later one: one of them may act."""
+    people = mcp_server.PeopleTools("#general", 60)
+    calls = [asyncio.create_task(people.request_approval("17", "refund", {"order": 17})) for _ in range(2)]
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    given = [json.loads(await call) for call in calls]
+    given.append(json.loads(await people.request_approval("17", "refund", {"order": 17})))
+    assert sorted(one["approved"] for one in given) == [False, False, True]
+    assert sum("given to you before" in one["decision"] for one in given) == 2
+    assert [one["arguments"] for one in given if one["approved"]] == [{"order": 17}]
 
 
 @pytest.mark.slow

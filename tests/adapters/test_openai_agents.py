@@ -53,7 +53,7 @@ async def test_the_example_runs_as_it_stands_with_the_model_of_the_demo(
         keys = {"OPENAI_BASE_URL": model, "OPENAI_API_KEY": "demo", "OPENAI_AGENTS_DISABLE_TRACING": "1"}
         program = Installed([python, "-uc", AGENT], tmp_path, {**os.environ, **keys})
         await program.start()
-        await bob.presses("Refund?", "Approve")
+        await bob.presses("Refund:", "Approve")
         assert await program.wait() == 0, program.lines
     assert "45.00 EUR were paid back." in "".join(program.lines)
 

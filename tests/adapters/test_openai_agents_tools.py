@@ -146,14 +146,14 @@ print(result.final_output)
 """
 
 KINDS = [
-    ("Order: 17", "Refund?", "another refund 17", "refunded elsewhere"),
+    ("Order: 17", "Refund:", "another refund 17", "refunded elsewhere"),
     ("rm -rf build", "Shell?", "rm -rf build", "cleared"),
     ("VAT = 19", "Apply patch?", "prices.py -VAT = 19", "patched"),
     ("DROP TABLE orders", "Sql?", "DROP TABLE orders", "executed"),
     ("Order: 18", "Ship?", None, '"approve": true'),
     ("Order: 19", "Weigh?", "weigh 19", "weighed"),
     ("Pay order 20 back.", "Bank?", None, None),
-    ("Order: 21", "Refund?", "refund 21", "refunded"),
+    ("Order: 21", "Refund:", "refund 21", "refunded"),
 ]
 """What each card shows and its title; what is done, and what the model reads of it. OpenAI runs the fifth."""
 DETAILS = {"Order: 18": "A tool of “depot”.", "Order: 19": "A tool of “scales”.", "VAT = 19": "Path: prices.py"}
@@ -184,20 +184,34 @@ async def test_a_tool_of_each_kind_runs_if_people_approved_what_their_card_shows
     assert cards(slack) == len(kinds)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reads"),
+    [
+        ("[19]", "its arguments aren't a JSON object"),
+        ('{"order": 19, "order": 5}', "the same name twice"),
+        ('{"order": NaN}', "NaN isn't JSON"),
+        ('{"order": 1e400}', "a number is too large"),
+        ('{"order": ' + "[" * 150 + "]" * 150 + "}", "nested at most 100 deep"),
+    ],
+)
 async def test_the_model_reads_why_a_call_cannot_be_shown(
-    slack: LocalSlack, python: Path, url: str, token: str, tmp_path: Path
+    slack: LocalSlack, python: Path, url: str, token: str, tmp_path: Path, arguments: str, reads: str
 ) -> None:
-    """R13, R14: nobody is asked about it, and it does not run; nor does another tool in the place of our question."""
+    """R13, R14, R37: nobody is asked, and it does not run; nor does another tool in the place of our question.
+
+    Half of a surrogate pair ends the SDK itself (0.24.0), before anybody could be asked.
+    """
     hidden = (
         PROGRAM.replace('name_override="refund"', 'name_override="ask_human"')
         .replace('    function("refund", order=17),', '    function("ask_human", order=17),')
-        .replace("    shell,", '    lambda call: function_call("weigh", "[19]", call_id=call),')
+        .replace("    shell,", '    lambda call: function_call("weigh", RAW, call_id=call),')
         .replace("    patch,\n    sql,\n    ship,\n", "")
         .replace('    function("weigh", order=19),\n    function("bank", input="Pay order 20 back."),\n', "")
         .replace("import Script", "import Script, function_call")
     )
+    hidden = hidden.replace("\nbank = ", f"\nRAW = {arguments!r}\nbank = ")
     program = await Program(tmp_path, hidden, MODELS, environment(url, token), python).start()
     asks, wrong = json.loads(await program.ended())
     assert "“ask_human” is the name of the tool that asks people" in asks["output"]
-    assert "The arguments aren't a JSON object" in wrong["output"]
+    assert reads in wrong["output"]
     assert (program.done(), slack.channel("#approvals").messages) == ([], [])

@@ -138,7 +138,7 @@ async def test_the_service_cannot_read_what_it_keeps(
     sealed = (await program.get(f"/v1/requests/{name}/state")).json()["sealed"]
     assert json.loads(Fernet(state_key).decrypt(sealed))["state"] == SECRET
     assert STATES.read(stored)[0] == ProgramState(RequestId(name), 1, sealed), "and nothing else"
-    other = api_keys.issue("other", ("#general",), await store.now())
+    other = api_keys.issue("other", ("C0GENERAL",), await store.now())
     await ApiKeys(store).put(other.key)
     program.headers["authorization"] = f"Bearer {other.token}"
     assert (await kept(program), (await program.get(f"/v1/requests/{name}/state")).status_code) == ([], 404)

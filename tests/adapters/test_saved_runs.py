@@ -26,7 +26,7 @@ from tests.test_wheel import python, wheel
 __all__ = ["python", "wheel"]
 pytestmark = pytest.mark.slow
 Make = Callable[..., Program]
-CARD = "Refund?"
+CARD = "Refund:"
 
 
 @pytest.fixture(params=["agent framework", "openai agents"])

@@ -58,10 +58,10 @@ async def paid_while_the_service_was_away(
     pay = Pay(folder)
     with pytest.MonkeyPatch.context() as away:
         running = asyncio.create_task(pay.run(away))
-        await bob.card("Pay?")
+        await bob.card("Pay: order 17?")
         (waiting,) = (await program.get("/v1/requests")).json()["requests"]
         caplog.set_level(logging.WARNING, "countersign.adapters")
-        await bob.presses("Pay?", "Approve")
+        await bob.presses("Pay: order 17?", "Approve")
         assert await running == "paid"
     (line,) = [record.getMessage() for record in caplog.records if "isn't reported yet" in record.getMessage()]
     assert "order-17" in line

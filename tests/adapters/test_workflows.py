@@ -13,7 +13,10 @@ import pytest
 from agent_framework import (
     Agent,
     AgentExecutor,
+    AgentSession,
     Executor,
+    MiddlewareFailure,
+    ToolApprovalMiddleware,
     WorkflowBuilder,
     WorkflowContext,
     handler,
@@ -25,6 +28,7 @@ from cryptography.fernet import Fernet
 from countersign.adapters.agent_framework import SlackApprovals
 from countersign.client.exchange import Decision, ServiceRefused
 from countersign.domain.errors import InvalidInput
+from countersign.domain.typed_answers import UNANSWERED
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.framework_programs import HERE, STOPS, Program, cards, environment
@@ -92,7 +96,8 @@ class Asks(Executor):
     [
         (bool, "Approve", None, True),
         (bool, "Reject", {"reason": "too risky"}, False),
-        (str, "Reject", {"reason": "too risky"}, "too risky"),
+        (str, "Approve", None, "APPROVE"),
+        (str, "Reject", {"reason": "too risky"}, "REJECT: too risky"),
         (str, "Request changes", {"answer": "Wait for 2.2."}, "Wait for 2.2."),
     ],
 )
@@ -102,8 +107,7 @@ async def test_a_workflow_is_answered_as_people_decided(
     running = asyncio.create_task((asks := Asks(kind)).answered(tmp_path, "Deploy 2.1?"))
     await bob.presses("Deploy 2.1?", button, window)
     await running
-    (it,) = asks.answers
-    assert it is answer if kind is bool else answer in it
+    assert asks.answers == [answer]
 
 
 async def test_people_choose_for_a_workflow(bob: Bob, tmp_path: Path) -> None:
@@ -129,7 +133,7 @@ async def test_a_workflow_that_nobody_answers_is_told_so(bob: Bob, tmp_path: Pat
     await bob.lets_time_run_out()
     await running
     (it,) = asks.answers
-    assert it is False if kind is bool else "NOBODY ANSWERED" in it
+    assert it is False if kind is bool else it == UNANSWERED
 
 
 @pytest.mark.parametrize(
@@ -157,9 +161,65 @@ async def test_a_tool_of_an_agent_in_a_workflow_runs_as_people_decided(
         return str([one.text for one in (await approvals.run_workflow(workflow, "Refund.", key="17")).get_outputs()])
 
     running = asyncio.create_task(run(tmp_path))
-    await bob.presses("Refund?", button, window)
+    await bob.presses("Refund:", button, window)
     assert reads in await running
     assert paid == ([45.0] if button == "Approve" else [])
+
+
+class Till:
+    """An agent with a tool that pays, and rules of the framework that approve each call of it."""
+
+    def __init__(self, *tools: Any, middleware: Any = ()) -> None:
+        self.paid: list[float] = []
+        models: dict[str, Any] = {}
+        exec(STOPS + MODELS, models)
+
+        @tool(approval_mode="always_require")
+        def refund(order: int, euros: float) -> str:
+            """Pay money back."""
+            self.paid.append(euros)
+            return f"{euros:.2f} EUR were paid back."
+
+        rules = ToolApprovalMiddleware(auto_approval_rules=[lambda call: True])
+        self.agent = Agent(models["client"], name="clerk", tools=[refund, *tools], middleware=[rules, *middleware])
+
+
+@pytest.mark.parametrize(
+    ("button", "window", "reads"),
+    [("Approve", None, "45.00 EUR were paid back."), ("Reject", {"reason": "too much"}, "too much")],
+)
+async def test_a_call_that_a_rule_approves_in_a_workflow_asks_people(
+    bob: Bob, tmp_path: Path, button: str, window: Any, reads: str
+) -> None:
+    """R19: the agent lacks our middleware, and gets it while the workflow runs."""
+    till, approvals = Till(), SlackApprovals("#general", folder=tmp_path)
+    before = till.agent.middleware
+    workflow = WorkflowBuilder(name="refunds", start_executor=AgentExecutor(till.agent, id="clerk")).build()
+    running = asyncio.create_task(approvals.run_workflow(workflow, "Refund.", key="17"))
+    await bob.presses("Refund:", button, window)
+    assert reads in str([one.text for one in (await running).get_outputs()])
+    assert till.paid == ([45.0] if button == "Approve" else [])
+    assert till.agent.middleware == before
+
+
+async def test_what_could_run_without_people_is_refused_at_the_start(tmp_path: Path) -> None:
+    """R19: a provider runs its own tools, out of reach of what asks people."""
+    till, approvals = Till({"type": "mcp", "server_label": "depot"}), SlackApprovals("#general", folder=tmp_path)
+    workflow = WorkflowBuilder(name="refunds", start_executor=AgentExecutor(till.agent, id="clerk")).build()
+    for running in (approvals.run(till.agent, "Refund.", key="1"), approvals.run_workflow(workflow, "Go.", key="2")):
+        with pytest.raises(InvalidInput, match="automatic approval rules and a tool that its provider runs"):
+            await running
+
+
+async def test_an_agent_that_is_run_past_the_adapter_says_how_to_start_it(tmp_path: Path) -> None:
+    """R19: with our middleware alone, and with a stream."""
+    approvals = SlackApprovals("#general", folder=tmp_path)
+    till = Till(middleware=[approvals])
+    with pytest.raises(MiddlewareFailure, match="Start the agent with"):
+        await till.agent.run("Refund.", session=AgentSession())
+    with pytest.raises(InvalidInput, match="can't stream"):
+        await approvals.run(till.agent, "Refund.", key="1", stream=True)
+    assert till.paid == []
 
 
 @pytest.fixture

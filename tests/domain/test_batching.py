@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from countersign.domain.api_keys import AskingProgram
 from countersign.domain.batching import WITHIN, takes, together
-from countersign.domain.channel_settings import Risk
+from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.ids import ApiKeyId, UserId
-from countersign.domain.requests import Request
-from tests.sample_requests import NOW, call, question, request
+from countersign.domain.people import Reviewers
+from countersign.domain.requests import Kind, Question, Request, Status
+from tests.sample_requests import CAROL, NOW, call, question, request
 
 CI = AskingProgram(ApiKeyId("k0000000000001"), "ci", False)
 OTHER = AskingProgram(ApiKeyId("k0000000000002"), "ci", False)
@@ -55,3 +57,26 @@ def test_a_card_that_waits_for_its_turn_takes_what_is_alike_of_anybody() -> None
     assert takes(first, of_program("r2", CI), NOW, NOW + WITHIN)
     assert not takes(first, of_program("r2", CI), NOW, NOW + WITHIN * 2)
     assert not takes(replace(first, snoozed_until=NOW, snoozed_by=UserId("U0BOB")), other, None, NOW)
+
+
+def refund(number: int, **changes: Any) -> Question:
+    asked = replace(call(order=number, amount=20), asked=number, content=f"Refund order {number}: 20 EUR")
+    return replace(asked, **changes)
+
+
+def test_what_needs_more_than_a_row_has_a_card_of_its_own() -> None:
+    """R13, R23: a row is for an ordinary call."""
+    one = request(asked=refund(1))
+    assert together(one, request(NOW + timedelta(seconds=5), asked=refund(2)))
+    assert one.status is Status.PENDING
+    for other in (
+        request(NOW + timedelta(seconds=6), asked=refund(2)),
+        request(asked=refund(2), run="rother"),
+        request(asked=refund(2), reviewers=Reviewers(frozenset({CAROL, UserId("U0ERIN")}))),
+        request(asked=refund(2, before="Refund order 2: 200 EUR")),
+        request(asked=refund(2, kind=Kind.CODE)),
+    ):
+        assert not together(one, other)
+    assert not together(replace(one, snoozed_until=NOW + timedelta(hours=1)), request(asked=refund(2)))
+    for special in ({"risk": Risk.HIGH}, {"on_timeout": OnTimeout.APPROVE}):
+        assert not together(request(asked=refund(1), **special), request(asked=refund(2), **special))

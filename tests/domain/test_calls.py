@@ -95,6 +95,22 @@ def test_a_value_that_cannot_stand_in_a_title_is_told_to_the_caller(value: objec
         ("look_up", {}, "Returns the order.", "Look up"),
         ("pay", {"order": "17", "rows": [1], "really": True}, "", "Pay: order “17”"),
         ("pay", {str(n) * 9: "y" * 40 for n in range(9)}, "", "Pay"),
+        ("refund", {"order": 17, "euros": 45}, "", "Refund: order 17, 45.00 EUR"),
+        ("refund", {"order": 17, "amount": 0.005, "currency": "EUR"}, "", "Refund: order 17, 0.005 EUR"),
+        ("refund", {"amount": 1e300, "currency": "<@U0EVE>"}, "", "Refund: amount 1e+300, currency “<@U0EVE>”"),
+        (
+            "pay",
+            {"invoices": [1, 2, 3], "by": "Ann, approved by Bob"},
+            "",
+            "Pay: 3 invoices, by “Ann, approved by Bob”",
+        ),
+        ("log_in", {"user": "ann", "pin": "⟦hidden: 4 characters⟧"}, "", "Log in: user ann"),
+        (
+            "post",
+            {"text": "Dear vendor,\nwe would like to have ten percent off the price."},
+            "",
+            "Post: text “Dear vendor, we would like to have ten…”",
+        ),
     ],
 )
 def test_a_tool_without_a_title_has_one_of_words(
@@ -102,3 +118,54 @@ def test_a_tool_without_a_title_has_one_of_words(
 ) -> None:
     """Its name is never shown as code; long, hidden kinds of values stand in the content alone."""
     assert title_of(tool, arguments, description) == title
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        ("Refund?", "Refund: order 17, 45.00 EUR"),
+        ("give the money back", "give the money back: order 17, 45.00 EUR"),
+        ("Refund order 17?", "Refund order 17?"),
+        ("Refund order 171?", "Refund order 171: order 17, 45.00 EUR"),
+        ("Refund it " + "x" * 100, "Refund it " + "x" * 100),
+    ],
+)
+def test_a_title_carries_the_arguments_unless_it_has_one(title: str, shown: str) -> None:
+    """A card is told from others by its first line, and so is a search result."""
+    assert calls.with_details(title, {"order": 17, "euros": 45}) == shown
+
+
+def test_arguments_come_in_the_order_that_the_tool_declares() -> None:
+    schema: dict[str, Any] = {"properties": {"order": {}, "euros": {}, "why": {}}}
+    assert list(calls.in_order({"euros": 1, "extra": 2, "order": 3}, schema)) == ["order", "euros", "extra"]
+
+
+PAYMENTS = [{"supplier": "Paper", "euros": 0.1, "order": 7}, {"supplier": "Ink", "euros": 0.2, "order": 8}]
+
+
+@pytest.mark.parametrize(
+    ("template", "title"),
+    [
+        ("Pay {count} invoices ({euros:,.2f} EUR)", "Pay 2 invoices (0.30 EUR)"),
+        ("Pay {euros} EUR", "Pay 0.3 EUR"),
+        ("", "Pay ×2 (0.30 EUR)"),
+        ("Pay {supplier}", "Pay ×2 (0.30 EUR)"),
+    ],
+)
+def test_several_calls_are_titled_by_their_exact_sums(template: str, title: str) -> None:
+    assert calls.batch_title("pay", PAYMENTS, template) == title
+
+
+def test_a_hidden_argument_has_no_sum() -> None:
+    """R15: its place holds a mark by then."""
+    hidden = [{**one, "euros": "⟦hidden: 3 characters⟧"} for one in PAYMENTS]
+    assert calls.batch_title("pay", hidden, "Pay {euros} EUR") == "Pay ×2"
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [("Pay {to}", "no sum"), ("Pay {nothing}", "names {nothing}"), ("Pay {count} times: {euros:,.2f} EUR", "")],
+)
+def test_a_title_of_several_calls_names_their_number_and_sums(template: str, why: str) -> None:
+    found = calls.why_not_batch(template, SCHEMA)
+    assert why in found and bool(found) == bool(why)

@@ -7,7 +7,7 @@ import pytest
 
 from countersign.domain import high_risk
 from countersign.domain.attempt_refusals import Refusal
-from countersign.domain.calls import Call, canonical
+from countersign.domain.calls import Call, canonical, in_words
 from countersign.domain.channel_settings import Risk
 from countersign.domain.decision_attempts import decide, waits_for
 from countersign.domain.events import EventType
@@ -99,7 +99,7 @@ def test_of_less_risk_a_click_is_enough(risk: Risk) -> None:
 def test_the_word_is_what_the_tool_is_called_if_it_can_be_typed(asked: Question, word: str) -> None:
     of = risky(asked)
     assert high_risk.word(of) == word
-    assert f"“{word}”" in refusal_text(Refusal.NOT_TYPED, of)
+    assert f'"{in_words(word)}"' in refusal_text(Refusal.NOT_TYPED, of)
     assert decide(of, attempt(of, opened_for=BOB, typed=word.replace("_", " ").upper()), NOW).refusal is None
     assert high_risk.word(risky(asked, quorum=2)) == ""
 

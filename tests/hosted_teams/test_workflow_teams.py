@@ -45,7 +45,7 @@ async def test_a_workflow_hears_that_people_rejected_what_it_asked(house: House,
     await house.decide(await house.asked(), Verb.REJECT, "too risky")
     assert (await advanced(house, found)).status is Status.FINISHED
     (answer,) = asks.answers
-    assert answer is False if kind is bool else "REJECTED" in answer and "too risky" in answer
+    assert answer is False if kind is bool else answer == "REJECT: too risky"
 
 
 async def test_a_workflow_may_keep_the_whole_decision(house: House) -> None:
