@@ -1,40 +1,86 @@
-"""Bodies of requests: read only up to their size, and JSON that means one thing."""
+"""Bodies of requests: bounded in size and time, and JSON that means one thing.
 
-import json
+A large body is read and understood one at a time for each key, in a thread: whatever it holds, others are served.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
 from countersign.domain.calls import canonical
+from countersign.domain.json_arguments import read_json, too_many_values
 
+from . import json_bounds
 from .problems import Problem, of_validation
 
 LARGEST: Final = 4 * 2**20
-"""Bytes of a body: a million characters of arguments, escaped."""
-MOST_VALUES: Final = 20_000
-"""Values in an object, however nested: to make more of them readable would hold up everybody else."""
-DEEPEST: Final = 100
+"""Bytes of a question: a million characters of arguments, escaped."""
+SMALL: Final = 64 * 2**10
+"""Bytes of any other body, and of a question that waits for no other one."""
+WITHIN: Final = 10.0
+"""Seconds for a body to arrive."""
+_QUICK: Final = 8 * 2**10
+"""Bytes that are understood at once, without a thread."""
 B = TypeVar("B", bound=BaseModel)
+R = TypeVar("R")
 
 
-async def read(request: Request, model: type[B]) -> B:
-    """Read a JSON body of this form.
+async def read(request: Request, model: type[B], turn: asyncio.Semaphore) -> B:
+    """Read a small JSON body of this form.
 
-    Problem if it is none, or too large.
+    Problem if it is another one, or too large.
+    """
+    async with whole(request, turn, SMALL) as raw:
+        return await aside(raw, lambda: parsed(raw, model))
+
+
+@asynccontextmanager
+async def whole(request: Request, turn: asyncio.Semaphore, largest: int = LARGEST) -> AsyncIterator[bytes]:
+    """Read a body, and hold the `turn` while a large one is in memory.
+
+    Problem if it is not JSON by its type, too large, or late.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Problem(415, "no-json", "Send the body as `application/json`.")
-    raw = bytearray()
+    raw, chunks = bytearray(), request.stream()
+    if await _filled(raw, chunks, SMALL):
+        yield bytes(raw)
+        return
+    async with turn:
+        if largest == SMALL or not await _filled(raw, chunks, largest):
+            raise Problem(413, "too-large", f"The body can have at most {largest:,} bytes.")
+        yield bytes(raw)
+
+
+async def _filled(raw: bytearray, chunks: AsyncIterator[bytes], most: int) -> bool:
+    """Read to the end of the body; False if it has more bytes than this."""
     try:
-        async for chunk in request.stream():
-            raw += chunk
-            if len(raw) > LARGEST:
-                raise Problem(413, "too-large", f"The body can have at most {LARGEST:,} bytes.")
+        async with asyncio.timeout(WITHIN):
+            async for chunk in chunks:
+                raw += chunk
+                if len(raw) > most:
+                    return False
     except ClientDisconnect:
         raise Problem(400, "gone", "The connection closed before the whole body arrived.") from None
+    except TimeoutError:
+        raise Problem(408, "late", f"The body didn't arrive within {WITHIN:.0f} seconds.") from None
+    return True
+
+
+async def aside(raw: bytes, work: Callable[[], R]) -> R:
+    """Do work on a body: in a thread, unless it is short."""
+    return work() if len(raw) <= _QUICK else await asyncio.to_thread(work)
+
+
+def parsed(raw: bytes, model: type[B]) -> B:
+    """Parse a JSON body of this form. Problem if it is another one."""
     try:
-        return model.model_validate(read_json(bytes(raw)))
+        json_bounds.check(raw)  # before anything is built of it
+        return model.model_validate(read_json(raw))
     except ValidationError as wrong:
         raise of_validation(wrong) from None
     except (ValueError, RecursionError) as wrong:
@@ -42,36 +88,13 @@ async def read(request: Request, model: type[B]) -> B:
         raise Problem(400, "no-json", f"The body isn't valid JSON{reason}.") from None
 
 
-def read_json(raw: bytes) -> Any:
-    """Read JSON. ValueError or RecursionError if it is none."""
-    return json.loads(raw, parse_constant=_no_constant, object_pairs_hook=_once_each)
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} isn't JSON")
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object that names one thing twice could be shown as one and run as the other."""
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("an object has the same name twice")
-    return value
-
-
 def _readable(value: dict[str, Any]) -> dict[str, Any]:
     """Check that an object can be stored and shown.
 
     JSON may hold text that UTF-8 cannot encode, and nest without end.
     """
-    level: list[Any] = [value]
-    depth = count = 0
-    while level:
-        children = [child for part in level for child in (part.values() if isinstance(part, dict) else part)]
-        level = [child for child in children if isinstance(child, dict | list)]
-        depth, count = depth + 1, count + len(children)
-        if depth > DEEPEST or count > MOST_VALUES:
-            raise ValueError(f"an object can have at most {MOST_VALUES:,} values, nested at most {DEEPEST} deep")
+    if problem := too_many_values(value):
+        raise ValueError(problem)
     try:
         canonical(value).encode()
     except UnicodeEncodeError:

@@ -7,7 +7,7 @@ judged, and the connection goes to the address that was judged: a name that chan
 import asyncio
 import socket
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,6 +17,21 @@ Address = IPv4Address | IPv6Address
 Networks = frozenset[IPv4Network | IPv6Network]
 _LONGEST: Final = 2000
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+_UNICAST: Final = IPv6Network("2000::/3")
+"""All of IPv6 that is assigned to public hosts."""
+_SPECIAL: Final = tuple(
+    map(
+        ip_network,
+        (
+            *("192.0.0.0/24", "192.88.99.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.175.48.0/24"),
+            *("2001::/23", "3fff::/20", "2620:4f:8000::/48"),
+        ),
+    )
+)
+"""Networks of IANA's special-purpose registries that some releases of Python 3.11 and later call global.
+
+https://www.iana.org/assignments/iana-ipv4-special-registry, https://www.iana.org/assignments/iana-ipv6-special-registry
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +101,11 @@ def may_reach(address: Address, allowed: Networks, *, plain: bool = False) -> bo
     address = _within(address)
     if any(address in network for network in allowed):
         return True
-    local = isinstance(address, IPv6Address) and address.is_site_local  # which Python calls global
-    return not plain and address.is_global and not (address.is_multicast or address.is_reserved or local)
+    if plain or not address.is_global or address.is_multicast or address.is_reserved:
+        return False
+    if isinstance(address, IPv6Address) and address not in _UNICAST:
+        return False
+    return not any(address in network for network in _SPECIAL)
 
 
 def _within(address: Address) -> Address:

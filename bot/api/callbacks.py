@@ -160,7 +160,7 @@ class CallbackDelivery:
         view = RequestView.of(ProgramRequest(run.value, request))
         body = CallbackView(type="request.decided", timestamp=request.decision.at, data=view).model_dump_json().encode()
         now = await self._store.now()
-        signed = headers(key.callback_secret, f"msg_{name}", now, body)
+        signed = headers(key.callback_secrets(now), f"msg_{name}", now, body)
         status, problem = await self._post(request.callback, signed, body)
         if 200 <= status < 300:
             return await self._callbacks.done(name)

@@ -7,7 +7,7 @@ answered as such, and no error leaves as text.
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -22,7 +22,7 @@ from starlette.routing import Route
 from countersign.domain import api_keys, requests
 from countersign.domain.api_keys import ApiKey
 from countersign.domain.errors import CountersignError, NotFound, QuestionLost
-from countersign.domain.ids import ChannelId, RequestId, RunId, UserId, WorkspaceId
+from countersign.domain.ids import ChannelId, RequestId, UserId, WorkspaceId
 from countersign.domain.requests import Kind, Question, Status
 from countersign.store.programs import ApiKeys
 from countersign.usecases import program_attempts, program_requests
@@ -36,8 +36,17 @@ from .schemas import AskBody, BeginBody, ListView, OutcomeBody, RequestView, Sta
 
 CONNECTIONS: Final = 12_000
 """Connections at once: each that waits for a decision holds one."""
+AT_ONCE: Final = 100
+"""Calls that a key makes at once besides those that wait."""
 LONGEST_WAIT: Final = 60.0
 _LONGEST_IDEMPOTENCY: Final = 200
+
+
+_Answer = Callable[[Request, ApiKey], Awaitable[Response]]
+
+
+def _one() -> asyncio.Semaphore:
+    return asyncio.Semaphore(1)
 
 
 class Channels(Protocol):
@@ -70,6 +79,10 @@ class Interface:
     """Long polls that wait, each until its program is gone or this process is told to stop."""
     waiting_polls: Counter[str] = field(default_factory=Counter)
     """How many of them each key has."""
+    calls: Counter[str] = field(default_factory=Counter)
+    """How many calls each key makes just now, waiting ones too."""
+    turns: defaultdict[str, asyncio.Semaphore] = field(default_factory=lambda: defaultdict(_one))
+    """The turn of each key to have a large body read."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def stop(self) -> None:
@@ -78,14 +91,13 @@ class Interface:
         for poll in self.polls:
             poll.cancel()
 
-    async def ask(self, request: Request) -> Response:
+    async def ask(self, request: Request, key: ApiKey) -> Response:
         """Ask people; 201 for a new request, 200 for one that was asked before."""
-        key = await self._key(request)
         idempotency = request.headers.get("idempotency-key", "")
         if not 0 < len(idempotency) <= _LONGEST_IDEMPOTENCY or not idempotency.isprintable():
             raise Problem(400, "idempotency-key", "Send an `Idempotency-Key` header of 1 to 200 characters.")
-        body = await bodies.read(request, AskBody)
-        question = body.question()
+        async with bodies.whole(request, self.turns[key.id]) as raw:
+            body, question = await bodies.aside(raw, lambda: _understood(raw))
         if question.kind is Kind.FORM:
             self.check_form(question)
         if body.callback_url:
@@ -94,8 +106,8 @@ class Interface:
         run = program_requests.run_of(key, idempotency)
         before = await self.store.run(run)
         try:
-            if before is None:
-                await self._limits(key, run)
+            if before is None and not await self.keys.reserve(key, run):
+                raise Problem(429, "open", f"This key has {key.most_open} pending requests. Withdraw some first.", 60)
             asked, new = await program_requests.submit(
                 self.store,
                 key,
@@ -118,9 +130,8 @@ class Interface:
             raise
         return self._answer(asked, 201 if new else 200)
 
-    async def waiting(self, request: Request) -> Response:
+    async def waiting(self, request: Request, key: ApiKey) -> Response:
         """List the requests of the key that wait; with `kept`, those that keep a state."""
-        key = await self._key(request)
         listed = self.keys.kept if request.query_params.get("kept") == "true" else self.keys.open
         known = await self.store.readable(await listed(key.id))
         views = []
@@ -129,9 +140,8 @@ class Interface:
                 views.append(RequestView.of(ProgramRequest(run.value, asked), self.names))
         return _json(ListView(requests=views))
 
-    async def get(self, request: Request) -> Response:
+    async def get(self, request: Request, key: ApiKey) -> Response:
         """Read the request; with `wait`, once it is decided or the time has passed."""
-        key = await self._key(request)
         wait = _seconds(request.query_params.get("wait", "0"))
         asked = await program_requests.find(self.store, key, request.path_params["id"])
         if wait and asked.request.status is Status.PENDING and not self.stopping.is_set():
@@ -149,32 +159,28 @@ class Interface:
                 asked = ProgramRequest(asked.run, settled)
         return self._answer(asked)
 
-    async def state(self, request: Request) -> Response:
+    async def state(self, request: Request, key: ApiKey) -> Response:
         """Read what the program keeps with its request."""
-        key = await self._key(request)
         asked = await program_requests.find(self.store, key, request.path_params["id"])
         kept = await program_requests.find_state(self.store, asked.request)
         return _json(StateView(number=kept.number, sealed=kept.sealed))
 
-    async def withdraw(self, request: Request) -> Response:
+    async def withdraw(self, request: Request, key: ApiKey) -> Response:
         """Take the request back; decided ones stay as they are."""
-        key = await self._key(request)
-        body = await bodies.read(request, WithdrawBody)
+        body = await bodies.read(request, WithdrawBody, self.turns[key.id])
         return self._answer(await program_requests.withdraw(self.store, key, request.path_params["id"], body.why))
 
-    async def begin(self, request: Request) -> Response:
+    async def begin(self, request: Request, key: ApiKey) -> Response:
         """Begin what was approved, unless another attempt did."""
-        key = await self._key(request)
-        body = await bodies.read(request, BeginBody)
+        body = await bodies.read(request, BeginBody, self.turns[key.id])
         if body.replaces:
             await self._rate(key)
         name = request.path_params["id"]
         return self._answer(await program_attempts.begin(self.store, key, name, body.attempt, body.replaces))
 
-    async def outcome(self, request: Request) -> Response:
+    async def outcome(self, request: Request, key: ApiKey) -> Response:
         """Report what came of the action."""
-        key = await self._key(request)
-        body = await bodies.read(request, OutcomeBody)
+        body = await bodies.read(request, OutcomeBody, self.turns[key.id])
         asked = await program_requests.report(
             self.store,
             key,
@@ -192,49 +198,77 @@ class Interface:
     def _answer(self, asked: ProgramRequest, status: int = 200) -> Response:
         return _json(RequestView.of(asked, self.names), status)
 
+    def keyed(self, answer: _Answer, *, counted: bool = False) -> Callable[[Request], Awaitable[Response]]:
+        """Answer with the caller's key, within its limits.
+
+        `counted`: each call counts against the key's rate, else only a refused one does.
+        """
+
+        async def answered(request: Request) -> Response:
+            key = await self._key(request)
+            if self.calls[key.id] >= key.most_waiting + AT_ONCE:
+                detail = f"This key makes {self.calls[key.id]:,} calls at once. Try again soon."
+                raise Problem(429, "calls", detail, retry_after=5)
+            self.calls[key.id] += 1
+            try:
+                if counted:
+                    await self._rate(key)
+                return await answer(request, key)
+            except (Problem, CountersignError) as refused:
+                if not counted and getattr(refused, "status", 400) < 429:
+                    await self.keys.count_request(key)
+                raise
+            finally:
+                self.calls[key.id] -= 1
+
+        return answered
+
     async def _key(self, request: Request) -> ApiKey:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         parts = api_keys.parts_of(token.strip()) if scheme.lower() == "bearer" else None
-        key = None if parts is None else await self.keys.get(parts[0])
-        if parts is None or key is None or not api_keys.opens(key, parts[1]):
-            revoked = key is not None and key.revoked_at is not None
-            detail = "This key was revoked." if revoked else "Send a valid key: `Authorization: Bearer csk_…`."
-            raise Problem(401, "unknown-key", f"{detail} Create one with `countersign keys create`.")
-        return key
+        seen = None if parts is None else await self.keys.seen(parts[0])
+        secret = None if parts is None or seen is None else api_keys.secret_of(seen.value, parts[1])
+        if seen is None or secret is None:  # who lacks the secret learns nothing of the key
+            detail = "Send a valid key: `Authorization: Bearer csk_…`. Create one with `countersign keys create`."
+            raise Problem(401, "unknown-key", detail)
+        if not secret.valid(seen.now):
+            ended = "revoked" if seen.value.revoked_at is not None else "replaced by a new one"
+            detail = f"This key was {ended}. An operator makes a new one with `countersign keys rotate`."
+            raise Problem(401, "unknown-key", detail)
+        return seen.value
 
     async def _channel(self, key: ApiKey, named: str) -> ChannelId:
-        """The channel that is meant, if the key may ask there."""
-        if not named and len(key.channels) > 1:
-            raise Problem(400, "channel", f"Set `channel` to one of the key's channels: {', '.join(key.channels)}.")
-        name = named or key.channels[0]
-        known: dict[str, ChannelId] = {}
+        """Find the channel that is meant, if the key is bound to its id.
 
-        def resolved(text: str) -> ChannelId | None:
-            return known.get(text[1:]) if text.startswith("#") else ChannelId.named(text)
-
+        A channel's name may change hands (R43).
+        """
         for anew in (False, True):  # somebody may have invited the app just now
-            if (latest := await self.channels(anew=anew)) is None:
+            latest = await self.channels(anew=anew)
+            if latest is None:
                 raise Problem(503, "slack-unavailable", "Slack didn't list its channels. Try again soon.", 5)
             known = latest
-            channel = resolved(name)
+            self.names.clear()
+            self.names.update(known)
+            if not named and len(key.channels) > 1:
+                raise Problem(400, "channel", f"Set `channel` to one of the key's channels: {self._called(key)}.")
+            name = named or key.channels[0]
+            channel = ChannelId.named(name) or known.get(name.removeprefix("#"))
             if channel is not None and channel in known.values():
                 break
-        self.names.clear()
-        self.names.update(known)
-        if name not in key.channels and (channel is None or channel not in map(resolved, key.channels)):
-            raise Problem(403, "channel", f"This key can ask in {', '.join(key.channels)}, not in {named[:80]}.")
-        if channel is None or channel not in known.values():
+        if channel not in key.channels:
+            raise Problem(403, "channel", f"This key can ask in {self._called(key)}, not in {named[:80]}.")
+        if channel not in known.values():
             raise Problem(403, "channel", f"The app isn't in {name[:80]}. Invite it there with /invite.")
         return channel
+
+    def _called(self, key: ApiKey) -> str:
+        """The key's channels, by name where the app is in them."""
+        names = {channel: f"#{name}" for name, channel in self.names.items()}
+        return ", ".join(names.get(channel, channel) for channel in key.channels)
 
     async def _rate(self, key: ApiKey) -> None:
         if not await self.keys.count_request(key):
             raise Problem(429, "rate", f"This key can make {key.per_minute} requests a minute.", retry_after=60)
-
-    async def _limits(self, key: ApiKey, run: RunId) -> None:
-        await self._rate(key)
-        if not await self.keys.reserve(key, run):
-            raise Problem(429, "open", f"This key has {key.most_open} pending requests. Withdraw some first.", 60)
 
     async def _settled(self, request: Request, name: RequestId, wait: float) -> requests.Request | None:
         """Return the decided request; None if it took too long, or the program left."""
@@ -263,19 +297,25 @@ class Interface:
 
 def app(interface: Interface) -> Starlette:
     """The ASGI app."""
+    keyed = interface.keyed
     routes = [
-        Route("/v1/requests", interface.ask, methods=["POST"]),
-        Route("/v1/requests", interface.waiting, methods=["GET"]),
-        Route("/v1/requests/{id}", interface.get, methods=["GET"]),
-        Route("/v1/requests/{id}/state", interface.state, methods=["GET"]),
-        Route("/v1/requests/{id}/withdraw", interface.withdraw, methods=["POST"]),
-        Route("/v1/requests/{id}/begin", interface.begin, methods=["POST"]),
-        Route("/v1/requests/{id}/outcome", interface.outcome, methods=["POST"]),
+        Route("/v1/requests", keyed(interface.ask, counted=True), methods=["POST"]),
+        Route("/v1/requests", keyed(interface.waiting), methods=["GET"]),
+        Route("/v1/requests/{id}", keyed(interface.get), methods=["GET"]),
+        Route("/v1/requests/{id}/state", keyed(interface.state), methods=["GET"]),
+        Route("/v1/requests/{id}/withdraw", keyed(interface.withdraw), methods=["POST"]),
+        Route("/v1/requests/{id}/begin", keyed(interface.begin), methods=["POST"]),
+        Route("/v1/requests/{id}/outcome", keyed(interface.outcome), methods=["POST"]),
         Route("/v1/openapi.json", interface.document, methods=["GET"]),
     ]
     handlers: dict[Any, Any] = {Problem: on_problem, CountersignError: on_problem, HTTPException: on_problem}
     handlers[Exception] = on_problem  # Starlette raises it again after the answer, and uvicorn logs it
     return Starlette(routes=routes, exception_handlers=handlers)
+
+
+def _understood(raw: bytes) -> tuple[AskBody, Question]:
+    body = bodies.parsed(raw, AskBody)
+    return body, body.question()
 
 
 def _seconds(text: str) -> float:

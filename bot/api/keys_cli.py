@@ -1,23 +1,30 @@
-"""Command `countersign keys`: make, list and revoke keys of programs."""
+"""Command `countersign keys`: create, list, rotate and revoke keys of programs."""
 
 import asyncio
+import getpass
+import os
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 
 from countersign.domain import api_keys
-from countersign.domain.api_keys import MOST_OPEN, MOST_WAITING, PER_MINUTE, ApiKey
+from countersign.domain.api_keys import MOST_OPEN, MOST_WAITING, PER_MINUTE, ApiKey, Issued
+from countersign.domain.channel_settings import parse_duration
 from countersign.domain.errors import InvalidInput
+from countersign.domain.ids import ChannelId
 from countersign.process_settings import CommonSettings, read
 from countersign.store.ownership import Side
 from countersign.store.programs import ApiKeys
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.terminal import command_line, run, show_table
+from countersign.usecases import program_keys
 
-app = command_line("Create, list and revoke keys for programs.")
+app = command_line("Create, list, rotate and revoke keys for programs.")
+Named = Annotated[str, typer.Argument(help="The program's name, or the key's id.")]
 
 
 def main(arguments: list[str]) -> int:
@@ -31,22 +38,25 @@ def main(arguments: list[str]) -> int:
 @app.command()
 def create(
     name: Annotated[str, typer.Option(help="The program's name, shown on cards.")],
-    channel: Annotated[list[str], typer.Option(help="A channel it can ask in; repeatable.")],
+    channel: Annotated[list[str], typer.Option(help="A channel it can ask in, `#name` or an id; repeatable.")],
     most_open: Annotated[int, typer.Option(help="Most pending requests at once.")] = MOST_OPEN,
     per_minute: Annotated[int, typer.Option(help="Most requests a minute.")] = PER_MINUTE,
     most_waiting: Annotated[int, typer.Option(help="Most calls that wait at once, in one web.")] = MOST_WAITING,
 ) -> None:
-    """Create a key, and show it once."""
+    """Create a program's key, and show it once."""
 
     async def made(store: Store, keys: ApiKeys) -> None:
-        now = await store.now()
+        channels = await _ids(store, channel)
         issued = api_keys.issue(
-            name, tuple(channel), now, most_open=most_open, per_minute=per_minute, most_waiting=most_waiting
+            name,
+            channels,
+            await store.now(),
+            most_open=most_open,
+            per_minute=per_minute,
+            most_waiting=most_waiting,
         )
-        await keys.put(issued.key)
-        print(f"Created key {issued.key.id} for {issued.key.name}. It won't be shown again:", file=sys.stderr)
-        print(issued.token)
-        print(f"Signing secret for callbacks: {issued.key.callback_secret}", file=sys.stderr)
+        await program_keys.create(store, issued, _operator())
+        _show(issued, f"Created key {issued.key.id} for {name} in {', '.join(channels)}.")
 
     asyncio.run(_with_keys(made))
 
@@ -56,19 +66,40 @@ def list_() -> None:
     """List all keys: their limits and open requests, but no secrets."""
 
     async def listed(store: Store, keys: ApiKeys) -> None:
-        rows = [_row(key, len({*await keys.open(key.id), *await keys.kept(key.id)})) for key in await keys.all()]
-        show_table(("key", "name", "channels", "open", "a minute", "polls", "made", "revoked"), rows)
+        names = {channel: f"#{name}" for name, channel in (await store.channel_names() or {}).items()}
+        rows = [_row(key, names, len({*await keys.open(key.id), *await keys.kept(key.id)})) for key in await keys.all()]
+        columns = ("key", "name", "channels", "open", "a minute", "polls", "made", "rotated", "revoked")
+        show_table(columns, rows)
 
     asyncio.run(_with_keys(listed))
 
 
 @app.command()
-def revoke(key: Annotated[str, typer.Argument(help="The key's id, or its name if no other key has it.")]) -> None:
-    """Revoke a key; its pending requests stay open."""
+def rotate(
+    program: Named,
+    overlap: Annotated[str, typer.Option(help="How long the old secret stays valid: 30m, 4h, 2d.")] = "",
+) -> None:
+    """Make a new secret for a program's key, and show it once.
+
+    Requests, idempotency keys and limits stay. The old secret ends at once, or after the overlap. A revoked key opens
+    again.
+    """
+    span = parse_duration(overlap) if overlap else timedelta(0)
+
+    async def rotated(store: Store, keys: ApiKeys) -> None:
+        issued = await program_keys.rotate(store, _key_called(program, await keys.all()).id, span, _operator())
+        end = f"The old one ends in {overlap}." if span else "The old one has ended."
+        _show(issued, f"Rotated key {issued.key.id} of {issued.key.name}. {end}")
+
+    asyncio.run(_with_keys(rotated))
+
+
+@app.command()
+def revoke(program: Named) -> None:
+    """Revoke a program's key; its pending requests stay open."""
 
     async def revoked(store: Store, keys: ApiKeys) -> None:
-        ended = _key_called(key, await keys.all())
-        await keys.put(api_keys.revoke(ended, await store.now()))
+        ended = await program_keys.revoke(store, _key_called(program, await keys.all()).id, _operator())
         print(f"Revoked key {ended.id} ({ended.name}).")
 
     asyncio.run(_with_keys(revoked))
@@ -81,20 +112,54 @@ async def _with_keys(work: Callable[[Store, ApiKeys], Awaitable[None]]) -> None:
         await work(store, ApiKeys(store))
 
 
-def _row(key: ApiKey, now_open: int) -> list[str]:
-    made, ended = f"{key.created_at:%Y-%m-%d}", f"{key.revoked_at:%Y-%m-%d}" if key.revoked_at else ""
+async def _ids(store: Store, channels: list[str]) -> tuple[str, ...]:
+    """Find the ids of channels: a key is bound to ids, because a name may change hands (R43)."""
+    if not any(channel.startswith("#") for channel in channels):
+        return tuple(channels)
+    names = await store.channel_names()
+    if names is None:
+        raise InvalidInput(
+            "`web` has not said lately which channels the app is in. Start it first, or give the id of each channel, "
+            "like C0123ABC: it stands at the end of the channel's details in Slack. No key was created."
+        )
+    if unknown := [name for name in channels if name.startswith("#") and name[1:] not in names]:
+        raise InvalidInput(
+            f"The app is in no channel {', '.join(unknown)[:200]}. Invite it there with /invite, wait a minute, and "
+            "try again. No key was created."
+        )
+    return tuple(names[name[1:]] if name.startswith("#") else name for name in channels)
+
+
+def _show(issued: Issued, done: str) -> None:
+    print(f"{done} It won't be shown again:", file=sys.stderr)
+    print(issued.token)
+    print(f"Signing secret for callbacks: {issued.key.secrets[-1].callback_secret}", file=sys.stderr)
+
+
+def _operator() -> str:
+    """The account that runs the command, as the system says."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number without a name
+        return str(os.getuid())
+
+
+def _row(key: ApiKey, names: dict[ChannelId, str], now_open: int) -> list[str]:
     limits = [f"{now_open} of {key.most_open}", str(key.per_minute), str(key.most_waiting)]
-    return [key.id, key.name, ", ".join(key.channels), *limits, made, ended]
+    rotated = key.secrets[-1].made_at if len(key.secrets) > 1 else None
+    dates = [_day(date) for date in (key.created_at, rotated, key.revoked_at)]
+    return [key.id, key.name, ", ".join(names.get(channel, channel) for channel in key.channels), *limits, *dates]
+
+
+def _day(date: datetime | None) -> str:
+    return f"{date:%Y-%m-%d}" if date else ""
 
 
 def _key_called(named: str, keys: list[ApiKey]) -> ApiKey:
-    matches = [key for key in keys if key.id == named] or [
-        key for key in keys if key.name == named and key.revoked_at is None
-    ]
-    if len(matches) != 1:
-        count = "is no key" if not matches else f"are {len(matches)} keys called"
-        raise InvalidInput(f"There {count} “{named[:60]}”; nothing was revoked. `countersign keys list` names all.")
-    return matches[0]
+    found = next((key for key in keys if named in (key.id, key.name)), None)
+    if found is None:
+        raise InvalidInput(f"There is no key “{named[:60]}”; nothing was changed. `countersign keys list` names all.")
+    return found
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ OPERATIONS: Final = (
             200: "the request that this key made before",
             201: "asked now",
             403: "",
+            408: "",
             409: "",
             413: "",
             415: "",
@@ -91,7 +92,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         *("post", "/v1/requests/{id}/withdraw", "Withdraw a request", WithdrawBody, RequestView),
-        {200: "the request: withdrawn, or as it was decided", 404: "", 413: "", 415: ""},
+        {200: "the request: withdrawn, or as it was decided", 404: "", 429: "", 408: "", 413: "", 415: ""},
         (_ID,),
     ),
     Operation(
@@ -100,6 +101,7 @@ OPERATIONS: Final = (
             200: "the request: act only if `begun_by` is your attempt",
             404: "",
             409: "it was not approved, or people stopped it",
+            408: "",
             413: "",
             415: "",
             429: "",
@@ -108,7 +110,14 @@ OPERATIONS: Final = (
     ),
     Operation(
         *("post", "/v1/requests/{id}/outcome", "Report the outcome", OutcomeBody, RequestView),
-        {200: "reported", 404: "", 409: "it was not approved, or another outcome was reported", 413: "", 415: ""},
+        {
+            200: "reported",
+            404: "",
+            409: "it was not approved, or another outcome was reported",
+            408: "",
+            413: "",
+            415: "",
+        },
         (_ID,),
     ),
 )

@@ -24,6 +24,7 @@ _TITLES: Final = {
     403: "Not allowed for this key",
     404: "Not found",
     405: "Method not allowed",
+    408: "Body too slow",
     409: "Conflict with an earlier call",
     413: "Body too large",
     415: "Body is not JSON",

@@ -7,10 +7,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from countersign.domain import texts_for_models
-from countersign.domain.calls import LONGEST_ARGUMENTS, Call, canonical, labelled
+from countersign.domain.calls import LONGEST_ARGUMENTS, Call, canonical, in_order, labelled, title_of, with_details
 from countersign.domain.events import escape_marks
 from countersign.domain.ids import ChannelId
 from countersign.domain.program_states import LONGEST_STATE
@@ -18,6 +18,7 @@ from countersign.domain.redaction import hide_in
 from countersign.domain.request_endings import approved_content
 from countersign.domain.requests import Kind, Question, Verb
 from countersign.domain.runs import Status as RunStatus
+from countersign.domain.text_checks import is_legible
 from countersign.usecases.program_requests import LONGEST_OUTCOME, ProgramRequest
 
 from .bodies import JsonObject
@@ -29,7 +30,8 @@ LONGEST_ATTEMPT: Final = 100
 LONGEST_SCHEMA: Final = 200_000
 LONGEST_OPTION: Final = 75
 """Characters that Slack shows of an option; two that differ only behind that would look the same."""
-_STRICT: Final = ConfigDict(extra="forbid", str_strip_whitespace=True)
+_STRICT: Final = ConfigDict(extra="forbid")
+"""No text is stripped: what a program acts on is what it sent (R37)."""
 
 
 class CallBody(BaseModel):
@@ -41,9 +43,16 @@ class CallBody(BaseModel):
     arguments_schema: JsonObject | None = Field(
         None, alias="schema", description="JSON Schema of the arguments. With it, reviewers can change them."
     )
-    hidden: list[str] = Field(
+    hidden: list[Annotated[str, Field(max_length=300)]] = Field(
         default_factory=list, max_length=50, description="Paths of arguments to hide from people, like `headers.token`."
     )
+
+    @field_validator("tool")
+    @classmethod
+    def _plain(cls, tool: str) -> str:
+        if tool != tool.strip() or not tool.isprintable():
+            raise ValueError("the name has spaces around it, or characters that can't be seen")
+        return tool
 
 
 class StateBody(BaseModel):
@@ -69,9 +78,18 @@ class AskBody(BaseModel):
     """A question to people: a message, a call, options to choose from, or a form."""
 
     model_config = _STRICT
-    title: Annotated[str, Field(min_length=1, max_length=LONGEST_TITLE, examples=["Send this mail?"])]
-    channel: str = Field("", max_length=100, description="`#name` or an id; optional if the key has only one.")
-    message: str = Field("", max_length=LONGEST_MESSAGE, description="What people review.")
+    title: str = Field(
+        "",
+        max_length=LONGEST_TITLE,
+        examples=["Send this mail?"],
+        description="Optional for a `call`, whose tool and arguments make one.",
+    )
+    channel: str = Field(
+        "", max_length=100, description="`#name`, the name alone, or an id; optional if the key has only one."
+    )
+    message: str = Field(
+        "", max_length=LONGEST_MESSAGE, description="What people review; with a `call`, after its arguments."
+    )
     call: CallBody | None = None
     form: JsonObject | None = Field(
         None, description="JSON Schema of an object that people fill in; it comes back as the decision's arguments."
@@ -101,6 +119,8 @@ class AskBody(BaseModel):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
+        if not self.title.strip() and self.call is None:
+            raise ValueError("`title` is empty")
         if sum(kind not in (None, []) for kind in (self.call, self.options, self.form)) > 1:
             raise ValueError("send only one of `call`, `options` and `form`")
         if self.call is None and self.form is None and not self.message and not self.options:
@@ -110,7 +130,9 @@ class AskBody(BaseModel):
                 raise ValueError(f"a schema has at most {LONGEST_SCHEMA:,} characters")
         if self.edit and (self.call is not None or self.options or self.form is not None):
             raise ValueError("`edit` is for a `message`; give a `call` a `schema` instead")
-        if len(set(self.options)) != len(self.options):
+        if not all(map(is_legible, (self.title or "…", self.message or "…", *self.options))):
+            raise ValueError("`title`, `message` and each of `options` need characters that can be seen")
+        if len({option.strip() for option in self.options}) != len(self.options):
             raise ValueError("`options` has an option twice")
         if self.call is not None and len(canonical(self.call.arguments)) > LONGEST_ARGUMENTS:
             raise ValueError(f"`call.arguments` has more than {LONGEST_ARGUMENTS:,} characters")
@@ -118,16 +140,31 @@ class AskBody(BaseModel):
 
     def question(self) -> Question:
         """The question as the rules have it."""
-        ask = partial(Question, self.agent, 0, title=self.title, notes=tuple(self.notes))
+        ask = partial(Question, self.agent, 0, title=self.title, notes=tuple(self.notes), claimed=True)
         judge, content = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND), self.message or self.title
         if self.call is not None:
-            schema = canonical(self.call.arguments_schema) if self.call.arguments_schema else ""
-            call = Call(self.call.tool, canonical(self.call.arguments), schema, tuple(self.call.hidden))
-            offers = (*judge, Verb.EDIT) if schema else judge
-            shown = self.message or labelled(hide_in(escape_marks(self.call.arguments), call.hidden)[0])
-            return ask(kind=Kind.TOOL, content=shown, offers=offers, call=call)
+            declared = self.call.arguments_schema or {}
+            call = Call(
+                self.call.tool,
+                canonical(self.call.arguments),
+                json.dumps(declared) if declared else "",
+                tuple(self.call.hidden),
+            )
+            seen = in_order(hide_in(escape_marks(json.loads(call.arguments)), call.hidden)[0], declared)
+            shown = labelled(seen)
+            if self.message:  # after the bar no line of it looks like an argument
+                said = "\n".join(f"  │ {line}" for line in self.message.splitlines())
+                shown = f"{shown}\n\nThe program says:\n{said}"
+            title = with_details(self.title, seen) if self.title.strip() else title_of(call.tool, seen)
+            return ask(
+                kind=Kind.TOOL,
+                title=title,
+                content=shown,
+                offers=(*judge, Verb.EDIT) if declared else judge,
+                call=call,
+            )
         if self.form is not None:
-            fields = Call("form", "{}", canonical(self.form))
+            fields = Call("form", "{}", json.dumps(self.form))
             return ask(kind=Kind.FORM, content=content, offers=(Verb.EDIT, Verb.RESPOND, Verb.REJECT), call=fields)
         if self.options:
             offers = (Verb.CHOOSE, Verb.RESPOND, Verb.REJECT)

@@ -121,7 +121,7 @@ class Codec(Generic[T]):
         if schema != b"%d" % self.schema:
             newer = schema.isdigit() and int(schema) > self.schema
             raise (NewerSchema if newer else UnknownSchema)(
-                f"A stored {self.name} has schema {schema.decode(errors='replace')}, this program reads "
+                f"A stored {self.name} has schema {ascii(schema.decode(errors='replace'))[1:-1]}, this program reads "
                 f"{self.schema}. It was left as it is; start the program version that wrote it, or a newer one."
             )
         return self.load(elsewhere[:-1] + b"," + decompress(body)[1:] if elsewhere else body), int(version)

@@ -20,6 +20,7 @@ from countersign.store.codec import ms
 from countersign.store.keys import KEPT, KEPT_ATTEMPT, KEPT_LEASE, KEPT_MESSAGE, Keys
 from countersign.store.ownership import (
     ABSENCES,
+    API_KEYS,
     EVENTS,
     ORIGINS,
     PERMISSIONS,
@@ -100,6 +101,10 @@ class Plan:
             )
         if (away := change.absences) is not None:
             self._record(self.names.absences, ABSENCES.write(away.value, away.version + 1), away.version)
+        for program in change.keys:
+            api_key, version = program.value, program.version
+            self._record(self.names.api_key(api_key.id), API_KEYS.write(api_key, version + 1), version)
+            self._add(self.names.api_keys, api_key.created_at, api_key.id)
         for permission in change.permissions:
             self._permission(permission.value, permission.version)
         for event in change.events:

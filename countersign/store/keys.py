@@ -41,8 +41,9 @@ is shorter).
 | `{ns}:program_state:<id>` | string | what a program keeps with a request, sealed | 30 days after its run | web |
 | `{ns}:callbacks` | sorted set | decisions to be posted to programs, by when to try next (ms) | never | web |
 | `{ns}:calling_back` | hash | lease of the process that posts them, as for a run | 1 hour after the lease | web |
-| `{ns}:api_key:<id>` | string | a program's key: name, channels, limits, digest, secret of callbacks | never | web |
-| `{ns}:api_keys` | set | the ids of all keys of programs | never | web |
+| `{ns}:channel_names` | string | the names of these channels | 10 min, renewed | web |
+| `{ns}:api_key:<id>` | string | a program's key: name, channels, limits, digests, secrets of callbacks | never | web |
+| `{ns}:api_keys` | sorted set | the ids of all keys of programs, by creation (ms) | never | web |
 | `{ns}:api_rate:<id>` | string | requests that a key made in a minute | 1 min | web |
 | `{ns}:api_asking:<id>` | sorted set | runs that a key is asking just now, by since when (ms) | 1 min | web |
 | `{ns}:api_open:<id>` | set | requests of a key that may wait, or keep a state | 30 days after one | web |
@@ -158,6 +159,7 @@ class Keys:
         self.defaults: Final = self.prefix + "defaults"
         self.workspace: Final = self.prefix + "workspace"
         self.channels: Final = self.prefix + "channels"
+        self.channel_names: Final = self.prefix + "channel_names"
         self.usergroups: Final = self.prefix + "usergroups"
         self.rulebook: Final = self.prefix + "rulebook"
         self.pending: Final = self.prefix + "pending"

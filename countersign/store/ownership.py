@@ -17,6 +17,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
+from countersign.domain.api_keys import ApiKey
 from countersign.domain.channel_settings import ChannelSettings, Rules
 from countersign.domain.delegation import Absences
 from countersign.domain.errors import UnknownSchema
@@ -76,6 +77,7 @@ MESSAGES = Codec(Message)
 RUNS = Codec(Run)
 ORIGINS = Codec(Origin)
 STATES = Codec(ProgramState)
+API_KEYS = Codec(ApiKey)
 
 
 def read_request(name: RequestId, by_web: bytes | None, by_agents: bytes | None) -> tuple[Request, int] | None:
@@ -170,6 +172,13 @@ def read_state(name: RequestId, raw: bytes) -> tuple[ProgramState, int]:
     state, version = STATES.read(raw)
     _is_named(state.request, name)
     return state, version
+
+
+def read_api_key(name: ApiKeyId, raw: bytes) -> tuple[ApiKey, int]:
+    """Read the key of a program and its version."""
+    key, version = API_KEYS.read(raw)
+    _is_named(key.id, name)
+    return key, version
 
 
 def read_permission(name: PermissionId, raw: bytes) -> tuple[Permission, int]:

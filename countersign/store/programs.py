@@ -6,14 +6,14 @@ from typing import Final
 
 from countersign.domain.api_keys import ApiKey
 from countersign.domain.ids import ApiKeyId, RequestId, RunId
-from countersign.store.codec import Codec, ms
+from countersign.store.codec import ms
 from countersign.store.keys import KEPT
 from countersign.store.leases import ProcessLease
 from countersign.store.records import reaching
 from countersign.store.redis.scripts import Script
 from countersign.store.store import Store
+from countersign.usecases.ports import Change, Put, Seen
 
-API_KEYS = Codec(ApiKey)
 _RATE_KEPT: Final = timedelta(minutes=1)
 _ASKING_KEPT: Final = 60_000
 """Milliseconds after which a request that is still being asked is one of a process that died."""
@@ -45,24 +45,25 @@ class ApiKeys:
         self._names = store.keys
         self._ask, self._opened = Script(store.client, _ASK), Script(store.client, _OPENED)
 
+    async def seen(self, key: ApiKeyId) -> Seen[ApiKey] | None:
+        """The key of this id, with the server's clock."""
+        return await self._store.api_key(key)
+
     async def get(self, key: ApiKeyId) -> ApiKey | None:
         """The key of this id."""
-        async with reaching():
-            raw = await self._client.get(self._names.api_key(key))
-        return None if raw is None else API_KEYS.read(raw)[0]
+        seen = await self._store.api_key(key)
+        return None if seen is None else seen.value
 
     async def put(self, key: ApiKey) -> None:
-        """Keep the key, in place of one of the same id."""
-        async with reaching():
-            await self._client.set(self._names.api_key(key.id), API_KEYS.write(key, 1))
-            await self._client.sadd(self._names.api_keys, key.id)
+        """Store the key in place of one of the same id, without an entry in the record."""
+        seen = await self._store.api_key(key.id)
+        await self._store.commit(Change(keys=(Put(key, 0 if seen is None else seen.version),)))
 
     async def all(self) -> list[ApiKey]:
         """Every key, the oldest first; revoked ones too."""
         async with reaching():
-            ids = ApiKeyId.among(await self._client.smembers(self._names.api_keys))
-        keys = [key for name in ids if (key := await self.get(name)) is not None]
-        return sorted(keys, key=lambda key: key.created_at)
+            ids = ApiKeyId.among(await self._client.zrange(self._names.api_keys, 0, -1))
+        return [key for name in ids if (key := await self.get(name)) is not None]
 
     async def count_request(self, key: ApiKey) -> bool:
         """Count one more request of this minute; False if too many.

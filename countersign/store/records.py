@@ -8,6 +8,7 @@ nothing is concluded from its absence.
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -16,10 +17,11 @@ from typing import Any, Final, TypeVar
 import redis.asyncio
 import redis.exceptions
 
+from countersign.domain.api_keys import ApiKey
 from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.delegation import Absences
 from countersign.domain.errors import StoreFull, StoreUnavailable, UnknownSchema
-from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId, WorkspaceId
+from countersign.domain.ids import ApiKeyId, ChannelId, PermissionId, RequestId, RunId, WorkspaceId
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
@@ -33,6 +35,7 @@ from countersign.store.ownership import (
     Origin,
     Side,
     claim_of,
+    read_api_key,
     read_message,
     read_permission,
     read_request,
@@ -88,9 +91,48 @@ class reaching:
         if isinstance(wrong, redis.exceptions.RedisError | redis.exceptions.RedisClusterException | OSError):
             if full := _out_of(wrong):
                 raise StoreFull(f"The store (Redis) takes nothing more: {full} Nothing was changed.") from wrong
-            raise StoreUnavailable(f"The store (Redis) does not answer: {wrong}. Nothing was changed.") from wrong
+            if why := refusal(wrong):
+                away = StoreUnavailable(f"The store (Redis) refuses this process: {why} Nothing was changed.")
+                away.reason = why
+            else:
+                away = StoreUnavailable(f"The store (Redis) does not answer: {wrong}. Nothing was changed.")
+                away.reason = _without_address(wrong)
+            raise away from wrong
         if wrong is None and self._task is not None and self._task.cancelling() > self._cancelled:
             raise asyncio.CancelledError
+
+
+def refusal(wrong: BaseException) -> str:
+    """Return why Redis refuses the credentials, and what to do.
+
+    "" if it doesn't. redis-py wraps the reason where it asks several nodes.
+    """
+    cause: BaseException | None = wrong
+    while cause is not None:
+        words = str(cause)
+        if isinstance(cause, redis.exceptions.NoPermissionError):
+            return "the user in REDIS_URL may not do this. `countersign acl` prints the users that it needs."
+        if isinstance(cause, redis.exceptions.AuthenticationError):
+            if "without any password" in words:
+                return "REDIS_URL has a password, and Redis has none. Set one there, or leave it out."
+            if "required" in words or "already authenticated" in words:  # the answers to a command, and to HELLO
+                return "it wants a password, and REDIS_URL has none. Write it as redis://:password@host:6379/0."
+            return (
+                "the password or the user in REDIS_URL is wrong. In a password write / as %2F, # as %23, ? as %3F, "
+                "@ as %40 and % as %25."
+            )
+        cause = cause.__cause__ or cause.__context__
+    return ""
+
+
+def _without_address(wrong: BaseException) -> str:
+    """Return why a connection failed, as the system says it; "" if it does not."""
+    cause: BaseException | None = wrong
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno:
+            return f"{os.strerror(cause.errno)}."
+        cause = cause.__cause__ or cause.__context__
+    return ""
 
 
 def _out_of(wrong: Exception) -> str:
@@ -178,6 +220,10 @@ class Records:
     async def program_state(self, request: RequestId) -> Seen[ProgramState] | None:
         (raw,), now = await self.values(self.keys.program_state(request))
         return Seen(*read_state(request, raw), now) if raw is not None else None
+
+    async def api_key(self, key: ApiKeyId) -> Seen[ApiKey] | None:
+        (raw,), now = await self.values(self.keys.api_key(key))
+        return Seen(*read_api_key(key, raw), now) if raw is not None else None
 
     async def message(self, name: str) -> Seen[Message] | None:
         (raw,), now = await self.values(messages=[name])

@@ -2,14 +2,16 @@
 
 import contextlib
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import redis.asyncio
+from pydantic import TypeAdapter
 
 from countersign.domain.channel_settings import Rules
-from countersign.domain.errors import StoreUnsafe, UnknownSchema
+from countersign.domain.errors import StoreUnavailable, StoreUnsafe, UnknownSchema, WrongSettings
 from countersign.domain.ids import ChannelId, RunId, WorkspaceId
 from countersign.policy.evaluation import Rulebook
 from countersign.store.codec import from_ms, ms
@@ -19,13 +21,14 @@ from countersign.store.keys import KEPT, KEPT_CHANNELS, Keys
 from countersign.store.leases import Leases
 from countersign.store.made_files import MadeFiles
 from countersign.store.ownership import RULEBOOK, RULES, Side, rulebook_in
-from countersign.store.records import reaching
+from countersign.store.records import reaching, refusal
 from countersign.store.redis import durability
 from countersign.store.redis.connection import ClusterClient
 from countersign.store.redis.durability import NONE, Replicas
 from countersign.store.workers import Workers
 from countersign.usecases.worker_claims import KEPT_POLICIES
 
+_NAMES: Final = TypeAdapter(dict[str, ChannelId])
 _log = logging.getLogger(__name__)
 
 
@@ -44,11 +47,16 @@ class Store(Commits):
     async def check(self) -> None:
         """Check that Redis can be reached and is safe.
 
-        StoreUnavailable if it cannot be reached; StoreUnsafe if it may drop keys when memory is short. Any other way to
-        lose answered writes is logged.
+        StoreUnavailable if it cannot be reached; WrongSettings if it refuses the password, for which nobody should
+        wait; StoreUnsafe if it may drop keys when memory is short. Any other way to lose answered writes is logged.
         """
-        async with reaching():
-            policies = [memory.get("maxmemory_policy") for memory in await self._memories()]
+        try:
+            async with reaching():
+                policies = [memory.get("maxmemory_policy") for memory in await self._memories()]
+        except StoreUnavailable as away:
+            if away.__cause__ is not None and (why := refusal(away.__cause__)):
+                raise WrongSettings([f"REDIS_URL: Redis refuses this process: {why}"]) from None
+            raise
         for policy in {*policies} - {"noeviction"}:
             raise StoreUnsafe(
                 f"Redis has maxmemory-policy {policy}, so it may forget decisions when memory is short. "
@@ -83,9 +91,17 @@ class Store(Commits):
             stored = await self.client.get(self.keys.channels)
         return None if stored is None else frozenset(ChannelId.among(stored.split()))
 
-    async def set_channels(self, channels: frozenset[ChannelId]) -> None:
+    async def set_channels(self, names: Mapping[str, ChannelId]) -> None:
+        """Store the channels that the app is in; a worker reads their ids only."""
         async with reaching():
-            await self.client.set(self.keys.channels, " ".join(sorted(channels)), px=KEPT_CHANNELS)
+            await self.client.set(self.keys.channels, " ".join(sorted(names.values())), px=KEPT_CHANNELS)
+            await self.client.set(self.keys.channel_names, _NAMES.dump_json({**names}), px=KEPT_CHANNELS)
+
+    async def channel_names(self) -> dict[str, ChannelId] | None:
+        """Read these channels by name; None if `web` has not said so lately."""
+        async with reaching():
+            stored = await self.client.get(self.keys.channel_names)
+        return None if stored is None else _NAMES.validate_json(stored)
 
     async def rulebook(self) -> Rulebook:
         """Read the workspace's policy; one without rules if none was set."""

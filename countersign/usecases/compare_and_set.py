@@ -81,9 +81,9 @@ async def update(store: Store, propose: Callable[[], Awaitable[Keep[R] | Swap[R]
                 if proposal.confirm is None or await store.confirm(proposal.confirm):
                     return Update(proposal.value)
             case Refuse():
-                if proposal.record is not None:
-                    await commit_or_raise(store, proposal.record)
-                raise proposal.error
+                record = proposal.record
+                if record is None or await commit_or_raise(store, record) is not Committed.STALE:
+                    raise proposal.error
             case Swap():
                 answer = await commit_or_raise(store, proposal.change)
                 if answer is Committed.REPEATED:

@@ -32,8 +32,8 @@ from countersign.usecases.ports import Admitted, Change, Committed, Message, Put
 
 Voters = Callable[[Request], Awaitable[tuple[Actor, ...]]]
 """Looks up those who voted on a request, as Slack describes them now."""
-CardUpdates = Callable[[Admitted], Awaitable[tuple[Put[Message], ...]]]
-"""Returns the messages that are stored with an attempt that counts."""
+CardUpdates = Callable[[Admitted, bool], Awaitable[tuple[Put[Message], ...]]]
+"""Returns the messages that are stored with an attempt, which counts or is refused."""
 CardCheck = Callable[[Message], Awaitable[bool | None]]
 """Tells whether people can see a card at this moment; None if Slack does not say."""
 _StepFor = Callable[[Admitted], Awaitable[requests.Step]]
@@ -58,7 +58,7 @@ async def decide(
 
     Returns the request as it is then: decided, or with one more vote. `seen` is the request as the caller read it a
     moment ago, which saves a read; the commit finds out if it is old. `voters` looks up who voted before; without it no
-    vote of somebody else completes a quorum. `card_updates` gives what is stored of its card in the same step.
+    vote of somebody else completes a quorum. `card_updates` gives the messages to store in the same step (R47).
 
     Refused, with nothing changed but an event for the audit, if the attempt does not count. A late click settles a
     request whose time ran out unnoticed. NotFound if there is no such request.
@@ -74,14 +74,14 @@ async def decide(
         if voters is not None and current.value.votes:
             judged = replace(attempt, voters=await voters(current.value))
         run = await store.run(current.value.run) if attempt.permission is not None else None
-        cards = () if card_updates is None else await card_updates(current)
         outgrown = await _outgrown(store, current, judged)
         step = decision_attempts.decide(current.value, judged, current.now, outgrown)
         if not step.changes:
             return Keep(step.request, confirm=current)
+        cards = await _cards(card_updates, current, attempt, counts=step.refusal is None)
         if step.refusal is not None:
             error = Refused(step.refusal, filled_sentences.sentence(step.refusal, step.request))
-            return Refuse(error, record=Change(events=step.events, once=attempt.id))
+            return Refuse(error, record=Change(messages=cards, events=step.events, once=attempt.id))
         put, events, deadline = Put(step.request, current.version), step.events, current.value.deadline
         permission = None if run is None else standing_permissions.given_with(step.request, run.value.known_as)
         given = () if permission is None else (Put(permission, 0),)
@@ -97,7 +97,18 @@ async def decide(
     return await wake_parked(store, queue, outcome)
 
 
-async def why_no_window(store: Store, queue: Queue, seen: Admitted, attempt: Attempt) -> Refused | None:
+async def _cards(
+    card_updates: CardUpdates | None, seen: Admitted, attempt: Attempt, *, counts: bool
+) -> tuple[Put[Message], ...]:
+    """Return the messages to store with an attempt; none if it was about other content."""
+    if card_updates is None or attempt.digest != seen.value.digest:
+        return ()
+    return await card_updates(seen, counts)
+
+
+async def why_no_window(
+    store: Store, queue: Queue, seen: Admitted, attempt: Attempt, card_updates: CardUpdates | None = None
+) -> Refused | None:
     """Refuse an attempt that could not count, whatever is entered in its window.
 
     Returns None if the window may open. The attempt is judged by the request as `seen`, and a refusal put on record
@@ -108,8 +119,14 @@ async def why_no_window(store: Store, queue: Queue, seen: Admitted, attempt: Att
     step = decision_attempts.decide(seen.value, attempt, seen.now)
     if step.refusal is None:
         return None
-    await store.commit(Change(events=step.events, once=attempt.id))
     refused = Refused(step.refusal, filled_sentences.sentence(step.refusal, step.request))
+
+    async def record() -> Swap[None]:
+        newest = await admitted(store, seen.value.id) if card_updates is not None else None  # others may draw its card
+        cards = await _cards(card_updates, newest or seen, attempt, counts=False)
+        return Swap(Change(messages=cards, events=step.events, once=attempt.id), None)
+
+    await update(store, record)
     return await _settled_late(store, queue, seen.value.id, refused)
 
 

@@ -95,7 +95,8 @@ def _why_nobody(rules: Rules, run: Run) -> str | None:
 async def judge(store: Store, run: Run, agent: str, call: Call | None, team_says: Effect | None) -> Judgement:
     """Judge a call of the run by the policy; None is a question that is no call."""
     arguments = json.loads(call.arguments) if call else {}
-    action = Action(run.team, agent, call.tool if call else "", arguments, run.channel)
+    program = run.team if run.program else ""
+    action = Action(run.team, agent, call.tool if call else "", arguments, run.channel, program)
     return evaluation.judge(await store.rulebook(), action, team_says)
 
 

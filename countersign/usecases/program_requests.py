@@ -161,9 +161,10 @@ def _differing(before: Request, question: Question) -> list[str]:
     if (call is None) != (other is None):
         different.append("call")
     elif call is not None and other is not None:
-        different += [
-            name for name in ("tool", "arguments", "schema", "hidden") if getattr(call, name) != getattr(other, name)
-        ]
+        different += [name for name in ("tool", "arguments", "hidden") if getattr(call, name) != getattr(other, name)]
+        # The order of a schema's fields is how they are shown; another one asks for nothing else.
+        if call.schema != other.schema and json.loads(call.schema or "null") != json.loads(other.schema or "null"):
+            different.append("schema")
     return different
 
 

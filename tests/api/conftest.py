@@ -73,7 +73,7 @@ async def url(interface: Interface) -> AsyncIterator[str]:
 @pytest.fixture
 async def token(store: Store) -> str:
     """A key for #general."""
-    issued = api_keys.issue("ci", ("#general",), await store.now())
+    issued = api_keys.issue("ci", ("C0GENERAL",), await store.now())
     await ApiKeys(store).put(issued.key)
     return issued.token
 

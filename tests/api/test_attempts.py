@@ -95,7 +95,7 @@ async def test_what_people_stopped_does_not_begin(store: Store, bob: Bob, progra
 async def test_another_key_begins_nothing(store: Store, bob: Bob, program: httpx.AsyncClient) -> None:
     """R9."""
     name = await approved(bob, program)
-    other = api_keys.issue("other", ("#general",), await store.now())
+    other = api_keys.issue("other", ("C0GENERAL",), await store.now())
     await ApiKeys(store).put(other.key)
     mine = dict(program.headers)
     program.headers["authorization"] = f"Bearer {other.token}"

@@ -20,6 +20,7 @@ from countersign.client.client import Client, question
 from countersign.client.exchange import Decision
 from countersign.domain import api_keys
 from countersign.domain.attempt_refusals import Refusal
+from countersign.domain.calls import canonical
 from countersign.domain.decision_attempts import Attempt
 from countersign.domain.errors import InvalidInput, Refused
 from countersign.domain.events import EventType
@@ -67,7 +68,7 @@ async def test_secrets_of_programs_are_hidden_wherever_people_look(
         if bob.modal is not None:
             await bob.close()
         await bob.click(card, window)
-        await bob.wait_modal("Send?")
+        await bob.wait_modal("Send: to x")
     await bob.submit({})
     found = await decided(program, name)
     assert found["decision"]["arguments"] == arguments
@@ -76,6 +77,55 @@ async def test_secrets_of_programs_are_hidden_wherever_people_look(
     await slack.wait_message("#approvals", lambda m: "It failed" in text_of(m))
     seen = json.dumps([await recorded(store), [call.args for call in slack.calls]], default=str)
     assert not [secret for secret in SECRETS if secret in seen]
+
+
+EXACT: dict[str, Any] = {"euros": 9000, "euros ": 5, " to": " x\t\n", "big": 2**53 + 1, "rows": [{"a ": "", "a": " "}]}
+
+
+async def test_arguments_arrive_exactly_as_they_were_sent(slack: LocalSlack, program: httpx.AsyncClient) -> None:
+    """R37: no name and no value is stripped, so what people judge is what the program runs."""
+    name = (await ask(program, title="Refund?", call={"tool": "refund", "arguments": EXACT})).json()["id"]
+    card = await card_of(slack)
+    assert all(words in text_of(card) for words in ("Euros: 9000", '"euros ": 5', "9007199254740993"))
+    await slack.user("bob").click(card, "Approve")
+    assert canonical((await decided(program, name))["decision"]["arguments"]) == canonical(EXACT)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"title": " "},
+        {"call": {"tool": "refund ", "arguments": {}}},
+        {"call": {"tool": "\u200brefund", "arguments": {}}},
+        {"options": ["eu", "eu "]},
+    ],
+)
+async def test_names_that_look_like_others_are_refused(program: httpx.AsyncClient, body: dict[str, Any]) -> None:
+    """R37: a policy and people would take one for the other."""
+    answer = await ask(program, **{"title": "Refund?", **body})
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:countersign:invalid"), answer.text
+
+
+async def test_a_call_with_a_message_shows_its_arguments_too(slack: LocalSlack, program: httpx.AsyncClient) -> None:
+    """R44, R42: they come first, and no line of the message looks like one of them; warnings look at both."""
+    call = {"tool": "pay", "arguments": {"euros": 9000, "to": "b\u0430nk"}}
+    await ask(program, title="Water the plants?", message="Only a test.\nEuros: 5", call=call)
+    shown = text_of(card := await card_of(slack))
+    assert "Euros: 9000" in shown and "mixes alphabets" in shown
+    assert shown.index("Euros: 9000") < shown.index("The program says:") < shown.index("│ Euros: 5")
+    assert "Approve" in card.buttons
+
+
+async def test_no_button_approves_arguments_that_the_card_hides(slack: LocalSlack, program: httpx.AsyncClient) -> None:
+    """R44, R13: a short message stands for nothing that its call does, on a card of its own and on one of several."""
+    rows = {"rows": [{"iban": f"DE{number:020}", "euros": number} for number in range(400)]}
+    for number in range(2):
+        call = {"tool": "pay", "arguments": {**rows, "number": number}}
+        await ask(program, f"key {number}", title="Water the plants?", message="Only a test.", call=call)
+    card = await slack.wait_message(
+        "#approvals", lambda m: len([b for b in m.buttons if "Details" in b or "Review" in b]) > 0
+    )
+    assert not {"Approve", "Approve all"} & {*card.buttons}
 
 
 DRESSED_UP: dict[str, Any] = {
@@ -90,7 +140,7 @@ async def test_text_that_imitates_a_decision_or_a_person_stays_text(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient
 ) -> None:
     """R15: a program that is called as a person is, with a card's words, is still shown as a program."""
-    person = api_keys.issue("U0BOB", ("#general",), await store.now())
+    person = api_keys.issue("U0BOB", ("C0GENERAL",), await store.now())
     await ApiKeys(store).put(person.key)
     program.headers["authorization"] = f"Bearer {person.token}"
     name = (await ask(program, **DRESSED_UP)).json()["id"]
@@ -158,7 +208,7 @@ def _parts(node: Any) -> list[Json]:
 
 
 async def test_a_limit_holds_for_requests_at_once(store: Store, program: httpx.AsyncClient) -> None:
-    few = api_keys.issue("few", ("#general",), await store.now(), per_minute=5)
+    few = api_keys.issue("few", ("C0GENERAL",), await store.now(), per_minute=5)
     await ApiKeys(store).put(few.key)
     program.headers["authorization"] = f"Bearer {few.token}"
     answers = await asyncio.gather(*(ask(program, str(number)) for number in range(20)))
@@ -169,7 +219,7 @@ async def test_no_more_requests_wait_than_a_key_may_have_also_of_those_asked_at_
     store: Store, program: httpx.AsyncClient
 ) -> None:
     """R29: each looked before any of the others was counted, and all of them had room."""
-    small = api_keys.issue("small", ("#general",), await store.now(), most_open=2)
+    small = api_keys.issue("small", ("C0GENERAL",), await store.now(), most_open=2)
     await ApiKeys(store).put(small.key)
     program.headers["authorization"] = f"Bearer {small.token}"
     answers = await asyncio.gather(*(ask(program, str(number)) for number in range(20)))
@@ -191,7 +241,8 @@ BAD_JSON = [
     ('"\\ud800"', "half of a surrogate pair"),
     ('{"\\udfff": 1}', "half of a surrogate pair"),
     (nested(900), "100 deep"),
-    (f"[{'0,' * 300_000}0]", "20,000 values"),
+    (f"[{'0,' * 10_000}0]", "5,000 values"),
+    (f"[{'0,' * 300_000}0]", "50,000 names and values"),
     ("[{}]", ""),
 ]
 

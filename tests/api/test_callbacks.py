@@ -100,7 +100,7 @@ async def test_a_decision_is_posted_signed_until_it_arrives(
     assert key is not None
     for sent, body in receiver.posted:
         signed = f"{sent['webhook-id']}.{sent['webhook-timestamp']}.".encode() + body
-        secret = base64.b64decode(key.callback_secret.removeprefix("whsec_"))
+        secret = base64.b64decode(key.secrets[-1].callback_secret.removeprefix("whsec_"))
         digest = base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode()
         assert sent["webhook-signature"] == f"v1,{digest}"
         assert sent["webhook-id"] == f"msg_{name}"
@@ -133,7 +133,7 @@ async def test_a_callback_that_a_newer_version_reads_is_left_for_it(
 
 def test_a_signature_is_that_of_the_specifications_own_library() -> None:
     made = headers(
-        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
         "msg_p5jXN8AQM9LWM0D4loKWxJek",
         datetime.fromtimestamp(1614265330, UTC),
         b'{"test": 2432232314}',
@@ -182,6 +182,21 @@ async def test_a_callback_is_a_part_of_what_was_asked(program: httpx.AsyncClient
 
 INSIDE = """127.0.0.1 10.0.0.1 169.254.169.254 0.0.0.0 100.64.0.1 224.0.0.1 255.255.255.255
 ::1 :: fe80::1 fec0::1 fd00::1 ff02::1 ::ffff:127.0.0.1 64:ff9b::7f00:1 2002:7f00:1::"""
+
+
+SPECIAL = """
+    0.1.2.3 100.64.0.1 192.0.0.1 192.0.0.8 192.0.0.9 192.0.0.10 192.0.0.192 192.0.2.1 192.31.196.1 192.52.193.1
+    192.88.99.1 192.175.48.1 198.18.0.1 198.51.100.1 203.0.113.1 240.0.0.1 255.255.255.255 224.0.0.1 ::1.2.3.4
+    64:ff9b:1::a00:1 64:ff9b::c000:1 100::1 100:0:0:1::1 2001:1::1 2001:2::1 2001:3::1 2001:4:112::1 2001:10::1
+    2001:20::1 2001:30::1 2001:db8::1 2002:c000:1:: 2002:a00:1:: 2620:4f:8000::1 3fff::1 3fff:fff:ffff::1 5f00::1
+    4000::1 ::ffff:192.0.0.1 ::ffff:0:10.0.0.1 ff02::1
+"""
+"""An address of each entry in IANA's two special-purpose registries, and of embeddings of these."""
+
+
+@pytest.mark.parametrize("address", SPECIAL.split())
+def test_special_purpose_addresses_are_never_reached(address: str) -> None:
+    assert not callback_addresses.may_reach(ip_address(address), frozenset())
 
 
 @pytest.mark.parametrize("address", INSIDE.split())

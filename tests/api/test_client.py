@@ -36,6 +36,20 @@ async def test_ask_returns_what_people_decided(slack: LocalSlack) -> None:
     assert (decision.approved, decision.by, decision.how) == (True, ("U0BOB",), "reviewers")
 
 
+@pytest.mark.parametrize(
+    ("outcome", "chosen", "approved"),
+    [
+        *(("approved", (), True), ("edited", (), True), ("rejected", (), False), ("answered", (), False)),
+        *(("answered", ("Deploy",), False), ("expired", (), False), ("withdrawn", (), False)),
+    ],
+)
+def test_a_decision_is_false_unless_it_was_approved(outcome: str, chosen: tuple[str, ...], approved: bool) -> None:
+    """R39: `if await ask(…)` is the natural program; “Don't deploy” is an option too."""
+    at = datetime(2026, 3, 5, tzinfo=UTC)
+    decision = Decision("q1", outcome, "reviewers", at, ("U0BOB",), "no", None, chosen, "text")
+    assert bool(decision) is decision.approved is approved
+
+
 async def test_autogens_proxy_asks_in_slack_with_one_line(slack: LocalSlack) -> None:
     """S1: people judge what the agents wrote, though AutoGen's proxy asks with a fixed prompt."""
     model = ReplayChatCompletionClient(["Dear vendor, ten percent off, please.", "Never said."])
@@ -48,7 +62,7 @@ async def test_autogens_proxy_asks_in_slack_with_one_line(slack: LocalSlack) -> 
     result = await running
     last = result.messages[-1]
     assert isinstance(last, TextMessage)
-    assert last.content.startswith("DECISION: APPROVED")
+    assert last.content == "APPROVE"
 
 
 async def test_a_proxy_whose_program_died_finds_its_cards_by_its_key(slack: LocalSlack) -> None:
@@ -71,7 +85,7 @@ async def test_a_proxy_whose_program_died_finds_its_cards_by_its_key(slack: Loca
             await bob.submit(window)
         await slack.wait_message("#approvals", lambda m, ts=card.ts: m.ts == ts and "Approve" not in m.buttons)  # type: ignore[misc]
     first, second, third = await program(*drafts)
-    assert "APPROVED" in first and "twice" in second and "APPROVED" in third
+    assert (first, second, third) == ("APPROVE", "REJECT: twice", "APPROVE")
     assert len([m for m in slack.channel("#approvals").messages if "Draft" in text_of(m)]) == 3
 
 
@@ -93,7 +107,7 @@ async def test_people_change_a_message_before_they_approve_it(slack: LocalSlack)
     human = UserProxyAgent("human", input_func=slack_input("#general", edit=True))
     running = asyncio.create_task(human.run(task="Dear vendor, five percent off."))
     await change(slack, "five percent", "Dear Pia, five percent off.")
-    assert "Dear Pia, five percent off." in (await running).messages[-1].to_text()
+    assert (await running).messages[-1].to_text() == "APPROVE\nDear Pia, five percent off."
     asking = asyncio.create_task(ask("#general", "Send that?", "Dear vendor, no discount."))
     card = await card_with(slack, "no discount")
     menu = [option["text"]["text"] for element in card.elements for option in element.get("options", ())]

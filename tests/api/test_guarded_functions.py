@@ -214,3 +214,16 @@ def test_a_report_that_nobody_takes_is_given_up_after_a_minute(caplog: pytest.Lo
             step = talk.send(exchange.ServiceReply(0))
     assert 20 < waited < 61
     assert "outcome couldn't be reported: The service isn't responding." in caplog.text
+
+
+async def test_a_guarded_function_takes_its_key_as_a_text(slack: LocalSlack) -> None:
+    """R8: as `ask` and `slack_input` do; the second program finds the request of the first one."""
+
+    @requires_approval("#general", key="order 17")
+    async def pay(euros: float) -> str:
+        return f"{euros:.2f}"
+
+    calling = [asyncio.create_task(pay(45)) for _ in range(2)]
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    done = await asyncio.gather(*calling, return_exceptions=True)
+    assert sorted(map(str, done)) == ["45.00", "Done before."]

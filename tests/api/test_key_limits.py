@@ -21,7 +21,7 @@ from tests.slack.test_projector import card_of
 
 async def limited(store: Store, program: httpx.AsyncClient, **limits: int) -> ApiKey:
     """Give the program a key of these limits."""
-    issued = api_keys.issue("small", ("#general",), await store.now(), **limits)
+    issued = api_keys.issue("small", ("C0GENERAL",), await store.now(), **limits)
     await ApiKeys(store).put(issued.key)
     program.headers["authorization"] = f"Bearer {issued.token}"
     return issued.key

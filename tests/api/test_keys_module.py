@@ -14,12 +14,13 @@ import pytest
 from countersign.domain import api_keys
 from countersign.store.store import Store
 from tests.api.test_requests import ask
+from tests.sample_requests import GENERAL
 
 pytestmark = pytest.mark.slow
 
 
 def test_the_module_makes_a_key_and_prints_it_alone(redis_url: str, namespace: str) -> None:
-    command = (sys.executable, "-m", "bot.api.keys_cli", "create", "--name", "demo", "--channel", "#general")
+    command = (sys.executable, "-m", "bot.api.keys_cli", "create", "--name", "demo", "--channel", "C0GENERAL")
     environment = {**os.environ, "REDIS_URL": redis_url, "NAMESPACE": namespace}
     made = subprocess.run(command, env=environment, check=True, text=True, capture_output=True)
     assert api_keys.parts_of(made.stdout.strip()) is not None
@@ -40,10 +41,10 @@ async def content(store: Store, key: bytes) -> Any:
     return await reads[kind.decode() if isinstance(kind, bytes) else kind]()
 
 
-async def test_a_key_is_listed_and_revoked_and_redis_has_no_secret_of_it(
+async def test_keys_are_created_rotated_and_revoked_without_a_stored_secret(
     store: Store, url: str, namespace: str, redis_url: str
 ) -> None:
-    """R9: by its name; what opens the interface is in no value of Redis, before and after."""
+    """R9, R43, R48: by the program's name, in a channel by its id; no value of Redis opens the interface."""
 
     async def keys(*arguments: str) -> str:
         command = (sys.executable, "-m", "countersign", "keys", *arguments)
@@ -52,6 +53,9 @@ async def test_a_key_is_listed_and_revoked_and_redis_has_no_secret_of_it(
         words, problem = await process.communicate()
         return words.decode() if process.returncode == 0 else f"{process.returncode}: {problem.decode()}"
 
+    assert "`web` has not said lately" in await keys("create", "--name", "nightly", "--channel", "#general")
+    await store.set_channels({"general": GENERAL})
+    assert "in no channel #other" in await keys("create", "--name", "nightly", "--channel", "#other")
     limits = ("--most-open", "7", "--per-minute", "8", "--most-waiting", "9")
     token = (await keys("create", "--name", "nightly", "--channel", "#general", *limits)).strip()
     name, secret = api_keys.parts_of(token) or ("", "")
@@ -65,7 +69,7 @@ async def test_a_key_is_listed_and_revoked_and_redis_has_no_secret_of_it(
         head, *rows = [
             [cell.strip() for cell in re.split(r"\s{2,}", line)] for line in (await keys("list")).splitlines()
         ]
-        assert head == ["key", "name", "channels", "open", "a minute", "polls", "made", "revoked"]
+        assert head == ["key", "name", "channels", "open", "a minute", "polls", "made", "rotated", "revoked"]
         (row,) = [row for row in rows if row[0] == name]
         return row
 
@@ -75,10 +79,16 @@ async def test_a_key_is_listed_and_revoked_and_redis_has_no_secret_of_it(
     async with httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {token}"}) as client:
         assert (await ask(client)).status_code == 201
     assert (await listed())[3] == "1 of 7"
+    assert (await keys("create", "--name", "nightly", "--channel", "#general")).startswith("2: The program nightly has")
     assert (await keys("revoke", "nobody")).startswith("2: There is no key “nobody”")
+    assert (await keys("rotate", "nightly", "--overlap", "soon")).startswith("2: ")
+    before, token = token, (await keys("rotate", "nightly", "--overlap", "1h")).strip()
+    assert (api_keys.parts_of(token) or ("",))[0] == name and token != before
+    assert await opens() == 200
     assert await keys("revoke", "nightly") == f"Revoked key {name} (nightly).\n"
-    assert (await listed())[6:] == [today, today]
+    assert (await listed())[6:] == [today, today, today]
     assert await opens() == 401
     values = [str(await content(store, key)) async for key in store.client.scan_iter()]
     assert any(name in value for value in values), "this reads what is stored"
-    assert not any(secret in value for value in values)
+    secrets = [secret, (api_keys.parts_of(token) or ("", ""))[1]]
+    assert not any(secret in value for value in values for secret in secrets)

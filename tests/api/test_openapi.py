@@ -100,9 +100,9 @@ async def test_a_decided_request_of_each_kind_is_as_described(
     bob: Bob, program: httpx.AsyncClient, body: dict[str, Any], button: str, window: Any, status: str
 ) -> None:
     name = checked(await ask(program, **{**body, "title": "Really?"}), "post", "/v1/requests", 201)["id"]
-    await bob.card("Really?")
+    await bob.card("Really")
     if button:
-        await bob.presses("Really?", button, window)
+        await bob.presses("Really", button, window)
     else:
         await bob.lets_time_run_out()
     found = checked(await program.get(f"/v1/requests/{name}", params={"wait": 60}), "get", ONE, 200)
@@ -135,7 +135,7 @@ async def test_each_refusal_is_as_described(
         checked(await program.post(f"{path}/qnone/{verb}", json=big), "post", f"{ONE}/{verb}", 413)
         plain = await program.post(f"{path}/qnone/{verb}", content=b"{}", headers={"content-type": "text/plain"})
         checked(plain, "post", f"{ONE}/{verb}", 415)
-    few = api_keys.issue("few", ("#general",), await store.now(), most_open=9, per_minute=1)
+    few = api_keys.issue("few", ("C0GENERAL",), await store.now(), most_open=9, per_minute=1)
     await ApiKeys(store).put(few.key)
     program.headers["authorization"] = f"Bearer {few.token}"
     checked([await ask(program, str(number)) for number in range(3)][-1], "post", path, 429)

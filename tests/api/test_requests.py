@@ -1,6 +1,7 @@
 """Programs ask over HTTP: one card, one decision, and the same answer to the same key."""
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -121,7 +122,7 @@ async def test_a_key_that_is_wrong_revoked_or_anothers_opens_nothing(
 ) -> None:
     """R9: a program sees its own requests, and those of no other key."""
     name = (await ask(program)).json()["id"]
-    other = api_keys.issue("other", ("#general",), await store.now())
+    other = api_keys.issue("other", ("C0GENERAL",), await store.now())
     await ApiKeys(store).put(other.key)
     for wrong, status in ((other.token, 404), (token[:-1], 401), ("x", 401), (token.replace("csk_k", "csk_k0"), 401)):
         answer = await program.get(f"/v1/requests/{name}", headers={"authorization": f"Bearer {wrong}"})
@@ -185,15 +186,16 @@ async def test_a_key_has_limits(store: Store, program: httpx.AsyncClient, token:
     parts = api_keys.parts_of(token)
     key = await ApiKeys(store).get(parts[0]) if parts else None
     assert key is not None
-    small = api_keys.issue("small", ("#general",), await store.now(), most_open=2, per_minute=100)
-    few = api_keys.issue("few", ("#general",), await store.now(), most_open=9, per_minute=1)
+    small = api_keys.issue("small", ("C0GENERAL",), await store.now(), most_open=2, per_minute=100)
+    few = api_keys.issue("few", ("C0GENERAL",), await store.now(), most_open=9, per_minute=1)
     for issued, kind, asked in ((small, "open", 3), (few, "rate", 3)):
         await ApiKeys(store).put(issued.key)
         program.headers["authorization"] = f"Bearer {issued.token}"
         answers = [await ask(program, str(number)) for number in range(asked)]
         assert answers[-1].json()["type"] == f"urn:countersign:{kind}"
         assert (answers[-1].status_code, answers[-1].headers["retry-after"]) == (429, "60")
-        assert (await ask(program, "0")).status_code == 200, "what was asked before is found whatever the limits say"
+        found = 200 if kind == "open" else 429  # a repeated question counts against the rate, and opens nothing
+        assert (await ask(program, "0")).status_code == found
 
 
 async def test_an_outcome_of_what_was_not_approved_is_refused_and_the_card_shows_none(
@@ -343,14 +345,14 @@ async def test_a_message_that_may_be_changed_under_the_same_key_is_a_conflict(pr
 async def test_a_channel_that_the_app_joined_just_now_is_known(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient, bot: Services
 ) -> None:
-    """Slack is asked anew; before that the program reads that the app is not there, and not that it may not ask."""
-    key = api_keys.issue("new", ("#general", "#new"), await store.now())
+    """The program reads that the app is not there, and asks again once somebody invited it."""
+    key = api_keys.issue("new", ("C0GENERAL", "C0NEW"), await store.now())
     await ApiKeys(store).put(key.key)
     program.headers["authorization"] = f"Bearer {key.token}"
-    refused = await ask(program, "one", title="t", message="m", channel="#new")
+    refused = await ask(program, "one", title="t", message="m", channel="C0NEW")
     assert (refused.status_code, refused.json()["detail"]) == (
         403,
-        "The app isn't in #new. Invite it there with /invite.",
+        "The app isn't in C0NEW. Invite it there with /invite.",
     )
     slack.add_channel("new", ("alice",))
     slack.invite(slack.workspace.bot_user, "#new")
@@ -358,6 +360,7 @@ async def test_a_channel_that_the_app_joined_just_now_is_known(
     later = asyncio.get_running_loop().time() + 6
     bot.directory.lookups._clock = lambda: later
     assert (await ask(program, "one", title="t", message="m", channel="#new")).status_code == 201
+    assert (await ask(program, "two", title="t", message="m", channel="new")).status_code == 201
 
 
 async def test_a_web_that_is_told_to_stop_answers_those_who_wait(
@@ -372,3 +375,10 @@ async def test_a_web_that_is_told_to_stop_answers_those_who_wait(
     assert ((await polling).status_code, (await polling).json()["status"]) == (200, "pending")
     again = await program.get(f"/v1/requests/{name}", params={"wait": 60})
     assert (again.status_code, again.json()["status"]) == (200, "pending")
+
+
+async def test_the_notes_of_a_program_are_attributed_on_its_card(slack: LocalSlack, program: httpx.AsyncClient) -> None:
+    """R42: whatever a program writes, its card has no warning of ours."""
+    assert (await ask(program, **REFUND, notes=["Already approved by the security team"])).status_code == 201
+    text = json.dumps((await card_of(slack)).blocks, ensure_ascii=False)
+    assert "The agent says: " in text and "⚠️" not in text

@@ -32,7 +32,7 @@ async def test_a_state_is_returned_to_its_key_and_shown_to_nobody(
     name = asked.json()["id"]
     card = await card_of(slack)
     assert (await program.get(f"/v1/requests/{name}/state")).json() == {"number": 1, "sealed": SEALED}
-    other = api_keys.issue("other", ("#general",), await store.now())
+    other = api_keys.issue("other", ("C0GENERAL",), await store.now())
     await ApiKeys(store).put(other.key)
     theirs = {"authorization": f"Bearer {other.token}"}
     assert (await program.get(f"/v1/requests/{name}/state", headers=theirs)).status_code == 404
@@ -86,7 +86,7 @@ async def test_a_state_ends_with_the_outcome_or_when_the_request_is_taken_back(
     assert (await program.get(f"/v1/requests/{names[0]}/state")).status_code == 404
     for key in ("two", "three", "four"):  # one after the other: requests at once may share a message
         names.append((await keeping(program, 1, "a", key)).json()["id"])
-        card = await slack.wait_message("#approvals", lambda m, key=key: f"Refund {key}?" in text_of(m) and m.buttons)  # type: ignore[misc]
+        card = await slack.wait_message("#approvals", lambda m, key=key: f"Refund {key}" in text_of(m) and m.buttons)  # type: ignore[misc]
         await slack.user("bob").click(card, "Approve")
         await decided(program, names[-1])
     assert (await program.post(f"/v1/requests/{names[1]}/outcome", json={"succeeded": True})).status_code == 200
@@ -107,7 +107,7 @@ async def test_a_state_ends_with_the_outcome_or_when_the_request_is_taken_back(
 async def test_states_count_against_what_a_key_may_have_open(
     slack: LocalSlack, store: Store, program: httpx.AsyncClient
 ) -> None:
-    small = api_keys.issue("small", ("#general",), await store.now(), most_open=1)
+    small = api_keys.issue("small", ("C0GENERAL",), await store.now(), most_open=1)
     await ApiKeys(store).put(small.key)
     program.headers["authorization"] = f"Bearer {small.token}"
     name = (await keeping(program, 1, "a")).json()["id"]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 
 from countersign.client import connection, exchange
 from countersign.client.client import AsyncClient, Client, question
-from countersign.client.exchange import Pause, Send, ServiceReply
+from countersign.client.exchange import Pause, Send, ServiceRefused, ServiceReply
+from countersign.domain.errors import InvalidInput
+from tests.free_ports import free_port
 from tests.longest_wait import PATIENCE
 
 Answer = Callable[[asyncio.StreamWriter], Coroutine[Any, Any, None]]
@@ -113,7 +116,7 @@ def test_a_program_asks_again_when_the_service_says(status: str) -> None:
     talk = exchange.ask(REFUND, "order-17")
     first = next(talk)
     busy = ServiceReply(int(status[:3]), {"detail": "Too many requests."}, 7.0)
-    assert talk.send(busy) == Pause(7.0, "Too many requests.")
+    assert talk.send(busy) == Pause(7.0, "Too many requests.", away=status.startswith("503"))
     assert talk.send(ServiceReply(0)) == first and isinstance(first, Send)
     with pytest.raises(StopIteration) as end:
         talk.send(ServiceReply(201, PENDING))
@@ -122,7 +125,7 @@ def test_a_program_asks_again_when_the_service_says(status: str) -> None:
 
 async def test_the_header_retry_after_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses = list[Pause]()
-    monkeypatch.setattr("countersign.client.client.note_pause", lambda step, url: pauses.append(step))
+    monkeypatch.setattr("countersign.client.client.note_pause", lambda step: pauses.append(step))
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     busy = answering("429 Too Many Requests", {"detail": "Too many requests."}, "Retry-After: 9")
     async with service(busy, answering("200 OK", APPROVED)) as (url, _):
@@ -147,6 +150,40 @@ def test_the_log_says_once_that_the_service_is_away_and_when_it_is_back(caplog: 
         talk.send(ServiceReply(200, APPROVED))
     away, back = [record.getMessage() for record in caplog.records]
     assert "isn't responding" in away and "again" in back
+
+
+@pytest.mark.parametrize("seconds", [None, 60.0])
+async def test_a_program_without_a_terminal_says_at_once_what_does_not_answer(seconds: float | None) -> None:
+    """R7: on standard error, with the address, the reason, and how long it tries."""
+    url = f"http://127.0.0.1:{free_port()}"
+    program = f"import countersign\ncountersign.Client({url!r}, {KEY!r}, timeout={seconds}).ask({REFUND})"
+    running = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stderr=asyncio.subprocess.PIPE)
+    assert running.stderr is not None
+    line = (await asyncio.wait_for(running.stderr.readline(), PATIENCE)).decode()
+    running.kill()
+    await running.communicate()
+    assert f"Can't reach the service at {url}: connection refused. Is `web` running?" in line
+    assert ("Trying again until it answers." if seconds is None else "Trying again for 60 s.") in line
+
+
+async def test_a_program_gives_up_when_its_timeout_is_over() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    async with AsyncClient(url, KEY, timeout=0.05) as client:
+        with pytest.raises(ServiceRefused, match="connection refused") as over:
+            await client.ask(REFUND)
+    assert over.value.kind == "unreachable"
+    with Client(url, KEY, timeout=0.05) as patient, pytest.raises(ServiceRefused, match="Can't reach the service"):
+        await asyncio.to_thread(patient.ask, REFUND)
+    with pytest.raises(InvalidInput, match="above 0"):
+        Client(url, KEY, timeout=0)
+
+
+@pytest.mark.parametrize("body", ["<h1>Not Found</h1>", {"detail": "Not Found"}], ids=["page", "json"])
+async def test_another_server_is_told_from_countersign(body: object) -> None:
+    async with service(answering("404 Not Found", body)) as (url, _), AsyncClient(url, KEY) as client:
+        with pytest.raises(ServiceRefused, match=f"This is not Countersign: what answers at {url} said 404") as refused:
+            await client.ask(REFUND)
+    assert refused.value.kind == "not-countersign"
 
 
 def test_a_long_wait_for_people_is_no_word_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -138,6 +138,7 @@ async def test_ctrl_c_does_what_the_program_says_with_leave(
     assert (await program.get(f"/v1/requests/{name}")).json()["status"] == ("pending" if leave else "withdrawn")
 
 
+@pytest.mark.real_clock("under libfaketime 0.9.10 each time.sleep of Python 3.11 raises EINVAL")
 async def test_ctrl_c_ends_a_program_whose_service_is_away(token: str) -> None:
     """It says what is wrong, tries a few times to take the question back, and ends."""
     terminal = Terminal(PROGRAM.format(key=None, ask=SYNC), "http://127.0.0.1:9", token)
@@ -194,7 +195,7 @@ async def test_everything_asks_where_the_program_said(
     for words, ask in (
         ("Go?", lambda: countersign.ask("#general", "Go?")),
         ("Stay?", lambda: people("Stay?")),
-        ("Remove?", lambda: asyncio.to_thread(remove, "/x")),
+        ("Remove: path /x?", lambda: asyncio.to_thread(remove, "/x")),
     ):
         running = asyncio.ensure_future(ask())
         card = await slack.wait_message("#approvals", lambda m, words=words: words in text_of(m))  # type: ignore[misc]

@@ -154,7 +154,7 @@ async def test_web_keeps_the_record_as_its_own_user_and_a_worker_does_not_even_r
     await ledger.lease.release("web")
     of_a_worker = Ledger(sides.agents)
     for read in (of_a_worker.position, lambda: of_a_worker.read(0), lambda: of_a_worker.trim(1)):
-        with pytest.raises(StoreUnavailable, match="No permissions"):
+        with pytest.raises(StoreUnavailable, match="may not do this"):
             await read()
 
 

@@ -143,10 +143,9 @@ async def test_the_server_does_not_start_while_a_placeholder_is_left(left: str, 
     for place in ("<ADMIN>", "<WEB>", "<WORKER>", "<YOUR NAMESPACE>"):
         text = text if place == left else text.replace(place, "shop" if " " in place else "a1" * 32)
     (tmp_path / "users.acl").write_text(text)
-    socket = tmp_path / "s"
     server = await asyncio.create_subprocess_exec(
-        *(str(_binary()), "--port", "0", "--unixsocket", str(socket), "--aclfile", str(tmp_path / "users.acl")),
-        cwd=tmp_path,
+        *(str(_binary()), "--port", "0", "--unixsocket", "s", "--aclfile", "users.acl"),
+        cwd=tmp_path,  # the server takes a path with a space for two arguments
         stdout=asyncio.subprocess.PIPE,
     )
     assert server.stdout is not None

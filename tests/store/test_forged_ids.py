@@ -172,7 +172,7 @@ async def test_a_program_is_told_that_the_app_is_not_in_its_channel(sides: Sides
     """R21: its run would be told of nowhere."""
     await sides.web.set_workspace(HERE)
     program: dict[str, Any] = {"requester": ALICE, "team": "script", "task": "ask"}
-    await sides.web.set_channels(frozenset({GENERAL}))
+    await sides.web.set_channels({"general": GENERAL})
     with pytest.raises(InvalidInput, match="The app isn't in channel C0NOWHERE"):
         await usecases.start_by_script(sides.agents, run=RunId("sone"), channel=ChannelId("C0NOWHERE"), **program)
     assert await sides.web.indexes.active_runs(9) == []

@@ -25,7 +25,7 @@ pytest_plugins = ["tests.store.two_users"]
 
 
 async def asked_by_a_program(sides: Sides, idempotency: str = "one") -> Request:
-    key = api_keys.issue("ci", ("#general",), await sides.web.now()).key
+    key = api_keys.issue("ci", ("C0GENERAL",), await sides.web.now()).key
     found, _ = await program_requests.submit(
         sides.web, key, idempotency, question(), workspace=HERE, channel=GENERAL, requester=ALICE, task=""
     )

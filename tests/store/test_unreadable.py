@@ -293,3 +293,11 @@ async def test_what_another_run_asked_is_not_withdrawn_with_a_run_that_claims_it
     await sides.agents.commit(Change(runs=(Put(claiming, seen.version),)))
     assert (await stop(sides)).over
     assert await status_of(sides, theirs) is Status.PENDING
+
+
+@pytest.mark.parametrize("raw", [b"1 \x1b[2J\n{}", b'1 2\n{"\x1b[2J": 1}', "1 \u202e2\n{}".encode()])
+def test_error_about_a_record_shows_stored_text_in_ascii(raw: bytes) -> None:
+    """R15: it ends in logs and terminals, where it could move the cursor or turn the line around."""
+    with pytest.raises(UnknownSchema) as unread:
+        Codec(Run).read(raw)
+    assert str(unread.value).isascii() and str(unread.value).isprintable()

@@ -267,10 +267,10 @@ async def test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team(side
 
 
 async def test_a_permission_of_a_program_is_its_keys_alone(sides: Sides) -> None:
-    """R24: neither another key's of the same name, nor a script's that calls itself so."""
+    """R24: neither another key's, nor a script's that takes the key's name."""
     await sides.web.set_workspace(HERE)
     now = await sides.web.now()
-    own, other = (api_keys.issue("ci", ("#general",), now).key for _ in range(2))
+    own, other = (api_keys.issue(name, ("C0GENERAL",), now).key for name in ("ci", "other"))
 
     async def asked(key: api_keys.ApiKey, name: str) -> Request:
         of: dict[str, Any] = {"workspace": HERE, "channel": GENERAL, "requester": ALICE, "task": "pay"}

@@ -1,0 +1,135 @@
+"""One key cannot hold up `web` by what it sends: bounds before parsing, turns, rates (R29)."""
+
+import asyncio
+import json
+import threading
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.api import bodies, endpoints, json_bounds
+from bot.api.endpoints import Interface
+from countersign.domain import api_keys
+from countersign.store.programs import ApiKeys
+from countersign.store.store import Store
+from tests.api.test_key_limits import limited
+from tests.api.test_requests import REFUND, ask
+
+MANY = 400_000
+WIDE = b"{" + b",".join(b'"":1' for _ in range(MANY)) + b"}"
+HOSTILE = [
+    ("names", WIDE, "names and values"),
+    ("values", b"[" + b"1," * MANY + b"1]", "names and values"),
+    ("empty texts", b'""' * MANY, "names and values"),
+    ("ends", b"]" * MANY, "names and values"),
+    ("depth", b"[" * MANY, "100 deep"),
+    ("a long name", b'{"' + b"x" * 1_000 + b'" : 1}', "a name"),
+    ("a long number", b"1" * 1_001, "a number"),
+]
+
+
+@pytest.mark.parametrize(("raw", "says"), [(raw, says) for _, raw, says in HOSTILE], ids=[name for name, *_ in HOSTILE])
+async def test_hostile_structure_is_refused_before_it_is_parsed(
+    program: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, raw: bytes, says: str
+) -> None:
+    """R29"""
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("this was parsed")
+
+    monkeypatch.setattr(bodies, "read_json", never)
+    headers = {"content-type": "application/json", "idempotency-key": "one"}
+    answer = await program.post("/v1/requests", content=raw, headers=headers)
+    assert (answer.status_code, says in answer.text) == (400, True)
+
+
+@given(st.binary() | st.text(alphabet='"\\[]{},: 1a').map(str.encode))
+def test_scan_passes_each_byte_once(raw: bytes) -> None:
+    """R29: a text never makes the scan look at a place twice."""
+    assert b"".join(token[0] for token in json_bounds._TOKEN.finditer(raw)) == raw
+
+
+@given(
+    st.recursive(
+        st.none() | st.floats(allow_nan=False) | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
+def test_valid_json_passes_the_scan(value: Any) -> None:
+    json_bounds.check(json.dumps(value).encode())
+    json_bounds.check(json.dumps(value, ensure_ascii=False, indent=2).encode())
+
+
+async def test_large_body_holds_up_only_its_own_key(
+    store: Store, interface: Interface, program: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R29: others are served meanwhile, and another large one of the same key waits for its turn."""
+    begun, go, seen = threading.Event(), threading.Event(), []
+    parsed = bodies.parsed
+
+    def slow(raw: bytes, model: Any) -> Any:
+        if len(raw) > bodies.SMALL:
+            seen.append(raw)
+            begun.set()
+            go.wait()
+        return parsed(raw, model)
+
+    monkeypatch.setattr(bodies, "parsed", slow)
+    large = {**REFUND, "task": "x" * 90_000}
+    asking = [asyncio.create_task(ask(program, key, **large)) for key in ("one", "two")]
+    await asyncio.to_thread(begun.wait)
+    assert (await ask(program, "small")).status_code == 201
+    other = api_keys.issue("other", ("C0GENERAL",), await store.now())
+    await ApiKeys(store).put(other.key)
+    headers = {"authorization": f"Bearer {other.token}", "idempotency-key": "x"}
+    assert (await program.post("/v1/requests", json=REFUND, headers=headers)).status_code == 201
+    assert len(seen) == 1
+    go.set()
+    assert [answer.status_code for answer in await asyncio.gather(*asking)] == [201, 201]
+    assert not +interface.calls
+
+
+async def test_repeated_and_refused_questions_count_against_the_rate(store: Store, program: httpx.AsyncClient) -> None:
+    """R29"""
+    await limited(store, program, per_minute=4)
+    assert (await ask(program)).status_code == 201
+    assert (await ask(program)).status_code == 200
+    assert (await ask(program, title="t")).status_code == 400
+    assert (await program.post("/v1/requests/qnone/begin", json={"attempt": "a"})).status_code == 404
+    assert (await ask(program)).status_code == 429
+
+
+async def test_body_that_arrives_late_ends_the_call(
+    url: str, program: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R29"""
+    monkeypatch.setattr(bodies, "WITHIN", 0.01)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    head = f"POST /v1/requests HTTP/1.1\r\nhost: x\r\nauthorization: {program.headers['authorization']}\r\n"
+    writer.write(f"{head}idempotency-key: a\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{{".encode())
+    assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+    writer.close()
+
+
+async def test_key_makes_a_limited_number_of_calls_at_once(
+    store: Store, interface: Interface, program: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R29: a key cannot take the connections of all others."""
+    await limited(store, program, most_waiting=1)
+    monkeypatch.setattr(endpoints, "AT_ONCE", 0)
+    name = (await ask(program)).json()["id"]
+    polling = asyncio.create_task(program.get(f"/v1/requests/{name}?wait=60"))
+    while not interface.polls:  # noqa: ASYNC110 -- nothing tells when a poll has begun
+        await asyncio.sleep(0)
+    refused = await program.get(f"/v1/requests/{name}")
+    assert (refused.status_code, refused.json()["type"]) == (429, "urn:countersign:calls")
+    interface.stop()
+    assert (await polling).status_code == 200
+
+
+@pytest.mark.parametrize("call", ["withdraw", "begin", "outcome"])
+async def test_only_a_question_may_have_a_large_body(program: httpx.AsyncClient, call: str) -> None:
+    answer = await program.post(f"/v1/requests/qnone/{call}", json={"why": "x" * bodies.SMALL})
+    assert answer.status_code == 413
