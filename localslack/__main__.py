@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from pathlib import Path
@@ -16,9 +17,6 @@ def _settings() -> tuple[Config, Path | None]:
     parser = argparse.ArgumentParser(prog="localslack", description="A Slack that runs here.")
     parser.add_argument("--host", default="127.0.0.1", help="loopback only")
     parser.add_argument("--port", type=int, default=4000)
-    parser.add_argument("--bot-token", default=Config.bot_token)
-    parser.add_argument("--app-token", default=Config.app_token)
-    parser.add_argument("--signing-secret", default=Config.signing_secret)
     parser.add_argument("--events-url", action="append", default=[], help="signed HTTP; again for a replica")
     parser.add_argument("--failover", action="store_true", help="try the next replica when one is down")
     parser.add_argument("--manifest", type=Path, help="the app's manifest.yml: commands, events, scopes")
@@ -29,12 +27,21 @@ def _settings() -> tuple[Config, Path | None]:
     except (OSError, ValueError) as error:
         parser.error(str(error))
     config = Config(
-        **{name: getattr(arguments, name) for name in ("host", "port", "bot_token", "app_token", "signing_secret")},
+        host=arguments.host,
+        port=arguments.port,
+        bot_token=_secret("LOCALSLACK_BOT_TOKEN", Config.bot_token),
+        app_token=_secret("LOCALSLACK_APP_TOKEN", Config.app_token),
+        signing_secret=_secret("LOCALSLACK_SIGNING_SECRET", Config.signing_secret),
         events_urls=tuple(arguments.events_url),
         failover=arguments.failover,
         **manifest,
     )
     return config, arguments.state
+
+
+def _secret(name: str, usual: str) -> str:
+    """Read a secret from the environment: anybody on the machine may read a command line."""
+    return os.environ.get(name) or usual
 
 
 async def _serve(config: Config, state: Path | None) -> None:

@@ -4,6 +4,7 @@ Arguments, errors and tiers are those of https://docs.slack.dev/reference/method
 is `invalid_arguments`, as the live service answers (NousResearch/hermes-agent #111820), not the page's own code.
 """
 
+import json
 from typing import Any, Final
 
 from .api_chat import CHAT_WRITE, own_message, room, streaming, thread_of
@@ -16,6 +17,8 @@ from .workspace import Message, Stream
 
 STATUSES: Final = ("active", "processing", "suspended", "closed")
 _TITLE: Final = 200
+STREAM_BYTES: Final = 10_600
+"""Of a streamed message; Slack documents no limit and answers `msg_too_long` there (openclaw/openclaw #143882)."""
 _UNSUBSCRIBED: Final = "missing_agent_session_stopped_event_subscription"
 _CHUNKS: Final[dict[str, Check]] = {
     "markdown_text": shape({"text": string()}),
@@ -51,6 +54,7 @@ def _session(platform: Platform, channel: str, thread: str, status: str, title: 
     sessions = platform.sessions
     title = sessions.get((channel, thread), ("", title))[1]
     sessions[channel, thread] = status, title
+    platform.sessions_set[channel, thread] = platform.config.clock()
     platform.workspace.changed()
     answer: Json = {"status": status, "agent_status": status, "title": title}
     if "agent_session_stopped" not in platform.config.bot_events:
@@ -78,6 +82,7 @@ def _start(platform: Platform, args: Arguments) -> Json:
     plan = args.text("task_display_mode") == "plan"
     message.stream = Stream(platform.config.clock(), plan=plan)
     _write(message, chunks)
+    platform.said(message)
     _session(platform, channel.id, thread or message.ts, "processing")
     return {"channel": channel.id, "ts": message.ts}
 
@@ -105,6 +110,7 @@ def _stop(platform: Platform, args: Arguments) -> Json:
     check_message_blocks([*(message.blocks or []), *blocks])
     message.blocks = platform.workspace.with_ids([*(message.blocks or []), *blocks])
     message.metadata, message.stream = metadata or message.metadata, None
+    platform.edited(message)
     _session(platform, channel, message.thread_ts or message.ts, status)
     return {"channel": channel, "ts": message.ts, "message": platform.message_json(message, metadata=True)}
 
@@ -131,6 +137,9 @@ def _write(message: Message, chunks: list[Json]) -> None:
     """Add the chunks to the message, and draw it as Slack's client does."""
     stream = message.stream
     assert stream is not None, "only a stream is written to"
+    stream.written += len(json.dumps(chunks, ensure_ascii=False).encode())
+    if stream.written > STREAM_BYTES:
+        raise SlackError("msg_too_long")
     for chunk in chunks:
         if chunk["type"] == "task_update":
             card = {"task_id": chunk["id"], **{k: v for k, v in chunk.items() if k in ("title", "status")}}

@@ -86,6 +86,7 @@ def _post_message(platform: Platform, args: Arguments) -> Json:
         broadcast=args.flag("reply_broadcast"),
         from_app=True,
     )
+    platform.said(message)
     shown = platform.message_json(message, metadata=True)
     return {"channel": channel.id, "ts": message.ts, "message": shown}
 
@@ -137,12 +138,14 @@ def _rewrite(platform: Platform, message: Message, content: Json) -> None:
     if content.get("metadata") is not None:
         message.metadata = content["metadata"] or None
     message.edited = {"user": workspace.bot_user, "ts": f"{workspace.wall_clock():.6f}"}
+    platform.edited(message)
     workspace.changed()
 
 
 def _delete(platform: Platform, args: Arguments) -> Json:
     channel, message = own_message(platform, args, "cant_delete_message")
     channel.remove(message)
+    platform.removed(message)
     platform.workspace.changed()
     return {"channel": channel.id, "ts": message.ts}
 
@@ -169,6 +172,7 @@ def _post_ephemeral(platform: Platform, args: Arguments) -> Json:
         from_app=True,
         ephemeral_to=user,
     )
+    platform.posted_since.setdefault(user, []).append(message)
     return {"message_ts": message.ts}
 
 
@@ -224,9 +228,11 @@ def respond(platform: Platform, url: ResponseUrl, answer: Json) -> None:
         if platform.config.replacing_drops_metadata:
             content = {**content, "metadata": {}}
         _rewrite(platform, original, content)
+        if original.ephemeral:
+            url.answers.append(original)
         return
     in_channel = args.text("response_type") == "in_channel"
-    workspace.post(
+    message = workspace.post(
         channel,
         workspace.bot_user,
         text=content["text"],
@@ -236,6 +242,9 @@ def respond(platform: Platform, url: ResponseUrl, answer: Json) -> None:
         from_app=True,
         ephemeral_to=None if in_channel else url.user,
     )
+    if message.ephemeral:
+        url.answers.append(message)
+    platform.said(message)
 
 
 METHODS = {

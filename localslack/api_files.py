@@ -75,7 +75,8 @@ async def _share(platform: Platform, channels: list[Channel], content: Json) -> 
     await asyncio.sleep(platform.config.file_share_seconds)
     workspace = platform.workspace
     for channel in channels:
-        workspace.post(channel, workspace.bot_user, **content, from_app=True, subtype="file_share")
+        message = workspace.post(channel, workspace.bot_user, **content, from_app=True, subtype="file_share")
+        platform.said(message)
 
 
 def _info(platform: Platform, args: Arguments) -> Json:

@@ -25,10 +25,11 @@ class Config:
 
     `events_urls`: where signed HTTP requests go, one base per replica, in turn; empty means Socket Mode.
     `commands`: None lets every command through, as if the app had registered it.
+    `shortcuts`: callback ids of global shortcuts; None lets every one through.
     `event_delays`: waits before the second, third and fourth delivery of an event (Slack: at once, 1 min, 5 min),
-    multiplied by `time_scale`. `home_tab`: whether the app's Home is switched on; `agent`:
-    whether it is declared an agent, where the workspace has such. For Slack's tiers the clock goes
-    `hurry` times faster; `rates` replace them: calls a second by a pattern of methods.
+    multiplied by `time_scale`. `events_an_hour`: further events of a workspace are dropped. `home_tab`: whether the
+    app's Home is switched on; `agent`: whether it is declared an agent, where the workspace has such. For Slack's tiers
+    the clock goes `hurry` times faster; `rates` replace them: calls a second by a pattern of methods.
     `file_uploads`: whether the admins allow files; `file_share_seconds`: from the end of an upload until its message
     stands. `replacing_drops_metadata`: whether a message that a response URL replaces loses its metadata.
     `redirect_urls`: where OAuth may send a browser back to. `token_rotation`: whether tokens of OAuth end,
@@ -44,12 +45,14 @@ class Config:
     events_urls: tuple[str, ...] = ()
     failover: bool = False
     commands: tuple[Command, ...] | None = None
+    shortcuts: tuple[str, ...] | None = None
     home_tab: bool = True
     agent: bool = False
     file_uploads: bool = True
     file_share_seconds: float = 0.3
     replacing_drops_metadata: bool = False
     bot_events: frozenset[str] = frozenset({"app_home_opened"})
+    events_an_hour: int = 30_000
     scopes: frozenset[str] | None = None
     client_id: str = "1234567890.1234567890"
     client_secret: str = "local-client-secret"
@@ -63,6 +66,8 @@ class Config:
     hurry: float = 1.0
     rates: Mapping[str, float] = field(default_factory=dict)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    placeholder_title: str = "One moment"
+    """Title of the window that the app opens until the content of the real one is there: a test waits past it."""
     wall_clock: Callable[[], float] = field(default=time.time, repr=False)
 
 
@@ -81,11 +86,17 @@ def read_manifest(path: Path) -> dict[str, Any]:
         Command(**{"should_escape": False, **{key: value for key, value in entry.items() if key in known}})
         for entry in features.get("slash_commands") or []
     )
+    shortcuts = tuple(s["callback_id"] for s in features.get("shortcuts") or [] if s["type"] == "global")
     events = (settings.get("event_subscriptions") or {}).get("bot_events") or []
     scopes = ((manifest.get("oauth_config") or {}).get("scopes") or {}).get("bot")
     name = (manifest.get("display_information") or {}).get("name")
     home_tab = bool((features.get("app_home") or {}).get("home_tab_enabled"))
-    read: dict[str, Any] = {"commands": commands, "bot_events": frozenset(events), "home_tab": home_tab}
+    read: dict[str, Any] = {
+        "commands": commands,
+        "shortcuts": shortcuts,
+        "bot_events": frozenset(events),
+        "home_tab": home_tab,
+    }
     read["agent"] = "agent_view" in features
     if scopes:
         read["scopes"] = frozenset(scopes)

@@ -46,6 +46,10 @@ class Delivery:
         """Start the deliveries of an event; nobody waits for them."""
         self.background(self._event({**envelope, "event": event}))
 
+    def notice(self, payload: Json) -> None:
+        """Send the app something about its events, once."""
+        self.background(self._with_faults(payload["type"], "events_api", payload))
+
     def background(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run something on its own until it is done or localslack stops."""
         task = asyncio.get_running_loop().create_task(work)

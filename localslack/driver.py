@@ -106,6 +106,18 @@ class LocalSlack:
         query = dict(parse_qsl(urlsplit(authorize_url).query))
         return self.platform.oauth.allow(self.platform, query, user, org=org)
 
+    def add_by_organization(self) -> None:
+        """Add the organization's app to this workspace, as its admins do."""
+        self.platform.oauth.grant_workspace(self.platform)
+
+    def remove_by_organization(self) -> None:
+        """Take it out of this workspace again."""
+        self.platform.oauth.take_workspace(self.platform)
+
+    def uninstall_organization(self) -> None:
+        """Take the app out of the whole organization."""
+        self.platform.uninstall_organization()
+
     def uninstall(self) -> None:
         """Take the app out of this workspace, as an admin does."""
         self.platform.uninstall()

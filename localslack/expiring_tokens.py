@@ -2,10 +2,11 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import SlackError
+from .workspace import Message
 
 RESPONSE_URL_USES = 5
 RESPONSE_URL_SECONDS = 30 * 60
@@ -25,6 +26,8 @@ class Trigger:
     view_id: str | None
     expires: float
     spent: bool = False
+    opened: str = ""
+    """Id of the window that the app opened with it."""
 
 
 class Triggers:
@@ -39,6 +42,11 @@ class Triggers:
         _forget_oldest(self._issued)
         self._issued[trigger_id] = Trigger(trigger_id, user, view_id, self._clock() + self._seconds)
         return trigger_id
+
+    def opened(self, trigger_id: str) -> str:
+        """Return the id of the window that the app opened with it; "" while there is none."""
+        trigger = self._issued.get(trigger_id)
+        return trigger.opened if trigger else ""
 
     def spend(self, trigger_id: str) -> Trigger:
         """Use it up. Raises SlackError invalid_, expired_ or exchanged_trigger_id."""
@@ -66,6 +74,8 @@ class ResponseUrl:
     ephemeral: bool
     expires: float
     uses: int = RESPONSE_URL_USES
+    answers: list[Message] = field(default_factory=list)
+    """Messages for this person alone that the app sent to it, or replaced through it."""
 
 
 class ResponseUrls:
@@ -90,6 +100,11 @@ class ResponseUrls:
     def knows(self, token: str) -> bool:
         """Return whether the URL is of this workspace."""
         return token in self._issued
+
+    def answers(self, token: str) -> list[Message]:
+        """Return the messages for this person alone that came by it."""
+        url = self._issued.get(token)
+        return url.answers if url else []
 
     def spend(self, token: str) -> ResponseUrl:
         """Use it once. Raises SlackError invalid_url, used_url or expired_url."""

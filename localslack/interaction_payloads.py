@@ -8,6 +8,7 @@ from typing import Any
 from .errors import Json
 from .inputs import FIELDS, Values
 from .modals import View
+from .oauth import ORGANIZATION
 from .platform import Platform
 from .workspace import Channel, Message, User
 
@@ -18,14 +19,15 @@ def _user(user: User) -> Json:
 
 def _common(platform: Platform, user: User) -> Json:
     workspace = platform.workspace
+    enterprise = ORGANIZATION if platform.by_organization else workspace.enterprise
     return {
         "user": _user(user),
         "api_app_id": workspace.app_id,
         "token": "local",
         "team": {"id": workspace.id, "domain": workspace.domain}
         | ({"enterprise_id": workspace.enterprise} if workspace.enterprise else {}),
-        "enterprise": {"id": workspace.enterprise, "name": workspace.enterprise} if workspace.enterprise else None,
-        "is_enterprise_install": False,
+        "enterprise": {"id": enterprise, "name": enterprise} if enterprise else None,
+        "is_enterprise_install": platform.by_organization,
     }
 
 
@@ -78,6 +80,8 @@ def message_click(
     }
     if not message.ephemeral:
         payload["message"] = platform.message_json(message)
+    if platform.by_organization and channel.is_org_shared:
+        payload["team"] = None  # slack-bolt, request/internals.py
     return payload
 
 
@@ -122,13 +126,25 @@ def closed(platform: Platform, user: User, view: View, is_cleared: bool) -> Json
     return {"type": "view_closed", **_common(platform, user), "view": view.full(), "is_cleared": is_cleared}
 
 
+def shortcut(platform: Platform, user: User, callback_id: str) -> Json:
+    """A global shortcut: it is in no channel and has no response URL."""
+    return {
+        "type": "shortcut",
+        **_common(platform, user),
+        "callback_id": callback_id,
+        "trigger_id": platform.triggers.issue(user.id),
+        "action_ts": f"{platform.workspace.wall_clock():.6f}",
+    }
+
+
 def command(platform: Platform, user: User, channel: Channel, name: str, text: str) -> Json:
     workspace = platform.workspace
     token = platform.response_urls.issue(channel.id, user.id)
-    grid = {"enterprise_id": workspace.enterprise, "enterprise_name": workspace.enterprise}
+    enterprise = ORGANIZATION if platform.by_organization else workspace.enterprise
+    grid = {"enterprise_id": enterprise, "enterprise_name": enterprise}
     return {
         "token": "local",
-        **(grid if workspace.enterprise else {}),
+        **(grid if enterprise else {}),
         "team_id": workspace.id,
         "team_domain": workspace.domain,
         "channel_id": channel.id,
@@ -138,7 +154,7 @@ def command(platform: Platform, user: User, channel: Channel, name: str, text: s
         "command": name,
         "text": text,
         "api_app_id": workspace.app_id,
-        "is_enterprise_install": "false",
+        "is_enterprise_install": str(platform.by_organization).lower(),
         "response_url": f"{platform.base_url}/commands/{token}",
         "trigger_id": platform.triggers.issue(user.id),
     }

@@ -71,6 +71,7 @@ class Modals:
         check_view(content, ("modal",))
         self._check_external(content)
         view = self._new(trigger.user, content, None)
+        trigger.opened = view.id
         self.stacks[trigger.user] = [view]
         self.workspace.changed()
         return view

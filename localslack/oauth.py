@@ -16,6 +16,9 @@ from .errors import Json, SlackError
 from .workspace import Workspace
 
 CODE_SECONDS = 10 * 60
+ORGANIZATION = "E0LOCAL"
+_NEED_TEAM = frozenset({"conversations.list", "usergroups.list", "users.conversations", "users.list"})
+"""Methods that want a `team_id` with an organization's token: https://api.slack.com/enterprise/apps/changes-apis."""
 
 
 class Installable(Protocol):
@@ -32,7 +35,7 @@ P = TypeVar("P", bound=Installable)
 
 @dataclass
 class Grant(Generic[P]):
-    """A token for one workspace.
+    """A token for one workspace, or with `org` for many of an organization.
 
     `ends`: by the clock, None for never. `refused`: Slack's word once it is gone.
     """
@@ -41,6 +44,7 @@ class Grant(Generic[P]):
     scopes: frozenset[str] | None
     ends: float | None = None
     refused: str = ""
+    org: bool = False
 
 
 @dataclass
@@ -60,6 +64,8 @@ class OAuth(Generic[P]):
 
     def __init__(self, config: Config, clock: Callable[[], float]) -> None:
         self.platforms: list[P] = []
+        self.granted: list[P] = []
+        """The workspaces that have the app by an installation for the whole organization."""
         self._config = config
         self._clock = clock
         self._codes: dict[str, _Code[P]] = {}
@@ -76,6 +82,40 @@ class OAuth(Generic[P]):
         if grant.ends is not None and self._clock() >= grant.ends:
             raise SlackError("token_expired")
         return grant
+
+    def meant(self, grant: Grant[P], method: str, team: str) -> P:
+        """Find the workspace of a call; SlackError if an organization's token has none.
+
+        Channels have the same ids in all workspaces here, so only `team_id` says which one is meant.
+        """
+        if not grant.org:
+            return grant.platform
+        if not team:
+            if method in _NEED_TEAM:
+                raise SlackError("missing_argument", ["[ERROR] missing required field: team_id"])
+            return next(iter(self.granted), grant.platform)
+        meant = next((platform for platform in self.platforms if platform.workspace.id == team), None)
+        if meant is None:
+            raise SlackError("team_not_found")
+        if meant not in self.granted:
+            raise SlackError("team_access_not_granted")
+        return meant
+
+    def grant_workspace(self, platform: P) -> None:
+        """Give a workspace the app that the organization installed."""
+        self.granted.append(platform)
+        platform.installed = True
+
+    def take_workspace(self, platform: P) -> None:
+        """Take the app out of a workspace again."""
+        self.granted.remove(platform)
+        platform.installed = False
+
+    def revoke_organization(self, why: str) -> None:
+        """End the tokens for the whole organization."""
+        for grant in self._grants.values():
+            if grant.org and not grant.refused:
+                grant.refused = why
 
     def give(self, token: str, platform: P) -> None:
         """A token that does not end, as an app's own page shows it."""
@@ -152,12 +192,8 @@ class OAuth(Generic[P]):
         if values.get("redirect_uri") != code.redirect_uri:
             raise SlackError("bad_redirect_uri")
         code.used = True
-        answer = self._tokens(code.platform, code.scopes) | {"authed_user": {"id": code.user}}
-        if code.org:
-            enterprise = {"id": "E0LOCAL", "name": "Local organization"}
-            return answer | {"team": None, "enterprise": enterprise, "is_enterprise_install": True}
-        code.platform.installed = True
-        return answer
+        code.platform.installed = code.platform.installed or not code.org
+        return self._tokens(code.platform, code.scopes, org=code.org) | {"authed_user": {"id": code.user}}
 
     def _by_refresh(self, token: str) -> Json:
         if not self._config.token_rotation or token not in self._refresh:
@@ -165,13 +201,13 @@ class OAuth(Generic[P]):
         grant = self._grants[self._refresh.pop(token)]
         grant.refused = "token_revoked"
         assert grant.scopes is not None
-        return self._tokens(grant.platform, grant.scopes)
+        return self._tokens(grant.platform, grant.scopes, org=grant.org)
 
-    def _tokens(self, platform: P, scopes: frozenset[str]) -> Json:
+    def _tokens(self, platform: P, scopes: frozenset[str], *, org: bool) -> Json:
         workspace, rotation = platform.workspace, self._config.token_rotation
         token = ("xoxe.xoxb-1-" if rotation else "xoxb-") + secrets.token_hex(24)
         ends = self._clock() + self._config.token_seconds if rotation else None
-        self._grants[token] = Grant(platform, scopes, ends)
+        self._grants[token] = Grant(platform, scopes, ends, org=org)
         answer: Json = {
             "app_id": workspace.app_id,
             "access_token": token,
@@ -182,6 +218,9 @@ class OAuth(Generic[P]):
             "enterprise": None,
             "is_enterprise_install": False,
         }
+        if org:
+            enterprise = {"id": ORGANIZATION, "name": "Local organization"}
+            answer |= {"team": None, "enterprise": enterprise, "is_enterprise_install": True}
         if rotation:
             refresh = f"xoxe-1-{secrets.token_hex(24)}"
             self._refresh[refresh] = token

@@ -15,6 +15,10 @@ from .user_actions import Reply, UserActions
 from .workspace import Message, User, Workspace, elements_of
 
 
+class WrongAnswer(AssertionError):
+    """The app has answered what this person did last, and not as the test awaits."""
+
+
 class Person:
     """Somebody at their Slack client.
 
@@ -53,6 +57,10 @@ class Person:
     async def command(self, text: str, channel: str = "#general") -> Reply:
         """Type a slash command; return when the app acked it or Slack gave up."""
         return await self._actions.command(self.user, self.slack.workspace.channel(channel), text)
+
+    async def shortcut(self, callback_id: str) -> Ack:
+        """Choose a global shortcut; return when the app acked it."""
+        return await self._actions.shortcut(self.user, callback_id)
 
     async def say(self, text: str, channel: str = "#general", thread: str | None = None) -> Reply:
         """Type a message, into a thread if one is named."""
@@ -99,22 +107,31 @@ class Person:
         return await self._actions.click(self.user, payload)
 
     async def wait_modal(self, match: Callable[[View], Any] | str = "", timeout: float = PATIENCE) -> View:
-        """Return the modal on top once it matches a function or a part of its words."""
+        """Return the modal on top once it matches a function or a part of its words.
+
+        Raises WrongAnswer as soon as the app has answered their latest action with a message or another modal instead.
+        """
 
         def find(_: Workspace) -> View | None:
             view = self.modal
-            fits = view and (match in text_of(view.json) if isinstance(match, str) else match(view))
-            return view if fits else None
+            if view and (match in text_of(view.json) if isinstance(match, str) else match(view)):
+                return view
+            self._refuse_answers("a modal", match)
+            return None
 
         return await self.slack.wait_for(find, timeout, f"a modal for {self.user.name}")
 
     async def wait_ephemeral(self, match: Callable[[Message], Any] | str = "", timeout: float = PATIENCE) -> Message:
-        """Return the newest message for this person alone, once one matches."""
+        """Return the newest message for this person alone, once one matches.
+
+        Raises WrongAnswer as soon as the app has answered their latest action with another message, or a modal.
+        """
 
         def find(_: Workspace) -> Message | None:
             for message in reversed(self.ephemerals):
                 if match in text_of(message) if isinstance(match, str) else match(message):
                     return message
+            self._refuse_answers("a message", match)
             return None
 
         return await self.slack.wait_for(find, timeout, f"an ephemeral message for {self.user.name}")
@@ -134,6 +151,26 @@ class Person:
     async def open_home(self, tab: str = "home") -> None:
         """Open the app at its tab `home` or `messages`."""
         self._actions.open_home(self.user, tab)
+
+    def _refuse_answers(self, awaited: str, match: object) -> None:
+        """Raise what the app answered to their latest action: what is awaited will not come any more.
+
+        A response URL and a trigger say which action a message or a window answers. Where an app cannot use a response
+        URL, after a submission and inside of a thread, the next message that it posts for this person is the answer.
+        """
+        latest = self.slack.latest.get(self.id)
+        if latest is None:
+            return
+        messages = list(self.slack.response_urls.answers(str(latest.get("response_url")).rpartition("/")[2]))
+        if "response_url" not in latest or "thread_ts" in latest.get("container", {}):
+            messages += self.slack.posted_since[self.id]
+        said = [repr(text_of(message)) for message in messages]
+        opened, view = self.slack.triggers.opened(latest["trigger_id"]), self.modal
+        if isinstance(match, str) and view and view.id == opened and view.title != self.slack.config.placeholder_title:
+            said.append(f"a modal {text_of(view.json)!r}")
+        if said:
+            wanted = f" with {match!r}" if isinstance(match, str) and match else ""
+            raise WrongAnswer(f"{self.user.name} awaits {awaited}{wanted}, and was answered {'; '.join(said)}")
 
     def _top(self) -> View:
         if self.modal is None:

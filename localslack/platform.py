@@ -4,6 +4,7 @@
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from .expiring_tokens import ResponseUrls, Triggers
 from .faults import Faults
 from .http_events import HttpEvents
 from .modals import Modals
-from .oauth import OAuth
+from .oauth import ORGANIZATION, OAuth
 from .socket_mode import SocketMode
 from .text import text_of
 from .workspace import Channel, File, Message, Workspace, seed
@@ -49,7 +50,7 @@ class Notice:
     text: str
 
 
-@dataclass
+@dataclass(eq=False)
 class Platform:
     config: Config
     changes: ChangeFeed = field(default_factory=ChangeFeed)
@@ -58,14 +59,26 @@ class Platform:
     problems: list[str] = field(default_factory=list)
     notices: dict[str, list[Notice]] = field(default_factory=dict)
     base_url: str = ""
+    latest: dict[str, Json] = field(default_factory=dict)
+    """Each person's latest click, submission or command, as it was sent to the app."""
+    posted_since: dict[str, list[Message]] = field(default_factory=dict)
+    """Messages for this person alone that the app has posted since then by `chat.postEphemeral`."""
     installed: bool = True
     """Whether the app is in this workspace."""
+    allowed_addresses: tuple[str, ...] | None = None
+    """Addresses from which the app may call; None for all. Slack answers others `invalid_auth`."""
+    migrating: bool = False
+    """Whether this workspace is moving to an organization; Slack answers `org_login_required` meanwhile."""
     sessions: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
-    """Channel and thread -> status and title of the agent's session there."""
+    """Channel and thread -> status and title that the app set of the agent's session there."""
+    sessions_set: dict[tuple[str, str], float] = field(default_factory=dict)
+    """When, by the clock."""
     org_wide: bool = False
     """Whether the app was installed for the whole organization."""
     beside: "Platform | None" = None
     """The platform of the app's first workspace, with which another one shares what is the app's."""
+    _events: deque[float] = field(default_factory=deque)
+    _limited_in: int = 0
     oauth: "OAuth[Platform]" = field(init=False)
     socket: SocketMode = field(init=False)
     http: HttpEvents = field(init=False)
@@ -88,6 +101,11 @@ class Platform:
         self.http = HttpEvents(list(config.events_urls), config.signing_secret, config.ack_seconds, config.failover)
         self.delivery = Delivery(config, self.faults, self.socket, self.http, self.changes)
 
+    @property
+    def by_organization(self) -> bool:
+        """Tell whether this workspace has the app from its organization."""
+        return self in self.oauth.granted
+
     def notify(self, user: str, text: str) -> None:
         """Show an error to a person, as Slack's client does."""
         self.notices.setdefault(user, []).append(Notice(secrets.token_hex(4), text))
@@ -100,6 +118,15 @@ class Platform:
         """
         self.problems.append(sentence)
         self.changes.ring()
+
+    def session_status(self, channel: str, thread: str) -> str:
+        """Return the status that people see; `processing` ends after an hour.
+
+        https://docs.slack.dev/ai/agent-sessions
+        """
+        status, _ = self.sessions.get((channel, thread), ("", ""))
+        since = self.sessions_set.get((channel, thread), 0.0)
+        return "active" if status == "processing" and self.config.clock() - since >= 3600 else status
 
     def join(self, channel: Channel, user: str, inviter: str = "") -> None:
         """Make somebody a member; the app hears of it if it is there too."""
@@ -117,12 +144,17 @@ class Platform:
         """Deliver what a person did, and return the app's answer."""
         if not self.installed:
             return Ack.failed("app_not_installed", "the app is not in this workspace")
+        if "trigger_id" in payload:
+            user = payload["user_id"] if kind == "slash_commands" else payload["user"]["id"]
+            self.latest[user], self.posted_since[user] = payload, []
         return await self.delivery.interaction(kind, payload)
 
     def event(self, event: Json) -> None:
         """Send an event if the app subscribed to its type."""
         subscription = f"message.{event['channel_type']}s" if event["type"] == "message" else event["type"]
         if subscription.replace("message.ims", "message.im") not in self.config.bot_events or not self.installed:
+            return
+        if self._is_limited():
             return
         workspace = self.workspace
         shared = workspace.channels.get(str(event.get("channel")))
@@ -136,15 +168,70 @@ class Platform:
             "is_ext_shared_channel": bool(shared and shared.is_ext_shared),
             "authorizations": [
                 {
-                    "enterprise_id": workspace.enterprise or None,
-                    "team_id": workspace.id,
+                    "enterprise_id": ORGANIZATION if self.by_organization else workspace.enterprise or None,
+                    "team_id": None if self.by_organization else workspace.id,
                     "user_id": workspace.bot_user,
                     "is_bot": True,
-                    "is_enterprise_install": False,
+                    "is_enterprise_install": self.by_organization,
                 }
             ],
         }
         self.delivery.event(event, envelope)
+
+    def said(self, message: Message) -> None:
+        """Send the event of a new message, also of the app's own.
+
+        slackapi/bolt-python #1159
+        """
+        workspace = self.workspace
+        if message.ephemeral:
+            return
+        event: Json = {"user": message.user, "text": message.text, "ts": message.ts, "team": workspace.id}
+        if message.subtype:
+            event["subtype"] = message.subtype
+        if message.thread_ts:
+            event["thread_ts"] = message.thread_ts
+        if message.from_app:
+            event |= {"bot_id": workspace.bot_id, "app_id": workspace.app_id}
+        self._of_message(message, event)
+
+    def edited(self, message: Message) -> None:
+        """Send the event of a changed message.
+
+        https://docs.slack.dev/reference/events/message/message_changed
+        """
+        event = {"subtype": "message_changed", "hidden": True, "message": self.message_json(message)}
+        self._of_message(message, {**event, "ts": f"{self.config.wall_clock():.6f}"})
+
+    def removed(self, message: Message) -> None:
+        """Send the event of a deleted message."""
+        event = {"subtype": "message_deleted", "hidden": True, "deleted_ts": message.ts}
+        self._of_message(message, {**event, "ts": f"{self.config.wall_clock():.6f}"})
+
+    def _of_message(self, message: Message, event: Json) -> None:
+        channel = self.workspace.channels[message.channel]
+        if self.workspace.bot_user in channel.members:
+            kind = "im" if channel.is_im else "group" if channel.is_private else "channel"
+            where = {"channel": channel.id, "channel_type": kind, "event_ts": event["ts"]}
+            self.event({"type": "message", **event, **where})
+
+    def _is_limited(self) -> bool:
+        """Count an event; once there were too many in an hour, tell the app so every minute.
+
+        https://docs.slack.dev/reference/events/app_rate_limited
+        """
+        now, minute = self.config.clock(), int(self.workspace.wall_clock()) // 60 * 60
+        while self._events and self._events[0] <= now - 3600:
+            self._events.popleft()
+        if len(self._events) < self.config.events_an_hour:
+            self._events.append(now)
+            return False
+        if minute != self._limited_in:
+            self._limited_in = minute
+            workspace = self.workspace
+            notice = {"token": "local", "team_id": workspace.id, "api_app_id": workspace.app_id}
+            self.delivery.notice({**notice, "type": "app_rate_limited", "minute_rate_limited": minute})
+        return True
 
     def message_json(self, message: Message, *, metadata: bool = False) -> Json:
         """A message as the Web API and payloads show it."""
@@ -203,6 +290,14 @@ class Platform:
         self.event({"type": "app_uninstalled"})
         self.event({"type": "tokens_revoked", "tokens": tokens})
         self.installed = False
+        self.changes.ring()
+
+    def uninstall_organization(self) -> None:
+        """Take the app out of the organization, and so of all of its workspaces."""
+        self.oauth.revoke_organization("account_inactive")
+        for platform in list(self.oauth.granted):
+            platform.event({"type": "app_uninstalled"})
+            self.oauth.take_workspace(platform)
         self.changes.ring()
 
     async def wait_for(

@@ -32,6 +32,11 @@ async def _only_from_here(request: web.Request, handler: Handler) -> web.StreamR
     return await handler(request)
 
 
+async def _unframed(_: web.Request, response: web.StreamResponse) -> None:
+    """Keep other sites from showing a page of ours, in which a click would count."""
+    response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
+
+
 class Server:
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
@@ -49,6 +54,7 @@ class Server:
         if config.host not in LOOPBACK:
             raise ValueError(f"localslack listens on loopback only, not on {config.host}: it has no passwords.")
         app = web.Application(client_max_size=64 * 1024 * 1024, middlewares=[_only_from_here])
+        app.on_response_prepare.append(_unframed)
         app.router.add_route("*", "/api/{method}", self.api.handle)
         app.router.add_get("/link/", self.platform.socket.handle)
         app.router.add_post("/upload/v1/{file}", self._upload)

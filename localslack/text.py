@@ -115,7 +115,8 @@ def typed(text: str, workspace: Workspace, *, names: bool = True) -> str:
         if match["sigil"] == "#":
             for channel in workspace.channels.values():
                 if channel.name == name and not channel.is_im:
-                    return f"<#{channel.id}|{channel.name}>"
+                    # https://docs.slack.dev/interactivity/implementing-slash-commands: no name of a private channel
+                    return f"<{channel.id}|>" if channel.is_private else f"<#{channel.id}|{channel.name}>"
         else:
             for user in workspace.users.values():
                 if user.name == name:

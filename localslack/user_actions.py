@@ -58,7 +58,11 @@ class UserActions:
         if thread_ts and thread_ts not in channel.posts:
             raise CannotDo("That thread is not there any more.")
         message = self.workspace.post(channel, user.id, text=typed(text, self.workspace), thread_ts=thread_ts)
-        self._send_message_events(user, channel, message)
+        self.platform.said(message)
+        if f"<@{self.workspace.bot_user}" in message.text and self.workspace.bot_user in channel.members:
+            where = {"channel": channel.id, "ts": message.ts, "event_ts": message.ts, "team": self.workspace.id}
+            mention: Json = {"type": "app_mention", "user": user.id, "text": message.text, **where}
+            self.platform.event(mention | ({"thread_ts": thread_ts} if thread_ts else {}))
         return Reply(message.text, in_channel=True)
 
     def delete(self, user: User, channel: Channel, ts: str) -> None:
@@ -70,6 +74,7 @@ class UserActions:
         if user.id != message.user and not (user.is_admin or user.is_owner):
             raise CannotDo(f"{user.real_name} may delete only their own messages.")
         channel.remove(message)
+        self.platform.removed(message)
         self.workspace.changed()
 
     def stop_agent(self, user: User, channel: Channel, thread_ts: str) -> None:
@@ -78,7 +83,7 @@ class UserActions:
         https://docs.slack.dev/reference/events/agent_session_stopped: Slack ends its streams, and leaves the status.
         """
         self._member(user, channel)
-        status, _ = self.platform.sessions.get((channel.id, thread_ts), ("", ""))
+        status = self.platform.session_status(channel.id, thread_ts)
         if status != "processing" or "agent_session_stopped" not in self.platform.config.bot_events:
             raise CannotDo("There is no stop button here.")
         stopped = [m for m in channel.posts.values() if m.thread_ts == thread_ts and m.stream is not None]
@@ -119,6 +124,16 @@ class UserActions:
             self.platform.notify(user.id, f'{name} failed with the error "{ack.error}"')
             return Reply(error=ack.error)
         return self._command_reply(user, channel, name, ack.body)
+
+    async def shortcut(self, user: User, callback_id: str) -> Ack:
+        """Choose a global shortcut, anywhere.
+
+        Raises CannotDo for one that no app registered.
+        """
+        registered = self.platform.config.shortcuts
+        if (registered is not None and callback_id not in registered) or self.workspace.id not in user.teams:
+            raise CannotDo(f"There is no shortcut {callback_id}.")
+        return await self.platform.interact(interaction_payloads.shortcut(self.platform, user, callback_id))
 
     def _invite(self, user: User, channel: Channel, names: list[str]) -> Reply:
         """Slack's own command, for people and apps."""
@@ -263,24 +278,6 @@ class UserActions:
             raise CannotDo(f"{user.real_name} is not in #{channel.name}.")
         if channel.is_archived:
             raise CannotDo(f"#{channel.name} is archived.")
-
-    def _send_message_events(self, user: User, channel: Channel, message: Message) -> None:
-        if self.workspace.bot_user not in channel.members:
-            return
-        kind = "im" if channel.is_im else "group" if channel.is_private else "channel"
-        event: Json = {
-            "user": user.id,
-            "text": message.text,
-            "ts": message.ts,
-            "channel": channel.id,
-            "event_ts": message.ts,
-            "team": self.workspace.id,
-        }
-        if message.thread_ts:
-            event["thread_ts"] = message.thread_ts
-        self.platform.event({"type": "message", "channel_type": kind, **event})
-        if f"<@{self.workspace.bot_user}" in message.text:
-            self.platform.event({"type": "app_mention", **event})
 
 
 def _check_speaks(blocks: list[Json], element: Json) -> None:

@@ -12,7 +12,8 @@ from aiohttp import web
 from . import api_agents, api_chat, api_conversations, api_files, api_users, api_views
 from .errors import Json, RateLimited, SlackError
 from .faults import API_KINDS
-from .methods import TIER_4, Arguments, Method
+from .methods import TIER_2, TIER_4, Arguments, Method
+from .oauth import ORGANIZATION
 from .platform import Call, Platform
 from .rate_limits import RateLimits
 
@@ -23,12 +24,20 @@ METHODS: dict[str, Method] = {
     **api_users.METHODS,
     **api_conversations.METHODS,
     **api_views.METHODS,
+    "auth.teams.list": Method(lambda platform, args: _teams(platform, args), TIER_2, reads=True),
     "oauth.v2.access": Method(lambda platform, args: platform.oauth.access(args.values), TIER_4, reads=True),
 }
 # So many calls are kept for a test to look at.
 REMEMBERED = 20_000
 _WITHOUT_TOKEN = {"api.test", "oauth.v2.access"}
 _APP_TOKEN = {"apps.connections.open"}
+
+
+def _teams(platform: Platform, args: Arguments) -> Json:
+    """List the workspaces that have the organization's app."""
+    teams = [{"id": one.workspace.id, "name": one.workspace.name} for one in platform.oauth.granted]
+    page, cursor = args.page(teams)
+    return {"teams": page, "response_metadata": {"next_cursor": cursor}}
 
 
 class WebApi:
@@ -45,7 +54,9 @@ class WebApi:
         method = request.match_info["method"]
         values, token = await _read(request)
         by_json = request.content_type == "application/json"
-        return await self.answer(request, method, values, lambda: self._call(method, values, token, by_json))
+        return await self.answer(
+            request, method, values, lambda: self._call(method, values, token, by_json, request.remote)
+        )
 
     async def answer(
         self,
@@ -110,13 +121,16 @@ class WebApi:
         log(reply.status, result)
         return reply
 
-    def _call(self, name: str, values: Json, token: str, by_json: bool) -> Json:
+    def _call(self, name: str, values: Json, token: str, by_json: bool, address: str | None) -> Json:
         config, platform, scopes = self.platform.config, self.platform, self.platform.config.scopes
+        allowed = platform.allowed_addresses
         if (method := METHODS.get(name)) is None:
             raise SlackError("unknown_method", req_method=name)
         if name not in _WITHOUT_TOKEN:
             if not token:
                 raise SlackError("not_authed")
+            if allowed is not None and address not in allowed:
+                raise SlackError("invalid_auth")
             if name in _APP_TOKEN:
                 if token != config.app_token:
                     self.platform.oauth.grant_of(token)
@@ -125,7 +139,15 @@ class WebApi:
                 raise SlackError("not_allowed_token_type")
             else:
                 grant = self.platform.oauth.grant_of(token)
-                platform, scopes = grant.platform, grant.scopes
+                platform, scopes = (
+                    self.platform.oauth.meant(grant, name, str(values.get("team_id") or "")),
+                    grant.scopes,
+                )
+                if grant.org and name == "auth.test":
+                    whole = {"team_id": ORGANIZATION, "enterprise_id": ORGANIZATION, "is_enterprise_install": True}
+                    return {"ok": True, **method.call(platform, Arguments(values)), **whole}
+                if platform.migrating:
+                    raise SlackError("org_login_required")
         if scopes is not None and method.scopes and not scopes & set(method.scopes):
             raise SlackError("missing_scope", needed=method.scopes[0], provided=",".join(sorted(scopes)))
         if by_json and method.reads:

@@ -64,6 +64,7 @@ class Stream:
     title: str = ""
     text: str = ""
     tasks: dict[str, Json] = field(default_factory=dict)
+    written: int = 0
 
 
 @dataclass

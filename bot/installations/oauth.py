@@ -23,6 +23,7 @@ from slack_bolt.response import BoltResponse
 from slack_sdk.oauth.installation_store import Installation as SlackInstallation
 from slack_sdk.oauth.installation_store.async_installation_store import AsyncInstallationStore
 from slack_sdk.oauth.state_store.async_state_store import AsyncOAuthStateStore
+from slack_sdk.oauth.state_utils import OAuthStateUtils
 from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign.domain.errors import CountersignError, StoreUnavailable
@@ -73,12 +74,12 @@ class _Installations(AsyncInstallationStore):
         self._records = records
 
     async def async_save(self, installation: SlackInstallation) -> None:
-        """Store an installation; Refused if it is none that can be served."""
-        if installation.is_enterprise_install or not installation.team_id:
-            raise InstallationRefused(
-                "This was an installation for a whole organization, which this service cannot serve. Remove it there, "
-                "and install the app in each workspace that needs it."
-            )
+        """Store an installation; InstallationRefused if it cannot be served."""
+        owner, name = installation.team_id, installation.team_name
+        if installation.is_enterprise_install:
+            owner, name = installation.enterprise_id, installation.enterprise_name
+        if not owner:
+            raise InstallationRefused("Slack names neither a workspace nor an organization.")
         granted = installation.bot_scopes or []
         missing = SCOPES - set(granted.split(",") if isinstance(granted, str) else granted)
         if missing or not installation.bot_token:
@@ -87,8 +88,8 @@ class _Installations(AsyncInstallationStore):
             )
         ends_at = installation.bot_token_expires_at
         new = Installation(
-            WorkspaceId(installation.team_id),
-            str(installation.team_name or installation.team_id),
+            WorkspaceId(owner),
+            str(name or owner),
             installation.bot_token,
             installation.bot_refresh_token or "",
             datetime.fromtimestamp(ends_at, UTC) if ends_at else None,
@@ -116,6 +117,16 @@ class _States(AsyncOAuthStateStore):
     async def async_consume(self, state: str) -> bool:
         """Return whether it is one of ours, in time, and here for the first time."""
         return self._records.vault.made(state, KEPT_STATE) and await self._records.stored.mark_used(state)
+
+
+class _StateCookie(OAuthStateUtils):
+    """A cookie that comes with Slack's redirect, and with no other site's request."""
+
+    def build_set_cookie_for_new_state(self, state: str) -> str:
+        return f"{super().build_set_cookie_for_new_state(state)}; SameSite=Lax"
+
+    def build_set_cookie_for_deletion(self) -> str:
+        return f"{super().build_set_cookie_for_deletion()}; SameSite=Lax"
 
 
 class Flow(AsyncOAuthFlow):
@@ -150,10 +161,17 @@ def flow(
 
     async def succeeded(args: AsyncSuccessArgs) -> BoltResponse:
         arrived()
-        where = html.escape(args.installation.team_name or "the workspace")
-        return _page(
-            200, f"The app is installed in {where}. One step is left there: invite it to {html.escape(channel)}."
-        )
+        of, room = args.installation, html.escape(channel)
+        if of.is_enterprise_install:
+            profile = f"/manage/{of.enterprise_id}/integrations/profile/{of.app_id}/workspaces/add"
+            return _page(
+                200,
+                f"The app is installed in {html.escape(of.enterprise_name or 'the organization')}. Two steps are left: "
+                f'<a href="https://app.slack.com{html.escape(profile)}">add it to workspaces</a>, '
+                f"and invite it to {room} in each.",
+            )
+        where = html.escape(of.team_name or "the workspace")
+        return _page(200, f"The app is installed in {where}. One step is left there: invite it to {room}.")
 
     async def failed(args: AsyncFailureArgs) -> BoltResponse:
         words = str(args.error) if isinstance(args.error, InstallationRefused) else _FAILED.get(args.reason)
@@ -179,6 +197,7 @@ def flow(
         state_expiration_seconds=int(KEPT_STATE.total_seconds()),
         logger=_of_bolt,
     )
+    settings.state_utils = _StateCookie(expiration_seconds=settings.state_expiration_seconds)
     return Flow(client=client, logger=_of_bolt, settings=settings)
 
 

@@ -20,8 +20,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """The app in one workspace.
+    """The app in one workspace or organization.
 
+    `workspace`: its id, `T…` or `E…`.
+    `teams`: an organization's workspaces that its admins gave the app, `former` those that they took away again.
     `ends_at`: when the token ends, None if it does not. `ended`: Slack's word for why there is no token any more.
     """
 
@@ -31,6 +33,13 @@ class Installation:
     refresh_token: str = ""
     ends_at: datetime | None = None
     ended: str = ""
+    teams: tuple[WorkspaceId, ...] = ()
+    former: tuple[WorkspaceId, ...] = ()
+
+    @property
+    def is_organization(self) -> bool:
+        """Return whether one token serves many workspaces."""
+        return self.workspace.startswith("E")
 
     def works(self, now: datetime) -> bool:
         """Return whether there is a token that has not ended."""
@@ -71,7 +80,9 @@ class Vault:
         try:
             fields = json.loads(self._any.decrypt(sealed))
             ends_at = datetime.fromisoformat(fields["ends_at"]) if fields["ends_at"] else None
-            installation = Installation(**{**fields, "workspace": WorkspaceId(fields["workspace"]), "ends_at": ends_at})
+            teams = {name: tuple(map(WorkspaceId, fields.get(name, ()))) for name in ("teams", "former")}
+            workspace_id = WorkspaceId(fields["workspace"])
+            installation = Installation(**{**fields, **teams, "workspace": workspace_id, "ends_at": ends_at})
         except (InvalidToken, ValueError, TypeError, KeyError):
             return None
         return installation if installation.workspace == workspace else None

@@ -15,6 +15,8 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
+from countersign import metrics
+from countersign.domain.ids import WorkspaceId
 from countersign.usecases.store_outages import patiently
 
 from .. import slack_errors
@@ -24,11 +26,9 @@ BEFORE: Final = timedelta(hours=2)
 """So long before its end a token is renewed; Slack's last twelve hours."""
 TURN: Final = timedelta(minutes=1)
 """Longer than a call of Slack may take, which is 30 s; and the pause between two tries."""
-GONE: Final = frozenset({"account_inactive", "token_revoked", "invalid_auth", "org_login_required", "team_not_found"})
-"""Slack's words for a token that will never work again."""
-_REFUSED: Final = frozenset({"invalid_refresh_token", "token_revoked", "account_inactive", "invalid_grant"})
+LONGEST_PAUSE: Final = timedelta(minutes=16)
+"""Between two tries to renew a token."""
 _STORED_LATER: Final = "A renewed token is stored when it is back."
-_STALE: Final = GONE | {"token_expired"}
 _log = logging.getLogger(__name__)
 
 
@@ -40,6 +40,9 @@ class Renewal:
         self._client = client
         self._id = client_id
         self._secret = secret
+        self.refused: dict[WorkspaceId, str] = {}
+        """Slack's error, for each workspace whose token it did not renew."""
+        self._pauses: dict[WorkspaceId, tuple[timedelta, datetime]] = {}
 
     def is_due(self, installation: Installation, now: datetime) -> bool:
         """Return whether its token ends soon and can be renewed."""
@@ -49,14 +52,33 @@ class Renewal:
     async def renew(self, stored: Stored, now: datetime) -> None:
         """Renew the token if it ends soon and no other process does so."""
         workspace, turns = stored.installation.workspace, self._records.stored
-        if not self.is_due(stored.installation, now) or not await turns.take_turn(workspace, TURN):
+        if not self.is_due(stored.installation, now):
+            self._note(workspace, "")
+            return
+        pause, until = self._pauses.get(workspace, (TURN / 2, now))
+        if now < until or not await turns.take_turn(workspace, TURN):
             return
         again = await self._records.of(workspace)  # another process may have done so just before this one's turn
         if again is None or not self.is_due(again.installation, now) or await self._exchange(again):
-            await turns.end_turn(workspace)
+            self._pauses.pop(workspace, None)
+        else:
+            pause = min(2 * pause, LONGEST_PAUSE)
+            self._pauses[workspace] = pause, now + pause
+        await turns.end_turn(workspace)
+
+    def _note(self, workspace: WorkspaceId, refused: str) -> None:
+        """Remember whether Slack renews this token, for health and metrics (R46)."""
+        if refused:
+            self.refused[workspace] = refused
+        else:
+            self.refused.pop(workspace, None)
+        metrics.token_refused(f"{workspace} renewal", refused)
 
     async def _exchange(self, stored: Stored) -> bool:
-        """Renew once; False keeps the turn, so that nobody tries again at once."""
+        """Renew once; False if it has to be tried again.
+
+        Slack's refusal erases nothing (R40): it also refuses disallowed addresses, and while a workspace migrates.
+        """
         installation = stored.installation
         try:
             answer = await self._client.oauth_v2_access(
@@ -67,21 +89,20 @@ class Renewal:
             )
         except SlackApiError as refused:
             code = slack_errors.code(refused)
-            if code in _REFUSED:
-                await self._records.change(stored, replace(installation, refresh_token=""))
-                _log.error(
-                    "Slack does not renew the token of workspace %s (%s). It ends at %s; install the app there again.",
-                    installation,
-                    code,
-                    installation.ends_at,
-                )
-            else:
-                _log.warning("Slack did not renew the token of workspace %s (%s); trying again.", installation, code)
-            return code in _REFUSED
+            self._note(installation.workspace, code)
+            _log.error(
+                "Slack does not renew the token of workspace %s (%s). Trying again; the token ends at %s. If this "
+                "lasts, install the app there again.",
+                installation,
+                code,
+                installation.ends_at,
+            )
+            return False
         except (aiohttp.ClientError, TimeoutError, OSError) as away:
             _log.warning("Slack did not renew the token of workspace %s (%r); trying again.", installation, away)
             return False
-        if (answer.get("team") or {}).get("id") != installation.workspace:
+        owner = answer.get("enterprise" if installation.is_organization else "team") or {}
+        if owner.get("id") != installation.workspace:
             _log.error("Slack renewed the token of workspace %s with one of another; it is not used.", installation)
             return False
         # However long Redis is away: what Slack gave is in no other place.
@@ -90,6 +111,7 @@ class Renewal:
             _log.info("Workspace %s was installed again while its token was renewed.", after)
         else:
             _log.info("The token of workspace %s is renewed until %s.", after, after.ends_at)
+        self._note(installation.workspace, "")
         return True
 
 
@@ -106,14 +128,28 @@ def renewed(installation: Installation, answer: Any, now: datetime) -> Installat
 
 
 async def refusal(client: AsyncWebClient, token: str) -> str:
-    """Ask Slack whether this token is gone; returns its word for that, or ""."""
+    """Ask Slack whether this token works; returns its error.
+
+    "" if the token works, or Slack does not answer.
+    """
     try:
         await client.auth_test(token=token)
     except SlackApiError as refused:
-        return slack_errors.code(refused) if slack_errors.code(refused) in GONE else ""
+        return slack_errors.code(refused)
     except (aiohttp.ClientError, TimeoutError, OSError):
         return ""
     return ""
+
+
+async def teams_of(client: AsyncWebClient, token: str) -> tuple[WorkspaceId, ...]:
+    """Read the workspaces that an organization's admins gave the app."""
+    teams, cursor = list[WorkspaceId](), ""
+    while True:
+        answer = await client.auth_teams_list(token=token, limit=1000, cursor=cursor or None)
+        teams += [team for one in answer["teams"] if (team := WorkspaceId.named(str(one["id"]))) is not None]
+        cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")
+        if not cursor:
+            return tuple(sorted(teams))
 
 
 class RenewedClient(AsyncWebClient):
@@ -132,6 +168,8 @@ class RenewedClient(AsyncWebClient):
             try:
                 return await super().api_call(*args, **kwargs)
             except SlackApiError as refused:
-                if slack_errors.code(refused) not in _STALE or not (newer := await self.newest(used)):
+                if slack_errors.code(refused) not in slack_errors.OF_THE_TOKEN or not (
+                    newer := await self.newest(used)
+                ):
                     raise
                 self.token = newer

@@ -11,12 +11,14 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import aiohttp
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
-from slack_bolt.async_app import AsyncApp
+from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
 from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.response import BoltResponse
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_async_handlers import (
     AsyncConnectionErrorRetryHandler,
@@ -25,10 +27,12 @@ from slack_sdk.http_retry.builtin_async_handlers import (
 )
 from slack_sdk.web.async_client import AsyncWebClient
 
+from countersign import metrics
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import UserId, WorkspaceId
 
 from .. import slack_errors
+from ..slack_proxy import proxy_for
 
 SCOPES: Final = frozenset(
     {
@@ -59,13 +63,26 @@ MOST_CONNECTIONS: Final = 10
 _PING: Final = 3.0
 """Seconds between pings of a Socket Mode connection; a dead one is replaced after four."""
 _ORG_WIDE: Final = (
-    "SLACK_BOT_TOKEN: it belongs to an installation for a whole organization, which is not supported. "
-    "Install the app in one workspace, or in each by OAuth (SLACK_CLIENT_ID)."
+    "SLACK_BOT_TOKEN: it belongs to an installation for a whole organization, which names no single workspace. "
+    "Install the app by OAuth instead (SLACK_CLIENT_ID): then each workspace of the organization is served."
 )
 _log = logging.getLogger(__name__)
 _link_log = logging.getLogger(f"{__name__}.link")
 
 Check = Callable[[], Awaitable[bool]]
+
+
+class TokenRefused(WrongSettings):
+    """Slack refuses the bot's token; `code` is its error."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        super().__init__([f"SLACK_BOT_TOKEN: Slack refuses it ({code}). {slack_errors.advice(code)}"])
+
+    @property
+    def final(self) -> bool:
+        """Return whether somebody has to do something before Slack can accept the token."""
+        return self.code in slack_errors.FINAL | {"invalid_auth", "not_authed", "token_expired"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +116,11 @@ class Identity:
 
 @asynccontextmanager
 async def slack_clients(
-    token: str, api_url: str, kind: type[AsyncWebClient] = AsyncWebClient
+    token: str, api_url: str, kind: type[AsyncWebClient] = AsyncWebClient, team: WorkspaceId | None = None
 ) -> AsyncIterator[Clients]:
     """Open the clients; their connections are closed at the end.
 
-    `api_url` is Slack's, or that of a local Slack.
+    `api_url` is Slack's, or that of a local Slack. `team`: the workspace that is meant by an organization's token.
     """
     base_url = api_url if api_url.endswith("/") else api_url + "/"
     # What waits for a connection has not been sent: only what was sent has a time in which Slack is to answer.
@@ -117,17 +134,23 @@ async def slack_clients(
             AsyncServerErrorRetryHandler(max_retry_count=1),
             AsyncRateLimitErrorRetryHandler(max_retry_count=1),
         ]
-        yield Clients(
+        clients = Clients(
             kind(token=token, base_url=base_url, session=session, retry_handlers=retries),
             kind(token=token, base_url=base_url, session=drawing, retry_handlers=retries),
             kind(token=token, base_url=base_url, session=drawing, retry_handlers=[]),
         )
+        for client in (clients.reads, clients.homes, clients.posts):
+            client.proxy = proxy_for(base_url)
+            client.default_params |= {"team_id": team} if team else {}
+        yield clients
 
 
-async def identify(client: AsyncWebClient) -> Identity:
+async def identify(client: AsyncWebClient, team: WorkspaceId | None = None) -> Identity:
     """Return our identity; waits while Slack is away.
 
-    WrongSettings if Slack refuses the token or scopes are missing.
+    `team`: the workspace that is served with an organization's token.
+
+    TokenRefused if Slack refuses the token, WrongSettings if scopes are missing.
     """
     while True:
         try:
@@ -135,18 +158,16 @@ async def identify(client: AsyncWebClient) -> Identity:
         except SlackApiError as refused:
             code = slack_errors.code(refused)
             if refused.response.status_code < 500 and code not in slack_errors.TRANSIENT:
-                raise WrongSettings(
-                    [f"SLACK_BOT_TOKEN: Slack refuses it ({code}). Copy the bot token again from the app's page."]
-                ) from None
+                raise TokenRefused(code) from None
             _log.warning("Slack does not say who we are (%s); asking again in %s s.", code, _TRY_AGAIN)
         except (aiohttp.ClientError, TimeoutError, OSError) as away:
             _log.warning("Slack cannot be reached (%r); trying again in %s s.", away, _TRY_AGAIN)
         else:
             _check_scopes(answer.headers)
-            if answer.get("is_enterprise_install"):
+            if answer.get("is_enterprise_install") and team is None:
                 raise WrongSettings([_ORG_WIDE])
             return Identity(
-                WorkspaceId(answer["team_id"]),
+                team or WorkspaceId(answer["team_id"]),
                 UserId(answer["user_id"]),
                 str(answer.get("bot_id") or ""),
                 str(answer["url"]),
@@ -155,7 +176,49 @@ async def identify(client: AsyncWebClient) -> Identity:
         await asyncio.sleep(_TRY_AGAIN)
 
 
-def build(clients: Clients, identity: Identity) -> AsyncApp:
+class App(AsyncApp):
+    """Bolt's app, which never sees what nobody here reads."""
+
+    limited = ""
+    """A sentence about events that Slack dropped, "" if it dropped none."""
+
+    async def async_dispatch(self, req: AsyncBoltRequest) -> BoltResponse:
+        """Drop every message that is not a person's reply in a thread.
+
+        Slack sends the app's own messages too (docs/slack.md).
+        """
+        body = req.body
+        if body.get("type") == "app_rate_limited":
+            self._note_limit(body)
+            return BoltResponse(status=200, body="")
+        event = body.get("event")
+        if isinstance(event, dict) and event.get("type") == "message" and not _is_reply(event):
+            return BoltResponse(status=200, body="")
+        return await super().async_dispatch(req)
+
+    def _note_limit(self, body: dict[str, Any]) -> None:
+        workspace, minute = str(body.get("team_id"))[:40], body.get("minute_rate_limited")
+        at = (
+            f" at {datetime.fromtimestamp(minute, UTC):%H:%M} UTC"
+            if isinstance(minute, int) and 0 < minute < 2**32
+            else ""
+        )
+        self.limited = (
+            f"Slack dropped events of workspace {workspace}{at}, because there were more than 30,000 in an hour. "
+            "Clicks and commands are not affected. Remove message.channels and message.groups from the app, or invite "
+            "it to fewer channels."
+        )
+        metrics.events_limited(workspace)
+        _log.error("%s", self.limited)
+
+
+def _is_reply(event: dict[str, Any]) -> bool:
+    """Tell whether a person wrote this in a thread; other subtypes are edits, deletions, files, people who join."""
+    by_a_person = not event.get("bot_id") and event.get("subtype") in (None, "thread_broadcast")
+    return by_a_person and bool(event.get("thread_ts")) and event.get("thread_ts") != event.get("ts")
+
+
+def build(clients: Clients, identity: Identity) -> App:
     """Build the Bolt app; `routes.register` gives it its handlers.
 
     It verifies no signature: over HTTP it is served by `http` alone, which does.
@@ -171,18 +234,30 @@ def build(clients: Clients, identity: Identity) -> AsyncApp:
     async def authorize() -> AuthorizeResult:
         return result
 
+    ours = AsyncWebClient(base_url=clients.reads.base_url, session=clients.reads.session)
+    ours.proxy = clients.reads.proxy
     with _without_bolt_variables():
-        app = AsyncApp(
-            name="countersign",
-            client=AsyncWebClient(base_url=clients.reads.base_url, session=clients.reads.session),
+        app = App(
+            name="slack_bolt.app",  # Bolt gives the logger of this name the root's level: not one of ours
+            client=ours,
             authorize=authorize,
             process_before_response=True,  # each of our handlers returns with its ack, and goes on by itself
             request_verification_enabled=False,  # `http` has verified it
             ssl_check_enabled=False,  # `http` answers it
-            ignoring_self_events_enabled=False,  # `thread_replies` drops them
+            ignoring_self_events_enabled=False,  # `App` drops messages, and an app's own arrival is greeted
             attaching_function_token_enabled=False,  # Slack's workflows call no function of ours
         )
     return app
+
+
+async def check_app_token(client: AsyncWebClient, app_token: str) -> None:
+    """Check that Slack takes the token. WrongSettings if it refuses it for good."""
+    try:
+        await client.apps_connections_open(app_token=app_token)
+    except SlackApiError as refused:
+        if refused.response.status_code < 500 and slack_errors.code(refused) not in slack_errors.TRANSIENT:
+            fix = "Make an app-level token with connections:write, and switch Socket Mode on."
+            raise WrongSettings([f"SLACK_APP_TOKEN: Slack refuses it ({slack_errors.code(refused)}). {fix}"]) from None
 
 
 @asynccontextmanager
@@ -192,11 +267,7 @@ async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> 
     WrongSettings if Slack refuses the token.
     """
     try:
-        await client.apps_connections_open(app_token=app_token)
-    except SlackApiError as refused:
-        if refused.response.status_code < 500 and slack_errors.code(refused) not in slack_errors.TRANSIENT:
-            fix = "Make an app-level token with connections:write, and switch Socket Mode on."
-            raise WrongSettings([f"SLACK_APP_TOKEN: Slack refuses it ({slack_errors.code(refused)}). {fix}"]) from None
+        await check_app_token(client, app_token)
     except (aiohttp.ClientError, TimeoutError, OSError) as away:
         _log.warning("Slack cannot be reached (%r); trying again.", away)
     links = [
@@ -205,6 +276,7 @@ async def socket_mode(app: AsyncApp, app_token: str, client: AsyncWebClient) -> 
     ]
     seen = _ConnectionCount()
     for link in links:
+        link.proxy = client.proxy
         link.on_message_listeners.append(seen.heard)
     connecting = [asyncio.create_task(link.connect(), name="connect to Slack") for link in links]  # type: ignore[no-untyped-call]
 

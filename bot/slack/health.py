@@ -7,24 +7,32 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from countersign import metrics
-from countersign.domain.errors import CountersignError, StoreFull
+from countersign.domain.errors import CountersignError, StoreFull, StoreUnavailable
 from countersign.usecases.ports import Store
 
 _CLOCKS_APART: Final = timedelta(minutes=4)
 
 
-async def problem_of(store: Store, connected: Callable[[], Awaitable[bool]] | None) -> str:
+async def problem_of(
+    store: Store, connected: Callable[[], Awaitable[bool]] | None, refused: Callable[[], str] = str
+) -> str:
     """Return the problem of this process, "" if there is none.
 
-    `connected` checks Socket Mode; None for HTTP.
+    `connected` checks Socket Mode; None for HTTP. `refused` says why Slack refuses our token, "" if it does not.
     """
     try:
         async with asyncio.timeout(2):
             now = await store.check_writable()
     except StoreFull as full:
         return str(full)
-    except (CountersignError, TimeoutError):
+    except TimeoutError:
+        return "The store (Redis) does not answer within 2 s."
+    except StoreUnavailable as away:
+        return f"The store (Redis) does not answer{f': {away.reason}' if away.reason else '.'}"
+    except CountersignError:
         return "The store (Redis) does not answer."
+    if why := refused():
+        return why
     if connected is None:
         return wrong_clock(now, datetime.now(UTC))
     return "" if await connected() else "There is no Socket Mode connection to Slack."

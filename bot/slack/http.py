@@ -39,21 +39,22 @@ def http(
     problem: Callable[[], Awaitable[str]],
     measured: Callable[[], Awaitable[bytes]] | None = None,
     *,
+    notes: Callable[[], Sequence[str]] = tuple,
     secret: str = "",
     pages: Mapping[str, Asgi] = MappingProxyType({}),
 ) -> Asgi:
     """Return the ASGI app of the port.
 
     It has `/healthz`, `/metrics` if `measured` is given, `/slack/events` if an app is given, and `pages`, by their
-    paths. `secret` is the app's signing secret. `problem` says what is wrong, "" if nothing is; `measured` gives the
-    text that Prometheus reads.
+    paths. `secret` is the app's signing secret. `problem` says what is wrong, "" if nothing is; `notes` what is wrong
+    in single workspaces while others are served; `measured` gives the text that Prometheus reads.
     """
     events = None if app is None else _Signed(app, SignatureVerifier(secret))
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/healthz" and scope["method"] in ("GET", "HEAD"):
             wrong = await problem()
-            await _plain(send, 503 if wrong else 200, wrong or "ok")
+            await _plain(send, 503 if wrong else 200, wrong or "\n".join(["ok", *notes()]))
         elif measured is not None and scope["path"] == "/metrics" and scope["method"] in ("GET", "HEAD"):
             await _plain(send, 200, await measured(), metrics.CONTENT_TYPE)
         elif events is not None and scope["path"] == EVENTS_PATH:

@@ -14,13 +14,11 @@ from slack_sdk.web.async_client import AsyncWebClient
 from countersign.domain.errors import CountersignError
 from countersign.domain.events import Event
 
-from ..slack_errors import TRANSIENT
+from ..slack_errors import OF_THE_TOKEN, TRANSIENT
 from ..slack_errors import code as code
 
 PAUSE: Final = 0.5
 """Seconds after a failure, before anybody looks or tries again."""
-_OF_THE_TOKEN: Final = frozenset({"token_expired", "token_revoked", "account_inactive", "invalid_auth"})
-"""Not of the message: a new token comes, or the workspace is served no more."""
 _places: Final = itertools.count()
 
 
@@ -119,6 +117,9 @@ class Calls(Protocol):
         stored.
         """
 
+    async def until_answered(self) -> None:
+        """Wait until Slack answers and accepts the token."""
+
     def is_open(self, method: str, channel: str, importance: Importance) -> bool:
         """Tell whether such a call would go at once."""
 
@@ -127,5 +128,5 @@ def pause_after(refused: SlackApiError) -> float | None:
     """Seconds to wait before another try; None if no try will ever do."""
     if refused.response.status_code == 429:
         return float(refused.response.headers.get("Retry-After", 1))
-    again = code(refused) in TRANSIENT | _OF_THE_TOKEN
+    again = code(refused) in TRANSIENT | OF_THE_TOKEN
     return 1.0 if refused.response.status_code >= 500 or again else None

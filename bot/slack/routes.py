@@ -32,6 +32,7 @@ from .views import (
     commands_text,
     confirmation_text,
     edit_modal,
+    home,
     review_modals,
     settings_modal,
     settings_text,
@@ -56,6 +57,10 @@ ACTIONS: Final[dict[str, Listener]] = {
     button_labels.START_TASK: click(agent_command.open_window),
     settings_text.OPEN_SETTINGS: click(settings_changes.open_window),
     settings_text.CONFIRM_PROPOSAL: click(settings_changes.confirm_proposal),
+}
+SHORTCUTS: Final[dict[str, Listener]] = {
+    start_modal.SHORTCUT: click(agent_command.open_window),
+    home.WAITING: click(approvals_command.waiting_for_me),
 }
 SUBMITS: Final[dict[str, Listener]] = {
     start_modal.START: window(agent_command.start_from_window, "task", start_modal.TASK, tells_what_counted=False),
@@ -95,6 +100,8 @@ def register(app: AsyncApp, services: Services) -> None:
         app.action(action)(bound(services, listener))
     for name, listener in COMMANDS.items():
         app.command(name)(bound(services, listener))
+    for shortcut, listener in SHORTCUTS.items():
+        app.global_shortcut(shortcut)(bound(services, listener))
     for callback, listener in SUBMITS.items():
         app.view_submission(callback)(bound(services, listener))
     for event, listener in EVENTS.items():

@@ -9,7 +9,6 @@ draws comes back to its old place. So a backlog costs each message one call that
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -17,6 +16,8 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from ..slack_errors import LATER, OF_THE_TOKEN
+from .answer_check import AnswerCheck
 from .ports import PAUSE, CannotPost, Importance, Outdated, code, drawing_task, pause_after
 from .rate_gate import Rate, RateGate
 
@@ -36,23 +37,23 @@ CHANNEL_RATES: Final = {"chat.postMessage": Rate(5, 5)}
 """What Slack publishes (docs/slack.md), in one channel: "short bursts" are taken for five at once."""
 TIER_3: Final = Rate(50, 60)
 """That of all other methods that are called here."""
+LATER_PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
+"""Seconds between tries after an error of `slack_errors.LATER`: two minutes, then the message goes elsewhere."""
 AT_ONCE: Final = 5
 """Calls of a method that are under way together; posts to one channel go one by one."""
 _LONGEST_PAUSE: Final = 30.0
-_LONGEST_SILENCE: Final = 10.0
-"""Seconds, at most, from when Slack is back until that is noticed."""
 _log = logging.getLogger(__name__)
 
 
 class GatedCalls:
     """Calls over one client, at `pace` times the rates that Slack publishes."""
 
-    def __init__(self, client: AsyncWebClient, pace: float = 1.0) -> None:
+    def __init__(self, client: AsyncWebClient, pace: float = 1.0, check: AnswerCheck | None = None) -> None:
+        """`check`: shared with other calls in the name of the same token."""
         self.client = client
         self._pace = pace
+        self._check = check or AnswerCheck(client)
         self._gates: dict[str, RateGate] = {}
-        self._asking = asyncio.Lock()
-        self._answered_at = -math.inf
 
     async def call(
         self,
@@ -63,12 +64,26 @@ class GatedCalls:
         before_call: Callable[[], Awaitable[None]] | None = None,
     ) -> dict[str, Any] | None:
         """Make the call in its turn; see `ports.Calls`."""
-        pause = PAUSE
+        pause, pauses, begun = PAUSE, iter(LATER_PAUSES), False
+
+        async def begin() -> None:
+            nonlocal begun
+            if before_call is not None:
+                await before_call()
+            begun = True
+
         content = {name: value for name, value in content.items() if value is not None}
         while True:
             try:
-                return await self._in_turn(method, content, importance, before_call)
+                return await self._in_turn(method, content, importance, begin if before_call and not begun else None)
             except SlackApiError as refused:
+                later = next(pauses, None) if code(refused) in LATER and method in DRAWS else None
+                if later is not None:
+                    _log.warning("%s failed (%s); trying again in %s s.", method, code(refused), later)
+                    await asyncio.sleep(later)
+                    if method == "chat.update" and _has_to_reread():
+                        raise Outdated(f"{method}: something happened while it waited; reading again.") from refused
+                    continue
                 if pause_after(refused) is None:
                     raise CannotPost(code(refused)) from refused
                 _log.warning("%s failed (%s); looking whether it happened.", method, code(refused))
@@ -78,6 +93,10 @@ class GatedCalls:
                 return None
             await asyncio.sleep(min(pause, _LONGEST_PAUSE))
             pause *= 2
+
+    async def until_answered(self) -> None:
+        """Wait until Slack answers and accepts the token."""
+        await self._check.until_answered()
 
     def is_open(self, method: str, channel: str, importance: Importance) -> bool:
         """Tell whether such a call would go at once."""
@@ -114,11 +133,13 @@ class GatedCalls:
                 try:
                     answer = await self._send(method, content)
                 except (aiohttp.ClientError, TimeoutError, OSError):
-                    await self._until_it_answers(method)
+                    if method not in READS:
+                        await self._check.until_answered()
                     raise
                 except SlackApiError as refused:
-                    if refused.response.status_code >= 500:
-                        await self._until_it_answers(method)
+                    away = refused.response.status_code >= 500 and method not in READS
+                    if away or code(refused) in OF_THE_TOKEN:
+                        await self._check.until_answered()
                     if refused.response.status_code != 429:
                         raise
                     seconds = pause_after(refused) or 0.0
@@ -127,29 +148,6 @@ class GatedCalls:
                 else:
                     gate.opened(line)
                     return answer
-
-    async def _until_it_answers(self, method: str) -> None:
-        """Wait until Slack answers again, and hold back other calls meanwhile.
-
-        So of many messages few are unclear, and cards that wait grow.
-        """
-        since, pause = asyncio.get_running_loop().time(), PAUSE
-        if method in READS:
-            return
-        async with self._asking:
-            while self._answered_at < since:
-                try:
-                    await self.client.api_call("auth.test")
-                except (aiohttp.ClientError, TimeoutError, OSError):
-                    pass
-                except SlackApiError as refused:
-                    if refused.response.status_code < 500:
-                        return
-                else:
-                    self._answered_at = asyncio.get_running_loop().time()
-                    return
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_SILENCE)
 
     async def _send(self, method: str, content: dict[str, Any]) -> dict[str, Any]:
         if method in READS:

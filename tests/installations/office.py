@@ -124,7 +124,7 @@ class Browser:
             address = f"http://127.0.0.1:{self.port}/slack/install"
             async with session.get(address, allow_redirects=False) as page:
                 assert page.status == 302, await page.text()
-                assert "HttpOnly" in page.headers["Set-Cookie"]
+                assert "HttpOnly" in page.headers["Set-Cookie"] and "SameSite=Lax" in page.headers["Set-Cookie"]
                 self.cookie = page.headers["Set-Cookie"].partition(";")[0]
                 return page.headers["Location"]
 

@@ -5,21 +5,24 @@ from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 import redis
 from cryptography.fernet import Fernet
 
 from bot.installations import renewal
 from bot.installations.records import Installation, Stored
+from bot.slack import answer_check
 from bot.slack.app import slack_clients
 from bot.slack.ports import CannotPost
 from bot.slack.slack_calls import GatedCalls
 from countersign.domain.ids import WorkspaceId
+from countersign.domain.requests import Status
 from countersign.store import acl
 from countersign.store.ownership import Side
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
-from countersign.usecases.ports import TeamInfo
+from countersign.usecases.ports import Change, Put, TeamInfo
 from localslack import LocalSlack
 from localslack.workspace import Message
 from tests.installations.office import KEY, Office, asked, card_of, fact
@@ -85,23 +88,20 @@ async def current(look: object) -> Stored:
     return found  # type: ignore[no-any-return]
 
 
-async def test_a_token_that_slack_does_not_renew_works_to_its_end_and_its_workspace_waits_then(
-    office: Office, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("code", ["invalid_refresh_token", "token_revoked", "internal_error"])
+async def test_a_refused_renewal_is_tried_again_and_erases_nothing(
+    office: Office, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
-    """The log says until when it works; at its end nothing is drawn any more, and installing again goes on."""
+    """R40, R46: until Slack renews it, the token works to its end; then the workspace waits."""
     monkeypatch.setattr(renewal, "BEFORE", timedelta(days=1))
-    office.first.faults.add("error", on="oauth.v2.access", error="invalid_refresh_token", skip=1)
-    async with office.web(), office.records() as records:
+    fault = office.first.faults.add("error", on="oauth.v2.access", error=code, times=None, skip=1)
+    async with office.web() as port, office.records() as records:
         await office.install(office.first)
-
-        async def refused() -> bool:
-            return "Slack does not renew the token of workspace T0LOCAL" in caplog.text
-
-        await fact(refused)
+        await fact(lambda: reads(port, "/healthz", f"does not renew the token of workspace T0LOCAL ({code})"))
+        await fact(lambda: reads(port, "/metrics", f'why="{code}",workspace="T0LOCAL renewal"}} 1.0'))
         await office.served(office.first)
         stored = await current(records.of(ONE))
-        assert stored.installation.token
-        assert not stored.installation.refresh_token
+        assert stored.installation.token and stored.installation.refresh_token
         now = await records.stored.now()
         assert await records.change(stored, replace(stored.installation, ends_at=now)) is not None
 
@@ -110,9 +110,88 @@ async def test_a_token_that_slack_does_not_renew_works_to_its_end_and_its_worksp
             return "The app is not ready in this workspace" in reply.text
 
         await fact(gone)
+        fault.times = 0
+        office.first.faults.clear()
         monkeypatch.setattr(renewal, "BEFORE", timedelta(hours=2))
-        await office.install(office.first)
+        monkeypatch.setattr(renewal, "LONGEST_PAUSE", timedelta(0))
+    async with office.web() as port:  # its pauses begin again
         await office.served(office.first)
+        assert not await reads(port, "/healthz", "does not renew")
+
+
+async def reads(port: int, path: str, text: str) -> bool:
+    """Whether a page of `web` says this."""
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as page:
+        return text in await page.text()
+
+
+@pytest.mark.parametrize("cause", ["address", "migration"])
+async def test_a_temporary_refusal_erases_no_installation(
+    office: Office, monkeypatch: pytest.MonkeyPatch, cause: str
+) -> None:
+    """R40, R46: Slack refuses a disallowed address with `invalid_auth`, which erased every installation."""
+    monkeypatch.setattr(answer_check, "CHECK_EVERY", 0.05)
+    code = {"address": "invalid_auth", "migration": "org_login_required"}[cause]
+    one, two = office.first, office.second
+    async with office.web() as port, office.records() as records, office.store(one) as store:
+        for slack in (one, two):
+            await office.install(slack)
+            await office.served(slack)
+        before = {name: stored.installation for name, stored in (await records.all()).items()}
+        if cause == "address":
+            one.platform.allowed_addresses = ("203.0.113.7",)
+        else:
+            one.platform.migrating = True
+        request = await asked(store, one, "rwaits", "drawn when Slack accepts the token")
+        await fact(lambda: reads(port, "/healthz", f"Slack refuses the token of workspace T0LOCAL ({code})"))
+        await fact(lambda: reads(port, "/metrics", f'why="{code}",workspace="T0LOCAL"}} 1.0'))
+        if cause == "address":  # of both workspaces, which are refused one after the other
+            await fact(lambda: answers(port, 503))
+        else:
+            assert await answers(port, 200), "one workspace is served all the same"
+        asking = len(one.calls)
+        await one.wait_for(lambda _: len(one.calls) > asking + 3)  # they look whether it is gone for good
+        assert {name: stored.installation for name, stored in (await records.all()).items()} == before
+
+    async with office.web() as port, office.records() as records, office.store(one) as store:  # started while refused
+        await fact(lambda: reads(port, "/healthz", f"Slack refuses its token ({code})"))
+        assert {name: stored.installation for name, stored in (await records.all()).items()} == before
+        one.platform.allowed_addresses, one.platform.migrating = None, False
+        await card_of(one, "drawn when Slack accepts the token")
+        await fact(lambda: healthy(port))
+        assert not await reads(port, "/metrics", "countersign_slack_token_refused{")
+        seen = await store.request(request.id)
+        assert seen is not None and seen.value.decision is None
+
+
+async def test_a_request_expires_while_slack_refuses_the_token_at_the_start(office: Office) -> None:
+    """R20, R40: the deadlines of a workspace are kept whether or not it can be served."""
+    one = office.first
+    async with office.web():
+        await office.install(one)
+        await office.served(one)
+    one.platform.migrating = True
+    async with office.web(), office.store(one) as store:
+        request = await asked(store, one, "rlate", "nobody can answer this")
+        seen = await store.request(request.id)
+        assert seen is not None
+        await store.commit(Change(requests=(Put(replace(seen.value, deadline=seen.now), seen.version),)))
+
+        async def expired() -> bool:
+            now = await store.request(request.id)
+            return now is not None and now.value.status is Status.EXPIRED
+
+        await fact(expired)
+
+
+async def answers(port: int, status: int) -> bool:
+    """Whether `/healthz` has this status."""
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/healthz") as page:
+        return page.status == status
+
+
+async def healthy(port: int) -> bool:
+    return await answers(port, 200) and not await reads(port, "/healthz", "refuse")
 
 
 async def test_a_click_that_names_a_request_of_another_workspace_does_nothing(office: Office) -> None:

@@ -1,6 +1,7 @@
 """Actions of the page that are refused, and the program itself; what the page shows: `test_browser.py`."""
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -56,7 +57,8 @@ async def test_the_program_serves_until_it_is_told_to_stop(tmp_path: Path, sessi
     path = tmp_path / "manifest.yml"
     path.write_text(MANIFEST)
     program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "localslack", "--port", "0", "--bot-token", "xoxb-mine", "--manifest", str(path)),
+        *(sys.executable, "-m", "localslack", "--port", "0", "--manifest", str(path)),
+        env={**os.environ, "LOCALSLACK_BOT_TOKEN": "xoxb-mine"},
         stdout=asyncio.subprocess.PIPE,
     )
     try:
@@ -89,3 +91,12 @@ async def test_nothing_outlives_a_stopped_slack(session: aiohttp.ClientSession) 
         assert asyncio.all_tasks() != before
         await slack.stop()
     assert asyncio.all_tasks() - before == set()
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/archives/C0GENERAL/p1", "/static/app.js", "/files/F1/x", "/oauth/v2/authorize", "/none"]
+)
+async def test_no_page_shows_in_a_frame(slack: LocalSlack, session: aiohttp.ClientSession, path: str) -> None:
+    """R9: one click on a framed page approved as Bob."""
+    async with session.get(slack.url + path) as answer:
+        assert answer.headers["Content-Security-Policy"] == "frame-ancestors 'none'"

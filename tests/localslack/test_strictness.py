@@ -44,6 +44,11 @@ BAD_BLOCKS: dict[str, tuple[list[Json], str]] = {
     "long value": ([actions(button("b", "a", value="v" * 2001))], "less than 2001"),
     "long action_id": ([actions(button("b", "a" * 256))], "less than 256"),
     "long block_id": ([section("s", block_id="b" * 256)], "less than 256"),
+    "long label": ([actions(button("b", "a", accessibility_label="l" * 76))], "less than 76"),
+    "label of a menu": (
+        [actions({"type": "overflow", "action_id": "o", "options": options(2), "accessibility_label": "l"})],
+        "invalid additional property: accessibility_label",
+    ),
     "odd style": ([actions(button("b", "a", style="default"))], "must be one of: primary, danger"),
     "26 elements": ([actions(*[button("b", f"a{n}") for n in range(26)])], "no more than 25"),
     "no elements": ([actions()], "no fewer than 1"),

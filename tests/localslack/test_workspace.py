@@ -10,9 +10,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import LocalSlack, text_of
 from localslack.errors import CannotDo
+from localslack.person import WrongAnswer
 from localslack.rate_limits import RateLimits
 from localslack.text import typed
-from tests.localslack.slack_cases import CARD, Connect, Json, actions, button, client_of, section
+from tests.localslack.slack_cases import CARD, Connect, Json, actions, button, client_of, modal, plain, section
 
 
 async def test_text_without_blocks_removes_the_blocks_and_metadata_stays(
@@ -214,3 +215,48 @@ async def test_unanswered_waiting_tells_what_was_there_instead(slack: LocalSlack
     await client.chat_postMessage(channel="#general", text="something else")
     with pytest.raises(TimeoutError, match=r"(?s)something else.*not_in_channel"):
         await slack.wait_message("#general", lambda m: m.text == "never", timeout=0.01)
+
+
+async def test_a_wrong_answer_fails_the_waiting_test_at_once(
+    slack: LocalSlack, bolt: AsyncApp, client: AsyncWebClient, connect: Connect
+) -> None:
+    """R34, R49: patience is for answers that have not come; this one has, and says something else."""
+
+    @bolt.command("/approvals")
+    async def refuse(ack: Any, respond: Any) -> None:
+        await ack()
+        await respond(text="You may not.")
+
+    @bolt.command("/agent")
+    async def open_window(ack: Any, body: Json) -> None:
+        await ack()
+        small = await client.views_open(trigger_id=body["trigger_id"], view=modal(title=plain("One moment")))
+        await client.views_update(view_id=small["view"]["id"], view=modal(title=plain("Start a task")))
+
+    @bolt.action("go")
+    async def refuse_in_thread(ack: Any, body: Json) -> None:
+        await ack()
+        thread = body["container"]["thread_ts"]
+        await client.chat_postEphemeral(
+            channel="C0GENERAL", user=body["user"]["id"], text="Too late.", thread_ts=thread
+        )
+
+    await connect(bolt)
+    bob = slack.user("bob")
+    await bob.command("/approvals show")
+    for waiting in (bob.wait_ephemeral("Done"), bob.wait_modal("Done")):
+        with pytest.raises(WrongAnswer, match=r"bob awaits a .* with 'Done', and was answered 'You may not.'"):
+            await waiting
+    assert (await bob.wait_ephemeral("may not")).text == "You may not."
+    await bob.command("/agent")
+    assert (await bob.wait_modal("Start a task")).title == "Start a task"
+    for waiting in (bob.wait_ephemeral("Done"), bob.wait_modal("Done")):
+        with pytest.raises(WrongAnswer, match=r"'Done', and was answered a modal 'Start a task"):
+            await waiting
+    root = await client.chat_postMessage(channel="C0GENERAL", text="root")
+    await client.chat_postMessage(
+        channel="C0GENERAL", text="?", blocks=[actions(button("Go", "go"))], thread_ts=root["ts"]
+    )
+    await bob.click(slack.channel("#general").thread(root["ts"])[-1], "Go")
+    with pytest.raises(WrongAnswer, match="Too late"):
+        await bob.wait_ephemeral("Done")

@@ -18,6 +18,7 @@ from countersign import usecases
 from countersign.domain.errors import CountersignError, InvalidInput, NotReplicated, StoreUnavailable
 from countersign.domain.ids import ChannelId, GroupId, UserId
 
+from ...slack_proxy import proxy_for
 from ..people.users_and_groups import Directory
 from ..views import confirmation_text
 from ..views.modal_parts import READ, InputProblem, View, channel_of, has_block, has_read, not_counted
@@ -218,7 +219,9 @@ async def tell(client: AsyncWebClient, body: dict[str, Any], reply: Reply, chann
         message = {"text": reply.text, "response_type": "ephemeral", "replace_original": False}
         message |= {"blocks": reply.blocks} if reply.blocks else {}
         async with asyncio.timeout(3):
-            return (await AsyncWebhookClient(url, session=client.session).send_dict(message)).status_code == 200
+            hook = AsyncWebhookClient(url, session=client.session)
+            hook.proxy = proxy_for(url)
+            return (await hook.send_dict(message)).status_code == 200
 
     async def ephemeral() -> bool:
         if where is None:

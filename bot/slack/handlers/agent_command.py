@@ -52,9 +52,9 @@ async def agent(services: Services, body: dict[str, Any]) -> Reply:
 
 
 async def open_window(services: Services, body: dict[str, Any]) -> Reply:
-    """Open the window by a button of a greeting or of a Home.
+    """Open the window by a button of a greeting or of a Home, or by the shortcut.
 
-    On a Home, which is in no channel, the window asks for one.
+    A Home and a shortcut are in no channel, so the window asks for one.
     """
     return await open_modal(services.client, body, _start_window(services, sender(body)))
 

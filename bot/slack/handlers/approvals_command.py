@@ -11,15 +11,17 @@ from typing import Any, Final
 
 from countersign import usecases
 from countersign.domain.errors import InvalidInput
-from countersign.domain.ids import PermissionId
+from countersign.domain.ids import PermissionId, UserId
 from countersign.usecases import permission_use
 from countersign.usecases.overview import with_links
 
 from ..people.actors import admit
 from ..views import commands_text, home, settings_text
+from ..views.modal_parts import View
 from ..views.slack_markup import drawn, unescape
 from .ack_deadline import Work, change_on_record
 from .context import Reply, Services, Subcommand
+from .modal_opening import open_modal
 from .payloads import delivery, sender
 
 _PENDING: Final = 15
@@ -99,6 +101,16 @@ async def _permissions(services: Services, body: dict[str, Any], rest: str) -> R
         if channel in (permission.channel, rules.approvals_channel):
             here.append(permission)
     return Reply.of(commands_text.standing_permissions(here))
+
+
+async def waiting_for_me(services: Services, body: dict[str, Any]) -> Reply:
+    """List in a window what waits for the person who chose the shortcut."""
+    return await open_modal(services.client, body, _waiting_window(services, sender(body).user))
+
+
+async def _waiting_window(services: Services, user: UserId) -> View:
+    await admit(services.directory, user)
+    return home.window(await services.homes.waiting_for(user))
 
 
 LISTS: Final = {

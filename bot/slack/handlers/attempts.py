@@ -12,7 +12,7 @@ from countersign import usecases
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.decision_attempts import Attempt
 from countersign.domain.errors import NotFound
-from countersign.domain.ids import AttemptId
+from countersign.domain.ids import AttemptId, RequestId
 from countersign.domain.permission_scopes import PermissionChoice
 from countersign.domain.requests import Request, Status, Verb
 from countersign.usecases.ports import Admitted
@@ -107,11 +107,16 @@ async def decide(services: Services, body: dict[str, Any], prepared: PreparedAtt
             services.store, services.queue, seen.value.id, attempt, seen, voters, services.cards.held
         )
     finally:
-        if (replacing := services.cards.replacing(seen.value.id)) is not None:
-            services.hold(replacing)
+        replace_card(services, seen.value.id)
     if after.status is not Status.PENDING:
         return Reply("")
     return Reply(counted(after, attempt.verb, attempt.chosen) + dropped_votes(seen.value, after))
+
+
+def replace_card(services: Services, request: RequestId) -> None:
+    """Have the clicked card show its request as it is after an attempt."""
+    if (replacing := services.cards.replacing(request)) is not None:
+        services.hold(replacing)
 
 
 def _entered_texts(attempt: Attempt) -> list[str]:

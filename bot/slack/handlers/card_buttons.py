@@ -33,7 +33,7 @@ from ..views.modal_parts import View
 from ..views.reviewed_content import complete
 from ..views.slack_markup import drawn, when
 from .ack_deadline import refused
-from .attempts import PreparedAttempt, decide, prepare, read_request, request_of_attempt
+from .attempts import PreparedAttempt, decide, prepare, read_request, replace_card, request_of_attempt
 from .context import Reply, Services
 from .modal_opening import open_modal
 from .payloads import attempt_id, sender
@@ -157,7 +157,8 @@ async def _full(services: Services, body: dict[str, Any], handle: Handle | None)
 
 async def _more(services: Services, body: dict[str, Any], handle: Handle) -> View:
     request = (await read_request(services, handle)).value
-    return answer_modals.more(request, sender(body).channel or request.rules.approvals_channel)
+    window = answer_modals.more(request, sender(body).channel or request.rules.approvals_channel)
+    return services.cards.carrying(window, body)
 
 
 async def _open(services: Services, body: dict[str, Any], preparing: Awaitable[PreparedAttempt]) -> Reply:
@@ -170,7 +171,9 @@ async def _window(
 ) -> View | Reply:
     """Draw the window that completes the attempt. Content of high risk is opened and read first."""
     seen, attempt = await preparing
-    if (refusal := await usecases.why_no_window(services.store, services.queue, seen, attempt)) is not None:
+    refusal = await usecases.why_no_window(services.store, services.queue, seen, attempt, services.cards.held)
+    if refusal is not None:
+        replace_card(services, seen.value.id)
         return refused(refusal)
     at, request = sender(body), seen.value
     channel = at.channel or request.rules.approvals_channel
@@ -178,7 +181,7 @@ async def _window(
     view = (window or _WINDOWS[attempt.verb])(request, channel)
     if is_asked(request, attempt.verb):
         view = review_modals.review_part(request, channel, at.user, attempt.verb)
-    return view
+    return services.cards.carrying(view, body)
 
 
 async def _note_presence(services: Services, body: dict[str, Any], item: control_values.PresenceItem) -> Reply:

@@ -17,7 +17,10 @@ from countersign.usecases.ports import Admitted, Message, Put, Queue, Store
 
 from ..people.users_and_groups import Directory
 from ..views.block_kit import Block, Drawing
+from ..views.spoken_text import spoken
 
+_REPLY: Final = 1000
+"""Characters of the text of a reply with blocks: both go into one frame of Socket Mode."""
 SLACK_ERRORS: Final = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError)
 """Slack refuses a call, or does not answer it."""
 
@@ -29,6 +32,9 @@ class Homes(Protocol):
     def overview(self) -> Overview:
         """Return the reader of waiting and decided requests."""
 
+    async def waiting_for(self, user: UserId) -> list[Block]:
+        """Draw what waits for somebody, without buttons."""
+
     async def opened(self, user: UserId) -> None:
         """Draw the Home of somebody who looks at it, and keep it up to date."""
 
@@ -39,8 +45,14 @@ class Cards(Protocol):
     def clicked(self, request: RequestId, body: dict[str, Any]) -> None:
         """Remember the payload of a click on this request's card."""
 
-    async def held(self, seen: Admitted) -> tuple[Put[Message], ...]:
-        """Return the clicked card as it is stored with an attempt."""
+    def carrying(self, view: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+        """Have a window carry the message that it was opened from."""
+
+    async def held(self, seen: Admitted, counts: bool) -> tuple[Put[Message], ...]:
+        """Return the clicked message as it is stored with an attempt.
+
+        The attempt `counts`, or is refused.
+        """
 
     def replacing(self, request: RequestId) -> Coroutine[Any, Any, None] | None:
         """Return what replaces the card after an attempt; None if nobody clicked it here."""
@@ -95,7 +107,7 @@ class Reply(NamedTuple):
     @classmethod
     def of(cls, drawing: Drawing) -> "Reply":
         """Reply with a list, or with the sentence that there is none."""
-        return cls(drawing.text, blocks=drawing.blocks or None)
+        return cls(spoken(drawing, _REPLY), blocks=drawing.blocks or None)
 
 
 class AlreadyTold(CountersignError):

@@ -16,7 +16,7 @@ from ..views.control_values import Handle
 from ..views.modal_parts import View
 from ..views.reviewed_content import parts
 from .ack_deadline import refused
-from .attempts import decide, prepare
+from .attempts import decide, prepare, replace_card
 from .context import Reply, Services
 
 
@@ -87,15 +87,19 @@ async def next_part(services: Services, body: dict[str, Any]) -> Reply:
     view = body["view"]
     opened, channel = review_modals.opened(view), modal_parts.channel_of(view)
     prepared = await prepare(services, body, _handle(body), opened.verb)
-    if (refusal := await usecases.why_no_window(services.store, services.queue, *prepared)) is not None:
+    refusal = await usecases.why_no_window(services.store, services.queue, *prepared, services.cards.held)
+    if refusal is not None:
+        replace_card(services, prepared.request.id)
         return refused(refusal)
     request = prepared.request
     if opened.layout != review_modals.layout(request):
         raise InvalidInput(confirmation_text.OTHER_PARTS)
     if opened.part + 1 < len(parts(request.question)):
-        return _next(review_modals.review_part(request, channel, opened.user, opened.verb, opened.part + 1))
+        view = review_modals.review_part(request, channel, opened.user, opened.verb, opened.part + 1)
+        return _next(services.cards.carrying(view, body))
     if opened.verb is Verb.EDIT:
-        return _next(review_modals.high_risk_edit(edit_modal.edit(request, channel), request, opened.user))
+        view = review_modals.high_risk_edit(edit_modal.edit(request, channel), request, opened.user)
+        return _next(services.cards.carrying(view, body))
     attempt = replace(prepared.attempt, opened_for=opened.user, typed=review_modals.typed_word(view))
     return await decide(services, body, prepared._replace(attempt=attempt))
 

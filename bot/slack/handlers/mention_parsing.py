@@ -17,7 +17,8 @@ from ..people.users_and_groups import Directory
 from ..views import setting_inputs
 from ..views.slack_markup import unescape
 
-_CHANNEL: Final = r"<#([CG][A-Z0-9]+)(?:\|[^>]*)?>|([CG][A-Z0-9]{6,})"
+_CHANNEL: Final = r"<#?([CG][A-Z0-9]+)(?:\|[^>]*)?>|([CG][A-Z0-9]{6,})"
+"""A private channel comes as `<C987|>`."""
 _USER: Final = r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{6,})"
 _GROUP: Final = r"<!subteam\^(S[A-Z0-9]+)(?:\|[^>]*)?>|(S[A-Z0-9]{6,})"
 _BETWEEN: Final = r"[\s,]+"

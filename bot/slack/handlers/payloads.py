@@ -30,12 +30,12 @@ _VIEW: Final = {
 _COMMAND: Final = dict.fromkeys(("command", "text", "user_id", "team_id", "channel_id", "channel_name"), str)
 _PAYLOAD: Final[dict[str, Any]] = {
     **_COMMAND,
-    **dict.fromkeys(("type", "trigger_id", "response_url", "event_id"), str),
+    **dict.fromkeys(("type", "trigger_id", "response_url", "event_id", "callback_id"), str),
     "user": {"!id": str, "team_id": str},
     "team": {"!id": str},
     "channel": {"!id": str},
     "container": {"type": str, "message_ts": str, "thread_ts": str, "channel_id": str, "view_id": str},
-    "message": {"ts": str, "thread_ts": str, "blocks": _BLOCKS},
+    "message": {**dict.fromkeys(("ts", "thread_ts", "user", "bot_id"), str), "blocks": _BLOCKS},
     "view": _VIEW,
     "state": _STATE,
     "actions": [{"!action_id": str, "!block_id": str, "!type": str, "action_ts": str, **_ELEMENT}],
@@ -101,6 +101,8 @@ def fits(body: Any) -> bool:
         return all(isinstance(body.get(name), str) for name in _COMMAND.keys() - {"channel_name"} | {"trigger_id"})
     if kind == "block_actions":
         return bool(body.get("actions")) and all(body.get(name) for name in ("user", "container", "trigger_id"))
+    if kind == "shortcut":
+        return all(body.get(name) for name in ("user", "callback_id", "trigger_id"))
     return kind != "view_submission" or bool(body.get("user") and body.get("view"))
 
 

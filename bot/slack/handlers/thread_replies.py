@@ -1,7 +1,7 @@
 """Replies in the threads of runs, to a team that talks with its requester.
 
 A reply answers a question of a conversation, and nothing else: it is no approval, whatever it says and whoever writes
-it (R12). All other messages are dropped here, before anything of them is stored or logged.
+it (R12). All other messages are dropped before anything of them is stored or logged, most of them by `app.App`.
 """
 
 import logging
@@ -25,8 +25,6 @@ from .ack_deadline import reply_of
 from .context import SLACK_ERRORS, Reply, Services
 
 _TS: Final = re.compile(r"[0-9]{1,12}\.[0-9]{1,9}")
-_BY_PEOPLE: Final = (None, "thread_broadcast")
-"""Subtypes of what somebody wrote; others are edits, deletions, files, people who join."""
 _log = logging.getLogger(__name__)
 
 
@@ -51,12 +49,12 @@ async def on_message(services: Services, ack: AsyncAck, body: dict[str, Any]) ->
 
 
 def _message_in(services: Services, event: dict[str, Any]) -> _Message | None:
-    """Read a person's reply in a thread; None if the event is anything else."""
+    """Read a person's reply in a thread; None if its fields are not Slack's. `app.App` lets only replies through."""
     user, channel = UserId.named(event.get("user") or ""), ChannelId.named(event.get("channel") or "")
     thread, ts = str(event.get("thread_ts")), str(event.get("ts"))
-    if user is None or channel is None or not _TS.fullmatch(thread) or not _TS.fullmatch(ts) or thread == ts:
+    if user is None or channel is None or not _TS.fullmatch(thread) or not _TS.fullmatch(ts):
         return None
-    if event.get("bot_id") or user == services.bot_user or event.get("subtype") not in _BY_PEOPLE:
+    if user == services.bot_user:
         return None
     return _Message(user, channel, thread, ts, unescape(event.get("text") or ""))
 

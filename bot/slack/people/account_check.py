@@ -111,6 +111,18 @@ async def is_shared_outside(directory: Directory, channel: ChannelId) -> bool:
     return found is not None and found.is_external
 
 
+async def unknown(directory: Directory, users: Iterable[UserId], groups: Iterable[GroupId] = ()) -> list[str]:
+    """List the ids that Slack does not know in this workspace.
+
+    None of those about which it does not answer.
+    """
+    actors, handles = await _actors(directory, sorted(users)), None
+    if named := {group for group in groups if not is_channel(group)}:
+        handles = await directory.groups()
+    strangers: list[str] = [actor.user for actor in actors if actor.checked and actor.is_stranger]
+    return strangers + ([] if handles is None else sorted(named - handles.keys()))
+
+
 async def why_nobody_could(directory: Directory, request: Request) -> str | None:
     """Say why nobody can decide on this request, by what Slack says now.
 

@@ -33,6 +33,6 @@ async def note(store: Store, directory: Directory) -> None:
     if rooms is None:
         return
     try:
-        await store.set_channels(frozenset(rooms.values()))
+        await store.set_channels(rooms)
     except StoreUnavailable as away:
         _log.warning("%s The app's channels are written down when it is back.", away)

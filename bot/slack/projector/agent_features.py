@@ -5,6 +5,7 @@ ordinary messages instead, as everywhere else. Nothing of this is stored: a proc
 more, and ends a stream that it did not begin when it draws over it.
 """
 
+import json
 import logging
 import time
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from countersign.domain.ids import ChannelId, RunId
 from countersign.domain.runs import Run, Status
 from countersign.usecases.ports import Change, Committed, Message, Put, Store
 
+from ...slack_errors import LATER
 from ..ports import Calls, CannotPost, Importance
 
 SESSION: Final = "agents.sessions.setStatus"
@@ -24,9 +26,13 @@ STOP: Final = "chat.stopStream"
 REFUSED_FOR: Final = 3600.0
 STREAMED_FOR: Final = 240.0
 """Seconds; Slack ends a stream by itself after about five minutes, and shows it as one that went wrong."""
-_OF_ONE_THREAD: Final = frozenset(
+SESSION_FOR: Final = 3000.0
+"""Seconds; Slack ends the status `processing` after an hour."""
+STREAM_BYTES: Final = 9000
+"""Of the chunks of one stream; from about 10,600 on Slack answers `msg_too_long`, also when it is to end."""
+_OF_ONE_THREAD: Final = LATER | frozenset(
     {"channel_not_found", "is_archived", "message_not_found", "not_authorized", "not_in_channel", "thread_not_found"}
-    | {"user_not_found", "message_not_in_streaming_state", "stopped_by_user"}
+    | {"msg_blocks_too_long", "msg_too_long", "user_not_found", "message_not_in_streaming_state", "stopped_by_user"}
 )
 """Refusals that say nothing of other threads."""
 _STATUSES: Final = {Status.QUEUED: "processing", Status.RUNNING: "processing"} | dict.fromkeys(
@@ -43,6 +49,7 @@ class _Stream:
     ts: str
     since: float
     sent: dict[str, Chunk]
+    size: int
 
 
 class AgentFeatures:
@@ -52,18 +59,20 @@ class AgentFeatures:
         self._calls = calls
         self._store = store
         self._refused: dict[str, float] = {}
-        self._statuses: dict[RunId, str] = {}
+        self._statuses: dict[RunId, tuple[str, float]] = {}
         self._streams: dict[RunId, _Stream] = {}
 
     async def session(self, run: Run, root: Message, title: str) -> None:
         """Show in the thread that agents work, wait for people, or are done."""
         status = _STATUSES.get(run.status, "closed")
-        if self._statuses.get(run.id) == status:
+        shown, since = self._statuses.get(run.id, ("", 0.0))
+        if shown == status and not _has_reverted(shown, since):
             return
         where = {"channel_id": root.channel, "thread_ts": root.ts, "status": status}
         if await self._tried(SESSION, {**where, "title": title}) is None:
+            self._statuses.pop(run.id, None)  # else it would stay overdue
             return
-        self._statuses[run.id] = status
+        self._statuses[run.id] = status, time.monotonic()
         if run.over:
             del self._statuses[run.id]
 
@@ -76,8 +85,9 @@ class AgentFeatures:
         if working and time.monotonic() - stream.since < STREAMED_FOR:
             if not (new := _new_chunks(chunks, stream.sent)):
                 return True
+            stream.size += _size(new)
             content = {"channel": stream.channel, "ts": stream.ts, "chunks": new}
-            if await self._tried(APPEND, content) is not None:
+            if stream.size <= STREAM_BYTES and await self._tried(APPEND, content) is not None:
                 return True
         del self._streams[run.id]
         await self.end(stream.channel, stream.ts, _STATUSES.get(run.status, "closed"))
@@ -92,21 +102,25 @@ class AgentFeatures:
         await self._tried(STOP, {"channel": channel, "ts": ts, "session_status": status})
 
     def overdue(self) -> list[RunId]:
-        """Return the runs whose streams Slack would end soon."""
-        return [run for run, one in self._streams.items() if time.monotonic() - one.since >= STREAMED_FOR]
+        """Return the runs whose streams or sessions Slack would end soon."""
+        streams = [run for run, one in self._streams.items() if time.monotonic() - one.since >= STREAMED_FOR]
+        return streams + [run for run, one in self._statuses.items() if _has_reverted(*one)]
 
     async def _begun(self, run: Run, chunks: Sequence[Chunk], name: str, root: Message) -> bool:
         sent: dict[str, Chunk] = {}
         who = {"recipient_user_id": run.requester, "recipient_team_id": run.workspace}
         content = {"channel": root.channel, "thread_ts": root.ts, "task_display_mode": "plan", **who}
-        answer = await self._tried(START, {**content, "chunks": _new_chunks(chunks, sent)})
+        new = _new_chunks(chunks, sent)
+        if (size := _size(new)) > STREAM_BYTES:
+            return False
+        answer = await self._tried(START, {**content, "chunks": new})
         if answer is None:
             return False
         message = Message(run.workspace, ChannelId(answer["channel"]), name, answer["ts"], root.ts)
         if await self._store.commit(Change(messages=(Put(message, 0),))) is not Committed.DONE:
             await self.end(answer["channel"], answer["ts"])
             return False
-        self._streams[run.id] = _Stream(answer["channel"], answer["ts"], time.monotonic(), sent)
+        self._streams[run.id] = _Stream(answer["channel"], answer["ts"], time.monotonic(), sent, size)
         return True
 
     async def _tried(self, method: str, content: dict[str, Any]) -> dict[str, Any] | None:
@@ -123,6 +137,15 @@ class AgentFeatures:
                 self._refused[method] = time.monotonic() + REFUSED_FOR
                 _log.info("Slack has no %s here (%s); ordinary messages are shown instead.", method, refused)
             return None
+
+
+def _has_reverted(status: str, since: float) -> bool:
+    """Tell whether Slack is about to end the status that was set then."""
+    return status == "processing" and time.monotonic() - since >= SESSION_FOR
+
+
+def _size(chunks: Sequence[Chunk]) -> int:
+    return len(json.dumps(chunks, ensure_ascii=False).encode())
 
 
 def _new_chunks(chunks: Sequence[Chunk], sent: dict[str, Chunk]) -> list[Chunk]:

@@ -108,13 +108,18 @@ class CardDrawing:
     async def _changes_card(self, event: Event, doubted: set[RequestId]) -> bool:
         """Tell whether the card of the event's request is to be drawn.
 
-        One on which somebody found a button long after its end is sent anew.
+        After a refused click only one that a click made known (R47), or on which somebody found a button long after
+        its end: that one is sent again.
         """
         if event.type is not EventType.ATTEMPT_REFUSED:
             return event.type in _CHANGE_A_CARD
         seen = await usecases.intact(self._store, event.request) if event.request is not None else None
-        decision = seen.value.decision if seen else None
-        if seen is None or decision is None or event.at - decision.at < _LATE:
+        if seen is None:
+            return False
+        shown, decision = await card_grouping.message_of(self._store, seen), seen.value.decision
+        if shown is not None and shown.value.ts and not shown.value.drawn:
+            return True
+        if decision is None or event.at - decision.at < _LATE:
             return False
         card = await card_grouping.card_of(self._store, seen)
         if seen.value.id not in doubted:
@@ -133,8 +138,9 @@ async def picture(store: Store, poster: Poster, card: Card, rows: Sequence[Reque
         if run is None:
             return None
         runs[name] = run.value, poster.link(root) if root else None
-        if root is not None and rows[0].rules.in_thread and root.channel.startswith("D"):
-            runs[name] = run.value, None  # nobody can reply in the app's messages
+        unread = root is not None and (root.channel.startswith("D") or not poster.thread_replies)
+        if rows[0].rules.in_thread and unread:  # nobody can reply in the app's direct messages
+            runs[name] = run.value, None
     files = {f"file/{row.id}": row.id for row in card.rows if reviewed_content.needs_file(row)}
     unfiled = frozenset(files[name] for name in await poster.missing([*files]))
     first, run_link = runs[rows[0].run]

@@ -14,6 +14,7 @@ from slack_sdk.errors import SlackApiError, SlackRequestError
 
 from countersign.usecases.ports import Change, Committed, Message, Put, Store
 
+from ...slack_errors import OF_THE_TOKEN
 from ..ports import CannotPost, code, pause_after
 from ..unconfirmed_posts import CLOCKS_DIFFER
 from .message_sync import File, Poster
@@ -91,6 +92,8 @@ class Files:
                 raise CannotPost(code(refused)) from refused
             if refused.response.status_code == 429:
                 await asyncio.sleep(pause)
+            if code(refused) in OF_THE_TOKEN:  # says nothing about the file
+                await self._poster.calls.until_answered()
             return code(refused)
         except (aiohttp.ClientError, TimeoutError, OSError, SlackRequestError) as wrong:
             _log.warning("Slack did not answer the upload of %s (%r); looking whether it arrived.", file.name, wrong)

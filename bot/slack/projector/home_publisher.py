@@ -138,6 +138,10 @@ class HomePublisher:
             return home.closed()
         return home.view([await section(reader) for section in SECTIONS])
 
+    async def waiting_for(self, user: UserId) -> list[Block]:
+        """Draw what waits for somebody, without buttons."""
+        return await waiting(await self._reader(user), buttons=False)
+
     async def _reader(self, user: UserId) -> Reader:
         groups = await self.overview.groups()
         member_of, unknown = await self._directory.memberships(user, groups)
@@ -237,7 +241,7 @@ async def start(reader: Reader) -> list[Block]:
     return home.start(first_time=not been_here)
 
 
-async def waiting(reader: Reader) -> list[Block]:
+async def waiting(reader: Reader, *, buttons: bool = True) -> list[Block]:
     """List what waits for this person.
 
     Only those who may decide at all have such a section.
@@ -256,7 +260,7 @@ async def waiting(reader: Reader) -> list[Block]:
     page = await reader.overview.waiting(names, actor.user, fits, home.MOST_WAITING)
     listed = await with_links(reader.store, reader.overview, reader.link, page.requests)
     listed = replace(listed, total=page.total, whole=page.whole)
-    return home.waiting(listed, reader.groups_unknown)
+    return home.waiting(listed, reader.groups_unknown, buttons=buttons)
 
 
 async def running(reader: Reader) -> list[Block]:

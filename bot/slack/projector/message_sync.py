@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -24,13 +24,12 @@ from countersign.usecases.ports import Change, Committed, Message, Put, Seen, St
 from ..ports import PAUSE, Calls, CannotPost, Importance, Outdated, RowsAdded, drawing_task
 from ..unconfirmed_posts import EVENT_TYPE, Copies, PostedMessages
 from ..views.block_kit import Drawing
+from ..views.spoken_text import spoken
 
 SECOND_LOOK: Final = timedelta(seconds=20)
 """After a message was posted that another process, frozen or cut off, may be about to post too."""
 _LOOK: Final = 0.05
 """Seconds between two looks whether a card was replaced by whoever took the click."""
-_LONGEST_TEXT: Final = 4000
-"""Characters of a message's words for notifications; Slack refuses to change one to more."""
 _GONE: Final = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 _log = logging.getLogger(__name__)
 
@@ -79,16 +78,29 @@ def digest(drawing: Drawing) -> str:
     return short_name(drawing.text, blocks, length=13)
 
 
+def standing(message: Message, channel: ChannelId, ts: str, now: datetime) -> Message:
+    """Note where a message stands; what it shows is unknown."""
+    found = replace(message, channel=channel, ts=ts, drawn="", problem="")
+    is_note = message.thread and message.name != f"card/{message.request}"  # not the card of a conversation
+    if message.request is None or is_note:
+        return replace(found, posting_since=None)
+    return replace(found, stands_since=now)  # a card: rows may come while it is new, and silence counts from now on
+
+
 class _Overtaken(Exception): ...  # another process is about to post it
 
 
 class Poster:
     """Draws messages for one workspace."""
 
+    thread_replies = False
+    """Whether Slack sends the app what people write in threads; a card invites replies only then."""
+
     def __init__(self, calls: Calls, store: Store, workspace: WorkspaceId, home: str, ours: frozenset[str]) -> None:
         """`ours`: authors of our messages, as Slack names them."""
         self.calls: Final = calls
         self.workspace: Final = workspace
+        self.ours: Final = ours
         self.lookups = PostedMessages(self.calls.call, ours)
         self.copies = Copies(store, self.calls.call, self.lookups)
         self._store = store
@@ -219,13 +231,8 @@ class Poster:
         self, seen: Seen[Message], target: _Target, where: tuple[str, str], *, adopted: bool = False
     ) -> Message | None:
         """Store where the message stands; delete it and return None if another does."""
-        drawn = "" if adopted else target.drawn
-        message = replace(seen.value, ts=where[1], channel=ChannelId(where[0]), drawn=drawn, problem="")
-        is_note = target.place.thread and target.name != f"card/{target.request}"  # and no conversation's card
-        if target.request is None or is_note:
-            message = replace(message, posting_since=None)
-        else:  # a card: rows may come while it is new, and silence may count from now on
-            message = replace(message, stands_since=await self._store.now())
+        message = standing(seen.value, ChannelId(where[0]), where[1], await self._store.now())
+        message = message if adopted else replace(message, drawn=target.drawn)
         if await self._store.commit(Change(messages=(Put(message, seen.version),))) is Committed.DONE:
             return message
         await self.copies.drop(target.name, message)
@@ -253,7 +260,7 @@ class Poster:
             {
                 "channel": target.place.channel,
                 "thread_ts": target.place.thread or None,
-                "text": target.drawing.text[:_LONGEST_TEXT],
+                "text": spoken(target.drawing),
                 "blocks": target.drawing.blocks,
                 "metadata": {"event_type": EVENT_TYPE, "event_payload": {"name": target.name}},
                 "unfurl_links": False,
@@ -267,8 +274,8 @@ class Poster:
     async def _redraw(self, seen: Seen[Message], target: _Target, post: bool) -> Message | None:
         if (message := seen.value).drawn == target.drawn:
             return message
-        text = target.drawing.text[:_LONGEST_TEXT]
-        content = {"channel": message.channel, "ts": message.ts, "text": text, "blocks": target.drawing.blocks}
+        text, blocks = spoken(target.drawing), target.drawing.blocks
+        content = {"channel": message.channel, "ts": message.ts, "text": text, "blocks": blocks}
         try:
             while await self.calls.call("chat.update", content, target.importance) is None:  # noqa: ASYNC110
                 await asyncio.sleep(PAUSE)

@@ -1,0 +1,93 @@
+"""Ask whether Slack answers and accepts our token, once for all who wait.
+
+A refused token is kept (R40): Slack also refuses one while a workspace migrates, or when our address is not allowed.
+"""
+
+import asyncio
+import logging
+import math
+from typing import Final
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from countersign import metrics
+
+from ..slack_errors import OF_THE_TOKEN, advice
+from .ports import PAUSE, code
+
+CHECK_EVERY: Final = 20.0
+"""Seconds, so that health tells of a refused token within 30 s even if nothing is drawn (R46)."""
+_LONGEST_SILENCE: Final = 10.0
+"""Seconds, at most, from when Slack is back until that is noticed."""
+_LONGEST_REFUSAL: Final = 60.0
+"""The same for a token that Slack accepts again."""
+_log = logging.getLogger(__name__)
+
+
+class AnswerCheck:
+    """Questions to Slack in the name of one workspace.
+
+    `refused`: Slack's error while it refuses the token.
+    """
+
+    def __init__(self, client: AsyncWebClient, workspace: str = "") -> None:
+        self.refused = ""
+        self._client = client
+        self._workspace = workspace
+        self._asking = asyncio.Lock()
+        self._answered_at = -math.inf
+
+    @property
+    def problem(self) -> str:
+        """Return a sentence about the refused token, "" if Slack accepts it."""
+        if not self.refused:
+            return ""
+        refusal = f"Slack refuses the token of workspace {self._workspace} ({self.refused})."
+        return f"{refusal} {advice(self.refused)} Nothing is drawn there until Slack accepts it; nothing is lost."
+
+    async def keep(self) -> None:
+        """Ask regularly, until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(CHECK_EVERY)
+                await self.until_answered()
+        finally:
+            metrics.token_refused(self._workspace, "")
+
+    async def until_answered(self) -> None:
+        """Wait until Slack answers and accepts the token.
+
+        One task asks, with growing pauses; the others wait. So of many messages few are unclear, and cards that wait
+        grow.
+        """
+        since, pause = asyncio.get_running_loop().time(), PAUSE
+        async with self._asking:
+            while self._answered_at < since and not await self._answers():
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_REFUSAL if self.refused else _LONGEST_SILENCE)
+
+    async def _answers(self) -> bool:
+        try:
+            await self._client.api_call("auth.test")
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+        except SlackApiError as refused:
+            if code(refused) in OF_THE_TOKEN:
+                self._note(code(refused))
+                return False
+            return bool(refused.response.status_code < 500)
+        self._note("")
+        self._answered_at = asyncio.get_running_loop().time()
+        return True
+
+    def _note(self, refused: str) -> None:
+        if refused == self.refused:
+            return
+        self.refused = refused
+        metrics.token_refused(self._workspace, refused)
+        if refused:
+            _log.error("%s", self.problem)
+        else:
+            _log.warning("Slack accepts the token of workspace %s again.", self._workspace)
