@@ -46,7 +46,7 @@ async def _mail(stage: Stage) -> None:
     await stage.measured(bob, "mail", "The card")
     await stage.menu("mail-menu", "What is behind ⋯", bob.card)
     other = stage.reviewer("a mail: request changes", bob.card)
-    await other.tap(control_values.RESPOND)
+    await other.tap("Request changes")
     await other.window()
     await stage.window("mail-changes", "*Request changes*")
     other.reading.height = bob.reading.height
@@ -137,9 +137,9 @@ async def _plan(stage: Stage) -> None:
     await stage.measured(risky, "high-risk", "A release: high risk has no button that approves")
     await stage.thread("plan-thread", "The thread while the other team works, and waits", head)
     await risky.tap(control_values.REVIEW)
-    view = await risky.window()
+    await risky.window()
     await stage.window("high-risk-window", "*Review…*: all of it, and a word to type")
-    await risky.submit({view.blocks[-1]["block_id"]: "release"})
+    await risky.submit({_last(stage): "release"})
     await stage.message("plan-settled", "The plan, settled", await stage.settled(plan.card))
 
 
@@ -179,7 +179,7 @@ async def _batch(stage: Stage) -> None:
     await bob.tap(control_values.APPROVE_ALL)
     if bob.person.modal is not None:
         await bob.window()
-        await stage.window("batch-window", "*Approve all*")
+        await stage.window("batch-window", "*Approve 4*")
         await bob.submit()
     await stage.message("batch-settled", "Settled", await stage.settled(card))
 
@@ -223,7 +223,7 @@ async def _long(stage: Stage) -> None:
     await stage.message("secret", "A secret is hidden, and the card says so", secret)
     for card in (long, secret):
         bob = stage.slack.user("bob")
-        assert (await bob.click(stage.now(card), control_values.RESPOND)).ok
+        assert (await bob.click(stage.now(card), "Request changes")).ok
         await bob.wait_modal()
         assert await bob.submit({_last(stage): "Not today."}) == {}
     await asyncio.gather(*asking)

@@ -295,6 +295,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
         data = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = await stack.enter_async_context(EmbeddedRedis(data / "redis"))
         manifest = read_manifest(HERE / "manifest.yml")
+        manifest["bot_events"] |= {"message.channels"}  # replies in a conversation's thread
         slack = await stack.enter_async_context(LocalSlack(**manifest, **UNHURRIED))
         there = await stack.enter_async_context(deployment(slack, server.url, "gallery", data))
         mails = Mailbox(data / "mailbox")
@@ -315,12 +316,12 @@ async def _programs(slack: LocalSlack, there: Deployment, data: Path, smtp: str)
     await asyncio.to_thread(policy.write_text, POLICY)
     port = free_port()
     await asyncio.gather(
-        there.web(API_PORT=str(port), POLICY=str(policy), KEEP_EVENTS="forever"),
+        there.web(API_PORT=str(port), POLICY=str(policy), KEEP_EVENTS="forever", THREAD_REPLIES="yes"),
         there.worker(DOCKER_HOST="tcp://127.0.0.1:1", SMTP_URL=smtp),
     )
     async with connect(there.common["REDIS_URL"]) as client:
         store = Store(client, there.common["NAMESPACE"])
-        issued = api_keys.issue("rollouts", ("#general",), await store.now())
+        issued = api_keys.issue("rollouts", ("C0GENERAL",), await store.now())
         await ApiKeys(store).put(issued.key)
     os.environ |= {"COUNTERSIGN_URL": f"http://127.0.0.1:{port}", "COUNTERSIGN_KEY": issued.token}
 

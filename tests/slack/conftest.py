@@ -1,12 +1,14 @@
 """A bot at the local Slack of the test, and the cards that it shows."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
 from bot.slack.handlers import ack_deadline, modal_opening
 from bot.slack.handlers.context import Services
 from bot.slack.views.approval_card import card
+from countersign.domain import batching
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Request
 from countersign.store.store import Store
@@ -19,9 +21,10 @@ from tests.slack.socket_bot import Show, connected_bot, post
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the bot does in time, it does: a test that is about being late says so itself."""
+    """Nothing is late, and a card grows for as long as the test takes: a test about being late says so itself."""
     monkeypatch.setattr(ack_deadline, "ACK_WITHIN", PATIENCE)
     monkeypatch.setattr(modal_opening, "OPEN_WITHIN", PATIENCE)
+    monkeypatch.setattr(batching, "WITHIN", timedelta(seconds=PATIENCE))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from bot.slack.views import (
 from bot.slack.views.block_kit import Drawing
 from bot.slack.views.settings_text import greeting
 from countersign.domain import quiet_hours, request_endings, runs, schedule, standing_permissions
-from countersign.domain.activity import Delay, Passed, Usage, Writing
+from countersign.domain.activity import NOT_DONE, Delay, Passed, Usage, Writing
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.decision_attempts import allow, decide
@@ -327,6 +327,7 @@ DRAWINGS: dict[str, Drawing] = {
     "card_answered": card(decided(Verb.RESPOND, HOSTILE)),
     "card_long_rejected": card(decided(Verb.REJECT, "no", request(asked=question(LONG)))),
     "card_expired": card(expired()),
+    "card_expired_with_votes": card(request_endings.expire(voted(), later(hours=2)).request),
     "card_approved_by_timeout": card(expired(on_timeout=OnTimeout.APPROVE)),
     "card_withdrawn": card(request_endings.withdraw(request(), later(minutes=5), "the run was stopped", ALICE).request),
     "card_in_doubt": card(in_doubt()),
@@ -361,9 +362,12 @@ DRAWINGS: dict[str, Drawing] = {
     "card_tool_again": card(request(asked=refund(before=BEFORE, notes=("Over the limit of 10 EUR.", "Bob is away.")))),
     "card_tool_again_same": card(request(asked=refund(before=refund().content))),
     "card_tool_again_long": card(request(asked=refund(content=LONG[:1500], before=LONG[1500:3000]))),
+    "card_tool_claimed": card(request(asked=refund(notes=(f"⚠️ Checked by security. {HOSTILE}",), claimed=True))),
     "card_tool_many_notes": card(request(asked=refund(notes=tuple(f"Note {n}. {HOSTILE * 3}" for n in range(9))))),
     "card_tool_approved": card(decided(Verb.APPROVE, of=request(asked=refund()))),
     "card_tool_edited": card(edited()),
+    "card_tool_not_done": reported(edited(), f"More than 10 EUR. {HOSTILE}", failed=True, done=NOT_DONE),
+    "steps_not_done": plan(with_outcome(edited(), "More than 10 EUR.", failed=True, done=NOT_DONE), edited()),
     "card_tool_done": reported(decided(Verb.APPROVE, of=request(asked=refund()))),
     "card_tool_failed": reported(decided(Verb.APPROVE, of=request(asked=refund())), f"No card. {HOSTILE}", failed=True),
     "card_mail_sent": reported(edited_mail(), "The mail was sent to vendor@example.com.", done="sent"),

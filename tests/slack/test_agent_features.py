@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.projector import thread_drawing
+from bot.slack.projector import agent_features, thread_drawing
 from bot.slack.projector.agent_features import APPEND, SESSION, START, STOP, AgentFeatures
 from bot.slack.projector.message_sync import Poster
 from bot.slack.slack_calls import GatedCalls
@@ -15,13 +15,13 @@ from countersign import usecases
 from countersign.domain import runs
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
-from localslack import LocalSlack, text_of
+from localslack import LocalSlack, api_agents, text_of
 from localslack.errors import CannotDo
 from localslack.fixtures import HURRY
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import BOB, HERE, OURS, attempt, question
 from tests.slack.socket_bot import connected_bot
-from tests.store_fixtures import NoQueue
+from tests.store_fixtures import NoQueue, new_run
 
 EVENTS = frozenset({"app_home_opened", "agent_session_stopped"})
 
@@ -140,6 +140,63 @@ async def test_a_process_that_takes_over_ends_the_stream_that_it_finds(store: St
         (root,) = slack.channel("#general").messages
         (steps,) = slack.channel("#general").thread(root.ts)[1:]
         assert "wrote a draft" in text_of(steps) and methods(slack).count(STOP) == 1
+
+
+async def test_a_session_is_set_again_before_slack_ends_it(
+    store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slack ends `processing` after an hour, while a run may work for days."""
+    ahead, loop = [0.0], asyncio.get_running_loop()
+    async with LocalSlack(agent=True, bot_events=EVENTS, hurry=HURRY, clock=lambda: loop.time() + ahead[0]) as slack:
+        one = poster(slack, store)
+        native = AgentFeatures(one.calls, store)
+
+        async def drawn() -> set[str]:
+            await thread_drawing.draw(store, one, lease.run, None, native)
+            return {slack.platform.session_status(*there) for there in slack.platform.sessions}
+
+        await usecases.note_progress(store, lease, "writer", "looked it up")
+        assert await drawn() == {"processing"} and not native.overdue()
+        ahead[0] = 3600.0
+        assert {slack.platform.session_status(*there) for there in slack.platform.sessions} == {"active"}
+        monkeypatch.setattr(agent_features, "SESSION_FOR", 0.0)
+        assert native.overdue() == [lease.run]
+        assert await drawn() == {"processing"}
+        slack.faults.add("error", on=SESSION, error="feature_disabled", times=None)
+        await drawn()
+        assert native.overdue() == [], "what Slack refuses is not drawn again and again"
+
+
+async def test_a_stream_ends_before_it_is_too_long_for_slack(
+    store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R6: the message goes on as an ordinary one."""
+    monkeypatch.setattr(agent_features, "STREAM_BYTES", 900)
+    monkeypatch.setattr(api_agents, "STREAM_BYTES", 1060)
+    async with agents() as slack:
+        one = poster(slack, store)
+        native = AgentFeatures(one.calls, store)
+        for number in range(12):
+            await usecases.note_progress(store, lease, "writer", f"step {number}: " + "x" * 80)
+            await thread_drawing.draw(store, one, lease.run, None, native)
+        (root,) = slack.channel("#general").messages
+        (steps,) = slack.channel("#general").thread(root.ts)[1:]
+        assert "step 11" in text_of(steps) and APPEND in methods(slack) and methods(slack).count(STOP) == 1
+        assert [call for call in slack.calls if not call.ok] == []
+
+
+@pytest.mark.parametrize("error", ["msg_too_long", "external_channel_migrating", "ekm_access_denied"])
+async def test_a_refusal_in_one_thread_switches_nothing_off(store: Store, lease: Lease, error: str) -> None:
+    """R36: `msg_too_long` is about one message, and the workspace had no streams for an hour."""
+    async with agents() as slack:
+        slack.faults.add("error", on=APPEND, error=error)
+        one = poster(slack, store)
+        native = AgentFeatures(one.calls, store)
+        for run in (lease, await new_run(store, "rother")):
+            for words in ("looked it up", "wrote a draft"):
+                await usecases.note_progress(store, run, "writer", words)
+                await thread_drawing.draw(store, one, run.run, None, native)
+        assert methods(slack).count(APPEND) == 1
 
 
 async def test_slacks_own_stop_button_stops_the_run_for_those_who_may(store: Store, lease: Lease) -> None:

@@ -44,28 +44,28 @@ async def test_rules_get_milder_by_two_and_all_are_told(
             await bob.wait_modal("Approval settings")
             assert await bob.submit({"exceptions": ["own_requests"]}) == {}
             await bob.wait_ephemeral("an admin or a second reviewer must confirm it")
-        card = await posted(
-            slack, "<@U0BOB> wants to loosen the rules", "Before: ", "can't decide", "After: ", "can decide"
-        )
+        card = await posted(slack, "<@U0BOB> wants to loosen the rules", "own requests: no → yes")
         assert await rules(store) == before
-        await bob.click(card, "Confirm")
+        await bob.click(card, "Loosen rules")
         await bob.wait_ephemeral("You proposed this yourself")
         await slack.user("alice").command("/approvals reviewers @bob @carol")
         slack.invite("U0GRETA", "#approvals")
-        await slack.user("greta").click(card, "Confirm")
+        await slack.user("greta").click(card, "Loosen rules")
         await slack.user("greta").wait_ephemeral("Guests")
-        await carol.click(card, "Confirm")
+        await carol.click(card, "Loosen rules")
         await carol.wait_ephemeral("The settings have changed since this was proposed")
         assert (await rules(store)).own_requests is False
         await bob.command("/approvals own-requests yes")
         anew = await slack.wait_message("#approvals", lambda m: "wants to loosen" in m.text and m.ts != card.ts)
-        await carol.click(anew, "Confirm")
+        await carol.click(anew, "Loosen rules")
         await carol.wait_ephemeral("Saved.")
         assert (await rules(store)).own_requests is True
         await slack.wait_message("#approvals", lambda m: m.ts == anew.ts and not m.buttons)
         await bob.command("/approvals quorum 2")  # stricter: nobody else is needed
-        await posted(slack, "<@U0CAROL> changed the settings of <#C0GENERAL>, as <@U0BOB> proposed", "Before: ")
-        await posted(slack, "<@U0BOB> changed the settings of <#C0GENERAL>", "2 approvals by different people")
+        await posted(
+            slack, "<@U0CAROL> changed the settings of <#C0GENERAL>, as <@U0BOB> proposed", "own requests: no → yes"
+        )
+        await posted(slack, "<@U0BOB> changed the settings of <#C0GENERAL>", "Approvals needed: 1 → 2")
     kinds = [e.type for e in await events(store) if e.type.startswith("settings")]
     proposed, refused, changed = EventType.SETTINGS_PROPOSED, EventType.SETTINGS_REFUSED, EventType.SETTINGS_CHANGED
     assert kinds == [proposed, refused, changed, refused, refused, proposed, changed, changed]
@@ -112,7 +112,11 @@ async def test_an_admin_reads_what_milder_rules_mean_before_they_are_saved(
             await dave.wait_modal("Approval settings")
             assert await dave.submit({"exceptions": ["own_requests"]}) == {}
         window = await dave.wait_modal("This loosens the rules")
-        for part in ("Requesters can decide on their own requests.", "Before: ", "After: ", "Nothing has changed yet."):
+        for part in (
+            "Requesters can decide on their own requests.",
+            "own requests: no → yes",
+            "Nothing has changed yet.",
+        ):
             assert part in str(window.json)
 
     dave, before = slack.user("dave"), await rules(store)
@@ -517,3 +521,18 @@ async def test_what_is_wrong_with_a_step_stands_at_it_though_the_one_above_was_e
     assert "is a guest" in (await alice.submit({**moved, "after_2": "20m", "people_2": ["@greta"]}))["people_2"]
     assert await alice.submit({**moved, "after_2": "20m"}) == {}
     assert (await rules(store)).escalation == (Escalation(timedelta(minutes=20), Reviewers(frozenset({DAVE}))),)
+
+
+async def test_a_private_channel_is_named_like_any_other(slack: LocalSlack, store: Store, bot: Services) -> None:
+    """Slack sends it as `<C987|>`, without a name."""
+    slack.add_channel("leads", is_private=True)
+    slack.invite("U0BOT", "#leads", by="alice")
+    alice = slack.user("alice")
+    assert (await alice.command("/approvals channel #leads")).text.startswith("Saved.")
+    assert (await store.settings(GENERAL)).value.approvals_channel == "C0LEADS"
+    await alice.command("/approvals escalate 30m @dave #leads")
+    await confirm_loosening(alice)
+    (step,) = (await store.settings(GENERAL)).value.escalation or ()
+    assert step.channel == "C0LEADS"
+    sent = [payload["text"] for kind, payload in slack.deliveries if kind == "slash_commands"]
+    assert sent == ["channel <C0LEADS|>", "escalate 30m <@U0DAVE|dave> <C0LEADS|>"]

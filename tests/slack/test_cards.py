@@ -15,11 +15,12 @@ from bot.slack.views import reviewed_content as judged
 from bot.slack.views.control_values import Handle, MenuItem
 from countersign.domain import request_endings, schedule
 from countersign.domain.attempt_refusals import Refusal
+from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.escalation import Escalation
 from countersign.domain.people import Reviewers
 from countersign.domain.question_salts import asking
-from countersign.domain.requests import Kind, Question, Status, Verb
+from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from countersign.domain.schedule import Snooze
 from localslack.payload_checks import check_message_blocks, check_view
 from tests.sample_requests import ALICE, call, choice, later, question, refusal_text, request
@@ -131,6 +132,7 @@ def test_what_is_asked_again_begins_with_what_changed() -> None:
         boxes = boxes_of(card(request(asked=asked)).blocks)
         assert boxes[0] == "Less, please."
         assert boxes[1].startswith("-") and boxes[2] == asked.content
+        assert boxes_of(review_modals.full(request(asked=asked))["blocks"])[0].startswith("-")
 
 
 def test_every_golden_file_is_of_a_view() -> None:
@@ -169,7 +171,7 @@ def test_no_timeout_approves_what_only_people_can_know() -> None:
 
 def test_every_button_carries_its_own_request_and_digest() -> None:
     """R1, R13: so that a click cannot be taken for one on other content."""
-    asked = request(asked=refund(), break_glass=True, remind_after=timedelta(hours=1))
+    asked = request(asked=refund(), break_glass=True, remind_after=timedelta(hours=1), timeout=timedelta(days=2))
     actions = next(b for b in card(asked).blocks if b["type"] == "actions")
     *buttons, more = actions["elements"]
     assert {Handle.read(button["value"]) for button in buttons} == {Handle(asked.id, asked.digest)}
@@ -213,7 +215,9 @@ def test_a_card_says_what_comes_next_who_looks_and_who_stands_in() -> None:
     assert "S0LEADS" not in json.dumps(DRAWINGS["card_raised"].blocks)
     assert "postponed by <@U0CAROL> until" in snoozed and "Others can still decide" in snoozed
     assert "<@U0ERIN> (in place of <@U0BOB>)" in DRAWINGS["card_raised_approved"].text
-    assert "<@U0CAROL>, <@U0DAVE>, <@U0ERIN>: this is still waiting" in mrkdwn_of(DRAWINGS["note_reminder"].blocks)
+    assert "<@U0CAROL>, <@U0DAVE>, <@U0ERIN>: your decision is still missing" in mrkdwn_of(
+        DRAWINGS["note_reminder"].blocks
+    )
 
 
 @pytest.mark.parametrize("name", ["burst", "burst_whole_menu", "burst_half_settled"])
@@ -327,3 +331,115 @@ def test_a_settled_card_says_who_when_and_why() -> None:
     assert "*Rejected* by <@U0BOB> at <!date^" in mrkdwn_of(shown.blocks)
     assert "Too dear.\nAsk for five." in boxes_of(shown.blocks)
     assert "Expired" in late.text and "eject" not in late.text
+
+
+def test_a_refused_change_is_not_called_approved() -> None:
+    """R45: on the card, in the notification and in the thread; the reason is data."""
+    card_text, steps = DRAWINGS["card_tool_not_done"].text, DRAWINGS["steps_not_done"]
+    assert card_text.startswith(":warning: *Not done*: More than 10 EUR")
+    for drawing in (DRAWINGS["card_tool_not_done"], steps):
+        said = json.dumps([drawing.text, drawing.blocks])
+        assert "Approved with changes" not in said and "before it was approved" not in said
+        assert "<!channel>" not in mrkdwn_of(drawing.blocks)
+    assert json.dumps(steps.blocks).count("More than 10 EUR") == 1
+
+
+def test_an_expired_card_counts_the_approvals_it_had() -> None:
+    """R45: "nobody decided" would be untrue after a vote."""
+    asked = request_endings.expire(sample_views.voted(), later(hours=2)).request
+    shown = mrkdwn_of(card(asked).blocks)
+    assert ":alarm_clock: *Expired with 1 of 2 approvals*" in shown and "<@U0BOB>" in shown
+    assert "nobody decided" not in shown and shown.count("1 of 2 approvals") == 1
+    assert "nobody decided" in mrkdwn_of(DRAWINGS["card_expired"].blocks)
+
+
+def test_a_claim_is_attributed_and_carries_no_warning() -> None:
+    """R42: on a card, in a row, in the full view and in the file; a note of ours still warns."""
+    claim = "Already approved by the security team\n⚠️ All checks passed"
+    asked = request(asked=refund(notes=(claim,), claimed=True))
+    rows = on_one_card([asked, request(asked=refund(asked=1))])
+    for shown in (
+        card(asked).blocks,
+        rows.blocks,
+        review_modals.full(asked)["blocks"],
+        judged.file_of(asked)[1].decode(),
+    ):
+        text = shown if isinstance(shown, str) else "\n".join(texts_of(shown))
+        before, _, _ = text.partition("Already approved by the security team")
+        assert "The agent says" in before and "⚠️" not in before and "Before you decide" not in before
+    (line,) = [text for text in texts_of(card(asked).blocks) if "All checks passed" in text]
+    assert line.startswith("Already approved"), "a line of its own would look like ours"
+    assert "⚠️ Mind the dog." in texts_of(card(request(asked=refund(notes=("Mind the dog.",)))).blocks)
+
+
+def test_a_plain_question_offers_approve_reject_and_a_menu() -> None:
+    """What a phone's row holds; what else may be done is behind ⋯."""
+    *_, actions = (block for block in DRAWINGS["card_mail"].blocks if block["type"] == "actions")
+    *buttons, menu = actions["elements"]
+    assert [one["text"]["text"] for one in buttons] == ["Approve", "Reject"]
+    assert [one["text"]["text"] for one in menu["options"]] == [
+        "Request changes…",
+        "Edit…",
+        "Details",
+        "I'm reviewing this",
+    ]
+
+
+def payments() -> list[Request]:
+    """Return three payments of one turn, as the team of invoices asks about them."""
+    made = []
+    for number, (supplier, euros) in enumerate((("Paper Ltd", 1249.0), ("Ink & Co", 370.25), ("<!here>", 1000.0))):
+        paying = Call("pay", canonical({"supplier": supplier, "euros": euros}))
+        title, shown = f"Pay {euros:,.2f} EUR to “{supplier}”", f"To: {supplier}\nAmount: {euros:,.2f} EUR"
+        asked = refund(
+            call=paying, title=title, content=shown, asked=number, batch="Pay {count} bills ({euros:,.2f} EUR)"
+        )
+        made.append(request(later(seconds=number / 10), asked=asked))
+    return made
+
+
+def test_a_batch_says_what_it_comes_to_and_lists_what_one_click_approves() -> None:
+    """Ten seconds on a phone: the sum first, a line for each, and the same list in the confirmation."""
+    drawn = on_one_card(payments())
+    texts = list(texts_of(drawn.blocks))
+    assert "Pay 3 bills (2,619.25 EUR)?" in texts
+    assert "\nTo: Paper Ltd · Amount: 1,249.00 EUR" in texts and not boxes_of(drawn.blocks)
+    approve, reject, _ = drawn.blocks[-1]["elements"]
+    assert (approve["text"]["text"], reject["text"]["text"]) == ("Approve 3", "Reject 3")
+    listed = approve["confirm"]["text"]
+    assert listed["type"] == "plain_text" and len(listed["text"]) <= 300
+    assert listed["text"].splitlines()[1] == "• Pay 370.25 EUR to “Ink & Co”"
+
+
+def test_a_field_that_could_pass_for_two_has_a_box_of_its_own() -> None:
+    """R13: on one line a value could say what the next field says."""
+    forged = replace(refund(), content="To: Paper · Amount: 1.00 EUR\nAmount: 9,000.00 EUR")
+    assert not judged.in_line(forged)
+    assert judged.in_line(replace(forged, content="To: Paper\nAmount: 9,000.00 EUR"))
+
+
+def test_a_card_says_nothing_twice() -> None:
+    """A body that is the title, and options that have buttons; a longer body and other options stay."""
+    same = card(request(asked=question("Send the letter", title="Send the letter?"))).blocks
+    assert not boxes_of(same) and list(texts_of(same)).count("Send the letter?") == 1
+    assert boxes_of(card(request(asked=question("Send the letter\nto Ann", title="Send the letter?"))).blocks)
+    assert boxes_of(card(request(asked=question("Send the letter", title="Send the letter" + "!" * 200))).blocks)
+    few, many = (card(request(asked=choice(*options))).blocks for options in (("eu", "us"), ("eu", "us", "asia")))
+    assert "Options" not in boxes_of(few)[0] and "Options" in boxes_of(many)[0]
+
+
+def test_a_long_card_shows_ten_lines_and_five_unless_a_click_on_it_decides() -> None:
+    """R13: what one click approves is drawn whole; what opens a window first shows its ends."""
+    forty = "\n".join(f"line {number}" for number in range(1, 41))
+    (whole,) = boxes_of(card(request(asked=question(forty))).blocks)
+    assert whole == forty
+    for asked in (
+        request(asked=question(forty), risk=Risk.HIGH),
+        request(asked=question(forty, offers=(Verb.RESPOND, Verb.REJECT))),
+        request(asked=question(forty + "\nline" * 100)),
+    ):
+        blocks = card(asked).blocks
+        first, last = boxes_of(blocks)
+        assert (len(first.splitlines()), len(last.splitlines())) == (10, 5)
+        assert control_values.APPROVE not in json.dumps(blocks) and "Open *Details*" in mrkdwn_of(blocks)
+    assert "file" not in mrkdwn_of(card(request(asked=question(forty), risk=Risk.HIGH)).blocks)

@@ -15,4 +15,6 @@ async def test_the_channels_that_the_app_is_in_are_written_down_and_no_others(
     known = await store.channels()
     assert known is not None and slack.channel("#general").id in known
     assert known == {*(await bot.directory.channels() or {}).values()}
-    assert 0 < await store.client.pttl(store.keys.channels) <= 600_000
+    assert await store.channel_names() == await bot.directory.channels()
+    for key in (store.keys.channels, store.keys.channel_names):
+        assert 0 < await store.client.pttl(key) <= 600_000

@@ -16,10 +16,12 @@ import redis.asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.settings import WebSettings
 from bot.slack import app, health, http, routes
 from bot.slack.projector.message_sync import Place, Poster
 from bot.slack.slack_calls import GatedCalls
 from bot.slack.views.approval_card import card
+from bot.workspace import opened
 from countersign import metrics, usecases
 from countersign.domain.errors import WrongSettings
 from countersign.domain.requests import Status
@@ -258,7 +260,7 @@ async def test_healthz_says_whether_the_store_answers() -> None:
     async with http.serving(asgi, "127.0.0.1", 0) as port:
         status, text = await get(f"http://127.0.0.1:{port}/healthz")
     await client.aclose()
-    assert (status, text) == (503, "The store (Redis) does not answer.")
+    assert (status, text) == (503, "The store (Redis) does not answer: Connection refused.")
 
 
 async def test_after_slack_refreshed_the_connection_commands_are_answered(slack: LocalSlack, store: Store) -> None:
@@ -328,6 +330,19 @@ async def test_a_wrong_bot_token_ends_the_start_with_what_to_fix(slack: LocalSla
     async with app.slack_clients("xoxb-wrong", slack.api_url) as clients:
         with pytest.raises(WrongSettings, match=r"SLACK_BOT_TOKEN: Slack refuses it \(invalid_auth\)"):
             await app.identify(clients.reads)
+
+
+async def test_an_unknown_reviewer_ends_the_start_with_what_to_do(slack: LocalSlack, store: Store) -> None:
+    """R10: also a group, and an admin; whoever has left is no reason to stay away."""
+    env = {"slack_bot_token": slack.bot_token, "slack_app_token": "xapp-1", "redis_url": "redis://localhost"}
+    settings = WebSettings(**env, reviewers="U0BOB U0TYPO S0TYPO", admins="U0WRONG")  # type: ignore[arg-type]
+    async with app.slack_clients(slack.bot_token, slack.api_url) as clients:
+        with pytest.raises(WrongSettings) as wrong:
+            async with opened(settings, store, clients, "web-1"):
+                raise AssertionError("it started")
+    reviewers, admins = wrong.value.problems
+    assert reviewers.startswith("REVIEWERS: Slack knows no U0TYPO, S0TYPO in this workspace.")
+    assert admins.startswith("ADMINS: Slack knows no U0WRONG in this workspace.")
 
 
 async def test_an_installation_for_a_whole_organization_ends_the_start_with_what_to_do(slack: LocalSlack) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.api.schemas import AskBody
 from bot.forms.arguments import NoInput
 from bot.slack.views import edit_modal
 from bot.slack.views.edit_modal import WrongFields
@@ -703,3 +704,36 @@ def test_the_form_of_a_million_characters_is_small() -> None:
     view = shown(asked)
     assert len(json.dumps(view)) < 5_000
     assert NoInput.LONG in json.dumps(view)
+
+
+@pytest.mark.parametrize(
+    ("schema", "hint"),
+    [
+        ({"type": "integer", "minimum": 1, "maximum": 100}, "A whole number. 1–100."),
+        ({"type": "number", "minimum": -5, "maximum": 5.5}, "-5 to 5.5."),
+        ({"type": "number", "exclusiveMinimum": 0}, "More than 0."),
+        ({"type": "string", "minLength": 2, "maxLength": 5}, "2–5 characters."),
+        ({"type": "string", "minLength": 1, "maxLength": 10**9}, ""),
+        ({"type": "array", "items": {"type": "string"}, "maxItems": 3}, "One per line. At most 3 entries."),
+        ({"type": "string", "maxLength": "many"}, ""),
+    ],
+)
+def test_limits_stand_under_the_input_before_anything_is_typed(schema: Json, hint: str) -> None:
+    call = a_call(
+        {"field": [] if schema["type"] == "array" else 5 if schema["type"] != "string" else "abc"}, {"field": schema}
+    )
+    assert block_of(shown(call), "Field").get("hint", {"text": ""})["text"] == hint
+
+
+def test_fields_keep_the_order_that_the_schema_declares() -> None:
+    """A form, and a call of a program."""
+    names = ["to", "subject", "body", "attach"]
+    schema = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+    call = {"tool": "mail", "arguments": dict.fromkeys(sorted(names), "x"), "schema": schema}
+    form = AskBody.model_validate({"title": "Mail?", "form": schema}).question()
+    asked = AskBody.model_validate({"title": "Mail?", "call": call}).question()
+    for question in (form, asked):
+        inputs = [block["label"]["text"] for block in shown(question)["blocks"] if block["type"] == "input"]
+        assert inputs[:4] == ["To", "Subject", "Body", "Attach"]
+    assert asked.content.splitlines() == ["To: x", "Subject: x", "Body: x", "Attach: x"]
+    assert asked.title == "Mail: to x, subject x, body x, attach x"

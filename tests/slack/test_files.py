@@ -67,7 +67,7 @@ async def test_where_files_are_forbidden_all_else_goes_on(store: Store, lease: L
             for channel in ("#approvals", "#general"):
                 await slack.wait_message(channel, lambda m: m.buttons and MISSING in text_of(m))
             (card,) = slack.channel("#approvals").messages
-            await slack.wait_message("#approvals", lambda m: "this is still waiting" in text_of(m), thread=card.ts)
+            await slack.wait_message("#approvals", lambda m: "is still missing" in text_of(m), thread=card.ts)
             await decide(store, asked)
             await all_drawn(slack, store)
         assert [m.buttons for m in slack.channel("#approvals").messages] == [["Details"]]

@@ -32,7 +32,7 @@ def last_buttons(card: Message) -> list[str]:
     return [element["action_id"] for element in (card.blocks or [])[-1]["elements"]]
 
 
-@pytest.mark.parametrize(("label", "status"), [("Approve all", Status.APPROVED), ("Reject all", Status.REJECTED)])
+@pytest.mark.parametrize(("label", "status"), [("Approve 3", Status.APPROVED), ("Reject 3", Status.REJECTED)])
 async def test_one_click_decides_on_each_row_in_the_order_of_the_calls(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, label: str, status: Status
 ) -> None:
@@ -59,7 +59,7 @@ async def test_a_double_click_decides_once(slack: LocalSlack, store: Store, leas
     async with running_projector(slack, store):
         await all_drawn(slack, store)
         (card,) = shown(slack)
-        await asyncio.gather(*(bob.click(card, "Approve all", stale=True) for _ in range(2)))
+        await asyncio.gather(*(bob.click(card, "Approve 3", stale=True) for _ in range(2)))
         await all_drawn(slack, store)
     assert await states(store, asked) == [(Status.APPROVED, ("U0BOB",))] * 3
     made = Counter(event.request for event in await events(store) if event.type is EventType.REQUEST_DECIDED)
@@ -77,7 +77,7 @@ async def test_a_row_that_somebody_decided_in_between_stays_as_it_was(
         await all_drawn(slack, store)
         (card,) = shown(slack)
         await slack.user("carol").click(card, "Approve", block=f"decide {asked[1].id}")
-        await bob.click(card, "Reject all", stale=True)
+        await bob.click(card, "Reject 3", stale=True)
         told = text_of(await bob.wait_ephemeral("Counted for 2 of 3 requests"))
         await all_drawn(slack, store)
     assert "U0CAROL" in told

@@ -56,14 +56,14 @@ async def test_the_word_is_asked_where_all_of_it_is_shown(
     """R7, R13, R25: what was typed wrong is told under it, is on record, and can be typed again."""
     asked = await ask(store, lease, refund())
     shown = await show(asked)
-    assert "High risk" in text_of(shown)
+    assert (shown.blocks or [])[0]["text"]["text"] == ':rotating_light: *High risk* · you\'ll type "refund"'
     assert shown.buttons == ["Review…", "Reject"]
     bob = slack.user("bob")
     await bob.click(shown, "Review…")
     view = await bob.wait_modal("*Tool:* refund")
     assert view.json["submit"]["text"] == "Approve"
     for wrong in ("approve", "refnud"):
-        assert "you didn't type “refund”" in (await bob.submit({WORD: wrong}))[WORD]
+        assert (await bob.submit({WORD: wrong}))[WORD] == 'Type "refund" to approve.'
     assert await status(store, asked) is Status.PENDING
     assert await refusals(store) == ["not_typed", "not_typed"]
     assert await bob.submit({WORD: " Refund "}) == {}
@@ -80,7 +80,7 @@ async def test_a_button_that_would_approve_at_once_opens_the_window(
     forged(shown, control_values.REVIEW, action_id=control_values.APPROVE)
     bob = slack.user("bob")
     await bob.click(shown, control_values.APPROVE, stale=True)
-    await bob.wait_modal("Type “refund” to approve")
+    await bob.wait_modal('Type "refund" to approve')
     assert await status(store, asked) is Status.PENDING
 
 
@@ -110,7 +110,7 @@ async def test_the_window_of_somebody_else_approves_nothing(
     asked = await ask(store, lease, refund())
     bob, carol = slack.user("bob"), slack.user("carol")
     await bob.click(await show(asked), "Review…")
-    view = await bob.wait_modal("Type “refund”")
+    view = await bob.wait_modal('Type "refund"')
     slack.platform.modals.stacks[carol.id] = [view]
     assert "open the full request" in (await carol.submit({WORD: "refund"}, view=view))[WORD]
     assert await status(store, asked) is Status.PENDING
@@ -214,7 +214,7 @@ async def test_the_window_that_one_process_opened_another_takes(slack: LocalSlac
     bob = slack.user("bob")
     async with connected_bot(slack, store) as first:
         await bob.click(await _post(slack, store, first, asked), "Review…")
-        await bob.wait_modal("Type “refund”")
+        await bob.wait_modal('Type "refund"')
     async with connected_bot(slack, store):
         assert await bob.submit({WORD: "refund"}) == {}
     assert await status(store, asked) is Status.APPROVED

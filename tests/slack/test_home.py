@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from bot.slack.views import home
 from bot.slack.views.block_kit import Block, words
-from bot.slack.views.button_labels import STOP_RUN
-from bot.slack.views.control_values import CHOOSE, REVIEW
+from bot.slack.views.button_labels import START_TASK, STOP_RUN
+from bot.slack.views.control_values import CHOOSE, REJECT, REVIEW
 from countersign.domain import runs
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.decision_attempts import decide
@@ -156,7 +156,9 @@ def test_nothing_is_decided_on_a_home() -> None:
             "actions",
         }
         buttons = [block["accessory"]["action_id"] for block in view["blocks"] if "accessory" in block]
-        assert set(buttons) <= {STOP_RUN, REVIEW, CHOOSE}, "each of the other two opens a window"
+        rows = [block["elements"] for block in view["blocks"] if block["type"] == "actions"]
+        buttons += [one["action_id"] for row in rows for one in row]
+        assert set(buttons) <= {STOP_RUN, START_TASK, REVIEW, CHOOSE, REJECT}, "each of the last three opens a window"
 
 
 def test_what_models_and_people_write_does_not_act() -> None:
@@ -214,3 +216,16 @@ def test_every_waiting_request_leads_to_its_own_card() -> None:
     for made, entry in zip(asked, home.entries(Listed(asked, links, 5)), strict=True):
         found = json.dumps(entry)
         assert [other for other in map(RequestId, links) if f"/p{other}|" in found] == [made.id]
+
+
+def test_what_waits_for_a_person_comes_first_and_can_be_rejected() -> None:
+    """A reviewer opens Home to decide; somebody for whom nothing waits opens it to start a task."""
+    first = VIEWS["whole"]["blocks"][0]
+    assert first["text"]["text"].startswith("Waiting for you")
+    nothing = home.view([home.start(first_time=False), home.waiting(listed())])["blocks"]
+    assert nothing[0]["type"] == "actions"
+    (row,) = [b for b in home.waiting(listed(request())) if b["type"] == "actions"]
+    assert [(one["text"]["text"], one["action_id"]) for one in row["elements"]] == [
+        ("Review", REVIEW),
+        ("Reject…", REJECT),
+    ]

@@ -256,7 +256,7 @@ async def test_a_burst_is_a_few_drawings_and_the_last_one_is_right(
         for number in range(20):
             await ask(store, lease, question(f"mail {number}", agent=f"agent {number}"))
             await posted(slack, number + 1)
-        await shown(bob, "Waiting for you (20)", "and 5 more", without="not posted yet")
+        await shown(bob, "Waiting for you (20)", "and 10 more", without="not posted yet")
         took = asyncio.get_running_loop().time() - started
     assert published(slack).count("U0BOB") <= 2 + took / 1.0
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bot.slack.views import block_kit, review_modals, run_steps, start_modal, thread_notes
 from bot.slack.views.approval_card import card
-from countersign.autogen.tools.permits import shown
+from countersign.autogen.tools.permits import ProposedAction, shown
 from countersign.domain.activity import Progress, Writing
 from countersign.domain.calls import Call, canonical
 from countersign.domain.requests import Kind
@@ -83,7 +83,7 @@ def test_a_mark_that_the_text_brings_itself_is_no_mark() -> None:
     )
     assert visible("\u0440\u0430ypal⟦U+0061⟧").startswith("\u0440\u0430⟦U+0440 U+0430⟧")
     assert visible(visible(typed(fake))) == visible(typed(fake))
-    asked = request(asked=question(fake, title=fake, notes=(fake,)))
+    asked = request(asked=question(f"{fake} again", title=fake, notes=(fake,)))
     drawn = json.dumps(card(asked, run=run(), run_link=None).blocks, ensure_ascii=False)
     assert drawn.count("⟦U+27E6⟧") > 10
     assert not re.search(r"p⟦U\+0430⟧|⟦9,998|⟦U\+202E⟧", drawn)
@@ -98,7 +98,7 @@ def test_a_typed_mark_of_a_secret_is_told_from_a_real_one_wherever_it_stands() -
     its = replace(its, progress=(Progress(its.created_at, FAKE, FAKE),))
     message = request(asked=question(FAKE, title=FAKE, notes=(FAKE,), options=(FAKE,)))
     arguments = canonical({"note": FAKE, FAKE: 1, "pin": "8642"})
-    content, _ = shown(arguments, ("pin",), None)
+    content, _ = shown(ProposedAction("clerk", FAKE, arguments, None, (), hide=("pin",)))
     of = Call(FAKE, arguments, hidden=("pin",))
     tool = request(asked=question(content, kind=Kind.TOOL, title=FAKE, call=of))
     drawings: list[block_kit.Drawing] = [
@@ -197,3 +197,35 @@ def test_marking_only_adds(given_text: str) -> None:
 def test_a_long_hostile_text_has_an_end(part: str) -> None:
     """Something quadratic would take an hour."""
     visible((part * (100_000 // len(part) + 1))[:100_000])
+
+
+@pytest.mark.parametrize(
+    ("text", "odd"),
+    [
+        ("https://bank。com/pay", "。"),
+        ("银行 https://bank。com", "。"),
+        ("bank．com", "．"),
+        ("bank｡com", "｡"),
+        ("rm−rf /", "−"),
+        ("pay 1‚000 EUR", "‚"),
+        ("user＠bank.com", "＠"),
+        ("a，b", "，"),
+        ("git﹣push", "﹣"),
+        ("key＝value", "＝"),
+        ("http：//x", ""),
+    ],
+)
+def test_separators_that_look_like_ascii_are_marked_between_letters(text: str, odd: str) -> None:
+    """R15: a program takes none of them for the separator that a reader sees."""
+    marked = mark(text)
+    assert marked == mark(marked)
+    if odd:
+        assert marked == text.replace(odd, f"{odd}⟦U+{ord(odd):04X}⟧")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Berlin–Paris", "e‑mail", "well—known", "don’t", "10−3 = 7", "Windows、Linux和Mac", "l·l", "„Ja‚ so‘ “", "5 − x"],
+)
+def test_separators_of_ordinary_typography_are_left_alone(text: str) -> None:
+    assert mark(text) == text

@@ -8,6 +8,7 @@ import yaml
 
 from bot.slack import app, routes
 from bot.slack import http as web
+from localslack.config import read_manifest
 
 ROOT = Path(__file__).parents[2]
 SCOPES_OF = {
@@ -47,21 +48,37 @@ def http_variant() -> Any:
     return yaml.safe_load(text.replace("socket_mode_enabled: true", "socket_mode_enabled: false"))
 
 
-def agent_variant() -> Any:
-    """The manifest with what its head says done for Slack's own means."""
-    text = (ROOT / "manifest.yml").read_text()
-    return yaml.safe_load(re.sub(r"^( *)# (agent_view:|  agent_description:|- .* # agent:)", r"\1\2", text, flags=re.M))
+def test_the_second_manifest_declares_an_agent_and_is_else_the_same() -> None:
+    """R6: `agent_view` cannot be undone, so it is in no app that somebody makes from manifest.yml."""
+    agent, plain = yaml.safe_load((ROOT / "manifest-agents.yml").read_text()), manifest()
+    assert agent["features"].pop("agent_view")["agent_description"]
+    agent["oauth_config"]["scopes"]["bot"].remove("assistant:write")
+    agent["settings"]["event_subscriptions"]["bot_events"].remove("agent_session_stopped")
+    assert agent == plain
+    assert read_manifest(ROOT / "manifest-agents.yml")["agent"] and not read_manifest(ROOT / "manifest.yml")["agent"]
 
 
-def test_the_agent_variant_declares_an_agent_and_listens_to_its_stop_button() -> None:
-    """R6: without it Slack refuses sessions, and all is shown in ordinary messages."""
-    agent, plain = agent_variant(), manifest()
-    assert agent["features"]["agent_view"]["agent_description"]
-    events = set(agent["settings"]["event_subscriptions"]["bot_events"])
-    assert events - set(plain["settings"]["event_subscriptions"]["bot_events"]) == {"agent_session_stopped"}
-    assert listened_to(events) == set(routes.EVENTS)
-    scopes = [set(one["oauth_config"]["scopes"]["bot"]) for one in (agent, plain)]
-    assert scopes[0] - scopes[1] == {"assistant:write"}
+def test_what_cannot_be_undone_is_said_beside_its_lines() -> None:
+    text = (ROOT / "manifest-agents.yml").read_text()
+    for warning in ("CANNOT BE UNDONE", "guests cannot use it", "paid plan"):
+        assert warning in text.partition("display_information")[0]
+    (line,) = re.findall(r"^  agent_view: # (.+)$", text, re.M)
+    assert line == "cannot be undone, excludes guests, needs a paid plan"
+    assert not re.search(r"agent_view|assistant:write|agent_session", (ROOT / "manifest.yml").read_text())
+
+
+def test_replies_in_threads_are_two_lines_to_uncomment() -> None:
+    """Without them Slack does not send the app its own messages, which count against its events an hour."""
+    text = re.sub(r"^( *)# (- message\..* # replies:)", r"\1\2", (ROOT / "manifest.yml").read_text(), flags=re.M)
+    replies, plain = (
+        one["settings"]["event_subscriptions"]["bot_events"] for one in (yaml.safe_load(text), manifest())
+    )
+    assert set(replies) - set(plain) == MESSAGES
+
+
+def test_an_organization_can_install_the_app_for_all_of_its_workspaces() -> None:
+    """Apps with `false` got no events in an Enterprise organization (docs/slack.md)."""
+    assert manifest()["settings"]["org_deploy_enabled"] is True
 
 
 def used_methods() -> set[str]:
@@ -84,18 +101,23 @@ def test_the_scopes_are_those_that_the_methods_need() -> None:
     assert set(manifest()["oauth_config"]["scopes"]["bot"]) == needed == app.SCOPES
 
 
+def test_shortcuts_are_those_that_somebody_listens_to() -> None:
+    """Commands do not work in threads; global shortcuts do."""
+    shortcuts = manifest()["features"]["shortcuts"]
+    assert [s["callback_id"] for s in shortcuts] == [*routes.SHORTCUTS]
+    assert {s["type"] for s in shortcuts} == {"global"}
+    assert all(len(s["name"]) <= 24 and len(s["description"]) <= 150 for s in shortcuts)
+    assert read_manifest(ROOT / "manifest.yml")["shortcuts"] == tuple(routes.SHORTCUTS)
+
+
 MESSAGES = {"message.channels", "message.groups"}
 """Subscriptions to what people write, which arrive as one type; the app's own messages tab is for reading only."""
 
 
-def listened_to(events: set[str]) -> set[str]:
-    return {"message" if event in MESSAGES else event for event in events}
-
-
 def test_the_events_are_those_that_somebody_listens_to() -> None:
     subscribed = set(manifest()["settings"]["event_subscriptions"]["bot_events"])
-    assert subscribed - MESSAGES == {"app_home_opened", "member_joined_channel", "app_uninstalled", "tokens_revoked"}
-    assert set(routes.EVENTS) == listened_to(subscribed) | {"agent_session_stopped"}
+    assert subscribed == {"app_home_opened", "member_joined_channel", "app_uninstalled", "tokens_revoked"}
+    assert set(routes.EVENTS) == subscribed | {"message", "agent_session_stopped"}
 
 
 def test_the_home_is_switched_on_and_the_app_may_write_to_people_directly() -> None:

@@ -5,17 +5,21 @@ from datetime import timedelta
 
 import pytest
 
+from bot.slack import slack_calls
 from bot.slack.projector import file_uploads
 from bot.slack.projector.file_uploads import Files
 from bot.slack.projector.message_sync import File, Place
 from bot.slack.unconfirmed_posts import EVENT_TYPE
+from bot.slack_errors import LATER
+from countersign import usecases
 from countersign.domain.ids import RequestId
 from countersign.store.store import Store
-from countersign.usecases.ports import Change, Put
+from countersign.usecases.ports import Change, Lease, Put
 from localslack import LocalSlack, text_of
 from localslack.workspace import File as LocalFile
-from tests.sample_requests import APPROVALS, GENERAL
+from tests.sample_requests import APPROVALS, GENERAL, question
 from tests.slack.test_overtaken import NEW, OLD, poster
+from tests.slack.test_projector import all_drawn, running_projector
 
 
 async def looked_from(slack: LocalSlack, store: Store, name: str) -> str | None:
@@ -121,3 +125,37 @@ async def test_words_for_notifications_of_any_length_keep_no_message_from_being_
             await one.show("note/1", Place(GENERAL), replace(drawing, text=drawing.text + " <@U0BOB>" * 900))
     (standing,) = slack.channel("#general").messages
     assert standing.text.startswith("new") and text_of(standing) == "new"
+
+
+@pytest.mark.parametrize("method", ["chat.postMessage", "chat.update"])
+@pytest.mark.parametrize("error", sorted(LATER))
+async def test_an_error_that_passes_is_tried_again_in_place(
+    slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch, error: str, method: str
+) -> None:
+    """R21: a channel that migrates, a key that is suspended: the card stays where it belongs."""
+    monkeypatch.setattr(slack_calls, "LATER_PAUSES", (0.0, 0.01, 0.02))
+    slack.faults.add("error", on=method, error=error, skip=int(method == "chat.postMessage"))  # not the head
+    asked = await usecases.ask(store, lease, question())
+    async with running_projector(slack, store):
+        await all_drawn(slack, store)
+        await usecases.take_back(store, lease, asked.id, "not wanted")
+        await all_drawn(slack, store)
+    (card,) = slack.channel("#approvals").messages
+    assert "Approve" not in card.buttons
+    assert len([call for call in slack.calls if call.method == method and not call.ok]) == 1
+    assert "could not be posted" not in " ".join(text_of(m) for m in slack.channel("#general").posts.values())
+
+
+async def test_an_error_that_does_not_pass_moves_the_card(
+    slack: LocalSlack, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R21: after two minutes the card stands in the run's thread, and the requester is told."""
+    monkeypatch.setattr(slack_calls, "LATER_PAUSES", (0.0,))
+    await usecases.ask(store, lease, question())
+    fault = slack.faults.add("error", on="chat.postMessage", error="external_channel_migrating", skip=1, times=2)
+    async with running_projector(slack, store):
+        await slack.wait_for(lambda _: fault not in slack.faults.active)
+        await all_drawn(slack, store)
+    posts = slack.channel("#general").posts.values()
+    assert any("Approve" in message.buttons for message in posts)
+    assert slack.channel("#approvals").messages == []

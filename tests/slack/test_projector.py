@@ -54,6 +54,7 @@ async def running_projector(
     """A projector at work."""
     client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
     one = Poster(GatedCalls(client, HURRY), store, HERE, slack.url, OURS)
+    one.thread_replies = "message.channels" in slack.config.bot_events
     at_once = timedelta(0)
     outbox = Outbox(store)
     projector = Projector(store, outbox, one, owner, overlooked=overlooked, thread_delay=at_once, directory=directory)

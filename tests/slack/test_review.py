@@ -228,3 +228,17 @@ async def test_no_secret_is_in_an_event_that_we_write(store: Store, lease: Lease
     """R15: the title is the model's, and the audit is read by many."""
     await usecases.ask(store, lease, question(title="log in with password=hunter22"))
     assert "hunter22" not in str(await events(store))
+
+
+async def test_people_reject_in_the_window_in_which_they_read(
+    slack: LocalSlack, store: Store, lease: Lease, show: Show
+) -> None:
+    """R7: the window turns into the one that asks for a reason, and closes with it."""
+    asked = await ask(store, lease, question(LONG))
+    bob = slack.user("bob")
+    await bob.click(await show(asked), "Review…")
+    await bob.click(await bob.wait_modal("0150 echo all is well"), "Reject…")
+    await bob.wait_modal("Reason")
+    assert await bob.submit({"reason": "too long"}) == {}
+    assert bob.modal is None
+    assert await status(store, asked) is Status.REJECTED

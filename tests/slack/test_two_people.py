@@ -67,11 +67,11 @@ async def test_a_proposal_stands_in_slack_though_its_process_ended_before_the_po
     async with running_projector(slack, store):
         await all_drawn(slack, store)
         (asked,) = [m for m in slack.channel("#approvals").messages if "wants to loosen the rules" in m.text]
-        assert [*asked.buttons] == ["Confirm"]
-        await slack.user("carol").click(asked, "Confirm")
+        assert [*asked.buttons] == ["Loosen rules"]
+        await slack.user("carol").click(asked, "Loosen rules")
         await slack.user("carol").wait_ephemeral("Saved.")
         settled = await slack.wait_message("#approvals", lambda m: m.ts == asked.ts and not m.buttons)
-        assert "Confirmed by <@U0CAROL>" in text_of(settled) and "requesters can decide" in text_of(settled)
+        assert "Confirmed by <@U0CAROL>" in text_of(settled) and "own requests: no → yes" in text_of(settled)
         await all_drawn(slack, store)
     await store.client.xgroup_setid(store.keys.events, GROUP, "0")
     async with running_projector(slack, store, "web-2"):
@@ -113,10 +113,10 @@ async def test_what_gets_milder_only_where_it_is_inherited_takes_two_as_well(
     told = await slack.user("bob").command("/approvals own-requests yes", "#cards")
     assert "an admin or a second reviewer must confirm it" in told.text
     asked = await proposal(slack)
-    for part in ("Channels that send their cards here", "requesters can't decide", "requesters can decide"):
+    for part in ("Channels that send their cards here", "own requests: no → yes"):
         assert part in str(asked.blocks)
     assert (await usecases.rules_of(store, GENERAL)).own_requests is False
-    await slack.user("carol").click(asked, "Confirm")
+    await slack.user("carol").click(asked, "Loosen rules")
     await slack.user("carol").wait_ephemeral("Saved.")
     assert (await usecases.rules_of(store, GENERAL)).own_requests is True
     assert await slack.wait_message("#approvals", lambda m: "as <@U0BOB> proposed" in m.text)
@@ -150,14 +150,14 @@ async def test_a_proposal_ends_with_what_it_was_made_of(
     else:
         slack.workspace.groups["S0REVIEWERS"].users.remove("U0BOB")
     bot.directory.lookups.forget()  # as after a minute
-    await slack.user("carol").click(asked, "Confirm")
+    await slack.user("carol").click(asked, "Loosen rules")
     changed = what == "the other channel"
     await slack.user("carol").wait_ephemeral(
         "settings have changed since" if changed else "can no longer change the settings"
     )
     assert (await usecases.rules_of(store, GENERAL)).approvals_channel == APPROVALS
     if not changed:  # an admin needs nobody
-        await slack.user("alice").click(asked, "Confirm")
+        await slack.user("alice").click(asked, "Loosen rules")
         await slack.user("alice").wait_ephemeral("Saved.")
 
 
@@ -173,7 +173,7 @@ async def test_everybody_who_comes_or_goes_is_named(
     await slack.user("bob").command(f"/approvals reviewers @bob @carol @zed {' '.join(f'@{name}' for name in names)}")
     asked = await proposal(slack)
     assert "Added: <@U0ZED>" in str(asked.blocks) and "Removed: <@U0ZOE>" in str(asked.blocks)
-    await slack.user("carol").click(asked, "Confirm")
+    await slack.user("carol").click(asked, "Loosen rules")
     await slack.user("carol").wait_ephemeral("Saved.")
     assert await slack.wait_message("#approvals", lambda m: "proposed" in m.text and "U0ZED" in str(m.blocks))
 

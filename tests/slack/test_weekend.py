@@ -1,4 +1,4 @@
-"""A weekend on which the clock is put forward, played in Slack hour by hour: who hears what, when, and how it ends."""
+"""Quiet hours in Slack, on a clock that the test moves: a weekend, hour by hour, on which summer time begins."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ import pytest
 
 from bot.slack.handlers.context import Services
 from countersign import usecases
-from countersign.domain import quiet_hours
+from countersign.domain import quiet_hours, schedule
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.escalation import Escalation
 from countersign.domain.events import EventType
@@ -105,6 +105,37 @@ async def weekend(slack: LocalSlack, store: MovedStore, lease: Lease, on_timeout
     await carol.click(await card_of(slack), "more", choose="Remind tomorrow at 9:00 (Europe/Berlin)")
     await carol.wait_ephemeral("Next reminder")
     return asked
+
+
+async def test_snooze_past_the_deadline_promises_no_reminder(
+    slack: LocalSlack, store: MovedStore, lease: Lease, bot: Services, drawn: None
+) -> None:
+    """R7: the card offered an hour when there was more than one left."""
+    await configure(store, timeout=2 * HOUR, remind_after=HOUR)
+    asked = await usecases.ask(store, lease, question())
+    card = await card_of(slack)
+    assert asked.deadline is not None
+    store.at = asked.deadline - HOUR / 2
+    await slack.user("carol").click(card, "more", choose="Remind in 1 hour")
+    text = text_of(await slack.user("carol").wait_ephemeral("No more reminders before the deadline at"))
+    assert f"<!date^{int(asked.deadline.timestamp())}^" in text
+
+
+async def test_who_snoozes_into_quiet_hours_reads_when_the_reminder_comes(
+    slack: LocalSlack, store: MovedStore, lease: Lease, bot: Services, drawn: None
+) -> None:
+    """R7, R49: at the end of the quiet hours, in the answer and on the card."""
+    await configure(store, timeout=timedelta(days=9), remind_after=5 * HOUR, quiet=HOURS)
+    asked = await usecases.ask(store, lease, question())
+    card = await card_of(slack)
+    store.at = berlin("25 18:30").astimezone(UTC)
+    await slack.user("carol").click(card, "more", choose="Remind in 1 hour")
+    text = text_of(await slack.user("carol").wait_ephemeral("Next reminder"))
+    await all_drawn(slack, store)
+    monday = f"<!date^{int(berlin('28 08:00').timestamp())}^"
+    assert schedule.next_reminder(await as_it_is(store, asked)) == berlin("28 08:00")
+    assert monday in text
+    assert f"postponed by <@U0CAROL> until {monday}" in text_of(await card_of(slack))
 
 
 MONDAY = [("Mon 08:00", "escalated"), ("Mon 08:00", "reminded")]

@@ -10,6 +10,8 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from countersign.domain import high_risk
+from countersign.domain.activity import NOT_DONE
+from countersign.domain.calls import in_words
 from countersign.domain.delegation import Absence
 from countersign.domain.eligibility import deciders, may_break_glass
 from countersign.domain.ids import RequestId, RunId
@@ -19,9 +21,10 @@ from countersign.domain.runs import Run
 from countersign.text.safe_text import Room, one_line, quoted, shorten, typed
 
 from . import button_labels, control_values
-from .block_kit import Block, Drawing, button, context, data, heading, headline, mrkdwn, plain, words
+from .block_kit import Block, Drawing, about, button, context, data, heading, headline, mrkdwn, plain, words
 from .decision_details import changes_of, details, standing_of
 from .request_text import (
+    as_matter,
     as_question,
     expiry,
     for_whom,
@@ -33,7 +36,7 @@ from .request_text import (
     votes,
     waiting_lines,
 )
-from .reviewed_content import UNFILED, complete, in_row, on_card
+from .reviewed_content import UNFILED, complete, in_line, in_row, on_card
 from .slack_markup import escape, link, mention
 
 _TITLE: Final = Room(100, 150, 1)
@@ -46,6 +49,8 @@ _FOR_ALL: Final = (
     ("Approve", control_values.APPROVE_ALL, "primary"),
     ("Reject", control_values.REJECT_ALL, "danger"),
 )
+_CONFIRMED: Final = 300
+"""Characters of the text in which people confirm a click."""
 _VOTERS: Final = 3
 """How many people who voted a row names; the others are counted."""
 
@@ -59,7 +64,8 @@ def card(
     """
     team, question = quoted(run.team, 40), request.question
     thread_link = _link_to_thread(run_link)
-    first, text = headline(team, as_question(question)), f"{escape(team)} · {escape(as_question(question))}"
+    title = as_question(question) if request.decision is None else as_matter(question)
+    first, text = headline(team, title), f"{escape(team)} · {escape(title)}"
     talk = request.rules.in_thread
     details_button = _details_button(request)
     if request.decision is not None:
@@ -67,10 +73,11 @@ def card(
         said = on_card(question, details_button, filed=filed) if talk else []  # so that the thread reads as a talk
         outcome = _outcome(request, request.decision, run, details_button)
         return Drawing(f"{settled} – {text}", [first, *said, *outcome])
-    blocks = [first, *(() if talk else [_place(request, run, thread_link)])]
-    blocks += on_card(question, details_button, filed=filed)
-    if Verb.APPROVE in question.offers and high_risk.is_asked(request, Verb.APPROVE):
-        blocks.append(words(button_labels.HIGH_RISK if high_risk.word(request) else button_labels.HIGH_RISK_OF_SEVERAL))
+    blocks = [*_high_risk(request), first, *(() if talk else [_place(request, run, thread_link)])]
+    whole = complete(question) and not high_risk.is_asked(request, Verb.APPROVE)
+    buttons = whole and control_values.options_are_buttons(question)
+    decides = whole and (Verb.APPROVE in question.offers or buttons)
+    blocks += on_card(question, details_button, filed=filed, decides=decides, buttons=buttons)
     if request.rules.quorum > 1:
         blocks.append(votes(request))
     blocks += [*(_addressed(request, run_link) if talk else _deadline(request, away)), *waiting_lines(request)]
@@ -105,10 +112,11 @@ def batch(
     small["elements"].append(mrkdwn(states))
     if lost := [str(number) for number, row in enumerate(rows, 1) if row.id in unfiled]:
         small["elements"].append(mrkdwn(f"{UNFILED} (row {', '.join(lost)})"))
-    asked_for = f"{len(rows)} requests: {button_labels.list_tools(rows)}"
-    blocks = [headline(team, _cut(asked_for)), small]
+    asked_for = button_labels.list_tools(rows)
+    blocks = [headline(team, f"{_cut(asked_for)}?" if waiting else _cut(asked_for)), small]
     for number, row in enumerate(rows, 1):
         title, *rest = _row(number, row, several[row.run][0] if several else run)
+        rest = [about(block, f"{number}. {as_question(row.question)}") for block in rest]
         blocks += [{"type": "divider"}, title, *([_origin(row, *several[row.run])] if several else ()), *rest]
     if waiting:
         blocks += [{"type": "divider"}, *_shared_parts(waiting, away, one_program=one_program)]
@@ -123,6 +131,16 @@ def _origin(request: Request, run: Run, run_link: str | None) -> Block:
     return place
 
 
+def _high_risk(request: Request) -> list[Block]:
+    """Say before anything else that it is of high risk, and what that asks of people."""
+    if Verb.APPROVE not in request.question.offers or not high_risk.is_asked(request, Verb.APPROVE):
+        return []
+    word = high_risk.word(request)
+    if not word:
+        return [words(button_labels.HIGH_RISK_OF_SEVERAL)]
+    return [words(button_labels.HIGH_RISK.format(word=escape(in_words(word))))]
+
+
 def _link_to_thread(run_link: str | None) -> str:
     """Lead to the run's thread, once it stands; no card is changed for that alone."""
     return f" · {link(run_link, 'Thread')}" if run_link else ""
@@ -131,13 +149,14 @@ def _link_to_thread(run_link: str | None) -> str:
 def _place(request: Request, run: Run, thread_link: str) -> Block:
     """Draw for whom it is asked, and for which task unless the title says it already."""
     place = f"For {for_whom(request)} in {mention(request.channel)}{thread_link}"
-    task = [] if run.task == request.question.title else [plain(typed(run.task), _TASK)]
+    task = [] if run.task == request.question.title else [plain(f"Task: {typed(run.task)}", _TASK)]
     return context(mrkdwn(place), *task)
 
 
 def _row(number: int, request: Request, run: Run) -> list[Block]:
-    content, _ = in_row(request.question)
-    blocks = [heading(f"{number}. {_cut(as_question(request.question))}", " "), *content]
+    title, question = f"{number}. {_cut(as_question(request.question))}", request.question
+    line = in_line(question)
+    blocks = [heading(title, f"\n{line}" if line else " "), *(() if line else in_row(question)[0])]
     if request.decision is None:
         if request.rules.quorum > 1:
             blocks.append(votes(request, most=_VOTERS))
@@ -145,7 +164,7 @@ def _row(number: int, request: Request, run: Run) -> list[Block]:
         return [*blocks, {"type": "actions", "block_id": f"decide {request.id}", "elements": controls}]
     settled = words(settled_line(request, request.decision, run))
     settled["accessory"] = _details_button(request)
-    blocks = [blocks[0], settled, *_outcome_words(request, run), *standing_of(request, request.decision)]
+    blocks = [heading(title, " "), settled, *_outcome_words(request, run), *standing_of(request, request.decision)]
     if lines := [one for one in (changes_of(request), typed(request.decision.words)) if one.strip()]:
         blocks.append(data(_cut(one_line(one, 400), _WORDS) for one in lines))
     return blocks
@@ -181,18 +200,21 @@ def _shared_parts(waiting: Sequence[Request], away: Iterable[Absence], *, one_pr
     if one_asker and len(waiting) > 1 and all(map(is_plain_row, waiting)):
         value = control_values.rows_value(waiting)
         for verb, action, style in _FOR_ALL:
-            confirmation = _confirmation(verb, len(waiting))
-            controls.append({**button(f"{verb} all", action, value, style), "confirm": confirmation})
+            label = f"{verb} {len(waiting)}"
+            controls.append({**button(label, action, value, style), "confirm": _confirmation(label, waiting)})
     menu = {"type": "overflow", "action_id": control_values.MORE, "options": control_values.presence_items(*waiting)}
     small = [*_deadline(first, away, _WORDS), *waiting_lines(first)]
     return [*small, {"type": "actions", "block_id": "all rows", "elements": [*controls, menu]}]
 
 
-def _confirmation(verb: str, number: int) -> dict[str, Any]:
+def _confirmation(label: str, rows: Sequence[Request]) -> dict[str, Any]:
+    """List what one click decides."""
+    most = _CONFIRMED // len(rows) - len("• \n")
+    listed = "\n".join(f"• {quoted(row.question.title, most)}" for row in rows)
     return {
-        "title": plain(f"{verb} all?", 100),
-        "text": plain(f"{verb} all {number} requests on this card.", 300),
-        "confirm": plain(f"{verb} all", 30),
+        "title": plain(f"{label}?", 100),
+        "text": {"type": "plain_text", "text": listed, "emoji": False},
+        "confirm": plain(label, 30),
         "deny": plain("Cancel", 30),
     }
 
@@ -227,7 +249,7 @@ def _controls(request: Request, *, whole: bool, presence: bool) -> list[Block]:
 def _outcome_words(request: Request, run: Run) -> list[Block]:
     """Draw the words about the outcome as data, on one line; the team's word for what was done says enough."""
     one = reported(request, run)
-    if one is None or not one.words.strip() or (one.done and not one.failed):
+    if one is None or not one.words.strip() or (one.done and not one.failed) or one.done == NOT_DONE:
         return []
     return [context(plain(typed(one.words), 300))]
 
@@ -249,7 +271,7 @@ def _deadline(request: Request, away: Iterable[Absence], room: Room | None = Non
 def _addressed(request: Request, run_link: str | None) -> list[Block]:
     """Draw who is asked in a conversation, and how they answer.
 
-    An app cannot know whether Slack sends it replies: those with an older manifest get none.
+    `run_link` leads to a thread whose replies Slack sends to the app; None if it sends none.
     """
     reply = f" or reply in {link(run_link, 'the thread')}; a reply counts once this card shows it" if run_link else ""
     how = f"{mention(request.requester)}, answer with a button{reply}"
@@ -260,6 +282,6 @@ def _outcome(request: Request, decision: Decision, run: Run, details_button: Blo
     settled = words(settled_line(request, decision, run))
     settled["accessory"] = details_button
     blocks = [settled, *_outcome_words(request, run), *details(request, decision)]
-    if request.rules.quorum > 1:
+    if request.rules.quorum > 1 and not (decision.outcome is Status.EXPIRED and request.votes):  # the line counts them
         blocks.append(votes(request))
     return blocks

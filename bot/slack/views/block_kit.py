@@ -4,13 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from countersign.text.safe_text import Room, one_line, size_of
+from countersign.text.safe_text import Room, one_line, shorten, size_of
 
 Block = dict[str, Any]
 TITLE: Final = 120
 """Characters of a title in a first line; a longer one is in the content too."""
 TOOL: Final = 60
 """Characters of a tool's name in a first line; a longer one is in the content too."""
+LABEL: Final = Room(75, 46, 1)
+"""Room for what a screen reader reads instead of a button's text; five worst rows fill the rest of a message."""
 WORDS: Final = Room(3000, 3500, 60)
 """Room for a reason or an answer."""
 _ROOM: Final = 12_000
@@ -19,7 +21,9 @@ _ROOM: Final = 12_000
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A message; `text` is for notifications and screen readers.
+    """A message; `text` says what is at stake.
+
+    It begins what notifications and screen readers get (`spoken_text`).
 
     `incidental`: parts of its texts that may be out of date; no message is changed for them alone.
     """
@@ -76,6 +80,24 @@ def button(text: str, action: str, value: str, style: str | None = None) -> dict
     """Draw a button; `value` has at most 2,000 characters."""
     made = {"type": "button", "text": plain(text), "action_id": action, "value": value}
     return {**made, "style": style} if style else made
+
+
+def about(block: Block, subject: str) -> Block:
+    """Have each button of a block tell screen readers its subject.
+
+    Several rows of a card have such a button.
+    """
+    parts = {name: block[name] for name in ("elements", "accessory") if name in block}
+    if "accessory" in parts:
+        return {**block, "accessory": _labelled(parts["accessory"], subject)}
+    return {**block, "elements": [_labelled(one, subject) for one in parts["elements"]]} if parts else block
+
+
+def _labelled(element: Block, subject: str) -> Block:
+    if element["type"] != "button":
+        return element
+    label, hidden, _ = shorten(one_line(f"{element['text']['text']}: {subject}", LABEL.characters), LABEL)
+    return {**element, "accessibility_label": label + "…" * bool(hidden)}
 
 
 def fitting(head: str, entries: Sequence[Sequence[Block]]) -> tuple[list[Block], int]:

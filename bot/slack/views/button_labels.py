@@ -1,13 +1,15 @@
 """Wording of answers and states: on buttons, in modals, and in sentences."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from countersign.domain import runs
-from countersign.domain.calls import in_words
+from countersign.domain.calls import LONGEST_TITLE, batch_title, in_words
 from countersign.domain.people import Reviewers, is_channel
+from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from countersign.text.safe_text import quoted
 
@@ -63,16 +65,6 @@ _ORDINARY: Final = Wording(
     ),
     "not approved",
 )
-_WORDS: Final = replace(
-    _ORDINARY,
-    buttons=(
-        Button(Verb.APPROVE, "Approve", "primary"),
-        Button(Verb.RESPOND, "Request changes", None),
-        Button(Verb.REJECT, "Reject", "danger"),
-        Button(Verb.EDIT, "Edit", None),
-    ),
-)
-"""Of words that people judge: what comes next is most likely other words."""
 _OPEN: Final = Wording(
     (Button(Verb.RESPOND, "Answer", "primary"), Button(Verb.REJECT, "Decline", None)),
     {
@@ -191,13 +183,8 @@ STOP_RUN: Final = "stop_run"
 """The action of the button that stops a run."""
 START_TASK: Final = "open_start"
 """The action of the button that opens the window of `/agent`."""
-HIGH_RISK: Final = (
-    ":rotating_light: *High risk*: open the full request and type the word it asks for. It is never approved "
-    "automatically."
-)
-HIGH_RISK_OF_SEVERAL: Final = (
-    ":rotating_light: *High risk*: each reviewer opens the full request first. It is never approved automatically."
-)
+HIGH_RISK: Final = ':rotating_light: *High risk* · you\'ll type "{word}"'
+HIGH_RISK_OF_SEVERAL: Final = ":rotating_light: *High risk* · each reviewer reads all of it first"
 EDIT: Final = Window("Edit and approve", "Why you changed it", "Optional. The agents read it.")
 EDIT_SUBMIT: Final = "Approve with changes"
 FILL_IN: Final = Window("Fill in", "Remarks", "Optional. The program reads them.")
@@ -254,7 +241,7 @@ def count_reviewers(reviewers: Reviewers) -> str:
 def wording_of(question: Question) -> Wording:
     """Return the words for such a question."""
     if question.kind is Kind.MESSAGE:
-        return _WORDS if Verb.APPROVE in question.offers else _OPEN
+        return _ORDINARY if Verb.APPROVE in question.offers else _OPEN
     return _SPECIAL.get(question.kind, _ORDINARY)
 
 
@@ -271,7 +258,11 @@ def count_states(rows: Sequence[Request]) -> str:
 
 
 def list_tools(rows: Sequence[Request]) -> str:
-    """List what is to be done, each once: `refund ×3, send mail`."""
+    """Write what is to be done: `Pay 4 invoices (2,619.25 EUR)`, or each tool once."""
+    calls = [row.question.call for row in rows if row.question.call]
+    if len(calls) == len(rows) and len({call.tool for call in calls}) == 1:
+        seen = [hide_in(json.loads(call.arguments), call.hidden)[0] for call in calls]
+        return quoted(batch_title(calls[0].tool, seen, rows[0].question.batch), LONGEST_TITLE)
     words = [in_words(row.question.call.tool) if row.question.call else row.question.title for row in rows]
     count = Counter(quoted(one, 40) for one in words)
     names = [f"{name} ×{times}" if times > 1 else name for name, times in count.items()]

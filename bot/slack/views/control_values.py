@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from countersign.domain import standing_permissions
+from countersign.domain import schedule, standing_permissions
 from countersign.domain.eligibility import may_break_glass
 from countersign.domain.ids import ChannelId, Digest, RequestId
 from countersign.domain.requests import Kind, Question, Request, Verb
@@ -109,7 +109,7 @@ def option_buttons(question: Question, choose: Block, *, whole: bool) -> list[Bl
 
     Each carries its number too. `whole`: the card shows all that is judged.
     """
-    if not (whole and _are_buttons(question)):
+    if not (whole and options_are_buttons(question)):
         return [choose]
     handle = json.loads(choose["value"])
     return [
@@ -130,7 +130,7 @@ def option_number(value: str) -> int | None:
     return number if number is None or (isinstance(number, int) and not isinstance(number, bool)) else -1
 
 
-def _are_buttons(question: Question) -> bool:
+def options_are_buttons(question: Question) -> bool:
     """Tell whether the options are few, short, and distinct from all our buttons."""
     names = [option.strip().casefold() for option in question.options]
     ours = {b.label.casefold() for b in wording_of(question).buttons} | {"details"}
@@ -265,5 +265,6 @@ def presence_items(request: Request, *others: Request) -> list[Block]:
     if request.rules.remind_after:
         zone = request.rules.quiet.zone.replace("_", " ")
         for label, snooze in (("Remind in 1 hour", Snooze.HOUR), (f"Remind tomorrow at 9:00 ({zone})", Snooze.MORNING)):
-            items.append({"text": plain(label), "value": PresenceItem(ids, snooze).write()})
+            if any(schedule.has_time_for(one, snooze) for one in (request, *others)):
+                items.append({"text": plain(label), "value": PresenceItem(ids, snooze).write()})
     return items

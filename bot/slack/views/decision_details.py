@@ -26,7 +26,7 @@ def details(request: Request, decision: Decision) -> list[Block]:
     chosen = _part("\n".join(quoted(option, 300) for option in decision.chosen), _CHOSEN, "the agents have them all")
     changes = _part(changes_of(request), _CHANGES, "*Details* shows them all")
     if changes and request.question.kind is not Kind.FORM:
-        changes = [words("*Changed before it was approved*"), *changes]
+        changes = [words("*Changed by the reviewer*"), *changes]
     return (
         chosen
         + changes

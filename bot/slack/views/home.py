@@ -24,6 +24,7 @@ from .block_kit import Block, button, context, count, data, headline, more_entri
 from .button_labels import START_TASK, STOP_RUN, card_link_label, state_of
 from .control_values import handle_of, offered
 from .decision_details import permission_line
+from .modal_parts import View, modal
 from .request_text import (
     answer_of,
     as_question,
@@ -39,7 +40,10 @@ from .request_text import (
 )
 from .slack_markup import drawn, escape, link, mention
 
-MOST_WAITING: Final = 15
+WAITING: Final = "waiting_for_me"
+"""The shortcut that opens the window of what waits, and that window."""
+_NEVER_ASKED: Final = "You can't decide on any request here, so nothing waits for you."
+MOST_WAITING: Final = 10
 MOST_RUNS: Final = 6
 MOST_RECENT: Final = 20
 MOST_PERMISSIONS: Final = 6
@@ -54,7 +58,11 @@ _SIZE: Final = 200_000
 
 
 def view(sections: Sequence[Sequence[Block]]) -> dict[str, Any]:
-    """Draw the Home of one person; sections that have no room at the end are left out."""
+    """Draw the Home of one person; sections that have no room at the end are left out.
+
+    What somebody is asked comes before what they may start.
+    """
+    sections = sorted(sections, key=lambda section: not _is_asking(section))
     note = context(mrkdwn("This page updates for an hour after you open it. Reopen it to keep it current."))
     blocks: list[Block] = []
     for section in sections:
@@ -67,6 +75,11 @@ def view(sections: Sequence[Sequence[Block]]) -> dict[str, Any]:
     if cut:
         blocks.append(context(mrkdwn("Not everything fits on this page.")))
     return {"type": "home", "blocks": [*blocks, note]}
+
+
+def _is_asking(section: Sequence[Block]) -> bool:
+    buttons = [one for block in section if block["type"] == "actions" for one in block["elements"]]
+    return any(one["text"]["text"] == "Review" for one in buttons)
 
 
 def store_down() -> dict[str, Any]:
@@ -100,7 +113,9 @@ def start(*, first_time: bool) -> list[Block]:
     ]
 
 
-def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = True) -> list[Block]:
+def waiting(
+    listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = True, buttons: bool = True
+) -> list[Block]:
     """Draw what waits for this person.
 
     `unknown`: groups of which Slack did not say whether they are in it. Not `known`: Slack did not say who they are.
@@ -120,14 +135,24 @@ def waiting(listed: Listed, unknown: Sequence[GroupId] = (), *, known: bool = Tr
         return [*blocks, context(mrkdwn("Nothing is waiting for you."))] if not unknown else blocks
     for request, (first, place) in zip(listed.requests, entries(listed), strict=True):
         text = " · ".join(element["text"] for element in place["elements"])
-        blocks += [first, {**words(text), "accessory": _review(request)}]
+        blocks += [first, words(text)]
+        if buttons:
+            blocks.append({"type": "actions", "elements": _controls(request)})
     left = listed.total - len(listed.requests)
     return [*blocks, more_entries(left, listed.whole)] if left > 0 else blocks
 
 
-def _review(request: Request) -> Block:
-    """Draw the button that opens the window in which the request is decided, with all of it."""
-    return button("Review", _WINDOWS[offered(request.question)[0].verb], handle_of(request))
+def window(blocks: list[Block]) -> View:
+    """Draw the window of the shortcut that lists what waits for somebody."""
+    return modal(WAITING, "Waiting for me", blocks or [context(mrkdwn(_NEVER_ASKED))], None, "{}")
+
+
+def _controls(request: Request) -> list[Block]:
+    """Draw the buttons that open the window with all of the request, and the one that rejects it."""
+    answers, handle = offered(request.question), handle_of(request)
+    controls = [button("Review", _WINDOWS[answers[0].verb], handle)]
+    refusal = next((one for one in answers[1:] if one.verb is Verb.REJECT), None)
+    return [*controls, button(f"{refusal.label}…", control_values.REJECT, handle)] if refusal else controls
 
 
 def runs(in_progress: Sequence[tuple[Run, str, Listed]], total: int) -> list[Block]:

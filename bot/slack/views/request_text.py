@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from countersign.domain import schedule
-from countersign.domain.activity import ActionReport
+from countersign.domain.activity import NOT_DONE, ActionReport
 from countersign.domain.delegation import Absence
 from countersign.domain.eligibility import deciders
 from countersign.domain.escalation import Escalation
@@ -162,6 +162,12 @@ def as_question(question: Question) -> str:
     return f"{title}?" if title[-1:].isalnum() or title[-1:] in tuple(")]”\"'") else title
 
 
+def as_matter(question: Question) -> str:
+    """Write what was asked for a settled card: of a call, no question any more."""
+    title = quoted(question.title, TITLE)
+    return title.rstrip(" ?") if question.call is not None and question.kind is not Kind.FORM else as_question(question)
+
+
 def policy_rule(request: Request) -> list[Block]:
     """Name the rule of the workspace's policy by which these people are asked."""
     rules = request.rules
@@ -175,13 +181,18 @@ def expiry(request: Request) -> str:
     """Write until when people have time, and what happens then."""
     if request.deadline is None:
         return "Never expires"
-    at = f"Expires {when(request.deadline, request.created_at)}"
+    return f"Expires {when(request.deadline, request.created_at)} · {unless_decided(request)}"
+
+
+def unless_decided(request: Request) -> str:
+    """Write what happens if nobody decides in time."""
     if approved_by_timeout(request):
-        return f"{at} · *APPROVED if nobody decides*"
-    return f"{at} · {button_labels.wording_of(request.question).unanswered} if nobody decides"
+        return "*APPROVED if nobody decides*"
+    return f"{button_labels.wording_of(request.question).unanswered} if nobody decides"
 
 
 _ALLOW_THE_ACTION: Final = (Status.APPROVED, Status.EDITED)
+_REASON: Final = 200
 _SEPARATOR: Final = "\u00a0·\u00a0"
 """Unbroken, so that no phone shows the outcome alone on a line."""
 
@@ -196,9 +207,13 @@ def decision_sentence(request: Request, decision: Decision, shown_at: datetime |
         who += f" (in place of {people(decision.instead_of)})"
     match decision.outcome, decision.how:
         case Status.APPROVED, How.TIMEOUT:
-            return f":warning: *Approved by timeout* {at} · nobody decided, so this channel's settings approved it"
+            so_far = f"with {votes_so_far(request)}" if request.votes else "nobody decided"
+            return f":warning: *Approved by timeout* {at} · {so_far}, so this channel's settings approved it"
         case Status.EXPIRED, _:
             then = button_labels.wording_of(request.question).unanswered.rstrip(",")
+            if request.votes:
+                by = listed([mention(vote.user) for vote in request.votes])
+                return f":alarm_clock: *Expired with {votes_so_far(request)}* ({by}) {at} · {then}"
             return f":alarm_clock: *Expired* {at} · nobody decided · {then}"
         case Status.WITHDRAWN, _:
             return (
@@ -222,9 +237,13 @@ def settled_line(request: Request, decision: Decision, run: Run | None, shown_at
     if outcome is None:
         unknown = run is not None and run.ended_as == UNREPORTED and decision.outcome in _ALLOW_THE_ACTION
         return f"{line}{_SEPARATOR}no outcome was reported" if unknown and request.question.call is not None else line
-    if outcome.failed:
-        return f"{line.replace(':white_check_mark:', ':warning:', 1)}{_SEPARATOR}*failed*"
-    return f"{line}{_SEPARATOR}{unstyled(quoted(outcome.done, LONGEST_STATE)) or 'done'}"
+    if not outcome.failed:
+        return f"{line}{_SEPARATOR}{unstyled(quoted(outcome.done, LONGEST_STATE)) or 'done'}"
+    if outcome.done == NOT_DONE:
+        why = unstyled(quoted(outcome.words, _REASON)).rstrip(".")
+        at = when(decision.at, shown_at or request.created_at)
+        return f":warning: *Not done*: {why}{_SEPARATOR}{people(decision.by)} changed it {at}, and nothing ran"
+    return f":warning: {line.partition(' ')[2]}{_SEPARATOR}*failed*"  # without its emoji
 
 
 def reported(request: Request, run: Run) -> ActionReport | None:
@@ -235,9 +254,12 @@ def reported(request: Request, run: Run) -> ActionReport | None:
 
 
 def why_failed(request: Request, run: Run | None) -> str:
-    """Return the words about an action that failed, as they came; "" if it did not."""
+    """Return the words about an action that failed, as they came.
+
+    "" if it did not fail, or if the settled line has them.
+    """
     outcome = reported(request, run) if run else None
-    return outcome.words.strip() if outcome is not None and outcome.failed else ""
+    return outcome.words.strip() if outcome is not None and outcome.failed and outcome.done != NOT_DONE else ""
 
 
 def gist(question: Question) -> str:

@@ -16,8 +16,8 @@ from countersign.domain.question_salts import asker
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Request, Status, Verb
 from countersign.text.safe_text import Room, quoted, shorten, size_of
 
-from . import button_labels
-from .block_kit import Block, context, data, mrkdwn, plain, words
+from . import button_labels, control_values
+from .block_kit import Block, button, context, data, mrkdwn, plain, words
 from .control_values import handle_of, metadata
 from .decision_details import changes_of
 from .modal_parts import FULL, READ, View, about, input_of, modal, read_box, value, words_input
@@ -50,15 +50,24 @@ def full(request: Request) -> View:
     return modal(FULL, "Full request", blocks, None, handle_of(request))
 
 
-def review(request: Request, channel: ChannelId) -> View:
-    """Draw all of a request, with a button that approves it.
+def review(request: Request, channel: ChannelId, *, rejects: bool = True) -> View:
+    """Draw all of a request, with buttons that approve and reject it.
 
     People who must read the file too confirm first that they did.
     """
     blocks, is_all = _all_of(request)
     if not is_all:
         blocks.append(read_box("This window has no room for all of it"))
+    blocks += _reject(request) if rejects else []
     return modal(APPROVE, "Review", blocks, _label(request, Verb.APPROVE), metadata(request, channel))
+
+
+def _reject(request: Request) -> list[Block]:
+    """Draw the button that rejects, for people who have read it here."""
+    if Verb.REJECT not in request.question.offers:
+        return []
+    label = f"{_label(request, Verb.REJECT)}…"
+    return [{"type": "actions", "elements": [button(label, control_values.REJECT, handle_of(request), "danger")]}]
 
 
 def _label(request: Request, verb: Verb) -> str:
@@ -70,7 +79,7 @@ def _all_of(request: Request) -> tuple[list[Block], bool]:
     blocks, is_all = in_full(question, changed=request.status is Status.EDITED)
     if changes := changes_of(request):
         changed = shorten(changes, Room(2500, 8000, 200))
-        head = "Filled in" if question.kind is Kind.FORM else "Changed before it was approved"
+        head = "Filled in" if question.kind is Kind.FORM else "Changed by the reviewer"
         blocks = [words(f"*{head}*"), data([p for p in changed[::2] if p]), *blocks]
     asking = "Asked by the run itself" if question.kind in ABOUT_THE_RUN else f"Asked by {quoted(asker(question), 60)}"
     small = context(plain(f"{asking} · run {request.run}", 150))
@@ -89,7 +98,7 @@ def permit(request: Request, channel: ChannelId) -> View:
     }
     if request.question.kind is Kind.CODE:
         scopes[Scope.ARGUMENTS] = ("This code", "From any agent of the team")
-    view = review(request, channel)
+    view = review(request, channel, rejects=False)
     note = context(
         mrkdwn("Each use is recorded and shown in its run's thread. To revoke one: `/approvals permissions`.")
     )
@@ -112,7 +121,7 @@ def wish_of(view: View) -> PermissionChoice:
 
 def break_glass(request: Request, channel: ChannelId) -> View:
     """Draw the modal in which the requester decides alone, with a reason."""
-    view = review(request, channel)
+    view = review(request, channel, rejects=False)
     warned = words(
         ":rotating_light: *Break-glass*: you're approving your own request because it can't wait. Everyone who can "
         "decide on it is notified, with your reason, and it is marked in the record."
@@ -162,7 +171,7 @@ def review_part(request: Request, channel: ChannelId, user: UserId, verb: Verb =
         submit = "Edit…"
     else:
         submit = _label(request, verb)
-        blocks += _word(request)
+        blocks += [*_word(request), *_reject(request)]
     opened = HighRiskModal(user, part, verb, layout(request))
     title = "Review" if len(made) == 1 else f"Review, part {part + 1} of {len(made)}"
     return modal(HIGH_RISK, title, blocks, submit, metadata(request, channel, **opened._asdict()))
@@ -198,7 +207,7 @@ def _word(request: Request) -> list[Block]:
         return []
     element = {"type": "plain_text_input", "action_id": WORD, "max_length": _LONGEST_WORD}
     hint = "Only letters and numbers count, in upper or lower case."
-    return [input_of(WORD, f"Type “{in_words(word)}” to approve", element, hint=hint)]
+    return [input_of(WORD, f'Type "{in_words(word)}" to approve', element, hint=hint)]
 
 
 def layout(request: Request) -> str:

@@ -17,12 +17,16 @@ from countersign.domain.requests import Kind, Question, Request
 from countersign.text.homoglyphs import odd_words
 from countersign.text.safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
 
-from .block_kit import TITLE, TOOL, Block, context, data, mrkdwn, plain, words
+from .block_kit import TITLE, TOOL, Block, context, data, heading, mrkdwn, plain, words
 from .slack_markup import escape, exactly
 
 _CARD: Final = Room(2500, 5000, 60)
+_ENDS: Final = Room(2500, 5000, 15)
+"""Ten lines and five, where more is behind Details before anybody can approve."""
 _ROW: Final = Room(230, 270, 6)
 """Of a card with several requests."""
+_LINE: Final = 120
+"""Characters of a row's content that stands on one line."""
 _REPLY: Final = Room(300, 600, 4)
 """For the words that it was sent back with; the run's thread has them all."""
 _NOTE: Final = Room(200, 350, 1)
@@ -39,6 +43,7 @@ _PART: Final = 200_000
 _PART_BLOCKS: Final = 80
 """Bytes and blocks of one of several views."""
 _NAMED: Final = 3
+_CLAIM: Final = "The agent says:"
 UNFILED: Final = ":warning: the file with the full request couldn't be uploaded"
 
 
@@ -46,11 +51,13 @@ UNFILED: Final = ":warning: the file with the full request couldn't be uploaded"
 class ShownQuestion:
     """A question as people see it: nothing in it hides, acts, or is secret.
 
-    `since`: the changes since the refused version, None if there was none. `secrets` counts what is hidden, and
-    `guessed` those of them that no team named. `odd` are the words that mix alphabets.
+    `options` is the end of the text, which lists them. `since`: the changes since the refused version, or None.
+    `secrets` counts what is hidden, and `guessed` those of them that no team named. `odd` are the words that mix
+    alphabets.
     """
 
     text: str
+    options: str
     notes: tuple[str, ...]
     since: str | None
     reply: str
@@ -79,19 +86,28 @@ def shown_question(question: Question) -> ShownQuestion:
     options = "".join(f"\n{number}. {' '.join(visible(o).split())}" for number, o in enumerate(question.options, 1))
     ask = "choose one or more" if question.several else "choose one"
     content = visible(question.content)
-    text = content + (f"\n\nOptions ({ask}):{options}" if options else "")
+    listed = f"\n\nOptions ({ask}):{options}" if options else ""
+    text = content + listed
     if one_line(question.title, TITLE) != visible(question.title).strip():
         text = f"{visible(question.title)}\n\n{text}"
     tool = typed(question.call.tool) if question.call is not None and question.kind is not Kind.CODE else ""
     if one_line(tool, TOOL) != tool:
         text = f"Tool: {visible(tool)}\n\n{text}"
-    notes = tuple(visible(note).strip() for note in question.notes)
+    # A line of its own in a claim would look like a note of ours.
+    notes = tuple(one_line(note, sys.maxsize) if question.claimed else visible(note).strip() for note in question.notes)
     everything = "\n".join([question.title, question.content, *question.options, *question.notes])
     odd = () if everything.isascii() else tuple(odd_words(hide(everything)[0]))
     since = "\n".join(changed_lines(visible(question.before), content)) if question.before else None
     secrets = len(MARK.findall("\n".join([text, *notes])))
     return ShownQuestion(
-        text, notes, since, visible(question.reply).strip(), secrets, _guessed(question, everything, secrets), odd
+        text,
+        listed,
+        notes,
+        since,
+        visible(question.reply).strip(),
+        secrets,
+        _guessed(question, everything, secrets),
+        odd,
     )
 
 
@@ -136,7 +152,7 @@ def needs_file(request: Request) -> bool:
 def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
     """Make the name, bytes and title of the file; `row` is its number in a batch."""
     shown = shown_question(request.question)
-    parts = [*shown.notes, shown.text]
+    parts = [*((f"{_CLAIM} {note}" for note in shown.notes) if request.question.claimed else shown.notes), shown.text]
     if request.question.call is not None:
         parts += [f"Tool: {visible(typed(request.question.call.tool))}", "Details:", _arguments(request.question)]
     parts += ["Changed since the last version:", shown.since] if shown.since else []
@@ -144,21 +160,34 @@ def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
     return f"{request.id}.txt", "\n\n".join(parts).encode(), asked
 
 
-def on_card(question: Question, view_full: Block, *, filed: bool = True) -> list[Block]:
-    """Draw what it answers and changed, notes, warnings, and the content or its ends."""
-    shown, room = shown_question(question), _CARD
-    blocks = [*_reply(shown), *_since(shown, view_full), *_notes(shown, view_full)]
-    beginning, hidden, end = shorten(shown.text, room)
-    blocks += [*_warnings(shown), data([beginning or "(empty)"])]
+def on_card(
+    question: Question, view_full: Block, *, filed: bool = True, decides: bool = False, buttons: bool = False
+) -> list[Block]:
+    """Draw what it answers and changed, notes, warnings, and the content or its ends.
+
+    `decides`: one click on this card decides, so all of it is drawn. `buttons`: each option has one.
+    """
+    shown, room = shown_question(question), _CARD if decides else _ENDS
+    blocks = [*_reply(shown), *_since(shown, view_full), *_notes(shown, view_full, claimed=question.claimed)]
+    blocks += _warnings(shown)
+    text = shown.text.removesuffix(shown.options) if buttons else shown.text
+    beginning, hidden, end = shorten(text, room)
+    if not _is_title(question, text):
+        blocks.append(data([beginning or "(empty)"]))
     if hidden:
-        has = "the file in this card's thread has the full request too" if filed else UNFILED.removeprefix(":warning: ")
-        gap = words(
-            f":warning: *{hidden:,} characters in between are not shown here.* Open *Details* before you decide; {has}."
-        )
-        blocks += [{**gap, "accessory": view_full}, data([end])]
+        gap = f":warning: *{hidden:,} characters in between are not shown here.* Open *Details* before you decide"
+        if not has_room(question):
+            has = "the file in this card's thread has the full request too"
+            gap += f"; {has if filed else UNFILED.removeprefix(':warning: ')}"
+        blocks += [{**words(f"{gap}."), "accessory": view_full}, data([end])]
     elif not filed:
         blocks.append(context(mrkdwn(f"{UNFILED}.")))
     return blocks
+
+
+def _is_title(question: Question, text: str) -> bool:
+    """Tell whether the title above says all of the text."""
+    return one_line(typed(question.title), TITLE).rstrip(" ?") == text.strip().rstrip(" ?")
 
 
 def in_row(question: Question) -> tuple[list[Block], bool]:
@@ -167,10 +196,26 @@ def in_row(question: Question) -> tuple[list[Block], bool]:
     Content that needs a warning is never all: it is reviewed in the full view.
     """
     shown = shown_question(question)
-    beginning, hidden, end = shorten("\n".join([*(f"⚠️ {note}" for note in shown.notes), shown.text]), _ROW)
+    beginning, hidden, end = shorten(
+        "\n".join([*(f"{_CLAIM if question.claimed else '⚠️'} {note}" for note in shown.notes), shown.text]), _ROW
+    )
     if not hidden:
         return [data([beginning or "(empty)"])], not shown.odd and not shown.guessed
     return [data([f"{beginning}\n⟦{hidden:,} characters in between are not shown here⟧\n{end}"])], False
+
+
+def in_line(question: Question) -> str:
+    """Write all of a row's content on one line.
+
+    "" if it does not fit there, or needs more than text.
+    """
+    shown = shown_question(question)
+    lines = shown.text.splitlines()
+    if shown.notes or shown.odd or shown.guessed or len(shown.text) > _LINE:
+        return ""
+    if any("·" in line or not line or line != line.strip() for line in lines):  # fields could not be told apart
+        return ""
+    return " · ".join(lines)
 
 
 def in_full(question: Question, *, changed: bool = False) -> tuple[list[Block], bool]:
@@ -197,8 +242,13 @@ def parts(question: Question) -> list[list[Block]]:
 
 def _drawn(question: Question, text: Room, arguments: Room, notes: Room, changed: bool = False) -> list[Block]:
     shown, blocks = shown_question(question), []
+    if shown.since:
+        blocks += [words("*Changed since the last version*"), *_boxes(shown.since, _FULL_SINCE)]
     if shown.notes:
-        blocks += [words("*Before you decide*"), *_boxes("\n".join(shown.notes), notes)]
+        blocks += [
+            words(f"*{_CLAIM.rstrip(':')}*" if question.claimed else "*Before you decide*"),
+            *_boxes("\n".join(shown.notes), notes),
+        ]
     blocks += [*_warnings(shown), *_boxes(shown.text or "(empty)", text)]
     if question.call is not None:
         tool = escape(quoted(in_words(question.call.tool), 100))
@@ -208,8 +258,6 @@ def _drawn(question: Question, text: Room, arguments: Room, notes: Room, changed
             words(f"*Tool:* {tool} · *Details{' before the change' if changed else ''}*"),
             *_boxes(_arguments(question), arguments),
         ]
-    if shown.since:
-        blocks += [words("*Changed since the last version*"), *_boxes(shown.since, _FULL_SINCE)]
     return blocks
 
 
@@ -238,8 +286,10 @@ def _whole_in_full(question: Question) -> bool:
     )
 
 
-def _notes(shown: ShownQuestion, view_full: Block) -> list[Block]:
-    blocks = [_note(shorten(note, _NOTE)[0] + "…" * (not fits(note, _NOTE))) for note in shown.notes[:_NOTES]]
+def _notes(shown: ShownQuestion, view_full: Block, *, claimed: bool) -> list[Block]:
+    """Draw the notes; an agent's or a program's are attributed and carry no warning of ours (R42)."""
+    cut = (shorten(note, _NOTE)[0] + "…" * (not fits(note, _NOTE)) for note in shown.notes[:_NOTES])
+    blocks = [heading(f"{_CLAIM} ", one_line(note, 300)) if claimed else _note(note) for note in cut]
     if len(shown.notes) > _NOTES or not all(fits(note, _NOTE) for note in shown.notes):
         gap = words("_Not all notes fit here._ Open *Details* before you decide.")
         blocks.append({**gap, "accessory": view_full})

@@ -22,11 +22,25 @@ from .slack_markup import NAMED, mention
 CONFIRM: Final = "confirm_loosening"
 CONFIRM_PROPOSAL: Final = "confirm_settings"
 """The action of a proposal's button."""
+LOOSEN: Final = "Loosen rules"
+"""The button that does what its notice or window says."""
 OPEN_HELP: Final = "*`/approvals`* opens this channel's settings in a window"
 SHOW_HELP: Final = "*`/approvals show`* shows them"
 TOO_LONG_TO_CONFIRM: Final = (
     "This change loosens the rules and is too long to confirm at once. Use a group, or make it in smaller steps."
 )
+_LABELS: Final = {
+    "approvals_channel": "Approvals channel",
+    "reviewers": "Reviewers",
+    "quorum": "Approvals needed",
+    "own_requests": "Requesters can decide on their own requests",
+    "break_glass": "Break-glass",
+    "timeout": "Timeout",
+    "on_timeout": "When nobody decides in time",
+    "remind_after": "Reminders after",
+    "escalation": "Escalation",
+    "quiet": "Quiet hours",
+}
 _ROOM: Final = 2900
 """Characters of a block of words."""
 _IN_A_LINE: Final = 80
@@ -130,13 +144,13 @@ def _steps(rules: Rules) -> str:
     )
 
 
-def changed_lines(channel: ChannelId, done: Configured) -> str:
+def changed_lines(done: Configured) -> str:
     """List the differences, before and after.
 
     Those of the channels that inherit these settings follow if they differ.
     """
-    here = _changed(channel, done.before, done.after)
-    others = _changed(channel, done.inherited_before, done.inherited_after)
+    here = _changed(done.before, done.after)
+    others = _changed(done.inherited_before, done.inherited_after)
     if others and others != here:
         here += ["Channels that send their cards here and inherit these settings:", *others]
     return "\n".join(here)
@@ -146,7 +160,7 @@ def change_notice(
     channel: ChannelId, done: Configured, by: UserId | None, proposed_by: UserId | None
 ) -> Drawing | None:
     """Tell who changed what; None if nothing changed."""
-    lines = changed_lines(channel, done)
+    lines = changed_lines(done)
     if not lines:
         return None
     together = f", as {mention(proposed_by)} proposed" if proposed_by else ""
@@ -160,7 +174,7 @@ def proposal_notice(channel: ChannelId, effect: Configured, by: UserId, carried:
     `carried`: the proposal, bound to the settings that it was made on.
     """
     drawing = _proposal(channel, effect, by, "Nothing has changed yet. An admin or another reviewer can confirm it.")
-    confirm = button("Confirm", CONFIRM_PROPOSAL, carried, "danger")
+    confirm = button(LOOSEN, CONFIRM_PROPOSAL, carried, "danger")
     return replace(drawing, blocks=[*drawing.blocks, {"type": "actions", "elements": [confirm]}])
 
 
@@ -172,7 +186,7 @@ def confirmed_notice(channel: ChannelId, effect: Configured, by: UserId, confirm
 def _proposal(channel: ChannelId, effect: Configured, by: UserId, state: str) -> Drawing:
     milder = "; ".join(loosened_by(effect))
     text = f":scales: {mention(by)} wants to loosen the rules of {mention(channel)}: {milder}."
-    return Drawing(text, [*blocks_of(f"{text}\n{changed_lines(channel, effect)}"), words(state)])
+    return Drawing(text, [*blocks_of(f"{text}\n{changed_lines(effect)}"), words(state)])
 
 
 def not_proposed_notice(channel: ChannelId, place: ChannelId) -> Drawing:
@@ -184,13 +198,15 @@ def not_proposed_notice(channel: ChannelId, place: ChannelId) -> Drawing:
     return Drawing(text, [words(text)])
 
 
-def _changed(channel: ChannelId, before: Rules, after: Rules) -> list[str]:
-    old, new = (describe(channel, rules).splitlines() for rules in (before, after))
-    return [
-        *(f"Before: {line.removeprefix('• ')}" for line in old if line not in new),
-        *(f"After: {line.removeprefix('• ')}" for line in new if line not in old),
-        *_people_changes(before, after),
-    ]
+def _changed(before: Rules, after: Rules) -> list[str]:
+    """Write each setting that differs, and nothing else."""
+    different = {
+        label: (current(name, before), current(name, after))
+        for name, label in _LABELS.items()
+        if getattr(before, name) != getattr(after, name)
+    }
+    lines = [f"• {label}: {old} → {new}" for label, (old, new) in different.items()]
+    return [*lines, *_people_changes(before, after)]
 
 
 def _people_changes(before: Rules, after: Rules) -> Iterator[str]:
@@ -220,10 +236,10 @@ def confirm(channel: ChannelId, effect: Configured, carried: str) -> View:
     means = "\n".join(f"• {milder[0].upper()}{milder[1:]}." for milder in loosened_by(effect))
     blocks = [
         words(f":warning: *This loosens the rules of {mention(channel)}:*\n{means}"),
-        *blocks_of(changed_lines(channel, effect)),
+        *blocks_of(changed_lines(effect)),
         context(mrkdwn("Nothing has changed yet. Once you confirm, everyone in the affected channels is notified.")),
     ]
-    return modal(CONFIRM, "Loosen the rules?", blocks, "Confirm", carried)
+    return modal(CONFIRM, "Loosen the rules?", blocks, LOOSEN, carried)
 
 
 OPEN_SETTINGS: Final = "open_settings"

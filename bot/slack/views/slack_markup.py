@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from countersign.domain.attempt_refusals import Sentence
@@ -135,6 +135,28 @@ def _element(match: re.Match[str]) -> dict[str, Any]:
         if mark.startswith(sign):
             return {"type": kind, f"{kind}_id": mark.removeprefix(sign)}
     return {"type": "link", "url": _without_entities(mark), "text": label or mark}
+
+
+def written(element: dict[str, Any]) -> str:
+    """Write an element of rich text in mrkdwn, on one line: `elements` reversed."""
+    match element["type"]:
+        case "user" | "usergroup" | "channel" as kind:
+            return mention(element[f"{kind}_id"])
+        case "emoji":
+            return f":{element['name']}:"
+        case "date":
+            at = datetime.fromtimestamp(element["timestamp"], UTC)
+            return _date(at, element["format"], element["fallback"])
+        case "text" | "link":
+            return escape(joined(element.get("text") or ""))
+        case "rich_text_list":
+            return " / ".join(map(written, element["elements"]))
+    return "".join(map(written, element.get("elements", ())))
+
+
+def joined(text: str) -> str:
+    """Join the lines of a text, and keep the blanks at its ends."""
+    return re.sub(r"(?<=\S)\s*\n\s*(?=\S)", " / ", text).replace("\n", " ")
 
 
 def drawn(sentence: Sentence) -> str:

@@ -12,6 +12,8 @@ from .block_kit import Block, plain
 from .modal_parts import View, channel_of, has_block, input_of, input_state, modal, value
 
 START: Final = "start_run"
+SHORTCUT: Final = "start_task"
+"""The global shortcut that opens this window."""
 TEAM, TASK, CHANNEL = "team", "task", "channel"
 _OPTION: Final = "option/"
 """Begins the block ids of a team's options; the team and the option's name follow."""
