@@ -48,7 +48,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
 
     WrongSettings, StoreUnsafe: nothing was started.
     """
-    teams = registry.find(_checked(settings))
+    teams = registry.find(checked_folder(settings))
     if settings.model_config_file is None:
         log.warning("MODEL_CONFIG is not set: the offline demo model writes, by fixed rules.")
     if settings.smtp_url is None:
@@ -98,7 +98,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
     log.info("Worker %s has ended.", owner)
 
 
-def _checked(settings: WorkerSettings) -> Path:
+def checked_folder(settings: WorkerSettings) -> Path:
     """Return the folder of teams; WrongSettings, with every problem."""
     problems = []
     folder = settings.teams or registry.EXAMPLES

@@ -76,7 +76,7 @@ async def measure(redis_url: str, data: Path, rounds: int, asked: int, waiting: 
         store = Store(client, namespace, side=Side.WEB)
         many = asked + rounds + waiting + 100
         key = api_keys.issue(
-            "bench", ("#general",), await store.now(), most_open=many, per_minute=many, most_waiting=many
+            "bench", ("C0GENERAL",), await store.now(), most_open=many, per_minute=many, most_waiting=many
         )
         await ApiKeys(store).put(key.key)
         there_is = Interface(slack, store, port, key)

@@ -62,6 +62,7 @@ ONCE: Final = {
     "defaults": "one key",
     "workspace": "one key",
     "channels": "one key",
+    "channel_names": "one key",
     "rulebook": "one key",
     "projector": "one key",
     "workers": "one key; a member for each worker",

@@ -107,6 +107,8 @@ class Measured:
     refused: int = 0
     posts: int = 0
     updates: int = 0
+    events: int = 0
+    """Events that Slack sent an app that also reads replies."""
     standing: list[Message] = field(default_factory=list)
     """The messages of the approvals channels at the end."""
 
@@ -130,9 +132,8 @@ def play(redis_url: str, row: Row, loop: Callable[[], asyncio.AbstractEventLoop]
 
 def _figures(row: Row, seen: Measured) -> list[Figure]:
     where = f"{row.runs} runs a minute, {row.approvals} approvals channel{'s' * (row.approvals > 1)}"
-    each = (
-        f"{seen.posts / max(1, len(seen.cards)):.1f} posts, {seen.updates / max(1, len(seen.cards)):.1f} updates a run"
-    )
+    run = max(1, len(seen.cards))
+    each = f"{seen.posts / run:.1f} posts, {seen.updates / run:.1f} updates, {seen.events / run:.1f} events a run"
     return [
         Figure(
             f"{where}: request → card, p95",
@@ -161,7 +162,11 @@ async def _load(redis_url: str, row: Row) -> Measured:
     async with AsyncExitStack() as stack:
         slack = await stack.enter_async_context(
             LocalSlack(
-                clock=loop.time, wall_clock=lambda: begun + loop.time() - since, ack_seconds=60, trigger_seconds=60
+                clock=loop.time,
+                wall_clock=lambda: begun + loop.time() - since,
+                ack_seconds=60,
+                trigger_seconds=60,
+                bot_events=frozenset({"app_home_opened", "message.channels"}),
             )
         )
         client = connect(redis_url)
@@ -206,6 +211,7 @@ async def _load(redis_url: str, row: Row) -> Measured:
         seen.posts = sum(call.method == "chat.postMessage" and call.ok for call in slack.calls)
         approvals = [channel for name, channel in slack.workspace.channels.items() if name.startswith(_APPROVALS)]
         seen.standing = [message for channel in approvals for message in channel.posts.values()]
+        seen.events = sum(kind == "events_api" for kind, _ in slack.deliveries)
         seen.updates = sum(call.method == "chat.update" and call.ok for call in slack.calls)
         async for key in client.scan_iter(f"*{{{store.keys.prefix[1:-2]}}}*", count=1000):
             await client.unlink(key)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from typing import cast
+from typing import Final, cast
 
 from slack_bolt.async_app import AsyncApp
 
@@ -24,10 +24,12 @@ from . import multi_workspace
 from .api import endpoints as api
 from .settings import WebSettings
 from .slack import health, http
-from .slack.app import slack_clients, socket_mode
+from .slack.app import TokenRefused, slack_clients, socket_mode
 from .slack.connection_limits import Asgi
-from .workspace import opened, store_of
+from .workspace import Workspace, opened, store_of
 
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 60.0
 _log = logging.getLogger("bot")
 
 
@@ -43,6 +45,8 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         await patiently(store.check, hint="REDIS_URL says where it should be.")
         pages: dict[str, Asgi] = {}
         interface = None
+        refused: Callable[[], str]
+        notes: Callable[[], Sequence[str]] = tuple
         if settings.slack_bot_token is None:
             installed = await stack.enter_async_context(multi_workspace.installed(settings, store, owner))
             app, clients, pages, who = (
@@ -51,21 +55,27 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
                 installed.pages,
                 "By OAuth",
             )
-            stores = installed.stores
+            stores, refused, notes = installed.stores, installed.registry.problem, installed.registry.problems
         else:
             clients = await stack.enter_async_context(
                 slack_clients(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
             )
-            workspace = await stack.enter_async_context(opened(settings, store, clients, owner))
+            workspace = await _once_accepted(lambda: stack.enter_async_context(opened(settings, store, clients, owner)))
             interface, stores = workspace.interface, {workspace.identity.workspace: store}
+            answers = workspace.answers
+            refused, notes = (
+                (lambda: answers.problem),
+                (lambda: [workspace.app.limited] if workspace.app.limited else []),
+            )
             app, who = workspace.app, f"Workspace {workspace.identity.workspace}"
         connected: Callable[[], Awaitable[bool]] | None = None
         if app_token:
             connected = await stack.enter_async_context(socket_mode(app, app_token, clients.reads))
         asgi = http.http(
             None if app_token else app,
-            lambda: health.problem_of(store, connected),
+            lambda: health.problem_of(store, connected, refused),
             lambda: health.measured(*stores.values()),
+            notes=notes,
             secret=secret or "",
             pages=pages,
         )
@@ -83,6 +93,20 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         _log.info("Told to stop: finishing what is in hand.")
         if interface is not None:
             interface.stop()
+
+
+async def _once_accepted(open_workspace: Callable[[], Awaitable[Workspace]]) -> Workspace:
+    """Open the workspace; while Slack refuses a token that it may accept later, try again with growing pauses (R40)."""
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return await open_workspace()
+        except TokenRefused as refused:
+            if refused.final:
+                raise
+            _log.warning("%s Trying again in %.0f s.", refused.problems[0], pause)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 async def _until_told_to_stop(settings: WebSettings) -> None:

@@ -3,12 +3,14 @@
 Each has a namespace of its own: `<NAMESPACE>-<workspace>`.
 """
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import fields
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
-from countersign.domain.ids import WorkspaceId
+from countersign.domain.errors import StoreUnavailable
+from countersign.domain.ids import ChannelId, RequestId, WorkspaceId
 from countersign.store.installations import Installations
 from countersign.store.job_queue import Queue
 from countersign.store.store import Store
@@ -24,6 +26,9 @@ from .settings import REDIRECT_PATH, WebSettings
 from .slack.app import Clients, slack_clients
 from .slack.connection_limits import Asgi
 from .workspace import at_work, opened, store_of
+
+_NAME: Final = re.compile(r"\bq[a-z0-9]{1,40}\b")
+"""What may be a request's id in a button."""
 
 
 class Installed(NamedTuple):
@@ -57,17 +62,30 @@ async def installed(settings: WebSettings, store: Store, owner: str) -> AsyncIte
         return store_of(settings, store.client, namespace_of(settings, workspace))
 
     @asynccontextmanager
-    async def serve(installation: Installation, newest: Newest) -> AsyncIterator[Opened]:
-        async with slack_clients(installation.token, settings.slack_api_url, RenewedClient) as clients:
+    async def serve(team: WorkspaceId, installation: Installation, newest: Newest) -> AsyncIterator[Opened]:
+        of_many = team if installation.is_organization else None
+        async with slack_clients(installation.token, settings.slack_api_url, RenewedClient, of_many) as clients:
             speaking = [getattr(clients, field.name) for field in fields(clients)]
             for client in speaking:
                 client.newest = newest
-            async with opened(settings, store_for(installation.workspace), clients, owner) as workspace:
-                stores[installation.workspace] = workspace.store
+            async with opened(settings, store_for(team), clients, owner, of_many) as workspace:
+                stores[team] = here = workspace.store
+
+                async def has_card(body: dict[str, Any]) -> bool:
+                    at, names = body.get("container") or {}, _NAME.findall(str(body.get("actions")))
+                    channel, ts = ChannelId.named(str(at.get("channel_id"))), str(at.get("message_ts"))
+                    try:
+                        if channel is not None and await here.message_request(team, channel, ts) is not None:
+                            return True  # it may be older than its request
+                        requests = filter(None, map(RequestId.named, names[:20]))
+                        return any([await here.request(name) is not None for name in requests])  # or not indexed yet
+                    except StoreUnavailable:
+                        return False
+
                 try:
-                    yield Opened(workspace.app, speaking)
+                    yield Opened(workspace.app, speaking, workspace.answers, has_card)
                 finally:
-                    del stores[installation.workspace]
+                    del stores[team]
 
     @asynccontextmanager
     async def keep_deadlines(workspace: WorkspaceId) -> AsyncIterator[None]:

@@ -51,7 +51,14 @@ def _networks(value: Any) -> Any:
 Networks = Annotated[frozenset[IPv4Network | IPv6Network], NoDecode, BeforeValidator(_networks)]
 Ids = Annotated[frozenset[str], NoDecode, BeforeValidator(_ids)]
 REDIRECT_PATH: Final = "/slack/oauth_redirect"
-Channel = Annotated[str, Field(pattern=r"^(#\S+|[CG][A-Z0-9]+)$")]
+
+
+def _channel(value: Any) -> Any:
+    """Take `approvals` for `#approvals`: names have no capitals, and ids have nothing else."""
+    return f"#{value}" if isinstance(value, str) and re.fullmatch(r"[^\s#A-Z]+", value) else value
+
+
+Channel = Annotated[str, Field(pattern=r"^(#\S+|[CG][A-Z0-9]+)$"), BeforeValidator(_channel)]
 
 
 class AuditSettings(CommonSettings):
@@ -80,7 +87,11 @@ class WebSettings(AuditSettings):
     slack_bot_token: SecretStr | None = Field(None, description="without SLACK_CLIENT_ID: the bot's token, `xoxb-…`")
     slack_app_token: SecretStr | None = Field(None, description="`xapp-…`: Socket Mode, no public address needed")
     slack_signing_secret: SecretStr | None = Field(None, description="without SLACK_APP_TOKEN: checks requests")
-    slack_api_url: str = Field("https://slack.com/api/", pattern=r"^https?://", description="another Slack, for tests")
+    slack_api_url: str = Field(
+        "https://slack.com/api/",
+        pattern=r"^https?://",
+        description="another Slack: `https://slack-gov.com/api/` is GovSlack",
+    )
     slack_pace: float = Field(
         1.0, gt=0, le=1000, description="times Slack's published rates at which messages are drawn"
     )
@@ -101,6 +112,11 @@ class WebSettings(AuditSettings):
     own_requests: bool = Field(False, description="whether people may decide on requests of runs they started")
     external_channels: bool = Field(
         False, description="whether cards may go to channels shared with other companies, whose people then read them"
+    )
+    thread_replies: bool = Field(
+        False,
+        description="whether the app gets `message.channels` and `message.groups`: cards of conversations then invite "
+        "replies in their thread",
     )
     break_glass: bool = Field(
         False,

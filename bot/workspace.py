@@ -15,10 +15,10 @@ from functools import partial
 from typing import Final
 
 import redis.asyncio
-from slack_bolt.async_app import AsyncApp
 
+from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import WrongSettings
-from countersign.domain.ids import ChannelId, UserId
+from countersign.domain.ids import ChannelId, UserId, WorkspaceId
 from countersign.policy import file
 from countersign.policy.evaluation import Rulebook
 from countersign.store.audit_log import Ledger
@@ -41,7 +41,8 @@ from .audit import receipts, weekly_figures
 from .audit.auditor import Auditor, Retention
 from .audit.sql_copy import SqlSink
 from .settings import WebSettings
-from .slack.app import Clients, Identity, build, identify
+from .slack.answer_check import AnswerCheck
+from .slack.app import App, Clients, Identity, build, identify
 from .slack.handlers.context import Services
 from .slack.people import account_check, channel_membership
 from .slack.people.actors import giver_of
@@ -64,10 +65,11 @@ _log = logging.getLogger(__name__)
 class Workspace:
     """A served workspace: `app` for Slack's payloads, `interface` for programs."""
 
-    app: AsyncApp
+    app: App
     identity: Identity
     store: Store
     interface: Interface
+    answers: AnswerCheck
 
 
 def store_of(settings: WebSettings, client: redis.asyncio.Redis, namespace: str) -> Store:
@@ -77,20 +79,20 @@ def store_of(settings: WebSettings, client: redis.asyncio.Redis, namespace: str)
 
 
 @asynccontextmanager
-async def opened(settings: WebSettings, store: Store, clients: Clients, owner: str) -> AsyncIterator[Workspace]:
+async def opened(
+    settings: WebSettings, store: Store, clients: Clients, owner: str, team: WorkspaceId | None = None
+) -> AsyncIterator[Workspace]:
     """Serve the workspace of the clients' token until the block ends.
 
+    `team`: which one, where the token is an organization's.
     Waits while Redis or Slack is away. WrongSettings if Slack refuses the token, or a channel is missing.
     """
     async with AsyncExitStack() as stack:
-        identity = await identify(clients.reads)
+        identity = await identify(clients.reads, team)
         lookups, external = LookupCache(RedisSlackFacts(store)), settings.external_channels
         directory = Directory(clients.reads, identity.workspace, lookups, external_channels=external)
         stack.push_async_callback(directory.close)
-        rules = settings.rules(await _channel("APPROVALS_CHANNEL", settings.approvals_channel, directory))
-        if await account_check.why_not_shown(directory, rules.approvals_channel) is not None:
-            shared = f"{settings.approvals_channel} is shared with another company, whose people would read every card"
-            raise WrongSettings([f"APPROVALS_CHANNEL: {shared}. Name another one, or set EXTERNAL_CHANNELS=yes."])
+        rules = await checked_rules(settings, directory)
         await patiently(lambda: store.set_defaults(rules))
         await patiently(lambda: store.set_workspace(identity.workspace))
         book = Rulebook() if settings.policy is None else file.read(settings.policy)
@@ -100,14 +102,16 @@ async def opened(settings: WebSettings, store: Store, clients: Clients, owner: s
 
         queue = await stack.enter_async_context(Queue(settings.redis_url.get_secret_value(), store.keys.namespace))
         wakeups = await stack.enter_async_context(Wakeups(store))
-        calls = GatedCalls(clients.posts, settings.slack_pace)
+        answers = AnswerCheck(clients.reads, identity.workspace)
+        calls = GatedCalls(clients.posts, settings.slack_pace, answers)
         poster = Poster(calls, store, identity.workspace, identity.home, identity.names)
+        poster.thread_replies = settings.thread_replies
         admins = frozenset(UserId(i) for i in settings.admins)
         homes = HomePublisher(
             store,
             Overview(store),
             directory,
-            GatedCalls(clients.homes, settings.slack_pace),
+            GatedCalls(clients.homes, settings.slack_pace, answers),
             poster.link,
             public_key=partial(receipts.public_if_made, settings.audit_key),
             admins=admins,
@@ -126,6 +130,7 @@ async def opened(settings: WebSettings, store: Store, clients: Clients, owner: s
         await channel_membership.note(store, directory)
         auditor = await _auditor(settings, store, poster, directory, owner, rules.approvals_channel)
         for name, work in (
+            ("token check", answers.keep()),
             ("homes", homes.run()),
             ("projector", projector.run()),
             ("worker reports", take_over(store)),
@@ -148,7 +153,31 @@ async def opened(settings: WebSettings, store: Store, clients: Clients, owner: s
             check_form=check_form,
             networks=settings.callback_networks,
         )
-        yield Workspace(app, identity, store, interface)
+        yield Workspace(app, identity, store, interface, answers)
+
+
+async def checked_rules(settings: WebSettings, directory: Directory) -> Rules:
+    """Return the default rules.
+
+    WrongSettings names the channel or the people that cannot be used.
+    """
+    rules = settings.rules(await _channel("APPROVALS_CHANNEL", settings.approvals_channel, directory))
+    if await account_check.why_not_shown(directory, rules.approvals_channel) is not None:
+        shared = f"{settings.approvals_channel} is shared with another company, whose people would read every card"
+        raise WrongSettings([f"APPROVALS_CHANNEL: {shared}. Name another one, or set EXTERNAL_CHANNELS=yes."])
+    admins = map(UserId, settings.admins)
+    found = {
+        "REVIEWERS": await account_check.unknown(directory, rules.reviewers.users, rules.reviewers.groups),
+        "ADMINS": await account_check.unknown(directory, admins),
+    }
+    if problems := [
+        f"{name}: Slack knows no {', '.join(ids)} in this workspace. "
+        "A person's member ID is in the ⋯ menu of their profile."
+        for name, ids in found.items()
+        if ids
+    ]:
+        raise WrongSettings(problems)
+    return rules
 
 
 async def _auditor(

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .domain.request_endings import approved_content
     from .domain.requests import Kind, Request, Status
     from .domain.run_options import Option
+    from .domain.typed_answers import UNANSWERED
 
 _PUBLIC = {
     "autogen.people.run_outcomes": ("Became", "Conclusion", "Outcome", "Outcomes"),
@@ -58,6 +59,7 @@ _PUBLIC = {
     "domain.errors": ("ActionFailed", "CountersignError", "OutcomeUnknown"),
     "domain.requests": ("Kind", "Request", "Status"),
     "domain.run_options": ("Option",),
+    "domain.typed_answers": ("UNANSWERED",),
     "process_settings": ("WorkerSettings",),
 }
 """Module -> its public names. Type checkers read the imports above instead."""
@@ -66,6 +68,7 @@ _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = [
     "DEMO_NOTE",
+    "UNANSWERED",
     "ActionFailed",
     "AlreadyRan",
     "AsyncClient",

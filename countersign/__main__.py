@@ -13,9 +13,15 @@ _PROCESSES = {
     "worker": ("agents.__main__", "Run a worker, which runs teams of agents."),
     "mcp": (".adapters.mcp_server", "Let MCP clients ask people in Slack."),
     "resume": (".adapters.resume", "Restart programs that stopped to wait for people."),
+    "doctor": (".doctor", "Check the settings and what they reach, and say what to fix."),
     "acl": (".store.acl", "Print the Redis access control list for a namespace."),
 }
 """They read what follows their name themselves, and load nothing of the other commands."""
+_VERBS = {
+    "audit": "Read, check and export the record of decisions.",
+    "keys": "Create, list and revoke the keys of programs.",
+    "policy": "Check and try out the workspace's policy.",
+}
 _WITH_VERBS = {"policy": ".policy.cli", "audit": "bot.audit.cli", "keys": "bot.api.keys_cli"}
 
 
@@ -32,8 +38,18 @@ def main(arguments: list[str] | None = None) -> int:
             return status
         return _with_verbs(arguments, (command,) if command in _WITH_VERBS else tuple(_WITH_VERBS))
     except ModuleNotFoundError as missing:
+        if command in ("", "-h", "--help"):
+            print(_help(), end="")
+            return 0
         print(f"countersign {command} needs the package {missing.name}. {NEEDED}", file=sys.stderr)
         return 2
+
+
+def _help() -> str:
+    """Return the help for an installation without the packages of the server."""
+    commands = {**{name: line for name, (_, line) in _PROCESSES.items()}, **_VERBS}
+    lines = [f"  {name:<9} {line}" for name, line in sorted(commands.items())]
+    return "\n".join(["Usage: countersign COMMAND", "", "Commands:", *lines, "", NEEDED, ""])
 
 
 def _with_verbs(arguments: list[str], loaded: tuple[str, ...]) -> int:

@@ -56,6 +56,13 @@ _SECONDS: Final = Histogram(
 _UNREADABLE: Final = Counter(
     "countersign_unreadable", "Stored records that could not be read, each once", ["kind"], registry=REGISTRY
 )
+_TOKENS: Final = Gauge(
+    "countersign_slack_token_refused", "1 while Slack refuses the token", ["workspace", "why"], registry=REGISTRY
+)
+_LIMITED: Final = Counter(
+    "countersign_slack_events_limited", "Minutes in which Slack dropped events", ["workspace"], registry=REGISTRY
+)
+_refused_tokens: Final[dict[str, str]] = {}
 _STANDING: Final = Gauge("countersign_waiting", "What stands in the store now", ["what"], registry=REGISTRY)
 _ENDS: Final = {
     EventType.RUN_FINISHED: "finished",
@@ -75,6 +82,20 @@ def repaired(kind: Repair, times: int = 1) -> None:
 def unreadable(kind: str) -> None:
     """Count a stored record of this kind that could not be read."""
     _UNREADABLE.labels(kind).inc()
+
+
+def token_refused(workspace: str, why: str) -> None:
+    """Show that Slack refuses this workspace's token, or with "" that it accepts it."""
+    if before := _refused_tokens.pop(workspace, ""):
+        _TOKENS.remove(workspace, before)
+    if why:
+        _refused_tokens[workspace] = why
+        _TOKENS.labels(workspace, why).set(1)
+
+
+def events_limited(workspace: str) -> None:
+    """Count a minute in which Slack dropped this workspace's events."""
+    _LIMITED.labels(workspace).inc()
 
 
 def happened(event: Event) -> None:

@@ -4,10 +4,13 @@ Every field is an environment variable of the same name in capitals; its descrip
 All problems are reported at once, each with what to fix. Settings of the process `web` alone are in `bot/settings.py`.
 """
 
+import os
 import re
+from collections.abc import Iterator
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
@@ -17,6 +20,8 @@ from countersign.domain.channel_settings import parse_duration
 from countersign.domain.errors import InvalidInput, WrongSettings
 
 S = TypeVar("S", bound=BaseSettings)
+_LONG_ENOUGH: Final = 6
+_ALIKE: Final = 0.85
 
 
 def _duration(value: Any) -> Any:
@@ -119,10 +124,26 @@ class WorkerSettings(CommonSettings):
 
 def read(kind: type[S]) -> S:
     """Read the settings from the environment; WrongSettings lists every problem."""
+    misspelt = list(_misspelt(kind))
     try:
-        return kind()
+        settings = kind()
     except ValidationError as problem:
-        raise WrongSettings([_sentence(kind, error) for error in problem.errors()]) from None
+        raise WrongSettings([*misspelt, *(_sentence(kind, error) for error in problem.errors())]) from None
+    if misspelt:
+        raise WrongSettings(misspelt)
+    return settings
+
+
+def _misspelt(kind: type[BaseSettings]) -> Iterator[str]:
+    """Name variables that are almost a setting which is not set, like REVIEWER.
+
+    A setting that nobody reads may have been the one that limits who approves. Short names mean other things too often.
+    """
+    names = {name for name in variables(kind) if len(name) >= _LONG_ENOUGH}
+    given = {name.upper() for name in os.environ}
+    for name in sorted(given - names):
+        for meant in get_close_matches(name, names - given, n=1, cutoff=_ALIKE):
+            yield f"{name} is not a setting. Did you mean {meant}? Nothing was started."
 
 
 def variables(kind: type[BaseSettings]) -> dict[str, str]:

@@ -72,6 +72,7 @@ def running(program: str, profile: Path) -> Iterator[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env={name: value for name, value in os.environ.items() if name != "LD_PRELOAD"},  # libfaketime hangs Chromium
     )
     try:
         yield _address(process, Path(program))

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import re
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import Self
 from localslack import LocalSlack
 from tests.forking import Forked, forked
 from tests.longest_wait import PATIENCE
+from tests.machine_env import MACHINE
 from tests.redis_server import url_of
 
 HERE = Path(__file__).resolve().parent.parent
@@ -27,7 +27,7 @@ class Process:
     def __init__(self, module: str, env: dict[str, str], *arguments: str, fork: bool = False) -> None:
         self.module = module
         self._arguments = arguments
-        self.env = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **env}
+        self.env = {**MACHINE, "PYTHONUNBUFFERED": "1", **env}
         self.lines: list[str] = []
         self._fork = fork
         self._spoke = asyncio.Condition()

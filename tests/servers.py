@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ import redis.exceptions
 from countersign.store.embedded_server import _binary
 from tests.free_ports import free_port
 from tests.longest_wait import PATIENCE
+from tests.machine_env import MACHINE
 
 SETTINGS = {"bind": "127.0.0.1", "save": '""', "appendonly": "no", "maxmemory-policy": "noeviction", "dir": "./"}
 SLOTS = 16384
@@ -58,7 +58,7 @@ async def running_server(folder: Path, *modes: str, **settings: str | int) -> As
     (folder / "valkey.conf").write_text("".join(f"{name} {value}\n" for name, value in lines.items()))
     with (folder / "log").open("w") as log:
         process = await asyncio.create_subprocess_exec(
-            str(_binary()), "valkey.conf", *modes, cwd=folder, stdout=log, stderr=log, env={"PATH": os.environ["PATH"]}
+            str(_binary()), "valkey.conf", *modes, cwd=folder, stdout=log, stderr=log, env=MACHINE
         )
     server = Server(folder, port, process)
     try:

@@ -22,7 +22,7 @@ from tests.sample_requests import NOW
         ("countersign audit re", ["receipt", "replay", "report"]),
         ("countersign audit report --si", ["--since"]),
         ("countersign policy s", ["schema", "suggest"]),
-        ("countersign keys r", ["revoke"]),
+        ("countersign keys r", ["rotate", "revoke"]),
     ],
 )
 def test_the_shell_completes_commands_verbs_and_options(
@@ -83,3 +83,18 @@ def in_terminal(command: tuple[str, ...]) -> tuple[str, int]:
     reading.join()
     os.close(ours)
     return b"".join(shown).decode(errors="replace"), done.returncode
+
+
+def test_the_help_needs_no_package_of_the_server(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a light installation it lists the same commands, and what to install for them."""
+    assert main(["--help"]) == 0
+    whole = capsys.readouterr().out.partition("Commands:\n")[2]
+    monkeypatch.setitem(sys.modules, "typer", None)
+    for arguments in ([], ["-h"], ["--help"]):
+        assert main(arguments) == 0
+        light = capsys.readouterr().out
+        assert "pip install 'countersign-slack[server,autogen]'" in light
+        listed = {line.split()[0] for line in light.partition("Commands:\n")[2].splitlines() if line[:2] == "  "}
+        assert listed == {line.split()[0] for line in whole.splitlines() if line.strip()}

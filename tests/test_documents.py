@@ -140,7 +140,7 @@ def test_every_rule_is_on_the_page_of_rules_with_tests_that_name_it() -> None:
         int(n): re.findall(r"`(tests/\S+)`", tests) for n, tests in re.findall(r"^\| R(\d+) \|.+\|(.+)\|$", page, re.M)
     }
     assert list(rows) == sorted(rows)
-    assert rows.keys() == set(range(1, 37))
+    assert {*range(1, 37)} <= rows.keys() <= {*range(1, 50)}
     named = rules_of_tests()
     assert [
         (rule, test) for rule, tests in rows.items() for test in tests or [""] if rule not in named.get(test, ())

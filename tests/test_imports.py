@@ -28,19 +28,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.python_gc": set(),
     "countersign.metrics": {"countersign.domain", "prometheus_client"},
     "countersign.process_settings": {"countersign.domain", "pydantic", "pydantic_settings"},
+    "countersign.doctor": {"countersign.client", "countersign.domain"},
     "countersign.terminal": {"countersign.domain", "rich", "typer"},
     "countersign.client": {"countersign.domain", "countersign.client", "httpcore", "pydantic"},
+    "countersign.client.slack_input": {"countersign.domain", "countersign.client", "autogen_agentchat"},
     "countersign.adapters": {
         *("countersign.domain", "countersign.client", "countersign.adapters.run_files"),
         *("countersign.adapters.run_storage", "cryptography", "pydantic"),
     },
-    "countersign.adapters.ag2": {"countersign.client", "ag2"},
+    "countersign.adapters.ag2": {"countersign.adapters", "countersign.domain", "countersign.client", "ag2"},
     "countersign.adapters.ag2_classic": {
         *("countersign.adapters.ag2_classic_messages", "countersign.adapters.ag2_classic_questions", "autogen"),
     },
-    "countersign.adapters.ag2_classic_messages": {"autogen"},
+    "countersign.adapters.ag2_classic_messages": {"countersign.adapters", "countersign.domain", "autogen"},
     "countersign.adapters.ag2_classic_questions": {
-        *("countersign.client", "countersign.adapters.ag2_classic_messages", "autogen"),
+        *("countersign.client", "countersign.domain", "countersign.adapters.ag2_classic_messages", "autogen"),
     },
     "countersign.adapters.graph_threads": {
         *("countersign.domain", "countersign.client", "countersign.adapters.run_files"),
@@ -56,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.adapters.run_files", "agent_framework", "pydantic_core"),
     },
     "countersign.adapters.openai_agents": {
-        *("countersign.adapters.run_files", "countersign.adapters.saved_runs", "agents"),
+        *("countersign.adapters.run_files", "countersign.adapters.saved_runs", "countersign.domain", "agents"),
     },
     "countersign.policy": {"countersign.domain", "countersign.policy", "pydantic", "yaml"},
     "countersign.policy.cli": {"countersign.domain", "countersign.policy", "countersign.terminal", "typer"},
@@ -80,6 +82,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.hosted_teams.agent_framework_model": {"countersign.domain", "autogen_core", "agent_framework"},
     "countersign.hosted_teams.openai_agents": {
         "countersign.autogen",
+        "countersign.domain",
         "countersign.hosted_teams.framework_calls",
         "countersign.hosted_teams.openai_agents_model",
         "agents",
@@ -95,10 +98,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "pydantic_settings",
     },
     "bot.slack_errors": {"slack_sdk"},
+    "bot.slack_proxy": set(),
     "bot.forms": {"countersign.domain", "countersign.json_schema", "countersign.text", "bot.forms"},
     "bot.installations": {
         *("countersign.domain", "countersign.usecases.store_outages", "countersign.store.installations"),
-        *("bot.installations", "bot.slack.app", "bot.slack.connection_limits", "bot.slack_errors"),
+        *("countersign.metrics", "bot.installations", "bot.slack.answer_check", "bot.slack.app"),
+        *("bot.slack.connection_limits", "bot.slack_errors"),
         *("aiohttp", "cryptography", "slack_bolt", "slack_sdk"),
     },
     "bot.audit": {
@@ -112,18 +117,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "bot.slack": {
         *("countersign.domain", "countersign.metrics", "countersign.policy", "countersign.usecases", "bot.slack"),
-        "bot.slack_errors",
+        *("bot.slack_errors", "bot.slack_proxy"),
         *("pydantic", "slack_bolt", "slack_sdk", "aiohttp", "uvicorn"),
     },
     "bot.slack.handlers": {
         *("countersign.domain", "countersign.policy", "countersign.usecases"),
         *("bot.slack.handlers", "bot.slack.people", "bot.slack.views"),
-        "bot.slack.settings_proposals",
+        *("bot.slack.settings_proposals", "bot.slack_proxy"),
         *("slack_bolt", "slack_sdk", "aiohttp"),
     },
     "bot.slack.projector": {
         *_LIBRARY,
-        *("bot.slack.projector", "bot.slack.people", "bot.slack.views"),
+        *("bot.slack.projector", "bot.slack.people", "bot.slack.views", "bot.slack_errors"),
+        "bot.slack_proxy",
         "bot.slack.settings_proposals",
         *("bot.slack.ports", "bot.slack.unconfirmed_posts", "slack_sdk", "aiohttp"),
     },
@@ -156,10 +162,11 @@ HANDLERS = (
 """The levels of `bot.slack.handlers`: a module imports only those below its own, so no handler another."""
 ORDER: dict[str, tuple[set[str], ...]] = {
     "countersign.domain": (
-        {"errors", "ids", "attempt_refusals", "start_sentences", "text_checks"}
+        {"errors", "ids", "attempt_refusals", "start_sentences", "text_checks", "typed_answers"}
         | {"activity", "callback_signing", "calls", "events", "hash_chain", "json_comparison", "made_files"}
         | {"quiet_hours", "redaction", "run_options"},
-        {"api_keys", "channel_settings", "escalation", "people", "permission_scopes", "program_states"},
+        {"api_keys", "channel_settings", "escalation", "json_arguments", "people", "permission_scopes"}
+        | {"program_states"},
         {"requests", "runs"},
         {"batching", "delegation", "diffs", "eligibility", "high_risk", "question_salts", "quorum"}
         | {"standing_permissions"}
@@ -170,7 +177,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"ports", "worker_claims"},
         {"compare_and_set", "delegation", "effective_settings", "requeued_runs", "overview", "recorded_events"}
         | {"store_outages"},
-        {"admission", "program_requests", "run_end", "run_progress", "run_requests", "run_start"},
+        {"admission", "program_keys", "program_requests", "run_end", "run_progress", "run_requests", "run_start"},
         {"program_attempts", "unreported_outcomes"},
         {"decisions", "presence"},
         {"deadlines", "permission_use"},
@@ -197,15 +204,17 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"standalone"},
     ),
     "bot": (
-        {"forms", "settings", "slack_errors"},
+        {"forms", "settings", "slack_errors", "slack_proxy"},
         {"api", "audit", "slack"},
         {"installations"},
         {"workspace"},
         {"multi_workspace"},
+        {"doctor"},
         {"__main__"},
     ),
     "bot.api": (
-        {"bodies", "callback_addresses", "keys_cli", "problems"},
+        {"callback_addresses", "json_bounds", "keys_cli", "problems"},
+        {"bodies"},
         {"schemas"},
         {"callbacks", "openapi"},
         {"endpoints"},
@@ -220,6 +229,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"views"},
         {"people"},
         {"app", "connection_limits", "health", "ports", "unconfirmed_posts", "rate_gate", "settings_proposals"},
+        {"answer_check"},
         {"handlers", "http", "projector", "slack_calls"},
         {"routes"},
     ),
@@ -230,8 +240,10 @@ WIRING = (
     "countersign",
     "countersign.__main__",
     "bot.__main__",
+    "bot.doctor",
     "bot.workspace",
     "bot.multi_workspace",
+    "agents.doctor",
     "agents.__main__",
 )
 """What puts the parts together imports what it likes."""
@@ -277,7 +289,7 @@ def forbidden(module: str, path: Path) -> set[str]:
     public = {f"countersign.{name}" for name in countersign.__all__} if room.startswith("agents") else set()
     return {
         name
-        for name in imported(path) - {"countersign"} - public
+        for name in imported(path) - {"countersign", "countersign.adapters", "countersign.adapters.extra"} - public
         if name.split(".")[0] not in sys.stdlib_module_names
         and not any(name == may or name.startswith(may + ".") or may.startswith(name + ".") for may in MAY_IMPORT[room])
     }
@@ -352,7 +364,7 @@ DEEPEST = {
     "bot.api": 5,
     "bot.audit": 5,
     "bot.installations": 3,
-    "bot.slack": 5,
+    "bot.slack": 6,
     "bot.slack.handlers": 3,
     "bot.slack.people": 2,
     "bot.slack.projector": 4,

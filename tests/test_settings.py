@@ -13,7 +13,7 @@ from countersign.domain.channel_settings import ChannelSettings, OnTimeout, reso
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Reviewers
-from countersign.process_settings import WorkerSettings, read, variables
+from countersign.process_settings import WorkerSettings, _misspelt, read, variables
 from countersign.store.redis.connection import connect
 from tests.sample_requests import BOB, LEADS
 
@@ -64,7 +64,7 @@ def test_everybody_in_the_channel_that_cards_go_to_may_be_the_default(monkeypatc
         ("ON_TIMEOUT", "approve", "ON_TIMEOUT: approve cannot be the default of every channel. Set it in each"),  # R23
         ("PORT", "99999", "PORT: "),
         ("QUORUM", "0", "QUORUM: "),
-        ("APPROVALS_CHANNEL", "approvals", "APPROVALS_CHANNEL: "),
+        ("APPROVALS_CHANNEL", "my approvals", "APPROVALS_CHANNEL: "),
         ("NAMESPACE", "a b", "NAMESPACE: "),
         ("KEEP_EVENTS", "90m", "KEEP_EVENTS: “90m” is none of 0s, 12h, 30d, 8w, 7y and forever"),
         ("KEEP_AUDIT", "0s", "KEEP_AUDIT: “0s” is none of 12h, 30d, 8w, 7y and forever"),  # R25
@@ -232,3 +232,51 @@ def test_the_documents_say_what_each_setting_is_when_it_is_not_set(
         else:
             monkeypatch.setenv(name, cell[1].strip("`"))
     assert read(kind) == unset
+
+
+@pytest.mark.parametrize(
+    ("given_name", "meant"),
+    [
+        ("REVIEWER", "REVIEWERS"),
+        ("REDIS_URI", "REDIS_URL"),
+        ("approval_timout", "APPROVAL_TIMEOUT"),
+        ("QUORUMS", "QUORUM"),
+    ],
+)
+def test_a_misspelt_setting_ends_the_start(monkeypatch: pytest.MonkeyPatch, given_name: str, meant: str) -> None:
+    """Beside all other problems; a setting that is set is not what was meant."""
+    given(monkeypatch, **{given_name: "U0BOB", "PORT": "99999"})
+    monkeypatch.delenv(meant, raising=False)
+    with pytest.raises(WrongSettings) as wrong:
+        read(WebSettings)
+    assert wrong.value.problems[0] == (
+        f"{given_name.upper()} is not a setting. Did you mean {meant}? Nothing was started."
+    )
+    assert any(problem.startswith("PORT: ") for problem in wrong.value.problems)
+
+
+def test_settings_of_the_other_process_are_not_misspelt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both processes may read one file of settings, and short names mean other things."""
+    for name in {*variables(WebSettings), *variables(WorkerSettings)} - {*GOOD}:
+        monkeypatch.delenv(name, raising=False)
+    given(monkeypatch, TEAM="payments", HOSTS="a b", RELEASE="1.2", MODEL_CONFIG="models.yml", REVIEWER="U0BOB")
+    read(WebSettings)
+    read(WorkerSettings)
+    for ours, theirs in ((WebSettings, WorkerSettings), (WorkerSettings, WebSettings)):
+        for name in variables(theirs).keys() - variables(ours).keys():
+            monkeypatch.setenv(name, "x")
+        assert list(_misspelt(ours)) == []
+        for name in variables(theirs).keys() - variables(ours).keys():
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("given_name", "channel"),
+    [("approvals", "#approvals"), ("#approvals", "#approvals"), ("C0APPROVALS", "C0APPROVALS")],
+)
+def test_channel_is_taken_with_or_without_its_sign(
+    monkeypatch: pytest.MonkeyPatch, given_name: str, channel: str
+) -> None:
+    """Slack's names have no capitals, so a name is never taken for an id."""
+    given(monkeypatch, APPROVALS_CHANNEL=given_name)
+    assert read(WebSettings).approvals_channel == channel

@@ -46,6 +46,19 @@ def test_make_setup_installs_what_the_lock_says_and_nothing_else(uv: Path, tmp_p
     assert installed(tmp_path) - {"pip", "setuptools"} == {"uv", "iniconfig"}
 
 
+def test_make_setup_leaves_the_command_also_in_a_folder_with_a_space(tmp_path: Path) -> None:
+    folder = tmp_path / "a checkout"
+    folder.mkdir()
+    (folder / "countersign").mkdir()
+    (folder / "countersign" / "__init__.py").touch()
+    (folder / "countersign" / "__main__.py").write_text("import sys; print(sys.argv[1:])")
+    done = make_setup(folder, locked("uv", "iniconfig"), OURS)
+    assert done.returncode == 0, done.stdout
+    command = [str(folder / ".venv" / "bin" / "countersign"), "web", "a b"]
+    shown = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True)
+    assert shown.stdout == "['web', 'a b']\n", shown.stderr
+
+
 @pytest.mark.parametrize(("package", "uv"), [("iniconfig", OURS), ("uv", BROUGHT)], ids=["by uv", "by pip"])
 @pytest.mark.parametrize("hashes", [" --hash=sha256:" + 64 * "0", ""], ids=["another hash", "no hash"])
 def test_make_setup_refuses_what_the_lock_does_not_vouch_for(

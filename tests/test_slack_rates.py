@@ -6,6 +6,8 @@ from bench.figures import percentile
 from bench.slack_rates import Row
 from tests.idle_clock import played
 
+MOST_EVENTS = 7
+"""For a run that asks once, of an app that reads replies: docs/operations.md says how many runs an hour that allows."""
 pytest_plugins = ["tests.redis_server"]
 
 
@@ -22,3 +24,4 @@ def test_cards_come_and_are_settled_in_time_at_slacks_rates(redis_url: str, row:
     assert row.settled is not None and percentile(seen.settled, 95) <= row.settled
     assert len(seen.cards) == len(seen.settled) == row.runs * row.minutes
     assert (seen.unsettled, seen.refused) == (0, 0)
+    assert seen.events <= MOST_EVENTS * len(seen.cards)

@@ -1,5 +1,6 @@
 """The wheel as somebody else gets it: one name beside all others, typed, with the demo and a team of their own."""
 
+import ast
 import asyncio
 import os
 import re
@@ -268,3 +269,23 @@ def test_a_program_that_only_asks_installs_little(wheel: Path) -> None:
     command = subprocess.run([python.with_name("countersign"), "web"], capture_output=True, text=True, cwd=folder)
     assert command.returncode == 2
     assert "countersign-slack[server,autogen]" in command.stderr
+    told = subprocess.run([python.with_name("countersign"), "--help"], capture_output=True, text=True, cwd=folder)
+    assert told.returncode == 0 and "countersign-slack[server,autogen]" in told.stdout
+
+
+def test_no_message_of_the_wheel_speaks_of_a_checkout() -> None:
+    """`make`, the project's folder and its virtual environment are only there."""
+    checkout = re.compile(r"\bmake (demo|setup|test|lint|gallery|bench)\b|project's folder|pip install '?\.|\.venv/")
+    for package in ("countersign", "bot", "agents", "localslack", "demo"):
+        for path in (HERE / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and checkout.search(node.value):
+                    assert node.value in docstrings(path), f"{path}: {node.value}"
+
+
+def docstrings(path: Path) -> set[str]:
+    nodes = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = (
+        ast.get_docstring(one, clean=False) for one in ast.walk(ast.parse(path.read_text())) if isinstance(one, nodes)
+    )
+    return {one for one in found if one}

@@ -31,6 +31,7 @@ def build(run: RunContext) -> AutoGenTeam:
         ask={"list_due": Tier.PASS},
         idempotent=True,
         title={"pay": "Pay {euros:,.2f} EUR to {supplier}"},
+        several={"pay": "Pay {count} invoices ({euros:,.2f} EUR)"},
         show={"pay": payment_drawn},
         done={"pay": "paid"},
     )

@@ -216,7 +216,9 @@ class Auditor:
         }
         if verdict.effect is Effect.PASS:
             return {"judged": judged}
-        _log.error("Run %s let a call of %s pass, of which the policy says %s.", name, data.get("tool"), verdict.effect)
+        _log.error(
+            "Run %s let a call of %.80a pass, of which the policy says %s.", name, data.get("tool"), verdict.effect
+        )
         return {"judged": judged, "outcome": CONTRADICTED}
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,14 @@ _FORMULA: Final = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 """A spreadsheet takes a cell that begins so for something to compute (CWE-1236); in some languages wide signs too.
 
 Some leave out blanks and what nobody sees before it.
+"""
+_SEPARATORS: Final = r";|\t\n\v\f\x1c-\x1e\x85\u2028\u2029"
+_LATER_FORMULA: Final = re.compile(
+    rf"(?<=[{_SEPARATORS}])(?=[^\w{_SEPARATORS}]*?[{re.escape(''.join(sorted(_FORMULA)))}])"
+)
+"""Where a spreadsheet with another separator, or other line breaks, would begin a cell with a formula.
+
+A comma is not among them: the cell is in quotes then.
 """
 
 
@@ -104,9 +113,10 @@ def _part(fields: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> str:
-    text = "" if value is None else str(value)
-    first = next((c for c in text if c.isprintable() and not c.isspace()), "")
-    return "'" + text if first in _FORMULA or text.startswith(("\t", "\r", "\n")) else text
+    text = "" if value is None else str(value).replace("\r\n", "\n").replace("\r", "\n")
+    at = next((at for at, c in enumerate(text) if c.isprintable() and not c.isspace()), len(text))
+    later = text[:at] + _LATER_FORMULA.sub("'", text[at:])
+    return "'" + later if text[at : at + 1] in _FORMULA or text.startswith(("\t", "\n")) else later
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -176,7 +176,7 @@ def _look() -> AbstractContextManager[None]:
         import matplotlib
     except ImportError:
         raise WrongSettings(
-            ["The page needs a package that is not installed: pip install '.[report]' in the project's folder. "
+            ["The page needs a package that is not installed: pip install 'countersign-slack[report]'. "
              "`--json`, or no -o at all, works without it."]
         ) from None  # fmt: skip
     return matplotlib.rc_context(_SETTINGS)

@@ -46,7 +46,7 @@ def recorded(kept: Kept | ValueError) -> Recorded | None:
             return None
         return _recorded(entry, effect)
     except (KeyError, TypeError, AttributeError, UnknownSchema) as wrong:
-        raise ValueError(f"is no entry that this program reads ({wrong!r})") from None
+        raise ValueError(f"is no entry that this program reads ({ascii(wrong)[:200]})") from None
 
 
 def _recorded(entry: dict[str, Any], effect: Effect) -> Recorded:
@@ -70,6 +70,7 @@ def _recorded(entry: dict[str, Any], effect: Effect) -> Recorded:
         team_says=_team_says(data, question),
         rules=rules,
         settings=_settings(data, rules),
+        program=(team or "") if data.get("program") else "",
         gap=_GONE if "gone" in question else "" if question or "tool" in data else _NO_TOOL,
     )
 

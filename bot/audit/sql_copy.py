@@ -45,7 +45,7 @@ class SqlSink:
             from sqlalchemy.ext.asyncio import create_async_engine
         except ImportError:
             raise WrongSettings(
-                ["AUDIT_SQL_URL needs packages that are not installed: pip install '.[sql]' in the project's folder"]
+                ["AUDIT_SQL_URL needs packages that are not installed: pip install 'countersign-slack[sql]'"]
             ) from None
         try:
             self._engine: AsyncEngine = create_async_engine(url, pool_pre_ping=True, pool_size=2, hide_parameters=True)

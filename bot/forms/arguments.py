@@ -112,8 +112,41 @@ def hint_of(argument: Argument, *sentences: str) -> str:
     about = argument.schema.get("description")
     if about == argument.name:  # what AutoGen says of an argument without words of its own
         about = ""
-    parts = [typed(about.strip()) if isinstance(about, str) else "", *sentences]
+    parts = [typed(about.strip()) if isinstance(about, str) else "", *sentences[:1]]
+    parts += [_limits(argument.schema), *sentences[1:]]
     return one_line(" ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part), 500)
+
+
+_RANGES: Final = (
+    ("minimum", "maximum", "", ""),
+    ("minLength", "maxLength", " character", " characters"),
+    ("minItems", "maxItems", " entry", " entries"),
+)
+
+
+def _limits(schema: Schema) -> str:
+    """Write the limits of an input, so that they are read before it is filled in: `1–100`."""
+    found = []
+    for least, most, one, several in _RANGES:
+        low, high = _limit(schema, least), _limit(schema, most)
+        if one and low in ("0", "1"):  # says no more than whether it may be empty
+            low = ""
+        unit = one if (high or low) == "1" else several
+        if low and high:
+            found.append(f"{low}{' to ' if '-' in low else '–'}{high}{unit}")
+        elif low or high:
+            found.append(f"{'At least' if low else 'At most'} {low or high}{unit}")
+    for name, words in (("exclusiveMinimum", "More than"), ("exclusiveMaximum", "Less than")):
+        if limit := _limit(schema, name):
+            found.append(f"{words} {limit}")
+    return ". ".join(found)
+
+
+def _limit(schema: Schema, name: str) -> str:
+    limit = schema.get(name)
+    if not isinstance(limit, int | float) or isinstance(limit, bool):
+        return ""
+    return "" if name.endswith("Length") and limit > LONGEST else f"{limit:,}"
 
 
 def _hides_in_list(value: Any, shown: Any) -> bool:

@@ -38,6 +38,21 @@ _CLASSIC: Final = ("CYRILLIC", "GREEK")
 """Alphabets of which a whole word may pass for Latin; another Greek letter beside Latin ones is a formula (Δt, kΩ)."""
 _TURKISH: Final = frozenset("ğşİĞŞ")
 """Letters beside which a dotless i is ordinary."""
+_DOTS: Final = "\u3002\uff0e\uff61"
+"""What browsers take for the dot in the name of a host."""
+_MINUSES: Final = "\u2212\u2796\u02d7\u2043\u207b\u208b\u1806\u058a"
+"""Dashes that are no typography: hyphens, en and em dashes are left alone."""
+_OTHERS: Final = "\u3001\u201a\u060c\u066c\u2e41\u02d0\u1400\u2e40\ua78a\u2223\u2795\u2053\u223c"
+_BETWEEN: Final = r"(?<=[0-9A-Za-z])[{}](?=[0-9A-Za-z])"
+_DOT: Final = re.compile(_BETWEEN.format(_DOTS))
+_SEPARATOR: Final = re.compile(
+    _BETWEEN.format(rf"{_DOTS}{_OTHERS}\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\ufe50-\ufe6b")
+    + rf"|(?<=[A-Za-z])[{_MINUSES}](?=[0-9A-Za-z])|(?<=[0-9])[{_MINUSES}](?=[A-Za-z])"
+)
+"""Signs between ASCII letters or digits that look like a separator of ASCII, and are none to a program.
+
+A minus between digits is arithmetic. In a line of Chinese, Japanese or Korean only the dots are strange there.
+"""
 _NAMED: Final = 4
 _Runs = tuple[tuple[int, int], ...]
 """From where to where."""
@@ -73,7 +88,9 @@ def _marked(line: str) -> str:
 
 
 def _with_signs(line: str) -> str:
-    """Mark signs and digits of a writing that the line does not use."""
+    """Mark signs and digits of a writing that the line does not use, and look-alike separators."""
+    eastern = any(writing(c) == EAST for c in set(line) if c.isalpha() and not c.isascii())
+    line = (_DOT if eastern else _SEPARATOR).sub(lambda c: c[0] + _codes(c[0], 1), line)
     signs = {c for c in set(line) if is_odd_sign(c)}
     if not signs:
         return line

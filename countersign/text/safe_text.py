@@ -96,8 +96,8 @@ def shorten(text: str, room: Room) -> tuple[str, int, str]:
     """
     if fits(text, room):
         return text, 0, ""
-    beginning = _head(text, _share(room, 0.6))
-    end = _head(text[: len(beginning) - len(text) - 1 : -1], _share(room, 0.4))[::-1]
+    beginning = _head(text, _share(room, 2 / 3))
+    end = _head(text[: len(beginning) - len(text) - 1 : -1], _share(room, 1 / 3))[::-1]
     return beginning, len(text) - len(beginning) - len(end), end
 
 

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -161,6 +162,19 @@ def test_nothing_before_a_formula_keeps_it_from_being_told(before: str) -> None:
     assert row["words"] == f"'{before}=1+1"
 
 
+@pytest.mark.parametrize("separator", [";", "\t", "|", "\n", "\r", "\r\n", "\x0b", "\x85", "\u2028"])
+def test_formula_after_any_separator_is_neutralised(separator: str) -> None:
+    """R15: a spreadsheet may split cells at a separator of its own, and lines at each kind of line break."""
+    fields = {"data": {"words": f"see{separator} =1+1"}}
+    line = export_formats.row(seal(START, fields))
+    assert "\r" not in line
+    (row,) = csv.DictReader(io.StringIO(export_formats.heading() + line, newline=""))
+    kept = "\n" if "\r" in separator else separator
+    assert row["words"] == f"see{kept}' =1+1"
+    for split in re.split(r"[;\t|\n\x0b\x85\u2028]", line):
+        assert not split.lstrip(' "').startswith("=")
+
+
 async def test_no_cell_of_csv_is_a_formula(audit: Audit, store: Store, lease: Lease) -> None:
     """R15: what models and people wrote is data, also in a spreadsheet."""
     evil = question("x", title='=HYPERLINK("http://evil.example","ok")')
@@ -170,7 +184,7 @@ async def test_no_cell_of_csv_is_a_formula(audit: Audit, store: Store, lease: Le
     rows = list(csv.DictReader(io.StringIO((await audit("export", "--format", "csv")).out)))
     assert [row["n"] for row in rows] == ["1", "2", "3", "4"]
     assert rows[2]["title"] == """'=HYPERLINK("http://evil.example","ok")"""
-    assert rows[3]["words"] == """'\uff1d1, "yes"\n@all"""
+    assert rows[3]["words"] == """'\uff1d1, "yes"\n'@all"""
     assert (rows[3]["by"], rows[3]["how"], rows[3]["outcome"]) == (BOB, "reviewers", "approved")
     assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "-", "@"))]
 

@@ -20,6 +20,7 @@ from localslack import Command, LocalSlack
 from tests.chaos.mail_sink import Sink
 from tests.chaos.proxy import Wire
 from tests.free_ports import free_port
+from tests.machine_env import MACHINE
 
 HERE: Final = Path(__file__).resolve().parents[2]
 NAMESPACE: Final = "chaos"
@@ -200,7 +201,7 @@ async def _process(
     address = urlsplit(it.redis.url_of(kind))
     wire = await stack.enter_async_context(Wire(name, address.port or 0, DISTANCE if name in _FAR else 0.0))
     common = {
-        "PATH": os.environ["PATH"],
+        **MACHINE,
         "PYTHONUNBUFFERED": "1",
         "REDIS_URL": f"redis://{kind}:{address.password}@127.0.0.1:{wire.port}/0",
         "NAMESPACE": NAMESPACE,

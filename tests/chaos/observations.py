@@ -113,10 +113,10 @@ class Eye:
                 await asyncio.sleep(0.25)
 
     async def new_key(self, channels: list[str]) -> tuple[str, str]:
-        """Make a key for programs that ask in these channels: what they get, and what signs their callbacks."""
+        """Make a key for programs that ask in these channels: its token, and the secret that signs callbacks."""
         issued = api_keys.issue("ci", tuple(channels), await self.store.now(), most_open=1000, per_minute=10_000)
         await ApiKeys(self.store).put(issued.key)
-        return issued.token, issued.key.callback_secret
+        return issued.token, issued.key.secrets[-1].callback_secret
 
     async def facts(self, deployment: Deployment, given: list[Given], programs: Programs, receiver: Receiver) -> Facts:
         """All of them."""

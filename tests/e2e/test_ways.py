@@ -220,12 +220,12 @@ async def programmatic(new: New) -> Way:
     await no.answer(asked[no], "Reject", "too dear")
     await other.answer(asked[other], "Respond", "blue paint")
     await other.answer(await other.asks("with blue paint"), "Approve")
-    for run, begins in ((yes, "APPROVED"), (no, "REJECTED"), (other, "ANSWERED, NOT APPROVED"), (nobody, "EXPIRED")):
+    for run, begins in ((yes, "APPROVED"), (no, "REJECTED"), (other, "ANSWERED, NOT ALLOWED"), (nobody, "EXPIRED")):
         await run.ends(f"The end of {run.name}")
         assert run.texts("people")[0].startswith(f"DECISION: {begins}")
     assert "> too dear" in no.texts("people")[0]
     assert [text.split(" (")[0] for text in other.texts("people")] == [
-        "DECISION: ANSWERED, NOT APPROVED",
+        "DECISION: ANSWERED, NOT ALLOWED",
         "DECISION: APPROVED",
     ]
 

@@ -1,0 +1,45 @@
+"""The checks of `countersign doctor worker`."""
+
+from datetime import timedelta
+
+from countersign.autogen.models.config import load_model
+from countersign.doctor import Findings
+from countersign.domain.errors import WrongSettings
+from countersign.process_settings import WorkerSettings, read
+from countersign.store.ownership import Side
+from countersign.store.redis.connection import connect
+from countersign.store.redis.durability import Replicas
+from countersign.store.store import Store
+
+from . import registry
+from .__main__ import checked_folder
+
+
+async def check(findings: Findings) -> None:
+    """Check the settings, Redis, the model's configuration and the team files."""
+    try:
+        settings = read(WorkerSettings)
+        client = connect(settings.redis_url.get_secret_value())
+    except WrongSettings as wrong:
+        for problem in wrong.problems:
+            findings.wrong(problem)
+        return
+    findings.good("The settings can be read.")
+    async with client:
+        replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
+        store = Store(client, settings.namespace, replicas, Side.AGENTS)
+        await findings.check("Redis", store.check(), "Redis answers, and forgets nothing when memory is short.")
+
+    async def loaded() -> str:
+        await load_model(settings.model_config_file).close()
+        return "the offline demo model" if settings.model_config_file is None else str(settings.model_config_file)
+
+    await findings.check("The model", loaded(), lambda name: f"Agents use {name}; it was not asked.")
+    await findings.check("TEAMS", _teams(findings, settings), lambda names: f"Teams: {', '.join(names) or 'none'}.")
+
+
+async def _teams(findings: Findings, settings: WorkerSettings) -> list[str]:
+    teams = registry.find(checked_folder(settings))
+    for name, why in teams.broken.items():
+        findings.wrong(f"The team “{name}” cannot be started: {why}")
+    return sorted(teams.working)
