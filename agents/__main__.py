@@ -17,18 +17,17 @@ from countersign.autogen import compat
 from countersign.autogen.models.config import load_model
 from countersign.autogen.runner import Runner
 from countersign.autogen.team import Teams, try_out
-from countersign.domain.errors import StoreUnavailable, StoreUnsafe, WrongSettings
-from countersign.domain.ids import worker_id
+from countersign.domain.errors import CountersignError, StoreUnavailable, StoreUnsafe, WrongSettings
+from countersign.domain.ids import WorkerId, worker_id
 from countersign.process_settings import WorkerSettings, read
 from countersign.python_gc import keep_what_is_loaded
-from countersign.store.job_queue import Queue, work
-from countersign.store.journal_storage import RedisAnswers, RedisJournal
-from countersign.store.ownership import Side
+from countersign.runs.area import Area
+from countersign.runs.job_queue import Queue, work
+from countersign.runs.journal_storage import RedisAnswers, RedisJournal
+from countersign.runs.service import HttpService, Service
 from countersign.store.redis.connection import connect
 from countersign.store.redis.durability import Replicas
-from countersign.store.store import Store
-from countersign.store.wakeups import Wakeups
-from countersign.usecases import deadlines
+from countersign.usecases.ports import Announcement
 
 from . import registry
 from .services.mail import is_address
@@ -37,8 +36,8 @@ from .services.mail_delivery import parse_smtp_url
 log = logging.getLogger("agents")
 
 ANNOUNCED_EVERY: Final = timedelta(seconds=5)
-ANNOUNCED_FOR: Final = timedelta(seconds=15)
-RECONCILED_EVERY: Final = timedelta(seconds=15)
+TRIED_EVERY: Final = timedelta(milliseconds=500)
+"""Between two tries to reach a `web` that was not there yet, or is away."""
 BEYOND_THE_LEASE: Final = timedelta(seconds=2)
 """A lost worker's job comes again this long after its lease has ended, so that it is not refused."""
 
@@ -56,24 +55,20 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
     url = settings.redis_url.get_secret_value()
     owner = worker_id(socket.gethostname(), os.getpid(), secrets.token_hex(4))
     async with connect(url) as client:
-        store = Store(
-            client,
-            settings.namespace,
-            Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms)),
-            Side.AGENTS,
-        )
-        model = load_model(settings.model_config_file, answers=RedisAnswers(store))
-        if not await _reached(store, stop):
+        replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
+        area = Area(client, settings.namespace, replicas)
+        model = load_model(settings.model_config_file, answers=RedisAnswers(area))
+        if not await _reached(area, stop):
             return
         keep_what_is_loaded()
-        async with Queue(url, settings.namespace) as queue, Wakeups(store) as wakeups:
-            journal = RedisJournal(store, timedelta(milliseconds=settings.redis_fsync_ms))
-            await try_out(teams, store, queue, wakeups, journal, model, settings)
+        async with Queue(url, settings.namespace) as queue, HttpService(area.address) as service:
+            journal = RedisJournal(area, timedelta(milliseconds=settings.redis_fsync_ms))
+            await try_out(teams, area.leases, service, journal, model, settings)
             runner = Runner(
                 owner=owner,
-                store=store,
+                leases=area.leases,
+                service=service,
                 queue=queue,
-                wakeups=wakeups,
                 journal=journal,
                 teams=teams,
                 model=model,
@@ -81,9 +76,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
                 stop=stop,
             )
             async with metrics.served(settings.host, settings.metrics_port), asyncio.TaskGroup() as jobs:
-                announcing = jobs.create_task(_announce(store, owner, teams, stop))
-                jobs.create_task(_reconcile(runner, stop))
-                keeping = jobs.create_task(deadlines.keep(store, queue, wakeups), name="deadlines")
+                announcing = jobs.create_task(_announce(service, owner, runner, teams, stop))
                 with compat.mended():
                     await work(
                         queue,
@@ -92,7 +85,6 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
                         redelivery=settings.lease + BEYOND_THE_LEASE,
                         stop=stop,
                     )
-                keeping.cancel()
                 await announcing
     await model.close()
     log.info("Worker %s has ended.", owner)
@@ -118,12 +110,12 @@ def checked_folder(settings: WorkerSettings) -> Path:
     return folder
 
 
-async def _reached(store: Store, stop: asyncio.Event) -> bool:
+async def _reached(area: Area, stop: asyncio.Event) -> bool:
     """Wait for Redis; say whether it was reached before `stop` and is safe to use."""
     pause = timedelta(seconds=1)
     while not stop.is_set():
         try:
-            await store.check()
+            await area.check()
             return True
         except StoreUnavailable as away:
             log.warning("%s Trying again in %d s.", away, pause.total_seconds())
@@ -132,35 +124,24 @@ async def _reached(store: Store, stop: asyncio.Event) -> bool:
     return False
 
 
-async def _announce(store: Store, owner: str, teams: Teams, stop: asyncio.Event) -> None:
-    ready = False
+async def _announce(service: Service, owner: WorkerId, runner: Runner, teams: Teams, stop: asyncio.Event) -> None:
+    """Tell `web` of this worker, its teams and its runs, every few seconds."""
+    ready = waiting = False
     while not stop.is_set():
         try:
-            await store.workers.announce(owner, teams.infos(), ANNOUNCED_FOR)
+            await service.announce(owner, Announcement(teams.infos(), runner.advancing))
             if not ready:
                 log.info("Worker %s is ready; teams: %s.", owner, ", ".join(teams.working) or "none")
-            ready = True
-        except StoreUnavailable as away:
-            log.warning("The teams were not announced: %s", away)
-        await _pause(stop, ANNOUNCED_EVERY)
+            ready, waiting = True, False
+        except CountersignError as away:
+            if not waiting:
+                log.warning("The teams were not announced: %s Trying again until `web` answers.", away)
+            waiting = True
+        await _pause(stop, ANNOUNCED_EVERY if ready and not waiting else TRIED_EVERY)
     try:
-        await store.workers.retire(owner)
-    except StoreUnavailable as away:
+        await service.retire(owner)
+    except CountersignError as away:
         log.warning("The announcement of the teams ends by itself: %s", away)
-
-
-async def _reconcile(runner: Runner, stop: asyncio.Event) -> None:
-    """Ask for runs whose job was lost (R5), at the start and now and then."""
-    starting = True
-    while not stop.is_set():
-        try:
-            await runner.reconcile(starting=starting)
-            starting = False
-        except StoreUnavailable as away:
-            log.warning("Lost jobs were not looked for: %s", away)
-        except Exception:
-            log.exception("Lost jobs were not looked for; trying again later.")
-        await _pause(stop, RECONCILED_EVERY)
 
 
 async def _pause(stop: asyncio.Event, span: timedelta) -> None:

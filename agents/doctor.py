@@ -6,10 +6,10 @@ from countersign.autogen.models.config import load_model
 from countersign.doctor import Findings
 from countersign.domain.errors import WrongSettings
 from countersign.process_settings import WorkerSettings, read
-from countersign.store.ownership import Side
+from countersign.runs.area import Area
+from countersign.runs.service import HttpService
 from countersign.store.redis.connection import connect
 from countersign.store.redis.durability import Replicas
-from countersign.store.store import Store
 
 from . import registry
 from .__main__ import checked_folder
@@ -27,8 +27,9 @@ async def check(findings: Findings) -> None:
     findings.good("The settings can be read.")
     async with client:
         replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
-        store = Store(client, settings.namespace, replicas, Side.AGENTS)
-        await findings.check("Redis", store.check(), "Redis answers, and forgets nothing when memory is short.")
+        area = Area(client, settings.namespace, replicas)
+        await findings.check("Redis", area.check(), "Redis answers, and forgets nothing when memory is short.")
+        await findings.check("web", _reached(area), lambda url: f"`web` answers at {url}.")
 
     async def loaded() -> str:
         await load_model(settings.model_config_file).close()
@@ -36,6 +37,12 @@ async def check(findings: Findings) -> None:
 
     await findings.check("The model", loaded(), lambda name: f"Agents use {name}; it was not asked.")
     await findings.check("TEAMS", _teams(findings, settings), lambda names: f"Teams: {', '.join(names) or 'none'}.")
+
+
+async def _reached(area: Area) -> str:
+    async with HttpService(area.address) as service:
+        await service.read_back([], [])
+        return service.url
 
 
 async def _teams(findings: Findings, settings: WorkerSettings) -> list[str]:

@@ -49,7 +49,7 @@ from countersign.domain.requests import Kind, Question, Request, Status
 from countersign.domain.runs import Run
 from countersign.process_settings import read
 from countersign.python_gc import settle_memory
-from countersign.store.job_queue import Queue
+from countersign.runs.job_queue import Queue
 from countersign.store.redis.connection import connect
 from countersign.store.request_lists import Overview
 from countersign.store.store import Store

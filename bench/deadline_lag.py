@@ -23,7 +23,7 @@ from countersign.domain import requests
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Kind, Question, Request
-from countersign.store.job_queue import Queue
+from countersign.runs.job_queue import Queue
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups

@@ -27,7 +27,7 @@ from countersign.autogen.runner import LOST_AFTER
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Request, request_id
 from countersign.store.embedded_server import EmbeddedRedis
-from countersign.store.ownership import Side
+from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases import requeued_runs

@@ -28,8 +28,8 @@ from countersign.domain import api_keys, request_endings, requests
 from countersign.domain.ids import RequestId, RunId, UserId
 from countersign.domain.requests import Decision, How, Status
 from countersign.store.outbox import GROUP
-from countersign.store.ownership import Side
 from countersign.store.programs import ApiKeys
+from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put

@@ -19,7 +19,7 @@ from countersign.domain.decision_attempts import Attempt
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Request, Verb
-from countersign.store.job_queue import Queue
+from countersign.runs.job_queue import Queue
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed, Message, Put, TeamInfo

@@ -20,8 +20,9 @@ from countersign.python_gc import settle_memory
 from countersign.store.redis.connection import connect
 from countersign.usecases.store_outages import patiently
 
-from . import multi_workspace
+from . import multi_workspace, worker_address
 from .api import endpoints as api
+from .api.port import ApiPort
 from .settings import WebSettings
 from .slack import health, http
 from .slack.app import TokenRefused, slack_clients, socket_mode
@@ -44,11 +45,14 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         store = store_of(settings, client, settings.namespace)
         await patiently(store.check, hint="REDIS_URL says where it should be.")
         pages: dict[str, Asgi] = {}
-        interface = None
+        port = ApiPort()
+        number = await stack.enter_async_context(http.serving(port, settings.host, settings.api_port, api.CONNECTIONS))
+        port.url = settings.api_url or worker_address.url_of(settings.host, number)
+        _log.info("Workers and programs call port %d.", number)
         refused: Callable[[], str]
         notes: Callable[[], Sequence[str]] = tuple
         if settings.slack_bot_token is None:
-            installed = await stack.enter_async_context(multi_workspace.installed(settings, store, owner))
+            installed = await stack.enter_async_context(multi_workspace.installed(settings, store, owner, port))
             app, clients, pages, who = (
                 cast(AsyncApp, installed.registry),
                 installed.clients,
@@ -60,8 +64,10 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
             clients = await stack.enter_async_context(
                 slack_clients(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
             )
-            workspace = await _once_accepted(lambda: stack.enter_async_context(opened(settings, store, clients, owner)))
-            interface, stores = workspace.interface, {workspace.identity.workspace: store}
+            workspace = await _once_accepted(
+                lambda: stack.enter_async_context(opened(settings, store, clients, owner, port))
+            )
+            stores = {workspace.identity.workspace: store}
             answers = workspace.answers
             refused, notes = (
                 (lambda: answers.problem),
@@ -79,20 +85,16 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
             secret=secret or "",
             pages=pages,
         )
-        port = await stack.enter_async_context(http.serving(asgi, settings.host, settings.port))
+        events_port = await stack.enter_async_context(http.serving(asgi, settings.host, settings.port))
         if not app_token and (wrong := health.wrong_clock(await store.now(), datetime.now(UTC))):
             _log.error("%s", wrong)
-        if interface is not None and settings.api_port is not None:
-            programs = http.serving(api.app(interface), settings.host, settings.api_port, api.CONNECTIONS)
-            _log.info("Programs ask at port %d.", await stack.enter_async_context(programs))
         way = "Socket Mode" if app_token else f"signed HTTP at {http.EVENTS_PATH}"
-        _log.info("%s, %s, port %d.", who, way, port)
-        ready(port)
+        _log.info("%s, %s, port %d.", who, way, events_port)
+        ready(events_port)
         settle_memory()
         await stop.wait()
         _log.info("Told to stop: finishing what is in hand.")
-        if interface is not None:
-            interface.stop()
+        port.stop()
 
 
 async def _once_accepted(open_workspace: Callable[[], Awaitable[Workspace]]) -> Workspace:

@@ -11,13 +11,14 @@ from typing import Any, Final, NamedTuple
 
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import ChannelId, RequestId, WorkspaceId
+from countersign.runs.job_queue import Queue
 from countersign.store.installations import Installations
-from countersign.store.job_queue import Queue
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
 from countersign.usecases.ports import Message
 
+from .api.port import ApiPort
 from .installations import oauth
 from .installations.records import Installation, InstallationRecords, Vault
 from .installations.renewal import Renewal, RenewedClient
@@ -49,7 +50,7 @@ def namespace_of(settings: WebSettings, workspace: WorkspaceId) -> str:
 
 
 @asynccontextmanager
-async def installed(settings: WebSettings, store: Store, owner: str) -> AsyncIterator[Installed]:
+async def installed(settings: WebSettings, store: Store, owner: str, port: ApiPort) -> AsyncIterator[Installed]:
     """Serve every workspace that installs the app by OAuth, until the block ends."""
     assert settings.slack_client_id and settings.slack_client_secret
     assert settings.slack_redirect_url and settings.encryption_keys
@@ -68,7 +69,7 @@ async def installed(settings: WebSettings, store: Store, owner: str) -> AsyncIte
             speaking = [getattr(clients, field.name) for field in fields(clients)]
             for client in speaking:
                 client.newest = newest
-            async with opened(settings, store_for(team), clients, owner, of_many) as workspace:
+            async with opened(settings, store_for(team), clients, owner, port, of_many) as workspace:
                 stores[team] = here = workspace.store
 
                 async def has_card(body: dict[str, Any]) -> bool:

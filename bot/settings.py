@@ -138,8 +138,16 @@ class WebSettings(AuditSettings):
         3000, ge=0, le=65535, description="for `/slack/events`, `/healthz` and `/metrics`; 0 takes a free one"
     )
 
-    api_port: int | None = Field(
-        None, ge=0, le=65535, description="for programs that ask over HTTP, see docs/http-api.md; off if it is not set"
+    api_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="for workers, and programs that ask over HTTP, see docs/http-api.md; 0: a free one",
+    )
+    api_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s?#]+$",
+        description="address of API_PORT for workers, behind a load balancer; else this machine's",
     )
 
     callback_networks: Networks = Field(
@@ -176,14 +184,12 @@ class WebSettings(AuditSettings):
             raise ValueError("this one ends in 12 hours. Rotated tokens come by OAuth: set SLACK_CLIENT_ID instead")
         return check_prefix(value, "xoxb-")
 
-    @field_validator("approvals_channel", "audit_channel", "reviewers", "admins", "audit_sql_url", "api_port")
+    @field_validator("approvals_channel", "audit_channel", "reviewers", "admins", "audit_sql_url")
     @classmethod
     def _of_no_workspace(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse what means something in one workspace only, where there are several."""
         if info.data.get("slack_client_id") is None or value in (None, frozenset()):
             return value
-        if info.field_name == "api_port":
-            raise ValueError("programs ask in one workspace; leave it out, or run a web with its SLACK_BOT_TOKEN")
         if info.field_name == "audit_sql_url":
             raise ValueError("one database takes the record of one workspace; leave it out with SLACK_CLIENT_ID")
         if info.field_name in ("reviewers", "admins") and value != {MEMBERS}:

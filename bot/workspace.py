@@ -21,22 +21,24 @@ from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import ChannelId, UserId, WorkspaceId
 from countersign.policy import file
 from countersign.policy.evaluation import Rulebook
+from countersign.runs.area import Area
+from countersign.runs.job_queue import Queue
 from countersign.store.audit_log import Ledger
-from countersign.store.job_queue import Queue
-from countersign.store.outbox import Outbox, take_over
-from countersign.store.ownership import Side
+from countersign.store.outbox import Outbox
 from countersign.store.programs import ApiKeys
 from countersign.store.redis.durability import Replicas
 from countersign.store.request_lists import Overview
 from countersign.store.slack_facts import RedisSlackFacts
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
-from countersign.usecases import deadlines, unreported_outcomes
+from countersign.usecases import deadlines, requeued_runs, unreported_outcomes
 from countersign.usecases.permission_use import before_people
 from countersign.usecases.store_outages import patiently
 
+from . import worker_address
 from .api.callbacks import CallbackDelivery
 from .api.endpoints import Interface
+from .api.port import ApiPort
 from .audit import receipts, weekly_figures
 from .audit.auditor import Auditor, Retention
 from .audit.sql_copy import SqlSink
@@ -63,28 +65,32 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A served workspace: `app` for Slack's payloads, `interface` for programs."""
+    """A served workspace; `app` takes Slack's payloads."""
 
     app: App
     identity: Identity
     store: Store
-    interface: Interface
     answers: AnswerCheck
 
 
 def store_of(settings: WebSettings, client: redis.asyncio.Redis, namespace: str) -> Store:
     """Return the store of one namespace, as `web` may use it."""
     replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
-    return Store(client, namespace, replicas, Side.WEB)
+    return Store(client, namespace, replicas)
 
 
 @asynccontextmanager
 async def opened(
-    settings: WebSettings, store: Store, clients: Clients, owner: str, team: WorkspaceId | None = None
+    settings: WebSettings,
+    store: Store,
+    clients: Clients,
+    owner: str,
+    port: ApiPort,
+    team: WorkspaceId | None = None,
 ) -> AsyncIterator[Workspace]:
     """Serve the workspace of the clients' token until the block ends.
 
-    `team`: which one, where the token is an organization's.
+    `port` serves its workers and programs. `team`: which one, where the token is an organization's.
     Waits while Redis or Slack is away. WrongSettings if Slack refuses the token, or a channel is missing.
     """
     async with AsyncExitStack() as stack:
@@ -133,7 +139,7 @@ async def opened(
             ("token check", answers.keep()),
             ("homes", homes.run()),
             ("projector", projector.run()),
-            ("worker reports", take_over(store)),
+            ("lost jobs", requeued_runs.keep(store, queue)),
             ("deadlines", deadlines.keep(store, queue, wakeups, directory.still_there)),
             ("channel membership", channel_membership.keep(store, directory)),
             ("unreachable reviewers", unreachable_reviewers.keep(store, directory, poster)),
@@ -153,7 +159,10 @@ async def opened(
             check_form=check_form,
             networks=settings.callback_networks,
         )
-        yield Workspace(app, identity, store, interface, answers)
+        url = stack.enter_context(port.serving(identity.workspace, interface))
+        area = Area(store.client, store.keys.namespace)
+        await stack.enter_async_context(at_work("address for workers", worker_address.keep(store, area, url)))
+        yield Workspace(app, identity, store, answers)
 
 
 async def checked_rules(settings: WebSettings, directory: Directory) -> Rules:

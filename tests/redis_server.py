@@ -2,7 +2,7 @@
 
 `REDIS_URL` or `TEST_REDIS_URL` in the environment names a server to use; otherwise an embedded one is started
 in a temporary folder. A test that leaves a key without an end fails, unless `WITHOUT_TTL` of countersign.store.keys or
-countersign.store.job_queue names the key's pattern and the reason.
+countersign.runs.job_queue names the key's pattern and the reason.
 
 Load with `pytest_plugins = ["tests.redis_server"]` in the top conftest.
 """

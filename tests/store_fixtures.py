@@ -15,7 +15,7 @@ from countersign.domain.people import Actor
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.policy.loosening import Configured, NeedsConfirmation
-from countersign.store.ownership import read_event
+from countersign.store.record_codecs import read_event
 from countersign.store.redis.connection import connect
 from countersign.store.request_lists import Lists
 from countersign.store.store import Store

@@ -29,7 +29,7 @@ from countersign.usecases import program_attempts, program_requests
 from countersign.usecases.ports import Store, Wakeups
 from countersign.usecases.program_requests import ProgramRequest
 
-from . import bodies, callback_addresses, openapi
+from . import bodies, callback_addresses, openapi, worker_calls
 from .callback_addresses import Networks
 from .problems import Problem, on_problem
 from .schemas import AskBody, BeginBody, ListView, OutcomeBody, RequestView, StateView, WithdrawBody
@@ -84,10 +84,16 @@ class Interface:
     turns: defaultdict[str, asyncio.Semaphore] = field(default_factory=lambda: defaultdict(_one))
     """The turn of each key to have a large body read."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    workers: worker_calls.WorkerCalls = field(init=False)
+
+    def __post_init__(self) -> None:
+        calls = worker_calls.WorkerCalls(self.store, self.wakeups, self._channel, self.turns)
+        object.__setattr__(self, "workers", calls)
 
     def stop(self) -> None:
         """Answer all long polls as it stands: their programs ask the next process."""
         self.stopping.set()
+        self.workers.stopping.set()
         for poll in self.polls:
             poll.cancel()
 
@@ -198,14 +204,21 @@ class Interface:
     def _answer(self, asked: ProgramRequest, status: int = 200) -> Response:
         return _json(RequestView.of(asked, self.names), status)
 
-    def keyed(self, answer: _Answer, *, counted: bool = False) -> Callable[[Request], Awaitable[Response]]:
+    def keyed(
+        self, answer: _Answer, *, counted: bool = False, of_worker: bool = False
+    ) -> Callable[[Request], Awaitable[Response]]:
         """Answer with the caller's key, within its limits.
 
-        `counted`: each call counts against the key's rate, else only a refused one does.
+        `counted`: each call counts against the key's rate, else only a refused one does. `of_worker`: workers make this
+        call too, whose keys have no such limits.
         """
 
         async def answered(request: Request) -> Response:
             key = await self._key(request)
+            if key.worker:
+                if not of_worker:
+                    raise Problem(403, "worker-key", "This key is for workers. Programs have keys of their own.")
+                return await answer(request, key)
             if self.calls[key.id] >= key.most_waiting + AT_ONCE:
                 detail = f"This key makes {self.calls[key.id]:,} calls at once. Try again soon."
                 raise Problem(429, "calls", detail, retry_after=5)
@@ -306,6 +319,7 @@ def app(interface: Interface) -> Starlette:
         Route("/v1/requests/{id}/withdraw", keyed(interface.withdraw), methods=["POST"]),
         Route("/v1/requests/{id}/begin", keyed(interface.begin), methods=["POST"]),
         Route("/v1/requests/{id}/outcome", keyed(interface.outcome), methods=["POST"]),
+        *worker_calls.routes(interface.workers, keyed),
         Route("/v1/openapi.json", interface.document, methods=["GET"]),
     ]
     handlers: dict[Any, Any] = {Problem: on_problem, CountersignError: on_problem, HTTPException: on_problem}

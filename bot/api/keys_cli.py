@@ -16,7 +16,6 @@ from countersign.domain.channel_settings import parse_duration
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId
 from countersign.process_settings import CommonSettings, read
-from countersign.store.ownership import Side
 from countersign.store.programs import ApiKeys
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
@@ -108,7 +107,7 @@ def revoke(program: Named) -> None:
 async def _with_keys(work: Callable[[Store, ApiKeys], Awaitable[None]]) -> None:
     settings = read(CommonSettings)
     async with connect(settings.redis_url.get_secret_value()) as client:
-        store = Store(client, settings.namespace, side=Side.WEB)
+        store = Store(client, settings.namespace)
         await work(store, ApiKeys(store))
 
 

@@ -10,7 +10,10 @@ from starlette.responses import JSONResponse, Response
 from countersign.domain.errors import (
     Conflict,
     CountersignError,
+    GivenUp,
     InvalidInput,
+    LeaseLost,
+    NewerSchema,
     NotFound,
     Refused,
     StoreUnavailable,
@@ -68,12 +71,18 @@ def of_error(error: CountersignError) -> Problem:
             return Problem(409, "conflict", text)
         case Refused():
             return Problem(422, f"refused-{error.refusal.name.lower().replace('_', '-')}", text)
+        case LeaseLost():
+            return Problem(409, "lease-lost", text)
+        case GivenUp():
+            return Problem(422, "given-up", text)
         case NotFound():
             return Problem(404, "not-found", text)
         case InvalidInput():
             return Problem(400, "invalid", text)
         case StoreUnavailable():
             return Problem(503, "store-unavailable", text, retry_after=2)
+        case NewerSchema():
+            return Problem(500, "newer", text)
         case UnknownSchema():
             return Problem(500, "unreadable", text)
         case _:

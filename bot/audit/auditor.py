@@ -6,20 +6,15 @@ nothing that is not in Redis, so it may be killed at any moment.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final, Protocol, TypeVar
+from datetime import timedelta
+from typing import Final, Protocol
 
-from countersign.domain.errors import StoreUnavailable, UnknownSchema
-from countersign.domain.events import EventType
+from countersign.domain.errors import StoreUnavailable
 from countersign.domain.hash_chain import Head, Kept, seal
-from countersign.domain.ids import RequestId, RunId
-from countersign.policy.evaluation import Effect, Rulebook
 from countersign.store.audit_log import Ledger, Position, StreamEvent
-from countersign.store.ownership import Origin
 from countersign.store.store import Store
-from countersign.usecases.worker_claims import judged_again, policy_of
 
 from .entries import about, entry_of
 
@@ -30,8 +25,6 @@ AT_ONCE: Final = timedelta(0)
 _WAIT: Final = timedelta(seconds=1)
 _BATCH: Final = 20
 """At once: making one entry takes about a quarter of a millisecond, and people who click share the loop."""
-CONTRADICTED: Final = "contradicted"
-"""The outcome of a call that passed, by its worker, and that the policy does not let pass."""
 _log = logging.getLogger(__name__)
 
 
@@ -54,8 +47,6 @@ class Retention:
     entries: timedelta | None = None
 
 
-A = TypeVar("A", RequestId, RunId)
-Policies = list[tuple[datetime, Rulebook]]
 Work = Callable[[], Coroutine[None, None, None]]
 
 
@@ -167,60 +158,14 @@ class Auditor:
 
     async def _made(self, position: Position, events: Sequence[StreamEvent]) -> list[tuple[str, Kept | None]]:
         names = [about(stored.raw) for stored in events]
-        requests = await self._store.readable(_all(request for request, _ in names))  # goes on without the others
-        of = [(requests.get(request) if request else None, run) for request, run in names]
-        runs = [request.run if request else run for request, run in of]
-        origins = await self._store.origins(_all(runs))
+        wanted = list(dict.fromkeys(name for name in names if name is not None))
+        requests = await self._store.readable(wanted)  # continues without unreadable ones
         made: list[tuple[str, Kept | None]] = []
-        policies: Policies = []
         head = position.head
-        for stored, (request, _), run in zip(events, of, runs, strict=True):
-            origin = origins.get(run) if run else None
-            fields = entry_of(stored, request, origin)
-            if fields is not None and fields["type"] == EventType.CALL_PASSED:
-                policies = policies or await self._store.policies()
-                fields |= await self._judged(fields, run, origin, policies)
-                if fields["outcome"] == CONTRADICTED:
-                    await self._ledger.contradicted(stored.event)
+        for stored, name in zip(events, names, strict=True):
+            fields = entry_of(stored, requests.get(name) if name else None)
             kept = seal(head, fields) if fields is not None else None
             if kept is not None:
                 head = Head(head.n + 1, kept.hash)
             made.append((stored.event, kept))
         return made
-
-    async def _judged(
-        self, passed: dict[str, Any], name: RunId | None, origin: Origin | None, policies: Policies
-    ) -> dict[str, Any]:
-        """Judge a passed call again by the policy that its worker named.
-
-        A worker may lie, or name a policy that was not in force since the run began; then the record says so.
-        """
-        data = passed["data"]
-        run = origin or ((await self._store.readable_runs([name])).get(name) if name is not None else None)
-        if run is None:
-            return {"judged": {"why": "There is no such run, or no longer."}}
-        book = policy_of(data, policies, run.created_at)
-        if book is None:
-            return {"judged": {"why": f"Version {data.get('policy', '')} of the policy is not kept any more."}}
-        try:
-            verdict = judged_again(book, data, run.team, run.channel)
-        except UnknownSchema as newer:  # nothing stops the record
-            verdict = str(newer)
-        if isinstance(verdict, str):
-            return {"judged": {"why": verdict}}
-        judged = {
-            "effect": verdict.effect.value,
-            "rule": verdict.clause,
-            "why": verdict.why,
-            "policy": book.version,
-        }
-        if verdict.effect is Effect.PASS:
-            return {"judged": judged}
-        _log.error(
-            "Run %s let a call of %.80a pass, of which the policy says %s.", name, data.get("tool"), verdict.effect
-        )
-        return {"judged": judged, "outcome": CONTRADICTED}
-
-
-def _all(names: Iterable[A | None]) -> list[A]:
-    return list(dict.fromkeys(name for name in names if name is not None))

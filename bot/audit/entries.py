@@ -2,9 +2,8 @@
 
 An entry says when, who, what, by which rules, and what came of it.
 
-An entry is made from the event as it was stored, from the request as it stands (its question and its rules never
-change, and its decision is there when an event tells of it) and from what web knows of the run. So the same event makes
-the same entry, whoever makes it. What a worker reported says so, and says nothing that web knows otherwise.
+An entry is made from the event as it was stored and from the request as it stands: its question and its rules never
+change, and its decision is there when an event tells of it. So the same event always makes the same entry.
 """
 
 import json
@@ -14,13 +13,12 @@ from typing import Any, Final
 
 from countersign.domain.channel_settings import Rules
 from countersign.domain.events import EventType, plain, without_secrets
-from countersign.domain.ids import RequestId, RunId, digest_of
+from countersign.domain.ids import RequestId, digest_of
 from countersign.domain.people import Reviewers
 from countersign.domain.question_salts import asker
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Request
 from countersign.store.audit_log import StreamEvent
-from countersign.store.ownership import Origin
 
 UNRECORDED: Final = frozenset({EventType.RUN_PROGRESSED})
 """Events that are no attempt at anything: an agent's line of progress, each second one while it writes."""
@@ -32,7 +30,6 @@ _OUTCOMES: Final[dict[str, str]] = {
     EventType.STOP_REFUSED: "refused",
     EventType.CALL_REFUSED: "refused",
     EventType.START_REFUSED: "refused",
-    EventType.REPORT_REFUSED: "refused",
     EventType.CALL_PASSED: "passed",
     EventType.CARD_NOT_POSTED: "failed",
     EventType.RUN_FAILED: "failed",
@@ -40,24 +37,18 @@ _OUTCOMES: Final[dict[str, str]] = {
 _KNOWN: Final = ("type", "at", "run", "request", "workspace", "user", "data")
 
 
-def entry_of(stored: StreamEvent, request: Request | None, origin: Origin | None = None) -> dict[str, Any] | None:
-    """Make the entry of a stored event; None if it is none for the record.
+def entry_of(stored: StreamEvent, request: Request | None) -> dict[str, Any] | None:
+    """Make the entry of a stored event; None if the log leaves it out.
 
-    `origin`: what web knows of the run. An event of a later program version is recorded as far as it can be read:
-    nothing stops the record.
+    An event of a later program version is recorded as far as it can be read: nothing stops the audit log.
     """
     event = _read(stored.raw)
     if event["type"] in UNRECORDED:
         return None
-    claimed = _corrected(event, request, origin) if stored.by_worker else {}
-    if claimed and origin is not None and request is not None:
-        request = replace(request, requester=origin.requester, channel=origin.channel)
     kind = event["type"]
     data = {key: hidden(value) for key, value in event["data"].items() if value is not None}
     entry: dict[str, Any] = {
         "event": stored.event,
-        **({"by": "worker"} if stored.by_worker else {}),
-        **({"claimed": claimed} if claimed else {}),
         **{key: event[key] for key in _KNOWN if key not in ("type", "data") and event[key] is not None},
         "type": kind,
         "data": data,
@@ -81,36 +72,9 @@ def _outcome(kind: str, data: dict[str, str]) -> str:
     return decided or _OUTCOMES.get(kind, kind)
 
 
-def about(raw: bytes) -> tuple[RequestId | None, RunId | None]:
-    """Return the request and the run that a stored event is about."""
-    event = _read(raw)
-    return RequestId.named(event["request"] or ""), RunId.named(event["run"] or "")
-
-
-def _corrected(event: dict[str, Any], request: Request | None, origin: Origin | None) -> dict[str, str]:
-    """Put what web knows in the place of a worker's word.
-
-    Returns the claims that differ. Of a run that web did not start it knows nothing else; who asked for that is among
-    the data then, because `user` is whom web knows to have done something.
-    """
-    if event["user"] is not None:
-        event["data"]["requester"], event["user"] = event["user"], None
-    data, claimed = event["data"], {}
-    if request is not None and event["run"] != request.run:
-        claimed["run"], event["run"] = event["run"] or "", request.run
-    if origin is None:
-        return claimed
-    known = {"requester": origin.requester, "team": origin.team, "channel": origin.channel}
-    of_request = {"requester": request.requester, "channel": request.channel} if request is not None else {}
-    claimed |= {name: value for name, value in {**of_request, **data}.items() if name in known and value != known[name]}
-    if event["workspace"] not in (None, origin.workspace):
-        claimed["workspace"] = event["workspace"]
-    event["workspace"] = origin.workspace
-    if event["type"] == EventType.RUN_QUEUED:  # web wrote that itself
-        event["type"], event["data"] = EventType.REPORT_REFUSED, {"claimed": EventType.RUN_QUEUED}
-    else:
-        data |= {name: value for name, value in known.items() if name in data}
-    return {name: hidden(value) for name, value in claimed.items()}
+def about(raw: bytes) -> RequestId | None:
+    """Return the request that a stored event is about."""
+    return RequestId.named(_read(raw)["request"] or "")
 
 
 def _read(raw: bytes) -> dict[str, Any]:

@@ -116,7 +116,6 @@ class Figures:
         self.refused: Counter[tuple[str, str]] = Counter()
         self.programs: Counter[tuple[str, str]] = Counter()
         """Name and id of a program's key -> how often it asked."""
-        self.contradicted = 0
         self.failures: dict[tuple[str, str], FailureCount] = defaultdict(FailureCount)
         self.permissions: dict[str, Use] = defaultdict(Use)
         self._take: Final = {
@@ -208,11 +207,8 @@ class Figures:
         self.channels[_channel(entry)].reminders += 1
 
     def _passed(self, entry: Mapping[str, Any]) -> None:
-        judged, data = entry.get("judged") or {}, entry["data"]
-        if entry["outcome"] == "contradicted":
-            self.contradicted += 1
-        else:
-            self.passed[judged.get("rule") or data.get("clause") or "", data.get("tool") or ""] += 1
+        data = entry["data"]
+        self.passed[data.get("clause") or "", data.get("tool") or ""] += 1
 
     def _refused(self, entry: Mapping[str, Any]) -> None:
         self.refused[entry["data"].get("clause") or "", entry["data"].get("tool") or ""] += 1

@@ -18,7 +18,7 @@ from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.requests import ABOUT_THE_RUN
 from countersign.policy.evaluation import Effect
 from countersign.policy.simulation import Recorded, Replayed, ReplayOutcome
-from countersign.store.ownership import RULES
+from countersign.store.record_codecs import RULES
 
 _EFFECTS: Final = {
     EventType.REQUEST_ASKED: Effect.ASK,

@@ -65,7 +65,6 @@ def as_json(sums: Figures, selection: export_formats.Filter, now: datetime) -> d
         "passed": [{"rule": r, "tool": t, "calls": n} for (r, t), n in sums.passed.most_common()],
         "refused": [{"rule": r, "tool": t, "calls": n} for (r, t), n in sums.refused.most_common()],
         "programs": [{"name": n, "key": k, "asked": c} for (n, k), c in sums.programs.most_common()],
-        "contradicted": sums.contradicted,
         "failures": [
             {"type": kind, "name": name, "count": f.count, "last": f.last, "run": f.run, "why": f.why}
             for (kind, name), f in sums.most_failed()
@@ -195,7 +194,6 @@ def _glance(sums: Figures) -> list[tuple[str, str]]:
         ("Escalations", f"{sums.escalations:,}"),
         ("Calls allowed automatically", f"{sums.passed.total():,}"),
         ("Failures", f"{sum(failure.count for failure in sums.failures.values()):,}"),
-        *([("Calls let through against policy", f"{sums.contradicted:,}")] if sums.contradicted else []),
     ]
 
 

@@ -1,22 +1,23 @@
 """A run whose lease this process holds, as the parts around its team share it."""
 
 import time
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from collections.abc import Awaitable
+from typing import Final, TypeVar
 
 from autogen_core import CancellationToken
 
 from countersign.domain.errors import ActionFailed, CountersignError, LeaseLost, NotFound
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request, request_id
+from countersign.domain.run_calls import Find, R, RunCall
 from countersign.domain.runs import Run
 from countersign.process_settings import WorkerSettings
 from countersign.replay.run_journal import RunJournal
-from countersign.usecases.ports import Lease, Queue, Store, Wakeups
+from countersign.runs.leases import HeldLeases
+from countersign.runs.service import Service
+from countersign.usecases.ports import Lease
 from countersign.usecases.store_outages import patiently
 
-P = ParamSpec("P")
 T = TypeVar("T")
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -27,7 +28,7 @@ def seconds_here() -> float:
 
 
 class HeldRun:
-    """A run with its lease, its journal, and what it is stored in.
+    """A run with its lease, its journal, and `web`, which stores it.
 
     `token` is cancelled when the run leaves this process; `error` is why it cannot go on here, if so.
     """
@@ -36,24 +37,22 @@ class HeldRun:
         self,
         run: Run,
         lease: Lease,
-        store: Store,
-        queue: Queue,
-        wakeups: Wakeups,
+        leases: HeldLeases,
+        service: Service,
         journal: RunJournal,
         settings: WorkerSettings,
     ) -> None:
         self.run: Final = run
         self.lease: Final = lease
-        self.store: Final = store
-        self.queue: Final = queue
-        self.wakeups: Final = wakeups
+        self.service: Final = service
+        self._leases = leases
         self.journal: Final = journal
         self.settings: Final = settings
         self.token: Final = CancellationToken()
         self.error: Exception | None = None
         self.lease_since = seconds_here()
-        """When the lease was claimed or renewed last: a moment before the store was asked to."""
-        journal.now, journal.is_leaving = partial(patiently, store.now), self.token.is_cancelled
+        """When the lease was claimed or renewed last: a moment before that was asked for."""
+        journal.is_leaving = self.token.is_cancelled
         journal.late_writes.give_up = self.abort
         self.token.add_callback(journal.order.close)
 
@@ -68,7 +67,7 @@ class HeldRun:
         LeaseLost, which ends the run in this process, if another worker has claimed it.
         """
         asked = seconds_here()
-        if not await patiently(lambda: self.store.leases.renew(self.lease, self.settings.lease)):
+        if not await patiently(lambda: self._leases.renew(self.lease, self.settings.lease)):
             lost = LeaseLost("another worker has claimed it.")
             self.abort(lost)
             raise lost
@@ -82,22 +81,18 @@ class HeldRun:
         self.error = self.error or error
         self.token.cancel()
 
-    async def write(
-        self, verb: Callable[Concatenate[Store, Lease, P], Awaitable[T]], *arguments: P.args, **more: P.kwargs
-    ) -> T:
-        """Write to the run; a store that is away is waited for.
+    async def call(self, call: RunCall[R]) -> R:
+        """Call `web` about the run; a `web` that is away is waited for.
 
         LeaseLost if the run is no longer ours.
         """
-        return await patiently(lambda: verb(self.store, self.lease, *arguments, **more))
+        return await patiently(lambda: self.service.call(self.lease, call))
 
-    def write_behind(
-        self, verb: Callable[Concatenate[Store, Lease, P], Awaitable[object]], *arguments: P.args, **more: P.kwargs
-    ) -> None:
-        """Write to the run while its agents go on."""
+    def call_behind(self, call: RunCall[None]) -> None:
+        """Call `web` about the run while its agents continue."""
 
         async def write() -> None:
-            await self.write(verb, *arguments, **more)
+            await self.call(call)
 
         self.journal.late_writes.write(write)
 
@@ -112,9 +107,9 @@ class HeldRun:
 
     async def request(self, request: RequestId) -> Request:
         """Return a request of this run; NotFound, or ActionFailed if it was changed (R13)."""
-        seen = await patiently(lambda: self.store.request(request))
-        if seen is None or seen.value.run != self.run.id:
+        found = await self.call(Find(request))
+        if found is None:
             raise NotFound(f"Run {self.run.id} has no request {request}.")
-        if request_id(self.run.id, seen.value.question) != request:
+        if request_id(self.run.id, found.question) != request:
             raise ActionFailed("What was approved is not what is stored, so nothing was done.")
-        return seen.value
+        return found

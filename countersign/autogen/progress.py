@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from countersign import usecases
 from countersign.autogen.held_run import HeldRun
 from countersign.domain.activity import KEPT_STEPS, LINE, Delay, Writing, step_title
+from countersign.domain.run_calls import Plan, Say, StepDone, Wait, Write
 from countersign.replay.entries import Entry, whole
-from countersign.usecases.store_outages import patiently
 
 PACE: Final = timedelta(seconds=3)
 """The time for which a text is written before it is shown, and the pause between two showings by one worker: Slack
@@ -102,7 +101,7 @@ class ProgressLines:
             line = await self._lines.get()
             try:
                 if isinstance(line, Writing):
-                    await self._held.write(usecases.note_writing, line)
+                    await self._held.call(Write(line))
                 else:
                     await self._once(*line)
             except Exception as error:
@@ -116,7 +115,7 @@ class ProgressLines:
         if journal.use(key) is None:
             # Recorded first: a line lost with its process is better than one told twice.
             await journal.record(key, Entry("done"))
-            await self._held.write(usecases.note_progress, agent, line, await journal.now())
+            await self._held.call(Say(agent, line, await journal.now()))
 
 
 class ComingSteps:
@@ -141,14 +140,14 @@ class ComingSteps:
 
     async def _store(self, number: int, titles: Sequence[str]) -> None:
         await self._held.journal.late_writes.written()  # what was done of the plan before
-        await self._held.write(usecases.note_plan, number, titles)
+        await self._held.call(Plan(number, tuple(titles)))
 
     def done(self, title: str) -> None:
         """Tick the first step of this title, if there is one."""
         place = next((place for place, step in self.open.items() if step == step_title(title)), None)
         if place is not None:
             del self.open[place]
-            self._held.write_behind(usecases.note_step_done, self.number, place)
+            self._held.call_behind(StepDone(self.number, place))
 
     async def ticked(self, title: str, doing: Awaitable[str]) -> str:
         """Do what has this title, and tick it."""
@@ -161,7 +160,7 @@ def show_delay(held: HeldRun, why: str, pause: timedelta) -> None:
     """Show in the run's thread why nothing happens for the time of `pause`."""
 
     async def write() -> None:
-        await held.write(usecases.note_delay, Delay(why, await patiently(held.store.now) + pause))
+        await held.call(Wait(Delay(why, await held.journal.now() + pause)))
 
     held.journal.late_writes.write(write)
 

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from autogen_core.models import ChatCompletionClient
 
-from countersign import metrics, usecases
+from countersign import metrics
 from countersign.autogen.held_run import HeldRun, seconds_here
 from countersign.autogen.models.usage import add_up
 from countersign.autogen.people.run_outcomes import Conclusion
@@ -22,14 +22,16 @@ from countersign.autogen.team import Teams
 from countersign.autogen.team_execution import Driver
 from countersign.domain.activity import Usage
 from countersign.domain.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
-from countersign.domain.ids import RunId
+from countersign.domain.ids import RunId, TeamName
 from countersign.domain.made_files import MadeFile, clean
-from countersign.domain.runs import MOVES, Run, Status, Verb
+from countersign.domain.run_calls import Attach, Claim, Finish
+from countersign.domain.runs import Verb
 from countersign.metrics import Repair
 from countersign.process_settings import WorkerSettings
 from countersign.replay.run_journal import RunJournal
-from countersign.usecases.ports import Journal, Lease, Queue, Seen, Store, Wakeups
-from countersign.usecases.requeued_runs import ask_again, ask_for_forgotten
+from countersign.runs.leases import HeldLeases
+from countersign.runs.service import Service
+from countersign.usecases.ports import Journal, Lease, Queue
 from countersign.usecases.store_outages import patiently
 
 log = logging.getLogger(__name__)
@@ -37,11 +39,6 @@ T = TypeVar("T")
 
 HANDOVER_DELAY: Final = timedelta(milliseconds=100)
 OTHER_WORKER_DELAY: Final = timedelta(seconds=2)
-LOST_AFTER: Final = timedelta(seconds=5)
-"""The time without a worker, or from the decision on a parked run's question, after which a run has lost its job."""
-_SEARCH_EVERY: Final = timedelta(hours=1)
-"""Between the first looks for lost questions of parked runs; each further page of them comes with the next repair."""
-_AT_REST: Final = frozenset({Status.PARKED, *(status for status, moves in MOVES.items() if not moves)})
 
 
 class Runner:
@@ -51,9 +48,9 @@ class Runner:
         self,
         *,
         owner: str,
-        store: Store,
+        leases: HeldLeases,
+        service: Service,
         queue: Queue,
-        wakeups: Wakeups,
         journal: Journal,
         teams: Teams,
         model: ChatCompletionClient,
@@ -63,9 +60,9 @@ class Runner:
     ) -> None:
         """Take the parts; `script` is the run that a program advances, None in a worker."""
         self._owner = owner
-        self._store = store
+        self._leases = leases
+        self._service = service
         self._queue = queue
-        self._wakeups = wakeups
         self._journal = journal
         self._teams = teams
         self._model = model
@@ -74,8 +71,11 @@ class Runner:
         self._script = script
         self._advancing: set[RunId] = set()
         self._pace = Pace()
-        self._next_search = 0.0
-        self._search_from = 0
+
+    @property
+    def advancing(self) -> tuple[RunId, ...]:
+        """List the runs that this process holds, or is about to."""
+        return tuple(self._advancing)
 
     async def advance(self, run: RunId) -> None:
         """See the run to its end or until it parks, unless another worker has it.
@@ -96,24 +96,16 @@ class Runner:
         finally:
             self._advancing.discard(run)
 
-    async def reconcile(self, *, starting: bool = False) -> None:
-        """Ask again for runs whose jobs were lost; `starting`: for all that nobody holds."""
-        await ask_again(self._store, self._queue, self._advancing, LOST_AFTER, starting=starting)
-        loop = asyncio.get_running_loop()
-        if starting or loop.time() >= self._next_search or self._search_from:
-            if not self._search_from:
-                self._next_search = loop.time() + _SEARCH_EVERY.total_seconds()
-            self._search_from = await ask_for_forgotten(self._store, self._queue, self._search_from)
-
     async def _advance_claimed(self, run_id: RunId) -> None:
         asked = seconds_here()
-        claimed = await self._claim(run_id)
-        if claimed is None:
+        lease = await self._patiently(lambda: self._leases.claim(run_id, self._owner, self._settings.lease))
+        if lease is None:
+            metrics.repaired(Repair.JOB_DOUBLED)
+            log.info("Run %s is advanced by another worker.", run_id)
             return
-        lease, seen = claimed
         rebuild = False
         try:
-            await self._drive(lease, seen, asked)
+            await self._drive(lease, asked)
         except (LeaseLost, StoreUnavailable) as lost:
             log.info("Run %s is let go: %s", run_id, lost)
         except QuestionLost as lost:
@@ -127,52 +119,45 @@ class Runner:
         finally:
             await self._release(lease, rebuild)
 
-    async def _claim(self, run_id: RunId) -> tuple[Lease, Seen[Run]] | None:
-        """Return the run's lease and former state, if there is something to do here."""
-        seen = await self._patiently(lambda: self._store.run(run_id))
-        if seen is None or seen.value.over or await self._patiently(lambda: usecases.rests(self._store, seen.value)):
-            return None
-        if seen.value.by_script and run_id != self._script:
-            return None
-        name = seen.value.team
-        known = name in self._teams.working
-        teams = [] if known else await self._patiently(self._store.workers.teams)
-        if any(team.name == name and not team.problem for team in teams):
-            log.info("Run %s: the team “%s” is on another worker.", run_id, name)
-            await self._queue.advance(run_id, after=OTHER_WORKER_DELAY)
-            return None
-        lease = await self._patiently(lambda: self._store.leases.claim(run_id, self._owner, self._settings.lease))
-        if lease is None:
-            metrics.repaired(Repair.JOB_DOUBLED)
-            log.info("Run %s is advanced by another worker.", run_id)
-            return None
-        return lease, seen
-
-    async def _drive(self, lease: Lease, seen: Seen[Run], lease_since: float) -> None:
-        run, journal = await asyncio.gather(
-            self._patiently(lambda: usecases.begin(self._store, lease, seen)), RunJournal.open(self._journal, lease)
+    async def _drive(self, lease: Lease, lease_since: float) -> None:
+        """Claim the run at `web`, and drive its team if there is something to do here."""
+        teams = tuple(TeamName(name) for name in self._teams.working)
+        claim = Claim(teams, script=lease.run == self._script)
+        claimed, journal = await asyncio.gather(
+            self._patiently(lambda: self._service.call(lease, claim)), RunJournal.open(self._journal, lease)
         )
+        run = claimed.run
+        if claimed.elsewhere:
+            log.info("Run %s: its team is on another worker.", lease.run)
+            await self._queue.advance(lease.run, after=OTHER_WORKER_DELAY)
+        if claimed.over:
+            await self._patiently(lambda: self._journal.drop(lease.run))
+        if run is None:
+            return
         team = self._teams.working.get(run.team)
         if team is None:
             problem = self._teams.broken.get(run.team, "it is no longer there.")
             await self._end(lease, Verb.FAIL, Conclusion(f"The team “{run.team}” can't run: {problem}"))
             return
         log.info("Run %s of %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
-        ports = (self._store, self._queue, self._wakeups)
-        held = HeldRun(team.chosen(run), lease, *ports, journal, self._settings)
+        held = HeldRun(team.chosen(run), lease, self._leases, self._service, journal, self._settings)
         held.lease_since = lease_since
         context = RunContext(held, self._model, team.demo)
-        ending = await Driver(team.build, team.conclude, context, self._pace, self._stop).drive()
+        driver = Driver(team.build, team.conclude, context, self._pace, self._stop)
+        ending = await driver.drive()
         if ending is not None:
             await self._end(lease, *ending, usage=add_up(journal))
+        elif driver.ended_elsewhere:
+            await self._patiently(lambda: self._journal.drop(lease.run))
 
     async def _end(self, lease: Lease, verb: Verb, conclusion: Conclusion, usage: Usage | None = None) -> None:
-        texts = {"result": conclusion.result, "words": conclusion.words, "ended_as": conclusion.state}
         files = [MadeFile(clean(name), text.encode()) for name, text in conclusion.files.items()]
+        finish = Finish(verb, conclusion.result, conclusion.words, usage, conclusion.state)
         try:
             if files:
-                await self._patiently(lambda: self._store.made.keep(lease.run, files))
-            await self._patiently(lambda: usecases.finish(self._store, lease, verb, **texts, usage=usage))
+                await self._patiently(lambda: self._service.call(lease, Attach.of(files)))
+            await self._patiently(lambda: self._service.call(lease, finish))
+            await self._patiently(lambda: self._journal.drop(lease.run))
             log.info("Run %s: %s.", lease.run, "finished" if verb is Verb.FINISH else "failed")
         except LeaseLost as lost:
             log.info("Run %s: its end was not written: %s", lease.run, lost)
@@ -183,14 +168,14 @@ class Runner:
     async def _release(self, lease: Lease, rebuild: bool) -> None:
         """End the lease at once.
 
-        A job is added if the process stops, or if the run is to be rebuilt.
+        A job is added if the run is to be rebuilt, or the process stops: whoever takes it finds out at `web` whether
+        there is something to do.
         """
         try:
-            await self._store.leases.release(lease)
-            seen = await self._store.run(lease.run)
-            if (rebuild or self._stop.is_set()) and seen is not None and seen.value.status not in _AT_REST:
+            await self._leases.release(lease)
+            if rebuild or self._stop.is_set():
                 # A job for now would be dropped as a double of the one that is just ending.
                 await self._queue.advance(lease.run, after=HANDOVER_DELAY)
-                log.info("Run %s was let go, for another worker to go on with.", lease.run)
+                log.info("Run %s was let go, for another worker to continue.", lease.run)
         except StoreUnavailable as away:
             log.warning("Run %s: its lease ends by itself: %s", lease.run, away)

@@ -15,27 +15,31 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from autogen_core.models import ChatCompletionClient
 
-from countersign import usecases
 from countersign.autogen.models.config import load_model
 from countersign.autogen.run_context import Build, Conclude
 from countersign.autogen.runner import Runner
 from countersign.autogen.team import Team, Teams, last_words
-from countersign.domain.errors import InvalidInput, LeaseLost, NotFound
-from countersign.domain.ids import ChannelId, RequestId, RunId, TeamName, UserId, worker_id
+from countersign.client.connection import Address
+from countersign.domain.errors import InvalidInput, LeaseLost
+from countersign.domain.ids import RequestId, RunId, TeamName, worker_id
+from countersign.domain.run_calls import Read, Start
 from countersign.domain.runs import Run
 from countersign.process_settings import WorkerSettings, read
-from countersign.store.journal_storage import RedisAnswers, RedisJournal
-from countersign.store.ownership import Side
+from countersign.runs.area import Area, WebAddress
+from countersign.runs.journal_file import JournalFile
+from countersign.runs.journal_storage import RedisAnswers, RedisJournal
+from countersign.runs.leases import HeldLeases
+from countersign.runs.service import HttpService, Service
 from countersign.store.redis.connection import connect
 from countersign.store.redis.durability import Replicas
-from countersign.store.store import Store
-from countersign.store.wakeups import Wakeups
+from countersign.usecases.ports import Answers, Journal, Lease
 from countersign.usecases.store_outages import patiently
 
 log = logging.getLogger(__name__)
@@ -62,72 +66,93 @@ async def run_here(
     channel: str,
     requester: str,
     name: str = "script",
-    again: str | None = None,
+    resume: str | None = None,
     model: ChatCompletionClient | None = None,
     conclude: Conclude = last_words,
     settings: WorkerSettings | None = None,
 ) -> Run:
     """Run a team in this program to its end; returns the run with how it ended.
 
-    `channel` and `requester` are Slack ids: where the run is told of, and for whom it is. `model` is an AutoGen client
-    of your own; without one it is what MODEL_CONFIG says. `settings` are read from the environment, as a worker's are.
+    COUNTERSIGN_URL and COUNTERSIGN_KEY say where the service is; nothing else is needed. `channel` is a channel of
+    the key, by id or name, and `requester` a Slack user's id: where the run is told of, and for whom it is. `model` is
+    an AutoGen client of your own; without one it is what MODEL_CONFIG says.
 
-    A program that is interrupted or killed leaves its run waiting, and what people decide is kept: started with `again`
-    set to the run's id (the log has it) it goes on where it was, and repeats nothing.
+    The run's journal is a file in DATA_DIR, or the workers' area of Redis if REDIS_URL is set. A program that is
+    interrupted or killed leaves its run waiting, and what people decide is kept: started with `resume` set to the
+    run's id (the log has it) it continues where it was, and repeats nothing.
 
-    InvalidInput or NotFound, with nothing started, if it cannot be: no such channel, no reviewers, no such run, no
-    service. StoreUnavailable, with nothing started, if Redis is away at the start; later it is waited for. LeaseLost if
-    another program advances the run.
+    InvalidInput or NotFound, with nothing started, if it cannot be: no such channel, no reviewers, no such run.
+    StoreUnavailable, with nothing started, if the service or Redis is away at the start; later they are waited for.
+    LeaseLost if another program advances the run.
     """
-    place, whom, called = ChannelId(channel), UserId(requester), TeamName(name)
-    run_id = RunId("s" + secrets.token_hex(8) if again is None else again)
-    if run_id.of_program:
+    called = TeamName(name)
+    run_id = RunId("s" + secrets.token_hex(8) if resume is None else resume)
+    if run_id.of_program or not run_id.of_script:
         raise InvalidInput(
-            f"Run {run_id} is the request of a program over HTTP, and only that program goes on with it. "
-            "Nothing was done."
+            f"Run {run_id} is not a run of `run_here`, so only its own program or a worker continues it."
         )
-    settings = settings or read(WorkerSettings)
+    settings, address = settings or read(WorkerSettings), Address.of(None, None)
+    owner = worker_id(socket.gethostname(), os.getpid(), secrets.token_hex(4))
     stop = asyncio.Event()
-    client = connect(settings.redis_url.get_secret_value())
-    try:
-        replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
-        store = Store(client, settings.namespace, replicas, Side.AGENTS)
-        await store.check()
-        model = model or load_model(settings.model_config_file, answers=RedisAnswers(store))
+
+    async def resolve() -> WebAddress:
+        return WebAddress((address.url,), address.key)
+
+    async with AsyncExitStack() as stack:
+        kept: _Kept = await stack.enter_async_context(_where_kept(settings))
+        service = await stack.enter_async_context(HttpService(resolve))
+        model = model or load_model(settings.model_config_file, answers=kept.answers)
         # Before it is stored: a program that is killed in between leaves no run that nobody can name.
-        log.info("Run %s. If this program ends before it, start it again with again=%r.", run_id, run_id)
-        new = partial(usecases.start_by_script, channel=place, requester=whom, team=called, task=task)
-        run = await patiently(lambda: new(store, run=run_id) if again is None else _known(store, run_id))
-        async with Wakeups(store) as wakeups:
-            runner = Runner(
-                owner=worker_id(socket.gethostname(), os.getpid(), secrets.token_hex(4)),
-                store=store,
-                queue=_Nobody(),
-                wakeups=wakeups,
-                journal=RedisJournal(store, timedelta(milliseconds=settings.redis_fsync_ms)),
-                teams=Teams({run.team: Team(run.team, "", build, conclude)}, {}),
-                model=model,
-                settings=settings.model_copy(update={"park_after": _NEVER}),
-                stop=stop,
-                script=run.id,
-            )
-            return await _to_its_end(store, runner, run.id, stop, settings.lease)
-    finally:
-        await client.aclose()
+        log.info("Run %s. If this program ends before it, start it again with resume=%r.", run_id, run_id)
+        if resume is None:
+            start = Start(channel, requester, called, task)
+            run = await service.call(Lease(run_id, 0, owner), start)
+        else:
+            run = await service.call(Lease(run_id, 0, owner), Read())
+        runner = Runner(
+            owner=owner,
+            leases=kept.leases,
+            service=service,
+            queue=_Nobody(),
+            journal=kept.journal,
+            teams=Teams({run.team: Team(run.team, "", build, conclude)}, {}),
+            model=model,
+            settings=settings.model_copy(update={"park_after": _NEVER}),
+            stop=stop,
+            script=run.id,
+        )
+        return await _to_its_end(service, runner, Lease(run.id, 0, owner), stop, settings.lease)
 
 
-async def _known(store: Store, run: RunId) -> Run:
-    seen = await store.run(run)
-    if seen is None or not seen.value.by_script:
-        raise NotFound(f"There is no run “{run[:40]}” of a script, so nothing was done.")
-    return seen.value
+class _Kept(NamedTuple):
+    """Where leases, journals and models' answers are kept."""
+
+    leases: HeldLeases
+    journal: Journal
+    answers: Answers
 
 
-async def _to_its_end(store: Store, runner: Runner, run: RunId, stop: asyncio.Event, lease: timedelta) -> Run:
+@asynccontextmanager
+async def _where_kept(settings: WorkerSettings) -> AsyncIterator[_Kept]:
+    """Open the file of journals, or the workers' area where REDIS_URL is set."""
+    if not os.environ.get("REDIS_URL"):
+        async with JournalFile(settings.data_dir / "runs.sqlite") as file:
+            yield _Kept(file, file, file)
+        return
+    async with connect(settings.redis_url.get_secret_value()) as client:
+        replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
+        area = Area(client, settings.namespace, replicas)
+        await area.check()
+        fsync = timedelta(milliseconds=settings.redis_fsync_ms)
+        yield _Kept(area.leases, RedisJournal(area, fsync), RedisAnswers(area))
+
+
+async def _to_its_end(service: Service, runner: Runner, lease: Lease, stop: asyncio.Event, span: timedelta) -> Run:
     """Advance the run to its end; if cancelled, let it go first.
 
     A program that was killed holds its run for the rest of its lease, so this tries for twice as long.
     """
+    run = lease.run
     for _ in range(2 * _TRIES):
         advancing = asyncio.create_task(runner.advance(run), name=f"run {run}")
         try:
@@ -136,10 +161,10 @@ async def _to_its_end(store: Store, runner: Runner, run: RunId, stop: asyncio.Ev
             stop.set()
             # What does not end is left behind: the run's lease ends by itself, and whoever pressed Ctrl-C waits.
             await asyncio.wait({advancing}, timeout=_PATIENCE.total_seconds())
-            log.warning("Run %s is left waiting. Start this program with again=%r to go on.", run, run)
+            log.warning("Run %s is left waiting. Start this program with resume=%r to continue.", run, run)
             raise
-        seen = await patiently(lambda: _known(store, run))
+        seen = await patiently(lambda: service.call(lease, Read()))
         if seen.over:
             return seen
-        await asyncio.sleep(lease.total_seconds() / _TRIES)
+        await asyncio.sleep(span.total_seconds() / _TRIES)
     raise LeaseLost(f"Run {run} is advanced by another program, so this one did nothing.")

@@ -23,7 +23,9 @@ from countersign.domain.run_options import Option
 from countersign.domain.runs import Run
 from countersign.process_settings import WorkerSettings
 from countersign.replay.run_journal import RunJournal
-from countersign.usecases.ports import Journal, Lease, Queue, Store, TeamInfo, Wakeups
+from countersign.runs.leases import HeldLeases
+from countersign.runs.service import Service
+from countersign.usecases.ports import Journal, Lease, TeamInfo
 
 log = logging.getLogger(__name__)
 
@@ -82,20 +84,19 @@ class Teams:
     broken: dict[str, str]
     doubtful: dict[str, str] = field(default_factory=dict)
 
-    def infos(self) -> list[TeamInfo]:
+    def infos(self) -> tuple[TeamInfo, ...]:
         """List them for the announcement."""
         usable = [
             TeamInfo(team.name, self.doubtful.get(team.name, team.line), options=team.options)
             for team in self.working.values()
         ]
-        return usable + [TeamInfo(name, "", problem) for name, problem in self.broken.items()]
+        return (*usable, *(TeamInfo(name, "", problem) for name, problem in self.broken.items()))
 
 
 async def try_out(
     teams: Teams,
-    store: Store,
-    queue: Queue,
-    wakeups: Wakeups,
+    leases: HeldLeases,
+    service: Service,
     journal: Journal,
     model: ChatCompletionClient,
     settings: WorkerSettings,
@@ -109,7 +110,7 @@ async def try_out(
         place = WorkspaceId("T0TRIAL"), ChannelId("C0TRIAL"), UserId("U0TRIAL")
         run = Run(RunId("rtrial"), *place, name, "Try whether the team builds.", datetime.now(UTC))
         lease = Lease(run.id, 0, "trial")
-        held = HeldRun(team.chosen(run), lease, store, queue, wakeups, RunJournal(journal, lease, {}), settings)
+        held = HeldRun(team.chosen(run), lease, leases, service, RunJournal(journal, lease, {}), settings)
         context = RunContext(held, model, team.demo)
         try:
             await asyncio.create_task(_build(team, context), name=f"trial of {name}")

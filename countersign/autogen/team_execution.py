@@ -15,7 +15,6 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.messages import BaseChatMessage, ModelClientStreamingChunkEvent
 
-from countersign import usecases
 from countersign.autogen.bypass_check import look_through
 from countersign.autogen.models.wrapper import DELAYED
 from countersign.autogen.people.conversation import for_people
@@ -27,6 +26,7 @@ from countersign.autogen.team_parts import wrap_turns
 from countersign.domain.activity import LINE
 from countersign.domain.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
 from countersign.domain.requests import Request
+from countersign.domain.run_calls import Park
 from countersign.domain.runs import Verb
 from countersign.replay.entries import Asked
 from countersign.usecases.store_outages import ended, patiently
@@ -54,6 +54,8 @@ class Driver:
         self._speaking: list[asyncio.Task[Any] | None] = []
         """The tasks in which agents speak."""
         self._lines = ProgressLines(context.held, pace)
+        self.ended_elsewhere = False
+        """Whether people stopped the run while it was here."""
 
     async def drive(self) -> Ending | None:
         """Drive the team; return the run's end, or None if it left this process before.
@@ -63,8 +65,9 @@ class Driver:
         team = self._task("team", self._run_to_its_end())
         given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._held.token.link_future(given_up)
+        ended_elsewhere = self._task("end", patiently(lambda: self._held.service.ended(self._held.run.id)))
         leaving: list[asyncio.Future[Any]] = [
-            self._task("end", patiently(lambda: self._held.wakeups.ended(self._held.run.id))),
+            ended_elsewhere,
             self._task("stop", self._stop.wait()),
             given_up,
             self._task("parking", self._park()),
@@ -73,7 +76,7 @@ class Driver:
         renewing = self._task("heartbeat", self._renew_lease())
         try:
             await asyncio.wait([team, *leaving], return_when=asyncio.FIRST_COMPLETED)
-            cut = not team.done()
+            cut, self.ended_elsewhere = not team.done(), ended_elsewhere.done()
             if cut:
                 await self._cut_off(team)
             return await self._ending(self._outcome(team, cut))
@@ -124,7 +127,7 @@ class Driver:
             if not activity.resting:
                 continue
             try:
-                if await self._held.write(usecases.park, activity.asked):
+                if await self._held.call(Park(activity.asked)):
                     log.info("Run %s is parked until somebody decides.", self._held.run.id)
                     return
             except LeaseLost as lost:

@@ -11,13 +11,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from countersign import usecases
 from countersign.autogen.held_run import HeldRun
 from countersign.autogen.people.input_func import RunQuestions
 from countersign.domain.calls import in_words
 from countersign.domain.errors import GivenUp, LeaseLost, OutcomeUnknown
 from countersign.domain.request_endings import decided
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
+from countersign.domain.run_calls import Begin, Say
 from countersign.replay.entries import Entry
 from countersign.replay.run_journal import attempt_key, first_attempt
 from countersign.replay.side_effects import effect
@@ -94,7 +94,7 @@ class Effects:
             raise asyncio.CancelledError
 
         async def check() -> None:
-            await self._held.write(usecases.check_ours)
+            await self._held.call(Begin())
             await self.still_ours()
 
         async def uncut(doing: Coroutine[Any, Any, str]) -> str:
@@ -126,7 +126,7 @@ class Effects:
         )
 
         async def tell(started: datetime) -> None:
-            await self._held.write(usecases.note_progress, name, sentence, started)
+            await self._held.call(Say(name, sentence, started))
 
         self._journal.tell_lost(key, sentence, tell)
 

@@ -60,9 +60,17 @@ class ApiKey:
     per_minute: int = PER_MINUTE
     most_waiting: int = MOST_WAITING
     revoked_at: datetime | None = None
+    worker: bool = False
+    """Workers have it, and advance runs with it; it asks in every channel that its runs belong to."""
+    teams: tuple[TeamName, ...] = ()
+    """The teams of a worker's key; empty means all."""
 
     def __post_init__(self) -> None:
         TeamName(self.name)
+
+    def reaches(self, team: str) -> bool:
+        """Tell whether workers with this key may run the team."""
+        return self.worker and (not self.teams or team in self.teams)
 
     def callback_secrets(self, now: datetime) -> list[str]:
         """Secrets that sign a callback now, the newest first.
@@ -117,6 +125,17 @@ def issue(
         raise InvalidInput("A key's limits must be at least 1.")
     rooms = tuple(ChannelId(one) for one in dict.fromkeys(channels))
     key = ApiKey(id_of(name), name, (), rooms, now, most_open, per_minute, most_waiting)
+    return rotate(key, now)
+
+
+def issue_worker(name: str, teams: tuple[str, ...], now: datetime) -> Issued:
+    """Make a key for workers that run these teams; none means all.
+
+    InvalidInput if its name or a team's is not valid.
+    """
+    if TeamName.named(name) is None or any(TeamName.named(team) is None for team in teams):
+        raise InvalidInput("Names of keys and teams have up to 60 letters, digits, _ . and -. No key was created.")
+    key = ApiKey(id_of(name), name, (), (), now, worker=True, teams=tuple(map(TeamName, teams)))
     return rotate(key, now)
 
 

@@ -29,8 +29,6 @@ class EventType(StrEnum):
     """Somebody wanted to start a task, and it was not started."""
     STOP_REFUSED = "stop_refused"
     REQUEST_ASKED = "request_asked"
-    RULES_REPLACED = "rules_replaced"
-    """What a worker wrote as the rules of a request, or as its run's, was not what web found; web's count."""
     VOTE_CAST = "vote_cast"
     VOTE_VOIDED = "vote_voided"
     """An approval that was counted does not count any more: who gave it may not decide by now."""
@@ -56,8 +54,6 @@ class EventType(StrEnum):
     """An operator made a key for a program."""
     KEY_ROTATED = "key_rotated"
     KEY_REVOKED = "key_revoked"
-    REPORT_REFUSED = "report_refused"
-    """A worker reported what only people and web can do; see countersign.usecases.worker_claims."""
     CARD_NOT_POSTED = "card_not_posted"
     CHANNEL_JOINED = "channel_joined"
     """The app was invited to a channel, which is greeted."""
@@ -70,7 +66,6 @@ class EventType(StrEnum):
 REQUEST_CHANGED: Final = frozenset(
     {
         EventType.REQUEST_ASKED,
-        EventType.RULES_REPLACED,
         EventType.VOTE_CAST,
         EventType.VOTE_VOIDED,
         EventType.REQUEST_REMINDED,

@@ -135,6 +135,10 @@ class Run:
     """The steps of its newest plan, shown until they are done; nothing depends on them."""
     plans: int = 0
     """How many plans its team has made known."""
+    key: ApiKeyId | None = None
+    """The key of the program that started it and advances it itself."""
+    fence: int = 0
+    """The greatest fence under which a worker has claimed it; a call under a lower one changes nothing."""
     attempt: str = ""
     """The attempt of its program that began to do what was approved, by its name; no other may."""
 
@@ -187,10 +191,11 @@ def start(
     now: datetime,
     options: Mapping[str, str] | None = None,
     by_script: bool = False,
+    key: ApiKeyId | None = None,
     salt: str = "",
 ) -> Step:
     """Make a new run, queued."""
-    new = Run(run, workspace, channel, requester, team, task, now, by_script=by_script, salt=salt)
+    new = Run(run, workspace, channel, requester, team, task, now, by_script=by_script, key=key, salt=salt)
     new = replace(new, options=dict(options or {}))
     data = {"team": team, **({"options": said(new)} if new.options else {})}
     return Step(new, (event(EventType.RUN_QUEUED, new, now, user=requester, **data),))
@@ -207,6 +212,18 @@ def move(run: Run, verb: Verb, now: datetime) -> Run | None:
     if status is None:
         return None
     return replace(run, status=status, ended_at=None if MOVES[status] else now)
+
+
+def claim(run: Run, fence: int, owner: str, now: datetime) -> Step:
+    """Let the worker with this fence advance the run; it starts, or continues where it was."""
+    run = replace(run, fence=fence)
+    if run.status is Status.PARKED:
+        woken = move(run, Verb.GO_ON, now) or run
+        return Step((move(woken, Verb.WAIT, now) or woken) if run.open else woken)
+    started = move(run, Verb.START, now)
+    if started is None:
+        return Step(run)
+    return Step(started, (event(EventType.RUN_STARTED, started, now, owner=owner),))
 
 
 def note_progress(run: Run, agent: str, words: str, now: datetime) -> Step:

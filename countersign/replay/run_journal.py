@@ -17,7 +17,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from typing import Final, Self, TypeVar
 
 from countersign.domain.ids import digest_of
@@ -70,7 +71,7 @@ class RunJournal:
         self.pending_calls = PendingCalls(self.order.notify)
         self.late_writes = WriteBehind()
         self.before_execution: Callable[[str], Awaitable[None]] = _allow
-        self.now: Callable[[], Awaitable[datetime]] = _local_now
+        self.now: Callable[[], Awaitable[datetime]] = partial(patiently, journal.now)
         self.is_leaving: Callable[[], bool] = lambda: False
 
     @classmethod
@@ -363,7 +364,3 @@ def first_attempt(key: str) -> str:
 
 async def _allow(key: str) -> None:
     """Allow it."""
-
-
-async def _local_now() -> datetime:
-    return datetime.now(UTC)

@@ -17,7 +17,6 @@ from countersign.domain.errors import UnknownSchema
 from countersign.domain.hash_chain import START, Head, Kept, read_head
 from countersign.store.codec import compress, decompress, from_ms, ms
 from countersign.store.leases import ProcessLease
-from countersign.store.ownership import EVENTS, read_event
 from countersign.store.records import reaching, stream_entries
 from countersign.store.redis.scripts import Script
 from countersign.store.store import Store
@@ -27,22 +26,15 @@ TOGETHER: Final = 0.02
 waits for the decision, is answered first."""
 KEPT_HEAD: Final = timedelta(days=30)
 """How long it is known which head was the first of a day."""
-COUNTED: Final = timedelta(days=7)
-"""How long a call that the policy did not let pass is counted."""
-MOST_COUNTED: Final = 1000
 _PAGE: Final = 500
 _HERE = Path(__file__).parent
 
 
 class StreamEvent(NamedTuple):
-    """An event as it counts, by its id in the stream.
-
-    `by_worker`: web has only a worker's word for it.
-    """
+    """A stored event, by its id in the stream."""
 
     event: str
     raw: bytes
-    by_worker: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +80,7 @@ class Ledger:
     async def _events(self, after: str, limit: int, wait: timedelta) -> list[StreamEvent]:
         async with reaching():
             answer = await self._client.xread({self._keys.events: after or "0"}, limit, round(wait / _MS) or None)
-        return [_stream_event(entry, fields) for entry, fields in stream_entries(answer)]
+        return [StreamEvent(entry.decode(), fields.get(b"event", b"")) for entry, fields in stream_entries(answer)]
 
     async def append(self, after: Position, made: Sequence[tuple[str, Kept | None]]) -> str:
         """Append the entries made of some events.
@@ -153,14 +145,6 @@ class Ledger:
             return 0
         return await self._drop("record", str(n), entries[0][1].hash)
 
-    async def contradicted(self, event: str) -> None:
-        """Count a call that the policy did not let pass, once for each event."""
-        key, at = self._keys.audit_contradicted, int(event.split("-")[0])
-        async with reaching():
-            await self._client.zadd(key, {event: at})
-            await self._client.zremrangebyrank(key, 0, -MOST_COUNTED - 1)
-            await self._client.pexpire(key, ms(COUNTED))
-
     async def head_of(self, day: date) -> Head | None:
         """Return the head that stands for that day, None for an empty record.
 
@@ -189,13 +173,6 @@ def _standing(entry: bytes, fields: dict[bytes, bytes]) -> tuple[int, Kept]:
     with contextlib.suppress(UnknownSchema):
         text = decompress(text)
     return int(entry.split(b"-")[0]), Kept.of(text.decode("ascii", "replace"))
-
-
-def _stream_event(entry: bytes, fields: dict[bytes, bytes]) -> StreamEvent:
-    """Read an event: a worker's as it counts, ours as it stands there."""
-    by_agents = fields.get(b"by") == b"agents"
-    stored = EVENTS.dump(read_event(fields, entry)) if by_agents else fields.get(b"event", b"")
-    return StreamEvent(entry.decode(), stored, by_agents)
 
 
 def _stored_before(kept: Kept, moment: datetime) -> bool:

@@ -17,26 +17,21 @@ from countersign.domain.runs import Run
 from countersign.domain.runs import Status as RunStatus
 from countersign.domain.standing_permissions import Permission
 from countersign.store.codec import ms
-from countersign.store.keys import KEPT, KEPT_ATTEMPT, KEPT_LEASE, KEPT_MESSAGE, Keys
-from countersign.store.ownership import (
+from countersign.store.keys import KEPT, KEPT_ATTEMPT, KEPT_MESSAGE, Keys
+from countersign.store.record_codecs import (
     ABSENCES,
     API_KEYS,
     EVENTS,
-    ORIGINS,
     PERMISSIONS,
     REQUESTS,
+    RUNS,
     SETTINGS,
     STATES,
-    Origin,
-    Side,
-    write_asked,
     write_message,
-    write_run,
 )
 from countersign.store.records import Records, reaching
 from countersign.store.redis.durability import Replicas, WritingScript
 from countersign.usecases.ports import Change, Committed, Message, Put, Seen
-from countersign.usecases.worker_claims import ended_without_people
 
 _COMMIT: Final = (Path(__file__).parent / "commit.lua").read_text()
 _PLAN: Final = TypeAdapter(dict[str, Any])
@@ -46,11 +41,8 @@ _log = logging.getLogger(__name__)
 class Plan:
     """A change for the script: keys once each, the plan as JSON, the values after it."""
 
-    def __init__(self, names: Keys, side: Side) -> None:
+    def __init__(self, names: Keys) -> None:
         self.names = names
-        self.side = side
-        self.agents = side is Side.AGENTS
-        self.web = side is Side.WEB
         self.keys: dict[str, int] = {names.pending: 1}
         self.values: list[bytes] = []
         self.plan: dict[str, Any] = {
@@ -62,11 +54,9 @@ class Plan:
             "expire": [],
             "settled": [],
             "events": 0,
-            "log": names.reports if self.agents else names.events,
-            "reports": names.reports,
-            "reporting": self.agents,
+            "log": names.events,
             "wake": [],
-            "channel": names.hints if self.agents else names.wake,
+            "channel": names.wake,
         }
 
     def args(self) -> list[bytes]:
@@ -78,13 +68,12 @@ class Plan:
         for request in change.requests:
             self._request(request.value, request.version)
         for guard in change.unchanged:
-            names = [self.names.request(guard.value.id), self.names.asked(guard.value.id)]
-            self.plan["unchanged"].append({"names": names, "version": guard.version})
+            self._unchanged(self.names.request(guard.value.id), guard.version)
+        if (held := change.held) is not None:
+            self._unchanged(self.names.run(held.value.id), held.version)
         for shown in change.shown:
             key, field = self.names.message(shown.value.name)
-            self.plan["unchanged"].append(
-                {"key": self._key(key), "field": field, "names": [], "version": shown.version}
-            )
+            self.plan["unchanged"].append({"key": self._key(key), "field": field, "version": shown.version})
         for delivered in change.delivered:
             of_program = any(run.value.id.of_program for run in change.runs)
             unheard = self.names.unreported if of_program else self.names.undelivered
@@ -112,24 +101,16 @@ class Plan:
         self.plan["events"] = len(change.events)
         if change.before is not None:
             self.plan["before"] = ms(change.before)
-        if change.lease is not None:
-            self.plan["fence"] = change.lease.fence
-            self.plan["lease"] = self._key(self.names.lease(change.lease.run))
-            self.plan["release"] = change.release
-            self.plan["stays"] = ms(KEPT_LEASE)
         if change.once is not None:
-            name = self.names.noted(change.once) if self.agents else self.names.once(change.once)
-            self.plan["once"] = self._key(name)
+            self.plan["once"] = self._key(self.names.once(change.once))
             self.plan["once_ttl"] = ms(KEPT_ATTEMPT)
 
     def expire_with_run(self, settled: list[RequestId], *, of_program: bool) -> None:
         """Let requests end with their run, which ends with this change."""
         for request in settled:
-            names = [self.names.asked(request)]
-            names += [] if self.agents else [self.names.request(request)]
-            names += [self.names.program_state(request)] if of_program else []
-            for name in names:
-                self._expire(name)
+            self._expire(self.names.request(request))
+            if of_program:
+                self._expire(self.names.program_state(request))
 
     def drop_permissions(self, ended: list[PermissionId]) -> None:
         """Remove permissions whose time has ended from the index."""
@@ -139,29 +120,24 @@ class Plan:
     def _key(self, name: str) -> int:
         return self.keys.setdefault(name, len(self.keys) + 1)
 
-    def _record(self, key: str, raw: bytes, version: int, ttl: timedelta | None = None, *also: str) -> None:
-        record: dict[str, Any] = {"key": self._key(key), "names": [key, *also], "version": version}
+    def _unchanged(self, name: str, version: int) -> None:
+        self.plan["unchanged"].append({"key": self._key(name), "version": version})
+
+    def _record(self, key: str, raw: bytes, version: int, ttl: timedelta | None = None) -> None:
+        record: dict[str, Any] = {"key": self._key(key), "version": version}
         if ttl is not None:
             record["ttl"] = ms(ttl)
         self.plan["records"].append(record)
         self.values.append(raw)
 
     def _run(self, run: Run, version: int) -> None:
-        self._record(self.names.run(run.id), write_run(run, version + 1), version, KEPT if run.over else None)
+        self._record(self.names.run(run.id), RUNS.write(run, version + 1), version, KEPT if run.over else None)
         if run.over:
             for index in (self.names.active, self.names.parked, self.names.runs(run.requester)):
                 self._remove(index, run.id)
-            ours = [] if self.web else [self.names.journal(run.id)]
-            theirs = [] if self.agents else [self.names.origin(run.id)]
-            for name in (*ours, *theirs, self.names.settled(run.id)):
-                self._expire(name)
-            if self.side is not Side.BOTH:
-                self._add(self.names.ended(self.side), run.ended_at or run.created_at, run.id)
+            self._expire(self.names.settled(run.id))
             self.plan["wake"].append({"name": f"run {run.id}"})
             return
-        if version == 0 and not self.agents and (run.program or not run.by_script):
-            origin = Origin(run.workspace, run.channel, run.requester, run.team, run.created_at, run.program)
-            self._record(self.names.origin(run.id), ORIGINS.write(origin, 1), 0)
         stands, other = self.names.active, self.names.parked
         if run.status is RunStatus.PARKED:
             stands, other = other, stands
@@ -171,29 +147,20 @@ class Plan:
 
     def _request(self, request: Request, version: int) -> None:
         settled = request.status is not Status.PENDING
-        if self.agents and settled and not ended_without_people(request):
-            raise ValueError(f"The agents' side cannot make request {request.id} {request.status}.")
-        ours, other = self.names.request(request.id), self.names.asked(request.id)
-        if self.agents:
-            ours, other = other, ours
-        write = write_asked if self.agents else REQUESTS.write
-        self._record(ours, write(request, version + 1), version, None, other)
+        name = self.names.request(request.id)
+        self._record(name, REQUESTS.write(request, version + 1), version)
         value = len(self.values) + 1
-        if settled and not self.agents:
-            self._expire(other)
         if settled:
             run, index = self._key(self.names.run(request.run)), self._key(self.names.settled(request.run))
-            entry = {"key": self._key(ours), "run": run, "index": index, "id": request.id, "ttl": ms(KEPT)}
-            # What web knows of one that the agents ended gets its end from web, which finds it by the index.
-            self.plan["settled"].append({**entry, "always": self.agents})
+            entry = {"key": self._key(name), "run": run, "index": index, "id": request.id, "ttl": ms(KEPT)}
+            self.plan["settled"].append(entry)
             self._remove(self.names.pending, request.id)
             if request.decision is not None:
                 unheard = self.names.unreported if request.run.of_program else self.names.undelivered
                 self._add(unheard, request.decision.at, request.id)
-                if request.callback and not self.agents:
+                if request.callback:
                     self._add(self.names.callbacks, request.decision.at, request.id)
-            record = {} if self.agents else {"value": value}
-            self.plan["wake"].append({"name": f"request {request.id}", **record})
+            self.plan["wake"].append({"name": f"request {request.id}", "value": value})
             if not request.run.of_program:  # nobody waits for a worker to go on
                 self.plan["parked"] = {"key": self._key(self.names.parked), "member": request.run}
         else:
@@ -207,7 +174,7 @@ class Plan:
             self._record(name, STATES.write(state, version + 1), version)
             self.plan["records"][-1]["keeps_ttl"] = True  # its request may have ended unreported
         else:
-            self.plan["unchanged"].append({"names": [name], "version": version})
+            self._unchanged(name, version)
             self._expire(name, timedelta(0))
 
     def _add(self, key: str, at: datetime | None, member: str) -> None:
@@ -230,7 +197,7 @@ class Plan:
 
     def _message(self, message: Message, version: int) -> None:
         key, field = self.names.message(message.name)
-        record = {"key": self._key(key), "field": field, "names": [], "version": version, "ttl": ms(KEPT_MESSAGE)}
+        record = {"key": self._key(key), "field": field, "version": version, "ttl": ms(KEPT_MESSAGE)}
         self.plan["records"].append(record)
         self.values.append(write_message(message, version + 1))
         about = message.request or message.head_of
@@ -243,8 +210,8 @@ class Plan:
 class Commits(Records):
     """Records, and the step that changes them."""
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys, side: Side, replicas: Replicas) -> None:
-        super().__init__(client, keys, side)
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys, replicas: Replicas) -> None:
+        super().__init__(client, keys)
         self._replicas = replicas
         self._commit = self.writing(_COMMIT)
 
@@ -257,7 +224,7 @@ class Commits(Records):
 
         A repeat after a lost reply answers stale or repeated.
         """
-        plan = Plan(self.keys, self.side)
+        plan = Plan(self.keys)
         plan.fill(change)
         for run in change.runs:
             if run.value.over:
@@ -284,9 +251,5 @@ class Commits(Records):
         return await self.commit(Change(unchanged=(Put(seen.value, seen.version),))) is Committed.DONE
 
     async def settled(self, run: RunId) -> list[RequestId]:
-        """Read the settled requests of a run; none if somebody put something else there."""
-        try:
-            return RequestId.among(await self.client.smembers(self.keys.settled(run)))
-        except redis.exceptions.ResponseError as wrong:
-            _log.error("What was settled of run %s cannot be read: %s", run, wrong)
-            return []
+        """Read the settled requests of a run."""
+        return RequestId.among(await self.client.smembers(self.keys.settled(run)))

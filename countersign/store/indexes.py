@@ -1,6 +1,6 @@
-"""Indexes of requests and runs that wait, are due, go on, or were lost on the way.
+"""Indexes of requests and runs that wait, are due, are active, or were lost on the way.
 
-Workers write some of them, and may put anything there. A member that belongs to nothing is removed wherever it is met.
+A member whose record is gone is removed wherever it is met: memory may be damaged, or a record deleted by hand.
 """
 
 import logging
@@ -27,12 +27,12 @@ _LAST: Final = 2**53
 """From here on the next millisecond is no other score; whoever goes on from one would never get further."""
 _GONE = """
 local gone = {}
-for place = 1, #ARGV, 2 do
-  if redis.call('EXISTS', ARGV[place], ARGV[place + 1]) == 0 then gone[#gone + 1] = (place + 1) / 2 end
+for place = 1, #ARGV do
+  if redis.call('EXISTS', ARGV[place]) == 0 then gone[#gone + 1] = place end
 end
 return gone
 """
-"""Returns which of the pairs in ARGV have nothing in Redis, counted from 1.
+"""Returns which of the keys in ARGV do not exist, counted from 1.
 
 The key says only where the script goes, as for `_GET` in `countersign.store.records`.
 """
@@ -54,31 +54,15 @@ class Indexes:
 
     async def newest_runs(self, index: str, limit: int) -> list[tuple[bytes, float]]:
         """Read the newest members of an index of runs, with their scores."""
-        await self.sweep(index, RunId, self._reads.of_run, newest=True)
+        await self.sweep(index, RunId, self._keys.run, newest=True)
         async with reaching():
             members: list[tuple[bytes, float]] = await self._client.zrevrange(index, 0, limit - 1, withscores=True)
         return members
 
-    async def unheld(self, limit: int, since: timedelta) -> list[RunId]:
-        """Find runs that are not parked and that no worker has held for the time `since`.
-
-        One that never had a worker counts from when it was made. The oldest come first; the runs are not read.
-        """
-        before = ms(await self._reads.now() - since)
+    async def active(self, limit: int) -> list[RunId]:
+        """Find runs that have not ended and are not parked, the oldest first; they are not read."""
         async with reaching():
-            await self.sweep(self._keys.active, RunId, self._reads.of_run)
-            oldest = await self._client.zrange(self._keys.active, 0, limit - 1, withscores=True)
-            created = {run: score for name, score in oldest for run in RunId.among([name])}
-            async with self._client.pipeline(transaction=False) as leases:
-                for run in created:
-                    leases.hget(self._keys.lease(run), "until")
-                lease_ends = await leases.execute(raise_on_error=False) if created else []
-        untils = [int(until) if isinstance(until, bytes) and until.isdigit() else None for until in lease_ends]
-        return [
-            run
-            for (run, since_made), until in zip(created.items(), untils, strict=True)
-            if (since_made if until is None else until) <= before
-        ]
+            return RunId.among(await self._client.zrange(self._keys.active, 0, limit - 1))
 
     async def standing(self) -> dict[str, int]:
         """Count waiting requests, active runs, and parked runs."""
@@ -92,7 +76,7 @@ class Indexes:
         They were settled at least the time `older` ago; the oldest come first.
         """
         until = ms(await self._reads.now() - older)
-        await self.sweep(self._keys.undelivered, RequestId, self._reads.of_request)
+        await self.sweep(self._keys.undelivered, RequestId, self._keys.request)
         async with reaching():
             members = await self._client.zrange(
                 self._keys.undelivered, "-inf", until, byscore=True, offset=0, num=limit
@@ -108,7 +92,7 @@ class Indexes:
         while True:
             async with reaching():
                 members = await self._client.zrange(self._keys.unreported, start, start + limit - 1)
-            if not await self.forget(self._keys.unreported, members, RequestId, self._reads.of_request):
+            if not await self.forget(self._keys.unreported, members, RequestId, self._keys.request):
                 return RequestId.among(members)
 
     async def forget_unreported(self, requests: Sequence[RequestId]) -> None:
@@ -120,7 +104,7 @@ class Indexes:
         missing: list[RequestId] = []
         for start in range(0, len(requests), _AT_ONCE):
             batch = requests[start : start + _AT_ONCE]
-            names = [key for name in batch for key in (self._keys.request(name), self._keys.asked(name))]
+            names = [self._keys.request(name) for name in batch]
             async with reaching():
                 missing += [batch[place - 1] for place in await self._gone(keys=[self._keys.pending], args=names)]
         return missing
@@ -136,7 +120,7 @@ class Indexes:
                 page = await self._client.zrange(
                     self._keys.parked, start, "+inf", byscore=True, offset=0, num=_AT_ONCE, withscores=True
                 )
-            if not await self.forget(self._keys.parked, [name for name, _ in page], RunId, self._reads.of_run):
+            if not await self.forget(self._keys.parked, [name for name, _ in page], RunId, self._keys.run):
                 break
         runs = (await self._reads.readable_runs(RunId.among([name for name, _ in page]))).values()
         asked = {request: run.id for run in runs if run is not None for request in run.open.values()}
@@ -191,7 +175,7 @@ class Indexes:
                 await self._client.zadd(self._keys.pending, scores, xx=True)
             if settled:
                 await self._client.zrem(self._keys.pending, *settled)
-        await self.forget(self._keys.pending, [name.encode() for name in unknown], RequestId, self._reads.of_request)
+        await self.forget(self._keys.pending, [name.encode() for name in unknown], RequestId, self._keys.request)
 
     async def look_again(self, name: str, after: timedelta) -> None:
         """Have a second copy of the message looked for once `after` has passed."""
@@ -213,7 +197,7 @@ class Indexes:
 
     async def ids(self, kind: type[A], index: str, members: Sequence[bytes]) -> list[A]:
         """Read the ids among these members of an index; any other member leaves it."""
-        await self.forget(index, [member for member in members if kind.named(member) is None], kind, lambda _: ())
+        await self._remove(index, [member for member in members if kind.named(member) is None])
         return kind.among(members)
 
     async def _newest(self, indexes: list[str], limit: int) -> list[Run]:
@@ -224,19 +208,15 @@ class Indexes:
         runs = await self._reads.readable_runs(RunId.among([name for name, _ in members[:limit]]))
         return [run for run in runs.values() if run is not None]
 
-    async def sweep(
-        self, index: str, kind: type[A], keys: Callable[[A], tuple[str, ...]], *, newest: bool = False
-    ) -> None:
+    async def sweep(self, index: str, kind: type[A], key: Callable[[A], str], *, newest: bool = False) -> None:
         """Remove strays among the first or last members of an index."""
         for _ in range(_SWEEPS):
             async with reaching():
                 members = await self._client.zrange(index, 0, _AT_ONCE - 1, desc=newest)
-            if not await self.forget(index, members, kind, keys):
+            if not await self.forget(index, members, kind, key):
                 break
 
-    async def forget(
-        self, index: str, names: Sequence[bytes], kind: type[A], keys: Callable[[A], tuple[str, ...]]
-    ) -> int:
+    async def forget(self, index: str, names: Sequence[bytes], kind: type[A], key: Callable[[A], str]) -> int:
         """Remove members that belong to nothing, or are no ids; returns their number."""
         named = [(name, id_) for name in names if (id_ := kind.named(name)) is not None]
         strays = [name for name in names if kind.named(name) is None]
@@ -244,7 +224,7 @@ class Indexes:
             if named:
                 async with self._client.pipeline(transaction=False) as looks:
                     for _, id_ in named:
-                        looks.exists(*keys(id_))
+                        looks.exists(key(id_))
                     strays += [
                         name for (name, _), stands in zip(named, await looks.execute(), strict=True) if not stands
                     ]

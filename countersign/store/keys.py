@@ -1,76 +1,65 @@
 """Names of everything in Redis.
 
-All share one hash tag, so that one script may touch them on a Cluster. "Written by" is what `users.acl` lets the
-process write; both may read what they need (`ownership`). Records are `version schema`, newline, JSON (zlib where that
-is shorter).
+Only `web` reads and writes them; workers have an area of their own (`countersign.runs.area`). All share one hash tag,
+so that one script may touch them on a Cluster. Records are `version schema`, newline, JSON (zlib where that is
+shorter).
 
-| key | type | holds | ends | written by |
-|---|---|---|---|---|
-| `{ns}:request:<id>` | string | what people did with a request | 30 days after its run | web |
-| `{ns}:asked:<id>` | string | the same request as the agents asked or ended it | 30 days after its run | both |
-| `{ns}:run:<id>` | string | a run | 30 days after it ended | both |
-| `{ns}:origin:<run>` | string | requester, channel and team of a run that web started | 30 days after its end | web |
-| `{ns}:lease:<run>` | hash | `fence`, `owner`, `until` (ms, server's clock) | 1 hour after the lease | worker |
-| `{ns}:settled:<run>` | set | settled requests of a run that goes on, for when it is rebuilt | with its run | both |
-| `{ns}:journal:<run>` | hash | recorded effects of the run | with its run | worker |
-| `{ns}:made:<run>` | hash | files that approved code made, names of those left out | 7 days after the last | worker |
-| `{ns}:answer:<digest>` | string | a model's answer that MODEL_CONFIG lets us keep | as it says | worker |
-| `{ns}:message:<id>` | hash | our messages about a run, request, event or day, by kind | 400 days after one | web |
-| `{ns}:ts:<workspace>:<channel>:<hour>` | hash | requests, runs of its messages, by ts | 400 days after one | web |
-| `{ns}:once:<attempt>` | string | an attempt that was refused, a card that Slack did not take | 1 day | web |
-| `{ns}:noted:<attempt>` | string | an attempt of which a worker recorded something | 1 day | worker |
-| `{ns}:team:<worker>` | string | the teams a worker announces | 15 s, renewed | worker |
-| `{ns}:settings:<channel>` | string | a channel's settings | never | web |
-| `{ns}:absences` | string | who is away until when, and who stands in | never | web |
-| `{ns}:permission:<id>` | string | a standing permission | at its end | web |
-| `{ns}:permission:index` | sorted set | permissions that were not revoked, by their end (ms) | never | web |
-| `{ns}:defaults` | string | the default rules, from the environment of `web` | never | web |
-| `{ns}:workspace` | string | the Slack workspace that `web` belongs to | never | web |
-| `{ns}:channels` | string | the channels that the app is in | 10 min, renewed | web |
-| `{ns}:person:<user>` | string | who a user is, as Slack said when it was asked | 5 min after it was asked | web |
-| `{ns}:joined:<user>` | string | the channels that a user is in, as Slack said | 5 min after it was asked | web |
-| `{ns}:members:<channel>` | string | the members of a channel, as Slack said | 5 min after it was asked | web |
-| `{ns}:usergroups` | string | user groups and who is in them, as Slack said | 5 min after it was asked | web |
-| `{ns}:rulebook` | string | the workspace's policy, from the file that `web` read at its start | never | web |
-| `{ns}:pending` | sorted set | undecided requests by when something is due next (ms; +inf: nothing) | never | both |
-| `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never | both |
-| `{ns}:parked` | sorted set | parked runs, which no worker holds in memory, by creation (ms) | never | both |
-| `{ns}:ended:<side>` | sorted set | runs that this side ended, until the other gave its keys their end | never | both |
-| `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never | both |
-| `{ns}:unreported` | sorted set | settled requests of programs, until they report, by when (ms) | never | both |
-| `{ns}:program_state:<id>` | string | what a program keeps with a request, sealed | 30 days after its run | web |
-| `{ns}:callbacks` | sorted set | decisions to be posted to programs, by when to try next (ms) | never | web |
-| `{ns}:calling_back` | hash | lease of the process that posts them, as for a run | 1 hour after the lease | web |
-| `{ns}:channel_names` | string | the names of these channels | 10 min, renewed | web |
-| `{ns}:api_key:<id>` | string | a program's key: name, channels, limits, digests, secrets of callbacks | never | web |
-| `{ns}:api_keys` | sorted set | the ids of all keys of programs, by creation (ms) | never | web |
-| `{ns}:api_rate:<id>` | string | requests that a key made in a minute | 1 min | web |
-| `{ns}:api_asking:<id>` | sorted set | runs that a key is asking just now, by since when (ms) | 1 min | web |
-| `{ns}:api_open:<id>` | set | requests of a key that may wait, or keep a state | 30 days after one | web |
-| `{ns}:waits:<name>` | sorted set | undecided requests that wait for a user or group, or in a channel | never | web |
-| `{ns}:waits_not:<user>` | sorted set | those of a group on which this member of it has voted | never | web |
-| `{ns}:waiting_groups` | sorted set | user groups that were asked, by when last (ms) | never | web |
-| `{ns}:decided:<name>` | sorted set | newest 100 decisions of a user or channel, by when | 30 days after one | web |
-| `{ns}:runs:<user>` | sorted set | runs of this requester that have not ended, by creation (ms) | never | both |
-| `{ns}:watching` | sorted set | people whose Home is live, by until when (ms) | never | web |
-| `{ns}:second_look` | sorted set | messages that may get a second copy, by when to look again (ms) | never | web |
-| `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never | worker |
-| `{ns}:events` | stream | what happened and is not drawn and recorded yet; older ones for KEEP_EVENTS | never | web |
-| `{ns}:reports` | list | what the workers report, until web takes it over into the events | never | worker |
-| `{ns}:audit` | stream | the record: entry n under the id `n-0` | after KEEP_AUDIT | web |
-| `{ns}:audit:policy` | string | the number of the last policy that came into force | never | web |
-| `{ns}:audit:policies` | sorted set | the last 20 policies, by since when (ms) | never | web |
-| `{ns}:audit:contradicted` | sorted set | calls that the policy did not let pass, by when (ms) | after 7 days | web |
-| `{ns}:audit:head` | hash | of the record: `n`, `hash`, last `event` chained, `checkpoint` it follows | never | web |
-| `{ns}:audit:day:<day>` | string | the head that is posted for that day | 30 days | web |
-| `{ns}:audit:lease` | hash | lease of the auditor, as for a run | 1 hour after the lease | web |
-| `{ns}:projector` | hash | lease of the projector, as for a run | 1 hour after the lease | web |
-| `{ns}:confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min | both |
-| `{ns}:installations` | hash | of each workspace that installed the app by OAuth: its tokens, sealed | never | web |
-| `{ns}:renewing:<workspace>` | string | that its token is being renewed just now | 1 min | web |
-| `{ns}:states` | sorted set | states of OAuth that came back, by when (ms) | 10 min | web |
-| `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – | web |
-| `{ns}:hints` | channel | the same hints from workers, never with a record | – | worker |
+| key | type | holds | ends |
+|---|---|---|---|
+| `{ns}:request:<id>` | string | what people did with a request | 30 days after its run |
+| `{ns}:run:<id>` | string | a run | 30 days after it ended |
+| `{ns}:settled:<run>` | set | settled requests of a run that goes on, for when it is rebuilt | with its run |
+| `{ns}:made:<run>` | hash | files that approved code made, names of those left out | 7 days after the last |
+| `{ns}:message:<id>` | hash | our messages about a run, request, event or day, by kind | 400 days after one |
+| `{ns}:ts:<workspace>:<channel>:<hour>` | hash | requests, runs of its messages, by ts | 400 days after one |
+| `{ns}:once:<attempt>` | string | an attempt that was refused, a card that Slack did not take | 1 day |
+| `{ns}:worker:<id>` | string | the teams that a worker announces, and the runs that it holds | 15 s, renewed |
+| `{ns}:settings:<channel>` | string | a channel's settings | never |
+| `{ns}:absences` | string | who is away until when, and who stands in | never |
+| `{ns}:permission:<id>` | string | a standing permission | at its end |
+| `{ns}:permission:index` | sorted set | permissions that were not revoked, by their end (ms) | never |
+| `{ns}:defaults` | string | the default rules, from the environment of `web` | never |
+| `{ns}:workspace` | string | the Slack workspace that `web` belongs to | never |
+| `{ns}:channels` | string | the channels that the app is in | 10 min, renewed |
+| `{ns}:person:<user>` | string | who a user is, as Slack said when it was asked | 5 min after it was asked |
+| `{ns}:joined:<user>` | string | the channels that a user is in, as Slack said | 5 min after it was asked |
+| `{ns}:members:<channel>` | string | the members of a channel, as Slack said | 5 min after it was asked |
+| `{ns}:usergroups` | string | user groups and who is in them, as Slack said | 5 min after it was asked |
+| `{ns}:rulebook` | string | the workspace's policy, from the file that `web` read at its start | never |
+| `{ns}:pending` | sorted set | undecided requests by when something is due next (ms; +inf: nothing) | never |
+| `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never |
+| `{ns}:parked` | sorted set | parked runs, which no worker holds in memory, by creation (ms) | never |
+| `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never |
+| `{ns}:unreported` | sorted set | settled requests of programs, until they report, by when (ms) | never |
+| `{ns}:program_state:<id>` | string | what a program keeps with a request, sealed | 30 days after its run |
+| `{ns}:callbacks` | sorted set | decisions to be posted to programs, by when to try next (ms) | never |
+| `{ns}:calling_back` | hash | lease of the process that posts them, as for a run | 1 hour after the lease |
+| `{ns}:channel_names` | string | the names of these channels | 10 min, renewed |
+| `{ns}:api_key:<id>` | string | a program's key: name, channels, limits, digests, secrets of callbacks | never |
+| `{ns}:api_keys` | sorted set | the ids of all keys of programs, by creation (ms) | never |
+| `{ns}:api_rate:<id>` | string | requests that a key made in a minute | 1 min |
+| `{ns}:api_asking:<id>` | sorted set | runs that a key is asking just now, by since when (ms) | 1 min |
+| `{ns}:api_open:<id>` | set | requests of a key that may wait, or keep a state | 30 days after one |
+| `{ns}:waits:<name>` | sorted set | undecided requests that wait for a user or group, or in a channel | never |
+| `{ns}:waits_not:<user>` | sorted set | those of a group on which this member of it has voted | never |
+| `{ns}:waiting_groups` | sorted set | user groups that were asked, by when last (ms) | never |
+| `{ns}:decided:<name>` | sorted set | newest 100 decisions of a user or channel, by when | 30 days after one |
+| `{ns}:runs:<user>` | sorted set | runs of this requester that have not ended, by creation (ms) | never |
+| `{ns}:watching` | sorted set | people whose Home is live, by until when (ms) | never |
+| `{ns}:second_look` | sorted set | messages that may get a second copy, by when to look again (ms) | never |
+| `{ns}:workers` | sorted set | workers by when their announcement ends (ms) | never |
+| `{ns}:events` | stream | what happened and is not drawn and recorded yet; older ones for KEEP_EVENTS | never |
+| `{ns}:audit` | stream | the record: entry n under the id `n-0` | after KEEP_AUDIT |
+| `{ns}:audit:policy` | string | the number of the last policy that came into force | never |
+| `{ns}:audit:head` | hash | of the record: `n`, `hash`, last `event` chained, `checkpoint` it follows | never |
+| `{ns}:audit:day:<day>` | string | the head that is posted for that day | 30 days |
+| `{ns}:audit:lease` | hash | lease of the auditor, as for a run | 1 hour after the lease |
+| `{ns}:projector` | hash | lease of the projector, as for a run | 1 hour after the lease |
+| `{ns}:confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min |
+| `{ns}:installations` | hash | of each workspace that installed the app by OAuth: its tokens, sealed | never |
+| `{ns}:renewing:<workspace>` | string | that its token is being renewed just now | 1 min |
+| `{ns}:states` | sorted set | states of OAuth that came back, by when (ms) | 10 min |
+| `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – |
 """
 
 import re
@@ -82,7 +71,6 @@ from countersign.domain.ids import (
     ApiKeyId,
     AttemptId,
     ChannelId,
-    Digest,
     GroupId,
     PermissionId,
     RequestId,
@@ -96,16 +84,11 @@ KEPT: Final = timedelta(days=30)  # ended runs and their requests stay readable
 KEPT_MESSAGE: Final = timedelta(days=400)  # our Slack messages: longer than any card can wait to be clicked
 KEPT_ATTEMPT: Final = timedelta(days=1)
 KEPT_CHANNELS: Final = timedelta(minutes=10)
-KEPT_LEASE: Final = timedelta(hours=1)
-"""After a lease's end. A fence made without the key is the server's clock (ms): higher, unless that was set back."""
 
 WITHOUT_TTL: Final[dict[str, str]] = {
     "request:*": "until its run ends: however long that waits, a rebuilt run must find what was decided",
-    "asked:*": "until its run ends, as request:*",
     "run:*": "until it ends; ended ones get a TTL",
-    "origin:*": "until its run ends; ended ones get a TTL",
     "settled:*": "while its run lives; gets its run's TTL at the end",
-    "journal:*": "the run is rebuilt from it as long as it lives; gets its run's TTL at the end",
     "settings:*": "settings stay until somebody changes them",
     "absences": "one key; those that ended are dropped at each change",
     "permission:index": "one key; entries that ended are dropped when another is added",
@@ -128,12 +111,9 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "second_look": "one key; empties as they are looked at",
     "watching": "one key; whoever opens a Home drops those that ended",
     "workers": "one key; entries that ended are dropped at each announcement",
-    "reports": "one key; empties as web takes them over",
-    "ended:*": "one key a side; empties as the other side comes to it",
     "events": "the outbox; what is drawn and chained leaves at once, or after KEEP_EVENTS",
     "audit": "the record; trimmed after KEEP_AUDIT, and by default never",
     "audit:policy": "one key; the number of the last policy",
-    "audit:policies": "one key; the last 20 policies, by which reports are judged",
     "audit:head": "one key; what the next entry follows",
     "installations": "one key; a field for each workspace that ever installed the app",
 }
@@ -175,11 +155,8 @@ class Keys:
         self.watching: Final = self.prefix + "watching"
         self.second_look: Final = self.prefix + "second_look"
         self.events: Final = self.prefix + "events"
-        self.reports: Final = self.prefix + "reports"
         self.audit: Final = self.prefix + "audit"
         self.audit_policy: Final = self.prefix + "audit:policy"
-        self.audit_policies: Final = self.prefix + "audit:policies"
-        self.audit_contradicted: Final = self.prefix + "audit:contradicted"
         self.audit_head: Final = self.prefix + "audit:head"
         self.auditor: Final = self.prefix + "audit:lease"
         self.projector: Final = self.prefix + "projector"
@@ -187,13 +164,9 @@ class Keys:
         self.installations: Final = self.prefix + "installations"
         self.states: Final = self.prefix + "states"
         self.wake: Final = self.prefix + "wake"
-        self.hints: Final = self.prefix + "hints"
 
     def request(self, request: RequestId) -> str:
         return f"{self.prefix}request:{RequestId(request)}"
-
-    def asked(self, request: RequestId) -> str:
-        return f"{self.prefix}asked:{RequestId(request)}"
 
     def program_state(self, request: RequestId) -> str:
         return f"{self.prefix}program_state:{RequestId(request)}"
@@ -201,23 +174,11 @@ class Keys:
     def run(self, run: RunId) -> str:
         return f"{self.prefix}run:{RunId(run)}"
 
-    def origin(self, run: RunId) -> str:
-        return f"{self.prefix}origin:{RunId(run)}"
-
-    def lease(self, run: RunId) -> str:
-        return f"{self.prefix}lease:{RunId(run)}"
-
     def settled(self, run: RunId) -> str:
         return f"{self.prefix}settled:{RunId(run)}"
 
-    def journal(self, run: RunId) -> str:
-        return f"{self.prefix}journal:{RunId(run)}"
-
     def made(self, run: RunId) -> str:
         return f"{self.prefix}made:{RunId(run)}"
-
-    def answer(self, question: Digest) -> str:
-        return f"{self.prefix}answer:{Digest(question)}"
 
     def message(self, name: str) -> tuple[str, str]:
         """Name the hash and the field of `kind/id` or `kind/id/more`.
@@ -266,14 +227,8 @@ class Keys:
     def permission(self, permission: PermissionId) -> str:
         return f"{self.prefix}permission:{PermissionId(permission)}"
 
-    def ended(self, side: str) -> str:
-        return f"{self.prefix}ended:{side}"
-
     def once(self, attempt: AttemptId) -> str:
         return f"{self.prefix}once:{AttemptId(attempt)}"
-
-    def noted(self, attempt: AttemptId) -> str:
-        return f"{self.prefix}noted:{AttemptId(attempt)}"
 
     def api_key(self, key: ApiKeyId) -> str:
         return f"{self.prefix}api_key:{ApiKeyId(key)}"
@@ -293,8 +248,8 @@ class Keys:
     def renewing(self, workspace: WorkspaceId) -> str:
         return f"{self.prefix}renewing:{WorkspaceId(workspace)}"
 
-    def team(self, worker: str) -> str:
-        return f"{self.prefix}team:{WorkerId(worker)}"
+    def worker(self, worker: WorkerId) -> str:
+        return f"{self.prefix}worker:{WorkerId(worker)}"
 
 
 def _named(name: UserId | GroupId | ChannelId) -> UserId | GroupId | ChannelId:

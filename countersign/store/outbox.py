@@ -2,9 +2,6 @@
 
 The lists of requests follow an event first. One process at a time is the projector, by a lease. All projectors read as
 the same consumer of one group, so the next one reads again the events that a dead one had in hand.
-
-Workers cannot write events. Every commit of web takes their reports over first, so that an earlier report stands
-before; `take_over` does so when web has nothing to commit.
 """
 
 import asyncio
@@ -15,16 +12,15 @@ from typing import Final
 import redis.exceptions
 
 from countersign import metrics
-from countersign.domain.errors import StoreUnavailable, UnknownSchema
+from countersign.domain.errors import UnknownSchema
 from countersign.domain.events import Event
 from countersign.metrics import Repair
 from countersign.store.audit_log import TOGETHER
 from countersign.store.leases import ProcessLease
-from countersign.store.ownership import read_event
+from countersign.store.record_codecs import EVENTS
 from countersign.store.records import reaching, stream_entries
 from countersign.store.request_lists import Lists
 from countersign.store.store import Store
-from countersign.usecases.ports import Change
 
 GROUP: Final = "projector"
 _BLOCK: Final = 1
@@ -110,28 +106,10 @@ class Outbox:
         for entry, fields in entries:
             try:
                 if fields:
-                    events.append((entry.decode(), read_event(fields, entry)))
+                    events.append((entry.decode(), EVENTS.load(fields[b"event"])))
             except UnknownSchema as wrong:
                 if entry not in self._left:
                     self._left.add(entry)
                     _log.error("Event %s is left for a version that can read it. %s", entry.decode(), wrong)
         await self._lists.follow(event for _, event in events)
         return events
-
-
-async def take_over(store: Store) -> None:
-    """Take workers' reports over into the events as they come, until cancelled.
-
-    Any number of processes may do so.
-    """
-    while True:
-        try:
-            async with reaching():
-                # Moves the first one to where it is: the only way to wait for it and leave it there.
-                waiting = await store.client.blmove(store.keys.reports, store.keys.reports, _BLOCK, "LEFT", "LEFT")
-            if waiting:
-                await store.commit(Change())
-            await store.put_away(1000)
-        except StoreUnavailable as away:
-            _log.warning("%s Reports of workers are taken over when it is back.", away)
-            await asyncio.sleep(1)

@@ -20,7 +20,7 @@ import redis.exceptions
 from countersign.domain.api_keys import ApiKey
 from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.delegation import Absences
-from countersign.domain.errors import StoreFull, StoreUnavailable, UnknownSchema
+from countersign.domain.errors import NewerSchema, StoreFull, StoreUnavailable, UnknownSchema
 from countersign.domain.ids import ApiKeyId, ChannelId, PermissionId, RequestId, RunId, WorkspaceId
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
@@ -28,13 +28,9 @@ from countersign.domain.runs import Run
 from countersign.domain.standing_permissions import Permission
 from countersign.store.codec import LARGEST, Codec, from_ms, ms
 from countersign.store.keys import Keys
-from countersign.store.ownership import (
+from countersign.store.record_codecs import (
     ABSENCES,
-    ORIGINS,
     SETTINGS,
-    Origin,
-    Side,
-    claim_of,
     read_api_key,
     read_message,
     read_permission,
@@ -43,7 +39,7 @@ from countersign.store.ownership import (
     read_state,
 )
 from countersign.store.redis.scripts import Script, ScriptPipeline
-from countersign.usecases.ports import Claimed, Message, Put, Seen
+from countersign.usecases.ports import Message, Put, Seen, SeenRequest
 
 T = TypeVar("T")
 K = TypeVar("K", bound=str)
@@ -158,10 +154,11 @@ class Tolerant:
             try:
                 results[name] = read()
             except UnknownSchema as wrong:
-                self._name(f"{kind} {name}", wrong)
+                self.name(f"{kind} {name}", wrong)
         return results
 
-    def _name(self, record: str, wrong: UnknownSchema) -> None:
+    def name(self, record: str, wrong: UnknownSchema) -> None:
+        """Log once that the record cannot be read."""
         record = ascii(record)[1:-1][:_LONGEST_NAME]
         if record in self._named or len(self._named) > REMEMBERED:
             return
@@ -175,19 +172,13 @@ class Tolerant:
 class Records:
     """Records of one namespace. The parts of a store share one."""
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys, side: Side) -> None:
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys) -> None:
         self.client: Any = client  # redis-py's types do not know that replies are bytes here
         self.keys = keys
-        self.side = side
-        self.pipeline = ScriptPipeline(client, in_order=side is not Side.WEB)
+        self.pipeline = ScriptPipeline(client)
         self.tolerant = Tolerant()
         self._get = Script(client, _GET)
         self._clock = Script(client, _TIME)
-
-    @property
-    def decides(self) -> bool:
-        """Tell whether this process may write decisions of people and of settings."""
-        return self.side is not Side.AGENTS
 
     async def now(self) -> datetime:
         async with reaching():
@@ -202,20 +193,30 @@ class Records:
             await self.client.set(self.keys.confirmed, "1", px=60_000)
         return await self.now()
 
-    async def request(self, request: RequestId) -> Claimed | None:
-        names = [self.keys.request(request), self.keys.asked(request)]
+    async def request(self, request: RequestId) -> SeenRequest | None:
         name = f"card/{request}"
-        (ours, asked, *drawn), now = await self.values(*names, messages=[name] if self.decides else [])
-        record = read_request(request, ours, asked)
-        if record is None or not self.decides:
-            return Claimed(*record, now) if record else None
-        card = Put(*read_message(name, drawn[0])) if drawn[0] is not None else None
-        return Claimed(*record, now, claim_of(ours, asked, card.value if card else None), card)
+        (raw, drawn), now = await self.values(self.keys.request(request), messages=[name])
+        if raw is None:
+            return None
+        card = None if drawn is None else Put(*read_message(name, drawn))
+        return SeenRequest(*read_request(request, raw), now, card)
+
+    async def intact(self, request: RequestId) -> SeenRequest | None:
+        """Read a request; None also if it is damaged, which is logged.
+
+        NewerSchema if a newer version wrote it: it is left for that one.
+        """
+        try:
+            return await self.request(request)
+        except NewerSchema:
+            raise
+        except UnknownSchema as damaged:
+            self.tolerant.name(f"Request {request}", damaged)
+            return None
 
     async def run(self, run: RunId) -> Seen[Run] | None:
-        values, now = await self.values(*self.of_run(run))
-        record = read_run(run, *values)
-        return Seen(*record, now) if record else None
+        (raw,), now = await self.values(self.keys.run(run))
+        return Seen(*read_run(run, raw), now) if raw is not None else None
 
     async def program_state(self, request: RequestId) -> Seen[ProgramState] | None:
         (raw,), now = await self.values(self.keys.program_state(request))
@@ -275,39 +276,26 @@ class Records:
 
         UnknownSchema if one of them cannot be read.
         """
-        records = [read_request(name, *raw) for name, raw in await self._pairs(ids, self.of_request)]
-        return [pair[0] if pair else None for pair in records]
+        stored = await self._stored(ids, self.keys.request)
+        return [None if raw is None else read_request(name, raw)[0] for name, raw in stored.items()]
 
     async def readable(self, ids: Sequence[RequestId]) -> dict[RequestId, Request | None]:
         """Read the readable ones of these requests; None for those that do not exist."""
-        reads = {name: partial(read_request, name, *raw) for name, raw in await self._pairs(ids, self.of_request)}
-        return {name: pair[0] if pair else None for name, pair in self.tolerant.each("Request", reads).items()}
+        stored = await self._stored(ids, self.keys.request)
+        reads = {name: partial(_maybe, read_request, name, raw) for name, raw in stored.items()}
+        return self.tolerant.each("Request", reads)
 
     async def readable_runs(self, ids: Sequence[RunId]) -> dict[RunId, Run | None]:
         """Read the readable ones of these runs; None for those that do not exist."""
-        reads = {name: partial(read_run, name, *raw) for name, raw in await self._pairs(ids, self.of_run)}
-        return {name: pair[0] if pair else None for name, pair in self.tolerant.each("Run", reads).items()}
+        stored = await self._stored(ids, self.keys.run)
+        reads = {name: partial(_maybe, read_run, name, raw) for name, raw in stored.items()}
+        return self.tolerant.each("Run", reads)
 
-    async def origins(self, ids: Sequence[RunId]) -> dict[RunId, Origin]:
-        """Read web's own notes of those of these runs that it started."""
-        stored, _ = await self.values(*(self.keys.origin(run) for run in ids)) if ids else ([], None)
-        reads = {run: partial(ORIGINS.read, raw) for run, raw in zip(ids, stored, strict=True) if raw is not None}
-        return {run: origin for run, (origin, _) in self.tolerant.each("Origin", reads).items()}
-
-    async def _pairs(
-        self, names: Sequence[N], keys: Callable[[N], tuple[str, str]]
-    ) -> list[tuple[N, tuple[bytes | None, bytes | None]]]:
-        """Read web's record and the agents', or the record and the origin, of each."""
+    async def _stored(self, names: Sequence[N], key: Callable[[N], str]) -> dict[N, bytes | None]:
         if not names:
-            return []
-        raw, _ = await self.values(*(key for name in names for key in keys(name)))
-        return list(zip(names, zip(raw[::2], raw[1::2], strict=True), strict=True))
-
-    def of_request(self, request: RequestId) -> tuple[str, str]:
-        return self.keys.request(request), self.keys.asked(request)
-
-    def of_run(self, run: RunId) -> tuple[str, str]:
-        return self.keys.run(run), self.keys.origin(run)
+            return {}
+        values, _ = await self.values(*(key(name) for name in names))
+        return dict(zip(names, values, strict=True))
 
     async def _record(self, key: str, codec: Codec[T], default: T) -> Seen[T]:
         (raw,), now = await self.values(key)
@@ -319,6 +307,10 @@ class Records:
         async with reaching():
             values, time = await self.pipeline.call(self._get, [self.keys.pending], [len(keys), *keys, *places])
         return values, _time(time)
+
+
+def _maybe(read: Callable[[N, bytes], tuple[V, int]], name: N, raw: bytes | None) -> V | None:
+    return None if raw is None else read(name, raw)[0]
 
 
 def _time(answer: Sequence[int | bytes]) -> datetime:

@@ -20,7 +20,6 @@ from countersign.domain.ids import ChannelId, GroupId, RequestId, RunId, UserId
 from countersign.domain.quorum import tied
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
-from countersign.store.audit_log import COUNTED
 from countersign.store.codec import ms
 from countersign.store.keys import KEPT, Keys
 from countersign.store.records import reaching
@@ -230,12 +229,6 @@ class Overview:
         standing = {name for name, message in messages.items() if message.ts}
         messages |= {name: cards[card] for name, card in moved.items() if card in cards and name not in standing}
         return {name: message for name, message in messages.items() if message.ts}
-
-    async def contradicted(self) -> int:
-        """Count calls of the last seven days that passed against the policy, up to 1,000."""
-        since = await self._store.now() - COUNTED
-        async with reaching():
-            return int(await self._client.zcount(self._keys.audit_contradicted, ms(since), "+inf"))
 
     async def watch(self, user: UserId, span: timedelta) -> None:
         """Keep this person's Home live for `span`."""

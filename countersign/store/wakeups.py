@@ -6,7 +6,8 @@ each (re)subscription and now and then. Subscribe first, then read.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final, Generic, Self, TypeVar
 
@@ -16,7 +17,8 @@ from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.metrics import Repair
-from countersign.store.ownership import REQUESTS
+from countersign.store.codec import decompress
+from countersign.store.record_codecs import REQUESTS
 from countersign.store.records import reaching
 from countersign.store.store import Store
 
@@ -26,6 +28,11 @@ _log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=str)
 V = TypeVar("V")
+
+
+def _plain(record: bytes) -> bytes:
+    """The JSON of a stored request, which begins with its id."""
+    return decompress(record.partition(b"\n")[2])
 
 
 class _Waiters(Generic[K, V]):
@@ -87,6 +94,7 @@ class Wakeups:
         self._requests = _Waiters[RequestId, Request](self._settled, lambda r: r.status is not Status.PENDING)
         self._runs = _Waiters[RunId, Run](store.readable_runs, lambda r: r.over)
         self.due = asyncio.Event()
+        self._listeners: set[Callable[[bytes], None]] = set()
         self._listening = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -98,6 +106,22 @@ class Wakeups:
         assert self._task is not None
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+
+    @contextmanager
+    def heard_by(self, hear: Callable[[bytes], None]) -> Iterator[None]:
+        """Hand a line of JSON to `hear` for each settled request and ended run, for as long as the block lasts.
+
+        `{"missed": true}` says that some may have been missed.
+        """
+        self._listeners.add(hear)
+        try:
+            yield
+        finally:
+            self._listeners.discard(hear)
+
+    def _tell(self, line: bytes) -> None:
+        for hear in tuple(self._listeners):
+            hear(line)
 
     async def settled(self, request: RequestId) -> Request:
         """Wait until the request is no longer pending, whatever Redis does meanwhile.
@@ -124,7 +148,7 @@ class Wakeups:
         while True:
             try:
                 async with reaching(), self._store.client.pubsub() as subscription:
-                    await subscription.subscribe(self._store.keys.wake, self._store.keys.hints)
+                    await subscription.subscribe(self._store.keys.wake)
                     await self._follow(subscription)
             except StoreUnavailable as wrong:
                 if self._listening.is_set():
@@ -143,12 +167,14 @@ class Wakeups:
             async with reaching():
                 message = await subscription.get_message(timeout=left)
             if message is not None and message["type"] == "message":
-                await self._hear(message["data"], by_web=message["channel"] == self._store.keys.wake.encode())
+                await self._hear(message["data"])
                 await asyncio.sleep(0)  # whoever was woken goes on before this looks for the next
             elif message is not None or loop.time() >= read_back_at:
                 woken = await self._requests.look([*self._requests.futures]) + await self._runs.look(
                     [*self._runs.futures]
                 )
+                if not self._listening.is_set():
+                    self._tell(b'{"missed":true}\n')
                 if woken:
                     _log.warning("%d wake-ups were missed; what they told of was found by reading back.", woken)
                     metrics.repaired(Repair.HINT_LOST, woken)
@@ -164,17 +190,20 @@ class Wakeups:
             )
             self._requests.fail(request, QuestionLost(why))
 
-    async def _hear(self, hint: bytes, *, by_web: bool) -> None:
+    async def _hear(self, hint: bytes) -> None:
         head, _, record = hint.partition(b"\n")
         kind, _, name = head.decode(errors="replace").partition(" ")
         request, run = RequestId.named(name), RunId.named(name)
         if kind == "request" and request is not None:
-            settled = REQUESTS.read(record)[0] if record and by_web and request in self._requests.futures else None
+            if record and self._listeners:
+                self._tell(_plain(record) + b"\n")
+            settled = REQUESTS.read(record)[0] if record and request in self._requests.futures else None
             if settled is not None and settled.id == request:
                 self._requests.wake(request, settled)
             else:
                 await self._requests.look([request])
         elif kind == "run" and run is not None:
+            self._tell(b'{"ended":"%b"}\n' % run.encode())
             await self._runs.look([run])
         elif kind == "due":
             self.due.set()

@@ -1,15 +1,14 @@
-"""The workers that are there, and the teams that they run."""
+"""The workers that are there, their teams, and the runs that they hold."""
 
 from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from countersign.domain.ids import WorkerId
+from countersign.domain.ids import RunId, WorkerId
 from countersign.store.codec import ms
-from countersign.store.indexes import Indexes
-from countersign.store.ownership import TEAMS
+from countersign.store.record_codecs import ANNOUNCEMENTS
 from countersign.store.records import Records, reaching
-from countersign.usecases.ports import TeamInfo
+from countersign.usecases.ports import Announcement, TeamInfo
 
 _WORKERS: Final = 1000
 
@@ -17,27 +16,23 @@ _WORKERS: Final = 1000
 class Workers:
     """Announcements of workers."""
 
-    def __init__(self, reads: Records, indexes: Indexes) -> None:
+    def __init__(self, reads: Records) -> None:
         self._reads = reads
-        self._indexes = indexes
         self._client = reads.client
         self._keys = reads.keys
 
-    async def announce(self, worker: str, teams: list[TeamInfo], ttl: timedelta) -> None:
-        """Announce that this worker runs these teams, for `ttl`."""
+    async def announce(self, worker: WorkerId, announcement: Announcement, ttl: timedelta) -> None:
+        """Keep what this worker says for `ttl`."""
         now = await self._reads.now()
         async with reaching():
-            await self._client.set(self._keys.team(worker), TEAMS.dump(teams), px=ttl)
-            if await self._client.type(self._keys.workers) not in (b"zset", b"none"):  # begun anew, as commit.lua does
-                await self._client.delete(self._keys.workers)
+            await self._client.set(self._keys.worker(worker), ANNOUNCEMENTS.dump(announcement), px=ttl)
             await self._client.zremrangebyscore(self._keys.workers, "-inf", ms(now))
             await self._client.zadd(self._keys.workers, {worker: ms(now + ttl)})
-        await self._indexes.sweep(self._keys.workers, WorkerId, lambda name: (self._keys.team(name),))
 
-    async def retire(self, worker: str) -> None:
+    async def retire(self, worker: WorkerId) -> None:
         """Withdraw the announcement of this worker."""
         async with reaching():
-            await self._client.delete(self._keys.team(worker))
+            await self._client.delete(self._keys.worker(worker))
             await self._client.zrem(self._keys.workers, worker)
 
     async def teams(self) -> list[TeamInfo]:
@@ -45,13 +40,20 @@ class Workers:
 
         A usable one wins over a broken one of the same name.
         """
-        async with reaching():
-            workers = WorkerId.among(await self._client.zrange(self._keys.workers, 0, _WORKERS - 1))
-        stored, _ = await self._reads.values(*(self._keys.team(worker) for worker in workers))
-        announcements = {worker: partial(TEAMS.load, raw) for worker, raw in zip(workers, stored, strict=True) if raw}
         teams: dict[str, TeamInfo] = {}
-        for announced in self._reads.tolerant.each("Worker", announcements).values():
-            for team in announced:
+        for announced in await self._announced():
+            for team in announced.teams:
                 if team.name not in teams or teams[team.name].problem:
                     teams[team.name] = team
         return [teams[name] for name in sorted(teams)]
+
+    async def held(self) -> frozenset[RunId]:
+        """Read the runs that some worker holds now."""
+        return frozenset(run for announced in await self._announced() for run in announced.runs)
+
+    async def _announced(self) -> list[Announcement]:
+        async with reaching():
+            workers = WorkerId.among(await self._client.zrange(self._keys.workers, 0, _WORKERS - 1))
+        stored, _ = await self._reads.values(*(self._keys.worker(worker) for worker in workers))
+        raw = zip(workers, stored, strict=True)
+        return [*self._reads.tolerant.each("Worker", {w: partial(ANNOUNCEMENTS.load, r) for w, r in raw if r}).values()]

@@ -4,7 +4,6 @@ Each reads, lets a pure rule compute, and commits. One whose commit finds that s
 the rule judge anew, so two people, a person and the clock, or one person twice never decide the same request twice.
 """
 
-from countersign.usecases.admission import admitted, intact
 from countersign.usecases.decisions import (
     catch_up,
     decide,
@@ -31,7 +30,6 @@ from countersign.usecases.run_requests import ask, take_back
 from countersign.usecases.run_start import begin, start, start_by_script
 
 __all__ = [
-    "admitted",
     "ask",
     "begin",
     "catch_up",
@@ -39,7 +37,6 @@ __all__ = [
     "configure",
     "decide",
     "finish",
-    "intact",
     "judge",
     "note_card_shown",
     "note_delay",

@@ -68,8 +68,7 @@ class Update(NamedTuple, Generic[R]):
 async def update(store: Store, propose: Callable[[], Awaitable[Keep[R] | Swap[R] | Refuse]]) -> Update[R]:
     """Propose and commit, until nobody was faster.
 
-    Raises what is refused with; LeaseLost if another worker has the run; StoreUnavailable, with nothing changed,
-    if others were faster `TRIES` times.
+    Raises what is refused with; StoreUnavailable, with nothing changed, if others were faster `TRIES` times.
     """
     for attempt in range(TRIES):
         if attempt:
@@ -82,10 +81,10 @@ async def update(store: Store, propose: Callable[[], Awaitable[Keep[R] | Swap[R]
                     return Update(proposal.value)
             case Refuse():
                 record = proposal.record
-                if record is None or await commit_or_raise(store, record) is not Committed.STALE:
+                if record is None or await store.commit(record) is not Committed.STALE:
                     raise proposal.error
             case Swap():
-                answer = await commit_or_raise(store, proposal.change)
+                answer = await store.commit(proposal.change)
                 if answer is Committed.REPEATED:
                     if isinstance(proposal.repeated, Refuse):
                         raise proposal.repeated.error
@@ -100,39 +99,30 @@ async def advance(
     lease: Lease,
     change: Callable[[Run, datetime], runs.Step],
     delivered: tuple[RequestId, ...] = (),
-    seen: Seen[Run] | None = None,
 ) -> Run:
-    """Change a run under its lease. LeaseLost if it is no longer ours or has ended.
-
-    `seen` is the run where the caller has read it, for the first try.
-    """
+    """Change a run under its lease. LeaseLost if it is no longer ours or has ended."""
 
     async def propose() -> Keep[Run] | Swap[Run]:
-        nonlocal seen
-        read_already, seen = seen, None
-        current = read_already or await live(store, lease)
+        current = await live(store, lease)
         step = change(current.value, current.now)
         if step.run == current.value and not step.events:
             return Keep(step.run)
         put = Put(step.run, current.version)
-        return Swap(Change(runs=(put,), events=step.events, lease=lease, delivered=delivered), step.run)
+        return Swap(Change(runs=(put,), events=step.events, delivered=delivered), step.run)
 
     return (await update(store, propose)).value
 
 
 async def live(store: Store, lease: Lease) -> Seen[Run]:
-    """Read the lease's run. LeaseLost if it has ended, NotFound if there is none."""
+    """Read the lease's run. LeaseLost if it has ended or another worker has claimed it, NotFound if there is none.
+
+    What is stored on this basis names the run, so that a claim in between refuses it.
+    """
     seen = await store.run(lease.run)
     if seen is None:
         raise NotFound(f"There is no run {lease.run}.")
     if seen.value.over:
         raise LeaseLost(f"Run {lease.run} has ended: {seen.value.status}.")
+    if seen.value.fence != lease.fence:
+        raise LeaseLost(f"Another worker advances run {lease.run}.")
     return seen
-
-
-async def commit_or_raise(store: Store, change: Change) -> Committed:
-    """Commit the change. LeaseLost if another worker has the run."""
-    answer = await store.commit(change)
-    if answer is Committed.FENCED and change.lease is not None:
-        raise LeaseLost(f"Another worker advances run {change.lease.run}.")
-    return answer

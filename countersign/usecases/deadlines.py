@@ -63,7 +63,7 @@ async def keep(store: Store, queue: Queue, hints: Hints, card_check: CardCheck |
                     raise problem
             seen = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, _Outcome)}
             left = [name for name, outcome in seen.items() if outcome.fate != "done"]
-            if left and store.decides:
+            if left:
                 left = await _tidy(store, seen, now)
         except StoreUnavailable as away:
             _log.warning("%s Deadlines are kept again when it is back.", away)

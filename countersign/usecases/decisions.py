@@ -25,18 +25,17 @@ from countersign.domain.question_salts import asker
 from countersign.domain.requests import Decision, Request
 from countersign.policy import evaluation
 from countersign.policy.evaluation import Effect
-from countersign.usecases.admission import admitted
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, Update, update
 from countersign.usecases.effective_settings import judge, rules_of, silence_approves
-from countersign.usecases.ports import Admitted, Change, Committed, Message, Put, Queue, Store
+from countersign.usecases.ports import Change, Committed, Message, Put, Queue, SeenRequest, Store
 
 Voters = Callable[[Request], Awaitable[tuple[Actor, ...]]]
 """Looks up those who voted on a request, as Slack describes them now."""
-CardUpdates = Callable[[Admitted, bool], Awaitable[tuple[Put[Message], ...]]]
+CardUpdates = Callable[[SeenRequest, bool], Awaitable[tuple[Put[Message], ...]]]
 """Returns the messages that are stored with an attempt, which counts or is refused."""
 CardCheck = Callable[[Message], Awaitable[bool | None]]
 """Tells whether people can see a card at this moment; None if Slack does not say."""
-_StepFor = Callable[[Admitted], Awaitable[requests.Step]]
+_StepFor = Callable[[SeenRequest], Awaitable[requests.Step]]
 _ENTERED_IN_A_WINDOW = frozenset(
     {None, Refusal.NO_WORDS, Refusal.NO_REASON, Refusal.NOT_ARGUMENTS, Refusal.NOT_A_TEXT, Refusal.NO_CHOICE}
     | {Refusal.NOT_OPENED}
@@ -50,7 +49,7 @@ async def decide(
     queue: Queue,
     request: RequestId,
     attempt: Attempt,
-    seen: Admitted | None = None,
+    seen: SeenRequest | None = None,
     voters: Voters | None = None,
     card_updates: CardUpdates | None = None,
 ) -> Request:
@@ -67,7 +66,7 @@ async def decide(
     async def propose() -> Keep[Request] | Swap[Request] | Refuse:
         nonlocal seen
         read_already, seen = seen, None  # a later try reads the request itself
-        current = read_already or await admitted(store, request)
+        current = read_already or await store.request(request)
         if current is None:
             return Refuse(NotFound(Refusal.UNKNOWN.value))
         judged = attempt
@@ -98,7 +97,7 @@ async def decide(
 
 
 async def _cards(
-    card_updates: CardUpdates | None, seen: Admitted, attempt: Attempt, *, counts: bool
+    card_updates: CardUpdates | None, seen: SeenRequest, attempt: Attempt, *, counts: bool
 ) -> tuple[Put[Message], ...]:
     """Return the messages to store with an attempt; none if it was about other content."""
     if card_updates is None or attempt.digest != seen.value.digest:
@@ -107,7 +106,7 @@ async def _cards(
 
 
 async def why_no_window(
-    store: Store, queue: Queue, seen: Admitted, attempt: Attempt, card_updates: CardUpdates | None = None
+    store: Store, queue: Queue, seen: SeenRequest, attempt: Attempt, card_updates: CardUpdates | None = None
 ) -> Refused | None:
     """Refuse an attempt that could not count, whatever is entered in its window.
 
@@ -122,7 +121,7 @@ async def why_no_window(
     refused = Refused(step.refusal, filled_sentences.sentence(step.refusal, step.request))
 
     async def record() -> Swap[None]:
-        newest = await admitted(store, seen.value.id) if card_updates is not None else None  # others may draw its card
+        newest = await store.request(seen.value.id) if card_updates is not None else None  # others may draw its card
         cards = await _cards(card_updates, newest or seen, attempt, counts=False)
         return Swap(Change(messages=cards, events=step.events, once=attempt.id), None)
 
@@ -138,7 +137,7 @@ async def _settled_late(store: Store, queue: Queue, request: RequestId, refused:
     return Refused(refused.refusal, filled_sentences.sentence(refused.refusal, settled))
 
 
-async def _outgrown(store: Store, seen: Admitted, attempt: Attempt) -> bool:
+async def _outgrown(store: Store, seen: SeenRequest, attempt: Attempt) -> bool:
     """Tell whether the policy has a stricter rule for the changed call (R9, R19).
 
     It may refuse the call, or have a rule under which its editor could not approve it alone.
@@ -164,14 +163,14 @@ async def catch_up(
     """Settle a request whose deadline has passed, escalate or remind, as is due.
 
     Returns the request as it is then, None if there is none. Silence approves only where the channel's settings and
-    the workspace's policy, which no worker can write, say so now too (R23), never a request of high risk, and only one
-    whose card stood in its channel all the time, and by `card_check` still does (R32). Only web may write that and can
-    look: a worker, or web without an answer from Slack, gets such a request back as it is. A worker only settles.
+    the workspace's policy say so now too (R23), never a request of high risk, and only one whose card stood in its
+    channel all the time, and by `card_check` still does (R32). Without an answer from Slack, such a request stays as it
+    is.
     """
 
-    async def step_for(seen: Admitted) -> requests.Step:
+    async def step_for(seen: SeenRequest) -> requests.Step:
         over = seen.value.deadline is not None and seen.now >= seen.value.deadline
-        if over or not store.decides:
+        if over:
             return await _expired(store, seen, card_check)
         return schedule.due(seen.value, seen.now)
 
@@ -182,7 +181,7 @@ async def note_card_shown(store: Store, request: RequestId, since: datetime) -> 
     """Note since when the card stands: silent approval counts its time from then."""
 
     async def propose() -> Keep[None] | Swap[None]:
-        seen = await admitted(store, request)
+        seen = await store.request(request)
         if seen is None or (step := request_endings.stands(seen.value, since, seen.now)).request == seen.value:
             return Keep(None)
         return Swap(Change(requests=(Put(step.request, seen.version),), before=seen.value.deadline), None)
@@ -190,15 +189,11 @@ async def note_card_shown(store: Store, request: RequestId, since: datetime) -> 
     await update(store, propose)
 
 
-async def _expired(store: Store, seen: Admitted, card_check: CardCheck | None) -> requests.Step:
+async def _expired(store: Store, seen: SeenRequest, card_check: CardCheck | None) -> requests.Step:
     request, unchanged = seen.value, requests.Step(seen.value)
-    if request.run.of_program and not store.decides:  # web alone writes those
-        return unchanged
     step = request_endings.expire(request, seen.now)
     if not step.changes or step.request.status is not requests.Status.APPROVED:
         return step
-    if not store.decides:
-        return unchanged
     if not await silence_approves(store, request):
         return request_endings.expire(request, seen.now, unless="")
     unseen = request_endings.expire(request, seen.now, unless=request_endings.UNSEEN)
@@ -217,7 +212,7 @@ async def turn_down(store: Store, queue: Queue, request: RequestId, why: str) ->
     `why` is a sentence.
     """
 
-    async def step_for(seen: Admitted) -> requests.Step:
+    async def step_for(seen: SeenRequest) -> requests.Step:
         if seen.value.status is not requests.Status.PENDING or seen.value.votes:
             return requests.Step(seen.value)
         words = Refusal.NOBODY_COULD.value.format(what=why)
@@ -229,7 +224,7 @@ async def turn_down(store: Store, queue: Queue, request: RequestId, why: str) ->
 
 async def _settle(store: Store, queue: Queue, request: RequestId, step_for: _StepFor) -> Request | None:
     async def propose() -> Keep[Request | None] | Swap[Request | None]:
-        seen = await admitted(store, request)
+        seen = await store.request(request)
         if seen is None:
             return Keep(None)
         after = (step := await step_for(seen)).request

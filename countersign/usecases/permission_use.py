@@ -19,11 +19,10 @@ from countersign.domain.people import Actor
 from countersign.domain.permission_scopes import Scope
 from countersign.domain.requests import Request, Status, Step
 from countersign.domain.standing_permissions import Permission
-from countersign.usecases.admission import admitted, intact
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, Update, update
 from countersign.usecases.decisions import turn_down, wake_parked
 from countersign.usecases.effective_settings import rules_of
-from countersign.usecases.ports import Admitted, Change, Put, Queue, Seen, Store
+from countersign.usecases.ports import Change, Put, Queue, Seen, SeenRequest, Store
 
 Whose = Callable[[Permission, Rules], Awaitable[Actor]]
 """Looks up the giver of a permission, as Slack describes them now, with their groups among those of the rules."""
@@ -51,7 +50,7 @@ def before_people(
                 raise
             except CountersignError as wrong:
                 _log.error("Permissions were not looked at for request %s, so people are asked: %s", request, wrong)
-        seen = await intact(store, request)
+        seen = await store.intact(request)
         if seen is not None and (why := await why_nobody(seen.value)) is not None:
             await turn_down(store, queue, request, why)
 
@@ -66,7 +65,7 @@ async def allow(store: Store, queue: Queue, request: RequestId, whose: Whose) ->
 
     async def propose() -> Keep[Request | None] | Swap[Request | None]:
         standing = await store.permissions()
-        seen = await admitted(store, request) if standing else None
+        seen = await store.request(request) if standing else None
         if seen is None or seen.value.status is not Status.PENDING:
             return Keep(None)
         covered = await _covering(store, standing, seen, whose)
@@ -87,7 +86,7 @@ async def allow(store: Store, queue: Queue, request: RequestId, whose: Whose) ->
 
 
 async def _covering(
-    store: Store, standing: list[Seen[Permission]], seen: Admitted, whose: Whose
+    store: Store, standing: list[Seen[Permission]], seen: SeenRequest, whose: Whose
 ) -> tuple[Seen[Permission], Step] | None:
     """Find the narrowest permission that covers the request, and what it makes of it."""
     run = await store.run(seen.value.run)

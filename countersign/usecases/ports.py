@@ -1,6 +1,7 @@
 """Ports of the use cases: a store that swaps values, and somebody to advance runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,6 +20,7 @@ from countersign.domain.ids import (
     RequestId,
     RunId,
     TeamName,
+    WorkerId,
     WorkspaceId,
 )
 from countersign.domain.made_files import LeftOut, MadeFile
@@ -42,23 +44,10 @@ class Seen(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed(Seen[Request]):
-    """A request as stored, possibly on a worker's word alone.
+class SeenRequest(Seen[Request]):
+    """A request as read, with the message under its own name."""
 
-    `claim`: the digest of the record if only a worker has written it so far and web did not vouch for it; else "".
-    `card` is the message under the request's own name, where web reads it. `admission.admit` makes an `Admitted` of it.
-    """
-
-    claim: str = ""
     card: "Put[Message] | None" = None
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted(Claimed):
-    """A request under the rules that web finds; only such a one is decided or drawn.
-
-    Only `admission.admit` makes one.
-    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +73,6 @@ class Message:
 
     `ts` is empty while nobody knows whether the post arrived; `drawn` is the digest of its content. `rows` are the
     requests on a card that shows several; under the names of all but the first stands only `on`, the card's name.
-    `vouches`: under a request's name, the claim of a worker whose rules web found right when it drew it first.
     `posting_since`: the begin of a post that nobody knows to have arrived, or of a card that may grow, by the store's
     clock; for everything else Slack's `ts` says it. `stands_since`: the moment from which people could see a card in
     its channel, by the store's clock. `replaced_by`: until then only the response URL of a click on it changes it.
@@ -99,7 +87,6 @@ class Message:
     request: RequestId | None = None
     posting_since: datetime | None = None
     problem: str = ""
-    vouches: str = ""
     rows: tuple[RequestId, ...] = ()
     on: str = ""
     stands_since: datetime | None = None
@@ -116,8 +103,8 @@ class Message:
 class Change:
     """All that one step changes, at once or not at all.
 
-    The conditions: `before`, the server's clock has not reached it; `lease`, it still holds (with `release` it ends in
-    the same step); `once`, this attempt was not stored before; `unchanged` and `shown` are still as they were read.
+    The conditions: `before`, the server's clock has not reached it; `once`, this attempt was not stored before;
+    `unchanged`, `held` and `shown` are still as they were read.
     `delivered` are settled requests that nobody waits for any more (R5). Of `states`, those that hold nothing are
     dropped; `stateless` are requests of which none is kept any more.
     """
@@ -125,6 +112,7 @@ class Change:
     runs: tuple[Put[Run], ...] = ()
     requests: tuple[Put[Request], ...] = ()
     unchanged: tuple[Put[Request], ...] = ()
+    held: Put[Run] | None = None
     shown: tuple[Put[Message], ...] = ()
     delivered: tuple[RequestId, ...] = ()
     states: tuple[Put[ProgramState], ...] = ()
@@ -136,8 +124,6 @@ class Change:
     keys: tuple[Put[ApiKey], ...] = ()
     events: tuple[Event, ...] = ()
     before: datetime | None = None
-    lease: Lease | None = None
-    release: bool = False
     once: AttemptId | None = None
 
 
@@ -149,7 +135,6 @@ class Committed(StrEnum):
     """Stored; a request was settled whose run is parked, so somebody must ask for that run."""
     STALE = "stale"
     LATE = "late"
-    FENCED = "fenced"
     REPEATED = "repeated"
 
 
@@ -166,11 +151,19 @@ class TeamInfo:
         TeamName(self.name)
 
 
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a worker says of itself every few seconds: its teams, and the runs that it holds."""
+
+    teams: tuple[TeamInfo, ...]
+    runs: tuple[RunId, ...] = ()
+
+
 class Indexes(Protocol):
     """Requests and runs, found without their names."""
 
     async def active_runs(self, limit: int) -> list[Run]: ...
-    async def unheld(self, limit: int, since: timedelta) -> list[RunId]: ...
+    async def active(self, limit: int) -> list[RunId]: ...
     async def standing(self) -> dict[str, int]: ...
     async def undelivered(self, limit: int, older: timedelta) -> list[Request]: ...
     async def unreported(self, limit: int, start: int = 0) -> list[RequestId]: ...
@@ -186,18 +179,13 @@ class Indexes(Protocol):
     async def looked_at(self, name: str) -> None: ...
 
 
-class Leases(Protocol):
-    """The right to advance a run, by one worker at a time."""
-
-    async def claim(self, run: RunId, owner: str, ttl: timedelta) -> Lease | None: ...
-    async def renew(self, lease: Lease, ttl: timedelta) -> bool: ...
-    async def release(self, lease: Lease) -> None: ...
-
-
 class Workers(Protocol):
     """The workers that are there, and the teams that they run."""
 
+    async def announce(self, worker: WorkerId, announcement: Announcement, ttl: timedelta) -> None: ...
+    async def retire(self, worker: WorkerId) -> None: ...
     async def teams(self) -> list[TeamInfo]: ...
+    async def held(self) -> frozenset[RunId]: ...
 
 
 class KeptFiles(NamedTuple):
@@ -219,19 +207,14 @@ class Store(Protocol):
     """Records; every method may raise StoreUnavailable, reads also UnknownSchema."""
 
     @property
-    def decides(self) -> bool:
-        """Tell whether this process may write decisions of people and of settings."""
-
-    @property
     def indexes(self) -> Indexes: ...
-    @property
-    def leases(self) -> Leases: ...
     @property
     def workers(self) -> Workers: ...
     @property
     def made(self) -> MadeFiles: ...
 
-    async def request(self, request: RequestId) -> Claimed | None: ...
+    async def request(self, request: RequestId) -> SeenRequest | None: ...
+    async def intact(self, request: RequestId) -> SeenRequest | None: ...
     async def run(self, run: RunId) -> Seen[Run] | None: ...
     async def program_state(self, request: RequestId) -> Seen[ProgramState] | None: ...
     async def api_key(self, key: ApiKeyId) -> Seen[ApiKey] | None: ...
@@ -254,7 +237,6 @@ class Store(Protocol):
     async def check_writable(self) -> datetime: ...
     async def commit(self, change: Change) -> Committed: ...
     async def confirm(self, seen: Seen[Request]) -> bool: ...
-    async def put_away(self, limit: int) -> int: ...
 
 
 class Queue(Protocol):
@@ -268,6 +250,12 @@ class Queue(Protocol):
 
 class Wakeups(Protocol):
     """The futures of this process, kept in Redis: one subscription, with read-back."""
+
+    async def listening(self) -> None:
+        """Wait until hints are heard."""
+
+    def heard_by(self, hear: Callable[[bytes], None]) -> AbstractContextManager[None]:
+        """Hand a line of JSON to `hear` for each settled request and ended run."""
 
     async def settled(self, request: RequestId) -> Request:
         """Wait until the request is no longer pending."""
@@ -297,3 +285,9 @@ class Journal(Protocol):
 
         `on_disk`: return when it and all before it are on the disk. LeaseLost if another worker holds the run.
         """
+
+    async def now(self) -> datetime:
+        """Read the clock of the entries."""
+
+    async def drop(self, run: RunId) -> None:
+        """Let the journal of an ended run go after a while."""

@@ -9,9 +9,8 @@ from countersign.domain.ids import AttemptId, RequestId
 from countersign.domain.people import Actor
 from countersign.domain.requests import Request, Step
 from countersign.domain.schedule import Snooze
-from countersign.usecases.admission import admitted
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
-from countersign.usecases.ports import Admitted, Change, Put, Store
+from countersign.usecases.ports import Change, Put, SeenRequest, Store
 
 
 async def look(store: Store, request: RequestId, actor: Actor, attempt: AttemptId) -> Request:
@@ -30,9 +29,11 @@ async def snooze(store: Store, request: RequestId, actor: Actor, how: Snooze, at
     return await _note(store, request, attempt, lambda seen: schedule.snooze(seen.value, actor, how, seen.now))
 
 
-async def _note(store: Store, request: RequestId, attempt: AttemptId, step_of: Callable[[Admitted], Step]) -> Request:
+async def _note(
+    store: Store, request: RequestId, attempt: AttemptId, step_of: Callable[[SeenRequest], Step]
+) -> Request:
     async def propose() -> Keep[Request] | Swap[Request] | Refuse:
-        seen = await admitted(store, request)
+        seen = await store.request(request)
         if seen is None:
             return Refuse(NotFound(Refusal.UNKNOWN.value))
         step = step_of(seen)

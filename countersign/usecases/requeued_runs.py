@@ -3,9 +3,10 @@
 Each is asked for by itself, so that a failure holds up no other run.
 """
 
+import asyncio
 import logging
-from collections.abc import Set
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Final
 
 from countersign import metrics
 from countersign.domain.errors import StoreUnavailable
@@ -14,30 +15,69 @@ from countersign.domain.runs import Status
 from countersign.metrics import Repair
 from countersign.usecases.ports import Queue, Store
 
+LOST_AFTER: Final = timedelta(seconds=10)
+"""The time without a worker, or from the decision on a parked run's question, after which a run has lost its job.
+Longer than the pause between two announcements of a worker."""
+LOOKED_FOR_EVERY: Final = timedelta(seconds=5)
+_LOOKS_TO_SEARCH: Final = 720
+"""Looks between two searches for lost questions of parked runs: an hour. Each page of a search takes one look."""
+_MOST: Final = 10_000
 log = logging.getLogger(__name__)
 
 
-async def ask_again(
-    store: Store, queue: Queue, in_hand: Set[RunId], unheard: timedelta, *, starting: bool = False
-) -> None:
+class Unheld:
+    """Active runs that no worker holds, by what workers announce, and since when this process has seen that."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._since: dict[RunId, datetime] = {}
+
+    async def since(self, span: timedelta) -> list[RunId]:
+        """Find those that no worker has held for this span or longer. StoreUnavailable if the store is away."""
+        active, held = await self._store.indexes.active(_MOST), await self._store.workers.held()
+        now = await self._store.now()
+        self._since = {run: self._since.get(run, now) for run in active if run not in held}
+        return [run for run, since in self._since.items() if now - since >= span]
+
+    def asked(self, run: RunId) -> None:
+        """Begin the run's span again: a worker was asked for it."""
+        self._since.pop(run, None)
+
+
+async def keep(store: Store, queue: Queue, every: timedelta = LOOKED_FOR_EVERY) -> None:
+    """Ask for runs whose job was lost, now and then, until cancelled."""
+    unheld, page, looks = Unheld(store), 0, 0
+    while True:
+        try:
+            await ask_again(store, queue, unheld)
+            if page or looks % _LOOKS_TO_SEARCH == 0:
+                page = await ask_for_forgotten(store, queue, page)
+            looks += 1
+        except StoreUnavailable as away:
+            log.warning("Lost jobs were not looked for: %s", away)
+        except Exception:
+            log.exception("Lost jobs were not looked for; trying again later.")
+        await asyncio.sleep(every.total_seconds())
+
+
+async def ask_again(store: Store, queue: Queue, unheld: Unheld, unheard: timedelta = LOST_AFTER) -> None:
     """Ask for every run that no worker has held for the time `unheard`.
 
-    `starting`: ask for those that nobody holds now. A parked run is asked for only if it has a decision, and only the
-    time `unheard` after that, because its own job comes meanwhile. StoreUnavailable if the store is away.
+    A parked run is asked for only if it has a decision, and only the time `unheard` after that, because its own job
+    comes meanwhile. StoreUnavailable if the store is away.
     """
-    for name in set(await store.indexes.unheld(10_000, timedelta(0) if starting else unheard)) - in_hand:
+    for name in await unheld.since(unheard):
         if name.of_script:
             continue
-        if not starting:
-            metrics.repaired(Repair.JOB_LOST)
-            log.warning("Run %s is advanced by nobody; asking.", name)
+        metrics.repaired(Repair.JOB_LOST)
+        log.warning("Run %s is advanced by nobody; asking.", name)
         await _ask(store, queue, name)
-    await store.put_away(1000)
-    undelivered = await store.indexes.undelivered(10_000, unheard)
+        unheld.asked(name)
+    undelivered = await store.indexes.undelivered(_MOST, unheard)
     runs = await store.readable_runs(list({request.run for request in undelivered}))
     for request in undelivered:
         run = runs.get(request.run)
-        if run is None or run.status is not Status.PARKED or run.id.of_script or run.id in in_hand:
+        if run is None or run.status is not Status.PARKED or run.id.of_script:
             continue
         metrics.repaired(Repair.UNDELIVERED)
         log.warning("Run %s was decided (request %s) and not asked for; asking.", run.id, request.id)

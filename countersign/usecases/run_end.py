@@ -2,26 +2,35 @@
 
 import logging
 from dataclasses import replace
+from typing import Final
 
 from countersign.domain import channel_settings, request_endings, runs
-from countersign.domain.activity import Usage
-from countersign.domain.errors import InvalidInput, NewerSchema, NotFound, UnknownSchema
+from countersign.domain.errors import CountersignError, InvalidInput, NewerSchema, NotFound, UnknownSchema
 from countersign.domain.events import EventType
 from countersign.domain.ids import AttemptId, RequestId, RunId, UserId
 from countersign.domain.people import Actor
+from countersign.domain.run_calls import Finish
 from countersign.domain.runs import Run
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, live, update
 from countersign.usecases.effective_settings import rules_of
-from countersign.usecases.ports import Change, Claimed, Lease, Put, Seen, Store
+from countersign.usecases.ports import Change, Lease, Put, Queue, Seen, SeenRequest, Store
 from countersign.usecases.recorded_events import unknown_run
 
+_ENDS: Final = {runs.Verb.FINISH: runs.Status.FINISHED, runs.Verb.FAIL: runs.Status.FAILED}
 _log = logging.getLogger(__name__)
 
 
 async def stop(
-    store: Store, run: str, actor: Actor, admins: frozenset[UserId], attempt: AttemptId | None = None
+    store: Store,
+    run: str,
+    actor: Actor,
+    admins: frozenset[UserId],
+    attempt: AttemptId | None = None,
+    queue: Queue | None = None,
 ) -> Run:
     """Stop a run and withdraw its requests, in one step; its worker finds out.
+
+    By the `queue` a worker is asked for it once more: nobody may hold it, and its journal may go.
 
     The requester, unless a program named them, the channel's reviewers and admins may. InvalidInput if somebody else
     tries, NotFound if there is no such run; either is on record once for each `attempt`.
@@ -51,30 +60,37 @@ async def stop(
         why = f"There is no run “{run[:40]}”. `/agent status` lists the runs in progress."
         await unknown_run(store, attempt, name=run, workspace=actor.workspace, user=actor.user, why=why)
         raise NotFound(why)
+    if queue is not None and not stopped.id.of_script:
+        try:
+            await queue.advance(stopped.id)
+        except CountersignError as away:  # it is stopped, and the journal goes later
+            _log.info("No worker was told that run %s was stopped. %s", stopped.id, away)
     return stopped
 
 
-async def finish(
-    store: Store,
-    lease: Lease,
-    verb: runs.Verb,
-    *,
-    result: str,
-    words: str = "",
-    usage: Usage | None = None,
-    ended_as: str = "",
-) -> Run:
-    """Finish or fail the run for its worker, and withdraw its requests."""
+async def finish(store: Store, lease: Lease, call: Finish) -> None:
+    """Finish or fail the run for its worker, and withdraw its requests; a repeat changes nothing."""
 
-    async def propose() -> Swap[Run]:
+    async def propose() -> Keep[Run] | Swap[Run]:
+        before = await store.run(lease.run)
+        if before is not None and before.value.fence == lease.fence and before.value.status is _ENDS.get(call.verb):
+            return Keep(before.value)  # the answer to the first copy was lost
         seen = await live(store, lease)
         run = seen.value
-        if verb is runs.Verb.FINISH:
+        if call.verb is runs.Verb.FINISH:
             run = runs.move(run, runs.Verb.GO_ON, seen.now) or run
-        step = runs.end(run, verb, seen.now, result=result, words=words, usage=usage, ended_as=ended_as)
-        return Swap(replace(await _ending(store, seen, step, "the run ended"), lease=lease), step.run)
+        step = runs.end(
+            run,
+            call.verb,
+            seen.now,
+            result=call.result,
+            words=call.words,
+            usage=call.usage,
+            ended_as=call.ended_as,
+        )
+        return Swap(await _ending(store, seen, step, "the run ended"), step.run)
 
-    return (await update(store, propose)).value
+    await update(store, propose)
 
 
 async def _ending(store: Store, seen: Seen[Run], step: runs.Step, why: str, user: UserId | None = None) -> Change:
@@ -83,7 +99,7 @@ async def _ending(store: Store, seen: Seen[Run], step: runs.Step, why: str, user
     withdrawn = [
         (before, withdrawal)
         for before in open_requests
-        if before is not None and before.value.run == seen.value.id  # a worker says what its runs wait for
+        if before is not None and before.value.run == seen.value.id
         if (withdrawal := request_endings.withdraw(before.value, seen.now, why, user)).changes
     ]
     return Change(
@@ -94,7 +110,7 @@ async def _ending(store: Store, seen: Seen[Run], step: runs.Step, why: str, user
     )
 
 
-async def _readable(store: Store, name: RequestId) -> Claimed | None:
+async def _readable(store: Store, name: RequestId) -> SeenRequest | None:
     """Read a question of a run that ends; None if it is gone or damaged.
 
     NewerSchema if a newer version wrote it: that one withdraws it.

@@ -8,10 +8,10 @@ from countersign.domain import requests, runs
 from countersign.domain.activity import Delay, Progress, Writing
 from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.events import Event, EventType
-from countersign.domain.ids import AttemptId, Digest, RequestId
-from countersign.domain.requests import Request
+from countersign.domain.ids import RequestId
+from countersign.domain.run_calls import Report, Verdict
 from countersign.domain.runs import Run
-from countersign.usecases.compare_and_set import Keep, Swap, advance, commit_or_raise, live, update
+from countersign.usecases.compare_and_set import Keep, Swap, advance, live, update
 from countersign.usecases.ports import Change, Lease, Put, Store
 
 
@@ -48,82 +48,72 @@ async def note_step_done(store: Store, lease: Lease, number: int, place: int) ->
     return await advance(store, lease, lambda run, now: runs.note_step(run, number, place, now))
 
 
-async def note_verdict(
-    store: Store,
-    lease: Lease,
-    agent: str,
-    tool: str,
-    *,
-    passed: bool,
-    arguments: str,
-    digest: Digest,
-    why: str,
-    clause: str,
-    version: int,
-    team_says: str,
-    once: AttemptId,
-) -> None:
-    """Record, once, a call that a policy let pass or refused without asking people.
-
-    The run counts the calls that passed. `arguments` are as people may see them, `digest` is that of the true ones;
-    `clause` is the rule of the workspace's policy that counted, `version` that policy's, `team_says` the judgement of
-    the team's own code. LeaseLost if the run is no longer ours.
-    """
+async def note_verdict(store: Store, lease: Lease, verdict: Verdict) -> None:
+    """Record the verdict, once. LeaseLost if the run is no longer ours."""
 
     async def propose() -> Swap[None]:
         seen = await live(store, lease)
         event = Event(
-            EventType.CALL_PASSED if passed else EventType.CALL_REFUSED,
+            EventType.CALL_PASSED if verdict.passed else EventType.CALL_REFUSED,
             seen.now,
             run=lease.run,
             workspace=seen.value.workspace,
             data={
-                "agent": agent,
-                "tool": tool,
-                "arguments": arguments,
-                "digest": digest,
-                "why": why,
-                "clause": clause,
-                "policy": str(version),
-                "team_says": team_says,
+                "agent": verdict.agent,
+                "tool": verdict.tool,
+                "arguments": verdict.arguments,
+                "digest": verdict.digest,
+                "why": verdict.why,
+                "clause": verdict.clause,
+                "policy": str(verdict.version),
+                "team_says": verdict.team_says,
                 "team": seen.value.team,
                 "channel": seen.value.channel,
             },
         )
-        counted = (Put(runs.note_passed(seen.value, tool, why), seen.version),) if passed else ()
-        return Swap(Change(runs=counted, events=(event,), lease=lease, once=once), None)
+        run = seen.value
+        counted = runs.note_passed(run, verdict.tool, verdict.why) if verdict.passed else run
+        return Swap(Change(runs=(Put(counted, seen.version),), events=(event,), once=verdict.once), None)
 
     await update(store, propose)
 
 
-async def note_delivery(store: Store, lease: Lease, request: Request) -> Run:
-    """Note that the agent has the decision: the run goes on if nothing else is asked."""
+async def note_delivery(store: Store, lease: Lease, request: RequestId) -> Run:
+    """Note that the agent has the decision: the run continues if nothing else is asked."""
 
     def rule(run: Run, now: datetime) -> runs.Step:
-        if run.open.get(request.slot) != request.id:
+        if request not in run.open.values():
             return runs.Step(run)
-        freed = replace(run, open={k: v for k, v in run.open.items() if k != request.slot})
+        freed = replace(run, open={slot: name for slot, name in run.open.items() if name != request})
         if not freed.open:
             freed = runs.move(freed, runs.Verb.GO_ON, now) or freed
-        delivered = Event(EventType.DECISION_DELIVERED, now, run=run.id, request=request.id, workspace=run.workspace)
+        delivered = Event(EventType.DECISION_DELIVERED, now, run=run.id, request=request, workspace=run.workspace)
         return runs.Step(freed, (delivered,))
 
-    return await advance(store, lease, rule, delivered=(request.id,))
+    return await advance(store, lease, rule, delivered=(request,))
 
 
-async def report(store: Store, lease: Lease, request: RequestId, words: str, *, failed: bool, done: str = "") -> Run:
-    """Note once what came of an action that people approved, for its card."""
-    return await advance(store, lease, lambda run, now: runs.report(run, request, words, now, failed=failed, done=done))
+async def report(store: Store, lease: Lease, call: Report) -> Run:
+    """Note once the outcome of an action that people approved, for its card."""
+
+    def rule(run: Run, now: datetime) -> runs.Step:
+        return runs.report(run, call.request, call.words, now, failed=call.failed, done=call.done)
+
+    return await advance(store, lease, rule)
 
 
 async def check_ours(store: Store, lease: Lease) -> None:
     """Check, right before an effect outside, that the run is ours; LeaseLost if not."""
-    await live(store, lease)
-    await commit_or_raise(store, Change(lease=lease))
+
+    async def propose() -> Swap[None]:
+        seen = await live(store, lease)
+        return Swap(Change(held=Put(seen.value, seen.version)), None)
+
+    await update(store, propose)
 
 
 async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:
-    """Park the run, so that it may leave memory, and end its lease, in one step.
+    """Park the run, so that it may leave memory, and close its fence, in one step.
 
     False if it has something to do. `asked` are the requests that it waits for; all of them must still be undecided in
     that step, so no decision falls between (R5). Nobody waits for other decisions: a run with changed code did not get
@@ -131,18 +121,20 @@ async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:
     """
 
     async def propose() -> Keep[bool] | Swap[bool]:
+        before = await store.run(lease.run)
+        if before is not None and before.value.fence == lease.fence + 1 and before.value.status is runs.Status.PARKED:
+            return Keep(True)  # the answer to the first copy was lost
         seen = await live(store, lease)
         open_requests = {slot: await store.request(name) for slot, name in seen.value.open.items()}
         still = {slot: r for slot, r in open_requests.items() if r and r.value.status is requests.Status.PENDING}
         parked = runs.move(seen.value, runs.Verb.PARK, seen.now)
         if parked is None or not asked or not asked <= {r.value.id for r in still.values()}:
             return Keep(False)
+        waiting = {slot: r.value.id for slot, r in still.items()}
         change = Change(
-            runs=(Put(replace(parked, open={slot: r.value.id for slot, r in still.items()}), seen.version),),
+            runs=(Put(replace(parked, open=waiting, fence=lease.fence + 1), seen.version),),
             unchanged=tuple(Put(r.value, r.version) for r in still.values()),
             delivered=tuple(name for slot, name in seen.value.open.items() if slot not in still),
-            lease=lease,
-            release=True,
         )
         return Swap(change, True)
 

@@ -17,7 +17,7 @@ from countersign.domain.runs import Run
 from countersign.policy.evaluation import Effect
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, live, update
 from countersign.usecases.effective_settings import Ruled, ruled_for
-from countersign.usecases.ports import Change, Claimed, Lease, Put, Seen, Store
+from countersign.usecases.ports import Change, Lease, Put, Seen, SeenRequest, Store
 
 
 async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, team_says: str = Effect.ASK) -> Request:
@@ -37,7 +37,7 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, te
 
     async def propose() -> Keep[Request] | Swap[Request] | Refuse:
         place = await _place(store, lease, question)
-        if isinstance(place, Claimed):  # this very question
+        if isinstance(place, SeenRequest):  # this very question
             return Keep(place.value, confirm=place)
         asked = place.run.value.asked
         if 0 < limit <= asked:
@@ -49,8 +49,8 @@ async def ask(store: Store, lease: Lease, question: Question, limit: int = 0, te
                 )
             )
         if place.ruled.refused is not None:
-            return _refusal(place, place.ruled.refused, lease, team_says)
-        return _new_request(place, lease, team_says)
+            return _refusal(place, place.ruled.refused, team_says)
+        return _new_request(place, team_says)
 
     return (await update(store, propose)).value
 
@@ -62,10 +62,10 @@ class _Place(NamedTuple):
     question: Question
     request: RequestId
     ruled: Ruled
-    old: Claimed | None
+    old: SeenRequest | None
 
 
-async def _place(store: Store, lease: Lease, question: Question) -> Claimed | _Place:
+async def _place(store: Store, lease: Lease, question: Question) -> SeenRequest | _Place:
     guessed = requests.request_id(lease.run, question)
     run, stored = await asyncio.gather(live(store, lease), store.request(guessed))
     question = salted(question, run.value.salt)
@@ -78,7 +78,7 @@ async def _place(store: Store, lease: Lease, question: Question) -> Claimed | _P
     return _Place(run, question, name, ruled, await store.request(replaced) if replaced else None)
 
 
-def _new_request(place: _Place, lease: Lease, team_says: str) -> Swap[Request]:
+def _new_request(place: _Place, team_says: str) -> Swap[Request]:
     """Make the request; the run waits for it, and the one in its place is withdrawn."""
     run, now = place.run.value, place.run.now
     step = requests.ask(
@@ -106,13 +106,12 @@ def _new_request(place: _Place, lease: Lease, team_says: str) -> Swap[Request]:
         runs=(Put(runs.move(waiting, runs.Verb.WAIT, now) or waiting, place.run.version),),
         requests=tuple(changed),
         events=tuple(events),
-        lease=lease,
         delivered=(run.open[slot],) if slot in run.open else (),
     )
     return Swap(change, step.request)
 
 
-def _refusal(place: _Place, refused: Refused, lease: Lease, team_says: str) -> Refuse:
+def _refusal(place: _Place, refused: Refused, team_says: str) -> Refuse:
     """Refuse to ask; it is recorded once, however often the run is rebuilt."""
     run = place.run.value
     data = {
@@ -123,7 +122,9 @@ def _refusal(place: _Place, refused: Refused, lease: Lease, team_says: str) -> R
         "requester": run.requester,
     }
     event = Event(EventType.CALL_REFUSED, place.run.now, run=run.id, workspace=run.workspace, data=data)
-    return Refuse(refused, record=Change(events=(event,), lease=lease, once=AttemptId(place.request)))
+    return Refuse(
+        refused, record=Change(held=Put(run, place.run.version), events=(event,), once=AttemptId(place.request))
+    )
 
 
 def _about(place: _Place, team_says: str) -> dict[str, str]:
@@ -146,7 +147,6 @@ async def take_back(store: Store, lease: Lease, request: RequestId, why: str) ->
             runs=(Put(freed, run.version),),
             requests=(Put(step.request, seen.version),) if step.changes else (),
             events=step.events,
-            lease=lease,
             delivered=(request,),
         )
         return Swap(change, None)

@@ -3,20 +3,20 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from secrets import token_hex
 from typing import Final
 
 from countersign.domain import runs, start_sentences
-from countersign.domain.errors import CountersignError, InvalidInput, NotFound
-from countersign.domain.events import EventType
-from countersign.domain.ids import AttemptId, ChannelId, RunId, UserId, WorkspaceId, short_name
+from countersign.domain.errors import CountersignError, InvalidInput, LeaseLost, NotFound
+from countersign.domain.ids import ApiKeyId, AttemptId, ChannelId, RunId, UserId, WorkspaceId, short_name
+from countersign.domain.run_calls import Start
 from countersign.domain.run_options import chosen as choose
 from countersign.domain.runs import Run
 from countersign.domain.text_checks import legible
-from countersign.usecases.compare_and_set import Keep, Swap, Update, advance, update
+from countersign.usecases.compare_and_set import Keep, Swap, Update, update
 from countersign.usecases.effective_settings import rules_of
-from countersign.usecases.ports import Change, Committed, Lease, Put, Queue, Seen, Store
+from countersign.usecases.ports import Change, Committed, Lease, Put, Queue, Store
 
 _REPEATED_WITHIN: Final = timedelta(minutes=1)
 _LOOKED_AT: Final = 200
@@ -79,16 +79,14 @@ async def start(
     return started
 
 
-async def start_by_script(
-    store: Store, *, run: RunId, channel: ChannelId, requester: UserId, team: str, task: str
-) -> Run:
+async def start_by_script(store: Store, run: RunId, call: Start, key: ApiKeyId | None = None) -> Run:
     """Start a run that the caller advances by itself; no worker is asked.
 
     It belongs to the workspace of the approval service. The same run id again is the same run. InvalidInput, with
     nothing changed, if the task is empty or too long, the app is not in the channel, or nobody may decide there;
     NotFound if the service has never been started on this store.
     """
-    task = _readable(task)
+    task, channel = _readable(call.task), ChannelId(call.channel)
     workspace = await store.workspace()
     if workspace is None:
         raise NotFound(start_sentences.NO_WEB)
@@ -100,34 +98,37 @@ async def start_by_script(
         run,
         workspace=workspace,
         channel=channel,
-        requester=requester,
-        team=team,
+        requester=UserId(call.requester),
+        team=call.team,
         task=task,
         now=await store.now(),
         by_script=True,
+        key=key,
         salt=token_hex(12),
     )
     return await _stored(store, step)
 
 
-async def begin(store: Store, lease: Lease, seen: Seen[Run] | None = None) -> Run:
-    """Start the run, or go on with one that another process let go or that was parked.
+async def begin(store: Store, lease: Lease) -> Run:
+    """Start the run, or continue one that another process let go or that was parked; older fences count no more.
 
-    `seen` is the run as the caller read it before it had the lease. That of a parked one is enough, because the commit
-    finds out if it is old.
+    LeaseLost if it has ended, or was claimed under a greater fence.
     """
 
-    def rule(run: Run, now: datetime) -> runs.Step:
-        if run.status is runs.Status.PARKED:
-            woken = runs.move(run, runs.Verb.GO_ON, now) or run
-            return runs.Step((runs.move(woken, runs.Verb.WAIT, now) or woken) if run.open else woken)
-        started = runs.move(run, runs.Verb.START, now)
-        if started is None:
-            return runs.Step(run)
-        return runs.Step(started, (runs.event(EventType.RUN_STARTED, started, now, owner=lease.owner),))
+    async def propose() -> Keep[Run] | Swap[Run]:
+        seen = await store.run(lease.run)
+        if seen is None:
+            raise NotFound(f"There is no run {lease.run}.")
+        if seen.value.over:
+            raise LeaseLost(f"Run {lease.run} has ended: {seen.value.status}.")
+        if seen.value.fence > lease.fence:
+            raise LeaseLost(f"Another worker advances run {lease.run}.")
+        step = runs.claim(seen.value, lease.fence, lease.owner, seen.now)
+        if step.run == seen.value:
+            return Keep(step.run)
+        return Swap(Change(runs=(Put(step.run, seen.version),), events=step.events), step.run)
 
-    parked = seen if seen is not None and seen.value.status is runs.Status.PARKED else None
-    return await advance(store, lease, rule, seen=parked)
+    return (await update(store, propose)).value
 
 
 async def _stored(store: Store, step: runs.Step, *, unrepeated: bool = False) -> Run:

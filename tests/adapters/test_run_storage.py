@@ -27,8 +27,8 @@ from countersign.domain import api_keys
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import RequestId
 from countersign.domain.program_states import LONGEST_STATE, ProgramState
-from countersign.store.ownership import STATES
 from countersign.store.programs import ApiKeys
+from countersign.store.record_codecs import STATES
 from countersign.store.store import Store
 from localslack import LocalSlack, Message, text_of
 from tests.adapters.stage import row_of

@@ -17,8 +17,8 @@ from starlette.routing import Route
 from bot.slack import http
 from countersign.client.client import AsyncClient, question
 from countersign.domain import api_keys
-from countersign.store.ownership import Side
 from countersign.store.programs import ApiKeys
+from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of

@@ -13,7 +13,7 @@ from countersign.domain.ids import RunId
 from countersign.domain.requests import Request, Verb
 from countersign.store.audit_log import StreamEvent
 from countersign.store.codec import compress, ms
-from countersign.store.ownership import EVENTS
+from countersign.store.record_codecs import EVENTS
 from countersign.store.store import Store
 from tests.sample_requests import BOB, CAROL, GENERAL, HERE, NOW, attempt, call, request
 

@@ -14,7 +14,7 @@ from countersign import usecases
 from countersign.domain.events import Event, EventType
 from countersign.domain.hash_chain import SCHEMA
 from countersign.store.audit_log import Ledger
-from countersign.store.ownership import EVENTS
+from countersign.store.record_codecs import EVENTS
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease
 from tests.sample_requests import BOB, attempt, question

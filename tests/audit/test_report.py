@@ -22,7 +22,7 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.hash_chain import START, Head, Kept, seal
 from countersign.domain.ids import RunId
 from countersign.store.audit_log import StreamEvent
-from countersign.store.ownership import EVENTS
+from countersign.store.record_codecs import EVENTS
 from countersign.store.store import Store
 from tests.audit.conftest import Audit
 from tests.audit.generated_record import entries, fill, samples

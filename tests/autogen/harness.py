@@ -26,8 +26,8 @@ from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Run
 from countersign.process_settings import WorkerSettings
-from countersign.store.journal_storage import RedisJournal
-from countersign.store.ownership import EVENTS
+from countersign.runs.journal_storage import RedisJournal
+from countersign.store.record_codecs import EVENTS
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import Change, Journal, Lease, Queue, TeamInfo

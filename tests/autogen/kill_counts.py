@@ -19,7 +19,7 @@ from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.events import EventType
 from countersign.domain.requests import Kind, Request
 from countersign.store.embedded_server import EmbeddedRedis
-from countersign.store.ownership import EVENTS
+from countersign.store.record_codecs import EVENTS
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from tests.autogen.harness import RULES, House

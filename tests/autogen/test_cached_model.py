@@ -11,7 +11,7 @@ from autogen_core.models import ChatCompletionClient
 from countersign.autogen.models.config import load_model
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import Digest
-from countersign.store.journal_storage import RedisAnswers
+from countersign.runs.journal_storage import RedisAnswers
 from countersign.usecases.ports import Answers
 from tests.autogen.harness import House
 from tests.autogen.model_calls import MESSAGES, TOOL, answer_of, component, written

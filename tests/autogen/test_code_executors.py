@@ -26,8 +26,8 @@ from countersign.domain.activity import ActionReport
 from countersign.domain.calls import canonical
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.replay.entries import Entry
-from countersign.store.journal_storage import RedisJournal
-from countersign.store.ownership import REQUESTS
+from countersign.runs.journal_storage import RedisJournal
+from countersign.store.record_codecs import REQUESTS
 from tests.autogen.harness import House, fact
 from tests.autogen.test_gated_tools import life
 

@@ -25,7 +25,7 @@ from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Verb
 from countersign.domain.runs import Status
 from countersign.replay.entries import Entry
-from countersign.store.journal_storage import RedisJournal
+from countersign.runs.journal_storage import RedisJournal
 from tests.autogen.harness import House
 from tests.autogen.model_calls import component, written
 from tests.autogen.test_gated_tools import life

@@ -8,8 +8,8 @@ import pytest
 
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
+from countersign.runs.job_queue import Queue
 from countersign.store.codec import from_ms
-from countersign.store.job_queue import Queue
 from tests.autogen.harness import House, Process, fact
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from countersign.domain.calls import canonical
 from countersign.domain.errors import Refused, WrongTeam
 from countersign.domain.requests import Verb
 from countersign.policy import file
-from countersign.store.journal_storage import RedisJournal
+from countersign.runs.journal_storage import RedisJournal
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import House
 from tests.autogen.test_approval_gate import Till, asking, count

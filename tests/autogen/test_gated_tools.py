@@ -25,7 +25,7 @@ from countersign.domain.requests import Kind, Verb
 from countersign.domain.requests import Status as RequestStatus
 from countersign.replay.entries import Entry
 from countersign.replay.run_journal import RunJournal
-from countersign.store.journal_storage import RedisJournal
+from countersign.runs.journal_storage import RedisJournal
 from countersign.usecases import ports
 from tests.autogen.harness import LEASE, House, Silent, fact
 

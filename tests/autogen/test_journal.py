@@ -15,7 +15,7 @@ from countersign.domain.ids import RunId
 from countersign.replay.entries import Entry
 from countersign.replay.run_journal import RunJournal
 from countersign.replay.side_effects import effect
-from countersign.store.journal_storage import RedisJournal
+from countersign.runs.journal_storage import RedisJournal
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import LEASE, House
 from tests.longest_wait import PATIENCE

@@ -6,7 +6,7 @@ import pytest
 
 from countersign.replay.entries import Entry
 from countersign.replay.run_journal import RunJournal
-from countersign.store.journal_storage import RedisJournal
+from countersign.runs.journal_storage import RedisJournal
 from tests.autogen.harness import House
 from tests.autogen.test_journal import claimed, journal_of
 

@@ -10,7 +10,7 @@ from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Status
 from countersign.metrics import Repair
-from countersign.store.ownership import write_run
+from countersign.store.record_codecs import write_run
 from tests.autogen.harness import House, fact
 from tests.autogen.test_parked_runs import parked
 from tests.metric_counts import repaired

@@ -23,7 +23,7 @@ from countersign.autogen.team import Team, Teams
 from countersign.domain.activity import LINE, Usage, Writing
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Run, Status
-from countersign.store.journal_storage import RedisAnswers
+from countersign.runs.journal_storage import RedisAnswers
 from tests.autogen.harness import House, fact
 from tests.autogen.model_calls import ABLE, KEY, component, written
 from tests.openai_server import Fails, OpenAIServer, Says

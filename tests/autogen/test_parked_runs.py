@@ -23,7 +23,7 @@ from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
 from countersign.metrics import Repair
 from countersign.replay.rest_detection import SETTLING
-from countersign.store.job_queue import Queue
+from countersign.runs.job_queue import Queue
 from tests.autogen.harness import RULES, House, Process, fact
 from tests.autogen.test_runner import Counting
 from tests.longest_wait import PATIENCE

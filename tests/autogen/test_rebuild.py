@@ -20,8 +20,8 @@ from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.runs import Status
 from countersign.replay.entries import Entry
-from countersign.store.journal_storage import RedisJournal
-from countersign.store.ownership import EVENTS
+from countersign.runs.journal_storage import RedisJournal
+from countersign.store.record_codecs import EVENTS
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import House, Silent
 from tests.autogen.rebuild_teams import (

@@ -10,7 +10,7 @@ import pytest
 
 from countersign.domain.events import EventType
 from countersign.domain.requests import Kind, Request, Status
-from countersign.store.ownership import EVENTS
+from countersign.store.record_codecs import EVENTS
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups

@@ -13,8 +13,8 @@ from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.runner import Runner
 from countersign.domain.ids import RunId
 from countersign.process_settings import WorkerSettings
-from countersign.store.job_queue import Queue
-from countersign.store.journal_storage import RedisJournal
+from countersign.runs.job_queue import Queue
+from countersign.runs.journal_storage import RedisJournal
 from countersign.store.wakeups import Wakeups
 from tests.redis_server import url_of
 from tests.sample_requests import ALICE, GENERAL, HERE

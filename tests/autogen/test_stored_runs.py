@@ -12,7 +12,7 @@ from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.runs import Run, Status
 from countersign.replay.entries import SCHEMA, Entry
-from countersign.store.ownership import REQUESTS, RUNS, read_run
+from countersign.store.record_codecs import REQUESTS, RUNS, read_run
 from tests.autogen.harness import House
 from tests.autogen.rebuild_teams import BUILDERS, World, team
 from tests.autogen.test_rebuild import People

@@ -28,7 +28,7 @@ from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.runs import Status
-from countersign.store.journal_storage import RedisJournal
+from countersign.runs.journal_storage import RedisJournal
 from countersign.store.store import Store
 from countersign.usecases.ports import Claimed, Lease
 from tests.autogen.harness import HERE, LEASE, RULES, House, Process, fact

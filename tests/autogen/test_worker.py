@@ -15,7 +15,7 @@ from countersign.autogen.team import try_out
 from countersign.domain.errors import WrongSettings
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
-from countersign.store.journal_storage import RedisJournal
+from countersign.runs.journal_storage import RedisJournal
 from tests.autogen.harness import HERE, House, Process, Silent, fact
 
 pytest_plugins = ["tests.redis_server"]

@@ -17,7 +17,7 @@ from countersign.domain.errors import LeaseLost
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
 from countersign.replay.write_behind import WriteBehind
-from countersign.store.journal_storage import RedisJournal
+from countersign.runs.journal_storage import RedisJournal
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed
 from tests.autogen.harness import House, Worker, fact

@@ -18,11 +18,11 @@ from countersign.domain.ids import RequestId, RunId, digest_of
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.replay.entries import Entry
+from countersign.runs.journal_storage import RedisJournal
 from countersign.store.audit_log import Ledger
 from countersign.store.codec import from_ms
-from countersign.store.journal_storage import RedisJournal
-from countersign.store.ownership import EVENTS, read_message
 from countersign.store.programs import ApiKeys
+from countersign.store.record_codecs import EVENTS, read_message
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import Message

@@ -8,7 +8,7 @@ from datetime import timedelta
 from countersign.domain.events import Event, EventType
 from countersign.domain.hash_chain import Verifier
 from countersign.store.audit_log import Ledger
-from countersign.store.ownership import EVENTS
+from countersign.store.record_codecs import EVENTS
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.longest_wait import PATIENCE

@@ -23,7 +23,7 @@ from countersign.domain.requests import Status, request_id
 from countersign.replay.entries import Entry
 from countersign.replay.run_journal import RunJournal
 from countersign.store.codec import compress, decompress
-from countersign.store.ownership import EVENTS, REQUESTS, RUNS, TEAMS, read_event
+from countersign.store.record_codecs import EVENTS, REQUESTS, RUNS, TEAMS, read_event
 from countersign.store.request_lists import Lists, Overview
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease

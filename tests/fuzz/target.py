@@ -25,7 +25,7 @@ from countersign import usecases
 from countersign.domain.calls import Call, canonical
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Question, Request
-from countersign.store.ownership import Side
+from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
 from countersign.store.request_lists import Overview
 from countersign.store.store import Store

@@ -13,7 +13,7 @@ import pytest
 from countersign.domain.calls import canonical
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.runs import Run, Status
-from countersign.store.job_queue import Queue
+from countersign.runs.job_queue import Queue
 from tests.autogen.harness import House, fact
 from tests.redis_server import url_of
 from tests.store_fixtures import let_expire

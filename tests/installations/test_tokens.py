@@ -19,7 +19,7 @@ from bot.slack.slack_calls import GatedCalls
 from countersign.domain.ids import WorkspaceId
 from countersign.domain.requests import Status
 from countersign.store import acl
-from countersign.store.ownership import Side
+from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put, TeamInfo

@@ -21,7 +21,7 @@ from bot.slack.views.block_kit import Drawing
 from countersign.domain.events import Event
 from countersign.domain.ids import UserId
 from countersign.domain.requests import Request
-from countersign.store.ownership import EVENTS
+from countersign.store.record_codecs import EVENTS
 from countersign.store.request_lists import Overview
 from countersign.store.store import Store
 from localslack import LocalSlack

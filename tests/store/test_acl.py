@@ -12,9 +12,9 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.people import Actor
 from countersign.domain.requests import Status
 from countersign.domain.runs import Verb
+from countersign.runs.journal_storage import RedisJournal
 from countersign.store import keys
 from countersign.store.audit_log import Ledger
-from countersign.store.journal_storage import RedisJournal
 from countersign.store.outbox import Outbox
 from countersign.usecases.ports import Change, Lease
 from tests.redis_server import name_of

@@ -16,7 +16,7 @@ from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request
 from countersign.store import codec
 from countersign.store.codec import Codec, compress, decompress
-from countersign.store.ownership import EVENTS, REQUESTS, RUNS, SETTINGS, TEAMS, read_event
+from countersign.store.record_codecs import EVENTS, REQUESTS, RUNS, SETTINGS, TEAMS, read_event
 from countersign.store.records import REMEMBERED, Tolerant
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease, TeamInfo

@@ -15,10 +15,10 @@ from countersign.domain.errors import NotReplicated, StoreUnavailable, StoreUnsa
 from countersign.domain.ids import RunId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Status
-from countersign.store.job_queue import Queue, work
-from countersign.store.journal_storage import RedisJournal
+from countersign.runs.job_queue import Queue, work
+from countersign.runs.journal_storage import RedisJournal
 from countersign.store.outbox import Outbox
-from countersign.store.ownership import Side
+from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
 from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store

@@ -14,7 +14,7 @@ from countersign.domain.ids import RequestId, RunId
 from countersign.domain.runs import Run
 from countersign.store import codec
 from countersign.store.codec import compress, decompress
-from countersign.store.ownership import (
+from countersign.store.record_codecs import (
     EVENTS,
     ORIGINS,
     REQUESTS,

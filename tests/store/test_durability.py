@@ -12,9 +12,9 @@ import redis.asyncio
 from countersign.domain.errors import StoreUnavailable, StoreUnsafe
 from countersign.replay.run_journal import RunJournal
 from countersign.replay.side_effects import effect
+from countersign.runs.journal_storage import RedisJournal
 from countersign.store.embedded_server import EmbeddedRedis
-from countersign.store.journal_storage import RedisJournal
-from countersign.store.ownership import Side
+from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import TeamInfo

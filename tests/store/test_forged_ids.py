@@ -17,7 +17,7 @@ from countersign.domain.standing_permissions import given_with
 from countersign.store.audit_log import Ledger
 from countersign.store.codec import decompress, ms
 from countersign.store.outbox import Outbox
-from countersign.store.ownership import PERMISSIONS, REQUESTS, RUNS
+from countersign.store.record_codecs import PERMISSIONS, REQUESTS, RUNS
 from countersign.store.request_lists import Overview
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import Change

@@ -17,7 +17,7 @@ from countersign.domain.people import Reviewers
 from countersign.domain.requests import How, Request, Status
 from countersign.domain.runs import Run
 from countersign.policy.evaluation import Clause, Effect, Rulebook
-from countersign.store.ownership import REQUESTS, RUNS
+from countersign.store.record_codecs import REQUESTS, RUNS
 from countersign.usecases.ports import Change, Claimed, Message, Put
 from tests.sample_requests import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, question, rules
 from tests.slack.socket_bot import events

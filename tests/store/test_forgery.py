@@ -21,7 +21,7 @@ from countersign.policy import file
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.audit_log import Ledger
 from countersign.store.outbox import Outbox
-from countersign.store.ownership import EVENTS, REQUESTS, read_event
+from countersign.store.record_codecs import EVENTS, REQUESTS, read_event
 from countersign.store.request_lists import Overview
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines, worker_claims

@@ -10,10 +10,10 @@ import redis.asyncio
 from countersign import usecases
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Status
+from countersign.runs.job_queue import Queue, work
+from countersign.runs.journal_storage import RedisJournal
 from countersign.store.audit_log import Ledger
-from countersign.store.job_queue import Queue, work
-from countersign.store.journal_storage import RedisJournal
-from countersign.store.ownership import Side
+from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
 from countersign.store.redis.scripts import Script, ScriptPipeline
 from countersign.store.request_lists import Lists

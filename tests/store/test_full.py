@@ -11,7 +11,7 @@ from bot.slack import health
 from countersign.domain.errors import StoreFull
 from countersign.domain.ids import WorkspaceId
 from countersign.store.embedded_server import EmbeddedRedis
-from countersign.store.ownership import Side
+from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 

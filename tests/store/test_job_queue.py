@@ -22,8 +22,8 @@ import redis.asyncio
 
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RequestId, RunId
+from countersign.runs.job_queue import TAKEN_AT_ONCE, Queue, _Connection, _Hand, _Worker, work
 from countersign.store.embedded_server import EmbeddedRedis
-from countersign.store.job_queue import TAKEN_AT_ONCE, Queue, _Connection, _Hand, _Worker, work
 from tests.longest_wait import PATIENCE
 
 pytest_plugins = ["tests.redis_server"]
@@ -204,7 +204,7 @@ async def test_a_run_that_is_let_go_twice_in_one_second_is_asked_for_twice(
     """R5: the job that brought it to a worker, which is going too, does not stand in the way of the next."""
     second = datetime.now(UTC).replace(microsecond=0)
     moments = iter([second + timedelta(milliseconds=100), second + timedelta(milliseconds=600)])
-    monkeypatch.setattr("countersign.store.job_queue.datetime", SimpleNamespace(now=lambda zone: next(moments)))
+    monkeypatch.setattr("countersign.runs.job_queue.datetime", SimpleNamespace(now=lambda zone: next(moments)))
     recorder = Recorder()
     recorder.open.clear()
     async with working(queue, recorder):
@@ -342,7 +342,7 @@ async def test_hundreds_of_waiting_runs_neither_delay_a_new_one_nor_exhaust_the_
 WORKER = """
 import asyncio, sys
 from datetime import UTC, datetime, timedelta
-from countersign.store.job_queue import TAKEN_AT_ONCE, Queue, work, _Connection, _Hand, _Worker
+from countersign.runs.job_queue import TAKEN_AT_ONCE, Queue, work, _Connection, _Hand, _Worker
 
 async def advance(run):
     print(run, flush=True)

@@ -7,8 +7,8 @@ import pytest
 from countersign import usecases
 from countersign.domain.errors import LeaseLost
 from countersign.domain.ids import RunId
+from countersign.runs.journal_storage import RedisJournal
 from countersign.store.codec import ms
-from countersign.store.journal_storage import RedisJournal
 from countersign.store.keys import KEPT_LEASE
 from countersign.store.leases import ProcessLease
 from countersign.store.store import Store

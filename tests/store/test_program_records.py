@@ -11,7 +11,7 @@ from countersign.domain import api_keys, request_endings, requests
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.metrics import Repair
-from countersign.store.ownership import REQUESTS
+from countersign.store.record_codecs import REQUESTS
 from countersign.usecases import program_requests, unreported_outcomes
 from countersign.usecases.ports import Change, Put
 from tests.metric_counts import repaired

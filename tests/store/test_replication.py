@@ -12,7 +12,7 @@ from countersign import usecases
 from countersign.domain.errors import NotReplicated, StoreUnavailable
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Request, Status
-from countersign.store.journal_storage import RedisJournal
+from countersign.runs.journal_storage import RedisJournal
 from countersign.store.redis.connection import connect
 from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store

@@ -13,7 +13,7 @@ from countersign import usecases
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Status
-from countersign.store.job_queue import Queue, work
+from countersign.runs.job_queue import Queue, work
 from countersign.store.redis.connection import connect
 from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store

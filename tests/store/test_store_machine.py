@@ -27,7 +27,7 @@ from countersign.domain.runs import Run
 from countersign.domain.runs import Status as RunStatus
 from countersign.domain.runs import Verb as RunVerb
 from countersign.store.codec import from_ms
-from countersign.store.ownership import EVENTS
+from countersign.store.record_codecs import EVENTS
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed, Lease, TeamInfo
 from tests.repetitions import longer, times

@@ -8,7 +8,7 @@ import pytest
 import redis.asyncio
 import redis.exceptions
 
-from countersign.store.ownership import Side
+from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import TeamInfo

@@ -19,7 +19,7 @@ from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.requests import How, Question, Request, Status
 from countersign.domain.standing_permissions import Permission
 from countersign.policy.evaluation import Rulebook
-from countersign.store.ownership import REQUESTS, RUNS
+from countersign.store.record_codecs import REQUESTS, RUNS
 from countersign.store.store import Store
 from countersign.usecases import permission_use, program_requests
 from countersign.usecases.ports import Change, Lease, Put

@@ -19,7 +19,7 @@ from countersign.domain.requests import Status, Verb
 from countersign.metrics import Repair
 from countersign.store.commit_plan import _COMMIT
 from countersign.store.keys import KEPT
-from countersign.store.ownership import EVENTS
+from countersign.store.record_codecs import EVENTS
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines

@@ -245,5 +245,5 @@ async def _stop(services: Services, user: UserId, typed: str, attempt: AttemptId
         return Reply(commands_text.run_ended_already(seen.value))
     groups = (await usecases.rules_of(services.store, seen.value.channel)).reviewers.groups if seen else frozenset()
     actor = await services.directory.actor(user, groups)
-    await usecases.stop(services.store, run, actor, services.admins, attempt)
+    await usecases.stop(services.store, run, actor, services.admins, attempt, services.queue)
     return Reply(commands_text.run_stopped(run, seen.value if seen is not None else None))

@@ -15,7 +15,7 @@ from countersign.domain.errors import NotFound
 from countersign.domain.ids import AttemptId, RequestId
 from countersign.domain.permission_scopes import PermissionChoice
 from countersign.domain.requests import Request, Status, Verb
-from countersign.usecases.ports import Admitted
+from countersign.usecases.ports import SeenRequest
 
 from ..people.actors import actor_of, voters_of
 from ..views.confirmation_text import counted
@@ -28,7 +28,7 @@ from .payloads import attempt_id, sender
 class PreparedAttempt(NamedTuple):
     """An attempt, and its request as it was read for it."""
 
-    seen: Admitted
+    seen: SeenRequest
     attempt: Attempt
 
     @property
@@ -37,9 +37,9 @@ class PreparedAttempt(NamedTuple):
         return self.seen.value
 
 
-async def read_request(services: Services, handle: Handle | None) -> Admitted:
+async def read_request(services: Services, handle: Handle | None) -> SeenRequest:
     """Read the request of a button or a window. NotFound if there is none."""
-    seen = await usecases.admitted(services.store, handle.request) if handle is not None else None
+    seen = await services.store.request(handle.request) if handle is not None else None
     if seen is None:
         raise NotFound(Refusal.UNKNOWN.value)
     return seen
@@ -53,7 +53,7 @@ async def request_of_attempt(
     words: str = "",
     *,
     attempt: AttemptId | None = None,
-) -> Admitted:
+) -> SeenRequest:
     """Read the request that an attempt is about.
 
     NotFound, put on record (R25), if there is none. `attempt` is its id where the payload makes several.
@@ -82,7 +82,7 @@ async def prepare(
     *,
     wish: PermissionChoice | None = None,
     break_glass: bool = False,
-    seen: Admitted | None = None,
+    seen: SeenRequest | None = None,
 ) -> PreparedAttempt:
     """Make the attempt of a payload; `seen` is its request where that was read before."""
     seen = seen or await request_of_attempt(services, body, handle, verb, words)

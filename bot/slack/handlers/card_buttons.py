@@ -138,7 +138,7 @@ async def _window_of_item(
         return None
     item, request, digest = written
     if digest is None:
-        seen = await usecases.admitted(services.store, request)
+        seen = await services.store.request(request)
         digest = seen.value.digest if seen is not None else digest_of()
     handle = Handle(request, digest)
     if item == MenuItem.VIEW_FULL:

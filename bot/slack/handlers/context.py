@@ -13,7 +13,7 @@ from countersign.domain.attempt_refusals import Sentence
 from countersign.domain.errors import CountersignError
 from countersign.domain.ids import RequestId, UserId
 from countersign.usecases.overview import Overview
-from countersign.usecases.ports import Admitted, Message, Put, Queue, Store
+from countersign.usecases.ports import Message, Put, Queue, SeenRequest, Store
 
 from ..people.users_and_groups import Directory
 from ..views.block_kit import Block, Drawing
@@ -48,7 +48,7 @@ class Cards(Protocol):
     def carrying(self, view: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
         """Have a window carry the message that it was opened from."""
 
-    async def held(self, seen: Admitted, counts: bool) -> tuple[Put[Message], ...]:
+    async def held(self, seen: SeenRequest, counts: bool) -> tuple[Put[Message], ...]:
         """Return the clicked message as it is stored with an attempt.
 
         The attempt `counts`, or is refused.

@@ -16,7 +16,7 @@ from countersign.domain.channel_settings import ChannelSettings, Rules
 from countersign.domain.errors import InvalidInput, plain_text
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Actor
-from countersign.policy.loosening import NeedsConfirmation, NeedsSecond, SettingsProposal, may_alone
+from countersign.policy.loosening import NeedsConfirmation, NeedsSecond, SettingsProposal
 
 from .. import settings_proposals
 from ..people.account_check import SettingProblem, is_shared_outside, problems
@@ -53,7 +53,7 @@ async def _window(services: Services, at: Sender) -> modal_parts.View:
         return settings_modal.view_only(describe(at.here, rules), read_only)
     groups, external = await services.directory.groups(), services.directory.external_channels
     window = settings_modal.view(at.here, rules, groups, external_channels=external)
-    for warning in filter(None, await _warnings(services, actor, rules)):
+    for warning in await _warnings(services, rules):
         window["blocks"].insert(0, context(mrkdwn(warning)))
     return window
 
@@ -61,26 +61,13 @@ async def _window(services: Services, at: Sender) -> modal_parts.View:
 async def _show(services: Services, body: dict[str, Any], rest: str) -> Reply:
     at = sender(body)
     rules = await usecases.rules_of(services.store, at.here)
-    actor = await services.directory.actor(at.user, frozenset())
-    return Reply("\n".join(filter(None, (describe(at.here, rules), *await _warnings(services, actor, rules)))))
+    return Reply("\n".join((describe(at.here, rules), *await _warnings(services, rules))))
 
 
-async def _warnings(services: Services, actor: Actor, rules: Rules) -> tuple[str, str]:
-    """What whoever looks at these settings should know; "" for each that is all right."""
+async def _warnings(services: Services, rules: Rules) -> list[str]:
+    """Warnings for anybody who looks at these settings."""
     outside = await is_shared_outside(services.directory, rules.approvals_channel)
-    readers = settings_text.read_outside(rules.approvals_channel) if outside else ""
-    return await _contradicted(services, actor, rules), readers
-
-
-async def _contradicted(services: Services, actor: Actor, rules: Rules) -> str:
-    """Warn admins of calls that passed though the policy says otherwise.
-
-    "" if there were none lately, and for everybody else.
-    """
-    may_configure = channel_settings.why_not_configure(actor, rules, services.admins) is None
-    admin = may_alone(actor, services.admins) and may_configure
-    count = await services.homes.overview.contradicted() if admin else 0
-    return settings_text.contradicted(count) if count else ""
+    return [settings_text.read_outside(rules.approvals_channel)] if outside else []
 
 
 async def _missing(name: str, services: Services, body: dict[str, Any]) -> tuple[str, str]:

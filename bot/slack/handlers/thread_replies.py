@@ -16,7 +16,7 @@ from countersign.domain.eligibility import waits_for_words
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import AttemptId, ChannelId, UserId, short_name
 from countersign.domain.requests import Verb
-from countersign.usecases.ports import Admitted
+from countersign.usecases.ports import SeenRequest
 
 from ..people.actors import actor_of
 from ..views import confirmation_text
@@ -73,13 +73,13 @@ async def _answer(services: Services, message: _Message) -> Reply:
     return Reply("")
 
 
-async def _waiting(services: Services, message: _Message) -> list[Admitted]:
+async def _waiting(services: Services, message: _Message) -> list[SeenRequest]:
     """Find the questions to this person in this thread that stood there before they wrote."""
     name = await services.store.message_run(services.directory.workspace, message.channel, message.thread)
     run = await services.store.run(name) if name is not None else None
     if run is None or run.value.requester != message.user:
         return []
-    requests = [await usecases.admitted(services.store, request) for request in run.value.open.values()]
+    requests = [await services.store.request(request) for request in run.value.open.values()]
     return [
         seen
         for seen in requests
@@ -87,7 +87,7 @@ async def _waiting(services: Services, message: _Message) -> list[Admitted]:
     ]
 
 
-def _stood_before(seen: Admitted, message: _Message) -> bool:
+def _stood_before(seen: SeenRequest, message: _Message) -> bool:
     """Tell whether the question was posted before this reply."""
     posted = seen.card.value.ts if seen.card is not None else ""
     return bool(posted) and float(posted) < float(message.ts)

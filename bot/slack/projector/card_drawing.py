@@ -19,7 +19,7 @@ from countersign.domain.events import REQUEST_CHANGED, Event, EventType
 from countersign.domain.ids import ApiKeyId, ChannelId, RequestId, RunId
 from countersign.domain.requests import How, Request, Status
 from countersign.domain.runs import Run
-from countersign.usecases.ports import Admitted, Message, Store
+from countersign.usecases.ports import Message, SeenRequest, Store
 
 from ..people.account_check import why_not_shown
 from ..people.users_and_groups import Directory
@@ -72,12 +72,12 @@ class CardDrawing:
             await thread.place()  # so that the card leads there; if others are before it, the card goes first
         files: list[File] = []
         for request in dict.fromkeys(changed):
-            asked = await usecases.intact(self._store, request)
+            asked = await self._store.intact(request)
             if asked is not None:
                 files += await self._draw_in_turn(thread, asked)
         return files
 
-    async def _draw_in_turn(self, thread: RunThread, asked: Admitted) -> list[File]:
+    async def _draw_in_turn(self, thread: RunThread, asked: SeenRequest) -> list[File]:
         """Draw a request's card.
 
         It may become a row of its program's newest card, or of one of any run that waits for its turn in its channel.
@@ -93,10 +93,10 @@ class CardDrawing:
                 if full:
                     await card_grouping.join_card(store, asked, in_hand)
             while True:
-                newest = await usecases.intact(store, request.id) or asked
+                newest = await store.intact(request.id) or asked
                 name = (await card_grouping.card_of(store, newest)).name
                 async with self._locks.setdefault(name, asyncio.Lock()):  # its rows may be of several runs
-                    newest = await usecases.intact(store, request.id) or asked
+                    newest = await store.intact(request.id) or asked
                     card = await card_grouping.card_of(store, newest)
                     if card.name != name:
                         continue
@@ -113,7 +113,7 @@ class CardDrawing:
         """
         if event.type is not EventType.ATTEMPT_REFUSED:
             return event.type in _CHANGE_A_CARD
-        seen = await usecases.intact(self._store, event.request) if event.request is not None else None
+        seen = await self._store.intact(event.request) if event.request is not None else None
         if seen is None:
             return False
         shown, decision = await card_grouping.message_of(self._store, seen), seen.value.decision
@@ -225,7 +225,6 @@ class _CardInThread:
             drawing,
             request=card.rows[0].id,
             post=post,
-            claim=card.admitted[0].claim,
             importance=importance_of(card),
             rows=card.names,
         )

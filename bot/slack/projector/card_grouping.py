@@ -6,19 +6,18 @@ whoever draws, and however often, finds the same card.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Final
 
-from countersign import usecases
 from countersign.domain.batching import grows, takes, together
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
 from countersign.usecases.compare_and_set import Keep, Swap, update
-from countersign.usecases.ports import Admitted, Change, Committed, Message, Put, Seen, Store
+from countersign.usecases.ports import Change, Committed, Message, Put, Seen, SeenRequest, Store
 
 ROWS: Final = 5
 """On one card: so many have room in 13.2 kB whatever they say. A burst goes on with a further card."""
@@ -40,18 +39,17 @@ class Burst:
 class Card:
     """Card of one request, or of the rows of a burst in their order.
 
-    It is made of admitted requests only, so nothing is drawn on a worker's word alone. `names` are all that have a row
-    on it, also those that are damaged and not drawn.
+    `names` are all that have a row on it, also damaged requests, which are not drawn.
     """
 
     name: str
-    admitted: tuple[Admitted, ...]
+    seen: tuple[SeenRequest, ...]
     names: tuple[RequestId, ...]
 
     @property
     def rows(self) -> tuple[Request, ...]:
         """Return the requests on it."""
-        return tuple(row.value for row in self.admitted)
+        return tuple(row.value for row in self.seen)
 
     @property
     def pending(self) -> bool:
@@ -60,10 +58,10 @@ class Card:
 
     def of(self, run: RunId) -> "Card":
         """Return the card with the rows of one run only, which its own people may see."""
-        mine = tuple(row for row in self.admitted if row.value.run == run)
+        mine = tuple(row for row in self.seen if row.value.run == run)
         return (
             self
-            if len(mine) == len(self.admitted)
+            if len(mine) == len(self.seen)
             else Card(name_of(mine[0].value.id), mine, tuple(row.value.id for row in mine))
         )
 
@@ -88,24 +86,23 @@ async def give_rows(store: Store, run: Run, new: Iterable[RequestId]) -> None:
     names = list(changed | {*run.open.values()})
     if len(names) == 1:
         return
-    seen = [one for one in await asyncio.gather(*(usecases.intact(store, name) for name in names)) if one is not None]
+    seen = [one for one in await asyncio.gather(*(store.intact(name) for name in names)) if one is not None]
     pending = sorted((one.value for one in seen if one.value.status is Status.PENDING), key=_order)
-    claims = {one.value.id: one.claim for one in seen}
     without_row = [request for request in pending if request.id in changed]
     for at, request in enumerate(without_row):
         later = {one.id for one in without_row[at:]}
         burst = [other for other in pending if other.id not in later and together(other, request)]
-        await update(store, partial(_proposal, store, request, burst, claims))
+        await update(store, partial(_proposal, store, request, burst))
 
 
-async def join_burst(store: Store, new: Admitted, burst: Burst) -> None:
+async def join_burst(store: Store, new: SeenRequest, burst: Burst) -> None:
     """Give a program's request a row on its newest card, or open one for others."""
     async with burst.turn:
         if not await join_card(store, new, burst.cards):
             burst.cards[new.value.id] = None
 
 
-async def join_card(store: Store, new: Admitted, cards: dict[RequestId, None]) -> bool:
+async def join_card(store: Store, new: SeenRequest, cards: dict[RequestId, None]) -> bool:
     """Give a request without a card a row on one of these; False if none takes it.
 
     `cards`: their first requests, the oldest first; those that take no more rows are removed.
@@ -117,7 +114,7 @@ async def join_card(store: Store, new: Admitted, cards: dict[RequestId, None]) -
             return False
         while (plan := await _with_room(store, cards, name, new.value)) is not None:
             rows = (*(plan.value.rows or (name,)), new.value.id)
-            change = _joined(new.value, plan, rows, {new.value.id: new.claim})
+            change = _joined(new.value, plan, rows)
             if await store.commit(change) is Committed.DONE:
                 return True
     return False
@@ -125,12 +122,12 @@ async def join_card(store: Store, new: Admitted, cards: dict[RequestId, None]) -
 
 async def _with_room(store: Store, cards: dict[RequestId, None], name: RequestId, new: Request) -> Put[Message] | None:
     """Read the message of the card that begins with this request, or plan it; None if it takes no such row."""
-    first, card = await usecases.intact(store, name), await store.message(name_of(name))
+    first, card = await store.intact(name), await store.message(name_of(name))
     if first is None:
         return None
     if card is None:
         channel, key = first.value.rules.approvals_channel, name_of(name)
-        plan, posted = Put(Message(first.value.workspace, channel, key, request=name, vouches=first.claim), 0), None
+        plan, posted = Put(Message(first.value.workspace, channel, key, request=name), 0), None
     else:
         plan, posted = Put(card.value, card.version), card.value.posting_since
     message = plan.value
@@ -141,7 +138,7 @@ async def _with_room(store: Store, cards: dict[RequestId, None], name: RequestId
     return plan if takes(first.value, new, posted, first.now) else None
 
 
-async def message_of(store: Store, shown: Admitted) -> Put[Message] | None:
+async def message_of(store: Store, shown: SeenRequest) -> Put[Message] | None:
     """Find the message of the card that shows this request, if there is one."""
     card = shown.card
     if card is None or not card.value.on:
@@ -150,7 +147,7 @@ async def message_of(store: Store, shown: Admitted) -> Put[Message] | None:
     return None if seen is None else Put(seen.value, seen.version)
 
 
-async def card_of(store: Store, shown: Admitted) -> Card:
+async def card_of(store: Store, shown: SeenRequest) -> Card:
     """Read the card that shows this request, with all of its rows as they are now.
 
     A row that is damaged is left out.
@@ -158,25 +155,21 @@ async def card_of(store: Store, shown: Admitted) -> Card:
     card = await message_of(store, shown)
     if card is None or shown.value.id not in card.value.rows:
         return Card(name_of(shown.value.id), (shown,), (shown.value.id,))
-    rows = await asyncio.gather(*(usecases.intact(store, row) for row in card.value.rows))
+    rows = await asyncio.gather(*(store.intact(row) for row in card.value.rows))
     return Card(card.value.name, tuple(row for row in rows if row is not None), card.value.rows)
 
 
-async def _proposal(
-    store: Store, request: Request, burst: Sequence[Request], claims: Mapping[RequestId, str]
-) -> Keep[None] | Swap[None]:
+async def _proposal(store: Store, request: Request, burst: Sequence[Request]) -> Keep[None] | Swap[None]:
     """Propose to store the row that `_row` finds."""
-    change = await _row(store, request, burst, claims)
+    change = await _row(store, request, burst)
     return Keep(None) if change is None else Swap(change, None)
 
 
-async def _row(
-    store: Store, request: Request, burst: Sequence[Request], claims: Mapping[RequestId, str]
-) -> Change | None:
+async def _row(store: Store, request: Request, burst: Sequence[Request]) -> Change | None:
     """Find a row for the request; None if it has one, or is to have a card of its own.
 
-    `burst` has the other calls in order; their cards vouch for the `claims`. The request joins the card of the nearest
-    call before it, else of the next after it: whichever is stored first, the rows stand in the order of the calls.
+    `burst` has the other calls in order. The request joins the card of the nearest call before it, else of the next
+    after it: whichever is stored first, the rows stand in the order of the calls.
     """
     if not burst or await store.message(name_of(request.id)) is not None:
         return None
@@ -187,18 +180,18 @@ async def _row(
             without_card.append(other)
             continue
         if rows := await _with_row(store, request, card, other):
-            return _joined(request, card, rows, claims)
+            return _joined(request, card, rows)
         break
     for other in burst[len(before) :][:1]:
         card = await stored_message(store, other.id)
         if card is not None and (rows := await _with_row(store, request, card, other)):
-            return _joined(request, card, rows, claims)
+            return _joined(request, card, rows)
     if not without_card:
         return None
     first = without_card[-1]
-    channel, claim = request.rules.approvals_channel, claims[first.id]
-    card_of_first = Message(request.workspace, channel, name_of(first.id), request=first.id, vouches=claim)
-    return _joined(request, Put(card_of_first, 0), (first.id, request.id), claims)
+    channel = request.rules.approvals_channel
+    card_of_first = Message(request.workspace, channel, name_of(first.id), request=first.id)
+    return _joined(request, Put(card_of_first, 0), (first.id, request.id))
 
 
 async def stored_message(store: Store, request: RequestId) -> Seen[Message] | None:
@@ -220,16 +213,11 @@ async def _with_row(store: Store, request: Request, card: Seen[Message], other: 
     return (*rows[:at], request.id, *rows[at:])
 
 
-def _joined(
-    request: Request,
-    card: Seen[Message] | Put[Message],
-    rows: tuple[RequestId, ...],
-    claims: Mapping[RequestId, str],
-) -> Change:
+def _joined(request: Request, card: Seen[Message] | Put[Message], rows: tuple[RequestId, ...]) -> Change:
     """Give the card these rows, of which the request is one."""
     grown = Put(replace(card.value, rows=rows), card.version)
-    name, channel, claim = name_of(request.id), card.value.channel, claims[request.id]
-    row = Message(request.workspace, channel, name, request=request.id, on=card.value.name, vouches=claim)
+    name, channel = name_of(request.id), card.value.channel
+    row = Message(request.workspace, channel, name, request=request.id, on=card.value.name)
     return Change(messages=(grown, Put(row, 0)))
 
 

@@ -22,11 +22,11 @@ from weakref import WeakValueDictionary
 import aiohttp
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from countersign import metrics, usecases
+from countersign import metrics
 from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.ids import ChannelId, RequestId
 from countersign.metrics import Repair
-from countersign.usecases.ports import Admitted, Change, Committed, Message, Put, Store
+from countersign.usecases.ports import Change, Committed, Message, Put, SeenRequest, Store
 
 from ...slack_proxy import proxy_for
 from ..ports import Importance
@@ -125,7 +125,7 @@ class ClickedCards:
         thread = container.get("thread_ts") or message.get("thread_ts") or ""
         return _Standing(channel, "" if thread == ts else thread, ts)
 
-    async def held(self, seen: Admitted, counts: bool) -> tuple[Put[Message], ...]:
+    async def held(self, seen: SeenRequest, counts: bool) -> tuple[Put[Message], ...]:
         """Return the clicked message as it is stored with an attempt.
 
         The attempt `counts`, or is refused.
@@ -152,7 +152,7 @@ class ClickedCards:
             message = replace(message, replaced_by=seen.now + WITHIN)
         return (Put(message, unknown.version),)
 
-    async def _meant_for(self, at: _Standing, seen: Admitted, card: Put[Message] | None) -> Put[Message] | None:
+    async def _meant_for(self, at: _Standing, seen: SeenRequest, card: Put[Message] | None) -> Put[Message] | None:
         """Find the message of the request that was meant to stand there; None if the clicked one is known."""
         name = card_grouping.name_of(seen.value.id) if card is None else card.value.name
         others = [f"{name}/instead", *(f"{name}/{raised.number}" for raised in seen.value.raised)]
@@ -207,7 +207,7 @@ class ClickedCards:
         overtaken, drawing = False, None
         message: Put[Message] | None = None
         before = shown = None  # what the card showed before it was sent, and since; "" if that is unknown
-        while (seen := await usecases.admitted(self._store, request)) is not None:
+        while (seen := await self._store.request(request)) is not None:
             message = await card_grouping.message_of(self._store, seen)  # before the other rows of a burst are read
             if message is None or message.value.ts != click.ts:
                 break
@@ -230,7 +230,7 @@ class ClickedCards:
 
     async def _drop(self, request: RequestId, click: _Click, of: Message) -> None:
         """Settle a copy of a message, and delete it: if Slack does not, it shows no button that decides."""
-        if (seen := await usecases.admitted(self._store, request)) is not None:
+        if (seen := await self._store.request(request)) is not None:
             card = await card_grouping.card_of(self._store, seen)
             if (drawing := await card_drawing.picture(self._store, self._poster, card)) is not None:
                 await self._send(click, drawing)

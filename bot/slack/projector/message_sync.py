@@ -60,7 +60,6 @@ class _Target:
     place: Place
     drawing: Drawing
     request: RequestId | None
-    claim: str
     importance: Importance
     rows: tuple[RequestId, ...] | None
     unclear: bool = False
@@ -121,17 +120,16 @@ class Poster:
         *,
         request: RequestId | None = None,
         post: bool = True,
-        claim: str = "",
         importance: Importance = Importance.REST,
         rows: tuple[RequestId, ...] | None = None,
     ) -> Message | None:
         """Make the message of this name show the drawing, and return it.
 
-        None if there is none and `post` is False. A new one vouches for `claim`. CannotPost if Slack refuses for good,
+        None if there is none and `post` is False. CannotPost if Slack refuses for good,
         Outdated if another process may draw, or if it shows other `rows` by now. Waits as long as Slack is away or asks
         to slow down.
         """
-        target = _Target(name, place, drawing, request, claim, importance, rows)
+        target = _Target(name, place, drawing, request, importance, rows)
         async with self._at_work.setdefault(name, asyncio.Lock()):
             return await self._show(target, post)
 
@@ -242,13 +240,11 @@ class Poster:
         """Store the intent to post; _Overtaken if another did, RowsAdded if the card has more rows."""
         now, version = await self._store.now(), planned.version if planned else 0
         place = target.place
-        message = Message(
-            self.workspace, place.channel, target.name, "", place.thread, "", target.request, now, vouches=target.claim
-        )
+        message = Message(self.workspace, place.channel, target.name, "", place.thread, "", target.request, now)
         if planned is not None:
             if target.rows is not None and planned.value.rows and planned.value.rows != target.rows:
                 raise RowsAdded(f"{target.name} has more rows; reading again.")
-            message = replace(message, rows=planned.value.rows, vouches=planned.value.vouches)
+            message = replace(message, rows=planned.value.rows)
         if await self._store.commit(Change(messages=(Put(message, version),))) is not Committed.DONE:
             raise _Overtaken
         return Seen(message, version + 1, now)

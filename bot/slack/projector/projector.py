@@ -18,6 +18,7 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, RequestId, RunId
 from countersign.metrics import Repair
 from countersign.usecases.ports import Store
+from countersign.usecases.requeued_runs import Unheld
 
 from ..people.users_and_groups import Directory
 from ..ports import Outbox
@@ -75,6 +76,7 @@ class Projector:
         self._overlooked = overlooked
         self._allow = allow
         self._directory = directory
+        self._unheld = Unheld(store)
         self._without_worker: frozenset[RunId] = frozenset()
         self._card_queue = DrawingQueue(store, self._lease, self._draw_cards, self._cards_drawn, timedelta(0))
         self._thread_queue = DrawingQueue(store, self._lease, self._draw_thread, self._thread_drawn, thread_delay)
@@ -122,7 +124,7 @@ class Projector:
     async def _look_for_lost_workers(self) -> None:
         """Draw runs that no worker holds, or one holds again, or streamed for long."""
         before = self._without_worker
-        self._without_worker = frozenset(await self._store.indexes.unheld(_MOST_WITHOUT_WORKER, SILENT_AFTER))
+        self._without_worker = frozenset(await self._unheld.since(SILENT_AFTER))
         for run in (before ^ self._without_worker) | {*self._agent_features.overdue()}:
             self._thread_queue.add(Batch(run))
 

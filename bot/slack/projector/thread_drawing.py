@@ -101,7 +101,7 @@ async def _asked_by(thread: RunThread) -> tuple[list[RequestOnCard], bool]:
     """
     store, asked, card_is_coming = thread.store, list[RequestOnCard](), False
     for name in thread.run.recent:
-        seen = await usecases.intact(store, name)
+        seen = await store.intact(name)
         if seen is None or seen.value.run != thread.run.id:
             continue
         card = await card_grouping.card_of(store, seen)

@@ -11,7 +11,6 @@ import logging
 from datetime import timedelta
 from typing import Final
 
-from countersign import usecases
 from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request, Status
@@ -57,7 +56,7 @@ async def look(store: Store, directory: Directory, poster: Poster) -> None:
 
 
 async def _look_at(store: Store, directory: Directory, poster: Poster, name: RequestId) -> None:
-    seen = await usecases.admitted(store, name)
+    seen = await store.request(name)
     if seen is None or seen.value.status is not Status.PENDING or seen.value.deadline is not None:
         return
     if (why := await account_check.why_nobody_could(directory, seen.value)) is not None:

@@ -106,15 +106,6 @@ def read_outside(channel: ChannelId) -> str:
     )
 
 
-def contradicted(count: int) -> str:
-    """Warn of calls that passed though the policy says otherwise."""
-    calls = "1 call* was" if count == 1 else f"{count:,} calls* were"
-    return (
-        f":warning: *{calls} let through in the last 7 days against the policy. Look for "
-        "`contradicted` in `countersign audit export`."
-    )
-
-
 def current(name: str, rules: Rules) -> str:
     """Write the value in force of one setting."""
     match getattr(rules, name):

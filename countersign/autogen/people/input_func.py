@@ -6,11 +6,11 @@ early: a lost store is waited out, a timeout is an answer.
 """
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from autogen_agentchat.agents import UserProxyAgent
@@ -18,7 +18,6 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, UserInputRequestedEvent
 from autogen_core import CancellationToken
 
-from countersign import usecases
 from countersign.autogen.held_run import HeldRun
 from countersign.autogen.people.run_outcomes import Outcomes, outcome_of
 from countersign.domain.activity import NOT_DONE
@@ -28,15 +27,12 @@ from countersign.domain.ids import RequestId
 from countersign.domain.question_salts import asking, salted
 from countersign.domain.redaction import hide
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb, request_id
+from countersign.domain.run_calls import Ask, Deliver, Report, TakeBack
 from countersign.domain.texts_for_models import answer
 from countersign.domain.typed_answers import Keywords
 from countersign.policy.evaluation import Effect
 from countersign.usecases.store_outages import patiently
 
-SHORTEST_WAIT: Final = 0.01
-"""Seconds between two looks at a deadline that the server's clock has not quite reached."""
-RECHECK_AFTER: Final = 1.0
-"""Seconds between two looks at one that passed and that only web may settle; its hint comes at once."""
 _GONE: Final = "the run has gone on without an answer"
 QuestionTitle = str | Callable[[str], str]
 """What people are asked about words, or what makes it of them: quick, and the same for the same words."""
@@ -202,16 +198,16 @@ class RunQuestions:
                 await self._journal.record_ended_turns()
             with activity.working():
                 await self._journal.late_writes.written()
-                request = await self._held.write(usecases.ask, question, self._held.settings.requests, team_says)
+                request = await self._held.call(Ask(question, self._held.settings.requests, team_says))
             if of_team:  # a question that the policy refuses is asked by nobody when the run is rebuilt
                 self._journal.begin_wait(key)
             if request.status is Status.PENDING:
                 with activity.asking(request.id):
-                    request = await self._wait(request)
+                    request = await patiently(partial(self._held.service.settled, request.id))
             with activity.working():
 
                 async def deliver() -> None:
-                    await self._held.write(usecases.note_delivery, request)
+                    await self._held.call(Deliver(id))
 
                 if of_team:
                     await self._journal.record_answer(key, deliver)
@@ -221,7 +217,7 @@ class RunQuestions:
             if not self._journal.is_leaving():  # nobody waits for the answer any more: people are spared the decision
                 if of_team:
                     self._journal.abandon(key)
-                self._held.write_behind(usecases.take_back, id, _GONE)
+                self._held.call_behind(TakeBack(id, _GONE))
             raise
         except CountersignError as error:
             if isinstance(error, Refused) and error.refusal is Refusal.BY_POLICY and question.call is not None:
@@ -233,11 +229,11 @@ class RunQuestions:
     def report(self, request: Request, words: str, *, failed: bool = False) -> None:
         """Tell people what came of what they approved, while the agents go on."""
         done, words = self.outcomes.done_word(request), " ".join(hide(words)[0].split())
-        self._held.write_behind(usecases.report, request.id, words, failed=failed, done=done)
+        self._held.call_behind(Report(request.id, words, failed, done))
 
     def not_done(self, request: Request, why: str) -> None:
         """Tell people that their change was refused, so nothing was done."""
-        self._held.write_behind(usecases.report, request.id, " ".join(hide(why)[0].split()), failed=True, done=NOT_DONE)
+        self._held.call_behind(Report(request.id, " ".join(hide(why)[0].split()), failed=True, done=NOT_DONE))
 
     async def reported(self, request: Request | None, doing: Awaitable[str]) -> str:
         """Do what people approved, if they did, and tell them what came of it."""
@@ -250,22 +246,6 @@ class RunQuestions:
         if request is not None:
             self.report(request, result)
         return result
-
-    async def _wait(self, request: Request) -> Request:
-        store, pause = self._held.store, SHORTEST_WAIT
-        while True:
-            left: float | None = None
-            if request.deadline is not None:
-                now = await patiently(store.now)
-                left = max((request.deadline - now).total_seconds(), pause)
-                pause = SHORTEST_WAIT if now < request.deadline else RECHECK_AFTER
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    return await patiently(lambda: self._held.wakeups.settled(request.id))
-            # Whoever looks first settles what is due, so that a run does not depend on the other process.
-            seen = await patiently(lambda: usecases.catch_up(store, self._held.queue, request.id))
-            if seen is not None and seen.status is not Status.PENDING:
-                return seen
 
 
 class Human:

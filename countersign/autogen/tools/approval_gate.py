@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from countersign import usecases
 from countersign.autogen.held_run import HeldRun
 from countersign.autogen.people.input_func import EarlierVersion, RunQuestions
 from countersign.autogen.people.run_outcomes import CALL, Became, Outcome, outcome_of
@@ -21,7 +20,7 @@ from countersign.autogen.tools.arguments import without_hidden
 from countersign.autogen.tools.duplicate_calls import EqualActions, NumberedActions
 from countersign.autogen.tools.permits import Denial, Permit, ProposedAction, shown, title_for
 from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict, judge
-from countersign.domain import texts_for_models
+from countersign.domain import run_calls, texts_for_models
 from countersign.domain.calls import Call
 from countersign.domain.errors import NotFound, Refused
 from countersign.domain.events import shortened, without_secrets
@@ -29,8 +28,8 @@ from countersign.domain.ids import AttemptId, digest_of
 from countersign.domain.made_files import LeftOut, MadeFile
 from countersign.domain.question_salts import salted
 from countersign.domain.requests import Kind, Question, Request, Status, Verb, request_id
+from countersign.domain.run_calls import Attach, Judge
 from countersign.replay.entries import Entry, Judged, Numbered, whole
-from countersign.usecases.store_outages import patiently
 
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
 
@@ -92,7 +91,7 @@ class Gate:
     async def attach(self, files: Sequence[MadeFile], left: Sequence[LeftOut]) -> None:
         """Attach files to the run's thread, which says what is left out."""
         if files or left:
-            await patiently(lambda: self.held.store.made.keep(self.held.run.id, files, left))
+            await self.held.call(Attach.of(files, left))
 
     async def _recorded_refusal(self, key: str) -> Request | None:
         """Return the request whose refusal is recorded to hold for this action too."""
@@ -111,13 +110,12 @@ class Gate:
             say = partial(without_hidden, arguments=json.loads(action.arguments), hide=action.hide)
             verdict = await judge(action.ask, proposal, action.tools, say)
             says = None if action.ask is None else verdict.tier
-            ruling = await self.held.or_abort(
-                patiently(lambda: usecases.judge(self.held.store, run, action.agent, _call(action), says))
-            )
-        if ruling.clause and ruling.effect is not Tier.ASK:  # the card of a question names the rule by itself
-            verdict = Verdict(ruling.effect, f"The workspace's policy, rule “{ruling.clause}”. {ruling.why}".strip())
-        why = verdict.why if verdict.tier is ruling.effect else ""
-        return Judged(ruling.effect, whole(why), says or "nothing", ruling.clause, ruling.version)
+            ruling = await self.held.or_abort(self.held.call(Judge(action.agent, _call(action), says)))
+        effect = Tier(ruling.effect)
+        if ruling.clause and effect is not Tier.ASK:  # the card of a question names the rule by itself
+            verdict = Verdict(effect, f"The workspace's policy, rule “{ruling.clause}”. {ruling.why}".strip())
+        why = verdict.why if verdict.tier is effect else ""
+        return Judged(effect, whole(why), says or "nothing", ruling.clause, ruling.version)
 
     async def _record(self, key: str, judged: Judged) -> Judged:
         with self._journal.activity.working():
@@ -130,8 +128,7 @@ class Gate:
 
     async def _report(self, action: ProposedAction, key: str, judged: Judged) -> None:
         """Put the policies' verdict into the record of the workspace, once."""
-        report = self.held.write(
-            usecases.note_verdict,
+        verdict = run_calls.Verdict(
             action.agent,
             action.tool,
             passed=judged.tier is Tier.PASS,
@@ -143,7 +140,7 @@ class Gate:
             team_says=judged.says,
             once=AttemptId(digest_of(self.held.run.id, key)[:32]),
         )
-        await self.held.or_abort(report)
+        await self.held.or_abort(self.held.call(verdict))
 
     async def _refuse(self, case: _Case, judged: Judged) -> Denial:
         """Report the refusal by a policy, once, in its place in the run's order; deny."""

@@ -65,7 +65,7 @@ class ScriptPipeline:
     waits for the others of it, so that none of them overtakes it.
     """
 
-    def __init__(self, client: Any, *, in_order: bool) -> None:
+    def __init__(self, client: Any, *, in_order: bool = False) -> None:
         self._client = client
         self._in_order = in_order
         self._shares = isinstance(client, redis.asyncio.Redis)  # a Cluster's pipeline goes other ways

@@ -5,7 +5,7 @@ Nothing else knows the engine.
 A job is a hint. It may be dropped (one for this run is queued or running), delivered twice (a worker was slow
 or its loop was blocked) or lost; the store's lease decides who may advance a run, the store's signals decide
 whether there is something to do, and the reconciler asks again for what was lost. Measured and argued in
-docs/decisions/0001-job-engine.md. A job carries a run id only, as JSON (`countersign.store.job_codec`).
+docs/decisions/0001-job-engine.md. A job carries a run id only, as JSON (`countersign.runs.job_codec`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RequestId, RunId
-from countersign.store import job_codec
+from countersign.runs import job_codec
+from countersign.runs.area import namespace_of
 from countersign.store.redis.redis_py_compat import EngineConnections
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class Queue:
     """
 
     def __init__(self, url: str, namespace: str) -> None:
-        self._docket = _Docket(name=f"{{{namespace}}}:jobs", url=url, execution_ttl=timedelta(minutes=15))
+        self._docket = _Docket(name=f"{{{namespace_of(namespace)}}}:jobs", url=url, execution_ttl=timedelta(minutes=15))
         self._docket.tasks.clear()
         self._docket.register(_nobody, names=["advance"])
 

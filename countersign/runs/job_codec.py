@@ -18,7 +18,7 @@ from docket._lua import RedisScript
 from countersign.domain.ids import RunId
 from countersign.store.redis.scripts import Script
 
-_log = logging.getLogger("countersign.store.job_queue")
+_log = logging.getLogger("countersign.runs.job_queue")
 _NUMBERS: Final = (b"attempt", b"generation")
 
 

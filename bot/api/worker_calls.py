@@ -1,0 +1,211 @@
+"""Routes for workers: calls about runs, announcements, and the stream of decisions.
+
+A worker's key reaches the runs of its teams. A program's key reaches the runs that it started itself, as `run_here`
+does.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, make_dataclass, replace
+from datetime import timedelta
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import SchemaValidator
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from countersign.domain.api_keys import ApiKey
+from countersign.domain.errors import InvalidInput, NotFound
+from countersign.domain.ids import ChannelId, RequestId, RunId, WorkerId
+from countersign.domain.requests import Status
+from countersign.domain.run_calls import RUN_CALLS, Start
+from countersign.runs.decision_stream import Waiting
+from countersign.store.codec import within
+from countersign.usecases import run_calls
+from countersign.usecases.ports import Announcement, Lease, Store, Wakeups
+
+from . import bodies, json_bounds
+from .problems import Problem, of_validation
+
+ANNOUNCED_FOR: Final = timedelta(seconds=15)
+HEARTBEAT: Final = 5.0
+"""Seconds between two lines of a stream, at most."""
+LARGEST: Final = 24 * 2**20
+"""Bytes of a call: the largest record, or ten files in base64."""
+_REMEMBERED: Final = 100_000
+"""Runs of which it is known who reaches them."""
+_MOST_BEHIND: Final = 10_000
+"""Lines that a stream may be behind; a slower worker connects again, and reads back."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waited:
+    """What a worker reads back."""
+
+    requests: tuple[RequestId, ...] = ()
+    runs: tuple[RunId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """The lease under which a call is made."""
+
+    fence: int
+    owner: str
+
+
+def _reader(kind: type[Any]) -> SchemaValidator:
+    """Make the reader of a body with this call, within the bounds of records."""
+    body = make_dataclass(f"{kind.__name__}Body", [("lease", _Holder), ("call", kind)], frozen=True)
+    return SchemaValidator(within(TypeAdapter(body).core_schema))
+
+
+_CALLS: Final = {name: _reader(kind) for name, kind in RUN_CALLS.items()}
+_ANSWERS: Final = {name: TypeAdapter[Any](kind.answer) for name, kind in RUN_CALLS.items()}
+_ANNOUNCEMENTS: Final = SchemaValidator(within(TypeAdapter(Announcement).core_schema))
+_WAITED: Final = SchemaValidator(within(TypeAdapter(_Waited).core_schema))
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCalls:
+    """Answers workers. `stopping` ends the streams: workers connect to another `web`."""
+
+    store: Store
+    wakeups: Wakeups
+    channel: Callable[[ApiKey, str], Awaitable[ChannelId]]
+    """Finds the channel that a key names. Problem if the key may not ask there."""
+    turns: defaultdict[str, asyncio.Semaphore]
+    """The turn of each key to have a large body read."""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _known: set[tuple[str, RunId]] = field(default_factory=set)
+    """Keys with the runs that they reach: that never changes."""
+
+    async def call(self, request: Request, key: ApiKey) -> Response:
+        """Answer a call about a run."""
+        name, run = request.path_params["call"], RunId.named(request.path_params["run"])
+        if run is None or name not in _CALLS:
+            raise NotFound("There is no such call.")
+        body = await self._read(request, key, _CALLS[name])
+        call = body.call
+        if isinstance(call, Start):
+            call = await self._startable(key, run, call)
+        else:
+            await self._check(key, run)
+        answer = await run_calls.answer(self.store, Lease(run, body.lease.fence, body.lease.owner), call, key.id)
+        return _json(_ANSWERS[name].dump_json(answer, exclude_defaults=True))
+
+    async def _startable(self, key: ApiKey, run: RunId, start: Start) -> Start:
+        """Return the start with the id of its channel. Problem or InvalidInput if this key may not start it."""
+        if key.worker or not run.of_script or run.of_program:
+            raise InvalidInput("Only a program starts a run itself. Nothing was started.")
+        if (seen := await self.store.run(run)) is not None and seen.value.key != key.id:
+            raise InvalidInput(f"There is a run {run} already. Nothing was started.")
+        return replace(start, channel=await self.channel(key, start.channel))
+
+    async def _check(self, key: ApiKey, run: RunId) -> None:
+        """Check that the key reaches the run. NotFound if not, as for a run that does not exist."""
+        if (key.id, run) in self._known:
+            return
+        seen = await self.store.run(run)
+        if seen is None or not (key.reaches(seen.value.team) if key.worker else seen.value.key == key.id):
+            raise NotFound(f"There is no run {run}.")
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known.add((key.id, run))
+
+    async def announce(self, request: Request, key: ApiKey) -> Response:
+        """Keep what a worker says of itself, for `ANNOUNCED_FOR`."""
+        _check_worker(key)
+        said = await self._read(request, key, _ANNOUNCEMENTS)
+        foreign = [team.name for team in said.teams if not key.reaches(team.name)]
+        if foreign:
+            raise InvalidInput(f"This key can't run the teams {', '.join(foreign)[:200]}. Nothing was announced.")
+        await self.store.workers.announce(WorkerId(request.path_params["worker"]), said, ANNOUNCED_FOR)
+        return Response(status_code=204)
+
+    async def retire(self, request: Request, key: ApiKey) -> Response:
+        """Withdraw a worker's announcement."""
+        _check_worker(key)
+        await self.store.workers.retire(WorkerId(request.path_params["worker"]))
+        return Response(status_code=204)
+
+    async def waiting(self, request: Request, key: ApiKey) -> Response:
+        """Say what is known of requests and runs that a worker waits for."""
+        waited = await self._read(request, key, _WAITED)
+        requests = await self.store.readable(waited.requests)
+        runs = await self.store.readable_runs(waited.runs)
+        settled = tuple(one for one in requests.values() if one is not None and one.status is not Status.PENDING)
+        gone = tuple(name for name, one in requests.items() if one is None)
+        ended = tuple(name for name, one in runs.items() if one is None or one.over)
+        return _json(Waiting(settled, gone, ended).dump())
+
+    async def _read(self, request: Request, key: ApiKey, reader: SchemaValidator) -> Any:
+        """Read a body of this form. Problem if it is another one, or too large."""
+        async with bodies.whole(request, self.turns[key.id], LARGEST) as raw:
+            return await bodies.aside(raw, lambda: _parsed(raw, reader))
+
+    async def stream(self, request: Request, key: ApiKey) -> Response:
+        """Push decisions and ends of runs, a line of JSON each, as they come."""
+        return StreamingResponse(self._lines(), media_type="application/x-ndjson")
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        lines: asyncio.Queue[bytes] = asyncio.Queue(_MOST_BEHIND)
+        stopping = asyncio.ensure_future(self.stopping.wait())
+
+        def hear(line: bytes) -> None:
+            try:
+                lines.put_nowait(line)
+            except asyncio.QueueFull:
+                _log.warning("A worker does not read its stream of decisions; it is closed.")
+                stopping.cancel()
+
+        with self.wakeups.heard_by(hear):
+            await self.wakeups.listening()
+            try:
+                yield b"{}\n"  # from here on nothing is missed
+                while not stopping.done():
+                    taking = asyncio.ensure_future(lines.get())
+                    try:
+                        await asyncio.wait({taking, stopping}, timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
+                        if stopping.done() and not taking.done():
+                            return
+                        yield taking.result() if taking.done() else b"{}\n"
+                    finally:
+                        taking.cancel()
+            finally:
+                stopping.cancel()
+
+
+def _check_worker(key: ApiKey) -> None:
+    if not key.worker:
+        raise Problem(403, "no-worker", "This is a program's key. Make one for workers with `countersign keys create`.")
+
+
+def _parsed(raw: bytes, reader: SchemaValidator) -> Any:
+    try:
+        json_bounds.check(raw)  # before anything is built of it
+        return reader.validate_json(raw)
+    except ValidationError as wrong:
+        raise of_validation(wrong) from None
+    except ValueError as wrong:
+        raise Problem(400, "no-json", f"The body isn't valid JSON ({wrong}).") from None
+
+
+def _json(raw: bytes) -> Response:
+    return Response(raw, media_type="application/json")
+
+
+def routes(calls: WorkerCalls, keyed: Callable[..., Any]) -> list[Route]:
+    """The routes of workers; `keyed` finds the caller's key."""
+    return [
+        Route("/v1/runs/{run}/{call}", keyed(calls.call, of_worker=True), methods=["POST"]),
+        Route("/v1/workers/{worker}", keyed(calls.announce, of_worker=True), methods=["PUT"]),
+        Route("/v1/workers/{worker}", keyed(calls.retire, of_worker=True), methods=["DELETE"]),
+        Route("/v1/waiting", keyed(calls.waiting, of_worker=True), methods=["POST"]),
+        Route("/v1/stream", keyed(calls.stream, of_worker=True), methods=["GET"]),
+    ]

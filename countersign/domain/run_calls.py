@@ -1,0 +1,296 @@
+"""Calls of a worker about one run, which `web` answers.
+
+Each call is a value with the type of its answer. A worker makes them under its lease: `web` refuses a call whose fence
+is not the run's. A call may be repeated, because only its answer may have been lost.
+"""
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+
+from countersign.domain.activity import Delay, Usage, Writing
+from countersign.domain.calls import Call
+from countersign.domain.ids import AttemptId, Digest, RequestId, TeamName
+from countersign.domain.made_files import LeftOut, MadeFile, clean
+from countersign.domain.requests import Question, Request
+from countersign.domain.runs import Run
+from countersign.domain.runs import Verb as RunVerb
+
+R = TypeVar("R")
+
+
+class RunCall(Generic[R]):
+    """A call whose answer is an `R`; `name` is its part of the address."""
+
+    name: ClassVar[str]
+    answer: ClassVar[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The answer to `Claim`.
+
+    `run` is None if there is nothing to do: it is `over`, or rests until somebody decides. `elsewhere`: another worker
+    has its team, and this one does not.
+    """
+
+    run: Run | None
+    over: bool = False
+    elsewhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(RunCall[Claimed]):
+    """Advance the run from now on; older fences count no more.
+
+    `teams` are those of the worker; `script` says that the caller is the run's own program.
+    """
+
+    name, answer = "claim", Claimed
+    teams: tuple[TeamName, ...] = ()
+    script: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ask(RunCall[Request]):
+    """Ask people, or find the request that was asked before.
+
+    Another question in the same place of the run withdraws the one asked there before. Refused, with an event, if
+    nobody could decide on it. GivenUp, with nothing asked, if the run has asked `limit` questions already (0: no
+    limit), or asks too much. `team_says` is the judgement of the team's own code, for the audit log.
+    """
+
+    name, answer = "ask", Request
+    question: Question
+    limit: int = 0
+    team_says: str = "ask"
+
+
+@dataclass(frozen=True, slots=True)
+class Find(RunCall[Request | None]):
+    """Read a request of the run; None if it does not exist."""
+
+    name, answer = "find", Request | None
+    request: RequestId
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack(RunCall[None]):
+    """Withdraw a request that nobody in the run waits for, and free its place."""
+
+    name, answer = "take_back", None
+    request: RequestId
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver(RunCall[None]):
+    """Note that the agent has the decision: the run continues if nothing else is asked."""
+
+    name, answer = "deliver", None
+    request: RequestId
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The judgement of a call by the workspace's policy.
+
+    `effect` is `pass`, `ask` or `refuse`; `clause` is the rule that counts, `version` that policy's.
+    """
+
+    effect: str
+    clause: str = ""
+    why: str = ""
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Judge(RunCall[Ruling]):
+    """Judge a call by the policy; `team_says` is what the team's own code wants, None if nothing."""
+
+    name, answer = "judge", Ruling
+    agent: str
+    call: Call
+    team_says: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict(RunCall[None]):
+    """Record, once, a call that a policy let pass or refused without asking people.
+
+    The run counts the calls that passed. `arguments` are as people may see them, `digest` is that of the true ones;
+    `clause` is the rule of the workspace's policy that counted, `version` that policy's, `team_says` the judgement of
+    the team's own code.
+    """
+
+    name, answer = "verdict", None
+    agent: str
+    tool: str
+    passed: bool
+    arguments: str
+    digest: Digest
+    why: str
+    clause: str
+    version: int
+    team_says: str
+    once: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class Say(RunCall[None]):
+    """Add a line of progress, for the requester's thread.
+
+    `at` is its moment, so that a repeat after a lost answer adds nothing.
+    """
+
+    name, answer = "say", None
+    agent: str
+    words: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Write(RunCall[None]):
+    """Note the text that an agent is writing, for the requester's thread."""
+
+    name, answer = "write", None
+    text: Writing
+
+
+@dataclass(frozen=True, slots=True)
+class Wait(RunCall[None]):
+    """Note why an agent waits, for the requester's thread."""
+
+    name, answer = "wait", None
+    delay: Delay
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(RunCall[None]):
+    """Note the steps to come, for the requester's thread."""
+
+    name, answer = "plan", None
+    number: int
+    titles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone(RunCall[None]):
+    """Note that a step of the plan was done, for the requester's thread."""
+
+    name, answer = "step_done", None
+    number: int
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report(RunCall[None]):
+    """Note once the outcome of an action that people approved, for its card."""
+
+    name, answer = "report", None
+    request: RequestId
+    words: str
+    failed: bool = False
+    done: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin(RunCall[None]):
+    """Check, right before an effect outside, that the run is still the caller's."""
+
+    name, answer = "begin", None
+
+
+@dataclass(frozen=True, slots=True)
+class Park(RunCall[bool]):
+    """Park the run, so that it may leave memory, and close its fence, in one step.
+
+    False if it has something to do: all of `awaited` must still be undecided in that step, so no decision falls
+    between (R5).
+    """
+
+    name, answer = "park", bool
+    awaited: frozenset[RequestId]
+
+
+@dataclass(frozen=True, slots=True)
+class Finish(RunCall[None]):
+    """Finish or fail the run, and withdraw its requests."""
+
+    name, answer = "finish", None
+    verb: RunVerb
+    result: str
+    words: str = ""
+    usage: Usage | None = None
+    ended_as: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attach(RunCall[None]):
+    """Keep files that approved code made until they are in the run's thread, which says what is `left` out.
+
+    `files` are pairs of a name and the content in base64.
+    """
+
+    name, answer = "attach", None
+    files: tuple[tuple[str, str], ...]
+    left: tuple[LeftOut, ...] = ()
+
+    @classmethod
+    def of(cls, files: Sequence[MadeFile], left: Sequence[LeftOut] = ()) -> Self:
+        """Encode the files."""
+        return cls(tuple((file.name, b64encode(file.content).decode()) for file in files), tuple(left))
+
+    def decoded(self) -> list[MadeFile]:
+        """Decode the files. ValueError if one is not base64."""
+        return [MadeFile(clean(name), b64decode(content, validate=True)) for name, content in self.files]
+
+
+@dataclass(frozen=True, slots=True)
+class Start(RunCall[Run]):
+    """Start a run that the caller advances itself; the same run id again is the same run.
+
+    `channel` is an id or a name like `#general`, `requester` the id of a user.
+    """
+
+    name, answer = "start", Run
+    channel: str
+    requester: str
+    team: TeamName
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class Read(RunCall[Run]):
+    """Read the run, for its own program."""
+
+    name, answer = "read", Run
+
+
+RUN_CALLS: Final[Mapping[str, type[RunCall[Any]]]] = {
+    kind.name: kind
+    for kind in (
+        Claim,
+        Ask,
+        Find,
+        TakeBack,
+        Deliver,
+        Judge,
+        Verdict,
+        Say,
+        Write,
+        Wait,
+        Plan,
+        StepDone,
+        Report,
+        Begin,
+        Park,
+        Finish,
+        Attach,
+        Start,
+        Read,
+    )
+}
+"""Every call by its name."""

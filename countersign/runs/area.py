@@ -1,0 +1,116 @@
+"""The area of Redis that belongs to workers: leases, journals, models' answers, jobs, and the way to `web`.
+
+Its keys have a prefix of their own, `{<namespace>-work}:`, which is all that the Redis user of a worker may touch.
+`web` adds jobs there, and says where it is and with which key workers call it.
+
+| key | type | holds | ends |
+|---|---|---|---|
+| `lease:<run>` | hash | `fence`, `owner`, `until` (ms, server's clock) | 1 hour after the lease |
+| `journal:<run>` | hash | recorded effects of the run | 400 days after its last entry, or 30 after its end |
+| `answer:<digest>` | string | a model's answer that MODEL_CONFIG lets us keep | as it says |
+| `web` | sorted set | addresses of `web`, by until when each counts (ms) | 15 s, renewed |
+| `web:key` | string | the key with which workers call `web` | never: `web` needs it as long as it runs |
+| `confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min |
+| `jobs:*` | | the job queue's own keys, see `countersign.runs.job_queue` | |
+"""
+
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+import redis.asyncio
+
+from countersign.domain.ids import Digest, RunId
+from countersign.runs.leases import Leases
+from countersign.store.codec import from_ms, ms
+from countersign.store.records import reaching
+from countersign.store.redis.durability import NONE, Replicas, WritingScript
+from countersign.store.redis.scripts import Script, ScriptPipeline
+from countersign.store.server_check import check
+
+ADDRESS_KEPT: Final = timedelta(seconds=15)
+_TIME: Final = "return redis.call('TIME')"
+
+
+def namespace_of(namespace: str) -> str:
+    """Name the workers' area of an installation."""
+    return f"{namespace}-work"
+
+
+class AreaKeys:
+    """The keys of one area; each takes its ids apart from all other text (R27)."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace: Final = namespace_of(namespace)
+        self.prefix: Final = f"{{{self.namespace}}}:"
+        self.web: Final = self.prefix + "web"
+        self.web_key: Final = self.prefix + "web:key"
+        self.confirmed: Final = self.prefix + "confirmed"
+
+    def lease(self, run: RunId) -> str:
+        return f"{self.prefix}lease:{RunId(run)}"
+
+    def journal(self, run: RunId) -> str:
+        return f"{self.prefix}journal:{RunId(run)}"
+
+    def answer(self, question: Digest) -> str:
+        return f"{self.prefix}answer:{Digest(question)}"
+
+
+class WebAddress(NamedTuple):
+    """The addresses at which `web` answers workers, and their key."""
+
+    urls: tuple[str, ...]
+    key: str
+
+
+class Area:
+    """One area, for the worker that advances its runs and for `web`, which adds jobs."""
+
+    def __init__(self, client: redis.asyncio.Redis, namespace: str, replicas: Replicas = NONE) -> None:
+        self.client: Any = client
+        self.keys = AreaKeys(namespace)
+        self.leases = Leases(client, self.keys.lease)
+        self._replicas = replicas
+        self._pipeline = ScriptPipeline(client, in_order=True)
+        self._clock = Script(client, _TIME)
+
+    def writing(self, text: str) -> WritingScript:
+        """Make a script that changes something, and answers when the replicas have it."""
+        return WritingScript(self.client, text, self._replicas, self.keys.confirmed, self._pipeline)
+
+    async def now(self) -> datetime:
+        """Read the server's clock."""
+        async with reaching():
+            seconds, micros = await self._clock(keys=[self.keys.web])
+        return from_ms(int(seconds) * 1000 + int(micros) // 1000)
+
+    async def check(self) -> None:
+        """Check that Redis can be reached and is safe, as `check` says."""
+        await check(self.client, self.keys.confirmed)
+
+    async def put_address(self, url: str, key: str) -> None:
+        """Say for a while that `web` answers there; `key` is for all workers of the area."""
+        now = await self.now()
+        async with reaching():
+            await self.client.set(self.keys.web_key, key)
+            await self.client.zremrangebyscore(self.keys.web, "-inf", ms(now))
+            await self.client.zadd(self.keys.web, {url: ms(now + ADDRESS_KEPT)})
+
+    async def drop_address(self, url: str) -> None:
+        """Say that `web` answers there no longer."""
+        async with reaching():
+            await self.client.zrem(self.keys.web, url)
+
+    async def web_key(self) -> str:
+        """Read the key with which workers call `web`; "" if there is none."""
+        async with reaching():
+            key = await self.client.get(self.keys.web_key)
+        return key.decode() if key else ""
+
+    async def address(self) -> WebAddress | None:
+        """Read where `web` is; None if no `web` has said so lately."""
+        now = await self.now()
+        async with reaching():
+            urls = await self.client.zrange(self.keys.web, f"({ms(now)}", "+inf", byscore=True)
+        key = await self.web_key()
+        return WebAddress(tuple(url.decode() for url in urls), key) if urls and key else None

@@ -1,0 +1,193 @@
+"""Decisions as `web` pushes them to a worker, over one connection for all that it waits for (R5).
+
+A pushed line may be lost with its connection, so everything still awaited is read back on each connection, whenever
+`web` says that it may have missed something itself, and now and then. Connect first, then read. What comes before
+anybody waits for it is remembered by its name, and read back when somebody does.
+"""
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Generic, Self, TypeVar
+
+from pydantic import TypeAdapter
+
+from countersign import metrics
+from countersign.domain.errors import CountersignError, QuestionLost
+from countersign.domain.ids import RequestId, RunId
+from countersign.domain.requests import Request
+from countersign.metrics import Repair
+
+_AT_ONCE: Final = 1000
+_REMEMBERED: Final = 10_000
+_NAME: Final = re.compile(rb'\{"id":"(q[a-z0-9]{1,40})"')
+READ_BACK: Final = 60.0
+"""Seconds between two times that all that is awaited is read back."""
+_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 2.0
+_log = logging.getLogger(__name__)
+K = TypeVar("K", bound=str)
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What `web` knows of requests and runs that a worker waits for; `gone` are requests that it does not have."""
+
+    settled: tuple[Request, ...] = ()
+    gone: tuple[RequestId, ...] = ()
+    ended: tuple[RunId, ...] = ()
+
+    @classmethod
+    def load(cls, raw: bytes) -> Self:
+        """Read the answer of `web`."""
+        return _WAITING.validate_json(raw)  # type: ignore[return-value]
+
+    def dump(self) -> bytes:
+        """Write the answer of `web`."""
+        return _WAITING.dump_json(self, exclude_defaults=True)
+
+
+_WAITING: Final = TypeAdapter(Waiting)
+_REQUEST: Final = TypeAdapter(Request)
+
+
+class _Futures(Generic[K, V]):
+    """The futures of one kind, by what they wait for."""
+
+    def __init__(self) -> None:
+        self._futures: dict[K, set[asyncio.Future[V]]] = {}
+        self._heard: dict[K, bool] = {}
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._futures)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._futures
+
+    async def wait(self, key: K, look: Callable[[], Awaitable[object]]) -> V:
+        """Wait for this one; `look` reads it back, if it came already."""
+        future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+        self._futures.setdefault(key, set()).add(future)
+        try:
+            if self._heard.pop(key, False):
+                try:
+                    await look()
+                except CountersignError as away:
+                    _log.info("%s It is read again when `web` answers.", away)
+            return await future
+        finally:
+            waiting = self._futures.get(key, set())
+            waiting.discard(future)
+            if not waiting:
+                self._futures.pop(key, None)
+
+    def wake(self, key: K, value: V) -> bool:
+        """Wake everybody who waits for this one."""
+        waiting = [future for future in self._futures.get(key, ()) if not future.done()]
+        for future in waiting:
+            future.set_result(value)
+        return bool(waiting)
+
+    def heard(self, key: K) -> None:
+        """Remember that this one came before anybody waited for it; the oldest is forgotten for another."""
+        self._heard[key] = True
+        if len(self._heard) > _REMEMBERED:
+            del self._heard[next(iter(self._heard))]
+
+    def fail(self, key: K, why: Exception) -> None:
+        """Raise an error in everybody who waits for this one."""
+        for future in self._futures.get(key, ()):
+            if not future.done():
+                future.set_exception(why)
+
+
+Lines = Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]]
+ReadBack = Callable[[Sequence[RequestId], Sequence[RunId]], Awaitable[Waiting]]
+
+
+class DecisionStream:
+    """The stream, as a context manager. `lines` opens it; `read_back` asks for what is awaited."""
+
+    SILENCE: Final = timedelta(seconds=15)
+    """A stream without a line for this long is broken: `web` sends one every five seconds."""
+
+    def __init__(self, lines: Lines, read_back: ReadBack) -> None:
+        self._lines = lines
+        self._read_back = read_back
+        self._requests: _Futures[RequestId, Request] = _Futures()
+        self._runs: _Futures[RunId, None] = _Futures()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._follow(), name="decisions")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def settled(self, request: RequestId) -> Request:
+        """Wait until the request is no longer pending. QuestionLost if `web` does not have it any more."""
+        return await self._requests.wait(request, lambda: self._look([request], []))
+
+    async def ended(self, run: RunId) -> None:
+        """Wait until the run has ended."""
+        await self._runs.wait(run, lambda: self._look([], [run]))
+
+    async def _follow(self) -> None:
+        pause = _PAUSE
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                async with self._lines() as lines:
+                    read_back_at, pause = loop.time(), _PAUSE
+                    async for line in lines:  # the first comes at once
+                        await self._hear(line)
+                        if loop.time() >= read_back_at:
+                            await self._look_at_all()
+                            read_back_at = loop.time() + READ_BACK
+            except CountersignError as lost:
+                _log.warning("The stream of decisions was lost; connecting again. %s", lost)
+            except Exception:
+                _log.exception("The stream of decisions cannot be read; connecting again.")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _hear(self, line: bytes) -> None:
+        if name := _NAME.match(line):
+            request = RequestId(name[1].decode())
+            if request in self._requests:
+                self._requests.wake(request, _REQUEST.validate_json(line))
+            else:  # another worker's, or asked just now
+                self._requests.heard(request)
+            return
+        hint = json.loads(line or b"{}")
+        if (run := RunId.named(str(hint.get("ended")))) is not None and not self._runs.wake(run, None):
+            self._runs.heard(run)
+        if hint.get("missed"):
+            await self._look_at_all()
+
+    async def _look_at_all(self) -> None:
+        requests, runs = [*self._requests], [*self._runs]
+        woken = 0
+        for start in range(0, max(len(requests), len(runs)), _AT_ONCE):
+            woken += await self._look(requests[start : start + _AT_ONCE], runs[start : start + _AT_ONCE])
+        if woken:
+            _log.warning("%d decisions or ends were missed, and found by reading back.", woken)
+            metrics.repaired(Repair.HINT_LOST, woken)
+
+    async def _look(self, requests: Sequence[RequestId], runs: Sequence[RunId]) -> int:
+        known = await self._read_back(requests, runs)
+        woken = sum(self._requests.wake(request.id, request) for request in known.settled)
+        woken += sum(self._runs.wake(run, None) for run in known.ended)
+        for request in known.gone:
+            why = f"Request {request} is gone, so nobody can decide on it; the run is rebuilt and asks again."
+            self._requests.fail(request, QuestionLost(why))
+        return woken

@@ -1,0 +1,186 @@
+"""Calls of `web` by a worker, over HTTP.
+
+Every call may be repeated. An answer that does not come is StoreUnavailable, and the worker tries again for as long as
+it takes; `web` itself says with LeaseLost that a run belongs to another worker.
+"""
+
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, Protocol, Self
+
+import httpcore
+from pydantic import TypeAdapter
+
+from countersign.domain import errors
+from countersign.domain.attempt_refusals import Refusal
+from countersign.domain.errors import CountersignError, Refused, StoreUnavailable
+from countersign.domain.ids import RequestId, RunId, WorkerId
+from countersign.domain.requests import Request
+from countersign.domain.run_calls import RUN_CALLS, R, RunCall
+from countersign.runs.area import WebAddress
+from countersign.runs.decision_stream import DecisionStream, Waiting
+from countersign.usecases.ports import Announcement, Lease
+
+WITHIN: Final = 30.0
+"""Seconds for one answer."""
+CONNECTING: Final = 2.0
+_CALLS: Final = {kind: TypeAdapter[Any](kind) for kind in RUN_CALLS.values()}
+_ANSWERS: Final = {kind: TypeAdapter[Any](kind.answer) for kind in RUN_CALLS.values()}
+_ANNOUNCEMENTS: Final = TypeAdapter(Announcement)
+_LOST: Final = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError, OSError)
+_ERRORS: Final[Mapping[str, type[CountersignError]]] = {
+    "lease-lost": errors.LeaseLost,
+    "given-up": errors.GivenUp,
+    "not-found": errors.NotFound,
+    "invalid": errors.InvalidInput,
+    "newer": errors.NewerSchema,
+    "unreadable": errors.UnknownSchema,
+    "conflict": errors.Conflict,
+}
+_log = logging.getLogger(__name__)
+
+Resolve = Callable[[], Awaitable[WebAddress | None]]
+"""Finds out where `web` is; None if nobody knows."""
+
+
+class Service(Protocol):
+    """What a worker asks of `web`; every method may raise StoreUnavailable."""
+
+    async def call(self, lease: Lease, call: RunCall[R]) -> R:
+        """Make a call about the lease's run. LeaseLost if the run is no longer ours."""
+
+    async def settled(self, request: RequestId) -> Request:
+        """Wait until the request is no longer pending. QuestionLost if `web` does not have it any more."""
+
+    async def ended(self, run: RunId) -> None:
+        """Wait until the run has ended."""
+
+    async def announce(self, worker: WorkerId, announcement: Announcement) -> None:
+        """Say which teams this worker has and which runs it holds."""
+
+    async def retire(self, worker: WorkerId) -> None:
+        """Withdraw the announcement."""
+
+
+class HttpService:
+    """Implements `Service`, as a context manager: one pool of connections, and one stream of decisions."""
+
+    def __init__(self, resolve: Resolve) -> None:
+        self._resolve = resolve
+        self._address: WebAddress | None = None
+        self._turn = 0
+        self._pool = httpcore.AsyncConnectionPool(max_connections=None, keepalive_expiry=60)
+        self._stream = DecisionStream(self._lines, self.read_back)
+
+    async def __aenter__(self) -> Self:
+        await self._pool.__aenter__()
+        await self._stream.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stream.__aexit__()
+        await self._pool.__aexit__()
+
+    async def call(self, lease: Lease, call: RunCall[R]) -> R:
+        kind = type(call)
+        head = json.dumps({"fence": lease.fence, "owner": lease.owner})
+        body = b'{"lease":%b,"call":%b}' % (head.encode(), _CALLS[kind].dump_json(call, exclude_defaults=True))
+        answer = await self._send("POST", f"/v1/runs/{lease.run}/{kind.name}", body)
+        result: R = _ANSWERS[kind].validate_json(answer or b"null")
+        return result
+
+    async def settled(self, request: RequestId) -> Request:
+        return await self._stream.settled(request)
+
+    async def ended(self, run: RunId) -> None:
+        await self._stream.ended(run)
+
+    async def announce(self, worker: WorkerId, announcement: Announcement) -> None:
+        await self._send("PUT", f"/v1/workers/{worker}", _ANNOUNCEMENTS.dump_json(announcement))
+
+    async def retire(self, worker: WorkerId) -> None:
+        await self._send("DELETE", f"/v1/workers/{worker}", b"")
+
+    @property
+    def url(self) -> str:
+        """The address that is called now; "" if none is known."""
+        return "" if self._address is None else self._url(self._address)
+
+    async def read_back(self, requests: Sequence[RequestId], runs: Sequence[RunId]) -> Waiting:
+        """Ask what is known of these requests and runs."""
+        body = json.dumps({"requests": requests, "runs": runs}).encode()
+        return Waiting.load(await self._send("POST", "/v1/waiting", body))
+
+    @asynccontextmanager
+    async def _lines(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        address = await self._known()
+        extensions = {"timeout": {"connect": CONNECTING, "read": DecisionStream.SILENCE.total_seconds()}}
+        headers = _headers(address)
+        try:
+            url = f"{self._url(address)}/v1/stream"
+            async with self._pool.stream("GET", url, headers=headers, extensions=extensions) as response:
+                if response.status != 200:
+                    raise self._refused(response.status, await response.aread())
+                yield _split(response.aiter_stream())
+        except _LOST as lost:
+            raise self._lost(lost) from lost
+
+    async def _send(self, method: str, path: str, body: bytes) -> bytes:
+        address = await self._known()
+        extensions = {"timeout": {"connect": CONNECTING, "read": WITHIN, "write": WITHIN}}
+        try:
+            response = await self._pool.request(
+                method, self._url(address) + path, headers=_headers(address), content=body, extensions=extensions
+            )
+        except _LOST as lost:
+            raise self._lost(lost) from lost
+        if 200 <= response.status < 300:
+            return response.content
+        raise self._refused(response.status, response.content)
+
+    async def _known(self) -> WebAddress:
+        if self._address is None:
+            self._address = await self._resolve()
+        if self._address is None:
+            raise StoreUnavailable("No `web` has said where it is. Start it with `python -m bot`.")
+        return self._address
+
+    def _url(self, address: WebAddress) -> str:
+        return address.urls[self._turn % len(address.urls)]
+
+    def _lost(self, lost: Exception) -> StoreUnavailable:
+        """Make the error of a call without an answer; the next one goes to another address, if there is one."""
+        where = "" if self._address is None else f" at {self._url(self._address)}"
+        self._address = None
+        self._turn += 1
+        return StoreUnavailable(f"`web` does not answer{where}: {lost or type(lost).__name__}.")
+
+    def _refused(self, status: int, content: bytes) -> CountersignError:
+        try:
+            body = json.loads(content)
+            kind, detail = str(body["type"]).removeprefix("urn:countersign:"), str(body["detail"])
+        except (ValueError, KeyError, TypeError):
+            kind, detail = "", f"`web` answered with status {status}."
+        if kind.startswith("refused-"):
+            return Refused(Refusal[kind.removeprefix("refused-").replace("-", "_").upper()], (detail,))
+        if kind in _ERRORS:
+            return _ERRORS[kind](detail)
+        self._address = None  # its key may have been rotated
+        if status == 401:
+            _log.warning("`web` refused the key of this worker: %s", detail)
+        return StoreUnavailable(detail)
+
+
+def _headers(address: WebAddress) -> dict[bytes | str, bytes | str]:
+    return {"authorization": f"Bearer {address.key}", "content-type": "application/json"}
+
+
+async def _split(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the lines of a stream."""
+    rest = b""
+    async for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line

@@ -1,0 +1,98 @@
+"""Answer a worker's calls about its run."""
+
+from typing import Any, cast
+
+from countersign.domain import run_calls as calls
+from countersign.domain.errors import NotFound
+from countersign.domain.ids import ApiKeyId
+from countersign.domain.run_calls import Claimed, R, Ruling, RunCall
+from countersign.domain.runs import Run
+from countersign.policy.evaluation import Effect
+from countersign.usecases import run_end, run_progress, run_requests, run_start
+from countersign.usecases.compare_and_set import live
+from countersign.usecases.effective_settings import judge
+from countersign.usecases.ports import Lease, Store
+
+
+async def answer(store: Store, lease: Lease, call: RunCall[R], key: ApiKeyId | None = None) -> R:
+    """Answer the call of a worker, or of a program with this key.
+
+    LeaseLost if the run is no longer the caller's, or has ended.
+    """
+    return cast(R, await _answer(store, lease, call, key))
+
+
+async def _answer(store: Store, lease: Lease, call: RunCall[Any], key: ApiKeyId | None) -> Any:
+    match call:
+        case calls.Claim():
+            return await _claim(store, lease, call)
+        case calls.Ask():
+            return await run_requests.ask(store, lease, call.question, call.limit, call.team_says)
+        case calls.Find():
+            seen = await store.request(call.request)
+            return None if seen is None or seen.value.run != lease.run else seen.value
+        case calls.TakeBack():
+            return await run_requests.take_back(store, lease, call.request, call.why)
+        case calls.Deliver():
+            return await run_progress.note_delivery(store, lease, call.request)
+        case calls.Judge():
+            return await _judge(store, lease, call)
+        case calls.Verdict():
+            return await run_progress.note_verdict(store, lease, call)
+        case calls.Say():
+            return await run_progress.note_progress(store, lease, call.agent, call.words, call.at)
+        case calls.Write():
+            return await run_progress.note_writing(store, lease, call.text)
+        case calls.Wait():
+            return await run_progress.note_delay(store, lease, call.delay)
+        case calls.Plan():
+            return await run_progress.note_plan(store, lease, call.number, call.titles)
+        case calls.StepDone():
+            return await run_progress.note_step_done(store, lease, call.number, call.place)
+        case calls.Report():
+            return await run_progress.report(store, lease, call)
+        case calls.Begin():
+            return await run_progress.check_ours(store, lease)
+        case calls.Park():
+            return await run_progress.park(store, lease, call.awaited)
+        case calls.Finish():
+            return await run_end.finish(store, lease, call)
+        case calls.Attach():
+            await live(store, lease)
+            return await store.made.keep(lease.run, call.decoded(), call.left)
+        case calls.Read():
+            return await _read(store, lease)
+        case calls.Start():
+            return await run_start.start_by_script(store, lease.run, call, key)
+    raise TypeError(f"{type(call).__name__} is not a call of a worker")
+
+
+async def _read(store: Store, lease: Lease) -> Run:
+    seen = await store.run(lease.run)
+    if seen is None:
+        raise NotFound(f"There is no run {lease.run}.")
+    return seen.value
+
+
+async def _claim(store: Store, lease: Lease, call: calls.Claim) -> Claimed:
+    seen = await store.run(lease.run)
+    if seen is None or seen.value.over:
+        return Claimed(None, over=True)
+    if seen.value.by_script and not call.script:
+        return Claimed(None)
+    if not call.script and seen.value.team not in call.teams and await _is_elsewhere(store, seen.value.team):
+        return Claimed(None, elsewhere=True)
+    if seen.value.fence < lease.fence and await run_progress.rests(store, seen.value):
+        return Claimed(None)
+    return Claimed(await run_start.begin(store, lease))
+
+
+async def _is_elsewhere(store: Store, team: str) -> bool:
+    return any(known.name == team and not known.problem for known in await store.workers.teams())
+
+
+async def _judge(store: Store, lease: Lease, call: calls.Judge) -> Ruling:
+    run = (await live(store, lease)).value
+    says = None if call.team_says is None else Effect(call.team_says)
+    judged = await judge(store, run, call.agent, call.call, says)
+    return Ruling(judged.effect, judged.clause, judged.why, judged.version)
