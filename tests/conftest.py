@@ -10,7 +10,6 @@ from tests.repetitions import set_up_hypothesis
 pytest_plugins = [
     "tests.redis_server",
     "tests.store_fixtures",
-    "tests.store.two_users",
     "localslack.fixtures",
     "tests.browser",
     "tests.openai_server",

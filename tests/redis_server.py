@@ -87,11 +87,13 @@ def namespace(redis_janitor: "redis.Redis") -> Iterator[str]:
         return
     endless = [key for key in keys if redis_janitor.ttl(key) == -1]
     redis_janitor.delete(*keys)
-    unnamed = [key for key in endless if not _may_stay(re.sub(rf"^\{{?{name}(-T\w+)?\}}?:", "", key))]
+    unnamed = [key for key in endless if not _may_stay(re.sub(rf"^\{{?{name}(-T\w+)?(-work)?\}}?:", "", key))]
     assert not unnamed, f"Keys without a TTL and without a reason in WITHOUT_TTL: {unnamed}"
 
 
 def _may_stay(key: str) -> bool:
-    from countersign.store import job_queue, keys
+    from countersign.runs import area, job_queue
+    from countersign.store import keys
 
-    return any(fnmatchcase(key, pattern) for pattern in keys.WITHOUT_TTL | job_queue.WITHOUT_TTL)
+    patterns = keys.WITHOUT_TTL | job_queue.WITHOUT_TTL | area.WITHOUT_TTL
+    return any(fnmatchcase(key, pattern) for pattern in patterns)

@@ -10,17 +10,17 @@ import pytest
 from countersign import usecases
 from countersign.domain.attempt_refusals import Sentence
 from countersign.domain.channel_settings import ChannelSettings
-from countersign.domain.ids import RequestId, RunId, UserId
+from countersign.domain.ids import RequestId, RunId, UserId, WorkerId
 from countersign.domain.people import Actor
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.policy.loosening import Configured, NeedsConfirmation
-from countersign.store.record_codecs import read_event
+from countersign.store.record_codecs import EVENTS
 from countersign.store.redis.connection import connect
 from countersign.store.request_lists import Lists
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
-from countersign.usecases.ports import Change, Lease, Message, Put, Queue, TeamInfo
+from countersign.usecases.ports import Announcement, Change, Lease, Message, Put, Queue, TeamInfo
 from tests.sample_requests import ALICE, GENERAL, HERE, rules
 
 
@@ -36,7 +36,8 @@ async def store(redis_url: str, namespace: str) -> AsyncIterator[Store]:
     client = connect(redis_url)
     store = Store(client, namespace)
     await store.set_defaults(rules())
-    await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(hours=1))
+    email = TeamInfo("email", "writes a mail")
+    await store.workers.announce(WorkerId("worker"), Announcement((email,)), timedelta(hours=1))
     yield store
     await client.aclose()
 
@@ -50,9 +51,7 @@ async def wakeups(store: Store) -> AsyncIterator[Wakeups]:
 
 async def update_lists(store: Store) -> None:
     """As the outbox has them do: the lists know of all that happened so far."""
-    told = [(fields, entry) for entry, fields in await store.client.xrange(store.keys.events)]
-    told += [({b"event": report}, b"0-0") for report in await store.client.lrange(store.keys.reports, 0, -1)]
-    await Lists(store).follow(read_event(*pair) for pair in told)
+    await Lists(store).follow(EVENTS.load(fields[b"event"]) for _, fields in await store.client.xrange(store.keys.events))
 
 
 async def configure(store: Store, **changes: Any) -> None:
@@ -124,12 +123,11 @@ async def start_run(
     )
 
 
-async def new_run(store: Store, name: str = "rtest", *, worker: Store | None = None) -> Lease:
-    """A run that a worker has begun; `worker` is the store as its user sees it, where it has one of its own."""
-    run, worker = await start_run(store, name), worker or store
-    lease = await worker.leases.claim(run.id, "worker", timedelta(hours=1))
-    assert lease is not None
-    await usecases.begin(worker, lease)
+async def new_run(store: Store, name: str = "rtest") -> Lease:
+    """A run that a worker has begun."""
+    run = await start_run(store, name)
+    lease = Lease(run.id, 1, "worker")
+    await usecases.begin(store, lease)
     return lease
 
 

@@ -27,6 +27,11 @@ from countersign.store.redis.durability import NONE, Replicas, WritingScript
 from countersign.store.redis.scripts import Script, ScriptPipeline
 from countersign.store.server_check import check
 
+WITHOUT_TTL: Final[dict[str, str]] = {
+    "web": "one key; entries that ended are dropped whenever `web` says where it is",
+    "web:key": "one key; rewritten as long as `web` runs",
+}
+"""Keys that may stay without a TTL, and why; see countersign.store.keys."""
 ADDRESS_KEPT: Final = timedelta(seconds=15)
 _TIME: Final = "return redis.call('TIME')"
 

@@ -18,9 +18,7 @@ from countersign.store.keys import Keys
 
 FILE: Final = Path(__file__).parent / "users.acl"
 USERS: Final = ("web", "worker")
-_SHARED: Final = ("installations", "renewing:*", "states", "confirmed", "pending")
-"""Keys of the namespace that all workspaces of one web share."""
-_NAMESPACE: Final = "{<YOUR NAMESPACE>}:"
+_NAMESPACE: Final = "<YOUR NAMESPACE>"
 """With a space, at which the server parts a line: what is left of it is no rule, and the server does not start."""
 
 
@@ -30,7 +28,7 @@ def written_for(namespace: str) -> str:
     It has no comments, which no server takes. ValueError if there cannot be such a namespace.
     """
     rules = "".join(line for line in FILE.read_text().splitlines(keepends=True) if line.startswith("user "))
-    return rules.replace(_NAMESPACE, Keys(namespace).prefix)
+    return rules.replace(_NAMESPACE, Keys(namespace).namespace)
 
 
 def written_for_workspaces(namespace: str, workspaces: Sequence[str]) -> str:
@@ -39,17 +37,16 @@ def written_for_workspaces(namespace: str, workspaces: Sequence[str]) -> str:
     One web reaches all of them, and those that come later; the worker of each reaches no other's keys. ValueError as
     for one.
     """
-    every, own = f"{{{namespace}-T*}}:", Keys(namespace).prefix
-    text = ""
+    own, text = Keys(namespace).namespace, ""
     for line in written_for(namespace).splitlines(keepends=True):
         if line.startswith("user web "):
-            shared = " ".join(f"~{own}{kind}" for kind in _SHARED)
-            text += line.replace(own, every).replace(" resetchannels ", f" {shared} resetchannels ", 1)
+            every = line.replace(f"{{{own}", f"{{{own}-T*")
+            text += every.rstrip("\n") + f" ~{{{own}}}:*\n"  # what all workspaces share
         elif line.startswith("user worker "):
             for workspace in workspaces:
                 name = f"user worker-{workspace} on #<WORKER-{workspace}>"
-                theirs = Keys(f"{namespace}-{WorkspaceId(workspace)}").prefix
-                text += line.replace("user worker on #<WORKER>", name).replace(own, theirs)
+                theirs = line.replace("user worker on #<WORKER>", name)
+                text += theirs.replace(f"{{{own}-work}}", f"{{{own}-{WorkspaceId(workspace)}-work}}")
         else:
             text += line
     return text

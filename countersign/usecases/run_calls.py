@@ -19,7 +19,8 @@ async def answer(store: Store, lease: Lease, call: RunCall[R], key: ApiKeyId | N
 
     LeaseLost if the run is no longer the caller's, or has ended.
     """
-    return cast(R, await _answer(store, lease, call, key))
+    result = await _answer(store, lease, call, key)
+    return cast(R, None if call.answer is None else result)
 
 
 async def _answer(store: Store, lease: Lease, call: RunCall[Any], key: ApiKeyId | None) -> Any:

@@ -21,19 +21,22 @@ from countersign.autogen.team import Teams
 from countersign.domain import high_risk
 from countersign.domain.channel_settings import Rules
 from countersign.domain.decision_attempts import Attempt
-from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
+from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkerId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Run
 from countersign.process_settings import WorkerSettings
+from countersign.runs.area import Area
 from countersign.runs.journal_storage import RedisJournal
+from countersign.runs.service import HttpService
 from countersign.store.record_codecs import EVENTS
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
-from countersign.usecases.ports import Change, Journal, Lease, Queue, TeamInfo
+from countersign.usecases.ports import Announcement, Journal, Lease, Queue, TeamInfo
 from countersign.usecases.store_outages import patiently
 from tests.forking import forked
 from tests.longest_wait import PATIENCE
+from tests.worker_service import Served
 
 T = TypeVar("T")
 WORKSPACE, CHANNEL = WorkspaceId("T1"), ChannelId("C1")
@@ -60,7 +63,10 @@ class House:
     url: str
     namespace: str
     store: Store
+    area: Area
     wakeups: Wakeups
+    web: Served
+    service: HttpService
     folder: Path
     smtp_url: str | None = None
     park_after: timedelta = timedelta(minutes=1)
@@ -93,8 +99,8 @@ class House:
         **options: str,
     ) -> Run:
         """A run in the store, queued and asked for by nobody; `found`: teams as the worker tells of them."""
-        infos = [TeamInfo(team, "")] if found is None else found.infos()
-        await self.store.workers.announce("a-test", infos, timedelta(hours=1))
+        infos = (TeamInfo(team, ""),) if found is None else found.infos()
+        await self.store.workers.announce(WorkerId("a-test"), Announcement(infos), timedelta(hours=1))
         return await usecases.start(
             self.store,
             Silent(),
@@ -122,10 +128,10 @@ class House:
         queue = Silent()
         runner = Runner(
             owner=owner,
-            store=self.store,
+            leases=self.area.leases,
+            service=self.service,
             queue=queue,
-            wakeups=self.wakeups,
-            journal=journal or RedisJournal(self.store),
+            journal=journal or RedisJournal(self.area),
             teams=found or registry.find(),
             model=model or DemoModel(),
             settings=self.settings(),
@@ -142,9 +148,9 @@ class House:
     async def lapse(self) -> None:
         """The time of whoever holds the run is over, as it is when they were gone for long."""
         run = RunId("r1")
-        held = await self.store.client.hmget(self.store.keys.lease(run), "fence", "owner")
+        held = await self.area.client.hmget(self.area.keys.lease(run), "fence", "owner")
         if all(held):
-            await self.store.leases.renew(Lease(run, int(held[0]), held[1].decode()), timedelta(0))
+            await self.area.leases.renew(Lease(run, int(held[0]), held[1].decode()), timedelta(0))
 
     async def run(self, run: str = "r1") -> Run:
         seen = await self.store.run(RunId(run))
@@ -196,7 +202,6 @@ class House:
 
     async def events(self) -> list[dict[str, Any]]:
         """Everything that happened, as plain data."""
-        await self.store.commit(Change())  # takes over what workers in processes of their own have reported
         raw = await self.store.client.xrange(self.store.keys.events)
         return [{"type": e.type, **e.data} for e in (EVENTS.load(fields[b"event"]) for _, fields in raw)]
 
@@ -231,6 +236,7 @@ class Process:
 
     async def __aenter__(self) -> Self:
         house = self._house
+        await house.area.put_address(*house.web.address.urls, house.web.address.key)
         self.process = await forked(
             "tests.autogen.worker_process",
             house.url,
