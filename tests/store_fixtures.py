@@ -51,7 +51,9 @@ async def wakeups(store: Store) -> AsyncIterator[Wakeups]:
 
 async def update_lists(store: Store) -> None:
     """As the outbox has them do: the lists know of all that happened so far."""
-    await Lists(store).follow(EVENTS.load(fields[b"event"]) for _, fields in await store.client.xrange(store.keys.events))
+    await Lists(store).follow(
+        EVENTS.load(fields[b"event"]) for _, fields in await store.client.xrange(store.keys.events)
+    )
 
 
 async def configure(store: Store, **changes: Any) -> None:

@@ -37,9 +37,7 @@ class Served:
 
 
 @asynccontextmanager
-async def served(
-    store: Store, wakeups: Wakeups, workspace: WorkspaceId, *channels: ChannelId
-) -> AsyncIterator[Served]:
+async def served(store: Store, wakeups: Wakeups, workspace: WorkspaceId, *channels: ChannelId) -> AsyncIterator[Served]:
     """Serve the workspace of this store; the app is in these channels."""
 
     async def known(*, anew: bool = False) -> dict[str, ChannelId]:

@@ -144,17 +144,20 @@ class DecisionStream:
     async def _follow(self) -> None:
         pause = _PAUSE
         loop = asyncio.get_running_loop()
+        told = False
         while True:
             try:
                 async with self._lines() as lines:
-                    read_back_at, pause = loop.time(), _PAUSE
+                    read_back_at, pause, told = loop.time(), _PAUSE, False
                     async for line in lines:  # the first comes at once
                         await self._hear(line)
                         if loop.time() >= read_back_at:
                             await self._look_at_all()
                             read_back_at = loop.time() + READ_BACK
             except CountersignError as lost:
-                _log.warning("The stream of decisions was lost; connecting again. %s", lost)
+                if not told:
+                    _log.warning("No decisions are heard until `web` answers: %s", lost)
+                told = True
             except Exception:
                 _log.exception("The stream of decisions cannot be read; connecting again.")
             await asyncio.sleep(pause)
