@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from bot.api import endpoints
 from bot.api.endpoints import CONNECTIONS, Interface
 from bot.slack import http
-from bot.worker_address import WORKERS
 from countersign.domain import api_keys
+from countersign.domain.api_keys import WORKERS
 from countersign.domain.ids import ChannelId, UserId, WorkspaceId
 from countersign.domain.requests import Question
 from countersign.runs.area import WebAddress
