@@ -65,7 +65,7 @@ async def said(area: Area, web: Served) -> AsyncIterator[None]:
 
     async def keep() -> None:
         while True:
-            await area.put_address(*web.address.urls, web.address.key)
+            await area.put_address(web.address.urls[0], web.address.key)
             await asyncio.sleep(5)
 
     task = asyncio.create_task(keep())
