@@ -293,7 +293,7 @@ async def _run(
         await asyncio.sleep(max(LOOK, (loop.time() - decided_at) / 20))
     seen.settled.append(loop.time() - decided_at)
     await clicked
-    await usecases.finish(store, lease, Finish(runs.Verb.FINISH, "sent"))
+    await usecases.finish(store, lease, Finish(runs.Verb.FINISH, result="sent"))
 
 
 def _waits(message: Message, block: str) -> bool:
