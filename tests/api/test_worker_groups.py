@@ -131,8 +131,7 @@ async def test_worker_cannot_claim_to_hold_foreign_runs(groups: Groups) -> None:
 
 async def test_jobs_go_to_the_area_of_the_runs_team(groups: Groups) -> None:
     await started(groups, PAY)
-    there, elsewhere = (await _jobs(groups.store, group) for group in (groups.pay, groups.mail))
-    assert (there, elsewhere) == (1, 0)
+    assert [await _jobs(groups.store, group) for group in (groups.pay, groups.mail)] == [1, 0]
 
 
 async def test_redis_user_of_a_group_reaches_its_area_only(groups: Groups) -> None:
