@@ -440,9 +440,10 @@ class Machine:
         )
 
     async def runs(self, *, asynchronous: bool = True) -> Any:
-        """Start the program, to its end."""
-        if not asynchronous:
-            return await asyncio.to_thread(self._runs)
+        """Start the program, to its end: a call of the same turn may still ask when the first one ended it."""
+        return await asyncio.to_thread(lambda: asyncio.run(self._runs_in_a_loop()) if asynchronous else self._runs())
+
+    async def _runs_in_a_loop(self) -> Any:
         await arestore(self.saver, THREAD, self.folder)
         return await self._agent.ainvoke(await asyncio.to_thread(self._begins), THREAD)
 
