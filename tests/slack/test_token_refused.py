@@ -24,14 +24,16 @@ from tests.slack.test_overtaken import poster
 
 
 @asynccontextmanager
-async def served(slack: LocalSlack, store: Store, redis_url: str) -> AsyncIterator[asyncio.Future[int]]:
-    """Run `web` for the workspace; yields its port, once it has one."""
+async def served(
+    slack: LocalSlack, store: Store, redis_url: str, **settings: Any
+) -> AsyncIterator[asyncio.Future[int]]:
+    """Run `web` for the workspace, with more settings; yields its port, once it has one."""
     given: dict[str, Any] = {
         **{"redis_url": redis_url, "namespace": store.keys.namespace, "port": 0, "reviewers": "members"},
         **{"slack_bot_token": slack.bot_token, "slack_app_token": slack.app_token, "slack_api_url": slack.api_url},
     }
     stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
-    work = asyncio.create_task(web.serve(WebSettings(**given), stop, port.set_result))
+    work = asyncio.create_task(web.serve(WebSettings(**given, **settings), stop, port.set_result))
     try:
         yield port
     finally:
