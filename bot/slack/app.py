@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -338,11 +338,17 @@ def _without_bolt_variables() -> Iterator[None]:
         os.environ |= kept
 
 
-def _check_scopes(headers: dict[str, str]) -> None:
+def scopes_of(headers: Mapping[str, str]) -> set[str] | None:
+    """Read the scopes of a token from Slack's answer; None if it does not tell them."""
     granted = {k.lower(): v for k, v in headers.items()}.get("x-oauth-scopes")
+    return None if granted is None else set(granted.replace(" ", "").split(",")) - {""}
+
+
+def _check_scopes(headers: Mapping[str, str]) -> None:
+    granted = scopes_of(headers)
     if granted is None:
         return
-    if missing := sorted(SCOPES - set(granted.replace(" ", "").split(","))):
+    if missing := sorted(SCOPES - granted):
         raise WrongSettings(
             [f"SLACK_BOT_TOKEN: the app lacks {', '.join(missing)}. Add them (see manifest.yml) and install it again."]
         )
