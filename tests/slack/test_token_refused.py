@@ -60,6 +60,7 @@ async def test_drawing_waits_while_slack_refuses_the_token(
     code: str,
 ) -> None:
     """R40, R46: `/healthz` and a metric say why, and what was asked meanwhile is drawn afterwards."""
+    assert answer_check.CHECK_EVERY < 30, "R46: health says so within 30 s, also if nothing is drawn"
     monkeypatch.setattr(answer_check, "CHECK_EVERY", 0.05)
     async with served(slack, store, redis_url) as starting:
         port = await starting
