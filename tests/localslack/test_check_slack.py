@@ -59,6 +59,18 @@ async def test_other_errors_of_slack_end_the_check(slack: LocalSlack, client: As
         await check_slack.check(client, tmp_path)
 
 
+async def test_refused_token_and_unreachable_slack_say_why(
+    slack: LocalSlack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for url, token, why in (
+        (slack.api_url, "xoxb-wrong", "Slack: invalid_auth. Either the token is wrong"),
+        ("http://127.0.0.1:1/api/", slack.bot_token, "Slack cannot be reached"),
+    ):
+        given = {"SLACK_BOT_TOKEN": token, "SLACK_API_URL": url}
+        assert await asyncio.to_thread(check_slack.main, given) == 2
+        assert why in capsys.readouterr().out
+
+
 def test_check_without_a_token_says_what_to_set(capsys: pytest.CaptureFixture[str]) -> None:
     assert check_slack.main({}) == 2
     assert "Set SLACK_BOT_TOKEN" in capsys.readouterr().out
