@@ -63,6 +63,11 @@ class PendingCalls:
             call = call.around
         return "" if call is None else call.ends
 
+    def several(self) -> bool:
+        """Say whether calls are pending side by side, of which none is inside another."""
+        around = {call.around for call in self._calls}
+        return len(self._calls - around) > 1
+
     def has(self, agent: str) -> bool:
         """Say whether the agent wants something whose effect it has not come to yet."""
         return any(call.agent == agent and not call.asked for call in self._calls)

@@ -29,8 +29,9 @@ The rules:
 3. No clock decides. A deadline of the team's own that passes before an answer which had come in time waits for that
    answer. Only where nothing at all has moved for LAST_RESORT is the code taken to have changed, and people are asked
    how to go on.
-4. While agents of different branches speak at once, an event passes SETTLED rounds of the event loop after the one
-   before, because the words of an agent are on their way to the others for some rounds.
+4. While agents of different branches speak at once, or an agent waits for several calls, an event passes SETTLED
+   rounds of the event loop after the one before: the words of an agent are on their way to the others for some rounds,
+   and the result of a call is on its way through the tasks around it, which are more in a rebuilt run.
 5. When the run leaves this process, no more turns are noted: what an agent says because its call was cut off is no part
    of the run.
 
@@ -109,11 +110,13 @@ class Wait:
 class Order:
     """The events of one run that have not passed yet.
 
-    `stuck` is called with what is missing when nothing moves a recorded order any more.
+    `stuck` is called with what is missing when nothing moves a recorded order any more. `several_calls` says whether
+    calls are waited for at once.
     """
 
     def __init__(self, recorded: Mapping[str, Entry], activity: Activity) -> None:
         self.stuck: Callable[[str], None] = lambda missing: None
+        self.several_calls: Callable[[], bool] = lambda: False
         self._activity = activity
         self._events: list[OrderedEvent] = []
         self._speaking: list[str] = []
@@ -332,7 +335,7 @@ class Order:
         self._events.remove(event)
         if event.place:
             self.wait(event.name).passed = True
-        if self._in_branches():
+        if self._in_branches() or self.several_calls():
             self._settling = True
             self._settle(SETTLED)
         else:

@@ -68,6 +68,7 @@ class RunJournal:
         self.cut: set[str] = set()
         """The first attempts of effects inside which a model or a person was waited for when the run was let go."""
         self.pending_calls = PendingCalls(self.order.notify)
+        self.order.several_calls = self.pending_calls.several
         self.late_writes = WriteBehind()
         self.before_execution: Callable[[str], Awaitable[None]] = _allow
         self.now: Callable[[], Awaitable[datetime]] = _local_now

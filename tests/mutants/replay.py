@@ -127,6 +127,14 @@ REPLAYING: Final = (
         (_ORDER + "test_branches_settle_between_two_events",),
     ),
     Bug(
+        "calls at once do not settle between two events",
+        "R4",
+        "countersign/replay/replay_order.py",
+        "if self._in_branches() or self.several_calls():",
+        "if self._in_branches():",
+        (_ORDER + "test_calls_at_once_settle_between_two_events",),
+    ),
+    Bug(
         "the order is given up without asking people",
         "R4",
         "countersign/replay/replay_order.py",
