@@ -50,14 +50,14 @@ class PendingCalls:
             call.asked = True
 
     def mark_left(self) -> None:
-        """Note that a key was left that the call of the current task waited for, and those around it."""
+        """Note that something in the current call was left, and so in those around it."""
         call = _CALL.get()
         while call is not None:
             call.left = True
             call = call.around
 
     def ends(self) -> str:
-        """Return the key under which the call of the current task, or one around it, was left; empty if none was."""
+        """Return the key under which the current call, or one around it, was left."""
         call = _CALL.get()
         while call is not None and not call.ends:
             call = call.around

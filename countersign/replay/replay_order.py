@@ -19,7 +19,8 @@ The invariant has three premises, which the code around this module keeps:
 - Passing and receiving are one step: nothing is awaited between an event's turn and the return to the agent. Whatever
   the agent is to be given is read before (tests/autogen/test_kill_shapes.py checks every way in).
 - A team leaves a call when the journal says so, not when its clock does: a deadline that passes early waits for the
-  place at which the call was left before.
+  place at which the call was left before. What is left has an entry, though nothing of it had been recorded: a call
+  at the gate (`RunJournal.call`), or a doubt that people were asked about.
 
 The rules:
 
@@ -46,7 +47,8 @@ Rule 4 is a belt. With SETTLED = 0, six shapes with branches (tests/autogen/kill
 calls, refusals, a team as a tool) ended right after all of 154 kills; a delivery that takes more rounds than it did
 there would show only in another order of messages, which is why the rule stays.
 
-Not covered: two pieces of local work inside one agent's own turn that race for something in its own memory.
+Not covered: two pieces of local work inside one agent's own turn that race for something in its own memory. Nor the
+order of branches inside an effect that is done again: what they hear in another order, they ask about again.
 """
 
 import asyncio
@@ -132,10 +134,10 @@ class Order:
             self.wait(key).recorded = not entry.inside
             for name in entry.asked:
                 self.wait(name).expected = True
-            if not entry.place:
+            if not entry.place:  # the gate's verdicts and effects that had begun: they reached nobody
                 continue
             for number, name in enumerate(entry.turns, entry.after + 1):
-                if number > self._last_turn:
+                if number > self._last_turn:  # entries written at once hold the same turns
                     self._events.append(OrderedEvent(name, number=number, recorded=True))
                     self._last_turn = number
             asked = frozenset(entry.asked)
@@ -210,6 +212,7 @@ class Order:
             its_turn = partial(self.may_pass, event)
             await self.wait_until(its_turn, concerned=its_turn)
         except BaseException:
+            # A recorded event waits for whoever asks next; a new one keeps its place until it is recorded or removed.
             event.awaited = not event.recorded
             raise
         if event in self._events:
@@ -273,6 +276,7 @@ class Order:
                     await asyncio.wait({moved}, timeout=LAST_RESORT.total_seconds())
             finally:
                 del self._waiters[moved]
+            # Nothing has moved since: not this wait alone, the whole run stands still.
             if moves == self._moves and (name := self.first_missing() or (missing and missing())):
                 self.stuck(name)
 
@@ -310,7 +314,7 @@ class Order:
         aside = {e for e in self._events if not e.awaited and (e.name in keys if e.place else e.number in turns)}
         self._events = [event for event in self._events if event not in aside]
         for event in self._events:
-            if event.recorded:
+            if event.recorded:  # the changed code may never ask for that
                 event.asked = frozenset()
         self.notify()
 

@@ -130,7 +130,7 @@ class RunJournal:
             return None
         if entry.left:
             await self._await_abandonment(key)
-            if entry.state == "started" and not entry.attempt:
+            if entry.state == "started" and not entry.attempt:  # left before it had begun
                 return None  # people let the run go on without it, so it is asked for now
         if (event := self.order.event_of(key)) is not None:
             turn = self.order.await_turn(event)
@@ -165,7 +165,7 @@ class RunJournal:
             return await work
 
         def begun() -> str:
-            """Name an effect of the agent that had begun, has no place yet, and is not asked for again."""
+            """Name an effect that had begun, has no place, and is not asked for again."""
             left = (key for key in self.order.unused() if key.partition("/")[2].startswith(f"{name}/"))
             return next((key for key in left if self._entries[key].state == "started"), "")
 
@@ -199,6 +199,7 @@ class RunJournal:
         if self.inside:
             return await self.record(key, entry, replace=replace)
         if (abandoned := self.order.wait(key).left) is not None:
+            # An effect outlives the call that was left: it ends when it ends, and its place stays that of the leaving.
             return await self.record(key, self._placed(entry, abandoned, left=True), replace=True)
         event = self.order.append(key)
         try:
@@ -239,7 +240,7 @@ class RunJournal:
         """Record that the team went on without this; not if the run leaves this process."""
         wait, enclosing = self.order.wait(key), _INSIDE.get()
         if enclosing is not None and self.is_leaving():
-            self.cut.add(enclosing.key)
+            self.cut.add(enclosing.key)  # this effect may wait forever, and is not waited for (`Effects.finish`)
         if self.is_leaving() or enclosing is not None:
             return
         self.pending_calls.mark_left()
@@ -325,6 +326,7 @@ class RunJournal:
         if (enclosing := _INSIDE.get()) is not None:
             entry = dataclasses.replace(entry, inside=True)
         if (earlier := self._entries.get(key)) is not None:
+            # What failed inside is tried again where people had the whole repeated. And what was left is asked for now.
             repeated = enclosing is not None and enclosing.repeated and earlier.state == "failed"
             replace = replace or repeated or (earlier.left and self.order.wait(key).aside)
         return await self._record(key, entry, replace=replace, on_disk=on_disk)

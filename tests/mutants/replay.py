@@ -162,8 +162,8 @@ REPLAYING: Final = (
         "what the team left is given to it all the same when it is rebuilt",
         "R4",
         "countersign/replay/run_journal.py",
-        "        if entry is not None and entry.left:\n",
-        "        if False:\n",
+        "        elif entry.left:\n",
+        "        elif False:\n",
         (_SHAPES + "[impatient-near]",),
     ),
     Bug(
