@@ -394,6 +394,38 @@ async def test_left_action_of_a_lost_worker_is_told_once(house: House) -> None:
     assert told[0].endswith("It was not repeated. Check the other system.")
 
 
+async def test_step_that_was_left_in_doubt_is_left_again(house: House) -> None:
+    """R4: its question was taken back, and the next process ended the run for that."""
+
+    def build(run: RunContext) -> AutoGenTeam:
+        return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer"))], max_turns=1)
+
+    async def act() -> str:
+        return "posted"
+
+    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+        post = asyncio.ensure_future(run.step("post", act))
+        if run.held.lease.owner == "w2":
+            await house.asked()
+        await asyncio.wait({post}, timeout=0.05)
+        post.cancel()  # as a deadline of the team does
+        with suppress(asyncio.CancelledError):
+            await post
+        return Conclusion(await run.step("note", act))
+
+    await house.start(team="t")
+    found = Teams({"t": Team("t", "", build, conclude)}, {})
+    for owner in ("w1", "w2"):  # lost when the action has begun, and when its doubt was left
+        async with house.worker(found=found, journal=Robbed(house), owner=owner) as worker:
+            await worker.advance()
+        fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
+        await house.store.leases.release(Lease(RunId("r1"), fence, "another"))
+    async with house.worker(found=found, owner="w3") as worker:
+        await worker.advance()
+    assert (await house.run()).result == "posted"
+    assert [event["type"] for event in await house.events()].count("request_asked") == 1
+
+
 async def test_left_action_that_is_awaited_now_is_asked_about_once(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,6 @@ _DOUBTS: Final = "tests/autogen/test_unknown_outcomes.py::"
 _JOURNAL: Final = "tests/autogen/test_journal.py::"
 _NOTHING_AWAITED: Final = "tests/autogen/test_kill_shapes.py::test_nothing_is_awaited_between_turn_and_return"
 _KILLS: Final = "tests/autogen/test_kill_shapes.py::test_run_killed_at_any_entry_ends_the_same"
-_TWICE: Final = "tests/autogen/test_kill_shapes.py::test_run_killed_twice_ends_the_same"
 _LATE: Final = "tests/autogen/test_late_cancellation.py::"
 _CAME: Final = "test_an_answer_that_had_come_comes_again_though_a_deadline_passes_before"
 _SHAPES: Final = (
@@ -84,7 +83,7 @@ REPLAYING: Final = (
         "countersign/autogen/unknown_outcomes.py",
         "            self._journal.abandon(asked)\n",
         "",
-        (_TWICE + "[left_early-2]",),
+        (_DOUBTS + "test_step_that_was_left_in_doubt_is_left_again",),
     ),
     Bug(
         "what is asked inside an effect is counted with what is asked around it",
