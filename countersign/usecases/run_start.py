@@ -173,7 +173,7 @@ def _words(run: Run) -> AttemptId:
 def _readable(task: str) -> str:
     task = legible(task)
     if not task:
-        raise InvalidInput(start_sentences.NO_TASK)
+        raise InvalidInput(start_sentences.no_task())
     if len(task) > runs.LONGEST_TASK:
         raise InvalidInput(start_sentences.too_long(len(task), runs.LONGEST_TASK))
     return task
@@ -181,4 +181,4 @@ def _readable(task: str) -> str:
 
 async def _somebody_may_decide(store: Store, channel: ChannelId) -> None:
     if not (await rules_of(store, channel)).reviewers:
-        raise InvalidInput(start_sentences.NO_REVIEWERS)
+        raise InvalidInput(start_sentences.no_reviewers())

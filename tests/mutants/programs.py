@@ -24,6 +24,14 @@ ASKING: Final = (
         ("tests/api/test_body_bounds.py::test_hostile_structure_is_refused_before_it_is_parsed",),
     ),
     Bug(
+        "a program asks again and acts twice once its key is rotated",
+        "R48",
+        "countersign/usecases/program_requests.py",
+        "short_name(key.id, idempotency, length=24)",
+        "short_name(key.secrets[-1].digest, idempotency, length=24)",
+        ("tests/api/test_key_rotation.py::test_rotated_key_keeps_requests_and_idempotency_keys",),
+    ),
+    Bug(
         "repeated questions cost no rate",
         "R29",
         "bot/api/endpoints.py",
