@@ -104,11 +104,9 @@ async def run_here(
         model = model or load_model(settings.model_config_file, answers=kept.answers)
         # Before it is stored: a program that is killed in between leaves no run that nobody can name.
         log.info("Run %s. If this program ends before it, start it again with resume=%r.", run_id, run_id)
-        if resume is None:
-            start = Start(channel, requester, called, task)
-            run = await service.call(Lease(run_id, 0, owner), start)
-        else:
-            run = await service.call(Lease(run_id, 0, owner), Read())
+        await service.read_back((), ())  # raises if the service is away: from here on it is waited for
+        first = Read() if resume else Start(channel, requester, called, task)
+        run = await patiently(lambda: service.call(Lease(run_id, 0, owner), first))
         runner = Runner(
             owner=owner,
             leases=kept.leases,

@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tests.store.test_forged_rules import ask
+from tests.store.two_users import Sides
 
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Verb
@@ -14,8 +16,6 @@ from countersign.store.record_codecs import write_run
 from tests.autogen.harness import House, fact
 from tests.autogen.test_parked_runs import parked
 from tests.metric_counts import repaired
-from tests.store.test_forged_rules import ask
-from tests.store.two_users import Sides
 
 
 async def lose(house: House, request: Request) -> None:

@@ -181,7 +181,7 @@ async def test_only_parked_runs_are_asked_for_because_of_a_decision(
         await worker.advance("r1")
     request = await house.asked("r1")
     await house.decide(request, Verb.APPROVE)
-    lease = await house.store.leases.claim(RunId("r1"), "w9", timedelta(minutes=1))  # the decision is not delivered yet
+    lease = await house.area.leases.claim(RunId("r1"), "w9", timedelta(minutes=1))  # the decision is not delivered yet
     assert lease is not None
     await usecases.begin(house.store, lease)
     assert (await house.run("r1")).status is not Status.PARKED

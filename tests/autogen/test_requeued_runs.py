@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.store.two_users import Sides
 
 from agents import registry
 from countersign import usecases
@@ -18,7 +19,6 @@ from countersign.runs.journal_storage import RedisJournal
 from countersign.store.wakeups import Wakeups
 from tests.redis_server import url_of
 from tests.sample_requests import ALICE, GENERAL, HERE
-from tests.store.two_users import Sides
 from tests.store_fixtures import start_run
 
 
