@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -63,9 +63,11 @@ async def housed(client: Any, url: str, namespace: str, folder: Path, rules: Rul
     store = Store(client, namespace)
     await store.set_defaults(rules)
     await store.set_workspace(WORKSPACE)
-    async with Wakeups(store) as wakeups, served(store, wakeups, WORKSPACE, CHANNEL) as web:
-        async with web.service() as service:
-            yield House(url, namespace, store, Area(client, namespace), wakeups, web, service, folder)
+    async with AsyncExitStack() as stack:
+        wakeups = await stack.enter_async_context(Wakeups(store))
+        web = await stack.enter_async_context(served(store, wakeups, WORKSPACE, CHANNEL))
+        service = await stack.enter_async_context(web.service())
+        yield House(url, namespace, store, Area(client, namespace), wakeups, web, service, folder)
 
 
 class Through:
@@ -179,8 +181,9 @@ class House:
             stop.set()
             await asyncio.gather(*worker.tasks)
 
-    async def lapse(self, run: RunId = RunId("r1")) -> None:
+    async def lapse(self, name: str = "r1") -> None:
         """The time of whoever holds the run is over, as it is when they were gone for long."""
+        run = RunId(name)
         held = await self.area.client.hmget(self.area.keys.lease(run), "fence", "owner")
         if all(held):
             await self.area.leases.renew(Lease(run, int(held[0]), held[1].decode()), timedelta(0))

@@ -525,12 +525,12 @@ async def test_calls_whose_decisions_are_found_late_are_no_change_of_the_code(ho
         await asyncio.wait({job})
     for request in requests[2:]:
         await house.decide(request, Verb.APPROVE)
-    store = Late(house, *(request.id for request in requests[:2]))
-    async with life(replace(house, store=store), owner="w2") as run:
+    slow = Late(house, *(request.id for request in requests[:2]))
+    async with life(replace(house, service=slow), owner="w2") as run:
         job = asyncio.create_task(at_once(run, "abc"))
         over, _ = await asyncio.wait({job}, timeout=0.5)
         assert not over
         assert [e["type"] for e in await house.events()].count("request_asked") == len(before), "nobody, about the code"
-        store.go.set()
+        slow.go.set()
         assert await job == [(f"did {part}", False) for part in "abc"]
     assert sorted(done) == ["a", "b", "c"]
