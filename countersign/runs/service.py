@@ -29,7 +29,7 @@ CONNECTING: Final = 2.0
 _CALLS: Final = {kind: TypeAdapter[Any](kind) for kind in RUN_CALLS.values()}
 _ANSWERS: Final = {kind: TypeAdapter[Any](kind.answer) for kind in RUN_CALLS.values()}
 _ANNOUNCEMENTS: Final = TypeAdapter(Announcement)
-_TEMPORARY: Final = (401, 408, 429)
+_TEMPORARY: Final = (401, 408, 425, 429)
 """Refusals that may end without another call: a key that is just being rotated, and too much at once."""
 _LOST: Final = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError, OSError)
 _ERRORS: Final[Mapping[str, type[CountersignError]]] = {
@@ -93,7 +93,7 @@ class HttpService:
         try:
             result: R = _ANSWERS[kind].validate_json(answer or b"null")
         except ValidationError as wrong:
-            raise errors.NewerSchema(f"A newer `web` answered `{kind.name}`, and this version cannot read it.") from wrong
+            raise errors.NewerSchema(f"A newer `web` answered `{kind.name}`; this version can't read it.") from wrong
         return result
 
     async def settled(self, request: RequestId) -> Request:
@@ -166,7 +166,8 @@ class HttpService:
     def _refused(self, status: int, content: bytes) -> CountersignError:
         try:
             body = json.loads(content)
-            kind, detail = str(body["type"]).removeprefix("urn:countersign:"), str(body["detail"])
+            _, _, kind = str(body["type"]).partition("urn:countersign:")
+            detail = str(body["detail"])
         except (ValueError, KeyError, TypeError):
             kind, detail = "", f"`web` answered with status {status}."
         _, _, name = kind.partition("refused-")
@@ -174,8 +175,8 @@ class HttpService:
             return Refused(refusal, (detail,))
         if kind in _ERRORS:
             return _ERRORS[kind](detail)
-        if 400 <= status < 500 and status not in _TEMPORARY and kind != "no-workspace":
-            return errors.InvalidInput(detail)  # the same call would be refused again
+        if kind not in ("", "no-workspace") and status < 500 and status not in _TEMPORARY:
+            return errors.InvalidInput(detail)  # `web` would refuse the same call again
         self._address = None  # its key may have been rotated
         if status == 401:
             _log.warning("`web` refused the key of this worker: %s", detail)
