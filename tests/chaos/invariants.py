@@ -78,11 +78,6 @@ class Verdict:
             "messages that disagree with the store": self._wrong_messages(),
             "left in indexes": [Case(f"{m} in {name}") for name, left in facts.left.items() for m in left],
             "flaws of the record": [Case(flaw) for flaw in facts.flaws],
-            "workers disbelieved": [
-                Case(event.type, str(event.run or ""), str(event.request or ""))
-                for _, event in facts.events
-                if event.type in (EventType.RULES_REPLACED, EventType.REPORT_REFUSED)
-            ],
             "divergences where no code changed": [
                 Case(r.question.content, r.run, r.id)
                 for r in facts.requests.values()
