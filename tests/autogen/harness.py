@@ -18,7 +18,7 @@ from countersign import usecases
 from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.runner import Runner
 from countersign.autogen.team import Teams
-from countersign.domain import high_risk
+from countersign.domain import api_keys, high_risk
 from countersign.domain.channel_settings import Rules
 from countersign.domain.decision_attempts import Attempt
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkerId, WorkspaceId
@@ -30,6 +30,7 @@ from countersign.process_settings import WorkerSettings
 from countersign.runs.area import Area
 from countersign.runs.journal_storage import RedisJournal
 from countersign.runs.service import Service
+from countersign.store.programs import ApiKeys
 from countersign.store.record_codecs import EVENTS
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
@@ -187,6 +188,12 @@ class House:
         held = await self.area.client.hmget(self.area.keys.lease(run), "fence", "owner")
         if all(held):
             await self.area.leases.renew(Lease(run, int(held[0]), held[1].decode()), timedelta(0))
+
+    async def program(self, name: str = "script") -> dict[str, str]:
+        """The environment of a program with a key of its own."""
+        issued = api_keys.issue(name, (CHANNEL,), await self.store.now())
+        await ApiKeys(self.store).put(issued.key)
+        return {"COUNTERSIGN_URL": self.web.address.urls[0], "COUNTERSIGN_KEY": issued.token}
 
     async def web_says(self) -> Run:
         """The run as `web` answers for it, by HTTP."""
