@@ -8,6 +8,7 @@ from typing import Final
 
 from bot.slack.projector import card_grouping
 from bot.slack.views import approval_card, block_kit, control_values, run_steps, thread_notes
+from bot.slack.views.spoken_text import spoken
 from countersign.domain import request_endings
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId, RunId
@@ -263,8 +264,8 @@ class Verdict:
         shown = shown or self._shown(name)
         if shown is None:
             return [self._about(name, f"{name} is not there")]
-        if shown.text != drawing.text:
-            return [self._about(name, f"{name} shows “{shown.text}”, should be “{drawing.text}”")]
+        if shown.text != (right := spoken(drawing)):
+            return [self._about(name, f"{name} shows “{shown.text}”, should be “{right}”")]
         return []
 
     def _shown(self, name: str) -> SlackMessage | None:
