@@ -47,7 +47,7 @@ class ApiPort:
             workspace, _, rest = path.removeprefix(_PREFIX).partition("/")
             app, scope = self._apps.get(workspace), {**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode()}
         if app is None:
-            problem = Problem(404, "not-found", "No workspace is served at this address.")
+            problem = Problem(404, "no-workspace", "No workspace is served at this address.")
             await problems.answer(problem)(scope, receive, send)
             return
         await app(scope, receive, send)

@@ -152,10 +152,11 @@ class WorkerCalls:
         asking = {one.run for one in requests.values() if one is not None}
         runs = await self.store.readable_runs(list({*waited.runs, *asking}))
         theirs = {name for name, run in runs.items() if run is not None and _is_theirs(run, key)}
-        requests = {name: one if one is not None and one.run in theirs else None for name, one in requests.items()}
-        settled = tuple(one for one in requests.values() if one is not None and one.status is not Status.PENDING)
-        gone = tuple(name for name, one in requests.items() if one is None)
-        ended = tuple(name for name in waited.runs if name not in theirs or _is_over(runs[name]))
+        foreign = runs.keys() - theirs  # nothing is said of a run that cannot be read: a newer `web` may read it
+        read = [one for one in requests.values() if one is not None and one.run in theirs]
+        settled = tuple(one for one in read if one.status is not Status.PENDING)
+        gone = tuple(name for name, one in requests.items() if one is None or one.run in foreign)
+        ended = tuple(name for name in waited.runs if name in foreign or _is_over(runs.get(name)))
         return _json(Waiting(settled, gone, ended).dump())
 
     async def _read(self, request: Request, key: ApiKey, reader: SchemaValidator) -> Any:
@@ -204,7 +205,7 @@ def _is_theirs(run: Run, key: ApiKey) -> bool:
 
 
 def _is_over(run: Run | None) -> bool:
-    return run is None or run.over
+    return run is not None and run.over
 
 
 def _worker(request: Request, key: ApiKey) -> WorkerId:

@@ -20,9 +20,7 @@ from countersign.domain.events import EventType
 from countersign.domain.requests import Kind, Request
 from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.record_codecs import EVENTS
-from countersign.store.store import Store
-from countersign.store.wakeups import Wakeups
-from tests.autogen.harness import RULES, House
+from tests.autogen.harness import RULES, House, housed
 from tests.autogen.kill_shapes import KILL_SHAPES
 from tests.autogen.rebuild_teams import World
 from tests.autogen.test_rebuild import Told, live
@@ -112,10 +110,8 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with EmbeddedRedis(Path(folder)) as server, redis.asyncio.Redis.from_url(server.url) as client:
             for name in given.shapes:
-                store = Store(client, name)
-                await store.set_defaults(replace(RULES, on_timeout=OnTimeout.WAIT))
-                async with Wakeups(store) as wakeups:
-                    house = House(server.url, name, store, wakeups, Path(folder))
+                rules = replace(RULES, on_timeout=OnTimeout.WAIT)
+                async with housed(client, server.url, name, Path(folder), rules) as house:
                     for stops in (False, True):
                         if given.only == ("kills", "stops")[not stops]:
                             continue

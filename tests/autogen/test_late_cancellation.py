@@ -22,7 +22,7 @@ async def rebuilt(house: House, *keys: str) -> RunJournal:
     lease = await claimed(house)
     for place, key in enumerate(keys, 1):
         entry = Entry("done", place=place, left=key == ABANDONED, asked=(ANSWER,) if key == BESIDE else ())
-        await RedisJournal(house.store).record(lease, key, entry.dump())
+        await RedisJournal(house.area).record(lease, key, entry.dump())
     return await journal_of(house, lease)
 
 

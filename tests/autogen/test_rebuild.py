@@ -14,7 +14,7 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.runner import Runner
 from countersign.autogen.team import Teams
-from countersign.domain.errors import Refused
+from countersign.domain.errors import LeaseLost, Refused
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.requests import Status as RequestStatus
@@ -46,7 +46,7 @@ class Mortal(RedisJournal):
     """
 
     def __init__(self, house: House, dies_at: int, *, early: bool = False, stop: asyncio.Event | None = None) -> None:
-        super().__init__(house.store)
+        super().__init__(house.area)
         self._house = house
         self._dies_at = dies_at
         self._early = early
@@ -67,9 +67,9 @@ class Mortal(RedisJournal):
         return stands
 
     async def _die(self, lease: Lease) -> None:
-        store = self._house.store
-        await store.leases.release(lease)
-        await store.leases.claim(lease.run, "nobody", timedelta(milliseconds=1))
+        with suppress(LeaseLost):  # the run has ended
+            await self._house.rob(lease)
+        await self._house.lapse(lease.run)
 
 
 @dataclass
@@ -122,12 +122,12 @@ class People:
 
     async def _left(self, request: Request) -> bool:
         """Whether the run has gone on without an answer."""
-        entries = await RedisJournal(self.house.store).entries(request.run)
+        entries = await RedisJournal(self.house.area).entries(request.run)
         return any(Entry.load(raw).left for raw in entries.values())
 
     async def _ran(self, request: Request) -> str:
         """What happened oftener than it is recorded, as they find by looking."""
-        entries = await RedisJournal(self.house.store).entries(request.run)
+        entries = await RedisJournal(self.house.area).entries(request.run)
         done = [raw.decode() for raw in entries.values() if Entry.load(raw).state == "done"]
         for what in self.world.done:
             recorded = sum(what in raw for raw in done)
@@ -177,9 +177,9 @@ async def live(
         journal = Mortal(house, end, early=early, stop=stop if stops else None)
         runner = Runner(
             owner=f"w{life}",
-            store=house.store,
+            leases=house.area.leases,
+            service=house.service,
             queue=Silent(),
-            wakeups=house.wakeups,
             journal=journal,
             teams=Teams({it.name: it}, {}),
             model=world.model,
@@ -191,7 +191,7 @@ async def live(
         if not end:
             break
         # Whoever records may be cancelled when the record is stored already, so nobody counts but the store.
-        entries = await RedisJournal(house.store).entries(RunId(run))
+        entries = await RedisJournal(house.area).entries(RunId(run))
         unrecorded = world.model.asked - sum(key.startswith("model/") for key in entries)
     seen = await house.run(run)
     assert seen.status is Status.FINISHED, seen.result

@@ -17,7 +17,6 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.tools import BaseTool, FunctionTool, StaticWorkbench, ToolSchema
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign import usecases
 from countersign.autogen import held_run
 from countersign.autogen.people.decision_messages import DecisionTermination
 from countersign.autogen.people.run_outcomes import Conclusion
@@ -26,14 +25,14 @@ from countersign.autogen.team import Team, Teams
 from countersign.autogen.tools.gated_tools import idempotency_key
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.errors import OutcomeUnknown
-from countersign.domain.ids import RequestId, RunId
-from countersign.domain.requests import Kind, Request, Verb
+from countersign.domain.ids import RequestId
+from countersign.domain.requests import Kind, Request, Verb, request_id
 from countersign.domain.requests import Status as RequestStatus
+from countersign.domain.run_calls import Ask, Begin, R, RunCall
 from countersign.domain.runs import Status
 from countersign.runs.journal_storage import RedisJournal
-from countersign.store.store import Store
-from countersign.usecases.ports import Claimed, Lease
-from tests.autogen.harness import HERE, LEASE, RULES, House, Process, fact
+from countersign.usecases.ports import Lease
+from tests.autogen.harness import HERE, LEASE, RULES, House, Process, Through, fact
 from tests.autogen.test_approval_gate import expire
 from tests.autogen.test_gated_tools import call, life, there
 from tests.longest_wait import PATIENCE
@@ -180,14 +179,13 @@ class Robbed(RedisJournal):
     """Right after `started` was recorded another worker takes the run over, as if this one had been frozen there."""
 
     def __init__(self, house: House) -> None:
-        super().__init__(house.store)
+        super().__init__(house.area)
         self._house = house
 
     async def record(self, lease: Lease, key: str, value: bytes, **how: bool) -> bytes:
         stands = await super().record(lease, key, value, **how)
         if b'"started"' in value:
-            await self._house.store.leases.release(lease)
-            assert await self._house.store.leases.claim(lease.run, "another", LEASE) is not None
+            await self._house.rob(lease)
         return stands
 
 
@@ -199,8 +197,7 @@ async def test_a_worker_that_froze_right_before_the_action_does_not_act(house: H
         await asyncio.wait_for(worker.advance(), PATIENCE)
     assert not acted
     assert not (await house.run()).over
-    fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
-    await house.store.leases.release(Lease(RunId("r1"), fence, "another"))
+    await house.lapse()
     async with house.worker(found=ordering("Ordered.", acted=acted), owner="w2") as other:
         other.advance()
         await house.decide(await asked_about(house), Verb.RESPOND, "It was placed before.")
@@ -214,15 +211,17 @@ async def test_worker_that_slept_after_the_last_check_does_not_act(
     """R4: the store had said that the run is its own; then it slept longer than its lease, and another one acted."""
     await house.start(team="t")
     acted: list[str] = []
-    check, slept = usecases.check_ours, list[float]()
+    slept: list[float] = []
 
-    async def checked_before_it_sleeps(store: Store, lease: Lease) -> None:
-        await check(store, lease)
-        await house.store.leases.release(lease)
-        assert await house.store.leases.claim(lease.run, "another", LEASE) is not None
-        slept.append(2 * LEASE.total_seconds())
+    class Sleeping(Through):
+        async def call(self, lease: Lease, call: RunCall[R]) -> R:
+            answer = await super().call(lease, call)
+            if isinstance(call, Begin):
+                await house.rob(lease)
+                slept.append(2 * LEASE.total_seconds())
+            return answer
 
-    monkeypatch.setattr(usecases, "check_ours", checked_before_it_sleeps)
+    house.service = Sleeping(house.service)
     clock = held_run.seconds_here
     monkeypatch.setattr(held_run, "seconds_here", lambda: clock() + sum(slept))
     async with house.worker(found=ordering("Ordered.", acted=acted)) as worker:
@@ -287,8 +286,7 @@ async def test_question_about_a_lost_worker_says_that_it_may_sleep(house: House)
     acted: list[str] = []
     async with house.worker(found=ordering("Ordered.", acted=acted), journal=Robbed(house)) as worker:
         await asyncio.wait_for(worker.advance(), PATIENCE)
-    fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
-    await house.store.leases.release(Lease(RunId("r1"), fence, "another"))
+    await house.lapse()
     async with house.worker(found=ordering("Ordered.", acted=acted), owner="w2") as other:
         other.advance()
         asked = await asked_about(house)
@@ -328,15 +326,14 @@ class RobbedOnceLeft(RedisJournal):
     """Right after it was recorded that the team left an action another worker takes the run over."""
 
     def __init__(self, house: House) -> None:
-        super().__init__(house.store)
+        super().__init__(house.area)
         self._house = house
         self.robbed = asyncio.Event()
 
     async def record(self, lease: Lease, key: str, value: bytes, **how: bool) -> bytes:
         stands = await super().record(lease, key, value, **how)
         if b'"left":true' in value:
-            await self._house.store.leases.release(lease)
-            assert await self._house.store.leases.claim(lease.run, "another", LEASE) is not None
+            await self._house.rob(lease)
             self.robbed.set()
         return stands
 
@@ -378,8 +375,7 @@ async def lost_once_it_had_left(house: House, began: asyncio.Event, end: asyncio
         await journal.robbed.wait()
         end.set()
         await job
-    fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
-    await house.store.leases.release(Lease(RunId("r1"), fence, "another"))
+    await house.lapse()
 
 
 async def test_left_action_of_a_lost_worker_is_told_once(house: House) -> None:
@@ -567,17 +563,17 @@ async def test_people_may_stop_a_run_whose_code_changed(house: House) -> None:
     assert len(model.create_calls) == 2
 
 
-class Late(Store):
-    """Finds the requests in `late` only after `go`, as when Redis is slow."""
+class Late(Through):
+    """Finds the requests in `late` only after `go`, as when `web` is slow."""
 
     def __init__(self, house: House, *late: RequestId) -> None:
-        super().__init__(house.store.client, house.namespace)
+        super().__init__(house.service)
         self.late, self.go = late, asyncio.Event()
 
-    async def request(self, request: RequestId) -> Claimed | None:
-        if request in self.late:
+    async def call(self, lease: Lease, call: RunCall[R]) -> R:
+        if isinstance(call, Ask) and request_id(lease.run, call.question) in self.late:
             await self.go.wait()
-        return await super().request(request)
+        return await super().call(lease, call)
 
 
 @pytest.mark.parametrize("passes", [False, True], ids=["asked about", "allowed automatically"])
@@ -614,12 +610,12 @@ async def test_calls_whose_decisions_are_found_late_are_no_change_of_the_code(ho
         await asyncio.wait({job})
     for request in requests[2:]:
         await house.decide(request, Verb.APPROVE)
-    store = Late(house, *(request.id for request in requests[:2]))
-    async with life(replace(house, store=store), owner="w2") as run:
+    slow = Late(house, *(request.id for request in requests[:2]))
+    async with life(replace(house, service=slow), owner="w2") as run:
         job = asyncio.create_task(at_once(run, "abc"))
         over, _ = await asyncio.wait({job}, timeout=0.5)
         assert not over
         assert [e["type"] for e in await house.events()].count("request_asked") == len(before), "nobody, about the code"
-        store.go.set()
+        slow.go.set()
         assert await job == [(f"did {part}", False) for part in "abc"]
     assert sorted(done) == ["a", "b", "c"]
