@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from countersign.domain.ids import WorkspaceId
 
-from ..slack.connection_limits import Asgi, Receive, Scope, Send
 from . import endpoints, problems
 from .endpoints import Interface
 from .problems import Problem
@@ -23,7 +24,7 @@ class ApiPort:
     def __init__(self) -> None:
         self.url = ""
         self._interfaces: dict[str, Interface] = {}
-        self._apps: dict[str, Asgi] = {}
+        self._apps: dict[str, ASGIApp] = {}
 
     @contextmanager
     def serving(self, workspace: WorkspaceId, interface: Interface) -> Iterator[str]:

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from tests.store.two_users import Sides, denied, start
 
 from bot.audit.auditor import Auditor, Retention
 from countersign import usecases
@@ -19,7 +20,6 @@ from countersign.store.outbox import Outbox
 from countersign.usecases.ports import Change, Lease
 from tests.redis_server import name_of
 from tests.sample_requests import ALICE, BOB, CAROL, HERE, NOW, attempt, question, rules
-from tests.store.two_users import Sides, denied, start
 from tests.store_fixtures import NoQueue, new_run
 
 _ROW = re.compile(r"^\| `\{ns\}:(\S+?)` \| ([a-z ]+) \|.*\| (web|worker|both) \|$", re.M)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.store.two_users import Sides, denied
 
 from countersign.domain.errors import InvalidId
 from countersign.domain.ids import (
@@ -29,7 +30,6 @@ from countersign.store import acl, keys
 from countersign.store.embedded_server import _binary
 from countersign.store.keys import Keys
 from tests.repetitions import times
-from tests.store.two_users import Sides, denied
 
 ROWS = re.findall(r"^\| `\{ns\}:(\S+?)` \| [a-z ]+ \|.*\| (web|worker|both) \|$", keys.__doc__ or "", re.M)
 MADE_OF: dict[str, list[type[Id]]] = {
