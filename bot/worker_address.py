@@ -1,4 +1,4 @@
-"""The way of workers to `web`: its address and their key, kept in the workers' area."""
+"""The address of `web` and the workers' key, kept in the workers' area."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ def url_of(host: str, port: int) -> str:
 
 
 async def keep(store: Store, area: Area, url: str) -> None:
-    """Say in the area where `web` is and with which key workers call it, until cancelled."""
+    """Keep the address and the key in the area until cancelled."""
     try:
         while True:
             try:

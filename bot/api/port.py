@@ -1,4 +1,4 @@
-"""The port for workers and programs: one interface for each workspace that is served.
+"""The port for workers and programs, with one interface for each workspace.
 
 A workspace's own address is `/workspaces/<id>/v1/…`. Where there is only one, `/v1/…` is the same.
 """

@@ -1,7 +1,8 @@
-"""The area of Redis that belongs to workers: leases, journals, models' answers, jobs, and the way to `web`.
+"""The area of Redis that belongs to workers.
 
-Its keys have a prefix of their own, `{<namespace>-work}:`, which is all that the Redis user of a worker may touch.
-`web` adds jobs there, and says where it is and with which key workers call it.
+It holds leases, journals, models' answers, jobs, and the way to `web`. Its keys have a prefix of their own,
+`{<namespace>-work}:`, which is all that the Redis user of a worker may touch. `web` adds jobs there, and says where it
+is and with which key workers call it.
 
 | key | type | holds | ends |
 |---|---|---|---|
