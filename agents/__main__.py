@@ -56,12 +56,13 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
     owner = worker_id(socket.gethostname(), os.getpid(), secrets.token_hex(4))
     async with connect(url) as client:
         replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
-        area = Area(client, settings.namespace, replicas)
+        key = settings.countersign_key.get_secret_value() if settings.countersign_key else ""
+        area = Area(client, settings.namespace, replicas, key=key)
         model = load_model(settings.model_config_file, answers=RedisAnswers(area))
         if not await _reached(area, stop):
             return
         keep_what_is_loaded()
-        async with Queue(url, settings.namespace) as queue, HttpService(area.address) as service:
+        async with Queue(url, settings.namespace, area.area) as queue, HttpService(area.address) as service:
             journal = RedisJournal(area, timedelta(milliseconds=settings.redis_fsync_ms))
             await try_out(teams, area.leases, service, journal, model, settings)
             runner = Runner(

@@ -27,7 +27,8 @@ async def check(findings: Findings) -> None:
     findings.good("The settings can be read.")
     async with client:
         replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
-        area = Area(client, settings.namespace, replicas)
+        key = settings.countersign_key.get_secret_value() if settings.countersign_key else ""
+        area = Area(client, settings.namespace, replicas, key=key)
         await findings.check("Redis", area.check(), "Redis answers, and forgets nothing when memory is short.")
         await findings.check("web", _reached(area), lambda url: f"`web` answers at {url}.")
 

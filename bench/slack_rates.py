@@ -33,14 +33,15 @@ from countersign import usecases
 from countersign.domain import runs
 from countersign.domain.calls import Call
 from countersign.domain.channel_settings import Rules
-from countersign.domain.ids import ChannelId, RunId, UserId, WorkspaceId
+from countersign.domain.ids import ChannelId, RunId, UserId, WorkerId, WorkspaceId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Kind, Question
+from countersign.domain.run_calls import Finish
 from countersign.store.outbox import Outbox
 from countersign.store.redis.connection import connect
 from countersign.store.request_lists import Overview
 from countersign.store.store import Store
-from countersign.usecases.ports import Change, Lease, Put, TeamInfo
+from countersign.usecases.ports import Announcement, Change, Lease, Put, TeamInfo
 from localslack import LocalSlack, Message
 from localslack.workspace import Channel
 from tests.store_fixtures import NoQueue
@@ -226,7 +227,7 @@ async def _channels(slack: LocalSlack, store: Store, row: Row) -> list[ChannelId
     for channel in (*approvals, *requesters):
         slack.workspace.channels[channel] = Channel(channel, channel.lower(), set(members))
     await store.set_defaults(Rules(approvals[0], Reviewers(frozenset({UserId("U0BOB")})), timeout=timedelta(hours=8)))
-    await store.workers.announce("bench", [TeamInfo("email", "")], timedelta(hours=1))
+    await store.workers.announce(WorkerId("bench"), Announcement((TeamInfo("email", ""),)), timedelta(hours=1))
     for number, channel in enumerate(requesters):
         settings = await store.settings(channel)
         changed = replace(settings.value, approvals_channel=approvals[number % len(approvals)])
@@ -292,7 +293,7 @@ async def _run(
         await asyncio.sleep(max(LOOK, (loop.time() - decided_at) / 20))
     seen.settled.append(loop.time() - decided_at)
     await clicked
-    await usecases.finish(store, lease, runs.Verb.FINISH, result="sent")
+    await usecases.finish(store, lease, Finish(runs.Verb.FINISH, result="sent"))
 
 
 def _waits(message: Message, block: str) -> bool:
@@ -305,7 +306,6 @@ async def _started(store: Store, run: RunId, channel: ChannelId) -> Lease:
     await usecases.start(
         store, NoQueue(), run=run, workspace=_HERE, channel=channel, requester=requester, team="email", task="a mail"
     )
-    lease = await store.leases.claim(run, "bench", timedelta(hours=1))
-    assert lease is not None, "nobody else has it"
+    lease = Lease(run, 1, "bench")
     await usecases.begin(store, lease)
     return lease

@@ -20,13 +20,14 @@ from countersign.python_gc import settle_memory
 from countersign.store.redis.connection import connect
 from countersign.usecases.store_outages import patiently
 
-from . import multi_workspace, worker_address
+from . import multi_workspace
 from .api import endpoints as api
 from .api.port import ApiPort
 from .settings import WebSettings
 from .slack import health, http
 from .slack.app import TokenRefused, slack_clients, socket_mode
 from .slack.connection_limits import Asgi
+from .worker_areas import url_of
 from .workspace import Workspace, opened, store_of
 
 _FIRST_PAUSE: Final = 1.0
@@ -47,7 +48,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         pages: dict[str, Asgi] = {}
         port = ApiPort()
         number = await stack.enter_async_context(http.serving(port, settings.host, settings.api_port, api.CONNECTIONS))
-        port.url = settings.api_url or worker_address.url_of(settings.host, number)
+        port.url = settings.api_url or url_of(settings.host, number)
         _log.info("Workers and programs call port %d.", number)
         refused: Callable[[], str]
         notes: Callable[[], Sequence[str]] = tuple

@@ -11,7 +11,6 @@ from typing import Any, Final, NamedTuple
 
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import ChannelId, RequestId, WorkspaceId
-from countersign.runs.job_queue import Queue
 from countersign.store.installations import Installations
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
@@ -26,6 +25,7 @@ from .installations.workspace_registry import Newest, Opened, WorkspaceRegistry
 from .settings import REDIRECT_PATH, WebSettings
 from .slack.app import Clients, slack_clients
 from .slack.connection_limits import Asgi
+from .worker_areas import WorkerAreas
 from .workspace import at_work, opened, store_of
 
 _NAME: Final = re.compile(r"\bq[a-z0-9]{1,40}\b")
@@ -92,7 +92,7 @@ async def installed(settings: WebSettings, store: Store, owner: str, port: ApiPo
     async def keep_deadlines(workspace: WorkspaceId) -> AsyncIterator[None]:
         here = store_for(workspace)
         async with AsyncExitStack() as stack:
-            queue = await stack.enter_async_context(Queue(settings.redis_url.get_secret_value(), here.keys.namespace))
+            queue = await stack.enter_async_context(WorkerAreas(settings.redis_url.get_secret_value(), here))
             wakeups = await stack.enter_async_context(Wakeups(here))
             work = deadlines.keep(here, queue, wakeups, _nobody_sees)
             await stack.enter_async_context(at_work("deadlines", work))

@@ -21,8 +21,6 @@ from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import ChannelId, UserId, WorkspaceId
 from countersign.policy import file
 from countersign.policy.evaluation import Rulebook
-from countersign.runs.area import Area
-from countersign.runs.job_queue import Queue
 from countersign.store.audit_log import Ledger
 from countersign.store.outbox import Outbox
 from countersign.store.programs import ApiKeys
@@ -35,7 +33,6 @@ from countersign.usecases import deadlines, requeued_runs, unreported_outcomes
 from countersign.usecases.permission_use import before_people
 from countersign.usecases.store_outages import patiently
 
-from . import worker_address
 from .api.callbacks import CallbackDelivery
 from .api.endpoints import Interface
 from .api.port import ApiPort
@@ -58,6 +55,7 @@ from .slack.projector.projector import Projector
 from .slack.routes import register
 from .slack.slack_calls import GatedCalls
 from .slack.views.edit_modal import check_form
+from .worker_areas import WorkerAreas
 
 _TRY_AGAIN: Final = 2.0
 _log = logging.getLogger(__name__)
@@ -106,7 +104,7 @@ async def opened(
         if not rules.reviewers:
             _log.warning("REVIEWERS names nobody: runs start only in channels that name reviewers themselves.")
 
-        queue = await stack.enter_async_context(Queue(settings.redis_url.get_secret_value(), store.keys.namespace))
+        queue = await stack.enter_async_context(WorkerAreas(settings.redis_url.get_secret_value(), store))
         wakeups = await stack.enter_async_context(Wakeups(store))
         answers = AnswerCheck(clients.reads, identity.workspace)
         calls = GatedCalls(clients.posts, settings.slack_pace, answers)
@@ -160,8 +158,7 @@ async def opened(
             networks=settings.callback_networks,
         )
         url = stack.enter_context(port.serving(identity.workspace, interface))
-        area = Area(store.client, store.keys.namespace)
-        await stack.enter_async_context(at_work("address for workers", worker_address.keep(store, area, url)))
+        await stack.enter_async_context(at_work("address for workers", queue.keep_address(url)))
         yield Workspace(app, identity, store, answers)
 
 

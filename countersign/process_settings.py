@@ -95,6 +95,10 @@ class WorkerSettings(CommonSettings):
     model_config_file: Path | None = Field(
         None, validation_alias="MODEL_CONFIG", description="YAML file with AutoGen models; else the demo model"
     )
+    countersign_key: SecretStr | None = Field(
+        None,
+        description="a key of `countersign keys create --worker`, for workers with an area of their own",
+    )
     teams: Path | None = Field(None, description="folder with your own team files; else the example teams")
     smtp_url: SecretStr | None = Field(None, description="`smtp://user:password@host:587`; else a Maildir")
     mail_from: str = Field("countersign@localhost", pattern=r"^[^@\s]+@[^@\s]+$", description="sender of mails")

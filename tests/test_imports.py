@@ -127,7 +127,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("bot.slack.connection_limits", "bot.slack_errors"),
         *("aiohttp", "cryptography", "slack_bolt", "slack_sdk"),
     },
-    "bot.worker_address": {
+    "bot.worker_areas": {
         *(
             "countersign.domain",
             "countersign.runs.area",
@@ -245,7 +245,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"standalone"},
     ),
     "bot": (
-        {"forms", "settings", "slack_errors", "slack_proxy", "worker_address"},
+        {"forms", "settings", "slack_errors", "slack_proxy", "worker_areas"},
         {"api", "audit", "slack"},
         {"installations"},
         {"workspace"},

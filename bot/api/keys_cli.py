@@ -16,6 +16,7 @@ from countersign.domain.channel_settings import parse_duration
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId
 from countersign.process_settings import CommonSettings, read
+from countersign.runs.area import namespace_of
 from countersign.store.programs import ApiKeys
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
@@ -36,16 +37,34 @@ def main(arguments: list[str]) -> int:
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Option(help="The program's name, shown on cards.")],
-    channel: Annotated[list[str], typer.Option(help="A channel it can ask in, `#name` or an id; repeatable.")],
+    name: Annotated[str, typer.Option(help="The program's name, shown on cards.")] = "",
+    channel: Annotated[
+        list[str] | None, typer.Option(help="A channel it can ask in, `#name` or an id; repeatable.")
+    ] = None,
+    worker: Annotated[str, typer.Option(help="In place of a program: the name of a group of workers.")] = "",
+    teams: Annotated[str, typer.Option(help="The teams of these workers, like email,deploy; all without it.")] = "",
     most_open: Annotated[int, typer.Option(help="Most pending requests at once.")] = MOST_OPEN,
     per_minute: Annotated[int, typer.Option(help="Most requests a minute.")] = PER_MINUTE,
     most_waiting: Annotated[int, typer.Option(help="Most calls that wait at once, in one web.")] = MOST_WAITING,
 ) -> None:
-    """Create a program's key, and show it once."""
+    """Create a key for a program, or for workers with an area of their own, and show it once."""
+    if bool(name) == bool(worker) or (worker and channel) or (teams and not worker):
+        raise InvalidInput("Give --name and --channel for a program, or --worker and --teams for workers.")
+
+    async def made_for_workers(store: Store, keys: ApiKeys) -> None:
+        names = tuple(team.strip() for team in teams.split(",") if team.strip())
+        issued = api_keys.issue_worker(worker, names, await store.now())
+        await program_keys.create(store, issued, _operator())
+        print(
+            f"Created key {issued.key.id} for workers of {teams or 'all teams'}. It won't be shown again:",
+            file=sys.stderr,
+        )
+        print(issued.token)
+        area = namespace_of(store.keys.namespace, issued.key.area)
+        print(f"Their area in Redis is {{{area}}}:*. Start them with COUNTERSIGN_KEY.", file=sys.stderr)
 
     async def made(store: Store, keys: ApiKeys) -> None:
-        channels = await _ids(store, channel)
+        channels = await _ids(store, channel or [])
         issued = api_keys.issue(
             name,
             channels,
@@ -57,7 +76,7 @@ def create(
         await program_keys.create(store, issued, _operator())
         _show(issued, f"Created key {issued.key.id} for {name} in {', '.join(channels)}.")
 
-    asyncio.run(_with_keys(made))
+    asyncio.run(_with_keys(made_for_workers if worker else made))
 
 
 @app.command("list")

@@ -6,6 +6,7 @@ does.
 
 import asyncio
 import logging
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, make_dataclass, replace
@@ -23,6 +24,7 @@ from countersign.domain.errors import InvalidInput, NotFound
 from countersign.domain.ids import ChannelId, RequestId, RunId, WorkerId
 from countersign.domain.requests import Status
 from countersign.domain.run_calls import RUN_CALLS, Start
+from countersign.domain.runs import Run
 from countersign.runs.decision_stream import Waiting
 from countersign.store.codec import within
 from countersign.usecases import run_calls
@@ -36,6 +38,8 @@ HEARTBEAT: Final = 5.0
 """Seconds between two lines of a stream, at most."""
 LARGEST: Final = 24 * 2**20
 """Bytes of a call: the largest record, or ten files in base64."""
+_ABOUT: Final = re.compile(rb'"(?:run|ended)":"([rsp][a-z0-9_-]{1,40})"')
+"""The run that a line of the stream is about: an id has no quotes, so no text of people can look like this."""
 _REMEMBERED: Final = 100_000
 """Runs of which it is known who reaches them."""
 _MOST_BEHIND: Final = 10_000
@@ -109,39 +113,49 @@ class WorkerCalls:
 
     async def _check(self, key: ApiKey, run: RunId) -> None:
         """Check that the key reaches the run. NotFound if not, as for a run that does not exist."""
-        if (key.id, run) in self._known:
-            return
-        seen = await self.store.run(run)
-        if seen is None or not (key.reaches(seen.value.team) if key.worker else seen.value.key == key.id):
+        if not await self._reaches(key, run):
             raise NotFound(f"There is no run {run}.")
+
+    async def _reaches(self, key: ApiKey, run: RunId) -> bool:
+        if (key.id, run) in self._known:
+            return True
+        seen = await self.store.run(run)
+        if seen is None or not _is_theirs(seen.value, key):
+            return False
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
         self._known.add((key.id, run))
+        return True
 
     async def announce(self, request: Request, key: ApiKey) -> Response:
         """Keep what a worker says of itself, for `ANNOUNCED_FOR`."""
         _check_worker(key)
         said = await self._read(request, key, _ANNOUNCEMENTS)
-        foreign = [team.name for team in said.teams if not key.reaches(team.name)]
+        foreign = [team.name for team in said.teams if not key.may_run(team.name)]
         if foreign:
             raise InvalidInput(f"This key can't run the teams {', '.join(foreign)[:200]}. Nothing was announced.")
-        await self.store.workers.announce(WorkerId(request.path_params["worker"]), said, ANNOUNCED_FOR)
+        teams = tuple(replace(team, area=key.area) for team in said.teams)
+        held = tuple([run for run in said.runs if await self._reaches(key, run)])
+        await self.store.workers.announce(_worker(request, key), Announcement(teams, held), ANNOUNCED_FOR)
         return Response(status_code=204)
 
     async def retire(self, request: Request, key: ApiKey) -> Response:
         """Withdraw a worker's announcement."""
         _check_worker(key)
-        await self.store.workers.retire(WorkerId(request.path_params["worker"]))
+        await self.store.workers.retire(_worker(request, key))
         return Response(status_code=204)
 
     async def waiting(self, request: Request, key: ApiKey) -> Response:
         """Say what is known of requests and runs that a worker waits for."""
         waited = await self._read(request, key, _WAITED)
         requests = await self.store.readable(waited.requests)
-        runs = await self.store.readable_runs(waited.runs)
+        asking = {one.run for one in requests.values() if one is not None}
+        runs = await self.store.readable_runs(list({*waited.runs, *asking}))
+        theirs = {name for name, run in runs.items() if run is not None and _is_theirs(run, key)}
+        requests = {name: one if one is not None and one.run in theirs else None for name, one in requests.items()}
         settled = tuple(one for one in requests.values() if one is not None and one.status is not Status.PENDING)
         gone = tuple(name for name, one in requests.items() if one is None)
-        ended = tuple(name for name, one in runs.items() if one is None or one.over)
+        ended = tuple(name for name in waited.runs if name not in theirs or _is_over(runs[name]))
         return _json(Waiting(settled, gone, ended).dump())
 
     async def _read(self, request: Request, key: ApiKey, reader: SchemaValidator) -> Any:
@@ -151,9 +165,9 @@ class WorkerCalls:
 
     async def stream(self, request: Request, key: ApiKey) -> Response:
         """Push decisions and ends of runs, a line of JSON each, as they come."""
-        return StreamingResponse(self._lines(), media_type="application/x-ndjson")
+        return StreamingResponse(self._lines(key), media_type="application/x-ndjson")
 
-    async def _lines(self) -> AsyncIterator[bytes]:
+    async def _lines(self, key: ApiKey) -> AsyncIterator[bytes]:
         lines: asyncio.Queue[bytes] = asyncio.Queue(_MOST_BEHIND)
         stopping = asyncio.ensure_future(self.stopping.wait())
 
@@ -174,11 +188,28 @@ class WorkerCalls:
                         await asyncio.wait({taking, stopping}, timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
                         if stopping.done() and not taking.done():
                             return
-                        yield taking.result() if taking.done() else b"{}\n"
+                        line = taking.result() if taking.done() else b"{}\n"
+                        about = _ABOUT.search(line)
+                        if about is None or await self._reaches(key, RunId(about[1].decode())):
+                            yield line
                     finally:
                         taking.cancel()
             finally:
                 stopping.cancel()
+
+
+def _is_theirs(run: Run, key: ApiKey) -> bool:
+    """Tell whether the key reaches the run."""
+    return run.area == key.area and not run.by_script if key.worker else run.key == key.id
+
+
+def _is_over(run: Run | None) -> bool:
+    return run is None or run.over
+
+
+def _worker(request: Request, key: ApiKey) -> WorkerId:
+    """Name the worker; its key is part of the name, so that no worker speaks for one of another key."""
+    return WorkerId(f"{key.id}-{request.path_params['worker']}")
 
 
 def _check_worker(key: ApiKey) -> None:

@@ -20,6 +20,8 @@ from countersign.domain.ids import ApiKeyId, ChannelId, Digest, TeamName, digest
 MOST_OPEN: Final = 100
 PER_MINUTE: Final = 60
 MOST_WAITING: Final = 1000
+WORKERS: Final = "workers"
+"""The name of the key that all workers without a key of their own share."""
 LONGEST_OVERLAP: Final = timedelta(days=90)
 _KEPT_SECRETS: Final = 10
 """Secrets of a key, ended ones too: an ended secret is answered with the reason."""
@@ -68,7 +70,12 @@ class ApiKey:
     def __post_init__(self) -> None:
         TeamName(self.name)
 
-    def reaches(self, team: str) -> bool:
+    @property
+    def area(self) -> str:
+        """The workers' area whose runs this key reaches; "" is the one of all workers without a key of their own."""
+        return area_of(self.id)
+
+    def may_run(self, team: str) -> bool:
         """Tell whether workers with this key may run the team."""
         return self.worker and (not self.teams or team in self.teams)
 
@@ -142,6 +149,11 @@ def issue_worker(name: str, teams: tuple[str, ...], now: datetime) -> Issued:
 def id_of(name: str) -> ApiKeyId:
     """The id of the key of this program."""
     return ApiKeyId("k" + short_name(name, length=24))
+
+
+def area_of(key: ApiKeyId) -> str:
+    """Name the area of workers with this key."""
+    return "" if key == id_of(WORKERS) else key
 
 
 def rotate(key: ApiKey, now: datetime, overlap: timedelta = timedelta(0)) -> Issued:

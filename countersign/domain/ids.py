@@ -105,7 +105,7 @@ class AttemptId(Id, noun="the id of an attempt", form="[A-Za-z0-9-]{1,100}"):
     """One person's one click, whatever number of times it is delivered (R8)."""
 
 
-class WorkerId(Id, noun="the id of a worker", form="[A-Za-z0-9-]{1,100}"):
+class WorkerId(Id, noun="the id of a worker", form="[A-Za-z0-9-]{1,160}"):
     """A worker process: its host, its number there, and digits of chance."""
 
 

@@ -135,6 +135,8 @@ class Run:
     """The steps of its newest plan, shown until they are done; nothing depends on them."""
     plans: int = 0
     """How many plans its team has made known."""
+    area: str = ""
+    """The workers' area in which it is advanced: the id of their key, or "" for workers without one of their own."""
     key: ApiKeyId | None = None
     """The key of the program that started it and advances it itself."""
     fence: int = 0
@@ -191,11 +193,12 @@ def start(
     now: datetime,
     options: Mapping[str, str] | None = None,
     by_script: bool = False,
+    area: str = "",
     key: ApiKeyId | None = None,
     salt: str = "",
 ) -> Step:
     """Make a new run, queued."""
-    new = Run(run, workspace, channel, requester, team, task, now, by_script=by_script, key=key, salt=salt)
+    new = Run(run, workspace, channel, requester, team, task, now, by_script=by_script, area=area, key=key, salt=salt)
     new = replace(new, options=dict(options or {}))
     data = {"team": team, **({"options": said(new)} if new.options else {})}
     return Step(new, (event(EventType.RUN_QUEUED, new, now, user=requester, **data),))

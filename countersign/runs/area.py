@@ -1,8 +1,8 @@
 """The area of Redis that belongs to workers.
 
 It holds leases, journals, models' answers, jobs, and the way to `web`. Its keys have a prefix of their own,
-`{<namespace>-work}:`, which is all that the Redis user of a worker may touch. `web` adds jobs there, and says where it
-is and with which key workers call it.
+`{<namespace>-work}:`, or `{<namespace>-work-<key>}:` for workers with a key of their own, which is all that the Redis
+user of a worker may touch. `web` adds jobs there, and says where it is and with which key workers call it.
 
 | key | type | holds | ends |
 |---|---|---|---|
@@ -20,7 +20,8 @@ from typing import Any, Final, NamedTuple
 
 import redis.asyncio
 
-from countersign.domain.ids import Digest, RunId
+from countersign.domain.api_keys import area_of, parts_of
+from countersign.domain.ids import ApiKeyId, Digest, RunId
 from countersign.runs.leases import Leases
 from countersign.store.codec import from_ms, ms
 from countersign.store.records import reaching
@@ -37,16 +38,16 @@ ADDRESS_KEPT: Final = timedelta(seconds=15)
 _TIME: Final = "return redis.call('TIME')"
 
 
-def namespace_of(namespace: str) -> str:
-    """Name the workers' area of an installation."""
-    return f"{namespace}-work"
+def namespace_of(namespace: str, area: str = "") -> str:
+    """Name an area of an installation: that of all workers, or of the workers with this key."""
+    return f"{namespace}-work-{ApiKeyId(area)}" if area else f"{namespace}-work"
 
 
 class AreaKeys:
     """The keys of one area; each takes its ids apart from all other text (R27)."""
 
-    def __init__(self, namespace: str) -> None:
-        self.namespace: Final = namespace_of(namespace)
+    def __init__(self, namespace: str, area: str = "") -> None:
+        self.namespace: Final = namespace_of(namespace, area)
         self.prefix: Final = f"{{{self.namespace}}}:"
         self.web: Final = self.prefix + "web"
         self.web_key: Final = self.prefix + "web:key"
@@ -72,9 +73,15 @@ class WebAddress(NamedTuple):
 class Area:
     """One area, for the worker that advances its runs and for `web`, which adds jobs."""
 
-    def __init__(self, client: redis.asyncio.Redis, namespace: str, replicas: Replicas = NONE) -> None:
+    def __init__(
+        self, client: redis.asyncio.Redis, namespace: str, replicas: Replicas = NONE, *, area: str = "", key: str = ""
+    ) -> None:
+        """Open the area of all workers, or the `area` of workers with a `key` of their own, which is not in Redis."""
+        parts = parts_of(key) if key else None
         self.client: Any = client
-        self.keys = AreaKeys(namespace)
+        self.area = area_of(parts[0]) if parts else area
+        self.keys = AreaKeys(namespace, self.area)
+        self._key = key
         self.leases = Leases(client, self.keys.lease)
         self._replicas = replicas
         self._pipeline = ScriptPipeline(client, in_order=True)
@@ -95,10 +102,11 @@ class Area:
         await check(self.client, self.keys.confirmed)
 
     async def put_address(self, url: str, key: str) -> None:
-        """Say for a while that `web` answers there; `key` is for all workers of the area."""
+        """Say for a while that `web` answers there; `key` is for all workers of the area, "" if each has it already."""
         now = await self.now()
         async with reaching():
-            await self.client.set(self.keys.web_key, key)
+            if key:
+                await self.client.set(self.keys.web_key, key)
             await self.client.zremrangebyscore(self.keys.web, "-inf", ms(now))
             await self.client.zadd(self.keys.web, {url: ms(now + ADDRESS_KEPT)})
 
@@ -118,5 +126,5 @@ class Area:
         now = await self.now()
         async with reaching():
             urls = await self.client.zrange(self.keys.web, f"({ms(now)}", "+inf", byscore=True)
-        key = await self.web_key()
+        key = self._key or await self.web_key()
         return WebAddress(tuple(url.decode() for url in urls), key) if urls and key else None

@@ -59,10 +59,13 @@ class Queue:
     """The queue of jobs, an async context manager.
 
     `url`: as for countersign.store.redis.connection. `namespace`: the installation's, as in countersign.store.keys.
+    `area`: the id of a worker's key that has an area of its own.
     """
 
-    def __init__(self, url: str, namespace: str) -> None:
-        self._docket = _Docket(name=f"{{{namespace_of(namespace)}}}:jobs", url=url, execution_ttl=timedelta(minutes=15))
+    def __init__(self, url: str, namespace: str, area: str = "") -> None:
+        self._docket = _Docket(
+            name=f"{{{namespace_of(namespace, area)}}}:jobs", url=url, execution_ttl=timedelta(minutes=15)
+        )
         self._docket.tasks.clear()
         self._docket.register(_nobody, names=["advance"])
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from countersign.domain.ids import WorkspaceId
+from countersign.domain.api_keys import id_of
+from countersign.domain.ids import TeamName, WorkspaceId
+from countersign.runs.area import namespace_of
 from countersign.store.keys import Keys
 
 FILE: Final = Path(__file__).parent / "users.acl"
@@ -22,13 +24,26 @@ _NAMESPACE: Final = "<YOUR NAMESPACE>"
 """With a space, at which the server parts a line: what is left of it is no rule, and the server does not start."""
 
 
-def written_for(namespace: str) -> str:
+def written_for(namespace: str, groups: Sequence[str] = ()) -> str:
     """Write the file for a namespace; the places of the passwords stay.
 
-    It has no comments, which no server takes. ValueError if there cannot be such a namespace.
+    `groups` are the names of workers' keys that have areas of their own. It has no comments, which no server takes.
+    ValueError if there cannot be such a namespace or key.
     """
-    rules = "".join(line for line in FILE.read_text().splitlines(keepends=True) if line.startswith("user "))
-    return rules.replace(_NAMESPACE, Keys(namespace).namespace)
+    own, text = Keys(namespace).namespace, ""
+    for line in FILE.read_text().splitlines(keepends=True):
+        if not line.startswith("user "):
+            continue
+        line = line.replace(_NAMESPACE, own)
+        areas = [f"{{{namespace_of(own, id_of(TeamName(group)))}}}" for group in groups]
+        if line.startswith("user web "):
+            line = line.rstrip("\n") + "".join(f" &{area}:* ~{area}:*" for area in areas) + "\n"
+        text += line
+        if line.startswith("user worker "):
+            for group, area in zip(groups, areas, strict=True):
+                theirs = line.replace("user worker on #<WORKER>", f"user worker-{group} on #<WORKER-{group}>")
+                text += theirs.replace(f"{{{own}-work}}", area)
+    return text
 
 
 def written_for_workspaces(namespace: str, workspaces: Sequence[str]) -> str:
@@ -82,11 +97,12 @@ def main(arguments: list[str]) -> int:
     """Run `countersign acl`; returns 0, or 2 if there cannot be such a namespace."""
     parser = argparse.ArgumentParser(prog="countersign acl", description=_ABOUT)
     parser.add_argument("--namespace", default=os.environ.get("NAMESPACE") or "countersign", help="default: NAMESPACE")
+    parser.add_argument("--workers", nargs="+", default=[], metavar="NAME", help="workers with a key of their own")
     parser.add_argument("--workspaces", nargs="+", metavar="T…", help="ids of those that installed the app by OAuth")
     given = parser.parse_args(arguments)
     try:
         several = given.workspaces and written_for_workspaces(given.namespace, given.workspaces)
-        print(several or written_for(given.namespace), end="")
+        print(several or written_for(given.namespace, given.workers), end="")
     except ValueError as wrong:
         print(wrong, file=sys.stderr)
         return 2

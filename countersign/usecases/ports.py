@@ -146,6 +146,8 @@ class TeamInfo:
     line: str
     problem: str = ""
     options: tuple[Option, ...] = ()
+    area: str = ""
+    """The workers' area in which its runs are advanced, as `web` knows by the worker's key."""
 
     def __post_init__(self) -> None:
         TeamName(self.name)

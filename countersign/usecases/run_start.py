@@ -67,6 +67,7 @@ async def start(
         task=task,
         now=now,
         options=chosen,
+        area=teams[team].area,
         salt=token_hex(12),
     )
     started = await _stored(store, step, unrepeated=unrepeated)

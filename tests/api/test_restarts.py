@@ -18,7 +18,6 @@ from bot.slack import http
 from countersign.client.client import AsyncClient, question
 from countersign.domain import api_keys
 from countersign.store.programs import ApiKeys
-from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
@@ -39,7 +38,7 @@ with countersign.Client() as client:
 async def keyed(there: Deployment, namespace: str) -> str:
     """A key for #general, as `countersign keys create` makes it."""
     async with connect(there.common["REDIS_URL"]) as client:
-        store = Store(client, namespace, side=Side.WEB)
+        store = Store(client, namespace)
         issued = api_keys.issue("ci", ("C0GENERAL",), await store.now())
         await ApiKeys(store).put(issued.key)
     return issued.token

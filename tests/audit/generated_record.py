@@ -49,7 +49,7 @@ def samples() -> dict[str, dict[str, Any]]:
         "passed": (None, Event(EventType.CALL_PASSED, NOW, RunId("rtest"), data={**judged, "arguments": "{}"})),
         "failed": (None, Event(EventType.RUN_FAILED, NOW, RunId("rtest"), data={"result": "The model is away."})),
     }
-    made = {name: entry_of(StreamEvent("1-0", EVENTS.dump(e), False), of) or {} for name, (of, e) in events.items()}
+    made = {name: entry_of(StreamEvent("1-0", EVENTS.dump(e)), of) or {} for name, (of, e) in events.items()}
     allowed = made["approved"]
     made["allowed"] = {**allowed, "data": {**allowed["data"], "how": "permission", "permission": "p0123456789"}}
     return made

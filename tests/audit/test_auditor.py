@@ -28,6 +28,7 @@ from countersign.domain.ids import ChannelId, RequestId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.quiet_hours import Quiet
 from countersign.domain.requests import Verb
+from countersign.domain.run_calls import Finish
 from countersign.policy import file
 from countersign.policy.evaluation import Effect
 from countersign.store.audit_log import Ledger
@@ -90,7 +91,7 @@ async def test_every_attempt_is_recorded_with_who_what_by_which_rules_and_what_c
     with pytest.raises(InvalidInput):
         await usecases.stop(store, lease.run, nobody, frozenset())
     await tell(store, "search")
-    await usecases.finish(store, lease, runs.Verb.FAIL, result="It broke.")
+    await usecases.finish(store, lease, Finish(runs.Verb.FAIL, result="It broke."))
     await Auditor(store, "web").catch_up()
     assert await whole(store) == len(await stream(store))
     entries = await record(store)

@@ -180,7 +180,7 @@ def test_an_action_that_failed_is_on_record_and_named_with_its_reason() -> None:
     for failed in ("yes", "no"):
         data = {"failed": failed, "words": "The account is closed."}
         told = Event(EventType.ACTION_REPORTED, NOW, RunId("rtest"), asked.id, HERE, data=data)
-        entry = entry_of(StreamEvent("1-0", EVENTS.dump(told), False), asked)
+        entry = entry_of(StreamEvent("1-0", EVENTS.dump(told)), asked)
         assert entry is not None and entry["outcome"] == {"yes": "failed", "no": "done"}[failed]
         figures.take(entry)
     failed_part = next(part for part in tables(figures, NOW, {}) if part.title == "Failures")

@@ -15,12 +15,12 @@ from bot.__main__ import serve
 from bot.installations.records import InstallationRecords, Vault
 from bot.settings import WebSettings
 from countersign import usecases
-from countersign.domain.ids import RunId, UserId, WorkspaceId
+from countersign.domain.ids import RunId, UserId, WorkerId, WorkspaceId
 from countersign.domain.requests import Request
 from countersign.store.installations import Installations
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
-from countersign.usecases.ports import TeamInfo
+from countersign.usecases.ports import Announcement, Lease, TeamInfo
 from localslack import LocalSlack
 from localslack.workspace import Message
 from tests.longest_wait import PATIENCE
@@ -145,7 +145,8 @@ async def fact(look: Callable[[], Awaitable[T]]) -> T:
 
 async def asked(store: Store, slack: LocalSlack, name: str, content: str) -> Request:
     """A run of Alice's in this workspace that asks, as a worker does it."""
-    await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(hours=1))
+    email = TeamInfo("email", "writes a mail")
+    await store.workers.announce(WorkerId("worker"), Announcement((email,)), timedelta(hours=1))
     workspace = WorkspaceId(slack.workspace.id)
     run = await usecases.start(
         store,
@@ -157,8 +158,7 @@ async def asked(store: Store, slack: LocalSlack, name: str, content: str) -> Req
         team="email",
         task=content,
     )
-    lease = await store.leases.claim(run.id, "worker", timedelta(hours=1))
-    assert lease is not None
+    lease = Lease(run.id, 1, "worker")
     await usecases.begin(store, lease)
     return await usecases.ask(store, lease, question(content, title=content))
 

@@ -18,15 +18,13 @@ from bot.slack.ports import CannotPost
 from bot.slack.slack_calls import GatedCalls
 from countersign.domain.ids import WorkspaceId
 from countersign.domain.requests import Status
+from countersign.runs.area import Area
 from countersign.store import acl
-from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
-from countersign.store.store import Store
-from countersign.usecases.ports import Change, Put, TeamInfo
+from countersign.usecases.ports import Change, Put
 from localslack import LocalSlack
 from localslack.workspace import Message
 from tests.installations.office import KEY, Office, asked, card_of, fact
-from tests.store.two_users import denied
 
 ONE, TWO = WorkspaceId("T0LOCAL"), WorkspaceId("T0SECOND")
 
@@ -274,12 +272,11 @@ async def test_one_web_reaches_all_workspaces_and_a_worker_only_its_own(
             async with office.web(), connect(as_user[f"worker-{ONE}"].geturl()) as worker:
                 await office.install(office.first)
                 await office.served(office.first)
-                theirs = Store(worker, f"{namespace}-{ONE}", side=Side.AGENTS)
-                await theirs.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(hours=1))
-                await denied(theirs, "HGETALL", f"{{{namespace}}}:installations")
-                await denied(theirs, "SET", f"{{{namespace}-{TWO}}}:asked:q1", "x")
-                await denied(theirs, "GET", f"{{{namespace}-{TWO}}}:request:q1")
-                await denied(Store(worker, namespace), "GET", f"{{{namespace}}}:request:q1")
+                address = await fact(Area(worker, f"{namespace}-{ONE}").address)
+                assert address is not None and all(url.endswith(f"/workspaces/{ONE}") for url in address.urls)
+                for key in (f"-{ONE}}}:request:q1", f"-{TWO}-work}}:journal:r1", "}:installations"):
+                    with pytest.raises(redis.exceptions.NoPermissionError):
+                        await worker.get(f"{{{namespace}{key}")
         finally:
             admin.acl_deluser(*names.values())
 

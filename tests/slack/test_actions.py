@@ -46,7 +46,7 @@ async def test_a_click_on_what_is_no_longer_known_is_answered_and_on_record_once
     """R7, R8, R25: the latest of all clicks."""
     asked = await ask(store, lease, editable())
     shown = await show(asked)
-    await store.client.delete(store.keys.request(asked.id), store.keys.asked(asked.id))
+    await store.client.delete(store.keys.request(asked.id))
     slack.faults.add("deliver_twice", on="block_actions")
     await slack.user("bob").click(shown, button)
     await slack.user("bob").wait_ephemeral("no longer exists")

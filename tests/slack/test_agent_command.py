@@ -10,17 +10,20 @@ from bot.slack.handlers.context import Services
 from bot.slack.views import start_modal
 from countersign import usecases
 from countersign.domain.events import Event, EventType
-from countersign.domain.ids import ApiKeyId, GroupId, RunId, UserId
+from countersign.domain.ids import ApiKeyId, GroupId, RunId, UserId, WorkerId
 from countersign.domain.people import Actor, Reviewers
+from countersign.domain.run_calls import Finish
 from countersign.domain.run_options import Option
 from countersign.domain.runs import Run, Status, Verb
 from countersign.store.store import Store
-from countersign.usecases.ports import Change, Committed, Lease, Put, TeamInfo
+from countersign.usecases.ports import Announcement, Change, Committed, Lease, Put, TeamInfo
 from localslack import LocalSlack, text_of
 from tests.sample_requests import ALICE, BOB, GENERAL, HERE, question
 from tests.slack.socket_bot import events, redis_away
 from tests.slack.test_projector import running_projector
 from tests.store_fixtures import configure
+
+OTHER = TeamInfo("other", "does other things")
 
 
 async def runs(store: Store) -> list[Run]:
@@ -60,7 +63,8 @@ async def test_a_team_is_found_in_another_case_where_only_one_fits(
     alice, told = slack.user("alice"), timedelta(seconds=15)
     assert "Started *email*" in (await alice.command("/agent Email hello")).text
     assert [run.team for run in await runs(store)] == ["email"]
-    await store.workers.announce("another", [TeamInfo("Ops", ""), TeamInfo("ops", "")], told)
+    both = (TeamInfo("Ops", ""), TeamInfo("ops", ""))
+    await store.workers.announce(WorkerId("another"), Announcement(both), told)
     assert "There is no team “OPS”" in (await alice.command("/agent OPS hello")).text
     assert "Started *ops*" in (await alice.command("/agent ops hello")).text
 
@@ -135,7 +139,7 @@ async def test_what_a_worker_says_of_its_teams_is_only_text(slack: LocalSlack, s
     why = "<!channel> <https://evil.example|Approve here> &"
     mode = Option("mode", "Mode", ("<!here>", "b"), "b")
     teams = [TeamInfo("broken", "", why), TeamInfo("odd", "", options=(mode,))]
-    await store.workers.announce("two", teams, timedelta(minutes=1))
+    await store.workers.announce(WorkerId("two"), Announcement(tuple(teams)), timedelta(minutes=1))
     alice = slack.user("alice")
     for text in ("/agent broken go", "/agent odd mode=c go", "/agent <!channel> go"):
         reply = (await alice.command(text)).text
@@ -146,7 +150,7 @@ async def test_a_team_that_does_not_load_says_why_and_the_others_start(
     slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     why = "its file broken.py does not load (ImportError: No module named 'warehouse')."
-    await store.workers.announce("two", [TeamInfo("broken", "", why)], timedelta(minutes=1))
+    await store.workers.announce(WorkerId("two"), Announcement((TeamInfo("broken", "", why),)), timedelta(minutes=1))
     alice = slack.user("alice")
     reply = await alice.command("/agent broken count the boxes")
     assert reply.text == f"The team “broken” can't run: {why} Nothing was started."
@@ -251,7 +255,7 @@ async def test_without_a_worker_the_start_that_was_wanted_is_on_record(
     slack: LocalSlack, store: Store, bot: Services
 ) -> None:
     """R25"""
-    await store.workers.retire("worker")
+    await store.workers.retire(WorkerId("worker"))
     for words in ("/agent email hello", "/agent"):
         assert "The agents are not running" in (await slack.user("alice").command(words)).text
     assert slack.user("alice").modal is None
@@ -259,7 +263,7 @@ async def test_without_a_worker_the_start_that_was_wanted_is_on_record(
 
 
 async def test_the_window_starts_a_run(slack: LocalSlack, store: Store, bot: Services) -> None:
-    await store.workers.announce("two", [TeamInfo("other", "does other things")], timedelta(minutes=1))
+    await store.workers.announce(WorkerId("two"), Announcement((OTHER,)), timedelta(minutes=1))
     alice = slack.user("alice")
     assert (await alice.command("/agent")).text == ""
     await alice.wait_modal("Start a task")
@@ -276,7 +280,7 @@ CHAT = TeamInfo("chat", "talks", options=(MODE, Option("pace", "Pace", ("1", "2"
 @pytest.fixture
 async def chat(store: Store) -> None:
     """A team with two options runs too."""
-    await store.workers.announce("two", [CHAT, TeamInfo("other", "does other things")], timedelta(minutes=1))
+    await store.workers.announce(WorkerId("two"), Announcement((CHAT, OTHER)), timedelta(minutes=1))
 
 
 @pytest.mark.parametrize(
@@ -437,7 +441,7 @@ async def test_the_thread_stops_a_run_and_tries_a_failed_one_again(
         head = await slack.wait_message("#general", lambda m: m.buttons == ["Stop"])
         await carol.click(head, "Stop")
         await carol.wait_ephemeral("can stop it. It is still running")
-        await usecases.finish(store, lease, Verb.FAIL, result="The mail server is down.")
+        await usecases.finish(store, lease, Finish(Verb.FAIL, result="The mail server is down."))
         failed = await slack.wait_message("#general", lambda m: m.ts == head.ts and m.buttons == ["Try again"])
         assert "Failed" in text_of(failed) and "The mail server is down." in text_of(failed)
         slack.faults.add("deliver_twice", on="block_actions")
@@ -487,7 +491,7 @@ async def test_who_is_refused_in_the_window_that_opened_first_is_told_once_and_i
     slack: LocalSlack, store: Store, bot: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R7, R25: the sentence stood in the window and beside it."""
-    await store.workers.retire("worker")
+    await store.workers.retire(WorkerId("worker"))
     monkeypatch.setattr("bot.slack.handlers.modal_opening.OPEN_WITHIN", 0.0)
     alice = slack.user("alice")
     assert (await alice.command("/agent")).text == ""

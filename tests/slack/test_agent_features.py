@@ -13,6 +13,7 @@ from bot.slack.projector.message_sync import Poster
 from bot.slack.slack_calls import GatedCalls
 from countersign import usecases
 from countersign.domain import runs
+from countersign.domain.run_calls import Finish
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, api_agents, text_of
@@ -58,9 +59,9 @@ async def play(slack: LocalSlack, store: Store, lease: Lease) -> list[str]:
     asked = await usecases.ask(store, lease, question())
     await thread_drawing.draw(store, one, lease.run, None, native)
     done = await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB, name=asked.id))
-    await usecases.note_delivery(store, lease, done)
+    await usecases.note_delivery(store, lease, done.id)
     await thread_drawing.draw(store, one, lease.run, None, native)
-    await usecases.finish(store, lease, runs.Verb.FINISH, result="Sent to the vendor.", ended_as="Sent")
+    await usecases.finish(store, lease, Finish(runs.Verb.FINISH, result="Sent to the vendor.", ended_as="Sent"))
     await thread_drawing.draw(store, one, lease.run, None, native)
     (root,) = slack.channel("#general").messages
     return [text_of(message) for message in slack.channel("#general").thread(root.ts)[1:]]

@@ -3,6 +3,7 @@
 from countersign import usecases
 from countersign.domain import runs
 from countersign.domain.made_files import LARGEST, MOST, LeftOut, MadeFile, Why
+from countersign.domain.run_calls import Finish
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
@@ -27,7 +28,7 @@ async def test_files_that_code_made_are_attached_to_the_thread_once(
         await usecases.note_progress(store, lease, "runner", "it made two files")
         await all_drawn(slack, store)
     async with running_projector(slack, store, "web-2"):
-        await usecases.finish(store, lease, runs.Verb.FINISH, result="Done.")
+        await usecases.finish(store, lease, Finish(runs.Verb.FINISH, result="Done."))
         await all_drawn(slack, store)
     (root,) = slack.channel("#general").messages
     await slack.wait_for(lambda _: len(files_in(slack, root.ts)) >= 2)

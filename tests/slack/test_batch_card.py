@@ -30,14 +30,12 @@ from countersign.usecases.overview import with_links
 from countersign.usecases.ports import Change, Lease, Put, Seen
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
-from tests.sample_requests import DAVE, HERE, call, rules
+from tests.sample_requests import DAVE, HERE, call
 from tests.slack.sample_views import DRAWINGS
 from tests.slack.socket_bot import events
 from tests.slack.test_overtaken import poster, under_way
 from tests.slack.test_projector import all_drawn, decide, running_projector
-from tests.store import test_forged_rules as forging
-from tests.store.two_users import Sides
-from tests.store_fixtures import NoQueue, configure, new_run
+from tests.store_fixtures import NoQueue, configure
 
 
 def refund(number: int, content: str = "", **changes: Any) -> Question:
@@ -94,20 +92,6 @@ async def test_parallel_calls_of_a_run_are_one_card_with_a_row_for_each(
     assert await store.message_request(HERE, ChannelId("C0APPROVALS"), card.ts) in ids(asked)
     listed = await with_links(store, Overview(store), lambda message: message.ts, asked)
     assert set(listed.links.values()) == {card.ts} and listed.links.keys() == ids(asked)
-
-
-async def test_a_card_vouches_for_the_rules_of_each_row(slack: LocalSlack, sides: Sides) -> None:
-    """R9: each row keeps the rules of the moment when it was asked."""
-    await forging.ask(sides)
-    asked = await ask(sides.agents, await new_run(sides.agents, "rtest"), *range(3))
-    await sides.web.commit(Change())  # takes over what the worker reported
-    async with running_projector(slack, sides.web):
-        await all_drawn(slack, sides.web)
-    assert len(shown(slack)) == 2  # the run asks in words, too
-    await sides.web.set_defaults(rules(reviewers=Reviewers(frozenset({DAVE}))))
-    for made in asked:
-        assert await sides.admin.exists(sides.web.keys.request(made.id)) == 0
-        assert (await decide(sides.web, made)).rules == made.rules
 
 
 async def test_the_first_is_posted_at_once_and_its_card_grows(slack: LocalSlack, store: Store, lease: Lease) -> None:
@@ -197,7 +181,7 @@ async def test_a_row_whose_time_ran_out_says_so_while_others_wait(
 
 
 async def cards_of(store: Store, asked: Sequence[Request]) -> list[card_grouping.Card]:
-    seen = [await usecases.admitted(store, request.id) for request in asked]
+    seen = [await store.request(request.id) for request in asked]
     return [await card_grouping.card_of(store, one) for one in seen if one is not None]
 
 

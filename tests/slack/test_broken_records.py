@@ -26,8 +26,7 @@ from tests.sample_requests import ALICE, GENERAL, HERE, OURS, question, request,
 from tests.slack.test_batch_card import ask, rows_of, shown
 from tests.slack.test_projector import all_drawn, card_of, decide, running_projector
 from tests.store.test_unreadable import BROKEN
-from tests.store.two_users import Sides, start
-from tests.store_fixtures import new_run
+from tests.store_fixtures import new_run, start_run
 
 
 async def test_the_projector_draws_the_others(slack: LocalSlack, store: Store) -> None:
@@ -92,41 +91,38 @@ async def test_a_new_row_stands_elsewhere_if_the_card_of_its_burst_has_a_damaged
     assert ["Refund order 2" in text_of(card) for card in shown(slack)] == [False, True]
 
 
-async def damage_run(sides: Sides, asked: Request) -> None:
-    await sides.agents.client.set(sides.agents.keys.run(asked.run), BROKEN, keepttl=True)
+async def damage_run(store: Store, asked: Request) -> None:
+    await store.client.set(store.keys.run(asked.run), BROKEN, keepttl=True)
 
 
-async def damage_head(sides: Sides, asked: Request) -> None:
+async def damage_head(store: Store, asked: Request) -> None:
     """The thread's, which is to be told."""
-    place, name = sides.web.keys.message(f"run/{asked.run}")
-    await sides.admin.hset(place, name, BROKEN)
+    place, name = store.keys.message(f"run/{asked.run}")
+    await store.client.hset(place, name, BROKEN)
 
 
 @pytest.mark.parametrize("damage", [damage_run, damage_head])
 async def test_others_are_told_that_nobody_is_left_who_may_decide(
-    slack: LocalSlack, sides: Sides, bot: Services, damage: Callable[[Sides, Request], Awaitable[None]]
+    slack: LocalSlack, store: Store, bot: Services, damage: Callable[[Store, Request], Awaitable[None]]
 ) -> None:
-    await sides.web.set_defaults(rules(on_timeout=OnTimeout.WAIT))
-    await start(sides)
-    seen = await sides.web.run(RunId("rtest"))
-    assert seen is not None
-    other = replace(seen.value, id=RunId("rother"))
-    await sides.web.commit(Change(runs=(Put(other, 0),)))
-    now = await sides.agents.now()
+    await store.set_defaults(rules(on_timeout=OnTimeout.WAIT))
+    other = replace(await start_run(store), id=RunId("rother"))
+    await store.commit(Change(runs=(Put(other, 0),)))
+    now = await store.now()
     for run in ("rtest", "rother"):
         made = request(now - timedelta(minutes=5), run, on_timeout=OnTimeout.WAIT)
-        await sides.agents.commit(Change(requests=(Put(made, 0),)))
-    poster = Poster(GatedCalls(bot.client, HURRY), sides.web, HERE, slack.url, OURS)
+        await store.commit(Change(requests=(Put(made, 0),)))
+    poster = Poster(GatedCalls(bot.client, HURRY), store, HERE, slack.url, OURS)
     for run in ("rtest", "rother"):
         await poster.show(f"run/{run}", Place(GENERAL), Drawing("a run", []))
-    first, second = await sides.web.indexes.waiting(9)
-    await damage(sides, first)
+    first, second = await store.indexes.waiting(9)
+    await damage(store, first)
     for name in ("U0BOB", "U0CAROL"):
         slack.workspace.users[name].deleted = True
     directory = Directory(bot.client, HERE, LookupCache())
-    await unreachable_reviewers.look(sides.web, directory, poster)
+    await unreachable_reviewers.look(store, directory, poster)
     await directory.close()
-    root = await sides.web.message(f"run/{second.run}")
+    root = await store.message(f"run/{second.run}")
     assert root is not None
     thread = slack.channel("#general").thread(root.value.ts)
     assert sum("still pending, but nobody could decide" in text_of(m) for m in thread) == 1

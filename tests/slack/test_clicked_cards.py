@@ -12,6 +12,7 @@ from bot.slack.projector.clicked_cards import ClickedCards
 from countersign import usecases
 from countersign.domain import runs
 from countersign.domain.requests import Request
+from countersign.domain.run_calls import Finish
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack
@@ -147,7 +148,7 @@ async def test_a_run_costs_two_updates_at_most(slack: LocalSlack, store: Store, 
         await slack.user("bob").click(shown, "Approve")
         await card_of(slack, pending=False)
         await all_drawn(slack, store)
-        await usecases.finish(store, lease, runs.Verb.FINISH, result="sent")
+        await usecases.finish(store, lease, Finish(runs.Verb.FINISH, result="sent"))
         await all_drawn(slack, store)
     assert sum(call.method == "chat.postMessage" for call in slack.calls) <= 6
     assert len(updates(slack)) <= 2

@@ -16,6 +16,7 @@ import redis.asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.api.port import ApiPort
 from bot.settings import WebSettings
 from bot.slack import app, health, http, routes
 from bot.slack.projector.message_sync import Place, Poster
@@ -338,7 +339,7 @@ async def test_an_unknown_reviewer_ends_the_start_with_what_to_do(slack: LocalSl
     settings = WebSettings(**env, reviewers="U0BOB U0TYPO S0TYPO", admins="U0WRONG")  # type: ignore[arg-type]
     async with app.slack_clients(slack.bot_token, slack.api_url) as clients:
         with pytest.raises(WrongSettings) as wrong:
-            async with opened(settings, store, clients, "web-1"):
+            async with opened(settings, store, clients, "web-1", ApiPort()):
                 raise AssertionError("it started")
     reviewers, admins = wrong.value.problems
     assert reviewers.startswith("REVIEWERS: Slack knows no U0TYPO, S0TYPO in this workspace.")

@@ -7,6 +7,7 @@ import pytest
 
 from bot.slack.projector import file_uploads
 from countersign import usecases
+from countersign.domain.run_calls import Finish
 from countersign.domain.runs import Verb
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
@@ -46,7 +47,7 @@ async def test_a_file_that_cannot_be_uploaded_is_given_up_and_the_card_says_so(
         tried = [call for call in slack.calls if call.method == on]
         assert len(tried) == (1 if fault == "error" else file_uploads.TRIES)
         await decide(store, asked)
-        await usecases.finish(store, lease, Verb.FINISH, result="Done.", words=LONG)
+        await usecases.finish(store, lease, Finish(Verb.FINISH, result="Done.", words=LONG))
         await all_drawn(slack, store)
         (root,) = slack.channel("#general").messages
         await slack.wait_message("#general", lambda m: "couldn't be uploaded" in text_of(m), thread=root.ts)

@@ -13,6 +13,7 @@ from countersign import usecases
 from countersign.domain.events import EventType
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Question, Request, Status
+from countersign.domain.run_calls import Report
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
@@ -150,9 +151,9 @@ async def test_a_row_and_a_card_say_what_came_of_the_action(slack: LocalSlack, s
         await all_drawn(slack, store)
         for one in asked:
             await decide(store, one)
-        await usecases.report(store, lease, asked[0].id, "", failed=False)
+        await usecases.report(store, lease, Report(asked[0].id, "", failed=False))
         for _ in range(2):
-            await usecases.report(store, lease, asked[1].id, "No card <!here> *Approved*", failed=True)
+            await usecases.report(store, lease, Report(asked[1].id, "No card <!here> *Approved*", failed=True))
         await all_drawn(slack, store)
     (card,) = shown(slack)
     lines = [b["text"]["text"] for b in card.blocks or [] if b["type"] == "section"]

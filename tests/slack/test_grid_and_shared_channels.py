@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from bot.api.port import ApiPort
 from bot.settings import WebSettings
 from bot.slack import app
 from bot.slack.handlers.context import Services
@@ -122,7 +123,7 @@ async def test_a_process_begins_with_a_shared_approvals_channel_only_where_that_
     settings = WebSettings(**given, slack_bot_token=SecretStr(slack.bot_token), slack_app_token=SecretStr("xapp-1"))
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(app.slack_clients(slack.bot_token, slack.api_url))
-        web = opened(settings, store_of(settings, store.client, settings.namespace), clients, "web-1")
+        web = opened(settings, store_of(settings, store.client, settings.namespace), clients, "web-1", ApiPort())
         if allowed:
             assert (await stack.enter_async_context(web)).identity.workspace == HERE
         else:

@@ -34,6 +34,7 @@ from countersign.domain.ids import GroupId, UserId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.requests import Question, Request, Verb
+from countersign.domain.run_calls import Finish
 from countersign.store.audit_log import Ledger
 from countersign.store.outbox import Outbox
 from countersign.store.request_lists import Overview
@@ -396,7 +397,7 @@ async def test_a_permission_for_a_run_is_gone_from_the_lists_when_the_run_has_en
         )
         await shown(bob, "Standing permissions (1)", "in one run")
         assert "1 standing permission" in (await bob.command("/approvals permissions")).text
-        await usecases.finish(store, lease, runs.Verb.FINISH, result="done")
+        await usecases.finish(store, lease, Finish(runs.Verb.FINISH, result="done"))
         await shown(bob, "Recent decisions", without="Standing permissions")
         assert "No standing permission" in (await bob.command("/approvals permissions")).text
 

@@ -7,6 +7,7 @@ import pytest
 from bot.slack.handlers.context import Services
 from countersign import usecases
 from countersign.domain.requests import Request, Verb
+from countersign.domain.run_calls import Report
 from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack
@@ -72,8 +73,8 @@ async def test_a_list_names_the_content_and_says_what_came_of_it(
     first, second = await ask(store, lease, 1), await ask(store, lease, 2)
     for one in (first, second):
         await decide(store, one)
-    await usecases.report(store, lease, first.id, "", failed=False, done="sent")
-    await usecases.report(store, lease, second.id, "No *such* address <!here>", failed=True)
+    await usecases.report(store, lease, Report(first.id, "", failed=False, done="sent"))
+    await usecases.report(store, lease, Report(second.id, "No *such* address <!here>", failed=True))
     _, newest, oldest = (json.dumps(block) for block in (await slack.user("bob").command("/approvals history")).blocks)
     assert "send this mail \\u2013 mail 1" in oldest and "\\u00a0sent \\u00b7 for" in oldest
     assert "send this mail \\u2013 mail 2" in newest and "*failed*" in newest and ":white_check_mark:" not in newest

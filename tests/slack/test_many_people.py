@@ -27,7 +27,6 @@ from tests.longest_wait import PATIENCE
 from tests.sample_requests import BOB, CAROL, HERE, question, rules
 from tests.slack.socket_bot import Show
 from tests.slack.test_actions import ask, status
-from tests.store.two_users import Sides, denied
 
 APPROVALS = GroupId("C0APPROVALS")
 MANY = 50_000
@@ -186,16 +185,6 @@ async def test_what_another_web_was_told_is_as_old_as_it_is(
     slack.faults.add("error", on="conversations.members", error="internal_error", times=None)
     bob = await directories[0].actor(BOB, [APPROVALS])
     assert (bob.groups == frozenset({APPROVALS})) is counts and (bob.groups is None) is not counts
-
-
-async def test_only_web_reads_and_writes_what_slack_said(sides: Sides) -> None:
-    """R9, R27: it says who may decide."""
-    fact = ("person", BOB)
-    await RedisSlackFacts(sides.web).put(fact, b"{}", timedelta(0), KEPT)
-    assert await RedisSlackFacts(sides.web).get(fact) is not None
-    for command in ("GET", "DEL"):
-        await denied(sides.agents, command, sides.agents.keys.person(BOB))
-    await denied(sides.agents, "SET", sides.agents.keys.members(ChannelId(APPROVALS)), "1")
 
 
 @pytest.mark.parametrize("stored", [b"{}", b"1\nnonsense", b"1\n[]", b'99999999999999999999\n{"is_admin":true}', b""])

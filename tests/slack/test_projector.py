@@ -22,6 +22,7 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Request, Verb
+from countersign.domain.run_calls import Finish
 from countersign.metrics import Repair
 from countersign.store.outbox import GROUP, Outbox
 from countersign.store.store import Store
@@ -32,10 +33,8 @@ from localslack.fixtures import HURRY
 from localslack.workspace import Message as Seen
 from tests.longest_wait import PATIENCE
 from tests.metric_counts import count, repaired
-from tests.sample_requests import BOB, CAROL, DAVE, HERE, OURS, attempt, question, rules
+from tests.sample_requests import BOB, CAROL, HERE, OURS, attempt, question, rules
 from tests.slack.socket_bot import events
-from tests.store.test_forged_rules import ask, forge
-from tests.store.two_users import Sides
 from tests.store_fixtures import NoQueue, configure, new_run
 
 RATELIMITED = pytest.param("ratelimited", marks=pytest.mark.slow)
@@ -111,9 +110,9 @@ async def test_a_mail_with_a_correction_makes_three_posts(slack: LocalSlack, sto
             asked = await usecases.ask(store, lease, question(content=words))
             await card_of(slack)
             await all_drawn(slack, store)
-            await usecases.note_delivery(store, lease, await decide(store, asked, verb, "shorter"))
+            await usecases.note_delivery(store, lease, (await decide(store, asked, verb, "shorter")).id)
             await all_drawn(slack, store)
-        await usecases.finish(store, lease, runs.Verb.FINISH, result="Sent to the vendor.", ended_as="Sent")
+        await usecases.finish(store, lease, Finish(runs.Verb.FINISH, result="Sent to the vendor.", ended_as="Sent"))
         await all_drawn(slack, store)
     (root,) = slack.channel("#general").messages
     assert "Sent" in text_of(root) and "Sent to the vendor." in text_of(root) and root.buttons == []
@@ -125,30 +124,14 @@ async def test_a_mail_with_a_correction_makes_three_posts(slack: LocalSlack, sto
     assert there.count("chat.update") <= 8  # of the steps 3, of the head 5: waiting and at work, twice, and the end
 
 
-async def test_a_card_vouches_for_the_rules_that_it_shows(slack: LocalSlack, sides: Sides) -> None:
-    """R9: a request keeps the rules of the moment in which it was asked; nothing more is written for that."""
-    made = await ask(sides)
-    await sides.web.commit(Change())  # takes over what the worker reported
-    async with running_projector(slack, sides.web):
+async def test_a_request_keeps_the_rules_that_its_card_shows(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R9: new settings change nothing for a pending request."""
+    asked = await usecases.ask(store, lease, question())
+    async with running_projector(slack, store):
         await card_of(slack)
-        await all_drawn(slack, sides.web)
-    assert await sides.admin.exists(sides.web.keys.request(made.id)) == 0
-    await sides.web.set_defaults(rules(reviewers=Reviewers(frozenset({CAROL}))))
-    assert (await decide(sides.web, made)).rules == made.rules
-
-
-async def test_a_card_shows_the_rules_that_web_finds_and_not_those_of_the_worker(
-    slack: LocalSlack, sides: Sides
-) -> None:
-    """R6, R9"""
-    made = await ask(sides)
-    await forge(sides, made, reviewers=Reviewers(frozenset({DAVE})))
-    await sides.web.commit(Change())
-    async with running_projector(slack, sides.web):
-        card = await card_of(slack)
-        await all_drawn(slack, sides.web)
-    assert "U0DAVE" not in text_of(card)
-    assert "U0BOB" in text_of(card)
+        await all_drawn(slack, store)
+    await store.set_defaults(rules(reviewers=Reviewers(frozenset({CAROL}))))
+    assert (await decide(store, asked)).rules == asked.rules
 
 
 async def test_slack_fetches_no_address_that_a_model_wrote(slack: LocalSlack, store: Store, lease: Lease) -> None:
@@ -183,7 +166,7 @@ async def test_a_run_is_told_directly_once_where_its_channel_takes_nothing(
     slack.faults.add("lost_reply", on="chat.postMessage", times=1, skip=1)
     async with running_projector(slack, store):
         await all_drawn(slack, store)
-        await usecases.finish(store, lease, runs.Verb.FINISH, result="Done.")
+        await usecases.finish(store, lease, Finish(runs.Verb.FINISH, result="Done."))
         await all_drawn(slack, store)
     (root,) = slack.workspace.direct("U0ALICE").messages
     assert "Finished" in text_of(root)
@@ -305,7 +288,7 @@ async def test_what_was_decided_refused_and_ended_is_counted_once_it_is_drawn(
     refused = count("countersign_attempts_refused_total", why="not_a_reviewer")
     await decide(store, asked)
     assert await store.indexes.standing() == {"requests": 0, "runs": 1, "parked_runs": 0}
-    await usecases.finish(store, lease, runs.Verb.FINISH, result="Done.")
+    await usecases.finish(store, lease, Finish(runs.Verb.FINISH, result="Done."))
     async with running_projector(slack, store):
         await all_drawn(slack, store)
     after = count("countersign_requests_decided_total", **names), count("countersign_runs_ended_total", end="finished")

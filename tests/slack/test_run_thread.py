@@ -14,9 +14,11 @@ from bot.slack.slack_calls import GatedCalls
 from countersign import usecases
 from countersign.domain import runs
 from countersign.domain.activity import Delay
-from countersign.domain.ids import RunId
+from countersign.domain.ids import RunId, WorkerId
+from countersign.domain.run_calls import Finish
 from countersign.store.store import Store
-from countersign.usecases.ports import Change, Lease, Put
+from countersign.usecases.ports import Announcement, Change, Lease, Put
+from countersign.usecases.requeued_runs import Unheld
 from localslack import LocalSlack, text_of
 from localslack.fixtures import HURRY
 from tests.longest_wait import PATIENCE
@@ -38,7 +40,7 @@ async def drawn(slack: LocalSlack, store: Store, run: RunId, *, without_worker: 
 
 
 async def finished(store: Store, lease: Lease) -> None:
-    await usecases.finish(store, lease, runs.Verb.FINISH, result="Sent to the vendor.", ended_as="Sent")
+    await usecases.finish(store, lease, Finish(runs.Verb.FINISH, result="Sent to the vendor.", ended_as="Sent"))
 
 
 async def test_who_has_left_the_channel_is_told_the_end_directly(slack: LocalSlack, store: Store, lease: Lease) -> None:
@@ -127,25 +129,24 @@ async def test_a_run_without_a_worker_says_so_while_slack_lets_nobody_look_for_s
         await all_drawn(slack, store)
     slack.faults.add("server_error", on="conversations.history", status=503, times=None)
     await store.indexes.look_again(f"run/{lease.run}", timedelta(0))
-    await store.leases.release(lease)
     (root,) = slack.channel("#general").messages
     async with running_projector(slack, store, "web-2"):
         await slack.wait_message("#general", lambda m: "not been heard from" in text_of(m), thread=root.ts)
 
 
 @pytest.mark.parametrize("held", [True, False])
-async def test_a_run_is_silent_once_no_worker_has_held_it_for_a_while(store: Store, lease: Lease, held: bool) -> None:
-    if not held:
-        await store.leases.release(lease)
-    assert await store.indexes.unheld(10, timedelta(0)) == ([] if held else [lease.run])
-    assert await store.indexes.unheld(10, timedelta(seconds=40)) == []
+async def test_a_run_is_silent_once_no_worker_holds_it(store: Store, lease: Lease, held: bool) -> None:
+    await store.workers.announce(WorkerId("one"), Announcement((), (lease.run,) if held else ()), timedelta(minutes=1))
+    unheld = Unheld(store)
+    assert await unheld.since(timedelta(0)) == ([] if held else [lease.run])
+    assert await unheld.since(timedelta(hours=1)) == []
 
 
 @pytest.mark.parametrize(("ended_as", "again"), [("expired", True), ("failed", True), ("rejected", False), ("", False)])
 async def test_what_ended_without_anybody_saying_no_can_be_tried_again(
     slack: LocalSlack, store: Store, lease: Lease, ended_as: str, again: bool
 ) -> None:
-    await usecases.finish(store, lease, runs.Verb.FINISH, result="Over.", ended_as=ended_as)
+    await usecases.finish(store, lease, Finish(runs.Verb.FINISH, result="Over.", ended_as=ended_as))
     await drawn(slack, store, lease.run)
     (root,) = slack.channel("#general").messages
     assert root.buttons == (["Try again"] if again else [])

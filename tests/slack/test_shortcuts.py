@@ -6,8 +6,9 @@ import pytest
 
 from bot.slack.handlers.context import Services
 from countersign import usecases
+from countersign.domain.ids import WorkerId
 from countersign.store.store import Store
-from countersign.usecases.ports import Lease, TeamInfo
+from countersign.usecases.ports import Announcement, Lease, TeamInfo
 from localslack import LocalSlack, text_of
 from localslack.errors import CannotDo
 from tests.sample_requests import question
@@ -15,7 +16,8 @@ from tests.slack.test_projector import all_drawn, card_of, running_projector
 
 
 async def test_shortcut_starts_a_task_in_a_chosen_channel(slack: LocalSlack, store: Store, bot: Services) -> None:
-    await store.workers.announce("one", [TeamInfo("email", "Writes mails")], timedelta(minutes=1))
+    email = TeamInfo("email", "Writes mails")
+    await store.workers.announce(WorkerId("one"), Announcement((email,)), timedelta(minutes=1))
     alice = slack.user("alice")
     await alice.shortcut("start_task")
     window = await alice.wait_modal("Channel")

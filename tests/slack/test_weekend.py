@@ -11,11 +11,12 @@ from countersign.domain import quiet_hours, schedule
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.escalation import Escalation
 from countersign.domain.events import EventType
+from countersign.domain.ids import WorkerId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Request, Status
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
-from countersign.usecases.ports import Lease, TeamInfo
+from countersign.usecases.ports import Announcement, Lease, TeamInfo
 from localslack import LocalSlack, text_of
 from tests.sample_requests import DAVE, GENERAL, question, rules
 from tests.slack.socket_bot import events
@@ -59,7 +60,8 @@ async def store(redis_url: str, namespace: str) -> AsyncIterator[MovedStore]:
     client = connect(redis_url)
     store = MovedStore(client, namespace)
     await store.set_defaults(rules())
-    await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(days=1))
+    email = TeamInfo("email", "writes a mail")
+    await store.workers.announce(WorkerId("worker"), Announcement((email,)), timedelta(days=1))
     yield store
     await client.aclose()
 
