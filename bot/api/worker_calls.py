@@ -1,4 +1,4 @@
-"""Routes for workers: calls about runs, announcements, and the stream of decisions.
+"""Routes for workers: calls about runs, announcements, the stream of decisions.
 
 A worker's key reaches the runs of its teams. A program's key reaches the runs that it started itself, as `run_here`
 does.

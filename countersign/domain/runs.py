@@ -218,7 +218,7 @@ def move(run: Run, verb: Verb, now: datetime) -> Run | None:
 
 
 def claim(run: Run, fence: int, owner: str, now: datetime) -> Step:
-    """Let the worker with this fence advance the run; it starts, or continues where it was."""
+    """Let the worker with this fence advance the run, from where it was."""
     run = replace(run, fence=fence)
     if run.status is Status.PARKED:
         woken = move(run, Verb.GO_ON, now) or run

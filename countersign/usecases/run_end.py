@@ -70,7 +70,10 @@ async def stop(
 
 
 async def finish(store: Store, lease: Lease, call: Finish) -> None:
-    """Finish or fail the run for its worker, and withdraw its requests; a repeat changes nothing."""
+    """Finish or fail the run for its worker, and withdraw its requests.
+
+    A repeat changes nothing.
+    """
 
     async def propose() -> Keep[Run] | Swap[Run]:
         before = await store.run(lease.run)

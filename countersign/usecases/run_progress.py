@@ -79,7 +79,10 @@ async def note_verdict(store: Store, lease: Lease, verdict: Verdict) -> None:
 
 
 async def note_delivery(store: Store, lease: Lease, request: RequestId) -> Run:
-    """Note that the agent has the decision: the run continues if nothing else is asked."""
+    """Note that the agent has the decision.
+
+    The run continues if nothing else is asked.
+    """
 
     def rule(run: Run, now: datetime) -> runs.Step:
         if request not in run.open.values():

@@ -111,9 +111,9 @@ async def start_by_script(store: Store, run: RunId, call: Start, key: ApiKeyId |
 
 
 async def begin(store: Store, lease: Lease) -> Run:
-    """Start the run, or continue one that another process let go or that was parked; older fences count no more.
+    """Start the run, or continue one that was let go or parked.
 
-    LeaseLost if it has ended, or was claimed under a greater fence.
+    Older fences count no more. LeaseLost if it has ended, or was claimed under a greater fence.
     """
 
     async def propose() -> Keep[Run] | Swap[Run]:
