@@ -43,7 +43,7 @@ from bot.slack.slack_calls import GatedCalls
 from bot.slack.views import approval_card
 from countersign import usecases
 from countersign.domain.channel_settings import Rules
-from countersign.domain.ids import ChannelId, GroupId, RequestId, RunId, UserId, WorkspaceId
+from countersign.domain.ids import ChannelId, GroupId, RequestId, RunId, UserId, WorkerId, WorkspaceId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Kind, Question, Request, Status
 from countersign.domain.runs import Run
@@ -54,7 +54,7 @@ from countersign.store.redis.connection import connect
 from countersign.store.request_lists import Overview
 from countersign.store.store import Store
 from countersign.usecases import ports
-from countersign.usecases.ports import Change, Put, TeamInfo
+from countersign.usecases.ports import Announcement, Change, Lease, Put, TeamInfo
 from localslack import LocalSlack
 from localslack.http_events import sign
 from localslack.workspace import Message
@@ -145,7 +145,7 @@ async def _server(module: str, env: dict[str, str]) -> AsyncIterator[int]:
 async def _ask(store: Store, count: int) -> list[Request]:
     """Make as many pending requests, some in each run."""
     await store.set_defaults(Rules(_APPROVALS, Reviewers(groups=frozenset({GroupId("S0REVIEWERS")}))))
-    await store.workers.announce("bench", [TeamInfo("rounds", "asks")], timedelta(minutes=5))
+    await store.workers.announce(WorkerId("bench"), Announcement((TeamInfo("rounds", "asks"),)), timedelta(minutes=5))
     asked: list[Request] = []
     runs = [RunId(f"rbench{n}") for n in range(-(-count // _QUESTIONS))]
     for start in range(0, len(runs), AT_ONCE):
@@ -165,8 +165,7 @@ async def _run(store: Store, run: RunId) -> list[Request]:
         team="rounds",
         task="ask",
     )
-    lease = await store.leases.claim(run, "bench", timedelta(minutes=5))
-    assert lease is not None, "nobody else works on this run"
+    lease = Lease(run, 1, "bench")
     await usecases.begin(store, lease)
     words = "To: vendor@example.com\n\nWe have been with you for years. Ten percent off, please."
     return [

@@ -28,7 +28,7 @@ from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
-from countersign.usecases.ports import Change, Committed, Put
+from countersign.usecases.ports import Change, Committed, Lease, Put
 from tests.processes import Process
 
 AIM: Final = 400
@@ -91,8 +91,7 @@ async def _left(there: Installation) -> int:
 async def _parked_run(there: Installation, run: RunId) -> Request:
     """A parked run, by the question that it was parked with."""
     await there.start([run], "once 1 1")
-    lease = await there.store.leases.claim(run, "bench", timedelta(minutes=5))
-    assert lease is not None
+    lease = Lease(run, 1, "bench")
     await usecases.begin(there.store, lease)
     request = await usecases.ask(there.store, lease, _question(-1))
     assert await usecases.park(there.store, lease, frozenset({request.id}))

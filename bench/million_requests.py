@@ -23,15 +23,14 @@ from bench.bulk_fill import Template, fill, template_of
 from bench.figures import UNPACED, Figure, percentile
 from bench.waiting_runs import resident
 from bench.wakeup_latency import calm
-from countersign.autogen.runner import LOST_AFTER
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Request, request_id
 from countersign.store.embedded_server import EmbeddedRedis
-from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases import requeued_runs
 from countersign.usecases.ports import Change, Committed, Put
+from countersign.usecases.requeued_runs import Unheld
 from localslack import LocalSlack
 from localslack.workspace import Message
 from tests.processes import Process, deployment
@@ -102,10 +101,9 @@ class Walker:
         await self.slack.wait_for(lambda _: drawn(), timeout=_WITHIN, description="a Home")
 
     async def repair(self) -> None:
-        """Look for lost jobs and lost questions, as a worker does at its start."""
-        store = Store(self.store.client, _NAMESPACE, side=Side.AGENTS)
-        await requeued_runs.ask_again(store, NoQueue(), frozenset(), LOST_AFTER, starting=True)
-        await requeued_runs.ask_for_forgotten(store, NoQueue())
+        """Look for lost jobs and lost questions, as `web` does."""
+        await requeued_runs.ask_again(self.store, NoQueue(), Unheld(self.store), timedelta(0))
+        await requeued_runs.ask_for_forgotten(self.store, NoQueue())
 
     async def deadlines(self, count: int) -> list[float]:
         """Milliseconds from each of so many deadlines until it was kept."""

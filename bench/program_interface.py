@@ -29,7 +29,6 @@ from countersign.domain.ids import RequestId, RunId, UserId
 from countersign.domain.requests import Decision, How, Status
 from countersign.store.outbox import GROUP
 from countersign.store.programs import ApiKeys
-from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Put
@@ -71,9 +70,9 @@ async def measure(redis_url: str, data: Path, rounds: int, asked: int, waiting: 
         slack = await stack.enter_async_context(LocalSlack(hurry=UNPACED))
         there = await stack.enter_async_context(deployment(slack, redis_url, namespace, data))
         web = await there.web(API_PORT="0", LOG_LEVEL="INFO")
-        port = int((await web.said(r"Programs ask at port (\d+)"))[1])
+        port = int((await web.said(r"Workers and programs call port (\d+)"))[1])
         client = await stack.enter_async_context(connect(there.common["REDIS_URL"]))
-        store = Store(client, namespace, side=Side.WEB)
+        store = Store(client, namespace)
         many = asked + rounds + waiting + 100
         key = api_keys.issue(
             "bench", ("C0GENERAL",), await store.now(), most_open=many, per_minute=many, most_waiting=many

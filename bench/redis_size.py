@@ -24,6 +24,7 @@ from typing import Final
 from bench.figures import UNPACED, Figure
 from countersign.domain.ids import RequestId, RunId
 from countersign.replay.entries import Entry
+from countersign.runs.area import Area
 from countersign.runs.journal_storage import RedisJournal
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
@@ -38,14 +39,11 @@ LEAVING: Final = "what leaves within a day, not counted"
 KINDS: Final = {
     "run": "run and request",
     "request": "run and request",
-    "asked": "run and request",
     "journal": "journal",
     "events": "events",
-    "reports": "events",
     "audit": RECORD,
     "message": "Slack messages and their index",
     "ts": "Slack messages and their index",
-    "origin": "run and request",
     "lease": LEAVING,
     "once": LEAVING,
     "jobs": LEAVING,
@@ -66,7 +64,10 @@ ONCE: Final = {
     "rulebook": "one key",
     "projector": "one key",
     "workers": "one key; a member for each worker",
-    "team": "a key for each worker",
+    "worker": "a key for each worker",
+    "api_key": "one key for all workers",
+    "api_keys": "one key",
+    "web": "of the area of workers: two keys",
     "calling_back": "one key; a member for each web process",
     "waiting_groups": "one key; a member for each group of reviewers",
     "confirmed": "one key, for a minute",
@@ -141,16 +142,16 @@ async def _drawn(store: Store, runs: int) -> None:
         while True:
             parked = await store.client.zcard(store.keys.parked)
             # In the order of their way: what leaves the one while it is looked at is in the next.
-            going = [await store.client.llen(store.keys.reports), await store.client.xlen(store.keys.events)]
-            if parked == runs and not any(going):
+            going = await store.client.xlen(store.keys.events)
+            if parked == runs and not going:
                 return
             await asyncio.sleep(0.1)
 
 
 async def _bytes(store: Store) -> dict[str, float]:
     sizes: Counter[str] = Counter()
-    async for key in store.client.scan_iter(f"{store.keys.prefix}*", count=1000):
-        family = key.decode().removeprefix(store.keys.prefix).split(":")[0]
+    async for key in store.client.scan_iter(f"{{{store.keys.namespace}*", count=1000):
+        family = key.decode().partition("}:")[2].split(":")[0]
         if family not in KINDS and family not in ONCE:
             raise LookupError(
                 f"Nobody says whether a run that waits has keys like {key.decode()}. Add it to KINDS or ONCE."
@@ -164,13 +165,13 @@ async def _bytes(store: Store) -> dict[str, float]:
 async def _words(store: Store) -> float:
     """The bytes of one run's own words, on average."""
     names = [RunId(name.decode()) for name in await store.client.zrange(store.keys.parked, 0, -1)]
-    total = 0
+    total, journal = 0, RedisJournal(Area(store.client, store.keys.namespace))
     for run in (await store.readable_runs(names)).values():
         assert run is not None
         texts = [run.task, *(line.words for line in run.progress)]
         for request in await store.requests([RequestId(name) for name in run.open.values()]):
             assert request is not None
             texts += [request.question.title, request.question.content]
-        texts += [Entry.load(entry).value for entry in (await RedisJournal(store).entries(run.id)).values()]
+        texts += [Entry.load(entry).value for entry in (await journal.entries(run.id)).values()]
         total += sum(len(text.encode()) for text in texts)
     return total / len(names)

@@ -13,6 +13,7 @@ from bench.baseline_redis import raw_wakeup
 from bench.figures import Figure, median
 from bench.workers import Installation, installation
 from countersign.domain.ids import RunId
+from countersign.runs.area import AreaKeys
 from tests.processes import Process
 
 RETURN: Final = 12
@@ -113,11 +114,11 @@ async def measure_recovery(url: str, data: Path, count: int, lease: str = "10s")
 
 async def _last_lease(there: Installation, runs: list[RunId]) -> float:
     """The end of the last lease, by this machine's monotonic clock."""
-    store = there.store
+    store, area = there.store, AreaKeys(there.namespace)
     now, here = await store.now(), time.monotonic()
     async with store.client.pipeline(transaction=False) as pipeline:
         for run in runs:
-            pipeline.hget(store.keys.lease(run), "until")
+            pipeline.hget(area.lease(run), "until")
         until = max(int(ms) for ms in await pipeline.execute())
     return here + until / 1000 - now.timestamp()
 

@@ -16,14 +16,17 @@ from typing import Final
 from countersign import usecases
 from countersign.domain.channel_settings import OnTimeout, Rules
 from countersign.domain.decision_attempts import Attempt
-from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId
+from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkerId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Request, Verb
+from countersign.runs.area import Area
 from countersign.runs.job_queue import Queue
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
-from countersign.usecases.ports import Change, Committed, Message, Put, TeamInfo
+from countersign.store.wakeups import Wakeups
+from countersign.usecases.ports import Announcement, TeamInfo
 from tests.processes import Process
+from tests.worker_service import said, served
 
 RULES: Final = Rules(
     ChannelId("C0APPROVALS"), Reviewers(frozenset({UserId("U0BOB"), UserId("U0CAROL")})), on_timeout=OnTimeout.WAIT
@@ -90,17 +93,11 @@ class Installation:
                 await asyncio.sleep(0.05)
 
     async def asked(self, run: RunId) -> Request:
-        """Return the request that the run waits for.
-
-        Its card is on record, as the projector draws it: without one `web` would find the rules anew for a click.
-        """
+        """Return the request that the run waits for."""
         seen = await self.store.run(run)
         assert seen is not None
-        request = await usecases.admitted(self.store, RequestId(next(iter(seen.value.open.values()))))
+        request = await self.store.request(RequestId(next(iter(seen.value.open.values()))))
         assert request is not None
-        name, of = f"card/{request.value.id}", request.value.id
-        drawn = Message(_WORKSPACE, RULES.approvals_channel, name, "1.0", request=of, vouches=request.claim)
-        assert await self.store.commit(Change(messages=(Put(drawn, 0),))) is Committed.DONE
         return request.value
 
     async def approve(self, request: Request) -> int:
@@ -118,8 +115,15 @@ async def installation(url: str, data: Path, rules: Rules = RULES) -> AsyncItera
     client = connect(url)
     store = Store(client, namespace)
     await store.set_defaults(rules)
-    await store.workers.announce("bench", [TeamInfo("turns", "")], timedelta(minutes=30))
-    async with Queue(url, namespace) as queue:
+    await store.set_workspace(_WORKSPACE)
+    teams = Announcement((TeamInfo("turns", ""),))
+    await store.workers.announce(WorkerId("bench"), teams, timedelta(minutes=30))
+    async with (
+        Queue(url, namespace) as queue,
+        Wakeups(store) as wakeups,
+        served(store, wakeups, _WORKSPACE, _CHANNEL) as web,
+        said(Area(client, namespace), web),
+    ):
         there = Installation(url, namespace, store, queue, data)
         try:
             yield there

@@ -87,7 +87,7 @@ def namespace(redis_janitor: "redis.Redis") -> Iterator[str]:
         return
     endless = [key for key in keys if redis_janitor.ttl(key) == -1]
     redis_janitor.delete(*keys)
-    unnamed = [key for key in endless if not _may_stay(re.sub(rf"^\{{?{name}(-T\w+)?(-work)?\}}?:", "", key))]
+    unnamed = [key for key in endless if not _may_stay(re.sub(rf"^\{{?{name}(-T\w+)?(-work(-k\w+)?)?\}}?:", "", key))]
     assert not unnamed, f"Keys without a TTL and without a reason in WITHOUT_TTL: {unnamed}"
 
 

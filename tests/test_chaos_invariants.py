@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bot.slack.views import approval_card, run_steps, thread_notes
+from bot.slack.views.spoken_text import spoken
 from countersign.domain import request_endings, requests, runs
 from countersign.domain.api_keys import AskingProgram
 from countersign.domain.channel_settings import OnTimeout
@@ -56,7 +57,7 @@ def a_good_end() -> Facts:
         events=[(e.at, e) for e in (*queued.events, *step.events, *over.events)],
         messages={name: Message(HERE, GENERAL, name, ts=f"{n}.0") for n, name in enumerate(names)},
         shown={
-            name: [SlackMessage(GENERAL, f"{n}.0", "U0BOT", drawing.text, [])]
+            name: [SlackMessage(GENERAL, f"{n}.0", "U0BOT", spoken(drawing), [])]
             for n, (name, drawing) in enumerate(names.items())
         },
         left={"pending": []},
@@ -186,7 +187,7 @@ def heard_by_a_program(facts: Facts, **other: str) -> None:
 def acted(facts: Facts, *times: int, **other: Any) -> None:
     """A program acted behind its approval, once for each of these, and each life reported."""
     request, run = the_request(facts), the_run(facts)
-    made = replace(call(times=1), title=programs.TITLE.format("tag"))
+    made = replace(call(times=1), title=programs.TITLE.format("tag").replace("?", programs.ARGUMENT))
     asked = replace(
         request, question=made, program=AskingProgram(ApiKeyId("k123456789abc"), "ci", names_requester=False), **other
     )

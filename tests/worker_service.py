@@ -1,5 +1,6 @@
 """The interface of `web` for workers over real HTTP, without Slack."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from countersign.domain import api_keys
 from countersign.domain.api_keys import WORKERS
 from countersign.domain.ids import ChannelId, UserId, WorkspaceId
 from countersign.domain.requests import Question
-from countersign.runs.area import WebAddress
+from countersign.runs.area import Area, WebAddress
 from countersign.runs.service import HttpService
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
@@ -56,3 +57,19 @@ async def served(store: Store, wakeups: Wakeups, workspace: WorkspaceId, *channe
 
 def _any_form(_: Question) -> None:
     return None
+
+
+@asynccontextmanager
+async def said(area: Area, web: Served) -> AsyncIterator[None]:
+    """Say in the area where `web` is, for as long as the block lasts."""
+
+    async def keep() -> None:
+        while True:
+            await area.put_address(web.address.urls[0], web.address.key)
+            await asyncio.sleep(5)
+
+    task = asyncio.create_task(keep())
+    try:
+        yield
+    finally:
+        task.cancel()

@@ -80,12 +80,20 @@ def parsed(raw: bytes, model: type[B]) -> B:
     """Parse a JSON body of this form. Problem if it is another one."""
     try:
         json_bounds.check(raw)  # before anything is built of it
-        return model.model_validate(read_json(raw))
+        return model.model_validate(read_json(_text(raw)))
     except ValidationError as wrong:
         raise of_validation(wrong) from None
     except (ValueError, RecursionError) as wrong:
         reason = f" ({wrong})" if type(wrong) is ValueError else ""
         raise Problem(400, "no-json", f"The body isn't valid JSON{reason}.") from None
+
+
+def _text(raw: bytes) -> str:
+    """Decode UTF-8: as bytes, JSON may be UTF-16 too, of which the bounds would see other parts than the parser."""
+    try:
+        return str(raw, "utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("it isn't UTF-8") from None
 
 
 def _readable(value: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from countersign.autogen.team import Teams
 from countersign.autogen.team_execution import Driver
 from countersign.domain.activity import Usage
 from countersign.domain.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
-from countersign.domain.ids import RunId, TeamName
+from countersign.domain.ids import RequestId, RunId, TeamName
 from countersign.domain.made_files import MadeFile, clean
 from countersign.domain.run_calls import Attach, Claim, Finish
 from countersign.domain.runs import Verb
@@ -104,8 +104,9 @@ class Runner:
             log.info("Run %s is advanced by another worker.", run_id)
             return
         rebuild = False
+        parked_for: frozenset[RequestId] = frozenset()
         try:
-            await self._drive(lease, asked)
+            parked_for = await self._drive(lease, asked)
         except (LeaseLost, StoreUnavailable) as lost:
             log.info("Run %s is let go: %s", run_id, lost)
         except QuestionLost as lost:
@@ -117,10 +118,13 @@ class Runner:
         except CountersignError as error:
             await self._end(lease, Verb.FAIL, Conclusion(str(error)))
         finally:
-            await self._release(lease, rebuild)
+            await self._release(lease, rebuild, parked_for)
 
-    async def _drive(self, lease: Lease, lease_since: float) -> None:
-        """Claim the run at `web`, and drive its team if there is something to do here."""
+    async def _drive(self, lease: Lease, lease_since: float) -> frozenset[RequestId]:
+        """Claim the run at `web`, and drive its team if there is something to do here.
+
+        Returns the requests with which it was parked, if it was.
+        """
         teams = tuple(TeamName(name) for name in self._teams.working)
         claim = Claim(teams, script=lease.run == self._script)
         claimed, journal = await asyncio.gather(
@@ -133,12 +137,12 @@ class Runner:
         if claimed.over:
             await self._patiently(lambda: self._journal.drop(lease.run))
         if run is None:
-            return
+            return frozenset()
         team = self._teams.working.get(run.team)
         if team is None:
             problem = self._teams.broken.get(run.team, "it is no longer there.")
             await self._end(lease, Verb.FAIL, Conclusion(f"The team “{run.team}” can't run: {problem}"))
-            return
+            return frozenset()
         log.info("Run %s of %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
         held = HeldRun(team.chosen(run), lease, self._leases, self._service, journal, self._settings)
         held.lease_since = lease_since
@@ -149,6 +153,7 @@ class Runner:
             await self._end(lease, *ending, usage=add_up(journal))
         elif driver.ended_elsewhere:
             await self._patiently(lambda: self._journal.drop(lease.run))
+        return driver.parked_for
 
     async def _end(self, lease: Lease, verb: Verb, conclusion: Conclusion, usage: Usage | None = None) -> None:
         files = [MadeFile(clean(name), text.encode()) for name, text in conclusion.files.items()]
@@ -165,15 +170,16 @@ class Runner:
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         return await patiently(call, self._stop)
 
-    async def _release(self, lease: Lease, rebuild: bool) -> None:
+    async def _release(self, lease: Lease, rebuild: bool, parked_for: frozenset[RequestId]) -> None:
         """End the lease at once.
 
         A job is added if the run is to be rebuilt, or the process stops: whoever takes it finds out at `web` whether
-        there is something to do.
+        there is something to do. A job for a decision that fell after the run was parked may have met this lease, and
+        gone: so `web` is asked once more.
         """
         try:
             await self._leases.release(lease)
-            if rebuild or self._stop.is_set():
+            if rebuild or self._stop.is_set() or await self._service.any_settled(parked_for):
                 # A job for now would be dropped as a double of the one that is just ending.
                 await self._queue.advance(lease.run, after=HANDOVER_DELAY)
                 log.info("Run %s was let go, for another worker to continue.", lease.run)

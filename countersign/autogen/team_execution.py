@@ -25,6 +25,7 @@ from countersign.autogen.running_team import Ended, RunningTeam, Saved, Tell, ke
 from countersign.autogen.team_parts import wrap_turns
 from countersign.domain.activity import LINE
 from countersign.domain.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
+from countersign.domain.ids import RequestId
 from countersign.domain.requests import Request
 from countersign.domain.run_calls import Park
 from countersign.domain.runs import Verb
@@ -54,6 +55,8 @@ class Driver:
         self._speaking: list[asyncio.Task[Any] | None] = []
         """The tasks in which agents speak."""
         self._lines = ProgressLines(context.held, pace)
+        self.parked_for: frozenset[RequestId] = frozenset()
+        """The requests with which the run was parked here."""
         self.ended_elsewhere = False
         """Whether people stopped the run while it was here."""
 
@@ -127,7 +130,9 @@ class Driver:
             if not activity.resting:
                 continue
             try:
-                if await self._held.call(Park(activity.asked)):
+                awaited = activity.asked
+                if await self._held.call(Park(awaited)):
+                    self.parked_for = awaited
                     log.info("Run %s is parked until somebody decides.", self._held.run.id)
                     return
             except LeaseLost as lost:

@@ -7,7 +7,6 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 import base64
 import hashlib
 import hmac
-from collections.abc import Sequence
 from datetime import datetime
 from secrets import token_bytes
 from typing import Final
@@ -22,10 +21,10 @@ def new_secret() -> str:
     return _PREFIX + base64.b64encode(token_bytes(_BYTES)).decode()
 
 
-def headers(secrets: Sequence[str], message: str, now: datetime, body: bytes) -> dict[str, str]:
+def headers(secrets: list[str], message: str, now: datetime, body: bytes) -> dict[str, str]:
     """Make the three headers of one attempt, with a signature by each of the secrets.
 
-    `message` stays the same when it is tried again.
+    `message` stays the same when it is tried again. A list, because one text is a sequence of texts, too.
     """
     at = str(int(now.timestamp()))
     signed = b".".join((message.encode(), at.encode(), body))

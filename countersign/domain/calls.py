@@ -9,6 +9,7 @@ and a name that is no identifier stands as JSON.
 
 import json
 import re
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -200,6 +201,11 @@ _HIDDEN: Final = "⟦"
 """Begins the mark that stands for a secret."""
 _CURRENCIES: Final = {"eur": "EUR", "euro": "EUR", "euros": "EUR", "usd": "USD", "gbp": "GBP", "chf": "CHF"}
 _SUMS: Final = frozenset({"amount", "price", "total", "sum"})
+_RUN: Final = frozenset({"command", "commands", "cmd", "argv", "code", "script", "query", "sql", "statement"})
+"""Last words of the names of what a call runs: first in a title, also if it is long."""
+_ARGV: Final = frozenset({"command", "cmd", "argv"})
+_MANNERS: Final = frozenset({"timeout", "retries", "attempts", "limit", "max", "offset", "encoding", "cwd", "workdir"})
+"""Words in the names of arguments that only say how a call runs: last in a title."""
 _CODE: Final = re.compile(r"[A-Z]{3}")
 _OURS: Final = frozenset({"yes", "no", "(none)", "(empty)"})
 _NUMBER: Final = re.compile(r"[-+]?(\d|\.\d|inf|nan)", re.IGNORECASE)
@@ -228,13 +234,18 @@ def with_details(title: str, arguments: Mapping[str, Any], *, texts: bool = Fals
     """Add the short arguments to a title that has none of them.
 
     `Refund?` becomes `Refund: order 17, 45.00 EUR`; `arguments` are as people may see them. `texts`: the beginning of a
-    text counts where there is nothing shorter.
+    text counts where there is nothing shorter. Timeouts and limits come last, and never for an argument that is left
+    out.
     """
-    if any(_says(title, value) for value in arguments.values()):
+    if any(_says(title, _only(value)) for value in arguments.values()):
         return title
-    head, details = title.rstrip(" ?"), _details(arguments)
+    manners = {name: value for name, value in arguments.items() if not _MANNERS.isdisjoint(_words_of(name))}
+    matter = {name: value for name, value in arguments.items() if name not in manners}
+    head, details = title.rstrip(" ?"), _details(matter)
     if not details and texts:
-        details = _beginning(arguments)
+        details = _beginning(matter or arguments)
+    if details or not any(value and value is not True for value in matter.values()):
+        details += _details(manners)
     for many in range(len(details), 0, -1):
         if len(longer := f"{head}: {', '.join(details[:many])}") <= _LONGEST_OWN_TITLE:
             return longer
@@ -256,12 +267,29 @@ def _details(arguments: Mapping[str, Any]) -> list[str]:
         currency = ""
     if currency:
         del named["currency"]
-    return [detail for name, value in named.items() if (detail := _detail(name, value, currency))]
+    runs = [detail for name, value in named.items() if (detail := _what_runs(name, value))]
+    others = {name: value for name, value in named.items() if _words_of(name)[-1] not in _RUN}
+    return [*runs, *(detail for name, value in others.items() if (detail := _detail(name, value, currency)))]
+
+
+def _what_runs(name: str, value: Any) -> str:
+    """Write what a call runs, or the beginning of it; "" if this argument is something else."""
+    last = _words_of(name)[-1]
+    if last not in _RUN:
+        return ""
+    if last in _ARGV and isinstance(value, list) and len(value) > 1 and all(isinstance(word, str) for word in value):
+        value = shlex.join(value)
+    return _detail(name, value, "") or "".join(_beginning({name: value}))
+
+
+def _words_of(name: str) -> list[str]:
+    return in_words(name).lower().split() or [name]
 
 
 def _beginning(arguments: Mapping[str, Any]) -> list[str]:
     """Write the beginning of the first text, if nothing of it is hidden."""
-    for name, value in arguments.items():
+    for name, given in arguments.items():
+        value = _only(given)
         if name.isidentifier() and isinstance(value, str) and value.strip() and _HIDDEN not in value:
             line = " ".join(value.split())
             return [f"{in_words(name)} {_filled_value(line[: _LONGEST_DETAIL - 1].rstrip() + '…', '')}"]
@@ -274,12 +302,23 @@ def _detail(name: str, value: Any, currency: str) -> str:
     if _is_number(value) and (code := currency if name in _SUMS else _CURRENCIES.get(last.lower(), "")):
         return " ".join([*before, f"{_money(value)} {code}"])
     if isinstance(value, list) and len(value) > 1:
-        return f"{len(value)} {in_words(name)}"
+        first = _short(value[0]) if isinstance(value[0], str) else ""
+        return f"{len(value)} {in_words(name)}{f' ({first}, …)' if first else ''}"
+    shown = _short(_only(value))
+    return f"{in_words(name)} {shown}" if shown else ""
+
+
+def _only(value: Any) -> Any:
+    """Return the text of a list that is one text; any other value as it is."""
+    return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) else value
+
+
+def _short(value: Any) -> str:
+    """Write a value that is short and not hidden; "" for any other."""
     if not _is_short(value) or (isinstance(value, str) and _HIDDEN in value):
         return ""
     scalar = _scalar(value)
-    shown = scalar if not isinstance(value, str) or scalar.startswith("“") else _filled_value(value, "")
-    return f"{in_words(name)} {shown}"
+    return scalar if not isinstance(value, str) or scalar.startswith("“") else _filled_value(value, "")
 
 
 def _is_number(value: Any) -> bool:

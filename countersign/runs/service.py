@@ -6,7 +6,8 @@ it takes; `web` itself says with LeaseLost that a run belongs to another worker.
 
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol, Self
 
@@ -57,6 +58,9 @@ class Service(Protocol):
     async def ended(self, run: RunId) -> None:
         """Wait until the run has ended."""
 
+    async def any_settled(self, requests: Collection[RequestId]) -> bool:
+        """Tell whether one of these requests is no longer pending; no call is made for none."""
+
     async def announce(self, worker: WorkerId, announcement: Announcement) -> None:
         """Say which teams this worker has and which runs it holds."""
 
@@ -70,7 +74,7 @@ class HttpService:
     def __init__(self, resolve: Resolve) -> None:
         self._resolve = resolve
         self._address: WebAddress | None = None
-        self._turn = 0
+        self._turn = random.randrange(1000)  # workers spread over the addresses
         self._pool = httpcore.AsyncConnectionPool(max_connections=None, keepalive_expiry=60)
         self._stream = DecisionStream(self._lines, self.read_back)
 
@@ -96,6 +100,9 @@ class HttpService:
 
     async def ended(self, run: RunId) -> None:
         await self._stream.ended(run)
+
+    async def any_settled(self, requests: Collection[RequestId]) -> bool:
+        return bool(requests) and bool((await self.read_back([*requests], [])).settled)
 
     async def announce(self, worker: WorkerId, announcement: Announcement) -> None:
         await self._send("PUT", f"/v1/workers/{worker}", _ANNOUNCEMENTS.dump_json(announcement))

@@ -108,7 +108,7 @@ with SqliteSaver.from_conn_string("agent.db") as saver:
     agent = create_agent("openai:gpt-5", [refund], middleware=[HERE], checkpointer=saver)
     thread = {"configurable": {"thread_id": "order-17"}}
     task = {"messages": [("user", "Refund 45 EUR for order 17.")]}
-    result = agent.invoke(None if agent.get_state(thread).next else task, thread)
+    result = agent.invoke(None if agent.get_state(thread).tasks else task, thread)
     while (command := decide("#general", result, thread)) is not None:
         result = agent.invoke(command, thread)
     print(result["messages"][-1].content)
@@ -135,7 +135,7 @@ def ask(state: State) -> State:
 with SqliteSaver.from_conn_string("graph.db") as saver:
     graph = StateGraph(State).add_node(ask).add_edge(START, "ask").add_edge("ask", END).compile(checkpointer=saver)
     thread = {"configurable": {"thread_id": "order-17"}}
-    result = graph.invoke(None if graph.get_state(thread).next else {}, thread)
+    result = graph.invoke(None if graph.get_state(thread).tasks else {}, thread)
     while (command := decide("#general", result, thread)) is not None:
         result = graph.invoke(command, thread)
     print(result["told"])

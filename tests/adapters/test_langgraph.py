@@ -396,6 +396,38 @@ async def test_interrupts_are_left_to_people_and_answered_when_they_have_decided
         await adecide("#general", stopped, {}, leave=tmp_path)
 
 
+class CutOff(InMemorySaver):
+    """A checkpointer that takes what a step wrote, and no checkpoint after it."""
+
+    cut = False
+
+    def put(self, *given: Any) -> RunnableConfig:
+        if self.cut:
+            raise ConnectionError("cut off")
+        return super().put(*given)
+
+
+async def test_thread_without_its_last_checkpoint_continues_the_approved_call(bob: Bob) -> None:
+    """R8: `next` is empty then, as after the end, and `tasks` is not."""
+    shop, saver = Shop(), CutOff()
+    clerk = create_agent(
+        Model(calls=1),
+        [shop.refund],
+        middleware=[HumanInTheLoopMiddleware({"refund": True})],
+        checkpointer=saver,
+    )
+    stopped = await clerk.ainvoke(TASK, THREAD)
+    deciding = asyncio.create_task(adecide("#general", stopped, THREAD))
+    await bob.presses("Refund:", "Approve")
+    saver.cut = True
+    with pytest.raises(ConnectionError):
+        await clerk.ainvoke(await deciding, THREAD, durability="sync")
+    saver.cut = False
+    assert not shop.paid
+    await clerk.ainvoke(None if clerk.get_state(THREAD).tasks else TASK, THREAD)
+    assert shop.paid == [90.0]
+
+
 class Machine:
     """A folder, a database that is empty at first, and the program that runs there."""
 
@@ -408,9 +440,10 @@ class Machine:
         )
 
     async def runs(self, *, asynchronous: bool = True) -> Any:
-        """Start the program, to its end."""
-        if not asynchronous:
-            return await asyncio.to_thread(self._runs)
+        """Start the program, to its end: a call of the same turn may still ask when the first one ended it."""
+        return await asyncio.to_thread(lambda: asyncio.run(self._runs_in_a_loop()) if asynchronous else self._runs())
+
+    async def _runs_in_a_loop(self) -> Any:
         await arestore(self.saver, THREAD, self.folder)
         return await self._agent.ainvoke(await asyncio.to_thread(self._begins), THREAD)
 
@@ -420,7 +453,7 @@ class Machine:
 
     def _begins(self) -> Any:
         task = {"messages": [("user", f"Refund order 17. {self._secret}")]}
-        return None if self._agent.get_state(THREAD).next else task
+        return None if self._agent.get_state(THREAD).tasks else task
 
 
 @pytest.fixture

@@ -146,14 +146,14 @@ print(result.final_output)
 """
 
 KINDS = [
-    ("Order: 17", "Refund:", "another refund 17", "refunded elsewhere"),
-    ("rm -rf build", "Shell?", "rm -rf build", "cleared"),
-    ("VAT = 19", "Apply patch?", "prices.py -VAT = 19", "patched"),
-    ("DROP TABLE orders", "Sql?", "DROP TABLE orders", "executed"),
-    ("Order: 18", "Ship?", None, '"approve": true'),
-    ("Order: 19", "Weigh?", "weigh 19", "weighed"),
-    ("Pay order 20 back.", "Bank?", None, None),
-    ("Order: 21", "Refund:", "refund 21", "refunded"),
+    ("Order: 17", "Refund: order 17", "another refund 17", "refunded elsewhere"),
+    ("rm -rf build", "Shell: commands “rm -rf build”", "rm -rf build", "cleared"),
+    ("VAT = 19", "Apply patch: diff “-VAT = 19”", "prices.py -VAT = 19", "patched"),
+    ("DROP TABLE orders", "Sql: input “DROP TABLE orders”", "DROP TABLE orders", "executed"),
+    ("Order: 18", "Ship: order 18", None, '"approve": true'),
+    ("Order: 19", "Weigh: order 19", "weigh 19", "weighed"),
+    ("Pay order 20 back.", "Bank: input “Pay order 20 back.”", None, None),
+    ("Order: 21", "Refund: order 21", "refund 21", "refunded"),
 ]
 """What each card shows and its title; what is done, and what the model reads of it. OpenAI runs the fifth."""
 DETAILS = {"Order: 18": "A tool of “depot”.", "Order: 19": "A tool of “scales”.", "VAT = 19": "Path: prices.py"}

@@ -26,7 +26,7 @@ HOSTILE = [
     ("empty texts", b'""' * MANY, "names and values"),
     ("ends", b"]" * MANY, "names and values"),
     ("depth", b"[" * MANY, "100 deep"),
-    ("a long name", b'{"' + b"x" * 1_000 + b'" : 1}', "a name"),
+    ("a long name", b'{"' + b"x" * 1_001 + b'" : 1}', "a name"),
     ("a long number", b"1" * 1_001, "a number"),
 ]
 
@@ -54,12 +54,33 @@ def test_scan_passes_each_byte_once(raw: bytes) -> None:
 
 @given(
     st.recursive(
-        st.none() | st.floats(allow_nan=False) | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+        st.none() | st.floats(allow_nan=False) | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.text(max_size=json_bounds.LONGEST_NAME), x),
     )
 )
 def test_valid_json_passes_the_scan(value: Any) -> None:
     json_bounds.check(json.dumps(value).encode())
     json_bounds.check(json.dumps(value, ensure_ascii=False, indent=2).encode())
+
+
+@pytest.mark.parametrize("character", ["x", "é", "😀", "\n", "\ud800"])
+def test_name_is_bounded_in_characters_however_it_is_escaped(character: str) -> None:
+    longest = json_bounds.LONGEST_NAME * character
+    json_bounds.check(json.dumps({longest: 1}).encode())
+    json_bounds.check(json.dumps({longest: 1}, ensure_ascii=False, indent=2).encode(errors="replace"))
+    json_bounds.check(b'{"a"' + b" " * len(longest) + b":1}")
+    with pytest.raises(ValueError, match="at most 1,000 characters"):
+        json_bounds.check(json.dumps({longest + character: 1}).encode())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
+async def test_body_that_is_not_utf_8_is_refused(program: httpx.AsyncClient, encoding: str) -> None:
+    """R29: the bounds read bytes of UTF-8; of another encoding the parser would see other parts."""
+    headers = {"content-type": "application/json", "idempotency-key": "one"}
+    raw = json.dumps({**REFUND, "title": "Zurückzahlen?"}, ensure_ascii=False)
+    answer = await program.post("/v1/requests", content=raw.encode(encoding), headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:countersign:no-json")
+    assert (await program.post("/v1/requests", content=raw.encode("utf-8-sig"), headers=headers)).status_code == 201
 
 
 async def test_large_body_holds_up_only_its_own_key(

@@ -205,4 +205,4 @@ async def test_a_task_whose_process_is_killed_while_people_are_asked_has_one_car
         await worker.said(rf"child (?!{child} )\d+ began")
         await slack.user("bob").click(card, "Approve")
         assert await shop.call(f"tasks.refund.AsyncResult({task!r}).get()") == PAID
-    assert (done(shop.folder), cards(slack, "Refund 45.00 EUR?")) == (["17 45.0"], 1)
+    assert (done(shop.folder), cards(slack, "Refund 45.00 EUR")) == (["17 45.0"], 1)

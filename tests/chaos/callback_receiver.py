@@ -50,7 +50,7 @@ class Receiver:
     async def _take(self, request: web.Request) -> web.Response:
         body, name = await request.read(), request.headers["webhook-id"]
         at = datetime.fromtimestamp(int(request.headers["webhook-timestamp"]), UTC)
-        right = headers(self.secret, name, at, body)["webhook-signature"]
+        right = headers([self.secret], name, at, body)["webhook-signature"]
         signed = hmac.compare_digest(right, request.headers["webhook-signature"])
         before = any(post.name == name for post in self.posts)
         way = "take" if before else next(self._ways)

@@ -18,6 +18,7 @@ import redis.asyncio
 from countersign.store.embedded_server import EmbeddedRedis
 from localslack import Command, LocalSlack
 from tests.chaos.mail_sink import Sink
+from tests.chaos.plan import CHANNELS, REQUESTERS, REVIEWERS
 from tests.chaos.proxy import Wire
 from tests.free_ports import free_port
 from tests.machine_env import MACHINE
@@ -176,7 +177,7 @@ async def deployment(folder: Path, *, http: bool) -> AsyncIterator[Deployment]:
     async with AsyncExitStack() as stack:
         commands = (Command("/agent"), Command("/approvals"))
         slack = await stack.enter_async_context(LocalSlack(commands=commands, failover=True, rates=RATES, hurry=HURRY))
-        slack.invite("U0SAM", "#approvals")  # of another company: their clicks come too
+        _populate(slack)
         server = await stack.enter_async_context(EmbeddedRedis(folder / "redis", namespace=NAMESPACE))
         sink = await stack.enter_async_context(Sink())
         it = Deployment(slack, server, sink, folder)
@@ -193,6 +194,17 @@ async def deployment(folder: Path, *, http: bool) -> AsyncIterator[Deployment]:
         if not http:
             await slack.wait_connected(4, timeout=MINUTES)
         yield it
+
+
+def _populate(slack: LocalSlack) -> None:
+    """Add channels and reviewers before a `web` starts: it looks its reviewers up, and believes that for a minute."""
+    slack.invite("U0SAM", "#approvals")  # of another company: their clicks come too
+    for name in CHANNELS:
+        if name != "#general":
+            slack.add_channel(name.removeprefix("#"), REQUESTERS)
+            slack.invite(slack.workspace.bot_user, name)
+    people = [slack.add_user(name, ("#approvals", *CHANNELS)) for name in REVIEWERS]
+    slack.workspace.groups["S0REVIEWERS"].users[:] = [person.id for person in people]
 
 
 async def _process(

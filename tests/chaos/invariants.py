@@ -8,6 +8,7 @@ from typing import Final
 
 from bot.slack.projector import card_grouping
 from bot.slack.views import approval_card, block_kit, control_values, run_steps, thread_notes
+from bot.slack.views.spoken_text import spoken
 from countersign.domain import request_endings
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId, RunId
@@ -78,11 +79,6 @@ class Verdict:
             "messages that disagree with the store": self._wrong_messages(),
             "left in indexes": [Case(f"{m} in {name}") for name, left in facts.left.items() for m in left],
             "flaws of the record": [Case(flaw) for flaw in facts.flaws],
-            "workers disbelieved": [
-                Case(event.type, str(event.run or ""), str(event.request or ""))
-                for _, event in facts.events
-                if event.type in (EventType.RULES_REPLACED, EventType.REPORT_REFUSED)
-            ],
             "divergences where no code changed": [
                 Case(r.question.content, r.run, r.id)
                 for r in facts.requests.values()
@@ -268,8 +264,8 @@ class Verdict:
         shown = shown or self._shown(name)
         if shown is None:
             return [self._about(name, f"{name} is not there")]
-        if shown.text != drawing.text:
-            return [self._about(name, f"{name} shows “{shown.text}”, should be “{drawing.text}”")]
+        if shown.text != (right := spoken(drawing)):
+            return [self._about(name, f"{name} shows “{shown.text}”, should be “{right}”")]
         return []
 
     def _shown(self, name: str) -> SlackMessage | None:

@@ -18,6 +18,7 @@ from countersign.domain.ids import RequestId, RunId, digest_of
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.replay.entries import Entry
+from countersign.runs.area import Area
 from countersign.runs.journal_storage import RedisJournal
 from countersign.store.audit_log import Ledger
 from countersign.store.codec import from_ms
@@ -89,7 +90,7 @@ class Eye:
 
     async def drawn(self) -> bool:
         """Whether everything is drawn and recorded, and has left therefore."""
-        if await self._client.llen(self.store.keys.reports) or await self._client.zcard(self.store.keys.second_look):
+        if await self._client.zcard(self.store.keys.second_look):
             return False
         return not await self._client.xlen(self.store.keys.events)
 
@@ -161,18 +162,14 @@ class Eye:
 
     async def _unheard(self, request: Request) -> bool:
         """Whether the journal says that nobody waited for the answer any more."""
-        found = await RedisJournal(self.store).entries(request.run)
+        found = await RedisJournal(Area(self._client, self.store.keys.namespace)).entries(request.run)
         entry = found.get(f"human/{request.question.agent}/{digest_of(request.id)[:24]}/0")
         return entry is not None and Entry.load(entry).left
 
     async def _requests(self) -> list[Request]:
-        names = set()
-        for kind in ("request", "asked"):
-            prefix = f"{self.store.keys.prefix}{kind}:"
-            names |= {
-                RequestId(k.decode()[len(prefix) :]) async for k in self._client.scan_iter(prefix + "*", count=1000)
-            }
-        return [request for request in await self.store.requests(list(names)) if request is not None]
+        prefix = f"{self.store.keys.prefix}request:"
+        names = [RequestId(k.decode()[len(prefix) :]) async for k in self._client.scan_iter(prefix + "*", count=1000)]
+        return [request for request in await self.store.requests(names) if request is not None]
 
     async def _messages(self) -> list[Message]:
         keys = [key async for key in self._client.scan_iter(f"{self.store.keys.prefix}message:*", count=1000)]

@@ -28,6 +28,8 @@ from countersign.usecases.unreported_outcomes import NOTHING_TO_REPORT
 
 LINES: Final = "programs.jsonl"
 TITLE: Final = "May {} go on?"
+ARGUMENT: Final = ": times 1"
+"""What the service adds to the title of a call, in the place of its mark."""
 DONE: Final = "{} went on."
 DOUBT: Final = "Was “{}” done?"
 SAY_DONE: Final = "People say that it was done."
@@ -126,7 +128,7 @@ def wrongs(
     cases = [(f"a program failed: {words}", "", "") for words in problems]
     asked: defaultdict[str, list[Request]] = defaultdict(list)
     for request in requests.values():
-        asked[request.question.title].append(request)
+        asked[request.question.title.replace(ARGUMENT, "?")].append(request)
     for tag, lines in heard.items():
         own, did = asked[TITLE.format(tag)], [act for act in acts if act["tag"] == tag]
         if len(own) != 1 or not (lines or did):

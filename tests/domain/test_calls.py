@@ -120,6 +120,39 @@ def test_a_tool_without_a_title_has_one_of_words(
     assert title_of(tool, arguments, description) == title
 
 
+QUERY = "select * from orders where customer = 17 and total > 3"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "title"),
+    [
+        ({"commands": ["rm -rf build"], "timeout_ms": 5000}, "Do: commands “rm -rf build”, timeout ms 5000"),
+        ({"commands": ["rm -rf build", "ls"]}, "Do: 2 commands (“rm -rf build”, …)"),
+        ({"command": ["bash", "-c", "rm a"], "timeout": 5}, "Do: command “bash -c 'rm a'”, timeout 5"),
+        ({"host": "db1", "command": "reboot"}, "Do: command reboot, host db1"),
+        ({"limit": 10, "query": QUERY}, "Do: query “select * from orders where customer = 1…”, limit 10"),
+        ({"max_tokens": 5, "prompt": QUERY}, "Do: prompt “select * from orders where customer = 1…”, max tokens 5"),
+        ({"maxPrice": 40, "order": 17}, "Do: order 17, max Price 40"),
+        ({"timeout": 5, "really": True}, "Do: timeout 5"),
+        ({"timeout": 5, "command": "⟦hidden: 4 characters⟧"}, "Do"),
+        ({"timeout": 5, "commands": ["⟦hidden: 4 characters⟧"]}, "Do"),
+        ({"to": ["⟦hidden: 4 characters⟧", "ann"]}, "Do: 2 to"),
+        ({"to": ["ann@example.com", "bob"]}, "Do: 2 to (ann@example.com, …)"),
+        ({"to": ["ann, approved by Bob"]}, "Do: to “ann, approved by Bob”"),
+        ({"_": 1, "": 2, "argv": [], "cmd": [1, 2]}, "Do: 2 cmd, _ 1"),
+    ],
+)
+def test_title_says_what_runs_before_how(arguments: dict[str, Any], title: str) -> None:
+    """A command counts also if it is long or a list, and no timeout stands in its place."""
+    assert title_of("do", arguments) == title
+
+
+def test_given_title_gets_no_timeout_without_the_matter() -> None:
+    assert calls.with_details("Ask the model?", {"prompt": QUERY, "timeout": 5}) == "Ask the model?"
+    assert calls.with_details("Ask it?", {"query": QUERY}) == "Ask it: query “select * from orders where customer = 1…”"
+    assert calls.with_details("Run ls?", {"commands": ["ls"], "timeout": 5}) == "Run ls?"
+
+
 @pytest.mark.parametrize(
     ("title", "shown"),
     [

@@ -2,18 +2,22 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
+from countersign import usecases
+from countersign.domain import runs
 from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.errors import InvalidInput, LeaseLost, StoreUnavailable
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import AttemptId
+from countersign.domain.runs import Run
 from countersign.store.store import Store
 from countersign.usecases import compare_and_set
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, Update, update
 from countersign.usecases.ports import Change, Committed, Lease, Put, Seen
-from tests.sample_requests import GENERAL, NOW
+from tests.sample_requests import GENERAL, NOW, question
 
 ONCE = AttemptId("a1")
 
@@ -74,10 +78,29 @@ async def test_what_is_refused_is_on_record_once_and_raises_each_time(store: Sto
 
 async def test_whoever_lost_the_run_is_told_and_tries_no_more(store: Store, lease: Lease) -> None:
     """R4: another worker has it."""
-    change = Change(lease=replace(lease, fence=lease.fence - 1))
+    tries: list[Run] = []
 
-    async def propose() -> Swap[None]:
-        return Swap(change, None)
+    def change(run: Run, _: datetime) -> runs.Step:
+        tries.append(run)
+        return runs.Step(replace(run, task="another task"))
 
     with pytest.raises(LeaseLost, match="Another worker advances"):
-        await update(store, propose)
+        await compare_and_set.advance(store, replace(lease, fence=lease.fence - 1), change)
+    assert tries == []
+
+
+async def test_a_claim_between_read_and_write_refuses_the_write(store: Store, lease: Lease) -> None:
+    """R4: whatever was judged on a run is stored only while nobody else has claimed it."""
+    claimed: list[Lease] = []
+
+    class Barging(Store):
+        async def commit(self, change: Change) -> Committed:
+            if not claimed:
+                claimed.append(replace(lease, fence=lease.fence + 1, owner="another"))
+                await usecases.begin(store, claimed[0])
+            return await super().commit(change)
+
+    with pytest.raises(LeaseLost, match="Another worker advances"):
+        await usecases.ask(Barging(store.client, store.keys.namespace), lease, question())
+    seen = await store.run(lease.run)
+    assert seen is not None and (seen.value.fence, seen.value.open) == (lease.fence + 1, {})

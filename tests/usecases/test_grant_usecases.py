@@ -13,20 +13,19 @@ from countersign.domain.channel_settings import Risk, Rules
 from countersign.domain.decision_attempts import decide
 from countersign.domain.errors import InvalidInput, NotFound, Refused
 from countersign.domain.events import EventType
-from countersign.domain.ids import AttemptId, PermissionId, RunId, UserId
+from countersign.domain.ids import AttemptId, PermissionId, RunId, TeamName, UserId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.requests import How, Question, Request, Status
+from countersign.domain.run_calls import Start
 from countersign.domain.standing_permissions import Permission
 from countersign.policy.evaluation import Rulebook
-from countersign.store.record_codecs import REQUESTS, RUNS
 from countersign.store.store import Store
 from countersign.usecases import permission_use, program_requests
 from countersign.usecases.ports import Change, Lease, Put
 from tests.autogen.harness import fact
 from tests.sample_requests import ALICE, BOB, CAROL, DAVE, GENERAL, HERE, attempt, call, question, rules
 from tests.slack.socket_bot import events
-from tests.store.two_users import Sides, start
 from tests.store_fixtures import NoQueue, new_run
 from tests.usecases.test_usecases import kinds
 
@@ -46,10 +45,9 @@ async def give(
     lease: Lease,
     wish: PermissionChoice = HOUR,
     asked: Question | None = None,
-    asking: Store | None = None,
 ) -> Permission:
     """Bob approves what the run asks, and does not want to be asked again."""
-    of = await usecases.ask(asking or store, lease, asked or call())
+    of = await usecases.ask(store, lease, asked or call())
     await usecases.decide(store, NoQueue(), of.id, attempt(of, BOB, permission=wish, name=f"give-{of.id}"))
     return (await store.permissions())[-1].value
 
@@ -205,88 +203,58 @@ async def test_a_giver_whom_the_channel_does_not_name_any_more_allows_nothing(st
     assert await allowed(store, await usecases.ask(store, await new_run(store, "rlater"), call())) is None
 
 
-@pytest.mark.parametrize("forged", [{"risk": Risk.LOW}, {"reviewers": Reviewers(frozenset({BOB}))}], ids=str)
-async def test_what_was_asked_under_other_rules_than_those_in_force_is_judged_by_these(
-    sides: Sides, forged: dict[str, Any]
+@pytest.mark.parametrize("changed", ["risk", "reviewers"])
+async def test_a_permission_does_not_cover_what_is_asked_under_stricter_rules(
+    store: Store, lease: Lease, changed: str
 ) -> None:
-    """R9, R24: a worker writes what is asked, and the settings and the policy say who is asked."""
-    begun = await new_run(sides.web, worker=sides.agents)
-    await give(sides.web, begun, PermissionChoice(Scope.TOOL, Span.HOUR), asking=sides.agents)
-    if "risk" in forged:
-        await sides.web.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH),)))
+    """R9, R24: the settings and the policy that are in force say who is asked."""
+    await give(store, lease, PermissionChoice(Scope.TOOL, Span.HOUR))
+    if changed == "risk":
+        await store.set_rulebook(Rulebook(risks=(("refund", Risk.HIGH),)))
     else:
-        await sides.web.set_defaults(rules(reviewers=Reviewers(frozenset({CAROL}))))
-    asked = await usecases.ask(sides.agents, await new_run(sides.web, "rlater", worker=sides.agents), call())
-    other = replace(asked, rules=replace(asked.rules, **forged))
-    await sides.agents.client.set(sides.agents.keys.asked(asked.id), REQUESTS.write(other, 2), px=60_000)
-    assert await allowed(sides.web, asked) is None
+        await store.set_defaults(rules(reviewers=Reviewers(frozenset({CAROL}))))
+    asked = await usecases.ask(store, await new_run(store, "rlater"), call())
+    assert await allowed(store, asked) is None
 
 
-async def test_the_worker_asks_and_only_web_allows(sides: Sides) -> None:
-    """R24: each as the user that it is in Redis."""
-    await give(sides.web, await new_run(sides.web, worker=sides.agents), asking=sides.agents)
-    asked = await usecases.ask(sides.agents, await new_run(sides.web, "rlater", worker=sides.agents), call())
-    with pytest.raises(ValueError, match="cannot make request"):
-        await allowed(sides.agents, asked)
-    done = await allowed(sides.web, asked)
-    assert done is not None and done.status is Status.APPROVED
-    seen = await sides.agents.request(asked.id)
-    assert seen is not None and seen.value == done
+async def script_run(store: Store, name: str, team: str) -> Lease:
+    """A run that a program advances itself, begun."""
+    await store.set_workspace(HERE)
+    await usecases.start_by_script(store, RunId(name), Start(GENERAL, ALICE, TeamName(team), "pay"))
+    lease = Lease(RunId(name), 1, "program")
+    await usecases.begin(store, lease)
+    return lease
 
 
-@pytest.mark.parametrize("name", ["slater", "rlater"])
-async def test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team(sides: Sides, name: str) -> None:
-    """R24: what was allowed to the team that runs in Slack; a worker's word for whose run it is changes nothing."""
-    await sides.web.set_workspace(HERE)
-    await give(
-        sides.web,
-        await new_run(sides.web, worker=sides.agents),
-        PermissionChoice(Scope.TOOL, Span.HOUR),
-        asking=sides.agents,
-    )
-    run = await usecases.start_by_script(
-        sides.agents, run=RunId(name), channel=GENERAL, requester=ALICE, team="email", task="pay"
-    )
-    lease = await sides.agents.leases.claim(run.id, "worker", timedelta(seconds=30))
-    assert lease is not None
-    forged = replace(await usecases.begin(sides.agents, lease), by_script=False)
-    await sides.agents.client.set(sides.agents.keys.run(run.id), RUNS.write(forged, 2), px=60_000)
-    asked = await usecases.ask(sides.agents, lease, call())
-    assert await allowed(sides.web, asked) is None
+async def test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team(store: Store, lease: Lease) -> None:
+    """R24: what was allowed to the team that runs in Slack."""
+    await give(store, lease, PermissionChoice(Scope.TOOL, Span.HOUR))
+    asked = await usecases.ask(store, await script_run(store, "slater", "email"), call())
+    assert await allowed(store, asked) is None
     own = await usecases.decide(
-        sides.web,
-        NoQueue(),
-        asked.id,
-        attempt(asked, permission=PermissionChoice(Scope.TOOL, Span.HOUR), name="its-own"),
+        store, NoQueue(), asked.id, attempt(asked, permission=PermissionChoice(Scope.TOOL, Span.HOUR), name="its-own")
     )
     assert own.decision is not None and own.decision.standing is not None
-    of_slack = await usecases.ask(sides.agents, await new_run(sides.web, "rlast", worker=sides.agents), call())
-    done = await allowed(sides.web, of_slack)
+    of_slack = await usecases.ask(store, await new_run(store, "rlast"), call())
+    done = await allowed(store, of_slack)
     assert done is not None and done.decision is not None and done.decision.standing is not None
     assert done.decision.standing.permission != own.decision.standing.permission
 
 
-async def test_a_permission_of_a_program_is_its_keys_alone(sides: Sides) -> None:
+async def test_a_permission_of_a_program_is_its_keys_alone(store: Store) -> None:
     """R24: neither another key's, nor a script's that takes the key's name."""
-    await sides.web.set_workspace(HERE)
-    now = await sides.web.now()
+    await store.set_workspace(HERE)
+    now = await store.now()
     own, other = (api_keys.issue(name, ("C0GENERAL",), now).key for name in ("ci", "other"))
 
     async def asked(key: api_keys.ApiKey, name: str) -> Request:
         of: dict[str, Any] = {"workspace": HERE, "channel": GENERAL, "requester": ALICE, "task": "pay"}
-        return (await program_requests.submit(sides.web, key, name, call(), **of))[0].request
+        return (await program_requests.submit(store, key, name, call(), **of))[0].request
 
     first = await asked(own, "first")
     await usecases.decide(
-        sides.web, NoQueue(), first.id, attempt(first, permission=PermissionChoice(Scope.TOOL, Span.HOUR))
+        store, NoQueue(), first.id, attempt(first, permission=PermissionChoice(Scope.TOOL, Span.HOUR))
     )
-    assert await allowed(sides.web, await asked(own, "second")) is not None
-    assert await allowed(sides.web, await asked(other, "third")) is None
-    await start(sides)
-    run = await usecases.start_by_script(
-        sides.agents, run=RunId("slater"), channel=GENERAL, requester=ALICE, team="ci", task="pay"
-    )
-    lease = await sides.agents.leases.claim(run.id, "worker", timedelta(seconds=30))
-    assert lease is not None
-    await usecases.begin(sides.agents, lease)
-    assert await allowed(sides.web, await usecases.ask(sides.agents, lease, call())) is None
+    assert await allowed(store, await asked(own, "second")) is not None
+    assert await allowed(store, await asked(other, "third")) is None
+    assert await allowed(store, await usecases.ask(store, await script_run(store, "slater", "ci"), call())) is None

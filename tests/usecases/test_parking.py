@@ -1,6 +1,7 @@
 """Parking on a real store: no decision falls between a run and its way out of memory, or back."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,12 +9,14 @@ import pytest
 from countersign import usecases
 from countersign.domain import runs
 from countersign.domain.errors import LeaseLost, StoreUnavailable
-from countersign.domain.ids import RequestId, RunId
+from countersign.domain.ids import RequestId, RunId, WorkerId
 from countersign.domain.requests import Request, Status, Verb
+from countersign.domain.run_calls import Finish
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
-from countersign.usecases import deadlines
-from countersign.usecases.ports import Change, Committed, Lease
+from countersign.usecases import deadlines, requeued_runs
+from countersign.usecases.ports import Announcement, Change, Committed, Lease, TeamInfo
+from countersign.usecases.requeued_runs import Unheld
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import ALICE, BOB, CAROL, attempt, question, rules
 from tests.store_fixtures import NoQueue, new_run, start_run
@@ -46,6 +49,15 @@ async def park(store: Store, lease: Lease, *asked: Request) -> bool:
     return await usecases.park(store, lease, frozenset(request.id for request in asked))
 
 
+def parks(change: Change) -> bool:
+    return any(put.value.status is runs.Status.PARKED for put in change.runs)
+
+
+def later(lease: Lease) -> Lease:
+    """The next worker's lease of the same run."""
+    return Lease(lease.run, lease.fence + 2, "another")
+
+
 async def undelivered(store: Store) -> list[RequestId]:
     return [request.id for request in await store.indexes.undelivered(10, NOW)]
 
@@ -57,9 +69,10 @@ async def test_a_parked_run_has_no_lease_and_its_last_holder_changes_nothing(sto
     with pytest.raises(LeaseLost):
         await usecases.note_progress(store, lease, "drafter", "one more word")
     with pytest.raises(LeaseLost):
-        await usecases.note_delivery(store, lease, asked)
-    assert not await store.leases.renew(lease, timedelta(seconds=30))
-    assert await store.leases.claim(lease.run, "another", timedelta(seconds=30)) is not None
+        await usecases.note_delivery(store, lease, asked.id)
+    with pytest.raises(LeaseLost):
+        await usecases.begin(store, lease)
+    assert (await usecases.begin(store, later(lease))).status is runs.Status.WAITING
 
 
 async def test_a_decision_that_comes_while_a_run_parks_keeps_it_in_memory(store: Store, lease: Lease) -> None:
@@ -69,7 +82,7 @@ async def test_a_decision_that_comes_while_a_run_parks_keeps_it_in_memory(store:
 
     class Barging(Store):
         async def commit(self, change: Change) -> Committed:
-            if change.release:
+            if parks(change):
                 await usecases.decide(store, queue, asked.id, attempt(asked))
             return await super().commit(change)
 
@@ -77,7 +90,7 @@ async def test_a_decision_that_comes_while_a_run_parks_keeps_it_in_memory(store:
     assert await status(store, lease) is runs.Status.WAITING
     assert queue.asked == []
     assert await undelivered(store) == [asked.id]
-    assert (await usecases.note_delivery(store, lease, asked)).status is runs.Status.RUNNING
+    assert (await usecases.note_delivery(store, lease, asked.id)).status is runs.Status.RUNNING
     assert await undelivered(store) == []
 
 
@@ -88,7 +101,7 @@ async def test_a_vote_that_decides_nothing_does_not_keep_a_run_in_memory(store: 
 
     class Barging(Store):
         async def commit(self, change: Change) -> Committed:
-            if change.release and not votes:
+            if parks(change) and not votes:
                 votes.append(await usecases.decide(store, NoQueue(), asked.id, attempt(asked)))
             return await super().commit(change)
 
@@ -113,7 +126,9 @@ async def test_a_decision_that_nobody_got_to_again_does_not_keep_a_run_in_memory
     seen = await store.run(lease.run)
     assert seen is not None
     assert await usecases.rests(store, seen.value)
-    assert (await usecases.ask(store, lease, question(asked=0))).status is Status.APPROVED
+    again = later(lease)
+    await usecases.begin(store, again)
+    assert (await usecases.ask(store, again, question(asked=0))).status is Status.APPROVED
 
 
 async def test_a_decision_asks_for_a_parked_run_by_a_signal_of_its_own(store: Store, lease: Lease) -> None:
@@ -146,7 +161,7 @@ async def test_a_start_counts_though_no_worker_could_be_asked_to_take_it(store: 
     """R5: nobody is told to try again, or the task would be done twice; the run that no worker holds is found."""
     run = await start_run(store, "rlost", queue=Broken())
     assert run.status is runs.Status.QUEUED
-    assert run.id in await store.indexes.unheld(10, NOW)
+    assert run.id in await Unheld(store).since(NOW)
 
 
 async def test_a_deadline_brings_a_parked_run_back(store: Store, lease: Lease, wakeups: Wakeups) -> None:
@@ -171,10 +186,9 @@ async def test_a_run_comes_back_to_wait_for_what_is_still_open(store: Store, lea
     assert await usecases.rests(store, seen.value)
     await usecases.decide(store, NoQueue(), asked[0].id, attempt(asked[0]))
     assert not await usecases.rests(store, seen.value)
-    again = await store.leases.claim(lease.run, "another", timedelta(seconds=30))
-    assert again is not None
+    again = later(lease)
     assert (await usecases.begin(store, again)).status is runs.Status.WAITING
-    assert (await usecases.note_delivery(store, again, asked[0])).status is runs.Status.WAITING
+    assert (await usecases.note_delivery(store, again, asked[0].id)).status is runs.Status.WAITING
     assert await park(store, again, asked[1])
 
 
@@ -185,32 +199,37 @@ async def test_a_run_that_ended_while_its_lease_was_claimed_is_not_begun(
     """R5: what a worker read before it had the lease is no reason to go on."""
     asked = await usecases.ask(store, lease, question())
     assert not parked or await park(store, lease, asked)
-    before = await store.run(lease.run)
-    assert before is not None
-    other = await store.leases.claim(lease.run, lease.owner, timedelta(seconds=30))
-    assert other is not None
+    other = later(lease)
     await usecases.begin(store, other)
-    await usecases.finish(store, other, runs.Verb.FINISH, result="Done.")
-    await store.leases.release(other)
-    late = await store.leases.claim(lease.run, "another", timedelta(seconds=30))
-    assert late is not None
+    await usecases.finish(store, other, Finish(runs.Verb.FINISH, "Done."))
     with pytest.raises(LeaseLost):
-        await usecases.begin(store, late, before)
+        await usecases.begin(store, replace(other, fence=other.fence + 1))
 
 
 async def test_parked_runs_are_listed_for_people_and_not_for_workers(store: Store, lease: Lease) -> None:
-    """R22: what a worker looks at now and then does not grow with the runs that are parked."""
+    """R22: what is looked at now and then does not grow with the runs that are parked."""
     other = await new_run(store, "rother")
     await park(store, lease, await usecases.ask(store, lease, question()))
     assert {run.id for run in await store.indexes.active_runs(10)} == {lease.run, other.run}
-    await store.leases.release(other)
-    assert await store.indexes.unheld(10, timedelta(0)) == [other.run]
-    assert await store.indexes.unheld(10, timedelta(minutes=1)) == []
-    back = await store.leases.claim(lease.run, "another", timedelta(seconds=30))
-    assert back is not None
-    await usecases.begin(store, back)
-    await store.leases.release(back)
-    assert set(await store.indexes.unheld(10, timedelta(0))) == {lease.run, other.run}
+    assert await Unheld(store).since(NOW) == [other.run]
+    assert await Unheld(store).since(timedelta(minutes=1)) == []
+    await usecases.begin(store, later(lease))
+    assert set(await Unheld(store).since(NOW)) == {lease.run, other.run}
+
+
+async def test_a_run_that_a_worker_announces_is_held(store: Store, lease: Lease) -> None:
+    """R5: it is asked for once nobody has announced it for the whole time, by the clock of the store."""
+    worker, unheld = WorkerId("worker"), Unheld(store)
+    holding = Announcement((TeamInfo("email", "writes a mail"),), (lease.run,))
+    assert await unheld.since(NOW) == [lease.run]
+    await store.workers.announce(worker, holding, timedelta(hours=1))
+    assert await unheld.since(NOW) == []
+    await store.workers.retire(worker)
+    assert await unheld.since(timedelta(milliseconds=1)) == []  # it was seen without a worker just now
+    assert await unheld.since(NOW) == [lease.run]
+    queue = Noting()
+    await requeued_runs.ask_again(store, queue, unheld, NOW)
+    assert queue.asked == [(lease.run, None)]
 
 
 @pytest.mark.parametrize("how", ["stopped", "finished", "asked again"])
@@ -222,7 +241,7 @@ async def test_a_decision_that_nobody_waits_for_any_more_is_not_looked_for(
     if how == "stopped":
         await usecases.stop(store, lease.run, attempt(asked, ALICE).actor, frozenset())
     elif how == "finished":
-        await usecases.finish(store, lease, runs.Verb.FINISH, result="Done.")
+        await usecases.finish(store, lease, Finish(runs.Verb.FINISH, "Done."))
     else:
         await usecases.ask(store, lease, question("other words"))
     assert await undelivered(store) == []

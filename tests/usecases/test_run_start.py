@@ -1,10 +1,10 @@
 """A start and its repeat, in the same moment: one run."""
 
 import asyncio
-from typing import Any
 
 from countersign import usecases
-from countersign.domain.ids import RunId
+from countersign.domain.ids import RunId, TeamName
+from countersign.domain.run_calls import Start
 from countersign.domain.runs import Run
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed
@@ -47,7 +47,7 @@ async def test_two_starts_that_waited_for_the_same_store_are_one_run(store: Stor
 async def test_a_script_that_starts_its_run_again_gets_the_run_that_is_stored(store: Store) -> None:
     """R8: the first reply was lost; salts and times of a second start are of no run."""
     await store.set_workspace(HERE)
-    program: dict[str, Any] = {"channel": GENERAL, "requester": ALICE, "team": "script", "task": "ask"}
-    first, again = [await usecases.start_by_script(store, run=RunId("sone"), **program) for _ in range(2)]
+    program = Start(GENERAL, ALICE, TeamName("script"), "ask")
+    first, again = [await usecases.start_by_script(store, RunId("sone"), program) for _ in range(2)]
     assert first == again
     assert await store.indexes.active_runs(9) == [first]

@@ -41,7 +41,7 @@ async def kinds(store: Store) -> list[EventType]:
 async def test_fifty_clicks_at_once_over_two_processes_decide_once(store: Store, lease: Lease, redis_url: str) -> None:
     """R3: one wins, 49 are told who did; all of them were judged when nobody had decided yet."""
     asked = await usecases.ask(store, lease, question())
-    seen = await usecases.admitted(store, asked.id)
+    seen = await store.request(asked.id)
     other = redis.asyncio.Redis.from_url(redis_url)
     stores = [store, Store(other, store.keys.prefix[1:-2])]
     verbs = [Verb.APPROVE, Verb.REJECT]
@@ -98,7 +98,7 @@ async def test_a_refused_attempt_is_in_the_record_with_who_and_why(store: Store,
 async def test_a_window_opens_for_what_may_count_and_why_it_does_not_is_on_record(store: Store, lease: Lease) -> None:
     """R13, R25: what is still to be entered in it keeps no window closed."""
     asked = await usecases.ask(store, lease, question())
-    seen = await usecases.admitted(store, asked.id)
+    seen = await store.request(asked.id)
     assert seen is not None
     wordless = attempt(asked, BOB, Verb.RESPOND, words="")
     assert await usecases.why_no_window(store, NoQueue(), seen, wordless) is None
@@ -145,7 +145,7 @@ async def test_a_run_waits_while_something_is_asked_and_goes_on_when_all_is_answ
     second = await usecases.ask(store, lease, question(agent="other"))
     for asked, expected in ((second, runs.Status.WAITING), (first, runs.Status.RUNNING)):
         done = await usecases.decide(store, NoQueue(), asked.id, attempt(asked))
-        assert (await usecases.note_delivery(store, lease, done)).status is expected
+        assert (await usecases.note_delivery(store, lease, done.id)).status is expected
 
 
 async def test_decided_and_delivered_are_two_events(store: Store, lease: Lease) -> None:
@@ -154,7 +154,7 @@ async def test_decided_and_delivered_are_two_events(store: Store, lease: Lease) 
     done = await usecases.decide(store, NoQueue(), asked.id, attempt(asked))
     assert EventType.DECISION_DELIVERED not in await kinds(store)
     for _ in range(2):
-        await usecases.note_delivery(store, lease, done)
+        await usecases.note_delivery(store, lease, done.id)
     assert (await kinds(store)).count(EventType.DECISION_DELIVERED) == 1
 
 
@@ -211,7 +211,7 @@ async def test_a_click_that_was_judged_in_time_and_is_stored_late_is_refused_and
     """R20: the verb asks the script to look at the clock once more."""
     await configure(store, timeout=timedelta(0))
     asked = await usecases.ask(store, lease, question())
-    seen = await usecases.admitted(store, asked.id)
+    seen = await store.request(asked.id)
     assert seen is not None and asked.deadline is not None
     in_time = replace(seen, now=asked.deadline - timedelta(seconds=1))
     with pytest.raises(Refused, match="Time ran out"):
