@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Waited:
+class Waited:
     """What a worker reads back."""
 
     requests: tuple[RequestId, ...] = ()
@@ -59,23 +59,23 @@ class _Waited:
 
 
 @dataclass(frozen=True, slots=True)
-class _Holder:
+class Holder:
     """The lease under which a call is made."""
 
     fence: int
     owner: str
 
 
-def _reader(kind: type[Any]) -> SchemaValidator:
-    """Make the reader of a body with this call, within the bounds of records."""
-    body = make_dataclass(f"{kind.__name__}Body", [("lease", _Holder), ("call", kind)], frozen=True)
-    return SchemaValidator(within(TypeAdapter(body).core_schema))
-
-
-_CALLS: Final = {name: _reader(kind) for name, kind in RUN_CALLS.items()}
+BODIES: Final = {
+    name: make_dataclass(f"{kind.__name__}Call", [("lease", Holder), ("call", kind)], frozen=True)
+    for name, kind in RUN_CALLS.items()
+}
+"""The type of each call's body."""
+_CALLS: Final = {name: SchemaValidator(within(TypeAdapter(body).core_schema)) for name, body in BODIES.items()}
+"""Their readers, within the bounds of records."""
 _ANSWERS: Final = {name: TypeAdapter[Any](kind.answer) for name, kind in RUN_CALLS.items()}
 _ANNOUNCEMENTS: Final = SchemaValidator(within(TypeAdapter(Announcement).core_schema))
-_WAITED: Final = SchemaValidator(within(TypeAdapter(_Waited).core_schema))
+_WAITED: Final = SchemaValidator(within(TypeAdapter(Waited).core_schema))
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases.ports import Lease
+from tests.api.conftest import DOCUMENT, as_described, fits
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import ALICE, BOB, GENERAL, HERE, attempt, call, question
 from tests.slack.socket_bot import events
@@ -65,11 +66,15 @@ class Caller:
     def __init__(self, web: Served, token: str) -> None:
         (url,) = web.address.urls
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
-        self.http = httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE, verify=False)
+        hooks = {"response": [as_described]}
+        self.http = httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE, event_hooks=hooks, verify=False)
 
     async def call(self, run: str, said: RunCall[Any], fence: int = 1) -> httpx.Response:
-        body = json.loads(TypeAdapter[Any](type(said)).dump_json(said))
-        return await self.send(run, said.name, {"lease": {"fence": fence, "owner": "worker"}, "call": body})
+        made = TypeAdapter[Any](type(said)).dump_json(said)
+        body = {"lease": {"fence": fence, "owner": "worker"}, "call": json.loads(made)}
+        described = DOCUMENT["paths"][f"/v1/runs/{{run}}/{said.name}"]["post"]["requestBody"]
+        fits(body, described["content"]["application/json"]["schema"])
+        return await self.send(run, said.name, body)
 
     async def send(self, run: str, name: str, body: Any) -> httpx.Response:
         return await self.http.post(f"/v1/runs/{run}/{name}", content=json.dumps(body))
@@ -86,7 +91,14 @@ class Caller:
             assert answer.status_code == 200, await answer.aread()
             lines = answer.aiter_lines()
             assert await anext(lines) == "{}"
-            yield lines
+            yield _described(lines)
+
+
+async def _described(lines: AsyncIterator[str]) -> AsyncIterator[str]:
+    described = DOCUMENT["paths"]["/v1/stream"]["get"]["responses"]["200"]["content"]["application/x-ndjson"]
+    async for line in lines:
+        fits(json.loads(line), described["schema"])
+        yield line
 
 
 @pytest.fixture
@@ -322,7 +334,8 @@ async def test_repeated_call_changes_nothing_more(store: Store, lease: Lease, wo
     assert first.status_code == 200, first.text
     before = await everything(store)
     again = await worker.call(lease.run, said)
-    assert (again.status_code, again.content) == (200, first.content)
+    read = TypeAdapter[Any](said.answer).validate_json
+    assert (again.status_code, read(again.content)) == (200, read(first.content))
     assert await everything(store) == before
 
 
