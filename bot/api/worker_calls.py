@@ -1,6 +1,6 @@
-"""Routes for workers: calls about runs, announcements, and the stream of decisions.
+"""Routes for workers: calls about runs, announcements, stream of decisions.
 
-A worker's key reaches the runs of its teams. A program's key reaches the runs that it started itself, as `run_here`
+A worker's key reaches the runs of its area. A program's key reaches the runs that it started itself, as `run_here`
 does.
 """
 
@@ -52,7 +52,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """What a worker reads back."""
+    """Names of all that a worker reads back."""
 
     requests: tuple[RequestId, ...] = ()
     runs: tuple[RunId, ...] = ()
@@ -184,7 +184,7 @@ class WorkerCalls:
             return await bodies.aside(raw, lambda: _parsed(raw, reader))
 
     async def stream(self, request: Request, key: ApiKey) -> Response:
-        """Push decisions and ends of runs that the key reaches, a line of JSON each, as they come."""
+        """Push decisions and ends of runs that the key reaches, a line each."""
         if self.streams[key.id] >= key.most_waiting:
             raise Problem(429, "waiting", f"This key has {key.most_waiting} streams open. Try again soon.", 5)
         return StreamingResponse(self._lines(request, key), media_type="application/x-ndjson")

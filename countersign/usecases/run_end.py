@@ -69,9 +69,9 @@ async def stop(
 
 
 async def finish(store: Store, lease: Lease, call: Finish) -> None:
-    """Finish or fail the run for its worker, and withdraw its requests; a repeat changes nothing.
+    """Finish or fail the run for its worker, and withdraw its requests.
 
-    InvalidInput for another verb: only people stop a run.
+    A repeat changes nothing. InvalidInput for another verb: only people stop a run.
     """
     if call.verb not in _ENDS:
         raise InvalidInput("A worker can finish or fail a run. Nothing was changed.")

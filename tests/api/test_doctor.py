@@ -106,10 +106,11 @@ async def test_a_worker_is_checked_all_at_once(
     assert "No `web` has said where it is" in (await found(capsys))[2][0]
     area = Area(store.client, store.keys.namespace)
     async with served(store, wakeups, WORKSPACE) as web:
-        await area.put_address(*web.address.urls, web.address.key)
+        (url,) = web.address.urls
+        await area.put_address(url, web.address.key)
         status, good, wrong = await found(capsys)
     assert (status, wrong) == (0, []) and "email" in good[-1]
-    await area.drop_address(*web.address.urls)
+    await area.drop_address(url)
     (tmp_path / "broken.py").write_text("import nowhere")
     monkeypatch.setenv("TEAMS", str(tmp_path))
     monkeypatch.setenv("MODEL_CONFIG", str(tmp_path / "no.yaml"))
