@@ -14,11 +14,13 @@ import pytest
 from pydantic import TypeAdapter
 
 from bot.api import worker_calls
+from bot.api.port import ApiPort
+from bot.slack import http
 from countersign import usecases
 from countersign.domain import api_keys
 from countersign.domain.api_keys import Issued
 from countersign.domain.events import EventType
-from countersign.domain.ids import AttemptId, Digest, RequestId, RunId, TeamName
+from countersign.domain.ids import AttemptId, Digest, RequestId, RunId, TeamName, WorkspaceId
 from countersign.domain.made_files import LeftOut, MadeFile, Why
 from countersign.domain.people import Actor
 from countersign.domain.requests import Question, Request, Status
@@ -615,3 +617,22 @@ async def test_slow_reader_is_cut_and_loses_nothing(
                 pass
         writer.close()
     assert (await worker.waiting(asked.id)).settled == (decided,)
+
+
+async def test_workspace_that_is_not_served_is_asked_again(web: Served) -> None:
+    """R4: the port opens before its workspaces and closes after them."""
+    port = ApiPort()
+    async with (
+        http.serving(port, "127.0.0.1", 0) as number,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{number}", timeout=PATIENCE, verify=False) as client,
+    ):
+        own = f"/workspaces/{HERE}/v1/requests"
+        for path in ("/v1/requests", own):
+            answer = await client.get(path)
+            assert (kind_of(answer), answer.headers["retry-after"]) == ((503, "no-workspace"), "2")
+        with port.serving(HERE, web.interface) as address:
+            assert address.endswith(f"/workspaces/{HERE}")
+            assert [kind_of(await client.get(path)) for path in ("/v1/requests", own)] == [(401, "unknown-key")] * 2
+            with port.serving(WorkspaceId("T0OTHER"), web.interface):
+                assert kind_of(await client.get("/v1/requests")) == (404, "not-found")
+                assert kind_of(await client.get("/workspaces/T0GONE/v1/requests")) == (503, "no-workspace")
