@@ -262,7 +262,7 @@ def note_plan(run: Run, number: int, titles: Sequence[str], now: datetime) -> St
 
 def note_step(run: Run, number: int, place: int, now: datetime) -> Step:
     """Note that the step in this place of that plan was done, once."""
-    if number != run.plans or place >= len(run.plan) or run.plan[place].done_at is not None:
+    if number != run.plans or not 0 <= place < len(run.plan) or run.plan[place].done_at is not None:
         return Step(run)
     done = replace(run.plan[place], done_at=now)
     return _progressed(replace(run, plan=(*run.plan[:place], done, *run.plan[place + 1 :])), now, done.title)

@@ -72,8 +72,10 @@ async def stop(
 async def finish(store: Store, lease: Lease, call: Finish) -> None:
     """Finish or fail the run for its worker, and withdraw its requests.
 
-    A repeat changes nothing.
+    A repeat changes nothing. InvalidInput for another verb: only people stop a run.
     """
+    if call.verb not in _ENDS:
+        raise InvalidInput("A worker can finish or fail a run. Nothing was changed.")
 
     async def propose() -> Keep[Run] | Swap[Run]:
         before = await store.run(lease.run)
