@@ -143,6 +143,8 @@ class Run:
     """The greatest fence under which a worker has claimed it; a call under a lower one changes nothing."""
     attempt: str = ""
     """The attempt of its program that began to do what was approved, by its name; no other may."""
+    acted: bool = False
+    """Whether an agent had a decision or began an action: since then the journal of its worker holds something."""
 
     def __post_init__(self) -> None:
         TeamName(self.team)

@@ -295,6 +295,11 @@ class RunJournal:
             await self.record(f"{MARK}{event.place}", self._placed(Entry("done"), event))
             self.order.mark_persisted(event)
 
+    @property
+    def empty(self) -> bool:
+        """Say whether nothing is recorded for the run."""
+        return not self._entries
+
     def is_recorded(self, key: str) -> bool:
         """Say whether anything is recorded under the key."""
         return key in self._entries
