@@ -7,9 +7,10 @@ asks once more about the changed ones, and gets the same decision.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FunctionType, MethodType
 from typing import Any
 
 from pydantic_core import to_json, to_jsonable_python
@@ -27,6 +28,7 @@ with extra("agent-framework"):
         Agent,
         AgentResponse,
         AgentSession,
+        BaseAgent,
         Content,
         Executor,
         FileCheckpointStorage,
@@ -41,7 +43,6 @@ with extra("agent-framework"):
         WorkflowCheckpoint,
         WorkflowCheckpointException,
         WorkflowEvent,
-        WorkflowExecutor,
         WorkflowRunResult,
         tool,
     )
@@ -114,8 +115,11 @@ class SlackApprovals(SavedRuns, FunctionMiddleware):
         """
         if options.get("stream"):
             raise InvalidInput("`SlackApprovals.run` returns the whole answer, so it can't stream. Leave out `stream`.")
-        _check_hosted(agent)
-        async with self._judging(key, agent.name, task) as at:
+        agents = list(_agents(agent, options))
+        for one in agents:
+            _check_hosted(one)
+        nested = [one for one in agents if one is not agent]
+        async with self._judging(key, agent.name, task) as at, self._in_all(nested):
             saved = at.run.state or {"asked": []}
             asked = [Content.from_dict(one) for one in saved["asked"]]
             session = AgentSession.from_dict(saved["session"]) if asked else agent.create_session()
@@ -158,16 +162,19 @@ class SlackApprovals(SavedRuns, FunctionMiddleware):
 
     @asynccontextmanager
     async def _in_all(self, agents: Sequence[Agent[Any]]) -> AsyncIterator[None]:
-        """Put this middleware last, next to the tools, of agents that lack it."""
-        before = [(agent, agent.middleware) for agent in agents]
-        for agent, middleware in before:
-            if not any(isinstance(one, SlackApprovals) for one in middleware or ()):
-                agent.middleware = [*(middleware or ()), self]
+        """Put this middleware last, next to the tools, of these agents.
+
+        Each run adds it and takes one away again, since runs at the same time may share an agent.
+        """
+        for agent in agents:
+            agent.middleware = [*(agent.middleware or ()), self]
         try:
             yield
         finally:
-            for agent, middleware in before:
-                agent.middleware = middleware
+            for agent in agents:
+                rest = list(agent.middleware or ())
+                del rest[max(place for place, one in enumerate(rest) if one is self)]
+                agent.middleware = rest or None
 
 
 class _NotKept(BaseException):
@@ -293,12 +300,38 @@ def _response(event: WorkflowEvent[Any], decision: Decision | None) -> Any:
     return decision
 
 
-def _agents(workflow: Workflow) -> Iterator[Agent[Any]]:
-    """Find the agents of a workflow: those of its executors, and of workflows in it."""
-    for executor in workflow.get_executors_list():
-        if isinstance(executor, WorkflowExecutor):
-            yield from _agents(executor.workflow)
-        yield from (one for one in vars(executor).values() if isinstance(one, Agent))
+def _agents(*places: object) -> Iterator[Agent[Any]]:
+    """Find the agents that can run: in executors, workflows, tools made of agents, and what functions refer to."""
+    seen: dict[int, object] = {}
+    left = list(places)
+    while left:
+        place = left.pop()
+        if id(place) in seen:
+            continue
+        seen[id(place)] = place
+        if isinstance(place, Agent):
+            yield place
+        if isinstance(place, Workflow):
+            left += place.get_executors_list()
+        elif isinstance(place, Executor | BaseAgent | FunctionTool):
+            left += vars(place).values()
+        elif isinstance(place, Mapping):
+            left += place.values()
+        elif isinstance(place, list | tuple | set | frozenset):
+            left += place
+        elif isinstance(place, MethodType):
+            left += [place.__self__, place.__func__]
+        elif isinstance(place, FunctionType):
+            left += _referred(place)
+
+
+def _referred(function: FunctionType) -> Iterator[object]:
+    """List what a function refers to: its closure, and objects of its module; other functions lead too far."""
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # an empty cell
+            yield cell.cell_contents
+    named = (function.__globals__.get(name) for name in function.__code__.co_names)
+    yield from (one for one in named if not isinstance(one, FunctionType))
 
 
 def _functions(agent: Agent[Any], options: Mapping[str, Any]) -> dict[str, FunctionTool]:
@@ -310,10 +343,7 @@ def _functions(agent: Agent[Any], options: Mapping[str, Any]) -> dict[str, Funct
 
 
 def _functions_of(executor: Executor) -> dict[str, FunctionTool]:
-    if isinstance(executor, WorkflowExecutor):
-        return {name: one for agent in _agents(executor.workflow) for name, one in _functions(agent, {}).items()}
-    agents = [one for one in vars(executor).values() if isinstance(one, Agent)]
-    return {name: one for agent in agents for name, one in _functions(agent, {}).items()}
+    return {name: one for agent in _agents(executor) for name, one in _functions(agent, {}).items()}
 
 
 def _check_hosted(agent: Agent[Any]) -> None:

@@ -62,8 +62,8 @@ ASKING: Final = (
         "a text about a missing answer says approved",
         "R38",
         "countersign/domain/texts_for_models.py",
-        "it is neither allowed nor turned down.",
-        "it is not approved.",
+        "nobody answered in time and that it was not done.",
+        "nobody answered in time and that it was not approved.",
         ("tests/domain/test_typed_answers.py::test_a_text_has_a_keyword_only_if_it_was_decided[APPROVED]",),
     ),
     Bug(
