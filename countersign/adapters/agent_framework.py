@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from pydantic_core import to_json, to_jsonable_python
@@ -28,10 +28,11 @@ with extra("agent-framework"):
         Agent,
         AgentResponse,
         AgentSession,
-        BaseAgent,
+        BaseChatClient,
         Content,
         Executor,
         FileCheckpointStorage,
+        FunctionalWorkflow,
         FunctionInvocationContext,
         FunctionMiddleware,
         FunctionTool,
@@ -49,6 +50,10 @@ with extra("agent-framework"):
     from agent_framework.exceptions import MiddlewareException
 
 _SEEN = "countersign"
+_LEAD_TOO_FAR = (type, ModuleType, BaseChatClient)
+"""Places in which no agent of the program's own is looked for."""
+_MOST_ENTRIES = 1_000
+"""Entries of a list that may be agents; a longer one is data."""
 _DECISION = f"{Decision.__module__}:{Decision.__qualname__}"
 
 
@@ -131,19 +136,29 @@ class SlackApprovals(SavedRuns, FunctionMiddleware):
                     return response
                 at.run.save(state={"session": session.to_dict(), "asked": [one.to_dict() for one in asked]})
 
-    async def run_workflow(self, workflow: Workflow, message: Any, *, key: str) -> WorkflowRunResult:
+    async def run_workflow(
+        self,
+        workflow: Workflow | FunctionalWorkflow,
+        message: Any,
+        *,
+        key: str,
+        approve: str = "APPROVE",
+        reject: str = "REJECT",
+    ) -> WorkflowRunResult:
         """Run the workflow, and ask people what it requests.
 
         The same key goes on with the same run. A `bool` is answered with whether they approved, a `str` as
-        `slack_input` answers, anything else with the `Decision`. Give the workflow a name of its own, by which its
-        checkpoints are found. Its agents get this middleware while it runs. InvalidInput if a call could run without
-        people.
+        `slack_input` answers (`approve`, `reject` with the reason, a reviewer's text, the chosen option), anything else
+        with the `Decision`. Give the workflow a name of its own, by which its checkpoints are found. Its agents get
+        this middleware while it runs. InvalidInput if a call could run without people.
         """
+        keywords = Keywords(approve, reject)
         task, agents = to_json(message, fallback=str).decode(), list(_agents(workflow))
         for agent in agents:
             _check_hosted(agent)
         async with self._judging(key, workflow.name, task) as at, self._in_all(agents):
-            storage, tools = _LastCheckpoint(at), {one.id: _functions_of(one) for one in workflow.get_executors_list()}
+            executors = workflow.get_executors_list() if isinstance(workflow, Workflow) else ()
+            storage, tools = _LastCheckpoint(at), {one.id: _functions_of(one) for one in executors}
             saved = at.run.state
             start = {"message": message} if saved is None else {"checkpoint_id": saved["id"]}
             try:
@@ -152,7 +167,7 @@ class SlackApprovals(SavedRuns, FunctionMiddleware):
                     calls = [_requested(at, event, tools.get(event.source_executor_id, {})) for event in events]
                     decisions = iter(await at.decide_all([call for call in calls if call is not None]))
                     responses = {
-                        event.request_id: _response(event, None if call is None else next(decisions))
+                        event.request_id: _response(event, None if call is None else next(decisions), keywords)
                         for event, call in zip(events, calls, strict=True)
                     }
                     result = await workflow.run(responses=responses, checkpoint_storage=storage)
@@ -290,18 +305,18 @@ def _requested(at: JudgedRun, event: WorkflowEvent[Any], tools: Mapping[str, Fun
     return at.run.call(event.request_id, ASK_HUMAN, {"question": text, "options": options}, None)
 
 
-def _response(event: WorkflowEvent[Any], decision: Decision | None) -> Any:
+def _response(event: WorkflowEvent[Any], decision: Decision | None, keywords: Keywords) -> Any:
     if isinstance(event.data, Content) or decision is None:
         return _approval(event.data, decision)
     if event.response_type is bool:
         return decision.approved
     if event.response_type is str:
-        return Keywords().typed(decision.outcome, words=decision.words, chosen=decision.chosen)
+        return keywords.typed(decision.outcome, words=decision.words, chosen=decision.chosen)
     return decision
 
 
 def _agents(*places: object) -> Iterator[Agent[Any]]:
-    """Find the agents that can run: in executors, workflows, tools made of agents, and what functions refer to."""
+    """Find the agents that can run: wherever these objects, and what their functions refer to, lead."""
     seen: dict[int, object] = {}
     left = list(places)
     while left:
@@ -313,16 +328,16 @@ def _agents(*places: object) -> Iterator[Agent[Any]]:
             yield place
         if isinstance(place, Workflow):
             left += place.get_executors_list()
-        elif isinstance(place, Executor | BaseAgent | FunctionTool):
-            left += vars(place).values()
         elif isinstance(place, Mapping):
-            left += place.values()
+            left += list(place.values())[:_MOST_ENTRIES]
         elif isinstance(place, list | tuple | set | frozenset):
-            left += place
+            left += list(place)[:_MOST_ENTRIES]
         elif isinstance(place, MethodType):
             left += [place.__self__, place.__func__]
         elif isinstance(place, FunctionType):
             left += _referred(place)
+        elif hasattr(place, "__dict__") and not isinstance(place, _LEAD_TOO_FAR):
+            left += vars(place).values()
 
 
 def _referred(function: FunctionType) -> Iterator[object]:

@@ -23,13 +23,16 @@ from agent_framework import (
     FunctionInvocationLayer,
     Message,
     MiddlewareFailure,
+    RunContext,
     ToolApprovalMiddleware,
     Workflow,
     WorkflowBuilder,
     WorkflowContext,
     handler,
     response_handler,
+    step,
     tool,
+    workflow,
 )
 from cryptography.fernet import Fernet
 
@@ -131,6 +134,51 @@ async def test_a_workflow_may_read_the_whole_decision(bob: Bob, tmp_path: Path) 
     await running
     (decision,) = asks.answers
     assert (decision.outcome, decision.words) == ("rejected", "too risky")
+
+
+@pytest.mark.parametrize(
+    ("button", "window", "answer"),
+    [
+        ("Approve", None, "correct"),
+        ("Reject", {"reason": "not correct"}, "exit: not cor·rect"),
+        ("Request changes", {"answer": "higher"}, "higher"),
+    ],
+)
+async def test_a_workflow_hears_its_own_words(bob: Bob, tmp_path: Path, button: str, window: Any, answer: str) -> None:
+    """R38: Agent Framework's guessing game ends by “correct”."""
+    asks, approvals = Asks(str), SlackApprovals("#general", folder=tmp_path)
+    coming = approvals.run_workflow(asks.built().build(), "Is it 5?", key="asks", approve="correct", reject="exit")
+    running = asyncio.create_task(coming)
+    await bob.presses("Is it 5?", button, window)
+    await running
+    assert asks.answers == [answer]
+
+
+@pytest.mark.filterwarnings("ignore:.*FUNCTIONAL_WORKFLOWS:FutureWarning")
+@pytest.mark.parametrize(("button", "paid"), [("Approve", [45.0]), ("Reject", [])])
+async def test_a_functional_workflow_asks_people(bob: Bob, tmp_path: Path, button: str, paid: list[float]) -> None:
+    """R19: its function asks, and runs an agent whose rule approves each call."""
+    till = Till()
+
+    @step
+    async def write(topic: str) -> str:
+        return f"Draft about {topic}"
+
+    @workflow
+    async def review(topic: str, ctx: RunContext) -> str:
+        said = await ctx.request_info({"draft": await write(topic)}, response_type=str)
+        return f"{said} {(await till.agent.run('Refund.', session=AgentSession())).text}"
+
+    approvals = SlackApprovals("#general", folder=tmp_path)
+    running = asyncio.create_task(approvals.run_workflow(review.build(), "AI", key="17"))
+    await bob.presses("Draft about AI", "Request changes", {"answer": "Shorter."})
+    card = asyncio.create_task(bob.card("Refund:"))
+    await asyncio.wait({running, card}, return_when=asyncio.FIRST_COMPLETED)
+    assert card.done(), running.result()
+    window = None if button == "Approve" else {"reason": "too much"}
+    await bob.presses("Refund:", button, window)
+    assert (await running).get_outputs()[0].startswith("Shorter. ")
+    assert till.paid == paid
 
 
 @pytest.mark.parametrize("kind", [bool, str])

@@ -23,6 +23,22 @@ ADAPTING: Final = (
         (f"{_FLOWS}::test_a_tool_of_an_agent_in_a_workflow_runs_as_people_decided[Reject-window1-too much]",),
     ),
     Bug(
+        "a refusal to give a number is the number 0",
+        "R39",
+        "countersign/adapters/langgraph.py",
+        'decision.outcome == "answered" else ""',
+        'decision.outcome == "answered" else False',
+        (f"{_GRAPHS}::test_a_refusal_to_answer_in_words_is_no_number",),
+    ),
+    Bug(
+        "the copy of a call that LangGraph's wrapper runs is not compared",
+        "R37",
+        "countersign/adapters/langgraph.py",
+        'same = is_approved(action["args"], decision.arguments)',
+        "same = True",
+        (f"{_HOSTILE}::test_a_call_that_differs_from_the_approved_one_does_not_run[langgraph_inbox]",),
+    ),
+    Bug(
         "an agent within a tool pays without a card",
         "R19",
         "countersign/adapters/agent_framework.py",

@@ -78,8 +78,8 @@ ASKING: Final = (
         "LangGraph's `if approved:` acts on a reviewer's words",
         "R39",
         "countersign/adapters/langgraph.py",
-        'decision.outcome == "answered" and in_words else',
-        'decision.outcome == "answered" else',
+        "if not in_words or decision.approved:",
+        'if decision.outcome != "answered":',
         ("tests/adapters/test_langgraph.py::test_approve_or_reject_takes_the_approved_path_only_on_approval",),
     ),
     Bug(
