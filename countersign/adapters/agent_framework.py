@@ -19,6 +19,7 @@ from countersign.adapters import extra
 from countersign.adapters.run_files import SavedCall
 from countersign.adapters.saved_runs import ASK_HUMAN, JudgedRun, SavedRuns, judged_run
 from countersign.client.exchange import Decision
+from countersign.domain.calls import question_text
 from countersign.domain.errors import InvalidInput, NotShown
 from countersign.domain.json_arguments import DIFFERS, is_approved, read_arguments, written
 from countersign.domain.typed_answers import Keywords
@@ -301,8 +302,7 @@ def _requested(at: JudgedRun, event: WorkflowEvent[Any], tools: Mapping[str, Fun
         return _call(at, data, tools)
     value = to_jsonable_python(data)
     options = value.pop("options", []) if isinstance(value, dict) else []
-    text = value if isinstance(value, str) else to_json(value, indent=2).decode()
-    return at.run.call(event.request_id, ASK_HUMAN, {"question": text, "options": options}, None)
+    return at.run.call(event.request_id, ASK_HUMAN, {"question": question_text(value), "options": options}, None)
 
 
 def _response(event: WorkflowEvent[Any], decision: Decision | None, keywords: Keywords) -> Any:

@@ -17,7 +17,7 @@ from countersign.adapters import extra, run_files
 from countersign.adapters.graph_threads import LeftThread, Saver, arestore, restore
 from countersign.client.client import AsyncClient, Client, question
 from countersign.client.exchange import AlreadyRan, Decision, NotApproved
-from countersign.domain.calls import labelled
+from countersign.domain.calls import asked_in, labelled
 from countersign.domain.errors import InvalidInput
 from countersign.domain.json_arguments import DIFFERS, is_approved
 from countersign.domain.typed_answers import Keywords
@@ -31,8 +31,6 @@ with extra("langgraph"):
     from langgraph.types import Command, Interrupt
 
 _LONGEST_REPORT: Final = 300
-_ASKS: Final = ("question", "title", "message", "action", "task")
-"""Names under which a program's own interrupt says what it asks."""
 _REVIEWS: Final = {"approved": "approve", "edited": "edit", "answered": "respond"}
 Result = ToolMessage | Command[Any]
 __all__ = ["SlackApproval", "adecide", "arestore", "decide", "restore"]
@@ -259,9 +257,8 @@ def _questions(channel: str, interrupt: Interrupt, schemas: Mapping[str, Any]) -
         title = str(value.get("question") or "Which one?")
         return [question(channel, title[:300], title, options=[str(one) for one in value["options"]])]
     if isinstance(value, Mapping):
-        asked = next((str(value[name]) for name in _ASKS if isinstance(value.get(name), str) and value[name]), "")
         plain = json.loads(json.dumps(value, default=str))
-        return [question(channel, asked.strip().partition("\n")[0][:300], labelled(plain))]
+        return [question(channel, asked_in(value).strip().partition("\n")[0][:300], labelled(plain))]
     text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
     return [question(channel, "" if isinstance(value, str) else "Continue?", text)]
 
