@@ -70,8 +70,8 @@ ASKING: Final = (
         "a text about a missing answer says approved",
         "R38",
         "countersign/domain/texts_for_models.py",
-        "it is neither allowed nor turned down.",
-        "it is not approved.",
+        "nobody answered in time and that it was not done.",
+        "nobody answered in time and that it was not approved.",
         ("tests/domain/test_typed_answers.py::test_a_text_has_a_keyword_only_if_it_was_decided[APPROVED]",),
     ),
     Bug(
@@ -86,8 +86,8 @@ ASKING: Final = (
         "LangGraph's `if approved:` acts on a reviewer's words",
         "R39",
         "countersign/adapters/langgraph.py",
-        'decision.outcome == "answered" and in_words else',
-        'decision.outcome == "answered" else',
+        "if not in_words or decision.approved:",
+        'if decision.outcome != "answered":',
         ("tests/adapters/test_langgraph.py::test_approve_or_reject_takes_the_approved_path_only_on_approval",),
     ),
     Bug(
