@@ -51,6 +51,7 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
             "localslack",
             f"--port={slack_port}",
             f"--manifest={MANIFEST}",
+            "--event=message.channels",  # replies in the thread of the team `chat`
             f"--state={data / 'slack.json'}",
             LOCALSLACK_BOT_TOKEN=bot_token,
             LOCALSLACK_APP_TOKEN=app_token,
@@ -75,6 +76,7 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
             REVIEWERS=os.environ.get("REVIEWERS", "S0REVIEWERS"),
             PORT=str(web_port),
             API_PORT=str(api_port),
+            THREAD_REPLIES="yes",
         )
         worker = {
             **common,

@@ -171,7 +171,7 @@ async def _batch(stage: Stage) -> None:
         "A batch", "`/agent invoices pay what is due`: the calls of one turn, each with a decision of its own."
     )
     await stage.start("invoices pay what is due")
-    card = await stage.card("pay what is due", "requests")
+    card = await stage.card("pay what is due", "invoices")
     await stage.settle()
     rows = sum(block["block_id"].startswith("decide ") for block in stage.now(card).blocks or [])
     bob = stage.reviewer(f"a batch of {rows}: approve all", stage.now(card))
