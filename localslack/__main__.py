@@ -23,6 +23,7 @@ def _settings() -> tuple[Config, Path | None]:
     parser.add_argument(
         "--event", action="append", default=[], help="an event besides the manifest's; again for another"
     )
+    parser.add_argument("--hint", default="", help="what a page without messages says")
     parser.add_argument("--state", type=Path, help="a file that keeps people, channels and messages")
     arguments = parser.parse_args()
     try:
@@ -38,6 +39,7 @@ def _settings() -> tuple[Config, Path | None]:
         signing_secret=_secret("LOCALSLACK_SIGNING_SECRET", Config.signing_secret),
         events_urls=tuple(arguments.events_url),
         failover=arguments.failover,
+        hint=arguments.hint,
         **manifest,
     )
     return config, arguments.state
