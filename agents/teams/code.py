@@ -76,7 +76,7 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str:
     outcomes = [*current_run().outcomes]
     last = outcomes[-1] if outcomes else None
     if last is not None and last.became is Became.DONE:
-        return f"{last.result}\n\n{DEMO_NOTE}"
+        return f"{last.result.strip()}\n\n{DEMO_NOTE}"
     if last is not None and last.why_not and last.became is not Became.ANSWERED:
         return f"The program did not run: {last.why_not}. Nothing else was tried.\n\n{DEMO_NOTE}"
     corrected = any(one.became is Became.FAILED and "NameError" in one.result for one in outcomes)

@@ -346,6 +346,16 @@ def test_a_refused_change_is_not_called_approved() -> None:
     assert json.dumps(steps.blocks).count("More than 10 EUR") == 1
 
 
+def test_the_title_of_a_settled_call_is_no_question_any_more() -> None:
+    """On a card of its own and in a row; the arguments stay, so that a search finds them."""
+    asked = request(asked=replace(call(), title="Refund 20.00 EUR for order 17?"))
+    done = sample_views.decided(Verb.APPROVE, of=asked)
+    for blocks in (card(done).blocks, on_one_card([done, done]).blocks):
+        said = "\n".join(texts_of(blocks))
+        assert "Refund 20.00 EUR for order 17" in said and "order 17?" not in said
+    assert "order 17?" in "\n".join(texts_of(on_one_card([asked, done]).blocks))
+
+
 def test_an_outcome_is_the_answer_and_is_said_once() -> None:
     """The requester reads the agents' answer; another sentence beside it is the team's own, with a summary."""
     said = sample_views.ended(
