@@ -387,6 +387,8 @@ def test_a_thread_repeats_no_step_of_a_card_or_outcome() -> None:
     assert "ten percent" in json.dumps(plan(told).blocks), "until the card is there"
     over = replace(told, status=runs.Status.FINISHED, words="I looked at the prices")
     assert "I looked at the prices" not in json.dumps(plan(over).blocks)
+    alone = replace(over, progress=over.progress[:1])
+    assert "I looked at the prices" in json.dumps(plan(alone).blocks), "a posted list is not left as it was"
 
 
 def test_words_follow_a_question_without_a_colon() -> None:

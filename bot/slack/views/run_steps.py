@@ -79,14 +79,17 @@ def steps(run: Run, asked: Sequence[RequestOnCard] = (), *, without_worker: bool
     """
     plan = {f"plan-{run.plans}-{place}": one for place, one in enumerate(run.plan[:KEPT_STEPS])}
     names = {one.request.id: _take_from_plan(plan, one.request) for one in asked}
-    said = _said_elsewhere(run, asked)
-    done = [step for line in run.progress if (step := _progress_step(line)).words not in said]
-    done += [_decision_step(one, run, names[one.request.id]) for one in asked if one.request.decision is not None]
+    done = [_decision_step(one, run, names[one.request.id]) for one in asked if one.request.decision is not None]
     done += [_planned_step(name, one, one.done_at) for name, one in plan.items() if one.done_at is not None]
     coming = [_planned_step(name, one) for name, one in plan.items() if one.done_at is None and not run.over]
     waiting = [one for one in asked if one.request.decision is None]
     now = [_waiting_step(waiting)] if waiting and not run.over else [_current_step(run, without_worker=without_worker)]
-    return [*sorted(done, key=lambda step: step.at), *(step for step in now if step is not None), *coming]
+    rest = [*(step for step in now if step is not None), *coming]
+    lines, said = [_progress_step(line) for line in run.progress], _said_elsewhere(run, asked)
+    new = [line for line in lines if line.words not in said]
+    if not (new or done or rest):  # what was posted of it would stay as it was
+        new = lines
+    return [*sorted([*new, *done], key=lambda step: step.at), *rest]
 
 
 def _said_elsewhere(run: Run, asked: Sequence[RequestOnCard]) -> set[str]:
