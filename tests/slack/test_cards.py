@@ -346,6 +346,20 @@ def test_a_refused_change_is_not_called_approved() -> None:
     assert json.dumps(steps.blocks).count("More than 10 EUR") == 1
 
 
+def test_high_risk_is_said_before_anything_else() -> None:
+    """R13: with the word that people will type, on the screen and in what is read aloud."""
+    drawing = DRAWINGS["card_high_risk"]
+    assert mrkdwn_of(drawing.blocks[:1]) == ':rotating_light: *High risk* · you\'ll type "refund order"'
+
+
+def test_a_reminder_and_an_escalation_lead_with_the_matter() -> None:
+    """A phone shows the beginning of a notification and no more."""
+    for name, head in (("note_reminder", ":bell: Still waiting: "), ("note_raised", ":arrow_up: Escalated: ")):
+        drawing = DRAWINGS[name]
+        assert drawing.text.startswith(head + "send this mail"), drawing.text
+        assert "until" in drawing.text.splitlines()[0]
+
+
 def test_the_title_of_a_settled_call_is_no_question_any_more() -> None:
     """On a card of its own and in a row; the arguments stay, so that a search finds them."""
     asked = request(asked=replace(call(), title="Refund 20.00 EUR for order 17?"))
