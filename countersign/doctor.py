@@ -84,7 +84,10 @@ async def check_client(findings: Findings, card: str) -> None:
 
 
 def process_of(environment: Mapping[str, str]) -> str:
-    """Name the process that the environment has settings for, or else what is installed: a worker or a program."""
+    """Name the process that the environment has settings for.
+
+    Without any it is a worker, or a program where no worker is installed.
+    """
     installed = "worker" if find_spec("autogen_agentchat") else "client"
     return next((name for name, some in _SAYS.items() if any(map(environment.get, some))), installed)
 
