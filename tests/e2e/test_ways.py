@@ -388,7 +388,7 @@ async def code(new: New) -> Way:
     yield
     await run.answer(broken, "Approve")
     await run.answer(await run.asks("print(sum(things))"), "Approve")
-    await run.ends("The code was approved and ran.")
+    await run.ends(":white_check_mark: Ran")
     assert [text.splitlines()[0] for text in run.texts("runner")] == [
         "Ended with exit code 1. Output:",
         "Ran to its end. Output:",
