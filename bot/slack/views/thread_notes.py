@@ -12,9 +12,8 @@ from countersign.domain.made_files import LARGEST, MOST, MOST_SEEN, LeftOut, Why
 from countersign.domain.people import Reviewers
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Request
-from countersign.domain.runs import Run
-from countersign.domain.slash_commands import NAMES
 from countersign.domain.runs import DRAFT_NOT_SENT, Run
+from countersign.domain.slash_commands import NAMES
 from countersign.text.safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
 
 from .block_kit import TITLE, WORDS, Block, Drawing, button, context, data, mrkdwn, plain, words
