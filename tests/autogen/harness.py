@@ -212,10 +212,10 @@ class House:
         """The run as `web` answers for it, by HTTP."""
         return await self.service.call(Lease(RunId("r1"), 0, "a-test"), Read())
 
-    async def rob(self, lease: Lease) -> Lease:
+    async def rob(self, lease: Lease, ttl: timedelta = LEASE) -> Lease:
         """Another worker takes the run over, as if this one had been frozen until the end of its lease."""
         await self.area.leases.release(lease)
-        taken = await self.area.leases.claim(lease.run, "another", LEASE)
+        taken = await self.area.leases.claim(lease.run, "another", ttl)
         assert taken is not None
         await usecases.begin(self.store, taken)
         return taken
