@@ -49,19 +49,22 @@ Resolve = Callable[[], Awaitable[WebAddress | None]]
 
 
 class Service(Protocol):
-    """What a worker asks of `web`; every method may raise StoreUnavailable."""
+    """The service of `web` for a worker; every method may raise StoreUnavailable."""
 
     async def call(self, lease: Lease, call: RunCall[R]) -> R:
         """Make a call about the lease's run. LeaseLost if the run is no longer ours."""
 
     async def settled(self, request: RequestId) -> Request:
-        """Wait until the request is no longer pending. QuestionLost if `web` does not have it any more."""
+        """Wait until the request is no longer pending.
+
+        QuestionLost if `web` does not have it any more.
+        """
 
     async def ended(self, run: RunId) -> None:
         """Wait until the run has ended."""
 
     async def any_settled(self, requests: Collection[RequestId]) -> bool:
-        """Tell whether one of these requests is no longer pending; no call is made for none."""
+        """Tell whether one of these requests is settled; no call is made for none."""
 
     async def announce(self, worker: WorkerId, announcement: Announcement) -> None:
         """Say which teams this worker has and which runs it holds."""
@@ -71,7 +74,10 @@ class Service(Protocol):
 
 
 class HttpService:
-    """Implements `Service`, as a context manager: one pool of connections, and one stream of decisions."""
+    """Implements `Service`, as a context manager.
+
+    It has one pool of connections, and one stream of decisions.
+    """
 
     def __init__(self, resolve: Resolve) -> None:
         self._resolve = resolve

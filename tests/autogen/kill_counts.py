@@ -30,13 +30,20 @@ Build = Callable[[World, RunContext], AutoGenTeam]
 
 
 async def bad_kills(
-    house: House, build: Build, *, stops: bool = False, every: int = 1, patience: float = PATIENCE
+    house: House,
+    build: Build,
+    *,
+    stops: bool = False,
+    again: int = 0,
+    every: int = 1,
+    patience: float = PATIENCE,
 ) -> tuple[list[str], int]:
     """Kill the shape at each entry, or at every so manieth; return what went wrong, and the number of kills.
 
-    `stops`: its process is told to stop instead. A run that has not ended after `patience` seconds is bad.
+    `stops`: its process is told to stop instead. `again`: the next process is killed too, at its own entry of this
+    number. A run that has not ended after `patience` seconds is bad.
     """
-    kind = "stop" if stops else "kill"
+    kind = f"{'stop' if stops else 'kill'}{again or ''}x"
     with patch("countersign.autogen.team_execution.GRACE", timedelta(seconds=2)):
         whole = await live(house, build, f"r{kind}0")
         bad: list[str] = []
@@ -45,8 +52,8 @@ async def bad_kills(
             run = f"r{kind}{number}"
             try:
                 async with asyncio.timeout(patience):
-                    again = await live(house, build, run, number, stops=stops)
-                problem = difference(whole, again, await requests_of(house, run))
+                    rebuilt = await live(house, build, run, number, dies_again=again, stops=stops)
+                problem = difference(whole, rebuilt, await requests_of(house, run))
             except TimeoutError:
                 asked = [(r.question.kind, r.question.title) for r in await requests_of(house, run)]
                 problem = f"has not ended; asked {asked[-3:]}"

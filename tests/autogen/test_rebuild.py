@@ -159,13 +159,14 @@ async def live(
     build: Callable[[World, RunContext], AutoGenTeam],
     run: str,
     dies_at: int = 0,
-    lives: int = 2,
+    lives: int = 3,
     *,
+    dies_again: int = 0,
     changes: bool = False,
     early: bool = False,
     stops: bool = False,
 ) -> Told:
-    """A run in two lives, or in one if it never dies; `stops`: the first process is told to stop, and not killed."""
+    """A run in one life, or more if it dies, once or again; `stops`: a process is told to stop, and not killed."""
     world = World(wants_changes=changes or build is graph_cycle)
     it = team(build, world)
     people = People(house, world)
@@ -174,7 +175,7 @@ async def live(
     await house.start(run, it.name, "get pens")
     records = unrecorded = 0
 
-    for life, end in enumerate((dies_at, 0)[:lives]):
+    for life, end in enumerate((dies_at, dies_again, 0)[:lives]):
         stop = asyncio.Event()
         journal = Mortal(house, end, early=early, stop=stop if stops else None)
         runner = Runner(

@@ -1,11 +1,12 @@
 """What a run cannot know by itself is asked: whether an action happened, and how to go on with changed code."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from autogen_agentchat.agents import AssistantAgent
@@ -13,6 +14,7 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_core.tools import BaseTool, FunctionTool, StaticWorkbench, ToolSchema
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from countersign.autogen import held_run
@@ -227,6 +229,57 @@ async def test_worker_that_slept_after_the_last_check_does_not_act(
     assert not acted
 
 
+class Slow(StaticWorkbench):
+    """Tells what it has; once it is to `sleep`, only after longer than a lease."""
+
+    def __init__(self, tools: list[BaseTool[Any, Any]], sleep: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(tools)
+        self._sleep = sleep
+
+    async def list_tools(self) -> list[ToolSchema]:
+        await self._sleep()
+        return await super().list_tools()
+
+
+async def test_worker_that_slept_while_it_listed_tools_does_not_call(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4: a server elsewhere is asked for its tools between the check and the call."""
+    check, clock = usecases.check_ours, held_run.seconds_here
+    called, checked, slept = list[str](), asyncio.Event(), list[float]()
+
+    async def then_lists(store: Store, lease: Lease) -> None:
+        await check(store, lease)
+        checked.set()
+
+    async def sleep() -> None:
+        if checked.is_set() and not slept:
+            slept.append(2 * LEASE.total_seconds())
+            fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
+            await house.store.leases.release(Lease(RunId("r1"), fence, "w1"))
+            assert await house.store.leases.claim(RunId("r1"), "another", LEASE) is not None
+
+    def pay(euros: int) -> str:
+        """Pay."""
+        called.append(f"{euros}")
+        return "paid"
+
+    def build(run: RunContext) -> AutoGenTeam:
+        return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer"))], max_turns=1)
+
+    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+        tools = run.tools("clerk", Slow([FunctionTool(pay, "Pay.")], sleep), ask=False)
+        return Conclusion((await tools.call_tool("pay", {"euros": 5})).to_text())
+
+    monkeypatch.setattr(usecases, "check_ours", then_lists)
+    monkeypatch.setattr(held_run, "seconds_here", lambda: clock() + sum(slept))
+    await house.start(team="t")
+    async with house.worker(found=Teams({"t": Team("t", "", build, conclude)}, {})) as worker:
+        await asyncio.wait_for(worker.advance(), PATIENCE)
+    assert slept
+    assert called == []
+
+
 async def test_question_about_a_lost_worker_says_that_it_may_sleep(house: House) -> None:
     """Somebody who lets the action run again must know that the first attempt may still come."""
     await house.start(team="t")
@@ -335,6 +388,38 @@ async def test_left_action_of_a_lost_worker_is_told_once(house: House) -> None:
     told = [e["words"] for e in await house.events() if e["type"] == "run_progressed" and "Nobody knows" in e["words"]]
     assert [words[:57] for words in told] == ["Nobody knows whether “post” happened: the team did not wait"[:57]]
     assert told[0].endswith("It was not repeated. Check the other system.")
+
+
+async def test_step_that_was_left_in_doubt_is_left_again(house: House) -> None:
+    """R4: its question was taken back, and the next process ended the run for that."""
+
+    def build(run: RunContext) -> AutoGenTeam:
+        return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer"))], max_turns=1)
+
+    async def act() -> str:
+        return "posted"
+
+    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+        post = asyncio.ensure_future(run.step("post", act))
+        if run.held.lease.owner == "w2":
+            await house.asked()
+        await asyncio.wait({post}, timeout=0.05)
+        post.cancel()  # as a deadline of the team does
+        with suppress(asyncio.CancelledError):
+            await post
+        return Conclusion(await run.step("note", act))
+
+    await house.start(team="t")
+    found = Teams({"t": Team("t", "", build, conclude)}, {})
+    for owner in ("w1", "w2"):  # lost when the action has begun, and when its doubt was left
+        async with house.worker(found=found, journal=Robbed(house), owner=owner) as worker:
+            await worker.advance()
+        fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
+        await house.store.leases.release(Lease(RunId("r1"), fence, "another"))
+    async with house.worker(found=found, owner="w3") as worker:
+        await worker.advance()
+    assert (await house.run()).result == "posted"
+    assert [event["type"] for event in await house.events()].count("request_asked") == 1
 
 
 async def test_left_action_that_is_awaited_now_is_asked_about_once(
