@@ -345,5 +345,5 @@ async def test_a_workspace_that_is_not_served_yet_is_waited_for(house: House) ->
             return WebAddress((f"http://127.0.0.1:{port}/workspaces/T1",), "csk_any")
 
         async with HttpService(resolve) as service:
-            with pytest.raises(StoreUnavailable, match="No workspace is served"):
+            with pytest.raises(StoreUnavailable, match="not served just now"):
                 await service.call(Lease(RunId("r1"), 1, "w1"), Read())
