@@ -147,15 +147,6 @@ async def test_deadlines_of_the_others_are_kept(store: Store, two: list[Request]
         await asyncio.gather(keeping, return_exceptions=True)
 
 
-@pytest.mark.parametrize("score", [1e300, -1e300, 1e17, float("-inf")])
-async def test_a_time_that_no_calendar_has_ends_no_keeper(store: Store, score: float) -> None:
-    """R4: whatever damaged the index of deadlines."""
-    await store.client.zadd(store.keys.pending, {"qother": score})
-    due, following, now = await store.indexes.due(9)
-    assert due == (["qother"] if score < 0 else [])
-    assert following == (None if score < 0 else now + timedelta(days=1))
-
-
 async def test_who_waits_for_another_hears_of_it_when_a_hint_was_lost(store: Store) -> None:
     await start_run(store)
     both = [await asked(store, number) for number in range(2)]
