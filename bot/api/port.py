@@ -16,6 +16,9 @@ from .endpoints import Interface
 from .problems import Problem
 
 _PREFIX: Final = "/workspaces/"
+_NOT_SERVED: Final = Problem(503, "no-workspace", "This workspace is not served just now. Try again soon.", 2)
+"""Not 404: the port opens before its workspaces and closes after them, and a worker would take its run for gone."""
+_AMBIGUOUS: Final = Problem(404, "not-found", "Several workspaces are served. Call /workspaces/<id>/v1/… of yours.")
 
 
 class ApiPort:
@@ -48,7 +51,8 @@ class ApiPort:
             workspace, _, rest = path.removeprefix(_PREFIX).partition("/")
             app, scope = self._apps.get(workspace), {**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode()}
         if app is None:
-            problem = Problem(404, "not-found", "No workspace is served at this address.")
+            named = path.startswith(_PREFIX)
+            problem = _AMBIGUOUS if self._apps and not named else _NOT_SERVED
             await problems.answer(problem)(scope, receive, send)
             return
         await app(scope, receive, send)

@@ -111,7 +111,7 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True)
 class Judge(RunCall[Ruling]):
-    """Judge a call by the policy.
+    """Judge a call by the workspace's policy.
 
     `team_says` is what the team's own code wants, None if nothing.
     """

@@ -143,6 +143,8 @@ class Run:
     """The greatest fence under which a worker has claimed it; a call under a lower one changes nothing."""
     attempt: str = ""
     """The attempt of its program that began to do what was approved, by its name; no other may."""
+    acted: bool = False
+    """Whether an agent had a decision or began an action: since then the journal of its worker holds something."""
 
     def __post_init__(self) -> None:
         TeamName(self.team)
@@ -262,7 +264,7 @@ def note_plan(run: Run, number: int, titles: Sequence[str], now: datetime) -> St
 
 def note_step(run: Run, number: int, place: int, now: datetime) -> Step:
     """Note that the step in this place of that plan was done, once."""
-    if number != run.plans or place >= len(run.plan) or run.plan[place].done_at is not None:
+    if number != run.plans or not 0 <= place < len(run.plan) or run.plan[place].done_at is not None:
         return Step(run)
     done = replace(run.plan[place], done_at=now)
     return _progressed(replace(run, plan=(*run.plan[:place], done, *run.plan[place + 1 :])), now, done.title)

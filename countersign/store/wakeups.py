@@ -173,7 +173,7 @@ class Wakeups:
                 woken = await self._requests.look([*self._requests.futures]) + await self._runs.look(
                     [*self._runs.futures]
                 )
-                if not self._listening.is_set():
+                if message is not None:  # subscribed; redis-py does so again by itself after a lost connection
                     self._tell(b'{"missed":true}\n')
                 if woken:
                     _log.warning("%d wake-ups were missed; what they told of was found by reading back.", woken)

@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from countersign.domain import run_calls as calls
-from countersign.domain.errors import NotFound
+from countersign.domain.errors import InvalidInput, NotFound
 from countersign.domain.ids import ApiKeyId
 from countersign.domain.run_calls import Claimed, R, Ruling, RunCall
 from countersign.domain.runs import Run
@@ -59,8 +59,7 @@ async def _answer(store: Store, lease: Lease, call: RunCall[Any], key: ApiKeyId 
         case calls.Finish():
             return await run_end.finish(store, lease, call)
         case calls.Attach():
-            await live(store, lease)
-            return await store.made.keep(lease.run, call.decoded(), call.left)
+            return await _attach(store, lease, call)
         case calls.Read():
             return await _read(store, lease)
         case calls.Start():
@@ -92,8 +91,19 @@ async def _is_elsewhere(store: Store, team: str) -> bool:
     return any(known.name == team and not known.problem for known in await store.workers.teams())
 
 
+async def _attach(store: Store, lease: Lease, call: calls.Attach) -> None:
+    try:
+        files = call.decoded()
+    except ValueError:
+        raise InvalidInput("A file is not base64. Nothing was attached.") from None
+    await live(store, lease)
+    await store.made.keep(lease.run, files, call.left)
+
+
 async def _judge(store: Store, lease: Lease, call: calls.Judge) -> Ruling:
     run = (await live(store, lease)).value
+    if call.team_says not in (None, *Effect):
+        raise InvalidInput("A team says pass, ask or refuse. The call was not judged.")
     says = None if call.team_says is None else Effect(call.team_says)
     judged = await judge(store, run, call.agent, call.call, says)
     return Ruling(judged.effect, judged.clause, judged.why, judged.version)

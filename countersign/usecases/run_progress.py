@@ -6,7 +6,7 @@ from datetime import datetime
 
 from countersign.domain import requests, runs
 from countersign.domain.activity import Delay, Progress, Writing
-from countersign.domain.errors import NewerSchema, UnknownSchema
+from countersign.domain.errors import InvalidInput, NewerSchema, UnknownSchema
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId
 from countersign.domain.run_calls import Report, Verdict
@@ -87,7 +87,7 @@ async def note_delivery(store: Store, lease: Lease, request: RequestId) -> Run:
     def rule(run: Run, now: datetime) -> runs.Step:
         if request not in run.open.values():
             return runs.Step(run)
-        freed = replace(run, open={slot: name for slot, name in run.open.items() if name != request})
+        freed = replace(run, open={slot: name for slot, name in run.open.items() if name != request}, acted=True)
         if not freed.open:
             freed = runs.move(freed, runs.Verb.GO_ON, now) or freed
         delivered = Event(EventType.DECISION_DELIVERED, now, run=run.id, request=request, workspace=run.workspace)
@@ -97,7 +97,13 @@ async def note_delivery(store: Store, lease: Lease, request: RequestId) -> Run:
 
 
 async def report(store: Store, lease: Lease, call: Report) -> Run:
-    """Note once the outcome of an action that people approved, for its card."""
+    """Note once the outcome of an action that people approved, for its card.
+
+    InvalidInput if the request is another run's.
+    """
+    asked = (await store.readable([call.request])).get(call.request)
+    if asked is not None and asked.run != lease.run:
+        raise InvalidInput(f"Run {lease.run} has no request {call.request}. Nothing was reported.")
 
     def rule(run: Run, now: datetime) -> runs.Step:
         return runs.report(run, call.request, call.words, now, failed=call.failed, done=call.done)
@@ -106,11 +112,13 @@ async def report(store: Store, lease: Lease, call: Report) -> Run:
 
 
 async def check_ours(store: Store, lease: Lease) -> None:
-    """Check, right before an effect outside, that the run is ours; LeaseLost if not."""
+    """Check, right before an effect outside, that the run is ours; LeaseLost if not. The first is noted."""
 
     async def propose() -> Swap[None]:
         seen = await live(store, lease)
-        return Swap(Change(held=Put(seen.value, seen.version)), None)
+        if seen.value.acted:
+            return Swap(Change(held=Put(seen.value, seen.version)), None)
+        return Swap(Change(runs=(Put(replace(seen.value, acted=True), seen.version),)), None)
 
     await update(store, propose)
 

@@ -1,6 +1,7 @@
 """One record that nobody can read, damaged or of a newer program, keeps nobody from the others (R4)."""
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -274,4 +275,14 @@ def test_error_about_a_record_shows_stored_text_in_ascii(raw: bytes) -> None:
     """R15: it ends in logs and terminals, where it could move the cursor or turn the line around."""
     with pytest.raises(UnknownSchema) as unread:
         Codec(Run).read(raw)
+    assert str(unread.value).isascii() and str(unread.value).isprintable()
+
+
+async def test_error_about_a_field_shows_its_stored_name_in_ascii(sides: Sides) -> None:
+    """R15"""
+    await at_work(sides)
+    kind = Codec(Run)
+    stored = kind.adapter.dump_python(await run_of(sides), mode="json")
+    with pytest.raises(UnknownSchema, match="slot") as unread:
+        kind.load(json.dumps({**stored, "open": {"slot\u202e\x1b[2J": 1}}).encode())
     assert str(unread.value).isascii() and str(unread.value).isprintable()
