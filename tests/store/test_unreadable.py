@@ -278,11 +278,11 @@ def test_error_about_a_record_shows_stored_text_in_ascii(raw: bytes) -> None:
     assert str(unread.value).isascii() and str(unread.value).isprintable()
 
 
-async def test_error_about_a_field_shows_its_stored_name_in_ascii(sides: Sides) -> None:
+async def test_error_about_a_field_shows_its_stored_name_in_ascii(store: Store) -> None:
     """R15"""
-    await at_work(sides)
+    await at_work(store)
     kind = Codec(Run)
-    stored = kind.adapter.dump_python(await run_of(sides), mode="json")
+    stored = kind.adapter.dump_python(await run_of(store), mode="json")
     with pytest.raises(UnknownSchema, match="slot") as unread:
         kind.load(json.dumps({**stored, "open": {"slot\u202e\x1b[2J": 1}}).encode())
     assert str(unread.value).isascii() and str(unread.value).isprintable()
