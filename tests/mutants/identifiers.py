@@ -25,14 +25,6 @@ NAMING: Final = (
         ("tests/store/test_acl.py::test_an_id_that_ends_as_another_kind_of_key_is_still_no_key_of_a_workers",),
     ),
     Bug(
-        "a worker removes what others reported",
-        "R3",
-        "countersign/store/users.acl",
-        "(+rpush +llen ~{<YOUR NAMESPACE>}:reports)",
-        "(+rpush +llen +xadd ~{<YOUR NAMESPACE>}:reports)",
-        ("tests/store/test_forgery.py::test_no_report_goes_away_and_none_is_shut_out_by_a_worker",),
-    ),
-    Bug(
         "a worker's script keeps everybody else's from reading their plans",
         "R4",
         "countersign/store/commit.lua",
@@ -60,14 +52,6 @@ NAMING: Final = (
         ),
     ),
     Bug(
-        "the stop of a run is a worker's to tell",
-        "R9",
-        "countersign/usecases/worker_claims.py",
-        "        EventType.RUN_FAILED,\n",
-        "        EventType.RUN_FAILED,\n        EventType.RUN_STOPPED,\n",
-        ("tests/store/test_forged_ids.py::test_the_stop_of_a_run_is_not_a_workers_to_tell",),
-    ),
-    Bug(
         "a program is the team whose name it takes",
         "R24",
         "countersign/domain/runs.py",
@@ -82,16 +66,6 @@ NAMING: Final = (
         'return f"{self.team} (the key {self.program})"',
         'return f"{self.team} (a program)"',
         ("tests/usecases/test_grant_usecases.py::test_a_permission_of_a_program_is_its_keys_alone",),
-    ),
-    Bug(
-        "a run is web's if a worker says so",
-        "R24",
-        "countersign/store/ownership.py",
-        "return replace(run, by_script=True, program=None), version",
-        "return run, version",
-        (
-            "tests/usecases/test_grant_usecases.py::test_a_program_that_calls_itself_by_a_teams_name_is_not_that_team[rlater]",
-        ),
     ),
     Bug(
         "one run that cannot be asked for ends the repair of all",
@@ -124,21 +98,5 @@ NAMING: Final = (
         "if channels is not None and channel not in channels:",
         "if channels is None:",
         ("tests/store/test_forged_ids.py::test_a_program_is_told_that_the_app_is_not_in_its_channel",),
-    ),
-    Bug(
-        "a worker ends what a program asks",
-        "R24",
-        "countersign/store/ownership.py",
-        "by_agents is not None and not request.run.of_program and",
-        "by_agents is not None and",
-        ("tests/store/test_program_records.py::test_a_worker_neither_ends_nor_reports_what_a_program_asks",),
-    ),
-    Bug(
-        "a worker asks in a program's name",
-        "R24",
-        "countersign/store/ownership.py",
-        "    if claim.run.of_program:\n",
-        "    if False:\n",
-        ("tests/store/test_program_records.py::test_a_worker_asks_nothing_in_a_programs_name",),
     ),
 )

@@ -12,36 +12,12 @@ _SCHEMAS = "tests/bot/test_schemas.py::"
 
 BOUNDING: Final = (
     Bug(
-        "the search for lost questions never gets past a moment that no calendar has",
-        "R29",
-        "countersign/store/indexes.py",
-        " and page[-1][1] < _LAST\n",
-        "\n",
-        (_STRAYS + "test_nothing_in_an_index_ends_what_looks_through_it",),
-    ),
-    Bug(
-        "names of nothing hide parked runs whose questions are lost",
-        "R29",
-        "countersign/store/indexes.py",
-        "if not await self.forget(self._keys.parked, [name for name, _ in page], RunId, self._reads.of_run):",
-        "if True:",
-        (_STRAYS + "test_names_of_nothing_hide_no_parked_run_whose_question_is_lost",),
-    ),
-    Bug(
         "a record that nobody reads ends whoever ends requests without an outcome",
         "R4",
         "countersign/usecases/unreported_outcomes.py",
         "    readable = await store.readable(names)\n",
         "    readable = dict(zip(names, await store.requests(list(names)), strict=True))\n",
         (_OF_PROGRAMS + "test_a_record_that_nobody_reads_among_those_without_an_outcome_keeps_no_other_from_its_end",),
-    ),
-    Bug(
-        "names of nothing hide the requests without an outcome",
-        "R29",
-        "countersign/store/indexes.py",
-        "if not await self.forget(self._keys.unreported, members, RequestId, self._reads.of_request):",
-        "if True:",
-        (_OF_PROGRAMS + "test_names_of_nothing_hide_no_request_of_a_program_and_leave",),
     ),
     Bug(
         "requests of teams stay among those of programs without an outcome",
@@ -78,14 +54,6 @@ BOUNDING: Final = (
         ("tests/fuzz/test_fuzz.py::test_a_window_that_names_no_channel_begins_no_work_that_nobody_awaits",),
     ),
     Bug(
-        "what is no index of workers keeps them all from saying what they run",
-        "R4",
-        "countersign/store/workers.py",
-        'not in (b"zset", b"none"):',
-        'in (b"nothing",):',
-        (_STRAYS + "test_what_is_no_index_of_workers_is_begun_anew_by_the_next_that_says_its_teams",),
-    ),
-    Bug(
         "a part of a tool's schema that names another dialect is judged without a guard",
         "R29",
         "countersign/json_schema.py",
@@ -100,25 +68,6 @@ BOUNDING: Final = (
         'deeply nested to check") if whole else None',
         'deeply nested to check") if not whole else None',
         (_SCHEMAS + "test_a_schema_cannot_make_its_check_run_for_ever_or_leave_the_document",),
-    ),
-    Bug(
-        "an error is kept for each item of a record",
-        "R29",
-        "countersign/store/codec.py",
-        "SchemaValidator(within(self.adapter.core_schema))",
-        "SchemaValidator(self.adapter.core_schema)",
-        (
-            _BOUNDS + "test_a_sequence_of_a_record_stops_at_its_first_error",
-            _BOUNDS + "test_each_sequence_text_number_and_time_of_a_record_has_a_bound",
-        ),
-    ),
-    Bug(
-        "a record of any number of values is parsed",
-        "R29",
-        "countersign/store/codec.py",
-        "or crowded(plain)",
-        "",
-        (_BOUNDS + "test_a_record_of_eight_hundred_thousand_items_is_refused_at_once",),
     ),
     Bug(
         "a record of another schema is read as if it were ours",
@@ -161,14 +110,6 @@ BOUNDING: Final = (
         (_STRAYS + "test_names_of_nothing_in_the_index_of_deadlines_are_removed_counted_and_logged",),
     ),
     Bug(
-        "an index that is none stops each commit half-way",
-        "R4",
-        "countersign/store/commit.lua",
-        "if is ~= kind and is ~= 'none' then",
-        "if false then",
-        (_STRAYS + "test_an_index_that_a_worker_made_something_else_of_is_begun_anew",),
-    ),
-    Bug(
         "a body of any size is read before its signature is looked at",
         "R29",
         "bot/slack/http.py",
@@ -195,7 +136,7 @@ BOUNDING: Final = (
     Bug(
         "jobs are unpickled",
         "R29",
-        "countersign/store/job_queue.py",
+        "countersign/runs/job_queue.py",
         "        job_codec.mend_docket()\n",
         "",
         ("tests/store/test_job_queue.py::test_no_job_runs_code_in_a_worker_and_the_next_one_is_advanced",),

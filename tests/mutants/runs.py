@@ -198,7 +198,7 @@ RUNNING: Final = (
     Bug(
         "the journal is not fenced",
         "R4",
-        "countersign/store/write_journal.lua",
+        "countersign/runs/write_journal.lua",
         "~= ARGV[1] then return nil end",
         "~= ARGV[1] and false then return nil end",
         (_JOURNAL + "test_who_lost_the_run_does_nothing_outside",),
@@ -284,7 +284,7 @@ RUNNING: Final = (
     Bug(
         "two jobs for later of one second are taken for one",
         "R5",
-        "countersign/store/job_queue.py",
+        "countersign/runs/job_queue.py",
         "{due:%Y%m%dT%H%M%S.%f}",
         "{due:%Y%m%dT%H%M%S}",
         ("tests/store/test_job_queue.py::test_a_run_that_is_let_go_twice_in_one_second_is_asked_for_twice",),
@@ -348,7 +348,7 @@ RUNNING: Final = (
     Bug(
         "a signal that comes while a run is let go is lost",
         "R5",
-        "countersign/store/job_queue.py",
+        "countersign/runs/job_queue.py",
         "            self._again.add(of)\n",
         "            pass\n",
         ("tests/store/test_job_queue.py::test_a_signal_is_heard_though_the_job_of_its_run_is_just_ending",),
@@ -501,7 +501,7 @@ RUNNING: Final = (
     Bug(
         "a job that names no run is an error",
         "R27",
-        "countersign/store/job_queue.py",
+        "countersign/runs/job_queue.py",
         "        of = RunId.named(run)\n",
         "        of = RunId(run)\n",
         (_JOBS + "test_a_job_that_names_no_run_is_no_error_and_the_next_one_is_advanced",),
@@ -509,7 +509,7 @@ RUNNING: Final = (
     Bug(
         "a job that names no run is asked for again when Redis is back",
         "R27",
-        "countersign/store/job_queue.py",
+        "countersign/runs/job_queue.py",
         "            return [run for run in runs if run is not None]\n",
         "            return list(runs)  # type: ignore[arg-type]\n",
         (_JOBS + "test_a_job_whose_handing_out_was_lost_with_redis_is_asked_for_again",),
@@ -517,7 +517,7 @@ RUNNING: Final = (
     Bug(
         "the job engine calls its scripts itself",
         "R5",
-        "countersign/store/job_codec.py",
+        "countersign/runs/job_codec.py",
         "    RedisScript.__call__ = _call  # type: ignore[method-assign]\n",
         "",
         (_FORGOTTEN + "test_a_job_is_added_and_done_on_a_server_that_forgets_its_scripts",),
