@@ -28,12 +28,12 @@ BOUNDING: Final = (
         (_OF_PROGRAMS + "test_requests_that_are_no_programs_or_ended_leave_those_without_an_outcome",),
     ),
     Bug(
-        "a request of a program ends because a worker says that it was settled",
+        "a request of a program ends while people are asked about it",
         "R5",
         "countersign/usecases/unreported_outcomes.py",
         "    if request.decision is None:\n        return None\n",
         "",
-        (_OF_PROGRAMS + "test_a_worker_ends_no_request_of_a_program_that_people_are_asked_about",),
+        (_OF_PROGRAMS + "test_a_request_that_people_are_asked_about_does_not_end_unreported",),
     ),
     Bug(
         "a cancellation gets lost that comes as a command is sent to Redis",
@@ -81,8 +81,8 @@ BOUNDING: Final = (
         "a few compressed bytes may be very many",
         "R29",
         "countersign/store/codec.py",
-        "return min(LARGEST, max(ROOM, TIMES * len(packed)))",
-        "return 2**40",
+        "reader.decompress(stored[1:], LARGEST + 1)",
+        "reader.decompress(stored[1:])",
         ("tests/store/test_compression.py::test_a_few_bytes_do_not_fill_the_memory",),
     ),
     Bug(
@@ -99,7 +99,7 @@ BOUNDING: Final = (
         "countersign/store/records.py",
         "redis.pcall('GETRANGE'",
         "redis.call('GETRANGE'",
-        (_BOUNDS + "test_what_is_large_or_no_text_in_redis_is_not_taken_for_a_store_that_is_away",),
+        (_BOUNDS + "test_a_record_larger_than_any_or_of_another_kind_is_no_store_that_is_away",),
     ),
     Bug(
         "names of nothing stay in the index of deadlines",

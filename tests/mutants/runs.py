@@ -57,19 +57,11 @@ RUNNING: Final = (
         (_UNREADABLE + "test_a_run_with_a_question_of_a_newer_version_is_left_for_one",),
     ),
     Bug(
-        "what another run asked is withdrawn with a run that claims it",
-        "R9",
-        "countersign/usecases/run_end.py",
-        "        if before is not None and before.value.run == seen.value.id",
-        "        if before is not None",
-        (_UNREADABLE + "test_what_another_run_asked_is_not_withdrawn_with_a_run_that_claims_it",),
-    ),
-    Bug(
         "a worker goes on with a run as it was before the lease",
         "R5",
         "countersign/usecases/run_start.py",
-        "parked = seen if seen is not None and seen.value.status is runs.Status.PARKED else None",
-        "parked = seen",
+        'if seen.value.over:\n            raise LeaseLost(f"Run {lease.run} has ended',
+        'if False:\n            raise LeaseLost(f"Run {lease.run} has ended',
         (_PARKING + "test_a_run_that_ended_while_its_lease_was_claimed_is_not_begun",),
     ),
     Bug(
@@ -206,9 +198,9 @@ RUNNING: Final = (
     Bug(
         "the run's checkpoint is not fenced",
         "R4",
-        "countersign/store/commit.lua",
-        "if plan.fence and tonumber",
-        "if false and tonumber",
+        "countersign/usecases/compare_and_set.py",
+        "if seen.value.fence != lease.fence:",
+        "if seen.value.fence == -1:",
         (
             _FLOWS + "test_a_lost_lease_writes_nothing",
             _PARKING + "test_a_parked_run_has_no_lease_and_its_last_holder_changes_nothing",
@@ -218,8 +210,8 @@ RUNNING: Final = (
         "progress is written without the lease",
         "R4",
         "countersign/usecases/compare_and_set.py",
-        "Change(runs=(put,), events=step.events, lease=lease, delivered=delivered)",
-        "Change(runs=(put,), events=step.events, delivered=delivered)",
+        "        current = await live(store, lease)\n",
+        "        current = await live(store, Lease(lease.run, (await store.run(lease.run)).value.fence, ''))\n",
         (_FLOWS + "test_a_lost_lease_writes_nothing",),
     ),
     Bug(
@@ -486,8 +478,8 @@ RUNNING: Final = (
         "a script's run that is started again is another one than is stored",
         "R8",
         "countersign/usecases/run_start.py",
-        "    return await _stored(store, step)\n",
-        "    await _stored(store, step)\n    return step.run\n",
+        "    return run_there\n",
+        "    return step.run\n",
         ("tests/usecases/test_run_start.py::test_a_script_that_starts_its_run_again_gets_the_run_that_is_stored",),
     ),
     Bug(
