@@ -26,7 +26,6 @@ from countersign.domain.requests import Status
 from countersign.domain.run_calls import RUN_CALLS, Ask, Start
 from countersign.domain.runs import Run
 from countersign.runs.decision_stream import Waiting
-from countersign.store.codec import within
 from countersign.usecases import run_calls
 from countersign.usecases.ports import Announcement, Lease, Store, Wakeups
 
@@ -71,11 +70,13 @@ BODIES: Final = {
     for name, kind in RUN_CALLS.items()
 }
 """The type of each call's body."""
-_CALLS: Final = {name: SchemaValidator(within(TypeAdapter(body).core_schema)) for name, body in BODIES.items()}
-"""Their readers, within the bounds of records."""
+_CALLS: Final = {
+    name: SchemaValidator(json_bounds.within(TypeAdapter(body).core_schema)) for name, body in BODIES.items()
+}
+"""Their readers, within bounds."""
 _ANSWERS: Final = {name: TypeAdapter[Any](kind.answer) for name, kind in RUN_CALLS.items()}
-_ANNOUNCEMENTS: Final = SchemaValidator(within(TypeAdapter(Announcement).core_schema))
-_WAITED: Final = SchemaValidator(within(TypeAdapter(Waited).core_schema))
+_ANNOUNCEMENTS: Final = SchemaValidator(json_bounds.within(TypeAdapter(Announcement).core_schema))
+_WAITED: Final = SchemaValidator(json_bounds.within(TypeAdapter(Waited).core_schema))
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ async def _ending(store: Store, seen: Seen[Run], step: runs.Step, why: str, user
     withdrawn = [
         (before, withdrawal)
         for before in open_requests
-        if before is not None and before.value.run == seen.value.id
+        if before is not None
         if (withdrawal := request_endings.withdraw(before.value, seen.now, why, user)).changes
     ]
     return Change(

@@ -57,19 +57,11 @@ RUNNING: Final = (
         (_UNREADABLE + "test_a_run_with_a_question_of_a_newer_version_is_left_for_one",),
     ),
     Bug(
-        "what another run asked is withdrawn with a run that claims it",
-        "R9",
-        "countersign/usecases/run_end.py",
-        "        if before is not None and before.value.run == seen.value.id",
-        "        if before is not None",
-        (_UNREADABLE + "test_what_another_run_asked_is_not_withdrawn_with_a_run_that_claims_it",),
-    ),
-    Bug(
         "a worker goes on with a run as it was before the lease",
         "R5",
         "countersign/usecases/run_start.py",
-        "parked = seen if seen is not None and seen.value.status is runs.Status.PARKED else None",
-        "parked = seen",
+        'if seen.value.over:\n            raise LeaseLost(f"Run {lease.run} has ended',
+        'if False:\n            raise LeaseLost(f"Run {lease.run} has ended',
         (_PARKING + "test_a_run_that_ended_while_its_lease_was_claimed_is_not_begun",),
     ),
     Bug(
@@ -198,7 +190,7 @@ RUNNING: Final = (
     Bug(
         "the journal is not fenced",
         "R4",
-        "countersign/store/write_journal.lua",
+        "countersign/runs/write_journal.lua",
         "~= ARGV[1] then return nil end",
         "~= ARGV[1] and false then return nil end",
         (_JOURNAL + "test_who_lost_the_run_does_nothing_outside",),
@@ -206,9 +198,9 @@ RUNNING: Final = (
     Bug(
         "the run's checkpoint is not fenced",
         "R4",
-        "countersign/store/commit.lua",
-        "if plan.fence and tonumber",
-        "if false and tonumber",
+        "countersign/usecases/compare_and_set.py",
+        "if seen.value.fence != lease.fence:",
+        "if seen.value.fence == -1:",
         (
             _FLOWS + "test_a_lost_lease_writes_nothing",
             _PARKING + "test_a_parked_run_has_no_lease_and_its_last_holder_changes_nothing",
@@ -218,8 +210,8 @@ RUNNING: Final = (
         "progress is written without the lease",
         "R4",
         "countersign/usecases/compare_and_set.py",
-        "Change(runs=(put,), events=step.events, lease=lease, delivered=delivered)",
-        "Change(runs=(put,), events=step.events, delivered=delivered)",
+        "        current = await live(store, lease)\n",
+        "        current = await live(store, Lease(lease.run, (await store.run(lease.run)).value.fence, ''))\n",
         (_FLOWS + "test_a_lost_lease_writes_nothing",),
     ),
     Bug(
@@ -284,7 +276,7 @@ RUNNING: Final = (
     Bug(
         "two jobs for later of one second are taken for one",
         "R5",
-        "countersign/store/job_queue.py",
+        "countersign/runs/job_queue.py",
         "{due:%Y%m%dT%H%M%S.%f}",
         "{due:%Y%m%dT%H%M%S}",
         ("tests/store/test_job_queue.py::test_a_run_that_is_let_go_twice_in_one_second_is_asked_for_twice",),
@@ -348,7 +340,7 @@ RUNNING: Final = (
     Bug(
         "a signal that comes while a run is let go is lost",
         "R5",
-        "countersign/store/job_queue.py",
+        "countersign/runs/job_queue.py",
         "            self._again.add(of)\n",
         "            pass\n",
         ("tests/store/test_job_queue.py::test_a_signal_is_heard_though_the_job_of_its_run_is_just_ending",),
@@ -486,8 +478,8 @@ RUNNING: Final = (
         "a script's run that is started again is another one than is stored",
         "R8",
         "countersign/usecases/run_start.py",
-        "    return await _stored(store, step)\n",
-        "    await _stored(store, step)\n    return step.run\n",
+        "    return run_there\n",
+        "    return step.run\n",
         ("tests/usecases/test_run_start.py::test_a_script_that_starts_its_run_again_gets_the_run_that_is_stored",),
     ),
     Bug(
@@ -501,7 +493,7 @@ RUNNING: Final = (
     Bug(
         "a job that names no run is an error",
         "R27",
-        "countersign/store/job_queue.py",
+        "countersign/runs/job_queue.py",
         "        of = RunId.named(run)\n",
         "        of = RunId(run)\n",
         (_JOBS + "test_a_job_that_names_no_run_is_no_error_and_the_next_one_is_advanced",),
@@ -509,7 +501,7 @@ RUNNING: Final = (
     Bug(
         "a job that names no run is asked for again when Redis is back",
         "R27",
-        "countersign/store/job_queue.py",
+        "countersign/runs/job_queue.py",
         "            return [run for run in runs if run is not None]\n",
         "            return list(runs)  # type: ignore[arg-type]\n",
         (_JOBS + "test_a_job_whose_handing_out_was_lost_with_redis_is_asked_for_again",),
@@ -517,7 +509,7 @@ RUNNING: Final = (
     Bug(
         "the job engine calls its scripts itself",
         "R5",
-        "countersign/store/job_codec.py",
+        "countersign/runs/job_codec.py",
         "    RedisScript.__call__ = _call  # type: ignore[method-assign]\n",
         "",
         (_FORGOTTEN + "test_a_job_is_added_and_done_on_a_server_that_forgets_its_scripts",),
