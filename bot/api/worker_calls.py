@@ -96,7 +96,7 @@ class WorkerCalls:
     streams: Counter[str] = field(default_factory=Counter)
     """How many streams each key has open."""
     _known: dict[tuple[str, RunId], bool] = field(default_factory=dict)
-    """Whether a key reaches a run: that never changes."""
+    """Whether a worker's key reaches a run, which never changes. A program's run may be gone, and its id used again."""
 
     async def call(self, request: Request, key: ApiKey) -> Response:
         """Answer a call about a run."""
@@ -126,15 +126,17 @@ class WorkerCalls:
             raise NotFound(f"There is no run {run}.")
 
     async def _reaches(self, key: ApiKey, run: RunId) -> bool:
+        if run.of_program or run.of_script is key.worker:
+            return False
         if (known := self._known.get((key.id, run))) is not None:
             return known
         seen = await self.store.run(run)
-        if seen is None:
-            return False
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        self._known[key.id, run] = _is_theirs(seen.value, key)
-        return self._known[key.id, run]
+        reaches = seen is not None and _is_theirs(seen.value, key)
+        if seen is not None and key.worker:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[key.id, run] = reaches
+        return reaches
 
     async def announce(self, request: Request, key: ApiKey) -> Response:
         """Keep what a worker says of itself, for `ANNOUNCED_FOR`."""

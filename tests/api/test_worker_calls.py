@@ -195,13 +195,15 @@ async def test_keys_of_programs_and_workers_are_not_exchanged(worker: Caller, pr
 
 @pytest.mark.parametrize("name", sorted(RUN_CALLS.keys() - {"start"}))
 async def test_foreign_run_looks_as_if_it_did_not_exist(
-    store: Store, lease: Lease, worker: Caller, program: Caller, stranger: Caller, name: str
+    store: Store, lease: Lease, worker: Caller, program: Caller, stranger: Caller, calling: Calling, name: str
 ) -> None:
-    """R43: for workers of another area, for a program, and of a program's run for a worker."""
+    """R43: for workers of another area, for a program, and of a program's run for a worker or another program."""
+    other = calling(await key_of(store, api_keys.issue("cd", (GENERAL,), await store.now())))
     said = await valid(store, lease, name)
     assert (await program.call("sown", START)).status_code == 200
     before = await everything(store)
-    for caller, run in ((stranger, lease.run), (program, lease.run), (worker, RunId("sown"))):
+    script = RunId("sown")
+    for caller, run in ((stranger, lease.run), (program, lease.run), (worker, script), (other, script)):
         answer, missing = await caller.call(run, said), await caller.call("rmissing", said)
         assert kind_of(answer) == (404, "not-found")
         assert answer.json()["detail"] == missing.json()["detail"].replace("rmissing", run)
