@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from countersign.domain import errors
 from countersign.domain.attempt_refusals import Refusal
-from countersign.domain.errors import CountersignError, Refused, StoreUnavailable
+from countersign.domain.errors import CountersignError, InvalidInput, Refused, StoreUnavailable
 from countersign.domain.ids import RequestId, RunId, WorkerId
 from countersign.domain.requests import Request
 from countersign.domain.run_calls import RUN_CALLS, R, RunCall
@@ -40,6 +40,8 @@ _ERRORS: Final[Mapping[str, type[CountersignError]]] = {
     "unreadable": errors.UnknownSchema,
     "conflict": errors.Conflict,
 }
+_REPEATED: Final = frozenset({401, 408, 429})
+"""Statuses of refusals that end: the key was replaced, the body was late, or the calls were too many."""
 _log = logging.getLogger(__name__)
 
 Resolve = Callable[[], Awaitable[WebAddress | None]]
@@ -174,6 +176,8 @@ class HttpService:
             return Refused(Refusal[kind.removeprefix("refused-").replace("-", "_").upper()], (detail,))
         if kind in _ERRORS:
             return _ERRORS[kind](detail)
+        if kind and 400 <= status < 500 and status not in _REPEATED:
+            return InvalidInput(detail)
         self._address = None  # its key may have been rotated
         if status == 401:
             _log.warning("`web` refused the key of this worker: %s", detail)

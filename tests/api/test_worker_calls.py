@@ -19,6 +19,7 @@ from bot.slack import http
 from countersign import usecases
 from countersign.domain import api_keys
 from countersign.domain.api_keys import Issued
+from countersign.domain.errors import InvalidInput
 from countersign.domain.events import EventType
 from countersign.domain.ids import AttemptId, Digest, RequestId, RunId, TeamName, WorkspaceId
 from countersign.domain.made_files import LeftOut, MadeFile, Why
@@ -42,7 +43,7 @@ from countersign.domain.run_calls import (
     TakeBack,
     Verdict,
 )
-from countersign.domain.runs import Run
+from countersign.domain.runs import LONGEST_REPORT, LONGEST_RESULT, Run
 from countersign.domain.runs import Status as RunStatus
 from countersign.domain.runs import Verb as RunVerb
 from countersign.runs.decision_stream import Waiting
@@ -638,3 +639,30 @@ async def test_workspace_that_is_not_served_is_asked_again(web: Served) -> None:
             with port.serving(WorkspaceId("T0OTHER"), web.interface):
                 assert kind_of(await client.get("/v1/requests")) == (404, "not-found")
                 assert kind_of(await client.get("/workspaces/T0GONE/v1/requests")) == (503, "no-workspace")
+
+
+async def test_refusal_for_good_is_no_outage_for_a_worker(web: Served, store: Store, lease: Lease) -> None:
+    """R29: a worker repeats a call for as long as `web` is away, so what never counts must not look so."""
+    issued = api_keys.issue("ci", (GENERAL,), await store.now())
+    await ApiKeys(store).put(issued.key)
+    with_program_key = replace(web, address=web.address._replace(key=issued.token))
+    async with web.service() as service, with_program_key.service() as of_program:
+        with pytest.raises(InvalidInput, match="at most"):
+            await service.call(lease, Ask(question("x" * 30_000_000)))
+        with pytest.raises(InvalidInput, match="not in C0SECRET"):
+            await of_program.call(Lease(RunId("sone"), 0, "script"), replace(START, channel="C0SECRET"))
+
+
+async def test_run_with_enormous_texts_and_files_ends(web: Served, store: Store, lease: Lease) -> None:
+    """R29: its worker sends no more of them than is kept."""
+    asked = await decide(store, await asked_in(store, lease))
+    enormous = "x" * 5_000_000
+    async with web.service() as service:
+        await service.call(lease, Report(asked.id, enormous, failed=True))
+        await service.call(lease, Attach.of([MadeFile("answer.txt", enormous.encode()), MadeFile("b.txt", b"b")]))
+        await service.call(lease, Finish(RunVerb.FINISH, enormous, enormous))
+    ended = await run_of(store)
+    assert (ended.status, len(ended.result), len(ended.words)) == (RunStatus.FINISHED, LONGEST_RESULT, LONGEST_RESULT)
+    assert len(ended.reported[0].words) == LONGEST_REPORT
+    kept = await store.made.kept(lease.run)
+    assert [*kept.files.values()] == ["b.txt"] and kept.left == (LeftOut(Why.LARGE, "answer.txt"),)
