@@ -1,4 +1,4 @@
-"""The port for workers and programs: one interface for each workspace that is served.
+"""The port for workers and programs, with one interface for each workspace.
 
 A workspace's own address is `/workspaces/<id>/v1/…`. Where there is only one, `/v1/…` is the same.
 """
@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from countersign.domain.ids import WorkspaceId
 
-from ..slack.connection_limits import Asgi, Receive, Scope, Send
 from . import endpoints, problems
 from .endpoints import Interface
 from .problems import Problem
@@ -26,7 +27,7 @@ class ApiPort:
     def __init__(self) -> None:
         self.url = ""
         self._interfaces: dict[str, Interface] = {}
-        self._apps: dict[str, Asgi] = {}
+        self._apps: dict[str, ASGIApp] = {}
 
     @contextmanager
     def serving(self, workspace: WorkspaceId, interface: Interface) -> Iterator[str]:

@@ -169,16 +169,13 @@ class WorkerCalls:
         requests = await self.store.readable(waited.requests)
         asking = {one.run for one in requests.values() if one is not None}
         runs = await self.store.readable_runs(list({*waited.runs, *asking}))
-        # A newer `web` may have written what this one cannot read. It is neither gone nor over.
-        gone = {run for run, one in runs.items() if one is None or not _is_theirs(one, key)}
-        lost = tuple(name for name, one in requests.items() if one is None or one.run in gone)
-        settled = tuple(
-            one
-            for one in requests.values()
-            if one is not None and one.run in runs and one.run not in gone and one.status is not Status.PENDING
-        )
-        ended = tuple(run for run in waited.runs if run in gone or ((one := runs.get(run)) is not None and one.over))
-        return _json(Waiting(settled, lost, ended).dump())
+        theirs = {name for name, run in runs.items() if run is not None and _is_theirs(run, key)}
+        foreign = runs.keys() - theirs  # nothing is said of a run that cannot be read: a newer `web` may read it
+        read = [one for one in requests.values() if one is not None and one.run in theirs]
+        settled = tuple(one for one in read if one.status is not Status.PENDING)
+        gone = tuple(name for name, one in requests.items() if one is None or one.run in foreign)
+        ended = tuple(name for name in waited.runs if name in foreign or _is_over(runs.get(name)))
+        return _json(Waiting(settled, gone, ended).dump())
 
     async def _read(self, request: Request, key: ApiKey, reader: SchemaValidator) -> Any:
         """Read a body of this form. Problem if it is another one, or too large."""
@@ -276,6 +273,10 @@ class _Backlog:
 def _is_theirs(run: Run, key: ApiKey) -> bool:
     """Tell whether the key reaches the run."""
     return run.area == key.area and not run.by_script if key.worker else run.key == key.id
+
+
+def _is_over(run: Run | None) -> bool:
+    return run is not None and run.over
 
 
 def _worker(request: Request, key: ApiKey) -> WorkerId:

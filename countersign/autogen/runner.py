@@ -21,7 +21,14 @@ from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Teams
 from countersign.autogen.team_execution import Driver
 from countersign.domain.activity import Usage
-from countersign.domain.errors import CountersignError, LeaseLost, NewerSchema, QuestionLost, StoreUnavailable
+from countersign.domain.errors import (
+    CountersignError,
+    JournalLost,
+    LeaseLost,
+    NewerSchema,
+    QuestionLost,
+    StoreUnavailable,
+)
 from countersign.domain.ids import RequestId, RunId, TeamName
 from countersign.domain.made_files import MadeFile, clean
 from countersign.domain.run_calls import Attach, Claim, Finish
@@ -39,6 +46,14 @@ T = TypeVar("T")
 
 HANDOVER_DELAY: Final = timedelta(milliseconds=100)
 OTHER_WORKER_DELAY: Final = timedelta(seconds=2)
+_JOURNAL_LOST: Final = (
+    "The journal of this run is lost, so nobody can tell what its agents had done and which decisions they had. "
+    "Nothing was repeated. Check what was done, then start the task again."
+)
+_NO_JOURNAL: Final = (
+    "The journal of run {} is not here, and its agents had acted, so nothing was done. Continue the run where it was "
+    "started: with the same DATA_DIR, or the same REDIS_URL and NAMESPACE."
+)
 
 
 class Runner:
@@ -80,8 +95,8 @@ class Runner:
     async def advance(self, run: RunId) -> None:
         """See the run to its end or until it parks, unless another worker has it.
 
-        StoreUnavailable only when stopping. NewerSchema only in a script: what a newer version wrote waits for a newer
-        worker.
+        StoreUnavailable only when stopping. JournalLost and NewerSchema only in a script: what a newer version wrote
+        waits for a newer worker.
         """
         if run in self._advancing or self._stop.is_set():
             return
@@ -115,6 +130,11 @@ class Runner:
             rebuild = True
         except NewerSchema:
             raise
+        except JournalLost as lost:
+            if self._script is not None:  # it may be in another folder
+                raise
+            log.error("Run %s: %s", run_id, lost)
+            await self._end(lease, Verb.FAIL, Conclusion(str(lost)))
         except CountersignError as error:
             await self._end(lease, Verb.FAIL, Conclusion(str(error)))
         finally:
@@ -138,6 +158,8 @@ class Runner:
             await self._patiently(lambda: self._journal.drop(lease.run))
         if run is None:
             return frozenset()
+        if run.acted and journal.empty:
+            raise JournalLost(_JOURNAL_LOST if self._script is None else _NO_JOURNAL.format(run.id))
         team = self._teams.working.get(run.team)
         if team is None:
             problem = self._teams.broken.get(run.team, "it is no longer there.")

@@ -11,6 +11,7 @@
     ├── Conflict             a program asked or reported something else under the same key before
     ├── Refused              an attempt that did not count; carries the refusal
     ├── QuestionLost         Redis no longer has what a run asked and waits for: it is rebuilt, and asks again
+    ├── JournalLost          a run that had acted has no journal: it is not rebuilt from nothing
     ├── LeaseLost            another worker advances this run, or the run ended: stop touching it
     ├── UnknownSchema        a stored record that this program does not read: of another version, or damaged
     │   └── NewerSchema      a newer version of this program wrote it, and reads it
@@ -106,6 +107,10 @@ class Refused(CountersignError):
 
 class LeaseLost(CountersignError):
     """This process may no longer write the run: the lease is lost or the run over."""
+
+
+class JournalLost(CountersignError):
+    """A run that had acted has no journal here; nothing is rebuilt from nothing."""
 
 
 class QuestionLost(CountersignError):

@@ -143,6 +143,8 @@ class Run:
     """The greatest fence under which a worker has claimed it; a call under a lower one changes nothing."""
     attempt: str = ""
     """The attempt of its program that began to do what was approved, by its name; no other may."""
+    acted: bool = False
+    """Whether an agent had a decision or began an action: since then the journal of its worker holds something."""
 
     def __post_init__(self) -> None:
         TeamName(self.team)
@@ -218,7 +220,7 @@ def move(run: Run, verb: Verb, now: datetime) -> Run | None:
 
 
 def claim(run: Run, fence: int, owner: str, now: datetime) -> Step:
-    """Let the worker with this fence advance the run; it starts, or continues where it was."""
+    """Let the worker with this fence advance the run, from where it was."""
     run = replace(run, fence=fence)
     if run.status is Status.PARKED:
         woken = move(run, Verb.GO_ON, now) or run

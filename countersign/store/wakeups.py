@@ -109,9 +109,9 @@ class Wakeups:
 
     @contextmanager
     def heard_by(self, hear: Callable[[bytes], None]) -> Iterator[None]:
-        """Hand a line of JSON to `hear` for each settled request and ended run, for as long as the block lasts.
+        """Hand a line of JSON to `hear` for each settled request and ended run.
 
-        `{"missed": true}` says that some may have been missed.
+        It does so for as long as the block lasts. `{"missed": true}` says that some may have been missed.
         """
         self._listeners.add(hear)
         try:

@@ -11,6 +11,7 @@ from countersign.domain.ids import AttemptId, RequestId, RunId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.run_calls import Finish
 from countersign.domain.runs import Run
+from countersign.domain.slash_commands import NAMES
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, live, update
 from countersign.usecases.effective_settings import rules_of
 from countersign.usecases.ports import Change, Lease, Put, Queue, Seen, SeenRequest, Store
@@ -57,7 +58,7 @@ async def stop(
 
     stopped = (await update(store, propose)).value
     if stopped is None:
-        why = f"There is no run “{run[:40]}”. `/agent status` lists the runs in progress."
+        why = f"There is no run “{run[:40]}”. `{NAMES.agent} status` lists the runs in progress."
         await unknown_run(store, attempt, name=run, workspace=actor.workspace, user=actor.user, why=why)
         raise NotFound(why)
     if queue is not None and not stopped.id.of_script:

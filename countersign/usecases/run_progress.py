@@ -79,12 +79,15 @@ async def note_verdict(store: Store, lease: Lease, verdict: Verdict) -> None:
 
 
 async def note_delivery(store: Store, lease: Lease, request: RequestId) -> Run:
-    """Note that the agent has the decision: the run continues if nothing else is asked."""
+    """Note that the agent has the decision.
+
+    The run continues if nothing else is asked.
+    """
 
     def rule(run: Run, now: datetime) -> runs.Step:
         if request not in run.open.values():
             return runs.Step(run)
-        freed = replace(run, open={slot: name for slot, name in run.open.items() if name != request})
+        freed = replace(run, open={slot: name for slot, name in run.open.items() if name != request}, acted=True)
         if not freed.open:
             freed = runs.move(freed, runs.Verb.GO_ON, now) or freed
         delivered = Event(EventType.DECISION_DELIVERED, now, run=run.id, request=request, workspace=run.workspace)
@@ -109,11 +112,13 @@ async def report(store: Store, lease: Lease, call: Report) -> Run:
 
 
 async def check_ours(store: Store, lease: Lease) -> None:
-    """Check, right before an effect outside, that the run is ours; LeaseLost if not."""
+    """Check, right before an effect outside, that the run is ours; LeaseLost if not. The first is noted."""
 
     async def propose() -> Swap[None]:
         seen = await live(store, lease)
-        return Swap(Change(held=Put(seen.value, seen.version)), None)
+        if seen.value.acted:
+            return Swap(Change(held=Put(seen.value, seen.version)), None)
+        return Swap(Change(runs=(Put(replace(seen.value, acted=True), seen.version),)), None)
 
     await update(store, propose)
 

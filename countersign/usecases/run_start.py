@@ -114,9 +114,9 @@ async def start_by_script(store: Store, run: RunId, call: Start, key: ApiKeyId |
 
 
 async def begin(store: Store, lease: Lease) -> Run:
-    """Start the run, or continue one that another process let go or that was parked; older fences count no more.
+    """Start the run, or continue one that was let go or parked.
 
-    LeaseLost if it has ended, or was claimed under a greater fence.
+    Older fences count no more. LeaseLost if it has ended, or was claimed under a greater fence.
     """
 
     async def propose() -> Keep[Run] | Swap[Run]:
@@ -176,7 +176,7 @@ def _words(run: Run) -> AttemptId:
 def _readable(task: str) -> str:
     task = legible(task)
     if not task:
-        raise InvalidInput(start_sentences.NO_TASK)
+        raise InvalidInput(start_sentences.no_task())
     if len(task) > runs.LONGEST_TASK:
         raise InvalidInput(start_sentences.too_long(len(task), runs.LONGEST_TASK))
     return task
@@ -184,4 +184,4 @@ def _readable(task: str) -> str:
 
 async def _somebody_may_decide(store: Store, channel: ChannelId) -> None:
     if not (await rules_of(store, channel)).reviewers:
-        raise InvalidInput(start_sentences.NO_REVIEWERS)
+        raise InvalidInput(start_sentences.no_reviewers())

@@ -40,7 +40,7 @@ async def chaos(folder: Path, *, minutes: float, seed: int, at_once: int, pause:
     async with Receiver() as receiver, deployment(folder, http=seed % 2 == 0) as it, eye(it) as watching:
         crowd, injector = Crowd(it, seed, patience), FaultInjector(it, seed)
         await crowd.settle_in()
-        urls = [f"http://127.0.0.1:{web.env['API_PORT']}" for web in it.of("web")]
+        urls = [web.env["API_URL"] for web in it.of("web")]
         key, receiver.secret = await watching.new_key([it.slack.channel(name).id for name in CHANNELS])
         programs = Programs(urls, key, folder, list(CHANNELS), seed, patience, receiver.url)
         watch = asyncio.create_task(crowd.watch())

@@ -1,4 +1,7 @@
-"""The processes under chaos, each with its own wire to Redis, and what they may be made to suffer."""
+"""The processes under chaos, and what they may be made to suffer.
+
+Each has its own wire to Redis, and workers and programs reach each `web` over a wire to its API port.
+"""
 
 import asyncio
 import contextlib
@@ -9,13 +12,21 @@ import sys
 from asyncio.subprocess import Process as Subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 import redis.asyncio
 
+from countersign.domain.errors import CountersignError
+from countersign.domain.ids import RunId
+from countersign.runs.area import Area, AreaKeys
+from countersign.runs.job_queue import Queue
 from countersign.store.embedded_server import EmbeddedRedis
+from countersign.store.keys import Keys
+from countersign.store.redis.connection import connect
+from countersign.usecases.ports import Lease
 from localslack import Command, LocalSlack
 from tests.chaos.mail_sink import Sink
 from tests.chaos.plan import CHANNELS, REQUESTERS, REVIEWERS
@@ -50,17 +61,27 @@ def tear(folder: Path) -> None:
 
 
 class Process:
-    """A web or a worker that is started again after every end, until the deployment is told to close."""
+    """A web or a worker that is started again after every end, until the deployment is told to close.
 
-    def __init__(self, name: str, kind: str, module: str, env: dict[str, str], wire: Wire, log: Path) -> None:
+    `wire` is its way to Redis, `door` the way of others to the API port of a web.
+    """
+
+    def __init__(
+        self, name: str, kind: str, module: str, env: dict[str, str], wire: Wire, log: Path, door: Wire | None = None
+    ) -> None:
         self.name = name
         self.kind = kind
         self.wire = wire
+        self.door = door
         self.log = log
         self.env = env
         self.frozen = False
         self._module = module
         self._process: Subprocess | None = None
+
+    @property
+    def wires(self) -> list[Wire]:
+        return [self.wire] if self.door is None else [self.wire, self.door]
 
     @property
     def running(self) -> bool:
@@ -116,6 +137,8 @@ class Deployment:
         self.sink = sink
         self.folder = folder
         self.processes: list[Process] = []
+        self.area_lost = False
+        """Whether workers lost what they keep in Redis, at least once."""
 
     def of(self, kind: str) -> list[Process]:
         return [process for process in self.processes if process.kind == kind]
@@ -144,6 +167,49 @@ class Deployment:
             return ") T " in Path(f"/proc/{pid}/stat").read_text()
         return False
 
+    async def double_job(self, pick: float) -> bool:
+        """End the lease of a run under way, and add a job for it, so that two workers have it; False if there is none.
+
+        `pick` chooses the run (0 to 1).
+        """
+        with contextlib.suppress(redis.RedisError, OSError, CountersignError, TimeoutError):
+            async with asyncio.timeout(5), connect(self.redis.url) as client, Queue(self.redis.url, NAMESPACE) as queue:
+                area, active = Area(client, NAMESPACE), await client.zrange(Keys(NAMESPACE).active, 0, -1)
+                start = int(pick * len(active))
+                for name in (*active[start:], *active[:start]):
+                    run = RunId(name.decode())
+                    fence, owner = await client.hmget(area.keys.lease(run), "fence", "owner")
+                    if (
+                        fence
+                        and owner
+                        and await area.leases.renew(Lease(run, int(fence), owner.decode()), timedelta(0))
+                    ):
+                        await queue.pass_on(run)
+                        return True
+        return False
+
+    async def lose_area(self) -> bool:
+        """Delete what workers keep in Redis, but not where `web` is, nor journals of ended runs, which tell who waited.
+
+        False if Redis does not answer.
+        """
+        with contextlib.suppress(redis.RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(5), connect(self.redis.url) as client:
+                names, going = AreaKeys(NAMESPACE), set[bytes]()
+                for index in (Keys(NAMESPACE).active, Keys(NAMESPACE).parked):
+                    going |= set(await client.zrange(index, 0, -1))
+                journals = names.prefix.encode() + b"journal:"
+                lost = [
+                    key
+                    async for key in client.scan_iter(names.prefix + "*", count=1000)
+                    if key.decode() not in (names.web, names.web_key)
+                    and (not key.startswith(journals) or key.removeprefix(journals) in going)
+                ]
+                self.area_lost = True
+                await client.delete(*lost)
+                return True
+        return False
+
     async def redis_memory(self, limit: str) -> None:
         """What Redis may take at most; 0 for no limit. Nothing while it is away."""
         async with redis.asyncio.Redis.from_url(self.redis.url, socket_timeout=2) as admin:
@@ -164,8 +230,9 @@ class Deployment:
         self.signal_redis(signal.SIGCONT)
         await self.redis_memory("0")
         for process in self.processes:
-            process.wire.hold(False)
-            process.wire.lose(0)
+            for wire in process.wires:
+                wire.hold(False)
+                wire.lose(0)
             process.send(signal.SIGCONT)
             if not process.running:
                 await process.start()
@@ -219,7 +286,11 @@ async def _process(
         "NAMESPACE": NAMESPACE,
         "LOG_LEVEL": "INFO",
     }
-    process = Process(name, kind, module, {**common, **env}, wire, it.folder / f"{name}.log")
+    door = None
+    if kind == "web":
+        door = await stack.enter_async_context(Wire(f"{name}'s API", int(env["API_PORT"])))
+        common["API_URL"] = f"http://127.0.0.1:{door.port}"
+    process = Process(name, kind, module, {**common, **env}, wire, it.folder / f"{name}.log", door)
     it.processes.append(process)
     return process
 

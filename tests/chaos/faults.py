@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from localslack.faults import Fault
 from tests.chaos.cluster import LEASE, Deployment, Process
 from tests.chaos.plan import SKEWS, Blow
+from tests.chaos.proxy import Wire
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -24,11 +25,19 @@ _COUNTED: Final = frozenset(
         "cut wire",
         "hold wire",
         "half-open wire",
+        "API: cut wire",
+        "API: hold wire",
+        "API: half-open wire",
+        "double job",
+        "lose area",
+        "every web away",
         "Slack: away",
         "Slack: cut sockets",
     }
 )
 """Those that hit as they are dealt; the others are counted when somebody meets them."""
+_HELD: Final = 5.0
+"""Seconds that calls of `web` are held still."""
 _SHOWN: Final = ("chat.postMessage", "chat.update", "chat.*")
 _ASKED: Final = ("chat.*", "views.open", "users.info", "conversations.*", "*")
 _DELIVERED: Final = ("block_actions", "slash_commands", "view_submission")
@@ -45,6 +54,8 @@ class FaultInjector:
         self._lost = 0
         self._ending: set[Process] = set()
         self._under_way: set[asyncio.Task[None]] = set()
+        self._web_may_start = asyncio.Event()
+        self._web_may_start.set()
 
     async def deal(self, blows: list[Blow]) -> None:
         """Each blow at its time, whatever the others do; returns when the last was begun."""
@@ -86,12 +97,14 @@ class FaultInjector:
         slack = self._town.slack
         if victim in ("worker", "web"):
             free = [p for p in self._town.of(victim) if p.running and not p.frozen and p not in self._ending]
-            # One of each kind is left alone, or there would be nobody left to work.
+            # One of each kind is left alone, but for "every web away", or there would be nobody left to work.
             if len(free) > 1:
                 await self._hurt(what, _pick(free, blow), blow)
             return
         lines = [p.wire for p in self._town.processes if p.running]
         wire = _pick(lines, blow) if lines else None
+        doors = [p.door for p in self._town.of("web") if p.running and p.door is not None]
+        door = _pick(doors, blow) if doors else None
         match blow.kind:
             case "kill Redis":
                 self._town.signal_redis(signal.SIGKILL)
@@ -141,10 +154,25 @@ class FaultInjector:
                 await asyncio.sleep(4 * blow.seconds)
                 await self._town.redis_memory("0")
             case "half-open wire" if wire:
-                left = wire.half_open()
-                await asyncio.sleep(20 * blow.seconds)
-                for connection in left:
-                    connection.close()
+                await _half_open(wire, blow)
+            case "API: cut wire" if door:
+                door.cut()
+            case "API: hold wire" if door:
+                door.hold(True)
+                await asyncio.sleep(_HELD)
+                door.hold(False)
+            case "API: half-open wire" if door:
+                await _half_open(door, blow)
+            case "API: lose answer" if door:
+                door.lose(blow.times, only=b"/v1/runs/")
+            case "double job":
+                if not await self._town.double_job(blow.pick):
+                    return
+            case "lose area":
+                if not await self._town.lose_area():
+                    return
+            case "every web away":
+                await self._every_web_away(blow)
             case "mail: lost reply":
                 self._town.sink.forgetful += 1
         if blow.kind in _COUNTED:
@@ -161,8 +189,23 @@ class FaultInjector:
         self._ending.add(process)
         await process.end(signal.SIGTERM if what == "end" else signal.SIGKILL)
         await asyncio.sleep(3 * blow.seconds)
+        if process.kind == "web":
+            await self._web_may_start.wait()
         await self.start(process)
         self._ending.discard(process)
+
+    async def _every_web_away(self, blow: Blow) -> None:
+        """No `web` runs for a while, as when its machine is gone; agents ask meanwhile."""
+        self._web_may_start.clear()
+        webs = [process for process in self._town.of("web") if process not in self._ending]
+        self._ending.update(webs)
+        number = signal.SIGTERM if blow.pick < 0.5 else signal.SIGKILL
+        await asyncio.gather(*(process.end(number) for process in webs))
+        await asyncio.sleep(blow.seconds)
+        self._web_may_start.set()
+        for process in webs:
+            await self.start(process)
+        self._ending.difference_update(webs)
 
     def _arm(self, blow: Blow, fault: Fault) -> None:
         self._armed.append((blow.kind, fault, fault.times or 0))
@@ -172,7 +215,15 @@ class FaultInjector:
             self.done[kind] += times - (fault.times or 0)
         for process in self._town.processes:
             self.done["Redis: reply lost"] += process.wire.lost
+            self.done["API: answer lost"] += 0 if process.door is None else process.door.lost
         self.done["mail: lost reply"] += self._town.sink.forgotten
+
+
+async def _half_open(wire: Wire, blow: Blow) -> None:
+    left = wire.half_open()
+    await asyncio.sleep(20 * blow.seconds)
+    for connection in left:
+        connection.close()
 
 
 def _pick(among: "tuple[T, ...] | list[T]", blow: Blow) -> T:

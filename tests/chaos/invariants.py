@@ -22,6 +22,7 @@ from tests.chaos.plan import REVIEWERS
 
 _REVIEWERS: Final = frozenset(f"U0{name.upper()}" for name in REVIEWERS)
 _UNKNOWN: Final = "obody knows whether"
+_JOURNAL_LOST: Final = "The journal of this run is lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,11 @@ class Verdict:
         told = [r for r in self.facts.runs.values() if r.status is RunStatus.FAILED and _UNKNOWN in r.result]
         return len({d.id for d in self.doubts}) or len(told)
 
+    @property
+    def without_journal(self) -> int:
+        """Runs that ended because their worker lost their journal, after they had acted."""
+        return sum(_JOURNAL_LOST in run.result for run in self.facts.runs.values())
+
     def _lost_runs(self) -> list[Case]:
         cases = [
             Case(f"{g.task.tag} was said to be started", g.run)
@@ -106,10 +112,11 @@ class Verdict:
 
     def _failed(self) -> list[Case]:
         doubtful = {d.run for d in self.doubts}
+        reasons = (_UNKNOWN, _JOURNAL_LOST) if self.facts.area_lost else (_UNKNOWN,)
         return [
             Case(f"{r.team}: {r.result[:300]}", r.id)
             for r in self.facts.runs.values()
-            if r.status is RunStatus.FAILED and r.id not in doubtful and _UNKNOWN not in r.result
+            if r.status is RunStatus.FAILED and r.id not in doubtful and not any(why in r.result for why in reasons)
         ]
 
     def _double_decisions(self) -> list[Case]:

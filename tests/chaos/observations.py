@@ -67,6 +67,7 @@ class Facts:
     posts: list[Post] = field(default_factory=list)
     queued: set[str] = field(default_factory=set)
     """Requests whose decision is still to be posted."""
+    area_lost: bool = False
 
 
 class Eye:
@@ -157,6 +158,7 @@ class Eye:
             acts=read(deployment.folder / ACTS),
             posts=list(receiver.posts),
             queued={one.decode() for one in await self._client.zrange(self.store.keys.callbacks, 0, -1)},
+            area_lost=deployment.area_lost,
             unheard={name for name, request in requests.items() if await self._unheard(request)},
         )
 

@@ -31,6 +31,11 @@ WEIGHTS: Final = {
     "tear Redis' file": 2,
     "Redis out of memory": 2,
     "half-open wire": 3,
+    "API: cut wire": 8,
+    "API: hold wire": 4,
+    "API: half-open wire": 3,
+    "API: lose answer": 14,
+    "double job": 5,
 }
 """Kinds of faults, and how often each comes beside the others."""
 SKEWS: Final = (-3600, 0, 3600)
@@ -68,9 +73,12 @@ def blows(seed: int, span: float) -> list[Blow]:
     while (at := at + random.expovariate(1 / 0.6)) < span:
         kind = random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
         found.append(Blow(at, kind, random.random(), random.uniform(0.2, 1.0), random.randint(1, 3)))
-    # Rare and long: in each five minutes one, for more than a minute.
+    # Rare: in each five minutes one of a kind; Slack and `web` are away for a minute.
     starts = [five * 300 + random.uniform(60, 120) for five in range(math.ceil(span / 300))]
     away = [Blow(start, "Slack: away", 0, random.uniform(61, 90), 1) for start in starts]
+    for five in range(math.ceil(span / 300)):
+        away.append(Blow(five * 300 + random.uniform(15, 40), "every web away", random.random(), 60, 1))
+        away.append(Blow(five * 300 + random.uniform(80, 110), "lose area", 0, 0, 1))
     return sorted([*found, *(one for one in away if one.at + one.seconds < span)], key=lambda blow: blow.at)
 
 

@@ -1,4 +1,4 @@
-"""The wire between one process and Redis: it can be cut, held still, or lose the reply to a request that arrived."""
+"""A wire to Redis or to `web`: it can be cut, held still, or lose the reply to a request that arrived."""
 
 import asyncio
 from collections import deque

@@ -30,6 +30,7 @@ def table(
         _row("  their callbacks", len(facts.posts), f"{sum(post.taken for post in facts.posts)} taken"),
         _row("actions", len(facts.effects) + len(facts.mails), f"{len(facts.mails)} of them mails"),
         _row("outcomes that nobody knew", verdict.unknown, "people were asked, or the run said so"),
+        _row("runs ended without their journal", verdict.without_journal),
         "",
         _row("faults", injector.done.total()),
         *(_row(f"  {kind}", count) for kind, count in sorted(injector.done.items()) if count),

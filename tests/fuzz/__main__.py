@@ -22,7 +22,7 @@ async def main(count: int, seed: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         async with (
             EmbeddedRedis(Path(folder), namespace="fuzz") as redis,
-            deployment(url_of("web", redis.url), url_of("worker", redis.url), "fuzz") as it,
+            deployment(url_of("web", redis.url), "fuzz") as it,
         ):
             found = await fuzz(it, count, seed, say=partial(print, flush=True))
     return 1 if found.problems else 0

@@ -8,33 +8,36 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any, Final, TextIO
 
+from bot.api.worker_calls import LARGEST
 from bot.slack.views.approval_card import card
-from countersign import usecases
-from countersign.domain.errors import CountersignError, UnknownSchema
-from countersign.domain.events import Event, EventType
-from countersign.domain.ids import RequestId, RunId, digest_of
-from countersign.domain.requests import Status, request_id
+from countersign.domain.errors import UnknownSchema
+from countersign.domain.ids import RunId, digest_of
+from countersign.domain.requests import Status
+from countersign.domain.runs import Run
 from countersign.replay.entries import Entry
 from countersign.replay.run_journal import RunJournal
 from countersign.store.codec import compress, decompress
-from countersign.store.record_codecs import EVENTS, REQUESTS, RUNS, TEAMS, read_event
+from countersign.store.record_codecs import EVENTS
 from countersign.store.request_lists import Lists, Overview
-from countersign.store.store import Store
-from countersign.usecases.ports import Change, Lease
+from countersign.usecases.ports import Lease
 from tests.fuzz.mutations import mutated, spoiled
 from tests.fuzz.target import RUN, Deployment, encoded
+from tests.fuzz.worker_calls import ANNOUNCED, REQUEST, RIGHT, WAITED, about
 from tests.sample_requests import BOB
-from tests.store_fixtures import NoQueue
+from tests.store_fixtures import start_run
 
 FLAT: Final = 64 * 2**20
 """Bytes by which memory may grow from a quarter of the way to the end: what caches that have a bound hold."""
-_OTHER: Final = RunId(RUN + "x")
+_NO_RUNS: Final = ("rgone", "rtest", "ptest", "s1", "x", "..", "%00", "r" + "z" * 500)
+"""Runs that do not exist, that another fence has, and texts that are no run's id."""
+_HUGE: Final = 0.003
+"""The share of calls that are larger than any may be."""
 _BY_PEOPLE: Final = {Status.APPROVED, Status.ANSWERED, Status.EDITED}
 
 
@@ -54,6 +57,7 @@ class Fuzz:
         self.it = it
         self.random = Random(seed)
         self.found = Found()
+        self._runs = 0
 
     async def payload(self) -> None:
         """A click, a window or a command, signed; sometimes the bytes of one are spoiled and signed after that."""
@@ -82,74 +86,59 @@ class Fuzz:
         if path == "/slack/events" and status < 400:
             self.found.problems.append(f"{method} {path} without a signature was answered with {status}")
 
-    async def record(self) -> None:
-        """A record that a worker wrote, read in every way in which web reads it."""
-        asked = self.random.choice(self.it.pending)
-        run = await self.it.store.run(RUN)
-        assert run is not None
-        keys, agents, web = self.it.agents.keys, self.it.agents.client, self.it.store
-        told = mutated(json.loads(REQUESTS.adapter.dump_json(asked)), self.random)
-        raw = json.dumps(told).encode()
-        name = RequestId(asked.id + "x")
-        try:  # what can be read gets the id that belongs to its words, so that it goes as far as it can
-            forged = REQUESTS.load(raw)
-            name = request_id(forged.run, forged.question)
-            raw = REQUESTS.adapter.dump_json(replace(forged, id=name))
-        except CountersignError:
-            pass
-        if await web.request(name) is not None:  # it is one that was really asked
-            return
-        stored = b"%d 2\n" % self.random.choice((1, 1, 5, 10**9, 10**20)) + self.random.choice((raw, compress(raw)))
-        if self.random.random() < 0.2:
-            stored = spoiled(stored, self.random)
-        await agents.set(keys.asked(name), stored, px=60_000)
-        await agents.zadd(keys.pending, {name: self.random.choice((0, 1e300, -1e300, time.time() * 1000))})
-        try:
-            for read in (
-                lambda: usecases.catch_up(web, NoQueue(), name),
-                lambda: web.indexes.waiting(50),
-                lambda: web.readable([name]),
-                lambda: Overview(web).waiting([BOB], BOB, lambda one: True, 9),
-                lambda: _drawn(web, name, run.value),
-            ):
-                await self._read(read)
-            got = (await web.readable([name])).get(name)
-            if got is not None and (got.status in _BY_PEOPLE or got.votes or (got.decision and got.decision.by)):
-                self.found.problems.append(f"a forged record counts as decided: {got}")
-        finally:
-            await web.client.delete(keys.request(name), keys.asked(name))
-            await agents.zrem(keys.pending, name)
-            await agents.zrem(keys.undelivered, name)
+    async def call(self) -> None:
+        """A call of a worker over HTTP: wrong, with another key, or about what is not its own."""
+        run = await self._run()
+        name, plain = self.random.choice(RIGHT)
+        whose = self.random.choices(("own", "other", "program"), (8, 1, 1))[0]
+        asked = self.random.choice([*run.open.values(), *(one.id for one in self.it.pending), REQUEST])
+        lease = {"fence": run.fence, "owner": "worker"}
+        method, path, body = "POST", f"/v1/runs/{run.id}/{name}", {"lease": lease, "call": about(plain, asked)}
+        if self.random.random() < 0.15:
+            method, path, body = self.random.choice(
+                (
+                    ("POST", "/v1/waiting", about(WAITED, asked)),
+                    ("PUT", "/v1/workers/fuzz", ANNOUNCED),
+                    ("DELETE", "/v1/workers/fuzz", {}),
+                    ("POST", f"/v1/runs/{self.random.choice(_NO_RUNS)}/{name}", body),
+                )
+            )
+        raw = (
+            json.dumps(mutated(body, self.random)).encode() if self.random.random() < 0.9 else json.dumps(body).encode()
+        )
+        if self.random.random() < 0.1:
+            raw = spoiled(raw, self.random)
+        elif self.random.random() < _HUGE:
+            raw = b'"' + b"x" * LARGEST + b'"'
+        status, answer = await self.it.called(method, path, self.it.tokens[whose], raw)
+        self._answered(status)
+        if whose != "own" and path.startswith(f"/v1/runs/{run.id}") and status < 400:
+            self.found.problems.append(f"{method} {path} with the key `{whose}` was answered with {status}")
+        if status == 200:
+            await self._read_as_web(run.id, answer)
 
-    async def other_record(self) -> None:
-        """A run, what a worker's teams are, or a report."""
-        run = await self.it.store.run(RUN)
-        assert run is not None
-        keys, agents, web = self.it.agents.keys, self.it.agents.client, self.it.store
-        match self.random.randrange(3):
-            case 0:
-                plain = mutated(json.loads(RUNS.adapter.dump_json(replace(run.value, id=_OTHER))), self.random)
-                await agents.set(keys.run(_OTHER), b"1 2\n" + compress(json.dumps(plain).encode()), px=60_000)
-                await agents.zadd(keys.active, {_OTHER: 1e15})
-                await self._read(lambda: web.indexes.active_runs(5))
-                await self._read(lambda: web.run(_OTHER))
-                await agents.zrem(keys.active, _OTHER)
-            case 1:
-                teams = mutated(json.loads(TEAMS.adapter.dump_json(await web.workers.teams())), self.random)
-                await agents.set(keys.team("other"), compress(json.dumps(teams).encode()), px=60_000)
-                await agents.zadd(keys.workers, {"other": 1e15})
-                await self._read(web.workers.teams)
-                await agents.delete(keys.team("other"))
-                await agents.zrem(keys.workers, "other")
-            case 2:
-                kind = self.random.choice(list(EventType))
-                event = Event(kind, run.now, run=RUN, workspace=run.value.workspace, data={"outcome": "approved"})
-                told = json.dumps(mutated(json.loads(EVENTS.dump(event)), self.random)).encode()
-                await agents.rpush(keys.reports, told if self.random.random() < 0.8 else spoiled(told, self.random))
-                await self._read(lambda: web.commit(Change()))
-                for entry, fields in await web.client.xrange(keys.events):
-                    await self._read(lambda e=entry, f=fields: _followed(web, f, e))  # type: ignore[misc]
-                await web.client.xtrim(keys.events, maxlen=0)
+    async def _run(self) -> Run:
+        """The run for which calls are made; another one once it has ended."""
+        while (run := await self.it.begun(RunId(f"rcalls{self._runs}"))) is None:
+            self._runs += 1
+            await start_run(self.it.store, f"rcalls{self._runs}")
+        return run
+
+    async def _read_as_web(self, run: RunId, answer: bytes) -> None:
+        """What a call had stored, in every way in which web reads it; nobody has decided on it."""
+        web = self.it.store
+        told = json.loads(answer)
+        if isinstance(told, dict) and told.get("status") in _BY_PEOPLE and (told.get("decision") or {}).get("by"):
+            self.found.problems.append(f"a call decided: {told}")
+        stored = await web.run(run)
+        assert stored is not None
+        for name in stored.value.open.values():
+            if (seen := await web.request(name)) is not None:
+                json.dumps(card(seen.value, run=stored.value, run_link=None).blocks)
+        await Overview(web).waiting([BOB], BOB, lambda one: True, 9)
+        await web.workers.teams()
+        await Lists(web).follow(EVENTS.load(fields[b"event"]) for _, fields in await web.client.xrange(web.keys.events))
+        await web.client.xtrim(web.keys.events, maxlen=0)
 
     async def entry(self) -> None:
         """An entry of a journal, as the worker that goes on with the run reads it."""
@@ -164,10 +153,6 @@ class Fuzz:
         with contextlib.suppress(UnknownSchema):
             RunJournal(journal, Lease(RUN, 1, "worker"), {f"model/a/{digest_of('x')}/0": raw})
 
-    async def _read(self, read: Callable[[], Awaitable[object]]) -> None:
-        with contextlib.suppress(CountersignError):
-            await read()
-
     def _answered(self, status: int) -> None:
         if not 200 <= status < 500:
             self.found.problems.append(f"answered with {status}")
@@ -176,7 +161,7 @@ class Fuzz:
 async def fuzz(it: Deployment, count: int, seed: int, say: Callable[[str], None] = lambda words: None) -> Found:
     """So many wrong payloads."""
     run = Fuzz(it, seed)
-    ways = {"payload": 50, "request": 15, "record": 15, "other_record": 10, "entry": 10}
+    ways = {"payload": 45, "request": 15, "call": 30, "entry": 10}
     before = await it.standing()
     memory, told, began = 0, 0, time.monotonic()
     left = _Left(run.found)
@@ -252,12 +237,3 @@ def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
     except OSError:
         return 0
-
-
-async def _drawn(web: Store, name: RequestId, run: Any) -> object:
-    seen = await usecases.admitted(web, name)
-    return seen and json.dumps(card(seen.value, run=run, run_link=None).blocks)
-
-
-async def _followed(web: Store, fields: dict[bytes, bytes], entry: bytes) -> None:
-    await Lists(web).follow([read_event(fields, entry)])

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlencode
 
+from bot.api import endpoints
 from bot.slack import app, health, http
 from bot.slack.connection_limits import Asgi
 from bot.slack.handlers.context import Services
@@ -21,15 +22,17 @@ from bot.slack.projector.message_sync import Place, Poster
 from bot.slack.routes import register
 from bot.slack.slack_calls import GatedCalls
 from bot.slack.views.approval_card import card
-from countersign import usecases
+from countersign.domain import api_keys
 from countersign.domain.calls import Call, canonical
-from countersign.domain.ids import RunId
+from countersign.domain.ids import RunId, WorkerId
 from countersign.domain.requests import Kind, Question, Request
-from countersign.store.record_codecs import Side
+from countersign.domain.runs import Run
+from countersign.store.programs import ApiKeys
 from countersign.store.redis.connection import connect
 from countersign.store.request_lists import Overview
 from countersign.store.store import Store
-from countersign.usecases.ports import Change, Put, TeamInfo
+from countersign.store.wakeups import Wakeups
+from countersign.usecases.ports import Announcement, Change, Put, TeamInfo
 from localslack import LocalSlack
 from localslack.errors import CannotDo
 from localslack.fixtures import HURRY
@@ -41,6 +44,7 @@ from tests.sample_requests import (
     BOB,
     CAROL,
     GENERAL,
+    HERE,
     call,
     choice,
     editable,
@@ -49,6 +53,7 @@ from tests.sample_requests import (
     rules,
 )
 from tests.store_fixtures import NoQueue, new_run
+from tests.worker_service import served
 
 RUN = RunId("rtest")
 COMMANDS = (
@@ -63,13 +68,17 @@ COMMANDS = (
 
 @dataclass
 class Deployment:
-    """`store` and `agents` are the two sides of the store; `asgi` is what serves at web's port."""
+    """`asgi` is what serves at web's port, `api` at the port for workers and programs.
+
+    `tokens` are the keys of workers: `own` of those whose runs are here, `other` of other workers, and `program`.
+    """
 
     slack: LocalSlack
     store: Store
-    agents: Store
     services: Services
     asgi: Asgi
+    api: Asgi
+    tokens: dict[str, str]
     seeds: list[tuple[str, Any]]
     pending: list[Request]
     """Questions that wait; nobody who may decide sends anything."""
@@ -85,20 +94,17 @@ class Deployment:
         return await self.http("POST", http.EVENTS_PATH, headers, body)
 
     async def http(self, method: str, path: str, headers: dict[str, str], body: bytes) -> int:
-        raw = [
-            (name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers.items()
-        ]
-        scope = {"type": "http", "method": method, "path": path, "headers": raw, "query_string": b""}
-        answers: list[Any] = []
+        return (await _exchanged(self.asgi, method, path, headers, body))[0]
 
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
+    async def called(self, method: str, path: str, token: str, body: bytes) -> tuple[int, bytes]:
+        """The status and the answer to a call over the API."""
+        headers = {"authorization": f"Bearer {token}", "content-length": str(len(body))}
+        return await _exchanged(self.api, method, path, headers, body)
 
-        async def send(message: Any) -> None:
-            answers.append(message)
-
-        await self.asgi(scope, receive, send)
-        return int(answers[0]["status"])
+    async def begun(self, run: RunId) -> Run | None:
+        """The run, for which a worker may call; None if it is over or does not exist."""
+        seen = await self.store.run(run)
+        return None if seen is None or seen.value.over else seen.value
 
     async def standing(self) -> dict[str, Any]:
         """All that a decision or a change of the rules would change."""
@@ -123,18 +129,42 @@ class Deployment:
         await self.services.drain()
 
 
+async def _exchanged(asgi: Asgi, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+    raw = [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers.items()]
+    scope = {"type": "http", "method": method, "path": path, "headers": raw, "query_string": b""}
+    answers: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    await asgi(scope, receive, send)
+    return int(answers[0]["status"]), b"".join(part.get("body", b"") for part in answers[1:])
+
+
 _LONGER_THAN_ALL: Final = timedelta(days=7)
 """A hundred thousand payloads take an hour, and no deadline may pass meanwhile."""
 
 
 @asynccontextmanager
-async def deployment(web_url: str, worker_url: str, namespace: str) -> AsyncIterator[Deployment]:
+async def deployment(web_url: str, namespace: str) -> AsyncIterator[Deployment]:
     async with AsyncExitStack() as stack:
         slack = await stack.enter_async_context(LocalSlack())
-        store = Store(await stack.enter_async_context(connect(web_url)), namespace, side=Side.WEB)
-        agents = Store(await stack.enter_async_context(connect(worker_url)), namespace, side=Side.AGENTS)
+        store = Store(await stack.enter_async_context(connect(web_url)), namespace)
         await store.set_defaults(rules(timeout=_LONGER_THAN_ALL))
-        await agents.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(days=1))
+        email = Announcement((TeamInfo("email", "writes a mail"),))
+        await store.workers.announce(WorkerId("worker"), email, timedelta(days=1))
+        wakeups = await stack.enter_async_context(Wakeups(store))
+        web = await stack.enter_async_context(served(store, wakeups, HERE, GENERAL))
+        tokens = {"own": web.address.key}
+        for name, issued in (
+            ("other", api_keys.issue_worker("others", (), await store.now())),
+            ("program", api_keys.issue("ci", (GENERAL,), await store.now(), per_minute=10**6)),
+        ):
+            await ApiKeys(store).put(issued.key)
+            tokens[name] = issued.token
         clients = await stack.enter_async_context(app.slack_clients(slack.bot_token, slack.api_url))
         identity = await app.identify(clients.reads)
         directory = Directory(clients.reads, identity.workspace, LookupCache(patience=1.0))
@@ -151,8 +181,9 @@ async def deployment(web_url: str, worker_url: str, namespace: str) -> AsyncIter
         asgi = http.http(
             bolt, lambda: health.problem_of(store, None), lambda: health.measured(store), secret=slack.signing_secret
         )
-        it = Deployment(slack, store, agents, services, asgi, [], [])
-        await new_run(store, RUN, worker=agents)
+        api = cast(Asgi, endpoints.app(web.interface))
+        it = Deployment(slack, store, services, asgi, api, tokens, [], [])
+        await new_run(store, RUN)
         async with http.serving(asgi, "127.0.0.1", 0) as port:
             slack.events_urls.append(f"http://127.0.0.1:{port}/slack/events")
             await _a_day(it, poster)
@@ -213,11 +244,9 @@ def _keep(it: Deployment, instead: dict[str, str]) -> None:
 
 
 async def _asked(it: Deployment, asked: Question, number: int) -> Request:
-    made = request(await it.agents.now(), RUN, replace(asked, asked=number), timeout=_LONGER_THAN_ALL)
-    await it.agents.commit(Change(requests=(Put(made, 0),)))
-    seen = await usecases.admitted(it.store, made.id)
-    assert seen is not None
-    return seen.value
+    made = request(await it.store.now(), RUN, replace(asked, asked=number), timeout=_LONGER_THAN_ALL)
+    await it.store.commit(Change(requests=(Put(made, 0),)))
+    return made
 
 
 async def _run(it: Deployment) -> Any:

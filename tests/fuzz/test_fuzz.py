@@ -15,19 +15,18 @@ from tests.redis_server import url_of
 @pytest.mark.timeout(900)
 async def test_no_wrong_payload_decides_anything_or_leaves_an_exception(redis_url: str, namespace: str) -> None:
     """R29: `make fuzz` sends a hundred thousand; nobody who may decide sends any of these."""
-    urls = [url_of(user, redis_url, namespace) for user in ("web", "worker")]
-    async with deployment(urls[0], urls[1], namespace) as it:
+    async with deployment(url_of("web", redis_url, namespace), namespace) as it:
         assert {kind for kind, _ in it.seeds} == {"interactive", "slash_commands", "events_api"}
         assert len(it.seeds) > 60
         found = await fuzz(it, 3000, seed=13)
     assert found.problems == []
-    assert set(found.sent) == {"payload", "request", "record", "other_record", "entry"}
+    assert set(found.sent) == {"payload", "request", "call", "entry"}
 
 
 @pytest.mark.slow
 async def test_the_fuzz_notices_a_decision(redis_url: str, namespace: str) -> None:
     """R34: a test that cannot fail shows nothing."""
-    async with deployment(url_of("web", redis_url, namespace), url_of("worker", redis_url, namespace), namespace) as it:
+    async with deployment(url_of("web", redis_url, namespace), namespace) as it:
         asked = [payload for kind, payload in it.seeds if kind == "interactive" and payload.get("actions")]
         clicks = [payload for payload in asked if payload["actions"][0]["action_id"] == "decide_approve"]
         for payload in clicks:
@@ -45,7 +44,7 @@ async def test_a_window_that_names_no_channel_begins_no_work_that_nobody_awaits(
     found = Found()
     # pytest keeps what is logged, with the frames of its exceptions, and so the coroutine in them.
     monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
-    async with deployment(url_of("web", redis_url, namespace), url_of("worker", redis_url, namespace), namespace) as it:
+    async with deployment(url_of("web", redis_url, namespace), namespace) as it:
         windows = [payload for _, payload in it.seeds if payload.get("type") == "view_submission"]
         with warned(found):
             for payload in windows:
