@@ -112,7 +112,10 @@ async def report(store: Store, lease: Lease, call: Report) -> Run:
 
 
 async def check_ours(store: Store, lease: Lease) -> None:
-    """Check, right before an effect outside, that the run is ours; LeaseLost if not. The first is noted."""
+    """Check, right before an effect outside, that the run is ours; note the first.
+
+    LeaseLost if it is not.
+    """
 
     async def propose() -> Swap[None]:
         seen = await live(store, lease)
