@@ -11,7 +11,7 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId
 from countersign.domain.run_calls import Report, Verdict
 from countersign.domain.runs import Run
-from countersign.usecases.compare_and_set import Keep, Swap, advance, live, update
+from countersign.usecases.compare_and_set import Keep, Swap, advance, if_live, live, update
 from countersign.usecases.ports import Change, Lease, Put, Store
 
 
@@ -138,7 +138,7 @@ async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:
         before = await store.run(lease.run)
         if before is not None and before.value.fence == lease.fence + 1 and before.value.status is runs.Status.PARKED:
             return Keep(True)  # the answer to the first copy was lost
-        seen = await live(store, lease)
+        seen = if_live(before, lease)  # not read again: that copy may be under way
         open_requests = {slot: await store.request(name) for slot, name in seen.value.open.items()}
         still = {slot: r for slot, r in open_requests.items() if r and r.value.status is requests.Status.PENDING}
         parked = runs.move(seen.value, runs.Verb.PARK, seen.now)

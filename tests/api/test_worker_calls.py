@@ -344,6 +344,20 @@ async def test_repeated_call_changes_nothing_more(store: Store, lease: Lease, wo
     assert await everything(store) == before
 
 
+@pytest.mark.parametrize("case", REPEATED)
+async def test_copies_of_a_call_at_once_count_once(store: Store, lease: Lease, worker: Caller, case: str) -> None:
+    """R3, R8: the second copy is sent while the first is still under way."""
+    said = await REPEATED[case](store, lease)
+    earlier = len(await events(store))
+    answers = await asyncio.gather(*(worker.call(lease.run, said) for _ in range(4)))
+    assert [answer.status_code for answer in answers] == [200] * 4
+    read = TypeAdapter[Any](said.answer).validate_json
+    assert all(read(answer.content) == read(answers[0].content) for answer in answers)
+    happened = [(event.type, event.request) for event in (await events(store))[earlier:]]
+    assert len(set(happened)) == len(happened)
+    assert len((await store.made.kept(lease.run)).files) == (case == "attach")
+
+
 async def test_claim_begins_a_queued_run_once(store: Store, worker: Caller) -> None:
     run = await start_run(store)
     for _ in range(2):
