@@ -81,12 +81,15 @@ async def note_verdict(store: Store, lease: Lease, verdict: Verdict) -> None:
 async def note_delivery(store: Store, lease: Lease, request: RequestId) -> Run:
     """Note that the agent has the decision.
 
-    The run continues if nothing else is asked.
+    The run continues if nothing else is asked. InvalidInput if nobody has decided yet.
     """
+    asked = (await store.readable([request])).get(request)
 
     def rule(run: Run, now: datetime) -> runs.Step:
         if request not in run.open.values():
             return runs.Step(run)
+        if asked is not None and asked.status is requests.Status.PENDING:
+            raise InvalidInput(f"Request {request} is still pending, so there is nothing to deliver.")
         freed = replace(run, open={slot: name for slot, name in run.open.items() if name != request}, acted=True)
         if not freed.open:
             freed = runs.move(freed, runs.Verb.GO_ON, now) or freed

@@ -433,6 +433,14 @@ async def test_unknown_call_is_not_found(lease: Lease, worker: Caller) -> None:
     assert kind_of(await worker.http.get(f"/v1/runs/{lease.run}/claim")) == (405, "method")
 
 
+async def test_pending_request_is_not_delivered(store: Store, lease: Lease, worker: Caller) -> None:
+    """R25: the audit log would say that the agent has a decision, and nobody would wait for the real one."""
+    asked = await asked_in(store, lease)
+    before = await everything(store)
+    assert kind_of(await worker.call(lease.run, Deliver(asked.id))) == (400, "invalid")
+    assert await everything(store) == before
+
+
 async def test_outcome_of_another_runs_request_is_not_taken(store: Store, lease: Lease, worker: Caller) -> None:
     """R44"""
     foreign = await decide(store, await asked_in(store, await new_run(store, OTHER)))
