@@ -23,7 +23,7 @@ from countersign.domain.api_keys import ApiKey
 from countersign.domain.errors import CountersignError, InvalidInput, NotFound, UnknownSchema
 from countersign.domain.ids import ChannelId, RequestId, RunId, WorkerId
 from countersign.domain.requests import Status
-from countersign.domain.run_calls import RUN_CALLS, Ask, Start
+from countersign.domain.run_calls import RUN_CALLS, Ask, Claim, Start
 from countersign.domain.runs import Run
 from countersign.runs.decision_stream import Waiting
 from countersign.store.codec import within
@@ -46,6 +46,7 @@ _MOST_BEHIND: Final = 10_000
 _MOST_BYTES_BEHIND: Final = 32 * 2**20
 """Lines and bytes that a stream may be behind; a slower worker connects again, and reads back."""
 _BEAT: Final = b"{}\n"
+_NOTHING_TO_DO: Final = b'{"run":null}'
 _MISSED: Final = b'{"missed":true}\n'
 _log = logging.getLogger(__name__)
 
@@ -109,6 +110,8 @@ class WorkerCalls:
             await self.rate(key)
         if isinstance(call, Start):
             call = await self._startable(key, run, call)
+        elif isinstance(call, Claim) and key.worker and not await self._reaches(key, run):
+            return _json(_NOTHING_TO_DO)  # not an error, which would end the run: a job may outlive its run
         else:
             await self._check(key, run)
         answer = await run_calls.answer(self.store, Lease(run, body.lease.fence, body.lease.owner), call, key.id)
