@@ -91,6 +91,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
             _log.error("%s", wrong)
         way = "Socket Mode" if app_token else f"signed HTTP at {http.EVENTS_PATH}"
         _log.info("%s, %s, port %d.", who, way, events_port)
+        port.ready = True
         ready(events_port)
         settle_memory()
         await stop.wait()

@@ -18,10 +18,15 @@ _PREFIX: Final = "/workspaces/"
 
 
 class ApiPort:
-    """The interfaces by workspace; `url` is the address at which workers reach them."""
+    """The interfaces by workspace; `url` is the address at which workers reach them.
+
+    `ready`: every workspace is open, so one that is not served does not exist here. Before that, and once this process
+    stops, workers and programs are told to try again.
+    """
 
     def __init__(self) -> None:
         self.url = ""
+        self.ready = False
         self._interfaces: dict[str, Interface] = {}
         self._apps: dict[str, Asgi] = {}
 
@@ -36,6 +41,7 @@ class ApiPort:
 
     def stop(self) -> None:
         """Answer everything that waits: programs and workers ask the next process."""
+        self.ready = False
         for interface in self._interfaces.values():
             interface.stop()
 
@@ -48,6 +54,9 @@ class ApiPort:
             app, scope = self._apps.get(workspace), {**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode()}
         if app is None:
             problem = Problem(404, "not-found", "No workspace is served at this address.")
+            if not self.ready:
+                text = "The workspace is not served at this address just now. Try again soon."
+                problem = Problem(503, "not-ready", text, retry_after=1)
             await problems.answer(problem)(scope, receive, send)
             return
         await app(scope, receive, send)
