@@ -69,11 +69,16 @@ async def stop(
 
 
 async def finish(store: Store, lease: Lease, call: Finish) -> None:
-    """Finish or fail the run for its worker, and withdraw its requests; a repeat changes nothing."""
+    """Finish or fail the run for its worker, and withdraw its requests; a repeat changes nothing.
+
+    InvalidInput for any other verb: only people stop a run.
+    """
+    if call.verb not in _ENDS:
+        raise InvalidInput("A worker ends a run by `finish` or `fail`. Nothing was changed.")
 
     async def propose() -> Keep[Run] | Swap[Run]:
         before = await store.run(lease.run)
-        if before is not None and before.value.fence == lease.fence and before.value.status is _ENDS.get(call.verb):
+        if before is not None and before.value.fence == lease.fence and before.value.status is _ENDS[call.verb]:
             return Keep(before.value)  # the answer to the first copy was lost
         seen = await live(store, lease)
         run = seen.value
