@@ -13,7 +13,7 @@ COMPILED := .venv/.compiled
 PYTHON_IS_NEW := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
 
-.PHONY: setup demo gallery test test-all test-again test-any-time test-any-machine lint format bench chaos fuzz mutants lock clean
+.PHONY: setup demo gallery test test-all test-again test-any-time test-any-machine check-slack lint format bench chaos fuzz mutants lock clean
 
 setup: $(READY) $(BIN)/countersign
 
@@ -71,6 +71,10 @@ test-any-time: $(READY)
 # The same under one condition at a time: another zone, locale, order, umask; no network.
 test-any-machine: $(READY)
 	@$(BIN)/python -m tests.any_time machine
+
+# Asks the real Slack whether it takes every view that we draw, and posts nothing: SLACK_BOT_TOKEN=xoxb-…
+check-slack: $(READY)
+	@$(BIN)/python -m tests.check_slack
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

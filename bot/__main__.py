@@ -15,6 +15,7 @@ from typing import Final, cast
 from slack_bolt.async_app import AsyncApp
 
 from countersign.domain.errors import CountersignError
+from countersign.domain.slash_commands import NAMES
 from countersign.process_settings import read
 from countersign.python_gc import settle_memory
 from countersign.store.redis.connection import connect
@@ -37,6 +38,8 @@ _log = logging.getLogger("bot")
 
 async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int], None] = lambda port: None) -> None:
     """Run the service until `stop` is set; calls `ready` with its port."""
+    NAMES.agent = settings.agent_command
+    NAMES.approvals = settings.approvals_command
     owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     app_token = settings.slack_app_token.get_secret_value() if settings.slack_app_token else None
     secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else None
@@ -91,7 +94,6 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
             _log.error("%s", wrong)
         way = "Socket Mode" if app_token else f"signed HTTP at {http.EVENTS_PATH}"
         _log.info("%s, %s, port %d.", who, way, events_port)
-        port.ready = True
         ready(events_port)
         settle_memory()
         await stop.wait()

@@ -14,6 +14,7 @@ from pydantic_settings import NoDecode
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import MEMBERS, reviewers_named
+from countersign.domain.slash_commands import NAMES
 from countersign.process_settings import CommonSettings, Duration, check_prefix, is_zero
 
 
@@ -50,6 +51,8 @@ def _networks(value: Any) -> Any:
 
 Networks = Annotated[frozenset[IPv4Network | IPv6Network], NoDecode, BeforeValidator(_networks)]
 Ids = Annotated[frozenset[str], NoDecode, BeforeValidator(_ids)]
+COMMAND: Final = r"^/[a-z0-9_-]{1,31}$"
+"""Names that Slack takes for a slash command."""
 REDIRECT_PATH: Final = "/slack/oauth_redirect"
 
 
@@ -91,6 +94,12 @@ class WebSettings(AuditSettings):
         "https://slack.com/api/",
         pattern=r"^https?://",
         description="another Slack: `https://slack-gov.com/api/` is GovSlack",
+    )
+    agent_command: str = Field(
+        NAMES.agent, pattern=COMMAND, description="the command that starts tasks, as the manifest names it"
+    )
+    approvals_command: str = Field(
+        NAMES.approvals, pattern=COMMAND, description="the command of a channel's settings, as the manifest names it"
     )
     slack_pace: float = Field(
         1.0, gt=0, le=1000, description="times Slack's published rates at which messages are drawn"
@@ -184,6 +193,13 @@ class WebSettings(AuditSettings):
             raise ValueError("this one ends in 12 hours. Rotated tokens come by OAuth: set SLACK_CLIENT_ID instead")
         return check_prefix(value, "xoxb-")
 
+    @field_validator("approvals_command")
+    @classmethod
+    def _two_commands(cls, value: str, info: ValidationInfo) -> str:
+        if value == info.data.get("agent_command"):
+            raise ValueError("AGENT_COMMAND has this name; give each command its own")
+        return value
+
     @field_validator("approvals_channel", "audit_channel", "reviewers", "admins", "audit_sql_url")
     @classmethod
     def _of_no_workspace(cls, value: Any, info: ValidationInfo) -> Any:
@@ -226,11 +242,11 @@ class WebSettings(AuditSettings):
 
     @field_validator("on_timeout")
     @classmethod
-    def _never_for_all(cls, value: OnTimeout) -> OnTimeout:
+    def _never_for_all(cls, value: OnTimeout, info: ValidationInfo) -> OnTimeout:
         if value is OnTimeout.APPROVE:  # R23: each channel asks for it, and no installation for all of them
             raise ValueError(
                 "approve cannot be the default of every channel. "
-                "Set it in each that wants it: `/approvals on-timeout approve`"
+                f"Set it in each that wants it: `{info.data.get('approvals_command')} on-timeout approve`"
             )
         return value
 

@@ -1,4 +1,7 @@
-"""The areas of workers, as `web` reaches them: jobs go there, and workers find there where `web` is."""
+"""The areas of workers, as `web` reaches them.
+
+Jobs go there, and workers find there where `web` is.
+"""
 
 import asyncio
 import logging

@@ -72,6 +72,13 @@ class CommonSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 behind a load balancer")
 
+    @field_validator("namespace")
+    @classmethod
+    def _no_area(cls, value: str) -> str:
+        if re.search(r"-work(-|$)", value):
+            raise ValueError("must not contain -work, which ends the prefix of a workers' area")
+        return value
+
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: SecretStr) -> SecretStr:

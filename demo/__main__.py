@@ -130,7 +130,7 @@ _WELCOME: Final = """
     {python} -c 'import asyncio, countersign; print(asyncio.run(countersign.ask("#approvals", "Shall we?")))'
   For the examples of README.md and docs/adapters.md without an OpenAI key, use this model, which plays a script:
     export OPENAI_BASE_URL={model} OPENAI_API_KEY=demo OPENAI_AGENTS_DISABLE_TRACING=1
-  To add a script with run_here, or another worker, connect it to Redis:
+  To add another worker, connect it to Redis:
     export REDIS_URL={worker}
   The record of what was decided:
     REDIS_URL={web} {python} -m countersign audit report

@@ -83,6 +83,10 @@ class OAuth(Generic[P]):
             raise SlackError("token_expired")
         return grant
 
+    def scopes_of(self, token: str) -> frozenset[str] | None:
+        """Look up the scopes that answers to this token tell; None if they tell none."""
+        return grant.scopes if (grant := self._grants.get(token)) is not None and not grant.refused else None
+
     def meant(self, grant: Grant[P], method: str, team: str) -> P:
         """Find the workspace of a call; SlackError if an organization's token has none.
 

@@ -49,6 +49,14 @@ def size_of(blocks: list[Json]) -> int:
 
 def check_message_blocks(blocks: list[Json]) -> None:
     """Raise SlackError for blocks that Slack would refuse in a message."""
+    if problems := problems_of_blocks(blocks):
+        raise SlackError("invalid_blocks", problems, errors=[p.removeprefix("[ERROR] ") for p in problems])
+    if size_of(blocks) > MESSAGE_BLOCK_BYTES:
+        raise SlackError("msg_blocks_too_long")
+
+
+def problems_of_blocks(blocks: Any) -> list[str]:
+    """List what is wrong with the blocks of a message, apart from their size."""
     problems: list[str] = []
     array(variants(BLOCKS), MESSAGE_BLOCKS, 0)(blocks, "/blocks", problems)
     if not problems:
@@ -56,10 +64,7 @@ def check_message_blocks(blocks: list[Json]) -> None:
         markdown = sum(len(block["text"]) for block in blocks if block["type"] == "markdown")
         if markdown > MARKDOWN_CHARACTERS:
             problem(problems, "/blocks", f"markdown blocks must be less than {MARKDOWN_CHARACTERS + 1} characters")
-    if problems:
-        raise SlackError("invalid_blocks", problems, errors=[p.removeprefix("[ERROR] ") for p in problems])
-    if size_of(blocks) > MESSAGE_BLOCK_BYTES:
-        raise SlackError("msg_blocks_too_long")
+    return problems
 
 
 def check_replacement(old: list[Json] | None, new: list[Json] | None) -> None:
@@ -79,6 +84,14 @@ def _has_rich_text(blocks: list[Json] | None) -> bool:
 
 def check_view(view: Any, kinds: tuple[str, ...]) -> None:
     """Raise SlackError for a view that Slack would refuse."""
+    if problems := problems_of_view(view, kinds):
+        raise SlackError("invalid_arguments", problems)
+    if len(json.dumps(view, ensure_ascii=False).encode()) > VIEW_BYTES:
+        raise SlackError("view_too_large")
+
+
+def problems_of_view(view: Any, kinds: tuple[str, ...]) -> list[str]:
+    """List what is wrong with a view, apart from its size."""
     problems: list[str] = []
     variants({kind: _VIEW[kind] for kind in kinds})(view, "/view", problems)
     if not problems:
@@ -89,10 +102,7 @@ def check_view(view: Any, kinds: tuple[str, ...]) -> None:
             problem(problems, "/view", "missing required field: submit (the view has input blocks)")
         if sum(bool(_parts(block, "focus_on_load")) for block in blocks) > 1:
             problem(problems, "/view/blocks", "only one element may have focus_on_load")
-    if problems:
-        raise SlackError("invalid_arguments", problems)
-    if len(json.dumps(view, ensure_ascii=False).encode()) > VIEW_BYTES:
-        raise SlackError("view_too_large")
+    return problems
 
 
 def check_metadata(metadata: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from . import api_agents, api_chat, api_conversations, api_files, api_users, api_views
+from . import api_agents, api_blocks, api_chat, api_conversations, api_files, api_users, api_views
 from .errors import Json, RateLimited, SlackError
 from .faults import API_KINDS
 from .methods import TIER_2, TIER_4, Arguments, Method
@@ -19,6 +19,7 @@ from .rate_limits import RateLimits
 
 METHODS: dict[str, Method] = {
     **api_agents.METHODS,
+    **api_blocks.METHODS,
     **api_chat.METHODS,
     **api_files.METHODS,
     **api_users.METHODS,
@@ -29,7 +30,7 @@ METHODS: dict[str, Method] = {
 }
 # So many calls are kept for a test to look at.
 REMEMBERED = 20_000
-_WITHOUT_TOKEN = {"api.test", "oauth.v2.access"}
+_WITHOUT_TOKEN = {"api.test", "blocks.validate", "oauth.v2.access"}
 _APP_TOKEN = {"apps.connections.open"}
 
 
@@ -54,9 +55,12 @@ class WebApi:
         method = request.match_info["method"]
         values, token = await _read(request)
         by_json = request.content_type == "application/json"
-        return await self.answer(
+        reply = await self.answer(
             request, method, values, lambda: self._call(method, values, token, by_json, request.remote)
         )
+        if (scopes := self.platform.oauth.scopes_of(token)) is not None:
+            reply.headers["X-OAuth-Scopes"] = ",".join(sorted(scopes))
+        return reply
 
     async def answer(
         self,

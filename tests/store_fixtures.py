@@ -15,6 +15,7 @@ from countersign.domain.people import Actor
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.policy.loosening import Configured, NeedsConfirmation
+from countersign.runs.area import Area
 from countersign.store.record_codecs import EVENTS
 from countersign.store.redis.connection import connect
 from countersign.store.request_lists import Lists
@@ -36,10 +37,15 @@ async def store(redis_url: str, namespace: str) -> AsyncIterator[Store]:
     client = connect(redis_url)
     store = Store(client, namespace)
     await store.set_defaults(rules())
-    email = TeamInfo("email", "writes a mail")
-    await store.workers.announce(WorkerId("worker"), Announcement((email,)), timedelta(hours=1))
+    await announce_worker(store)
     yield store
     await client.aclose()
+
+
+@pytest.fixture
+def area(store: Store) -> Area:
+    """The workers' area beside the store."""
+    return Area(store.client, store.keys.namespace)
 
 
 @pytest.fixture
@@ -47,6 +53,12 @@ async def wakeups(store: Store) -> AsyncIterator[Wakeups]:
     async with Wakeups(store) as wakeups:
         await wakeups.listening()
         yield wakeups
+
+
+async def announce_worker(store: Store) -> None:
+    """A worker says that it runs the team `email`."""
+    email = TeamInfo("email", "writes a mail")
+    await store.workers.announce(WorkerId("worker"), Announcement((email,)), timedelta(hours=1))
 
 
 async def update_lists(store: Store) -> None:

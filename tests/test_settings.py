@@ -104,6 +104,14 @@ def test_a_quorum_that_the_reviewers_cannot_reach_is_refused(monkeypatch: pytest
         read(WebSettings)
 
 
+@pytest.mark.parametrize("namespace", ["shop-work", "shop-work-kpay"])
+def test_a_namespace_that_names_a_workers_area_is_refused(monkeypatch: pytest.MonkeyPatch, namespace: str) -> None:
+    """R27: the worker of NAMESPACE=shop would own all keys of this one."""
+    given(monkeypatch, NAMESPACE=namespace)
+    with pytest.raises(WrongSettings, match="NAMESPACE"):
+        read(WebSettings)
+
+
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """R15."""
     given(
@@ -189,7 +197,6 @@ def test_with_oauth_no_token_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ADMINS", "U0BOB", "ADMINS: ids are of one workspace"),
         ("APPROVALS_CHANNEL", "C0APPROVALS", "APPROVALS_CHANNEL: an id is of one workspace"),
         ("AUDIT_SQL_URL", "sqlite+aiosqlite:///secret", "AUDIT_SQL_URL: one database"),
-        ("API_PORT", "0", "API_PORT: programs ask in one workspace"),
     ],
 )
 def test_with_oauth_each_wrong_setting_is_named(

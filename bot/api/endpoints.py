@@ -87,13 +87,14 @@ class Interface:
     workers: worker_calls.WorkerCalls = field(init=False)
 
     def __post_init__(self) -> None:
-        calls = worker_calls.WorkerCalls(self.store, self.wakeups, self._channel, self.turns)
+        calls = worker_calls.WorkerCalls(
+            self.store, self.wakeups, self._key, self._channel, self._rate, self.turns, self.stopping
+        )
         object.__setattr__(self, "workers", calls)
 
     def stop(self) -> None:
         """Answer all long polls as it stands: their programs ask the next process."""
         self.stopping.set()
-        self.workers.stopping.set()
         for poll in self.polls:
             poll.cancel()
 

@@ -16,7 +16,7 @@ from countersign.domain.channel_settings import parse_duration
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId
 from countersign.process_settings import CommonSettings, read
-from countersign.runs.area import namespace_of
+from countersign.store.keys import area_namespace
 from countersign.store.programs import ApiKeys
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
@@ -47,7 +47,7 @@ def create(
     per_minute: Annotated[int, typer.Option(help="Most requests a minute.")] = PER_MINUTE,
     most_waiting: Annotated[int, typer.Option(help="Most calls that wait at once, in one web.")] = MOST_WAITING,
 ) -> None:
-    """Create a key for a program, or for workers with an area of their own, and show it once."""
+    """Create a key, for a program or for workers, and show it once."""
     if bool(name) == bool(worker) or (worker and channel) or (teams and not worker):
         raise InvalidInput("Give --name and --channel for a program, or --worker and --teams for workers.")
 
@@ -60,7 +60,7 @@ def create(
             file=sys.stderr,
         )
         print(issued.token)
-        area = namespace_of(store.keys.namespace, issued.key.area)
+        area = area_namespace(store.keys.namespace, issued.key.area)
         print(f"Their area in Redis is {{{area}}}:*. Start them with COUNTERSIGN_KEY.", file=sys.stderr)
 
     async def made(store: Store, keys: ApiKeys) -> None:

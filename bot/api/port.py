@@ -1,4 +1,4 @@
-"""The port for workers and programs: one interface for each workspace that is served.
+"""The port for workers and programs, with one interface for each workspace.
 
 A workspace's own address is `/workspaces/<id>/v1/…`. Where there is only one, `/v1/…` is the same.
 """
@@ -7,28 +7,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from countersign.domain.ids import WorkspaceId
 
-from ..slack.connection_limits import Asgi, Receive, Scope, Send
 from . import endpoints, problems
 from .endpoints import Interface
 from .problems import Problem
 
 _PREFIX: Final = "/workspaces/"
+_NOT_SERVED: Final = Problem(503, "no-workspace", "This workspace is not served just now. Try again soon.", 2)
+"""Not 404: the port opens before its workspaces and closes after them, and a worker would take its run for gone."""
+_AMBIGUOUS: Final = Problem(404, "not-found", "Several workspaces are served. Call /workspaces/<id>/v1/… of yours.")
 
 
 class ApiPort:
-    """The interfaces by workspace; `url` is the address at which workers reach them.
-
-    `ready`: every workspace is open, so one that is not served does not exist here. Before that, and once this process
-    stops, workers and programs are told to try again.
-    """
+    """The interfaces by workspace; `url` is the address at which workers reach them."""
 
     def __init__(self) -> None:
         self.url = ""
-        self.ready = False
         self._interfaces: dict[str, Interface] = {}
-        self._apps: dict[str, Asgi] = {}
+        self._apps: dict[str, ASGIApp] = {}
 
     @contextmanager
     def serving(self, workspace: WorkspaceId, interface: Interface) -> Iterator[str]:
@@ -41,7 +40,6 @@ class ApiPort:
 
     def stop(self) -> None:
         """Answer everything that waits: programs and workers ask the next process."""
-        self.ready = False
         for interface in self._interfaces.values():
             interface.stop()
 
@@ -53,10 +51,8 @@ class ApiPort:
             workspace, _, rest = path.removeprefix(_PREFIX).partition("/")
             app, scope = self._apps.get(workspace), {**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode()}
         if app is None:
-            problem = Problem(404, "not-found", "No workspace is served at this address.")
-            if not self.ready:
-                text = "The workspace is not served at this address just now. Try again soon."
-                problem = Problem(503, "not-ready", text, retry_after=1)
+            named = path.startswith(_PREFIX)
+            problem = _AMBIGUOUS if self._apps and not named else _NOT_SERVED
             await problems.answer(problem)(scope, receive, send)
             return
         await app(scope, receive, send)

@@ -1,13 +1,13 @@
-"""Routes for workers: calls about runs, announcements, and the stream of decisions.
+"""Routes for workers: calls about runs, announcements, stream of decisions.
 
-A worker's key reaches the runs of its teams. A program's key reaches the runs that it started itself, as `run_here`
+A worker's key reaches the runs of its area. A program's key reaches the runs that it started itself, as `run_here`
 does.
 """
 
 import asyncio
 import logging
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, make_dataclass, replace
 from datetime import timedelta
@@ -20,10 +20,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from countersign.domain.api_keys import ApiKey
-from countersign.domain.errors import InvalidInput, NotFound
+from countersign.domain.errors import CountersignError, InvalidInput, NotFound, UnknownSchema
 from countersign.domain.ids import ChannelId, RequestId, RunId, WorkerId
 from countersign.domain.requests import Status
-from countersign.domain.run_calls import RUN_CALLS, Start
+from countersign.domain.run_calls import RUN_CALLS, Ask, Start
 from countersign.domain.runs import Run
 from countersign.runs.decision_stream import Waiting
 from countersign.store.codec import within
@@ -43,36 +43,39 @@ _ABOUT: Final = re.compile(rb'"(?:run|ended)":"([rsp][a-z0-9_-]{1,40})"')
 _REMEMBERED: Final = 100_000
 """Runs of which it is known who reaches them."""
 _MOST_BEHIND: Final = 10_000
-"""Lines that a stream may be behind; a slower worker connects again, and reads back."""
+_MOST_BYTES_BEHIND: Final = 32 * 2**20
+"""Lines and bytes that a stream may be behind; a slower worker connects again, and reads back."""
+_BEAT: Final = b"{}\n"
+_MISSED: Final = b'{"missed":true}\n'
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Waited:
-    """What a worker reads back."""
+class Waited:
+    """Names of all that a worker reads back."""
 
     requests: tuple[RequestId, ...] = ()
     runs: tuple[RunId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class _Holder:
+class Holder:
     """The lease under which a call is made."""
 
     fence: int
     owner: str
 
 
-def _reader(kind: type[Any]) -> SchemaValidator:
-    """Make the reader of a body with this call, within the bounds of records."""
-    body = make_dataclass(f"{kind.__name__}Body", [("lease", _Holder), ("call", kind)], frozen=True)
-    return SchemaValidator(within(TypeAdapter(body).core_schema))
-
-
-_CALLS: Final = {name: _reader(kind) for name, kind in RUN_CALLS.items()}
+BODIES: Final = {
+    name: make_dataclass(f"{kind.__name__}Call", [("lease", Holder), ("call", kind)], frozen=True)
+    for name, kind in RUN_CALLS.items()
+}
+"""The type of each call's body."""
+_CALLS: Final = {name: SchemaValidator(within(TypeAdapter(body).core_schema)) for name, body in BODIES.items()}
+"""Their readers, within the bounds of records."""
 _ANSWERS: Final = {name: TypeAdapter[Any](kind.answer) for name, kind in RUN_CALLS.items()}
 _ANNOUNCEMENTS: Final = SchemaValidator(within(TypeAdapter(Announcement).core_schema))
-_WAITED: Final = SchemaValidator(within(TypeAdapter(_Waited).core_schema))
+_WAITED: Final = SchemaValidator(within(TypeAdapter(Waited).core_schema))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +84,19 @@ class WorkerCalls:
 
     store: Store
     wakeups: Wakeups
+    key: Callable[[Request], Awaitable[ApiKey]]
+    """Finds the caller's key. Problem if it does not open, as after it was revoked."""
     channel: Callable[[ApiKey, str], Awaitable[ChannelId]]
     """Finds the channel that a key names. Problem if the key may not ask there."""
+    rate: Callable[[ApiKey], Awaitable[None]]
+    """Counts a call against the key's rate. Problem if it makes too many."""
     turns: defaultdict[str, asyncio.Semaphore]
     """The turn of each key to have a large body read."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _known: set[tuple[str, RunId]] = field(default_factory=set)
-    """Keys with the runs that they reach: that never changes."""
+    streams: Counter[str] = field(default_factory=Counter)
+    """How many streams each key has open."""
+    _known: dict[tuple[str, RunId], bool] = field(default_factory=dict)
+    """Whether a key reaches a run: that never changes."""
 
     async def call(self, request: Request, key: ApiKey) -> Response:
         """Answer a call about a run."""
@@ -96,6 +105,8 @@ class WorkerCalls:
             raise NotFound("There is no such call.")
         body = await self._read(request, key, _CALLS[name])
         call = body.call
+        if isinstance(call, Start | Ask) and not key.worker:
+            await self.rate(key)
         if isinstance(call, Start):
             call = await self._startable(key, run, call)
         else:
@@ -107,8 +118,6 @@ class WorkerCalls:
         """Return the start with the id of its channel. Problem or InvalidInput if this key may not start it."""
         if key.worker or not run.of_script or run.of_program:
             raise InvalidInput("Only a program starts a run itself. Nothing was started.")
-        if (seen := await self.store.run(run)) is not None and seen.value.key != key.id:
-            raise InvalidInput(f"There is a run {run} already. Nothing was started.")
         return replace(start, channel=await self.channel(key, start.channel))
 
     async def _check(self, key: ApiKey, run: RunId) -> None:
@@ -117,15 +126,15 @@ class WorkerCalls:
             raise NotFound(f"There is no run {run}.")
 
     async def _reaches(self, key: ApiKey, run: RunId) -> bool:
-        if (key.id, run) in self._known:
-            return True
+        if (known := self._known.get((key.id, run))) is not None:
+            return known
         seen = await self.store.run(run)
-        if seen is None or not _is_theirs(seen.value, key):
+        if seen is None:
             return False
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        self._known.add((key.id, run))
-        return True
+        self._known[key.id, run] = _is_theirs(seen.value, key)
+        return self._known[key.id, run]
 
     async def announce(self, request: Request, key: ApiKey) -> Response:
         """Keep what a worker says of itself, for `ANNOUNCED_FOR`."""
@@ -135,9 +144,16 @@ class WorkerCalls:
         if foreign:
             raise InvalidInput(f"This key can't run the teams {', '.join(foreign)[:200]}. Nothing was announced.")
         teams = tuple(replace(team, area=key.area) for team in said.teams)
-        held = tuple([run for run in said.runs if await self._reaches(key, run)])
+        held = tuple([run for run in said.runs if await self._holds(key, run)])
         await self.store.workers.announce(_worker(request, key), Announcement(teams, held), ANNOUNCED_FOR)
         return Response(status_code=204)
+
+    async def _holds(self, key: ApiKey, run: RunId) -> bool:
+        """Tell whether a worker may say that it holds the run; of a damaged one it may not."""
+        try:
+            return await self._reaches(key, run)
+        except UnknownSchema:
+            return False
 
     async def retire(self, request: Request, key: ApiKey) -> Response:
         """Withdraw a worker's announcement."""
@@ -152,10 +168,11 @@ class WorkerCalls:
         asking = {one.run for one in requests.values() if one is not None}
         runs = await self.store.readable_runs(list({*waited.runs, *asking}))
         theirs = {name for name, run in runs.items() if run is not None and _is_theirs(run, key)}
-        requests = {name: one if one is not None and one.run in theirs else None for name, one in requests.items()}
-        settled = tuple(one for one in requests.values() if one is not None and one.status is not Status.PENDING)
-        gone = tuple(name for name, one in requests.items() if one is None)
-        ended = tuple(name for name in waited.runs if name not in theirs or _is_over(runs[name]))
+        foreign = runs.keys() - theirs  # nothing is said of a run that cannot be read: a newer `web` may read it
+        read = [one for one in requests.values() if one is not None and one.run in theirs]
+        settled = tuple(one for one in read if one.status is not Status.PENDING)
+        gone = tuple(name for name, one in requests.items() if one is None or one.run in foreign)
+        ended = tuple(name for name in waited.runs if name in foreign or _is_over(runs.get(name)))
         return _json(Waiting(settled, gone, ended).dump())
 
     async def _read(self, request: Request, key: ApiKey, reader: SchemaValidator) -> Any:
@@ -164,38 +181,91 @@ class WorkerCalls:
             return await bodies.aside(raw, lambda: _parsed(raw, reader))
 
     async def stream(self, request: Request, key: ApiKey) -> Response:
-        """Push decisions and ends of runs, a line of JSON each, as they come."""
-        return StreamingResponse(self._lines(key), media_type="application/x-ndjson")
+        """Push decisions and ends of runs that the key reaches, a line each."""
+        if self.streams[key.id] >= key.most_waiting:
+            raise Problem(429, "waiting", f"This key has {key.most_waiting} streams open. Try again soon.", 5)
+        return StreamingResponse(self._lines(request, key), media_type="application/x-ndjson")
 
-    async def _lines(self, key: ApiKey) -> AsyncIterator[bytes]:
-        lines: asyncio.Queue[bytes] = asyncio.Queue(_MOST_BEHIND)
+    async def _lines(self, request: Request, key: ApiKey) -> AsyncIterator[bytes]:
+        backlog, now = _Backlog(), asyncio.get_running_loop().time
         stopping = asyncio.ensure_future(self.stopping.wait())
-
-        def hear(line: bytes) -> None:
-            try:
-                lines.put_nowait(line)
-            except asyncio.QueueFull:
-                _log.warning("A worker does not read its stream of decisions; it is closed.")
-                stopping.cancel()
-
-        with self.wakeups.heard_by(hear):
-            await self.wakeups.listening()
-            try:
-                yield b"{}\n"  # from here on nothing is missed
-                while not stopping.done():
-                    taking = asyncio.ensure_future(lines.get())
-                    try:
-                        await asyncio.wait({taking, stopping}, timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
-                        if stopping.done() and not taking.done():
+        self.streams[key.id] += 1
+        try:
+            with self.wakeups.heard_by(backlog.add):
+                await self.wakeups.listening()
+                yield _BEAT  # from here on nothing is missed
+                beat_at = now() + HEARTBEAT
+                while not (stopping.done() or backlog.cut):
+                    await backlog.wait(stopping, beat_at - now())
+                    while (line := backlog.pop()) is not None:
+                        if shown := await self._shown(key, line):
+                            yield shown
+                    if now() >= beat_at:
+                        if not await self._opens(request):
                             return
-                        line = taking.result() if taking.done() else b"{}\n"
-                        about = _ABOUT.search(line)
-                        if about is None or await self._reaches(key, RunId(about[1].decode())):
-                            yield line
-                    finally:
-                        taking.cancel()
-            finally:
-                stopping.cancel()
+                        yield _BEAT
+                        beat_at = now() + HEARTBEAT
+        finally:
+            stopping.cancel()
+            self.streams[key.id] -= 1
+
+    async def _shown(self, key: ApiKey, line: bytes) -> bytes:
+        """Return what a stream of this key shows of the line; "" if nothing."""
+        about = _ABOUT.search(line)
+        try:
+            return line if about is None or await self._reaches(key, RunId(about[1].decode())) else b""
+        except CountersignError as unknown:
+            _log.warning("Workers read their decisions back, because a run could not be read: %s", unknown)
+            return _MISSED
+
+    async def _opens(self, request: Request) -> bool:
+        """Tell whether the caller's key still opens; while Redis is away it does."""
+        try:
+            await self.key(request)
+        except Problem:
+            return False
+        except CountersignError:
+            return True
+        return True
+
+
+class _Backlog:
+    """Lines that a worker has not read yet. If they are too many they are dropped, and the stream is `cut`."""
+
+    def __init__(self) -> None:
+        self.cut = False
+        self._lines: deque[bytes] = deque()
+        self._bytes = 0
+        self._more = asyncio.Event()
+
+    def add(self, line: bytes) -> None:
+        """Add a line, or cut the stream."""
+        if self.cut:
+            return
+        self._lines.append(line)
+        self._bytes += len(line)
+        self._more.set()
+        if len(self._lines) > _MOST_BEHIND or self._bytes > _MOST_BYTES_BEHIND:
+            _log.warning("A worker does not read its stream of decisions; it is closed.")
+            self.cut = True
+            self._lines.clear()
+
+    def pop(self) -> bytes | None:
+        """Take the oldest line; None if there is none."""
+        if not self._lines:
+            self._more.clear()
+            return None
+        line = self._lines.popleft()
+        self._bytes -= len(line)
+        return line
+
+    async def wait(self, stopping: asyncio.Future[Any], seconds: float) -> None:
+        """Wait for a line, until this is done, or for this time."""
+        more = asyncio.ensure_future(self._more.wait())
+        try:
+            await asyncio.wait({more, stopping}, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            more.cancel()
 
 
 def _is_theirs(run: Run, key: ApiKey) -> bool:
@@ -204,7 +274,7 @@ def _is_theirs(run: Run, key: ApiKey) -> bool:
 
 
 def _is_over(run: Run | None) -> bool:
-    return run is None or run.over
+    return run is not None and run.over
 
 
 def _worker(request: Request, key: ApiKey) -> WorkerId:

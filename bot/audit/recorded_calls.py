@@ -46,7 +46,7 @@ def recorded(kept: Kept | ValueError) -> Recorded | None:
             return None
         return _recorded(entry, effect)
     except (KeyError, TypeError, AttributeError, UnknownSchema) as wrong:
-        raise ValueError(f"is no entry that this program reads ({ascii(wrong)[:200]})") from None
+        raise ValueError(f"is no entry that this program reads ({ascii(str(wrong))[:200]})") from None
 
 
 def _recorded(entry: dict[str, Any], effect: Effect) -> Recorded:

@@ -8,7 +8,8 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,6 +61,8 @@ _PATIENCE: Final = 30.0
 """Seconds that Slack has to answer a call."""
 MOST_CONNECTIONS: Final = 10
 """Socket Mode connections that Slack allows an app, in all of its processes."""
+LIMITED_FOR: Final = 3600.0
+"""Seconds for which health tells of dropped events: Slack counts them by the hour."""
 _PING: Final = 3.0
 """Seconds between pings of a Socket Mode connection; a dead one is replaced after four."""
 _ORG_WIDE: Final = (
@@ -179,8 +182,13 @@ async def identify(client: AsyncWebClient, team: WorkspaceId | None = None) -> I
 class App(AsyncApp):
     """Bolt's app, which never sees what nobody here reads."""
 
-    limited = ""
-    """A sentence about events that Slack dropped, "" if it dropped none."""
+    _limited: tuple[str, float] = ("", 0.0)
+
+    @property
+    def limited(self) -> str:
+        """Return a sentence about events that Slack dropped, "" if it dropped none lately."""
+        sentence, at = self._limited
+        return sentence if time.monotonic() - at < LIMITED_FOR else ""
 
     async def async_dispatch(self, req: AsyncBoltRequest) -> BoltResponse:
         """Drop every message that is not a person's reply in a thread.
@@ -203,13 +211,14 @@ class App(AsyncApp):
             if isinstance(minute, int) and 0 < minute < 2**32
             else ""
         )
-        self.limited = (
+        sentence = (
             f"Slack dropped events of workspace {workspace}{at}, because there were more than 30,000 in an hour. "
             "Clicks and commands are not affected. Remove message.channels and message.groups from the app, or invite "
             "it to fewer channels."
         )
+        self._limited = sentence, time.monotonic()
         metrics.events_limited(workspace)
-        _log.error("%s", self.limited)
+        _log.error("%s", sentence)
 
 
 def _is_reply(event: dict[str, Any]) -> bool:
@@ -338,11 +347,17 @@ def _without_bolt_variables() -> Iterator[None]:
         os.environ |= kept
 
 
-def _check_scopes(headers: dict[str, str]) -> None:
+def scopes_of(headers: Mapping[str, str]) -> set[str] | None:
+    """Read the scopes of a token from Slack's answer; None if it does not tell them."""
     granted = {k.lower(): v for k, v in headers.items()}.get("x-oauth-scopes")
+    return None if granted is None else set(granted.replace(" ", "").split(",")) - {""}
+
+
+def _check_scopes(headers: Mapping[str, str]) -> None:
+    granted = scopes_of(headers)
     if granted is None:
         return
-    if missing := sorted(SCOPES - set(granted.replace(" ", "").split(","))):
+    if missing := sorted(SCOPES - granted):
         raise WrongSettings(
             [f"SLACK_BOT_TOKEN: the app lacks {', '.join(missing)}. Add them (see manifest.yml) and install it again."]
         )

@@ -12,6 +12,8 @@ from typing import Any, Final
 from slack_bolt import BoltResponse
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
+from countersign.domain.slash_commands import NAMES
+
 from .handlers import (
     agent_command,
     app_events,
@@ -44,10 +46,6 @@ APPROVALS: Final[dict[str, Subcommand]] = {
     **settings_changes.SUBCOMMANDS,
     **away_command.SUBCOMMANDS,
     **approvals_command.LISTS,
-}
-COMMANDS: Final[dict[str, Listener]] = {
-    "/agent": command(agent_command.agent),
-    "/approvals": command(approvals_command.approvals(APPROVALS)),
 }
 ACTIONS: Final[dict[str, Listener]] = {
     start_modal.TEAM: agent_command.on_team_chosen,
@@ -87,6 +85,14 @@ EVENTS: Final[dict[str, Listener]] = {
 _log = logging.getLogger(__name__)
 
 
+def commands() -> dict[str, Listener]:
+    """Map each slash command, by the name that it has here, to its handler."""
+    return {
+        NAMES.agent: command(agent_command.agent),
+        NAMES.approvals: command(approvals_command.approvals(APPROVALS)),
+    }
+
+
 def register(app: AsyncApp, services: Services) -> None:
     """Register a handler for every payload that Slack can send."""
 
@@ -98,7 +104,7 @@ def register(app: AsyncApp, services: Services) -> None:
     app.action(re.compile(rf"^(?!(?:{'|'.join(ACTIONS)})$)"))(bound(services, click(card_buttons.click)))
     for action, listener in ACTIONS.items():
         app.action(action)(bound(services, listener))
-    for name, listener in COMMANDS.items():
+    for name, listener in commands().items():
         app.command(name)(bound(services, listener))
     for shortcut, listener in SHORTCUTS.items():
         app.global_shortcut(shortcut)(bound(services, listener))

@@ -39,7 +39,9 @@ def proposal_of(event: Event) -> SettingsProposal:
         settings = _SETTINGS.validate_python(json.loads(data["wanted"]))
         by, channel, version = UserId(event.user or ""), ChannelId(data["channel"]), int(data["version"])
     except (KeyError, TypeError, ValueError) as wrong:  # pydantic's are ValueErrors
-        raise InvalidInput(f"The event of a proposal does not say what was proposed ({ascii(wrong)[:200]}).") from None
+        raise InvalidInput(
+            f"The event of a proposal does not say what was proposed ({ascii(str(wrong))[:200]})."
+        ) from None
     return SettingsProposal(channel, by, settings, version, print_of(*effect_of(data)))
 
 
@@ -53,5 +55,5 @@ def effect_of(data: Mapping[str, str]) -> Configured:
         return Configured(*(_RULES.validate_python(one) for one in rules))
     except (KeyError, TypeError, ValueError) as wrong:  # pydantic's are ValueErrors
         raise InvalidInput(
-            f"The event of a change of settings does not say what changed ({ascii(wrong)[:200]})."
+            f"The event of a change of settings does not say what changed ({ascii(str(wrong))[:200]})."
         ) from None

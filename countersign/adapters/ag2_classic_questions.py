@@ -197,8 +197,8 @@ class People:
             if _RUNS_CODE in first.body.get("notes", ()):
                 self._code[id(agent)] = first
             return yes_or_no[0] if yes_or_no else ""
-        if first.decision.outcome == "answered":
-            return first.decision.words
+        if first.decision.outcome == "answered" and yes_or_no is None:
+            return first.decision.words  # only the button is a yes (R12)
         IOStream.get_default().print(first.decision.text)
         return yes_or_no[1] if yes_or_no else STOP
 

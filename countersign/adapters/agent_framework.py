@@ -7,9 +7,10 @@ asks once more about the changed ones, and gets the same decision.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from pydantic_core import to_json, to_jsonable_python
@@ -18,6 +19,7 @@ from countersign.adapters import extra
 from countersign.adapters.run_files import SavedCall
 from countersign.adapters.saved_runs import ASK_HUMAN, JudgedRun, SavedRuns, judged_run
 from countersign.client.exchange import Decision
+from countersign.domain.calls import question_text
 from countersign.domain.errors import InvalidInput, NotShown
 from countersign.domain.json_arguments import DIFFERS, is_approved, read_arguments, written
 from countersign.domain.typed_answers import Keywords
@@ -27,9 +29,11 @@ with extra("agent-framework"):
         Agent,
         AgentResponse,
         AgentSession,
+        BaseChatClient,
         Content,
         Executor,
         FileCheckpointStorage,
+        FunctionalWorkflow,
         FunctionInvocationContext,
         FunctionMiddleware,
         FunctionTool,
@@ -41,13 +45,16 @@ with extra("agent-framework"):
         WorkflowCheckpoint,
         WorkflowCheckpointException,
         WorkflowEvent,
-        WorkflowExecutor,
         WorkflowRunResult,
         tool,
     )
     from agent_framework.exceptions import MiddlewareException
 
 _SEEN = "countersign"
+_LEAD_TOO_FAR = (type, ModuleType, BaseChatClient)
+"""Places in which no agent of the program's own is looked for."""
+_MOST_ENTRIES = 1_000
+"""Entries of a list that may be agents; a longer one is data."""
 _DECISION = f"{Decision.__module__}:{Decision.__qualname__}"
 
 
@@ -114,8 +121,11 @@ class SlackApprovals(SavedRuns, FunctionMiddleware):
         """
         if options.get("stream"):
             raise InvalidInput("`SlackApprovals.run` returns the whole answer, so it can't stream. Leave out `stream`.")
-        _check_hosted(agent)
-        async with self._judging(key, agent.name, task) as at:
+        agents = list(_agents(agent, options))
+        for one in agents:
+            _check_hosted(one)
+        nested = [one for one in agents if one is not agent]
+        async with self._judging(key, agent.name, task) as at, self._in_all(nested):
             saved = at.run.state or {"asked": []}
             asked = [Content.from_dict(one) for one in saved["asked"]]
             session = AgentSession.from_dict(saved["session"]) if asked else agent.create_session()
@@ -127,19 +137,29 @@ class SlackApprovals(SavedRuns, FunctionMiddleware):
                     return response
                 at.run.save(state={"session": session.to_dict(), "asked": [one.to_dict() for one in asked]})
 
-    async def run_workflow(self, workflow: Workflow, message: Any, *, key: str) -> WorkflowRunResult:
+    async def run_workflow(
+        self,
+        workflow: Workflow | FunctionalWorkflow,
+        message: Any,
+        *,
+        key: str,
+        approve: str = "APPROVE",
+        reject: str = "REJECT",
+    ) -> WorkflowRunResult:
         """Run the workflow, and ask people what it requests.
 
         The same key goes on with the same run. A `bool` is answered with whether they approved, a `str` as
-        `slack_input` answers, anything else with the `Decision`. Give the workflow a name of its own, by which its
-        checkpoints are found. Its agents get this middleware while it runs. InvalidInput if a call could run without
-        people.
+        `slack_input` answers (`approve`, `reject` with the reason, a reviewer's text, the chosen option), anything else
+        with the `Decision`. Give the workflow a name of its own, by which its checkpoints are found. Its agents get
+        this middleware while it runs. InvalidInput if a call could run without people.
         """
+        keywords = Keywords(approve, reject)
         task, agents = to_json(message, fallback=str).decode(), list(_agents(workflow))
         for agent in agents:
             _check_hosted(agent)
         async with self._judging(key, workflow.name, task) as at, self._in_all(agents):
-            storage, tools = _LastCheckpoint(at), {one.id: _functions_of(one) for one in workflow.get_executors_list()}
+            executors = workflow.get_executors_list() if isinstance(workflow, Workflow) else ()
+            storage, tools = _LastCheckpoint(at), {one.id: _functions_of(one) for one in executors}
             saved = at.run.state
             start = {"message": message} if saved is None else {"checkpoint_id": saved["id"]}
             try:
@@ -148,7 +168,7 @@ class SlackApprovals(SavedRuns, FunctionMiddleware):
                     calls = [_requested(at, event, tools.get(event.source_executor_id, {})) for event in events]
                     decisions = iter(await at.decide_all([call for call in calls if call is not None]))
                     responses = {
-                        event.request_id: _response(event, None if call is None else next(decisions))
+                        event.request_id: _response(event, None if call is None else next(decisions), keywords)
                         for event, call in zip(events, calls, strict=True)
                     }
                     result = await workflow.run(responses=responses, checkpoint_storage=storage)
@@ -158,16 +178,19 @@ class SlackApprovals(SavedRuns, FunctionMiddleware):
 
     @asynccontextmanager
     async def _in_all(self, agents: Sequence[Agent[Any]]) -> AsyncIterator[None]:
-        """Put this middleware last, next to the tools, of agents that lack it."""
-        before = [(agent, agent.middleware) for agent in agents]
-        for agent, middleware in before:
-            if not any(isinstance(one, SlackApprovals) for one in middleware or ()):
-                agent.middleware = [*(middleware or ()), self]
+        """Put this middleware last, next to the tools, of these agents.
+
+        Each run adds it and takes one away again, since runs at the same time may share an agent.
+        """
+        for agent in agents:
+            agent.middleware = [*(agent.middleware or ()), self]
         try:
             yield
         finally:
-            for agent, middleware in before:
-                agent.middleware = middleware
+            for agent in agents:
+                rest = list(agent.middleware or ())
+                del rest[max(place for place, one in enumerate(rest) if one is self)]
+                agent.middleware = rest or None
 
 
 class _NotKept(BaseException):
@@ -279,26 +302,51 @@ def _requested(at: JudgedRun, event: WorkflowEvent[Any], tools: Mapping[str, Fun
         return _call(at, data, tools)
     value = to_jsonable_python(data)
     options = value.pop("options", []) if isinstance(value, dict) else []
-    text = value if isinstance(value, str) else to_json(value, indent=2).decode()
-    return at.run.call(event.request_id, ASK_HUMAN, {"question": text, "options": options}, None)
+    return at.run.call(event.request_id, ASK_HUMAN, {"question": question_text(value), "options": options}, None)
 
 
-def _response(event: WorkflowEvent[Any], decision: Decision | None) -> Any:
+def _response(event: WorkflowEvent[Any], decision: Decision | None, keywords: Keywords) -> Any:
     if isinstance(event.data, Content) or decision is None:
         return _approval(event.data, decision)
     if event.response_type is bool:
         return decision.approved
     if event.response_type is str:
-        return Keywords().typed(decision.outcome, words=decision.words, chosen=decision.chosen)
+        return keywords.typed(decision.outcome, words=decision.words, chosen=decision.chosen)
     return decision
 
 
-def _agents(workflow: Workflow) -> Iterator[Agent[Any]]:
-    """Find the agents of a workflow: those of its executors, and of workflows in it."""
-    for executor in workflow.get_executors_list():
-        if isinstance(executor, WorkflowExecutor):
-            yield from _agents(executor.workflow)
-        yield from (one for one in vars(executor).values() if isinstance(one, Agent))
+def _agents(*places: object) -> Iterator[Agent[Any]]:
+    """Find the agents that can run: wherever these objects, and what their functions refer to, lead."""
+    seen: dict[int, object] = {}
+    left = list(places)
+    while left:
+        place = left.pop()
+        if id(place) in seen:
+            continue
+        seen[id(place)] = place
+        if isinstance(place, Agent):
+            yield place
+        if isinstance(place, Workflow):
+            left += place.get_executors_list()
+        elif isinstance(place, Mapping):
+            left += list(place.values())[:_MOST_ENTRIES]
+        elif isinstance(place, list | tuple | set | frozenset):
+            left += list(place)[:_MOST_ENTRIES]
+        elif isinstance(place, MethodType):
+            left += [place.__self__, place.__func__]
+        elif isinstance(place, FunctionType):
+            left += _referred(place)
+        elif hasattr(place, "__dict__") and not isinstance(place, _LEAD_TOO_FAR):
+            left += vars(place).values()
+
+
+def _referred(function: FunctionType) -> Iterator[object]:
+    """List what a function refers to: its closure, and objects of its module; other functions lead too far."""
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # an empty cell
+            yield cell.cell_contents
+    named = (function.__globals__.get(name) for name in function.__code__.co_names)
+    yield from (one for one in named if not isinstance(one, FunctionType))
 
 
 def _functions(agent: Agent[Any], options: Mapping[str, Any]) -> dict[str, FunctionTool]:
@@ -310,10 +358,7 @@ def _functions(agent: Agent[Any], options: Mapping[str, Any]) -> dict[str, Funct
 
 
 def _functions_of(executor: Executor) -> dict[str, FunctionTool]:
-    if isinstance(executor, WorkflowExecutor):
-        return {name: one for agent in _agents(executor.workflow) for name, one in _functions(agent, {}).items()}
-    agents = [one for one in vars(executor).values() if isinstance(one, Agent)]
-    return {name: one for agent in agents for name, one in _functions(agent, {}).items()}
+    return {name: one for agent in _agents(executor) for name, one in _functions(agent, {}).items()}
 
 
 def _check_hosted(agent: Agent[Any]) -> None:

@@ -17,9 +17,10 @@ from countersign.adapters import extra, run_files
 from countersign.adapters.graph_threads import LeftThread, Saver, arestore, restore
 from countersign.client.client import AsyncClient, Client, question
 from countersign.client.exchange import AlreadyRan, Decision, NotApproved
-from countersign.domain.calls import labelled
+from countersign.domain.calls import asked_in, labelled
 from countersign.domain.errors import InvalidInput
 from countersign.domain.json_arguments import DIFFERS, is_approved
+from countersign.domain.typed_answers import Keywords
 
 with extra("langgraph"):
     from langchain.agents.middleware import AgentMiddleware
@@ -30,8 +31,6 @@ with extra("langgraph"):
     from langgraph.types import Command, Interrupt
 
 _LONGEST_REPORT: Final = 300
-_ASKS: Final = ("question", "title", "message", "action", "task")
-"""Names under which a program's own interrupt says what it asks."""
 _REVIEWS: Final = {"approved": "approve", "edited": "edit", "answered": "respond"}
 Result = ToolMessage | Command[Any]
 __all__ = ["SlackApproval", "adecide", "arestore", "decide", "restore"]
@@ -166,19 +165,30 @@ def decide(
     checkpointer: Saver | None = None,
     text: bool | Callable[[Any], bool] = False,
     whole: bool = False,
+    approve: str = "",
+    reject: str = "reject",
 ) -> Command[Any] | None:
     """Ask about all that a graph stopped with.
 
     Return the command that resumes it; None if it did not stop. Within an event loop, await `adecide`.
     An `interrupt` of the program's own gets True if people approved and False otherwise, so `if approved:` is safe.
     One with `options` gets the chosen one, or an answer in words; so does any other where `text` is true, or says
-    so of the interrupt's value. With `whole` it gets a dict of the decision: `approved`, `outcome`, `how`, `by`,
-    `words`, `chosen` and `text`.
-    To `HumanInTheLoopMiddleware`: its decisions; of calls of `tools` people may change the arguments. `leave` and
-    `checkpointer`: as for `SlackApproval`; this program has taken the thread over when this returns.
+    so of the interrupt's value; "" if nobody answered. A program that compares with `"approve"` names that word:
+    with `approve` an interrupt gets what `slack_input` returns, so read it as text. With `whole` it gets a dict of the
+    decision: `approved`, `outcome`, `how`, `by`, `words`, `chosen` and `text`.
+    To `HumanInTheLoopMiddleware` and to LangGraph's `HumanInterrupt`: its decisions; of calls of `tools` people may
+    change the arguments. `leave` and `checkpointer`: as for `SlackApproval`; this program has taken the thread over
+    when this returns.
     """
     asking = adecide(
-        channel, result, config, tools=tools, leave=leave, checkpointer=checkpointer, text=text, whole=whole
+        *(channel, result, config),
+        tools=tools,
+        leave=leave,
+        checkpointer=checkpointer,
+        text=text,
+        whole=whole,
+        approve=approve,
+        reject=reject,
     )
     return asyncio.run(asking)
 
@@ -193,8 +203,11 @@ async def adecide(
     checkpointer: Saver | None = None,
     text: bool | Callable[[Any], bool] = False,
     whole: bool = False,
+    approve: str = "",
+    reject: str = "reject",
 ) -> Command[Any] | None:
     """Ask as `decide` does, in this task."""
+    keywords = Keywords(approve, reject) if approve else None
     stops: Sequence[Interrupt] = result.get("__interrupt__", ())
     made = [one if isinstance(one, BaseTool) else tool(one) for one in tools]
     schemas = {one.name: one.get_input_jsonschema() for one in made}
@@ -206,8 +219,14 @@ async def adecide(
 
         async def answer(stop: Interrupt) -> Any:
             waits = [client.judge(body, key=key) for body, key in questions(stop)]
+            decisions = await asyncio.gather(*waits)
+            if _holds_calls(stop.value):
+                asked = zip(decisions, stop.value["action_requests"], stop.value["review_configs"], strict=True)
+                return {"decisions": [_review(*one) for one in asked]}
+            if _is_for_an_inbox(stop.value):
+                return [_response(*one) for one in zip(decisions, stop.value, strict=True)]
             in_words = _offers_options(stop.value) or (text(stop.value) if callable(text) else text)
-            return _answer(await asyncio.gather(*waits), stop, in_words=in_words, whole=whole)
+            return _answer(*decisions, in_words=in_words, whole=whole, keywords=keywords)
 
         if leave is not None and stops:
             every = [(body, *_left(leave, config, key)) for stop in stops for body, key in questions(stop)]
@@ -225,17 +244,21 @@ async def adecide(
 
 def _questions(channel: str, interrupt: Interrupt, schemas: Mapping[str, Any]) -> list[dict[str, Any]]:
     value = interrupt.value
-    if isinstance(value, Mapping) and "action_requests" in value:
+    if _holds_calls(value):
         reviews = zip(value["action_requests"], value["review_configs"], strict=True)
-        calls = [_call(action, schemas if "edit" in review["allowed_decisions"] else {}) for action, review in reviews]
+        calls = [
+            _call(action["name"], action["args"], schemas if "edit" in review["allowed_decisions"] else {})
+            for action, review in reviews
+        ]
         return [question(channel, call=call) for call in calls]
+    if _is_for_an_inbox(value):
+        return [_for_people(channel, one, schemas) for one in value]
     if _offers_options(value):
         title = str(value.get("question") or "Which one?")
         return [question(channel, title[:300], title, options=[str(one) for one in value["options"]])]
     if isinstance(value, Mapping):
-        asked = next((str(value[name]) for name in _ASKS if isinstance(value.get(name), str) and value[name]), "")
         plain = json.loads(json.dumps(value, default=str))
-        return [question(channel, asked.strip().partition("\n")[0][:300], labelled(plain))]
+        return [question(channel, asked_in(value).strip().partition("\n")[0][:300], labelled(plain))]
     text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
     return [question(channel, "" if isinstance(value, str) else "Continue?", text)]
 
@@ -244,23 +267,59 @@ def _offers_options(value: Any) -> bool:
     return isinstance(value, Mapping) and bool(value.get("options"))
 
 
-def _answer(decisions: Sequence[Decision], interrupt: Interrupt, *, in_words: bool, whole: bool) -> Any:
-    if isinstance(interrupt.value, Mapping) and "action_requests" in interrupt.value:
-        asked = zip(decisions, interrupt.value["action_requests"], interrupt.value["review_configs"], strict=True)
-        return {"decisions": [_review(*one) for one in asked]}
-    (decision,) = decisions
+def _holds_calls(value: Any) -> bool:
+    """Tell whether LangChain's own middleware stopped, with calls of tools."""
+    return isinstance(value, Mapping) and "action_requests" in value
+
+
+def _is_for_an_inbox(value: Any) -> bool:
+    """Tell whether the value is a list of LangGraph's `HumanInterrupt`."""
+    entries = value if isinstance(value, list) else ()
+    return bool(entries) and all(isinstance(one, Mapping) and {"action_request", "config"} <= {*one} for one in entries)
+
+
+def _answer(decision: Decision, *, in_words: bool, whole: bool, keywords: Keywords | None) -> Any:
+    """Return what the program's own interrupt gets. A refusal is never truthy (R39), unless the program asks for it."""
     if whole:  # plain values: a checkpointer keeps them
         named = {name: getattr(decision, name) for name in ("approved", "outcome", "how", "words", "text")}
         return {**named, "by": list(decision.by), "chosen": list(decision.chosen)}
     if decision.chosen:
         return decision.chosen[0]
-    # A refusal is never truthy (R39): words are only for a program that asked for words.
-    return decision.words if decision.outcome == "answered" and in_words else decision.approved
+    if keywords is not None:
+        return keywords.typed(decision.outcome, words=decision.words)
+    if not in_words or decision.approved:
+        return decision.approved
+    return decision.words if decision.outcome == "answered" else ""  # False would pass for the number 0
 
 
-def _call(action: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
-    call: dict[str, Any] = {"tool": action["name"], "arguments": action["args"]}
-    return call | {"schema": schemas[action["name"]]} if action["name"] in schemas else call
+def _call(name: str, arguments: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    call: dict[str, Any] = {"tool": name, "arguments": arguments}
+    return call | {"schema": schemas[name]} if name in schemas else call
+
+
+def _for_people(channel: str, request: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the question of a `HumanInterrupt`."""
+    action, may = request["action_request"], request["config"]
+    call = _call(action["action"], action["args"], schemas if may.get("allow_edit") else {})
+    return question(channel, "", str(request.get("description") or "").strip(), call=call)
+
+
+def _response(decision: Decision, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return LangGraph's `HumanResponse`.
+
+    `ignore` is its refusal; where the program doesn't allow that, the model reads why as a response.
+    """
+    action, may = request["action_request"], request["config"]
+    if decision.outcome == "edited" and may.get("allow_edit"):
+        return {"type": "edit", "args": {"action": action["action"], "args": decision.arguments}}
+    same = is_approved(action["args"], decision.arguments)  # the program runs its own copy
+    if decision.outcome == "approved" and same and may.get("allow_accept"):
+        return {"type": "accept", "args": None}
+    if decision.outcome == "answered" and may.get("allow_respond"):
+        return {"type": "response", "args": decision.words}
+    if may.get("allow_ignore") or not may.get("allow_respond"):
+        return {"type": "ignore", "args": None}
+    return {"type": "response", "args": DIFFERS if decision.approved else decision.text}
 
 
 def _review(decision: Decision, action: Mapping[str, Any], review: Mapping[str, Any]) -> dict[str, Any]:

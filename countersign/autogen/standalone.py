@@ -28,7 +28,7 @@ from countersign.autogen.runner import Runner
 from countersign.autogen.team import Team, Teams, last_words
 from countersign.client.connection import Address
 from countersign.domain.errors import InvalidInput, LeaseLost
-from countersign.domain.ids import RequestId, RunId, TeamName, worker_id
+from countersign.domain.ids import RequestId, RunId, TeamName, UserId, worker_id
 from countersign.domain.run_calls import Read, Start
 from countersign.domain.runs import Run
 from countersign.process_settings import WorkerSettings, read
@@ -85,7 +85,7 @@ async def run_here(
     StoreUnavailable, with nothing started, if the service or Redis is away at the start; later they are waited for.
     LeaseLost if another program advances the run.
     """
-    called = TeamName(name)
+    called, whom = TeamName(name), UserId(requester)
     run_id = RunId("s" + secrets.token_hex(8) if resume is None else resume)
     if run_id.of_program or not run_id.of_script:
         raise InvalidInput(
@@ -104,11 +104,9 @@ async def run_here(
         model = model or load_model(settings.model_config_file, answers=kept.answers)
         # Before it is stored: a program that is killed in between leaves no run that nobody can name.
         log.info("Run %s. If this program ends before it, start it again with resume=%r.", run_id, run_id)
-        if resume is None:
-            start = Start(channel, requester, called, task)
-            run = await service.call(Lease(run_id, 0, owner), start)
-        else:
-            run = await service.call(Lease(run_id, 0, owner), Read())
+        await service.read_back((), ())  # raises if the service is away: from here on it is waited for
+        first = Read() if resume else Start(channel, whom, called, task)
+        run = await patiently(lambda: service.call(Lease(run_id, 0, owner), first))
         runner = Runner(
             owner=owner,
             leases=kept.leases,

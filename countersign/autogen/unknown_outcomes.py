@@ -80,13 +80,24 @@ class Effects:
             try:
                 return await attempt(now)
             except OutcomeUnknown as doubt:
-                request = await self._questions.put(self._in_doubt(name, shown, now, tries, doubt))
+                request = await self._people_on(doubt, name, shown, now, tries)
                 if request.status is Status.ANSWERED:
                     ran = Entry("done", decided(request).words)
                     return (await self._journal.record_result(now, ran, replace=True)).value
                 if request.status is not Status.APPROVED:
                     raise stopped(self._held, str(doubt), request) from doubt
             tries += 1
+
+    async def _people_on(self, doubt: OutcomeUnknown, name: str, shown: str, key: str, tries: int) -> Request:
+        """Ask people about the doubt; record it if the team goes on without their answer."""
+        # The entry of the action keeps its own place in the order, so this has another one.
+        asked = f"doubt/{key.partition('/')[2]}"
+        try:
+            await self._journal.wait_if_abandoned(asked)
+            return await self._questions.put(self._in_doubt(name, shown, key, tries, doubt))
+        except asyncio.CancelledError:
+            self._journal.abandon(asked)
+            raise
 
     async def _uncut(self, key: str, name: str, act: Act, idempotent: bool) -> str:
         """Perform the effect; it outlives its cancelled caller unless it is idempotent."""

@@ -72,7 +72,10 @@ class ApiKey:
 
     @property
     def area(self) -> str:
-        """The workers' area whose runs this key reaches; "" is the one of all workers without a key of their own."""
+        """The workers' area whose runs this key reaches.
+
+        "" is the area of all workers without a key of their own.
+        """
         return area_of(self.id)
 
     def may_run(self, team: str) -> bool:

@@ -195,6 +195,8 @@ def batch_title(tool: str, calls: Sequence[Mapping[str, Any]], template: str) ->
     return f"{title} ({money[0]})" if len(money) == 1 else title
 
 
+_ASKS: Final = ("question", "prompt", "title", "message", "instructions", "action", "task")
+"""Names under which an object says what it asks."""
 _LONGEST_OWN_TITLE: Final = 110
 _LONGEST_DETAIL: Final = 40
 _HIDDEN: Final = "⟦"
@@ -344,6 +346,22 @@ def _says(title: str, value: Any) -> bool:
 def labelled(arguments: Mapping[str, Any]) -> str:
     """Write arguments as fields, a line or an indented part for each."""
     return "\n".join(_fields(arguments)) or "(no arguments)"
+
+
+def asked_in(value: Mapping[str, Any]) -> str:
+    """Find the sentence by which a program's own object asks; "" if it has none."""
+    return next((str(value[name]) for name in _ASKS if isinstance(value.get(name), str) and value[name].strip()), "")
+
+
+def question_text(value: Any) -> str:
+    """Write what an object asks: its sentence first, the rest as fields."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Mapping) or not value:
+        return json.dumps(value, indent=2, ensure_ascii=False)
+    asked = asked_in(value)
+    rest = {name: inner for name, inner in value.items() if not asked or inner != asked}
+    return "\n\n".join([text for text in (asked, labelled(rest) if rest else "") if text])
 
 
 def blocks_in(arguments: Mapping[str, Any]) -> list[tuple[str, str]] | None:

@@ -13,6 +13,7 @@ from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Actor, Reviewers, why_nobody
 from countersign.domain.quiet_hours import NEVER, Quiet
+from countersign.domain.slash_commands import NAMES
 
 SHORTEST = timedelta(seconds=5)
 LONGEST = timedelta(days=30)
@@ -215,7 +216,8 @@ def problems_of(rules: Rules) -> list[str]:
     problems = []
     if not rules.reviewers:
         problems.append(
-            "Nobody would be allowed to decide: name at least one reviewer, like `/approvals reviewers @someone`."
+            "Nobody would be allowed to decide: name at least one reviewer, like "
+            f"`{NAMES.approvals} reviewers @someone`."
         )
     if rules.quorum < 1:
         problems.append("At least one approval is needed: the quorum must be 1 or more.")
@@ -263,7 +265,9 @@ def enough_people(
     if len(people) >= rules.quorum:
         return None
     if not rules.reviewers:
-        return "nobody can decide here: an admin must name reviewers first, like `/approvals reviewers @someone`"
+        return (
+            f"nobody can decide here: an admin must name reviewers first, like `{NAMES.approvals} reviewers @someone`"
+        )
     remark = (
         "you started it and can't decide on your own requests" if requester in rules.reviewers.users | members else ""
     )

@@ -98,7 +98,7 @@ def read_head(text: str) -> Head:
     """Read `12:<64 hex digits>`; ValueError for anything else."""
     match = _HEAD.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"“{text.strip()[:80]}” is no head. It is written as <number>:<64 hex digits>.")
+        raise ValueError(f"{ascii(text.strip())[:80]} is no head. It is written as <number>:<64 hex digits>.")
     return Head(int(match[1]), match[2])
 
 

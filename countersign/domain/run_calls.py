@@ -87,7 +87,10 @@ class TakeBack(RunCall[None]):
 
 @dataclass(frozen=True, slots=True)
 class Deliver(RunCall[None]):
-    """Note that the agent has the decision: the run continues if nothing else is asked."""
+    """Note that the agent has the decision.
+
+    The run continues if nothing else is asked.
+    """
 
     name, answer = "deliver", None
     request: RequestId
@@ -108,7 +111,10 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True)
 class Judge(RunCall[Ruling]):
-    """Judge a call by the policy; `team_says` is what the team's own code wants, None if nothing."""
+    """Judge a call by the workspace's policy.
+
+    `team_says` is what the team's own code wants, None if nothing.
+    """
 
     name, answer = "judge", Ruling
     agent: str
@@ -229,9 +235,9 @@ class Finish(RunCall[None]):
 
 @dataclass(frozen=True, slots=True)
 class Attach(RunCall[None]):
-    """Keep files that approved code made until they are in the run's thread, which says what is `left` out.
+    """Keep files that approved code made until they are in the run's thread.
 
-    `files` are pairs of a name and the content in base64.
+    The thread says what is `left` out. `files` are pairs of a name and the content in base64.
     """
 
     name, answer = "attach", None
@@ -250,9 +256,9 @@ class Attach(RunCall[None]):
 
 @dataclass(frozen=True, slots=True)
 class Start(RunCall[Run]):
-    """Start a run that the caller advances itself; the same run id again is the same run.
+    """Start a run that the caller advances itself.
 
-    `channel` is an id or a name like `#general`, `requester` the id of a user.
+    The same run id again is the same run. `channel` is an id or a name like `#general`, `requester` the id of a user.
     """
 
     name, answer = "start", Run

@@ -220,7 +220,7 @@ def move(run: Run, verb: Verb, now: datetime) -> Run | None:
 
 
 def claim(run: Run, fence: int, owner: str, now: datetime) -> Step:
-    """Let the worker with this fence advance the run; it starts, or continues where it was."""
+    """Let the worker with this fence advance the run, from where it was."""
     run = replace(run, fence=fence)
     if run.status is Status.PARKED:
         woken = move(run, Verb.GO_ON, now) or run
@@ -264,7 +264,7 @@ def note_plan(run: Run, number: int, titles: Sequence[str], now: datetime) -> St
 
 def note_step(run: Run, number: int, place: int, now: datetime) -> Step:
     """Note that the step in this place of that plan was done, once."""
-    if number != run.plans or place >= len(run.plan) or run.plan[place].done_at is not None:
+    if number != run.plans or not 0 <= place < len(run.plan) or run.plan[place].done_at is not None:
         return Step(run)
     done = replace(run.plan[place], done_at=now)
     return _progressed(replace(run, plan=(*run.plan[:place], done, *run.plan[place + 1 :])), now, done.title)

@@ -7,14 +7,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from countersign.domain.attempt_refusals import Sentence
+from countersign.domain.slash_commands import NAMES
 
 NO_WORKER: Final = "The agents are not running, so nothing was started. Tell whoever runs this app."
 NO_WEB: Final = "`web` hasn't run on this Redis yet. Start it first: `python -m bot`."
-NO_TASK: Final = "Add a task, like `/agent email tell the vendor …`. Nothing was started."
-NO_REVIEWERS: Final = (
-    "This channel has no reviewers, so nothing was started. "
-    "Ask an admin to name some, like `/approvals reviewers @someone`."
-)
 NOT_HERE: Final[Sentence] = (
     "The app is not in this channel, so nobody would see the run there and nothing was started. Invite it with "
     "`/invite`, and try again.",
@@ -26,8 +22,25 @@ PRESENCE_UNKNOWN: Final[Sentence] = (
     "Slack didn't say in time whether the app is in this channel, so nothing was started. Please try again in a "
     "moment.",
 )
-NOT_KNOWN: Final = "This run is no longer known, so it can't be tried again. Start the task with `/agent`."
 NOT_AGAIN: Final = "Only a run that failed or expired can be tried again. Nothing was started."
+
+
+def no_task() -> str:
+    """Say that a task is missing."""
+    return f"Add a task, like `{NAMES.agent} email tell the vendor …`. Nothing was started."
+
+
+def no_reviewers() -> str:
+    """Say that the channel has nobody who decides."""
+    return (
+        "This channel has no reviewers, so nothing was started. "
+        f"Ask an admin to name some, like `{NAMES.approvals} reviewers @someone`."
+    )
+
+
+def not_known() -> str:
+    """Say that a run is too old to be tried again."""
+    return f"This run is no longer known, so it can't be tried again. Start the task with `{NAMES.agent}`."
 
 
 def unknown_team(team: str, teams: Iterable[str]) -> str:

@@ -23,11 +23,12 @@ from agent_framework import (
     WorkflowEvent,
     WorkflowExecutor,
 )
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.running_team import Ended, RunningTeam, Saved, Suspended, Tell
 from countersign.autogen.tools.workbenches import ToolLike
+from countersign.domain.calls import question_text
 from countersign.domain.errors import WrongTeam
 from countersign.domain.ids import Digest, RequestId, UserId
 from countersign.domain.request_endings import Decided, decided
@@ -161,7 +162,7 @@ def _kept(event: WorkflowEvent[Any]) -> dict[str, Any] | str:
 def _asked(workflow: str, event: WorkflowEvent[Any]) -> Asked:
     value = to_jsonable_python(event.data)
     options = value.pop("options", ()) if isinstance(value, dict) else ()
-    text = value if isinstance(value, str) else to_json(value, indent=2).decode()
+    text = question_text(value)
     return Asked(event.request_id, workflow, text, tuple(map(str, options)), yes_no=event.response_type is bool)
 
 

@@ -13,12 +13,14 @@ from countersign.replay.replay_order import SETTLED, Order
 T = TypeVar("T")
 
 
-async def cancelled_late(order: Order, work: Awaitable[T], may_end: Callable[[], bool]) -> T:
+async def cancelled_late(order: Order, work: Awaitable[T], may_end: Callable[[], bool], begun: Callable[[], str]) -> T:
     """Wait for work, and cancel it with this task, but not before `may_end`.
 
-    If the work is done by then, this task has not been cancelled.
+    If the work is done by then, this task has not been cancelled. `begun` names what had begun and has no place in the
+    order; empty if nothing.
     """
-    if not order.replaying:
+    # Of a call that was under way when its process was lost no event tells, and yet it must be asked for again.
+    if not order.replaying and not begun():
         return await work
     task = asyncio.ensure_future(work)
     task.add_done_callback(lambda _: order.notify())
@@ -28,7 +30,7 @@ async def cancelled_late(order: Order, work: Awaitable[T], may_end: Callable[[],
             ended = task.cancel()
         try:
             if cancellations and not ended:
-                await order.wait_until(lambda: task.done() or may_end(), busy=False)
+                await order.wait_until(lambda: task.done() or may_end(), busy=False, missing=begun)
                 await _handed_on(task)
             else:
                 await asyncio.wait({task})

@@ -6,13 +6,22 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
-_CALL: Final[ContextVar["_PendingCall | None"]] = ContextVar("call", default=None)
+_CALL: Final[ContextVar["PendingCall | None"]] = ContextVar("call", default=None)
 
 
 @dataclass(eq=False, slots=True)
-class _PendingCall:
+class PendingCall:
+    """A call of an agent, perhaps inside another one.
+
+    `left`: what the team left of it is in the journal. `ends`: the key under which an earlier process recorded that the
+    team left it as a whole; empty if none did.
+    """
+
     agent: str
+    around: "PendingCall | None"
+    ends: str
     asked: bool = False
+    left: bool = False
 
 
 class PendingCalls:
@@ -20,16 +29,16 @@ class PendingCalls:
 
     def __init__(self, on_end: Callable[[], None]) -> None:
         self._on_end = on_end
-        self._calls: set[_PendingCall] = set()
+        self._calls: set[PendingCall] = set()
 
     @contextmanager
-    def calling(self, agent: str) -> Iterator[None]:
+    def calling(self, agent: str, ends: str = "") -> Iterator[PendingCall]:
         """Enclose what an agent wants to do, with what is looked up before its effect."""
-        call = _PendingCall(agent)
+        call = PendingCall(agent, _CALL.get(), ends)
         self._calls.add(call)
         token = _CALL.set(call)
         try:
-            yield
+            yield call
         finally:
             _CALL.reset(token)
             self._calls.discard(call)
@@ -39,6 +48,25 @@ class PendingCalls:
         """Note that the call of the current task asks for its effect."""
         if (call := _CALL.get()) is not None:
             call.asked = True
+
+    def mark_left(self) -> None:
+        """Note that something in the current call was left, and so in those around it."""
+        call = _CALL.get()
+        while call is not None:
+            call.left = True
+            call = call.around
+
+    def ends(self) -> str:
+        """Return the key under which the current call, or one around it, was left."""
+        call = _CALL.get()
+        while call is not None and not call.ends:
+            call = call.around
+        return "" if call is None else call.ends
+
+    def several(self) -> bool:
+        """Say whether calls are pending side by side, of which none is inside another."""
+        around = {call.around for call in self._calls}
+        return len(self._calls - around) > 1
 
     def has(self, agent: str) -> bool:
         """Say whether the agent wants something whose effect it has not come to yet."""

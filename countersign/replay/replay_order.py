@@ -19,7 +19,8 @@ The invariant has three premises, which the code around this module keeps:
 - Passing and receiving are one step: nothing is awaited between an event's turn and the return to the agent. Whatever
   the agent is to be given is read before (tests/autogen/test_kill_shapes.py checks every way in).
 - A team leaves a call when the journal says so, not when its clock does: a deadline that passes early waits for the
-  place at which the call was left before.
+  place at which the call was left before. What is left has an entry, though nothing of it had been recorded: a call
+  at the gate (`RunJournal.call`), or a doubt that people were asked about.
 
 The rules:
 
@@ -29,8 +30,9 @@ The rules:
 3. No clock decides. A deadline of the team's own that passes before an answer which had come in time waits for that
    answer. Only where nothing at all has moved for LAST_RESORT is the code taken to have changed, and people are asked
    how to go on.
-4. While agents of different branches speak at once, an event passes SETTLED rounds of the event loop after the one
-   before, because the words of an agent are on their way to the others for some rounds.
+4. While agents of different branches speak at once, or an agent waits for several calls, an event passes SETTLED
+   rounds of the event loop after the one before: the words of an agent are on their way to the others for some rounds,
+   and the result of a call is on its way through the tasks around it, which are more in a rebuilt run.
 5. When the run leaves this process, no more turns are noted: what an agent says because its call was cut off is no part
    of the run.
 
@@ -45,7 +47,8 @@ Rule 4 is a belt. With SETTLED = 0, six shapes with branches (tests/autogen/kill
 calls, refusals, a team as a tool) ended right after all of 154 kills; a delivery that takes more rounds than it did
 there would show only in another order of messages, which is why the rule stays.
 
-Not covered: two pieces of local work inside one agent's own turn that race for something in its own memory.
+Not covered: two pieces of local work inside one agent's own turn that race for something in its own memory. Nor the
+order of branches inside an effect that is done again: what they hear in another order, they ask about again.
 """
 
 import asyncio
@@ -109,11 +112,13 @@ class Wait:
 class Order:
     """The events of one run that have not passed yet.
 
-    `stuck` is called with what is missing when nothing moves a recorded order any more.
+    `stuck` is called with what is missing when nothing moves a recorded order any more. `several_calls` says whether
+    calls are waited for at once.
     """
 
     def __init__(self, recorded: Mapping[str, Entry], activity: Activity) -> None:
         self.stuck: Callable[[str], None] = lambda missing: None
+        self.several_calls: Callable[[], bool] = lambda: False
         self._activity = activity
         self._events: list[OrderedEvent] = []
         self._speaking: list[str] = []
@@ -129,10 +134,10 @@ class Order:
             self.wait(key).recorded = not entry.inside
             for name in entry.asked:
                 self.wait(name).expected = True
-            if not entry.place:
+            if not entry.place:  # the gate's verdicts and effects that had begun: they reached nobody
                 continue
             for number, name in enumerate(entry.turns, entry.after + 1):
-                if number > self._last_turn:
+                if number > self._last_turn:  # entries written at once hold the same turns
                     self._events.append(OrderedEvent(name, number=number, recorded=True))
                     self._last_turn = number
             asked = frozenset(entry.asked)
@@ -207,6 +212,7 @@ class Order:
             its_turn = partial(self.may_pass, event)
             await self.wait_until(its_turn, concerned=its_turn)
         except BaseException:
+            # A recorded event waits for whoever asks next; a new one keeps its place until it is recorded or removed.
             event.awaited = not event.recorded
             raise
         if event in self._events:
@@ -270,6 +276,7 @@ class Order:
                     await asyncio.wait({moved}, timeout=LAST_RESORT.total_seconds())
             finally:
                 del self._waiters[moved]
+            # Nothing has moved since: not this wait alone, the whole run stands still.
             if moves == self._moves and (name := self.first_missing() or (missing and missing())):
                 self.stuck(name)
 
@@ -307,7 +314,7 @@ class Order:
         aside = {e for e in self._events if not e.awaited and (e.name in keys if e.place else e.number in turns)}
         self._events = [event for event in self._events if event not in aside]
         for event in self._events:
-            if event.recorded:
+            if event.recorded:  # the changed code may never ask for that
                 event.asked = frozenset()
         self.notify()
 
@@ -332,7 +339,7 @@ class Order:
         self._events.remove(event)
         if event.place:
             self.wait(event.name).passed = True
-        if self._in_branches():
+        if self._in_branches() or self.several_calls():
             self._settling = True
             self._settle(SETTLED)
         else:

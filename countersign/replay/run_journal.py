@@ -69,6 +69,7 @@ class RunJournal:
         self.cut: set[str] = set()
         """The first attempts of effects inside which a model or a person was waited for when the run was let go."""
         self.pending_calls = PendingCalls(self.order.notify)
+        self.order.several_calls = self.pending_calls.several
         self.late_writes = WriteBehind()
         self.before_execution: Callable[[str], Awaitable[None]] = _allow
         self.now: Callable[[], Awaitable[datetime]] = partial(patiently, journal.now)
@@ -126,10 +127,11 @@ class RunJournal:
             self.pending_calls.reach_effect()
         self.order.begin_wait(key)
         if entry is None:
+            await self._begin_nothing_in_a_left_call(key)
             return None
         if entry.left:
             await self._await_abandonment(key)
-            if entry.state == "started" and not entry.attempt:
+            if entry.state == "started" and not entry.attempt:  # left before it had begun
                 return None  # people let the run go on without it, so it is asked for now
         if (event := self.order.event_of(key)) is not None:
             turn = self.order.await_turn(event)
@@ -137,19 +139,47 @@ class RunJournal:
         self.order.end_wait(key)
         return entry
 
+    async def call(self, agent: str, work: Awaitable[T], *about: str) -> T:
+        """Wait for what an agent wants to do.
+
+        A deadline of the team's own may pass before anything of it is recorded. Then a rebuilt run would not know that
+        it was left, and where, so the call has a key of its own for that.
+        """
+        key = self.key("call", agent, *about)
+        recorded = self.use(key)
+        ends = key if recorded is not None and recorded.left else ""
+        with self.pending_calls.calling(agent, ends) as call:
+            try:
+                return await self.shielded(agent, work)
+            except asyncio.CancelledError:
+                if not call.left:
+                    self.abandon(key)
+                raise
+
     async def shielded(self, name: str, work: Awaitable[T]) -> T:
         """Wait for work; its cancellation waits until what had reached it has come again.
 
-        `name` is the key that the work waits for, or the agent if it waits for several.
+        `name` is the key that the work waits for, or the agent if it waits for several; empty if the order has nothing
+        of it.
         """
+        if not name or self.inside:
+            return await work
+
+        def begun() -> str:
+            """Name an effect that had begun, has no place, and is not asked for again."""
+            left = (key for key in self.order.unused() if key.partition("/")[2].startswith(f"{name}/"))
+            return next((key for key in left if self._entries[key].state == "started"), "")
 
         def may_end() -> bool:
-            event = self.order.next_recorded(name)
-            if event is None or self.is_leaving() or self.order.closed:
+            if self.is_leaving() or self.order.closed:
                 return True
-            return self._entries[event.name].left and self.order.may_pass(event)
+            event = self.order.next_recorded(name)
+            if event is None:
+                return not begun()
+            # What was left must be asked for again first: else something before it would be left in its place.
+            return self._entries[event.name].left and self.order.wait(event.name).asked and self.order.may_pass(event)
 
-        return await cancelled_late(self.order, work, may_end)
+        return await cancelled_late(self.order, work, may_end, begun)
 
     def begin_wait(self, key: str) -> None:
         """Note that people are asked this from now on."""
@@ -159,7 +189,9 @@ class RunJournal:
     async def wait_if_abandoned(self, key: str) -> None:
         """Wait, if this was recorded as abandoned, until it is again; else return at once."""
         entry = self.use(key)
-        if entry is not None and entry.left:
+        if entry is None:
+            await self._begin_nothing_in_a_left_call(key)
+        elif entry.left:
             self.order.begin_wait(key)
             await self._await_abandonment(key)
 
@@ -168,6 +200,7 @@ class RunJournal:
         if self.inside:
             return await self.record(key, entry, replace=replace)
         if (abandoned := self.order.wait(key).left) is not None:
+            # An effect outlives the call that was left: it ends when it ends, and its place stays that of the leaving.
             return await self.record(key, self._placed(entry, abandoned, left=True), replace=True)
         event = self.order.append(key)
         try:
@@ -208,8 +241,11 @@ class RunJournal:
         """Record that the team went on without this; not if the run leaves this process."""
         wait, enclosing = self.order.wait(key), _INSIDE.get()
         if enclosing is not None and self.is_leaving():
-            self.cut.add(enclosing.key)
-        if self.is_leaving() or enclosing is not None or wait.left is not None:
+            self.cut.add(enclosing.key)  # this effect may wait forever, and is not waited for (`Effects.finish`)
+        if self.is_leaving() or enclosing is not None:
+            return
+        self.pending_calls.mark_left()
+        if wait.left is not None:
             return
         recorded, event = self._entries.get(key), self.order.event_of(key)
         if recorded is not None and recorded.left:
@@ -296,6 +332,7 @@ class RunJournal:
         if (enclosing := _INSIDE.get()) is not None:
             entry = dataclasses.replace(entry, inside=True)
         if (earlier := self._entries.get(key)) is not None:
+            # What failed inside is tried again where people had the whole repeated. And what was left is asked for now.
             repeated = enclosing is not None and enclosing.repeated and earlier.state == "failed"
             replace = replace or repeated or (earlier.left and self.order.wait(key).aside)
         return await self._record(key, entry, replace=replace, on_disk=on_disk)
@@ -328,6 +365,15 @@ class RunJournal:
             if not self.is_leaving():
                 self._leave_again(event)
             raise
+
+    async def _begin_nothing_in_a_left_call(self, key: str) -> None:
+        """Wait, if the current call was left before it came to this key, until it is left again."""
+        if (call := self.pending_calls.ends()) and not self.inside and self.order.event_of(call) is not None:
+            try:
+                await self._await_abandonment(call)
+            except asyncio.CancelledError:
+                self.order.end_wait(key)
+                raise
 
     def _leave_again(self, event: OrderedEvent | None) -> None:
         if event is not None:

@@ -58,11 +58,12 @@ async def _perform(
         await journal.record_ended_turns()
         started = Entry("started", attempt=secrets.token_hex(8), at=(await journal.now()).isoformat())
         stored = await journal.record(key, started, replace=repeat, on_disk=True)
+        # A process that lost its lease meanwhile, and has it again, may find what another one began.
         if stored.attempt != started.attempt:
             return _as_it_ended(stored, name)
         try:
             await check()
-            if journal.was_left(key):
+            if journal.was_left(key):  # while this was recorded and checked: nobody waits for it, and it has not begun
                 raise asyncio.CancelledError
         except BaseException as error:
             # What is cut off and may be done again is: it stays `started`.

@@ -1,1 +1,1 @@
-"""Runs as a worker advances them: leases, journals, the job queue, and calls of `web`."""
+"""A worker's side of runs: leases, journals, the job queue, and calls of `web`."""

@@ -1,8 +1,8 @@
-"""The area of Redis that belongs to workers: leases, journals, models' answers, jobs, and the way to `web`.
+"""The area of Redis that belongs to workers.
 
-Its keys have a prefix of their own, `{<namespace>-work}:`, or `{<namespace>-work-<key>}:` for workers with a key of
-their own, which is all that the Redis user of a worker may touch.
-`web` adds jobs there, and says where it is and with which key workers call it.
+It holds leases, journals, models' answers, jobs, and the way to `web`. Its keys have a prefix of their own,
+`{<namespace>-work}:`, or `{<namespace>-work-<key>}:` for workers with a key of their own, which is all that the Redis
+user of a worker may touch. `web` adds jobs there, and says where it is and with which key workers call it.
 
 | key | type | holds | ends |
 |---|---|---|---|
@@ -21,9 +21,10 @@ from typing import Any, Final, NamedTuple
 import redis.asyncio
 
 from countersign.domain.api_keys import area_of, parts_of
-from countersign.domain.ids import ApiKeyId, Digest, RunId
+from countersign.domain.ids import Digest, RunId
 from countersign.runs.leases import Leases
 from countersign.store.codec import from_ms, ms
+from countersign.store.keys import area_namespace
 from countersign.store.records import reaching
 from countersign.store.redis.durability import NONE, Replicas, WritingScript
 from countersign.store.redis.scripts import Script, ScriptPipeline
@@ -38,16 +39,11 @@ ADDRESS_KEPT: Final = timedelta(seconds=15)
 _TIME: Final = "return redis.call('TIME')"
 
 
-def namespace_of(namespace: str, area: str = "") -> str:
-    """Name an area of an installation: that of all workers, or of the workers with this key."""
-    return f"{namespace}-work-{ApiKeyId(area)}" if area else f"{namespace}-work"
-
-
 class AreaKeys:
     """The keys of one area; each takes its ids apart from all other text (R27)."""
 
     def __init__(self, namespace: str, area: str = "") -> None:
-        self.namespace: Final = namespace_of(namespace, area)
+        self.namespace: Final = area_namespace(namespace, area)
         self.prefix: Final = f"{{{self.namespace}}}:"
         self.web: Final = self.prefix + "web"
         self.web_key: Final = self.prefix + "web:key"
@@ -76,7 +72,10 @@ class Area:
     def __init__(
         self, client: redis.asyncio.Redis, namespace: str, replicas: Replicas = NONE, *, area: str = "", key: str = ""
     ) -> None:
-        """Open the area of all workers, or the `area` of workers with a `key` of their own, which is not in Redis."""
+        """Open the area of all workers, or that of workers with a key of their own.
+
+        That is named by `area`, or by the `key` itself, which is not in Redis.
+        """
         parts = parts_of(key) if key else None
         self.client: Any = client
         self.area = area_of(parts[0]) if parts else area
@@ -102,7 +101,10 @@ class Area:
         await check(self.client, self.keys.confirmed)
 
     async def put_address(self, url: str, key: str) -> None:
-        """Say for a while that `web` answers there; `key` is for all workers of the area, "" if each has it already."""
+        """Say for a while that `web` answers there.
+
+        `key` is for all workers of the area, "" if each has it already.
+        """
         now = await self.now()
         async with reaching():
             if key:

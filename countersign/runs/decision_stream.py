@@ -1,8 +1,9 @@
-"""Decisions as `web` pushes them to a worker, over one connection for all that it waits for (R5).
+"""Decisions as `web` pushes them to a worker (R5).
 
-A pushed line may be lost with its connection, so everything still awaited is read back on each connection, whenever
-`web` says that it may have missed something itself, and now and then. Connect first, then read. What comes before
-anybody waits for it is remembered by its name, and read back when somebody does.
+One connection carries all that the worker waits for. A pushed line may be lost with its connection, so everything
+still awaited is read back on each connection, whenever `web` says that it may have missed something itself, and now
+and then. Connect first, then read. What comes before anybody waits for it is remembered by its name, and read back
+when somebody does.
 """
 
 import asyncio
@@ -37,7 +38,10 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What `web` knows of requests and runs that a worker waits for; `gone` are requests that it does not have."""
+    """State of the requests and runs that a worker waits for.
+
+    `gone` are requests that `web` does not have.
+    """
 
     settled: tuple[Request, ...] = ()
     gone: tuple[RequestId, ...] = ()
@@ -112,7 +116,10 @@ ReadBack = Callable[[Sequence[RequestId], Sequence[RunId]], Awaitable[Waiting]]
 
 
 class DecisionStream:
-    """The stream, as a context manager. `lines` opens it; `read_back` asks for what is awaited."""
+    """The stream, as a context manager.
+
+    `lines` opens it; `read_back` asks for what is awaited.
+    """
 
     SILENCE: Final = timedelta(seconds=15)
     """A stream without a line for this long is broken: `web` sends one every five seconds."""
@@ -134,7 +141,10 @@ class DecisionStream:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def settled(self, request: RequestId) -> Request:
-        """Wait until the request is no longer pending. QuestionLost if `web` does not have it any more."""
+        """Wait until the request is no longer pending.
+
+        QuestionLost if `web` does not have it any more.
+        """
         return await self._requests.wait(request, lambda: self._look([request], []))
 
     async def ended(self, run: RunId) -> None:

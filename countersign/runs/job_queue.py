@@ -26,7 +26,7 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RequestId, RunId
 from countersign.runs import job_codec
-from countersign.runs.area import namespace_of
+from countersign.store.keys import area_namespace
 from countersign.store.redis.redis_py_compat import EngineConnections
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Queue:
 
     def __init__(self, url: str, namespace: str, area: str = "") -> None:
         self._docket = _Docket(
-            name=f"{{{namespace_of(namespace, area)}}}:jobs", url=url, execution_ttl=timedelta(minutes=15)
+            name=f"{{{area_namespace(namespace, area)}}}:jobs", url=url, execution_ttl=timedelta(minutes=15)
         )
         self._docket.tasks.clear()
         self._docket.register(_nobody, names=["advance"])

@@ -1,4 +1,4 @@
-"""Journals and leases in one SQLite file, for programs that run a team themselves (`run_here`).
+"""Journals and leases in one SQLite file, for `run_here`.
 
 Programs that share a file share its runs: a lease keeps two of them from advancing one run. A lease counts by this
 machine's clock, and its fence grows with each claim.
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS answer (question TEXT PRIMARY KEY, value BLOB, until 
 
 
 class JournalFile:
-    """Implements the worker's journal, leases and answers over one file, as a context manager."""
+    """The worker's journal, leases and answers in one file, as a context manager."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol, Self
 
 import httpcore
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from countersign.domain import errors
 from countersign.domain.attempt_refusals import Refusal
@@ -30,6 +30,8 @@ CONNECTING: Final = 2.0
 _CALLS: Final = {kind: TypeAdapter[Any](kind) for kind in RUN_CALLS.values()}
 _ANSWERS: Final = {kind: TypeAdapter[Any](kind.answer) for kind in RUN_CALLS.values()}
 _ANNOUNCEMENTS: Final = TypeAdapter(Announcement)
+_TEMPORARY: Final = (401, 408, 425, 429)
+"""Refusals that may end without another call: a key that is just being rotated, and too much at once."""
 _LOST: Final = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError, OSError)
 _ERRORS: Final[Mapping[str, type[CountersignError]]] = {
     "lease-lost": errors.LeaseLost,
@@ -47,19 +49,22 @@ Resolve = Callable[[], Awaitable[WebAddress | None]]
 
 
 class Service(Protocol):
-    """What a worker asks of `web`; every method may raise StoreUnavailable."""
+    """The service of `web` for a worker; every method may raise StoreUnavailable."""
 
     async def call(self, lease: Lease, call: RunCall[R]) -> R:
         """Make a call about the lease's run. LeaseLost if the run is no longer ours."""
 
     async def settled(self, request: RequestId) -> Request:
-        """Wait until the request is no longer pending. QuestionLost if `web` does not have it any more."""
+        """Wait until the request is no longer pending.
+
+        QuestionLost if `web` does not have it any more.
+        """
 
     async def ended(self, run: RunId) -> None:
         """Wait until the run has ended."""
 
     async def any_settled(self, requests: Collection[RequestId]) -> bool:
-        """Tell whether one of these requests is no longer pending; no call is made for none."""
+        """Tell whether one of these requests is settled; no call is made for none."""
 
     async def announce(self, worker: WorkerId, announcement: Announcement) -> None:
         """Say which teams this worker has and which runs it holds."""
@@ -69,7 +74,10 @@ class Service(Protocol):
 
 
 class HttpService:
-    """Implements `Service`, as a context manager: one pool of connections, and one stream of decisions."""
+    """Implements `Service`, as a context manager.
+
+    It has one pool of connections, and one stream of decisions.
+    """
 
     def __init__(self, resolve: Resolve) -> None:
         self._resolve = resolve
@@ -92,7 +100,10 @@ class HttpService:
         head = json.dumps({"fence": lease.fence, "owner": lease.owner})
         body = b'{"lease":%b,"call":%b}' % (head.encode(), _CALLS[kind].dump_json(call, exclude_defaults=True))
         answer = await self._send("POST", f"/v1/runs/{lease.run}/{kind.name}", body)
-        result: R = _ANSWERS[kind].validate_json(answer or b"null")
+        try:
+            result: R = _ANSWERS[kind].validate_json(answer or b"null")
+        except ValidationError as wrong:
+            raise errors.NewerSchema(f"A newer `web` answered `{kind.name}`; this version can't read it.") from wrong
         return result
 
     async def settled(self, request: RequestId) -> Request:
@@ -132,7 +143,7 @@ class HttpService:
                     raise self._refused(response.status, await response.aread())
                 yield _split(response.aiter_stream())
         except _LOST as lost:
-            raise self._lost(lost) from lost
+            raise self._lost(address, lost) from lost
 
     async def _send(self, method: str, path: str, body: bytes) -> bytes:
         address = await self._known()
@@ -142,7 +153,7 @@ class HttpService:
                 method, self._url(address) + path, headers=_headers(address), content=body, extensions=extensions
             )
         except _LOST as lost:
-            raise self._lost(lost) from lost
+            raise self._lost(address, lost) from lost
         if 200 <= response.status < 300:
             return response.content
         raise self._refused(response.status, response.content)
@@ -157,23 +168,28 @@ class HttpService:
     def _url(self, address: WebAddress) -> str:
         return address.urls[self._turn % len(address.urls)]
 
-    def _lost(self, lost: Exception) -> StoreUnavailable:
+    def _lost(self, address: WebAddress, lost: Exception) -> StoreUnavailable:
         """Make the error of a call without an answer; the next one goes to another address, if there is one."""
-        where = "" if self._address is None else f" at {self._url(self._address)}"
-        self._address = None
-        self._turn += 1
-        return StoreUnavailable(f"`web` does not answer{where}: {lost or type(lost).__name__}.")
+        where = self._url(address)
+        if self._address is address:  # else another call has turned away from it already
+            self._address = None
+            self._turn += 1
+        return StoreUnavailable(f"`web` does not answer at {where}: {str(lost) or type(lost).__name__}.")
 
     def _refused(self, status: int, content: bytes) -> CountersignError:
         try:
             body = json.loads(content)
-            kind, detail = str(body["type"]).removeprefix("urn:countersign:"), str(body["detail"])
+            _, _, kind = str(body["type"]).partition("urn:countersign:")
+            detail = str(body["detail"])
         except (ValueError, KeyError, TypeError):
             kind, detail = "", f"`web` answered with status {status}."
-        if kind.startswith("refused-"):
-            return Refused(Refusal[kind.removeprefix("refused-").replace("-", "_").upper()], (detail,))
+        _, _, name = kind.partition("refused-")
+        if (refusal := Refusal.__members__.get(name.replace("-", "_").upper())) is not None:
+            return Refused(refusal, (detail,))
         if kind in _ERRORS:
             return _ERRORS[kind](detail)
+        if kind not in ("", "no-workspace") and status < 500 and status not in _TEMPORARY:
+            return errors.InvalidInput(detail)  # `web` would refuse the same call again
         self._address = None  # its key may have been rotated
         if status == 401:
             _log.warning("`web` refused the key of this worker: %s", detail)

@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 
 from countersign.domain.api_keys import id_of
 from countersign.domain.ids import TeamName, WorkspaceId
-from countersign.runs.area import namespace_of
-from countersign.store.keys import Keys
+from countersign.store.keys import Keys, area_namespace
 
 FILE: Final = Path(__file__).parent / "users.acl"
 USERS: Final = ("web", "worker")
@@ -35,7 +34,7 @@ def written_for(namespace: str, groups: Sequence[str] = ()) -> str:
         if not line.startswith("user "):
             continue
         line = line.replace(_NAMESPACE, own)
-        areas = [f"{{{namespace_of(own, id_of(TeamName(group)))}}}" for group in groups]
+        areas = [f"{{{area_namespace(own, id_of(TeamName(group)))}}}" for group in groups]
         if line.startswith("user web "):
             line = line.rstrip("\n") + "".join(f" &{area}:* ~{area}:*" for area in areas) + "\n"
         text += line

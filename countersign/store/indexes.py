@@ -1,4 +1,4 @@
-"""Indexes of requests and runs that wait, are due, are active, or were lost on the way.
+"""Indexes of requests and runs that wait, are due, are active, or were lost.
 
 A member whose record is gone is removed wherever it is met: memory may be damaged, or a record deleted by hand.
 """
@@ -60,7 +60,7 @@ class Indexes:
         return members
 
     async def active(self, limit: int) -> list[RunId]:
-        """Find runs that have not ended and are not parked, the oldest first; they are not read."""
+        """Find runs that have not ended and are not parked, oldest first, unread."""
         async with reaching():
             return RunId.among(await self._client.zrange(self._keys.active, 0, limit - 1))
 

@@ -120,7 +120,14 @@ WITHOUT_TTL: Final[dict[str, str]] = {
 """Keys that may stay without a TTL, and why; a test fixture holds every key against this list."""
 
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
+_AREA: Final = re.compile(r"-work(-|$)")
+"""In the names of workers' areas, see `area_namespace`; else one installation's worker might own another's keys."""
 _ABOUT: Final = re.compile(r"[A-Za-z0-9-]{1,64}")  # a message's subject: a run, request, channel, event or day
+
+
+def area_namespace(namespace: str, area: str = "") -> str:
+    """Name the area of all workers, or of the workers with the key `area`."""
+    return f"{namespace}-work-{ApiKeyId(area)}" if area else f"{namespace}-work"
 
 
 class Keys:
@@ -132,6 +139,8 @@ class Keys:
     def __init__(self, namespace: str) -> None:
         if _NAMESPACE.fullmatch(namespace) is None:
             raise ValueError(f"{namespace!r} cannot be a namespace: letters, digits, - and _, at most 60.")
+        if _AREA.search(namespace):
+            raise ValueError(f"{namespace!r} cannot be a namespace: it names the workers' area of another one.")
         self.namespace: Final = namespace
         self.prefix: Final = f"{{{namespace}}}:"
         self.absences: Final = self.prefix + "absences"

@@ -1,4 +1,7 @@
-"""Leases by the server's clock: one process at a time draws Slack or keeps the audit log."""
+"""Leases of processes: one at a time draws Slack or keeps the audit log.
+
+They count by the server's clock.
+"""
 
 from datetime import timedelta
 from pathlib import Path

@@ -109,9 +109,9 @@ class Wakeups:
 
     @contextmanager
     def heard_by(self, hear: Callable[[bytes], None]) -> Iterator[None]:
-        """Hand a line of JSON to `hear` for each settled request and ended run, for as long as the block lasts.
+        """Hand a line of JSON to `hear` for each settled request and ended run.
 
-        `{"missed": true}` says that some may have been missed.
+        It does so for as long as the block lasts. `{"missed": true}` says that some may have been missed.
         """
         self._listeners.add(hear)
         try:
@@ -173,7 +173,7 @@ class Wakeups:
                 woken = await self._requests.look([*self._requests.futures]) + await self._runs.look(
                     [*self._runs.futures]
                 )
-                if not self._listening.is_set():
+                if message is not None:  # subscribed; redis-py does so again by itself after a lost connection
                     self._tell(b'{"missed":true}\n')
                 if woken:
                     _log.warning("%d wake-ups were missed; what they told of was found by reading back.", woken)

@@ -114,9 +114,10 @@ async def advance(
 
 
 async def live(store: Store, lease: Lease) -> Seen[Run]:
-    """Read the lease's run. LeaseLost if it has ended or another worker has claimed it, NotFound if there is none.
+    """Read the lease's run.
 
-    What is stored on this basis names the run, so that a claim in between refuses it.
+    LeaseLost if it has ended or another worker has claimed it, NotFound if there is none. What is stored on this basis
+    names the run, so that a claim in between refuses it.
     """
     seen = await store.run(lease.run)
     if seen is None:

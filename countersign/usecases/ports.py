@@ -155,7 +155,7 @@ class TeamInfo:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What a worker says of itself every few seconds: its teams, and the runs that it holds."""
+    """A worker's announcement, every few seconds: its teams, and runs that it holds."""
 
     teams: tuple[TeamInfo, ...]
     runs: tuple[RunId, ...] = ()

@@ -26,14 +26,17 @@ log = logging.getLogger(__name__)
 
 
 class Unheld:
-    """Active runs that no worker holds, by what workers announce, and since when this process has seen that."""
+    """Active runs that no worker announces, and since when this process sees that."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._since: dict[RunId, datetime] = {}
 
     async def since(self, span: timedelta) -> list[RunId]:
-        """Find those that no worker has held for this span or longer. StoreUnavailable if the store is away."""
+        """Find runs that no worker has held for this span or longer.
+
+        StoreUnavailable if the store is away.
+        """
         active, held = await self._store.indexes.active(_MOST), await self._store.workers.held()
         now = await self._store.now()
         self._since = {run: self._since.get(run, now) for run in active if run not in held}

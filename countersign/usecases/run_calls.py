@@ -96,8 +96,8 @@ async def _is_elsewhere(store: Store, team: str) -> bool:
 async def _attach(store: Store, lease: Lease, call: calls.Attach) -> None:
     try:
         files = call.decoded()
-    except ValueError as wrong:
-        raise InvalidInput(f"A file isn't in base64 ({wrong}). Nothing was kept.") from wrong
+    except ValueError:
+        raise InvalidInput("A file is not base64. Nothing was attached.") from None
     await live(store, lease)
     await store.made.keep(lease.run, files, call.left)
 
@@ -106,7 +106,7 @@ async def _judge(store: Store, lease: Lease, call: calls.Judge) -> Ruling:
     _check(call.call)
     run = (await live(store, lease)).value
     if call.team_says not in (None, *Effect):
-        raise InvalidInput("What a team says of a call is pass, ask or refuse. Nothing was judged.")
+        raise InvalidInput("A team says pass, ask or refuse. The call was not judged.")
     says = None if call.team_says is None else Effect(call.team_says)
     judged = await judge(store, run, call.agent, call.call, says)
     return Ruling(judged.effect, judged.clause, judged.why, judged.version)

@@ -11,6 +11,7 @@ from countersign.domain.ids import AttemptId, RequestId, RunId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.run_calls import Finish
 from countersign.domain.runs import Run
+from countersign.domain.slash_commands import NAMES
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, live, update
 from countersign.usecases.effective_settings import rules_of
 from countersign.usecases.ports import Change, Lease, Put, Queue, Seen, SeenRequest, Store
@@ -57,7 +58,7 @@ async def stop(
 
     stopped = (await update(store, propose)).value
     if stopped is None:
-        why = f"There is no run “{run[:40]}”. `/agent status` lists the runs in progress."
+        why = f"There is no run “{run[:40]}”. `{NAMES.agent} status` lists the runs in progress."
         await unknown_run(store, attempt, name=run, workspace=actor.workspace, user=actor.user, why=why)
         raise NotFound(why)
     if queue is not None and not stopped.id.of_script:
@@ -69,16 +70,16 @@ async def stop(
 
 
 async def finish(store: Store, lease: Lease, call: Finish) -> None:
-    """Finish or fail the run for its worker, and withdraw its requests; a repeat changes nothing.
+    """Finish or fail the run for its worker, and withdraw its requests.
 
-    InvalidInput for any other verb: only people stop a run.
+    A repeat changes nothing. InvalidInput for another verb: only people stop a run.
     """
     if call.verb not in _ENDS:
-        raise InvalidInput("A worker ends a run by `finish` or `fail`. Nothing was changed.")
+        raise InvalidInput("A worker can finish or fail a run. Nothing was changed.")
 
     async def propose() -> Keep[Run] | Swap[Run]:
         before = await store.run(lease.run)
-        if before is not None and before.value.fence == lease.fence and before.value.status is _ENDS[call.verb]:
+        if before is not None and before.value.fence == lease.fence and before.value.status is _ENDS.get(call.verb):
             return Keep(before.value)  # the answer to the first copy was lost
         seen = await live(store, lease)
         run = seen.value

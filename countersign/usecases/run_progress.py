@@ -6,7 +6,7 @@ from datetime import datetime
 
 from countersign.domain import requests, runs
 from countersign.domain.activity import Delay, Progress, Writing
-from countersign.domain.errors import NewerSchema, UnknownSchema
+from countersign.domain.errors import InvalidInput, NewerSchema, UnknownSchema
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId
 from countersign.domain.run_calls import Report, Verdict
@@ -79,7 +79,10 @@ async def note_verdict(store: Store, lease: Lease, verdict: Verdict) -> None:
 
 
 async def note_delivery(store: Store, lease: Lease, request: RequestId) -> Run:
-    """Note that the agent has the decision: the run continues if nothing else is asked."""
+    """Note that the agent has the decision.
+
+    The run continues if nothing else is asked.
+    """
 
     def rule(run: Run, now: datetime) -> runs.Step:
         if request not in run.open.values():
@@ -94,7 +97,13 @@ async def note_delivery(store: Store, lease: Lease, request: RequestId) -> Run:
 
 
 async def report(store: Store, lease: Lease, call: Report) -> Run:
-    """Note once the outcome of an action that people approved, for its card."""
+    """Note once the outcome of an action that people approved, for its card.
+
+    InvalidInput if the request is another run's.
+    """
+    asked = (await store.readable([call.request])).get(call.request)
+    if asked is not None and asked.run != lease.run:
+        raise InvalidInput(f"Run {lease.run} has no request {call.request}. Nothing was reported.")
 
     def rule(run: Run, now: datetime) -> runs.Step:
         return runs.report(run, call.request, call.words, now, failed=call.failed, done=call.done)

@@ -84,8 +84,8 @@ async def start_by_script(store: Store, run: RunId, call: Start, key: ApiKeyId |
     """Start a run that the caller advances by itself; no worker is asked.
 
     It belongs to the workspace of the approval service. The same run id again is the same run. InvalidInput, with
-    nothing changed, if the task is empty or too long, the app is not in the channel, or nobody may decide there;
-    NotFound if the service has never been started on this store.
+    nothing changed, if the task is empty or too long, the app is not in the channel, nobody may decide there, or
+    the run is another program's; NotFound if the service has never been started on this store.
     """
     task, channel = _readable(call.task), ChannelId(call.channel)
     workspace = await store.workspace()
@@ -107,13 +107,16 @@ async def start_by_script(store: Store, run: RunId, call: Start, key: ApiKeyId |
         key=key,
         salt=token_hex(12),
     )
-    return await _stored(store, step)
+    run_there = await _stored(store, step)
+    if run_there.key != key:
+        raise InvalidInput(f"There is a run {run} already. Nothing was started.")
+    return run_there
 
 
 async def begin(store: Store, lease: Lease) -> Run:
-    """Start the run, or continue one that another process let go or that was parked; older fences count no more.
+    """Start the run, or continue one that was let go or parked.
 
-    LeaseLost if it has ended, or was claimed under a greater fence.
+    Older fences count no more. LeaseLost if it has ended, or was claimed under a greater fence.
     """
 
     async def propose() -> Keep[Run] | Swap[Run]:
@@ -173,7 +176,7 @@ def _words(run: Run) -> AttemptId:
 def _readable(task: str) -> str:
     task = legible(task)
     if not task:
-        raise InvalidInput(start_sentences.NO_TASK)
+        raise InvalidInput(start_sentences.no_task())
     if len(task) > runs.LONGEST_TASK:
         raise InvalidInput(start_sentences.too_long(len(task), runs.LONGEST_TASK))
     return task
@@ -181,4 +184,4 @@ def _readable(task: str) -> str:
 
 async def _somebody_may_decide(store: Store, channel: ChannelId) -> None:
     if not (await rules_of(store, channel)).reviewers:
-        raise InvalidInput(start_sentences.NO_REVIEWERS)
+        raise InvalidInput(start_sentences.no_reviewers())

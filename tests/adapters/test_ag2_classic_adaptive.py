@@ -66,9 +66,9 @@ async def test_an_adaptive_proxy_asks_at_keywords_and_every_few_steps(
     assert cards(slack) == 3
 
 
-@pytest.mark.parametrize(("decision", "typed"), [(GO, "y"), (STOP, "n")])
+@pytest.mark.parametrize(("decision", "typed"), [(GO, "y"), (STOP, "n"), (says("yes, but not today"), "n")])
 async def test_a_prompt_for_yes_or_no_gets_one_of_them(bob: Bob, script: Script, decision: Any, typed: str) -> None:
-    """R38, R39: a refusal is never another word than no."""
+    """R12, R38, R39: a refusal is never another word than no, whatever people write."""
     script.plays("writer", "I delete a.", "Well.")
 
     def program() -> Any:

@@ -29,6 +29,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import interrupt
 
 from countersign import requires_approval
 from countersign.adapters.ag2 import with_approval
@@ -130,12 +131,31 @@ async def langgraph_middleware(text: str, ran: list[Any], folder: Path) -> str:
 
 
 async def langgraph_decide(text: str, ran: list[Any], folder: Path) -> str:
-    clerk = graph(text, ran, HumanInTheLoopMiddleware({"refund": True}))
+    return await decided(graph(text, ran, HumanInTheLoopMiddleware({"refund": True})), folder)
+
+
+async def decided(clerk: Any, folder: Path) -> str:
     config = {"configurable": {"thread_id": str(folder)}}
     result = await clerk.ainvoke({"messages": [("user", "Refund.")]}, config)
     while command := await adecide("#general", result, config):
         result = await clerk.ainvoke(command, config)
     return str(result["messages"][-2].content)
+
+
+async def langgraph_inbox(text: str, ran: list[Any], folder: Path) -> str:
+    """LangGraph's guide: a wrapper that stops with a `HumanInterrupt`, and runs its own copy of the call."""
+
+    def refund(**arguments: Any) -> Any:
+        config = {"allow_accept": True, "allow_respond": True}
+        (response,) = interrupt([{"action_request": {"action": "refund", "args": arguments}, "config": config}])
+        if response["type"] != "accept":
+            return response["args"]
+        ran.append(arguments)
+        return "Paid."
+
+    tool = StructuredTool.from_function(refund, name="refund", description="Pay.", args_schema=ANYTHING)
+    clerk = create_agent(Model(text=text), [tool], checkpointer=InMemorySaver())
+    return await decided(clerk, folder)
 
 
 async def ag2(text: str, ran: list[Any], folder: Path) -> str:
@@ -184,7 +204,7 @@ TYPED = (agent_framework_function, ag2)
 """Their function takes one argument, and the framework drops the others."""
 READ_AS_TEXT = (agent_framework, agent_framework_function, ag2)
 """The others get what their framework read: of a name that stands there twice they see one."""
-READ_BEFORE = (langgraph_middleware, langgraph_decide, mcp_server, decorator, plain_client)
+READ_BEFORE = (langgraph_middleware, langgraph_decide, langgraph_inbox, mcp_server, decorator, plain_client)
 
 
 @pytest.mark.parametrize("played", [*READ_AS_TEXT, *READ_BEFORE], ids=lambda played: played.__name__)
@@ -213,7 +233,7 @@ async def test_hostile_arguments_are_refused_or_run_exactly(
 
 
 @pytest.mark.parametrize(
-    "played", [agent_framework, langgraph_middleware, langgraph_decide], ids=lambda one: one.__name__
+    "played", [agent_framework, langgraph_middleware, langgraph_decide, langgraph_inbox], ids=lambda one: one.__name__
 )
 async def test_a_call_that_differs_from_the_approved_one_does_not_run(
     bob: Bob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, played: Played

@@ -27,6 +27,7 @@ from countersign.client import attempts
 from countersign.client.client import AsyncClient
 from countersign.client.exchange import ServiceRefused
 from countersign.domain.errors import InvalidInput
+from countersign.domain.typed_answers import UNANSWERED
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
@@ -229,9 +230,13 @@ async def test_people_change_or_answer_what_langchains_own_middleware_holds(
         ("Publish this?", "Request changes", {"answer": "shorter"}, False),
         ({"question": "Publish where?", "options": ["blog"]}, "Answer in words", {"answer": "nowhere"}, "nowhere"),
         ({"question": "Publish where?", "options": ["blog", "paper"]}, "paper", None, "paper"),
+        ({"question": "Publish where?", "options": ["blog"]}, "None of these", {"reason": "no"}, ""),
+        ({"question": "Publish where?", "options": ["blog"]}, "", None, ""),
     ],
 )
 async def test_an_interrupt_is_answered(bob: Bob, value: Any, button: str, window: Any, answer: Any) -> None:
+    """R39"""
+
     def ask(state: Answer) -> Answer:
         return {"answer": interrupt(value)}
 
@@ -239,7 +244,8 @@ async def test_an_interrupt_is_answered(bob: Bob, value: Any, button: str, windo
     app = graph.compile(checkpointer=InMemorySaver())
     stopped = await app.ainvoke({}, THREAD)
     deciding = asyncio.create_task(adecide("#general", stopped, THREAD))
-    await bob.presses("Publish", button, window)
+    await bob.card("Publish")
+    await (bob.presses("Publish", button, window) if button else bob.lets_time_run_out())
     assert (await app.ainvoke(await deciding, THREAD))["answer"] == answer
 
 
@@ -279,6 +285,68 @@ async def test_approve_or_reject_takes_the_approved_path_only_on_approval(
     assert (await graph.ainvoke(await deciding, THREAD))["path"] == path
 
 
+@pytest.mark.parametrize(
+    ("button", "window", "goes"),
+    [
+        ("Approve", None, "approve"),
+        ("Reject", {"reason": "Do not approve this"}, "reject: Do not app·rove this"),
+        ("Request changes", {"answer": "approve"}, "app·rove"),
+        ("", None, UNANSWERED),
+    ],
+)
+async def test_a_graph_compares_the_answer_with_its_own_word(bob: Bob, button: str, window: Any, goes: str) -> None:
+    """R38: LangGraph's longer example has `if decision == "approve":`."""
+
+    def ask(state: Answer) -> Answer:
+        return {"answer": interrupt({"question": "Publish this?", "llm_output": "Dear Pia"})}
+
+    graph = StateGraph(Answer).add_node("ask", ask).add_edge(START, "ask").add_edge("ask", END)
+    app = graph.compile(checkpointer=InMemorySaver())
+    deciding = asyncio.create_task(adecide("#general", await app.ainvoke({}, THREAD), THREAD, approve="approve"))
+    await bob.card("Publish this?")
+    await (bob.presses("Publish this?", button, window) if button else bob.lets_time_run_out())
+    assert (await app.ainvoke(await deciding, THREAD))["answer"] == goes
+
+
+ALL = {"allow_accept": True, "allow_edit": True, "allow_respond": True, "allow_ignore": True}
+NO_IGNORE = {**ALL, "allow_ignore": False}
+EDITED = {"action": "refund", "args": {"order": 17, "euros": 45.0}}
+
+
+@pytest.mark.parametrize(
+    ("may", "button", "window", "kind", "args"),
+    [
+        (ALL, "Approve", None, "accept", None),
+        (ALL, "Edit", {"Euros": "45", "why": "half"}, "edit", EDITED),
+        (ALL, "Request changes", {"answer": "Ask first."}, "response", "Ask first."),
+        (ALL, "Reject", {"reason": "too much"}, "ignore", None),
+        (ALL, "", None, "ignore", None),
+        (NO_IGNORE, "Reject", {"reason": "too much"}, "response", "too much"),
+        ({"allow_ignore": True, "allow_respond": True}, "Approve", None, "ignore", None),
+        ({"allow_accept": True}, "Request changes", {"answer": "Ask first."}, "ignore", None),
+    ],
+)
+async def test_a_human_interrupt_gets_its_response(
+    bob: Bob, may: dict[str, bool], button: str, window: Any, kind: str, args: Any
+) -> None:
+    """R39: the wrapper of LangGraph's guide and its Agent Inbox; what the program doesn't allow is a refusal."""
+
+    def ask(state: Answer) -> Answer:
+        call = {"action": "refund", "args": {"order": 17, "euros": 90.0}}
+        return {"answer": interrupt([{"action_request": call, "config": may, "description": "Please review."}])[0]}
+
+    graph = StateGraph(Answer).add_node("ask", ask).add_edge(START, "ask").add_edge("ask", END)
+    app, shop = graph.compile(checkpointer=InMemorySaver()), Shop()
+    deciding = asyncio.create_task(adecide("#general", await app.ainvoke({}, THREAD), THREAD, tools=[shop.refund]))
+    card = await bob.card("Refund:")
+    assert all(words in text_of(card) for words in ("Euros: 90", "Please review."))
+    assert ('"edit ' in json.dumps(card.blocks)) is may.get("allow_edit", False)
+    await (bob.presses("Refund:", button, window) if button else bob.lets_time_run_out())
+    got = (await app.ainvoke(await deciding, THREAD))["answer"]
+    assert got["type"] == kind
+    assert got["args"] == args or args in got["args"]
+
+
 @pytest.mark.parametrize("text", [True, lambda value: "old" in value], ids=["always", "by value"])
 async def test_a_question_gets_its_answer_in_words(bob: Bob, text: Any) -> None:
     def ask(state: Answer) -> Answer:
@@ -290,6 +358,24 @@ async def test_a_question_gets_its_answer_in_words(bob: Bob, text: Any) -> None:
     deciding = asyncio.create_task(adecide("#general", stopped, THREAD, text=text))
     await bob.presses("How old are you?", "Request changes", {"answer": "42"})
     assert (await app.ainvoke(await deciding, THREAD))["answer"] == "42"
+
+
+@pytest.mark.parametrize("button", ["Reject", ""])
+async def test_a_refusal_to_answer_in_words_is_no_number(bob: Bob, button: str) -> None:
+    """R39: LangGraph's guide reads an age by `int(interrupt(…))`, and `int(False)` is 0."""
+
+    def ask(state: Answer) -> Answer:
+        try:
+            return {"answer": int(interrupt("How old are you?"))}
+        except ValueError:
+            return {"answer": "not valid"}
+
+    graph = StateGraph(Answer).add_node("ask", ask).add_edge(START, "ask").add_edge("ask", END)
+    app = graph.compile(checkpointer=InMemorySaver())
+    deciding = asyncio.create_task(adecide("#general", await app.ainvoke({}, THREAD), THREAD, text=True))
+    await bob.card("How old are you?")
+    await (bob.presses("How old are you?", button, {"reason": "why?"}) if button else bob.lets_time_run_out())
+    assert (await app.ainvoke(await deciding, THREAD))["answer"] == "not valid"
 
 
 @pytest.mark.parametrize(("button", "outcome"), [("Reject", "rejected"), ("", "expired")])

@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,25 @@ from agent_framework import (
     Agent,
     AgentExecutor,
     AgentSession,
+    BaseChatClient,
+    ChatMiddlewareLayer,
+    ChatResponse,
+    ChatResponseUpdate,
+    Content,
     Executor,
+    FunctionInvocationLayer,
+    Message,
     MiddlewareFailure,
+    RunContext,
     ToolApprovalMiddleware,
+    Workflow,
     WorkflowBuilder,
     WorkflowContext,
     handler,
     response_handler,
+    step,
     tool,
+    workflow,
 )
 from cryptography.fernet import Fernet
 
@@ -125,6 +136,51 @@ async def test_a_workflow_may_read_the_whole_decision(bob: Bob, tmp_path: Path) 
     assert (decision.outcome, decision.words) == ("rejected", "too risky")
 
 
+@pytest.mark.parametrize(
+    ("button", "window", "answer"),
+    [
+        ("Approve", None, "correct"),
+        ("Reject", {"reason": "not correct"}, "exit: not cor·rect"),
+        ("Request changes", {"answer": "higher"}, "higher"),
+    ],
+)
+async def test_a_workflow_hears_its_own_words(bob: Bob, tmp_path: Path, button: str, window: Any, answer: str) -> None:
+    """R38: Agent Framework's guessing game ends by “correct”."""
+    asks, approvals = Asks(str), SlackApprovals("#general", folder=tmp_path)
+    coming = approvals.run_workflow(asks.built().build(), "Is it 5?", key="asks", approve="correct", reject="exit")
+    running = asyncio.create_task(coming)
+    await bob.presses("Is it 5?", button, window)
+    await running
+    assert asks.answers == [answer]
+
+
+@pytest.mark.filterwarnings("ignore:.*FUNCTIONAL_WORKFLOWS:FutureWarning")
+@pytest.mark.parametrize(("button", "paid"), [("Approve", [45.0]), ("Reject", [])])
+async def test_a_functional_workflow_asks_people(bob: Bob, tmp_path: Path, button: str, paid: list[float]) -> None:
+    """R19: its function asks, and runs an agent whose rule approves each call."""
+    till = Till()
+
+    @step
+    async def write(topic: str) -> str:
+        return f"Draft about {topic}"
+
+    @workflow
+    async def review(topic: str, ctx: RunContext) -> str:
+        said = await ctx.request_info({"draft": await write(topic)}, response_type=str)
+        return f"{said} {(await till.agent.run('Refund.', session=AgentSession())).text}"
+
+    approvals = SlackApprovals("#general", folder=tmp_path)
+    running = asyncio.create_task(approvals.run_workflow(review.build(), "AI", key="17"))
+    await bob.presses("Draft about AI", "Request changes", {"answer": "Shorter."})
+    card = asyncio.create_task(bob.card("Refund:"))
+    await asyncio.wait({running, card}, return_when=asyncio.FIRST_COMPLETED)
+    assert card.done(), running.result()
+    window = None if button == "Approve" else {"reason": "too much"}
+    await bob.presses("Refund:", button, window)
+    assert (await running).get_outputs()[0].startswith("Shorter. ")
+    assert till.paid == paid
+
+
 @pytest.mark.parametrize("kind", [bool, str])
 async def test_a_workflow_that_nobody_answers_is_told_so(bob: Bob, tmp_path: Path, kind: type) -> None:
     """R17, R20."""
@@ -200,6 +256,128 @@ async def test_a_call_that_a_rule_approves_in_a_workflow_asks_people(
     assert reads in str([one.text for one in (await running).get_outputs()])
     assert till.paid == ([45.0] if button == "Approve" else [])
     assert till.agent.middleware == before
+
+
+class Calls(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], BaseChatClient[Any]):
+    """A model that makes one call, also in a stream, and then repeats its result."""
+
+    def __init__(self, tool: str, **arguments: Any) -> None:
+        super().__init__()
+        self.call = Content.from_function_call(f"call_{tool}", tool, arguments=arguments)
+
+    def _inner_get_response(self, *, messages: Any, stream: bool, **_: Any) -> Any:
+        read = [str(one.result) for m in messages for one in m.contents if one.type == "function_result"]
+        said = Content.from_text(read[-1]) if read else self.call
+
+        async def updates() -> AsyncIterator[ChatResponseUpdate]:
+            yield ChatResponseUpdate(role="assistant", contents=[said])
+
+        async def whole() -> ChatResponse:
+            return ChatResponse(messages=[Message("assistant", [said])])
+
+        return self._build_response_stream(updates()) if stream else whole()
+
+
+def within_a_tool(agent: Agent[Any]) -> Agent[Any]:
+    return Agent(Calls("clerk", task="Refund."), name="boss", tools=[agent.as_tool()])
+
+
+def within_a_function(agent: Agent[Any]) -> Agent[Any]:
+    async def delegate() -> str:
+        """Let the clerk do it."""
+        return str((await agent.run("Refund.", session=AgentSession())).text)
+
+    return Agent(Calls("delegate"), name="boss", tools=[tool(delegate)])
+
+
+def within_a_workflow(agent: Agent[Any]) -> Workflow:
+    inner = WorkflowBuilder(name="inner", start_executor=AgentExecutor(agent, id="clerk")).build()
+    return WorkflowBuilder(name="outer", start_executor=AgentExecutor(inner.as_agent("inner"), id="boss")).build()
+
+
+def within_an_executor(agent: Agent[Any]) -> Workflow:
+    class Office(Executor):
+        def __init__(self, desks: dict[str, list[Agent[Any]]]) -> None:
+            super().__init__("office")
+            self.desks = desks
+
+        @handler
+        async def work(self, asked: str, ctx: WorkflowContext[Any, str]) -> None:
+            await ctx.yield_output((await self.desks["refunds"][0].run(asked, session=AgentSession())).text)
+
+    return WorkflowBuilder(name="outer", start_executor=Office({"refunds": [agent]})).build()
+
+
+@pytest.mark.parametrize("shape", [within_a_tool, within_a_function, within_a_workflow, within_an_executor])
+async def test_an_agent_within_another_asks_people(
+    bob: Bob, tmp_path: Path, shape: Callable[[Agent[Any]], Agent[Any] | Workflow]
+) -> None:
+    """R19: its own rule approves each call, and it lacks our middleware."""
+    till, approvals = Till(), SlackApprovals("#general", folder=tmp_path)
+    till.agent.client, before = Calls("refund", order=17, euros=45.0), till.agent.middleware
+    for key, (button, paid) in enumerate([("Reject", []), ("Approve", [45.0])]):
+        outer, task = shape(till.agent), f"Refund {key}."
+        coming: Coroutine[Any, Any, Any]
+        if isinstance(outer, Workflow):
+            coming = approvals.run_workflow(outer, task, key=task)
+        else:
+            coming = approvals.run(outer, task, key=task)
+        running = asyncio.create_task(coming)
+        card = asyncio.create_task(bob.card("Refund:"))
+        await asyncio.wait({running, card}, return_when=asyncio.FIRST_COMPLETED)
+        assert (card.done(), till.paid) == (True, [])
+        await bob.presses("Refund:", button, {"reason": "too much"} if button == "Reject" else None)
+        await running
+        assert (till.paid, till.agent.middleware) == (paid, before)
+
+
+async def test_runs_at_once_may_share_an_agent(bob: Bob, tmp_path: Path) -> None:
+    """R19: the run that ends first leaves the other one its middleware."""
+    till, approvals = Till(), SlackApprovals("#general", folder=tmp_path)
+    till.agent.client, before = Calls("refund", order=17, euros=45.0), till.agent.middleware
+    second_began, first_ended = asyncio.Event(), asyncio.Event()
+
+    async def run(key: str, began: Callable[[], object], until: asyncio.Event) -> None:
+        class Waits(Executor):
+            @handler
+            async def wait(self, asked: str, ctx: WorkflowContext[str]) -> None:
+                began()
+                await until.wait()
+                await ctx.send_message(asked)
+
+        clerk = AgentExecutor(till.agent, id="clerk")
+        workflow = WorkflowBuilder(name=key, start_executor=(start := Waits("waits"))).add_edge(start, clerk).build()
+        await approvals.run_workflow(workflow, "Refund.", key=key)
+
+    running: list[asyncio.Task[None]] = []
+    first = asyncio.create_task(
+        run(
+            "first",
+            lambda: running.append(asyncio.create_task(run("second", second_began.set, first_ended))),
+            second_began,
+        )
+    )
+    await bob.presses("Refund:", "Reject", {"reason": "too much"})
+    await first
+    first_ended.set()
+    card = asyncio.create_task(bob.card("Refund:"))
+    await asyncio.wait({running[0], card}, return_when=asyncio.FIRST_COMPLETED)
+    assert (card.done(), till.paid) == (True, [])
+    await bob.presses("Refund:", "Reject", {"reason": "too much"})
+    await running[0]
+    assert (till.paid, till.agent.middleware) == ([], before)
+
+
+async def test_people_change_a_call_that_a_rule_approves(bob: Bob, tmp_path: Path) -> None:
+    """R13, R18: the rule approves the changed call too, and it runs once, as people changed it."""
+    till = Till()
+    workflow = WorkflowBuilder(name="refunds", start_executor=AgentExecutor(till.agent, id="clerk")).build()
+    running = asyncio.create_task(
+        SlackApprovals("#general", folder=tmp_path).run_workflow(workflow, "Refund.", key="17")
+    )
+    await bob.presses("Refund:", "Edit", {"Euros": "40", "why": "half"})
+    assert "40.00 EUR were paid back." in str([one.text for one in (await running).get_outputs()])
+    assert till.paid == [40.0]
 
 
 async def test_what_could_run_without_people_is_refused_at_the_start(tmp_path: Path) -> None:

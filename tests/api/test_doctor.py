@@ -9,10 +9,14 @@ import pytest
 from bot.settings import WebSettings
 from countersign import doctor
 from countersign.process_settings import WorkerSettings, variables
+from countersign.runs.area import Area
 from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
 from localslack import LocalSlack, text_of
 from tests.free_ports import free_port
+from tests.sample_requests import HERE as WORKSPACE
 from tests.test_imports import HERE
+from tests.worker_service import served
 
 
 @pytest.fixture(autouse=True)
@@ -90,13 +94,26 @@ async def test_web_is_checked_all_at_once(
 
 
 async def test_a_worker_is_checked_all_at_once(
-    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    store: Store,
+    wakeups: Wakeups,
+    redis_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("REDIS_URL", redis_url)
-    status, good, wrong = await found(capsys)
+    monkeypatch.setenv("NAMESPACE", store.keys.namespace)
+    assert "No `web` has said where it is" in (await found(capsys))[2][0]
+    area = Area(store.client, store.keys.namespace)
+    async with served(store, wakeups, WORKSPACE) as web:
+        (url,) = web.address.urls
+        await area.put_address(url, web.address.key)
+        status, good, wrong = await found(capsys)
     assert (status, wrong) == (0, []) and "email" in good[-1]
+    await area.drop_address(url)
     (tmp_path / "broken.py").write_text("import nowhere")
     monkeypatch.setenv("TEAMS", str(tmp_path))
     monkeypatch.setenv("MODEL_CONFIG", str(tmp_path / "no.yaml"))
     status, good, wrong = await found(capsys, "worker")
-    assert status == 1 and "no.yaml" in wrong[0] and "“broken” cannot be started" in wrong[1]
+    assert status == 1
+    assert ["No `web`" in wrong[0], "no.yaml" in wrong[1], "“broken” cannot be started" in wrong[2]] == [True] * 3

@@ -22,6 +22,7 @@ from bot.api.problems import Problem
 from bot.slack import http
 from countersign.domain import api_keys
 from countersign.domain.ids import ChannelId
+from countersign.domain.run_calls import RUN_CALLS
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
@@ -70,7 +71,7 @@ def test_the_document_is_well_formed() -> None:
         if "$ref" in part:
             assert part["$ref"].removeprefix("#/components/schemas/") in DOCUMENT["components"]["schemas"]
     for path, item in DOCUMENT["paths"].items():
-        assert path.startswith("/") and set(item) <= {"get", "post"}
+        assert path.startswith("/") and set(item) <= {"get", "post", "put", "delete"}
         for operation in item.values():
             known = [(one["in"], one["name"]) for one in operation["parameters"]]
             assert len(set(known)) == len(known)
@@ -81,6 +82,25 @@ def test_the_document_is_well_formed() -> None:
             for status, response in operation["responses"].items():
                 assert re.fullmatch(r"[1-5]\d\d", status) and response["description"]
     assert set(DOCUMENT["security"][0]) == set(DOCUMENT["components"]["securitySchemes"])
+
+
+def test_the_document_has_every_route(interface: Interface) -> None:
+    routes = {
+        (method.lower(), route.path.replace("{call}", name))
+        for route in app(interface).routes
+        if isinstance(route, Route) and route.path != "/v1/openapi.json"
+        for method in (route.methods or set()) - {"HEAD"}
+        for name in (RUN_CALLS if "{call}" in route.path else ("",))
+    }
+    assert routes == {(method, path) for path, item in DOCUMENT["paths"].items() for method in item}
+
+
+def test_the_document_has_the_form_of_each_worker_call() -> None:
+    for name, kind in RUN_CALLS.items():
+        operation = DOCUMENT["paths"][f"/v1/runs/{{run}}/{name}"]["post"]
+        body = operation["requestBody"]["content"]["application/json"]["schema"]
+        schema = DOCUMENT["components"]["schemas"][body["$ref"].rpartition("/")[2]]
+        assert schema["properties"]["call"] == {"$ref": f"#/components/schemas/{kind.__name__}"}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -56,7 +57,7 @@ async def groups(redis_url: str, namespace: str, store: Store, wakeups: Wakeups)
     """Workers of the teams `pay` and `mail`, each group as a Redis user of its own."""
     parts = urlsplit(redis_url)
     async with AsyncExitStack() as stack:
-        admin = await stack.enter_async_context(redis.asyncio.Redis.from_url(redis_url))
+        admin: Any = await stack.enter_async_context(redis.asyncio.Redis.from_url(redis_url))
         web = await stack.enter_async_context(served(store, wakeups, HERE, GENERAL))
         jobs = await stack.enter_async_context(WorkerAreas(redis_url, store))
         lines = acl.written_for(namespace, [PAY, MAIL]).splitlines()

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,17 +18,19 @@ from countersign import usecases
 from countersign.autogen.models.demo import DemoModel
 from countersign.autogen.runner import Runner
 from countersign.autogen.team import Teams
-from countersign.domain import high_risk
+from countersign.domain import api_keys, high_risk
 from countersign.domain.channel_settings import Rules
 from countersign.domain.decision_attempts import Attempt
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkerId, WorkspaceId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Request, Verb
+from countersign.domain.run_calls import R, Read, RunCall
 from countersign.domain.runs import Run
 from countersign.process_settings import WorkerSettings
 from countersign.runs.area import Area
 from countersign.runs.journal_storage import RedisJournal
-from countersign.runs.service import HttpService
+from countersign.runs.service import Service
+from countersign.store.programs import ApiKeys
 from countersign.store.record_codecs import EVENTS
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
@@ -36,7 +38,7 @@ from countersign.usecases.ports import Announcement, Journal, Lease, Queue, Team
 from countersign.usecases.store_outages import patiently
 from tests.forking import forked
 from tests.longest_wait import PATIENCE
-from tests.worker_service import Served
+from tests.worker_service import Served, served
 
 T = TypeVar("T")
 WORKSPACE, CHANNEL = WorkspaceId("T1"), ChannelId("C1")
@@ -56,6 +58,41 @@ class Silent:
         self.asked.append(run)
 
 
+@asynccontextmanager
+async def housed(client: Any, url: str, namespace: str, folder: Path, rules: Rules = RULES) -> AsyncIterator["House"]:
+    """A house on this Redis, with `web` at its API."""
+    store = Store(client, namespace)
+    await store.set_defaults(rules)
+    await store.set_workspace(WORKSPACE)
+    async with AsyncExitStack() as stack:
+        wakeups = await stack.enter_async_context(Wakeups(store))
+        web = await stack.enter_async_context(served(store, wakeups, WORKSPACE, CHANNEL))
+        service = await stack.enter_async_context(web.service())
+        yield House(url, namespace, store, Area(client, namespace), wakeups, web, service, folder)
+
+
+class Through:
+    """`web` through something that may fail: a `Service` of which a test replaces a part."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    async def call(self, lease: Lease, call: RunCall[R]) -> R:
+        return await self.service.call(lease, call)
+
+    async def settled(self, request: RequestId) -> Request:
+        return await self.service.settled(request)
+
+    async def ended(self, run: RunId) -> None:
+        await self.service.ended(run)
+
+    async def announce(self, worker: WorkerId, announcement: Announcement) -> None:
+        await self.service.announce(worker, announcement)
+
+    async def retire(self, worker: WorkerId) -> None:
+        await self.service.retire(worker)
+
+
 @dataclass
 class House:
     """A store with its rules, and everything that works on it."""
@@ -66,7 +103,7 @@ class House:
     area: Area
     wakeups: Wakeups
     web: Served
-    service: HttpService
+    service: Service
     folder: Path
     smtp_url: str | None = None
     park_after: timedelta = timedelta(minutes=1)
@@ -145,12 +182,30 @@ class House:
             stop.set()
             await asyncio.gather(*worker.tasks)
 
-    async def lapse(self) -> None:
+    async def lapse(self, name: str = "r1") -> None:
         """The time of whoever holds the run is over, as it is when they were gone for long."""
-        run = RunId("r1")
+        run = RunId(name)
         held = await self.area.client.hmget(self.area.keys.lease(run), "fence", "owner")
         if all(held):
             await self.area.leases.renew(Lease(run, int(held[0]), held[1].decode()), timedelta(0))
+
+    async def program(self, name: str = "script") -> dict[str, str]:
+        """The environment of a program with a key of its own."""
+        issued = api_keys.issue(name, (CHANNEL,), await self.store.now())
+        await ApiKeys(self.store).put(issued.key)
+        return {"COUNTERSIGN_URL": self.web.address.urls[0], "COUNTERSIGN_KEY": issued.token}
+
+    async def web_says(self) -> Run:
+        """The run as `web` answers for it, by HTTP."""
+        return await self.service.call(Lease(RunId("r1"), 0, "a-test"), Read())
+
+    async def rob(self, lease: Lease) -> Lease:
+        """Another worker takes the run over, as if this one had been frozen until the end of its lease."""
+        await self.area.leases.release(lease)
+        taken = await self.area.leases.claim(lease.run, "another", LEASE)
+        assert taken is not None
+        await usecases.begin(self.store, taken)
+        return taken
 
     async def run(self, run: str = "r1") -> Run:
         seen = await self.store.run(RunId(run))
@@ -236,7 +291,8 @@ class Process:
 
     async def __aenter__(self) -> Self:
         house = self._house
-        await house.area.put_address(*house.web.address.urls, house.web.address.key)
+        for url in house.web.address.urls:
+            await house.area.put_address(url, house.web.address.key)
         self.process = await forked(
             "tests.autogen.worker_process",
             house.url,

@@ -20,9 +20,7 @@ from countersign.domain.events import EventType
 from countersign.domain.requests import Kind, Request
 from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.record_codecs import EVENTS
-from countersign.store.store import Store
-from countersign.store.wakeups import Wakeups
-from tests.autogen.harness import RULES, House
+from tests.autogen.harness import RULES, House, housed
 from tests.autogen.kill_shapes import KILL_SHAPES
 from tests.autogen.rebuild_teams import World
 from tests.autogen.test_rebuild import Told, live
@@ -32,13 +30,20 @@ Build = Callable[[World, RunContext], AutoGenTeam]
 
 
 async def bad_kills(
-    house: House, build: Build, *, stops: bool = False, every: int = 1, patience: float = PATIENCE
+    house: House,
+    build: Build,
+    *,
+    stops: bool = False,
+    again: int = 0,
+    every: int = 1,
+    patience: float = PATIENCE,
 ) -> tuple[list[str], int]:
     """Kill the shape at each entry, or at every so manieth; return what went wrong, and the number of kills.
 
-    `stops`: its process is told to stop instead. A run that has not ended after `patience` seconds is bad.
+    `stops`: its process is told to stop instead. `again`: the next process is killed too, at its own entry of this
+    number. A run that has not ended after `patience` seconds is bad.
     """
-    kind = "stop" if stops else "kill"
+    kind = f"{'stop' if stops else 'kill'}{again or ''}x"
     with patch("countersign.autogen.team_execution.GRACE", timedelta(seconds=2)):
         whole = await live(house, build, f"r{kind}0")
         bad: list[str] = []
@@ -47,8 +52,8 @@ async def bad_kills(
             run = f"r{kind}{number}"
             try:
                 async with asyncio.timeout(patience):
-                    again = await live(house, build, run, number, stops=stops)
-                problem = difference(whole, again, await requests_of(house, run))
+                    rebuilt = await live(house, build, run, number, dies_again=again, stops=stops)
+                problem = difference(whole, rebuilt, await requests_of(house, run))
             except TimeoutError:
                 asked = [(r.question.kind, r.question.title) for r in await requests_of(house, run)]
                 problem = f"has not ended; asked {asked[-3:]}"
@@ -105,10 +110,8 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with EmbeddedRedis(Path(folder)) as server, redis.asyncio.Redis.from_url(server.url) as client:
             for name in given.shapes:
-                store = Store(client, name)
-                await store.set_defaults(replace(RULES, on_timeout=OnTimeout.WAIT))
-                async with Wakeups(store) as wakeups:
-                    house = House(server.url, name, store, wakeups, Path(folder))
+                rules = replace(RULES, on_timeout=OnTimeout.WAIT)
+                async with housed(client, server.url, name, Path(folder), rules) as house:
                     for stops in (False, True):
                         if given.only == ("kills", "stops")[not stops]:
                             continue

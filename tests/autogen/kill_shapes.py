@@ -71,8 +71,20 @@ class Speaker(BaseChatAgent):
     async def on_reset(self, cancellation_token: CancellationToken) -> None: ...
 
 
-def leaver(world: World, run: RunContext, *, idempotent: bool = False, ask: bool = False) -> Speaker:
-    """An agent that waits only a moment for a tool that is under way, and then orders something else."""
+def leaver(
+    world: World,
+    run: RunContext,
+    *,
+    idempotent: bool = False,
+    ask: bool = False,
+    early: bool = False,
+    hurried: bool = False,
+) -> Speaker:
+    """An agent that waits only a moment for a tool that is under way, and then orders something else.
+
+    The moment begins with the tool. Once it was left, it is over when it is called again; if `early`, once it was
+    called; if `hurried`, always.
+    """
 
     clocks: list[asyncio.Timeout] = []
 
@@ -90,10 +102,12 @@ def leaver(world: World, run: RunContext, *, idempotent: bool = False, ask: bool
 
     slow = run.tools("leaver", [post], ask=ask, idempotent=idempotent)
     quick = run.tools("leaver", [order], ask=False)
+    journal = run.held.journal
 
     async def say(token: CancellationToken) -> str:
+        over = any(entry.left or early for entry in journal.of_kind("tool").values())
         with suppress(TimeoutError):
-            async with asyncio.timeout(0.2) as clock:  # shorter once the call is under way
+            async with asyncio.timeout(0 if over or hurried else None) as clock:
                 clocks.append(clock)
                 await slow.call_tool("post", {"item": "left"}, token)
         return (await quick.call_tool("order", {"item": "stamps"}, token)).to_text()
@@ -120,6 +134,16 @@ def left_idempotent(world: World, run: RunContext) -> AutoGenTeam:
 def left_approved(world: World, run: RunContext) -> AutoGenTeam:
     """The call that is left was approved."""
     return RoundRobinGroupChat([leaver(world, run, ask=True), run.reviewer("human")], max_turns=2)
+
+
+def left_early(world: World, run: RunContext) -> AutoGenTeam:
+    """The call is left in doubt, or before it is made again."""
+    return RoundRobinGroupChat([leaver(world, run, early=True), run.reviewer("human")], max_turns=2)
+
+
+def left_at_the_gate(world: World, run: RunContext) -> AutoGenTeam:
+    """The call is left before anything of it is recorded."""
+    return RoundRobinGroupChat([leaver(world, run, hurried=True), run.reviewer("human")], max_turns=4)
 
 
 def left_model(world: World, run: RunContext) -> AutoGenTeam:
@@ -380,7 +404,7 @@ def streams(world: World, run: RunContext) -> AutoGenTeam:
 
 
 class Shuffled(StaticWorkbench):
-    """Lists its tools in another order, with other descriptions, each time."""
+    """Lists its tools in another order, with other descriptions of them and their arguments, each time."""
 
     _COUNT = itertools.count()
 
@@ -389,6 +413,7 @@ class Shuffled(StaticWorkbench):
         listed = await super().list_tools()
         for tool in listed:
             tool["description"] = f"{tool['name']} ({count})"
+            tool["parameters"]["properties"]["item"]["description"] = f"What it is about ({count})"
         return listed[:: -1 if count % 2 else 1]
 
 
@@ -452,6 +477,8 @@ KILL_SHAPES: Mapping[str, Callable[[World, RunContext], AutoGenTeam]] = {
         left_in_a_branch,
         left_idempotent,
         left_approved,
+        left_early,
+        left_at_the_gate,
         left_model,
         nested_human,
         nested_human_once,

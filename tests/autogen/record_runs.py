@@ -1,6 +1,6 @@
 """Writes the stored runs of `tests/data/runs`: `python -m tests.autogen.record_runs`; existing files stay as they are.
 
-Each holds a run record, what web noted of it, its requests and its journal, as they stood in Redis when the run's
+Each holds a run record, its requests and its journal, as they stood in Redis when the run's
 process was lost.
 """
 
@@ -22,9 +22,7 @@ from countersign.domain.ids import RequestId, RunId
 from countersign.replay.entries import SCHEMA
 from countersign.store.codec import decompress
 from countersign.store.embedded_server import EmbeddedRedis
-from countersign.store.store import Store
-from countersign.store.wakeups import Wakeups
-from tests.autogen.harness import RULES, House
+from tests.autogen.harness import RULES, House, housed
 from tests.autogen.rebuild_teams import World, graph_parallel, magentic_one, round_robin, team
 from tests.autogen.test_rebuild import live
 
@@ -35,12 +33,12 @@ TOLD = (graph_parallel,)
 """Lost right before the end."""
 
 
-async def dump(store: Store, run: str, requests: list[RequestId]) -> dict[str, object]:
+async def dump(house: House, run: str, requests: list[RequestId]) -> dict[str, object]:
     """Everything that Redis holds of a run, as text."""
-    journal = await store.client.hgetall(store.keys.journal(RunId(run)))
+    store = house.store
+    journal = await house.area.client.hgetall(house.area.keys.journal(RunId(run)))
     return {
         "run": plain(await store.client.get(store.keys.run(RunId(run)))),
-        "origin": plain(await store.client.get(store.keys.origin(RunId(run)))),
         "requests": {name: plain(await store.client.get(store.keys.request(name))) for name in requests},
         "journal": {key.decode(): decompress(value).decode() for key, value in journal.items()},
     }
@@ -72,7 +70,7 @@ async def write(house: House, build: Callable[[World, RunContext], AutoGenTeam],
             RequestId(key.decode().split("request:")[1]) async for key in house.store.client.scan_iter("*request:*")
         ]
         asked = [r.id for r in await house.store.requests(asked) if r is not None and r.run == name]
-    stored = {"models": whole.world.model.asked, **await dump(house.store, name, asked)}
+    stored = {"models": whole.world.model.asked, **await dump(house, name, asked)}
     path.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n")
     print(path.name)
 
@@ -81,10 +79,8 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with EmbeddedRedis(Path(folder)) as server, redis.asyncio.Redis.from_url(server.url) as client:
             for build in (*WAITING, *TOLD):
-                store = Store(client, build.__name__)
-                await store.set_defaults(replace(RULES, on_timeout=OnTimeout.WAIT))
-                async with Wakeups(store) as wakeups:
-                    house = House(server.url, build.__name__, store, wakeups, Path(folder))
+                rules = replace(RULES, on_timeout=OnTimeout.WAIT)
+                async with housed(client, server.url, build.__name__, Path(folder), rules) as house:
                     await write(house, build, build in WAITING)
 
 

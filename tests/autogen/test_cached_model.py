@@ -24,7 +24,7 @@ async def kept(
 ) -> AsyncIterator[ChatCompletionClient]:
     models = [component(openai, "first", max_retries=0, **config), component(openai, "second", max_retries=0)]
     path = written(house.folder, models, cache="1h")
-    client = load_model(path, {}, answers=answers or RedisAnswers(house.store))
+    client = load_model(path, {}, answers=answers or RedisAnswers(house.area))
     try:
         yield client
     finally:
@@ -68,7 +68,7 @@ async def test_the_same_models_with_another_key_from_the_environment_give_the_ke
 ) -> None:
     path = written(house.folder, [component(openai, "first", api_key="${KEY}")], cache="1h")
     for key in ("sk-old", "sk-new"):
-        client = load_model(path, {"KEY": key}, answers=RedisAnswers(house.store))
+        client = load_model(path, {"KEY": key}, answers=RedisAnswers(house.area))
         await client.create(MESSAGES)
         await client.close()
     assert len(openai.asked) == 1
@@ -105,7 +105,7 @@ async def test_a_cache_that_is_away_or_holds_something_else_is_none(house: House
         async def get(self, question: Digest) -> bytes | None:
             return b'{"from": "another version"}'
 
-    for answers in (Away(house.store), Old(house.store)):
+    for answers in (Away(house.area), Old(house.area)):
         async with kept(openai, house, answers) as client:
             _, answer = await answer_of(client, streaming=False)
         assert (answer.content, answer.cached) == ("Dear vendor", False)

@@ -287,7 +287,7 @@ async def test_code_that_was_cut_off_is_asked_about_and_not_repeated(house: Hous
         await house.decide(await house.asked(), Verb.APPROVE)
         await job
         # What a process leaves behind that dies between "started" and the result.
-        [key] = [key for key in await RedisJournal(house.store).entries(run.run.id) if key.startswith("tool/")]
+        [key] = [key for key in await RedisJournal(house.area).entries(run.run.id) if key.startswith("tool/")]
         await run._journal.record(key, Entry("started"), replace=True)
     async with life(house) as run:
         job = executing(run, local(house), BLOCKS)
@@ -336,9 +336,7 @@ async def tampered(house: House, asked: Request) -> Request:
     assert seen is not None
     other = replace(asked.question.call, arguments=asked.question.call.arguments.replace("log", "gol"))
     made = replace(asked, question=replace(asked.question, call=other))
-    for key in (house.store.keys.asked(asked.id), house.store.keys.request(asked.id)):
-        if await house.store.client.exists(key):
-            await house.store.client.set(key, REQUESTS.write(made, seen.version), keepttl=True)
+    await house.store.client.set(house.store.keys.request(asked.id), REQUESTS.write(made, seen.version), keepttl=True)
     return made
 
 

@@ -18,7 +18,7 @@ from autogen_core.models import CreateResult, RequestUsage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from countersign.autogen import compat
-from tests.autogen.harness import CHANNEL, WORKSPACE, House
+from tests.autogen.harness import CHANNEL, House
 
 pytest_plugins = ["tests.redis_server"]
 HERE = Path(__file__).resolve().parents[2]
@@ -167,8 +167,7 @@ assert [each[0] for each in seen] == [before] * 2, "running a team changed somet
 
 @pytest.mark.slow
 async def test_importing_the_library_and_running_a_team_change_nothing_in_the_users_process(house: House) -> None:
-    await house.store.set_workspace(WORKSPACE)
-    env = {"REDIS_URL": house.url, "NAMESPACE": house.namespace, "DATA_DIR": str(house.folder), "PYTHONPATH": str(HERE)}
+    env = {**await house.program(), "DATA_DIR": str(house.folder), "PYTHONPATH": str(HERE)}
     running = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", UNTOUCHED, CHANNEL),
         cwd=house.folder,

@@ -222,7 +222,7 @@ async def test_team_inside_a_cut_effect_does_not_hold_the_worker(
 
 
 async def house_entries(house: House) -> dict[str, bytes]:
-    return dict(await RedisJournal(house.store).entries(RunId("r1")))
+    return dict(await RedisJournal(house.area).entries(RunId("r1")))
 
 
 class Deaf(ReplayChatCompletionClient):

@@ -21,7 +21,7 @@ async def noted(house: House) -> RunJournal:
     await house.start()
     lease = await claimed(house)
     for key in BEFORE.values():
-        await RedisJournal(house.store).record(lease, key, Entry("done").dump())
+        await RedisJournal(house.area).record(lease, key, Entry("done").dump())
     return await journal_of(house, lease)
 
 

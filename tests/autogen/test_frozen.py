@@ -70,7 +70,7 @@ async def test_a_run_of_a_worker_told_to_stop_is_in_the_hands_of_another_at_once
 
 async def claimed(house: House, after: datetime | None = None) -> datetime | None:
     """When somebody claimed the run last: its fence is the server's clock."""
-    fence = await house.store.client.hget(house.store.keys.lease((await house.run()).id), "fence")
+    fence = await house.area.client.hget(house.area.keys.lease((await house.run()).id), "fence")
     at = from_ms(int(fence or 0))
     return None if after is not None and at <= after else at
 

@@ -184,7 +184,7 @@ async def test_what_the_policy_refuses_since_the_verdict_is_denied_like_any_refu
     """R19: the run failed. R4, R25: a rebuilt run reads the same under whatever policy, and it is recorded once."""
     await house.start()
     await policy(house, "then: ask")
-    till, journal, said = Till(), Meanwhile(house.store), []
+    till, journal, said = Till(), Meanwhile(house.area), []
     journal.then = lambda: policy(house, "then: refuse")
     for _ in range(2):
         async with life(house, journal=journal) as run:
@@ -203,7 +203,7 @@ async def test_the_twin_of_what_the_policy_refuses_since_the_verdict_is_judged_b
     """R26, R4: nothing waits for the turn of a question that was never asked."""
     await house.start()
     await policy(house, "then: ask")
-    till, journal = Till(), Meanwhile(house.store)
+    till, journal = Till(), Meanwhile(house.area)
     journal.then = lambda: policy(house, "then: refuse")
     async with life(house, journal=journal) as run:
         assert (await asyncio.wait_for(asking(run, till), PATIENCE))[1]

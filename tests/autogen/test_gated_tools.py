@@ -27,7 +27,7 @@ from countersign.replay.entries import Entry
 from countersign.replay.run_journal import RunJournal
 from countersign.runs.journal_storage import RedisJournal
 from countersign.usecases import ports
-from tests.autogen.harness import LEASE, House, Silent, fact
+from tests.autogen.harness import LEASE, House, fact
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -35,13 +35,13 @@ pytest_plugins = ["tests.redis_server"]
 @asynccontextmanager
 async def life(house: House, owner: str = "w1", journal: ports.Journal | None = None) -> AsyncIterator[RunContext]:
     """One process's life with the run."""
-    lease = await house.store.leases.claim(RunId("r1"), owner, LEASE)
+    lease = await house.area.leases.claim(RunId("r1"), owner, LEASE)
     assert lease is not None
     run = await usecases.begin(house.store, lease)
-    kept = await RunJournal.open(journal or RedisJournal(house.store), lease)
-    held = HeldRun(run, lease, house.store, Silent(), house.wakeups, kept, house.settings())
+    kept = await RunJournal.open(journal or RedisJournal(house.area), lease)
+    held = HeldRun(run, lease, house.area.leases, house.service, kept, house.settings())
     yield RunContext(held, DemoModel())
-    await house.store.leases.release(lease)
+    await house.area.leases.release(lease)
 
 
 async def call(tools: Workbench, name: str = "order", call_id: str = "c1", **arguments: Any) -> tuple[str, bool]:
@@ -144,7 +144,7 @@ async def test_another_tool_that_was_cut_off_is_asked_about(house: House, answer
     await house.start()
     shop = Shop()
     async with life(house) as run:
-        journal = RunJournal(RedisJournal(house.store), run.held.lease, {})
+        journal = RunJournal(RedisJournal(house.area), run.held.lease, {})
         key = journal.key("tool", "clerk", "order", '{"item": "pens"}', "c1")
         await journal.record(key, Entry("started", attempt="a process that was killed"))
     async with life(house) as run:
@@ -218,14 +218,14 @@ async def test_a_question_that_the_team_leaves_is_withdrawn_and_never_answered_a
         assert not (await house.run()).open
     async with life(house, owner="w2") as run:
         again = asyncio.create_task(call(run.tools("clerk", [shop.order], ask=True), item="pens"))
-        before = await RedisJournal(house.store).entries(run.run.id)
+        before = await RedisJournal(house.area).entries(run.run.id)
         for _ in range(20):  # whatever it would ask has reached the store by then
             await house.store.now()
         assert not again.done()
         assert not (await house.run()).open
         again.cancel()
         await asyncio.wait({again})
-        assert await RedisJournal(house.store).entries(run.run.id) == before
+        assert await RedisJournal(house.area).entries(run.run.id) == before
     assert not shop.done
 
 

@@ -24,13 +24,13 @@ pytest_plugins = ["tests.redis_server"]
 
 
 async def claimed(house: House, owner: str = "w1") -> Lease:
-    lease = await house.store.leases.claim(RunId("r1"), owner, LEASE)
+    lease = await house.area.leases.claim(RunId("r1"), owner, LEASE)
     assert lease is not None
     return lease
 
 
 async def journal_of(house: House, lease: Lease) -> RunJournal:
-    return await RunJournal.open(RedisJournal(house.store), lease)
+    return await RunJournal.open(RedisJournal(house.area), lease)
 
 
 async def yes() -> None:
@@ -145,7 +145,7 @@ async def test_who_lost_the_run_does_nothing_outside(house: House) -> None:
     await house.start()
     lost = await claimed(house)
     journal = await journal_of(house, lost)
-    await house.store.leases.release(lost)
+    await house.area.leases.release(lost)
     await claimed(house, "w2")
     done: list[str] = []
     with pytest.raises(LeaseLost):
@@ -209,7 +209,7 @@ async def test_a_lost_lease_is_told_past_autogen_which_turns_errors_into_text(ho
     await house.start()
     lost = await claimed(house)
     journal = await journal_of(house, lost)
-    await house.store.leases.release(lost)
+    await house.area.leases.release(lost)
     await claimed(house, "w2")
     told: list[Exception] = []
     token = CancellationToken()
@@ -255,8 +255,8 @@ async def test_a_note_that_is_none_ends_the_run_by_name(house: House, kind: str,
     """R29: what the gate and the doubts have noted is read whole, or not at all."""
     await house.start()
     lease = await claimed(house)
-    await RedisJournal(house.store).record(lease, f"{kind}/clerk/{'0' * 32}/0", Entry("done", value).dump())
-    await house.store.leases.release(lease)
+    await RedisJournal(house.area).record(lease, f"{kind}/clerk/{'0' * 32}/0", Entry("done", value).dump())
+    await house.area.leases.release(lease)
     async with house.worker() as worker:
         await asyncio.wait_for(worker.advance(), PATIENCE)
     assert f"What this run has recorded as “{kind}” was written by another version" in (await house.run()).result

@@ -26,6 +26,8 @@ from tests.repetitions import longer, times
 
 pytest_plugins = ["tests.redis_server"]
 
+KILLED_TWICE: Final = ("left_early", "left_approved", "nested_human_once", "decided_in_parallel", "team_tool")
+
 
 @longer
 @pytest.mark.timeout(900)
@@ -45,6 +47,17 @@ async def test_run_stopped_at_any_entry_ends_the_same(house: House, shape: str) 
     every = times(90 if shape == "forty_branches" else 13, 9 if shape == "forty_branches" else 1)
     bad, stops = await bad_kills(house, KILL_SHAPES[shape], stops=True, every=every)
     assert (bad, stops > 0) == ([], True)
+
+
+@longer
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("again", [2, 3])
+@pytest.mark.parametrize("shape", KILLED_TWICE)
+async def test_run_killed_twice_ends_the_same(house: House, shape: str, again: int) -> None:
+    """R4: a call left in doubt had no entry, so the third process asked how to go on with changed code."""
+    every = times(1 if shape.startswith("left") else 9, 1)
+    bad, kills = await bad_kills(house, KILL_SHAPES[shape], again=again, every=every)
+    assert (bad, kills > 0) == ([], True)
 
 
 _PASSED: Final[ContextVar[list[str] | None]] = ContextVar("passed", default=None)

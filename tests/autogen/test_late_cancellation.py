@@ -13,6 +13,7 @@ from tests.autogen.test_journal import claimed, journal_of
 pytest_plugins = ["tests.redis_server"]
 
 ANSWER, BESIDE, ABANDONED = "human/asker/0a/0", "model/writer/0b/0", "human/asker/0c/0"
+BEGUN, CLOCK = "tool/asker/0d/0", "now//0e/0"
 
 
 async def rebuilt(house: House, *keys: str) -> RunJournal:
@@ -21,7 +22,7 @@ async def rebuilt(house: House, *keys: str) -> RunJournal:
     lease = await claimed(house)
     for place, key in enumerate(keys, 1):
         entry = Entry("done", place=place, left=key == ABANDONED, asked=(ANSWER,) if key == BESIDE else ())
-        await RedisJournal(house.store).record(lease, key, entry.dump())
+        await RedisJournal(house.area).record(lease, key, entry.dump())
     return await journal_of(house, lease)
 
 
@@ -99,6 +100,59 @@ async def test_what_the_agent_waits_for_after_what_is_recorded_is_cancelled_then
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert reached.is_set()
+
+
+async def test_deadline_waits_for_a_call_that_had_begun(house: House) -> None:
+    """R4: the call was under way when the process was lost, so no event says that it was asked for."""
+    await house.start()
+    lease = await claimed(house)
+    await RedisJournal(house.store).record(lease, BEGUN, Entry("started", attempt="1").dump())
+    journal, judged = await journal_of(house, lease), asyncio.Event()
+
+    async def call() -> str:
+        await judged.wait()
+        await journal.replayed(BEGUN)
+        return await asyncio.sleep(3600, "done")
+
+    asking = asyncio.create_task(journal.shielded("asker", call()))
+    await rounds()
+    asking.cancel()
+    await rounds()
+    assert not asking.done()
+    judged.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert journal.order.unused() == []
+
+
+async def test_call_that_was_left_is_asked_for_before_it_is_left_again(house: House) -> None:
+    """R4: the deadline passes while the agent waits for something before it."""
+    journal = await rebuilt(house, ABANDONED)
+    before = asyncio.Event()
+
+    async def call() -> None:
+        await before.wait()
+        await journal.wait_if_abandoned(ABANDONED)
+
+    asking = asyncio.create_task(journal.shielded("asker", call()))
+    await rounds()
+    asking.cancel()
+    await rounds()
+    assert not asking.done()
+    before.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert journal.order.wait(ABANDONED).passed
+
+
+async def test_question_about_the_run_waits_for_nothing_recorded(house: House) -> None:
+    """The clock's key has no agent, and was taken for what such a question waits for."""
+    journal = await rebuilt(house, CLOCK)
+    asking = asyncio.create_task(journal.shielded("", asyncio.sleep(3600)))
+    await rounds()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
 
 
 async def test_what_had_been_abandoned_is_abandoned_again(house: House) -> None:

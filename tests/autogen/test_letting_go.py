@@ -123,7 +123,7 @@ async def test_a_workbench_that_does_not_stop_keeps_no_run_from_its_end(
 
 async def test_a_run_keeps_its_lease_while_its_workbench_stops(house: House) -> None:
     """R4: a container takes ten seconds to stop, as long as a lease."""
-    key = house.store.keys.lease(RunId("r1"))
+    key = house.area.keys.lease(RunId("r1"))
 
     async def until() -> int:
         return int(await house.store.client.hget(key, "until") or 0)

@@ -6,22 +6,21 @@ from datetime import timedelta
 
 import pytest
 
-from countersign.domain.ids import RequestId, RunId
+from countersign.domain.ids import RunId
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Status
 from countersign.metrics import Repair
-from countersign.store.record_codecs import write_run
-from tests.autogen.harness import House, fact
+from countersign.store.record_codecs import RUNS
+from countersign.usecases.requeued_runs import ask_for_forgotten
+from tests.autogen.harness import House, Silent, fact
 from tests.autogen.test_parked_runs import parked
 from tests.metric_counts import repaired
-from tests.store.test_forged_rules import ask
-from tests.store.two_users import Sides
 
 
 async def lose(house: House, request: Request) -> None:
     """As a Redis does that comes back without the last second."""
     keys = house.store.keys
-    await house.store.client.delete(keys.request(request.id), keys.asked(request.id))
+    await house.store.client.delete(keys.request(request.id))
 
 
 @pytest.mark.parametrize("indexed", [False, True], ids=["gone", "gone but for its index"])
@@ -30,7 +29,8 @@ async def test_a_run_whose_question_is_gone_asks_again(
     at_rest: bool, indexed: bool, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R5: nobody could decide on it, and it would wait until the end of days."""
-    monkeypatch.setattr("countersign.store.wakeups.READ_BACK", timedelta(milliseconds=50))
+    monkeypatch.setattr("countersign.runs.decision_stream.READ_BACK", 0.05)
+    monkeypatch.setattr("bot.api.worker_calls.HEARTBEAT", 0.05)
     house.park_after = timedelta(0) if at_rest else timedelta(hours=1)
     await house.start()
     async with house.worker() as worker:
@@ -39,14 +39,15 @@ async def test_a_run_whose_question_is_gone_asks_again(
         if at_rest:
             await first
             assert await parked(house)
+        web = Silent()
         with repaired(Repair.QUESTION_LOST, 1):
             await lose(house, asked)
             if not indexed:
                 await house.store.client.zrem(house.store.keys.pending, asked.id)
             if at_rest:
-                await worker.runner.reconcile()
+                await ask_for_forgotten(house.store, web)
             await asyncio.wait_for(first, 60)
-        assert worker.queue.asked == [asked.run]
+        assert [*web.asked, *worker.queue.asked] == [asked.run]
         second = worker.advance()
 
         async def again() -> Request | None:
@@ -61,13 +62,6 @@ async def test_a_run_whose_question_is_gone_asks_again(
             worker.advance()
         assert (await house.over()).status is Status.FINISHED
     assert len(house.mails()) == 1
-
-
-async def test_either_side_may_look_for_what_is_lost(sides: Sides) -> None:
-    """As their own users of Redis."""
-    made = await ask(sides)
-    for store in (sides.agents, sides.web):
-        assert await store.indexes.gone([RequestId("qlost"), made.id]) == [RequestId("qlost")]
 
 
 async def test_a_repair_looks_at_one_page_of_parked_runs_and_the_next_at_the_next(
@@ -86,14 +80,14 @@ async def test_a_repair_looks_at_one_page_of_parked_runs_and_the_next_at_the_nex
         # Runs that parked before it, three of them at the same moment; nothing is wrong with them.
         for n in range(6):
             earlier = replace(seen.value, id=RunId(f"rearlier{n}"), open={})
-            await house.store.client.set(house.store.keys.run(earlier.id), write_run(earlier, 1))
+            await house.store.client.set(house.store.keys.run(earlier.id), RUNS.write(earlier, 1))
             await house.store.client.zadd(house.store.keys.parked, {earlier.id: score - max(n, 3)})
         await lose(house, asked)
-        pages = 0
-        with repaired(Repair.QUESTION_LOST, 1):
-            while not worker.queue.asked:
-                await worker.runner.reconcile()
-                pages += 1
-                assert pages < 10, "it is not found"
+    web, pages, page = Silent(), 0, 0
+    with repaired(Repair.QUESTION_LOST, 1):
+        while not web.asked:
+            page = await ask_for_forgotten(house.store, web, page)
+            pages += 1
+            assert page, "it is not found"
     assert pages > 2
-    assert worker.queue.asked == [asked.run]
+    assert web.asked == [asked.run]

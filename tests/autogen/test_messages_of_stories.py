@@ -11,10 +11,11 @@ import pytest
 from agents import registry
 from countersign import usecases
 from countersign.domain.decision_attempts import Attempt
-from countersign.domain.ids import AttemptId, RunId
+from countersign.domain.ids import AttemptId, RunId, WorkerId
 from countersign.domain.people import Actor
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Status
+from countersign.usecases.ports import Announcement
 from localslack import LocalSlack
 from tests.autogen.harness import House, Silent, fact
 from tests.sample_requests import ALICE, BOB, GENERAL, HERE, rules
@@ -89,7 +90,7 @@ async def played(house: House, story: Story, drawn: Callable[[], Awaitable[None]
     """Play the story to its end; `drawn` is called whenever people are asked, and at the end."""
     store = house.store
     await store.set_defaults(rules())
-    await store.workers.announce("a-test", registry.find().infos(), timedelta(hours=1))
+    await store.workers.announce(WorkerId("a-test"), Announcement(registry.find().infos()), timedelta(hours=1))
     await usecases.start(
         store,
         Silent(),

@@ -72,7 +72,7 @@ TEAMS = Teams({"talk": TALK, "work": WORK, "tell": Team("tell", "tells", tell)},
 async def two(openai: OpenAIServer, house: House, **more: Any) -> AsyncIterator[ChatCompletionClient]:
     able = ABLE | {"structured_output": True}
     models = [component(openai, name, max_retries=0, model_info=able) for name in ("first", "second")]
-    client = load_model(written(house.folder, models, **more), {}, answers=RedisAnswers(house.store))
+    client = load_model(written(house.folder, models, **more), {}, answers=RedisAnswers(house.area))
     try:
         yield client
     finally:

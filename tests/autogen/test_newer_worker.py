@@ -20,7 +20,7 @@ async def of_a_newer_version(house: House, what: str, asked: Request) -> None:
     """What is stored of the run, as this version writes it but for its number; done once more it is as it was."""
     client, keys = house.store.client, house.store.keys
     if what == "journal":
-        key = keys.journal(RUN)
+        key = house.area.keys.journal(RUN)
         for field, raw in (await client.hgetall(key)).items():
             entry = json.loads(decompress(raw))
             await client.hset(key, field, json.dumps({**entry, "schema": 101 - entry["schema"]}))

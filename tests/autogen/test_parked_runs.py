@@ -13,23 +13,28 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken
 
 from countersign import usecases
-from countersign.autogen import runner
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.domain.channel_settings import Rules
-from countersign.domain.ids import RunId
+from countersign.domain.ids import RunId, WorkerId
 from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
 from countersign.metrics import Repair
 from countersign.replay.rest_detection import SETTLING
 from countersign.runs.job_queue import Queue
-from tests.autogen.harness import RULES, House, Process, fact
+from countersign.runs.service import HttpService
+from countersign.usecases import deadlines
+from countersign.usecases.ports import Announcement
+from countersign.usecases.requeued_runs import Unheld, ask_again
+from countersign.usecases.store_outages import ended
+from tests.autogen.harness import RULES, House, Process, Silent, fact
 from tests.autogen.test_runner import Counting
 from tests.longest_wait import PATIENCE
 from tests.metric_counts import repaired
 
 pytest_plugins = ["tests.redis_server"]
+AT_ONCE = timedelta(0)
 
 
 @pytest.fixture(autouse=True)
@@ -97,13 +102,15 @@ async def test_a_decision_brings_a_parked_run_back_through_the_queue_at_once(hou
 
 
 @pytest.mark.slow
-async def test_a_parked_run_ends_at_its_deadline_without_the_other_process(house: House) -> None:
-    """R5, R17: the workers keep deadlines too."""
+async def test_a_parked_run_ends_at_its_deadline(house: House) -> None:
+    """R5, R17: `web` settles it, and a worker hears of that through the queue."""
     await house.store.set_defaults(Rules(RULES.approvals_channel, RULES.reviewers, timeout=timedelta(seconds=1.5)))
     await house.start()
-    async with Process(house):
+    async with Queue(house.url, house.namespace) as queue, Process(house):
         await fact(lambda: parked(house))
+        keeping = asyncio.create_task(deadlines.keep(house.store, queue, house.wakeups))
         run = await house.over()
+        await ended(keeping)
     assert run.result == "Nobody answered in time; nothing was sent."
 
 
@@ -122,7 +129,7 @@ async def test_a_parked_run_that_is_stopped_ends_and_wakes_nobody(house: House) 
 
 
 async def test_a_decision_whose_job_was_lost_is_found_counted_and_logged(
-    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R5: decided and never delivered."""
     await house.start("r1")
@@ -130,32 +137,30 @@ async def test_a_decision_whose_job_was_lost_is_found_counted_and_logged(
     async with house.worker() as worker:
         await asyncio.gather(worker.advance("r1"), worker.advance("r2"))
         await house.decide(await house.asked("r1"), Verb.APPROVE)
-        await worker.runner.reconcile()
-        assert worker.queue.asked == []  # its own job may still come
-        monkeypatch.setattr(runner, "LOST_AFTER", timedelta(0))
+        web = Silent()
+        await ask_again(house.store, web, Unheld(house.store))
+        assert web.asked == []  # its own job may still come
         with repaired(Repair.UNDELIVERED, 1):
-            await worker.runner.reconcile()
-        assert worker.queue.asked == [RunId("r1")]
+            await ask_again(house.store, web, Unheld(house.store), AT_ONCE)
+        assert web.asked == [RunId("r1")]
         assert "Run r1 was decided" in caplog.text
         await worker.advance("r1")
         with repaired(Repair.UNDELIVERED, 0):
-            await worker.runner.reconcile()
+            await ask_again(house.store, web, Unheld(house.store), AT_ONCE)
     assert (await house.run("r1")).status is Status.FINISHED
 
 
-async def test_a_decision_is_found_beside_that_of_a_run_whose_record_is_broken(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_decision_is_found_beside_that_of_a_run_whose_record_is_broken(house: House) -> None:
     """R4, R5"""
-    monkeypatch.setattr(runner, "LOST_AFTER", timedelta(0))
     async with house.worker() as worker:
         for name in ("r1", "r2"):
             await house.start(name, task=f"write to a@example.com about {name}")
             await worker.advance(name)
             await house.decide(await house.asked(name), Verb.APPROVE)
         await house.store.client.set(house.store.keys.run(RunId("r1")), b"9 2\n\x01 no record", keepttl=True)
-        await worker.runner.reconcile()
-        assert worker.queue.asked == [RunId("r2")]
+        web = Silent()
+        await ask_again(house.store, web, Unheld(house.store), AT_ONCE)
+        assert web.asked == [RunId("r2")]
 
 
 async def test_a_run_whose_question_cannot_be_read_ends_and_says_so(house: House) -> None:
@@ -172,44 +177,45 @@ async def test_a_run_whose_question_cannot_be_read_ends_and_says_so(house: House
 
 
 async def test_only_parked_runs_are_asked_for_because_of_a_decision(
-    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R5: a run in the memory of another worker hears of its decision there; a second job would be for nothing."""
-    monkeypatch.setattr(runner, "LOST_AFTER", timedelta(0))
     await house.start("r1")
     async with house.worker() as worker:
         await worker.advance("r1")
     request = await house.asked("r1")
     await house.decide(request, Verb.APPROVE)
-    lease = await house.store.leases.claim(RunId("r1"), "w9", timedelta(minutes=1))  # the decision is not delivered yet
+    lease = await house.area.leases.claim(RunId("r1"), "w9", timedelta(minutes=1))  # the decision is not delivered yet
     assert lease is not None
     await usecases.begin(house.store, lease)
     assert (await house.run("r1")).status is not Status.PARKED
     assert [found.id for found in await house.store.indexes.undelivered(10, timedelta(0))] == [request.id]
-    async with house.worker(owner="w2") as other:
-        with repaired(Repair.UNDELIVERED, 0):
-            await other.runner.reconcile()
-        assert other.queue.asked == []
+    web = Silent()
+    await house.service.announce(WorkerId("w9"), Announcement((), (RunId("r1"),)))
+    with repaired(Repair.UNDELIVERED, 0):
+        await ask_again(house.store, web, Unheld(house.store), AT_ONCE)
+    assert web.asked == []
     assert "was decided" not in caplog.text
 
 
 async def test_a_run_whose_job_was_lost_is_asked_for_and_one_that_is_held_is_not(
-    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """R5: a job that never came; by one look at the leases, without reading the runs."""
+    """R5: a job that never came; by what workers announce, without reading the runs."""
     await house.start("r1")
-    async with house.worker() as worker, house.worker(owner="w2") as other:
-        await worker.runner.reconcile()
-        assert worker.queue.asked == []  # its job may still come
-        monkeypatch.setattr(runner, "LOST_AFTER", timedelta(0))
-        with repaired(Repair.JOB_LOST, 1):
-            await worker.runner.reconcile()
-        assert worker.queue.asked == [RunId("r1")]
-        assert "Run r1 is advanced by nobody" in caplog.text
-        other.advance("r1")
+    web, unheld = Silent(), Unheld(house.store)
+    await ask_again(house.store, web, unheld)
+    assert web.asked == []  # its job may still come
+    with repaired(Repair.JOB_LOST, 1):
+        await ask_again(house.store, web, unheld, AT_ONCE)
+    assert web.asked == [RunId("r1")]
+    assert "Run r1 is advanced by nobody" in caplog.text
+    async with house.worker() as worker:
+        worker.advance("r1")
         await house.asked("r1")
+        await house.service.announce(WorkerId("w1"), Announcement((), worker.runner.advancing))
         with repaired(Repair.JOB_LOST, 0):
-            await worker.runner.reconcile()
+            await ask_again(house.store, web, unheld, AT_ONCE)
 
 
 class Busy(BaseChatAgent):
@@ -277,12 +283,14 @@ async def test_five_hundred_parked_runs_leave_nothing_in_the_worker(
         worker.tasks.clear()
         assert len(asyncio.all_tasks()) == tasks
         assert teams_in_memory() <= before + 50  # of the last fifty, which timers and the log may still hold
-        assert await house.store.indexes.unheld(10, timedelta(0)) == []
+        assert worker.runner.advancing == ()
         assert len(await house.store.indexes.active_runs(1000)) == 500
-        assert not house.wakeups._requests.futures
-        assert not house.wakeups._runs.futures
-        await worker.runner.reconcile()
-        assert worker.queue.asked == []
+        assert isinstance(house.service, HttpService)
+        assert not [*house.service._stream._requests]
+        assert not [*house.service._stream._runs]
+        web = Silent()
+        await ask_again(house.store, web, Unheld(house.store), AT_ONCE)
+        assert web.asked == []
         last = await house.asked("r499")
         await house.decide(last, Verb.APPROVE)
         await worker.advance("r499")

@@ -14,7 +14,7 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.runner import Runner
 from countersign.autogen.team import Teams
-from countersign.domain.errors import Refused
+from countersign.domain.errors import LeaseLost, Refused
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.requests import Status as RequestStatus
@@ -46,7 +46,7 @@ class Mortal(RedisJournal):
     """
 
     def __init__(self, house: House, dies_at: int, *, early: bool = False, stop: asyncio.Event | None = None) -> None:
-        super().__init__(house.store)
+        super().__init__(house.area)
         self._house = house
         self._dies_at = dies_at
         self._early = early
@@ -67,9 +67,9 @@ class Mortal(RedisJournal):
         return stands
 
     async def _die(self, lease: Lease) -> None:
-        store = self._house.store
-        await store.leases.release(lease)
-        await store.leases.claim(lease.run, "nobody", timedelta(milliseconds=1))
+        with suppress(LeaseLost):  # the run has ended
+            await self._house.rob(lease)
+        await self._house.lapse(lease.run)
 
 
 @dataclass
@@ -122,12 +122,12 @@ class People:
 
     async def _left(self, request: Request) -> bool:
         """Whether the run has gone on without an answer."""
-        entries = await RedisJournal(self.house.store).entries(request.run)
+        entries = await RedisJournal(self.house.area).entries(request.run)
         return any(Entry.load(raw).left for raw in entries.values())
 
     async def _ran(self, request: Request) -> str:
         """What happened oftener than it is recorded, as they find by looking."""
-        entries = await RedisJournal(self.house.store).entries(request.run)
+        entries = await RedisJournal(self.house.area).entries(request.run)
         done = [raw.decode() for raw in entries.values() if Entry.load(raw).state == "done"]
         for what in self.world.done:
             recorded = sum(what in raw for raw in done)
@@ -156,13 +156,14 @@ async def live(
     build: Callable[[World, RunContext], AutoGenTeam],
     run: str,
     dies_at: int = 0,
-    lives: int = 2,
+    lives: int = 3,
     *,
+    dies_again: int = 0,
     changes: bool = False,
     early: bool = False,
     stops: bool = False,
 ) -> Told:
-    """A run in two lives, or in one if it never dies; `stops`: the first process is told to stop, and not killed."""
+    """A run in one life, or more if it dies, once or again; `stops`: a process is told to stop, and not killed."""
     world = World(wants_changes=changes or build is graph_cycle)
     it = team(build, world)
     people = People(house, world)
@@ -171,14 +172,14 @@ async def live(
     await house.start(run, it.name, "get pens")
     records = unrecorded = 0
 
-    for life, end in enumerate((dies_at, 0)[:lives]):
+    for life, end in enumerate((dies_at, dies_again, 0)[:lives]):
         stop = asyncio.Event()
         journal = Mortal(house, end, early=early, stop=stop if stops else None)
         runner = Runner(
             owner=f"w{life}",
-            store=house.store,
+            leases=house.area.leases,
+            service=house.service,
             queue=Silent(),
-            wakeups=house.wakeups,
             journal=journal,
             teams=Teams({it.name: it}, {}),
             model=world.model,
@@ -190,7 +191,7 @@ async def live(
         if not end:
             break
         # Whoever records may be cancelled when the record is stored already, so nobody counts but the store.
-        entries = await RedisJournal(house.store).entries(RunId(run))
+        entries = await RedisJournal(house.area).entries(RunId(run))
         unrecorded = world.model.asked - sum(key.startswith("model/") for key in entries)
     seen = await house.run(run)
     assert seen.status is Status.FINISHED, seen.result

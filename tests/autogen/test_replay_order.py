@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from countersign.replay.entries import Entry
+from countersign.replay.pending_calls import PendingCalls
 from countersign.replay.replay_order import Order, OrderedEvent
 from countersign.replay.rest_detection import Activity
 
@@ -178,3 +179,22 @@ async def test_branches_settle_between_two_events() -> None:
     events = [order.append(KEYS["a"]), order.append(KEYS["b"])]
     await asyncio.gather(speaks("legal", events[0], 50), speaks("finance", events[1], 1))
     assert passed == ["legal", "finance"]
+
+
+async def test_calls_at_once_settle_between_two_events() -> None:
+    """R4: a denial goes through more tasks than a result, which overtook it where the run was rebuilt."""
+    order, passed = order_of(), list[str]()
+    pending = PendingCalls(order.notify)
+    order.several_calls = pending.several
+
+    async def call(name: str, event: OrderedEvent, rounds: int) -> None:
+        with pending.calling("collector"):
+            await asyncio.sleep(0)  # both have begun
+            await order.await_turn(event)
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            passed.append(name)
+
+    events = [order.append(KEYS["a"]), order.append(KEYS["b"])]
+    await asyncio.gather(call("denied", events[0], 50), call("done", events[1], 1))
+    assert passed == ["denied", "done"]

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 import redis.asyncio
@@ -30,18 +29,19 @@ from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import StoreUnavailable
-from countersign.domain.ids import RunId
+from countersign.domain.ids import RunId, TeamName, WorkerId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.question_salts import asker
 from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.requests import Verb
+from countersign.domain.run_calls import R, RunCall, Say, Start
 from countersign.domain.runs import Status
 from countersign.metrics import Repair
+from countersign.runs.service import Service
 from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.store import Store
-from countersign.store.wakeups import Wakeups
-from countersign.usecases.ports import Change, Committed, Lease
-from tests.autogen.harness import ANN, CHANNEL, RULES, WORKSPACE, House, fact
+from countersign.usecases.ports import Announcement, Lease
+from tests.autogen.harness import ANN, CHANNEL, RULES, WORKSPACE, House, Through, fact, housed
 from tests.longest_wait import PATIENCE
 from tests.metric_counts import repaired
 
@@ -131,21 +131,20 @@ async def test_a_run_stopped_at_the_last_moment_does_nothing_outside(house: Hous
         acted.append("x")
         return "sent"
 
-    class Deaf(Wakeups):
-        async def ended(self, run: RunId) -> Any:
+    class Deaf(Through):
+        async def ended(self, run: RunId) -> None:
             await asyncio.Event().wait()
 
+    house.service = Deaf(house.service)
     await house.start(team="plain")
-    async with Deaf(house.store) as deaf:
-        house.wakeups = deaf
-        model = ReplayChatCompletionClient(["?", "!"])
-        async with house.worker(found=only(Team("plain", "", plain, late)), model=model) as worker:
-            job = worker.advance()
-            await house.decide(await house.asked(), Verb.APPROVE)
-            await reached.wait()
-            await usecases.stop(house.store, RunId("r1"), Actor(WORKSPACE, ANN), frozenset())
-            go_on.set()
-            await asyncio.wait_for(job, PATIENCE)
+    model = ReplayChatCompletionClient(["?", "!"])
+    async with house.worker(found=only(Team("plain", "", plain, late)), model=model) as worker:
+        job = worker.advance()
+        await house.decide(await house.asked(), Verb.APPROVE)
+        await reached.wait()
+        await usecases.stop(house.store, RunId("r1"), Actor(WORKSPACE, ANN), frozenset())
+        go_on.set()
+        await asyncio.wait_for(job, PATIENCE)
     assert not acted
     assert (await house.run()).status is Status.STOPPED
 
@@ -262,7 +261,7 @@ async def test_a_team_that_cannot_be_built_fails_its_run(house: House) -> None:
 async def test_a_run_of_a_team_that_is_gone_fails_and_one_of_another_worker_is_left_to_it(house: House) -> None:
     await house.start("r1", team="email")
     await house.start("r2", team="gone")
-    await house.store.workers.announce("a-test", find().infos(), timedelta(seconds=15))
+    await house.store.workers.announce(WorkerId("a-test"), Announcement(find().infos()), timedelta(seconds=15))
     async with house.worker(found=Teams({}, {"gone": "its file does not load."})) as worker:
         await worker.advance("r1")
         await worker.advance("r2")
@@ -289,8 +288,8 @@ async def test_a_run_taken_over_by_another_worker_is_let_go_in_silence(house: Ho
     async with short.worker(owner="w1") as one, house.worker(owner="w2") as two:
         first = one.advance()
         request = await house.asked()
-        fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
-        await house.store.leases.release(Lease(RunId("r1"), fence, "w1"))
+        fence = int(await house.area.client.hget(house.area.keys.lease(RunId("r1")), "fence"))
+        await house.area.leases.release(Lease(RunId("r1"), fence, "w1"))
         two.advance()
         await asyncio.wait_for(first, PATIENCE)
         await house.decide(request, Verb.APPROVE)
@@ -333,11 +332,8 @@ class Counting(DemoModel):
 
 @asynccontextmanager
 async def on(server: EmbeddedRedis, folder: Path) -> AsyncIterator[House]:
-    async with redis.asyncio.Redis.from_url(server.url) as client:
-        store = Store(client, "t")
-        await store.set_defaults(RULES)
-        async with Wakeups(store) as wakeups:
-            yield House(server.url, "t", store, wakeups, folder)
+    async with redis.asyncio.Redis.from_url(server.url) as client, housed(client, server.url, "t", folder) as house:
+        yield house
 
 
 @pytest.mark.slow
@@ -373,32 +369,30 @@ async def fact_of(true: Callable[[], bool]) -> None:
 
 async def test_a_worker_leaves_a_scripts_run_alone(house: House) -> None:
     """R4: a script that is started again finds its run as it left it."""
-    await house.store.set_workspace(WORKSPACE)
-    await usecases.start_by_script(
-        house.store, run=RunId("r1"), channel=CHANNEL, requester=ANN, team="script", task="ask"
-    )
+    await usecases.start_by_script(house.store, RunId("r1"), Start(CHANNEL, ANN, TeamName("script"), "ask"))
     async with house.worker() as worker:
         await worker.runner.advance(RunId("r1"))
     assert (await house.run()).status is Status.QUEUED
 
 
-class Deafened(Store):
-    """Each change that tells a line is stored, and its first reply is lost."""
+class Deafened(Through):
+    """Each line is stored, and the first answer to it is lost."""
 
-    lost: ClassVar[set[str]] = set()
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self.lost: set[str] = set()
 
-    async def commit(self, change: Change) -> Committed:
-        answer = await super().commit(change)
-        for event in change.events:
-            if event.type == "run_progressed" and event.data["words"] not in self.lost:
-                self.lost.add(event.data["words"])
-                raise StoreUnavailable("The connection was cut.")
+    async def call(self, lease: Lease, call: RunCall[R]) -> R:
+        answer = await super().call(lease, call)
+        if isinstance(call, Say) and call.words not in self.lost:
+            self.lost.add(call.words)
+            raise StoreUnavailable("The connection was cut.")
         return answer
 
 
 async def test_a_line_whose_reply_was_lost_is_told_once(house: House) -> None:
     """R4: `patiently` says it again; that is no second line."""
-    house.store = Deafened(house.store.client, house.namespace)
+    house.service = deafened = Deafened(house.service)
     await house.start()
     async with house.worker() as worker:
         worker.advance()
@@ -407,4 +401,4 @@ async def test_a_line_whose_reply_was_lost_is_told_once(house: House) -> None:
     lines = [event["words"] for event in await house.events() if event["type"] == "run_progressed"]
     assert lines
     assert len(set(lines)) == len(lines) == len(run.progress)
-    assert Deafened.lost == set(lines)
+    assert deafened.lost == set(lines)

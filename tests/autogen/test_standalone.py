@@ -1,7 +1,8 @@
-"""A team in a program of one's own: its run, whatever Redis does meanwhile, and no other run."""
+"""A team in a program of one's own: its run, whatever `web` does meanwhile, and no other run."""
 
+import asyncio
 import logging
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from autogen_agentchat.agents import AssistantAgent
@@ -9,17 +10,17 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.autogen import standalone
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.standalone import run_here
 from countersign.domain import api_keys
-from countersign.domain.errors import InvalidInput, NotReplicated, StoreUnavailable
-from countersign.domain.ids import RunId
+from countersign.domain.errors import InvalidInput, LeaseLost, NotFound, StoreUnavailable
+from countersign.domain.requests import Verb
+from countersign.domain.run_calls import R, Read, RunCall, Start
 from countersign.domain.runs import Run, Status
-from countersign.store.store import Store
+from countersign.runs.service import HttpService
 from countersign.usecases import program_requests
-from countersign.usecases.ports import Change, Committed, Seen
-from tests.autogen.harness import ANN, CHANNEL, WORKSPACE, House
+from countersign.usecases.ports import Lease
+from tests.autogen.harness import ANN, CHANNEL, WORKSPACE, House, fact
 from tests.sample_requests import call
 
 pytest_plugins = ["tests.redis_server"]
@@ -29,12 +30,50 @@ def build(run: RunContext) -> AutoGenTeam:
     return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer"))], max_turns=1)
 
 
-async def here(house: House, **how: Any) -> Run:
-    await house.store.set_workspace(WORKSPACE)
+def asking(run: RunContext) -> AutoGenTeam:
+    writer = AssistantAgent("writer", run.model("writer"))
+    return RoundRobinGroupChat([writer, run.reviewer("human")], max_turns=2)
+
+
+@pytest.fixture(autouse=True)
+async def program(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process is a program with a key of its own, and without Redis."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    for name, value in (await house.program()).items():
+        monkeypatch.setenv(name, value)
+
+
+async def here(house: House, team: Any = build, channel: str = CHANNEL, **how: Any) -> Run:
     model = ReplayChatCompletionClient(["It is written."])
     return await run_here(
-        build, "ask the vendor", channel=CHANNEL, requester=ANN, model=model, settings=house.settings(), **how
+        team, "ask the vendor", channel=channel, requester=ANN, model=model, settings=house.settings(), **how
     )
+
+
+async def started(house: House) -> Run:
+    """The script's run, once it is stored."""
+
+    async def look() -> Run | None:
+        return next(iter(await house.store.indexes.active_runs(9)), None)
+
+    return await fact(look)
+
+
+def losing(monkeypatch: pytest.MonkeyPatch, kind: type[RunCall[Any]], times: int) -> list[object]:
+    """`web` answers calls of this kind, and the first answers are lost; returns the calls that were made."""
+    made: list[object] = []
+    whole = HttpService.call
+
+    async def lost(service: HttpService, lease: Lease, call: RunCall[R]) -> R:
+        answer = await whole(service, lease, call)
+        if isinstance(call, kind):
+            made.append(call)
+            if len(made) <= times:
+                raise StoreUnavailable("The connection was cut.")
+        return answer
+
+    monkeypatch.setattr(HttpService, "call", lost)
+    return made
 
 
 async def test_a_programs_request_is_not_taken_over_by_a_script(house: House) -> None:
@@ -45,31 +84,50 @@ async def test_a_programs_request_is_not_taken_over_by_a_script(house: House) ->
     )
     run = asked.request.run
     before = await house.run(run)
-    with pytest.raises(InvalidInput, match=f"{run} is the request of a program.*Nothing was done"):
-        await here(house, again=run)
+    with pytest.raises(InvalidInput, match=f"{run} is not a run of `run_here`"):
+        await here(house, resume=run)
     assert await house.run(run) == before
 
 
-class Deafened(Store):
-    """Each new run is stored, and then it is not said so, twice."""
-
-    errors: ClassVar[list[StoreUnavailable]] = []
-
-    async def commit(self, change: Change) -> Committed:
-        answer = await super().commit(change)
-        if self.errors and any(put.version == 0 for put in change.runs):
-            raise self.errors.pop()
-        return answer
+async def test_a_run_of_another_programs_key_is_not_resumed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R1: for this program there is no such run."""
+    first = asyncio.create_task(here(house, asking))
+    run = (await started(house)).id
+    monkeypatch.setenv("COUNTERSIGN_KEY", (await house.program("other"))["COUNTERSIGN_KEY"])
+    with pytest.raises(NotFound, match=f"There is no run {run}"):
+        await here(house, asking, resume=run)
+    await house.decide(await house.asked(run), Verb.APPROVE)
+    assert (await first).status is Status.FINISHED
 
 
 async def test_a_start_whose_reply_was_lost_is_the_run_that_the_script_advances(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: else it stays in the queue for ever, and nobody knows its name."""
-    monkeypatch.setattr(Deafened, "errors", [NotReplicated("No replica."), StoreUnavailable("The reply was lost.")])
-    monkeypatch.setattr(standalone, "Store", Deafened)
+    made = losing(monkeypatch, Start, 2)
     run = await here(house)
     assert run.status is Status.FINISHED and run.words == "It is written."
+    assert len(made) == 3
+    assert await house.store.indexes.active_runs(9) == []
+
+
+async def test_a_web_that_is_away_at_the_start_starts_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERSIGN_URL", "http://127.0.0.1:1")
+    with pytest.raises(StoreUnavailable, match="does not answer at http"):
+        await here(house)
+
+
+async def test_a_key_that_does_not_open_starts_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERSIGN_KEY", "csk_nothing")
+    with pytest.raises(StoreUnavailable, match="Send a valid key"):
+        await here(house)
+
+
+@pytest.mark.parametrize("channel", ["#nowhere", "C9", "C0GENERAL\n"])
+async def test_a_channel_that_the_key_does_not_name_starts_nothing(house: House, channel: str) -> None:
+    """R21: else the program waits, and nobody sees for what."""
+    with pytest.raises(InvalidInput, match="This key can ask in"):
+        await here(house, channel=channel)
     assert await house.store.indexes.active_runs(9) == []
 
 
@@ -78,33 +136,49 @@ async def test_a_scripts_run_has_its_name_in_the_log_before_it_is_stored(
 ) -> None:
     """R4: a program that is killed as it starts its run leaves none that nobody can go on with."""
     named: list[bool] = []
+    whole = HttpService.call
 
-    class Listening(Store):
-        async def commit(self, change: Change) -> Committed:
-            named.extend(f"again='{put.value.id}'" in caplog.text for put in change.runs if put.version == 0)
-            return await super().commit(change)
+    async def listening(service: HttpService, lease: Lease, call: RunCall[R]) -> R:
+        if isinstance(call, Start):
+            named.append(f"resume='{lease.run}'" in caplog.text)
+        return await whole(service, lease, call)
 
-    monkeypatch.setattr(standalone, "Store", Listening)
+    monkeypatch.setattr(HttpService, "call", listening)
     with caplog.at_level(logging.INFO):
         await here(house)
     assert named == [True]
 
 
-async def test_a_store_that_is_away_as_a_scripts_run_ends_is_waited_for(
+async def test_a_web_that_is_away_as_a_scripts_run_ends_is_waited_for(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """R4: that the store is away is no end of a run, and hides none."""
-    left = 3
-
-    class Away(Store):
-        async def run(self, name: RunId) -> Seen[Run] | None:
-            nonlocal left
-            seen = await super().run(name)
-            if seen is not None and seen.value.over and left:
-                left -= 1
-                raise StoreUnavailable("Redis does not answer.")
-            return seen
-
-    monkeypatch.setattr(standalone, "Store", Away)
+    """R4: that `web` is away is no end of a run, and hides none."""
+    made = losing(monkeypatch, Read, 3)
     assert (await here(house)).status is Status.FINISHED
-    assert left == 0
+    assert len(made) == 4
+
+
+async def test_two_programs_with_one_run_advance_it_once(house: House) -> None:
+    """R4: the second does nothing as long as the first holds the run's lease."""
+    house.lease /= 1800
+    first = asyncio.create_task(here(house, asking))
+    run = (await started(house)).id
+    asked = await house.asked(run)
+    with pytest.raises(LeaseLost, match=f"Run {run} is advanced by another program"):
+        await here(house, asking, resume=run)
+    await house.decide(asked, Verb.APPROVE)
+    assert (await first).status is Status.FINISHED
+    assert [event["type"] for event in await house.events()].count("request_asked") == 1
+
+
+async def test_an_interrupted_program_leaves_its_run_for_the_next(house: House) -> None:
+    """R4, R5: decided while nobody waited, and heard by the program that resumes it."""
+    first = asyncio.create_task(here(house, asking))
+    run = (await started(house)).id
+    asked = await house.asked(run)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await house.decide(asked, Verb.APPROVE)
+    assert (await here(house, asking, resume=run)).status is Status.FINISHED
+    assert [event["type"] for event in await house.events()].count("request_asked") == 1

@@ -12,7 +12,7 @@ from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.runs import Run, Status
 from countersign.replay.entries import SCHEMA, Entry
-from countersign.store.record_codecs import REQUESTS, RUNS, read_run
+from countersign.store.record_codecs import REQUESTS, RUNS
 from tests.autogen.harness import House
 from tests.autogen.rebuild_teams import BUILDERS, World, team
 from tests.autogen.test_rebuild import People
@@ -28,14 +28,8 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def run_of(stored: dict[str, Any]) -> Run:
-    """The run as it is read with what web noted of it."""
-    read = read_run(RunId(json.loads(stored["run"].partition("\n")[2])["id"]), stored["run"].encode(), origin(stored))
-    assert read is not None
-    return read[0]
-
-
-def origin(stored: dict[str, Any]) -> bytes:
-    return str(stored["origin"]).encode()
+    """The run as it is read."""
+    return RUNS.read(stored["run"].encode())[0]
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
@@ -74,10 +68,9 @@ async def test_a_stored_run_is_rebuilt_and_goes_on_where_it_was(house: House, pa
     run = run_of(stored)
     store, world = house.store, World()
     await store.client.set(store.keys.run(run.id), stored["run"])
-    await store.client.set(store.keys.origin(run.id), stored["origin"])
     for name, raw in stored["requests"].items():
         await store.client.set(store.keys.request(RequestId(name)), raw)
-    await store.client.hset(store.keys.journal(run.id), mapping=stored["journal"])
+    await store.client.hset(house.area.keys.journal(run.id), mapping=stored["journal"])
     it = team(next(build for build in BUILDERS if build.__name__ == run.team), world)
     people = People(house, world)
     async with house.worker(found=Teams({it.name: it}, {}), model=world.model) as worker:

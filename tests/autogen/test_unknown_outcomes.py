@@ -1,11 +1,12 @@
 """What a run cannot know by itself is asked: whether an action happened, and how to go on with changed code."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from autogen_agentchat.agents import AssistantAgent
@@ -13,9 +14,9 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_core.tools import BaseTool, FunctionTool, StaticWorkbench, ToolSchema
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign import usecases
 from countersign.autogen import held_run
 from countersign.autogen.people.decision_messages import DecisionTermination
 from countersign.autogen.people.run_outcomes import Conclusion
@@ -24,14 +25,14 @@ from countersign.autogen.team import Team, Teams
 from countersign.autogen.tools.gated_tools import idempotency_key
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.errors import OutcomeUnknown
-from countersign.domain.ids import RequestId, RunId
-from countersign.domain.requests import Kind, Request, Verb
+from countersign.domain.ids import RequestId
+from countersign.domain.requests import Kind, Request, Verb, request_id
 from countersign.domain.requests import Status as RequestStatus
+from countersign.domain.run_calls import Ask, Begin, R, RunCall
 from countersign.domain.runs import Status
 from countersign.runs.journal_storage import RedisJournal
-from countersign.store.store import Store
-from countersign.usecases.ports import Claimed, Lease
-from tests.autogen.harness import HERE, LEASE, RULES, House, Process, fact
+from countersign.usecases.ports import Lease
+from tests.autogen.harness import HERE, LEASE, RULES, House, Process, Through, fact
 from tests.autogen.test_approval_gate import expire
 from tests.autogen.test_gated_tools import call, life, there
 from tests.longest_wait import PATIENCE
@@ -178,14 +179,13 @@ class Robbed(RedisJournal):
     """Right after `started` was recorded another worker takes the run over, as if this one had been frozen there."""
 
     def __init__(self, house: House) -> None:
-        super().__init__(house.store)
+        super().__init__(house.area)
         self._house = house
 
     async def record(self, lease: Lease, key: str, value: bytes, **how: bool) -> bytes:
         stands = await super().record(lease, key, value, **how)
         if b'"started"' in value:
-            await self._house.store.leases.release(lease)
-            assert await self._house.store.leases.claim(lease.run, "another", LEASE) is not None
+            await self._house.rob(lease)
         return stands
 
 
@@ -197,8 +197,7 @@ async def test_a_worker_that_froze_right_before_the_action_does_not_act(house: H
         await asyncio.wait_for(worker.advance(), PATIENCE)
     assert not acted
     assert not (await house.run()).over
-    fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
-    await house.store.leases.release(Lease(RunId("r1"), fence, "another"))
+    await house.lapse()
     async with house.worker(found=ordering("Ordered.", acted=acted), owner="w2") as other:
         other.advance()
         await house.decide(await asked_about(house), Verb.RESPOND, "It was placed before.")
@@ -212,20 +211,73 @@ async def test_worker_that_slept_after_the_last_check_does_not_act(
     """R4: the store had said that the run is its own; then it slept longer than its lease, and another one acted."""
     await house.start(team="t")
     acted: list[str] = []
-    check, slept = usecases.check_ours, list[float]()
+    slept: list[float] = []
 
-    async def checked_before_it_sleeps(store: Store, lease: Lease) -> None:
-        await check(store, lease)
-        await house.store.leases.release(lease)
-        assert await house.store.leases.claim(lease.run, "another", LEASE) is not None
-        slept.append(2 * LEASE.total_seconds())
+    class Sleeping(Through):
+        async def call(self, lease: Lease, call: RunCall[R]) -> R:
+            answer = await super().call(lease, call)
+            if isinstance(call, Begin):
+                await house.rob(lease)
+                slept.append(2 * LEASE.total_seconds())
+            return answer
 
-    monkeypatch.setattr(usecases, "check_ours", checked_before_it_sleeps)
+    house.service = Sleeping(house.service)
     clock = held_run.seconds_here
     monkeypatch.setattr(held_run, "seconds_here", lambda: clock() + sum(slept))
     async with house.worker(found=ordering("Ordered.", acted=acted)) as worker:
         await asyncio.wait_for(worker.advance(), PATIENCE)
     assert not acted
+
+
+class Slow(StaticWorkbench):
+    """Tells what it has; once it is to `sleep`, only after longer than a lease."""
+
+    def __init__(self, tools: list[BaseTool[Any, Any]], sleep: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(tools)
+        self._sleep = sleep
+
+    async def list_tools(self) -> list[ToolSchema]:
+        await self._sleep()
+        return await super().list_tools()
+
+
+async def test_worker_that_slept_while_it_listed_tools_does_not_call(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4: a server elsewhere is asked for its tools between the check and the call."""
+    check, clock = usecases.check_ours, held_run.seconds_here
+    called, checked, slept = list[str](), asyncio.Event(), list[float]()
+
+    async def then_lists(store: Store, lease: Lease) -> None:
+        await check(store, lease)
+        checked.set()
+
+    async def sleep() -> None:
+        if checked.is_set() and not slept:
+            slept.append(2 * LEASE.total_seconds())
+            fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
+            await house.store.leases.release(Lease(RunId("r1"), fence, "w1"))
+            assert await house.store.leases.claim(RunId("r1"), "another", LEASE) is not None
+
+    def pay(euros: int) -> str:
+        """Pay."""
+        called.append(f"{euros}")
+        return "paid"
+
+    def build(run: RunContext) -> AutoGenTeam:
+        return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer"))], max_turns=1)
+
+    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+        tools = run.tools("clerk", Slow([FunctionTool(pay, "Pay.")], sleep), ask=False)
+        return Conclusion((await tools.call_tool("pay", {"euros": 5})).to_text())
+
+    monkeypatch.setattr(usecases, "check_ours", then_lists)
+    monkeypatch.setattr(held_run, "seconds_here", lambda: clock() + sum(slept))
+    await house.start(team="t")
+    async with house.worker(found=Teams({"t": Team("t", "", build, conclude)}, {})) as worker:
+        await asyncio.wait_for(worker.advance(), PATIENCE)
+    assert slept
+    assert called == []
 
 
 async def test_question_about_a_lost_worker_says_that_it_may_sleep(house: House) -> None:
@@ -234,8 +286,7 @@ async def test_question_about_a_lost_worker_says_that_it_may_sleep(house: House)
     acted: list[str] = []
     async with house.worker(found=ordering("Ordered.", acted=acted), journal=Robbed(house)) as worker:
         await asyncio.wait_for(worker.advance(), PATIENCE)
-    fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
-    await house.store.leases.release(Lease(RunId("r1"), fence, "another"))
+    await house.lapse()
     async with house.worker(found=ordering("Ordered.", acted=acted), owner="w2") as other:
         other.advance()
         asked = await asked_about(house)
@@ -275,15 +326,14 @@ class RobbedOnceLeft(RedisJournal):
     """Right after it was recorded that the team left an action another worker takes the run over."""
 
     def __init__(self, house: House) -> None:
-        super().__init__(house.store)
+        super().__init__(house.area)
         self._house = house
         self.robbed = asyncio.Event()
 
     async def record(self, lease: Lease, key: str, value: bytes, **how: bool) -> bytes:
         stands = await super().record(lease, key, value, **how)
         if b'"left":true' in value:
-            await self._house.store.leases.release(lease)
-            assert await self._house.store.leases.claim(lease.run, "another", LEASE) is not None
+            await self._house.rob(lease)
             self.robbed.set()
         return stands
 
@@ -325,8 +375,7 @@ async def lost_once_it_had_left(house: House, began: asyncio.Event, end: asyncio
         await journal.robbed.wait()
         end.set()
         await job
-    fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
-    await house.store.leases.release(Lease(RunId("r1"), fence, "another"))
+    await house.lapse()
 
 
 async def test_left_action_of_a_lost_worker_is_told_once(house: House) -> None:
@@ -339,6 +388,38 @@ async def test_left_action_of_a_lost_worker_is_told_once(house: House) -> None:
     told = [e["words"] for e in await house.events() if e["type"] == "run_progressed" and "Nobody knows" in e["words"]]
     assert [words[:57] for words in told] == ["Nobody knows whether “post” happened: the team did not wait"[:57]]
     assert told[0].endswith("It was not repeated. Check the other system.")
+
+
+async def test_step_that_was_left_in_doubt_is_left_again(house: House) -> None:
+    """R4: its question was taken back, and the next process ended the run for that."""
+
+    def build(run: RunContext) -> AutoGenTeam:
+        return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer"))], max_turns=1)
+
+    async def act() -> str:
+        return "posted"
+
+    async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
+        post = asyncio.ensure_future(run.step("post", act))
+        if run.held.lease.owner == "w2":
+            await house.asked()
+        await asyncio.wait({post}, timeout=0.05)
+        post.cancel()  # as a deadline of the team does
+        with suppress(asyncio.CancelledError):
+            await post
+        return Conclusion(await run.step("note", act))
+
+    await house.start(team="t")
+    found = Teams({"t": Team("t", "", build, conclude)}, {})
+    for owner in ("w1", "w2"):  # lost when the action has begun, and when its doubt was left
+        async with house.worker(found=found, journal=Robbed(house), owner=owner) as worker:
+            await worker.advance()
+        fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
+        await house.store.leases.release(Lease(RunId("r1"), fence, "another"))
+    async with house.worker(found=found, owner="w3") as worker:
+        await worker.advance()
+    assert (await house.run()).result == "posted"
+    assert [event["type"] for event in await house.events()].count("request_asked") == 1
 
 
 async def test_left_action_that_is_awaited_now_is_asked_about_once(
@@ -482,17 +563,17 @@ async def test_people_may_stop_a_run_whose_code_changed(house: House) -> None:
     assert len(model.create_calls) == 2
 
 
-class Late(Store):
-    """Finds the requests in `late` only after `go`, as when Redis is slow."""
+class Late(Through):
+    """Finds the requests in `late` only after `go`, as when `web` is slow."""
 
     def __init__(self, house: House, *late: RequestId) -> None:
-        super().__init__(house.store.client, house.namespace)
+        super().__init__(house.service)
         self.late, self.go = late, asyncio.Event()
 
-    async def request(self, request: RequestId) -> Claimed | None:
-        if request in self.late:
+    async def call(self, lease: Lease, call: RunCall[R]) -> R:
+        if isinstance(call, Ask) and request_id(lease.run, call.question) in self.late:
             await self.go.wait()
-        return await super().request(request)
+        return await super().call(lease, call)
 
 
 @pytest.mark.parametrize("passes", [False, True], ids=["asked about", "allowed automatically"])
@@ -529,12 +610,12 @@ async def test_calls_whose_decisions_are_found_late_are_no_change_of_the_code(ho
         await asyncio.wait({job})
     for request in requests[2:]:
         await house.decide(request, Verb.APPROVE)
-    store = Late(house, *(request.id for request in requests[:2]))
-    async with life(replace(house, store=store), owner="w2") as run:
+    slow = Late(house, *(request.id for request in requests[:2]))
+    async with life(replace(house, service=slow), owner="w2") as run:
         job = asyncio.create_task(at_once(run, "abc"))
         over, _ = await asyncio.wait({job}, timeout=0.5)
         assert not over
         assert [e["type"] for e in await house.events()].count("request_asked") == len(before), "nobody, about the code"
-        store.go.set()
+        slow.go.set()
         assert await job == [(f"did {part}", False) for part in "abc"]
     assert sorted(done) == ["a", "b", "c"]

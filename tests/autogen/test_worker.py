@@ -16,7 +16,7 @@ from countersign.domain.errors import WrongSettings
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
 from countersign.runs.journal_storage import RedisJournal
-from tests.autogen.harness import HERE, House, Process, Silent, fact
+from tests.autogen.harness import HERE, House, Process, fact
 
 pytest_plugins = ["tests.redis_server"]
 
@@ -98,8 +98,8 @@ async def test_a_team_that_does_not_build_is_known_before_anybody_starts_it(
     (tmp_path / "c.py").write_text(picky)
     found = registry.find(tmp_path)
     assert list(found.working) == ["hold", "past", "picky"]
-    journal = RedisJournal(house.store)
-    await try_out(found, house.store, Silent(), house.wakeups, journal, DemoModel(), house.settings())
+    journal = RedisJournal(house.area)
+    await try_out(found, house.area.leases, house.service, journal, DemoModel(), house.settings())
     infos = {info.name: info for info in found.infos()}
     assert (infos["hold"].line, infos["hold"].problem) == ("acts and never ends", "")
     assert "shell" in infos["past"].problem
@@ -107,7 +107,7 @@ async def test_a_team_that_does_not_build_is_known_before_anybody_starts_it(
     assert "The team “past” cannot be started: " in caplog.text
     assert "The team “picky” did not build" in caplog.text
     examples = registry.find()
-    await try_out(examples, house.store, Silent(), house.wakeups, journal, DemoModel(), house.settings())
+    await try_out(examples, house.area.leases, house.service, journal, DemoModel(), house.settings())
     assert not examples.broken and not examples.doubtful
 
 

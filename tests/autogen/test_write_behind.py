@@ -15,34 +15,34 @@ from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
 from countersign.domain.errors import LeaseLost
 from countersign.domain.requests import Verb
+from countersign.domain.run_calls import Deliver, R, RunCall
 from countersign.domain.runs import Status
 from countersign.replay.write_behind import WriteBehind
 from countersign.runs.journal_storage import RedisJournal
-from countersign.store.store import Store
-from countersign.usecases.ports import Change, Committed
-from tests.autogen.harness import House, Worker, fact
+from countersign.usecases.ports import Lease
+from tests.autogen.harness import House, Through, Worker, fact
 
 pytest_plugins = ["tests.redis_server"]
 
 
-class Holding(Store):
+class Holding(Through):
     """Keeps the note of a delivery back until `go` is set."""
 
     def __init__(self, house: House) -> None:
-        super().__init__(house.store.client, house.namespace)
+        super().__init__(house.service)
         self.held = 0
         self.go = asyncio.Event()
 
-    async def commit(self, change: Change) -> Committed:
-        if change.delivered:
+    async def call(self, lease: Lease, call: RunCall[R]) -> R:
+        if isinstance(call, Deliver):
             self.held += 1
             await self.go.wait()
-        return await super().commit(change)
+        return await super().call(lease, call)
 
 
 def holding(house: House) -> tuple[House, Holding]:
-    store = Holding(house)
-    return replace(house, store=store), store
+    service = Holding(house)
+    return replace(house, service=service), service
 
 
 def build(run: RunContext) -> AutoGenTeam:
@@ -58,38 +58,38 @@ def model() -> ReplayChatCompletionClient:
     return ReplayChatCompletionClient(["Shall I order 10?", "Shall I send it?"])
 
 
-async def a_while(store: Store) -> None:
-    """Whatever does not wait for the note has reached the store by then."""
+async def a_while(house: House) -> None:
+    """Whatever does not wait for the note has reached `web` by then."""
     for _ in range(50):
-        await store.now()
+        await house.web_says()
 
 
-async def answered_and_held(house: House, store: Holding, worker: Worker, asked: ReplayChatCompletionClient) -> None:
+async def answered_and_held(house: House, service: Holding, worker: Worker, asked: ReplayChatCompletionClient) -> None:
     """The first answer came, the writer has said its next words, and the note of the delivery is held back."""
     worker.advance()
     await house.decide(await house.asked(), Verb.APPROVE)
 
     async def went_on() -> bool | None:
-        return True if store.held and len(asked.create_calls) == 2 else None
+        return True if service.held and len(asked.create_calls) == 2 else None
 
     await fact(went_on)
-    await a_while(store)
+    await a_while(house)
 
 
 async def test_nothing_that_follows_an_answer_is_kept_before_the_note_of_its_delivery(house: House) -> None:
     """R5: the agent goes on at once, its next words, question and end wait."""
-    house, store = holding(house)
+    house, service = holding(house)
     await house.start(team="t")
     asked = model()
     async with house.worker(found=FOUND, model=asked) as worker:
-        await answered_and_held(house, store, worker, asked)
+        await answered_and_held(house, service, worker, asked)
         run = await house.run()
-        kept = await RedisJournal(store).entries(run.id)
+        kept = await RedisJournal(house.area).entries(run.id)
         assert [key.split("/")[0] for key in kept].count("model") == 1
         assert len(run.progress) == 1
         assert (run.status, len(run.open)) == (Status.WAITING, 1)
         first = await house.asked()
-        store.go.set()
+        service.go.set()
         await house.decide(await house.asked(not_this=first), Verb.APPROVE)
         assert (await house.over()).status is Status.FINISHED
     types = [event["type"] for event in await house.events()]
@@ -107,12 +107,12 @@ async def test_the_next_question_and_the_end_wait_for_the_note_too(house: House)
 
     async def held(count: int) -> None:
         async def look() -> bool | None:
-            return True if store.held == count else None
+            return True if service.held == count else None
 
         await fact(look)
-        await a_while(store)
+        await a_while(house)
 
-    house, store = holding(house)
+    house, service = holding(house)
     await house.start(team="t")
     async with house.worker(found=Teams({"t": Team("t", "", two)}, {}), model=model()) as worker:
         worker.advance()
@@ -121,13 +121,13 @@ async def test_the_next_question_and_the_end_wait_for_the_note_too(house: House)
         await held(1)
         assert len((await house.run()).open) == 1
         assert [event["type"] for event in await house.events()].count("request_asked") == 1
-        store.go.set()
+        service.go.set()
         asked = await house.asked(not_this=asked)
-        store.go.clear()
+        service.go.clear()
         await house.decide(asked, Verb.APPROVE)
         await held(2)
         assert (await house.run()).status is Status.WAITING
-        store.go.set()
+        service.go.set()
         assert (await house.over()).status is Status.FINISHED
     types = [event["type"] for event in await house.events()]
     assert types.count("decision_delivered") == 2
@@ -135,11 +135,11 @@ async def test_the_next_question_and_the_end_wait_for_the_note_too(house: House)
 
 async def test_a_worker_lost_before_the_note_of_a_delivery_leaves_the_answer_to_the_next(house: House) -> None:
     """R5: asked once, decided once, delivered once; what the lost one said after it was never kept."""
-    first, store = holding(house)
+    first, service = holding(house)
     await first.start(team="t")
     asked = model()
     async with first.worker(found=FOUND, model=asked) as worker:
-        await answered_and_held(first, store, worker, asked)
+        await answered_and_held(first, service, worker, asked)
     assert (await house.run()).status is Status.WAITING
     again = ReplayChatCompletionClient(["Shall I send it at last?"])
     before = await house.asked()

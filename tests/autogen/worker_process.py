@@ -32,8 +32,6 @@ async def main(url: str, namespace: str, data: str, folder: str, smtp_url: str, 
     )
     # Whatever the lease, the job of one that is lost comes to another after a second; the store says who has the run.
     agents.__main__.BEYOND_THE_LEASE = timedelta(seconds=1) - settings.lease  # type: ignore[misc]
-    # What a test waits for comes by itself, and not because somebody looked whether anything was forgotten.
-    agents.__main__.RECONCILED_EVERY = timedelta(hours=1)  # type: ignore[misc]
     await serve(settings, stop)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from countersign.domain import calls
-from countersign.domain.calls import title_of
+from countersign.domain.calls import question_text, title_of
 
 SCHEMA: dict[str, Any] = {
     "properties": {
@@ -202,3 +202,20 @@ def test_a_hidden_argument_has_no_sum() -> None:
 def test_a_title_of_several_calls_names_their_number_and_sums(template: str, why: str) -> None:
     found = calls.why_not_batch(template, SCHEMA)
     assert why in found and bool(found) == bool(why)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("Deploy 2.1?", "Deploy 2.1?"),
+        ({"prompt": "The agent guessed: 5."}, "The agent guessed: 5."),
+        ({"draft": "Dear Pia", "instructions": "Please review"}, "Please review\n\nDraft: Dear Pia"),
+        ({"question": "Do you approve?", "euros": 5}, "Do you approve?\n\nEuros: 5"),
+        ({"draft": "Dear Pia"}, "Draft: Dear Pia"),
+        ({"question": " ", "draft": ""}, "Question: “ ”\nDraft: “”"),
+        ([1, 2], "[\n  1,\n  2\n]"),
+        ({}, "{}"),
+    ],
+)
+def test_an_object_asks_by_its_sentence_first(value: Any, text: str) -> None:
+    assert question_text(value) == text

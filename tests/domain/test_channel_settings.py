@@ -38,7 +38,8 @@ def test_a_setting_has_a_word_an_input_and_a_place_in_what_people_read() -> None
     assert IN_POLICY.keys() == {field.name for field in fields(ChannelSettings)} - {"quiet"}
     for field in fields(ChannelSettings):
         other = ChannelSettings(**{field.name: getattr(OTHERS, field.name)})
-        assert setting_inputs.SETTINGS[field.name].usage.startswith("*`/approvals ")
+        setting = setting_inputs.SETTINGS[field.name]
+        assert setting.word and setting.example and setting.help
         assert settings_text.describe(GENERAL, other.over(rules())) != settings_text.describe(GENERAL, rules()), (
             field.name
         )

@@ -4,7 +4,13 @@ import re
 import signal
 from pathlib import Path
 
+from countersign.domain import api_keys
+from countersign.runs.area import Area
+from countersign.store.programs import ApiKeys
+from countersign.store.redis.connection import connect
+from countersign.store.store import Store
 from localslack import LocalSlack, text_of
+from tests.autogen.harness import fact
 from tests.e2e.test_main_job import card, settled
 from tests.processes import Deployment, Process
 
@@ -17,11 +23,24 @@ def example() -> str:
     return found[1]
 
 
-def script(there: Deployment, folder: Path, text: str, **env: str) -> Process:
+async def script(there: Deployment, folder: Path, text: str, **env: str) -> Process:
+    """A program with a key of its own, and without Redis."""
     (folder / "my_script.py").write_text(text)
-    process = Process("my_script", {**there.agents, "PYTHONPATH": str(folder), "LEASE": "5s", **env}, fork=True)
+    address = {} if "COUNTERSIGN_URL" in env else await _address(there)
+    mine = {"DATA_DIR": str(folder), "PYTHONPATH": str(folder), "LEASE": "5s", **address, **env}
+    process = Process("my_script", mine, fork=True)
     there.processes.append(process)
-    return process
+    return await process.start()
+
+
+async def _address(there: Deployment) -> dict[str, str]:
+    """Where `web` is, and a key for programs that ask in #general, made once."""
+    async with connect(there.common["REDIS_URL"]) as client:
+        store, area = Store(client, there.common["NAMESPACE"]), Area(client, there.common["NAMESPACE"])
+        address = await fact(area.address)
+        issued = api_keys.issue("script", ("C0GENERAL",), await store.now())
+        await ApiKeys(store).put(issued.key)
+        return {"COUNTERSIGN_URL": address.urls[0], "COUNTERSIGN_KEY": issued.token}
 
 
 async def test_the_example_of_the_readme_asks_in_slack_and_goes_on_with_the_answer(
@@ -29,7 +48,7 @@ async def test_the_example_of_the_readme_asks_in_slack_and_goes_on_with_the_answ
 ) -> None:
     """S5, S9: no worker runs."""
     await there.web()
-    program = await script(there, tmp_path, example()).start()
+    program = await script(there, tmp_path, example())
     asked = await card(slack)
     assert "Shall this go out?" in text_of(asked)
     assert (await slack.user("bob").click(asked, "Approve")).ok
@@ -45,13 +64,13 @@ async def test_a_script_that_was_killed_goes_on_where_it_was(
     """R4, R5: decided while nobody waited, and heard when it is started again."""
     await there.web()
     text = "import logging, os\nlogging.basicConfig(level='INFO')\n" + example()
-    first = await script(there, tmp_path, text).start()
-    run = (await first.said(r"again='(\w+)'"))[1]
+    first = await script(there, tmp_path, text)
+    run = (await first.said(r"resume='(\w+)'"))[1]
     asked = await card(slack)
     await first.kill(signal.SIGKILL)
     assert (await slack.user("bob").click(asked, "Approve")).ok
-    again = text.replace('requester="U0ALICE"', f'requester="U0ALICE", again="{run}"')
-    second = await script(there, tmp_path, again).start()
+    again = text.replace('requester="U0ALICE"', f'requester="U0ALICE", resume="{run}"')
+    second = await script(there, tmp_path, again)
     assert await second.wait() == 0
     assert len([m for m in slack.channel("#approvals").messages if "Shall this go out" in text_of(m)]) == 1
 
@@ -61,19 +80,20 @@ async def test_a_script_that_is_interrupted_says_how_to_go_on(
 ) -> None:
     await there.web()
     text = "import logging\nlogging.basicConfig(level='INFO')\n" + example()
-    program = await script(there, tmp_path, text).start()
+    program = await script(there, tmp_path, text)
     await card(slack)
     await program.kill(signal.SIGINT)
     assert any("left waiting" in line for line in program.lines)
     there.processes.remove(program)  # Python shows where it was interrupted
 
 
-async def test_without_a_service_or_reviewers_nothing_starts(
-    there: Deployment, slack: LocalSlack, tmp_path: Path
-) -> None:
-    program = await script(there, tmp_path, example()).start()
+async def test_without_a_service_nothing_starts(there: Deployment, slack: LocalSlack, tmp_path: Path) -> None:
+    web = await there.web()
+    address = await _address(there)
+    await web.kill(signal.SIGTERM)
+    program = await script(there, tmp_path, example(), **address)
     assert await program.wait() == 1
-    assert any("hasn't run on this Redis yet" in line for line in program.lines)
+    assert any("`web` does not answer at http" in line for line in program.lines)
     there.processes.remove(program)
 
 
@@ -82,16 +102,16 @@ async def test_a_channel_that_the_app_is_not_in_starts_nothing(
 ) -> None:
     """R21: else the program waits, and nobody sees for what."""
     await there.web()
-    program = await script(there, tmp_path, example().replace("C0GENERAL", "C0NOWHERE")).start()
+    program = await script(there, tmp_path, example().replace("C0GENERAL", "C0NOWHERE"))
     assert await program.wait() == 1
-    assert any("The app isn't in channel C0NOWHERE" in line for line in program.lines)
+    assert any("This key can ask in #general, not in C0NOWHERE" in line for line in program.lines)
     there.processes.remove(program)
 
 
 async def test_a_model_that_cannot_be_had_starts_nothing(there: Deployment, slack: LocalSlack, tmp_path: Path) -> None:
     """What is wrong is said before there is a run that nobody goes on with; kept answers are a worker's too."""
     await there.web()
-    program = await script(there, tmp_path, example(), MODEL_CONFIG=str(tmp_path / "none.yaml")).start()
+    program = await script(there, tmp_path, example(), MODEL_CONFIG=str(tmp_path / "none.yaml"))
     assert await program.wait() == 1
     assert any("MODEL_CONFIG" in line for line in program.lines)
     assert [m for m in slack.channel("#general").messages if m.user == "U0BOT"] == []
@@ -102,7 +122,7 @@ async def test_a_script_that_asks_past_slack_is_refused(there: Deployment, slack
     """R19: a script's team is looked through as a worker's is."""
     await there.web()
     text = example().replace('input_func=run.human(title="Shall this go out?").input_func', "input_func=input")
-    program = await script(there, tmp_path, text.replace(".words", ".result")).start()
+    program = await script(there, tmp_path, text.replace(".words", ".result"))
     assert await program.wait() == 0
     assert any(line.startswith("The agent “human” asks by a function of its own") for line in program.lines)
     root = await slack.wait_message("#general", lambda message: "Failed" in text_of(message))

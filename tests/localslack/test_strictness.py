@@ -11,7 +11,19 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from localslack import LocalSlack
 from localslack.web_api import METHODS
-from tests.localslack.slack_cases import CARD, TEXT, Json, actions, button, client_of, field, modal, plain, section
+from tests.localslack.slack_cases import (
+    CARD,
+    MODAL,
+    TEXT,
+    Json,
+    actions,
+    button,
+    client_of,
+    field,
+    modal,
+    plain,
+    section,
+)
 
 OPTION = {"text": plain("one"), "value": "1"}
 READING = sorted(name for name, method in METHODS.items() if method.reads)
@@ -126,6 +138,32 @@ async def test_bad_blocks_are_refused_with_slacks_words(name: str, client: Async
     assert code_of(error) == "invalid_blocks"
     messages = error.value.response["response_metadata"]["messages"]
     assert any(words in message and message.startswith("[ERROR] ") for message in messages), messages
+
+
+@pytest.mark.parametrize(
+    ("payload", "code", "pointer"),
+    [
+        ({"blocks": [section("")]}, "invalid_blocks", "/0/text/text"),
+        ({"message": {"blocks": [section("")]}}, "invalid_message", "/blocks/0/text/text"),
+        ({"message": {"blocks": [section("x")], "text": "x"}}, "invalid_message", ""),
+        ({"view": modal(section(""))}, "invalid_view", "/blocks/0/text/text"),
+        ({"view": MODAL, "blocks": CARD}, "invalid_arguments", None),
+        ({}, "invalid_arguments", None),
+    ],
+)
+async def test_payloads_are_validated_without_a_post(
+    slack: LocalSlack, session: aiohttp.ClientSession, payload: Json, code: str, pointer: str | None
+) -> None:
+    """`blocks.validate` needs no token, and takes exactly one payload."""
+    client = AsyncWebClient(base_url=slack.api_url, session=session, retry_handlers=[])
+    for good in ({"blocks": CARD}, {"message": {"blocks": CARD}}, {"view": MODAL}):
+        await client.blocks_validate(**good)
+    with pytest.raises(SlackApiError) as error:
+        await client.blocks_validate(**payload)
+    assert code_of(error) == code
+    if pointer is not None:
+        (told,) = error.value.response["errors"]
+        assert (told["pointer"], told["code"]) == (pointer, "failed_constraint")
 
 
 @pytest.mark.parametrize("name", GOOD_BLOCKS)
@@ -310,11 +348,14 @@ async def test_tokens_are_checked(token: str, code: str, slack: LocalSlack, sess
 
 
 async def test_a_manifests_scopes_are_enforced(session: aiohttp.ClientSession) -> None:
+    """Each answer tells the scopes of the token."""
+    """Each answer tells the scopes of its token."""
     async with LocalSlack(scopes=frozenset({"chat:write"})) as slack:
         client = client_of(slack, session)
-        await client.chat_postMessage(channel="C0GENERAL", text="fine")
+        fine = await client.chat_postMessage(channel="C0GENERAL", text="fine")
         with pytest.raises(SlackApiError) as error:
             await client.users_info(user="U0BOB")
+    assert fine.headers["X-OAuth-Scopes"] == "chat:write"
     assert error.value.response["error"] == "missing_scope"
     assert error.value.response["needed"] == "users:read"
 

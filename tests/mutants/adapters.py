@@ -23,6 +23,40 @@ ADAPTING: Final = (
         (f"{_FLOWS}::test_a_tool_of_an_agent_in_a_workflow_runs_as_people_decided[Reject-window1-too much]",),
     ),
     Bug(
+        "a refusal to give a number is the number 0",
+        "R39",
+        "countersign/adapters/langgraph.py",
+        'decision.outcome == "answered" else ""',
+        'decision.outcome == "answered" else False',
+        (f"{_GRAPHS}::test_a_refusal_to_answer_in_words_is_no_number",),
+    ),
+    Bug(
+        "the copy of a call that LangGraph's wrapper runs is not compared",
+        "R37",
+        "countersign/adapters/langgraph.py",
+        'same = is_approved(action["args"], decision.arguments)',
+        "same = True",
+        (f"{_HOSTILE}::test_a_call_that_differs_from_the_approved_one_does_not_run[langgraph_inbox]",),
+    ),
+    Bug(
+        "an agent within a tool pays without a card",
+        "R19",
+        "countersign/adapters/agent_framework.py",
+        "            left += _referred(place)\n",
+        "            pass\n",
+        (f"{_FLOWS}::test_an_agent_within_another_asks_people[within_a_tool]",),
+    ),
+    Bug(
+        "a run that ends takes the middleware of another one",
+        "R19",
+        "countersign/adapters/agent_framework.py",
+        "        for agent in agents:\n            agent.middleware = [*(agent.middleware or ()), self]\n",
+        "        for agent in agents:\n"
+        "            rest = [one for one in agent.middleware or () if one is not self]\n"
+        "            agent.middleware = [*rest, self]\n",
+        (f"{_FLOWS}::test_runs_at_once_may_share_an_agent",),
+    ),
+    Bug(
         "a proxy that reads the keyboard itself waits at the terminal",
         "R19",
         "countersign/adapters/ag2_classic.py",

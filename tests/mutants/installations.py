@@ -6,6 +6,7 @@ from tests.mutants.mutant import Bug
 
 _OAUTH = "tests/installations/test_oauth.py::"
 _ORGANIZATIONS = "tests/installations/test_organizations.py::"
+_REFUSED = "tests/slack/test_token_refused.py::"
 _TOKENS = "tests/installations/test_tokens.py::"
 
 INSTALLING: Final = (
@@ -64,6 +65,22 @@ INSTALLING: Final = (
         'FINAL: Final = frozenset({"account_inactive", "token_revoked"})',
         'FINAL: Final = frozenset({"account_inactive", "token_revoked", "invalid_auth"})',
         (_TOKENS + "test_a_temporary_refusal_erases_no_installation",),
+    ),
+    Bug(
+        "no metric tells that Slack refuses the token",
+        "R46",
+        "bot/slack/answer_check.py",
+        "        metrics.token_refused(self._workspace, refused)\n",
+        "",
+        (_REFUSED + "test_drawing_waits_while_slack_refuses_the_token",),
+    ),
+    Bug(
+        "texts name a command that another app has",
+        "R45",
+        "bot/__main__.py",
+        "    NAMES.approvals = settings.approvals_command\n",
+        "",
+        ("tests/slack/test_command_names.py::test_renamed_commands_are_served_and_named_in_replies",),
     ),
     Bug(
         "a card that an uninstalled app could not post is given up for ever",

@@ -24,6 +24,14 @@ ASKING: Final = (
         ("tests/api/test_body_bounds.py::test_hostile_structure_is_refused_before_it_is_parsed",),
     ),
     Bug(
+        "a program asks again and acts twice once its key is rotated",
+        "R48",
+        "countersign/usecases/program_requests.py",
+        "short_name(key.id, idempotency, length=24)",
+        "short_name(key.secrets[-1].digest, idempotency, length=24)",
+        ("tests/api/test_key_rotation.py::test_rotated_key_keeps_requests_and_idempotency_keys",),
+    ),
+    Bug(
         "repeated questions cost no rate",
         "R29",
         "bot/api/endpoints.py",
@@ -62,8 +70,8 @@ ASKING: Final = (
         "a text about a missing answer says approved",
         "R38",
         "countersign/domain/texts_for_models.py",
-        "it is neither allowed nor turned down.",
-        "it is not approved.",
+        "nobody answered in time and that it was not done.",
+        "nobody answered in time and that it was not approved.",
         ("tests/domain/test_typed_answers.py::test_a_text_has_a_keyword_only_if_it_was_decided[APPROVED]",),
     ),
     Bug(
@@ -78,8 +86,8 @@ ASKING: Final = (
         "LangGraph's `if approved:` acts on a reviewer's words",
         "R39",
         "countersign/adapters/langgraph.py",
-        'decision.outcome == "answered" and in_words else',
-        'decision.outcome == "answered" else',
+        "if not in_words or decision.approved:",
+        'if decision.outcome != "answered":',
         ("tests/adapters/test_langgraph.py::test_approve_or_reject_takes_the_approved_path_only_on_approval",),
     ),
     Bug(

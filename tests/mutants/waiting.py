@@ -56,7 +56,7 @@ WAITING: Final = (
         "what Slack refuses of its own means is asked for each time",
         "R36",
         "bot/slack/projector/agent_features.py",
-        "                self._refused[method] = time.monotonic() + REFUSED_FOR\n",
+        "                self._refused[method] = self._clock() + REFUSED_FOR\n",
         "                pass\n",
         (
             _NATIVE + "test_a_workspace_without_agents_is_asked_once",

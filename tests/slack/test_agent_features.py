@@ -143,26 +143,29 @@ async def test_a_process_that_takes_over_ends_the_stream_that_it_finds(store: St
         assert "wrote a draft" in text_of(steps) and methods(slack).count(STOP) == 1
 
 
-async def test_a_session_is_set_again_before_slack_ends_it(
-    store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_session_is_set_again_before_slack_ends_it(store: Store, lease: Lease) -> None:
     """Slack ends `processing` after an hour, while a run may work for days."""
-    ahead, loop = [0.0], asyncio.get_running_loop()
-    async with LocalSlack(agent=True, bot_events=EVENTS, hurry=HURRY, clock=lambda: loop.time() + ahead[0]) as slack:
+    now = [0.0]
+    async with LocalSlack(agent=True, bot_events=EVENTS, clock=lambda: now[0]) as slack:
         one = poster(slack, store)
-        native = AgentFeatures(one.calls, store)
+        native = AgentFeatures(one.calls, store, clock=lambda: now[0])
+
+        def shown() -> set[str]:
+            return {slack.platform.session_status(*there) for there in slack.platform.sessions}
 
         async def drawn() -> set[str]:
             await thread_drawing.draw(store, one, lease.run, None, native)
-            return {slack.platform.session_status(*there) for there in slack.platform.sessions}
+            return shown()
 
         await usecases.note_progress(store, lease, "writer", "looked it up")
         assert await drawn() == {"processing"} and not native.overdue()
-        ahead[0] = 3600.0
-        assert {slack.platform.session_status(*there) for there in slack.platform.sessions} == {"active"}
-        monkeypatch.setattr(agent_features, "SESSION_FOR", 0.0)
-        assert native.overdue() == [lease.run]
-        assert await drawn() == {"processing"}
+        now[0] = agent_features.SESSION_FOR
+        assert shown() == {"processing"} and {*native.overdue()} == {lease.run}
+        await drawn()
+        now[0] = 3600.0
+        assert shown() == {"processing"} and not native.overdue()
+        now[0] += 3600
+        assert shown() == {"active"}, "Slack has ended it"
         slack.faults.add("error", on=SESSION, error="feature_disabled", times=None)
         await drawn()
         assert native.overdue() == [], "what Slack refuses is not drawn again and again"
@@ -172,6 +175,7 @@ async def test_a_stream_ends_before_it_is_too_long_for_slack(
     store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R6: the message goes on as an ordinary one."""
+    assert agent_features.STREAM_BYTES < 0.9 * api_agents.STREAM_BYTES
     monkeypatch.setattr(agent_features, "STREAM_BYTES", 900)
     monkeypatch.setattr(api_agents, "STREAM_BYTES", 1060)
     async with agents() as slack:

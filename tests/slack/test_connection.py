@@ -363,9 +363,14 @@ async def test_a_wrong_app_token_ends_the_start_with_what_to_fix(slack: LocalSla
 
 
 async def test_missing_scopes_are_named() -> None:
-    with pytest.raises(WrongSettings, match="lacks usergroups:read, users:read"):
-        app._check_scopes({"X-OAuth-Scopes": ",".join(app.SCOPES - {"users:read", "usergroups:read"})})
-    app._check_scopes({"x-oauth-scopes": ", ".join([*app.SCOPES, "more:scopes"])})
+    for granted in (app.SCOPES - {"users:read", "usergroups:read"}, app.SCOPES | {"more:scopes"}):
+        async with LocalSlack(scopes=granted) as slack, app.slack_clients(slack.bot_token, slack.api_url) as clients:
+            if granted > app.SCOPES:
+                assert (await app.identify(clients.reads)).workspace == "T0LOCAL"
+                continue
+            with pytest.raises(WrongSettings, match="lacks usergroups:read, users:read"):
+                await app.identify(clients.reads)
+    assert app.scopes_of({"X-OAuth-Scopes": "chat:write, commands"}) == {"chat:write", "commands"}
 
 
 async def test_slack_away_at_the_start_is_waited_for(

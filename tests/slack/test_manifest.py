@@ -90,7 +90,7 @@ def used_methods() -> set[str]:
 
 def test_the_commands_are_those_that_somebody_listens_to() -> None:
     commands = manifest()["features"]["slash_commands"]
-    assert {c["command"] for c in commands} == set(routes.COMMANDS)
+    assert {c["command"] for c in commands} == set(routes.commands())
     assert all(c["should_escape"] for c in commands)
 
 

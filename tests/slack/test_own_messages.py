@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from slack_bolt.async_app import AsyncApp, AsyncBoltRequest
 
+from bot.slack import app as app_module
 from bot.slack.app import App
 from bot.slack.handlers.context import Services
 from countersign import metrics, usecases
@@ -12,9 +13,11 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack
 from localslack.fixtures import UNHURRIED
+from tests.installations.office import fact
+from tests.installations.test_tokens import reads
 from tests.sample_requests import question
-from tests.slack.socket_bot import connected_bot
 from tests.slack.test_projector import all_drawn, running_projector
+from tests.slack.test_token_refused import served
 
 EVENTS = frozenset({"app_home_opened", "message.channels"})
 
@@ -65,20 +68,29 @@ async def test_our_own_messages_never_reach_bolt(
     await slack.wait_for(lambda _: "message" in dispatched)
 
 
-async def test_dropped_events_are_told(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+async def test_dropped_events_are_told(store: Store, redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
     """R46: Slack sends `app_rate_limited` instead of events; a metric and health say so."""
-    async with LocalSlack(**UNHURRIED, bot_events=EVENTS, events_an_hour=3) as slack, connected_bot(slack, store):
+    async with (
+        LocalSlack(**UNHURRIED, bot_events=EVENTS, events_an_hour=3) as slack,
+        served(slack, store, redis_url) as starting,
+    ):
+        port = await starting
+        await slack.wait_connected(1)
         for number in range(6):
             await slack.user("alice").say(f"{number}", "#general")
-        await slack.wait_for(lambda _: "Slack dropped events of workspace T0LOCAL at " in caplog.text)
+        await fact(lambda: reads(port, "/healthz", "Slack dropped events of workspace T0LOCAL at "))
+        assert "Slack dropped events of workspace T0LOCAL at " in caplog.text
     assert len(messages(slack)) == 3
     assert len([p for kind, p in slack.deliveries if p.get("type") == "app_rate_limited"]) in (1, 2)  # one a minute
     assert b'countersign_slack_events_limited_total{workspace="T0LOCAL"}' in metrics.exposition()
 
 
-async def test_a_limit_is_said_by_the_app() -> None:
+async def test_a_limit_is_said_by_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said for an hour, by which Slack counts."""
     app = App(token="xoxb-1", signing_secret="none")
     body = {"type": "app_rate_limited", "team_id": "T0LOCAL", "minute_rate_limited": 1518467820}
     answer = await app.async_dispatch(AsyncBoltRequest(body=body, mode="socket_mode"))
     assert answer.status == 200
     assert "at 20:37 UTC, because there were more than 30,000 in an hour" in app.limited
+    monkeypatch.setattr(app_module, "LIMITED_FOR", 0.0)
+    assert app.limited == ""

@@ -44,8 +44,11 @@ async def piped(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
     target.close()
 
 
-async def joined(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int) -> None:
+async def joined(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int, first: bytes = b""
+) -> None:
     theirs = await asyncio.open_connection(host, port)
+    theirs[1].write(first)
     await asyncio.gather(piped(reader, theirs[1]), piped(theirs[0], writer), return_exceptions=True)
 
 
@@ -99,11 +102,21 @@ async def test_slack_is_reached_through_a_proxy_and_our_own_authority(slack: Loc
         await joined(reader, writer, "127.0.0.1", local)
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        method, target, _ = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)
+        try:
+            method, target, rest = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)
+        except asyncio.IncompleteReadError:  # the program ends while it opens its second connection
+            writer.close()
+            return
         asked.append(f"{method.decode()} {target.decode()}")
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        host, _, port = target.decode().rpartition(":")
-        await joined(reader, writer, host, int(port))
+        if method == b"CONNECT":
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            host, _, port = target.decode().rpartition(":")
+            await joined(reader, writer, host, int(port))
+            return
+        there = urlsplit(target.decode())  # a connection without TLS, as that of Socket Mode to a local Slack
+        assert there.hostname is not None and there.port is not None
+        path = f"{there.path}?{there.query}".encode()
+        await joined(reader, writer, there.hostname, there.port, b" ".join([method, path, rest]))
 
     async def run(url: str, way: str, **environment: str) -> tuple[str, str]:
         clean = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
@@ -121,6 +134,11 @@ async def test_slack_is_reached_through_a_proxy_and_our_own_authority(slack: Loc
         out, err = await run(url, "api", HTTPS_PROXY=proxied, SSL_CERT_FILE=str(authority))
         assert out == "T0LOCAL", err
         assert asked and set(asked) == {f"CONNECT 127.0.0.1:{port}"}
+
+        asked.clear()
+        out, err = await run(url, "socket", HTTPS_PROXY=proxied, SSL_CERT_FILE=str(authority))
+        assert out == "T0LOCAL", err
+        assert any(one.startswith(f"GET ws://127.0.0.1:{local}/") for one in asked), asked
 
         asked.clear()
         for name in ("NO_PROXY", "no_proxy"):

@@ -24,14 +24,16 @@ from tests.slack.test_overtaken import poster
 
 
 @asynccontextmanager
-async def served(slack: LocalSlack, store: Store, redis_url: str) -> AsyncIterator[asyncio.Future[int]]:
-    """Run `web` for the workspace; yields its port, once it has one."""
+async def served(
+    slack: LocalSlack, store: Store, redis_url: str, **settings: Any
+) -> AsyncIterator[asyncio.Future[int]]:
+    """Run `web` for the workspace, with more settings; yields its port, once it has one."""
     given: dict[str, Any] = {
         **{"redis_url": redis_url, "namespace": store.keys.namespace, "port": 0, "reviewers": "members"},
         **{"slack_bot_token": slack.bot_token, "slack_app_token": slack.app_token, "slack_api_url": slack.api_url},
     }
     stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
-    work = asyncio.create_task(web.serve(WebSettings(**given), stop, port.set_result))
+    work = asyncio.create_task(web.serve(WebSettings(**given, **settings), stop, port.set_result))
     try:
         yield port
     finally:
@@ -58,6 +60,7 @@ async def test_drawing_waits_while_slack_refuses_the_token(
     code: str,
 ) -> None:
     """R40, R46: `/healthz` and a metric say why, and what was asked meanwhile is drawn afterwards."""
+    assert answer_check.CHECK_EVERY < 30, "R46: health says so within 30 s, also if nothing is drawn"
     monkeypatch.setattr(answer_check, "CHECK_EVERY", 0.05)
     async with served(slack, store, redis_url) as starting:
         port = await starting

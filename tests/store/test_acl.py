@@ -1,189 +1,206 @@
-"""What the server itself refuses to web and to a worker: the users of countersign/store/users.acl."""
+"""What the server itself allows `web` and a worker: the users of countersign/store/users.acl, over a whole story."""
 
-import re
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
+import redis.asyncio
+import redis.exceptions
 
 from bot.audit.auditor import Auditor, Retention
+from bot.worker_areas import WorkerAreas
 from countersign import usecases
-from countersign.domain.errors import StoreUnavailable
-from countersign.domain.events import Event, EventType
-from countersign.domain.people import Actor
+from countersign.domain.ids import Digest, RunId, WorkerId
 from countersign.domain.requests import Status
+from countersign.domain.run_calls import Ask, Begin, Claim, Deliver, Finish, Park, Report
 from countersign.domain.runs import Verb
-from countersign.runs.journal_storage import RedisJournal
-from countersign.store import keys
+from countersign.runs.area import Area
+from countersign.runs.job_queue import Queue, work
+from countersign.runs.journal_storage import RedisAnswers, RedisJournal
+from countersign.runs.service import HttpService
 from countersign.store.audit_log import Ledger
+from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.outbox import Outbox
-from countersign.usecases.ports import Change, Lease
-from tests.redis_server import name_of
-from tests.sample_requests import ALICE, BOB, CAROL, HERE, NOW, attempt, question, rules
-from tests.store.two_users import Sides, denied, start
-from tests.store_fixtures import NoQueue, new_run
+from countersign.store.redis.connection import connect
+from countersign.store.store import Store
+from countersign.store.wakeups import Wakeups
+from countersign.usecases import requeued_runs
+from countersign.usecases.ports import Announcement, TeamInfo
+from tests.longest_wait import PATIENCE
+from tests.sample_requests import GENERAL, HERE, attempt, question, rules
+from tests.store_fixtures import start_run
+from tests.worker_service import served
 
-_ROW = re.compile(r"^\| `\{ns\}:(\S+?)` \| ([a-z ]+) \|.*\| (web|worker|both) \|$", re.M)
-_WRITING = {
-    "string": ("SET", "{}", "x"),
-    "hash": ("HSET", "{}", "field", "x"),
-    "set": ("SADD", "{}", "x"),
-    "sorted set": ("ZADD", "{}", "1", "x"),
-    "list": ("RPUSH", "{}", "x"),
-    "stream": ("XADD", "{}", "*", "event", "x"),
-    "channel": ("PUBLISH", "{}", "x"),
+NAMESPACE = "t"
+MINUTE = timedelta(minutes=1)
+RUN = RunId("rstory")
+TEAMS = (TeamInfo("email", "writes a mail"),)
+READS = {
+    "string": ("GET",),
+    "hash": ("HGETALL",),
+    "set": ("SMEMBERS",),
+    "zset": ("ZRANGE", "0", "-1"),
+    "stream": ("XRANGE", "-", "+"),
+    "list": ("LRANGE", "0", "-1"),
 }
 
 
-async def test_a_key_is_written_by_whom_its_table_names_and_by_nobody_else(
-    sides: Sides, subtests: pytest.Subtests
-) -> None:
-    """Least privilege: a new key without its place in users.acl fails here."""
-    for key, kind, writers in _ROW.findall(keys.__doc__ or ""):
-        with subtests.test(key=key):
-            name = sides.web.keys.prefix + re.sub("<[a-z]+>", "r1" if key == "run:<id>" else "x1", key)
-            for user in ("web", "worker"):
-                own = name_of(user, sides.namespace)
-                answer = await sides.admin.execute_command("ACL DRYRUN", own, *(w.format(name) for w in _WRITING[kind]))  # type: ignore[no-untyped-call]
-                assert (answer == b"OK") == (writers in (user, "both")), f"{user}: {answer!r}"
+@dataclass(frozen=True)
+class Users:
+    """`web` and a worker, each as the user that it is in Redis; `admin` is the user of no process."""
+
+    web: Store
+    area: Area
+    admin: Any
+    server: EmbeddedRedis
 
 
-def test_the_table_says_of_every_key_who_writes_it() -> None:
-    assert len(_ROW.findall(keys.__doc__ or "")) == len(re.findall(r"^\| `\{ns\}:", keys.__doc__ or "", re.M))
+@pytest.fixture
+async def users(tmp_path: Path) -> AsyncIterator[Users]:
+    """A server of its own, because the server keeps one log of refusals for all users."""
+    async with (
+        EmbeddedRedis(tmp_path / "redis", namespace=NAMESPACE) as server,
+        connect(server.url_of("web")) as web,
+        connect(server.url_of("worker")) as worker,
+        connect(server.url) as admin,
+    ):
+        yield Users(Store(web, NAMESPACE), Area(worker, NAMESPACE), admin, server)
 
 
-FORGERIES = {
-    "a decision": ("SET", "{}request:q1", "1 1\n{{}}"),
-    "a decision, from a script": ("EVAL", "return redis.call('SET', ARGV[1], 'x')", 1, "{}pending", "{}request:q1"),
-    "a decision, by renaming": ("RENAME", "{}asked:q1", "{}request:q1"),
-    "a decision, by copying": ("COPY", "{}asked:q1", "{}request:q1"),
-    "a decision, by restoring": ("RESTORE", "{}request:q1", 0, "x"),
-    "a decision away": ("DEL", "{}request:q1"),
-    "a wake-up with a decision": ("PUBLISH", "{}wake", "request q1\n1 1\n{{}}"),
-    "a wake-up with a decision, sharded": ("SPUBLISH", "{}wake", "request q1\n1 1\n{{}}"),
-    "a channel's settings": ("SET", "{}settings:C0GENERAL", "x"),
-    "the default rules": ("SET", "{}defaults", "x"),
-    "the policy": ("SET", "{}rulebook", "x"),
-    "a permission": ("SET", "{}permission:p1", "x"),
-    "a stand-in": ("SET", "{}absences", "x"),
-    "an event": ("XADD", "{}events", "*", "event", "x"),
-    "an event away": ("XTRIM", "{}events", "MAXLEN", 0),
-    "an audit entry": ("RPUSH", "{}audit", "x"),
-    "an entry of a chain": ("XADD", "{}audit:chain", "*", "entry", "x"),
-    "a report away": ("LTRIM", "{}reports", 1, 0),
-    "a report away, with one of its own": ("XADD", "{}reports", "MAXLEN", 0, "*", "event", "x"),
-    "a report before others": ("LPUSH", "{}reports", "x"),
-    "a recorded attempt": ("SET", "{}once:a1", "1"),
-    "what Slack shows": ("SET", "{}message:card/q1", "x"),
-    "the projector's lease": ("HSET", "{}projector", "fence", 1),
-    "strikes of the job engine": ("XADD", "{}jobs:strikes", "*", "value", "x"),
-    "a user": ("ACL", "SETUSER", "worker", "~*"),
-    "the server's configuration": ("CONFIG", "SET", "appendonly", "no"),
-    "everything away": ("FLUSHALL",),
-    "scripts away": ("SCRIPT", "FLUSH"),
-    "a function": ("FUNCTION", "LOAD", "#!lua name=x\n"),
-}
+class Worker:
+    """A worker that asks once in its run, leaves memory, and comes back with the decision."""
+
+    def __init__(self, area: Area, service: HttpService) -> None:
+        self._area = area
+        self._service = service
+        self._journal = RedisJournal(area)
+        self.asked = asyncio.get_running_loop().create_future()
+        self.done = asyncio.Event()
+
+    async def advance(self, run: RunId) -> None:
+        lease = await self._area.leases.claim(run, "one", MINUTE)
+        assert lease is not None
+        claimed = await self._service.call(lease, Claim(("email",)))  # type: ignore[arg-type]
+        assert claimed.run is not None
+        asked = await self._service.call(lease, Ask(question()))
+        await self._journal.record(lease, "asked", asked.id.encode(), on_disk=True)
+        if asked.status is Status.PENDING:
+            assert await self._service.call(lease, Park(frozenset({asked.id})))
+            self.asked.set_result(asked)
+        else:
+            assert (await self._service.settled(asked.id)).status is Status.APPROVED
+            await self._service.call(lease, Deliver(asked.id))
+            await self._service.call(lease, Begin())
+            await self._service.call(lease, Report(asked.id, "It was sent."))
+            assert await self._area.leases.renew(lease, MINUTE)
+            await self._service.call(lease, Finish(Verb.FINISH, "Done."))
+            await self._service.ended(run)
+            await self._journal.drop(run)
+            self.done.set()
+        await self._area.leases.release(lease)
 
 
-async def test_a_worker_that_forges_is_refused_by_the_server(sides: Sides, subtests: pytest.Subtests) -> None:
-    """A worker process cannot write a decision, a permission or an audit entry."""
-    for what, command in FORGERIES.items():
-        with subtests.test(what=what):
-            await denied(sides.agents, *(w.format(sides.web.keys.prefix) if isinstance(w, str) else w for w in command))
+async def story(users: Users) -> None:
+    """A run is started, claimed, asks, parks, is decided, comes back and ends; `web` keeps the record."""
+    async with AsyncExitStack() as stack:
+        web, area = users.web, users.area
+        await web.check()
+        await area.check()
+        await web.set_defaults(rules())
+        await web.set_workspace(HERE)
+        wakeups = await stack.enter_async_context(Wakeups(web))
+        served_at = await stack.enter_async_context(served(web, wakeups, HERE, GENERAL))
+        areas = await stack.enter_async_context(WorkerAreas(users.server.url_of("web"), web))
+        keeping = asyncio.create_task(areas.keep_address(served_at.address.urls[0]))
+        async with asyncio.timeout(PATIENCE):
+            while await area.address() is None:  # noqa: ASYNC110 -- Redis wakes nobody
+                await asyncio.sleep(0.01)
+        service = await stack.enter_async_context(HttpService(area.address))
+        await service.announce(WorkerId("one"), Announcement(TEAMS))
+        queue = await stack.enter_async_context(Queue(users.server.url_of("worker"), NAMESPACE))
+        worker, stop = Worker(area, service), asyncio.Event()
+        working = asyncio.create_task(work(queue, worker.advance, concurrency=5, redelivery=MINUTE, stop=stop))
+        async with asyncio.timeout(PATIENCE):
+            await start_run(web, RUN, queue=areas)
+            asked = await worker.asked
+            await requeued_runs.ask_again(web, areas, requeued_runs.Unheld(web))
+            await usecases.decide(web, areas, asked.id, attempt(asked))
+            await worker.done.wait()
+            stop.set()
+            await working
+        answers = RedisAnswers(area)
+        await answers.put(Digest("0" * 64), b"said", MINUTE)
+        assert await answers.get(Digest("0" * 64)) == b"said"
+        await service.retire(WorkerId("one"))
+        await keep_record(web)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
 
 
-async def test_each_side_does_its_part_of_a_request_as_its_own_user(sides: Sides) -> None:
-    """Asked by a worker, voted on in web, taken back by the worker; asked again, decided, delivered; all of it ends."""
-    await sides.web.set_defaults(rules(quorum=2))
-    lease = await _running(sides)
-    asked = await usecases.ask(sides.agents, lease, question())
-    await usecases.decide(sides.web, NoQueue(), asked.id, attempt(asked))
-    instead = await usecases.ask(sides.agents, lease, question("To: somebody else"))
-    withdrawn = await sides.web.request(asked.id)
-    assert withdrawn is not None
-    assert withdrawn.value.status is Status.WITHDRAWN
-    assert [vote.user for vote in withdrawn.value.votes] == [BOB]
-    for user in (BOB, CAROL):
-        await usecases.decide(sides.web, NoQueue(), instead.id, attempt(instead, user))
-    decided = await sides.agents.request(instead.id)
-    assert decided is not None
-    assert decided.value.status is Status.APPROVED
-    await usecases.note_delivery(sides.agents, lease, decided.value)
-    assert await sides.admin.ttl(sides.web.keys.request(instead.id)) == -1
-    await RedisJournal(sides.agents).record(lease, "model 1", b"said")
-    await usecases.finish(sides.agents, lease, Verb.FINISH, result="Done.")
-    assert await sides.web.put_away(100) == 1
-    assert await sides.agents.put_away(100) == 0
-    for request in (asked, instead):
-        for key in (sides.web.keys.asked, sides.web.keys.request):
-            assert await sides.admin.ttl(key(request.id)) > 0
-
-
-async def test_the_journal_of_a_run_that_web_stopped_gets_its_end_from_a_worker(sides: Sides) -> None:
-    lease = await _running(sides)
-    await RedisJournal(sides.agents).record(lease, "model 1", b"said")
-    await usecases.ask(sides.agents, lease, question())
-    await usecases.stop(sides.web, lease.run, Actor(HERE, ALICE), frozenset())
-    assert await sides.admin.ttl(sides.web.keys.journal(lease.run)) == -1
-    assert await sides.agents.put_away(100) == 1
-    assert await sides.admin.ttl(sides.web.keys.journal(lease.run)) > 0
-    assert await sides.agents.put_away(100) == 0
-
-
-async def _running(sides: Sides) -> Lease:
-    await start(sides)
-    return await new_run(sides.agents, "rtest")
-
-
-async def test_web_keeps_the_record_as_its_own_user_and_a_worker_does_not_even_read_it(sides: Sides) -> None:
-    """R25: chains, reads, trims, and holds its lease."""
-    ledger = Ledger(sides.web)
-    auditor = Auditor(sides.web, "web", keep=Retention(timedelta(0), timedelta(0)))
-    assert await ledger.lease.claim("web", timedelta(seconds=5))
-    for n in range(5):
-        event = Event(EventType.CALL_PASSED, await sides.web.now(), workspace=HERE, data={"tool": str(n)})
-        await sides.web.commit(Change(events=(event,)))
+async def keep_record(web: Store) -> None:
+    """As the auditor does: it chains, reads, trims, and holds its lease."""
+    ledger, outbox = Ledger(web), Outbox(web)
+    await outbox.open()
+    await outbox.read(100)
+    assert await ledger.lease.claim("web", MINUTE)
+    auditor = Auditor(web, "web", keep=Retention(timedelta(0), timedelta(0)))
     await auditor.catch_up()
-    head = (await ledger.position()).head
-    assert (head.n, await ledger.head_of(NOW.date())) == (5, head)
-    await Outbox(sides.web).open()
-    await denied(sides.agents, "XRANGE", sides.web.keys.audit, "-", "+")
-    await denied(sides.agents, "XADD", sides.web.keys.audit, "9-0", "entry", "forged")
     assert await ledger.trim(1) == 1
     await auditor.trim()
-    assert [n for n, _ in await ledger.read(0)] == [5]
     await ledger.lease.release("web")
-    of_a_worker = Ledger(sides.agents)
-    for read in (of_a_worker.position, lambda: of_a_worker.read(0), lambda: of_a_worker.trim(1)):
-        with pytest.raises(StoreUnavailable, match="may not do this"):
-            await read()
 
 
-WEBS_OWN = [key.split("<")[0] for key, _, by in _ROW.findall(keys.__doc__ or "") if by == "web" and "<" in key]
-WORKERS_OWN = [
-    "asked",
-    "run",
-    "lease",
-    "journal",
-    "made",
-    "answer",
-    "noted",
-    "team",
-    "ended",
-    "settled",
-    "runs",
-    "jobs:r",
-]
+async def refusals(users: Users) -> list[object]:
+    """What the server refused to anybody, as its log says."""
+    return list(await users.admin.execute_command("ACL", "LOG"))
 
 
-async def test_an_id_that_ends_as_another_kind_of_key_is_still_no_key_of_a_workers(
-    sides: Sides, subtests: pytest.Subtests
-) -> None:
-    """R27: such an id broke out of each pattern that left the namespace open: 11 kinds by 11 patterns."""
-    worker = name_of("worker", sides.namespace)
-    for kind in WEBS_OWN:
-        with subtests.test(kind=kind):
-            for pattern in WORKERS_OWN:
-                for ending in (f"qx}}:{pattern}:1", f"}}:{pattern}:", f"qx}}:{pattern}:1\n"):
-                    key = f"{sides.web.keys.prefix}{kind}{ending}"
-                    answer = await sides.admin.execute_command("ACL DRYRUN", worker, "SET", key, "x")  # type: ignore[no-untyped-call]
-                    assert answer != b"OK", key
+async def denied(client: redis.asyncio.Redis, *command: str) -> None:
+    """AssertionError unless the server says that this user may not."""
+    with pytest.raises(redis.exceptions.ResponseError) as refused:
+        await client.execute_command(*command)  # type: ignore[no-untyped-call]
+    assert isinstance(refused.value, redis.exceptions.NoPermissionError) or "ACL failure" in str(refused.value), command
+
+
+async def test_users_may_do_all_that_a_story_needs_and_no_more(users: Users) -> None:
+    """Least privilege: nothing that they need is refused; a worker reaches no key of web's, nor hears its channels."""
+    await story(users)
+    assert await refusals(users) == []
+    seen = await users.web.run(RUN)
+    assert seen is not None and seen.value.over
+    names = [name.decode() async for name in users.admin.scan_iter()]
+    webs = [name for name in names if name.startswith(users.web.keys.prefix)]
+    assert {*names} - {*webs} == {name for name in names if name.startswith(users.area.keys.prefix)} != set()
+    worker = users.area.client
+    for name in webs:
+        kind = (await users.admin.type(name)).decode()
+        read, *limits = READS[kind]
+        await denied(worker, read, name, *limits)
+        await denied(worker, "SET", name, "x")
+        await denied(worker, "DEL", name)
+        await denied(worker, "EVAL", "return redis.call('DEL', KEYS[1])", "1", name)
+        await denied(worker, "EVAL", "return redis.call('DEL', ARGV[1])", "1", users.area.keys.web, name)
+        await denied(worker, "RENAME", name, users.area.keys.confirmed)
+    assert await refusals(users) != []
+    await denied(worker, "SUBSCRIBE", users.web.keys.wake)
+    await denied(worker, "PUBLISH", users.web.keys.wake, "due")
+    async with worker.pubsub() as own:
+        await own.psubscribe(f"{users.area.keys.prefix}jobs:cancel:*")
+        assert (await own.get_message(timeout=None))["type"] == "psubscribe"
+
+
+@pytest.mark.parametrize("user", ["web", "worker"])
+async def test_user_learns_and_changes_nothing_of_the_server(users: Users, user: str) -> None:
+    """Names of keys hold the ids of people; hints of other namespaces carry decided requests."""
+    async with connect(users.server.url_of(user)) as client:
+        for command in (
+            *("SCAN 0", "KEYS *", "RANDOMKEY", "DBSIZE", "PUBSUB CHANNELS", "CLIENT TRACKING ON BCAST", "MONITOR"),
+            *("CONFIG SET appendonly no", "FLUSHALL", "SCRIPT FLUSH", "FUNCTION LIST", "ACL SETUSER worker ~*"),
+            *("GET {other}:run:r1", "SET {other}:run:r1 x", "SUBSCRIBE {other}:wake", "PSUBSCRIBE *"),
+        ):
+            await denied(client, *command.split())

@@ -1,4 +1,4 @@
-"""The file of Redis' users: for one namespace, and so that no key of one kind is a key of another kind (R27)."""
+"""The file of Redis' users: each for one namespace, and a worker for its own area of it alone (R27)."""
 
 import asyncio
 import re
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from countersign.domain.api_keys import id_of
 from countersign.domain.errors import InvalidId
 from countersign.domain.ids import (
     ApiKeyId,
@@ -21,32 +22,29 @@ from countersign.domain.ids import (
     PermissionId,
     RequestId,
     RunId,
+    TeamName,
     UserId,
     WorkerId,
     WorkspaceId,
 )
+from countersign.runs import area
+from countersign.runs.area import AreaKeys
 from countersign.store import acl, keys
 from countersign.store.embedded_server import _binary
 from countersign.store.keys import Keys
 from tests.repetitions import times
-from tests.store.two_users import Sides, denied
 
-ROWS = re.findall(r"^\| `\{ns\}:(\S+?)` \| [a-z ]+ \|.*\| (web|worker|both) \|$", keys.__doc__ or "", re.M)
+WEB = re.findall(r"^\| `\{ns\}:(\S+?)` \| ([a-z ]+) \|", keys.__doc__ or "", re.M)
+WORK = [kind for kind in re.findall(r"^\| `(\S+?)` \|", area.__doc__ or "", re.M) if kind != "jobs:*"]
 MADE_OF: dict[str, list[type[Id]]] = {
     "request:<id>": [RequestId],
-    "asked:<id>": [RequestId],
     "run:<id>": [RunId],
-    "origin:<run>": [RunId],
-    "lease:<run>": [RunId],
     "settled:<run>": [RunId],
-    "journal:<run>": [RunId],
     "made:<run>": [RunId],
-    "answer:<digest>": [Digest],
     "message:<id>": [RequestId],
     "ts:<workspace>:<channel>:<hour>": [WorkspaceId, ChannelId],
     "once:<attempt>": [AttemptId],
-    "noted:<attempt>": [AttemptId],
-    "team:<worker>": [WorkerId],
+    "worker:<id>": [WorkerId],
     "settings:<channel>": [ChannelId],
     "person:<user>": [UserId],
     "joined:<user>": [UserId],
@@ -62,47 +60,49 @@ MADE_OF: dict[str, list[type[Id]]] = {
     "api_rate:<id>": [ApiKeyId],
     "api_asking:<id>": [ApiKeyId],
     "api_open:<id>": [ApiKeyId],
+    "lease:<run>": [RunId],
+    "journal:<run>": [RunId],
+    "answer:<digest>": [Digest],
 }
-"""Kinds of keys with ids in them; the method of `Keys` has the kind's name."""
-NOT_OF_IDS = {"ended:<side>", "audit:day:<day>"}
-ODD = ["qx}:asked:1", "}:request:", "a:b", "*", "q*", "q?", "q[a]", "q1\n", "\nq1", "", " q1", "q1}", "q1\x00", "qé"]
+"""Kinds of keys with ids in them; the method of `Keys` or `AreaKeys` has the kind's name."""
+NOT_OF_IDS = {"audit:day:<day>"}
+ODD = ["qx}:run:1", "}:request:", "a:b", "*", "q*", "q?", "q[a]", "q1\n", "\nq1", "", " q1", "q1}", "q1\x00", "qé"]
+Names = Keys | AreaKeys
 
 
-def key_of(names: Keys, kind: str, ids: list[str]) -> str:
+def key_of(names: Names, kind: str, ids: list[str]) -> str:
     made: Any = getattr(names, kind.partition(":")[0])
     if kind.startswith("message"):
         return str(made(f"card/{ids[0]}")[0])
     return str(made(*ids, "1795359233.143338") if kind.startswith("ts") else made(*ids))
 
 
-def writers(text: str, key: str) -> set[str]:
-    """The users whose patterns let them write this key, or add to this list."""
-    lines = [line.split() for line in text.splitlines() if line.startswith(("user web ", "user worker "))]
-    found = set()
-    for _, user, *rules in lines:
-        # In parentheses stand rules for single commands; of these only an added report is written.
-        line = re.sub(r"\((?!\+rpush)[^)]*\)", "", " ".join(rules)).replace("(", "").replace(")", "")
-        patterns = [rule[1:] for rule in line.split() if rule.startswith("~")]
-        if any(fnmatchcase(key, pattern) for pattern in patterns):
-            found.add(user)
-    return found
+def reaching(text: str, key: str) -> set[str]:
+    """The users whose patterns let them read or write this key."""
+    lines = [line.split() for line in text.splitlines() if line.startswith(("user web ", "user worker"))]
+    return {user for _, user, *rules in lines if any(rule[0] == "~" and fnmatchcase(key, rule[1:]) for rule in rules)}
 
 
 def test_each_kind_of_key_is_looked_at() -> None:
-    assert {kind for kind, _ in ROWS if "<" in kind} == {*MADE_OF} | NOT_OF_IDS
+    assert {kind for kind in [*dict(WEB), *WORK] if "<" in kind} == {*MADE_OF} | NOT_OF_IDS
 
 
-@pytest.mark.parametrize(("kind", "by"), [row for row in ROWS if row[0] not in ("wake", "hints")], ids=lambda v: str(v))
+@pytest.mark.parametrize("kind", [*dict(WEB), *WORK])
 @settings(max_examples=times(5, 200))
 @given(data=st.data())
-def test_whatever_its_ids_a_key_is_written_by_whom_its_table_names(data: st.DataObject, kind: str, by: str) -> None:
+def test_whatever_its_ids_a_key_is_reached_by_its_own_users(data: st.DataObject, kind: str) -> None:
     """R27: over all patterns of the file, and all ids that there can be."""
     ids = [data.draw(st.from_regex(made.form, fullmatch=True)) for made in MADE_OF.get(kind, ())]
-    key = key_of(Keys("shop-1"), kind, ids) if ids else Keys("shop-1").prefix + re.sub("<[a-z]+>", "web", kind)
-    of_program = kind == "run:<id>" and RunId(ids[0]).of_program
-    named = {"web", "worker"} if by == "both" else {by}
-    assert writers(acl.written_for("shop-1"), key) == ({"web"} if of_program else named)
-    assert writers(acl.written_for("shop"), key) == set()
+    for names, users in (
+        (Keys("shop-1"), {"web"}),
+        (AreaKeys("shop-1"), {"web", "worker"}),
+        (AreaKeys("shop-1", id_of(TeamName("pay"))), {"web", "worker-pay"}),
+    ):
+        if (kind in WORK) != isinstance(names, AreaKeys):
+            continue
+        key = key_of(names, kind, ids) if ids else names.prefix + re.sub("<[a-z]+>", "web", kind)
+        assert reaching(acl.written_for("shop-1", ["pay", "mail"]), key) == users
+        assert reaching(acl.written_for("shop"), key) == set()
 
 
 def test_no_key_is_made_of_what_is_no_id() -> None:
@@ -112,11 +112,16 @@ def test_no_key_is_made_of_what_is_no_id() -> None:
         for odd in ODD:
             for place in range(len(whole)):
                 with pytest.raises(InvalidId):
-                    key_of(Keys("shop"), kind, [*whole[:place], odd, *whole[place + 1 :]])
+                    key_of(
+                        AreaKeys("shop") if kind in WORK else Keys("shop"),
+                        kind,
+                        [*whole[:place], odd, *whole[place + 1 :]],
+                    )
 
 
-@pytest.mark.parametrize("namespace", ["", "a*", "{a}", "a b", "a:b", "a\n", "x" * 61])
+@pytest.mark.parametrize("namespace", ["", "a*", "{a}", "a b", "a:b", "a\n", "x" * 61, "shop-work", "shop-work-kpay"])
 def test_a_namespace_that_is_a_pattern_is_none(namespace: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """R27: nor the name of another namespace's workers' area."""
     with pytest.raises(ValueError, match="cannot be a namespace"):
         Keys(namespace)
     assert acl.main(["--namespace", namespace]) == 2
@@ -134,7 +139,7 @@ def test_the_command_prints_the_file_for_a_namespace(
         r"[~&](\S+?)(?=[\s)])", "".join(line for line in printed.splitlines(True) if "user w" in line)
     )
     assert all(line.startswith("user ") for line in printed.splitlines()), "the server takes nothing else in this file"
-    assert patterns and all(pattern.startswith("{shop}:") for pattern in patterns)
+    assert patterns and all(pattern.startswith(("{shop}:", "{shop-work}:")) for pattern in patterns)
 
 
 @pytest.mark.parametrize("left", ["<ADMIN>", "<WEB>", "<WORKER>", "<YOUR NAMESPACE>", ""])
@@ -159,19 +164,3 @@ async def test_the_server_does_not_start_while_a_placeholder_is_left(left: str, 
     finally:
         server.terminate()
         await server.communicate()
-
-
-async def test_a_worker_hears_nothing_of_other_namespaces(sides: Sides) -> None:
-    """Their hints carry decided requests, with all that was asked, and the names of their keys the ids of people."""
-    other = Keys("other").prefix
-    for command in ("SCAN 0", "RANDOMKEY", "DBSIZE", "PUBSUB CHANNELS", "CLIENT TRACKING ON BCAST"):
-        await denied(sides.agents, *command.split())
-        await denied(sides.web, *command.split())
-    for pattern in ("*", f"{other}*", f"{other}jobs:cancel:*", f"{sides.agents.keys.prefix}*"):
-        await denied(sides.agents, "PSUBSCRIBE", pattern)
-    await denied(sides.agents, "SUBSCRIBE", f"{other}wake")
-    async with sides.agents.client.pubsub() as own:
-        await own.psubscribe(f"{sides.agents.keys.prefix}jobs:cancel:*")
-        await own.subscribe(sides.agents.keys.wake)
-        heard = [await own.get_message(timeout=None) for _ in range(2)]
-    assert {message["type"] for message in heard} == {"psubscribe", "subscribe"}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tests.store.two_users import Sides, start
 
 from countersign import usecases
 from countersign.domain.calls import LONGEST_CONTENT
@@ -22,7 +23,6 @@ from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease, TeamInfo
 from tests.sample_requests import question, request
 from tests.store.test_unreadable import asked
-from tests.store.two_users import Sides, start
 
 MOST = 2**24
 """Bytes of memory that reading a record of a few kB may take."""

@@ -15,21 +15,21 @@ from countersign.domain.errors import NotReplicated, StoreUnavailable, StoreUnsa
 from countersign.domain.ids import RunId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Status
+from countersign.runs.area import Area, AreaKeys
 from countersign.runs.job_queue import Queue, work
 from countersign.runs.journal_storage import RedisJournal
 from countersign.store.outbox import Outbox
-from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
 from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
-from countersign.usecases.ports import Change, Committed, Put, TeamInfo
+from countersign.usecases.ports import Change, Committed, Put
 from tests.forgetful_server import Forgetting
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import BOB, CAROL, DAVE, attempt, question, rules
 from tests.servers import SLOTS, Server, running_cluster
-from tests.store_fixtures import NoQueue, new_run
+from tests.store_fixtures import NoQueue, announce_worker, new_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -48,7 +48,7 @@ async def on_cluster(nodes: list[Server], request: pytest.FixtureRequest) -> Asy
         store = Store(client, _namespace_on(request.param))
         await store.check()
         await store.set_defaults(rules(timeout=timedelta(minutes=5)))
-        await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        await announce_worker(store)
         yield store, url
 
 
@@ -72,10 +72,12 @@ async def test_a_request_is_asked_decided_delivered_and_recorded_on_a_cluster(
         await asyncio.gather(*(usecases.decide(store, NoQueue(), asked.id, attempt(asked, name="a")) for _ in range(5)))
         settled = await asyncio.wait_for(waiting, PATIENCE)
         assert settled.status is Status.APPROVED
-        await usecases.note_delivery(store, lease, settled)
-    journal = RedisJournal(store)
-    assert await journal.record(lease, "step/a", b"one") == b"one"
-    assert await journal.record(lease, "step/a", b"two") == b"one"
+        await usecases.note_delivery(store, lease, settled.id)
+    area = Area(store.client, store.keys.namespace)
+    held, journal = await area.leases.claim(lease.run, "worker", timedelta(minutes=1)), RedisJournal(area)
+    assert held is not None
+    assert await journal.record(held, "step/a", b"one") == b"one"
+    assert await journal.record(held, "step/a", b"two") == b"one"
     assert await journal.entries(lease.run) == {"step/a": b"one"}
     outbox = Outbox(store)
     await outbox.open()
@@ -107,7 +109,10 @@ async def test_a_node_that_forgets_its_scripts_costs_no_step(on_cluster: tuple[S
     lease = await new_run(store)
     asked = await usecases.ask(store, lease, question())
     assert (await usecases.decide(store, NoQueue(), asked.id, attempt(asked))).status is Status.APPROVED
-    assert await RedisJournal(store).record(lease, "step/a", b"one", on_disk=True) == b"one"
+    area = Area(store.client, store.keys.namespace)
+    held = await area.leases.claim(lease.run, "worker", timedelta(minutes=1))
+    assert held is not None
+    assert await RedisJournal(area).record(held, "step/a", b"one", on_disk=True) == b"one"
 
 
 @pytest.mark.parametrize("on_cluster", [1], indirect=True)
@@ -143,24 +148,19 @@ async def test_the_job_engine_hands_runs_over_on_a_cluster(on_cluster: tuple[Sto
         await queue.advance(RunId("r2"), after=timedelta(milliseconds=50))
         await work(queue, advance, concurrency=5, redelivery=timedelta(seconds=5), stop=stop)
     assert sorted(advanced) == ["r1", "r2"]
-    assert await store.client.exists(f"{store.keys.prefix}jobs:stream") == 1
+    assert await store.client.exists(f"{AreaKeys(store.keys.namespace).prefix}jobs:stream") == 1
 
 
 @pytest.mark.parametrize("on_cluster", [0], indirect=True)
 async def test_a_step_is_whole_or_nothing_while_its_slot_moves(
     on_cluster: tuple[Store, str], nodes: list[Server]
 ) -> None:
-    """R3: what is only added to goes by name, which no server checks before the script; it may have moved already.
-
-    A worker's report waits: the step reads reports too, and one that found none would be told by that alone.
-    """
-    both, _ = on_cluster
-    web, agents = (Store(both.client, both.keys.prefix.strip("{}:"), side=side) for side in (Side.WEB, Side.AGENTS))
+    """R3: what is only added to goes by name, which no server checks before the script; it may have moved already."""
+    web, _ = on_cluster
     await web.set_defaults(rules(quorum=3, reviewers=Reviewers(frozenset({BOB, CAROL, DAVE}))))
-    lease = await new_run(web, worker=agents)
-    asked = await usecases.ask(agents, lease, question())
+    lease = await new_run(web)
+    asked = await usecases.ask(web, lease, question())
     await usecases.decide(web, NoQueue(), asked.id, attempt(asked, BOB))
-    await usecases.note_progress(agents, lease, "writer", "Another report.")
     seen = await web.request(asked.id)
     assert seen is not None
     step = decision_attempts.decide(seen.value, attempt(asked, CAROL), seen.now)

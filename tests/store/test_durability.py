@@ -10,16 +10,14 @@ import pytest
 import redis.asyncio
 
 from countersign.domain.errors import StoreUnavailable, StoreUnsafe
+from countersign.domain.ids import RunId
 from countersign.replay.run_journal import RunJournal
 from countersign.replay.side_effects import effect
+from countersign.runs.area import Area
 from countersign.runs.journal_storage import RedisJournal
 from countersign.store.embedded_server import EmbeddedRedis
-from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
-from countersign.usecases.ports import TeamInfo
-from tests.sample_requests import rules
-from tests.store_fixtures import new_run
 
 
 @pytest.fixture
@@ -44,15 +42,15 @@ async def configured(server: EmbeddedRedis, **settings: str) -> None:
     ],
     ids=["always", "everysec", "no", "off"],
 )
-@pytest.mark.parametrize(("user", "side"), [("web", Side.WEB), ("worker", Side.AGENTS)])
+@pytest.mark.parametrize("user", ["web", "worker"])
 async def test_each_process_says_at_its_start_what_redis_may_lose(
-    user: str, side: Side, settings: dict[str, str], said: str, server: EmbeddedRedis, caplog: pytest.LogCaptureFixture
+    user: str, settings: dict[str, str], said: str, server: EmbeddedRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R4: as the users that are shipped, which may not read CONFIG."""
     await configured(server, **settings)
     async with connect(server.url_of(user)) as client:
-        with caplog.at_level(logging.WARNING, "countersign.store.store"):
-            await Store(client, "t", side=side).check()
+        with caplog.at_level(logging.WARNING, "countersign.store.server_check"):
+            await (Store(client, "t") if user == "web" else Area(client, "t")).check()
     assert (said in caplog.text) if said else not caplog.text
 
 
@@ -68,18 +66,17 @@ async def test_an_action_waits_until_the_disk_has_its_approval(server: EmbeddedR
         return
 
     async with connect(server.url) as client:
-        store = Store(client, "t")
-        await store.set_defaults(rules())
-        await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
-        lease = await new_run(store)
+        area = Area(client, "t")
+        lease = await area.leases.claim(RunId("r1"), "worker", timedelta(minutes=1))
+        assert lease is not None
         await configured(server, appendfsync="no")
-        kept = RedisJournal(store, timedelta(milliseconds=20))
+        kept = RedisJournal(area, timedelta(milliseconds=20))
         journal = await RunJournal.open(kept, lease)
         key = journal.key("tool", "writer", "send")
         acting = asyncio.create_task(effect(journal, key, "send", act, wanted))
         while key not in await kept.entries(lease.run):  # noqa: ASYNC110 -- Redis wakes nobody
             await asyncio.sleep(0.01)
-        await store.now()
+        await area.now()
         assert not done and not acting.done()
         await configured(server, appendfsync="always")
         assert await acting == "sent"
@@ -90,11 +87,10 @@ async def test_a_redis_without_a_disk_is_not_waited_for(server: EmbeddedRedis) -
     """Both processes have said so at their start."""
     await configured(server, appendonly="no")
     async with connect(server.url) as client:
-        store = Store(client, "t")
-        await store.set_defaults(rules())
-        await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
-        journal = RedisJournal(store)
-        lease = await new_run(store)
+        area = Area(client, "t")
+        lease = await area.leases.claim(RunId("r1"), "worker", timedelta(minutes=1))
+        assert lease is not None
+        journal = RedisJournal(area)
         for number in range(2):
             assert await journal.record(lease, f"tool {number}", b"started", on_disk=True) == b"started"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from countersign.domain.events import EventType
 from countersign.replay import entries
-from countersign.store import ownership
+from countersign.store import record_codecs
 from countersign.store.codec import Codec
 
 GOLDEN = Path(__file__).parent.parent / "data" / "fields.json"
@@ -40,10 +40,10 @@ def _name(field: "dataclasses.Field[Any]") -> str:
 
 
 def kinds() -> dict[str, Any]:
-    codecs = [value for value in vars(ownership).values() if isinstance(value, Codec)]
+    codecs = [value for value in vars(record_codecs).values() if isinstance(value, Codec)]
     found = {codec.name: {"schema": codec.schema, "fields": fields_of(codec.adapter._type)} for codec in codecs}
     found["journal"] = {"schema": entries.SCHEMA, "fields": fields_of(entries.Entry)}
-    found["event types"] = {"schema": ownership.EVENTS.schema, "fields": sorted(EventType)}
+    found["event types"] = {"schema": record_codecs.EVENTS.schema, "fields": sorted(EventType)}
     return found
 
 

@@ -10,10 +10,10 @@ import redis.asyncio
 from countersign import usecases
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Status
+from countersign.runs.area import Area
 from countersign.runs.job_queue import Queue, work
 from countersign.runs.journal_storage import RedisJournal
 from countersign.store.audit_log import Ledger
-from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
 from countersign.store.redis.scripts import Script, ScriptPipeline
 from countersign.store.request_lists import Lists
@@ -38,18 +38,20 @@ async def test_every_step_is_done_on_a_server_that_has_just_forgotten_its_script
     client: redis.asyncio.Redis, store: Store, namespace: str
 ) -> None:
     """R4: alone and beside others, for each script of the store; a call that was not known was not done."""
-    forgetting, web = Store(client, namespace), Store(client, namespace, side=Side.WEB)
-    lease = await new_run(store, worker=forgetting)
+    forgetting, area = Store(client, namespace), Area(client, namespace)
+    lease = await new_run(forgetting)
     asked = await asyncio.gather(*(usecases.ask(forgetting, lease, question(f"{n}", agent=f"a{n}")) for n in range(5)))
-    journal = RedisJournal(forgetting)
-    written = (journal.record(lease, f"step/{n}", b"once", on_disk=n % 2 == 0) for n in range(4))
+    journal = RedisJournal(area)
+    held = await area.leases.claim(lease.run, "worker", MINUTE)
+    assert held is not None
+    written = (journal.record(held, f"step/{n}", b"once", on_disk=n % 2 == 0) for n in range(4))
     assert await asyncio.gather(*written) == [b"once"] * 4
-    decided = await asyncio.gather(*(usecases.decide(web, NoQueue(), r.id, attempt(r)) for r in asked))
+    decided = await asyncio.gather(*(usecases.decide(forgetting, NoQueue(), r.id, attempt(r)) for r in asked))
     assert {request.status for request in decided} == {Status.APPROVED}
     await Lists(forgetting).keep(decided)
-    assert await forgetting.leases.renew(lease, MINUTE)
-    await forgetting.leases.release(lease)
-    assert await forgetting.indexes.unheld(10, timedelta(0)) == [lease.run]
+    assert await area.leases.renew(held, MINUTE)
+    await area.leases.release(held)
+    assert await forgetting.indexes.active(10) == [lease.run]
     nobodys = RequestId("q" + "0" * 24)
     assert await forgetting.indexes.gone([nobodys, asked[0].id]) == [nobodys]
     ledger = Ledger(forgetting)

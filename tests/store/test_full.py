@@ -11,7 +11,6 @@ from bot.slack import health
 from countersign.domain.errors import StoreFull
 from countersign.domain.ids import WorkspaceId
 from countersign.store.embedded_server import EmbeddedRedis
-from countersign.store.record_codecs import Side
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 
@@ -23,7 +22,7 @@ async def test_a_redis_out_of_memory_is_told_as_that(tmp_path: Path) -> None:
         connect(server.url) as admin,
         connect(server.url_of("web")) as client,
     ):
-        store = Store(client, "t", side=Side.WEB)
+        store = Store(client, "t")
         assert await health.problem_of(store, None) == ""
         await admin.config_set("maxmemory", "1mb")
         assert "maxmemory" in await health.problem_of(store, None)

@@ -7,6 +7,7 @@ import pytest
 from countersign import usecases
 from countersign.domain.people import Actor
 from countersign.domain.requests import Request
+from countersign.domain.run_calls import Finish
 from countersign.domain.runs import Verb as RunVerb
 from countersign.store.keys import KEPT
 from countersign.store.store import Store
@@ -27,7 +28,7 @@ async def left(store: Store, key: str) -> timedelta | None:
 async def decided(store: Store, lease: Lease, words: str, asked: int = 0) -> Request:
     request = await usecases.ask(store, lease, question(words, asked=asked))
     await usecases.decide(store, NoQueue(), request.id, attempt(request, name=f"a{asked}{lease.run}"))
-    await usecases.note_delivery(store, lease, request)
+    await usecases.note_delivery(store, lease, request.id)
     return request
 
 
@@ -45,14 +46,14 @@ async def test_when_a_run_ends_its_requests_are_kept_as_long_as_it_is(store: Sto
     requests = [await decided(store, lease, "the first"), await decided(store, lease, "the second", 1)]
     requests.append(await usecases.ask(store, lease, question("the third", asked=2)))
     if end == "finish":
-        await usecases.finish(store, lease, RunVerb.FINISH, result="done")
+        await usecases.finish(store, lease, Finish(RunVerb.FINISH, "done"))
     else:
         await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
     for request in requests:
         kept = await left(store, store.keys.request(request.id))
         assert kept is not None
         assert KEPT - timedelta(minutes=1) < kept <= KEPT
-    for key in (store.keys.settled(lease.run), store.keys.run(lease.run), store.keys.journal(lease.run)):
+    for key in (store.keys.settled(lease.run), store.keys.run(lease.run)):
         assert not await store.client.exists(key) or await left(store, key) is not None
 
 
@@ -60,5 +61,5 @@ async def test_another_runs_requests_stay_when_a_run_ends(store: Store, lease: L
     other = await new_run(store, "rother")
     stays = await decided(store, other, "of the other run")
     await decided(store, lease, "of the run that ends")
-    await usecases.finish(store, lease, RunVerb.FINISH, result="done")
+    await usecases.finish(store, lease, Finish(RunVerb.FINISH, "done"))
     assert await left(store, store.keys.request(stays.id)) is None

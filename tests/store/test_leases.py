@@ -4,87 +4,82 @@ from datetime import timedelta
 
 import pytest
 
-from countersign import usecases
 from countersign.domain.errors import LeaseLost
 from countersign.domain.ids import RunId
+from countersign.runs.area import Area
 from countersign.runs.journal_storage import RedisJournal
 from countersign.store.codec import ms
-from countersign.store.keys import KEPT_LEASE
-from countersign.store.leases import ProcessLease
+from countersign.store.leases import KEPT_LEASE, ProcessLease
 from countersign.store.store import Store
-from tests.sample_requests import question
-from tests.store_fixtures import new_run
 
 RUN = RunId("r1")
 LONG, OVER = timedelta(minutes=1), timedelta(0)
 
 
-async def test_a_lease_is_one_owners_until_it_lets_go(store: Store) -> None:
+async def test_a_lease_is_one_owners_until_it_lets_go(area: Area) -> None:
     """R4: nobody else gets it meanwhile, and who comes next has a higher fence."""
-    first = await store.leases.claim(RUN, "one", LONG)
+    first = await area.leases.claim(RUN, "one", LONG)
     assert first is not None
-    assert await store.leases.claim(RUN, "two", LONG) is None
-    assert await store.leases.renew(first, LONG)
-    await store.leases.release(first)
-    second = await store.leases.claim(RUN, "two", LONG)
+    assert await area.leases.claim(RUN, "two", LONG) is None
+    assert await area.leases.renew(first, LONG)
+    await area.leases.release(first)
+    second = await area.leases.claim(RUN, "two", LONG)
     assert second is not None
     assert second.fence > first.fence
 
 
-async def test_a_lease_whose_time_is_over_is_anybodys_and_its_old_holder_has_no_say(store: Store) -> None:
+async def test_a_lease_whose_time_is_over_is_anybodys_and_its_old_holder_has_no_say(area: Area) -> None:
     """R4: neither its heartbeat nor its letting go touches the new one."""
-    first = await store.leases.claim(RUN, "one", OVER)
+    first = await area.leases.claim(RUN, "one", OVER)
     assert first is not None
-    second = await store.leases.claim(RUN, "two", LONG)
+    second = await area.leases.claim(RUN, "two", LONG)
     assert second is not None
-    assert not await store.leases.renew(first, LONG)
-    await store.leases.release(first)
-    assert await store.leases.claim(RUN, "three", LONG) is None
+    assert not await area.leases.renew(first, LONG)
+    await area.leases.release(first)
+    assert await area.leases.claim(RUN, "three", LONG) is None
 
 
-async def test_an_owner_that_claims_again_fences_its_own_past(store: Store) -> None:
+async def test_an_owner_that_claims_again_fences_its_own_past(area: Area) -> None:
     """R4, R8: the job came twice; what the first of them still writes is refused."""
-    first = await store.leases.claim(RUN, "one", LONG)
-    again = await store.leases.claim(RUN, "one", LONG)
+    first = await area.leases.claim(RUN, "one", LONG)
+    again = await area.leases.claim(RUN, "one", LONG)
     assert first is not None and again is not None
     assert again.fence > first.fence
-    assert not await store.leases.renew(first, LONG)
-    assert await store.leases.renew(again, LONG)
+    assert not await area.leases.renew(first, LONG)
+    assert await area.leases.renew(again, LONG)
 
 
-@pytest.mark.parametrize("end", ["released", "parked", "over"])
+@pytest.mark.parametrize("end", ["released", "over"])
 async def test_a_lease_that_nobody_holds_leaves_redis_and_the_next_fence_is_higher_all_the_same(
-    store: Store, end: str
+    area: Area, end: str
 ) -> None:
     """R4: a run that waits for weeks keeps no lease, and who slept meanwhile is refused as ever."""
-    slept = await new_run(store)
-    key = store.keys.lease(slept.run)
+    slept = await area.leases.claim(RUN, "one", LONG)
+    assert slept is not None
+    key, journal = area.keys.lease(RUN), RedisJournal(area)
     if end == "released":
-        await store.leases.release(slept)
-    elif end == "parked":
-        asked = await usecases.ask(store, slept, question())
-        assert await usecases.park(store, slept, frozenset({asked.id}))
+        await area.leases.release(slept)
     else:
-        assert await store.leases.renew(slept, OVER)
-    left = timedelta(milliseconds=await store.client.pttl(key))
+        assert await area.leases.renew(slept, OVER)
+    left = timedelta(milliseconds=await area.client.pttl(key))
     assert KEPT_LEASE - timedelta(minutes=1) < left <= KEPT_LEASE + timedelta(seconds=1)
-    await store.client.delete(key)
+    await area.client.delete(key)
     with pytest.raises(LeaseLost):
-        await RedisJournal(store).record(slept, "model", b"said")
-    again = await store.leases.claim(slept.run, "two", LONG)
+        await journal.record(slept, "model", b"said")
+    again = await area.leases.claim(RUN, "two", LONG)
     assert again is not None and again.fence > slept.fence
     with pytest.raises(LeaseLost):
-        await RedisJournal(store).record(slept, "model", b"said")
+        await journal.record(slept, "model", b"said")
 
 
-async def test_a_lease_that_is_held_stays_as_long_as_it_is_held(store: Store) -> None:
-    first = await store.leases.claim(RUN, "one", timedelta(days=2))
+async def test_a_lease_that_is_held_stays_as_long_as_it_is_held(area: Area) -> None:
+    first = await area.leases.claim(RUN, "one", timedelta(days=2))
     assert first is not None
-    assert await store.client.pttl(store.keys.lease(RUN)) > ms(timedelta(days=2))
-    await store.leases.release(first)
-    again = await store.leases.claim(RUN, "one", timedelta(days=3))
+    assert await area.client.pttl(area.keys.lease(RUN)) > ms(timedelta(days=2))
+    await area.leases.release(first)
+    again = await area.leases.claim(RUN, "one", timedelta(days=3))
     assert again is not None
-    assert await store.client.pttl(store.keys.lease(RUN)) > ms(timedelta(days=3))
+    assert await area.client.pttl(area.keys.lease(RUN)) > ms(timedelta(days=3))
 
 
 async def test_one_process_draws_slack_until_it_lets_go(store: Store) -> None:

@@ -12,7 +12,6 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.ids import GroupId, RequestId, UserId
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Request, Verb
-from countersign.domain.runs import Verb as RunVerb
 from countersign.store.keys import KEPT
 from countersign.store.request_lists import KEPT_DECIDED, Name, Overview
 from countersign.store.store import Store
@@ -32,7 +31,6 @@ from tests.sample_requests import (
     request,
     rules,
 )
-from tests.store.two_users import Sides
 from tests.store_fixtures import NoQueue, new_run, update_lists
 
 
@@ -131,13 +129,13 @@ async def test_own_requests_are_listed_where_the_channel_allows_them(
 
 
 async def test_a_list_left_behind_mends_itself(store: Store, lease: Lease, overview: Overview) -> None:
-    """The rules of a request changed while it waited, and it was settled: nobody took it out of the old list."""
+    """Others are asked than before, and it was settled: nobody took it out of the old list."""
     waits = await asked(store, lease)
     assert await ids(overview, BOB) == [waits.id]
     seen = await store.request(waits.id)
     assert seen is not None
     other = replace(waits, rules=rules(reviewers=Reviewers(frozenset({DAVE}))))
-    told = Event(EventType.RULES_REPLACED, seen.now, request=waits.id)
+    told = Event(EventType.REQUEST_ESCALATED, seen.now, request=waits.id)
     await store.commit(Change(requests=(Put(other, seen.version),), events=(told,)))
     assert await ids(overview, DAVE) == [waits.id]
     await decided(store, other, DAVE)
@@ -227,19 +225,3 @@ async def test_a_home_is_live_for_as_long_as_was_said(store: Store, overview: Ov
     assert await overview.watching() == {ALICE}
     await overview.watch(CAROL, timedelta(hours=1))
     assert await store.client.zcard(store.keys.watching) == 2
-
-
-async def test_the_lists_are_right_where_web_and_worker_have_rights_of_their_own(sides: Sides) -> None:
-    """Least privilege: a worker's questions and their end, and people's decisions, are in the lists all the same."""
-    overview = AfterTheEvents(sides.web)
-    lease = await new_run(sides.web, "rsides", worker=sides.agents)
-    first = await usecases.ask(sides.agents, lease, question("a"))
-    second = await usecases.ask(sides.agents, lease, question("b", agent="other"))
-    assert await ids(overview, BOB) == [second.id, first.id]
-    await decided(sides.web, first)
-    assert await ids(overview, BOB) == [second.id]
-    assert [r.id for r in await overview.decided(BOB, 9)] == [first.id]
-    await usecases.finish(sides.agents, lease, RunVerb.FINISH, result="done")
-    assert await ids(overview, BOB) == []
-    assert [r.id for r in await overview.decided(ALICE, 9)] == [second.id, first.id], "withdrawn by the worker"
-    assert await overview.runs(ALICE, 9) == ([], 0)

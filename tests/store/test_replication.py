@@ -1,6 +1,5 @@
 """With `REDIS_WAIT` a decision counts when the replicas have it; what was acknowledged outlives the primary."""
 
-import asyncio
 import signal
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -12,15 +11,15 @@ from countersign import usecases
 from countersign.domain.errors import NotReplicated, StoreUnavailable
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Request, Status
+from countersign.runs.area import Area
 from countersign.runs.journal_storage import RedisJournal
 from countersign.store.redis.connection import connect
 from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store
-from countersign.usecases.ports import TeamInfo
 from tests.forgetful_server import Forgetting
 from tests.sample_requests import attempt, question, rules
 from tests.servers import Server, primary_and_replica
-from tests.store_fixtures import NoQueue, new_run
+from tests.store_fixtures import NoQueue, announce_worker, new_run
 
 ONE = Replicas(1, timedelta(milliseconds=200))
 
@@ -36,7 +35,7 @@ async def safe(pair: tuple[Server, Server]) -> AsyncIterator[Store]:
     async with connect(pair[0].url) as client:
         store = Store(client, "acme", ONE)
         await store.set_defaults(rules())
-        await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        await announce_worker(store)
         yield store
 
 
@@ -64,7 +63,9 @@ async def test_what_is_about_to_be_done_is_not_done_before_the_replicas_know(
     pair: tuple[Server, Server], safe: Store
 ) -> None:
     """R4: a `started` that a failover could forget would let the action run twice."""
-    lease, journal = await new_run(safe), RedisJournal(safe)
+    area = Area(safe.client, "acme", ONE)
+    lease, journal = await area.leases.claim(RunId("r1"), "worker", timedelta(minutes=1)), RedisJournal(area)
+    assert lease is not None
     pair[1].send(signal.SIGSTOP)
     with pytest.raises(NotReplicated):
         await journal.record(lease, "step/mail", b"started")
@@ -78,7 +79,7 @@ async def test_no_acknowledged_decision_is_lost_with_the_primary(pair: tuple[Ser
     async with connect(pair[0].url) as client:
         store = Store(client, "acme", Replicas(wanted, ONE.within))
         await store.set_defaults(rules())
-        await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        await announce_worker(store)
         asked = await many(store, 40)
         last = await store.request(asked[-1].id)
         assert last is not None
@@ -100,15 +101,17 @@ async def test_no_acknowledged_decision_is_lost_with_the_primary(pair: tuple[Ser
     assert (len(acknowledged), len(lost)) == ((20, 0) if wanted else (40, 20))
 
 
-async def test_a_claim_that_a_failover_forgot_does_not_share_its_fence_with_the_next_one(store: Store) -> None:
+async def test_a_claim_that_a_failover_forgot_does_not_share_its_fence_with_the_next_one(area: Area) -> None:
     """R4: two workers with one fence could both write the run."""
-    first = await store.leases.claim(RunId("r1"), "one", timedelta(seconds=5))
-    await store.client.delete(store.keys.lease(RunId("r1")))
-    await asyncio.sleep(0.002)
-    second = await store.leases.claim(RunId("r1"), "two", timedelta(seconds=5))
+    run = RunId("r1")
+    first = await area.leases.claim(run, "one", timedelta(seconds=5))
+    claimed_at = await area.now()
+    await area.client.delete(area.keys.lease(run))
+    while await area.now() == claimed_at:
+        pass
+    second = await area.leases.claim(run, "two", timedelta(seconds=5))
     assert first is not None and second is not None
     assert second.fence > first.fence
-    await store.client.delete(store.keys.lease(RunId("r1")))
 
 
 async def test_a_script_that_the_server_forgot_is_loaded_again(safe: Store) -> None:

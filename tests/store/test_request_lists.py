@@ -59,11 +59,11 @@ async def test_an_older_state_that_a_frozen_process_lists_is_found_out_by_whoeve
 async def test_a_request_that_is_gone_or_broken_is_in_no_list_and_the_others_are(
     store: Store, lease: Lease, how: str
 ) -> None:
-    """What was kept long enough and dropped, and what somebody wrote who can write to Redis."""
+    """What was kept long enough and dropped, and what is damaged."""
     outbox = Outbox(store)
     gone = await usecases.ask(store, lease, question("a"))
     here = await usecases.ask(store, lease, question("b", agent="other"))
-    await store.client.delete(store.keys.request(gone.id), store.keys.asked(gone.id))
+    await store.client.delete(store.keys.request(gone.id))
     if how == "broken":
         await store.client.set(store.keys.request(gone.id), "1 2\n{}")
     await outbox.open()

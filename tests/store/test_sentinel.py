@@ -18,12 +18,11 @@ from countersign.store.redis.connection import connect
 from countersign.store.redis.durability import Replicas
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
-from countersign.usecases.ports import TeamInfo
 from countersign.usecases.store_outages import patiently
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import attempt, question, rules
 from tests.servers import SentinelSetup, sentinel_setup
-from tests.store_fixtures import NoQueue, new_run
+from tests.store_fixtures import NoQueue, announce_worker, new_run
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ async def there(site: SentinelSetup) -> AsyncIterator[Store]:
         store = Store(client, "acme", Replicas(1))
         await store.check()
         await store.set_defaults(rules())
-        await store.workers.announce("worker", [TeamInfo("email", "writes a mail")], timedelta(minutes=1))
+        await announce_worker(store)
         yield store
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.store.two_users import Sides, start
 
 from countersign import usecases
 from countersign.domain.ids import RunId
@@ -21,7 +22,6 @@ from countersign.usecases.requeued_runs import ask_again, ask_for_forgotten
 from tests.metric_counts import repaired
 from tests.sample_requests import ALICE, attempt, question, request
 from tests.store.test_unreadable import RUN, asked, break_request, break_run
-from tests.store.two_users import Sides, start
 from tests.store_fixtures import NoQueue
 
 JUNK = 3000

@@ -253,7 +253,7 @@ async def test_a_stopped_run_takes_its_questions_back_in_the_same_step(store: St
     assert seen is not None
     assert seen.value.status is Status.WITHDRAWN
     with pytest.raises(LeaseLost):
-        await usecases.note_delivery(store, lease, seen.value)
+        await usecases.note_delivery(store, lease, asked.id)
     assert (await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())) == stopped
 
 

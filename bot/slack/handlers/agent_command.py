@@ -42,7 +42,7 @@ async def agent(services: Services, body: dict[str, Any]) -> Reply:
             async with _start_on_record(services, body, at.here, None):
                 return await open_modal(services.client, body, _start_window(services, at))
         case "help":
-            return Reply(commands_text.AGENT_HELP)
+            return Reply(commands_text.agent_help())
         case "status":
             return await _status(services, at)
         case "stop":
@@ -227,7 +227,7 @@ async def try_again(services: Services, body: dict[str, Any]) -> Reply:
     run = RunId.named(str(body["actions"][0].get("value")))
     seen = await services.store.run(run) if run is not None else None
     if seen is None:
-        raise InvalidInput(start_sentences.NOT_KNOWN)
+        raise InvalidInput(start_sentences.not_known())
     old = seen.value
     if not old.can_be_tried_again:
         raise InvalidInput(start_sentences.NOT_AGAIN)
@@ -238,7 +238,7 @@ async def try_again(services: Services, body: dict[str, Any]) -> Reply:
 async def _stop(services: Services, user: UserId, typed: str, attempt: AttemptId) -> Reply:
     run = typed.strip("`").strip()
     if not run:
-        raise InvalidInput(commands_text.RUN_MISSING)
+        raise InvalidInput(commands_text.run_missing())
     name = RunId.named(run)
     seen = await services.store.run(name) if name is not None else None
     if seen is not None and seen.value.over:

@@ -47,7 +47,9 @@ def approvals(words: Mapping[str, Subcommand]) -> Work:
         name, rest = (*text.split(maxsplit=1), "", "")[:2]
         name = name.lower()
         if name == "help":
-            return Reply("\n".join(word.help for word in words.values()))
+            return Reply(
+                "\n".join(settings_text.usage(typed, word.example, word.help) for typed, word in words.items())
+            )
         word = words.get(name)
         recorded = word is None or word.on_record
         try:
@@ -82,7 +84,7 @@ async def _pending(services: Services, body: dict[str, Any], rest: str) -> Reply
 async def _history(services: Services, body: dict[str, Any], rest: str) -> Reply:
     """List the last decisions here; `rest` is their number, at most 25."""
     if rest and not (re.fullmatch(r"[0-9]{1,4}", rest) and 1 <= int(rest) <= commands_text.MOST_DECIDED):
-        raise InvalidInput(commands_text.NOT_A_NUMBER)
+        raise InvalidInput(commands_text.not_a_number())
     requests = await services.homes.overview.decided(sender(body).here, int(rest or _DECIDED))
     listed = await with_links(services.store, services.homes.overview, services.link, requests)
     return Reply.of(commands_text.last_decisions(home.outcomes(listed, await services.store.now())))

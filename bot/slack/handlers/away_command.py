@@ -29,7 +29,7 @@ async def _away(services: Services, body: dict[str, Any], rest: str) -> Reply:
     name, span = (*rest.split(maxsplit=1), "", "")[:2]
     people = people_named([name])
     if len(people.users) != 1 or people != Reviewers(people.users):
-        raise InvalidInput(commands_text.ONE_STAND_IN)
+        raise InvalidInput(commands_text.one_stand_in())
     (stand_in,) = people.users
     until = await _until(services, at, span.strip())
     actor = await services.directory.actor(at.user)
@@ -71,7 +71,7 @@ async def _until(services: Services, at: Sender, words: str) -> datetime:
         except (ValueError, OverflowError):
             raise InvalidInput(commands_text.not_a_date(unescape(words))) from None
     if not words:
-        raise InvalidInput(commands_text.NO_END)
+        raise InvalidInput(commands_text.no_end())
     try:
         return await services.store.now() + parse_duration(words, _ANY)
     except InvalidInput:
@@ -85,7 +85,7 @@ async def _nobody_named(services: Services, body: dict[str, Any]) -> tuple[str, 
 
 
 SUBCOMMANDS: Final = {
-    "away": Subcommand(_away, commands_text.AWAY_HELP, _nobody_named),
+    "away": Subcommand(_away, commands_text.AWAY_HELP, _nobody_named, example=commands_text.AWAY_EXAMPLE),
     "back": Subcommand(_back, commands_text.BACK_HELP, alone=True),
 }
 """The words of `/approvals` about who is here."""

@@ -118,7 +118,7 @@ class AlreadyTold(CountersignError):
 
 
 class Subcommand(NamedTuple):
-    """A word after a command, and its line of help.
+    """A word after a command, and what the help says of it, after an example.
 
     `run` gets what was typed behind the word; `empty`, if there must be something, says so, and the value now. A word
     that stands `alone` is refused with anything behind it. `on_record`: a refusal is put on record before its person is
@@ -130,3 +130,4 @@ class Subcommand(NamedTuple):
     empty: Callable[[Services, dict[str, Any]], Awaitable[tuple[str, str]]] | None = None
     on_record: bool = True
     alone: bool = False
+    example: str = ""

@@ -88,7 +88,10 @@ async def _set(name: str, services: Services, body: dict[str, Any], text: str) -
 SUBCOMMANDS: Final = {
     "": Subcommand(open_window, settings_text.OPEN_HELP, on_record=False),
     "show": Subcommand(_show, settings_text.SHOW_HELP, on_record=False, alone=True),
-    **{one.word: Subcommand(partial(_set, name), one.usage, partial(_missing, name)) for name, one in SETTINGS.items()},
+    **{
+        one.word: Subcommand(partial(_set, name), one.help, partial(_missing, name), example=one.example)
+        for name, one in SETTINGS.items()
+    },
 }
 """The words of `/approvals` about settings."""
 

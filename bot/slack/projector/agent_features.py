@@ -8,7 +8,7 @@ more, and ends a stream that it did not begin when it draws over it.
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,8 +55,9 @@ class _Stream:
 class AgentFeatures:
     """Sessions and streams of one workspace, and what it refused of them."""
 
-    def __init__(self, calls: Calls, store: Store) -> None:
+    def __init__(self, calls: Calls, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
         self._calls = calls
+        self._clock = clock
         self._store = store
         self._refused: dict[str, float] = {}
         self._statuses: dict[RunId, tuple[str, float]] = {}
@@ -66,13 +67,13 @@ class AgentFeatures:
         """Show in the thread that agents work, wait for people, or are done."""
         status = _STATUSES.get(run.status, "closed")
         shown, since = self._statuses.get(run.id, ("", 0.0))
-        if shown == status and not _has_reverted(shown, since):
+        if shown == status and not self._has_reverted(shown, since):
             return
         where = {"channel_id": root.channel, "thread_ts": root.ts, "status": status}
         if await self._tried(SESSION, {**where, "title": title}) is None:
             self._statuses.pop(run.id, None)  # else it would stay overdue
             return
-        self._statuses[run.id] = status, time.monotonic()
+        self._statuses[run.id] = status, self._clock()
         if run.over:
             del self._statuses[run.id]
 
@@ -82,7 +83,7 @@ class AgentFeatures:
         if stream is None:
             known = await self._store.message(name)
             return working and known is None and await self._begun(run, chunks, name, root)
-        if working and time.monotonic() - stream.since < STREAMED_FOR:
+        if working and self._clock() - stream.since < STREAMED_FOR:
             if not (new := _new_chunks(chunks, stream.sent)):
                 return True
             stream.size += _size(new)
@@ -103,8 +104,8 @@ class AgentFeatures:
 
     def overdue(self) -> list[RunId]:
         """Return the runs whose streams or sessions Slack would end soon."""
-        streams = [run for run, one in self._streams.items() if time.monotonic() - one.since >= STREAMED_FOR]
-        return streams + [run for run, one in self._statuses.items() if _has_reverted(*one)]
+        streams = [run for run, one in self._streams.items() if self._clock() - one.since >= STREAMED_FOR]
+        return streams + [run for run, one in self._statuses.items() if self._has_reverted(*one)]
 
     async def _begun(self, run: Run, chunks: Sequence[Chunk], name: str, root: Message) -> bool:
         sent: dict[str, Chunk] = {}
@@ -120,13 +121,13 @@ class AgentFeatures:
         if await self._store.commit(Change(messages=(Put(message, 0),))) is not Committed.DONE:
             await self.end(answer["channel"], answer["ts"])
             return False
-        self._streams[run.id] = _Stream(answer["channel"], answer["ts"], time.monotonic(), sent, size)
+        self._streams[run.id] = _Stream(answer["channel"], answer["ts"], self._clock(), sent, size)
         return True
 
     async def _tried(self, method: str, content: dict[str, Any]) -> dict[str, Any] | None:
         """Call the method; None if it is refused, or would have to wait for its turn."""
         channel = str(content.get("channel"))
-        if time.monotonic() < self._refused.get(method, 0.0):
+        if self._clock() < self._refused.get(method, 0.0):
             return None
         if method != STOP and not self._calls.is_open(method, channel, Importance.REST):
             return None
@@ -134,14 +135,13 @@ class AgentFeatures:
             return await self._calls.call(method, content, Importance.REST)
         except CannotPost as refused:
             if str(refused) not in _OF_ONE_THREAD:
-                self._refused[method] = time.monotonic() + REFUSED_FOR
+                self._refused[method] = self._clock() + REFUSED_FOR
                 _log.info("Slack has no %s here (%s); ordinary messages are shown instead.", method, refused)
             return None
 
-
-def _has_reverted(status: str, since: float) -> bool:
-    """Tell whether Slack is about to end the status that was set then."""
-    return status == "processing" and time.monotonic() - since >= SESSION_FOR
+    def _has_reverted(self, status: str, since: float) -> bool:
+        """Tell whether Slack is about to end the status that was set then."""
+        return status == "processing" and self._clock() - since >= SESSION_FOR
 
 
 def _size(chunks: Sequence[Chunk]) -> int:

@@ -10,6 +10,7 @@ from countersign.domain import runs
 from countersign.domain.delegation import Absence
 from countersign.domain.ids import UserId
 from countersign.domain.runs import Run
+from countersign.domain.slash_commands import NAMES
 from countersign.domain.standing_permissions import Permission
 from countersign.text.safe_text import quoted
 
@@ -18,43 +19,63 @@ from .button_labels import state_of
 from .decision_details import allows, permission_line
 from .slack_markup import escape, mention, moment
 
-AGENT_HELP: Final = (
-    "*`/agent <team> <task>`* starts a task, like `/agent email tell the vendor we need 10% off`\n"
-    "*`/agent <team> <option>=<choice> <task>`* starts it with an option, like `/agent chat mode=never plan a picnic`\n"
-    "*`/agent`* opens a window to start one\n"
-    "*`/agent status`* lists the runs in this channel, and those you started elsewhere\n"
-    "*`/agent stop <run>`* stops a run and withdraws its open requests\n"
-    "*`/approvals`* shows who decides here and how long they have"
-)
-RUN_MISSING: Final = "Name the run to stop, like `/agent stop r2345678`. `/agent status` lists them."
-_NO_RUNS: Final = "No runs in progress here. `/agent <team> <task>` starts one."
-
 MOST_DECIDED: Final = 25
 """Decisions that people may ask for at once."""
-PENDING_HELP: Final = "*`/approvals pending`* lists this channel's pending requests"
-HISTORY_HELP: Final = f"*`/approvals history`* (or `history {MOST_DECIDED}`) lists the latest decisions here"
-NOT_A_NUMBER: Final = f"Give a number from 1 to {MOST_DECIDED}, like `/approvals history 5`."
+PENDING_HELP: Final = "lists this channel's pending requests"
+HISTORY_HELP: Final = f"(or `history {MOST_DECIDED}`) lists the latest decisions here"
 _NOTHING_PENDING: Final = "No requests are pending here."
 _NO_DECISIONS: Final = "No decisions here in the last 30 days."
 
 REVOKE: Final = "revoke_permission"
 """The action of a permission's button."""
-PERMISSIONS_HELP: Final = "*`/approvals permissions`* lists standing permissions, each with a *Revoke* button"
+PERMISSIONS_HELP: Final = "lists standing permissions, each with a *Revoke* button"
 _NO_PERMISSIONS: Final = "No standing permissions here. People are asked each time."
 _MOST_PERMISSIONS: Final = 20
 
-AWAY_HELP: Final = "*`/approvals away @standin until 2026-12-24`* (or `for 3d`) names who decides while you're away"
-BACK_HELP: Final = "*`/approvals back`* ends it"
+AWAY_EXAMPLE: Final = "@standin until 2026-12-24"
+AWAY_HELP: Final = "(or `for 3d`) names who decides while you're away"
+BACK_HELP: Final = "ends it"
 BACK: Final = "You're back. Your stand-in no longer decides in your place."
 NOT_AWAY: Final = "You weren't away; nothing was changed."
-_EXAMPLE: Final = "like `/approvals away @standin until 2026-12-24`, or `… for 3d`."
-ONE_STAND_IN: Final = f"Name one stand-in; nothing was changed. Write it {_EXAMPLE}"
-NO_END: Final = f"Say until when; nothing was changed. Write it {_EXAMPLE}"
+
+
+def agent_help() -> str:
+    """List what can be typed after the command."""
+    agent = NAMES.agent
+    return (
+        f"*`{agent} <team> <task>`* starts a task, like `{agent} email tell the vendor we need 10% off`\n"
+        f"*`{agent} <team> <option>=<choice> <task>`* starts it with an option, like `{agent} chat mode=never plan a "
+        "picnic`\n"
+        f"*`{agent}`* opens a window to start one\n"
+        f"*`{agent} status`* lists the runs in this channel, and those you started elsewhere\n"
+        f"*`{agent} stop <run>`* stops a run and withdraws its open requests\n"
+        f"*`{NAMES.approvals}`* shows who decides here and how long they have"
+    )
+
+
+def run_missing() -> str:
+    """Say that the run to stop must be named."""
+    return f"Name the run to stop, like `{NAMES.agent} stop r2345678`. `{NAMES.agent} status` lists them."
+
+
+def not_a_number() -> str:
+    """Say how many decisions can be listed."""
+    return f"Give a number from 1 to {MOST_DECIDED}, like `{NAMES.approvals} history 5`."
+
+
+def one_stand_in() -> str:
+    """Say that one person must be named."""
+    return f"Name one stand-in; nothing was changed. Write it {_example()}"
+
+
+def no_end() -> str:
+    """Say that an absence must have an end."""
+    return f"Say until when; nothing was changed. Write it {_example()}"
 
 
 def with_nothing_after(name: str) -> str:
     """Say that this word of `/approvals` stands alone."""
-    return f"Type `/approvals {name}` with nothing after it. Nothing was changed."
+    return f"Type `{NAMES.approvals} {name}` with nothing after it. Nothing was changed."
 
 
 def run_started(run: Run, *, in_channel: bool) -> str:
@@ -78,7 +99,7 @@ def run_stopped(name: str, run: Run | None) -> str:
 def runs_in_progress(entries: Sequence[Sequence[Block]], total: int) -> Drawing:
     """List the runs in progress; there are `total`, and an entry for some."""
     if not total:
-        return Drawing(_NO_RUNS, [])
+        return Drawing(f"No runs in progress here. `{NAMES.agent} <team> <task>` starts one.", [])
     head = "1 run in progress" if total == 1 else f"{total} runs in progress"
     blocks, shown = fitting(head, entries)
     return Drawing(head, [*blocks, context(plain(f"and {total - shown} older"))] if total > shown else blocks)
@@ -128,12 +149,12 @@ def permission_revoked(permission: Permission, by: UserId) -> str:
 
 def not_a_date(text: str) -> str:
     """Say that there is no such date."""
-    return f"“{text}” isn't a date; nothing was changed. Write it {_EXAMPLE}"
+    return f"“{text}” isn't a date; nothing was changed. Write it {_example()}"
 
 
 def not_an_end(text: str) -> str:
     """Say that this cannot be the end of an absence."""
-    return f"“{text}” isn't a date or a duration; nothing was changed. Write it {_EXAMPLE}"
+    return f"“{text}” isn't a date or a duration; nothing was changed. Write it {_example()}"
 
 
 def no_stand_in_named(absence: Absence | None) -> tuple[str, str]:
@@ -141,7 +162,7 @@ def no_stand_in_named(absence: Absence | None) -> tuple[str, str]:
     now = "You're not away now."
     if absence is not None:
         now = f"You're away until {_end_of(absence)}, and {mention(absence.stand_in)} decides in your place."
-    return "Name a stand-in, and say until when", f", {_EXAMPLE} {now}"
+    return "Name a stand-in, and say until when", f", {_example()} {now}"
 
 
 def away(absence: Absence, *, informed: bool) -> str:
@@ -150,7 +171,7 @@ def away(absence: Absence, *, informed: bool) -> str:
     note = "They've been notified." if informed else "The app couldn't message them; please tell them yourself."
     return (
         f"You're away until {_end_of(absence)}. {stand_in} decides in your place. {note} You can still decide; the two "
-        "of you count as one. `/approvals back` ends it."
+        f"of you count as one. `{NAMES.approvals} back` ends it."
     )
 
 
@@ -160,6 +181,10 @@ def stand_in_message(absence: Absence) -> str:
         f":wave: {mention(absence.user)} is away until {_end_of(absence)} and named you as their stand-in. Until then, "
         "you can decide on requests that need their review; the app's Home tab lists them."
     )
+
+
+def _example() -> str:
+    return f"like `{NAMES.approvals} away {AWAY_EXAMPLE}`, or `… for 3d`."
 
 
 def _end_of(absence: Absence) -> str:

@@ -9,6 +9,7 @@ from countersign.domain.events import escape_marks
 from countersign.domain.permission_scopes import Scope
 from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Decision, Kind, Request
+from countersign.domain.slash_commands import NAMES
 from countersign.domain.standing_permissions import Permission
 from countersign.text.safe_text import Room, quoted, shorten, typed, visible
 
@@ -53,7 +54,7 @@ def standing_of(request: Request, decision: Decision) -> list[Block]:
     allowed = allows(standing.scope, request.question.kind, call.tool)
     run = " or until this run ends" if standing.this_run else ""
     ends = f"until {moment(standing.until, decision.at)}{run} (`{standing.permission}`)"
-    return [words(f":repeat: Not asked again: {allowed}, {ends}. To revoke it: `/approvals permissions`.")]
+    return [words(f":repeat: Not asked again: {allowed}, {ends}. To revoke it: `{NAMES.approvals} permissions`.")]
 
 
 def changes_of(request: Request) -> str:

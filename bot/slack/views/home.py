@@ -15,6 +15,7 @@ from countersign.domain.people import those_of
 from countersign.domain.question_salts import asker
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Run
+from countersign.domain.slash_commands import NAMES
 from countersign.domain.standing_permissions import Permission
 from countersign.text.safe_text import quoted, size_of, typed
 from countersign.usecases.overview import Listed
@@ -179,7 +180,7 @@ def runs(in_progress: Sequence[tuple[Run, str, Listed]], total: int) -> list[Blo
             title = plain(f"Waiting: {gist(request.question)}", _TITLE)
             blocks.append(context(title, *([mrkdwn(" · ".join(small))] if small else [])))
     if (more := total - len(in_progress)) > 0:
-        blocks.append(context(mrkdwn(f"and {more:,} older; `/agent status` lists them")))
+        blocks.append(context(mrkdwn(f"and {more:,} older; `{NAMES.agent} status` lists them")))
     return blocks
 
 
@@ -214,7 +215,7 @@ def permissions(found: Sequence[Permission]) -> list[Block]:
     blocks = [_title("Standing permissions", count(len(found)))]
     blocks += [words(permission_line(one, f" in {mention(one.channel)}")) for one in found[:MOST_PERMISSIONS]]
     more = f"and {len(found) - MOST_PERMISSIONS:,} more. " if len(found) > MOST_PERMISSIONS else ""
-    return [*blocks, context(mrkdwn(f"{more}Revoke them with `/approvals permissions` in the channel."))]
+    return [*blocks, context(mrkdwn(f"{more}Revoke them with `{NAMES.approvals} permissions` in the channel."))]
 
 
 def recent(listed: Listed, now: datetime) -> list[Block]:

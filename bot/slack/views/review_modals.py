@@ -14,6 +14,7 @@ from countersign.domain.ids import ChannelId, UserId, digest_of
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.question_salts import asker
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Request, Status, Verb
+from countersign.domain.slash_commands import NAMES
 from countersign.text.safe_text import Room, quoted, shorten, size_of
 
 from . import button_labels, control_values
@@ -100,7 +101,7 @@ def permit(request: Request, channel: ChannelId) -> View:
         scopes[Scope.ARGUMENTS] = ("This code", "From any agent of the team")
     view = review(request, channel, rejects=False)
     note = context(
-        mrkdwn("Each use is recorded and shown in its run's thread. To revoke one: `/approvals permissions`.")
+        mrkdwn(f"Each use is recorded and shown in its run's thread. To revoke one: `{NAMES.approvals} permissions`.")
     )
     call = request.question.call
     named = [words(f"*Tool:* `{escape(exactly(call.tool))}`")] if call and request.question.kind is Kind.TOOL else []

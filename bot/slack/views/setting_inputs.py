@@ -13,6 +13,7 @@ from countersign.domain import quiet_hours
 from countersign.domain.channel_settings import OnTimeout, parse_duration, say_duration, say_value
 from countersign.domain.errors import InvalidInput
 from countersign.domain.people import MEMBERS
+from countersign.domain.slash_commands import NAMES
 
 ON_TIMEOUT: Final = {
     OnTimeout.REJECT: "not approved; the agent is told that nobody answered",
@@ -39,11 +40,6 @@ class Setting:
     show: Callable[[Any], str] = str
     noun: str = "a value"
 
-    @property
-    def usage(self) -> str:
-        """The line of help, in mrkdwn."""
-        return f"*`/approvals {self.word} {self.example}`* {self.help}"
-
 
 def _on_timeout(text: str) -> OnTimeout:
     try:
@@ -69,7 +65,7 @@ def _yes_or_no(text: str) -> bool:
 def nobody_such(text: str) -> str:
     """Say that a word names neither a person nor a group."""
     return (
-        f"“{text}” isn't a person or a user group; nothing was changed. Write them like `/approvals reviewers "
+        f"“{text}” isn't a person or a user group; nothing was changed. Write them like `{NAMES.approvals} reviewers "
         f"@someone @a-group`, or `{MEMBERS}` for everyone in the approvals channel."
     )
 
@@ -82,7 +78,7 @@ def no_channel(name: str) -> str:
 def no_step(text: str) -> str:
     """Say that this is not a step of an escalation."""
     return (
-        f"“{text}” isn't an escalation step; nothing was changed. Write it like `/approvals escalate 30m @leads "
+        f"“{text}” isn't an escalation step; nothing was changed. Write it like `{NAMES.approvals} escalate 30m @leads "
         "#leads`."
     )
 

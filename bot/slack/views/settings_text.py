@@ -9,6 +9,7 @@ from countersign.domain import quiet_hours
 from countersign.domain.channel_settings import OnTimeout, Rules, say_duration
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Reviewers
+from countersign.domain.slash_commands import NAMES
 from countersign.policy.loosening import Configured, NeedsSecond, loosened_by
 from countersign.text.safe_text import pieces
 
@@ -24,8 +25,8 @@ CONFIRM_PROPOSAL: Final = "confirm_settings"
 """The action of a proposal's button."""
 LOOSEN: Final = "Loosen rules"
 """The button that does what its notice or window says."""
-OPEN_HELP: Final = "*`/approvals`* opens this channel's settings in a window"
-SHOW_HELP: Final = "*`/approvals show`* shows them"
+OPEN_HELP: Final = "opens this channel's settings in a window"
+SHOW_HELP: Final = "shows them"
 TOO_LONG_TO_CONFIRM: Final = (
     "This change loosens the rules and is too long to confirm at once. Use a group, or make it in smaller steps."
 )
@@ -88,14 +89,19 @@ def value_missing(name: str, rules: Rules, read_only: str | None) -> tuple[str, 
     setting = SETTINGS[name]
     if read_only is not None:
         return read_only, f" `{setting.word}` is {current(name, rules)} now."
-    example = f"`/approvals {setting.word} {setting.example}`"
+    example = f"`{NAMES.approvals} {setting.word} {setting.example}`"
     return f"Give {setting.noun}", f", like {example}. It is {current(name, rules)} now."
+
+
+def usage(word: str, example: str, meaning: str) -> str:
+    """Write a line of help about a word after the command; "" is the command alone."""
+    return f"*`{' '.join(filter(None, (NAMES.approvals, word, example)))}`* {meaning}"
 
 
 def unknown_setting(name: str, alike: str | None) -> tuple[str, str]:
     """Say that there is no such word after `/approvals`, and which may be meant."""
-    meant = f" Did you mean `/approvals {alike}`?" if alike else ""
-    return f"There is no setting “{name}”; nothing was changed.", f"{meant} `/approvals help` lists them all."
+    meant = f" Did you mean `{NAMES.approvals} {alike}`?" if alike else ""
+    return f"There is no setting “{name}”; nothing was changed.", f"{meant} `{NAMES.approvals} help` lists them all."
 
 
 def read_outside(channel: ChannelId) -> str:
@@ -247,14 +253,14 @@ def greeting(channel: ChannelId, rules: Rules, *, shared_outside: bool = False) 
     settings, start = button("Settings", OPEN_SETTINGS, "settings"), button("Start a task", START_TASK, "start")
     if rules.approvals_channel != channel or shared_outside:
         where = f"They ask for approval in {mention(rules.approvals_channel)}."
-        short = f":wave: Start a task for a team of agents here with `/agent`. {where}"
+        short = f":wave: Start a task for a team of agents here with `{NAMES.agent}`. {where}"
         who = (
             []
             if shared_outside
             else [context(mrkdwn(f"Reviewers: {count_reviewers(rules.reviewers)}. *Settings* says who."))]
         )
         blocks = [words(short), *(who if rules.reviewers else [words(_NOBODY)])]
-        return Drawing(f"Start a task here with `/agent`. {where}", [*blocks, _actions(start, settings)])
+        return Drawing(f"Start a task here with `{NAMES.agent}`. {where}", [*blocks, _actions(start, settings)])
     text = "Agents ask for approval in this channel."
     blocks = [
         words(
@@ -262,7 +268,11 @@ def greeting(channel: ChannelId, rules: Rules, *, shared_outside: bool = False) 
             "or rejects it, and the agents continue."
         ),
         words(_who_and_when(rules) if rules.reviewers else _NOBODY),
-        context(mrkdwn("`/agent` starts a task in any channel with the app. `/approvals` shows these settings.")),
+        context(
+            mrkdwn(
+                f"`{NAMES.agent}` starts a task in any channel with the app. `{NAMES.approvals}` shows these settings."
+            )
+        ),
         _actions(settings, start),
     ]
     return Drawing(text, blocks)

@@ -13,6 +13,7 @@ from countersign.domain.people import Reviewers
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
+from countersign.domain.slash_commands import NAMES
 from countersign.text.safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
 
 from .block_kit import TITLE, WORDS, Block, Drawing, button, context, data, mrkdwn, plain, words
@@ -107,7 +108,7 @@ def nobody_left_note(request: Request, why: str) -> Drawing:
     """
     text = (
         f":warning: This is still pending, but {escape(why)}. Nothing was decided. It continues once "
-        f"{named(deciders(request))} can decide again. To end it, use `/agent stop {request.run}`."
+        f"{named(deciders(request))} can decide again. To end it, use `{NAMES.agent} stop {request.run}`."
     )
     title = quoted(request.question.title, TITLE)
     return Drawing(f"Nobody can decide on this any more: {escape(title)}", [words(text), context(plain(title, TITLE))])

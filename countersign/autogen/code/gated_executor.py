@@ -95,8 +95,7 @@ class GatedExecutor(CodeExecutor):
         try:
             unboxed = isinstance(self._executor, LocalExecutor | LocalCommandLineCodeExecutor)
             action = _action(self._agent, blocks, self._ask, UNBOXED if unboxed else "", schema=_BLOCKS)
-            with self._journal.pending_calls.calling(self._agent):
-                return await self._judged(action)
+            return await self._journal.call(self._agent, self._judged(action), TOOL, action.arguments)
         except (ActionFailed, ValueError) as failure:
             return CodeResult(exit_code=1, output=str(failure))
         except CountersignError as error:
@@ -174,16 +173,18 @@ def approval_func(
     async def approve(request: ApprovalRequest) -> ApprovalResponse:
         try:
             action = _action(agent, [{"language": "", "code": request.code}], ask, NOT_OURS)
-            with journal.pending_calls.calling(agent):
-                async with gate.judged(action) as verdict:
-                    if isinstance(verdict, Denial):
-                        return ApprovalResponse(approved=False, reason=verdict.text)
-                    return await let_through(verdict, request.code)
+            return await journal.call(agent, judged(action, request.code), TOOL, request.code)
         except (ActionFailed, ValueError) as failure:
             return ApprovalResponse(approved=False, reason=str(failure))
         except CountersignError as error:
             gate.held.abort(error)
             return ApprovalResponse(approved=False, reason=str(error))
+
+    async def judged(action: ProposedAction, code: str) -> ApprovalResponse:
+        async with gate.judged(action) as verdict:
+            if isinstance(verdict, Denial):
+                return ApprovalResponse(approved=False, reason=verdict.text)
+            return await let_through(verdict, code)
 
     async def let_through(permit: Permit, code: str) -> ApprovalResponse:
         permit.check(TOOL, {"blocks": [{"language": "", "code": code}]})

@@ -169,9 +169,9 @@ class JournaledTools(Workbench):
         It is not cut off in the middle, unless it is idempotent.
         """
         try:
-            with self._journal.pending_calls.calling(self._agent):
-                judged = self._judged(name, arguments, cancellation_token or CancellationToken(), call_id or "")
-                return await self._journal.shielded(self._agent, judged)
+            judged = self._judged(name, arguments, cancellation_token or CancellationToken(), call_id or "")
+            about = (name, json.dumps(arguments, sort_keys=True, default=repr), call_id or "")
+            return await self._journal.call(self._agent, judged, *about)
         except (ActionFailed, ValueError) as failure:
             return self._not_called(name, call_id or "", str(failure))
         except CountersignError as error:
