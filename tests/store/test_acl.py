@@ -204,3 +204,11 @@ async def test_user_learns_and_changes_nothing_of_the_server(users: Users, user:
             *("GET {other}:run:r1", "SET {other}:run:r1 x", "SUBSCRIBE {other}:wake", "PSUBSCRIBE *"),
         ):
             await denied(client, *command.split())
+
+
+async def test_script_of_a_worker_keeps_nobody_from_deciding(users: Users) -> None:
+    """R4: a setting of the server's Lua holds for the scripts of all users."""
+    await users.area.client.eval("cjson.decode_max_depth(1)", 0)
+    await story(users)
+    seen = await users.web.run(RUN)
+    assert seen is not None and seen.value.over

@@ -28,7 +28,7 @@ async def test_odd_values_of_a_call_are_refused(store: Store, lease: Lease, subt
     """R28, R29, R9: they are the caller's mistake; and only people stop a run."""
     before = await store.run(lease.run)
     for wrong in WRONG:
-        with subtests.test(call=wrong), pytest.raises(InvalidInput, match="Nothing was|not judged"):
+        with subtests.test(call=wrong), pytest.raises(InvalidInput, match=r"Nothing was|not judged"):
             await answer(store, lease, wrong)
     assert before is not None
     after = await store.run(lease.run)
