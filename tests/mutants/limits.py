@@ -23,7 +23,7 @@ BOUNDING: Final = (
         "names of nothing hide parked runs whose questions are lost",
         "R29",
         "countersign/store/indexes.py",
-        "if not await self.forget(self._keys.parked, [name for name, _ in page], RunId, self._reads.of_run):",
+        "if not await self.forget(self._keys.parked, [name for name, _ in page], RunId, self._keys.run):",
         "if True:",
         (_STRAYS + "test_names_of_nothing_hide_no_parked_run_whose_question_is_lost",),
     ),
@@ -36,14 +36,6 @@ BOUNDING: Final = (
         (_OF_PROGRAMS + "test_a_record_that_nobody_reads_among_those_without_an_outcome_keeps_no_other_from_its_end",),
     ),
     Bug(
-        "names of nothing hide the requests without an outcome",
-        "R29",
-        "countersign/store/indexes.py",
-        "if not await self.forget(self._keys.unreported, members, RequestId, self._reads.of_request):",
-        "if True:",
-        (_OF_PROGRAMS + "test_names_of_nothing_hide_no_request_of_a_program_and_leave",),
-    ),
-    Bug(
         "requests of teams stay among those of programs without an outcome",
         "R29",
         "countersign/usecases/unreported_outcomes.py",
@@ -52,12 +44,12 @@ BOUNDING: Final = (
         (_OF_PROGRAMS + "test_requests_that_are_no_programs_or_ended_leave_those_without_an_outcome",),
     ),
     Bug(
-        "a request of a program ends because a worker says that it was settled",
+        "a request that people are asked about ends as unreported",
         "R5",
         "countersign/usecases/unreported_outcomes.py",
         "    if request.decision is None:\n        return None\n",
         "",
-        (_OF_PROGRAMS + "test_a_worker_ends_no_request_of_a_program_that_people_are_asked_about",),
+        (_OF_PROGRAMS + "test_a_request_that_people_are_asked_about_does_not_end_unreported",),
     ),
     Bug(
         "a cancellation gets lost that comes as a command is sent to Redis",
@@ -76,14 +68,6 @@ BOUNDING: Final = (
         "        channel = channel_of(view)\n",
         "        begun = work(services, body)\n        channel = channel_of(view)\n        await begun\n",
         ("tests/fuzz/test_fuzz.py::test_a_window_that_names_no_channel_begins_no_work_that_nobody_awaits",),
-    ),
-    Bug(
-        "what is no index of workers keeps them all from saying what they run",
-        "R4",
-        "countersign/store/workers.py",
-        'not in (b"zset", b"none"):',
-        'in (b"nothing",):',
-        (_STRAYS + "test_what_is_no_index_of_workers_is_begun_anew_by_the_next_that_says_its_teams",),
     ),
     Bug(
         "a part of a tool's schema that names another dialect is judged without a guard",
@@ -161,14 +145,6 @@ BOUNDING: Final = (
         (_STRAYS + "test_names_of_nothing_in_the_index_of_deadlines_are_removed_counted_and_logged",),
     ),
     Bug(
-        "an index that is none stops each commit half-way",
-        "R4",
-        "countersign/store/commit.lua",
-        "if is ~= kind and is ~= 'none' then",
-        "if false then",
-        (_STRAYS + "test_an_index_that_a_worker_made_something_else_of_is_begun_anew",),
-    ),
-    Bug(
         "a body of any size is read before its signature is looked at",
         "R29",
         "bot/slack/http.py",
@@ -195,7 +171,7 @@ BOUNDING: Final = (
     Bug(
         "jobs are unpickled",
         "R29",
-        "countersign/store/job_queue.py",
+        "countersign/runs/job_queue.py",
         "        job_codec.mend_docket()\n",
         "",
         ("tests/store/test_job_queue.py::test_no_job_runs_code_in_a_worker_and_the_next_one_is_advanced",),
