@@ -5,8 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-import pytest
-
 from countersign import usecases
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import RunId, TeamName
