@@ -1,5 +1,6 @@
 """Workers with a key and an area of their own, as users of a real Redis and over real HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from countersign.store.programs import ApiKeys
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
+from countersign.usecases import program_keys
 from countersign.usecases.ports import Announcement, Lease, TeamInfo
 from tests.redis_server import name_of
 from tests.sample_requests import ALICE, GENERAL, HERE
@@ -151,6 +153,25 @@ async def test_redis_user_of_a_group_reaches_its_area_only(groups: Groups) -> No
             with pytest.raises(redis.exceptions.NoPermissionError):
                 await groups.mail.area.client.execute_command(*command)
     assert await groups.mail.area.client.set(f"{own}confirmed", "1", px=1000)
+
+
+async def test_revoked_key_of_all_workers_stays_revoked(groups: Groups) -> None:
+    """`web` makes a key for workers that have none, but opens none that an operator closed."""
+    area, store = Area(groups.store.client, groups.store.keys.namespace), groups.store
+    keeping = asyncio.create_task(groups.jobs.keep_address("http://127.0.0.1:1", timedelta(milliseconds=10)))
+    try:
+        while not await area.web_key():
+            await asyncio.sleep(0.01)
+        await program_keys.revoke(store, api_keys.id_of(api_keys.WORKERS), "operator")
+        for _ in range(3):  # each rewrites the address
+            await area.drop_address("http://127.0.0.1:1")
+            while await area.address() is None:
+                await asyncio.sleep(0.01)
+        seen = await store.api_key(api_keys.id_of(api_keys.WORKERS))
+        assert seen is not None and seen.value.revoked_at is not None
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
 
 
 async def _jobs(store: Store, group: Group) -> int:
