@@ -145,6 +145,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "countersign.usecases", "countersign.process_settings", "countersign.store", "bot.api"),
         *("countersign.runs.decision_stream", "countersign.terminal", "httpx", "pydantic", "starlette", "typer"),
     },
+    "bot.api.openapi": {
+        *("countersign.domain", "countersign.runs.decision_stream", "countersign.usecases.ports"),
+        *("bot.api.schemas", "bot.api.worker_calls", "pydantic"),
+    },
     "bot.api.worker_calls": {
         *("countersign.domain", "countersign.runs.decision_stream"),
         *("countersign.usecases.ports", "countersign.usecases.run_calls", "bot.api.bodies", "bot.api.json_bounds"),
@@ -258,7 +262,8 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"callback_addresses", "json_bounds", "keys_cli", "problems"},
         {"bodies"},
         {"schemas"},
-        {"callbacks", "openapi", "worker_calls"},
+        {"callbacks", "worker_calls"},
+        {"openapi"},
         {"endpoints"},
         {"port"},
     ),

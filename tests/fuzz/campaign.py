@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 from bot.api.worker_calls import LARGEST
 from bot.slack.views.approval_card import card
@@ -22,6 +22,8 @@ from countersign.domain.requests import Status
 from countersign.domain.runs import Run
 from countersign.replay.entries import Entry
 from countersign.replay.run_journal import RunJournal
+from countersign.runs.area import Area
+from countersign.runs.journal_storage import RedisJournal
 from countersign.store.codec import compress, decompress
 from countersign.store.record_codecs import EVENTS
 from countersign.store.request_lists import Lists, Overview
@@ -149,7 +151,7 @@ class Fuzz:
             raw = spoiled(raw, self.random)
         with contextlib.suppress(UnknownSchema):
             decompress(spoiled(compress(plain), self.random))
-        journal: Any = None
+        journal = RedisJournal(Area(self.it.store.client, "fuzz"))
         with contextlib.suppress(UnknownSchema):
             RunJournal(journal, Lease(RUN, 1, "worker"), {f"model/a/{digest_of('x')}/0": raw})
 

@@ -4,7 +4,6 @@ from typing import Final
 
 from tests.mutants.mutant import Bug
 
-_FORGERY = "tests/store/test_forgery.py::"
 _AUDITOR = "tests/audit/test_auditor.py::"
 _LEAVING = "tests/audit/test_leaving.py::"
 _TRIMMING = "tests/audit/test_trimming.py::"

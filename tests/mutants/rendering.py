@@ -647,8 +647,8 @@ DRAWING: Final = (
         "a question of a newer version is taken for a damaged one",
         "R6, R21",
         "countersign/store/records.py",
-        "        except NewerSchema:\n            raise\n",
-        "",
+        "        except NewerSchema:\n            raise\n        except UnknownSchema as damaged",
+        "        except UnknownSchema as damaged",
         (_NEWER + "test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_projector_that_reads_it",),
     ),
     Bug(
@@ -695,8 +695,8 @@ DRAWING: Final = (
         "whoever wrote a message last is right",
         "R6",
         "countersign/store/commit.lua",
-        "      raw = redis.call('HGET', KEYS[record.key], record.field) or ''\n",
-        "      raw = record.version .. ' '\n",
+        "raw = redis.call('HGET', KEYS[record.key], record.field) or ''",
+        "raw = record.version .. ' '",
         ("tests/store/test_messages.py::test_of_two_who_write_a_message_one_wins",),
     ),
     Bug(

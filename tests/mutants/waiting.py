@@ -150,7 +150,7 @@ WAITING: Final = (
         (_SILENCE + "test_a_card_that_slack_took_late_gives_people_all_of_their_time",),
     ),
     Bug(
-        "one damaged record hides from everybody what waits",
+        "one record that nobody can read hides from everybody what waits",
         "R4",
         "countersign/store/records.py",
         'self.name(f"{kind} {name}", wrong)',
