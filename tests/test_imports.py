@@ -143,7 +143,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "bot.api": {
         *("countersign.domain", "countersign.usecases", "countersign.process_settings", "countersign.store", "bot.api"),
-        *("countersign.runs.decision_stream", "countersign.terminal", "httpx", "pydantic", "starlette", "typer"),
+        *("countersign.terminal", "httpx", "pydantic", "starlette", "typer"),
     },
     "bot.api.openapi": {
         *("countersign.domain", "countersign.runs.decision_stream", "countersign.usecases.ports"),

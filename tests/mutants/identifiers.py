@@ -29,7 +29,7 @@ NAMING: Final = (
         "countersign/store/commit.lua",
         "cjson.decode_max_depth(1000)",
         "",
-        ("tests/store/test_acl.py::test_script_of_a_worker_keeps_nobody_from_deciding",),
+        ("tests/store/test_acl.py::test_script_of_a_worker_keeps_web_from_nothing",),
     ),
     Bug(
         "a worker hears all namespaces",
@@ -171,6 +171,6 @@ NAMING: Final = (
         "countersign/usecases/run_start.py",
         "if channels is not None and channel not in channels:",
         "if channels is None:",
-        ("tests/usecases/test_run_start.py::test_a_script_starts_nothing_where_the_app_is_not",),
+        ("tests/usecases/test_run_start.py::test_a_program_is_told_that_the_app_is_not_in_its_channel",),
     ),
 )

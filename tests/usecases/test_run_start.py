@@ -12,7 +12,7 @@ from countersign.domain.run_calls import Start
 from countersign.domain.runs import Run
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Committed
-from tests.sample_requests import ALICE, APPROVALS, GENERAL, HERE
+from tests.sample_requests import ALICE, GENERAL, HERE
 from tests.store_fixtures import NoQueue
 
 
@@ -67,12 +67,3 @@ async def test_a_script_that_starts_its_run_again_gets_the_run_that_is_stored(st
     first, again = [await usecases.start_by_script(store, RunId("sone"), program) for _ in range(2)]
     assert first == again
     assert await store.indexes.active_runs(9) == [first]
-
-
-async def test_a_script_starts_nothing_where_the_app_is_not(store: Store) -> None:
-    """R21: else the program waits, and nobody sees for what."""
-    await store.set_workspace(HERE)
-    await store.set_channels({"#approvals": APPROVALS})
-    with pytest.raises(InvalidInput, match="Invite it there"):
-        await usecases.start_by_script(store, RunId("sone"), Start(GENERAL, ALICE, TeamName("script"), "ask"))
-    assert await store.indexes.active_runs(9) == []
