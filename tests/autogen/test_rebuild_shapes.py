@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -12,9 +11,7 @@ from countersign.domain.events import EventType
 from countersign.domain.requests import Kind, Request, Status
 from countersign.store.record_codecs import EVENTS
 from countersign.store.redis.connection import connect
-from countersign.store.store import Store
-from countersign.store.wakeups import Wakeups
-from tests.autogen.harness import House
+from tests.autogen.harness import House, housed
 from tests.autogen.rebuild_shapes import SHAPES
 from tests.autogen.test_rebuild import live
 from tests.far_redis import far_away
@@ -33,10 +30,8 @@ async def seen_from(away: str, house: House) -> AsyncIterator[House]:
     assert port is not None
     async with far_away(port) as here:
         url = house.url.replace(f":{port}", f":{here}")
-        async with connect(url) as client:
-            store = Store(client, house.namespace)
-            async with Wakeups(store) as wakeups:
-                yield replace(house, url=url, store=store, wakeups=wakeups)
+        async with connect(url) as client, housed(client, url, house.namespace, house.folder) as there:
+            yield there
 
 
 @pytest.mark.timeout(300)
