@@ -271,6 +271,10 @@ def test_a_program_that_only_asks_installs_little(wheel: Path) -> None:
     assert "countersign-slack[server,autogen]" in command.stderr
     told = subprocess.run([python.with_name("countersign"), "--help"], capture_output=True, text=True, cwd=folder)
     assert told.returncode == 0 and "countersign-slack[server,autogen]" in told.stdout
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("COUNTERSIGN_")}
+    doctor = [str(python.with_name("countersign")), "doctor"]
+    told = subprocess.run(doctor, capture_output=True, text=True, cwd=folder, env=bare)
+    assert told.returncode == 1 and "FIX  Set COUNTERSIGN_URL and COUNTERSIGN_KEY" in told.stdout, told.stderr
 
 
 def test_no_message_of_the_wheel_speaks_of_a_checkout() -> None:

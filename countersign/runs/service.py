@@ -188,7 +188,7 @@ class HttpService:
             return Refused(refusal, (detail,))
         if kind in _ERRORS:
             return _ERRORS[kind](detail)
-        if kind not in ("", "no-workspace") and status < 500 and status not in _TEMPORARY:
+        if kind and status < 500 and status not in _TEMPORARY:
             return errors.InvalidInput(detail)  # `web` would refuse the same call again
         self._address = None  # its key may have been rotated
         if status == 401:

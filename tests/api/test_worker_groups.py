@@ -17,7 +17,7 @@ from countersign.domain import api_keys
 from countersign.domain.errors import InvalidInput, NotFound
 from countersign.domain.ids import RunId, WorkerId
 from countersign.domain.requests import Kind, Question
-from countersign.domain.run_calls import Ask, Claim, Claimed
+from countersign.domain.run_calls import Ask, Claim, Claimed, Read
 from countersign.runs.area import Area
 from countersign.runs.service import HttpService
 from countersign.store import acl
@@ -112,10 +112,12 @@ async def test_worker_advances_runs_of_its_own_teams(groups: Groups) -> None:
 
 
 async def test_worker_of_another_key_finds_no_run(groups: Groups) -> None:
-    """The run looks as if it did not exist, to whatever call."""
+    """The run looks as if it did not exist: there is nothing to do, and no other call is answered."""
     run = await started(groups, PAY)
+    lease, answer = await claimed(groups.mail, run, MAIL)
+    assert answer == Claimed(None)
     with pytest.raises(NotFound):
-        await claimed(groups.mail, run, MAIL)
+        await groups.mail.service.call(lease, Read())
 
 
 async def test_worker_announces_only_teams_of_its_key(groups: Groups) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -34,14 +34,15 @@ from countersign.store.programs import ApiKeys
 from countersign.store.record_codecs import EVENTS
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
+from countersign.usecases import deadlines
 from countersign.usecases.ports import Announcement, Journal, Lease, Queue, TeamInfo
-from countersign.usecases.store_outages import patiently
+from countersign.usecases.store_outages import ended, patiently
 from tests.forking import forked
 from tests.longest_wait import PATIENCE
 from tests.worker_service import Served, served
 
 T = TypeVar("T")
-WORKSPACE, CHANNEL = WorkspaceId("T1"), ChannelId("C1")
+WORKSPACE, CHANNEL, GENERAL = WorkspaceId("T1"), ChannelId("C1"), ChannelId("C0GENERAL")
 ANN, BOB = UserId("U0ANN"), UserId("U0BOB")
 RULES = Rules(ChannelId("CAPPROVALS"), Reviewers(frozenset({BOB})))
 LEASE = timedelta(hours=1)
@@ -66,7 +67,7 @@ async def housed(client: Any, url: str, namespace: str, folder: Path, rules: Rul
     await store.set_workspace(WORKSPACE)
     async with AsyncExitStack() as stack:
         wakeups = await stack.enter_async_context(Wakeups(store))
-        web = await stack.enter_async_context(served(store, wakeups, WORKSPACE, CHANNEL))
+        web = await stack.enter_async_context(served(store, wakeups, WORKSPACE, CHANNEL, GENERAL))
         service = await stack.enter_async_context(web.service())
         yield House(url, namespace, store, Area(client, namespace), wakeups, web, service, folder)
 
@@ -85,6 +86,9 @@ class Through:
 
     async def ended(self, run: RunId) -> None:
         await self.service.ended(run)
+
+    async def any_settled(self, requests: Collection[RequestId]) -> bool:
+        return await self.service.any_settled(requests)
 
     async def announce(self, worker: WorkerId, announcement: Announcement) -> None:
         await self.service.announce(worker, announcement)
@@ -189,9 +193,18 @@ class House:
         if all(held):
             await self.area.leases.renew(Lease(run, int(held[0]), held[1].decode()), timedelta(0))
 
-    async def program(self, name: str = "script") -> dict[str, str]:
+    @asynccontextmanager
+    async def deadlines_kept(self, queue: Queue | None = None) -> AsyncIterator[None]:
+        """`web` keeps the deadlines for as long as the block lasts."""
+        keeping = asyncio.create_task(deadlines.keep(self.store, queue or Silent(), self.wakeups))
+        try:
+            yield
+        finally:
+            await ended(keeping)
+
+    async def program(self, name: str = "script", *channels: ChannelId) -> dict[str, str]:
         """The environment of a program with a key of its own."""
-        issued = api_keys.issue(name, (CHANNEL,), await self.store.now())
+        issued = api_keys.issue(name, channels or (CHANNEL,), await self.store.now())
         await ApiKeys(self.store).put(issued.key)
         return {"COUNTERSIGN_URL": self.web.address.urls[0], "COUNTERSIGN_KEY": issued.token}
 
@@ -199,10 +212,10 @@ class House:
         """The run as `web` answers for it, by HTTP."""
         return await self.service.call(Lease(RunId("r1"), 0, "a-test"), Read())
 
-    async def rob(self, lease: Lease) -> Lease:
+    async def rob(self, lease: Lease, ttl: timedelta = LEASE) -> Lease:
         """Another worker takes the run over, as if this one had been frozen until the end of its lease."""
         await self.area.leases.release(lease)
-        taken = await self.area.leases.claim(lease.run, "another", LEASE)
+        taken = await self.area.leases.claim(lease.run, "another", ttl)
         assert taken is not None
         await usecases.begin(self.store, taken)
         return taken

@@ -77,7 +77,7 @@ async def test_the_same_models_with_another_key_from_the_environment_give_the_ke
 async def test_answers_are_kept_for_as_long_as_the_file_says(house: House, openai: OpenAIServer) -> None:
     async with kept(openai, house) as client:
         await client.create(MESSAGES)
-    names = [key async for key in house.store.client.scan_iter(f"{house.store.keys.prefix}answer:*")]
+    names = [key async for key in house.store.client.scan_iter(f"{house.area.keys.prefix}answer:*")]
     assert len(names) == 1
     left = timedelta(milliseconds=await house.store.client.pttl(names[0]))
     assert timedelta(minutes=59) < left <= timedelta(hours=1)

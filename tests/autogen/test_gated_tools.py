@@ -42,6 +42,7 @@ async def life(house: House, owner: str = "w1", journal: ports.Journal | None = 
     held = HeldRun(run, lease, house.area.leases, house.service, kept, house.settings())
     yield RunContext(held, DemoModel())
     await house.area.leases.release(lease)
+    await kept.late_writes.close()  # whoever was cancelled has begun its last write by now
 
 
 async def call(tools: Workbench, name: str = "order", call_id: str = "c1", **arguments: Any) -> tuple[str, bool]:

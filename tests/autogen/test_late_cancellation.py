@@ -106,7 +106,7 @@ async def test_deadline_waits_for_a_call_that_had_begun(house: House) -> None:
     """R4: the call was under way when the process was lost, so no event says that it was asked for."""
     await house.start()
     lease = await claimed(house)
-    await RedisJournal(house.store).record(lease, BEGUN, Entry("started", attempt="1").dump())
+    await RedisJournal(house.area).record(lease, BEGUN, Entry("started", attempt="1").dump())
     journal, judged = await journal_of(house, lease), asyncio.Event()
 
     async def call() -> str:

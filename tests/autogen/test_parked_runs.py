@@ -24,10 +24,8 @@ from countersign.metrics import Repair
 from countersign.replay.rest_detection import SETTLING
 from countersign.runs.job_queue import Queue
 from countersign.runs.service import HttpService
-from countersign.usecases import deadlines
 from countersign.usecases.ports import Announcement
 from countersign.usecases.requeued_runs import Unheld, ask_again
-from countersign.usecases.store_outages import ended
 from tests.autogen.harness import RULES, House, Process, Silent, fact
 from tests.autogen.test_runner import Counting
 from tests.longest_wait import PATIENCE
@@ -108,9 +106,8 @@ async def test_a_parked_run_ends_at_its_deadline(house: House) -> None:
     await house.start()
     async with Queue(house.url, house.namespace) as queue, Process(house):
         await fact(lambda: parked(house))
-        keeping = asyncio.create_task(deadlines.keep(house.store, queue, house.wakeups))
-        run = await house.over()
-        await ended(keeping)
+        async with house.deadlines_kept(queue):
+            run = await house.over()
     assert run.result == "Nobody answered in time; nothing was sent."
 
 

@@ -15,7 +15,7 @@ from countersign.autogen.team import Team, Teams
 from countersign.domain.ids import ChannelId
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status as RunStatus
-from tests.autogen.harness import WORKSPACE, House, fact
+from tests.autogen.harness import GENERAL, House, fact
 
 pytest_plugins = ["tests.redis_server"]
 PAGE: Final = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text()
@@ -125,9 +125,9 @@ async def test_the_example_of_a_team_ends_as_the_page_says(house: House, title: 
 async def test_the_example_of_a_program_ends_as_the_page_says(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has an event loop of its own, in a thread; people decide in this one."""
     code, end = EXAMPLES[SCRIPT]
-    await house.store.set_workspace(WORKSPACE)
-    monkeypatch.setenv("REDIS_URL", house.url)
-    monkeypatch.setenv("NAMESPACE", house.namespace)
+    monkeypatch.setenv("DATA_DIR", str(house.folder))
+    for name, value in (await house.program("script", GENERAL)).items():
+        monkeypatch.setenv(name, value)
     example: dict[str, Any] = {}
     program = asyncio.create_task(asyncio.to_thread(exec, compile(code, SCRIPT, "exec", dont_inherit=True), example))
 

@@ -52,6 +52,7 @@ class Mortal(RedisJournal):
         self._early = early
         self._stop = stop
         self.records = 0
+        self._dying, self._dead = asyncio.Lock(), False
 
     async def record(self, lease: Lease, key: str, value: bytes, **how: bool) -> bytes:
         last = self.records + 1 == self._dies_at
@@ -67,9 +68,11 @@ class Mortal(RedisJournal):
         return stands
 
     async def _die(self, lease: Lease) -> None:
-        with suppress(LeaseLost):  # the run has ended
-            await self._house.rob(lease)
-        await self._house.lapse(lease.run)
+        async with self._dying:
+            if not self._dead:
+                with suppress(LeaseLost):  # the run has ended
+                    await self._house.rob(lease, timedelta(milliseconds=1))
+                self._dead = True
 
 
 @dataclass

@@ -2,15 +2,15 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from countersign.autogen.tools.team_policy import Tier
-from countersign.domain.events import EventType
 from countersign.domain.requests import Verb
-from countersign.store.store import Store
-from countersign.usecases.ports import Change, Committed
-from tests.autogen.harness import House, fact
+from countersign.domain.run_calls import Ask, R, RunCall, Verdict
+from countersign.usecases.ports import Lease
+from tests.autogen.harness import House, Through, fact
 from tests.autogen.test_approval_gate import Till, asking
 from tests.autogen.test_ask_human_tool import resting
 from tests.autogen.test_gated_tools import call, life
@@ -19,49 +19,42 @@ from tests.longest_wait import PATIENCE
 pytest_plugins = ["tests.redis_server"]
 
 
-class Holding(Store):
-    """Keeps back what tells of `kind` until `go` is set."""
+class Holding(Through):
+    """Keeps calls of `kind` back until `go` is set."""
 
     def __init__(self, house: House) -> None:
-        super().__init__(house.store.client, house.namespace)
-        self.kind: EventType | None = None
+        super().__init__(house.service)
+        self.kind: type[RunCall[Any]] | None = None
         self.held, self.go = asyncio.Event(), asyncio.Event()
 
-    async def commit(self, change: Change) -> Committed:
-        if self.kind in {event.type for event in change.events}:
+    async def call(self, lease: Lease, call: RunCall[R]) -> R:
+        if type(call) is self.kind:
             self.held.set()
             await self.go.wait()
-        return await super().commit(change)
+        return await super().call(lease, call)
 
 
-@pytest.mark.parametrize(
-    ("tier", "kind"),
-    [
-        (Tier.REFUSE, EventType.CALL_REFUSED),
-        (Tier.PASS, EventType.CALL_PASSED),
-        (Tier.ASK, EventType.REQUEST_ASKED),
-    ],
-)
+@pytest.mark.parametrize(("tier", "kind"), [(Tier.REFUSE, Verdict), (Tier.PASS, Verdict), (Tier.ASK, Ask)])
 async def test_a_run_that_stores_something_does_not_rest_beside_a_question_that_waits(
-    house: House, tier: Tier, kind: EventType
+    house: House, tier: Tier, kind: type[RunCall[Any]]
 ) -> None:
     """R22: what a policy refuses or lets pass, and the next question, beside one that waits for people."""
-    store = Holding(house)
-    house = replace(house, store=store)
+    service = Holding(house)
+    house = replace(house, service=service)
     await house.start()
     till = Till()
     async with life(house) as run:
         first = asking(run, till)
         asked = await house.asked()
         await fact(lambda: resting(run))
-        store.kind = kind
+        service.kind = kind
         other = asyncio.create_task(
             call(run.tools("other", [till.refund], ask={"refund": tier}), "refund", order=18, amount=5)
         )
-        await asyncio.wait_for(store.held.wait(), PATIENCE)
+        await asyncio.wait_for(service.held.wait(), PATIENCE)
         assert run.activity.asked
         assert not run.activity.resting
-        store.go.set()
+        service.go.set()
         if tier is Tier.ASK:
             await house.decide(await house.asked(not_this=asked), Verb.REJECT)
         await other

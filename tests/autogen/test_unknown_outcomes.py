@@ -245,19 +245,20 @@ async def test_worker_that_slept_while_it_listed_tools_does_not_call(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: a server elsewhere is asked for its tools between the check and the call."""
-    check, clock = usecases.check_ours, held_run.seconds_here
-    called, checked, slept = list[str](), asyncio.Event(), list[float]()
+    clock = held_run.seconds_here
+    called, checked, slept = list[str](), list[Lease](), list[float]()
 
-    async def then_lists(store: Store, lease: Lease) -> None:
-        await check(store, lease)
-        checked.set()
+    class Checked(Through):
+        async def call(self, lease: Lease, call: RunCall[R]) -> R:
+            answer = await super().call(lease, call)
+            if isinstance(call, Begin):
+                checked.append(lease)
+            return answer
 
     async def sleep() -> None:
-        if checked.is_set() and not slept:
+        if checked and not slept:
             slept.append(2 * LEASE.total_seconds())
-            fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
-            await house.store.leases.release(Lease(RunId("r1"), fence, "w1"))
-            assert await house.store.leases.claim(RunId("r1"), "another", LEASE) is not None
+            await house.rob(checked[0])
 
     def pay(euros: int) -> str:
         """Pay."""
@@ -271,7 +272,7 @@ async def test_worker_that_slept_while_it_listed_tools_does_not_call(
         tools = run.tools("clerk", Slow([FunctionTool(pay, "Pay.")], sleep), ask=False)
         return Conclusion((await tools.call_tool("pay", {"euros": 5})).to_text())
 
-    monkeypatch.setattr(usecases, "check_ours", then_lists)
+    house.service = Checked(house.service)
     monkeypatch.setattr(held_run, "seconds_here", lambda: clock() + sum(slept))
     await house.start(team="t")
     async with house.worker(found=Teams({"t": Team("t", "", build, conclude)}, {})) as worker:
@@ -414,8 +415,7 @@ async def test_step_that_was_left_in_doubt_is_left_again(house: House) -> None:
     for owner in ("w1", "w2"):  # lost when the action has begun, and when its doubt was left
         async with house.worker(found=found, journal=Robbed(house), owner=owner) as worker:
             await worker.advance()
-        fence = int(await house.store.client.hget(house.store.keys.lease(RunId("r1")), "fence"))
-        await house.store.leases.release(Lease(RunId("r1"), fence, "another"))
+        await house.lapse()
     async with house.worker(found=found, owner="w3") as worker:
         await worker.advance()
     assert (await house.run()).result == "posted"
