@@ -29,7 +29,7 @@ NAMING: Final = (
         "countersign/store/commit.lua",
         "cjson.decode_max_depth(1000)",
         "",
-        ("tests/store/test_acl.py::test_script_of_a_worker_keeps_nobody_from_deciding",),
+        ("tests/store/test_acl.py::test_script_of_a_worker_keeps_web_from_nothing",),
     ),
     Bug(
         "a worker hears all namespaces",

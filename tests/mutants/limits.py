@@ -12,20 +12,12 @@ _SCHEMAS = "tests/bot/test_schemas.py::"
 
 BOUNDING: Final = (
     Bug(
-        "the search for lost questions never gets past a moment that no calendar has",
+        "names of nothing stay in the index of parked runs",
         "R29",
         "countersign/store/indexes.py",
-        " and page[-1][1] < _LAST\n",
-        "\n",
-        (_STRAYS + "test_nothing_in_an_index_ends_what_looks_through_it",),
-    ),
-    Bug(
-        "names of nothing hide parked runs whose questions are lost",
-        "R29",
-        "countersign/store/indexes.py",
-        "if not await self.forget(self._keys.parked, [name for name, _ in page], RunId, self._keys.run):",
-        "if True:",
-        (_STRAYS + "test_names_of_nothing_hide_no_parked_run_whose_question_is_lost",),
+        "runs = await self._there(self._keys.parked, found)",
+        "runs = [run for run in found.values() if run is not None]",
+        (_STRAYS + "test_names_of_nothing_leave_a_list_that_is_read",),
     ),
     Bug(
         "a record that nobody reads ends whoever ends requests without an outcome",
@@ -86,23 +78,15 @@ BOUNDING: Final = (
         (_SCHEMAS + "test_a_schema_cannot_make_its_check_run_for_ever_or_leave_the_document",),
     ),
     Bug(
-        "an error is kept for each item of a record",
+        "an error is kept for each item of a call",
         "R29",
-        "countersign/store/codec.py",
-        "SchemaValidator(within(self.adapter.core_schema))",
-        "SchemaValidator(self.adapter.core_schema)",
+        "bot/api/json_bounds.py",
+        'own = BOUNDS.get(schema["type"], {}) if isinstance(schema.get("type"), str) else {}',
+        "own: dict[str, Any] = {}",
         (
-            _BOUNDS + "test_a_sequence_of_a_record_stops_at_its_first_error",
-            _BOUNDS + "test_each_sequence_text_number_and_time_of_a_record_has_a_bound",
+            "tests/api/test_body_bounds.py::test_sequence_of_a_workers_call_stops_at_its_first_error",
+            "tests/api/test_body_bounds.py::test_each_part_of_a_workers_call_has_a_bound",
         ),
-    ),
-    Bug(
-        "a record of any number of values is parsed",
-        "R29",
-        "countersign/store/codec.py",
-        "or crowded(plain)",
-        "",
-        (_BOUNDS + "test_a_record_of_eight_hundred_thousand_items_is_refused_at_once",),
     ),
     Bug(
         "a record of another schema is read as if it were ours",
@@ -116,8 +100,8 @@ BOUNDING: Final = (
         "a few compressed bytes may be very many",
         "R29",
         "countersign/store/codec.py",
-        "return min(LARGEST, max(ROOM, TIMES * len(packed)))",
-        "return 2**40",
+        "reader.decompress(stored[1:], LARGEST + 1)",
+        "reader.decompress(stored[1:])",
         ("tests/store/test_compression.py::test_a_few_bytes_do_not_fill_the_memory",),
     ),
     Bug(
@@ -134,7 +118,7 @@ BOUNDING: Final = (
         "countersign/store/records.py",
         "redis.pcall('GETRANGE'",
         "redis.call('GETRANGE'",
-        (_BOUNDS + "test_what_is_large_or_no_text_in_redis_is_not_taken_for_a_store_that_is_away",),
+        (_BOUNDS + "test_a_record_larger_than_any_or_of_another_kind_is_no_store_that_is_away",),
     ),
     Bug(
         "names of nothing stay in the index of deadlines",
