@@ -284,7 +284,7 @@ RUNNING: Final = (
         "countersign/runs/decision_stream.py",
         "read_back_at, pause, told = loop.time(), _PAUSE, False",
         "read_back_at, pause, told = loop.time() + READ_BACK, _PAUSE, False",
-        (_CALLS + "test_decision_after_a_cut_stream_is_read_back",),
+        (_CALLS + "test_service_finds_a_decision_that_was_not_pushed",),
     ),
     Bug(
         "a model's call does not end with its run",
