@@ -26,6 +26,7 @@ from countersign.domain.errors import (
     JournalLost,
     LeaseLost,
     NewerSchema,
+    NotFound,
     QuestionLost,
     StoreUnavailable,
 )
@@ -122,7 +123,7 @@ class Runner:
         parked_for: frozenset[RequestId] = frozenset()
         try:
             parked_for = await self._drive(lease, asked)
-        except (LeaseLost, StoreUnavailable) as lost:
+        except (LeaseLost, NotFound, StoreUnavailable) as lost:
             log.info("Run %s is let go: %s", run_id, lost)
         except QuestionLost as lost:
             metrics.repaired(Repair.QUESTION_LOST)

@@ -80,10 +80,7 @@ class _Futures(Generic[K, V]):
         self._futures.setdefault(key, set()).add(future)
         try:
             if self._heard.pop(key, False):
-                try:
-                    await look()
-                except CountersignError as away:
-                    _log.info("%s It is read again when `web` answers.", away)
+                await look()
             return await future
         finally:
             waiting = self._futures.get(key, set())
@@ -129,6 +126,7 @@ class DecisionStream:
         self._read_back = read_back
         self._requests: _Futures[RequestId, Request] = _Futures()
         self._runs: _Futures[RunId, None] = _Futures()
+        self._read_back_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -145,11 +143,11 @@ class DecisionStream:
 
         QuestionLost if `web` does not have it any more.
         """
-        return await self._requests.wait(request, lambda: self._look([request], []))
+        return await self._requests.wait(request, lambda: self._look_or_later([request], []))
 
     async def ended(self, run: RunId) -> None:
         """Wait until the run has ended."""
-        await self._runs.wait(run, lambda: self._look([], [run]))
+        await self._runs.wait(run, lambda: self._look_or_later([], [run]))
 
     async def _follow(self) -> None:
         pause = _PAUSE
@@ -158,12 +156,12 @@ class DecisionStream:
         while True:
             try:
                 async with self._lines() as lines:
-                    read_back_at, pause, told = loop.time(), _PAUSE, False
+                    self._read_back_at, pause, told = 0.0, _PAUSE, False
                     async for line in lines:  # the first comes at once
                         await self._hear(line)
-                        if loop.time() >= read_back_at:
+                        if loop.time() >= self._read_back_at:
+                            self._read_back_at = loop.time() + READ_BACK
                             await self._look_at_all()
-                            read_back_at = loop.time() + READ_BACK
             except CountersignError as lost:
                 if not told:
                     _log.warning("No decisions are heard until `web` answers: %s", lost)
@@ -195,6 +193,13 @@ class DecisionStream:
         if woken:
             _log.warning("%d decisions or ends were missed, and found by reading back.", woken)
             metrics.repaired(Repair.HINT_LOST, woken)
+
+    async def _look_or_later(self, requests: Sequence[RequestId], runs: Sequence[RunId]) -> None:
+        try:
+            await self._look(requests, runs)
+        except CountersignError as away:
+            _log.info("%s It is read again with the next line.", away)
+            self._read_back_at = 0.0
 
     async def _look(self, requests: Sequence[RequestId], runs: Sequence[RunId]) -> int:
         known = await self._read_back(requests, runs)

@@ -28,6 +28,7 @@ from countersign.domain.run_calls import R, Read, RunCall
 from countersign.domain.runs import Run
 from countersign.process_settings import WorkerSettings
 from countersign.runs.area import Area
+from countersign.runs.job_queue import Queue as JobQueue
 from countersign.runs.journal_storage import RedisJournal
 from countersign.runs.service import Service
 from countersign.store.programs import ApiKeys
@@ -36,6 +37,7 @@ from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines
 from countersign.usecases.ports import Announcement, Journal, Lease, Queue, TeamInfo
+from countersign.usecases.requeued_runs import Unheld, ask_again
 from countersign.usecases.store_outages import ended, patiently
 from tests.forking import forked
 from tests.longest_wait import PATIENCE
@@ -317,6 +319,8 @@ class Process:
             str(house.lease.total_seconds()),
             env=os.environ,
         )
+        async with JobQueue(house.url, house.namespace) as queue:  # `web` asks for runs that no worker holds
+            await ask_again(house.store, queue, Unheld(house.store), timedelta(0))
         return self
 
     async def __aexit__(self, *_: object) -> None:

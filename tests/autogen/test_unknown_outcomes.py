@@ -605,6 +605,7 @@ async def test_calls_whose_decisions_are_found_late_are_no_change_of_the_code(ho
         for request in requests[:2]:
             await house.decide(request, Verb.APPROVE)
         await fact(two_done)
+        await run.effects.finish(LEASE)  # their results are recorded
         run.token.cancel()
         job.cancel()
         await asyncio.wait({job})

@@ -244,7 +244,7 @@ async def test_without_people_a_broken_is_termination_msg_ends_the_conversation(
 async def test_nobody_answers_and_the_conversation_ends_so_named(house: House) -> None:
     """R17: expired is neither stopped nor finished, and the agents are told."""
     await house.store.set_defaults(replace(RULES, timeout=timedelta(milliseconds=100)))
-    async with table(house, HumanInputMode.ALWAYS, "a") as it:
+    async with table(house, HumanInputMode.ALWAYS, "a") as it, house.deadlines_kept():
         await it.over()
     assert it.talk.over is EndReason.UNANSWERED
     assert "NOBODY ANSWERED" in it.talk.words[-1] and "silence is not consent" in it.talk.words[-1]

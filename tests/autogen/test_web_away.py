@@ -25,16 +25,17 @@ from countersign.autogen.team import Team, Teams
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Verb
-from countersign.domain.run_calls import Read
+from countersign.domain.run_calls import Ask, R, Read, RunCall
 from countersign.domain.runs import Status
 from countersign.metrics import Repair
 from countersign.runs.area import WebAddress
 from countersign.runs.decision_stream import DecisionStream
 from countersign.runs.service import HttpService
 from countersign.usecases.ports import Lease
-from tests.autogen.harness import CHANNEL, WORKSPACE, House
+from tests.autogen.harness import CHANNEL, WORKSPACE, House, Through
 from tests.autogen.test_newer_worker import of_a_newer_version
 from tests.autogen.test_parked_runs import parked
+from tests.autogen.test_runner import fact_of
 from tests.longest_wait import PATIENCE
 from tests.metric_counts import repaired
 from tests.worker_service import served
@@ -262,6 +263,34 @@ async def test_hints_that_a_broken_stream_lost_are_read_back(
             await asyncio.wait_for(job, PATIENCE)
     assert (await house.run()).status is (Status.FINISHED if hint == "decision" else Status.STOPPED)
     assert acted == (["counted pens", "sent"] if hint == "decision" else [])
+
+
+async def test_decision_heard_early_is_read_again_after_a_lost_answer(
+    house: House, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R5: its line came before the agent waited for it, and so it never comes again."""
+    monkeypatch.setattr("countersign.runs.decision_stream.READ_BACK", 3600.0)
+    monkeypatch.setattr("bot.api.worker_calls.HEARTBEAT", 0.05)
+    service = house.service
+    assert isinstance(service, HttpService)
+    heard = service._stream._requests._heard
+
+    class Early(Through):
+        async def call(self, lease: Lease, call: RunCall[R]) -> R:
+            answer = await super().call(lease, call)
+            if isinstance(call, Ask):
+                asked = await house.asked()
+                await house.decide(asked, Verb.APPROVE)
+                await fact_of(lambda: asked.id in heard)
+                wire.losing = {"waiting"}
+            return answer
+
+    house.service = Early(service)
+    await house.start(team="t")
+    async with house.worker(found=team([]), model=model()) as worker:
+        await asyncio.wait_for(worker.advance(), PATIENCE)
+    assert wire.lost == ["waiting"]
+    assert (await house.run()).status is Status.FINISHED
 
 
 async def test_web_that_starts_elsewhere_with_another_key_is_found(house: House) -> None:
