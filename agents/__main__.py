@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from countersign import metrics
-from countersign.autogen import compat
-from countersign.autogen.models.config import load_model
-from countersign.autogen.runner import Runner
-from countersign.autogen.team import Teams, try_out
 from countersign.domain.errors import CountersignError, StoreUnavailable, StoreUnsafe, WrongSettings
 from countersign.domain.ids import WorkerId, worker_id
+from countersign.frameworks.autogen import compat
+from countersign.frameworks.autogen.models.config import load_model
+from countersign.frameworks.autogen.runner import Runner
+from countersign.frameworks.autogen.team import Teams, try_out
 from countersign.process_settings import WorkerSettings, read
 from countersign.python_gc import keep_what_is_loaded
 from countersign.runs.area import Area

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from countersign.autogen.models.config import load_model
 from countersign.doctor import Findings
 from countersign.domain.errors import WrongSettings
+from countersign.frameworks.autogen.models.config import load_model
 from countersign.process_settings import WorkerSettings, read
 from countersign.runs.area import Area
 from countersign.runs.service import HttpService

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from countersign.autogen.team import Team, Teams
 from countersign.domain.ids import TeamName
+from countersign.frameworks.autogen.team import Team, Teams
 
 from . import teams
 

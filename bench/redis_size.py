@@ -23,8 +23,8 @@ from typing import Final
 
 from bench.figures import UNPACED, Figure
 from countersign.domain.ids import RequestId, RunId
-from countersign.replay.entries import Entry
 from countersign.runs.area import Area
+from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store

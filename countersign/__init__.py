@@ -8,21 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict
+    from countersign.frameworks.autogen.tools.team_policy import Proposal, Tier, Verdict
     from countersign.process_settings import WorkerSettings
 
-    from .autogen.code.executors import code_executor
-    from .autogen.code.gated_executor import CodeAgent
-    from .autogen.gated_function import gated
-    from .autogen.models.demo import DEMO_NOTE, DemoCall, demo_turns
-    from .autogen.people.conversation import ConversationOver, EndReason, turn_in
-    from .autogen.people.decision_messages import DecisionTermination, decision_in
-    from .autogen.people.human_input_modes import HumanInputMode, any_of, every, last_line, when_from, when_said
-    from .autogen.people.run_outcomes import Became, Conclusion, Outcome, Outcomes
-    from .autogen.run_context import RunContext, current_run
-    from .autogen.standalone import run_here
-    from .autogen.team import Team, last_words
-    from .autogen.tools.gated_tools import idempotency_key
     from .client.approval_decorator import requires_approval
     from .client.ask import ask
     from .client.client import AsyncClient, Client, question
@@ -34,21 +22,47 @@ if TYPE_CHECKING:
     from .domain.requests import Kind, Request, Status
     from .domain.run_options import Option
     from .domain.typed_answers import UNANSWERED
+    from .frameworks.autogen.code.executors import code_executor
+    from .frameworks.autogen.code.gated_executor import CodeAgent
+    from .frameworks.autogen.gated_function import gated
+    from .frameworks.autogen.models.demo import DEMO_NOTE, DemoCall, demo_turns
+    from .frameworks.autogen.people.conversation import ConversationOver, EndReason, turn_in
+    from .frameworks.autogen.people.decision_messages import DecisionTermination, decision_in
+    from .frameworks.autogen.people.human_input_modes import (
+        HumanInputMode,
+        any_of,
+        every,
+        last_line,
+        when_from,
+        when_said,
+    )
+    from .frameworks.autogen.people.run_outcomes import Became, Conclusion, Outcome, Outcomes
+    from .frameworks.autogen.run_context import RunContext, current_run
+    from .frameworks.autogen.standalone import run_here
+    from .frameworks.autogen.team import Team, last_words
+    from .frameworks.autogen.tools.gated_tools import idempotency_key
 
 _PUBLIC = {
-    "autogen.people.run_outcomes": ("Became", "Conclusion", "Outcome", "Outcomes"),
-    "autogen.code.executors": ("code_executor",),
-    "autogen.code.gated_executor": ("CodeAgent",),
-    "autogen.models.demo": ("DEMO_NOTE", "DemoCall", "demo_turns"),
-    "autogen.people.conversation": ("ConversationOver", "EndReason", "turn_in"),
-    "autogen.people.decision_messages": ("DecisionTermination", "decision_in"),
-    "autogen.people.human_input_modes": ("HumanInputMode", "any_of", "every", "last_line", "when_from", "when_said"),
-    "autogen.run_context": ("RunContext", "current_run"),
-    "autogen.standalone": ("run_here",),
-    "autogen.team": ("Team", "last_words"),
-    "autogen.gated_function": ("gated",),
-    "autogen.tools.gated_tools": ("idempotency_key",),
-    "autogen.tools.team_policy": ("Proposal", "Tier", "Verdict"),
+    "frameworks.autogen.people.run_outcomes": ("Became", "Conclusion", "Outcome", "Outcomes"),
+    "frameworks.autogen.code.executors": ("code_executor",),
+    "frameworks.autogen.code.gated_executor": ("CodeAgent",),
+    "frameworks.autogen.models.demo": ("DEMO_NOTE", "DemoCall", "demo_turns"),
+    "frameworks.autogen.people.conversation": ("ConversationOver", "EndReason", "turn_in"),
+    "frameworks.autogen.people.decision_messages": ("DecisionTermination", "decision_in"),
+    "frameworks.autogen.people.human_input_modes": (
+        "HumanInputMode",
+        "any_of",
+        "every",
+        "last_line",
+        "when_from",
+        "when_said",
+    ),
+    "frameworks.autogen.run_context": ("RunContext", "current_run"),
+    "frameworks.autogen.standalone": ("run_here",),
+    "frameworks.autogen.team": ("Team", "last_words"),
+    "frameworks.autogen.gated_function": ("gated",),
+    "frameworks.autogen.tools.gated_tools": ("idempotency_key",),
+    "frameworks.autogen.tools.team_policy": ("Proposal", "Tier", "Verdict"),
     "client.approval_decorator": ("requires_approval",),
     "client.ask": ("ask",),
     "client.client": ("AsyncClient", "Client", "question"),

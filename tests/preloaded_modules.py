@@ -10,12 +10,12 @@ from countersign.python_gc import keep_what_is_loaded
 for name in (
     "bot.__main__",
     "agents.__main__",
-    "countersign.autogen.code.gated_executor",
-    "countersign.autogen.standalone",
+    "countersign.frameworks.autogen.code.gated_executor",
+    "countersign.frameworks.autogen.standalone",
     "autogen_agentchat.conditions",
     "autogen_agentchat.teams",
     "docket.tasks",
-    "countersign.hosted_teams.agent_framework",
+    "countersign.frameworks.agent_framework.team",
 ):
     import_module(name)
 keep_what_is_loaded()

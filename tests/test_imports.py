@@ -17,10 +17,10 @@ _AUTOGEN = {
         *_LIBRARY,
         "countersign.process_settings",
         "countersign.json_schema",
-        "countersign.replay",
+        "countersign.runs",
         "countersign.runs.leases",
         "countersign.runs.service",
-        "countersign.autogen",
+        "countersign.frameworks.autogen",
     ),
     *("autogen_agentchat", "autogen_core", "autogen_ext", "pydantic", "yaml"),
 }
@@ -34,33 +34,33 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.terminal": {"countersign.domain", "rich", "typer"},
     "countersign.client": {"countersign.domain", "countersign.client", "httpcore", "pydantic"},
     "countersign.client.slack_input": {"countersign.domain", "countersign.client", "autogen_agentchat"},
-    "countersign.adapters": {
-        *("countersign.domain", "countersign.client", "countersign.adapters.run_files"),
-        *("countersign.adapters.run_storage", "cryptography", "pydantic"),
+    "countersign.frameworks": {
+        *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
+        *("countersign.frameworks.run_storage", "cryptography", "pydantic"),
     },
-    "countersign.adapters.ag2": {"countersign.adapters", "countersign.domain", "countersign.client", "ag2"},
-    "countersign.adapters.ag2_classic": {
-        *("countersign.adapters.ag2_classic_messages", "countersign.adapters.ag2_classic_questions", "autogen"),
+    "countersign.frameworks.ag2": {"countersign.frameworks", "countersign.domain", "countersign.client", "ag2"},
+    "countersign.frameworks.ag2_classic": {
+        *("countersign.frameworks.ag2_classic.messages", "countersign.frameworks.ag2_classic.questions", "autogen"),
     },
-    "countersign.adapters.ag2_classic_messages": {"countersign.adapters", "countersign.domain", "autogen"},
-    "countersign.adapters.ag2_classic_questions": {
-        *("countersign.client", "countersign.domain", "countersign.adapters.ag2_classic_messages", "autogen"),
+    "countersign.frameworks.ag2_classic.messages": {"countersign.frameworks", "countersign.domain", "autogen"},
+    "countersign.frameworks.ag2_classic.questions": {
+        *("countersign.client", "countersign.domain", "countersign.frameworks.ag2_classic.messages", "autogen"),
     },
-    "countersign.adapters.graph_threads": {
-        *("countersign.domain", "countersign.client", "countersign.adapters.run_files"),
-        *("countersign.adapters.run_storage", "langgraph", "langchain_core"),
+    "countersign.frameworks.langgraph.threads": {
+        *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
+        *("countersign.frameworks.run_storage", "langgraph", "langchain_core"),
     },
-    "countersign.adapters.langgraph": {
-        *("countersign.domain", "countersign.client", "countersign.adapters.run_files"),
-        "countersign.adapters.graph_threads",
+    "countersign.frameworks.langgraph": {
+        *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
+        "countersign.frameworks.langgraph.threads",
         *("langchain", "langchain_core", "langgraph"),
     },
-    "countersign.adapters.agent_framework": {
-        *("countersign.domain", "countersign.client", "countersign.adapters.saved_runs"),
-        *("countersign.adapters.run_files", "agent_framework", "pydantic_core"),
+    "countersign.frameworks.agent_framework": {
+        *("countersign.domain", "countersign.client", "countersign.frameworks.saved_runs"),
+        *("countersign.frameworks.run_files", "agent_framework", "pydantic_core"),
     },
-    "countersign.adapters.openai_agents": {
-        *("countersign.adapters.run_files", "countersign.adapters.saved_runs", "countersign.domain", "agents"),
+    "countersign.frameworks.openai_agents": {
+        *("countersign.frameworks.run_files", "countersign.frameworks.saved_runs", "countersign.domain", "agents"),
     },
     "countersign.policy": {"countersign.domain", "countersign.policy", "pydantic", "yaml"},
     "countersign.policy.cli": {"countersign.domain", "countersign.policy", "countersign.terminal", "typer"},
@@ -76,7 +76,13 @@ MAY_IMPORT: dict[str, set[str]] = {
             "countersign.store.redis",
             "countersign.store.server_check",
         ),
-        *("countersign.runs", "redis"),
+        *(
+            "countersign.policy.evaluation",
+            "countersign.runs",
+            "countersign.usecases.store_outages",
+            "pydantic",
+            "redis",
+        ),
     },
     "countersign.runs.decision_stream": {"countersign.domain", "countersign.metrics", "pydantic"},
     "countersign.runs.job_codec": {"countersign.domain", "countersign.store.redis", "docket"},
@@ -89,31 +95,28 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "countersign.runs.area", "countersign.runs.decision_stream"),
         *("countersign.usecases.ports", "httpcore", "pydantic"),
     },
-    "countersign.replay": {
-        *("countersign.domain", "countersign.policy", "countersign.usecases", "countersign.replay", "pydantic"),
-    },
-    "countersign.autogen": _AUTOGEN,
-    "countersign.autogen.standalone": {
+    "countersign.frameworks.autogen": _AUTOGEN,
+    "countersign.frameworks.autogen.standalone": {
         *("countersign.domain", "countersign.usecases.ports", "countersign.usecases.store_outages"),
         "countersign.process_settings",
         *("countersign.client.connection", "countersign.runs", "countersign.store.redis"),
-        *("countersign.autogen", "autogen_core"),
+        *("countersign.frameworks.autogen", "autogen_core"),
     },
-    "countersign.hosted_teams": {"countersign.domain", "countersign.autogen", "autogen_core"},
-    "countersign.hosted_teams.agent_framework": {
-        *("countersign.domain", "countersign.replay.entries", "countersign.autogen"),
-        *("countersign.hosted_teams.agent_framework_model", "countersign.hosted_teams.framework_calls"),
+    "countersign.frameworks.hosted_calls": {"countersign.domain", "countersign.frameworks.autogen", "autogen_core"},
+    "countersign.frameworks.agent_framework.team": {
+        *("countersign.domain", "countersign.runs.entries", "countersign.frameworks.autogen"),
+        *("countersign.frameworks.agent_framework.model", "countersign.frameworks.hosted_calls"),
         *("agent_framework", "pydantic_core"),
     },
-    "countersign.hosted_teams.agent_framework_model": {"countersign.domain", "autogen_core", "agent_framework"},
-    "countersign.hosted_teams.openai_agents": {
-        "countersign.autogen",
+    "countersign.frameworks.agent_framework.model": {"countersign.domain", "autogen_core", "agent_framework"},
+    "countersign.frameworks.openai_agents.team": {
+        "countersign.frameworks.autogen",
         "countersign.domain",
-        "countersign.hosted_teams.framework_calls",
-        "countersign.hosted_teams.openai_agents_model",
+        "countersign.frameworks.hosted_calls",
+        "countersign.frameworks.openai_agents.model",
         "agents",
     },
-    "countersign.hosted_teams.openai_agents_model": {
+    "countersign.frameworks.openai_agents.model": {
         *("countersign.domain", "autogen_core", "agents", "openai", "pydantic"),
     },
     "bot.settings": {
@@ -182,11 +185,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "countersign.policy", "countersign.usecases", "countersign.json_schema"),
         *("countersign.text", "bot.slack.views"),
     },
-    "agents": {"countersign.domain", "countersign.autogen", "agents"},
+    "agents": {"countersign.domain", "countersign.frameworks.autogen", "agents"},
     "agents.services": {"agents.services", "aiosmtplib"},
     "agents.teams": {"agents.services", "autogen_agentchat", "autogen_core"},
     "agents.teams.access": {
-        *("agents.services", "countersign.hosted_teams.agent_framework", "agent_framework", "autogen_core"),
+        *("agents.services", "countersign.frameworks.agent_framework.team", "agent_framework", "autogen_core"),
     },
     "localslack": {"localslack", "aiohttp", "yaml", "pytest_asyncio"},
     "demo": {"demo", "countersign.store.embedded_server", "aiohttp", "aiosmtpd"},
@@ -233,11 +236,14 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"audit_log", "outbox", "request_lists"},
     ),
     "countersign.runs": (
-        {"decision_stream", "job_codec", "journal_file", "leases"},
-        {"area", "job_queue"},
-        {"journal_storage", "service"},
+        {"decision_stream", "entries", "job_codec", "journal_file", "leases"}
+        | {"pending_calls", "rest_detection", "write_behind"},
+        {"area", "job_queue", "replay_order"},
+        {"journal_storage", "late_cancellation", "service"},
+        {"run_journal"},
+        {"side_effects"},
     ),
-    "countersign.autogen": (
+    "countersign.frameworks.autogen": (
         {"held_run", "team_parts"},
         {"models", "people"},
         {"progress", "running_team", "unknown_outcomes"},
@@ -337,7 +343,7 @@ def forbidden(module: str, path: Path) -> set[str]:
     public = {f"countersign.{name}" for name in countersign.__all__} if room.startswith("agents") else set()
     return {
         name
-        for name in imported(path) - {"countersign", "countersign.adapters", "countersign.adapters.extra"} - public
+        for name in imported(path) - {"countersign", "countersign.frameworks", "countersign.frameworks.extra"} - public
         if name.split(".")[0] not in sys.stdlib_module_names
         and not any(name == may or name.startswith(may + ".") or may.startswith(name + ".") for may in MAY_IMPORT[room])
     }
@@ -407,9 +413,9 @@ OURS = ("countersign", "bot", "agents", "localslack", "demo")
 DEEPEST = {
     "countersign.domain": 10,
     "countersign.usecases": 5,
-    "countersign.runs": 3,
+    "countersign.runs": 5,
     "countersign.store": 7,
-    "countersign.autogen": 9,
+    "countersign.frameworks.autogen": 9,
     "bot.api": 6,
     "bot.audit": 5,
     "bot.installations": 3,
@@ -440,7 +446,7 @@ def test_no_module_imports_in_a_circle_and_few_levels_deep() -> None:
 def test_a_worker_holds_no_code_that_writes_as_web() -> None:
     """A worker's processes ask `web` over HTTP; what `web` stores, and how, is not among their modules."""
     paths = dict(modules())
-    reached, left = set(), ["agents.__main__", "countersign.autogen.standalone"]
+    reached, left = set(), ["agents.__main__", "countersign.frameworks.autogen.standalone"]
     while left:
         if (name := left.pop()) not in reached and name in paths:
             reached.add(name)

@@ -13,7 +13,7 @@ from autogen_core import FunctionCall
 from autogen_core.models import AssistantMessage, FunctionExecutionResultMessage, LLMMessage, UserMessage
 
 from countersign import DEMO_NOTE, Became, DemoCall, RunContext, Team, Tier, current_run
-from countersign.hosted_teams.agent_framework import AgentTeam, model, tools
+from countersign.frameworks.agent_framework.team import AgentTeam, model, tools
 
 from ..services.systems import Systems
 

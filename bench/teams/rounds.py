@@ -14,9 +14,9 @@ from autogen_agentchat.messages import BaseChatMessage, TextMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken
 
-from countersign.autogen.people.input_func import Human
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team
+from countersign.frameworks.autogen.people.input_func import Human
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team
 
 _DRAFT = "To: vendor@example.com\nSubject: Our contract\n\nWe have been with you for years. Ten percent off, please."
 

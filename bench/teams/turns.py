@@ -14,9 +14,9 @@ from autogen_agentchat.teams import DiGraphBuilder, GraphFlow, RoundRobinGroupCh
 from autogen_core import CancellationToken
 from autogen_core.models import ChatCompletionClient
 
-from countersign.autogen.people.input_func import Human
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team
+from countersign.frameworks.autogen.people.input_func import Human
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team
 
 Models = Callable[[str], ChatCompletionClient]
 """The model of the agent of that name."""

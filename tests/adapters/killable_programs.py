@@ -49,7 +49,7 @@ CLASSIC_CALLS: Final = (
     """
 import autogen
 
-from countersign.adapters.ag2_classic import ask_in_slack
+from countersign.frameworks.ag2_classic import ask_in_slack
 
 ask_in_slack("#general", run="orders")
 clerk = autogen.AssistantAgent("clerk", llm_config={"config_list": [{"model": "gpt-5"}]})
@@ -66,7 +66,7 @@ CLASSIC_CODE: Final = """
 import autogen
 from autogen.coding import LocalCommandLineCodeExecutor
 
-from countersign.adapters.ag2_classic import ask_in_slack
+from countersign.frameworks.ag2_classic import ask_in_slack
 
 ask_in_slack("#general", run="orders")
 clerk = autogen.AssistantAgent("clerk", llm_config={"config_list": [{"model": "gpt-5"}]})
@@ -82,7 +82,7 @@ from ag2 import Agent, Context, tool
 from ag2.config import OpenAIConfig
 from ag2.middleware.builtin import approval_required
 
-from countersign.adapters.ag2 import slack_hook, with_approval
+from countersign.frameworks.ag2 import slack_hook, with_approval
 """
     + REFUND
     + """
@@ -100,7 +100,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from countersign.adapters.langgraph import SlackApproval, decide
+from countersign.frameworks.langgraph import SlackApproval, decide
 """
     + REFUND
     + """
@@ -122,7 +122,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
 
-from countersign.adapters.langgraph import decide
+from countersign.frameworks.langgraph import decide
 """
     + REFUND
     + """

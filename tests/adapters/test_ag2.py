@@ -11,8 +11,8 @@ from ag2.middleware.base import BaseMiddleware
 from ag2.middleware.builtin import approval_required
 from ag2.testing import TestConfig, TrackingConfig
 
-from countersign.adapters.ag2 import ask_human, slack_hook, with_approval
 from countersign.client import attempts
+from countersign.frameworks.ag2 import ask_human, slack_hook, with_approval
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack

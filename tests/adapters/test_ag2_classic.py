@@ -11,9 +11,9 @@ import httpx
 import pytest
 from autogen.coding import LocalCommandLineCodeExecutor
 
-from countersign.adapters.ag2_classic import ask_in_slack
-from countersign.adapters.ag2_classic_questions import People
 from countersign.client.exchange import ServiceRefused
+from countersign.frameworks.ag2_classic import ask_in_slack
+from countersign.frameworks.ag2_classic.questions import People
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, Script, cards
 

@@ -11,9 +11,9 @@ import autogen
 import pytest
 from autogen.coding import LocalCommandLineCodeExecutor
 
-from countersign.adapters.ag2_classic import ask_in_slack
 from countersign.client import attempts
 from countersign.domain.channel_settings import Risk
+from countersign.frameworks.ag2_classic import ask_in_slack
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack

@@ -11,8 +11,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from bot.api.endpoints import Interface
-from countersign.adapters.run_files import opened
 from countersign.domain.errors import InvalidInput
+from countersign.frameworks.run_files import opened
 from localslack import LocalSlack, text_of
 from tests.adapters.framework_programs import HERE, Program, cards, environment, examples
 from tests.autogen.harness import fact

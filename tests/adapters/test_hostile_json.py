@@ -32,16 +32,16 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import interrupt
 
 from countersign import requires_approval
-from countersign.adapters.ag2 import with_approval
-from countersign.adapters.ag2_classic import ask_in_slack
-from countersign.adapters.agent_framework import SlackApprovals
-from countersign.adapters.langgraph import SlackApproval, adecide
-from countersign.adapters.mcp_server import PeopleTools
 from countersign.client import exchange
 from countersign.client.client import AsyncClient, question
 from countersign.client.exchange import Decision
 from countersign.domain.errors import InvalidInput
 from countersign.domain.json_arguments import is_approved
+from countersign.frameworks.ag2 import with_approval
+from countersign.frameworks.ag2_classic import ask_in_slack
+from countersign.frameworks.agent_framework import SlackApprovals
+from countersign.frameworks.langgraph import SlackApproval, adecide
+from countersign.frameworks.mcp_server import PeopleTools
 from localslack import LocalSlack, text_of
 from tests.adapters.stage import Bob, Script, cards
 

@@ -112,7 +112,7 @@ def test_an_example_imports_what_its_line_installs(section: str) -> None:
     ],
 )
 def test_an_adapter_without_its_package_names_the_extra(adapter: str, package: str, extra: str) -> None:
-    program = f"import sys; sys.modules[{package!r}] = None; import countersign.adapters.{adapter}"
+    program = f"import sys; sys.modules[{package!r}] = None; import countersign.frameworks.{adapter}"
     ended = subprocess.run([sys.executable, "-c", program], cwd=HERE, capture_output=True, text=True, check=False)
     assert ended.stderr.splitlines()[-1].endswith(f"Run: pip install 'countersign-slack[{extra}]'")
 

@@ -19,15 +19,15 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
-from countersign.adapters import resume
-from countersign.adapters.langgraph import SlackApproval, adecide, arestore, decide, restore
-from countersign.adapters.run_files import LeftToPeople, path_of, read
-from countersign.adapters.run_storage import fetch
 from countersign.client import attempts
 from countersign.client.client import AsyncClient
 from countersign.client.exchange import ServiceRefused
 from countersign.domain.errors import InvalidInput
 from countersign.domain.typed_answers import UNANSWERED
+from countersign.frameworks import resume
+from countersign.frameworks.langgraph import SlackApproval, adecide, arestore, decide, restore
+from countersign.frameworks.run_files import LeftToPeople, path_of, read
+from countersign.frameworks.run_storage import fetch
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of

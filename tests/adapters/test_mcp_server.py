@@ -16,7 +16,7 @@ from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.types import TextContent
 
-from countersign.adapters import mcp_server
+from countersign.frameworks import mcp_server
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of

@@ -68,7 +68,7 @@ from agents.mcp import MCPServer
 from mcp.types import CallToolResult, TextContent, Tool
 from my_models import Script, did, function, patch, shell, ship, sql
 
-from countersign.adapters.openai_agents import SlackApprovals
+from countersign.frameworks.openai_agents import SlackApprovals
 
 approvals = SlackApprovals("#general", folder="runs")
 

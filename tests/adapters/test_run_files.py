@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from countersign.adapters import resume
-from countersign.adapters.run_files import KEY, leave, opened, path_of, read
 from countersign.domain.errors import InvalidInput
+from countersign.frameworks import resume
+from countersign.frameworks.run_files import KEY, leave, opened, path_of, read
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="folders have other rights there")
 

@@ -18,15 +18,15 @@ import httpx
 import pytest
 from cryptography.fernet import Fernet
 
-from countersign.adapters import resume
-from countersign.adapters.run_files import KEY, LeftToPeople, leave, opened, path_of
-from countersign.adapters.saved_runs import SavedRuns
 from countersign.client.client import AsyncClient
 from countersign.client.exchange import ServiceRefused
 from countersign.domain import api_keys
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import RequestId
 from countersign.domain.program_states import LONGEST_STATE, ProgramState
+from countersign.frameworks import resume
+from countersign.frameworks.run_files import KEY, LeftToPeople, leave, opened, path_of
+from countersign.frameworks.saved_runs import SavedRuns
 from countersign.store.programs import ApiKeys
 from countersign.store.record_codecs import STATES
 from countersign.store.store import Store

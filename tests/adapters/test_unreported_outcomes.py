@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from countersign.adapters import resume
-from countersign.adapters.run_files import read
-from countersign.adapters.saved_runs import JudgedRun, SavedRuns
 from countersign.client import exchange
 from countersign.client.client import AsyncClient
+from countersign.frameworks import resume
+from countersign.frameworks.run_files import read
+from countersign.frameworks.saved_runs import JudgedRun, SavedRuns
 from localslack import LocalSlack
 from tests.adapters.stage import Bob
 from tests.api.test_requests import decided
@@ -60,7 +60,7 @@ async def paid_while_the_service_was_away(
         running = asyncio.create_task(pay.run(away))
         await bob.card("Pay: order 17?")
         (waiting,) = (await program.get("/v1/requests")).json()["requests"]
-        caplog.set_level(logging.WARNING, "countersign.adapters")
+        caplog.set_level(logging.WARNING, "countersign.frameworks")
         await bob.presses("Pay: order 17?", "Approve")
         assert await running == "paid"
     (line,) = [record.getMessage() for record in caplog.records if "isn't reported yet" in record.getMessage()]

@@ -36,10 +36,10 @@ from agent_framework import (
 )
 from cryptography.fernet import Fernet
 
-from countersign.adapters.agent_framework import SlackApprovals
 from countersign.client.exchange import Decision, ServiceRefused
 from countersign.domain.errors import InvalidInput
 from countersign.domain.typed_answers import UNANSWERED
+from countersign.frameworks.agent_framework import SlackApprovals
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.framework_programs import HERE, STOPS, Program, cards, environment

@@ -14,7 +14,6 @@ import pytest
 from bot.audit.auditor import Auditor
 from bot.slack.views import answer_modals, home
 from countersign import usecases
-from countersign.adapters.run_files import opened
 from countersign.client.ask import ask as ask_people
 from countersign.client.client import Client, question
 from countersign.client.exchange import Decision
@@ -27,6 +26,7 @@ from countersign.domain.events import EventType
 from countersign.domain.ids import AttemptId, RequestId, UserId
 from countersign.domain.people import Actor
 from countersign.domain.requests import Verb
+from countersign.frameworks.run_files import opened
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.audit_log import Ledger
 from countersign.store.programs import ApiKeys

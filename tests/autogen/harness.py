@@ -15,9 +15,6 @@ from pydantic import SecretStr
 
 from agents import registry
 from countersign import usecases
-from countersign.autogen.models.demo import DemoModel
-from countersign.autogen.runner import Runner
-from countersign.autogen.team import Teams
 from countersign.domain import api_keys, high_risk
 from countersign.domain.channel_settings import Rules
 from countersign.domain.decision_attempts import Attempt
@@ -26,6 +23,9 @@ from countersign.domain.people import Actor, Reviewers
 from countersign.domain.requests import Request, Verb
 from countersign.domain.run_calls import R, Read, RunCall
 from countersign.domain.runs import Run
+from countersign.frameworks.autogen.models.demo import DemoModel
+from countersign.frameworks.autogen.runner import Runner
+from countersign.frameworks.autogen.team import Teams
 from countersign.process_settings import WorkerSettings
 from countersign.runs.area import Area
 from countersign.runs.job_queue import Queue as JobQueue

@@ -14,10 +14,10 @@ from unittest.mock import patch
 import redis.asyncio
 from autogen_agentchat.base import Team as AutoGenTeam
 
-from countersign.autogen.run_context import RunContext
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.events import EventType
 from countersign.domain.requests import Kind, Request
+from countersign.frameworks.autogen.run_context import RunContext
 from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.record_codecs import EVENTS
 from tests.autogen.harness import RULES, House, housed
@@ -44,7 +44,7 @@ async def bad_kills(
     number. A run that has not ended after `patience` seconds is bad.
     """
     kind = f"{'stop' if stops else 'kill'}{again or ''}x"
-    with patch("countersign.autogen.team_execution.GRACE", timedelta(seconds=2)):
+    with patch("countersign.frameworks.autogen.team_execution.GRACE", timedelta(seconds=2)):
         whole = await live(house, build, f"r{kind}0")
         bad: list[str] = []
         numbers = range(1, whole.records + 1, every)

@@ -21,8 +21,8 @@ from autogen_core.memory import ListMemory, MemoryContent
 from autogen_core.models import UserMessage
 from autogen_core.tools import FunctionTool, StaticWorkbench, ToolSchema
 
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.tools.team_policy import Tier
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.tools.team_policy import Tier
 from tests.autogen.rebuild_shapes import merged
 from tests.autogen.rebuild_teams import SCRIPT, SLOW, World
 

@@ -8,7 +8,7 @@ import yaml
 from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage, ModelInfo, SystemMessage, UserMessage
 from autogen_core.tools import ToolSchema
 
-from countersign.autogen.models.wrapper import Answer
+from countersign.frameworks.autogen.models.wrapper import Answer
 from tests.openai_server import OpenAIServer
 
 KEY = "sk-very-secret"

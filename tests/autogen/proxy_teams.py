@@ -16,9 +16,9 @@ from autogen_agentchat.teams import (
 )
 from autogen_agentchat.tools import AgentTool, TeamTool
 
-from countersign.autogen.people.conversation import ConversationOver, over_in
-from countersign.autogen.people.human_input_modes import HumanInputMode, any_of, every, last_line, when_said
-from countersign.autogen.run_context import RunContext
+from countersign.frameworks.autogen.people.conversation import ConversationOver, over_in
+from countersign.frameworks.autogen.people.human_input_modes import HumanInputMode, any_of, every, last_line, when_said
+from countersign.frameworks.autogen.run_context import RunContext
 from tests.autogen.rebuild_teams import SCRIPT, World
 
 FINISHED = last_line("TERMINATE")

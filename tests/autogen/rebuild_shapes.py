@@ -14,9 +14,9 @@ from autogen_core import CancellationToken
 from autogen_core.models import CreateResult, LLMMessage
 from autogen_core.tools import FunctionTool, StaticWorkbench, ToolSchema
 
-from countersign.autogen.models.wrapper import WrappedModel
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.tools.team_policy import Tier
+from countersign.frameworks.autogen.models.wrapper import WrappedModel
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.tools.team_policy import Tier
 from tests.autogen.rebuild_teams import SCRIPT, SLOW, World
 
 SCRIPT.update(

@@ -28,14 +28,14 @@ from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from autogen_core.models import AssistantMessage, CreateResult, LLMMessage, ModelFamily, ModelInfo, RequestUsage
 from autogen_core.tools import Workbench
 
-from countersign.autogen.code.gated_executor import CodeAgent
-from countersign.autogen.models.demo import DemoModel
-from countersign.autogen.models.wrapper import ModelRequest, Pieces
-from countersign.autogen.people.decision_messages import decision_in
-from countersign.autogen.people.run_outcomes import Conclusion
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team
 from countersign.domain.requests import Status
+from countersign.frameworks.autogen.code.gated_executor import CodeAgent
+from countersign.frameworks.autogen.models.demo import DemoModel
+from countersign.frameworks.autogen.models.wrapper import ModelRequest, Pieces
+from countersign.frameworks.autogen.people.decision_messages import decision_in
+from countersign.frameworks.autogen.people.run_outcomes import Conclusion
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team
 
 SCRIPT: dict[str, list[str | list[tuple[str, dict[str, Any]]]]] = {
     "writer": [[("look", {"item": "pens"})], "We need them, order 12.", "Then 10."],

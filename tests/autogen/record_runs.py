@@ -15,11 +15,11 @@ from pathlib import Path
 import redis.asyncio
 from autogen_agentchat.base import Team as AutoGenTeam
 
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Teams
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.ids import RequestId, RunId
-from countersign.replay.entries import SCHEMA
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Teams
+from countersign.runs.entries import SCHEMA
 from countersign.store.codec import decompress
 from countersign.store.embedded_server import EmbeddedRedis
 from tests.autogen.harness import RULES, House, housed

@@ -12,15 +12,15 @@ import pytest
 from autogen_core import CancellationToken
 from autogen_core.tools import FunctionTool, StaticWorkbench
 
-from countersign.autogen.gated_function import gated
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.tools.permits import Permit, ProposedAction
-from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict
 from countersign.domain import request_endings
 from countersign.domain.calls import LONGEST_ARGUMENTS, canonical
 from countersign.domain.errors import ActionFailed, GivenUp, WrongTeam
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Kind, Question, Request, Verb
+from countersign.frameworks.autogen.gated_function import gated
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.tools.permits import Permit, ProposedAction
+from countersign.frameworks.autogen.tools.team_policy import Proposal, Tier, Verdict
 from countersign.usecases.ports import Change, Put
 from tests.autogen.harness import House, fact
 from tests.autogen.test_gated_tools import call, life
@@ -329,7 +329,8 @@ async def test_a_policy_that_fails_asks_and_the_card_says_why(
 ) -> None:
     """R19: closed, and the other runs go on meanwhile."""
     monkeypatch.setattr(
-        "countersign.autogen.people.user_callbacks.WITHIN", timedelta(milliseconds=50) if ask in (slow, stuck) else HOUR
+        "countersign.frameworks.autogen.people.user_callbacks.WITHIN",
+        timedelta(milliseconds=50) if ask in (slow, stuck) else HOUR,
     )
     await house.start()
     STUCK.clear()

@@ -8,11 +8,11 @@ import pytest
 from autogen_core import CancellationToken
 from autogen_core.tools import FunctionTool, StaticWorkbench
 
-from countersign.autogen.gated_function import gated
-from countersign.autogen.run_context import RunContext
 from countersign.domain.calls import canonical
 from countersign.domain.errors import ActionFailed
 from countersign.domain.requests import Kind, Verb
+from countersign.frameworks.autogen.gated_function import gated
+from countersign.frameworks.autogen.run_context import RunContext
 from tests.autogen.harness import House, fact
 from tests.autogen.test_gated_tools import life
 

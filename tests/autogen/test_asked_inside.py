@@ -16,10 +16,10 @@ from autogen_core.models import CreateResult, RequestUsage
 from autogen_core.tools import BaseTool
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team, Teams
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team, Teams
 from tests.autogen.harness import House
 
 pytest_plugins = ["tests.redis_server"]
@@ -116,7 +116,7 @@ async def test_a_run_whose_human_is_asked_where_nobody_hears_it_ends_and_says_wh
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waited for ever, and no card came."""
-    monkeypatch.setattr("countersign.autogen.people.input_func.WORDS_WITHIN", timedelta(milliseconds=300))
+    monkeypatch.setattr("countersign.frameworks.autogen.people.input_func.WORDS_WITHIN", timedelta(milliseconds=300))
     await house.start(team="t")
     team = Team("t", "", lambda run: RoundRobinGroupChat([Mute(two(run))], max_turns=1))
     async with house.worker(found=Teams({"t": team}, {}), model=ReplayChatCompletionClient(["Words."])) as worker:

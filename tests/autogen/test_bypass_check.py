@@ -38,15 +38,15 @@ from autogen_core.tools import BaseTool, FunctionTool, StaticStreamWorkbench, St
 from autogen_ext.models.cache import ChatCompletionCache
 from pydantic import BaseModel
 
-from countersign.autogen.bypass_check import look_through
-from countersign.autogen.code.executors import WITHIN, LocalExecutor
-from countersign.autogen.code.gated_executor import approved_by_the_executor
-from countersign.autogen.gated_function import gated
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team, Teams
 from countersign.domain.errors import WrongTeam
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
+from countersign.frameworks.autogen.bypass_check import look_through
+from countersign.frameworks.autogen.code.executors import WITHIN, LocalExecutor
+from countersign.frameworks.autogen.code.gated_executor import approved_by_the_executor
+from countersign.frameworks.autogen.gated_function import gated
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team, Teams
 from tests.autogen.harness import House
 from tests.autogen.test_gate_bypasses import Model, TextAgent
 from tests.autogen.test_gated_tools import call, life

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from autogen_core.models import ChatCompletionClient
 
-from countersign.autogen.models.config import load_model
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import Digest
+from countersign.frameworks.autogen.models.config import load_model
 from countersign.runs.journal_storage import RedisAnswers
 from countersign.usecases.ports import Answers
 from tests.autogen.harness import House

@@ -2,7 +2,7 @@
 
 import pytest
 
-from countersign.autogen.changed_code import _who
+from countersign.frameworks.autogen.changed_code import _who
 
 KEY = "0" * 24 + "/0"
 

@@ -5,10 +5,10 @@ from autogen_core.models import AssistantMessage, LLMMessage, SystemMessage, Use
 
 from agents import registry
 from agents.teams import chat
-from countersign.autogen.models.demo import DEMO_NOTE
-from countersign.autogen.people.conversation import GO_ON
-from countersign.autogen.people.human_input_modes import HumanInputMode
 from countersign.domain.errors import InvalidInput
+from countersign.frameworks.autogen.models.demo import DEMO_NOTE
+from countersign.frameworks.autogen.people.conversation import GO_ON
+from countersign.frameworks.autogen.people.human_input_modes import HumanInputMode
 from tests.autogen.harness import House
 
 pytest_plugins = ["tests.redis_server"]

@@ -7,9 +7,9 @@ from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock
 
 from agents.teams.code import FENCE
-from countersign.autogen.code.executors import LocalExecutor
-from countersign.autogen.code.gated_executor import RAN, UNBOXED, CodeAgent
 from countersign.domain.requests import Kind, Verb
+from countersign.frameworks.autogen.code.executors import LocalExecutor
+from countersign.frameworks.autogen.code.gated_executor import RAN, UNBOXED, CodeAgent
 from tests.autogen.demo_runs import playing
 from tests.autogen.harness import House
 from tests.autogen.test_gated_tools import life

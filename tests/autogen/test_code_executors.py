@@ -18,14 +18,14 @@ from autogen_agentchat.agents import ApprovalRequest
 from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 
-from countersign.autogen.code.executors import LocalExecutor, code_executor
-from countersign.autogen.code.gated_executor import UNBOXED
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.tools.team_policy import Tier
 from countersign.domain.activity import ActionReport
 from countersign.domain.calls import canonical
 from countersign.domain.requests import Kind, Request, Verb
-from countersign.replay.entries import Entry
+from countersign.frameworks.autogen.code.executors import LocalExecutor, code_executor
+from countersign.frameworks.autogen.code.gated_executor import UNBOXED
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.tools.team_policy import Tier
+from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
 from countersign.store.record_codecs import REQUESTS
 from tests.autogen.harness import House, fact
@@ -148,7 +148,7 @@ LEFT_BEHIND = {
 async def test_nothing_that_code_starts_outlives_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str, isolated: bool, ends: bool
 ) -> None:
-    monkeypatch.setattr("countersign.autogen.code.executors.ISOLATE", isolated)
+    monkeypatch.setattr("countersign.frameworks.autogen.code.executors.ISOLATE", isolated)
     seconds = f"600.{secrets.randbelow(10**9)}"
     block = LEFT_BEHIND[left]
     blocks = [CodeBlock(block.code.replace("SECONDS", seconds), block.language)]
@@ -184,7 +184,7 @@ async def test_code_ends_with_a_worker_that_is_killed(tmp_path: Path) -> None:
         "-c",
         "import asyncio, sys\nfrom datetime import timedelta\nfrom pathlib import Path\n"
         "from autogen_core import CancellationToken\nfrom autogen_core.code_executor import CodeBlock\n"
-        "from countersign.autogen.code.executors import LocalExecutor\n"
+        "from countersign.frameworks.autogen.code.executors import LocalExecutor\n"
         "blocks = [CodeBlock(f'setsid sleep {sys.argv[2]} & sleep {sys.argv[2]}', 'sh')]\n"
         "executor = LocalExecutor(Path(sys.argv[1]), timedelta(hours=1))\n"
         "asyncio.run(executor.execute_code_blocks(blocks, CancellationToken()))\n",

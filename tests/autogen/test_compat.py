@@ -17,7 +17,7 @@ from autogen_core import CancellationToken, FunctionCall
 from autogen_core.models import CreateResult, RequestUsage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.autogen import compat
+from countersign.frameworks.autogen import compat
 from tests.autogen.harness import CHANNEL, House
 
 pytest_plugins = ["tests.redis_server"]

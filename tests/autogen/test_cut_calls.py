@@ -15,16 +15,16 @@ from autogen_core import FunctionCall
 from autogen_core.models import CreateResult, LLMMessage, RequestUsage, UserMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.autogen.gated_function import gated
-from countersign.autogen.models.config import load_model
-from countersign.autogen.people.run_outcomes import Conclusion
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team, Teams
 from countersign.domain.errors import ActionFailed
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Verb
 from countersign.domain.runs import Status
-from countersign.replay.entries import Entry
+from countersign.frameworks.autogen.gated_function import gated
+from countersign.frameworks.autogen.models.config import load_model
+from countersign.frameworks.autogen.people.run_outcomes import Conclusion
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team, Teams
+from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
 from tests.autogen.harness import House
 from tests.autogen.model_calls import component, written
@@ -196,7 +196,7 @@ async def test_team_inside_a_cut_effect_does_not_hold_the_worker(
     house: House, idempotent: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: AutoGen's agents wait forever for a model call that was cancelled, and the worker waited for them."""
-    monkeypatch.setattr("countersign.autogen.team_execution.GRACE", timedelta(milliseconds=100))
+    monkeypatch.setattr("countersign.frameworks.autogen.team_execution.GRACE", timedelta(milliseconds=100))
 
     def build(run: RunContext) -> AutoGenTeam:
         async def sum_up() -> str:
@@ -244,7 +244,7 @@ class Deaf(ReplayChatCompletionClient):
 async def test_a_worker_told_to_stop_does_not_wait_for_a_stream_that_does_not_listen(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("countersign.autogen.team_execution.GRACE", timedelta(hours=1))
+    monkeypatch.setattr("countersign.frameworks.autogen.team_execution.GRACE", timedelta(hours=1))
     await house.start(team="t")
     model = Deaf()
     async with house.worker(found=Teams({"t": Team("t", "", talk)}, {}), model=model) as worker:

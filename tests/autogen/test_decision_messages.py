@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from autogen_agentchat.messages import TextMessage
 
-from countersign.autogen.people.decision_messages import DecisionTermination, decision_in, decision_metadata
 from countersign.domain import requests, texts_for_models
 from countersign.domain.calls import Call, canonical
 from countersign.domain.diffs import changes
@@ -15,6 +14,7 @@ from countersign.domain.ids import RunId, UserId
 from countersign.domain.request_endings import decided
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status
 from countersign.domain.texts_for_models import answer
+from countersign.frameworks.autogen.people.decision_messages import DecisionTermination, decision_in, decision_metadata
 from tests.autogen.harness import ANN, BOB, CHANNEL, RULES, WORKSPACE
 
 NOW = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)

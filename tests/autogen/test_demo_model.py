@@ -22,8 +22,8 @@ from pydantic import BaseModel
 
 from agents.services.demo_writer import write_mail
 from agents.services.mail import FORMAT, Mail, parse
-from countersign.autogen.models.demo import CONTEXT, DEMO_NOTE, DemoModel
 from countersign.domain.errors import WrongTeam
+from countersign.frameworks.autogen.models.demo import CONTEXT, DEMO_NOTE, DemoModel
 
 TASK = "tell the vendor we need 10% off"
 SYSTEM = SystemMessage(content=f"You draft e-mails.\n\n{FORMAT}")

@@ -5,8 +5,8 @@ import pytest
 from agents.services.deploy_steps import STEPS
 from agents.teams.deploy import step_drawn
 from bot.slack.views import run_steps
-from countersign.autogen.models.demo import DEMO_NOTE
 from countersign.domain.requests import Kind, Request, Verb
+from countersign.frameworks.autogen.models.demo import DEMO_NOTE
 from tests.autogen.demo_runs import playing
 from tests.autogen.harness import House
 

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from countersign.autogen.tools.duplicate_calls import EqualActions
-from countersign.replay.entries import Entry
-from countersign.replay.run_journal import RunJournal
+from countersign.frameworks.autogen.tools.duplicate_calls import EqualActions
+from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
+from countersign.runs.run_journal import RunJournal
 from tests.autogen.harness import House
 from tests.autogen.test_journal import claimed, journal_of
 from tests.longest_wait import PATIENCE
@@ -42,7 +42,7 @@ async def test_one_that_does_not_come_any_more_holds_up_the_others_until_people_
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the code has changed; that is for people to say, and no clock says it for them."""
-    monkeypatch.setattr("countersign.replay.replay_order.LAST_RESORT", timedelta(milliseconds=20))
+    monkeypatch.setattr("countersign.runs.replay_order.LAST_RESORT", timedelta(milliseconds=20))
     journal, missed = await noted(house), asyncio.Queue[str]()
     journal.order.stuck = missed.put_nowait
     equal, went = EqualActions(BEFORE, journal), list[int | None]()

@@ -11,10 +11,10 @@ import pytest
 from autogen_core import CancellationToken
 from autogen_core.models import ChatCompletionClient, ModelInfo
 
-from countersign.autogen.models.config import load_model
-from countersign.autogen.models.fallback import Choice, FallbackModel
-from countersign.autogen.models.wrapper import DELAYED
 from countersign.domain.errors import NoAnswer
+from countersign.frameworks.autogen.models.config import load_model
+from countersign.frameworks.autogen.models.fallback import Choice, FallbackModel
+from countersign.frameworks.autogen.models.wrapper import DELAYED
 from tests.autogen.model_calls import ABLE, KEY, MESSAGES, TOOL, answer_of, component, written
 from tests.longest_wait import PATIENCE
 from tests.openai_server import Cuts, Fails, Garbage, Hangs, OpenAIServer, Says, What

@@ -18,16 +18,16 @@ from autogen_core import FunctionCall
 from autogen_core.models import AssistantMessage, CreateResult, RequestUsage
 from autogen_core.tools import FunctionTool, StaticWorkbench, ToolResult
 
-from countersign.autogen.code.executors import code_executor
-from countersign.autogen.code.gated_executor import CodeAgent, approved_by_the_executor
-from countersign.autogen.gated_function import gated
-from countersign.autogen.models.wrapper import ModelRequest, Pieces
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team, Teams
 from countersign.domain.calls import canonical
 from countersign.domain.errors import ActionFailed
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.runs import Status
+from countersign.frameworks.autogen.code.executors import code_executor
+from countersign.frameworks.autogen.code.gated_executor import CodeAgent, approved_by_the_executor
+from countersign.frameworks.autogen.gated_function import gated
+from countersign.frameworks.autogen.models.wrapper import ModelRequest, Pieces
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team, Teams
 from tests.autogen.harness import House
 from tests.autogen.rebuild_teams import Scripted, ledger
 

@@ -8,8 +8,8 @@ import pytest
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from countersign.autogen.run_context import RunContext
 from countersign.domain.requests import Request, Verb
+from countersign.frameworks.autogen.run_context import RunContext
 from tests.autogen.harness import House
 from tests.autogen.test_gate_bypasses import agent, running
 

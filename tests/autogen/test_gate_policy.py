@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from countersign.autogen.gated_function import gated
-from countersign.autogen.tools.team_policy import Ask, Proposal, Tier, Verdict
 from countersign.domain.activity import NOT_DONE, ActionReport
 from countersign.domain.calls import canonical
 from countersign.domain.errors import Refused, WrongTeam
 from countersign.domain.requests import Verb
+from countersign.frameworks.autogen.gated_function import gated
+from countersign.frameworks.autogen.tools.team_policy import Ask, Proposal, Tier, Verdict
 from countersign.policy import file
 from countersign.runs.journal_storage import RedisJournal
 from countersign.usecases.ports import Lease

@@ -14,18 +14,18 @@ from autogen_core import CancellationToken
 from autogen_core.tools import FunctionTool, StaticWorkbench, Workbench
 
 from countersign import usecases
-from countersign.autogen.gated_function import gated
-from countersign.autogen.held_run import HeldRun
-from countersign.autogen.models.demo import DemoModel
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.tools.gated_tools import idempotency_key
 from countersign.domain.errors import LeaseLost, OutcomeUnknown, WrongTeam
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Verb
 from countersign.domain.requests import Status as RequestStatus
-from countersign.replay.entries import Entry
-from countersign.replay.run_journal import RunJournal
+from countersign.frameworks.autogen.gated_function import gated
+from countersign.frameworks.autogen.held_run import HeldRun
+from countersign.frameworks.autogen.models.demo import DemoModel
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.tools.gated_tools import idempotency_key
+from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
+from countersign.runs.run_journal import RunJournal
 from countersign.usecases import ports
 from tests.autogen.harness import LEASE, House, fact
 

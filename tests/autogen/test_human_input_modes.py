@@ -10,8 +10,8 @@ from autogen_agentchat.messages import BaseChatMessage, TextMessage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from countersign.autogen.people import user_callbacks
-from countersign.autogen.people.human_input_modes import (
+from countersign.frameworks.autogen.people import user_callbacks
+from countersign.frameworks.autogen.people.human_input_modes import (
     AskWhen,
     HumanInputMode,
     Move,
@@ -23,7 +23,7 @@ from countersign.autogen.people.human_input_modes import (
     when_from,
     when_said,
 )
-from countersign.autogen.people.user_callbacks import Opinion, opinion
+from countersign.frameworks.autogen.people.user_callbacks import Opinion, opinion
 from tests.longest_wait import PATIENCE
 
 

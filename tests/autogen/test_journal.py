@@ -8,14 +8,14 @@ from autogen_core import CancellationToken
 from autogen_core.models import CreateResult, UserMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.autogen.models.answer_recorder import JournaledModel
-from countersign.autogen.models.usage import Budget
 from countersign.domain.errors import ActionFailed, LeaseLost, NewerSchema, OutcomeUnknown, UnknownSchema
 from countersign.domain.ids import RunId
-from countersign.replay.entries import Entry
-from countersign.replay.run_journal import RunJournal
-from countersign.replay.side_effects import effect
+from countersign.frameworks.autogen.models.answer_recorder import JournaledModel
+from countersign.frameworks.autogen.models.usage import Budget
+from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
+from countersign.runs.run_journal import RunJournal
+from countersign.runs.side_effects import effect
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import LEASE, House
 from tests.longest_wait import PATIENCE

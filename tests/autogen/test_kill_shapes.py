@@ -9,12 +9,12 @@ from typing import Any, Final
 import pytest
 from redis.asyncio.connection import AbstractConnection
 
-from countersign.autogen.code.gated_executor import GatedExecutor
-from countersign.autogen.models.answer_recorder import JournaledModel
-from countersign.autogen.people.input_func import RunQuestions
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.tools.gated_tools import JournaledTools
-from countersign.replay.replay_order import Order, OrderedEvent
+from countersign.frameworks.autogen.code.gated_executor import GatedExecutor
+from countersign.frameworks.autogen.models.answer_recorder import JournaledModel
+from countersign.frameworks.autogen.people.input_func import RunQuestions
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.tools.gated_tools import JournaledTools
+from countersign.runs.replay_order import Order, OrderedEvent
 from countersign.store.redis.scripts import ScriptPipeline
 from tests.autogen.harness import House
 from tests.autogen.kill_counts import bad_kills

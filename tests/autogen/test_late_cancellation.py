@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from countersign.replay.entries import Entry
-from countersign.replay.run_journal import RunJournal
+from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
+from countersign.runs.run_journal import RunJournal
 from tests.autogen.harness import House
 from tests.autogen.test_journal import claimed, journal_of
 

@@ -13,11 +13,11 @@ from autogen_core.models import CreateResult, LLMMessage, ModelInfo
 from autogen_core.tools import StaticWorkbench
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team, Teams
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team, Teams
 from tests.autogen.harness import House, fact
 from tests.autogen.rebuild_teams import Scripted, World, magentic_one, team
 from tests.longest_wait import PATIENCE
@@ -58,7 +58,7 @@ async def test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once(
 
     No other model call is made twice.
     """
-    monkeypatch.setattr("countersign.autogen.team_execution.GRACE", timedelta(hours=1))
+    monkeypatch.setattr("countersign.frameworks.autogen.team_execution.GRACE", timedelta(hours=1))
     world, model = World(), Thinking(number, structured=structured)
     it = team(magentic_one, world)
     teams = Teams({it.name: it}, {})
@@ -114,7 +114,7 @@ async def test_a_workbench_that_does_not_stop_keeps_no_run_from_its_end(
     house: House, monkeypatch: pytest.MonkeyPatch, let_go: Callable[[], Awaitable[object]]
 ) -> None:
     """The run was never told to have ended, and was rebuilt by every other worker in turn."""
-    monkeypatch.setattr("countersign.autogen.run_context.STOPPED_WITHIN", timedelta(milliseconds=100))
+    monkeypatch.setattr("countersign.frameworks.autogen.run_context.STOPPED_WITHIN", timedelta(milliseconds=100))
     await house.start(team="t")
     async with house.worker(found=clinging(let_go), model=ReplayChatCompletionClient(["Done."])) as worker:
         await asyncio.wait_for(worker.advance(), PATIENCE)

@@ -12,8 +12,6 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken
 
 from countersign import usecases
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team, Teams
 from countersign.domain import api_keys
 from countersign.domain.errors import JournalLost
 from countersign.domain.ids import RunId, TeamName
@@ -21,6 +19,8 @@ from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.requests import Verb
 from countersign.domain.run_calls import Start
 from countersign.domain.runs import Status
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team, Teams
 from countersign.store.programs import ApiKeys
 from tests.autogen.harness import ANN, CHANNEL, House
 from tests.longest_wait import PATIENCE

@@ -9,10 +9,10 @@ import pytest
 from autogen_core.code_executor import CodeBlock, CodeExecutor
 from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 
-from countersign.autogen.code.executors import LocalExecutor
 from countersign.domain.ids import RunId
 from countersign.domain.made_files import LARGEST, MOST, LeftOut, MadeFile, Why, clean
 from countersign.domain.requests import Verb
+from countersign.frameworks.autogen.code.executors import LocalExecutor
 from countersign.store.made_files import KEPT
 from tests.autogen.harness import House
 from tests.autogen.test_code_executors import executing

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage, SystemMessage, UserMessage
 
-from countersign.autogen.models.config import load_model
-from countersign.autogen.models.demo import DemoModel
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import Digest
+from countersign.frameworks.autogen.models.config import load_model
+from countersign.frameworks.autogen.models.demo import DemoModel
 from tests.autogen.model_calls import answer_of, component
 from tests.autogen.model_calls import written as several
 from tests.openai_server import Fails, OpenAIServer

@@ -14,15 +14,15 @@ from autogen_agentchat.teams import RoundRobinGroupChat, Swarm
 from autogen_core.models import ChatCompletionClient
 from pydantic import BaseModel
 
-from countersign.autogen import progress
-from countersign.autogen.models import answer_recorder
-from countersign.autogen.models.config import load_model
-from countersign.autogen.models.demo import DemoModel
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team, Teams
 from countersign.domain.activity import LINE, Usage, Writing
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Run, Status
+from countersign.frameworks.autogen import progress
+from countersign.frameworks.autogen.models import answer_recorder
+from countersign.frameworks.autogen.models.config import load_model
+from countersign.frameworks.autogen.models.demo import DemoModel
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team, Teams
 from countersign.runs.journal_storage import RedisAnswers
 from tests.autogen.harness import House, fact
 from tests.autogen.model_calls import ABLE, KEY, component, written

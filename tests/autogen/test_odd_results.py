@@ -19,16 +19,16 @@ from autogen_core.models import CreateResult, RequestUsage
 from autogen_core.tools import Workbench
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.autogen import compat
-from countersign.autogen.code.executors import LocalExecutor
-from countersign.autogen.people.run_outcomes import Became, Conclusion
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team, Teams
-from countersign.autogen.tools.team_policy import Proposal
 from countersign.domain.errors import ActionFailed, OutcomeUnknown
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
 from countersign.domain.texts_for_models import CHANGED
+from countersign.frameworks.autogen import compat
+from countersign.frameworks.autogen.code.executors import LocalExecutor
+from countersign.frameworks.autogen.people.run_outcomes import Became, Conclusion
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team, Teams
+from countersign.frameworks.autogen.tools.team_policy import Proposal
 from tests.autogen.harness import House
 from tests.autogen.test_gated_tools import call, life
 from tests.longest_wait import PATIENCE
@@ -72,7 +72,7 @@ async def test_what_a_tool_gives_back_is_text_that_a_model_can_be_told(
 ) -> None:
     """R4: half a pair of surrogates is no UTF-8. That it was done is not in doubt, nobody is asked, no worker ends."""
     # What pytest captures goes through UTF-8.
-    caplog.set_level(logging.ERROR, logger="countersign.autogen.unknown_outcomes")
+    caplog.set_level(logging.ERROR, logger="countersign.frameworks.autogen.unknown_outcomes")
     await house.start()
     for _ in range(2):
         async with life(house) as run:

@@ -22,18 +22,18 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from bot.audit import entries
 from bot.slack.views.decision_details import changes_of
 from bot.slack.views.reviewed_content import in_full, on_card
-from countersign.autogen.gated_function import gated
-from countersign.autogen.models.demo import DemoCall, demo_turns
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team, Teams
-from countersign.autogen.tools.arguments import by_model, by_schema
-from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict
 from countersign.domain.activity import NOT_DONE
 from countersign.domain.calls import canonical, in_order, labelled
 from countersign.domain.errors import ActionFailed
 from countersign.domain.ids import ChannelId, UserId, digest_of
 from countersign.domain.json_arguments import written
 from countersign.domain.requests import Kind, Verb
+from countersign.frameworks.autogen.gated_function import gated
+from countersign.frameworks.autogen.models.demo import DemoCall, demo_turns
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team, Teams
+from countersign.frameworks.autogen.tools.arguments import by_model, by_schema
+from countersign.frameworks.autogen.tools.team_policy import Proposal, Tier, Verdict
 from countersign.policy import file
 from countersign.policy.evaluation import Action, Effect, Rulebook, judge
 from tests.autogen.harness import House

@@ -13,16 +13,16 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core import CancellationToken
 
 from countersign import usecases
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team, Teams
 from countersign.domain.channel_settings import Rules
 from countersign.domain.ids import RunId, WorkerId
 from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team, Teams
 from countersign.metrics import Repair
-from countersign.replay.rest_detection import SETTLING
 from countersign.runs.job_queue import Queue
+from countersign.runs.rest_detection import SETTLING
 from countersign.runs.service import HttpService
 from countersign.usecases.ports import Announcement
 from countersign.usecases.requeued_runs import Unheld, ask_again

@@ -11,10 +11,10 @@ from typing import Any, Final
 import pytest
 
 import countersign
-from countersign.autogen.team import Team, Teams
 from countersign.domain.ids import ChannelId
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status as RunStatus
+from countersign.frameworks.autogen.team import Team, Teams
 from tests.autogen.harness import GENERAL, House, fact
 
 pytest_plugins = ["tests.redis_server"]

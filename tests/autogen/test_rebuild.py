@@ -11,15 +11,15 @@ from datetime import timedelta
 import pytest
 from autogen_agentchat.base import Team as AutoGenTeam
 
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.runner import Runner
-from countersign.autogen.team import Teams
 from countersign.domain.errors import LeaseLost, Refused
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.runs import Status
-from countersign.replay.entries import Entry
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.runner import Runner
+from countersign.frameworks.autogen.team import Teams
+from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
 from countersign.store.record_codecs import EVENTS
 from countersign.usecases.ports import Lease
@@ -221,7 +221,7 @@ async def test_a_run_lost_at_any_entry_ends_as_if_nothing_had_been(
 ) -> None:
     """R4: the same transcript, and no model, tool or person asked twice."""
     monkeypatch.setattr(
-        "countersign.autogen.team_execution.GRACE", timedelta(hours=1)
+        "countersign.frameworks.autogen.team_execution.GRACE", timedelta(hours=1)
     )  # every team ends by its token, at once
     whole = await live(house, build, "r0")
     print(build.__name__, whole.records, whole.world.model.asked, whole.questions, *whole.transcript, sep="\n   ")

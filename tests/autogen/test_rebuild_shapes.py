@@ -46,7 +46,7 @@ async def test_a_run_of_any_shape_lost_at_any_entry_ends_as_if_nothing_had_been(
     house: House, shape: str, away: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the same transcript, each action once, and nobody is asked how to go on; nothing here is a matter of time."""
-    monkeypatch.setattr("countersign.autogen.team_execution.GRACE", timedelta(minutes=5))
+    monkeypatch.setattr("countersign.frameworks.autogen.team_execution.GRACE", timedelta(minutes=5))
     async with seen_from(away, house) as there:
         await lost_at_each_entry(there, shape)
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from countersign.replay.entries import Entry
-from countersign.replay.pending_calls import PendingCalls
-from countersign.replay.replay_order import Order, OrderedEvent
-from countersign.replay.rest_detection import Activity
+from countersign.runs.entries import Entry
+from countersign.runs.pending_calls import PendingCalls
+from countersign.runs.replay_order import Order, OrderedEvent
+from countersign.runs.rest_detection import Activity
 
 KEYS = {name: f"model/{name}/{'0' * 32}/0" for name in "abcd"}
 
@@ -138,7 +138,7 @@ async def test_what_nobody_comes_to_any_more_is_told_and_nothing_passes_without_
     monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     """R4: never a silent guess; what is set aside holds up nobody."""
-    monkeypatch.setattr("countersign.replay.replay_order.LAST_RESORT", timedelta(milliseconds=5))
+    monkeypatch.setattr("countersign.runs.replay_order.LAST_RESORT", timedelta(milliseconds=5))
     recorded = {
         "turn": (("b", placed(2, "clerk")),),
         "result": (("a", placed(1)), ("b", placed(2))),

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from countersign.autogen.tools.team_policy import Tier
 from countersign.domain.requests import Verb
 from countersign.domain.run_calls import Ask, R, RunCall, Verdict
+from countersign.frameworks.autogen.tools.team_policy import Tier
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import House, Through, fact
 from tests.autogen.test_approval_gate import Till, asking

@@ -11,15 +11,15 @@ from autogen_agentchat.messages import HandoffMessage, TextMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
-from countersign.autogen.gated_function import gated
-from countersign.autogen.models.demo import DemoCall, demo_turns
-from countersign.autogen.people.conversation import for_people
-from countersign.autogen.people.run_outcomes import Became, Outcome, Outcomes
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team, Teams
 from countersign.domain.errors import ActionFailed
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.runs import Run, Status
+from countersign.frameworks.autogen.gated_function import gated
+from countersign.frameworks.autogen.models.demo import DemoCall, demo_turns
+from countersign.frameworks.autogen.people.conversation import for_people
+from countersign.frameworks.autogen.people.run_outcomes import Became, Outcome, Outcomes
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team, Teams
 from tests.autogen.demo_runs import Playing, playing
 from tests.autogen.harness import House
 

@@ -22,11 +22,6 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from agents.registry import find
 from countersign import usecases
-from countersign.autogen.models.demo import DemoModel
-from countersign.autogen.models.wrapper import ModelRequest, Pieces
-from countersign.autogen.people.run_outcomes import Conclusion
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team, Teams
 from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RunId, TeamName, WorkerId
@@ -36,6 +31,11 @@ from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.requests import Verb
 from countersign.domain.run_calls import R, RunCall, Say, Start
 from countersign.domain.runs import Status
+from countersign.frameworks.autogen.models.demo import DemoModel
+from countersign.frameworks.autogen.models.wrapper import ModelRequest, Pieces
+from countersign.frameworks.autogen.people.run_outcomes import Conclusion
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team, Teams
 from countersign.metrics import Repair
 from countersign.runs.service import Service
 from countersign.store.embedded_server import EmbeddedRedis

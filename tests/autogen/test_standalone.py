@@ -10,13 +10,13 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.standalone import run_here
 from countersign.domain import api_keys
 from countersign.domain.errors import InvalidInput, LeaseLost, NotFound, StoreUnavailable
 from countersign.domain.requests import Verb
 from countersign.domain.run_calls import R, Read, RunCall, Start
 from countersign.domain.runs import Run, Status
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.standalone import run_here
 from countersign.runs.service import HttpService
 from countersign.usecases import program_requests
 from countersign.usecases.ports import Lease

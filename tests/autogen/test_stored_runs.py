@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from countersign.autogen.team import Teams
 from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.runs import Run, Status
-from countersign.replay.entries import SCHEMA, Entry
+from countersign.frameworks.autogen.team import Teams
+from countersign.runs.entries import SCHEMA, Entry
 from countersign.store.record_codecs import REQUESTS, RUNS
 from tests.autogen.harness import House
 from tests.autogen.rebuild_teams import BUILDERS, World, team

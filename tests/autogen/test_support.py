@@ -12,8 +12,8 @@ import pytest
 
 from agents.services.shop import Shop
 from agents.teams.support import policy
-from countersign.autogen.tools.team_policy import Proposal, Tier, Verdict
 from countersign.domain.requests import Verb
+from countersign.frameworks.autogen.tools.team_policy import Proposal, Tier, Verdict
 from tests.autogen.demo_runs import playing
 from tests.autogen.harness import ANN, House
 

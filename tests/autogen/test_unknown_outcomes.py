@@ -17,12 +17,6 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.tools import BaseTool, FunctionTool, StaticWorkbench, ToolSchema
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.autogen import held_run
-from countersign.autogen.people.decision_messages import DecisionTermination
-from countersign.autogen.people.run_outcomes import Conclusion
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team, Teams
-from countersign.autogen.tools.gated_tools import idempotency_key
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.errors import OutcomeUnknown
 from countersign.domain.ids import RequestId
@@ -30,6 +24,12 @@ from countersign.domain.requests import Kind, Request, Verb, request_id
 from countersign.domain.requests import Status as RequestStatus
 from countersign.domain.run_calls import Ask, Begin, R, RunCall
 from countersign.domain.runs import Status
+from countersign.frameworks.autogen import held_run
+from countersign.frameworks.autogen.people.decision_messages import DecisionTermination
+from countersign.frameworks.autogen.people.run_outcomes import Conclusion
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team, Teams
+from countersign.frameworks.autogen.tools.gated_tools import idempotency_key
 from countersign.runs.journal_storage import RedisJournal
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import HERE, LEASE, RULES, House, Process, Through, fact
@@ -427,7 +427,7 @@ async def test_left_action_that_is_awaited_now_is_asked_about_once(
 ) -> None:
     """R4: the code waits for what it left before. Continued, people say whether it happened; the first question
     came back forever."""
-    monkeypatch.setattr("countersign.replay.replay_order.LAST_RESORT", timedelta(milliseconds=20))
+    monkeypatch.setattr("countersign.runs.replay_order.LAST_RESORT", timedelta(milliseconds=20))
     began, end = asyncio.Event(), asyncio.Event()
     await lost_once_it_had_left(house, began, end)
     async with house.worker(found=leaving(began, end, patient=True), owner="w2") as other:

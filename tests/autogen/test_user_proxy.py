@@ -14,8 +14,11 @@ from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
 from autogen_agentchat.teams import RoundRobinGroupChat, SelectorGroupChat
 from autogen_core.models import LLMMessage
 
-from countersign.autogen.models.demo import demo_turns
-from countersign.autogen.people.conversation import (
+from countersign.domain.channel_settings import OnTimeout
+from countersign.domain.requests import Kind, Request, Verb
+from countersign.domain.runs import Run, Status
+from countersign.frameworks.autogen.models.demo import demo_turns
+from countersign.frameworks.autogen.people.conversation import (
     BY_RULE,
     METADATA,
     SENTENCES,
@@ -24,8 +27,8 @@ from countersign.autogen.people.conversation import (
     over_in,
     turn_in,
 )
-from countersign.autogen.people.decision_messages import decision_in
-from countersign.autogen.people.human_input_modes import (
+from countersign.frameworks.autogen.people.decision_messages import decision_in
+from countersign.frameworks.autogen.people.human_input_modes import (
     AskWhen,
     HumanInputMode,
     IsTermination,
@@ -33,12 +36,9 @@ from countersign.autogen.people.human_input_modes import (
     last_line,
     when_from,
 )
-from countersign.autogen.people.run_outcomes import Conclusion
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team, Teams
-from countersign.domain.channel_settings import OnTimeout
-from countersign.domain.requests import Kind, Request, Verb
-from countersign.domain.runs import Run, Status
+from countersign.frameworks.autogen.people.run_outcomes import Conclusion
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team, Teams
 from tests.autogen.harness import RULES, House
 from tests.store_fixtures import let_expire
 

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from autogen_agentchat.base import Team as AutoGenTeam
 
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Teams
 from countersign.domain.requests import Kind, Verb
 from countersign.domain.runs import Status
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Teams
 from tests.autogen.harness import House
 from tests.autogen.proxy_teams import BUILDERS, agent_tool, graph, magentic_one, selector, society, team_tool
 from tests.autogen.rebuild_teams import Scripted, World, team
@@ -28,7 +28,9 @@ async def test_a_conversation_lost_at_any_entry_ends_as_if_nothing_had_been(
     house: House, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R4: the same words, the same questions; the count of replies and a policy's verdicts come back."""
-    monkeypatch.setattr("countersign.autogen.team_execution.GRACE", timedelta(hours=1))  # nobody is ended by force
+    monkeypatch.setattr(
+        "countersign.frameworks.autogen.team_execution.GRACE", timedelta(hours=1)
+    )  # nobody is ended by force
     whole = await live(house, build, "r0", changes=True)
     print(build.__name__, whole.records, whole.world.model.asked, whole.questions, *whole.transcript, sep="\n   ")
     assert whole.questions >= (1 if build in (selector, agent_tool, magentic_one) else 2)
@@ -41,7 +43,9 @@ async def test_a_conversation_lost_at_any_entry_ends_as_if_nothing_had_been(
 
 async def test_a_conversation_that_waits_leaves_memory_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """R22: also where the human is asked inside a tool; AutoGen would leave the agent there behind for ever."""
-    monkeypatch.setattr("countersign.autogen.team_execution.GRACE", timedelta(hours=1))  # nobody is ended by force
+    monkeypatch.setattr(
+        "countersign.frameworks.autogen.team_execution.GRACE", timedelta(hours=1)
+    )  # nobody is ended by force
     house.park_after = timedelta(0)
     model = Scripted()
     teams = {it.name: it for it in (team(build, World(model=model)) for build in BUILDERS)}

@@ -18,15 +18,15 @@ from autogen_ext.models.replay import ReplayChatCompletionClient
 from bot.api.port import ApiPort
 from bot.slack import http
 from countersign import usecases
-from countersign.autogen.people.decision_messages import decision_in
-from countersign.autogen.people.run_outcomes import Conclusion
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team, Teams
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Verb
 from countersign.domain.run_calls import Ask, R, Read, RunCall
 from countersign.domain.runs import Status
+from countersign.frameworks.autogen.people.decision_messages import decision_in
+from countersign.frameworks.autogen.people.run_outcomes import Conclusion
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team, Teams
 from countersign.metrics import Repair
 from countersign.runs.area import WebAddress
 from countersign.runs.decision_stream import DecisionStream

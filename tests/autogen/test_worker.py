@@ -10,11 +10,11 @@ import pytest
 
 from agents import registry
 from agents.__main__ import serve
-from countersign.autogen.models.demo import DemoModel
-from countersign.autogen.team import try_out
 from countersign.domain.errors import WrongSettings
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
+from countersign.frameworks.autogen.models.demo import DemoModel
+from countersign.frameworks.autogen.team import try_out
 from countersign.runs.journal_storage import RedisJournal
 from tests.autogen.harness import HERE, House, Process, fact
 

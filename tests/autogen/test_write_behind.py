@@ -11,14 +11,14 @@ from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team, Teams
 from countersign.domain.errors import LeaseLost
 from countersign.domain.requests import Verb
 from countersign.domain.run_calls import Deliver, R, RunCall
 from countersign.domain.runs import Status
-from countersign.replay.write_behind import WriteBehind
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team, Teams
 from countersign.runs.journal_storage import RedisJournal
+from countersign.runs.write_behind import WriteBehind
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import House, Through, Worker, fact
 

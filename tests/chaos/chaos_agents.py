@@ -8,8 +8,8 @@ from autogen_agentchat.base import Response
 from autogen_agentchat.messages import BaseChatMessage, TextMessage
 from autogen_core import CancellationToken
 
-from countersign.autogen.people.decision_messages import decision_in
-from countersign.autogen.run_context import RunContext
+from countersign.frameworks.autogen.people.decision_messages import decision_in
+from countersign.frameworks.autogen.run_context import RunContext
 from tests.chaos.side_effects import act, act_on, hear
 
 

@@ -17,8 +17,8 @@ from countersign.domain.hash_chain import START, Kept, Verifier
 from countersign.domain.ids import RequestId, RunId, digest_of
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.replay.entries import Entry
 from countersign.runs.area import Area
+from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
 from countersign.store.audit_log import Ledger
 from countersign.store.codec import from_ms

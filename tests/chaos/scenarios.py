@@ -14,10 +14,10 @@ from autogen_agentchat.teams import DiGraphBuilder, GraphFlow
 from autogen_core import CancellationToken
 from autogen_core.models import CreateResult, LLMMessage
 
-from countersign.autogen.models.wrapper import WrappedModel
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.tools.team_policy import Tier
 from countersign.domain.request_endings import decided
+from countersign.frameworks.autogen.models.wrapper import WrappedModel
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.tools.team_policy import Tier
 from tests.chaos.chaos_agents import Asker, Doer
 from tests.chaos.side_effects import act, hear
 

@@ -8,9 +8,9 @@ import secrets
 from pathlib import Path
 from typing import Any, Final
 
-from countersign.autogen.run_context import RunContext
 from countersign.domain.request_endings import Decided
 from countersign.domain.requests import Status
+from countersign.frameworks.autogen.run_context import RunContext
 
 EFFECTS: Final = "effects.jsonl"
 HEARD: Final = "heard.jsonl"

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from countersign.autogen.people.conversation import GO_ON, turn_after
 from countersign.domain import requests, texts_for_models
 from countersign.domain.calls import Call, canonical
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import RunId, UserId
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status
 from countersign.domain.typed_answers import UNANSWERED, WITHDRAWN, Keywords, apart
+from countersign.frameworks.autogen.people.conversation import GO_ON, turn_after
 from tests.autogen.harness import ANN, CHANNEL, RULES, WORKSPACE
 
 KEYWORDS = (

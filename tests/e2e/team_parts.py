@@ -12,9 +12,9 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.messages import BaseChatMessage, ToolCallExecutionEvent
 from autogen_core.models import FunctionExecutionResultMessage, LLMMessage, UserMessage
 
-from countersign.autogen.people.run_outcomes import Conclusion
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team, last_words
+from countersign.frameworks.autogen.people.run_outcomes import Conclusion
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team, last_words
 
 
 def heard(messages: Sequence[LLMMessage]) -> str:

@@ -20,10 +20,10 @@ from countersign.domain.errors import UnknownSchema
 from countersign.domain.ids import RunId, digest_of
 from countersign.domain.requests import Status
 from countersign.domain.runs import Run
-from countersign.replay.entries import Entry
-from countersign.replay.run_journal import RunJournal
 from countersign.runs.area import Area
+from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
+from countersign.runs.run_journal import RunJournal
 from countersign.store.codec import compress, decompress
 from countersign.store.record_codecs import EVENTS
 from countersign.store.request_lists import Lists, Overview

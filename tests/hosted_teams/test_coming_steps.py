@@ -6,10 +6,10 @@ import pytest
 from agent_framework import Executor, WorkflowBuilder, WorkflowContext, handler, response_handler
 
 from countersign import RunContext, Team
-from countersign.autogen.team import Teams
 from countersign.domain.requests import Request, Verb
 from countersign.domain.runs import Run, Status
-from countersign.hosted_teams.agent_framework import WorkflowTeam
+from countersign.frameworks.agent_framework.team import WorkflowTeam
+from countersign.frameworks.autogen.team import Teams
 from tests.autogen.harness import House, fact
 from tests.hosted_teams.test_saved_state import advanced, at_once
 

@@ -20,7 +20,7 @@ import asyncio
 from autogen_ext.models.replay import ReplayChatCompletionClient
 from agents import ModelSettings, ModelTracing, WebSearchTool
 from agents.agent_output import AgentOutputSchema
-from countersign.hosted_teams.openai_agents_model import RunModel
+from countersign.frameworks.openai_agents.model import RunModel
 
 model = RunModel(ReplayChatCompletionClient(["never asked"] * 9), "clerk")
 image = [{"role": "user", "content": [{"type": "input_image", "image_url": "http://x/y", "detail": "auto"}]}]
@@ -58,7 +58,7 @@ from agents import Agent, RunConfig, set_trace_processors
 from agents import Model as AnyModel, ModelResponse, Usage
 from agents.testing import assistant_message
 from agents.tracing import TracingProcessor
-from countersign.hosted_teams.openai_agents import OpenAITeam
+from countersign.frameworks.openai_agents.team import OpenAITeam
 
 
 class Model(AnyModel):

@@ -11,12 +11,12 @@ from autogen_agentchat.base import TaskResult
 from autogen_core.models import ChatCompletionClient
 
 from countersign import Conclusion, RunContext, Team, last_words
-from countersign.autogen.models.config import load_model
-from countersign.autogen.team import Teams
 from countersign.domain.errors import WrongTeam
 from countersign.domain.runs import Run, Status
-from countersign.hosted_teams.agent_framework import AgentTeam, model, tools
-from countersign.hosted_teams.agent_framework_model import RunModel
+from countersign.frameworks.agent_framework.model import RunModel
+from countersign.frameworks.agent_framework.team import AgentTeam, model, tools
+from countersign.frameworks.autogen.models.config import load_model
+from countersign.frameworks.autogen.team import Teams
 from tests.autogen.harness import House
 from tests.autogen.model_calls import component, written
 from tests.longest_wait import PATIENCE

@@ -11,11 +11,11 @@ from agent_framework import Agent, tool
 
 from agents import registry
 from countersign import RunContext, Team
-from countersign.autogen import running_team
-from countersign.autogen.team import Teams
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Run, Status
-from countersign.hosted_teams.agent_framework import AgentTeam
+from countersign.frameworks.agent_framework.team import AgentTeam
+from countersign.frameworks.autogen import running_team
+from countersign.frameworks.autogen.team import Teams
 from tests.adapters.framework_programs import STOPS, examples
 from tests.adapters.test_agent_framework import MODELS
 from tests.autogen.harness import House

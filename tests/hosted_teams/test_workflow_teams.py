@@ -6,11 +6,11 @@ import pytest
 from agent_framework import WorkflowContext, response_handler
 
 from countersign import Team
-from countersign.autogen.team import Teams
 from countersign.domain.request_endings import Decided
 from countersign.domain.requests import Verb
 from countersign.domain.runs import Status
-from countersign.hosted_teams.agent_framework import WorkflowTeam
+from countersign.frameworks.agent_framework.team import WorkflowTeam
+from countersign.frameworks.autogen.team import Teams
 from tests.adapters.test_workflows import Asks, Sends
 from tests.autogen.harness import House
 from tests.hosted_teams.test_saved_state import advanced, at_once

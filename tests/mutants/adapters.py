@@ -17,7 +17,7 @@ ADAPTING: Final = (
     Bug(
         "the model of an agent in a workflow reads no reason",
         "R16",
-        "countersign/adapters/agent_framework.py",
+        "countersign/frameworks/agent_framework/__init__.py",
         "        return request.to_function_approval_response(True)\n",
         "        return request.to_function_approval_response(bool(decision and decision.approved))\n",
         (f"{_FLOWS}::test_a_tool_of_an_agent_in_a_workflow_runs_as_people_decided[Reject-window1-too much]",),
@@ -25,7 +25,7 @@ ADAPTING: Final = (
     Bug(
         "a refusal to give a number is the number 0",
         "R39",
-        "countersign/adapters/langgraph.py",
+        "countersign/frameworks/langgraph/__init__.py",
         'decision.outcome == "answered" else ""',
         'decision.outcome == "answered" else False',
         (f"{_GRAPHS}::test_a_refusal_to_answer_in_words_is_no_number",),
@@ -33,7 +33,7 @@ ADAPTING: Final = (
     Bug(
         "the copy of a call that LangGraph's wrapper runs is not compared",
         "R37",
-        "countersign/adapters/langgraph.py",
+        "countersign/frameworks/langgraph/__init__.py",
         'same = is_approved(action["args"], decision.arguments)',
         "same = True",
         (f"{_HOSTILE}::test_a_call_that_differs_from_the_approved_one_does_not_run[langgraph_inbox]",),
@@ -41,7 +41,7 @@ ADAPTING: Final = (
     Bug(
         "an agent within a tool pays without a card",
         "R19",
-        "countersign/adapters/agent_framework.py",
+        "countersign/frameworks/agent_framework/__init__.py",
         "            left += _referred(place)\n",
         "            pass\n",
         (f"{_FLOWS}::test_an_agent_within_another_asks_people[within_a_tool]",),
@@ -49,7 +49,7 @@ ADAPTING: Final = (
     Bug(
         "a run that ends takes the middleware of another one",
         "R19",
-        "countersign/adapters/agent_framework.py",
+        "countersign/frameworks/agent_framework/__init__.py",
         "        for agent in agents:\n            agent.middleware = [*(agent.middleware or ()), self]\n",
         "        for agent in agents:\n"
         "            rest = [one for one in agent.middleware or () if one is not self]\n"
@@ -59,7 +59,7 @@ ADAPTING: Final = (
     Bug(
         "a proxy that reads the keyboard itself waits at the terminal",
         "R19",
-        "countersign/adapters/ag2_classic.py",
+        "countersign/frameworks/ag2_classic/__init__.py",
         "return before(prompt) if agent is None else people.answer(agent, str(prompt))",
         "return before(prompt)",
         ("tests/adapters/test_ag2_classic_adaptive.py::test_an_own_get_human_input_reaches_slack",),
@@ -83,7 +83,7 @@ ADAPTING: Final = (
     Bug(
         "an answer that LangChain's middleware does not allow ends the program",
         "R7",
-        "countersign/adapters/langgraph.py",
+        "countersign/frameworks/langgraph/__init__.py",
         'if kind not in review["allowed_decisions"]:',
         'if kind == "nothing":',
         (
@@ -105,7 +105,7 @@ ADAPTING: Final = (
     Bug(
         "a thread on which a program is at work is started again",
         "R8",
-        "countersign/adapters/graph_threads.py",
+        "countersign/frameworks/langgraph/threads.py",
         "            run.left = False\n            await storage.changed()",
         "            run.save()",
         (f"{_GRAPHS}::test_a_machine_that_comes_back_while_another_one_does_the_call_does_nothing",),
@@ -113,7 +113,7 @@ ADAPTING: Final = (
     Bug(
         "another machine finds nothing of a thread",
         "R8",
-        "countersign/adapters/graph_threads.py",
+        "countersign/frameworks/langgraph/threads.py",
         "            await fetch(client, path, thread)",
         "            pass",
         (
@@ -124,7 +124,7 @@ ADAPTING: Final = (
     Bug(
         "another machine starts a workflow from its last question",
         "R8",
-        "countersign/adapters/agent_framework.py",
+        "countersign/frameworks/agent_framework/__init__.py",
         "            await self._at.storage.changed()",
         "            self._at.run.save()",
         (
@@ -135,7 +135,7 @@ ADAPTING: Final = (
     Bug(
         "a workflow goes on without a checkpoint",
         "R8",
-        "countersign/adapters/agent_framework.py",
+        "countersign/frameworks/agent_framework/__init__.py",
         "class _NotKept(BaseException)",
         "class _NotKept(Exception)",
         (
@@ -146,7 +146,7 @@ ADAPTING: Final = (
     Bug(
         "words are a yes to AG2's own approval",
         "R12",
-        "countersign/adapters/ag2.py",
+        "countersign/frameworks/ag2/__init__.py",
         " and not isinstance(event, ToolApprovalRequest)",
         "",
         ("tests/adapters/test_ag2.py::test_ag2s_own_approval_is_asked_in_the_channel[Request changes-window2-paid2]",),
@@ -154,7 +154,7 @@ ADAPTING: Final = (
     Bug(
         "one approved call of a message lets the others of AG2 pass",
         "R19",
-        "countersign/adapters/ag2_classic_questions.py",
+        "countersign/frameworks/ag2_classic/questions.py",
         "        return calls.pop(0) if calls else None",
         "        return None",
         ("tests/adapters/test_ag2_classic_calls.py::test_a_rule_that_refuses_holds_for_each_call[sync]",),
@@ -162,7 +162,7 @@ ADAPTING: Final = (
     Bug(
         "a coroutine function of AG2 runs with what was asked, not with what was approved",
         "R13",
-        "countersign/adapters/ag2_classic_questions.py",
+        "countersign/frameworks/ag2_classic/questions.py",
         "            succeeded, result = await execute(_exactly(judged))",
         "            succeeded, result = await execute({**call, 'arguments': '{\"order\": 17, \"euros\": 90.0}'})",
         ("tests/adapters/test_ag2_classic_calls.py::test_each_call_of_a_message_is_judged_by_itself[async]",),
@@ -170,7 +170,7 @@ ADAPTING: Final = (
     Bug(
         "code of AG2 runs again when its program comes back",
         "R8",
-        "countersign/adapters/ag2_classic_questions.py",
+        "countersign/frameworks/ag2_classic/questions.py",
         "                self._code[id(agent)] = first\n",
         "                pass\n",
         (
@@ -189,7 +189,7 @@ ADAPTING: Final = (
     Bug(
         "a call that ended is not kept",
         "R8",
-        "countersign/adapters/saved_runs.py",
+        "countersign/frameworks/saved_runs.py",
         "            call.ended = True\n            await self.storage.changed()",
         "            call.ended = True",
         (f"{_HERE}::test_a_program_that_ends_after_the_call_does_not_repeat_it[agent framework]",),
@@ -197,7 +197,7 @@ ADAPTING: Final = (
     Bug(
         "a program that is started again asks anew",
         "R8",
-        "countersign/adapters/run_files.py",
+        "countersign/frameworks/run_files.py",
         "parts = (self.key, call.id,",
         "parts = (self.key, os.getpid(), call.id,",
         (f"{_HERE}::test_a_program_may_end_while_people_are_asked[agent framework]",),
@@ -205,7 +205,7 @@ ADAPTING: Final = (
     Bug(
         "an agent runs what its model wanted, whatever people made of it",
         "R13",
-        "countersign/adapters/agent_framework.py",
+        "countersign/frameworks/agent_framework/__init__.py",
         "not is_approved(arguments, decision.arguments)",
         "not decision.approved",
         (f"{_HERE}::test_a_changed_call_runs_as_people_changed_it[agent framework]",),
@@ -213,7 +213,7 @@ ADAPTING: Final = (
     Bug(
         "two programs carry on one run",
         "R8",
-        "countersign/adapters/run_files.py",
+        "countersign/frameworks/run_files.py",
         "fcntl.LOCK_EX | fcntl.LOCK_NB",
         "fcntl.LOCK_SH | fcntl.LOCK_NB",
         ("tests/adapters/test_agent_framework.py::test_a_run_has_one_program_at_a_time_and_one_task",),
@@ -221,7 +221,7 @@ ADAPTING: Final = (
     Bug(
         "a question asked again gets the answer to the one before",
         "R4",
-        "countersign/autogen/running_team.py",
+        "countersign/frameworks/autogen/running_team.py",
         "journal.times = Counter(kept.times)",
         "journal.times = Counter()",
         (f"{_STATE}::test_a_question_asked_again_gets_an_answer_of_its_own",),
@@ -229,7 +229,7 @@ ADAPTING: Final = (
     Bug(
         "another worker counts the plans of a team that goes on from its state anew",
         "R4",
-        "countersign/autogen/running_team.py",
+        "countersign/frameworks/autogen/running_team.py",
         "steps.number, steps.open = kept.plans,",
         "steps.number, steps.open = 0,",
         (f"{_STEPS}::test_another_worker_ticks_the_next_step_and_announces_the_next_plan",),
@@ -237,7 +237,7 @@ ADAPTING: Final = (
     Bug(
         "another worker ticks no step that was announced before the stop",
         "R4",
-        "countersign/autogen/running_team.py",
+        "countersign/frameworks/autogen/running_team.py",
         "dict(kept.open_steps)",
         "{}",
         (f"{_STEPS}::test_another_worker_ticks_the_next_step_and_announces_the_next_plan",),
@@ -245,7 +245,7 @@ ADAPTING: Final = (
     Bug(
         "a team of another framework begins anew after each question",
         "R4",
-        "countersign/autogen/running_team.py",
+        "countersign/frameworks/autogen/running_team.py",
         '        await journal.record(_KEY, Entry("done", kept.dump()), replace=True)',
         "        pass",
         (f"{_STATE}::test_equal_questions_one_after_the_other_are_two",),
@@ -253,7 +253,7 @@ ADAPTING: Final = (
     Bug(
         "an agent of another framework may have tools past the gate",
         "R19",
-        "countersign/hosted_teams/agent_framework.py",
+        "countersign/frameworks/agent_framework/team.py",
         "        if not isinstance(tool, _Tool):",
         "        if not isinstance(tool, FunctionTool):",
         (f"{_STATE}::test_a_tool_past_the_gate_is_refused_before_anything_is_done",),
@@ -261,7 +261,7 @@ ADAPTING: Final = (
     Bug(
         "a program is started again before people have decided",
         "R8",
-        "countersign/adapters/resume.py",
+        "countersign/frameworks/resume.py",
         "            await client.decision(request)",
         "            pass",
         ("tests/adapters/test_agent_framework.py::test_a_run_that_is_resumed_before_the_decision_waits_as_before",),
@@ -269,7 +269,7 @@ ADAPTING: Final = (
     Bug(
         "an agent of another framework asks its model past the journal",
         "R4",
-        "countersign/hosted_teams/agent_framework.py",
+        "countersign/frameworks/agent_framework/team.py",
         "return RunModel(run.model(agent), agent)",
         "return RunModel(run._model, agent)",
         (
@@ -280,7 +280,7 @@ ADAPTING: Final = (
     Bug(
         "models of other frameworks see a tool's idempotency key",
         "R13",
-        "countersign/hosted_teams/framework_calls.py",
+        "countersign/frameworks/hosted_calls.py",
         "schemas = [without_key(tool.schema) for tool in offered]",
         "schemas = [tool.schema for tool in offered]",
         (f"{_MODEL}::test_no_model_sees_the_key_that_a_tool_is_given",),
@@ -288,7 +288,7 @@ ADAPTING: Final = (
     Bug(
         "what a program keeps is in plain text though it has a key",
         "R15",
-        "countersign/adapters/run_files.py",
+        "countersign/frameworks/run_files.py",
         "    if not (key := os.environ.get(KEY)):",
         '    if not (key := ""):',
         ("tests/adapters/test_agent_framework.py::test_a_sealed_run_opens_with_its_key_alone",),
@@ -315,7 +315,7 @@ ADAPTING: Final = (
     Bug(
         "the last outcome ends what the service keeps of a run",
         "R8",
-        "countersign/adapters/saved_runs.py",
+        "countersign/frameworks/saved_runs.py",
         "outcome = UnreportedOutcome(decision.request, succeeded, words, kept)",
         "outcome = UnreportedOutcome(decision.request, succeeded, words, False)",
         (f"{_STORED}::test_another_machine_goes_on_after_the_outcome",),
@@ -323,7 +323,7 @@ ADAPTING: Final = (
     Bug(
         "the service keeps a run that counts on what it dropped",
         "R8",
-        "countersign/adapters/run_storage.py",
+        "countersign/frameworks/run_storage.py",
         "                await self._send(others)  #",
         "                #",
         (f"{_STORED}::test_a_machine_that_is_lost_between_two_reports_leaves_a_run_that_goes_on",),
@@ -331,7 +331,7 @@ ADAPTING: Final = (
     Bug(
         "what a program keeps leaves the machine in plain text",
         "R15",
-        "countersign/adapters/run_storage.py",
+        "countersign/frameworks/run_storage.py",
         "return RequestStorage(run, post) if os.environ.get(KEY) else FolderStorage(run)",
         "return RequestStorage(run, post)",
         (f"{_STORED}::test_nothing_leaves_the_machine_without_a_state_key",),

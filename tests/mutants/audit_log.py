@@ -29,7 +29,7 @@ RECORDING: Final = (
     Bug(
         "an action begins before the disk has its approval",
         "R4",
-        "countersign/replay/side_effects.py",
+        "countersign/runs/side_effects.py",
         "    stored = await journal.record(key, started, replace=repeat, on_disk=True)\n",
         "    stored = await journal.record(key, started, replace=repeat)\n",
         ("tests/store/test_durability.py::test_an_action_waits_until_the_disk_has_its_approval",),
@@ -53,7 +53,7 @@ RECORDING: Final = (
     Bug(
         "a report does not tell by which policy a call passed",
         "R25",
-        "countersign/autogen/tools/approval_gate.py",
+        "countersign/frameworks/autogen/tools/approval_gate.py",
         "            version=judged.policy,\n",
         "            version=0,\n",
         ("tests/autogen/test_gate_policy.py::test_what_the_policy_lets_pass_passes_and_is_recorded_with_its_rule",),

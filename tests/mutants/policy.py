@@ -175,7 +175,7 @@ POLICY: Final = (
     Bug(
         "code changed into another language runs",
         "R13",
-        "countersign/autogen/code/gated_executor.py",
+        "countersign/frameworks/autogen/code/gated_executor.py",
         "[language for language, _ in blocks] != languages or",
         "",
         ("tests/autogen/test_code_executors.py::test_code_changed_into_what_could_not_be_shown_does_not_run",),
@@ -247,7 +247,7 @@ POLICY: Final = (
     Bug(
         "what the model wrote is judged, and what the tool makes of it runs",
         "R28",
-        "countersign/autogen/tools/gated_tools.py",
+        "countersign/frameworks/autogen/tools/gated_tools.py",
         "name, written(taken), self._ask",
         "name, written(given), self._ask",
         (
@@ -258,7 +258,7 @@ POLICY: Final = (
     Bug(
         "a workbench's schema is not looked at",
         "R28",
-        "countersign/autogen/tools/arguments.py",
+        "countersign/frameworks/autogen/tools/arguments.py",
         "    if wrong := why_not(taken, closed(parameters), parameters, whole=True):\n",
         "    if wrong := None:\n",
         (
@@ -270,7 +270,7 @@ POLICY: Final = (
     Bug(
         "what a reviewer entered runs as the tool reads it",
         "R28",
-        "countersign/autogen/tools/arguments.py",
+        "countersign/frameworks/autogen/tools/arguments.py",
         "    if not _holds(taken, entered):\n",
         "    if False:\n",
         (_ONE + "test_what_a_reviewer_enters_is_what_runs_or_nothing_does",),
@@ -278,7 +278,7 @@ POLICY: Final = (
     Bug(
         "a drawn call keeps what its tool does not describe to itself",
         "R13",
-        "countersign/autogen/tools/gated_tools.py",
+        "countersign/frameworks/autogen/tools/gated_tools.py",
         "            show = None\n",
         "            pass\n",
         (_ONE + "test_what_a_workbench_does_not_name_is_refused_or_seen[more2]",),
@@ -286,7 +286,7 @@ POLICY: Final = (
     Bug(
         "a tool that comes later passes because others were named",
         "R19",
-        "countersign/autogen/tools/gated_tools.py",
+        "countersign/frameworks/autogen/tools/gated_tools.py",
         "            if isinstance(rules.ask, str | Collection) and not isinstance(rules.ask, Mapping):\n",
         "            if False:\n",
         (_ONE + "test_a_tool_that_a_workbench_has_only_later_asks_though_others_are_named",),
@@ -294,7 +294,7 @@ POLICY: Final = (
     Bug(
         "hidden is only what was there when it was asked",
         "R15",
-        "countersign/autogen/tools/approval_gate.py",
+        "countersign/frameworks/autogen/tools/approval_gate.py",
         "    return Call(action.tool, action.arguments, action.schema, action.hide)",
         "    return Call(action.tool, action.arguments, action.schema)",
         (_ONE + "test_what_is_hidden_stays_so_in_changes_and_in_errors",),
@@ -302,7 +302,7 @@ POLICY: Final = (
     Bug(
         "the errors of tools tell what is hidden",
         "R15",
-        "countersign/autogen/tools/arguments.py",
+        "countersign/frameworks/autogen/tools/arguments.py",
         "    return without_hidden(text, given, hide)\n",
         "    return text\n",
         (_ONE + "test_what_is_hidden_stays_so_in_changes_and_in_errors",),
@@ -310,7 +310,7 @@ POLICY: Final = (
     Bug(
         "who asked does not read why a rule refused",
         "R16",
-        "countersign/autogen/tools/approval_gate.py",
+        "countersign/frameworks/autogen/tools/approval_gate.py",
         "self.outcomes.add(replace(outcome, reason=why), text)",
         "self.outcomes.add(outcome, text)",
         (_ONE + "test_why_a_rule_refuses_is_read_by_who_asked_and_by_the_model",),

@@ -85,7 +85,7 @@ ASKING: Final = (
     Bug(
         "LangGraph's `if approved:` acts on a reviewer's words",
         "R39",
-        "countersign/adapters/langgraph.py",
+        "countersign/frameworks/langgraph/__init__.py",
         "if not in_words or decision.approved:",
         'if decision.outcome != "answered":',
         ("tests/adapters/test_langgraph.py::test_approve_or_reject_takes_the_approved_path_only_on_approval",),
@@ -125,7 +125,7 @@ ASKING: Final = (
     Bug(
         "an outcome that the service was away to hear is lost",
         "R5",
-        "countersign/adapters/saved_runs.py",
+        "countersign/frameworks/saved_runs.py",
         "        call.unreported = outcome\n",
         "",
         ("tests/adapters/test_unreported_outcomes.py::test_resume_reports_what_the_service_was_away_to_hear",),

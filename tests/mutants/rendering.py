@@ -37,7 +37,7 @@ DRAWING: Final = (
     Bug(
         "a mark of a secret that a call brings itself looks like one of ours",
         "R30",
-        "countersign/autogen/tools/permits.py",
+        "countersign/frameworks/autogen/tools/permits.py",
         "hide_in(escape_marks(json.loads(self.arguments)), self.hide)[0]",
         "hide_in(json.loads(self.arguments), self.hide)[0]",
         (_LOOKALIKES + "test_a_typed_mark_of_a_secret_is_told_from_a_real_one_wherever_it_stands",),
@@ -538,7 +538,7 @@ DRAWING: Final = (
     Bug(
         "a file that was there before the code ran is attached to the thread",
         "R13",
-        "countersign/autogen/code/output_files.py",
+        "countersign/frameworks/autogen/code/output_files.py",
         "if earlier.get(path) != state):",
         "if True):",
         ("tests/autogen/test_made_files.py::test_what_code_makes_is_kept_for_its_thread_and_nothing_else",),
@@ -726,7 +726,7 @@ DRAWING: Final = (
     Bug(
         "a program that failed is asked about again without what changed",
         "R13",
-        "countersign/autogen/tools/approval_gate.py",
+        "countersign/frameworks/autogen/tools/approval_gate.py",
         "if failed and action.kind is Kind.CODE:",
         "if False:",
         ("tests/autogen/test_code.py::test_code_runs_after_approval_is_corrected_after_an_error_and_summed_up",),

@@ -19,7 +19,7 @@ REPLAYING: Final = (
     Bug(
         "asyncio tells once more why a late note was not written",
         "R5",
-        "countersign/replay/write_behind.py",
+        "countersign/runs/write_behind.py",
         "        self._last.add_done_callback(_retrieve)\n",
         "",
         ("tests/autogen/test_write_behind.py::test_a_note_that_nobody_waits_for_leaves_no_error_behind",),
@@ -27,7 +27,7 @@ REPLAYING: Final = (
     Bug(
         "a question is taken back by an id that it does not have",
         "R5",
-        "countersign/autogen/people/input_func.py",
+        "countersign/frameworks/autogen/people/input_func.py",
         "id = request_id(self._held.run.id, question)",
         'id = request_id(self._held.run.id, replace(question, salt=""))',
         (
@@ -37,7 +37,7 @@ REPLAYING: Final = (
     Bug(
         "a result passes before the turns that had ended",
         "R4",
-        "countersign/replay/replay_order.py",
+        "countersign/runs/replay_order.py",
         "if self._events[0] is not event or self._settling:",
         "if self._settling:",
         (
@@ -48,7 +48,7 @@ REPLAYING: Final = (
     Bug(
         "a result passes before what had been asked for is asked for again",
         "R4",
-        "countersign/replay/replay_order.py",
+        "countersign/runs/replay_order.py",
         "return not event.recorded or all(self.wait(name).asked for name in event.asked)",
         "return True",
         (_ORDER + "test_a_result_waits_until_what_had_been_asked_for_is_asked_for_again",),
@@ -56,7 +56,7 @@ REPLAYING: Final = (
     Bug(
         "a deadline of the team's own ends the wait for an answer that had come in time",
         "R4",
-        "countersign/replay/run_journal.py",
+        "countersign/runs/run_journal.py",
         "if self.is_leaving() or self.order.closed:",
         "if True:",
         (_LATE + _CAME + "[asker]",),
@@ -64,7 +64,7 @@ REPLAYING: Final = (
     Bug(
         "a deadline ends a call that had begun before it is made again",
         "R4",
-        "countersign/replay/run_journal.py",
+        "countersign/runs/run_journal.py",
         "                return not begun()\n",
         "                return True\n",
         (_LATE + "test_deadline_waits_for_a_call_that_had_begun",),
@@ -72,7 +72,7 @@ REPLAYING: Final = (
     Bug(
         "something before a left call is left in its place",
         "R4",
-        "countersign/replay/run_journal.py",
+        "countersign/runs/run_journal.py",
         "self._entries[event.name].left and self.order.wait(event.name).asked and",
         "self._entries[event.name].left and",
         (_LATE + "test_call_that_was_left_is_asked_for_before_it_is_left_again",),
@@ -80,7 +80,7 @@ REPLAYING: Final = (
     Bug(
         "a doubt that the team leaves is in no entry",
         "R4",
-        "countersign/autogen/unknown_outcomes.py",
+        "countersign/frameworks/autogen/unknown_outcomes.py",
         "            self._journal.abandon(asked)\n",
         "",
         (_DOUBTS + "test_step_that_was_left_in_doubt_is_left_again",),
@@ -88,7 +88,7 @@ REPLAYING: Final = (
     Bug(
         "what is asked inside an effect is counted with what is asked around it",
         "R4",
-        "countersign/replay/run_journal.py",
+        "countersign/runs/run_journal.py",
         "times, about = (self.times, content) if enclosing is None else",
         "times, about = (self.times, content) if True else",
         (_KILLS + "[clock_and_luck]",),
@@ -96,7 +96,7 @@ REPLAYING: Final = (
     Bug(
         "a call that was left cannot be left again",
         "R4",
-        "countersign/replay/run_journal.py",
+        "countersign/runs/run_journal.py",
         "        if event is not None:\n            event.automatic = True\n",
         "        if event is not None:\n",
         (_KILLS + "[left_call]",),
@@ -104,7 +104,7 @@ REPLAYING: Final = (
     Bug(
         "what an agent says because its call was cut off is in the run's order",
         "R4",
-        "countersign/replay/replay_order.py",
+        "countersign/runs/replay_order.py",
         "        if self.closed:  # it says",
         "        if False:  # it says",
         (_ORDER + "test_turns_and_waits_after_leaving_are_in_no_entry",),
@@ -112,7 +112,7 @@ REPLAYING: Final = (
     Bug(
         "the gate reads the store between the turn of its verdict and the agent",
         "R4",
-        "countersign/autogen/tools/approval_gate.py",
+        "countersign/frameworks/autogen/tools/approval_gate.py",
         "        same = await self._recorded_refusal(key)\n        entry = await self._journal.replayed(key)\n",
         "        entry = await self._journal.replayed(key)\n        same = await self._recorded_refusal(key)\n",
         (_NOTHING_AWAITED + "[as_they_come-13]",),
@@ -120,7 +120,7 @@ REPLAYING: Final = (
     Bug(
         "branches do not settle between two events",
         "R4",
-        "countersign/replay/replay_order.py",
+        "countersign/runs/replay_order.py",
         "            self._settle(SETTLED)\n",
         "            self._settle(0)\n",
         (_ORDER + "test_branches_settle_between_two_events",),
@@ -128,7 +128,7 @@ REPLAYING: Final = (
     Bug(
         "calls at once do not settle between two events",
         "R4",
-        "countersign/replay/replay_order.py",
+        "countersign/runs/replay_order.py",
         "if self._in_branches() or self.several_calls():",
         "if self._in_branches():",
         (_ORDER + "test_calls_at_once_settle_between_two_events",),
@@ -136,7 +136,7 @@ REPLAYING: Final = (
     Bug(
         "the order is given up without asking people",
         "R4",
-        "countersign/replay/replay_order.py",
+        "countersign/runs/replay_order.py",
         "                self.stuck(name)\n",
         "                self._events = [event for event in self._events if event.awaited]\n",
         (_ORDER + "test_what_nobody_comes_to_any_more_is_told_and_nothing_passes_without_it",),
@@ -144,7 +144,7 @@ REPLAYING: Final = (
     Bug(
         "an entry of another version is read as far as it fits",
         "R29",
-        "countersign/replay/entries.py",
+        "countersign/runs/entries.py",
         'ConfigDict(extra="forbid")',
         'ConfigDict(extra="ignore")',
         (_JOURNAL + "test_an_entry_that_is_none_is_refused_by_name",),
@@ -152,7 +152,7 @@ REPLAYING: Final = (
     Bug(
         "a model's error is not recorded",
         "R4",
-        "countersign/autogen/models/answer_recorder.py",
+        "countersign/frameworks/autogen/models/answer_recorder.py",
         '                            await self._journal.record_result(key, Entry("failed", dump_error(error)))\n',
         "                            pass\n",
         (_SHAPES + "[retrying-near]",),
@@ -160,7 +160,7 @@ REPLAYING: Final = (
     Bug(
         "what the team left is given to it all the same when it is rebuilt",
         "R4",
-        "countersign/replay/run_journal.py",
+        "countersign/runs/run_journal.py",
         "        elif entry.left:\n",
         "        elif False:\n",
         (_SHAPES + "[impatient-near]",),
@@ -168,7 +168,7 @@ REPLAYING: Final = (
     Bug(
         "a question that nobody waits for any more stays open",
         "R5",
-        "countersign/autogen/people/input_func.py",
+        "countersign/frameworks/autogen/people/input_func.py",
         "                self._held.call_behind(TakeBack(id, _GONE))\n",
         "",
         (
@@ -178,7 +178,7 @@ REPLAYING: Final = (
     Bug(
         "two doubts about the same words are one question",
         "R4",
-        "countersign/autogen/unknown_outcomes.py",
+        "countersign/frameworks/autogen/unknown_outcomes.py",
         "            notes=_which_action(key),\n",
         "",
         (_DOUBTS + "test_two_identical_actions_in_doubt_are_two_questions",),
@@ -186,7 +186,7 @@ REPLAYING: Final = (
     Bug(
         "changed code asks nobody",
         "R4",
-        "countersign/autogen/changed_code.py",
+        "countersign/frameworks/autogen/changed_code.py",
         "        if not known and self._unused(who) and",
         "        if False and not known and self._unused(who) and",
         (_DOUBTS + "test_people_may_stop_a_run_whose_code_changed",),
@@ -194,7 +194,7 @@ REPLAYING: Final = (
     Bug(
         "calls are asked about as changed code while the store tells of the others' decisions",
         "R4",
-        "countersign/replay/pending_calls.py",
+        "countersign/runs/pending_calls.py",
         "return any(call.agent == agent and not call.asked for call in self._calls)",
         "return False",
         (_DOUBTS + "test_calls_whose_decisions_are_found_late_are_no_change_of_the_code[allowed automatically]",),

@@ -86,7 +86,7 @@ RUNNING: Final = (
     Bug(
         "a call that was made is still to come",
         "R6",
-        "countersign/autogen/tools/approval_gate.py",
+        "countersign/frameworks/autogen/tools/approval_gate.py",
         "            self._steps.done(title_for(action))",
         "            pass",
         (_DEPLOY + "test_the_steps_of_the_approved_plan_are_shown_until_they_are_done",),
@@ -94,7 +94,7 @@ RUNNING: Final = (
     Bug(
         "a team with a door past the gate is offered until somebody starts it",
         "R13",
-        "countersign/autogen/team.py",
+        "countersign/frameworks/autogen/team.py",
         "        look_through(built)",
         "        pass",
         ("tests/autogen/test_worker.py::test_a_team_that_does_not_build_is_known_before_anybody_starts_it",),
@@ -102,7 +102,7 @@ RUNNING: Final = (
     Bug(
         "who started a team reads AutoGen's words instead of that no model is configured",
         "R16",
-        "countersign/autogen/models/demo.py",
+        "countersign/frameworks/autogen/models/demo.py",
         "            function_calling=True,\n",
         "            function_calling=self._play is not None,\n",
         ("tests/autogen/test_model_runs.py::test_a_team_that_needs_a_model_says_that_none_is_configured[handoffs]",),
@@ -110,7 +110,7 @@ RUNNING: Final = (
     Bug(
         "what loses its parent is nobody's any more",
         "R13",
-        "countersign/autogen/code/_subreaper.py",
+        "countersign/frameworks/autogen/code/_subreaper.py",
         "prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)",
         "prctl(_SET_CHILD_SUBREAPER, 0, 0, 0, 0)",
         (_EXECUTORS + "test_nothing_that_code_starts_outlives_it[forked twice-a subreaper-it ends]",),
@@ -118,7 +118,7 @@ RUNNING: Final = (
     Bug(
         "code sees the worker's whole environment",
         "R13",
-        "countersign/autogen/code/executors.py",
+        "countersign/frameworks/autogen/code/executors.py",
         "for name, value in os.environ.items() if _PASSED.fullmatch(name)}",
         "for name, value in os.environ.items()}",
         (_EXECUTORS + "test_what_runs_is_what_was_approved_whatever_lies_in_the_folder",),
@@ -126,7 +126,7 @@ RUNNING: Final = (
     Bug(
         "people are shown the text that a model got",
         "R31",
-        "countersign/autogen/people/run_outcomes.py",
+        "countersign/frameworks/autogen/people/run_outcomes.py",
         "            words = words.replace(text, sentence)\n",
         "            pass\n",
         (_OUTCOMES + "test_a_team_that_says_nothing_of_its_own_ends_with_what_became_of_its_call",),
@@ -134,7 +134,7 @@ RUNNING: Final = (
     Bug(
         "the word by which an agent tells that it is finished is shown to people",
         "R31",
-        "countersign/autogen/people/run_outcomes.py",
+        "countersign/frameworks/autogen/people/run_outcomes.py",
         '        while lines and lines[-1].strip() in (self.marks | {""}):\n',
         "        while False:\n",
         (_OUTCOMES + "test_nobody_is_shown_what_was_written_for_a_model[chat-approve]",),
@@ -158,7 +158,7 @@ RUNNING: Final = (
     Bug(
         "an older worker fails what a newer one began",
         "R4",
-        "countersign/autogen/runner.py",
+        "countersign/frameworks/autogen/runner.py",
         "        except NewerSchema:\n            raise\n",
         "",
         ("tests/autogen/test_newer_worker.py::test_a_run_of_a_newer_version_is_left_for_a_newer_worker",),
@@ -166,7 +166,7 @@ RUNNING: Final = (
     Bug(
         "`started` is not written before the tool",
         "R4",
-        "countersign/replay/side_effects.py",
+        "countersign/runs/side_effects.py",
         "    stored = await journal.record(key, started, replace=repeat, on_disk=True)\n",
         "    stored = started\n",
         (_DOUBTS + "test_a_worker_killed_while_it_acts_leaves_a_question_and_people_say_that_it_ran",),
@@ -174,7 +174,7 @@ RUNNING: Final = (
     Bug(
         "nobody asks right before the action whether it is still wanted",
         "R4",
-        "countersign/replay/side_effects.py",
+        "countersign/runs/side_effects.py",
         "        await check()\n",
         "        pass\n",
         (
@@ -185,7 +185,7 @@ RUNNING: Final = (
     Bug(
         "the journal's key leaves out the occurrence",
         "R4",
-        "countersign/replay/run_journal.py",
+        "countersign/runs/run_journal.py",
         'return f"{name}/{times[name] - 1}"',
         'return f"{name}/0"',
         (_JOURNAL + "test_a_failure_may_be_tried_again_as_another_step",),
@@ -253,7 +253,7 @@ RUNNING: Final = (
     Bug(
         "a run that had acted is rebuilt from nothing",
         "R4",
-        "countersign/autogen/runner.py",
+        "countersign/frameworks/autogen/runner.py",
         "        if run.acted and journal.empty:",
         "        if False:",
         (
@@ -289,7 +289,7 @@ RUNNING: Final = (
     Bug(
         "a model's call does not end with its run",
         "R4",
-        "countersign/autogen/models/answer_recorder.py",
+        "countersign/frameworks/autogen/models/answer_recorder.py",
         "await token.link_future(asyncio.ensure_future(anext(pieces, None)))",
         "await anext(pieces, None)",
         (_LETTING_GO + "test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once[ledger-structured]",),
@@ -297,7 +297,7 @@ RUNNING: Final = (
     Bug(
         "a lost lease comes out of the model as an error",
         "R4",
-        "countersign/autogen/models/answer_recorder.py",
+        "countersign/frameworks/autogen/models/answer_recorder.py",
         "if self._token.is_cancelled():",
         "if False:",
         (_JOURNAL + "test_a_lost_lease_is_told_past_autogen_which_turns_errors_into_text",),
@@ -340,7 +340,7 @@ RUNNING: Final = (
     Bug(
         "a worker that stops keeps its leases",
         "R4",
-        "countersign/autogen/runner.py",
+        "countersign/frameworks/autogen/runner.py",
         "            await self._leases.release(lease)\n",
         "            pass\n",
         (_LETTING_GO + "test_a_worker_told_to_stop_while_a_team_plans_hands_it_over_at_once[ledger-structured]",),
@@ -356,7 +356,7 @@ RUNNING: Final = (
     Bug(
         "a worker that stops asks nobody to go on",
         "R4",
-        "countersign/autogen/runner.py",
+        "countersign/frameworks/autogen/runner.py",
         "await self._queue.advance(lease.run, after=HANDOVER_DELAY)",
         "pass",
         (_FROZEN + "test_a_run_of_a_worker_told_to_stop_is_in_the_hands_of_another_at_once",),
@@ -364,7 +364,7 @@ RUNNING: Final = (
     Bug(
         "an action in doubt is done again",
         "R4",
-        "countersign/replay/side_effects.py",
+        "countersign/runs/side_effects.py",
         "repeat = idempotent and recorded is not None",
         "repeat = recorded is not None",
         (_JOURNAL + "test_an_effect_that_was_started_and_never_ended_is_not_repeated",),
@@ -428,7 +428,7 @@ RUNNING: Final = (
     Bug(
         "a run that waits never leaves memory",
         "R22",
-        "countersign/autogen/team_execution.py",
+        "countersign/frameworks/autogen/team_execution.py",
         "if await self._held.call(Park(awaited)):",
         "if False:",
         ("tests/autogen/test_parked_runs.py::test_a_run_leaves_memory_for_every_question_and_repeats_nothing",),
@@ -436,7 +436,7 @@ RUNNING: Final = (
     Bug(
         "a run rests while it stores what nobody was asked about",
         "R22",
-        "countersign/autogen/held_run.py",
+        "countersign/frameworks/autogen/held_run.py",
         "            with self.journal.activity.working():\n",
         "            if True:\n",
         (_ACTIVITY + "[refuse-call_refused]", _ACTIVITY + "[pass-call_passed]"),
@@ -444,7 +444,7 @@ RUNNING: Final = (
     Bug(
         "a run rests while it stores its next question",
         "R22",
-        "countersign/autogen/people/input_func.py",
+        "countersign/frameworks/autogen/people/input_func.py",
         "            with activity.working():\n                await self._journal.late_writes.written()\n",
         "            if True:\n                await self._journal.late_writes.written()\n",
         (_ACTIVITY + "[ask-request_asked]",),
@@ -452,7 +452,7 @@ RUNNING: Final = (
     Bug(
         "a tool in an agent's own list is not seen",
         "R19",
-        "countersign/autogen/bypass_check.py",
+        "countersign/frameworks/autogen/bypass_check.py",
         "    if door:\n",
         "    if False:\n",
         (_TEAM_DOORS + "test_a_door_past_the_gate_is_refused_before_anything_is_done[a function]",),
@@ -460,7 +460,7 @@ RUNNING: Final = (
     Bug(
         "no approval is taken for one that asks",
         "R19",
-        "countersign/autogen/tools/workbenches.py",
+        "countersign/frameworks/autogen/tools/workbenches.py",
         "inspect.isroutine(thing) and getattr(",
         "getattr(",
         (_TEAM_DOORS + "test_a_door_past_the_gate_is_refused_before_anything_is_done[code that nobody approves]",),
@@ -468,7 +468,7 @@ RUNNING: Final = (
     Bug(
         "what functools.wraps makes of a gated function is taken for it",
         "R19",
-        "countersign/autogen/tools/workbenches.py",
+        "countersign/frameworks/autogen/tools/workbenches.py",
         'getattr(thing, "asks_itself", None) is thing',
         'getattr(thing, "asks_itself", None) is not None',
         (
@@ -479,7 +479,7 @@ RUNNING: Final = (
     Bug(
         "any function that is not the keyboard is taken for people in Slack",
         "R19",
-        "countersign/autogen/bypass_check.py",
+        "countersign/frameworks/autogen/bypass_check.py",
         "isinstance(human, Human) and function == human.input_func",
         'function is not input and not str(getattr(function, "__module__", "")).startswith("autogen_")',
         (
@@ -490,7 +490,7 @@ RUNNING: Final = (
     Bug(
         "a team inside a team is not looked into",
         "R19",
-        "countersign/autogen/bypass_check.py",
+        "countersign/frameworks/autogen/bypass_check.py",
         "            if isinstance(thing, ChatAgent | Team):\n",
         "            if isinstance(thing, ChatAgent):\n",
         (_TEAM_DOORS + "test_a_door_past_the_gate_is_refused_before_anything_is_done[a team in a team]",),
@@ -525,7 +525,7 @@ RUNNING: Final = (
     Bug(
         "a script takes over the request of a program",
         "R1",
-        "countersign/autogen/standalone.py",
+        "countersign/frameworks/autogen/standalone.py",
         "    if run_id.of_program or not run_id.of_script:\n",
         "    if False:\n",
         (_SCRIPT + "test_a_programs_request_is_not_taken_over_by_a_script",),
@@ -533,7 +533,7 @@ RUNNING: Final = (
     Bug(
         "a script's run is stored and nobody can name it",
         "R4",
-        "countersign/autogen/standalone.py",
+        "countersign/frameworks/autogen/standalone.py",
         '        log.info("Run %s. If this program ends before it, start it again with resume=%r.", run_id, run_id)\n',
         "",
         (_SCRIPT + "test_a_scripts_run_has_its_name_in_the_log_before_it_is_stored",),
@@ -541,7 +541,7 @@ RUNNING: Final = (
     Bug(
         "a script whose start had no reply leaves its run in the queue",
         "R4",
-        "countersign/autogen/standalone.py",
+        "countersign/frameworks/autogen/standalone.py",
         "await patiently(lambda: service.call(Lease(run_id, 0, owner), first))",
         "await service.call(Lease(run_id, 0, owner), first)",
         (_SCRIPT + "test_a_start_whose_reply_was_lost_is_the_run_that_the_script_advances",),
@@ -557,7 +557,7 @@ RUNNING: Final = (
     Bug(
         "a web that is away as a script's run ends hides how it ended",
         "R4",
-        "countersign/autogen/standalone.py",
+        "countersign/frameworks/autogen/standalone.py",
         "        seen = await patiently(lambda: service.call(lease, Read()))\n",
         "        seen = await service.call(lease, Read())\n",
         (_SCRIPT + "test_a_web_that_is_away_as_a_scripts_run_ends_is_waited_for",),

@@ -130,7 +130,7 @@ USAGE = Usage(
 
 
 def in_doubt(**changes: Any) -> Request:
-    """Ask as `countersign.autogen.unknown_outcomes` does; approval by timeout does not count here."""
+    """Ask as `countersign.frameworks.autogen.unknown_outcomes` does; approval by timeout does not count here."""
     words = "Nobody knows whether “send” happened.\n\nAttempt 1, started 2026-03-06 17:00:00 UTC.\n\nsend\nTen boxes"
     asked = question(words, kind=Kind.IN_DOUBT, title="Did “send” happen?", agent="send", offers=DOUBT_OFFERS)
     return request(asked=asked, on_timeout=OnTimeout.APPROVE, **changes)
@@ -278,7 +278,7 @@ SPOOF = "Pay to p\u0430ypal.com, and send \uff52\uff4d"
 
 
 def turn(*, to_end: bool = False) -> Question:
-    """Ask as `countersign.autogen.people.user_proxy` does."""
+    """Ask as `countersign.frameworks.autogen.people.user_proxy` does."""
     offers: tuple[Verb, ...] = (Verb.APPROVE, Verb.RESPOND)
     if to_end:
         title = "The assistant says that it is finished. End here?"

@@ -13,7 +13,6 @@ import pytest
 from bot.slack.views import approval_card, control_values, reminder_text, request_text, review_modals, thread_notes
 from bot.slack.views import reviewed_content as judged
 from bot.slack.views.control_values import Handle, MenuItem
-from countersign.autogen.progress import in_one_line
 from countersign.domain import request_endings, runs, schedule
 from countersign.domain.activity import LINE
 from countersign.domain.attempt_refusals import Refusal
@@ -24,6 +23,7 @@ from countersign.domain.people import Reviewers
 from countersign.domain.question_salts import asking
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status, Verb
 from countersign.domain.schedule import Snooze
+from countersign.frameworks.autogen.progress import in_one_line
 from localslack.payload_checks import check_message_blocks, check_view
 from tests.sample_requests import ALICE, BOB, call, choice, later, question, refusal_text, request
 from tests.slack import sample_views

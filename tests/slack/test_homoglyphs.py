@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from bot.slack.views import block_kit, review_modals, run_steps, start_modal, thread_notes
 from bot.slack.views.approval_card import card
-from countersign.autogen.tools.permits import ProposedAction, shown
 from countersign.domain.activity import Progress, Writing
 from countersign.domain.calls import Call, canonical
 from countersign.domain.requests import Kind
+from countersign.frameworks.autogen.tools.permits import ProposedAction, shown
 from countersign.text.homoglyphs import mark, odd_words
 from countersign.text.safe_text import one_line, typed, visible
 from countersign.usecases.ports import TeamInfo

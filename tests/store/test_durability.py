@@ -11,10 +11,10 @@ import redis.asyncio
 
 from countersign.domain.errors import StoreUnavailable, StoreUnsafe
 from countersign.domain.ids import RunId
-from countersign.replay.run_journal import RunJournal
-from countersign.replay.side_effects import effect
 from countersign.runs.area import Area
 from countersign.runs.journal_storage import RedisJournal
+from countersign.runs.run_journal import RunJournal
+from countersign.runs.side_effects import effect
 from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store

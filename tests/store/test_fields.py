@@ -14,7 +14,7 @@ from types import UnionType
 from typing import Any
 
 from countersign.domain.events import EventType
-from countersign.replay import entries
+from countersign.runs import entries
 from countersign.store import record_codecs
 from countersign.store.codec import Codec
 

@@ -4,8 +4,8 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.conditions import MaxMessageTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team
 from tests.chaos.chaos_agents import Asker, Doer
 
 

@@ -3,10 +3,10 @@
 from autogen_agentchat.base import TaskResult
 
 from agents.teams import email
-from countersign.autogen.people.decision_messages import decision_in
-from countersign.autogen.people.run_outcomes import Conclusion
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team
+from countersign.frameworks.autogen.people.decision_messages import decision_in
+from countersign.frameworks.autogen.people.run_outcomes import Conclusion
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team
 from tests.chaos.side_effects import hear
 
 

@@ -5,10 +5,10 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.conditions import TextMentionTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from countersign.autogen.people.decision_messages import DecisionTermination
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team
 from countersign.domain.requests import Status
+from countersign.frameworks.autogen.people.decision_messages import DecisionTermination
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team
 from tests.chaos.chaos_agents import Doer
 
 

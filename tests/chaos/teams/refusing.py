@@ -2,8 +2,8 @@
 
 from autogen_agentchat.base import Team as AutoGenTeam
 
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team
 from tests.chaos.scenarios import Forbidden, beside, script
 
 

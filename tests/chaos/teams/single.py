@@ -5,11 +5,11 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 
-from countersign.autogen.people.decision_messages import DecisionTermination, decision_in
-from countersign.autogen.people.run_outcomes import Conclusion
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team
 from countersign.domain.requests import Status
+from countersign.frameworks.autogen.people.decision_messages import DecisionTermination, decision_in
+from countersign.frameworks.autogen.people.run_outcomes import Conclusion
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team
 from tests.chaos.side_effects import act, hear
 
 

@@ -8,10 +8,10 @@ from autogen_agentchat.conditions import TextMentionTermination
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
-from countersign.autogen.models.demo import demo_turns
-from countersign.autogen.people.run_outcomes import Became
-from countersign.autogen.run_context import RunContext, current_run
-from countersign.autogen.team import Team
+from countersign.frameworks.autogen.models.demo import demo_turns
+from countersign.frameworks.autogen.people.run_outcomes import Became
+from countersign.frameworks.autogen.run_context import RunContext, current_run
+from countersign.frameworks.autogen.team import Team
 from tests.e2e.team_parts import conclude, name
 
 

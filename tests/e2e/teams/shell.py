@@ -7,9 +7,9 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
-from countersign.autogen.models.demo import DemoCall, demo_turns
-from countersign.autogen.run_context import RunContext
-from countersign.autogen.team import Team
+from countersign.frameworks.autogen.models.demo import DemoCall, demo_turns
+from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.team import Team
 from tests.e2e.team_parts import conclude, done, name
 
 RM = "rm -rf /"

@@ -6,7 +6,7 @@ from autogen_core.models import LLMMessage
 
 from agents import Agent, ModelSettings, set_tracing_disabled
 from countersign import Conclusion, DemoCall, RunContext, Team, demo_turns, last_words
-from countersign.hosted_teams.openai_agents import OpenAITeam, model, tools
+from countersign.frameworks.openai_agents.team import OpenAITeam, model, tools
 
 from ._shop import stop
 

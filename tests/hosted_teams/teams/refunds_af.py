@@ -14,7 +14,7 @@ from agent_framework import (
 )
 
 from countersign import RunContext, Team
-from countersign.hosted_teams.agent_framework import AgentTeam, tools
+from countersign.frameworks.agent_framework.team import AgentTeam, tools
 
 from ._shop import answer, refund
 

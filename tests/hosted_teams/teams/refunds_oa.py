@@ -6,7 +6,7 @@ from agents.testing import assistant_message, function_call
 
 from agents import Agent, Model, ModelResponse, Usage, set_tracing_disabled
 from countersign import RunContext, Team
-from countersign.hosted_teams.openai_agents import OpenAITeam, tools
+from countersign.frameworks.openai_agents.team import OpenAITeam, tools
 
 from ._shop import answer, refund
 

@@ -3,7 +3,7 @@
 from agent_framework import AgentExecutor, WorkflowBuilder
 
 from countersign import RunContext, Team
-from countersign.hosted_teams.agent_framework import WorkflowTeam
+from countersign.frameworks.agent_framework.team import WorkflowTeam
 
 from .refunds_af import clerk
 

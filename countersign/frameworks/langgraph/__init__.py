@@ -1,0 +1,382 @@
+"""LangGraph and LangChain: calls of tools and `interrupt`, decided in Slack.
+
+`SlackApproval` holds a call of an agent's tool where it would run, and waits. `decide` answers what a graph stopped
+with, for programs that use `interrupt` or LangChain's own `HumanInTheLoopMiddleware`. A program that dies asks again
+under the same key, which is made of LangGraph's thread, the place in the graph, and the call: a checkpointer keeps all
+three. With `leave` it does not wait, and `countersign resume` starts it again when people have decided.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from countersign.client.client import AsyncClient, Client, question
+from countersign.client.exchange import AlreadyRan, Decision, NotApproved
+from countersign.domain.calls import asked_in, labelled
+from countersign.domain.errors import InvalidInput
+from countersign.domain.json_arguments import DIFFERS, is_approved
+from countersign.domain.typed_answers import Keywords
+from countersign.frameworks import extra, run_files
+from countersign.frameworks.langgraph.threads import LeftThread, Saver, arestore, restore
+
+with extra("langgraph"):
+    from langchain.agents.middleware import AgentMiddleware
+    from langchain.agents.middleware.types import ToolCallRequest
+    from langchain_core.messages import ToolMessage
+    from langchain_core.tools import BaseTool, tool
+    from langgraph.errors import GraphBubbleUp
+    from langgraph.types import Command, Interrupt
+
+_LONGEST_REPORT: Final = 300
+_REVIEWS: Final = {"approved": "approve", "edited": "edit", "answered": "respond"}
+Result = ToolMessage | Command[Any]
+__all__ = ["SlackApproval", "adecide", "arestore", "decide", "restore"]
+
+
+class SlackApproval(AgentMiddleware[Any, Any, Any]):
+    """Middleware that runs a call of a tool only as people approved it.
+
+    `tools` names those that ask; all of them if it is left out. What was rejected, answered or not decided in time does
+    not run, and the model reads why. What came of a call that ran is reported. Of a call that began, and of which
+    nothing was reported, people say whether it was done; those of tools named in `idempotent` run again. `leave` names
+    a folder for `countersign resume`: the program does not wait, but ends with LeftToPeople. `checkpointer`, that of
+    the graph: its newest checkpoint is kept there too, and with COUNTERSIGN_STATE_KEY with the requests; `restore`
+    brings it back.
+    """
+
+    def __init__(
+        self,
+        channel: str,
+        tools: Collection[str] | None = None,
+        *,
+        requester: str = "",
+        leave: str | Path | None = None,
+        checkpointer: Saver | None = None,
+        idempotent: Collection[str] = (),
+    ) -> None:
+        super().__init__()
+        self._idempotent = idempotent
+        self._channel, self._tools, self._requester, self._leave = channel, tools, requester, leave
+        self._checkpointer = checkpointer
+
+    def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Result]) -> Result:
+        """Ask and wait in this thread, then run the call or not."""
+        if not self._asks(request):
+            return handler(request)
+        left = self._left_thread(request)
+        with Client() as client:
+            if left is not None:
+                self._ask_in(left, request)
+            elif self._leave is not None:
+                folder, thread, name = _left(self._leave, request.runtime.config, _key_of_call(request))
+                run_files.leave(folder, thread, [client.submit(self._question(request), key=name)])
+            body, key = self._question(request), _key_of_call(request)
+            decision = client.judge(body, key=key)
+            if left is not None:
+                left.take_over()
+            try:
+                attempt = client.begin(decision, body, key=key, idempotent=self._may_run_again(request))
+            except (AlreadyRan, NotApproved) as over:
+                _settle(left, request)
+                return _instead(request, over)
+            try:
+                result = handler(_approved(request, decision))
+            except GraphBubbleUp:  # the tool itself stops the graph, and runs again when it goes on
+                client.did_nothing(decision, attempt)
+                raise
+            except Exception as error:
+                _settle(left, request)
+                client.tell(decision, succeeded=False, words=_failure(error))
+                raise
+            _settle(left, request)
+            client.tell(decision, succeeded=_succeeded(result), words=_words(result))
+            return result
+
+    async def awrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Result]]
+    ) -> Result:
+        """Ask and wait in this task, then run the call or not."""
+        if not self._asks(request):
+            return await handler(request)
+        left = self._left_thread(request)
+        async with AsyncClient() as client:
+            if left is not None:
+                await asyncio.to_thread(self._ask_in, left, request)
+            elif self._leave is not None:
+                folder, thread, name = _left(self._leave, request.runtime.config, _key_of_call(request))
+                run_files.leave(folder, thread, [await client.submit(self._question(request), key=name)])
+            body, key = self._question(request), _key_of_call(request)
+            decision = await client.judge(body, key=key)
+            if left is not None:
+                await asyncio.to_thread(left.take_over)
+            try:
+                attempt = await client.begin(decision, body, key=key, idempotent=self._may_run_again(request))
+            except (AlreadyRan, NotApproved) as over:
+                await asyncio.to_thread(_settle, left, request)
+                return _instead(request, over)
+            try:
+                result = await handler(_approved(request, decision))
+            except GraphBubbleUp:  # the tool itself stops the graph, and runs again when it goes on
+                await client.did_nothing(decision, attempt)
+                raise
+            except Exception as error:
+                await asyncio.to_thread(_settle, left, request)
+                await client.tell(decision, succeeded=False, words=_failure(error))
+                raise
+            await asyncio.to_thread(_settle, left, request)
+            await client.tell(decision, succeeded=_succeeded(result), words=_words(result))
+            return result
+
+    def _left_thread(self, request: ToolCallRequest) -> LeftThread | None:
+        if self._leave is None or self._checkpointer is None:
+            return None
+        folder, thread, _ = _left(self._leave, request.runtime.config, _key_of_call(request))
+        return LeftThread(folder, thread, self._checkpointer)
+
+    def _ask_in(self, left: LeftThread, request: ToolCallRequest) -> None:
+        config, key = request.runtime.config, _key_of_call(request) or ""
+        graph = config.get("configurable", {}).get("checkpoint_ns", "").rpartition("|")[0]
+        left.ask([(self._question(request), key)], config["metadata"]["langgraph_step"] - 1, graph)
+
+    def _may_run_again(self, request: ToolCallRequest) -> bool:
+        return request.tool_call["name"] in self._idempotent
+
+    def _asks(self, request: ToolCallRequest) -> bool:
+        return self._tools is None or request.tool_call["name"] in self._tools
+
+    def _question(self, request: ToolCallRequest) -> dict[str, Any]:
+        name, arguments = request.tool_call["name"], request.tool_call["args"]
+        call: dict[str, Any] = {"tool": name, "arguments": arguments}
+        if request.tool is not None:
+            call["schema"] = request.tool.get_input_jsonschema()
+        return question(self._channel, call=call, requester=self._requester)
+
+
+def decide(
+    channel: str,
+    result: Mapping[str, Any],
+    config: Mapping[str, Any],
+    *,
+    tools: Sequence[BaseTool | Callable[..., Any]] = (),
+    leave: str | Path | None = None,
+    checkpointer: Saver | None = None,
+    text: bool | Callable[[Any], bool] = False,
+    whole: bool = False,
+    approve: str = "",
+    reject: str = "reject",
+) -> Command[Any] | None:
+    """Ask about all that a graph stopped with.
+
+    Return the command that resumes it; None if it did not stop. Within an event loop, await `adecide`.
+    An `interrupt` of the program's own gets True if people approved and False otherwise, so `if approved:` is safe.
+    One with `options` gets the chosen one, or an answer in words; so does any other where `text` is true, or says
+    so of the interrupt's value; "" if nobody answered. A program that compares with `"approve"` names that word:
+    with `approve` an interrupt gets what `slack_input` returns, so read it as text. With `whole` it gets a dict of the
+    decision: `approved`, `outcome`, `how`, `by`, `words`, `chosen` and `text`.
+    To `HumanInTheLoopMiddleware` and to LangGraph's `HumanInterrupt`: its decisions; of calls of `tools` people may
+    change the arguments. `leave` and `checkpointer`: as for `SlackApproval`; this program has taken the thread over
+    when this returns.
+    """
+    asking = adecide(
+        *(channel, result, config),
+        tools=tools,
+        leave=leave,
+        checkpointer=checkpointer,
+        text=text,
+        whole=whole,
+        approve=approve,
+        reject=reject,
+    )
+    return asyncio.run(asking)
+
+
+async def adecide(
+    channel: str,
+    result: Mapping[str, Any],
+    config: Mapping[str, Any],
+    *,
+    tools: Sequence[BaseTool | Callable[..., Any]] = (),
+    leave: str | Path | None = None,
+    checkpointer: Saver | None = None,
+    text: bool | Callable[[Any], bool] = False,
+    whole: bool = False,
+    approve: str = "",
+    reject: str = "reject",
+) -> Command[Any] | None:
+    """Ask as `decide` does, in this task."""
+    keywords = Keywords(approve, reject) if approve else None
+    stops: Sequence[Interrupt] = result.get("__interrupt__", ())
+    made = [one if isinstance(one, BaseTool) else tool(one) for one in tools]
+    schemas = {one.name: one.get_input_jsonschema() for one in made}
+    async with AsyncClient() as client:
+
+        def questions(stop: Interrupt) -> list[tuple[dict[str, Any], str | None]]:
+            asked = enumerate(_questions(channel, stop, schemas))
+            return [(body, _key(config, stop.id, str(place))) for place, body in asked]
+
+        async def answer(stop: Interrupt) -> Any:
+            waits = [client.judge(body, key=key) for body, key in questions(stop)]
+            decisions = await asyncio.gather(*waits)
+            if _holds_calls(stop.value):
+                asked = zip(decisions, stop.value["action_requests"], stop.value["review_configs"], strict=True)
+                return {"decisions": [_review(*one) for one in asked]}
+            if _is_for_an_inbox(stop.value):
+                return [_response(*one) for one in zip(decisions, stop.value, strict=True)]
+            in_words = _offers_options(stop.value) or (text(stop.value) if callable(text) else text)
+            return _answer(*decisions, in_words=in_words, whole=whole, keywords=keywords)
+
+        if leave is not None and stops:
+            every = [(body, *_left(leave, config, key)) for stop in stops for body, key in questions(stop)]
+            _, folder, thread, _ = every[0]
+            if checkpointer is None:
+                run_files.leave(folder, thread, [await client.submit(body, key=key) for body, _, _, key in every])
+            else:
+                left = LeftThread(folder, thread, checkpointer)
+                await asyncio.to_thread(left.ask, [(body, key) for body, _, _, key in every])
+                await asyncio.to_thread(left.take_over)
+                await asyncio.to_thread(left.settle, [key for _, _, _, key in every])
+        answers = await asyncio.gather(*map(answer, stops))
+    return Command(resume={stop.id: one for stop, one in zip(stops, answers, strict=True)}) if stops else None
+
+
+def _questions(channel: str, interrupt: Interrupt, schemas: Mapping[str, Any]) -> list[dict[str, Any]]:
+    value = interrupt.value
+    if _holds_calls(value):
+        reviews = zip(value["action_requests"], value["review_configs"], strict=True)
+        calls = [
+            _call(action["name"], action["args"], schemas if "edit" in review["allowed_decisions"] else {})
+            for action, review in reviews
+        ]
+        return [question(channel, call=call) for call in calls]
+    if _is_for_an_inbox(value):
+        return [_for_people(channel, one, schemas) for one in value]
+    if _offers_options(value):
+        title = str(value.get("question") or "Which one?")
+        return [question(channel, title[:300], title, options=[str(one) for one in value["options"]])]
+    if isinstance(value, Mapping):
+        plain = json.loads(json.dumps(value, default=str))
+        return [question(channel, asked_in(value).strip().partition("\n")[0][:300], labelled(plain))]
+    text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return [question(channel, "" if isinstance(value, str) else "Continue?", text)]
+
+
+def _offers_options(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value.get("options"))
+
+
+def _holds_calls(value: Any) -> bool:
+    """Tell whether LangChain's own middleware stopped, with calls of tools."""
+    return isinstance(value, Mapping) and "action_requests" in value
+
+
+def _is_for_an_inbox(value: Any) -> bool:
+    """Tell whether the value is a list of LangGraph's `HumanInterrupt`."""
+    entries = value if isinstance(value, list) else ()
+    return bool(entries) and all(isinstance(one, Mapping) and {"action_request", "config"} <= {*one} for one in entries)
+
+
+def _answer(decision: Decision, *, in_words: bool, whole: bool, keywords: Keywords | None) -> Any:
+    """Return what the program's own interrupt gets. A refusal is never truthy (R39), unless the program asks for it."""
+    if whole:  # plain values: a checkpointer keeps them
+        named = {name: getattr(decision, name) for name in ("approved", "outcome", "how", "words", "text")}
+        return {**named, "by": list(decision.by), "chosen": list(decision.chosen)}
+    if decision.chosen:
+        return decision.chosen[0]
+    if keywords is not None:
+        return keywords.typed(decision.outcome, words=decision.words)
+    if not in_words or decision.approved:
+        return decision.approved
+    return decision.words if decision.outcome == "answered" else ""  # False would pass for the number 0
+
+
+def _call(name: str, arguments: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    call: dict[str, Any] = {"tool": name, "arguments": arguments}
+    return call | {"schema": schemas[name]} if name in schemas else call
+
+
+def _for_people(channel: str, request: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the question of a `HumanInterrupt`."""
+    action, may = request["action_request"], request["config"]
+    call = _call(action["action"], action["args"], schemas if may.get("allow_edit") else {})
+    return question(channel, "", str(request.get("description") or "").strip(), call=call)
+
+
+def _response(decision: Decision, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return LangGraph's `HumanResponse`.
+
+    `ignore` is its refusal; where the program doesn't allow that, the model reads why as a response.
+    """
+    action, may = request["action_request"], request["config"]
+    if decision.outcome == "edited" and may.get("allow_edit"):
+        return {"type": "edit", "args": {"action": action["action"], "args": decision.arguments}}
+    same = is_approved(action["args"], decision.arguments)  # the program runs its own copy
+    if decision.outcome == "approved" and same and may.get("allow_accept"):
+        return {"type": "accept", "args": None}
+    if decision.outcome == "answered" and may.get("allow_respond"):
+        return {"type": "response", "args": decision.words}
+    if may.get("allow_ignore") or not may.get("allow_respond"):
+        return {"type": "ignore", "args": None}
+    return {"type": "response", "args": DIFFERS if decision.approved else decision.text}
+
+
+def _review(decision: Decision, action: Mapping[str, Any], review: Mapping[str, Any]) -> dict[str, Any]:
+    """The decision in the middleware's words: an answer to a call that none may answer is a rejection."""
+    kind = _REVIEWS.get(decision.outcome, "reject")
+    if kind not in review["allowed_decisions"]:
+        kind = "reject"
+    if kind == "edit":
+        return {"type": kind, "edited_action": {"name": action["name"], "args": decision.arguments}}
+    if kind == "approve" and not is_approved(action["args"], decision.arguments):  # the middleware runs its own copy
+        return {"type": "reject", "message": DIFFERS}
+    return {"type": kind} if kind == "approve" else {"type": kind, "message": decision.text}
+
+
+def _approved(request: ToolCallRequest, decision: Decision) -> ToolCallRequest:
+    return request.override(tool_call={**request.tool_call, "args": dict(decision.arguments or {})})
+
+
+def _instead(request: ToolCallRequest, over: AlreadyRan | NotApproved) -> ToolMessage:
+    """Make the result of a call that does not run, for the model."""
+    call, reported = request.tool_call, over.decision.reported
+    status: Literal["success", "error"] = "success" if reported is not None and reported.succeeded else "error"
+    return ToolMessage(str(over), name=call["name"], tool_call_id=call["id"], status=status)
+
+
+def _key_of_call(request: ToolCallRequest) -> str | None:
+    config = request.runtime.config
+    return _key(config, config.get("configurable", {}).get("checkpoint_ns", ""), str(request.tool_call["id"]))
+
+
+def _key(config: Mapping[str, Any], *place: str) -> str | None:
+    """The same thread, place and call is the same question; without a thread nothing is found again."""
+    thread = config.get("configurable", {}).get("thread_id")
+    if thread is None:
+        return None
+    return hashlib.sha256(json.dumps([str(thread), *place]).encode()).hexdigest()
+
+
+def _left(leave: str | Path, config: Mapping[str, Any], key: str | None) -> tuple[Path, str, str]:
+    """The folder of what is left to people, the thread, and the question's key. InvalidInput without a thread."""
+    if key is None:
+        raise InvalidInput("`leave` needs a graph with a checkpointer and a `thread_id`. Nobody was asked.")
+    return Path(leave), str(config["configurable"]["thread_id"]), key
+
+
+def _settle(left: LeftThread | None, request: ToolCallRequest) -> None:
+    if left is not None:
+        left.settle([_key_of_call(request) or ""])
+
+
+def _succeeded(result: Result) -> bool:
+    return not (isinstance(result, ToolMessage) and result.status == "error")
+
+
+def _words(result: Result) -> str:
+    return str(result.content)[:_LONGEST_REPORT] if isinstance(result, ToolMessage) else ""
+
+
+def _failure(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:_LONGEST_REPORT]

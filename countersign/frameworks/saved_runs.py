@@ -1,0 +1,194 @@
+"""Runs of frameworks that outlive their program.
+
+A run is a file: the framework's own state as of the last question, and each call that people judge. A program that is
+started again with the same key of the run reads it, asks under the same keys, and so finds the same requests and their
+decisions. The service knows which program began a call; the file has its result. Of a call that began and never ended
+people say whether it was done, for nobody else can know.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from countersign.client.client import AsyncClient, question
+from countersign.client.exchange import AlreadyRan, Decision, NotApproved
+from countersign.domain.errors import InvalidInput
+from countersign.frameworks.run_files import LeftToPeople, SavedCall, SavedRun, UnreportedOutcome, opened
+from countersign.frameworks.run_storage import FolderStorage, fetch, storage_of
+
+ASK_HUMAN: Final = "ask_human"
+"""The tool by which a model asks people something; it does nothing else."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class JudgedRun:
+    """A run whose calls people judge in a channel."""
+
+    channel: str
+    agent: str
+    run: SavedRun
+    client: AsyncClient
+    leave: bool = False
+    idempotent: Collection[str] = ()
+    storage: FolderStorage = field(init=False)
+
+    def __post_init__(self) -> None:
+        async def post(call: SavedCall, state: Mapping[str, Any]) -> None:
+            await self.client.submit({**self._question(call), "state": state}, key=self.run.key_of(call))
+
+        self.storage = storage_of(self.run, post)
+
+    async def decide(self, call: SavedCall) -> Decision:
+        """Ask people about the call, or find what they decided."""
+        self.run.save()
+        decision = await self.client.judge(self._question(call), key=self.run.key_of(call))
+        if decision.outcome == "edited" and call.edited is None and decision.arguments is not None:
+            call.edited = dict(decision.arguments)
+            self.run.save()
+        return decision
+
+    async def decide_all(self, calls: list[SavedCall]) -> list[Decision]:
+        """Ask people about several calls at once.
+
+        LeftToPeople if the program is not to wait.
+        """
+        self.run.left = self.leave
+        await self.storage.asking(calls)
+        if self.leave:
+            asked = [await self.client.submit(self._question(call), key=self.run.key_of(call)) for call in calls]
+            self.run.save(waits=[request for request, decided in asked if not decided])
+            if self.run.waits:
+                raise LeftToPeople(self.run.path.parent)
+            self.run.left = False
+            await self.storage.changed()
+        async with asyncio.TaskGroup() as group:
+            asking = [group.create_task(self.decide(call)) for call in calls]
+        return [asked.result() for asked in asking]
+
+    async def perform(
+        self,
+        call: SavedCall,
+        function: Callable[[Mapping[str, Any]], Awaitable[Any]],
+        *,
+        passing: type[Exception] | tuple[type[Exception], ...] = (),
+    ) -> Any:
+        """Do what people allowed, once, and return what the model is told: JSON.
+
+        `function` gets the arguments that were approved. An exception of it is reported, and told as the result;
+        those of `passing` are the framework's own and leave.
+        """
+        decision = await self.decide(call)
+        if call.tool == ASK_HUMAN or not decision.approved or decision.arguments is None:
+            return decision.text
+        if not call.ended:
+            await self.storage.changed()  # before: a copy of this run elsewhere is too old from now on
+            key = self.run.key_of(call)
+            try:
+                again = call.tool in self.idempotent
+                await self.client.begin(decision, self._question(call), key=key, idempotent=again, keep_state=True)
+            except NotApproved as stopped:
+                return str(stopped)
+            except AlreadyRan as before:
+                call.result, call.ended = str(before), True
+                await self.storage.changed()
+                return call.result
+            try:
+                call.result = await function(decision.arguments)
+            except passing:
+                raise
+            except Exception as error:
+                words = f"{type(error).__name__}: {error}"[:300]
+                call.result = f"The call failed: {words}"
+                await self._report(call, decision, succeeded=False, words=words)
+            call.ended = True
+            await self.storage.changed()
+        if not str(call.result).startswith("The call failed: "):
+            await self._report(call, decision, succeeded=True)
+        return call.result
+
+    async def _report(self, call: SavedCall, decision: Decision, *, succeeded: bool, words: str = "") -> None:
+        """Say what came of the call, or keep that with the run if the service is away."""
+        kept = await self.storage.reporting(call)
+        outcome = UnreportedOutcome(decision.request, succeeded, words, kept)
+        if await self.client.try_to_report(**asdict(outcome)):
+            return
+        if not any(one.unreported for one in self.run.calls):
+            _log.warning(
+                "The service isn't responding, so what came of “%s” isn't reported yet. It stays in %s, and is "
+                "reported when this run goes on, or by `countersign resume`.",
+                *(self.run.key, self.run.path.parent),
+            )
+        call.unreported = outcome
+        self.run.save()
+
+    async def catch_up(self) -> None:
+        """Report what the service was away to hear."""
+        for call in self.run.calls:
+            if call.unreported is not None and await self.client.try_to_report(**asdict(call.unreported)):
+                call.unreported = None
+                self.run.save()
+
+    def _question(self, call: SavedCall) -> dict[str, Any]:
+        if call.tool == ASK_HUMAN:
+            asked = str(call.arguments.get("question", ""))
+            options = [str(one) for one in call.arguments.get("options") or ()]
+            return question(self.channel, "", asked, options=options, agent=self.agent)
+        body = {"tool": call.tool, "arguments": call.arguments, "schema": call.schema}
+        named = {name: value for name, value in body.items() if value or name == "arguments"}
+        notes = [call.note] if call.note else []
+        return question(self.channel, call=named, notes=notes, agent=self.agent)
+
+
+JUDGED_RUN: ContextVar[JudgedRun] = ContextVar("countersign_judged")
+"""The run in which a tool is called."""
+
+
+def judged_run() -> JudgedRun:
+    """The run in which this is called. InvalidInput if it is none that people judge."""
+    try:
+        return JUDGED_RUN.get()
+    except LookupError:
+        raise InvalidInput("Nobody was asked. Start the agent with `SlackApprovals.run`.") from None
+
+
+class SavedRuns:
+    """Runs of agents whose calls people judge in a channel.
+
+    `folder` keeps them: what the agents were told is in there. `leave`: the program does not wait for people, but ends
+    with LeftToPeople. Of a call that began, and of which nothing was reported, people say whether it was done; those of
+    tools named in `idempotent` run again.
+    """
+
+    def __init__(
+        self,
+        channel: str,
+        *,
+        folder: str | Path = ".countersign",
+        leave: bool = False,
+        idempotent: Collection[str] = (),
+    ) -> None:
+        self.channel, self.folder, self.leave, self.idempotent = channel, Path(folder), leave, idempotent
+
+    @asynccontextmanager
+    async def _judging(self, key: str, agent: str | None, task: str) -> AsyncIterator[JudgedRun]:
+        """Open the run of this key, in which tools find it."""
+        name = re.sub(r"[^\w.-]+", "-", agent or "agent")[:60]
+        async with AsyncClient() as client:
+            await fetch(client, self.folder, key)
+            with opened(self.folder, key, task) as run:
+                judged = JudgedRun(self.channel, name, run, client, self.leave, self.idempotent)
+                await judged.storage.begin()
+                await judged.catch_up()
+                token = JUDGED_RUN.set(judged)
+                try:
+                    yield judged
+                finally:
+                    JUDGED_RUN.reset(token)
+                await judged.storage.end()

@@ -1,1 +1,0 @@
-"""Teams of other frameworks than AutoGen, for the worker."""

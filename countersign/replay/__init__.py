@@ -1,1 +1,0 @@
-"""The journal of a run, by which it survives its process."""

@@ -1,0 +1,358 @@
+"""The order of one run: what reached its team, and what its agents said.
+
+Theory of operation. Replay rests on one invariant:
+
+    What a team does next depends only on what has reached it so far, and in which order.
+
+So a rebuilt run does what it did before, if the same things reach it in the same order; what happens in between needs
+no record. Two kinds of events make up the order:
+
+- A hand-on: something that an agent waited for reaches it, be it a result, a failure, a refusal, a person's answer, or
+  the end of its own waiting. Each has a place in the journal.
+- The end of a turn: what an agent says reaches the others. The entry of the next hand-on holds it: which turns ended
+  since the hand-on before, and what else had been asked for by then.
+
+The invariant has three premises, which the code around this module keeps:
+
+- A key is a function of what the run has seen. What only one of two processes did (the inside of an effect that the
+  other one found done) counts in no key outside of it (`RunJournal.key`).
+- Passing and receiving are one step: nothing is awaited between an event's turn and the return to the agent. Whatever
+  the agent is to be given is read before (tests/autogen/test_kill_shapes.py checks every way in).
+- A team leaves a call when the journal says so, not when its clock does: a deadline that passes early waits for the
+  place at which the call was left before. What is left has an entry, though nothing of it had been recorded: a call
+  at the gate (`RunJournal.call`), or a doubt that people were asked about.
+
+The rules:
+
+1. Recorded events pass one by one, in their order, and each only when everything that had been asked for by then is
+   asked for again. So local work, which nothing records, takes as long as it likes: the event after it waits.
+2. What no record answers (a model, a tool, a step) begins when the last recorded event has passed.
+3. No clock decides. A deadline of the team's own that passes before an answer which had come in time waits for that
+   answer. Only where nothing at all has moved for LAST_RESORT is the code taken to have changed, and people are asked
+   how to go on.
+4. While agents of different branches speak at once, or an agent waits for several calls, an event passes SETTLED
+   rounds of the event loop after the one before: the words of an agent are on their way to the others for some rounds,
+   and the result of a call is on its way through the tasks around it, which are more in a rebuilt run.
+5. When the run leaves this process, no more turns are noted: what an agent says because its call was cut off is no part
+   of the run.
+
+Rule 4 counts rounds because nothing tells when words have arrived. AutoGen counts unfinished messages, but the message
+that asks an agent to speak is unfinished until that agent has spoken, so the count does not reach zero while another
+branch goes on. Leaving those messages out does not help: a delivery may wait for an event itself (a selector asks its
+model), and the event would then wait for the delivery. Nor must anything happen on arrival: a join in a graph only
+counts. But the way consists of callbacks, each ready in the round after the one before, so it takes as many rounds in a
+busy process as in an idle one. `call_soon` counts them; nothing is read from the loop's private queue.
+
+Rule 4 is a belt. With SETTLED = 0, six shapes with branches (tests/autogen/kill_shapes.py: 40 branches, streams, left
+calls, refusals, a team as a tool) ended right after all of 154 kills; a delivery that takes more rounds than it did
+there would show only in another order of messages, which is why the rule stays.
+
+Not covered: two pieces of local work inside one agent's own turn that race for something in its own memory. Nor the
+order of branches inside an effect that is done again: what they hear in another order, they ask about again.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from countersign.runs.entries import Entry
+from countersign.runs.rest_detection import Activity
+
+SETTLED: Final = 60
+"""Rounds. From the end of a turn to the beginning of the next AutoGen 0.7.5 takes 9, and about two for each message
+before it in the queue: ten branches that end in the same round take 24."""
+LAST_RESORT: Final = timedelta(minutes=2)
+MARK: Final = "mark/"
+"""Begins the keys of entries that hold nothing but which turns have ended."""
+
+
+@dataclass(eq=False, slots=True)
+class OrderedEvent:
+    """A hand-on, or the end of a turn.
+
+    `name` is the key of the hand-on, or the agent whose turn ended; then `place` is 0 and `number` counts. `automatic`:
+    it passes by itself. `awaited`: somebody waits for it to pass.
+    """
+
+    name: str
+    place: int = 0
+    number: int = 0
+    recorded: bool = False
+    awaited: bool = False
+    automatic: bool = False
+    after: int = 0
+    turns: tuple[str, ...] = ()
+    asked: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(eq=False, slots=True)
+class Wait:
+    """The state of one key in this process."""
+
+    recorded: bool = False
+    """An earlier process recorded it, outside of any effect."""
+    expected: bool = False
+    """It had been asked for when an earlier process recorded something else."""
+    asked: bool = False
+    """This process has asked for it."""
+    open: bool = False
+    """The team waits for it, and no entry says so yet."""
+    passed: bool = False
+    """It has reached the team."""
+    left: OrderedEvent | None = None
+    """The event of the team's leaving it, if that happened in this process."""
+    aside: bool = False
+    """People let the run go on without it."""
+
+
+class Order:
+    """The events of one run that have not passed yet.
+
+    `stuck` is called with what is missing when nothing moves a recorded order any more. `several_calls` says whether
+    calls are waited for at once.
+    """
+
+    def __init__(self, recorded: Mapping[str, Entry], activity: Activity) -> None:
+        self.stuck: Callable[[str], None] = lambda missing: None
+        self.several_calls: Callable[[], bool] = lambda: False
+        self._activity = activity
+        self._events: list[OrderedEvent] = []
+        self._speaking: list[str] = []
+        self._waits: dict[str, Wait] = {}
+        self._unrecorded_turns: list[tuple[int, str]] = []
+        """The ends of turns that are in no entry yet."""
+        self._concurrent = self._settling = self.closed = False
+        """`_concurrent`: one of them came while somebody else was speaking."""
+        self._last_place = self._last_turn = self._moves = 0
+        self._waiters: dict[asyncio.Future[None], Callable[[], bool]] = {}
+        """Those who wait, and whether a move concerns them: of many branches only one has its turn."""
+        for key, entry in sorted(recorded.items(), key=lambda item: item[1].place):
+            self.wait(key).recorded = not entry.inside
+            for name in entry.asked:
+                self.wait(name).expected = True
+            if not entry.place:  # the gate's verdicts and effects that had begun: they reached nobody
+                continue
+            for number, name in enumerate(entry.turns, entry.after + 1):
+                if number > self._last_turn:  # entries written at once hold the same turns
+                    self._events.append(OrderedEvent(name, number=number, recorded=True))
+                    self._last_turn = number
+            asked = frozenset(entry.asked)
+            automatic = key.startswith(MARK)
+            self._events.append(OrderedEvent(key, entry.place, recorded=True, automatic=automatic, asked=asked))
+            self._last_place = entry.place
+        self._persisted_turns = self._last_turn
+
+    @property
+    def replaying(self) -> bool:
+        """Say whether something that was recorded has not passed yet."""
+        return any(event.recorded for event in self._events)
+
+    @property
+    def has_unrecorded_turns(self) -> bool:
+        """Say whether turns have ended in an order that is not recorded yet."""
+        return self._concurrent and bool(self._unrecorded_turns)
+
+    def close(self) -> None:
+        """Cancel whoever waits here: the run leaves this process."""
+        self.closed = True
+        self.notify()
+
+    def wait(self, key: str) -> Wait:
+        """Return the state of this key."""
+        if key not in self._waits:
+            self._waits[key] = Wait()
+        return self._waits[key]
+
+    def begin_wait(self, key: str) -> None:
+        """Note that this is waited for from now on."""
+        wait = self.wait(key)
+        # What a team asks for once its run leaves this process comes from calls that were cut off.
+        wait.asked, wait.open = True, not self.closed
+        self.notify()
+
+    def end_wait(self, key: str) -> None:
+        """Note that this is not waited for any more."""
+        self.wait(key).open = False
+
+    def append(self, key: str, *, automatic: bool = False) -> OrderedEvent:
+        """Append the event of something that has just come."""
+        self._last_place += 1
+        asked = frozenset(name for name, wait in self._waits.items() if wait.open and name != key)
+        turns = tuple(name for _, name in self._unrecorded_turns)
+        event = OrderedEvent(key, self._last_place, awaited=True, automatic=automatic)
+        event.after, event.turns, event.asked = self._persisted_turns, turns, asked
+        self._events.append(event)
+        return event
+
+    def mark_persisted(self, event: OrderedEvent) -> None:
+        """Note that the event is in the journal now, and with it what came before."""
+        self._persisted_turns = max(self._persisted_turns, event.after + len(event.turns))
+        self._unrecorded_turns = [turn for turn in self._unrecorded_turns if turn[0] > self._persisted_turns]
+        self._concurrent = self._concurrent and bool(self._unrecorded_turns)
+        for name in event.asked:
+            self.wait(name).open = False
+
+    def event_of(self, key: str) -> OrderedEvent | None:
+        """Return the hand-on under this key, if it has not passed."""
+        return next((event for event in self._events if event.place and event.name == key), None)
+
+    def next_recorded(self, name: str) -> OrderedEvent | None:
+        """Return the next recorded hand-on under this key, or of this agent, if any."""
+        own = (e for e in self._events if e.recorded and e.place and not e.automatic)
+        return next((e for e in own if e.name == name or e.name.partition("/")[2].startswith(f"{name}/")), None)
+
+    async def await_turn(self, event: OrderedEvent) -> None:
+        """Wait for the event's turn and let it pass."""
+        event.awaited = True
+        try:
+            its_turn = partial(self.may_pass, event)
+            await self.wait_until(its_turn, concerned=its_turn)
+        except BaseException:
+            # A recorded event waits for whoever asks next; a new one keeps its place until it is recorded or removed.
+            event.awaited = not event.recorded
+            raise
+        if event in self._events:
+            self._pass(event)
+
+    def remove(self, event: OrderedEvent) -> None:
+        """Remove an event that will not come."""
+        if event in self._events:
+            self._events.remove(event)
+        self.notify()
+
+    @contextmanager
+    def turn(self, agent: str) -> Iterator[None]:
+        """Enclose an agent's turn until it has spoken; turn `a` encloses those of `a/b`."""
+        self._speaking.append(agent)
+        try:
+            yield
+        finally:
+            self._speaking.remove(agent)
+            self.notify()
+
+    async def end_turn(self, agent: str) -> None:
+        """Wait until what the agent says may reach the others.
+
+        CancelledError when the run leaves this process.
+        """
+        if self.closed:  # it says what it says because its call was cut off; effects under way still record their end
+            raise asyncio.CancelledError
+        event = next((e for e in self._events if not e.place and e.name == agent and not e.awaited), None)
+        if event is None:
+            self._last_turn += 1
+            event = OrderedEvent(agent, number=self._last_turn)
+            self._events.append(event)
+            self._unrecorded_turns.append((self._last_turn, agent))
+            self._concurrent = self._concurrent or self._in_branches()
+        await self.await_turn(event)
+
+    async def wait_until(
+        self,
+        reached: Callable[[], bool],
+        *,
+        busy: bool = True,
+        concerned: Callable[[], bool] = lambda: True,
+        on_wake: Callable[[], None] | None = None,
+        missing: Callable[[], str] | None = None,
+    ) -> None:
+        """Wait until `reached` is true; CancelledError when the run leaves this process.
+
+        `busy`: meanwhile the run does not rest. `concerned` tells, when something has moved, whether to look again;
+        `on_wake` is called then. `missing` names what is missing if that is no event.
+        """
+        while not reached():
+            if self.closed:
+                raise asyncio.CancelledError
+            if on_wake is not None:
+                on_wake()
+            moves, moved = self._moves, asyncio.get_running_loop().create_future()
+            self._waiters[moved] = concerned
+            try:
+                with self._activity.holding(busy):
+                    await asyncio.wait({moved}, timeout=LAST_RESORT.total_seconds())
+            finally:
+                del self._waiters[moved]
+            # Nothing has moved since: not this wait alone, the whole run stands still.
+            if moves == self._moves and (name := self.first_missing() or (missing and missing())):
+                self.stuck(name)
+
+    def first_missing(self) -> str:
+        """Name what would have to come first; empty if nothing is missing."""
+        first = next(iter(self._events), None)
+        if first is None or not first.recorded:
+            return ""
+        if not first.awaited and not first.automatic:
+            return first.name
+        return min((name for name in first.asked if not self.wait(name).asked), default="")
+
+    def unused(self) -> list[str]:
+        """List the recorded keys that are neither asked for nor set aside."""
+        return [key for key, wait in self._waits.items() if wait.recorded and not wait.asked and not wait.aside]
+
+    def missing_from(self, names: Collection[str]) -> tuple[list[str], list[int]]:
+        """List the keys and turns that are missing, from one of these names on.
+
+        All of them, if no event has one of the names. Keys without a place are listed too.
+        """
+        missing = [event for event in self._events if event.recorded and not event.awaited]
+        later = missing[next((at for at, event in enumerate(missing) if event.name in names), 0) :]
+        placed = {event.name for event in self._events if event.place}
+        keys = {event.name for event in later if event.place} | {key for key in self.unused() if key not in placed}
+        return sorted(keys), [event.number for event in later if not event.place]
+
+    def set_aside(self, keys: Collection[str], turns: Collection[int]) -> None:
+        """Let the order continue without these.
+
+        What was asked for then is not asked for again.
+        """
+        for key in keys:
+            self.wait(key).aside = True
+        aside = {e for e in self._events if not e.awaited and (e.name in keys if e.place else e.number in turns)}
+        self._events = [event for event in self._events if event not in aside]
+        for event in self._events:
+            if event.recorded:  # the changed code may never ask for that
+                event.asked = frozenset()
+        self.notify()
+
+    def notify(self) -> None:
+        """Make whoever waits look again, because something has changed."""
+        while self._events and self._events[0].automatic and self.may_pass(self._events[0]):
+            self.wait(self._events.pop(0).name).passed = True
+        self._moves += 1
+        for moved, concerned in self._waiters.items():
+            if not moved.done() and (self.closed or concerned()):
+                moved.set_result(None)
+
+    def may_pass(self, event: OrderedEvent) -> bool:
+        """Say whether it is the event's turn."""
+        if event not in self._events:
+            return True
+        if self._events[0] is not event or self._settling:
+            return False
+        return not event.recorded or all(self.wait(name).asked for name in event.asked)
+
+    def _pass(self, event: OrderedEvent) -> None:
+        self._events.remove(event)
+        if event.place:
+            self.wait(event.name).passed = True
+        if self._in_branches() or self.several_calls():
+            self._settling = True
+            self._settle(SETTLED)
+        else:
+            self.notify()
+
+    def _settle(self, rounds: int) -> None:
+        if rounds:
+            asyncio.get_running_loop().call_soon(self._settle, rounds - 1)
+        else:
+            self._settling = False
+            self.notify()
+
+    def _in_branches(self) -> bool:
+        """Say whether agents speak at once, of which none is inside another."""
+        inner = [one for one in self._speaking if not any(other.startswith(f"{one}/") for other in self._speaking)]
+        return len(inner) > 1

@@ -1,0 +1,417 @@
+"""The journal of one run: what came from outside, so that nothing is repeated.
+
+The key of an entry is its kind, the asking agent, the digest of what was asked, and how often this was asked before.
+Everything that an agent waits for has its place, and reaches a rebuilt team in that order (`replay_order` states the
+invariant): results, failures, refusals, and that it waited no longer. Of a human's answer only the place is recorded,
+because the request of a question is found again by its id.
+
+What is asked inside an effect has no place, and its key contains the key of that effect. So a rebuilt run that finds
+the effect done, and skips what it asked inside, gives out the same keys around it.
+"""
+
+import asyncio
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Final, Self, TypeVar
+
+from countersign.domain.ids import digest_of
+from countersign.runs.entries import Entry
+from countersign.runs.late_cancellation import cancelled_late
+from countersign.runs.pending_calls import PendingCalls
+from countersign.runs.replay_order import MARK, Order, OrderedEvent
+from countersign.runs.rest_detection import Activity
+from countersign.runs.write_behind import WriteBehind
+from countersign.usecases import ports
+from countersign.usecases.ports import Lease
+from countersign.usecases.store_outages import being_cancelled, patiently
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False, frozen=True, slots=True)
+class _Enclosing:
+    """The effect that the current code is part of: its key, and how often each key was given out inside.
+
+    `repeated`: people had it run again, so what failed inside is tried again too.
+    """
+
+    key: str
+    repeated: bool
+    times: Counter[str] = field(default_factory=Counter)
+
+
+_INSIDE: Final[ContextVar[_Enclosing | None]] = ContextVar("inside an effect", default=None)
+
+
+class RunJournal:
+    """The journal of one run in this process; each `key` is given out once.
+
+    `before_execution` raises to prevent what no record answers (`changed_code`). `now` is the clock
+    of the entries. `is_leaving` says whether this process lets go of the run. `times` counts the keys given out, by all
+    but their last part.
+    """
+
+    def __init__(self, journal: ports.Journal, lease: Lease, entries: Mapping[str, bytes]) -> None:
+        self._journal = journal
+        self.run = lease.run
+        self._lease = lease
+        self._entries = {key: Entry.load(raw) for key, raw in entries.items()}
+        self.times: Counter[str] = Counter()
+        self.activity = Activity()
+        self.order = Order(self._entries, self.activity)
+        self.cut: set[str] = set()
+        """The first attempts of effects inside which a model or a person was waited for when the run was let go."""
+        self.pending_calls = PendingCalls(self.order.notify)
+        self.order.several_calls = self.pending_calls.several
+        self.late_writes = WriteBehind()
+        self.before_execution: Callable[[str], Awaitable[None]] = _allow
+        self.now: Callable[[], Awaitable[datetime]] = partial(patiently, journal.now)
+        self.is_leaving: Callable[[], bool] = lambda: False
+
+    @classmethod
+    async def open(cls, journal: ports.Journal, lease: Lease) -> Self:
+        """Open the journal of the lease's run with everything recorded so far."""
+        return cls(journal, lease, await patiently(lambda: journal.entries(lease.run)))
+
+    def key(self, kind: str, agent: str, *content: str | bytes) -> str:
+        """Give out the key for the next effect of this kind, agent and content.
+
+        Inside an effect its keys are its own: a rebuilt run that skips it gives out the same ones around it.
+        """
+        enclosing = _INSIDE.get()
+        times, about = (self.times, content) if enclosing is None else (enclosing.times, (enclosing.key, *content))
+        name = f"{kind}/{agent}/{digest_of(*about)[:24]}"
+        times[name] += 1
+        return f"{name}/{times[name] - 1}"
+
+    def place(self, name: str) -> str:
+        """Return the name; inside an effect with a suffix of that effect."""
+        enclosing = _INSIDE.get()
+        return name if enclosing is None else f"{name} in {digest_of(enclosing.key)[:8]}"
+
+    @property
+    def enclosing(self) -> object:
+        """Identify the attempt at an effect that the current code is part of."""
+        return _INSIDE.get()
+
+    @property
+    def inside(self) -> bool:
+        """Say whether the current code is part of an effect."""
+        return _INSIDE.get() is not None
+
+    def lookup(self, key: str) -> Entry | None:
+        """Return what was recorded under the key, if anything."""
+        entry, enclosing = self._entries.get(key), _INSIDE.get()
+        if enclosing is not None and enclosing.repeated and entry is not None and entry.state == "failed":
+            return None
+        return entry
+
+    def use(self, key: str) -> Entry | None:
+        """Return what was recorded under the key, which then counts as asked for."""
+        self.order.wait(key).asked = True
+        return self.lookup(key)
+
+    async def replayed(self, key: str) -> Entry | None:
+        """Return the entry at its turn; wait on what was abandoned until it is again."""
+        if self.inside:
+            return self.lookup(key)
+        entry = self.lookup(key)
+        if key.startswith("tool/"):
+            self.pending_calls.reach_effect()
+        self.order.begin_wait(key)
+        if entry is None:
+            await self._begin_nothing_in_a_left_call(key)
+            return None
+        if entry.left:
+            await self._await_abandonment(key)
+            if entry.state == "started" and not entry.attempt:  # left before it had begun
+                return None  # people let the run go on without it, so it is asked for now
+        if (event := self.order.event_of(key)) is not None:
+            turn = self.order.await_turn(event)
+            await (turn if self.order.may_pass(event) else self.shielded(key, turn))
+        self.order.end_wait(key)
+        return entry
+
+    async def call(self, agent: str, work: Awaitable[T], *about: str) -> T:
+        """Wait for what an agent wants to do.
+
+        A deadline of the team's own may pass before anything of it is recorded. Then a rebuilt run would not know that
+        it was left, and where, so the call has a key of its own for that.
+        """
+        key = self.key("call", agent, *about)
+        recorded = self.use(key)
+        ends = key if recorded is not None and recorded.left else ""
+        with self.pending_calls.calling(agent, ends) as call:
+            try:
+                return await self.shielded(agent, work)
+            except asyncio.CancelledError:
+                if not call.left:
+                    self.abandon(key)
+                raise
+
+    async def shielded(self, name: str, work: Awaitable[T]) -> T:
+        """Wait for work; its cancellation waits until what had reached it has come again.
+
+        `name` is the key that the work waits for, or the agent if it waits for several; empty if the order has nothing
+        of it.
+        """
+        if not name or self.inside:
+            return await work
+
+        def begun() -> str:
+            """Name an effect that had begun, has no place, and is not asked for again."""
+            left = (key for key in self.order.unused() if key.partition("/")[2].startswith(f"{name}/"))
+            return next((key for key in left if self._entries[key].state == "started"), "")
+
+        def may_end() -> bool:
+            if self.is_leaving() or self.order.closed:
+                return True
+            event = self.order.next_recorded(name)
+            if event is None:
+                return not begun()
+            # What was left must be asked for again first: else something before it would be left in its place.
+            return self._entries[event.name].left and self.order.wait(event.name).asked and self.order.may_pass(event)
+
+        return await cancelled_late(self.order, work, may_end, begun)
+
+    def begin_wait(self, key: str) -> None:
+        """Note that people are asked this from now on."""
+        if not self.inside:
+            self.order.begin_wait(key)
+
+    async def wait_if_abandoned(self, key: str) -> None:
+        """Wait, if this was recorded as abandoned, until it is again; else return at once."""
+        entry = self.use(key)
+        if entry is None:
+            await self._begin_nothing_in_a_left_call(key)
+        elif entry.left:
+            self.order.begin_wait(key)
+            await self._await_abandonment(key)
+
+    async def record_result(self, key: str, entry: Entry, *, replace: bool = False) -> Entry:
+        """Record a result that has just come; return when it is its turn."""
+        if self.inside:
+            return await self.record(key, entry, replace=replace)
+        if (abandoned := self.order.wait(key).left) is not None:
+            # An effect outlives the call that was left: it ends when it ends, and its place stays that of the leaving.
+            return await self.record(key, self._placed(entry, abandoned, left=True), replace=True)
+        event = self.order.append(key)
+        try:
+            stored = await self.record(key, self._placed(entry, event), replace=replace)
+            self.order.mark_persisted(event)
+            await self.order.await_turn(event)
+        except asyncio.CancelledError:
+            self.abandon(key)
+            raise
+        except BaseException:
+            self.order.remove(event)
+            raise
+        self.order.end_wait(key)
+        return stored
+
+    async def record_answer(self, key: str, deliver: Callable[[], Awaitable[object]]) -> None:
+        """Give a person's answer its place; return when it is its turn.
+
+        The request holds the answer, so only the place is recorded. `deliver` notes the delivery while the agent goes
+        on.
+        """
+        replayed = self.order.event_of(key)
+        new = self.order.append(key) if key not in self._entries and not self.inside else None
+
+        async def write() -> None:
+            # The place first: who is seen to have the answer keeps it there, also when this process is lost in between.
+            if new is not None and self.order.wait(key).left is None:
+                await self._record(key, self._placed(Entry("done"), new))
+                self.order.mark_persisted(new)
+            await deliver()
+
+        self.late_writes.write(write)
+        if (event := new or replayed) is not None:
+            await self.order.await_turn(event)
+        self.order.end_wait(key)
+
+    def abandon(self, key: str) -> None:
+        """Record that the team went on without this; not if the run leaves this process."""
+        wait, enclosing = self.order.wait(key), _INSIDE.get()
+        if enclosing is not None and self.is_leaving():
+            self.cut.add(enclosing.key)  # this effect may wait forever, and is not waited for (`Effects.finish`)
+        if self.is_leaving() or enclosing is not None:
+            return
+        self.pending_calls.mark_left()
+        if wait.left is not None:
+            return
+        recorded, event = self._entries.get(key), self.order.event_of(key)
+        if recorded is not None and recorded.left:
+            self._leave_again(event)
+            return
+        if event is not None and event.recorded:
+            return  # it had reached the team before, so the code is another one (`Order.first_missing`)
+        wait.left = event = event or self.order.append(key)
+        event.automatic = True
+
+        async def write() -> None:
+            # By now an effect that had begun has recorded so.
+            entry = self._placed(self._entries.get(key) or Entry("started"), event, left=True)
+            await self._record(key, entry, replace=True)
+            self.order.mark_persisted(event)
+
+        self.late_writes.write(write)
+        self.order.end_wait(key)
+        self.order.notify()
+
+    def tell_lost(self, key: str, sentence: str, tell: Callable[[datetime], Awaitable[object]]) -> None:
+        """Tell people once of a left effect that an earlier process never ended.
+
+        `tell` gets the time at which it was started, and may be called again if this process is lost as well.
+        """
+        entry = self._entries.get(key)
+        if entry is None or entry.state != "started" or not (entry.left and entry.attempt):
+            return
+        if self.was_left(key) or self.is_leaving():  # it is under way here
+            return
+
+        async def write() -> None:
+            await tell(datetime.fromisoformat(entry.at))
+            await self._record(key, dataclasses.replace(entry, state="unknown", value=sentence), replace=True)
+
+        self.late_writes.write(write)
+
+    def was_left(self, key: str) -> bool:
+        """Say whether the team went on without this in this process."""
+        return self.order.wait(key).left is not None
+
+    async def record_ended_turns(self) -> None:
+        """Record the order of ended turns, before anything is asked or done outside."""
+        if self.order.has_unrecorded_turns and not self.inside:
+            event = self.order.append(MARK, automatic=True)
+            self.order.notify()
+            await self.record(f"{MARK}{event.place}", self._placed(Entry("done"), event))
+            self.order.mark_persisted(event)
+
+    @property
+    def empty(self) -> bool:
+        """Say whether nothing is recorded for the run."""
+        return not self._entries
+
+    def is_recorded(self, key: str) -> bool:
+        """Say whether anything is recorded under the key."""
+        return key in self._entries
+
+    def of_kind(self, kind: str) -> dict[str, Entry]:
+        """Return all entries of this kind by key, including those set aside."""
+        return {key: entry for key, entry in self._entries.items() if key.startswith(f"{kind}/")}
+
+    @asynccontextmanager
+    async def executing(self, key: str) -> AsyncIterator[None]:
+        """Enclose what happens now, because nothing is recorded under the key."""
+        try:
+            await self.before_execution(key)
+            with self.activity.working():
+                yield
+        except asyncio.CancelledError:
+            self.abandon(key)
+            raise
+        finally:
+            self.order.end_wait(key)
+
+    async def record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
+        """Record an entry unless there is one (and not `replace`); return what is there.
+
+        `on_disk`: return only when it, and the approval before it, survive the loss of the store's machine. Waits for
+        writes that are still under way, and for a store that does not answer. LeaseLost if another worker holds the
+        run.
+        """
+        await self.late_writes.written()
+        if (enclosing := _INSIDE.get()) is not None:
+            entry = dataclasses.replace(entry, inside=True)
+        if (earlier := self._entries.get(key)) is not None:
+            # What failed inside is tried again where people had the whole repeated. And what was left is asked for now.
+            repeated = enclosing is not None and enclosing.repeated and earlier.state == "failed"
+            replace = replace or repeated or (earlier.left and self.order.wait(key).aside)
+        return await self._record(key, entry, replace=replace, on_disk=on_disk)
+
+    def is_cut_off(self) -> bool:
+        """Say whether a CancelledError means that the run leaves this process.
+
+        Then it says nothing of what was done. An effect itself is not cancelled; the models and people that it waits
+        for are.
+        """
+        return being_cancelled() or self.is_leaving()
+
+    def _placed(self, entry: Entry, event: OrderedEvent, *, left: bool = False) -> Entry:
+        asked = tuple(sorted(event.asked))
+        return dataclasses.replace(
+            entry, place=event.place, left=left, after=event.after, turns=event.turns, asked=asked
+        )
+
+    async def _await_abandonment(self, key: str) -> None:
+        """Wait until the team waits no longer, as it did before; return if people let the run go on without that.
+
+        The team's own clock may be early. It leaves when the journal says so: at the place where it left before.
+        """
+        event = self.order.event_of(key)
+        waiting = self.order.wait_until(lambda: self.order.wait(key).aside, busy=False)
+        try:
+            with self.activity.working():
+                await self.shielded(key, waiting)
+        except asyncio.CancelledError:
+            if not self.is_leaving():
+                self._leave_again(event)
+            raise
+
+    async def _begin_nothing_in_a_left_call(self, key: str) -> None:
+        """Wait, if the current call was left before it came to this key, until it is left again."""
+        if (call := self.pending_calls.ends()) and not self.inside and self.order.event_of(call) is not None:
+            try:
+                await self._await_abandonment(call)
+            except asyncio.CancelledError:
+                self.order.end_wait(key)
+                raise
+
+    def _leave_again(self, event: OrderedEvent | None) -> None:
+        if event is not None:
+            event.automatic = True
+            self.order.end_wait(event.name)
+            self.order.notify()
+
+    async def _record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
+        raw = entry.dump()
+        how = {"replace": replace, "on_disk": on_disk}
+        stored = Entry.load(await patiently(lambda: self._journal.record(self._lease, key, raw, **how)))
+        self._entries[key] = stored
+        return stored
+
+
+async def inside(key: str, act: Callable[[], Awaitable[str]]) -> str:
+    """Perform the effect of this key.
+
+    What it asks for has no place in the order, and has keys of its own. A repeated effect has the key of its first
+    attempt: what was done inside is found again.
+    """
+    first = first_attempt(key)
+    token = _INSIDE.set(_Enclosing(first, repeated=first != key))
+    try:
+        return await act()
+    finally:
+        _INSIDE.reset(token)
+
+
+def attempt_key(key: str, repeats: int) -> str:
+    """Return the key of an effect after so many repeats."""
+    return f"{key}/again{repeats}" if repeats else key
+
+
+def first_attempt(key: str) -> str:
+    """Return the key of the effect's first attempt."""
+    return re.sub(r"/again\d+$", "", key)
+
+
+async def _allow(key: str) -> None:
+    """Allow it."""

@@ -1,0 +1,114 @@
+"""Effects outside of a run, each done at most once however often it is rebuilt."""
+
+import asyncio
+import dataclasses
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+from countersign.domain.calls import in_words
+from countersign.domain.errors import ActionFailed, OutcomeUnknown
+from countersign.runs.entries import Entry
+from countersign.runs.run_journal import RunJournal, inside
+
+_NOT_REPEATED: Final = "It was not repeated. Check the other system before you start the task again."
+
+
+async def _plainly(work: Coroutine[Any, Any, str]) -> str:
+    return await work
+
+
+async def effect(
+    journal: RunJournal,
+    key: str,
+    name: str,
+    act: Callable[[], Awaitable[str]],
+    check: Callable[[], Awaitable[None]],
+    *,
+    idempotent: bool = False,
+    uncut: Callable[[Coroutine[Any, Any, str]], Awaitable[str]] = _plainly,
+) -> str:
+    """Perform an effect at most once in the life of the run; return its result.
+
+    `check` raises if it must not happen any more; it is called after `started` was recorded and right before `act`.
+    ActionFailed if it certainly did not happen, now or when it was tried; to try again, ask under a new key.
+    OutcomeUnknown if it was started and nobody knows how it ended (`unknown_outcomes`); an
+    `idempotent` effect is then done again, unless `act` itself raised OutcomeUnknown. `uncut` waits for an effect that
+    is under way; the wait for a recorded one may be cancelled.
+    """
+    recorded = await journal.replayed(key)
+    # What said itself that nobody knows was put to people, and what they say of it counts.
+    repeat = idempotent and recorded is not None and recorded.state == "started"
+    if recorded is not None and not repeat:
+        return _as_it_ended(recorded, name)
+    return await uncut(_perform(journal, key, name, act, check, repeat=repeat, idempotent=idempotent))
+
+
+async def _perform(
+    journal: RunJournal,
+    key: str,
+    name: str,
+    act: Callable[[], Awaitable[str]],
+    check: Callable[[], Awaitable[None]],
+    *,
+    repeat: bool,
+    idempotent: bool,
+) -> str:
+    async with journal.executing(key):
+        await journal.record_ended_turns()
+        started = Entry("started", attempt=secrets.token_hex(8), at=(await journal.now()).isoformat())
+        stored = await journal.record(key, started, replace=repeat, on_disk=True)
+        # A process that lost its lease meanwhile, and has it again, may find what another one began.
+        if stored.attempt != started.attempt:
+            return _as_it_ended(stored, name)
+        try:
+            await check()
+            if journal.was_left(key):  # while this was recorded and checked: nobody waits for it, and it has not begun
+                raise asyncio.CancelledError
+        except BaseException as error:
+            # What is cut off and may be done again is: it stays `started`.
+            if not (idempotent and isinstance(error, asyncio.CancelledError)) or journal.was_left(key):
+                never = Entry("failed", f"“{in_words(name)}” was cancelled before it began.")
+                await (journal.record_result if journal.was_left(key) else journal.record)(key, never, replace=True)
+            raise
+        return await _act(journal, key, name, act, started)
+
+
+async def _act(journal: RunJournal, key: str, name: str, act: Callable[[], Awaitable[str]], started: Entry) -> str:
+    try:
+        result = await inside(key, act)
+    except OutcomeUnknown as unclear:
+        await journal.record_result(
+            key, dataclasses.replace(started, state="unknown", value=str(unclear)), replace=True
+        )
+        raise
+    except ActionFailed as failure:
+        await journal.record_result(key, Entry("failed", str(failure)), replace=True)
+        raise
+    except (Exception, SystemExit, asyncio.CancelledError) as error:
+        # SystemExit would end the worker, and with it all of its runs.
+        if isinstance(error, asyncio.CancelledError) and journal.is_cut_off():
+            raise
+        doubt = OutcomeUnknown(
+            f"“{in_words(name)}” ended with an error that does not say whether it happened ({type(error).__name__}). "
+            f"{_NOT_REPEATED}"
+        )
+        await journal.record_result(key, dataclasses.replace(started, state="unknown", value=str(doubt)), replace=True)
+        raise doubt from error
+    await journal.record_result(key, Entry("done", result), replace=True)
+    return result
+
+
+def _as_it_ended(entry: Entry, name: str) -> str:
+    match entry.state:
+        case "done":
+            return entry.value
+        case "failed":
+            raise ActionFailed(entry.value)
+        case "unknown":
+            raise OutcomeUnknown(entry.value)
+        case "started":
+            raise OutcomeUnknown(
+                f"Nobody knows whether “{in_words(name)}” happened: the worker was lost while it was under way. "
+                f"The worker may only be asleep, and act when it wakes. {_NOT_REPEATED}"
+            )
