@@ -496,7 +496,7 @@ RUNNING: Final = (
         "countersign/autogen/standalone.py",
         "        seen = await patiently(lambda: _known(store, run))\n",
         "        seen = await _known(store, run)\n",
-        (_SCRIPT + "test_a_store_that_is_away_as_a_scripts_run_ends_is_waited_for",),
+        (_SCRIPT + "test_a_web_that_is_away_as_a_scripts_run_ends_is_waited_for",),
     ),
     Bug(
         "a job that names no run is an error",
