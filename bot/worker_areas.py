@@ -20,7 +20,7 @@ from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from countersign.usecases import program_keys
 
-_EVERY: Final = 5.0
+EVERY: Final = timedelta(seconds=5)
 _OVERLAP: Final = timedelta(minutes=1)
 _ANYWHERE: Final = ("0.0.0.0", "::", "")
 _log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class WorkerAreas:
         self._keys = ApiKeys(store)
         self._queues: dict[str, Queue] = {}
         self._turn = asyncio.Lock()
+        self._said_revoked = False
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -67,7 +68,7 @@ class WorkerAreas:
                 self._queues[area] = await self._stack.enter_async_context(queue)
             return self._queues[area]
 
-    async def keep_address(self, url: str) -> None:
+    async def keep_address(self, url: str, every: timedelta = EVERY) -> None:
         """Say in each area where `web` is, until cancelled."""
         shared = Area(self._store.client, self._store.keys.namespace)
         areas = [shared]
@@ -80,7 +81,7 @@ class WorkerAreas:
                         await area.put_address(url, "")
                 except CountersignError as away:
                     _log.warning("Workers were not told where web is: %s", away)
-                await asyncio.sleep(_EVERY)
+                await asyncio.sleep(every.total_seconds())
         finally:
             try:
                 async with asyncio.timeout(1):
@@ -102,7 +103,13 @@ class WorkerAreas:
         secret = None if parts is None or seen is None else api_keys.secret_of(seen.value, parts[1])
         if seen is not None and secret is not None and secret.valid(seen.now):
             return token
-        if await self._store.api_key(api_keys.id_of(WORKERS)) is not None:
+        shared = await self._store.api_key(api_keys.id_of(WORKERS))
+        if shared is not None and shared.value.revoked_at is not None:
+            if not self._said_revoked:  # not every few seconds
+                _log.error("The key of all workers is revoked. `countersign keys rotate %s` opens it again.", WORKERS)
+            self._said_revoked = True
+            return ""
+        if shared is not None:
             return (await program_keys.rotate(self._store, api_keys.id_of(WORKERS), _OVERLAP, "web")).token
         issued = api_keys.issue_worker(WORKERS, (), await self._store.now())
         await program_keys.create(self._store, issued, "web")

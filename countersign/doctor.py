@@ -84,8 +84,12 @@ async def check_client(findings: Findings, card: str) -> None:
 
 
 def process_of(environment: Mapping[str, str]) -> str:
-    """Name the process that the environment has settings for, or else the worker."""
-    return next((name for name, some in _SAYS.items() if any(map(environment.get, some))), "worker")
+    """Name the process that the environment has settings for.
+
+    Without any it is a worker, or a program where no worker is installed.
+    """
+    installed = "worker" if find_spec("autogen_agentchat") else "client"
+    return next((name for name, some in _SAYS.items() if any(map(environment.get, some))), installed)
 
 
 def main(arguments: Sequence[str] = ()) -> int:

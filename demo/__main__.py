@@ -26,6 +26,7 @@ from .processes import BESIDE, HERE, ROOT, answers, process, work
 
 MANIFEST: Final = (ROOT or HERE) / "manifest.yml"
 LOOPBACK: Final = "127.0.0.1"
+_FIRST: Final = "/agent email tell the vendor we need 10% off"
 
 
 async def run(data: Path, port: int, stop: asyncio.Event) -> None:
@@ -51,7 +52,9 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
             "localslack",
             f"--port={slack_port}",
             f"--manifest={MANIFEST}",
+            "--event=message.channels",  # replies in the thread of the team `chat`
             f"--state={data / 'slack.json'}",
+            f"--hint=As alice, in #general, type: {_FIRST}",
             LOCALSLACK_BOT_TOKEN=bot_token,
             LOCALSLACK_APP_TOKEN=app_token,
         )
@@ -75,6 +78,7 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
             REVIEWERS=os.environ.get("REVIEWERS", "S0REVIEWERS"),
             PORT=str(web_port),
             API_PORT=str(api_port),
+            THREAD_REPLIES="yes",
         )
         worker = {
             **common,
@@ -91,7 +95,7 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
         key = await _key(data / "api-key", redis["web"])
         pages["model"] = await stack.enter_async_context(scripted_model.served(LOOPBACK, model_port))
         interface = {"api": f"http://{LOOPBACK}:{api_port}", "key": key}
-        print(_WELCOME.format(**pages, **interface, **redis, python=_python()), flush=True)
+        print(_WELCOME.format(**pages, **interface, **redis, python=_python(), first=_FIRST), flush=True)
         waits = [asyncio.create_task(p.wait(), name=name) for name, p in processes.items()]
         stopped = asyncio.create_task(stop.wait(), name="stop")
         done, _ = await asyncio.wait([*waits, working, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -117,7 +121,7 @@ _WELCOME: Final = """
   Slack     {slack}   open this
   Mailbox   {mail}
 
-  1. In #general, as alice, type:  /agent email tell the vendor we need 10% off
+  1. In #general, as alice, type:  {first}
   2. Act as bob (top left), open #approvals, and answer the card: Approve, Request changes, or more behind ⋯.
   3. Approved? The mail is in the mailbox.
   4. More: /agent deploy deploy shop 2.1 to staging          /agent research what is tea made from

@@ -20,12 +20,17 @@ def _settings() -> tuple[Config, Path | None]:
     parser.add_argument("--events-url", action="append", default=[], help="signed HTTP; again for a replica")
     parser.add_argument("--failover", action="store_true", help="try the next replica when one is down")
     parser.add_argument("--manifest", type=Path, help="the app's manifest.yml: commands, events, scopes")
+    parser.add_argument(
+        "--event", action="append", default=[], help="an event besides the manifest's; again for another"
+    )
+    parser.add_argument("--hint", default="", help="what a page without messages says")
     parser.add_argument("--state", type=Path, help="a file that keeps people, channels and messages")
     arguments = parser.parse_args()
     try:
         manifest = read_manifest(arguments.manifest) if arguments.manifest else {}
     except (OSError, ValueError) as error:
         parser.error(str(error))
+    manifest["bot_events"] = manifest.get("bot_events", Config.bot_events) | set(arguments.event)
     config = Config(
         host=arguments.host,
         port=arguments.port,
@@ -34,6 +39,7 @@ def _settings() -> tuple[Config, Path | None]:
         signing_secret=_secret("LOCALSLACK_SIGNING_SECRET", Config.signing_secret),
         events_urls=tuple(arguments.events_url),
         failover=arguments.failover,
+        hint=arguments.hint,
         **manifest,
     )
     return config, arguments.state

@@ -24,6 +24,7 @@ class Config:
     """Durations are seconds, as in Slack's own documentation.
 
     `events_urls`: where signed HTTP requests go, one base per replica, in turn; empty means Socket Mode.
+    `hint` stands on a page without messages.
     `commands`: None lets every command through, as if the app had registered it.
     `shortcuts`: callback ids of global shortcuts; None lets every one through.
     `event_delays`: waits before the second, third and fourth delivery of an event (Slack: at once, 1 min, 5 min),
@@ -40,6 +41,7 @@ class Config:
     app_token: str = "xapp-local-app"
     signing_secret: str = "local-signing-secret"
     app_name: str = "Countersign"
+    hint: str = ""
     host: str = "127.0.0.1"
     port: int = 0
     events_urls: tuple[str, ...] = ()

@@ -197,6 +197,7 @@ def _app(platform: Platform) -> Json:
     return {
         "bot_user": platform.workspace.bot_user,
         "name": platform.config.app_name,
+        "hint": platform.config.hint,
         "connected": platform.delivery.connected,
         "commands": [
             {"command": c.command, "description": c.description, "usage_hint": c.usage_hint}

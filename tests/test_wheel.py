@@ -15,6 +15,7 @@ import pytest
 
 from localslack import LocalSlack
 from tests.e2e.test_main_job import card, told
+from tests.e2e.test_own_script import program_address
 from tests.free_ports import free_ports
 from tests.processes import Process, deployment
 
@@ -181,7 +182,7 @@ def test_an_authors_types_are_checked_against_the_wheel(python: Path, tmp_path: 
 async def test_a_program_asks_people_by_the_public_names(
     python: Path, slack: LocalSlack, redis_url: str, namespace: str, tmp_path: Path
 ) -> None:
-    """S5, S9: `countersign web` and a program are all that runs, from the wheel."""
+    """S5, S9: `countersign web` and a program with a key, which has no Redis, are all that runs from the wheel."""
     (tmp_path / "program.py").write_text(PROGRAM)
     async with deployment(slack, redis_url, namespace, tmp_path) as there:
         service = {
@@ -192,10 +193,11 @@ async def test_a_program_asks_people_by_the_public_names(
             "PORT": "0",
         }
         web = Installed([python.with_name("countersign"), "web"], tmp_path, {**there.common, **service})
-        program = Installed([python, tmp_path / "program.py"], tmp_path, there.agents)
-        there.processes += [web, program]
+        there.processes.append(web)
         await web.start()
         await slack.wait_connected(1)
+        program = Installed([python, tmp_path / "program.py"], tmp_path, await program_address(there))
+        there.processes.append(program)
         await program.start()
         asked = await card(slack)
         assert (await slack.user("bob").click(asked, "Approve")).ok
@@ -271,6 +273,10 @@ def test_a_program_that_only_asks_installs_little(wheel: Path) -> None:
     assert "countersign-slack[server,autogen]" in command.stderr
     told = subprocess.run([python.with_name("countersign"), "--help"], capture_output=True, text=True, cwd=folder)
     assert told.returncode == 0 and "countersign-slack[server,autogen]" in told.stdout
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("COUNTERSIGN_")}
+    doctor = [str(python.with_name("countersign")), "doctor"]
+    told = subprocess.run(doctor, capture_output=True, text=True, cwd=folder, env=bare)
+    assert told.returncode == 1 and "FIX  Set COUNTERSIGN_URL and COUNTERSIGN_KEY" in told.stdout, told.stderr
 
 
 def test_no_message_of_the_wheel_speaks_of_a_checkout() -> None:

@@ -54,7 +54,8 @@ def _summed_up(messages: Sequence[BaseAgentEvent | BaseChatMessage]) -> bool:
 
 async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     """Say what became of the last program, with the coder's summary."""
-    words = (await last_words(run, result)).words
+    answer = await last_words(run, result)
+    words = answer.words
     programs = [outcome for outcome in run.outcomes if outcome.kind is Kind.CODE]
     if not programs:
         return Conclusion("No code was written, so none ran.", words)
@@ -66,7 +67,7 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
     ran = "The code was approved, but failed." if failed else "The code was approved and ran."
     if not _summed_up(result.messages):
         return Conclusion(f"{ran} Ended after {MESSAGES} messages.", words, "not finished")
-    return Conclusion(ran, words, Became.FAILED if failed else "Ran")
+    return Conclusion(ran, words, Became.FAILED) if failed else Conclusion(answer.result, words, "Ran")
 
 
 def play(agent: str, messages: Sequence[LLMMessage]) -> str:
@@ -75,7 +76,7 @@ def play(agent: str, messages: Sequence[LLMMessage]) -> str:
     outcomes = [*current_run().outcomes]
     last = outcomes[-1] if outcomes else None
     if last is not None and last.became is Became.DONE:
-        return f"The program has done its work. It printed:\n{last.result}\n\n{DEMO_NOTE}"
+        return f"{last.result.strip()}\n\n{DEMO_NOTE}"
     if last is not None and last.why_not and last.became is not Became.ANSWERED:
         return f"The program did not run: {last.why_not}. Nothing else was tried.\n\n{DEMO_NOTE}"
     corrected = any(one.became is Became.FAILED and "NameError" in one.result for one in outcomes)

@@ -15,7 +15,13 @@ from autogen_agentchat.agents import AssistantAgent, BaseChatAgent
 from autogen_agentchat.base import Response, TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
 from autogen_agentchat.conditions import MaxMessageTermination, StopMessageTermination
-from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, StopMessage, TextMessage, ToolCallSummaryMessage
+from autogen_agentchat.messages import (
+    BaseAgentEvent,
+    BaseChatMessage,
+    HandoffMessage,
+    StopMessage,
+    ToolCallSummaryMessage,
+)
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_agentchat.tools import TeamTool
 from autogen_core import CancellationToken
@@ -72,13 +78,13 @@ class Foreman(BaseChatAgent):
 
     @property
     def produced_message_types(self) -> Sequence[type[BaseChatMessage]]:
-        return (TextMessage, StopMessage)
+        return (HandoffMessage, StopMessage)
 
     async def on_messages(self, messages: Sequence[BaseChatMessage], cancellation_token: CancellationToken) -> Response:
         steps = _steps(self._outcomes)
         if isinstance(messages[-1], ToolCallSummaryMessage) and not _missed(steps):
             words = "Go on with the next step; if there is none, say so."
-            return Response(chat_message=TextMessage(content=words, source=self.name))
+            return Response(chat_message=HandoffMessage(content=words, source=self.name, target="operator"))
         return Response(chat_message=StopMessage(content=_report(steps), source=self.name))
 
     async def on_reset(self, cancellation_token: CancellationToken) -> None: ...

@@ -31,6 +31,8 @@ from ..services.mail_delivery import deliver, word_for
 CORRECTIONS: Final = 3
 """How often in a row a text that isn't a mail is handed back to the drafter."""
 
+NOT_SENT: Final = "Draft (not sent)"
+"""Heads a draft that nobody got."""
 _DRAFTER: Final = f"""\
 You write one mail for the task you are given. A person judges every version before anything is sent, and you never
 send anything yourself. When you read the person's wishes, work all of them in and answer with the whole new mail.
@@ -129,11 +131,11 @@ async def conclude(run: RunContext, result: TaskResult) -> Conclusion:
             by = "Approved with changes." if decision.outcome is Status.EDITED else by
             return Conclusion(f"{by}{why} {sent}", draft, word.capitalize())
         case Status.REJECTED:
-            return Conclusion(f"Not sent: it was rejected.{why}", draft)
+            return Conclusion(f"Not sent: it was rejected.{why}", f"{NOT_SENT}\n\n{draft}")
         case Status.EXPIRED:
-            return Conclusion("Nobody answered in time; nothing was sent.", draft)
+            return Conclusion("Nobody answered in time; nothing was sent.", f"{NOT_SENT}\n\n{draft}")
         case _:
-            return Conclusion(f"Not sent: the request was {decision.outcome}.{why}", draft)
+            return Conclusion(f"Not sent: the request was {decision.outcome}.{why}", f"{NOT_SENT}\n\n{draft}")
 
 
 async def _send(run: RunContext, request: Request) -> str:

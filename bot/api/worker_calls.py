@@ -23,10 +23,9 @@ from countersign.domain.api_keys import ApiKey
 from countersign.domain.errors import CountersignError, InvalidInput, NotFound, UnknownSchema
 from countersign.domain.ids import ChannelId, RequestId, RunId, WorkerId
 from countersign.domain.requests import Status
-from countersign.domain.run_calls import RUN_CALLS, Ask, Start
+from countersign.domain.run_calls import RUN_CALLS, Ask, Claim, Start
 from countersign.domain.runs import Run
 from countersign.runs.decision_stream import Waiting
-from countersign.store.codec import within
 from countersign.usecases import run_calls
 from countersign.usecases.ports import Announcement, Lease, Store, Wakeups
 
@@ -46,6 +45,7 @@ _MOST_BEHIND: Final = 10_000
 _MOST_BYTES_BEHIND: Final = 32 * 2**20
 """Lines and bytes that a stream may be behind; a slower worker connects again, and reads back."""
 _BEAT: Final = b"{}\n"
+_NOTHING_TO_DO: Final = b'{"run":null}'
 _MISSED: Final = b'{"missed":true}\n'
 _log = logging.getLogger(__name__)
 
@@ -71,11 +71,13 @@ BODIES: Final = {
     for name, kind in RUN_CALLS.items()
 }
 """The type of each call's body."""
-_CALLS: Final = {name: SchemaValidator(within(TypeAdapter(body).core_schema)) for name, body in BODIES.items()}
-"""Their readers, within the bounds of records."""
+_CALLS: Final = {
+    name: SchemaValidator(json_bounds.within(TypeAdapter(body).core_schema)) for name, body in BODIES.items()
+}
+"""Their readers, within bounds."""
 _ANSWERS: Final = {name: TypeAdapter[Any](kind.answer) for name, kind in RUN_CALLS.items()}
-_ANNOUNCEMENTS: Final = SchemaValidator(within(TypeAdapter(Announcement).core_schema))
-_WAITED: Final = SchemaValidator(within(TypeAdapter(Waited).core_schema))
+_ANNOUNCEMENTS: Final = SchemaValidator(json_bounds.within(TypeAdapter(Announcement).core_schema))
+_WAITED: Final = SchemaValidator(json_bounds.within(TypeAdapter(Waited).core_schema))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class WorkerCalls:
     streams: Counter[str] = field(default_factory=Counter)
     """How many streams each key has open."""
     _known: dict[tuple[str, RunId], bool] = field(default_factory=dict)
-    """Whether a key reaches a run: that never changes."""
+    """Whether a worker's key reaches a run, which never changes. A program's run may be gone, and its id used again."""
 
     async def call(self, request: Request, key: ApiKey) -> Response:
         """Answer a call about a run."""
@@ -109,6 +111,8 @@ class WorkerCalls:
             await self.rate(key)
         if isinstance(call, Start):
             call = await self._startable(key, run, call)
+        elif isinstance(call, Claim) and key.worker and not await self._reaches(key, run):
+            return _json(_NOTHING_TO_DO)  # not an error, which would end the run: a job may outlive its run
         else:
             await self._check(key, run)
         answer = await run_calls.answer(self.store, Lease(run, body.lease.fence, body.lease.owner), call, key.id)
@@ -126,15 +130,17 @@ class WorkerCalls:
             raise NotFound(f"There is no run {run}.")
 
     async def _reaches(self, key: ApiKey, run: RunId) -> bool:
+        if run.of_program or run.of_script is key.worker:
+            return False
         if (known := self._known.get((key.id, run))) is not None:
             return known
         seen = await self.store.run(run)
-        if seen is None:
-            return False
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        self._known[key.id, run] = _is_theirs(seen.value, key)
-        return self._known[key.id, run]
+        reaches = seen is not None and _is_theirs(seen.value, key)
+        if seen is not None and key.worker:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[key.id, run] = reaches
+        return reaches
 
     async def announce(self, request: Request, key: ApiKey) -> Response:
         """Keep what a worker says of itself, for `ANNOUNCED_FOR`."""

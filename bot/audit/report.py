@@ -1,6 +1,7 @@
 """The report as tables, as JSON, and as one page that needs no network."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from html import escape
@@ -12,6 +13,7 @@ from countersign.domain.channel_settings import say_roughly
 from . import export_formats, plots, sources
 from .figures import Figures, Waits
 
+_ZERO: Final = ' class="zero"'
 _MOST: Final = 50
 """Rows of a table; the JSON has all."""
 _STYLE: Final = (Path(__file__).parent / "report.css").read_text()
@@ -206,7 +208,10 @@ def page(sums: Figures, selection: export_formats.Filter, now: datetime, called:
     until = (selection.until or now).astimezone(UTC)
     period = f"{f'{since:%-d %B %Y}' if since else 'the beginning'} to {until:%-d %B %Y}"
     people = [(called.get(name, name), load.outcomes.total()) for name, load in sums.most_loaded()]
-    passed = [(rule or "team's own code", count) for (rule, _), count in sums.passed.most_common()]
+    by_rule: Counter[str] = Counter()
+    for (rule, _), count in sums.passed.items():
+        by_rule[rule or "team's own code"] += count
+    passed = by_rule.most_common()
     pictures = [
         (f"Decisions by {plots.step(sums)} and outcome", plots.by_day(sums), sums.decided),
         ("Time to decision by channel", plots.waits(sums, called), sums.waits.count),
@@ -236,7 +241,8 @@ def _table(part: ReportTable) -> str:
     rows = "".join(
         "<tr>"
         + "".join(
-            f'<td data-name="{escape(name)}">{escape(cell)}</td>' for name, cell in zip(part.columns, row, strict=True)
+            f'<td data-name="{escape(name)}"{_ZERO if cell == "0" else ""}>{escape(cell)}</td>'
+            for name, cell in zip(part.columns, row, strict=True)
         )
         + "</tr>"
         for row in part.rows

@@ -31,13 +31,15 @@ log = logging.getLogger(__name__)
 
 
 async def last_words(run: RunContext, result: TaskResult) -> Conclusion:
-    """Conclude with the last message of an agent that is not a human.
+    """Conclude with the last message of an agent; its first line is the answer.
 
     It is the conclusion of a team without one of its own.
     """
     messages = [m for m in result.messages if isinstance(m, BaseChatMessage) and m.source != "user"]
-    words = next((m.to_text() for m in reversed(messages) if decision_in(m) is None and turn_in(m) is None), "")
-    return Conclusion("The team has finished.", words)
+    last = next((m.to_text() for m in reversed(messages) if decision_in(m) is None and turn_in(m) is None), "")
+    words = run.outcomes.for_people(last)
+    answer = next((line for line in words.splitlines() if line.strip()), "The team has finished.")
+    return Conclusion(answer.strip(), words)
 
 
 @dataclass(frozen=True, slots=True)

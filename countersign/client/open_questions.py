@@ -39,7 +39,11 @@ class OpenQuestions:
                 break
         decisions = []
         for one in self._asked:
-            decisions.append(one if isinstance(one, Decision) else (yield from exchange.wait(one["id"])))
+            if isinstance(one, Decision):
+                decisions.append(one)
+                continue
+            decisions.append(decision := (yield from exchange.wait(one["id"])))
+            _note(f"{_clock(decision.at)}: {decision.outcome}.")
         return decisions
 
     def interrupted(self) -> Exchange[None]:
@@ -63,11 +67,15 @@ def _note_waiting(request: Mapping[str, Any], *, leave: bool) -> None:
     """Say where the card is, until when people have time, and what Ctrl-C does."""
     until = ""
     if request["deadline"] is not None:
-        deadline = datetime.fromisoformat(request["deadline"]).astimezone()
-        today = deadline.date() == datetime.now(deadline.tzinfo).date()
-        until = f" until {deadline:%H:%M}" if today else f" until {deadline:%b %d, %H:%M}"
+        until = f" until {_clock(datetime.fromisoformat(request['deadline']))}"
     ends = "leaves the request open" if leave else "withdraws the request"
     _note(f"Waiting for a decision in {request['cards_in']}{until}. Ctrl-C {ends}.")
+
+
+def _clock(at: datetime) -> str:
+    """Write a time as it is here, with its date unless it is today's."""
+    here = at.astimezone()
+    return f"{here:%H:%M}" if here.date() == datetime.now(here.tzinfo).date() else f"{here:%b %d, %H:%M}"
 
 
 def note_pause(step: Pause) -> None:

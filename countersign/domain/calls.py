@@ -261,6 +261,11 @@ def in_order(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[st
     return {name: arguments[name] for name in dict.fromkeys([*names, *arguments])}
 
 
+def as_declared(arguments: Mapping[str, Any], schema: str) -> dict[str, Any]:
+    """Return the arguments in the order of a call's schema, which may be empty."""
+    return in_order(arguments, json.loads(schema or "{}"))
+
+
 def _details(arguments: Mapping[str, Any]) -> list[str]:
     named = {name: value for name, value in arguments.items() if name.isidentifier()}
     currency = named.get("currency")

@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 from countersign.domain.activity import Delay, Usage, Writing
 from countersign.domain.calls import Call
 from countersign.domain.ids import AttemptId, Digest, RequestId, TeamName
-from countersign.domain.made_files import LeftOut, MadeFile, clean
+from countersign.domain.made_files import LARGEST, LeftOut, MadeFile, Why, clean
 from countersign.domain.requests import Question, Request
-from countersign.domain.runs import Run
+from countersign.domain.runs import LONGEST_REPORT, LONGEST_RESULT, Run
 from countersign.domain.runs import Verb as RunVerb
 
 R = TypeVar("R")
@@ -201,6 +201,10 @@ class Report(RunCall[None]):
     failed: bool = False
     done: str = ""
 
+    def __post_init__(self) -> None:
+        """Send hardly more words than are kept."""
+        object.__setattr__(self, "words", self.words[: LONGEST_REPORT + 1])
+
 
 @dataclass(frozen=True, slots=True)
 class Begin(RunCall[None]):
@@ -232,6 +236,11 @@ class Finish(RunCall[None]):
     usage: Usage | None = None
     ended_as: str = ""
 
+    def __post_init__(self) -> None:
+        """Send no more text than is kept."""
+        object.__setattr__(self, "result", self.result[:LONGEST_RESULT])
+        object.__setattr__(self, "words", self.words[:LONGEST_RESULT])
+
 
 @dataclass(frozen=True, slots=True)
 class Attach(RunCall[None]):
@@ -246,8 +255,10 @@ class Attach(RunCall[None]):
 
     @classmethod
     def of(cls, files: Sequence[MadeFile], left: Sequence[LeftOut] = ()) -> Self:
-        """Encode the files."""
-        return cls(tuple((file.name, b64encode(file.content).decode()) for file in files), tuple(left))
+        """Encode the files; those that are too large are left out."""
+        small = [file for file in files if len(file.content) <= LARGEST]
+        large = [LeftOut(Why.LARGE, file.name) for file in files if len(file.content) > LARGEST]
+        return cls(tuple((file.name, b64encode(file.content).decode()) for file in small), (*left, *large))
 
     def decoded(self) -> list[MadeFile]:
         """Decode the files. ValueError if one is not base64."""

@@ -7,6 +7,7 @@ machine's clock, and its fence grows with each claim.
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Self, TypeVar
@@ -30,21 +31,23 @@ class JournalFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._turn = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, "journal")
+        """All that is done, one transaction after another, also those whose caller was cancelled."""
         self._database: sqlite3.Connection | None = None
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self._open)
+        await self._aside(self._open)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._database is not None
-        await asyncio.to_thread(self._database.close)
+        await self._aside(self._database.close)
+        self._thread.shutdown()
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path.touch(mode=0o600)
-        self._database = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        self._database = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=FULL")  # an entry that was recorded survives the machine
         self._database.executescript(_TABLES)
@@ -136,27 +139,25 @@ class JournalFile:
         row = (question, answer, datetime.now(UTC).timestamp() + kept.total_seconds())
 
         def write(database: sqlite3.Connection) -> None:
+            database.execute("DELETE FROM answer WHERE until <= ?", (datetime.now(UTC).timestamp(),))
             database.execute("INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", row)
 
         await self._do(write)
 
     async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do the work in one transaction, in a thread. StoreUnavailable if the file cannot be read or written."""
+        """Do the work in one transaction. StoreUnavailable if the file cannot be read or written."""
         database = self._database
         assert database is not None
 
         def done() -> T:
-            try:
+            with database:
                 database.execute("BEGIN IMMEDIATE")
-                try:
-                    result = work(database)
-                except BaseException:
-                    database.execute("ROLLBACK")
-                    raise
-                database.execute("COMMIT")
-            except sqlite3.Error as wrong:
-                raise StoreUnavailable(f"The journal {self._path.name} cannot be used: {wrong}.") from wrong
-            return result
+                return work(database)
 
-        async with self._turn:
-            return await asyncio.shield(asyncio.to_thread(done))
+        return await self._aside(done)
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except (sqlite3.Error, OSError) as wrong:
+            raise StoreUnavailable(f"The journal {self._path.name} cannot be used: {wrong}.") from wrong

@@ -1,22 +1,16 @@
-"""Records as bytes, within bounds, and times as milliseconds.
+"""Records as bytes, and times as milliseconds.
 
 A record is `<version> <schema>`, newline, JSON, compressed where that is shorter. A record that this program does not
 read is refused by name, and quickly the second time. Compression is zlib, with a bound on what comes out again:
 `zlib.decompress(stored[1:], -15)` reads a value that begins with `_DEFLATED`; any other stands there as it is.
-
-Workers write some records, `web` reads all. Pydantic keeps an error for each wrong item, and takes numbers and times
-that nothing calculates with. So each sequence stops at its first error, and a value that no record of ours holds is an
-error.
 """
 
 import hashlib
-import re
 import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import SchemaValidator
 
 from countersign import metrics
 from countersign.domain.errors import InvalidInput, NewerSchema, UnknownSchema
@@ -35,11 +29,6 @@ def from_ms(value: float) -> datetime:
     return _EPOCH + timedelta(milliseconds=value)
 
 
-ROOM: Final = 2**18
-"""Bytes that anything may have when it is decompressed."""
-TIMES: Final = 40
-"""Whatever is larger than `ROOM` may have so many bytes for each that is stored: a few bytes fill no memory. Texts
-of people and programs take a third to a twentieth; what takes less is stored as it is."""
 _WINDOW: Final = -13
 """8 kB and little memory: as small for records of 1 kB as the defaults, which take five times as long. Negative: raw
 deflate (RFC 1951), 6 bytes less without the header and the checksum."""
@@ -54,30 +43,26 @@ def compress(plain: bytes) -> bytes:
         return plain
     packer = zlib.compressobj(wbits=_WINDOW, memLevel=_MEMORY)
     packed = _DEFLATED + packer.compress(plain) + packer.flush()
-    return packed if len(packed) < len(plain) <= _most(packed) else plain
+    return packed if len(packed) < len(plain) else plain
 
 
 def decompress(stored: bytes) -> bytes:
     """Undo `compress`. UnknownSchema if the bytes are damaged, or would make too many."""
     if stored[:1] != _DEFLATED:
         return stored
-    reader, most = zlib.decompressobj(_WINDOW), _most(stored)
+    reader = zlib.decompressobj(_WINDOW)
     try:
-        plain = reader.decompress(stored[1:], most + 1)
+        plain = reader.decompress(stored[1:], LARGEST + 1)
     except zlib.error as wrong:
         raise UnknownSchema(f"A stored record cannot be decompressed: {wrong}. It was left as it is.") from wrong
-    if len(plain) > most:
+    if len(plain) > LARGEST:
         raise UnknownSchema(
-            f"A stored record would have more than {most:,} bytes when it is decompressed, and no record that this "
+            f"A stored record would have more than {LARGEST:,} bytes when it is decompressed, and no record that this "
             "program writes has. It was left as it is."
         )
     if not reader.eof:
         raise UnknownSchema("A stored record cannot be decompressed: its end is missing. It was left as it is.")
     return plain
-
-
-def _most(packed: bytes) -> int:
-    return min(LARGEST, max(ROOM, TIMES * len(packed)))
 
 
 T = TypeVar("T")
@@ -101,7 +86,6 @@ class Codec(Generic[T]):
         self.schema = schema
         self._compressed = compressed
         self.adapter: TypeAdapter[T] = TypeAdapter(kind)
-        self._validator = SchemaValidator(within(self.adapter.core_schema))
         self.unreadable: dict[bytes, UnknownSchema] = {}
         """By the digest of what was stored."""
 
@@ -147,9 +131,9 @@ class Codec(Generic[T]):
     def _loaded(self, body: bytes) -> T:
         try:
             plain = decompress(body)
-            if len(plain) > LARGEST or crowded(plain):
+            if len(plain) > LARGEST:
                 raise UnknownSchema(f"A stored {self.name} is larger than any is. It was left as it is.")
-            loaded: T = self._validator.validate_json(plain)
+            loaded: T = self.adapter.validate_json(plain)
         except ValidationError as wrong:
             unread = UnknownSchema(f"A stored {self.name} cannot be read: {_first(wrong)}. It was left as it is.")
         except UnknownSchema as wrong:
@@ -175,46 +159,3 @@ def _first(wrong: ValidationError) -> str:
 
 LARGEST: Final = 16 * 2**20
 """Bytes of JSON of one record. Whatever else is larger, as a tool's result may be, is stored as it is."""
-ITEMS: Final = 5000
-"""Of one sequence or mapping: no channel has so many reviewers, and no run so many questions at once."""
-TEXT: Final = 4_000_000
-"""Characters of one text."""
-PARTS: Final = 100_000
-"""Values of one record, together; what is in no field counts too, since it is parsed all the same."""
-BOUNDS: Final[dict[str, dict[str, Any]]] = {
-    **{kind: {"max_length": ITEMS, "fail_fast": True} for kind in ("list", "tuple", "set", "frozenset")},
-    "dict": {"max_length": ITEMS},
-    "str": {"max_length": TEXT},
-    "int": {"ge": -(2**53), "le": 2**53},
-    "float": {"allow_inf_nan": False},
-    "datetime": {
-        "tz_constraint": "aware",
-        "ge": datetime(1970, 1, 1, tzinfo=UTC),
-        "le": datetime(3000, 1, 1, tzinfo=UTC),
-    },
-    "timedelta": {"ge": timedelta(days=-3650), "le": timedelta(days=3650)},
-}
-"""By the type of a part of pydantic's schema."""
-_SIGN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[,\[{]', re.DOTALL)
-"""A whole text, or what stands before another value. Possessive, so that no text makes it look twice."""
-
-
-def within(schema: Any) -> Any:
-    """Add these bounds to all parts of the schema that have none."""
-    if isinstance(schema, dict):
-        own = BOUNDS.get(schema["type"], {}) if isinstance(schema.get("type"), str) else {}
-        return {**own, **{name: within(part) for name, part in schema.items()}}
-    if isinstance(schema, list | tuple):
-        return type(schema)(within(part) for part in schema)
-    return schema
-
-
-def crowded(plain: bytes) -> bool:
-    """Tell whether this JSON has more than about `PARTS` values.
-
-    It is read only so far, and mostly not at all.
-    """
-    if plain.count(b",") + plain.count(b"[") + plain.count(b"{") <= PARTS:
-        return False
-    signs = (match for match in _SIGN.finditer(plain) if match[0][:1] != b'"')
-    return any(number > PARTS for number, _ in enumerate(signs, 1))

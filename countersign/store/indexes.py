@@ -4,12 +4,12 @@ A member whose record is gone is removed wherever it is met: memory may be damag
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from countersign import metrics
-from countersign.domain.ids import Id, RequestId, RunId
+from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.metrics import Repair
@@ -17,14 +17,9 @@ from countersign.store.codec import from_ms, ms
 from countersign.store.records import Records, reaching
 from countersign.store.redis.scripts import Script
 
-A = TypeVar("A", bound=Id)
+N = TypeVar("N", RequestId, RunId)
+V = TypeVar("V")
 _AT_ONCE: Final = 1000
-_SWEEPS: Final = 20
-"""How often a list is read again after names that belong to nothing were removed from it."""
-_FAR: Final = timedelta(days=1)
-"""What is due later than this is no moment that anything waits for; a score may say more than a calendar has."""
-_LAST: Final = 2**53
-"""From here on the next millisecond is no other score; whoever goes on from one would never get further."""
 _GONE = """
 local gone = {}
 for place = 1, #ARGV do
@@ -50,14 +45,14 @@ class Indexes:
 
     async def active_runs(self, limit: int) -> list[Run]:
         """Read the newest runs that have not ended."""
-        return await self._newest([self._keys.active, self._keys.parked], limit)
+        runs = [run for index in (self._keys.active, self._keys.parked) for run in await self.newest(index, limit)]
+        return sorted(runs, key=lambda run: run.created_at, reverse=True)[:limit]
 
-    async def newest_runs(self, index: str, limit: int) -> list[tuple[bytes, float]]:
-        """Read the newest members of an index of runs, with their scores."""
-        await self.sweep(index, RunId, self._keys.run, newest=True)
+    async def newest(self, index: str, limit: int) -> list[Run]:
+        """Read the newest runs in an index."""
         async with reaching():
-            members: list[tuple[bytes, float]] = await self._client.zrevrange(index, 0, limit - 1, withscores=True)
-        return members
+            names = RunId.among(await self._client.zrevrange(index, 0, limit - 1))
+        return await self._there(index, await self._reads.readable_runs(names))
 
     async def active(self, limit: int) -> list[RunId]:
         """Find runs that have not ended and are not parked, oldest first, unread."""
@@ -76,28 +71,23 @@ class Indexes:
         They were settled at least the time `older` ago; the oldest come first.
         """
         until = ms(await self._reads.now() - older)
-        await self.sweep(self._keys.undelivered, RequestId, self._keys.request)
         async with reaching():
             members = await self._client.zrange(
                 self._keys.undelivered, "-inf", until, byscore=True, offset=0, num=limit
             )
-        requests = await self._reads.readable(RequestId.among(members))
-        return [request for request in requests.values() if request is not None]
+        return await self._there(self._keys.undelivered, await self._reads.readable(RequestId.among(members)))
 
     async def unreported(self, limit: int, start: int = 0) -> list[RequestId]:
         """Find requests of programs whose outcome was not reported, oldest first.
 
-        Those after the first `start` of them. What else workers put there is among them, unless it is nothing at all.
+        Those after the first `start` of them.
         """
-        while True:
-            async with reaching():
-                members = await self._client.zrange(self._keys.unreported, start, start + limit - 1)
-            if not await self.forget(self._keys.unreported, members, RequestId, self._keys.request):
-                return RequestId.among(members)
+        async with reaching():
+            return RequestId.among(await self._client.zrange(self._keys.unreported, start, start + limit - 1))
 
     async def forget_unreported(self, requests: Sequence[RequestId]) -> None:
         """Remove requests of which no outcome is awaited."""
-        await self._remove(self._keys.unreported, [name.encode() for name in requests])
+        await self._remove(self._keys.unreported, requests)
 
     async def gone(self, requests: Sequence[RequestId]) -> list[RequestId]:
         """Find those of these requests that Redis lost."""
@@ -115,19 +105,16 @@ class Indexes:
         No decision will ever call them. `start` is the moment (ms) with whose runs the page begins. Also returns the
         start of the next page, 0 after the last.
         """
-        while True:
-            async with reaching():
-                page = await self._client.zrange(
-                    self._keys.parked, start, "+inf", byscore=True, offset=0, num=_AT_ONCE, withscores=True
-                )
-            if not await self.forget(self._keys.parked, [name for name, _ in page], RunId, self._keys.run):
-                break
-        runs = (await self._reads.readable_runs(RunId.among([name for name, _ in page]))).values()
-        asked = {request: run.id for run in runs if run is not None for request in run.open.values()}
+        async with reaching():
+            page = await self._client.zrange(
+                self._keys.parked, start, "+inf", byscore=True, offset=0, num=_AT_ONCE, withscores=True
+            )
+        found = await self._reads.readable_runs(RunId.among([name for name, _ in page]))
+        runs = await self._there(self._keys.parked, found)
+        asked = {request: run.id for run in runs for request in run.open.values()}
         forgotten = [asked[request] for request in await self.gone(list(asked))]
         # The last moment is read again, for some of its runs may be on the next page; but a page moves on in any case.
-        more = len(page) == _AT_ONCE and page[-1][1] < _LAST
-        following = max(int(page[-1][1]), start + 1) if more else 0
+        following = max(int(page[-1][1]), start + 1) if len(page) == _AT_ONCE else 0
         return list(dict.fromkeys(forgotten)), following
 
     async def waiting(self, limit: int) -> list[Request]:
@@ -140,26 +127,14 @@ class Indexes:
     async def due(self, limit: int, start: int = 0) -> tuple[list[RequestId], datetime | None, datetime]:
         """Find requests to which something is due, after the first `start` of them.
 
-        Also returns the moment of the next thing after those, at most a day from now, and the server's clock.
+        Also returns the moment of the next thing after those, and the server's clock.
         """
         now = await self._reads.now()
-        first: list[tuple[bytes, float]] = [(b"", 0.0)]
-        ids: set[RequestId] = set()
-        while first and not ids:  # what is no id has left the index
-            async with reaching():
-                first = await self._client.zrange(self._keys.pending, start, start + limit, withscores=True)
-                ids = set(await self.ids(RequestId, self._keys.pending, [member for member, _ in first]))
-        due, following = [], None
-        for member, score in first:
-            if (name := RequestId.named(member)) is None:
-                continue
-            if score == float("inf"):
-                break
-            if score > ms(now):
-                following = from_ms(min(score, ms(now + _FAR)))
-                break
-            due.append(name)
-        return due[:limit], following, now
+        async with reaching():
+            first = await self._client.zrange(self._keys.pending, start, start + limit, withscores=True)
+        due = [name for member, score in first if score <= ms(now) and (name := RequestId.named(member)) is not None]
+        later = [score for _, score in first if ms(now) < score < float("inf")]
+        return due[:limit], from_ms(later[0]) if later else None, now
 
     async def tidy(
         self, due: Mapping[RequestId, datetime | None], settled: Sequence[RequestId], unknown: Sequence[RequestId]
@@ -175,7 +150,7 @@ class Indexes:
                 await self._client.zadd(self._keys.pending, scores, xx=True)
             if settled:
                 await self._client.zrem(self._keys.pending, *settled)
-        await self.forget(self._keys.pending, [name.encode() for name in unknown], RequestId, self._keys.request)
+        await self._remove(self._keys.pending, unknown)
 
     async def look_again(self, name: str, after: timedelta) -> None:
         """Have a second copy of the message looked for once `after` has passed."""
@@ -195,48 +170,16 @@ class Indexes:
         async with reaching():
             await self._client.zrem(self._keys.second_look, name)
 
-    async def ids(self, kind: type[A], index: str, members: Sequence[bytes]) -> list[A]:
-        """Read the ids among these members of an index; any other member leaves it."""
-        await self._remove(index, [member for member in members if kind.named(member) is None])
-        return kind.among(members)
+    async def _there(self, index: str, found: Mapping[N, V | None]) -> list[V]:
+        """Return the records that exist; the names of others leave the index."""
+        await self._remove(index, [name for name, record in found.items() if record is None])
+        return [record for record in found.values() if record is not None]
 
-    async def _newest(self, indexes: list[str], limit: int) -> list[Run]:
-        members: list[tuple[bytes, float]] = []
-        for index in indexes:
-            members += await self.newest_runs(index, limit)
-        members.sort(key=lambda entry: -entry[1])
-        runs = await self._reads.readable_runs(RunId.among([name for name, _ in members[:limit]]))
-        return [run for run in runs.values() if run is not None]
-
-    async def sweep(self, index: str, kind: type[A], key: Callable[[A], str], *, newest: bool = False) -> None:
-        """Remove strays among the first or last members of an index."""
-        for _ in range(_SWEEPS):
-            async with reaching():
-                members = await self._client.zrange(index, 0, _AT_ONCE - 1, desc=newest)
-            if not await self.forget(index, members, kind, key):
-                break
-
-    async def forget(self, index: str, names: Sequence[bytes], kind: type[A], key: Callable[[A], str]) -> int:
-        """Remove members that belong to nothing, or are no ids; returns their number."""
-        named = [(name, id_) for name in names if (id_ := kind.named(name)) is not None]
-        strays = [name for name in names if kind.named(name) is None]
-        async with reaching():
-            if named:
-                async with self._client.pipeline(transaction=False) as looks:
-                    for _, id_ in named:
-                        looks.exists(key(id_))
-                    strays += [
-                        name for (name, _), stands in zip(named, await looks.execute(), strict=True) if not stands
-                    ]
-        await self._remove(index, strays)
-        return len(strays)
-
-    async def _remove(self, index: str, strays: Sequence[bytes]) -> None:
+    async def _remove(self, index: str, strays: Sequence[RequestId | RunId]) -> None:
         if not strays:
             return
         async with reaching():
             removed = int(await self._client.zrem(index, *strays))
         if removed:
-            shown = ascii(strays[0])[:80]
-            _log.warning("%d names in %s belong to nothing (%s …); removed.", removed, index, shown)
+            _log.warning("%d names in %s belong to nothing (%s …); removed.", removed, index, strays[0])
             metrics.repaired(Repair.STRAY, removed)

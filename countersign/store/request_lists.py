@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from countersign.domain import schedule
 from countersign.domain.events import REQUEST_CHANGED, Event
-from countersign.domain.ids import ChannelId, GroupId, RequestId, RunId, UserId
+from countersign.domain.ids import ChannelId, GroupId, RequestId, UserId
 from countersign.domain.quorum import tied
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
@@ -211,11 +211,10 @@ class Overview:
     async def runs(self, requester: UserId, limit: int) -> tuple[list[Run], int]:
         """Read the newest runs of this person that have not ended, and their number."""
         key = self._keys.runs(requester)
-        ids = await self._store.indexes.newest_runs(key, limit)
+        runs = await self._store.indexes.newest(key, limit)
         async with reaching():
             total = await self._client.zcard(key)
-        runs = await self._store.readable_runs(RunId.among([name for name, _ in ids]))
-        return [run for run in runs.values() if run and not run.over and run.requester == requester], total
+        return [run for run in runs if not run.over and run.requester == requester], total
 
     async def messages(self, names: Sequence[str]) -> dict[str, Message]:
         """Read those of these messages that stand in Slack, by name.

@@ -119,7 +119,11 @@ async def live(store: Store, lease: Lease) -> Seen[Run]:
     LeaseLost if it has ended or another worker has claimed it, NotFound if there is none. What is stored on this basis
     names the run, so that a claim in between refuses it.
     """
-    seen = await store.run(lease.run)
+    return if_live(await store.run(lease.run), lease)
+
+
+def if_live(seen: Seen[Run] | None, lease: Lease) -> Seen[Run]:
+    """Return the lease's run as it was read, or raise as `live` does."""
     if seen is None:
         raise NotFound(f"There is no run {lease.run}.")
     if seen.value.over:

@@ -87,7 +87,7 @@ async def keep(store: Store, queue: Queue, hints: Hints, card_check: CardCheck |
 
 
 async def _tidy(store: Store, outcomes: Mapping[RequestId, _Outcome], now: datetime) -> list[RequestId]:
-    """Correct the index, which workers write too; returns the due names that stay."""
+    """Correct the index; returns the due names that stay."""
 
     def those(fate: str) -> list[RequestId]:
         return [name for name, outcome in outcomes.items() if outcome.fate == fate]

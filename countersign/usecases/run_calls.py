@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from countersign.domain import run_calls as calls
+from countersign.domain.calls import Call, is_canonical
 from countersign.domain.errors import InvalidInput, NotFound
 from countersign.domain.ids import ApiKeyId
 from countersign.domain.run_calls import Claimed, R, Ruling, RunCall
@@ -28,6 +29,7 @@ async def _answer(store: Store, lease: Lease, call: RunCall[Any], key: ApiKeyId 
         case calls.Claim():
             return await _claim(store, lease, call)
         case calls.Ask():
+            _check(call.question.call)
             return await run_requests.ask(store, lease, call.question, call.limit, call.team_says)
         case calls.Find():
             seen = await store.request(call.request)
@@ -101,9 +103,16 @@ async def _attach(store: Store, lease: Lease, call: calls.Attach) -> None:
 
 
 async def _judge(store: Store, lease: Lease, call: calls.Judge) -> Ruling:
+    _check(call.call)
     run = (await live(store, lease)).value
     if call.team_says not in (None, *Effect):
         raise InvalidInput("A team says pass, ask or refuse. The call was not judged.")
     says = None if call.team_says is None else Effect(call.team_says)
     judged = await judge(store, run, call.agent, call.call, says)
     return Ruling(judged.effect, judged.clause, judged.why, judged.version)
+
+
+def _check(call: Call | None) -> None:
+    """Check that the arguments are as they are judged, shown and run (R28). InvalidInput if not."""
+    if call is not None and not is_canonical(call.arguments):
+        raise InvalidInput("The arguments of a call aren't canonical JSON. Nothing was asked or judged.")

@@ -12,7 +12,7 @@ from countersign.domain.people import Actor
 from countersign.domain.run_calls import Finish
 from countersign.domain.runs import Run
 from countersign.domain.slash_commands import NAMES
-from countersign.usecases.compare_and_set import Keep, Refuse, Swap, live, update
+from countersign.usecases.compare_and_set import Keep, Refuse, Swap, if_live, update
 from countersign.usecases.effective_settings import rules_of
 from countersign.usecases.ports import Change, Lease, Put, Queue, Seen, SeenRequest, Store
 from countersign.usecases.recorded_events import unknown_run
@@ -79,9 +79,9 @@ async def finish(store: Store, lease: Lease, call: Finish) -> None:
 
     async def propose() -> Keep[Run] | Swap[Run]:
         before = await store.run(lease.run)
-        if before is not None and before.value.fence == lease.fence and before.value.status is _ENDS.get(call.verb):
+        if before is not None and before.value.fence == lease.fence and before.value.status is _ENDS[call.verb]:
             return Keep(before.value)  # the answer to the first copy was lost
-        seen = await live(store, lease)
+        seen = if_live(before, lease)  # not read again: that copy may be under way
         run = seen.value
         if call.verb is runs.Verb.FINISH:
             run = runs.move(run, runs.Verb.GO_ON, seen.now) or run
@@ -105,7 +105,7 @@ async def _ending(store: Store, seen: Seen[Run], step: runs.Step, why: str, user
     withdrawn = [
         (before, withdrawal)
         for before in open_requests
-        if before is not None and before.value.run == seen.value.id
+        if before is not None
         if (withdrawal := request_endings.withdraw(before.value, seen.now, why, user)).changes
     ]
     return Change(

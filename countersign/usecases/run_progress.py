@@ -11,7 +11,7 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId
 from countersign.domain.run_calls import Report, Verdict
 from countersign.domain.runs import Run
-from countersign.usecases.compare_and_set import Keep, Swap, advance, live, update
+from countersign.usecases.compare_and_set import Keep, Swap, advance, if_live, live, update
 from countersign.usecases.ports import Change, Lease, Put, Store
 
 
@@ -81,12 +81,15 @@ async def note_verdict(store: Store, lease: Lease, verdict: Verdict) -> None:
 async def note_delivery(store: Store, lease: Lease, request: RequestId) -> Run:
     """Note that the agent has the decision.
 
-    The run continues if nothing else is asked.
+    The run continues if nothing else is asked. InvalidInput if nobody has decided yet.
     """
+    asked = (await store.readable([request])).get(request)
 
     def rule(run: Run, now: datetime) -> runs.Step:
         if request not in run.open.values():
             return runs.Step(run)
+        if asked is not None and asked.status is requests.Status.PENDING:
+            raise InvalidInput(f"Request {request} is still pending, so there is nothing to deliver.")
         freed = replace(run, open={slot: name for slot, name in run.open.items() if name != request}, acted=True)
         if not freed.open:
             freed = runs.move(freed, runs.Verb.GO_ON, now) or freed
@@ -112,7 +115,10 @@ async def report(store: Store, lease: Lease, call: Report) -> Run:
 
 
 async def check_ours(store: Store, lease: Lease) -> None:
-    """Check, right before an effect outside, that the run is ours; LeaseLost if not. The first is noted."""
+    """Check, right before an effect outside, that the run is ours; note the first.
+
+    LeaseLost if it is not.
+    """
 
     async def propose() -> Swap[None]:
         seen = await live(store, lease)
@@ -135,7 +141,7 @@ async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:
         before = await store.run(lease.run)
         if before is not None and before.value.fence == lease.fence + 1 and before.value.status is runs.Status.PARKED:
             return Keep(True)  # the answer to the first copy was lost
-        seen = await live(store, lease)
+        seen = if_live(before, lease)  # not read again: that copy may be under way
         open_requests = {slot: await store.request(name) for slot, name in seen.value.open.items()}
         still = {slot: r for slot, r in open_requests.items() if r and r.value.status is requests.Status.PENDING}
         parked = runs.move(seen.value, runs.Verb.PARK, seen.now)

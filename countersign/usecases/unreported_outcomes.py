@@ -39,8 +39,8 @@ async def keep(store: Store) -> None:
 async def end_all(store: Store, within: timedelta = REPORTED_WITHIN) -> None:
     """End all whose time has come.
 
-    Workers write the index too: what does not belong there leaves it, and what cannot be read, or still waits for
-    people, hides no other.
+    Requests that do not belong into the index leave it; one that cannot be read, or still waits for people, hides no
+    other.
     """
     start = 0
     while names := await store.indexes.unreported(PAGE, start):

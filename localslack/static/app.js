@@ -133,7 +133,8 @@ function drawMain(directory) {
   document.title = `${name} - ${snapshot.workspace.name}`;
   composer.show(`${place.user}/${place.channel}`, `Message ${known?.is_im ? "" : "#"}${name}`, snapshot.app?.commands ?? [], peopleFor(directory));
   if (!channel) return;
-  const context = { channel: channel.id, thread: null, directory, act: doAct, highlight: place.thread ? null : place.message };
+  const hint = snapshot.app?.hint;
+  const context = { channel: channel.id, thread: null, directory, act: doAct, highlight: place.thread ? null : place.message, hint };
   list.show(`${place.user}/${channel.id}`, channel.messages, context);
   if (place.message && !place.thread && revealed !== place.message && list.reveal(place.message)) revealed = place.message;
 }

@@ -44,7 +44,7 @@ export class MessageList {
     this.#hideNewer();
   }
 
-  /** Draws `messages`. `context` = {channel, thread: ts or null, directory, act, highlight: ts or null}. */
+  /** Draws `messages`. `context` = {channel, thread: ts or null, directory, act, highlight: ts or null, hint}. */
   show(where, messages, context) {
     const moved = where !== this.#where;
     const wasAtBottom = moved || this.#atBottom();
@@ -76,7 +76,7 @@ function rows(messages, context) {
   const out = [];
   let before = null;
   if (!messages.length && !context.thread)
-    out.push(fixed("empty", () => h("p", { class: "empty" }, "Nothing here yet. Messages of this channel appear here as they are written.")));
+    out.push(fixed("empty", () => h("p", { class: "empty" }, `Nothing here yet. ${context.hint || "Messages of this channel appear here as they are written."}`)));
   messages.forEach((message, index) => {
     const day = dayName(message.ts);
     if (!context.thread && (!before || dayName(before.ts) !== day))

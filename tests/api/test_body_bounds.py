@@ -9,8 +9,10 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import SchemaValidator
 
-from bot.api import bodies, endpoints, json_bounds
+from bot.api import bodies, endpoints, json_bounds, worker_calls
 from bot.api.endpoints import Interface
 from countersign.domain import api_keys
 from countersign.store.programs import ApiKeys
@@ -154,3 +156,29 @@ async def test_key_makes_a_limited_number_of_calls_at_once(
 async def test_only_a_question_may_have_a_large_body(program: httpx.AsyncClient, call: str) -> None:
     answer = await program.post(f"/v1/requests/qnone/{call}", json={"why": "x" * bodies.SMALL})
     assert answer.status_code == 413
+
+
+def bounded(schema: object) -> list[dict[str, Any]]:
+    """All parts of a schema that have a type."""
+    if isinstance(schema, dict):
+        own = [schema] if isinstance(schema.get("type"), str) else []
+        return own + [found for part in schema.values() for found in bounded(part)]
+    return [found for part in schema for found in bounded(part)] if isinstance(schema, list | tuple) else []
+
+
+@pytest.mark.parametrize("name", worker_calls.BODIES)
+def test_each_part_of_a_workers_call_has_a_bound(name: str) -> None:
+    """R29: whatever the field is, now and when others are added."""
+    schema = json_bounds.within(TypeAdapter(worker_calls.BODIES[name]).core_schema)
+    for part in bounded(schema):
+        assert json_bounds.BOUNDS.get(part["type"], {}).keys() <= part.keys()
+
+
+def test_sequence_of_a_workers_call_stops_at_its_first_error() -> None:
+    """R29: an error for each of so many items took seconds, and a gigabyte."""
+    reader = SchemaValidator(json_bounds.within(TypeAdapter(worker_calls.BODIES["park"]).core_schema))
+    lease = {"fence": 1, "owner": "one"}
+    for items in ([0] * json_bounds.ITEMS, [0] * (json_bounds.ITEMS + 1)):
+        with pytest.raises(ValidationError) as wrong:
+            reader.validate_json(json.dumps({"lease": lease, "call": {"awaited": items}}))
+        assert wrong.value.error_count() == 1

@@ -81,6 +81,16 @@ async def test_ctrl_c_takes_the_question_back(
     assert (await decided(program, name))["decision"]["outcome"] == "withdrawn"
 
 
+async def test_the_terminal_shows_the_decision(slack: LocalSlack, url: str, token: str) -> None:
+    """Whether or not the program prints anything."""
+    terminal = Terminal(PROGRAM.format(key=None, ask=SYNC), url, token)
+    await terminal.start()
+    await terminal.shows("Waiting for a decision in #approvals")
+    await slack.user("bob").click(await card_of(slack), "Approve")
+    await terminal.shows(r"\d\d:\d\d: approved\.")
+    assert await terminal.process.wait() == 0
+
+
 async def test_ctrl_c_leaves_a_question_that_a_key_finds_again(
     slack: LocalSlack, url: str, token: str, program: httpx.AsyncClient
 ) -> None:

@@ -19,6 +19,7 @@ from bot.slack import http
 from countersign import usecases
 from countersign.domain import api_keys
 from countersign.domain.api_keys import Issued
+from countersign.domain.errors import InvalidInput
 from countersign.domain.events import EventType
 from countersign.domain.ids import AttemptId, Digest, RequestId, RunId, TeamName, WorkspaceId
 from countersign.domain.made_files import LeftOut, MadeFile, Why
@@ -42,7 +43,7 @@ from countersign.domain.run_calls import (
     TakeBack,
     Verdict,
 )
-from countersign.domain.runs import Run
+from countersign.domain.runs import LONGEST_REPORT, LONGEST_RESULT, Run
 from countersign.domain.runs import Status as RunStatus
 from countersign.domain.runs import Verb as RunVerb
 from countersign.runs.decision_stream import Waiting
@@ -195,14 +196,19 @@ async def test_keys_of_programs_and_workers_are_not_exchanged(worker: Caller, pr
 
 @pytest.mark.parametrize("name", sorted(RUN_CALLS.keys() - {"start"}))
 async def test_foreign_run_looks_as_if_it_did_not_exist(
-    store: Store, lease: Lease, worker: Caller, program: Caller, stranger: Caller, name: str
+    store: Store, lease: Lease, worker: Caller, program: Caller, stranger: Caller, calling: Calling, name: str
 ) -> None:
-    """R43: for workers of another area, for a program, and of a program's run for a worker."""
+    """R43: for workers of another area, for a program, and of a program's run for a worker or another program."""
+    other = calling(await key_of(store, api_keys.issue("cd", (GENERAL,), await store.now())))
     said = await valid(store, lease, name)
     assert (await program.call("sown", START)).status_code == 200
     before = await everything(store)
-    for caller, run in ((stranger, lease.run), (program, lease.run), (worker, RunId("sown"))):
+    script = RunId("sown")
+    for caller, run in ((stranger, lease.run), (program, lease.run), (worker, script), (other, script)):
         answer, missing = await caller.call(run, said), await caller.call("rmissing", said)
+        if name == "claim" and caller in (worker, stranger):
+            assert answer.json() == missing.json() == {"run": None}
+            continue
         assert kind_of(answer) == (404, "not-found")
         assert answer.json()["detail"] == missing.json()["detail"].replace("rmissing", run)
     assert await everything(store) == before
@@ -341,6 +347,20 @@ async def test_repeated_call_changes_nothing_more(store: Store, lease: Lease, wo
     assert await everything(store) == before
 
 
+@pytest.mark.parametrize("case", REPEATED)
+async def test_copies_of_a_call_at_once_count_once(store: Store, lease: Lease, worker: Caller, case: str) -> None:
+    """R3, R8: the second copy is sent while the first is still under way."""
+    said = await REPEATED[case](store, lease)
+    earlier = len(await events(store))
+    answers = await asyncio.gather(*(worker.call(lease.run, said) for _ in range(4)))
+    assert [answer.status_code for answer in answers] == [200] * 4
+    read = TypeAdapter[Any](said.answer).validate_json
+    assert all(read(answer.content) == read(answers[0].content) for answer in answers)
+    happened = [(event.type, event.request) for event in (await events(store))[earlier:]]
+    assert len(set(happened)) == len(happened)
+    assert len((await store.made.kept(lease.run)).files) == (case == "attach")
+
+
 async def test_claim_begins_a_queued_run_once(store: Store, worker: Caller) -> None:
     run = await start_run(store)
     for _ in range(2):
@@ -414,6 +434,14 @@ async def test_unknown_call_is_not_found(lease: Lease, worker: Caller) -> None:
     for path in (f"{lease.run}/approve", "no run/claim", f"{lease.run}/"):
         assert kind_of(await worker.http.post(f"/v1/runs/{path}", json={})) == (404, "not-found")
     assert kind_of(await worker.http.get(f"/v1/runs/{lease.run}/claim")) == (405, "method")
+
+
+async def test_pending_request_is_not_delivered(store: Store, lease: Lease, worker: Caller) -> None:
+    """R25: the audit log would say that the agent has a decision, and nobody would wait for the real one."""
+    asked = await asked_in(store, lease)
+    before = await everything(store)
+    assert kind_of(await worker.call(lease.run, Deliver(asked.id))) == (400, "invalid")
+    assert await everything(store) == before
 
 
 async def test_outcome_of_another_runs_request_is_not_taken(store: Store, lease: Lease, worker: Caller) -> None:
@@ -636,3 +664,30 @@ async def test_workspace_that_is_not_served_is_asked_again(web: Served) -> None:
             with port.serving(WorkspaceId("T0OTHER"), web.interface):
                 assert kind_of(await client.get("/v1/requests")) == (404, "not-found")
                 assert kind_of(await client.get("/workspaces/T0GONE/v1/requests")) == (503, "no-workspace")
+
+
+async def test_refusal_for_good_is_no_outage_for_a_worker(web: Served, store: Store, lease: Lease) -> None:
+    """R29: a worker repeats a call for as long as `web` is away, so what never counts must not look so."""
+    issued = api_keys.issue("ci", (GENERAL,), await store.now())
+    await ApiKeys(store).put(issued.key)
+    with_program_key = replace(web, address=web.address._replace(key=issued.token))
+    async with web.service() as service, with_program_key.service() as of_program:
+        with pytest.raises(InvalidInput, match="at most"):
+            await service.call(lease, Ask(question("x" * 30_000_000)))
+        with pytest.raises(InvalidInput, match="not in C0SECRET"):
+            await of_program.call(Lease(RunId("sone"), 0, "script"), replace(START, channel="C0SECRET"))
+
+
+async def test_run_with_enormous_texts_and_files_ends(web: Served, store: Store, lease: Lease) -> None:
+    """R29: its worker sends no more of them than is kept."""
+    asked = await decide(store, await asked_in(store, lease))
+    enormous = "x" * 5_000_000
+    async with web.service() as service:
+        await service.call(lease, Report(asked.id, enormous, failed=True))
+        await service.call(lease, Attach.of([MadeFile("answer.txt", enormous.encode()), MadeFile("b.txt", b"b")]))
+        await service.call(lease, Finish(RunVerb.FINISH, enormous, enormous))
+    ended = await run_of(store)
+    assert (ended.status, len(ended.result), len(ended.words)) == (RunStatus.FINISHED, LONGEST_RESULT, LONGEST_RESULT)
+    assert len(ended.reported[0].words) == LONGEST_REPORT
+    kept = await store.made.kept(lease.run)
+    assert [*kept.files.values()] == ["b.txt"] and kept.left == (LeftOut(Why.LARGE, "answer.txt"),)

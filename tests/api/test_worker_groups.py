@@ -1,5 +1,6 @@
 """Workers with a key and an area of their own, as users of a real Redis and over real HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from countersign.domain import api_keys
 from countersign.domain.errors import InvalidInput, NotFound
 from countersign.domain.ids import RunId, WorkerId
 from countersign.domain.requests import Kind, Question
-from countersign.domain.run_calls import Ask, Claim, Claimed
+from countersign.domain.run_calls import Ask, Claim, Claimed, Read
 from countersign.runs.area import Area
 from countersign.runs.service import HttpService
 from countersign.store import acl
@@ -25,6 +26,7 @@ from countersign.store.programs import ApiKeys
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
+from countersign.usecases import program_keys
 from countersign.usecases.ports import Announcement, Lease, TeamInfo
 from tests.redis_server import name_of
 from tests.sample_requests import ALICE, GENERAL, HERE
@@ -112,10 +114,12 @@ async def test_worker_advances_runs_of_its_own_teams(groups: Groups) -> None:
 
 
 async def test_worker_of_another_key_finds_no_run(groups: Groups) -> None:
-    """The run looks as if it did not exist, to whatever call."""
+    """The run looks as if it did not exist: there is nothing to do, and no other call is answered."""
     run = await started(groups, PAY)
+    lease, answer = await claimed(groups.mail, run, MAIL)
+    assert answer == Claimed(None)
     with pytest.raises(NotFound):
-        await claimed(groups.mail, run, MAIL)
+        await groups.mail.service.call(lease, Read())
 
 
 async def test_worker_announces_only_teams_of_its_key(groups: Groups) -> None:
@@ -149,6 +153,25 @@ async def test_redis_user_of_a_group_reaches_its_area_only(groups: Groups) -> No
             with pytest.raises(redis.exceptions.NoPermissionError):
                 await groups.mail.area.client.execute_command(*command)
     assert await groups.mail.area.client.set(f"{own}confirmed", "1", px=1000)
+
+
+async def test_revoked_key_of_all_workers_stays_revoked(groups: Groups) -> None:
+    """`web` makes a key for workers that have none, but opens none that an operator closed."""
+    area, store = Area(groups.store.client, groups.store.keys.namespace), groups.store
+    keeping = asyncio.create_task(groups.jobs.keep_address("http://127.0.0.1:1", timedelta(milliseconds=10)))
+    try:
+        while not await area.web_key():  # noqa: ASYNC110 -- Redis does not tell
+            await asyncio.sleep(0.01)
+        await program_keys.revoke(store, api_keys.id_of(api_keys.WORKERS), "operator")
+        for _ in range(3):  # each rewrites the address
+            await area.drop_address("http://127.0.0.1:1")
+            while await area.address() is None:  # noqa: ASYNC110 -- Redis does not tell
+                await asyncio.sleep(0.01)
+        seen = await store.api_key(api_keys.id_of(api_keys.WORKERS))
+        assert seen is not None and seen.value.revoked_at is not None
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
 
 
 async def _jobs(store: Store, group: Group) -> int:

@@ -185,3 +185,12 @@ def test_an_action_that_failed_is_on_record_and_named_with_its_reason() -> None:
         figures.take(entry)
     failed_part = next(part for part in tables(figures, NOW, {}) if part.title == "Failures")
     assert failed_part.rows == [["action", "refund", "1", "2026-03-06 17:00", "rtest", "The account is closed."]]
+
+
+def test_calls_of_one_rule_are_one_bar_under_its_name() -> None:
+    """Whatever the tools are called."""
+    sums = Figures()
+    sums.passed.update({("small refunds", "refund"): 3, ("small refunds", "refund_all"): 2, ("", "look_up"): 1})
+    shown = page(sums, Filter(), datetime.now(UTC), {})
+    plot = shown.partition("Allowed automatically, by rule")[2].partition("</figure>")[0]
+    assert (plot.count("small refunds"), plot.count("team's own code")) == (1, 1)

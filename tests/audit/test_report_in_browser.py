@@ -4,6 +4,7 @@ With `PICTURES=<folder>` in the environment it leaves screenshots there.
 """
 
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -41,6 +42,8 @@ async def test_the_report_is_as_wide_as_its_screen_and_each_plot_is_seen(
     assert await shown.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     beside = "nodes => nodes.filter(n => n.getBoundingClientRect().right > innerWidth + 0.5).length"
     assert await shown.locator("body *").evaluate_all(beside) == 0
+    zeros = [await cell.is_visible() for cell in await shown.locator("td", has_text=re.compile("^0$")).all()]
+    assert zeros and any(zeros) != phone, "a phone has a line for each figure, and none for nothing"
     plots = shown.locator("figure svg")
     assert await plots.count() == 4
     for plot in await plots.all():

@@ -36,7 +36,7 @@ async def test_code_runs_after_approval_is_corrected_after_an_error_and_summed_u
         assert (second.question.before, second.question.reply) == (first.question.content, ""), "what changed is shown"
         await play.says(Verb.APPROVE)
         run = await play.over()
-    assert run.result == "The code was approved and ran."
+    assert run.result == "42", "the answer, for whoever asked"
     assert (run.ended_as, [one.done for one in run.reported]) == ("Ran", ["ran", "ran"])
     assert run.reported[0].words.startswith("NameError: name 'thing' is not defined"), "the line that names the error"
     assert "42" in run.words

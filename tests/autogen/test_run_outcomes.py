@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from autogen_agentchat.agents import AssistantAgent
 from autogen_agentchat.base import Team as AutoGenTeam
+from autogen_agentchat.messages import HandoffMessage, TextMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_core.models import LLMMessage
 
 from countersign.autogen.gated_function import gated
 from countersign.autogen.models.demo import DemoCall, demo_turns
+from countersign.autogen.people.conversation import for_people
 from countersign.autogen.people.run_outcomes import Became, Outcome, Outcomes
 from countersign.autogen.run_context import RunContext
 from countersign.autogen.team import Team, Teams
@@ -137,3 +139,12 @@ def test_an_outcome_is_told_in_a_sentence_and_stands_in_place_of_the_text_for_th
     )
     assert [one.became for one in outcomes.of("pay")] == list(Became)
     assert outcomes.last("wire") is None
+
+
+def test_a_thread_has_no_line_for_a_hand_off_between_agents() -> None:
+    """Its text is for the next agent; one to the user is for people."""
+    said = for_people(TextMessage(content="Order 17 is paid.", source="triage"), Outcomes())
+    assert said == "Order 17 is paid."
+    to_agent = HandoffMessage(content="Transferred to clerk.", source="triage", target="clerk")
+    to_user = HandoffMessage(content="Which order?", source="triage", target="user")
+    assert (for_people(to_agent, Outcomes()), for_people(to_user, Outcomes())) == ("", "Which order?")

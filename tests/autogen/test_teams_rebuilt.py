@@ -22,7 +22,7 @@ def without_docker(monkeypatch: pytest.MonkeyPatch) -> None:
     ("team", "task", "kinds", "result"),
     [
         ("deploy", "deploy shop 2.1", [Kind.CHOICE, Kind.TOOL, Kind.TOOL, Kind.TOOL], "The plan was carried out."),
-        ("code", "add up 3 and 4", [Kind.CODE, Kind.CODE, Kind.CODE], "The code was approved and ran."),
+        ("code", "add up 3 and 4", [Kind.CODE, Kind.CODE, Kind.CODE], "7"),
         ("research", "what is tea", [Kind.MESSAGE, Kind.MESSAGE], "The report was kept."),
         (
             "support",

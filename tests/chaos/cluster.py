@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import redis.asyncio
@@ -174,11 +174,12 @@ class Deployment:
         """
         with contextlib.suppress(redis.RedisError, OSError, CountersignError, TimeoutError):
             async with asyncio.timeout(5), connect(self.redis.url) as client, Queue(self.redis.url, NAMESPACE) as queue:
-                area, active = Area(client, NAMESPACE), await client.zrange(Keys(NAMESPACE).active, 0, -1)
+                area = Area(client, NAMESPACE)
+                active: Any = await client.zrange(Keys(NAMESPACE).active, 0, -1)
                 start = int(pick * len(active))
-                for name in (*active[start:], *active[:start]):
-                    run = RunId(name.decode())
-                    fence, owner = await client.hmget(area.keys.lease(run), "fence", "owner")
+                for run in RunId.among([*active[start:], *active[:start]]):
+                    held: Any = await client.hmget(area.keys.lease(run), "fence", "owner")
+                    fence, owner = held
                     if (
                         fence
                         and owner
@@ -197,7 +198,8 @@ class Deployment:
             async with asyncio.timeout(5), connect(self.redis.url) as client:
                 names, going = AreaKeys(NAMESPACE), set[bytes]()
                 for index in (Keys(NAMESPACE).active, Keys(NAMESPACE).parked):
-                    going |= set(await client.zrange(index, 0, -1))
+                    members: Any = await client.zrange(index, 0, -1)
+                    going |= set(members)
                 journals = names.prefix.encode() + b"journal:"
                 lost = [
                     key

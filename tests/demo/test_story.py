@@ -114,7 +114,7 @@ class Screen:
     async def ended(self, state: str, *texts: str) -> None:
         """Read the run's thread to its end, and close it."""
         thread = await self.thread()
-        head, end = thread.get_by_test_id("message").first, thread.get_by_text("Summary", exact=True)
+        head, end = thread.get_by_test_id("message").first, thread.get_by_text("Answered by DemoModel")
         await expect(head).to_contain_text(state)
         await expect(end).to_have_count(1)
         for text in texts:
@@ -237,6 +237,7 @@ async def test_each_example_team_is_played_in_a_browser(open_page: OpenPage, tmp
     async with the_demo(tmp_path) as (slack, mailbox, lines):
         alice = await open_page(f"{slack}?user=U0ALICE&channel=C0GENERAL", phone=phone)
         bob = await open_page(f"{slack}?user=U0BOB&channel=C0APPROVALS", phone=phone)
+        await expect(alice.get_by_text("type: /agent email tell the vendor")).to_be_visible()
         for team, story in STORIES.items():
             await story(Screen(alice, bob, f"{team}-{width}"))
         letters = await open_page(mailbox, phone=phone)

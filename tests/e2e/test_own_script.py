@@ -26,14 +26,14 @@ def example() -> str:
 async def script(there: Deployment, folder: Path, text: str, **env: str) -> Process:
     """A program with a key of its own, and without Redis."""
     (folder / "my_script.py").write_text(text)
-    address = {} if "COUNTERSIGN_URL" in env else await _address(there)
+    address = {} if "COUNTERSIGN_URL" in env else await program_address(there)
     mine = {"DATA_DIR": str(folder), "PYTHONPATH": str(folder), "LEASE": "5s", **address, **env}
     process = Process("my_script", mine, fork=True)
     there.processes.append(process)
     return await process.start()
 
 
-async def _address(there: Deployment) -> dict[str, str]:
+async def program_address(there: Deployment) -> dict[str, str]:
     """Where `web` is, and a key for programs that ask in #general, made once."""
     async with connect(there.common["REDIS_URL"]) as client:
         store, area = Store(client, there.common["NAMESPACE"]), Area(client, there.common["NAMESPACE"])
@@ -89,7 +89,7 @@ async def test_a_script_that_is_interrupted_says_how_to_go_on(
 
 async def test_without_a_service_nothing_starts(there: Deployment, slack: LocalSlack, tmp_path: Path) -> None:
     web = await there.web()
-    address = await _address(there)
+    address = await program_address(there)
     await web.kill(signal.SIGTERM)
     program = await script(there, tmp_path, example(), **address)
     assert await program.wait() == 1

@@ -10,7 +10,7 @@ ODD: Final[tuple[Any, ...]] = (
     "", " ", "0", "-1", "1e5", "٣", "null", "true", "\x00", "\ud800", "\u202eevil", "a\nb", "𝕬", "é" * 300,
     "<!channel>", "<@U0BOB> *Approved*", "../../etc/passwd", "{x}:asked:1", "U0BOB'--", "C0APPROVALS", "C0NOWHERE",
     "T0OTHER", "rtest", "q" + "2" * 16, "r" + "z" * 5000, "2026-03-06T17:00:00", "9999-12-31T23:59:59.999999Z",
-    "P99999D", '{"', "[" * 50, "%", "%ff", "\\", "`", "&amp;",
+    "P99999D", "stop", "park", '{"', "[" * 50, "%", "%ff", "\\", "`", "&amp;",
 )  # fmt: skip
 """Values of every kind, and texts that have a meaning somewhere. None of them names a person who may decide."""
 

@@ -98,7 +98,8 @@ class Deployment:
 
     async def called(self, method: str, path: str, token: str, body: bytes) -> tuple[int, bytes]:
         """The status and the answer to a call over the API."""
-        headers = {"authorization": f"Bearer {token}", "content-length": str(len(body))}
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        headers["content-length"] = str(len(body))
         return await _exchanged(self.api, method, path, headers, body)
 
     async def begun(self, run: RunId) -> Run | None:

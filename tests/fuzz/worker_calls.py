@@ -49,8 +49,9 @@ _CALLS: Final[Sequence[run_calls.RunCall[Any]]] = (
 RIGHT: Final = tuple((one.name, TypeAdapter(type(one)).dump_python(one, mode="json")) for one in _CALLS)
 """The name and the plain value of each call."""
 ANNOUNCED: Final = TypeAdapter(Announcement).dump_python(
-    Announcement((TeamInfo(EMAIL, "writes a mail"),), ()), mode="json"
+    Announcement((TeamInfo("other", "writes a mail"),), ()), mode="json"
 )
+"""Another team than that of the run, which is its own worker's."""
 WAITED: Final = {"requests": [REQUEST], "runs": ["rtest"]}
 
 

@@ -171,7 +171,7 @@ async def _batch(stage: Stage) -> None:
         "A batch", "`/agent invoices pay what is due`: the calls of one turn, each with a decision of its own."
     )
     await stage.start("invoices pay what is due")
-    card = await stage.card("pay what is due", "requests")
+    card = await stage.card("pay what is due", "invoices")
     await stage.settle()
     rows = sum(block["block_id"].startswith("decide ") for block in stage.now(card).blocks or [])
     bob = stage.reviewer(f"a batch of {rows}: approve all", stage.now(card))
@@ -216,6 +216,7 @@ async def _long(stage: Stage) -> None:
     lines = "\n".join(f"order {number}" for number in range(1001, 1401))
     asking = [asyncio.create_task(ask("#general", "Close these 400 orders?", lines))]
     long = await stage.card("Close these 400 orders")
+    await stage.settle()  # the file below it moves the page
     await stage.message("long", "Beginning and end; a file in the card's thread has all of it", long)
     command = "curl -u deploy --password=hunter22 https://shop.example/release"
     asking.append(asyncio.create_task(ask("#general", "Run this on the shop's server?", command)))

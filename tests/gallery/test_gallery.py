@@ -22,6 +22,13 @@ def test_the_page_shows_each_kind_of_request_with_pictures_that_are_there_and_sm
     assert [kind for kind in KINDS if not any(kind in line for line in table)] == []
 
 
+def test_the_picture_of_the_readme_is_the_gallerys_card() -> None:
+    """A picture of its own would stay behind the cards."""
+    readme = (DOCS.parent / "README.md").read_text()
+    pictures = re.findall(r"!\[[^]]*\]\(docs/([^)]+)\)", readme)
+    assert pictures == ["gallery/mail-desktop.webp"] and (DOCS / pictures[0]).exists()
+
+
 @pytest.mark.slow
 async def test_each_scene_plays_to_its_end_and_a_decision_takes_few_taps(tmp_path: Path) -> None:
     """R14, R25: with one tap behind the notification where nothing is to be typed, chosen or confirmed."""

@@ -15,8 +15,6 @@ _HIGH_RISK = "tests/domain/test_high_risk.py::"
 _WINDOWS = "tests/slack/test_high_risk_windows.py::"
 _IN_FORCE = "tests/policy/test_policy_in_force.py::"
 _PROJECTOR = "tests/slack/test_projector.py::"
-_FORGED_RULES = "tests/store/test_forged_rules.py::"
-_FORGERY = "tests/store/test_forgery.py::"
 _REVIEWING = "tests/slack/test_review.py::"
 _TWO = "tests/slack/test_two_people.py::"
 _CONTACT = "tests/slack/test_first_contact.py::"
@@ -426,42 +424,6 @@ DECIDING: Final = (
         "        and question.kind not in ABOUT_THE_RUN\n",
         "",
         (_CARDS + "test_no_timeout_approves_what_only_people_can_know",),
-    ),
-    Bug(
-        "the rules that a worker wrote count",
-        "R9",
-        "countersign/usecases/admission.py",
-        "    if right == claimed:",
-        "    if right:",
-        (
-            _FORGED_RULES + "test_nothing_is_decided_by_laxer_rules_that_a_worker_wrote",
-            _FORGED_RULES + "test_a_smaller_quorum_counts_as_the_channels",
-            _PROJECTOR + "test_a_card_shows_the_rules_that_web_finds_and_not_those_of_the_worker",
-        ),
-    ),
-    Bug(
-        "a card vouches for nothing, so that new settings change what was asked before",
-        "R9",
-        "bot/slack/projector/card_drawing.py",
-        "claim=card.admitted[0].claim",
-        'claim=""',
-        (_PROJECTOR + "test_a_card_vouches_for_the_rules_that_it_shows",),
-    ),
-    Bug(
-        "a card vouches for whatever is written after it",
-        "R9",
-        "countersign/store/ownership.py",
-        "if card is not None and card.vouches == claim else",
-        "if card is not None else",
-        (_FORGED_RULES + "test_what_is_written_after_the_card_was_drawn_is_not_what_the_card_vouches_for",),
-    ),
-    Bug(
-        "a worker says whose run it is",
-        "R9",
-        "countersign/store/ownership.py",
-        "return replace(run, **facts, by_script=noted.program is not None), version",
-        "return replace(run, by_script=noted.program is not None), version",
-        (_FORGED_RULES + "test_whose_run_it_is_and_where_a_worker_cannot_say_of_what_web_started",),
     ),
     Bug(
         "a refused attempt is not recorded",

@@ -114,8 +114,8 @@ POLICY: Final = (
         "a refusal by policy is on record each time the run is rebuilt",
         "R25",
         "countersign/usecases/run_requests.py",
-        "Change(events=(event,), lease=lease, once=AttemptId(place.request))",
-        "Change(events=(event,), lease=lease)",
+        "events=(event,), once=AttemptId(place.request))",
+        "events=(event,))",
         (_IN_FORCE + "test_what_the_policy_refuses_is_asked_of_nobody_and_is_in_the_record",),
     ),
     Bug(

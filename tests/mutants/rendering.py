@@ -634,9 +634,9 @@ DRAWING: Final = (
     Bug(
         "a damaged question keeps back what else its run shows",
         "R4, R6",
-        "countersign/usecases/admission.py",
-        "    except UnknownSchema as damaged:",
-        "    except ZeroDivisionError as damaged:",
+        "countersign/store/records.py",
+        "        except UnknownSchema as damaged:",
+        "        except ZeroDivisionError as damaged:",
         (
             _BROKEN + "test_a_damaged_question_keeps_back_neither_the_runs_other_card_nor_its_outcome",
             _BROKEN + "test_a_card_is_drawn_without_a_row_that_is_damaged",
@@ -646,9 +646,9 @@ DRAWING: Final = (
     Bug(
         "a question of a newer version is taken for a damaged one",
         "R6, R21",
-        "countersign/usecases/admission.py",
-        "    except NewerSchema:\n        raise\n",
-        "",
+        "countersign/store/records.py",
+        "        except NewerSchema:\n            raise\n        except UnknownSchema as damaged",
+        "        except UnknownSchema as damaged",
         (_NEWER + "test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_projector_that_reads_it",),
     ),
     Bug(
@@ -695,8 +695,8 @@ DRAWING: Final = (
         "whoever wrote a message last is right",
         "R6",
         "countersign/store/commit.lua",
-        "    if record.field then seen(redis.call('HGET', KEYS[record.key], record.field) or '') end\n",
-        "    if record.field then version = record.version end\n",
+        "raw = redis.call('HGET', KEYS[record.key], record.field) or ''",
+        "raw = record.version .. ' '",
         ("tests/store/test_messages.py::test_of_two_who_write_a_message_one_wins",),
     ),
     Bug(

@@ -169,7 +169,7 @@ REPLAYING: Final = (
         "a question that nobody waits for any more stays open",
         "R5",
         "countersign/autogen/people/input_func.py",
-        "                self._held.write_behind(usecases.take_back, id, _GONE)\n",
+        "                self._held.call_behind(TakeBack(id, _GONE))\n",
         "",
         (
             "tests/autogen/test_gated_tools.py::test_a_question_that_the_team_leaves_is_withdrawn_and_never_answered_again",

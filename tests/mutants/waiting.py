@@ -150,10 +150,10 @@ WAITING: Final = (
         (_SILENCE + "test_a_card_that_slack_took_late_gives_people_all_of_their_time",),
     ),
     Bug(
-        "one record that a worker broke hides from everybody what waits",
+        "one record that nobody can read hides from everybody what waits",
         "R4",
         "countersign/store/records.py",
-        'self._name(f"{kind} {name}", wrong)',
+        'self.name(f"{kind} {name}", wrong)',
         "raise",
         (
             _UNREADABLE + "test_what_waits_is_listed_without_it",
@@ -164,7 +164,7 @@ WAITING: Final = (
         "a request that cannot be read is dropped from the lists as if it were gone",
         "R5",
         "countersign/store/records.py",
-        'self._name(f"{kind} {name}", wrong)',
+        'self.name(f"{kind} {name}", wrong)',
         "results[name] = None  # type: ignore[assignment]",
         (_UNREADABLE + "test_it_stays_in_the_lists_and_is_there_again_once_it_can_be_read",),
     ),

@@ -10,20 +10,22 @@ from datetime import timedelta
 
 import pytest
 
-from bot.slack.views import approval_card, control_values, reminder_text, request_text, review_modals
+from bot.slack.views import approval_card, control_values, reminder_text, request_text, review_modals, thread_notes
 from bot.slack.views import reviewed_content as judged
 from bot.slack.views.control_values import Handle, MenuItem
-from countersign.domain import request_endings, schedule
+from countersign.autogen.progress import in_one_line
+from countersign.domain import request_endings, runs, schedule
+from countersign.domain.activity import LINE
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.escalation import Escalation
 from countersign.domain.people import Reviewers
 from countersign.domain.question_salts import asking
-from countersign.domain.requests import Kind, Question, Request, Status, Verb
+from countersign.domain.requests import Decision, How, Kind, Question, Request, Status, Verb
 from countersign.domain.schedule import Snooze
 from localslack.payload_checks import check_message_blocks, check_view
-from tests.sample_requests import ALICE, call, choice, later, question, refusal_text, request
+from tests.sample_requests import ALICE, BOB, call, choice, later, question, refusal_text, request
 from tests.slack import sample_views
 from tests.slack.plain_words import speaks_plainly, texts_of
 from tests.slack.sample_notices import NOTICES, WINDOWS
@@ -342,6 +344,82 @@ def test_a_refused_change_is_not_called_approved() -> None:
         assert "Approved with changes" not in said and "before it was approved" not in said
         assert "<!channel>" not in mrkdwn_of(drawing.blocks)
     assert json.dumps(steps.blocks).count("More than 10 EUR") == 1
+
+
+def test_high_risk_is_said_before_anything_else() -> None:
+    """R13: with the word that people will type, on the screen and in what is read aloud."""
+    drawing = DRAWINGS["card_high_risk"]
+    assert mrkdwn_of(drawing.blocks[:1]) == ':rotating_light: *High risk* · you\'ll type "refund order"'
+
+
+def test_a_reminder_and_an_escalation_lead_with_the_matter() -> None:
+    """A phone shows the beginning of a notification and no more."""
+    for name, head in (("note_reminder", ":bell: Still waiting: "), ("note_raised", ":arrow_up: Escalated: ")):
+        drawing = DRAWINGS[name]
+        assert drawing.text.startswith(head + "send this mail"), drawing.text
+        assert "until" in drawing.text.splitlines()[0]
+
+
+def test_the_title_of_a_settled_call_is_no_question_any_more() -> None:
+    """On a card of its own and in a row; the arguments stay, so that a search finds them."""
+    asked = request(asked=replace(call(), title="Refund 20.00 EUR for order 17?"))
+    done = sample_views.decided(Verb.APPROVE, of=asked)
+    for blocks in (card(done).blocks, on_one_card([done, done]).blocks):
+        said = "\n".join(texts_of(blocks))
+        assert "Refund 20.00 EUR for order 17" in said and "order 17?" not in said
+    assert "order 17?" in "\n".join(texts_of(on_one_card([asked, done]).blocks))
+
+
+def test_an_outcome_is_the_answer_and_is_said_once() -> None:
+    """The requester reads the agents' answer; another sentence beside it is the team's own, with a summary."""
+    said = sample_views.ended(
+        result="carol can read billing", words="carol can read billing\n\nuntil 00:20", ended_as="Granted"
+    )
+    blocks = thread_notes.outcome_note(said).blocks
+    assert mrkdwn_of(blocks) == ":white_check_mark: Granted" and boxes_of(blocks) == [
+        "carol can read billing\n\nuntil 00:20"
+    ]
+    assert "*Summary*" in mrkdwn_of(DRAWINGS["note_outcome"].blocks)
+
+
+def test_a_text_that_was_not_sent_is_called_a_draft() -> None:
+    unsent = sample_views.ended(result="Not sent.", words="Draft (not sent)\n\nDear vendor", ended_as="rejected")
+    blocks = thread_notes.outcome_note(unsent).blocks
+    assert "*Draft (not sent)*" in mrkdwn_of(blocks) and "Summary" not in mrkdwn_of(blocks)
+    assert boxes_of(blocks) == ["Not sent.", "Dear vendor"]
+
+
+def test_a_thread_repeats_no_step_of_a_card_or_outcome() -> None:
+    """What an agent wrote stands on the card that asks about it, and its last words in the outcome."""
+    asked = request(asked=question(content="Dear vendor,\n\nten percent " + "off " * 200))
+    told = run(status=runs.Status.WAITING)
+    for words in ("I looked at the prices", in_one_line(asked.question.content)[: LINE - 1] + "…"):
+        told = runs.note_progress(told, "drafter", words, later()).run
+    assert len(told.progress) == 2
+    shown = json.dumps(plan(told, asked).blocks)
+    assert "I looked at the prices" in shown and "ten percent" not in shown
+    assert "ten percent" in json.dumps(plan(told).blocks), "until the card is there"
+    over = replace(told, status=runs.Status.FINISHED, words="I looked at the prices")
+    assert "I looked at the prices" not in json.dumps(plan(over).blocks)
+    alone = replace(over, progress=over.progress[:1])
+    assert "I looked at the prices" in json.dumps(plan(alone).blocks), "a posted list is not left as it was"
+
+
+def test_words_follow_a_question_without_a_colon() -> None:
+    asked = request(asked=question(title="Send this mail?"))
+    blocks = plan(run(), sample_views.decided(Verb.RESPOND, "make it shorter", asked)).blocks
+    assert "Send this mail?: " not in "".join(texts_of(blocks)) and "make it shorter" in str(blocks)
+
+
+def test_filled_in_values_keep_the_declared_order() -> None:
+    """On the settled card and in *Details*; canonical JSON sorts them by name."""
+    schema = json.dumps({"properties": {"region": {}, "percent": {}}})
+    form = Question("rollouts", 0, Kind.FORM, "How far?", "", (Verb.EDIT,), Call("form", "{}", schema=schema))
+    values = canonical({"percent": 20, "region": "eu"})
+    decision = Decision(Status.EDITED, How.REVIEWERS, later(), (BOB,), arguments=values)
+    assert boxes_of(card(replace(request(asked=form), decision=decision)).blocks) == ["Region: eu\nPercent: 20"]
+    called = replace(form, kind=Kind.TOOL, content="To the EU", call=Call("roll_out", values, schema=schema))
+    assert "Region: eu\nPercent: 20" in boxes_of(review_modals.full(request(asked=called))["blocks"])
 
 
 def test_an_expired_card_counts_the_approvals_it_had() -> None:

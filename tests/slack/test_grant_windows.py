@@ -341,7 +341,8 @@ def test_names_that_read_alike_differ_wherever_a_permission_stands(one: str, oth
         given = standing_permissions.given_with(made, "support")
         assert given is not None and made.decision is not None
         lists = [home.permissions([given]), commands_text.standing_permissions([given]).blocks]
-        return [review_modals.permit(asked, GENERAL)["blocks"][-4:-3], details(made, made.decision), *lists]
+        (named,) = [b for b in review_modals.permit(asked, GENERAL)["blocks"] if "*Tool:*" in str(b)]
+        return [[named], details(made, made.decision), *lists]
 
     for by_one, by_other in zip(map(mrkdwn_of, drawn(one)), map(mrkdwn_of, drawn(other)), strict=True):
         assert _without_ids(by_one) != _without_ids(by_other)

@@ -60,7 +60,7 @@ async def test_the_word_is_asked_where_all_of_it_is_shown(
     assert shown.buttons == ["Review…", "Reject"]
     bob = slack.user("bob")
     await bob.click(shown, "Review…")
-    view = await bob.wait_modal("*Tool:* refund")
+    view = await bob.wait_modal("*Tool:* `refund`")
     assert view.json["submit"]["text"] == "Approve"
     for wrong in ("approve", "refnud"):
         assert (await bob.submit({WORD: wrong}))[WORD] == 'Type "refund" to approve.'
@@ -127,7 +127,7 @@ async def test_each_of_several_opens_it_and_types_nothing(
         assert await status(store, asked) is Status.PENDING
         person = slack.user(name)
         await person.click(shown, "Review…")
-        await person.wait_modal("*Tool:* refund")
+        await person.wait_modal("*Tool:* `refund`")
         assert await person.submit() == {}
     assert (await decision(store, asked)).by == ("U0BOB", "U0CAROL")
 
@@ -198,7 +198,7 @@ async def test_who_changes_a_call_reads_all_of_it_and_types_the_word(
     asked = await ask(store, lease, refund())
     bob = slack.user("bob")
     await bob.click(await show(asked), "Edit")
-    assert (await bob.wait_modal("*Tool:* refund")).json["submit"]["text"] == "Edit…"
+    assert (await bob.wait_modal("*Tool:* `refund`")).json["submit"]["text"] == "Edit…"
     assert await bob.submit() == {}
     await bob.wait_modal("Number of the order")
     assert list(await bob.submit({"Amount": "10", WORD: "go"})) == [WORD]

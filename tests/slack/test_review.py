@@ -219,7 +219,7 @@ async def test_the_raw_arguments_are_one_click_away(slack: LocalSlack, store: St
     assert "Refund 20.00 EUR" in text_of(shown)
     alice = slack.user("alice")
     await alice.click(shown, "Details")
-    view = text_of((await alice.wait_modal("*Tool:* refund")).json)
+    view = text_of((await alice.wait_modal("*Tool:* `refund`")).json)
     assert "Order: 17" in view and "Card: ⟦hidden: 4 characters⟧" in view
     assert "hunter22" not in view
 

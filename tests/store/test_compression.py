@@ -3,28 +3,16 @@
 import json
 import tracemalloc
 import zlib
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from countersign.domain.errors import NewerSchema, UnknownSchema
-from countersign.domain.ids import RequestId, RunId
-from countersign.domain.runs import Run
 from countersign.store import codec
 from countersign.store.codec import compress, decompress
-from countersign.store.record_codecs import (
-    EVENTS,
-    ORIGINS,
-    REQUESTS,
-    Origin,
-    read_request,
-    read_run,
-    write_asked,
-    write_run,
-)
-from tests.sample_requests import ALICE, GENERAL, HERE, NOW, request
+from countersign.store.record_codecs import EVENTS, REQUESTS
+from tests.sample_requests import request
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
@@ -42,29 +30,6 @@ def test_a_request_takes_less_than_its_json_and_any_zlib_reads_it() -> None:
     assert json.loads(plain)["id"] == asked.id
     assert len(body) < len(plain)
     assert REQUESTS.read(stored) == (asked, 1)
-
-
-def test_a_run_is_stored_without_what_web_noted_of_it_and_not_read_without_that() -> None:
-    """Nothing is stored twice; R27: a record that stands alone says nothing of who asked for it."""
-    run = Run(RunId("r1"), HERE, GENERAL, ALICE, "email", "get pens", NOW)
-    origin = ORIGINS.write(Origin(HERE, GENERAL, ALICE, "email", NOW), 1)
-    stored = write_run(run, 3)
-    assert set(json.loads(decompress(stored.partition(b"\n")[2]))) == {"id", "task"}
-    assert read_run(run.id, stored, origin) == (run, 3)
-    with pytest.raises(UnknownSchema, match="A stored Run cannot be read: workspace: Field required"):
-        read_run(run.id, stored, None)
-    own = replace(run, by_script=True)
-    assert read_run(run.id, write_run(own, 3), None) == (own, 3)
-
-
-def test_what_agents_asked_is_stored_without_what_is_made_of_its_words() -> None:
-    """R13, R27: neither digest nor id stands beside the words; they are still those of the place."""
-    asked = request()
-    stored = write_asked(asked, 1)
-    assert not {"id", "digest"} & set(json.loads(decompress(stored.partition(b"\n")[2])))
-    assert read_request(asked.id, None, stored) == (asked, 1)
-    with pytest.raises(UnknownSchema, match="does not have the words that it was asked with"):
-        read_request(RequestId("qother"), None, stored)
 
 
 @pytest.mark.parametrize("schema", [0, 1, 3, 99])
@@ -85,7 +50,7 @@ def test_what_cannot_be_decompressed_is_refused_by_name(stored: bytes) -> None:
 
 
 def test_a_few_bytes_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """R29, R4: 64 kB that a worker writes would be gigabytes here."""
+    """R29, R4: whatever damaged them, as many as a record may have come out."""
     monkeypatch.setattr(codec, "LARGEST", 1000)
     bomb = zlib.compressobj(9, zlib.DEFLATED, -13)
     packed = b"\x01" + b"".join(bomb.compress(b" " * 2**20) for _ in range(16)) + bomb.flush()

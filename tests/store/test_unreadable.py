@@ -148,15 +148,6 @@ async def test_deadlines_of_the_others_are_kept(store: Store, two: list[Request]
         await asyncio.gather(keeping, return_exceptions=True)
 
 
-@pytest.mark.parametrize("score", [1e300, -1e300, 1e17, float("-inf")])
-async def test_a_time_that_no_calendar_has_ends_no_keeper(store: Store, score: float) -> None:
-    """R4: whatever damaged the index of deadlines."""
-    await store.client.zadd(store.keys.pending, {"qother": score})
-    due, following, now = await store.indexes.due(9)
-    assert due == (["qother"] if score < 0 else [])
-    assert following == (None if score < 0 else now + timedelta(days=1))
-
-
 async def test_who_waits_for_another_hears_of_it_when_a_hint_was_lost(store: Store) -> None:
     await start_run(store)
     both = [await asked(store, number) for number in range(2)]
@@ -279,6 +270,23 @@ async def test_a_parked_run_goes_on_to_its_end_if_a_question_of_it_cannot_be_rea
     assert not await usecases.rests(store, parked)
 
 
+async def test_record_counts_under_its_own_name_only(store: Store) -> None:
+    """R3: under another one it would be decided a second time."""
+    await start_run(store)
+    one, other = await asked(store), await asked(store, 1)
+    await store.client.copy(store.keys.request(one.id), store.keys.request(other.id), replace=True)
+    with pytest.raises(UnknownSchema, match="kept under another name"):
+        await store.request(other.id)
+    assert await store.indexes.waiting(9) == [one]
+
+
+@pytest.mark.parametrize("head", [b"", b"x 2", b"-1 2", b"9" * 40 + b" 2"])
+def test_record_without_a_version_that_counts_is_refused(head: bytes) -> None:
+    """R3: of two clicks at once the later would not find that somebody was faster."""
+    with pytest.raises(UnknownSchema, match="no version that counts"):
+        Codec(Request).read(head + b"\n{}")
+
+
 @pytest.mark.parametrize("raw", [b"1 \x1b[2J\n{}", b'1 2\n{"\x1b[2J": 1}', "1 \u202e2\n{}".encode()])
 def test_error_about_a_record_shows_stored_text_in_ascii(raw: bytes) -> None:
     """R15: it ends in logs and terminals, where it could move the cursor or turn the line around."""
@@ -287,11 +295,11 @@ def test_error_about_a_record_shows_stored_text_in_ascii(raw: bytes) -> None:
     assert str(unread.value).isascii() and str(unread.value).isprintable()
 
 
-async def test_error_about_a_field_shows_its_stored_name_in_ascii(sides: Sides) -> None:
+async def test_error_about_a_field_shows_its_stored_name_in_ascii(store: Store) -> None:
     """R15"""
-    await at_work(sides)
+    await at_work(store)
     kind = Codec(Run)
-    stored = kind.adapter.dump_python(await run_of(sides), mode="json")
+    stored = kind.adapter.dump_python(await run_of(store), mode="json")
     with pytest.raises(UnknownSchema, match="slot") as unread:
         kind.load(json.dumps({**stored, "open": {"slot\u202e\x1b[2J": 1}}).encode())
     assert str(unread.value).isascii() and str(unread.value).isprintable()

@@ -1,8 +1,12 @@
 """A start and its repeat, in the same moment: one run."""
 
 import asyncio
+from dataclasses import replace
+
+import pytest
 
 from countersign import usecases
+from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import RunId, TeamName
 from countersign.domain.run_calls import Start
 from countersign.domain.runs import Run
@@ -42,6 +46,18 @@ async def test_two_starts_that_waited_for_the_same_store_are_one_run(store: Stor
     first, second = await asyncio.gather(start("rfirst"), start("rsecond"))
     assert first.id == second.id
     assert [run.id for run in await store.indexes.active_runs(9)] == [first.id]
+
+
+async def test_a_program_is_told_that_the_app_is_not_in_its_channel(store: Store) -> None:
+    """R21: its run would be told of nowhere."""
+    await store.set_workspace(HERE)
+    await store.set_channels({"general": GENERAL})
+    elsewhere = Start("C0NOWHERE", ALICE, TeamName("script"), "ask")
+    with pytest.raises(InvalidInput, match="The app isn't in channel C0NOWHERE"):
+        await usecases.start_by_script(store, RunId("sone"), elsewhere)
+    assert await store.indexes.active_runs(9) == []
+    started = await usecases.start_by_script(store, RunId("stwo"), replace(elsewhere, channel=GENERAL))
+    assert await store.indexes.active_runs(9) == [started]
 
 
 async def test_a_script_that_starts_its_run_again_gets_the_run_that_is_stored(store: Store) -> None:

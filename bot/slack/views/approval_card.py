@@ -164,7 +164,12 @@ def _row(number: int, request: Request, run: Run) -> list[Block]:
         return [*blocks, {"type": "actions", "block_id": f"decide {request.id}", "elements": controls}]
     settled = words(settled_line(request, request.decision, run))
     settled["accessory"] = _details_button(request)
-    blocks = [heading(title, " "), settled, *_outcome_words(request, run), *standing_of(request, request.decision)]
+    blocks = [
+        heading(f"{number}. {_cut(as_matter(question))}", " "),
+        settled,
+        *_outcome_words(request, run),
+        *standing_of(request, request.decision),
+    ]
     if lines := [one for one in (changes_of(request), typed(request.decision.words)) if one.strip()]:
         blocks.append(data(_cut(one_line(one, 400), _WORDS) for one in lines))
     return blocks

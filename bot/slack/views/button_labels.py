@@ -57,7 +57,7 @@ _ORDINARY: Final = Wording(
         Status.ANSWERED: ":speech_balloon: *Changes requested*",
         Status.EDITED: ":pencil2: *Approved with changes*",
     },
-    Window("Reject", "Reason", "Optional. The agents read it."),
+    Window("Reject", "Reason", "The agents read it."),
     Window(
         "Request changes",
         "What should change?",
@@ -71,12 +71,12 @@ _OPEN: Final = Wording(
         Status.ANSWERED: ":speech_balloon: *Answered*",
         Status.REJECTED: ":no_entry: *Declined*",
     },
-    Window("Decline", "Reason", "Optional. The agents read it."),
+    Window("Decline", "Reason", "The agents read it."),
     Window("Answer", "Your answer", "The agents read it. This does not approve anything."),
     "closed without an answer",
 )
 """Of a question that cannot be approved."""
-_STOP: Final = Window("Stop", "Reason", "Optional. The run ends, and nothing more is done.")
+_STOP: Final = Window("Stop", "Reason", "The run ends, and nothing more is done.")
 _IN_DOUBT: Final = Wording(
     (
         Button(Verb.RESPOND, "It ran", "primary"),
@@ -104,7 +104,7 @@ _CHOICE: Final = Wording(
         Status.ANSWERED: ":ballot_box_with_check: *Answered*",
         Status.REJECTED: ":no_entry: *None of these*",
     },
-    Window("None of these", "Reason", "Optional. The agents read it."),
+    Window("None of these", "Reason", "The agents read it."),
     Window("Answer in words", "Your answer", "The agents read it instead of a choice. This does not approve anything."),
     "nothing is chosen",
 )
@@ -134,7 +134,7 @@ _TURN: Final = Wording(
         Status.ANSWERED: ":speech_balloon: *Replied*",
         Status.REJECTED: ":octagonal_sign: *Stopped*",
     },
-    Window("Stop", "Reason", "Optional. The conversation ends, and the agents read why."),
+    Window("Stop", "Reason", "The conversation ends, and the agents read why."),
     Window("Reply", "Your message", "The agents read it as the next message and continue."),
     "the conversation ends",
 )
@@ -185,9 +185,9 @@ START_TASK: Final = "open_start"
 """The action of the button that opens the window of `/agent`."""
 HIGH_RISK: Final = ':rotating_light: *High risk* · you\'ll type "{word}"'
 HIGH_RISK_OF_SEVERAL: Final = ":rotating_light: *High risk* · each reviewer reads all of it first"
-EDIT: Final = Window("Edit and approve", "Why you changed it", "Optional. The agents read it.")
+EDIT: Final = Window("Edit and approve", "Why you changed it", "The agents read it.")
 EDIT_SUBMIT: Final = "Approve with changes"
-FILL_IN: Final = Window("Fill in", "Remarks", "Optional. The program reads them.")
+FILL_IN: Final = Window("Fill in", "Remarks", "The program reads them.")
 EDIT_TELLS: Final = "Exactly what you enter here will run."
 EDIT_TEXT_TELLS: Final = "Exactly what you enter here is approved."
 CHOOSE: Final = Window("Choose", "Choose one", "The numbers match the card, which shows the options in full.")

@@ -3,7 +3,7 @@
 import json
 from typing import Final
 
-from countersign.domain.calls import in_words, labelled
+from countersign.domain.calls import as_declared, in_words, labelled
 from countersign.domain.diffs import changed_fields, changed_lines, changed_text
 from countersign.domain.events import escape_marks
 from countersign.domain.permission_scopes import Scope
@@ -69,7 +69,7 @@ def changes_of(request: Request) -> str:
         return ""
     if request.question.kind is Kind.FORM:
         filled, _ = hide_in(escape_marks(json.loads(decision.arguments)), call.hidden)
-        return visible(typed(labelled(filled), hidden=True))
+        return visible(typed(labelled(as_declared(filled, call.schema)), hidden=True))
     fields = changed_fields(json.loads(call.arguments), json.loads(decision.arguments), call.hidden)
     return "\n".join(f"{_place(path)}: {' → '.join(_values(before, after))}" for path, before, after in fields)
 

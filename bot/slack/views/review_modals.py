@@ -23,7 +23,6 @@ from .control_values import handle_of, metadata
 from .decision_details import changes_of
 from .modal_parts import FULL, READ, View, about, input_of, modal, read_box, value, words_input
 from .reviewed_content import in_full, parts
-from .slack_markup import escape, exactly
 
 APPROVE: Final = "approve_request"
 PERMIT: Final = "permit_request"
@@ -103,9 +102,7 @@ def permit(request: Request, channel: ChannelId) -> View:
     note = context(
         mrkdwn(f"Each use is recorded and shown in its run's thread. To revoke one: `{NAMES.approvals} permissions`.")
     )
-    call = request.question.call
-    named = [words(f"*Tool:* `{escape(exactly(call.tool))}`")] if call and request.question.kind is Kind.TOOL else []
-    asked = [*named, _radio(SCOPE, "Approve, and don't ask again for", scopes), _radio(SPAN, "How long", _SPANS), note]
+    asked = [_radio(SCOPE, "Approve, and don't ask again for", scopes), _radio(SPAN, "How long", _SPANS), note]
     return {
         **view,
         "callback_id": PERMIT,

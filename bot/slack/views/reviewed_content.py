@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Final
 
-from countersign.domain.calls import in_words, labelled
+from countersign.domain.calls import as_declared, in_words, labelled
 from countersign.domain.diffs import changed_lines
 from countersign.domain.events import escape_marks
 from countersign.domain.redaction import MARK, guessed_in, hide, hide_in
@@ -251,9 +251,9 @@ def _drawn(question: Question, text: Room, arguments: Room, notes: Room, changed
         ]
     blocks += [*_warnings(shown), *_boxes(shown.text or "(empty)", text)]
     if question.call is not None:
-        tool = escape(quoted(in_words(question.call.tool), 100))
-        if in_words(question.call.tool) != question.call.tool:
-            tool += f" (`{escape(exactly(question.call.tool))}`)"
+        exact = f"`{escape(exactly(question.call.tool))}`"
+        spoken = in_words(question.call.tool)
+        tool = exact if spoken == question.call.tool else f"{escape(quoted(spoken, 100))} ({exact})"
         blocks += [
             words(f"*Tool:* {tool} · *Details{' before the change' if changed else ''}*"),
             *_boxes(_arguments(question), arguments),
@@ -270,7 +270,7 @@ def _arguments(question: Question) -> str:
     if question.call is None:
         return ""
     shown, _ = hide_in(escape_marks(json.loads(question.call.arguments)), question.call.hidden)
-    return visible(typed(labelled(shown), hidden=True))
+    return visible(typed(labelled(as_declared(shown, question.call.schema)), hidden=True))
 
 
 def _full_room(question: Question) -> Room:

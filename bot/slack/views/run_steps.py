@@ -23,6 +23,8 @@ from .slack_markup import elements, escape, link, mention, when
 _ROOM: Final = 9_000
 """Bytes of the blocks of one message; what has no room is the oldest."""
 _WORDS: Final = 200
+_COMPARED: Final = 2_000
+"""Characters of a text that are read to tell whether it was said: it may be long, and is drawn often."""
 _TASK: Final = 150
 _SESSION: Final = 80
 SILENT_AFTER: Final = timedelta(seconds=40)
@@ -77,13 +79,24 @@ def steps(run: Run, asked: Sequence[RequestOnCard] = (), *, without_worker: bool
     """
     plan = {f"plan-{run.plans}-{place}": one for place, one in enumerate(run.plan[:KEPT_STEPS])}
     names = {one.request.id: _take_from_plan(plan, one.request) for one in asked}
-    done = [_progress_step(line) for line in run.progress]
-    done += [_decision_step(one, run, names[one.request.id]) for one in asked if one.request.decision is not None]
+    done = [_decision_step(one, run, names[one.request.id]) for one in asked if one.request.decision is not None]
     done += [_planned_step(name, one, one.done_at) for name, one in plan.items() if one.done_at is not None]
     coming = [_planned_step(name, one) for name, one in plan.items() if one.done_at is None and not run.over]
     waiting = [one for one in asked if one.request.decision is None]
     now = [_waiting_step(waiting)] if waiting and not run.over else [_current_step(run, without_worker=without_worker)]
-    return [*sorted(done, key=lambda step: step.at), *(step for step in now if step is not None), *coming]
+    rest = [*(step for step in now if step is not None), *coming]
+    lines, said = [_progress_step(line) for line in run.progress], _said_elsewhere(run, asked)
+    new = [line for line in lines if line.words not in said]
+    if not (new or done or rest):  # what was posted of it would stay as it was
+        new = lines
+    return [*sorted([*new, *done], key=lambda step: step.at), *rest]
+
+
+def _said_elsewhere(run: Run, asked: Sequence[RequestOnCard]) -> set[str]:
+    """Return what the cards and the outcome say whole, as a line of progress would say it."""
+    texts = [one.request.question.content for one in asked]
+    texts += [run.words, run.result] if run.over else []
+    return {quoted(text[:_COMPARED], _WORDS) for text in texts if text.strip()}
 
 
 def _take_from_plan(plan: dict[str, Planned], request: Request) -> str:
@@ -169,7 +182,8 @@ def chunks_of(run: Run, all_steps: Sequence[RunStep]) -> list[dict[str, str]]:
     """
     chunks = [{"type": "plan_update", "title": title_of(run)}]
     for step in all_steps:
-        title = quoted(": ".join(part for part in (step.title, step.words) if part), _TASK)
+        words = _mark_after(step.title) + step.words if step.words else ""
+        title = quoted(step.title + words, _TASK)
         chunks.append({"type": "task_update", "id": step.name, "title": title, "status": step.state.value})
     return chunks
 
@@ -203,7 +217,12 @@ def _section(step: RunStep) -> dict[str, Any]:
     if step.state is State.PENDING:
         return _section_of([_plain(f"○ {step.title}")])
     parts = [*elements(step.note), _plain("\n"), _plain(step.title)] if step.note else [_plain("• "), bold]
-    return _section_of([*parts, *([_plain(f": {step.words}")] if step.words else [])])
+    return _section_of([*parts, *([_plain(_mark_after(step.title) + step.words)] if step.words else [])])
+
+
+def _mark_after(title: str) -> str:
+    """Return what stands between a title and its words; a question keeps its own mark."""
+    return " " if title.endswith(("?", "!", ".")) else ": "
 
 
 def _section_of(parts: list[dict[str, Any]]) -> dict[str, Any]:

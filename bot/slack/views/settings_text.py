@@ -182,8 +182,8 @@ def confirmed_notice(channel: ChannelId, effect: Configured, by: UserId, confirm
 
 def _proposal(channel: ChannelId, effect: Configured, by: UserId, state: str) -> Drawing:
     milder = "; ".join(loosened_by(effect))
-    text = f":scales: {mention(by)} wants to loosen the rules of {mention(channel)}: {milder}."
-    return Drawing(text, [*blocks_of(f"{text}\n{changed_lines(effect)}"), words(state)])
+    text = f":scales: {mention(by)} wants to loosen the rules of {mention(channel)}"
+    return Drawing(f"{text}: {milder}.", [*blocks_of(f"{text}:\n{changed_lines(effect)}"), words(state)])
 
 
 def not_proposed_notice(channel: ChannelId, place: ChannelId) -> Drawing:
@@ -230,9 +230,8 @@ def confirm(channel: ChannelId, effect: Configured, carried: str) -> View:
 
     `carried`: the proposal, bound to the settings that it was made on.
     """
-    means = "\n".join(f"• {milder[0].upper()}{milder[1:]}." for milder in loosened_by(effect))
     blocks = [
-        words(f":warning: *This loosens the rules of {mention(channel)}:*\n{means}"),
+        words(f":warning: *This loosens the rules of {mention(channel)}:*"),
         *blocks_of(changed_lines(effect)),
         context(mrkdwn("Nothing has changed yet. Once you confirm, everyone in the affected channels is notified.")),
     ]

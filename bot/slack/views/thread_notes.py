@@ -12,7 +12,7 @@ from countersign.domain.made_files import LARGEST, MOST, MOST_SEEN, LeftOut, Why
 from countersign.domain.people import Reviewers
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Request
-from countersign.domain.runs import Run
+from countersign.domain.runs import DRAFT_NOT_SENT, Run
 from countersign.domain.slash_commands import NAMES
 from countersign.text.safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
 
@@ -73,11 +73,14 @@ def outcome_note(run: Run, *, filed: bool = True) -> Drawing:
     """
     result = visible(typed(run.result)).strip() or "No result was given."
     by = f" by {mention(run.stopped_by)}" if run.stopped_by else ""
-    short, cut, rest = shorten(result, WORDS)
-    blocks = [words(f"{state_of(run)}{by}"), data([p for p in (short, rest) if p])]
-    beginning, hidden, end = shorten(visible(typed(run.words)).strip(), _FINAL)
+    final, heading = visible(typed(run.words)).strip(), "Summary"
+    if final.startswith(f"{DRAFT_NOT_SENT}\n"):
+        heading, final = DRAFT_NOT_SENT, final.removeprefix(DRAFT_NOT_SENT).strip()
+    short, cut, rest = ("", 0, "") if final.startswith(result) else shorten(result, WORDS)
+    blocks = [words(f"{state_of(run)}{by}"), *([data([p for p in (short, rest) if p])] if short else [])]
+    beginning, hidden, end = shorten(final, _FINAL)
     if beginning:
-        blocks += [words("*Summary*"), data(pieces(beginning, 3000))]
+        blocks += [*([words(f"*{heading}*")] if short else []), data(pieces(beginning, 3000))]
     if hidden or cut:
         where = "see the file in this thread" if filed else "the file with the full text couldn't be uploaded"
         blocks.append(words(f":warning: *{hidden + cut:,} characters are not shown here*; {where}."))

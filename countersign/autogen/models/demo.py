@@ -28,7 +28,7 @@ from countersign.domain.errors import WrongTeam
 
 CONTEXT = 128_000
 """Words that a conversation may have; only there so that `remaining_tokens` has something to count down from."""
-DEMO_NOTE = "[Written by the offline demo model, which follows fixed rules. Set MODEL_CONFIG to use a real model.]"
+DEMO_NOTE = "[Written by the offline demo model]"
 """Last line of every answer of the demo model."""
 NO_MODEL: Final = (
     "No model is configured, and the team has no script that plays one, so the run has ended. Set MODEL_CONFIG for the "

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Final
 
-from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage
+from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, HandoffMessage
 
 from countersign.autogen.people.decision_messages import MetadataTermination, decision_in
 from countersign.autogen.people.run_outcomes import Outcomes
@@ -77,10 +77,12 @@ def over_in(message: BaseAgentEvent | BaseChatMessage) -> EndReason | None:
 def for_people(message: BaseChatMessage, outcomes: Outcomes) -> str:
     """Return what people read of a message.
 
-    Empty for what they wrote or decided themselves: the run and the cards show that.
+    Empty for what they wrote or decided themselves, which the run and the cards show, and where one agent hands on to
+    another.
     """
     turn = turn_in(message)
-    if message.source == "user" or decision_in(message) or (turn and turn.request):
+    handed_on = isinstance(message, HandoffMessage) and message.target != "user"  # to an agent, whose words follow
+    if message.source == "user" or handed_on or decision_in(message) or (turn and turn.request):
         return ""
     if turn is not None:
         return SENTENCES[turn.over] if turn.over else BY_RULE

@@ -130,7 +130,8 @@ class Conclusion:
     """The end of a run: a `result` for the requester, and the agents' last `words`.
 
     `state` is the word for it in the head of the run's thread, like `Sent`, or a `Became`; without one it follows from
-    what people decided. `files` are texts for the thread, by name.
+    what people decided. `files` are texts for the thread, by name. Words are a summary, or,
+    if their first line is `Draft (not sent)`, a text that nobody got.
     """
 
     result: str

@@ -1,0 +1,36 @@
+"""Calls of a worker with values that no worker sends."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from countersign.domain.calls import Call
+from countersign.domain.errors import InvalidInput
+from countersign.domain.run_calls import Ask, Attach, Finish, Judge, RunCall
+from countersign.domain.runs import Verb
+from countersign.store.store import Store
+from countersign.usecases.ports import Lease
+from countersign.usecases.run_calls import answer
+from tests.sample_requests import call
+
+ODD = Call("refund", '{"euros": 5, "euros": 9000}')
+WRONG: list[RunCall[Any]] = [
+    Ask(replace(call(), call=ODD)),
+    Judge("clerk", ODD),
+    Judge("clerk", Call("refund", "{}"), "perhaps"),
+    Attach((("a.txt", "no base64"),)),
+    *(Finish(verb, "Over.") for verb in Verb if verb not in (Verb.FINISH, Verb.FAIL)),
+]
+
+
+async def test_odd_values_of_a_call_are_refused(store: Store, lease: Lease, subtests: pytest.Subtests) -> None:
+    """R28, R29, R9: they are the caller's mistake; and only people stop a run."""
+    before = await store.run(lease.run)
+    for wrong in WRONG:
+        with subtests.test(call=wrong), pytest.raises(InvalidInput, match=r"Nothing was|not judged"):
+            await answer(store, lease, wrong)
+    assert before is not None
+    after = await store.run(lease.run)
+    assert after is not None
+    assert after.value == before.value
