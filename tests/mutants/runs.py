@@ -282,8 +282,8 @@ RUNNING: Final = (
         "nothing is read back when the stream of decisions connects",
         "R5",
         "countersign/runs/decision_stream.py",
-        "read_back_at, pause, told = loop.time(), _PAUSE, False",
-        "read_back_at, pause, told = loop.time() + READ_BACK, _PAUSE, False",
+        "self._read_back_at, pause, told = 0.0, _PAUSE, False",
+        "pause, told = _PAUSE, False",
         (_CALLS + "test_service_finds_a_decision_that_was_not_pushed",),
     ),
     Bug(
@@ -439,7 +439,7 @@ RUNNING: Final = (
         "countersign/autogen/held_run.py",
         "            with self.journal.activity.working():\n",
         "            if True:\n",
-        (_ACTIVITY + "[refuse-call_refused]", _ACTIVITY + "[pass-call_passed]"),
+        (_ACTIVITY + "[refuse-Verdict]", _ACTIVITY + "[pass-Verdict]"),
     ),
     Bug(
         "a run rests while it stores its next question",
@@ -447,7 +447,7 @@ RUNNING: Final = (
         "countersign/autogen/people/input_func.py",
         "            with activity.working():\n                await self._journal.late_writes.written()\n",
         "            if True:\n                await self._journal.late_writes.written()\n",
-        (_ACTIVITY + "[ask-request_asked]",),
+        (_ACTIVITY + "[ask-Ask]",),
     ),
     Bug(
         "a tool in an agent's own list is not seen",
