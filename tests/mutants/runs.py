@@ -24,7 +24,7 @@ _SCRIPT = "tests/autogen/test_standalone.py::"
 _JOBS = "tests/store/test_job_queue.py::"
 _CALLS = "tests/api/test_worker_calls.py::"
 _LOST = "tests/autogen/test_lost_area.py::"
-_FILE = "tests/autogen/test_journal_file.py::"
+_FILE = "tests/autogen/test_journals_of_runs.py::"
 _UNREADABLE = "tests/store/test_unreadable.py::"
 
 RUNNING: Final = (
