@@ -140,11 +140,11 @@ RUNNING: Final = (
         (_OUTCOMES + "test_nobody_is_shown_what_was_written_for_a_model[chat-approve]",),
     ),
     Bug(
-        "nobody looks for questions that Redis lost",
+        "a run is not told that its question is gone",
         "R5",
-        "countersign/store/wakeups.py",
-        "                await self._look_for_lost()\n",
-        "",
+        "countersign/runs/decision_stream.py",
+        "        for request in known.gone:",
+        "        for request in ():",
         ("tests/autogen/test_lost_questions.py::test_a_run_whose_question_is_gone_asks_again",),
     ),
     Bug(
