@@ -55,7 +55,7 @@ async def write(house: House, build: Callable[[World, RunContext], AutoGenTeam],
     if path.exists():
         return
     whole = await live(house, build, "rwhole")
-    name = f"stored-{build.__name__}"
+    name = f"rkept-{build.__name__}"
     world = World()
     it = team(build, world)
     if waiting:

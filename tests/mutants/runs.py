@@ -24,7 +24,7 @@ _SCRIPT = "tests/autogen/test_standalone.py::"
 _JOBS = "tests/store/test_job_queue.py::"
 _CALLS = "tests/api/test_worker_calls.py::"
 _LOST = "tests/autogen/test_lost_area.py::"
-_FILE = "tests/autogen/test_journal_file.py::"
+_FILE = "tests/autogen/test_journals_of_runs.py::"
 _UNREADABLE = "tests/store/test_unreadable.py::"
 
 RUNNING: Final = (
@@ -140,11 +140,11 @@ RUNNING: Final = (
         (_OUTCOMES + "test_nobody_is_shown_what_was_written_for_a_model[chat-approve]",),
     ),
     Bug(
-        "nobody looks for questions that Redis lost",
+        "a run is not told that its question is gone",
         "R5",
-        "countersign/store/wakeups.py",
-        "                await self._look_for_lost()\n",
-        "",
+        "countersign/runs/decision_stream.py",
+        "        for request in known.gone:",
+        "        for request in ():",
         ("tests/autogen/test_lost_questions.py::test_a_run_whose_question_is_gone_asks_again",),
     ),
     Bug(
@@ -282,8 +282,8 @@ RUNNING: Final = (
         "nothing is read back when the stream of decisions connects",
         "R5",
         "countersign/runs/decision_stream.py",
-        "read_back_at, pause, told = loop.time(), _PAUSE, False",
-        "read_back_at, pause, told = loop.time() + READ_BACK, _PAUSE, False",
+        "self._read_back_at, pause, told = 0.0, _PAUSE, False",
+        "pause, told = _PAUSE, False",
         (_CALLS + "test_service_finds_a_decision_that_was_not_pushed",),
     ),
     Bug(
@@ -439,7 +439,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/held_run.py",
         "            with self.journal.activity.working():\n",
         "            if True:\n",
-        (_ACTIVITY + "[refuse-call_refused]", _ACTIVITY + "[pass-call_passed]"),
+        (_ACTIVITY + "[refuse-Verdict]", _ACTIVITY + "[pass-Verdict]"),
     ),
     Bug(
         "a run rests while it stores its next question",
@@ -447,7 +447,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/people/input_func.py",
         "            with activity.working():\n                await self._journal.late_writes.written()\n",
         "            if True:\n                await self._journal.late_writes.written()\n",
-        (_ACTIVITY + "[ask-request_asked]",),
+        (_ACTIVITY + "[ask-Ask]",),
     ),
     Bug(
         "a tool in an agent's own list is not seen",
