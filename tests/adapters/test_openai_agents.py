@@ -61,13 +61,13 @@ async def test_the_example_runs_as_it_stands_with_the_model_of_the_demo(
 @pytest.mark.parametrize(
     "module",
     [
-        "adapters/openai_agents.py",
-        "hosted_teams/openai_agents.py",
-        "hosted_teams/openai_agents_model.py",
+        "openai_agents/__init__.py",
+        "openai_agents/team.py",
+        "openai_agents/model.py",
     ],
 )
 def test_what_the_checkout_cannot_type_check_is_typed(python: Path, tmp_path: Path, module: str) -> None:
-    (tmp_path / "adapter.py").write_text((HERE / "countersign" / module).read_text())
+    (tmp_path / "adapter.py").write_text((HERE / "countersign" / "frameworks" / module).read_text())
     command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), "adapter.py"]
     done = subprocess.run(command, cwd=tmp_path, check=False, text=True, stdout=subprocess.PIPE)
     assert done.returncode == 0, done.stdout
