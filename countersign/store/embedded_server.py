@@ -27,11 +27,6 @@ from asyncio.subprocess import DEVNULL, Process
 from pathlib import Path
 from typing import Final, Self
 
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
 from countersign.domain.errors import StoreUnavailable
 from countersign.store import acl
 
@@ -162,9 +157,8 @@ class EmbeddedRedis:
                 while (lock := _lock(self.folder / "server.lock")) is None:
                     # A server that has just been started does not listen yet, so ask until it is gone. A server that
                     # ends closes its port before it lets go of the lock, so the port is free for the next one.
-                    with contextlib.suppress(RedisError, OSError):
-                        async with _client(*self._last_address()) as orphan:
-                            await orphan.shutdown(nosave=True, force=True)  # there are no snapshots to save
+                    with contextlib.suppress(OSError):
+                        await _answer(*self._last_address(), "SHUTDOWN NOSAVE FORCE")  # there are no snapshots to save
                     await asyncio.sleep(POLL)
                 return lock
         except TimeoutError:
@@ -197,11 +191,11 @@ class EmbeddedRedis:
 
     async def _wait_for_answer(self, process: Process) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE), _client(self._port, self._password) as client:
+            async with asyncio.timeout(PATIENCE):
                 while process.returncode is None:
-                    with contextlib.suppress(RedisError, OSError):  # it does not listen yet, or still reads its file
-                        await client.ping()
-                        return
+                    with contextlib.suppress(OSError):  # it does not listen yet
+                        if await _answer(self._port, self._password, "PING") == b"+PONG\r\n":
+                            return
                     await asyncio.sleep(POLL)
         raise EmbeddedRedisError(
             f"The embedded Redis in {self.folder} did not start: {self._last_words()}. "
@@ -282,8 +276,18 @@ def _free_port(port: int) -> int:
         return 0
 
 
-def _client(port: int, password: str) -> redis.asyncio.Redis:
-    return redis.asyncio.Redis(host=HOST, port=port, password=password, retry=Retry(NoBackoff(), 0), socket_timeout=1)
+async def _answer(port: int, password: str, command: str) -> bytes:
+    """Send a command and return the answer's first line; empty if the server closes the connection.
+
+    Not with redis-py, which sometimes swallows a cancellation: the exit would then wait forever for `_keep_alive`.
+    """
+    reader, writer = await asyncio.open_connection(HOST, port)
+    try:
+        writer.write(f"AUTH {password}\r\n{command}\r\n".encode())
+        await reader.readline()
+        return await reader.readline()
+    finally:
+        writer.close()
 
 
 async def _run(folder: Path) -> None:
