@@ -30,7 +30,7 @@ def url_of(user: str, url: str, namespace: str) -> str:
     own = name_of(user, namespace)
     (line,) = (line for line in acl.acl("", namespace).splitlines() if line.startswith(f"user {user} "))
     with redis.Redis.from_url(url) as admin:
-        if f"{{{namespace}}}:" in str(admin.execute_command("ACL GETUSER", user)):  # the server's own are for it
+        if re.search(rf"{{{namespace}(-work)?}}:", str(admin.execute_command("ACL GETUSER", user))):  # they are for it
             return acl.url_of(user, url)
         password = acl.password_of(own, urlsplit(url).password or "")
         admin.execute_command("ACL SETUSER", own, "reset", f">{password}", "on", *line.split()[4:])
