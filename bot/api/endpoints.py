@@ -37,7 +37,7 @@ from .schemas import AskBody, BeginBody, ListView, OutcomeBody, RequestView, Sta
 CONNECTIONS: Final = 12_000
 """Connections at once: each that waits for a decision holds one."""
 AT_ONCE: Final = 100
-"""Calls that a key makes at once besides those that wait."""
+"""How many calls of one key run at the same time; those that wait for people do not count."""
 LONGEST_WAIT: Final = 60.0
 _LONGEST_IDEMPOTENCY: Final = 200
 

@@ -149,7 +149,7 @@ class WorkspaceRegistry:
         return "\n".join(self.problems()) if due and all(map(self._problem_of, due)) else ""
 
     def problems(self) -> list[str]:
-        """Return what is wrong in single workspaces, a sentence each."""
+        """Return one sentence for each workspace that has a problem."""
         lines = [self._problem_of(served) for served in self._served.values() if served.serving]
         lines += [served.opened.app.limited for served in self._served.values() if served.opened is not None]
         lines += [

@@ -39,7 +39,7 @@ async def test_a_rejected_call_is_told_to_the_team(there: Deployment, slack: Loc
     await bob.click(await card(slack), "Reject")
     await bob.wait_modal("Reject")
     assert await bob.submit({"reason": "She left."}) == {}
-    assert "“grant” was not done: it was rejected" in await told(slack, "She left.")
+    assert "She left." in await told(slack, "“grant” was not done: it was rejected")
     assert granted(there) == []
 
 
