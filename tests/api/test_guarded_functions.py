@@ -170,7 +170,7 @@ async def test_what_was_reported_before_does_not_run_again(
     call = pays(action)
     first = asyncio.create_task(call())
     await slack.user("bob").click(await card_of(slack), "Approve")
-    await asyncio.wait([first])
+    await asyncio.gather(first, return_exceptions=True)
     with pytest.raises(AlreadyRan) as told:
         await call()
     assert (str(told.value), told.value.decision.by, times) == (words, ("U0BOB",), [1])
