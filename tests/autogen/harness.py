@@ -188,6 +188,13 @@ class House:
             stop.set()
             await asyncio.gather(*worker.tasks)
 
+    async def invite(self) -> None:
+        """Tell workers where `web` is, and ask them for each run that none of them holds, as `web` does."""
+        for url in self.web.address.urls:
+            await self.area.put_address(url, self.web.address.key)
+        async with JobQueue(self.url, self.namespace) as queue:
+            await ask_again(self.store, queue, Unheld(self.store), timedelta(0))
+
     async def lapse(self, name: str = "r1") -> None:
         """The time of whoever holds the run is over, as it is when they were gone for long."""
         run = RunId(name)
@@ -306,8 +313,6 @@ class Process:
 
     async def __aenter__(self) -> Self:
         house = self._house
-        for url in house.web.address.urls:
-            await house.area.put_address(url, house.web.address.key)
         self.process = await forked(
             "tests.autogen.worker_process",
             house.url,
@@ -319,8 +324,7 @@ class Process:
             str(house.lease.total_seconds()),
             env=os.environ,
         )
-        async with JobQueue(house.url, house.namespace) as queue:  # `web` asks for runs that no worker holds
-            await ask_again(house.store, queue, Unheld(house.store), timedelta(0))
+        await house.invite()
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -44,10 +44,10 @@ async def test_web_chains_what_happens_and_posts_the_head_once_also_after_kill_9
     """R4, R25: two of it, the one that keeps the record is killed."""
     first = await there.web(http=True, AUDIT_CHANNEL="#approvals")
     bob, dave = slack.user("bob"), slack.user("dave")
-    await dave.command("/approvals timeout 5m", channel="#general")
     posted = await slack.wait_message("#approvals", lambda m: "Record of" in m.text)
     assert re.search(r"head 1:[0-9a-f]{64}", posted.text)
-    assert await entries(store) == [("settings_refused", "refused")]
+    await dave.command("/approvals timeout 5m", channel="#general")
+    assert await recorded(store, "settings_refused") == [("key_created", "key_created"), ("settings_refused", "refused")]
     await there.web(http=True, AUDIT_CHANNEL="#approvals")
     await first.kill(signal.SIGKILL)
     slack.events_urls.pop(0)

@@ -48,6 +48,7 @@ class Shop:
         }
         process = Installed([self._python.with_name("countersign"), "worker"], house.folder, env)
         await process.start()
+        await house.invite()
         try:
             yield process
         except BaseException:
