@@ -47,7 +47,8 @@ async def test_web_chains_what_happens_and_posts_the_head_once_also_after_kill_9
     posted = await slack.wait_message("#approvals", lambda m: "Record of" in m.text)
     assert re.search(r"head 1:[0-9a-f]{64}", posted.text)
     await dave.command("/approvals timeout 5m", channel="#general")
-    assert await recorded(store, "settings_refused") == [("key_created", "key_created"), ("settings_refused", "refused")]
+    found = await recorded(store, "settings_refused")
+    assert found == [("key_created", "key_created"), ("settings_refused", "refused")]
     await there.web(http=True, AUDIT_CHANNEL="#approvals")
     await first.kill(signal.SIGKILL)
     slack.events_urls.pop(0)
