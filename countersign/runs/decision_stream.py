@@ -2,8 +2,8 @@
 
 One connection carries all that the worker waits for. A pushed line may be lost with its connection, so everything
 still awaited is read back on each connection, whenever `web` says that it may have missed something itself, and now
-and then. Connect first, then read. What comes before anybody waits for it is remembered by its name, and read back
-when somebody does.
+and then. Connect first, then read. The names of the last that came are remembered: who waits for one of them later has
+an answer of `web` that was on its way when it came, and reads it back.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class _Futures(Generic[K, V]):
 
     def __init__(self) -> None:
         self._futures: dict[K, set[asyncio.Future[V]]] = {}
-        self._heard: dict[K, bool] = {}
+        self._heard: dict[K, None] = {}
 
     def __iter__(self) -> Iterator[K]:
         return iter(self._futures)
@@ -75,11 +75,11 @@ class _Futures(Generic[K, V]):
         return key in self._futures
 
     async def wait(self, key: K, look: Callable[[], Awaitable[object]]) -> V:
-        """Wait for this one; `look` reads it back, if it came already."""
+        """Wait for this one; `look` reads it back if it came already."""
         future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         self._futures.setdefault(key, set()).add(future)
         try:
-            if self._heard.pop(key, False):
+            if key in self._heard:
                 await look()
             return await future
         finally:
@@ -96,8 +96,8 @@ class _Futures(Generic[K, V]):
         return bool(waiting)
 
     def heard(self, key: K) -> None:
-        """Remember that this one came before anybody waited for it; the oldest is forgotten for another."""
-        self._heard[key] = True
+        """Remember that this one came; the oldest is forgotten for another."""
+        self._heard[key] = None
         if len(self._heard) > _REMEMBERED:
             del self._heard[next(iter(self._heard))]
 
@@ -174,14 +174,14 @@ class DecisionStream:
     async def _hear(self, line: bytes) -> None:
         if name := _NAME.match(line):
             request = RequestId(name[1].decode())
-            if request in self._requests:
+            self._requests.heard(request)
+            if request in self._requests:  # else it is another worker's, or asked just now
                 self._requests.wake(request, _REQUEST.validate_json(line))
-            else:  # another worker's, or asked just now
-                self._requests.heard(request)
             return
         hint = json.loads(line or b"{}")
-        if (run := RunId.named(str(hint.get("ended")))) is not None and not self._runs.wake(run, None):
+        if (run := RunId.named(str(hint.get("ended")))) is not None:
             self._runs.heard(run)
+            self._runs.wake(run, None)
         if hint.get("missed"):
             await self._look_at_all()
 

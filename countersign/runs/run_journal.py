@@ -21,6 +21,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final, Self, TypeVar
 
+from countersign.domain.errors import LeaseLost
 from countersign.domain.ids import digest_of
 from countersign.runs.entries import Entry
 from countersign.runs.late_cancellation import cancelled_late
@@ -384,7 +385,12 @@ class RunJournal:
     async def _record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
         raw = entry.dump()
         how = {"replace": replace, "on_disk": on_disk}
-        stored = Entry.load(await patiently(lambda: self._journal.record(self._lease, key, raw, **how)))
+        try:
+            stored = Entry.load(await patiently(lambda: self._journal.record(self._lease, key, raw, **how)))
+        except LeaseLost as lost:
+            # Whoever waits here may be an agent, whose errors AutoGen turns into text: the run would end as failed.
+            self.late_writes.give_up(lost)
+            raise
         self._entries[key] = stored
         return stored
 

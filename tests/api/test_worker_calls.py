@@ -46,7 +46,7 @@ from countersign.domain.run_calls import (
 from countersign.domain.runs import LONGEST_REPORT, LONGEST_RESULT, Run
 from countersign.domain.runs import Status as RunStatus
 from countersign.domain.runs import Verb as RunVerb
-from countersign.runs.decision_stream import Waiting
+from countersign.runs.decision_stream import READ_BACK, Waiting
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
@@ -593,6 +593,13 @@ async def test_decision_after_a_cut_stream_is_read_back(store: Store, lease: Lea
     assert (await worker.waiting(runs=(lease.run,))).ended == (lease.run,)
 
 
+async def until_streams(web: Served) -> None:
+    """Return once a worker has its stream."""
+    async with asyncio.timeout(PATIENCE):
+        while not +web.interface.workers.streams:  # noqa: ASYNC110 -- a fact of the server
+            await asyncio.sleep(0.01)
+
+
 async def test_service_finds_a_decision_that_was_not_pushed(
     web: Served, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -600,15 +607,27 @@ async def test_service_finds_a_decision_that_was_not_pushed(
     asked = await asked_in(store, lease)
     async with web.service() as service:
         waiting = asyncio.create_task(service.settled(asked.id))
-        async with asyncio.timeout(PATIENCE):
-            while not +web.interface.workers.streams:  # noqa: ASYNC110 -- a fact of the server
-                await asyncio.sleep(0.01)
+        await until_streams(web)
         web.interface.stopping.set()
         while +web.interface.workers.streams:  # noqa: ASYNC110 -- a fact of the server
             await asyncio.sleep(0.01)
         decided = await decide(store, asked)
         web.interface.stopping.clear()
         assert await waiting == decided
+
+
+async def test_service_waits_for_a_settled_request_no_longer_than_a_read(
+    web: Served, store: Store, lease: Lease
+) -> None:
+    """R5: the answer that it is pending came late, and somebody else here had the decision by then."""
+    asked = await asked_in(store, lease)
+    async with web.service() as service:
+        first = asyncio.create_task(service.settled(asked.id))
+        await until_streams(web)
+        decided = await decide(store, asked)
+        assert await first == decided
+        assert await asyncio.wait_for(service.settled(asked.id), READ_BACK / 2) == decided
+        assert await asyncio.wait_for(service.settled(asked.id), READ_BACK / 2) == decided
 
 
 async def test_records_of_a_newer_web_are_neither_gone_nor_over(store: Store, worker: Caller) -> None:

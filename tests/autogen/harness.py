@@ -41,7 +41,7 @@ from countersign.usecases.requeued_runs import Unheld, ask_again
 from countersign.usecases.store_outages import ended, patiently
 from tests.forking import forked
 from tests.longest_wait import PATIENCE
-from tests.worker_service import Served, served
+from tests.worker_service import Served, said, served
 
 T = TypeVar("T")
 WORKSPACE, CHANNEL, GENERAL = WorkspaceId("T1"), ChannelId("C1"), ChannelId("C0GENERAL")
@@ -71,7 +71,9 @@ async def housed(client: Any, url: str, namespace: str, folder: Path, rules: Rul
         wakeups = await stack.enter_async_context(Wakeups(store))
         web = await stack.enter_async_context(served(store, wakeups, WORKSPACE, CHANNEL, GENERAL))
         service = await stack.enter_async_context(web.service())
-        yield House(url, namespace, store, Area(client, namespace), wakeups, web, service, folder)
+        area = Area(client, namespace)
+        await stack.enter_async_context(said(area, web))
+        yield House(url, namespace, store, area, wakeups, web, service, folder)
 
 
 class Through:
@@ -189,9 +191,7 @@ class House:
             await asyncio.gather(*worker.tasks)
 
     async def invite(self) -> None:
-        """Tell workers where `web` is, and ask them for each run that none of them holds, as `web` does."""
-        for url in self.web.address.urls:
-            await self.area.put_address(url, self.web.address.key)
+        """Ask workers for each run that none of them holds, as `web` does."""
         async with JobQueue(self.url, self.namespace) as queue:
             await ask_again(self.store, queue, Unheld(self.store), timedelta(0))
 

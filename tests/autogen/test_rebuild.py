@@ -71,7 +71,7 @@ class Mortal(RedisJournal):
         async with self._dying:
             if not self._dead:
                 with suppress(LeaseLost):  # the run has ended
-                    await self._house.rob(lease, timedelta(milliseconds=1))
+                    await self._house.rob(lease, timedelta(0))
                 self._dead = True
 
 

@@ -1,5 +1,6 @@
 """A human proxy in a conversation of two: what the agents read, what people are shown, and how it ends."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from autogen_agentchat.teams import RoundRobinGroupChat, SelectorGroupChat
 from autogen_core.models import LLMMessage
 
 from countersign.domain.channel_settings import OnTimeout
+from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.runs import Run, Status
 from countersign.frameworks.autogen.models.demo import demo_turns
@@ -39,7 +41,9 @@ from countersign.frameworks.autogen.people.human_input_modes import (
 from countersign.frameworks.autogen.people.run_outcomes import Conclusion
 from countersign.frameworks.autogen.run_context import RunContext
 from countersign.frameworks.autogen.team import Team, Teams
-from tests.autogen.harness import RULES, House
+from countersign.usecases.ports import Lease
+from tests.autogen.harness import LEASE, RULES, House
+from tests.longest_wait import PATIENCE
 from tests.store_fixtures import let_expire
 
 pytest_plugins = ["tests.redis_server"]
@@ -227,6 +231,23 @@ async def test_a_policys_verdict_stands_in_a_rebuilt_run(house: House) -> None:
         assert (await house.asked(not_this=asked)).question.content == "second"
     assert judged == ["first", "second"]
     assert [e["type"] for e in await house.events()].count("request_asked") == 2
+
+
+async def test_run_goes_on_elsewhere_when_a_verdict_cannot_be_recorded(house: House) -> None:
+    """R4: another worker has the lease, and has not called `web` yet: this one's end of the run would count there."""
+
+    async def policy(messages: Sequence[BaseChatMessage]) -> bool:
+        fence = int(await house.area.client.hget(house.area.keys.lease(RunId("r1")), "fence"))
+        await house.area.leases.release(Lease(RunId("r1"), fence, "w1"))
+        assert await house.area.leases.claim(RunId("r1"), "w2", LEASE)
+        return False
+
+    talk = Talk(("first",), policy, {})
+    await house.start("r1", "talk", "make a plan")
+    found = Teams({"talk": Team("talk", "", talk.build, talk.conclude, demo=talk.play)}, {})
+    async with house.worker(found=found) as worker:
+        await asyncio.wait_for(worker.advance(), PATIENCE)
+    assert (await house.run()).over is False
 
 
 async def test_without_people_a_broken_is_termination_msg_ends_the_conversation(house: House) -> None:
