@@ -15,7 +15,7 @@ from countersign.domain.events import escape_marks
 from countersign.domain.ids import ChannelId
 from countersign.domain.program_states import LONGEST_STATE
 from countersign.domain.redaction import hide_in
-from countersign.domain.request_endings import approved_content
+from countersign.domain.request_endings import approved_content, called
 from countersign.domain.requests import Kind, Question, Verb
 from countersign.domain.runs import Status as RunStatus
 from countersign.domain.text_checks import is_legible
@@ -217,6 +217,7 @@ class DecisionView(BaseModel):
     how: str = Field(description="`reviewers`, `timeout`, `policy`, `permission`, `break_glass` or `run`.")
     at: datetime
     by: list[str] = Field(description="Slack ids of those who decided; empty if no person did.")
+    names: list[str] = Field(description="Their names, in the order of `by`; the id where Slack named nobody.")
     words: str
     arguments: dict[str, Any] | None = Field(
         description="Those of a call that may run, or what a form was filled in with. Else null."
@@ -309,6 +310,7 @@ def _decision(asked: ProgramRequest) -> dict[str, Any] | None:
         "how": decision.how.value,
         "at": decision.at,
         "by": list(decision.by),
+        "names": list(called(decision.by, decision.names)),
         "words": decision.words,
         "arguments": json.loads(runs) if call is not None and runs else None,
         "message": approved_content(request) if request.question.kind is Kind.MESSAGE else None,

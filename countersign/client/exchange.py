@@ -96,10 +96,10 @@ class Decision:
 
     So `if await ask(…)` acts only on an approval; of a question with options read `chosen`. `outcome` is approved,
     edited, rejected, answered, expired or withdrawn; `how` is reviewers, timeout, policy, permission, break_glass
-    or run. `by` are Slack ids, empty if no person decided. `arguments` are those with which a call may run, None if
-    it may not. `message` is the message that may be used, as people changed it if they did, None if it may not.
-    `text` says it all as a model reads it. `reported` is what came of the action, if that was reported before, by a
-    program that died and now asks again; it must not be done again then.
+    or run. `by` are Slack ids, empty if no person decided, and `names` the names of the same people. `arguments` are
+    those with which a call may run, None if it may not. `message` is the message that may be used, as people changed it
+    if they did, None if it may not. `text` says it all as a model reads it. `reported` is what came of the action, if
+    that was reported before, by a program that died and now asks again; it must not be done again then.
     """
 
     request: str
@@ -113,6 +113,7 @@ class Decision:
     text: str
     reported: Reported | None = None
     message: str | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def approved(self) -> bool:
@@ -293,6 +294,7 @@ def decision_of(request: Mapping[str, Any]) -> Decision:
         given["text"],
         reported_in(request),
         given.get("message"),
+        tuple(given.get("names", ())),
     )
 
 

@@ -282,7 +282,7 @@ def _answer(decision: Decision, *, in_words: bool, whole: bool, keywords: Keywor
     """Return what the program's own interrupt gets. A refusal is never truthy (R39), unless the program asks for it."""
     if whole:  # plain values: a checkpointer keeps them
         named = {name: getattr(decision, name) for name in ("approved", "outcome", "how", "words", "text")}
-        return {**named, "by": list(decision.by), "chosen": list(decision.chosen)}
+        return {**named, "by": list(decision.by), "names": list(decision.names), "chosen": list(decision.chosen)}
     if decision.chosen:
         return decision.chosen[0]
     if keywords is not None:
