@@ -243,6 +243,9 @@ class RequestView(BaseModel):
     status: Literal["pending", "approved", "rejected", "answered", "edited", "expired", "withdrawn"]
     channel: str
     cards_in: str = Field(description="The channel where people see it: `#name`, or its id.")
+    card_link: str | None = Field(
+        description="Where Slack shows its card, in the answer of `GET /v1/requests/{id}`; null until it is posted."
+    )
     title: str
     created_at: datetime
     deadline: datetime | None
@@ -251,7 +254,9 @@ class RequestView(BaseModel):
     outcome: OutcomeView | None
 
     @classmethod
-    def of(cls, asked: ProgramRequest, channels: Mapping[str, ChannelId] = MappingProxyType({})) -> "RequestView":
+    def of(
+        cls, asked: ProgramRequest, channels: Mapping[str, ChannelId] = MappingProxyType({}), card_link: str = ""
+    ) -> "RequestView":
         """The view of a request; `channels` by name."""
         request, run = asked.request, asked.run
         cards_in = request.rules.approvals_channel
@@ -261,6 +266,7 @@ class RequestView(BaseModel):
                 "status": request.status.value,
                 "channel": request.channel,
                 "cards_in": next((f"#{name}" for name, one in channels.items() if one == cards_in), cards_in),
+                "card_link": card_link or None,
                 "title": request.question.title,
                 "created_at": request.created_at,
                 "deadline": request.deadline,

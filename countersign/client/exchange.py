@@ -7,7 +7,7 @@ in their own way: `countersign.client.client` drives them with threads and with 
 import json
 import logging
 import random
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -218,12 +218,20 @@ def submit(body: Mapping[str, Any], key: str) -> Exchange[tuple[str, bool]]:
     return ("", True) if isinstance(request, Decision) else (request["id"], request["status"] != "pending")
 
 
-def wait(request: str) -> Exchange[Decision]:
-    """Wait until the request is decided."""
+def wait(request: str, posted: Callable[[str], None] | None = None) -> Exchange[Decision]:
+    """Wait until the request is decided.
+
+    `posted` gets the link to its card, once it is posted: until then the service is asked more often.
+    """
+    seconds = LONG_POLL if posted is None else 1
     while True:
-        answer = yield from sent(Send("GET", f"/v1/requests/{request}?wait={LONG_POLL}"))
+        answer = yield from sent(Send("GET", f"/v1/requests/{request}?wait={seconds}"))
+        if posted is not None and (link := answer.get("card_link")):
+            posted(link)
+            posted, seconds = None, LONG_POLL
         if answer["status"] != "pending":
             return decision_of(answer)
+        seconds = min(2 * seconds, LONG_POLL)
 
 
 def states() -> Exchange[dict[str, Mapping[str, Any]]]:
