@@ -184,6 +184,14 @@ REPLAYING: Final = (
         (_DOUBTS + "test_two_identical_actions_in_doubt_are_two_questions",),
     ),
     Bug(
+        "“Continue” leaves the missing turn in its place",
+        "R4",
+        "countersign/frameworks/autogen/changed_code.py",
+        "{*self._unused(who), divergence.missing}",
+        "{*self._unused(who)}",
+        ("tests/autogen/test_changed_code.py::test_continuing_leaves_out_the_missing_turn_too",),
+    ),
+    Bug(
         "changed code asks nobody",
         "R4",
         "countersign/frameworks/autogen/changed_code.py",
