@@ -248,7 +248,7 @@ class Interface:
         parts = api_keys.parts_of(token.strip()) if scheme.lower() == "bearer" else None
         seen = None if parts is None else await self.keys.seen(parts[0])
         secret = None if parts is None or seen is None else api_keys.secret_of(seen.value, parts[1])
-        if seen is None or secret is None:  # who lacks the secret learns nothing of the key
+        if seen is None or secret is None:  # a wrong secret and an unknown key give the same answer
             detail = "Send a valid key: `Authorization: Bearer csk_…`. Create one with `countersign keys create`."
             raise Problem(401, "unknown-key", detail)
         if not secret.valid(seen.now):

@@ -31,7 +31,7 @@ LONGEST_SCHEMA: Final = 200_000
 LONGEST_OPTION: Final = 75
 """Characters that Slack shows of an option; two that differ only behind that would look the same."""
 _STRICT: Final = ConfigDict(extra="forbid")
-"""No text is stripped: what a program acts on is what it sent (R37)."""
+"""Texts keep their blanks, so a program acts on exactly what it sent (R37)."""
 
 
 class CallBody(BaseModel):

@@ -166,9 +166,10 @@ def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
 def on_card(
     question: Question, view_full: Block, *, filed: bool = True, decides: bool = False, buttons: bool = False
 ) -> list[Block]:
-    """Draw what it answers and changed, notes, warnings, and the content or its ends.
+    """Draw a question's content, or its first and last lines, for a card.
 
-    `decides`: one click on this card decides, so all of it is drawn. `buttons`: each option has one.
+    Above it: the reviewer's earlier words, the changes since then, notes, and warnings. `decides`: one click on this
+    card decides, so all of it is drawn. `buttons`: each option has one.
     """
     shown, room = shown_question(question), _CARD if decides else _ENDS
     blocks = [*_reply(shown), *_since(shown, view_full), *_notes(shown, view_full, claimed=question.claimed)]
