@@ -16,6 +16,22 @@ _OBJECTS = "tests/slack/test_edit_form_objects.py::"
 
 DRAWING: Final = (
     Bug(
+        "a sign that looks like another one has no warning",
+        "R15",
+        "bot/slack/views/reviewed_content.py",
+        "    if shown.signs:\n",
+        "    if False:\n",
+        (_CARDS + "test_a_look_alike_sign_is_warned_of",),
+    ),
+    Bug(
+        "agents read ids of people instead of names",
+        "R16",
+        "countersign/domain/request_endings.py",
+        "return tuple(name or user for user, name in",
+        "return tuple(user for user, name in",
+        ("tests/autogen/test_decision_messages.py::test_agents_read_names_of_people_on_one_line",),
+    ),
+    Bug(
         "a mark that the text brings itself looks like one of ours",
         "R15",
         "countersign/text/safe_text.py",
