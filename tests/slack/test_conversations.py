@@ -154,14 +154,18 @@ async def test_the_requesters_reply_in_the_thread_is_the_answer_and_nobody_elses
     assert await refused(store) == [] and slack.user("alice").ephemerals == []
 
 
+@pytest.mark.parametrize("early", [False, True])
 async def test_the_thread_of_a_conversation_says_each_step_once(
-    slack: LocalSlack, store: Store, lease: Lease, bot: Services, wakeups: Wakeups
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services, wakeups: Wakeups, early: bool
 ) -> None:
-    """Its cards stand there, so no list repeats them, and the outcome not the last one."""
+    """Its cards stand there, so no list repeats them, also one that was posted `early`; nor does the outcome."""
     first, last = "Step 1 of 2: find a date.", "All steps are done."
     for number, content in enumerate((first, last)):
-        asked = await usecases.ask(store, lease, replace(step(content), asked=number))
         await usecases.note_progress(store, lease, "assistant", content, await store.now())
+        if early:
+            async with drawn(slack, store, bot):
+                pass
+        asked = await usecases.ask(store, lease, replace(step(content), asked=number))
         async with drawn(slack, store, bot):
             await slack.user("alice").click(asked_there(slack), "Continue")
             await wakeups.settled(asked.id)
@@ -171,7 +175,9 @@ async def test_the_thread_of_a_conversation_says_each_step_once(
         pass
     texts = [text_of(message) for message in thread(slack)]
     assert [sum(words in text for text in texts) for words in (first, last, "The assistant has finished.")] == [1, 1, 2]
-    assert not any("Activity" in text for text in texts)
+    assert [text.splitlines() for text in texts if "Activity" in text] == [
+        ["*Activity*", "• Each step is below, with its answer."]
+    ] * early
 
 
 async def test_a_reply_approves_no_action_while_the_reviewers_are_asked(

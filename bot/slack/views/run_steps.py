@@ -27,6 +27,8 @@ _COMPARED: Final = 2_000
 """Characters of a text that are read to tell whether it was said: it may be long, and is drawn often."""
 _TASK: Final = 150
 _SESSION: Final = 80
+_BELOW: Final = "Each step is below, with its answer."
+"""All that is left of a list that was posted before the first card of a conversation."""
 SILENT_AFTER: Final = timedelta(seconds=40)
 """A run that no worker has held for so long waits for one."""
 
@@ -99,7 +101,8 @@ def steps(
     lines, said = [_progress_step(line) for line in run.progress], _said_elsewhere(run, asked)
     new = [line for line in lines if line.words not in said]
     if posted and not (new or done or rest):
-        new = lines
+        talks = any(one.is_conversation for one in asked)
+        new = [RunStep("below", run.created_at, State.COMPLETE, _BELOW)] if talks else lines
     return [*sorted([*new, *done], key=lambda step: step.at), *rest]
 
 
