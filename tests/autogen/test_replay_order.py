@@ -165,7 +165,9 @@ async def test_whoever_waits_is_cancelled_when_the_run_leaves() -> None:
     assert task.cancelled()
 
 
-async def in_which_order(order: Order, during: Callable[[str], AbstractContextManager[None]], *names: str) -> list[str]:
+async def in_which_order(
+    order: Order, during: Callable[[str], AbstractContextManager[object]], *names: str
+) -> list[str]:
     """Which of two effects at once reaches the others first, if the first one takes more rounds inside AutoGen."""
     passed = list[str]()
 
