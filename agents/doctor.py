@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
+from redis.asyncio import Redis
+
 from countersign.doctor import Findings
-from countersign.domain.errors import WrongSettings
 from countersign.frameworks.autogen.models.config import load_model
 from countersign.process_settings import WorkerSettings, read
 from countersign.runs.area import Area
@@ -17,14 +18,10 @@ from .__main__ import checked_folder
 
 async def check(findings: Findings) -> None:
     """Check the settings, Redis, the model's configuration and the team files."""
-    try:
-        settings = read(WorkerSettings)
-        client = connect(settings.redis_url.get_secret_value())
-    except WrongSettings as wrong:
-        for problem in wrong.problems:
-            findings.wrong(problem)
+    found = findings.read(_opened)
+    if found is None:
         return
-    findings.good("The settings can be read.")
+    settings, client = found
     async with client:
         replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
         key = settings.countersign_key.get_secret_value() if settings.countersign_key else ""
@@ -38,6 +35,11 @@ async def check(findings: Findings) -> None:
 
     await findings.check("The model", loaded(), lambda name: f"Agents use {name}; it was not asked.")
     await findings.check("TEAMS", _teams(findings, settings), lambda names: f"Teams: {', '.join(names) or 'none'}.")
+
+
+def _opened() -> tuple[WorkerSettings, Redis]:
+    settings = read(WorkerSettings)
+    return settings, connect(settings.redis_url.get_secret_value())
 
 
 async def _reached(area: Area) -> str:

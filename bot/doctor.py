@@ -1,7 +1,8 @@
 """The checks of `countersign doctor web`."""
 
+from redis.asyncio import Redis
+
 from countersign.doctor import Findings
-from countersign.domain.errors import WrongSettings
 from countersign.process_settings import read
 from countersign.store.redis.connection import connect
 
@@ -14,14 +15,10 @@ from .workspace import checked_rules, store_of
 
 async def check(findings: Findings) -> None:
     """Check the settings, Redis, the tokens, the channel and the people."""
-    try:
-        settings = read(WebSettings)
-        client = connect(settings.redis_url.get_secret_value())
-    except WrongSettings as wrong:
-        for problem in wrong.problems:
-            findings.wrong(problem)
+    found = findings.read(_opened)
+    if found is None:
         return
-    findings.good("The settings can be read.")
+    settings, client = found
     async with client:
         store = store_of(settings, client, settings.namespace)
         await findings.check("Redis", store.check(), "Redis answers, and forgets nothing when memory is short.")
@@ -29,6 +26,11 @@ async def check(findings: Findings) -> None:
             findings.good("Workspaces install the app by OAuth, so there is no token to check.")
         else:
             await _check_slack(findings, settings, settings.slack_bot_token.get_secret_value())
+
+
+def _opened() -> tuple[WebSettings, Redis]:
+    settings = read(WebSettings)
+    return settings, connect(settings.redis_url.get_secret_value())
 
 
 async def _check_slack(findings: Findings, settings: WebSettings, token: str) -> None:

@@ -30,6 +30,7 @@ from countersign.store.slack_facts import RedisSlackFacts
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
 from countersign.usecases import deadlines, requeued_runs, unreported_outcomes
+from countersign.usecases.overview import card_link
 from countersign.usecases.permission_use import before_people
 from countersign.usecases.store_outages import patiently
 
@@ -155,6 +156,7 @@ async def opened(
             workspace=identity.workspace,
             nobody=identity.bot_user,
             check_form=check_form,
+            card_link=partial(card_link, Overview(store), poster.link),
             networks=settings.callback_networks,
         )
         url = stack.enter_context(port.serving(identity.workspace, interface))

@@ -45,14 +45,28 @@ class Findings:
         self.problems += 1
         print(f"FIX  {sentence}")
 
+    def wrong_settings(self, wrong: WrongSettings) -> None:
+        """Print each setting that is to be fixed."""
+        for problem in wrong.problems:
+            self.wrong(problem)
+
+    def read(self, read: Callable[[], T]) -> T | None:
+        """Read the settings; None if something is to be fixed."""
+        try:
+            found = read()
+        except WrongSettings as wrong:
+            self.wrong_settings(wrong)
+            return None
+        self.good("The settings can be read.")
+        return found
+
     async def check(self, name: str, check: Awaitable[T], good: str | Callable[[T], str]) -> T | None:
         """Make one check and print its outcome; None if something is to be fixed."""
         try:
             async with asyncio.timeout(_ANSWER_WITHIN):
                 found = await check
         except WrongSettings as wrong:
-            for problem in wrong.problems:
-                self.wrong(problem)
+            self.wrong_settings(wrong)
         except CountersignError as wrong:
             self.wrong(str(wrong))
         except TimeoutError:

@@ -100,8 +100,19 @@ def _rich(part: Json) -> str:
 _TOKEN = re.compile(r"(?P<url>https?://[^\s<>]+)|(?P<sigil>[@#])(?P<name>[\w.-]*\w)")
 
 
+_LABEL = re.compile(r"(<(?:[@#]|!subteam\^)[A-Z0-9]+)\|[^<>]*>")
+
+
+def posted(text: str, workspace: Workspace) -> str:
+    """Turn the typed words of a message into what Slack sends: ids without names.
+
+    https://docs.slack.dev/messaging/formatting-message-text
+    """
+    return _LABEL.sub(r"\1>", typed(text, workspace))
+
+
 def typed(text: str, workspace: Workspace, *, names: bool = True) -> str:
-    """Turn typed words into what Slack sends: entities, ids and links.
+    """Turn the words of a command into what Slack sends: entities, ids, links.
 
     `names=False` is a command without should_escape: the app gets @bob as typed.
     """

@@ -9,7 +9,7 @@ from .inputs import FIELDS, Values, merged, refusals, state_of
 from .modals import View
 from .payload_checks import check_errors, check_message_blocks
 from .platform import Platform
-from .text import text_of, typed
+from .text import posted, text_of, typed
 from .workspace import Channel, Message, User, speaks
 
 TROUBLE = "We had some trouble connecting. Try again?"
@@ -57,7 +57,7 @@ class UserActions:
         self._member(user, channel)
         if thread_ts and thread_ts not in channel.posts:
             raise CannotDo("That thread is not there any more.")
-        message = self.workspace.post(channel, user.id, text=typed(text, self.workspace), thread_ts=thread_ts)
+        message = self.workspace.post(channel, user.id, text=posted(text, self.workspace), thread_ts=thread_ts)
         self.platform.said(message)
         if f"<@{self.workspace.bot_user}" in message.text and self.workspace.bot_user in channel.members:
             where = {"channel": channel.id, "ts": message.ts, "event_ts": message.ts, "team": self.workspace.id}

@@ -99,8 +99,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.frameworks.autogen.standalone": {
         *("countersign.domain", "countersign.usecases.ports", "countersign.usecases.store_outages"),
         "countersign.process_settings",
-        *("countersign.client.connection", "countersign.runs", "countersign.store.redis"),
+        *("countersign.client.connection", "countersign.client.terminal_notes"),
+        *("countersign.runs", "countersign.store.redis"),
         *("countersign.frameworks.autogen", "autogen_core"),
+    },
+    "countersign.frameworks.autogen.script_service": {
+        *("countersign.domain", "countersign.usecases.ports", "countersign.runs.service"),
+        "countersign.client.terminal_notes",
     },
     "countersign.frameworks.hosted_calls": {"countersign.domain", "countersign.frameworks.autogen", "autogen_core"},
     "countersign.frameworks.agent_framework.team": {
@@ -252,7 +257,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"bypass_check", "changed_code", "compat"},
         {"run_context"},
         {"gated_function", "team", "team_execution"},
-        {"runner"},
+        {"runner", "script_service"},
         {"standalone"},
     ),
     "bot": (

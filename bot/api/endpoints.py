@@ -49,6 +49,10 @@ def _one() -> asyncio.Semaphore:
     return asyncio.Semaphore(1)
 
 
+async def _not_posted(request: RequestId) -> str:
+    return ""
+
+
 class Channels(Protocol):
     """The channels that the app is in, by name; None if Slack does not say."""
 
@@ -73,6 +77,8 @@ class Interface:
     """Raises InvalidInput for a form that Slack cannot show."""
     networks: Networks = frozenset()
     """Private networks to which callbacks may go."""
+    card_link: Callable[[RequestId], Awaitable[str]] = _not_posted
+    """Finds where Slack shows the card of a request; "" as long as it is not posted."""
     names: dict[str, ChannelId] = field(default_factory=dict)
     """The channels as Slack last named them: no answer waits for Slack to say a name."""
     polls: set[asyncio.Future[None]] = field(default_factory=set)
@@ -88,7 +94,7 @@ class Interface:
 
     def __post_init__(self) -> None:
         calls = worker_calls.WorkerCalls(
-            self.store, self.wakeups, self._key, self._channel, self._rate, self.turns, self.stopping
+            self.store, self.wakeups, self._key, self._channel, self._rate, self.card_link, self.turns, self.stopping
         )
         object.__setattr__(self, "workers", calls)
 
@@ -164,7 +170,7 @@ class Interface:
             await self._key(request)  # which may have been revoked meanwhile
             if settled is not None:
                 asked = ProgramRequest(asked.run, settled)
-        return self._answer(asked)
+        return self._answer(asked, link=await self.card_link(asked.request.id))
 
     async def state(self, request: Request, key: ApiKey) -> Response:
         """Read what the program keeps with its request."""
@@ -202,8 +208,8 @@ class Interface:
         """The OpenAPI document; anybody may read it."""
         return JSONResponse(openapi.document())
 
-    def _answer(self, asked: ProgramRequest, status: int = 200) -> Response:
-        return _json(RequestView.of(asked, self.names), status)
+    def _answer(self, asked: ProgramRequest, status: int = 200, *, link: str = "") -> Response:
+        return _json(RequestView.of(asked, self.names, link), status)
 
     def keyed(
         self, answer: _Answer, *, counted: bool = False, of_worker: bool = False
@@ -242,7 +248,7 @@ class Interface:
         parts = api_keys.parts_of(token.strip()) if scheme.lower() == "bearer" else None
         seen = None if parts is None else await self.keys.seen(parts[0])
         secret = None if parts is None or seen is None else api_keys.secret_of(seen.value, parts[1])
-        if seen is None or secret is None:  # who lacks the secret learns nothing of the key
+        if seen is None or secret is None:  # a wrong secret and an unknown key give the same answer
             detail = "Send a valid key: `Authorization: Bearer csk_…`. Create one with `countersign keys create`."
             raise Problem(401, "unknown-key", detail)
         if not secret.valid(seen.now):

@@ -15,7 +15,7 @@ from countersign.domain.events import escape_marks
 from countersign.domain.ids import ChannelId
 from countersign.domain.program_states import LONGEST_STATE
 from countersign.domain.redaction import hide_in
-from countersign.domain.request_endings import approved_content
+from countersign.domain.request_endings import approved_content, called
 from countersign.domain.requests import Kind, Question, Verb
 from countersign.domain.runs import Status as RunStatus
 from countersign.domain.text_checks import is_legible
@@ -31,7 +31,7 @@ LONGEST_SCHEMA: Final = 200_000
 LONGEST_OPTION: Final = 75
 """Characters that Slack shows of an option; two that differ only behind that would look the same."""
 _STRICT: Final = ConfigDict(extra="forbid")
-"""No text is stripped: what a program acts on is what it sent (R37)."""
+"""Texts keep their blanks, so a program acts on exactly what it sent (R37)."""
 
 
 class CallBody(BaseModel):
@@ -217,6 +217,7 @@ class DecisionView(BaseModel):
     how: str = Field(description="`reviewers`, `timeout`, `policy`, `permission`, `break_glass` or `run`.")
     at: datetime
     by: list[str] = Field(description="Slack ids of those who decided; empty if no person did.")
+    names: list[str] = Field(description="Their names, in the order of `by`; the id where Slack named nobody.")
     words: str
     arguments: dict[str, Any] | None = Field(
         description="Those of a call that may run, or what a form was filled in with. Else null."
@@ -242,6 +243,9 @@ class RequestView(BaseModel):
     status: Literal["pending", "approved", "rejected", "answered", "edited", "expired", "withdrawn"]
     channel: str
     cards_in: str = Field(description="The channel where people see it: `#name`, or its id.")
+    card_link: str | None = Field(
+        description="Where Slack shows its card, in the answer of `GET /v1/requests/{id}`; null until it is posted."
+    )
     title: str
     created_at: datetime
     deadline: datetime | None
@@ -250,7 +254,9 @@ class RequestView(BaseModel):
     outcome: OutcomeView | None
 
     @classmethod
-    def of(cls, asked: ProgramRequest, channels: Mapping[str, ChannelId] = MappingProxyType({})) -> "RequestView":
+    def of(
+        cls, asked: ProgramRequest, channels: Mapping[str, ChannelId] = MappingProxyType({}), card_link: str = ""
+    ) -> "RequestView":
         """The view of a request; `channels` by name."""
         request, run = asked.request, asked.run
         cards_in = request.rules.approvals_channel
@@ -260,6 +266,7 @@ class RequestView(BaseModel):
                 "status": request.status.value,
                 "channel": request.channel,
                 "cards_in": next((f"#{name}" for name, one in channels.items() if one == cards_in), cards_in),
+                "card_link": card_link or None,
                 "title": request.question.title,
                 "created_at": request.created_at,
                 "deadline": request.deadline,
@@ -309,6 +316,7 @@ def _decision(asked: ProgramRequest) -> dict[str, Any] | None:
         "how": decision.how.value,
         "at": decision.at,
         "by": list(decision.by),
+        "names": list(called(decision.by, decision.names)),
         "words": decision.words,
         "arguments": json.loads(runs) if call is not None and runs else None,
         "message": approved_content(request) if request.question.kind is Kind.MESSAGE else None,

@@ -23,7 +23,7 @@ from countersign.domain.api_keys import ApiKey
 from countersign.domain.errors import CountersignError, InvalidInput, NotFound, UnknownSchema
 from countersign.domain.ids import ChannelId, RequestId, RunId, WorkerId
 from countersign.domain.requests import Status
-from countersign.domain.run_calls import RUN_CALLS, Ask, Claim, Start
+from countersign.domain.run_calls import RUN_CALLS, Ask, CardLink, Claim, Find, Start
 from countersign.domain.runs import Run
 from countersign.runs.decision_stream import Waiting
 from countersign.usecases import run_calls
@@ -92,6 +92,8 @@ class WorkerCalls:
     """Finds the channel that a key names. Problem if the key may not ask there."""
     rate: Callable[[ApiKey], Awaitable[None]]
     """Counts a call against the key's rate. Problem if it makes too many."""
+    card_link: Callable[[RequestId], Awaitable[str]]
+    """Finds where Slack shows the card of a request."""
     turns: defaultdict[str, asyncio.Semaphore]
     """The turn of each key to have a large body read."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -115,7 +117,12 @@ class WorkerCalls:
             return _json(_NOTHING_TO_DO)  # not an error, which would end the run: a job may outlive its run
         else:
             await self._check(key, run)
-        answer = await run_calls.answer(self.store, Lease(run, body.lease.fence, body.lease.owner), call, key.id)
+        lease = Lease(run, body.lease.fence, body.lease.owner)
+        if isinstance(call, CardLink):
+            known = await run_calls.answer(self.store, lease, Find(call.request))
+            answer: Any = "" if known is None else await self.card_link(call.request)
+        else:
+            answer = await run_calls.answer(self.store, lease, call, key.id)
         return _json(_ANSWERS[name].dump_json(answer, exclude_defaults=True))
 
     async def _startable(self, key: ApiKey, run: RunId, start: Start) -> Start:

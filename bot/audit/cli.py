@@ -276,7 +276,7 @@ def report_(
     now = datetime.now(UTC)
     selection = export_formats.Filter(since or now - _QUARTER, until or now)
     figures = asyncio.run(report.figures(file, selection))
-    called = report.read_names(names) if names is not None else {}
+    called = figures.names | (report.read_names(names) if names is not None else {})
     if output is not None:
         output.write_text(report.page(figures, selection, now, called), encoding="utf-8")
         done = f"{output}: {figures.entries:,} entries, {figures.decided:,} decisions."

@@ -180,12 +180,18 @@ def is_readable(entry: Any) -> bool:
     if not all(isinstance(part, dict) for part in parts):
         return False
     data, matter, rules, decision, judged = parts
-    by = decision.get("by") or []
+    by, names = decision.get("by") or [], decision.get("names") or []
     texts = [*(entry.get(name) for name in ("at", "run", "request")), judged.get("rule")]
     texts += [matter.get("tool"), matter.get("kind"), rules.get("approvals_channel"), rules.get("risk")]
-    if not isinstance(by, list) or not all(text is None or isinstance(text, str) for text in texts):
+    if (
+        not isinstance(by, list)
+        or not isinstance(names, list)
+        or not all(text is None or isinstance(text, str) for text in texts)
+    ):
         return False
-    if not all(isinstance(text, str) for text in (entry.get("type"), entry.get("outcome"), *data.values(), *by)):
+    if not all(
+        isinstance(text, str) for text in (entry.get("type"), entry.get("outcome"), *data.values(), *by, *names)
+    ):
         return False
     try:
         until = datetime.fromisoformat(data["until"]).tzinfo is not None if "until" in data else True

@@ -109,6 +109,8 @@ class Figures:
         """Tool, or kind of question -> how often asked, and each outcome."""
         self.harmful: set[str] = set()
         """Those of more than low risk, and those that are no calls."""
+        self.names: dict[str, str] = {}
+        """Id of a person who decided -> their name, as of their last decision."""
         self.last: dict[str, str] = {}
         """Action, outcome or way of the decision -> the last such request; type of entry -> its request or run."""
         self.passed: Counter[tuple[str, str]] = Counter()
@@ -189,6 +191,7 @@ class Figures:
         if how in _BY_PEOPLE:
             self.waits.add(waited)
             channel.waits.add(waited)
+            self.names |= _names(entry["decision"])
             for person in entry["decision"].get("by") or ():
                 load = self.people[person]
                 load.outcomes[outcome] += 1
@@ -256,6 +259,11 @@ class Figures:
         """List standing permissions that have not ended, the most used first."""
         live = ((name, use) for name, use in self.permissions.items() if not use.ended(now))
         return sorted(live, key=lambda entry: (-entry[1].used, entry[0]))
+
+
+def _names(decision: Mapping[str, Any]) -> dict[str, str]:
+    known = zip(decision.get("by") or (), decision.get("names") or (), strict=False)
+    return {person: name for person, name in known if name}
 
 
 def _action(entry: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
+from countersign.client import terminal_notes
 from countersign.client.exchange import LONG_POLL, UNREACHABLE, Send, ServiceRefused, ServiceReply
 from countersign.domain.errors import InvalidInput
 
@@ -123,7 +124,10 @@ class Reach:
     def read(self, response: "httpcore.Response") -> ServiceReply:
         """Read an answer."""
         reply = read_reply(response, self._address.url)
-        self._away_since = None if reply.status and reply.status < 500 else self._away_since or self._sent
+        answers = reply.status and reply.status < 500
+        if answers and self._away_since is not None:
+            terminal_notes.note_recovery()
+        self._away_since = None if answers else self._away_since or self._sent
         return reply
 
     def failed(self, wrong: Exception) -> ServiceReply:

@@ -7,7 +7,7 @@ in their own way: `countersign.client.client` drives them with threads and with 
 import json
 import logging
 import random
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -96,10 +96,10 @@ class Decision:
 
     So `if await ask(…)` acts only on an approval; of a question with options read `chosen`. `outcome` is approved,
     edited, rejected, answered, expired or withdrawn; `how` is reviewers, timeout, policy, permission, break_glass
-    or run. `by` are Slack ids, empty if no person decided. `arguments` are those with which a call may run, None if
-    it may not. `message` is the message that may be used, as people changed it if they did, None if it may not.
-    `text` says it all as a model reads it. `reported` is what came of the action, if that was reported before, by a
-    program that died and now asks again; it must not be done again then.
+    or run. `by` are Slack ids, empty if no person decided, and `names` the names of the same people. `arguments` are
+    those with which a call may run, None if it may not. `message` is the message that may be used, as people changed it
+    if they did, None if it may not. `text` says it all as a model reads it. `reported` is what came of the action, if
+    that was reported before, by a program that died and now asks again; it must not be done again then.
     """
 
     request: str
@@ -113,6 +113,7 @@ class Decision:
     text: str
     reported: Reported | None = None
     message: str | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def approved(self) -> bool:
@@ -217,12 +218,20 @@ def submit(body: Mapping[str, Any], key: str) -> Exchange[tuple[str, bool]]:
     return ("", True) if isinstance(request, Decision) else (request["id"], request["status"] != "pending")
 
 
-def wait(request: str) -> Exchange[Decision]:
-    """Wait until the request is decided."""
+def wait(request: str, posted: Callable[[str], None] | None = None) -> Exchange[Decision]:
+    """Wait until the request is decided.
+
+    `posted` gets the link to its card, once it is posted: until then the service is asked more often.
+    """
+    seconds = LONG_POLL if posted is None else 1
     while True:
-        answer = yield from sent(Send("GET", f"/v1/requests/{request}?wait={LONG_POLL}"))
+        answer = yield from sent(Send("GET", f"/v1/requests/{request}?wait={seconds}"))
+        if posted is not None and (link := answer.get("card_link")):
+            posted(link)
+            posted, seconds = None, LONG_POLL
         if answer["status"] != "pending":
             return decision_of(answer)
+        seconds = min(2 * seconds, LONG_POLL)
 
 
 def states() -> Exchange[dict[str, Mapping[str, Any]]]:
@@ -293,6 +302,7 @@ def decision_of(request: Mapping[str, Any]) -> Decision:
         given["text"],
         reported_in(request),
         given.get("message"),
+        tuple(given.get("names", ())),
     )
 
 

@@ -1,12 +1,11 @@
-"""Questions for whose decisions a program waits, and its notes in the terminal."""
+"""Questions for whose decisions a program waits."""
 
-import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from countersign.client import exchange
+from countersign.client import exchange, terminal_notes
 from countersign.client.exchange import TRIES_TO_WITHDRAW, Decision, Exchange, Pause, ServiceRefused
 
 Question = tuple[Mapping[str, Any], str | None]
@@ -42,15 +41,16 @@ class OpenQuestions:
             if isinstance(one, Decision):
                 decisions.append(one)
                 continue
-            decisions.append(decision := (yield from exchange.wait(one["id"])))
-            _note(f"{_clock(decision.at)}: {decision.outcome}.")
+            posted = terminal_notes.note_card if terminal_notes.is_there() else None
+            decisions.append(decision := (yield from exchange.wait(one["id"], posted)))
+            terminal_notes.note_decision(decision.at, decision.outcome, decision.names)
         return decisions
 
     def interrupted(self) -> Exchange[None]:
         """End the wait, and say what became of the requests."""
         if self._leave:
             if self._asked:
-                _note(f"The request stays open. {_SAME_KEY if self._own_keys else _NO_KEY}")
+                terminal_notes.note(f"The request stays open. {_SAME_KEY if self._own_keys else _NO_KEY}")
             return
         for (body, key), one in zip(self._questions, [*self._asked, None], strict=False):  # None: it may have arrived
             if isinstance(one, Decision):
@@ -60,22 +60,15 @@ class OpenQuestions:
                     one = yield from exchange.ask(body, key, TRIES_TO_WITHDRAW)
                 yield from exchange.withdraw(one["id"], "the program was interrupted", TRIES_TO_WITHDRAW)
             except ServiceRefused as refused:
-                _note(f"Couldn't withdraw the request: {refused} People may still see it, but nothing will run.")
+                terminal_notes.note(
+                    f"Couldn't withdraw the request: {refused} People may still see it, but nothing will run."
+                )
 
 
 def _note_waiting(request: Mapping[str, Any], *, leave: bool) -> None:
-    """Say where the card is, until when people have time, and what Ctrl-C does."""
-    until = ""
-    if request["deadline"] is not None:
-        until = f" until {_clock(datetime.fromisoformat(request['deadline']))}"
-    ends = "leaves the request open" if leave else "withdraws the request"
-    _note(f"Waiting for a decision in {request['cards_in']}{until}. Ctrl-C {ends}.")
-
-
-def _clock(at: datetime) -> str:
-    """Write a time as it is here, with its date unless it is today's."""
-    here = at.astimezone()
-    return f"{here:%H:%M}" if here.date() == datetime.now(here.tzinfo).date() else f"{here:%b %d, %H:%M}"
+    deadline = None if request["deadline"] is None else datetime.fromisoformat(request["deadline"])
+    ctrl_c = "leaves the request open" if leave else "withdraws the request"
+    terminal_notes.note_waiting(request["cards_in"], deadline, ctrl_c)
 
 
 def note_pause(step: Pause) -> None:
@@ -84,15 +77,4 @@ def note_pause(step: Pause) -> None:
     That the service is away is in the log already, which Python shows by default.
     """
     if step.why and not step.away:
-        _note(f"{step.why} Retrying …")
-
-
-_last_note = ""
-
-
-def _note(words: str) -> None:
-    """Tell the person at the terminal, if there is one, what was not told just now."""
-    global _last_note
-    if words != _last_note and sys.stderr.isatty():
-        print(words, file=sys.stderr)
-    _last_note = words
+        terminal_notes.note_once(f"{step.why} Retrying …")

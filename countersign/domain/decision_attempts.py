@@ -115,8 +115,9 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
             voted = replace(request, votes=votes)
             return Step(voted, (*void, _vote_cast(voted, attempt, now)))
         by, instead_of = tuple(v.user for v in agreeing), tuple(v.seat for v in agreeing if v.seat is not None)
+        names = tuple(v.name for v in agreeing)
     else:
-        votes, by = request.votes, (attempt.actor.user,)
+        votes, by, names = request.votes, (attempt.actor.user,), (attempt.actor.name,)
         instead_of = _in_place_of(request, attempt.actor)
     decision = Decision(
         MOVES[request.status][attempt.verb],
@@ -132,6 +133,7 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
         standing=None
         if attempt.permission is None
         else standing_permissions.standing(request, attempt.permission, attempt.id, now),
+        names=names,
     )
     step = settle(request, decision, user=attempt.actor.user, votes=votes)
     return replace(step, events=(*void, *step.events))
@@ -160,6 +162,7 @@ def allow(request: Request, permission: Permission, giver: Actor, team: str, now
         attempt.id,
         instead_of=_in_place_of(request, giver),
         standing=by,
+        names=(giver.name,),
     )
     return settle(request, decision, user=permission.by)
 
@@ -171,7 +174,8 @@ def _with_vote(request: Request, attempt: Attempt, now: datetime) -> tuple[Vote,
     # Who breaks the glass decides as who asked, even if they stand in for a reviewer.
     seat = actor.user if attempt.break_glass else free_seat(request, actor)
     chosen = _chosen(request, attempt)
-    return (*others, Vote(actor.workspace, actor.user, now, attempt.id, chosen, None if seat == actor.user else seat))
+    stood_in = None if seat == actor.user else seat
+    return (*others, Vote(actor.workspace, actor.user, now, attempt.id, chosen, stood_in, actor.name))
 
 
 def _in_place_of(request: Request, actor: Actor) -> tuple[UserId, ...]:

@@ -15,6 +15,8 @@ from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
 
 MEMBERS: Final = "members"
 """How people write: everybody in the channel that cards go to."""
+_LONGEST_NAME: Final = 80
+"""Characters of a name, as Slack allows them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Actor:
     is_deactivated: bool = False
     is_stranger: bool = False
     checked: bool = True
+    name: str = ""
+    """As people know them; "" when Slack did not say."""
     stands_for: tuple["Actor", ...] = ()
     """Those who are away and named this user as their stand-in, as Slack describes them; theirs do not count."""
 
@@ -104,6 +108,11 @@ def why_nobody(actor: Actor, workspace: WorkspaceId) -> Refusal | None:
     return Refusal.GUEST if actor.is_guest else None
 
 
+def readable_name(text: str) -> str:
+    """Put a name on one line, without characters that hide or turn text."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_LONGEST_NAME]
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """Account of a user as Slack describes it; the one without a field is of nobody.
@@ -126,7 +135,7 @@ class Account:
         profile = user.get("profile") or {}
         named = (user.get("team_id"), *((user.get("enterprise_user") or {}).get("teams") or ()))
         return cls(
-            name=str(profile.get("display_name") or profile.get("real_name") or ""),
+            name=readable_name(str(profile.get("display_name") or profile.get("real_name") or "")),
             zone=str(user.get("tz") or ""),
             teams=tuple(dict.fromkeys(WorkspaceId(str(team)) for team in named if team)),
             is_admin=bool(user.get("is_admin") or user.get("is_owner")),
@@ -157,4 +166,5 @@ def actor_of(
         is_guest=account.is_guest,
         is_deactivated=account.is_deactivated,
         is_stranger=not is_member,
+        name=account.name,
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Final
 
 from countersign.domain.channel_settings import OnTimeout, Risk
@@ -96,7 +97,10 @@ def _spans(request: Request, decision: Decision) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision for code; `by` are Slack user ids, empty when no person decided."""
+    """A decision for code; `by` are Slack user ids, empty when no person decided.
+
+    `names` are theirs in the same order; "", or nothing, where Slack did not say.
+    """
 
     request: RequestId
     digest: Digest
@@ -107,17 +111,24 @@ class Decided:
     chosen: tuple[str, ...] = ()
     content: str = ""
     """The text as a reviewer changed it; "" if they did not."""
+    names: tuple[str, ...] = ()
 
     def who(self) -> str:
-        """Name those who decided, like “reviewers U0BOB and U0EVE”.
+        """Name those who decided, like “reviewers Bob and Eve”.
 
         "nobody" when it was no person, or a rule of the workspace.
         """
         if not self.by:
             return "a rule of the workspace" if self.how is How.POLICY else "nobody"
+        known = called(self.by, self.names)
         if self.how is How.BREAK_GLASS:
-            return f"{self.by[0]} alone, who started the run, in an emergency (break-glass)"
-        return f"reviewer{'s' if len(self.by) > 1 else ''} {' and '.join(self.by)}"
+            return f"{known[0]} alone, who started the run, in an emergency (break-glass)"
+        return f"reviewer{'s' if len(known) > 1 else ''} {' and '.join(known)}"
+
+
+def called(by: tuple[UserId, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the name of each user, or the id of one whose name is not known."""
+    return tuple(name or user for user, name in zip_longest(by, names[: len(by)], fillvalue=""))
 
 
 def decided(request: Request) -> Decided:
@@ -134,6 +145,7 @@ def decided(request: Request) -> Decided:
         decision.words,
         decision.chosen,
         decision.content,
+        decision.names,
     )
 
 

@@ -108,6 +108,8 @@ class Vote:
     chosen: tuple[str, ...] = ()
     seat: UserId | None = None
     """Whose place they took, if they stood in for somebody."""
+    name: str = ""
+    """The user's name at that moment; "" when Slack did not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ class Decision:
     instead_of: tuple[UserId, ...] = ()
     """In whose place those decided who stood in for somebody."""
     standing: Standing | None = None
+    names: tuple[str, ...] = ()
+    """Their names at that moment, in the order of `by`; "" where Slack did not say."""
 
 
 @dataclass(frozen=True, slots=True)

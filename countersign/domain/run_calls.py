@@ -77,6 +77,14 @@ class Find(RunCall[Request | None]):
 
 
 @dataclass(frozen=True, slots=True)
+class CardLink(RunCall[str]):
+    """Find where Slack shows the card of a request; "" as long as it is not posted."""
+
+    name, answer = "card_link", str
+    request: RequestId
+
+
+@dataclass(frozen=True, slots=True)
 class TakeBack(RunCall[None]):
     """Withdraw a request that nobody in the run waits for, and free its place."""
 
@@ -292,6 +300,7 @@ RUN_CALLS: Final[Mapping[str, type[RunCall[Any]]]] = {
         Claim,
         Ask,
         Find,
+        CardLink,
         TakeBack,
         Deliver,
         Judge,

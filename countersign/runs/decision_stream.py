@@ -115,14 +115,15 @@ ReadBack = Callable[[Sequence[RequestId], Sequence[RunId]], Awaitable[Waiting]]
 class DecisionStream:
     """The stream, as a context manager.
 
-    `lines` opens it; `read_back` asks for what is awaited.
+    `lines` opens it; `read_back` asks for what is awaited; `recovered` is called when it opens after an outage.
     """
 
     SILENCE: Final = timedelta(seconds=15)
     """A stream without a line for this long is broken: `web` sends one every five seconds."""
 
-    def __init__(self, lines: Lines, read_back: ReadBack) -> None:
+    def __init__(self, lines: Lines, read_back: ReadBack, recovered: Callable[[], None] = lambda: None) -> None:
         self._lines = lines
+        self._recovered = recovered
         self._read_back = read_back
         self._requests: _Futures[RequestId, Request] = _Futures()
         self._runs: _Futures[RunId, None] = _Futures()
@@ -156,7 +157,10 @@ class DecisionStream:
         while True:
             try:
                 async with self._lines() as lines:
-                    self._read_back_at, pause, told = 0.0, _PAUSE, False
+                    self._read_back_at, pause = 0.0, _PAUSE
+                    if told:
+                        self._recovered()
+                    told = False
                     async for line in lines:  # the first comes at once
                         await self._hear(line)
                         if loop.time() >= self._read_back_at:

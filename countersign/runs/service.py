@@ -76,15 +76,15 @@ class Service(Protocol):
 class HttpService:
     """Implements `Service`, as a context manager.
 
-    It has one pool of connections, and one stream of decisions.
+    It has one pool of connections, and one stream of decisions. `recovered` is called when `web` responds again.
     """
 
-    def __init__(self, resolve: Resolve) -> None:
+    def __init__(self, resolve: Resolve, recovered: Callable[[], None] = lambda: None) -> None:
         self._resolve = resolve
         self._address: WebAddress | None = None
         self._turn = random.randrange(1000)  # workers spread over the addresses
         self._pool = httpcore.AsyncConnectionPool(max_connections=None, keepalive_expiry=60)
-        self._stream = DecisionStream(self._lines, self.read_back)
+        self._stream = DecisionStream(self._lines, self.read_back, recovered)
 
     async def __aenter__(self) -> Self:
         await self._pool.__aenter__()

@@ -76,6 +76,22 @@ def odd_words(text: str) -> list[str]:
     return list(dict.fromkeys(line[start:end] for line in lines for start, end, _ in _words(line)))
 
 
+def odd_signs(text: str) -> list[str]:
+    """List the words in which `mark` marks a sign or a digit, each once."""
+    if text.isascii():
+        return []
+    found = dict[str, None]()
+    for line in text.split("\n"):
+        if line.isascii():
+            continue
+        bare = re.sub(_OURS, "", line)
+        signs = _signs_in(bare)
+        if signs or _SEPARATOR.search(bare):
+            separator, words = _separator_in(bare), bare.split()
+            found |= dict.fromkeys(word for word in words if separator.search(word) or not signs.isdisjoint(word))
+    return list(found)
+
+
 def _marked(line: str) -> str:
     parts: list[str] = []
     at = 0
@@ -89,14 +105,25 @@ def _marked(line: str) -> str:
 
 def _with_signs(line: str) -> str:
     """Mark signs and digits of a writing that the line does not use, and look-alike separators."""
+    if _SEPARATOR.search(line):
+        line = _separator_in(line).sub(lambda c: c[0] + _codes(c[0], 1), line)
+    odd = _signs_in(line)
+    return SIGN.sub(lambda c: c[0] + _codes(c[0], 1) if c[0] in odd else c[0], line) if odd else line
+
+
+def _separator_in(line: str) -> re.Pattern[str]:
+    """Return what finds the separators that look strange in this line."""
     eastern = any(writing(c) == EAST for c in set(line) if c.isalpha() and not c.isascii())
-    line = (_DOT if eastern else _SEPARATOR).sub(lambda c: c[0] + _codes(c[0], 1), line)
+    return _DOT if eastern else _SEPARATOR
+
+
+def _signs_in(line: str) -> set[str]:
+    """Return the signs and digits of a writing that the line does not use."""
     signs = {c for c in set(line) if is_odd_sign(c)}
     if not signs:
-        return line
+        return signs
     writings = {writing(c) for c in set(line) if not c.isascii() and c.isalpha() and alphabet(c) != STYLED}
-    odd = {c for c in signs if writing(c) not in writings}
-    return SIGN.sub(lambda c: c[0] + _codes(c[0], 1) if c[0] in odd else c[0], line)
+    return {c for c in signs if writing(c) not in writings}
 
 
 @lru_cache(maxsize=4096)

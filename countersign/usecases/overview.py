@@ -63,8 +63,7 @@ async def with_links(
     """
     names = {
         request.id: (
-            f"card/{request.id}",
-            f"card/{request.id}/instead",
+            *_cards(request.id),
             *((f"run/{request.run}", f"run/{request.run}/direct") if request.decision is not None else ()),
         )
         for request in requests
@@ -76,3 +75,13 @@ async def with_links(
     readable = {run.id: run for run in runs.values() if run is not None}
     teams = {name: run.team for name, run in readable.items()}
     return Listed(requests, links, len(requests), teams, runs=readable)
+
+
+async def card_link(overview: Overview, link: Callable[[Message], str], request: RequestId) -> str:
+    """Find where Slack shows the card of a request; "" as long as it is not posted."""
+    posted = await overview.messages(_cards(request))
+    return next((link(posted[name]) for name in _cards(request) if name in posted), "")
+
+
+def _cards(request: RequestId) -> tuple[str, str]:
+    return f"card/{request}", f"card/{request}/instead"

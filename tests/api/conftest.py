@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 from ipaddress import ip_network
 from typing import Any
 
@@ -18,8 +19,10 @@ from bot.slack.views.edit_modal import check_form
 from countersign.domain import api_keys
 from countersign.domain.ids import UserId
 from countersign.store.programs import ApiKeys
+from countersign.store.request_lists import Overview
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
+from countersign.usecases.overview import card_link
 from localslack import LocalSlack
 from tests.adapters.stage import Bob
 from tests.longest_wait import PATIENCE
@@ -62,8 +65,9 @@ async def bot(slack: LocalSlack, store: Store) -> AsyncIterator[Services]:
 
 @pytest.fixture
 def interface(store: Store, wakeups: Wakeups, bot: Services) -> Interface:
+    channels, card = bot.directory.channels, partial(card_link, Overview(store), bot.link)
     return Interface(
-        store, ApiKeys(store), wakeups, bot.directory.channels, HERE, UserId("U0BOT"), check_form, LOOPBACK
+        store, ApiKeys(store), wakeups, channels, HERE, UserId("U0BOT"), check_form, LOOPBACK, card_link=card
     )
 
 

@@ -34,6 +34,8 @@ async def test_ask_returns_what_people_decided(slack: LocalSlack) -> None:
     await slack.user("bob").click(card, "Approve")
     decision = await asking
     assert (decision.approved, decision.by, decision.how) == (True, ("U0BOB",), "reviewers")
+    assert decision.names == ("bob",)
+    assert "Approved by reviewer bob at" in decision.text
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,25 @@ import os
 import re
 import signal
 import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 import httpx
 import pytest
 
 import countersign
+from bot.api.endpoints import CONNECTIONS, Interface, app
+from bot.slack import http
 from countersign.client import connection
 from countersign.client.client import Client
 from countersign.client.connection import Address
 from countersign.client.exchange import ServiceRefused
 from countersign.domain.errors import InvalidInput
+from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.api.test_requests import decided
 from tests.processes import hear_interrupts
+from tests.sample_requests import HERE
 from tests.slack.test_projector import card_of
 
 SYNC = "with countersign.Client() as c: print(c.ask(asked, key=key).text)"
@@ -36,8 +42,9 @@ asked, key = countersign.question("#general", "Deploy?", "To staging."), {key!r}
 class Terminal:
     """A program whose errors go to a terminal."""
 
-    def __init__(self, program: str, url: str, token: str) -> None:
-        self._program, self._env = program, {**os.environ, "COUNTERSIGN_URL": url, "COUNTERSIGN_KEY": token}
+    def __init__(self, program: str, url: str, token: str, **env: str) -> None:
+        there = {"COUNTERSIGN_URL": url, "COUNTERSIGN_KEY": token, **env}
+        self._program, self._env = program, {k: v for k, v in os.environ.items() if k != "REDIS_URL"} | there
         self._shown = b""
 
     async def start(self) -> None:
@@ -81,14 +88,68 @@ async def test_ctrl_c_takes_the_question_back(
     assert (await decided(program, name))["decision"]["outcome"] == "withdrawn"
 
 
-async def test_the_terminal_shows_the_decision(slack: LocalSlack, url: str, token: str) -> None:
+RUN_HERE = """
+import asyncio
+from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.teams import RoundRobinGroupChat
+from autogen_ext.models.replay import ReplayChatCompletionClient
+from countersign import run_here
+def build(run):
+    return RoundRobinGroupChat([AssistantAgent("writer", run.model("writer")), run.reviewer("human")], max_turns=2)
+model = ReplayChatCompletionClient(["Ten percent off, please."])
+asyncio.run(run_here(build, "Write.", channel="#general", requester="U0ALICE", model=model))
+"""
+SLACK_INPUT = """
+import asyncio, countersign
+asyncio.run(countersign.slack_input("#general")("Deploy?"))
+"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *(PROGRAM.format(key=None, ask=ask) for ask in (SYNC, ASYNC)),
+        SLACK_INPUT,
+        pytest.param(RUN_HERE, marks=pytest.mark.slow),
+    ],
+    ids=["thread", "asyncio", "slack_input", "run_here"],
+)
+async def test_the_terminal_links_to_the_card_and_shows_the_decision(
+    slack: LocalSlack, store: Store, url: str, token: str, tmp_path: Path, source: str
+) -> None:
     """Whether or not the program prints anything."""
-    terminal = Terminal(PROGRAM.format(key=None, ask=SYNC), url, token)
+    await store.set_workspace(HERE)
+    terminal = Terminal(source, url, token, DATA_DIR=str(tmp_path))
     await terminal.start()
-    await terminal.shows("Waiting for a decision in #approvals")
-    await slack.user("bob").click(await card_of(slack), "Approve")
-    await terminal.shows(r"\d\d:\d\d: approved\.")
+    await terminal.shows("Waiting for a decision in (#approvals|Slack)")
+    card = await card_of(slack)
+    await terminal.shows(rf"Card: http\S+/archives/C0APPROVALS/p{card.ts.replace('.', '')}\s")
+    await slack.user("bob").click(card, "Approve")
+    await terminal.shows(r"\d\d:\d\d: approved by bob\.")
     assert await terminal.process.wait() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.real_clock("under libfaketime 0.9.10 each time.sleep of Python 3.11 raises EINVAL")
+@pytest.mark.parametrize("source", [SLACK_INPUT, RUN_HERE], ids=["slack_input", "run_here"])
+async def test_the_terminal_says_when_the_service_responds_again(
+    slack: LocalSlack, store: Store, interface: Interface, token: str, tmp_path: Path, source: str
+) -> None:
+    """The same question is still there, and its decision ends the wait."""
+    await store.set_workspace(HERE)
+    async with AsyncExitStack() as first:
+        port = await first.enter_async_context(http.serving(app(interface), "127.0.0.1", 0, CONNECTIONS))
+        terminal = Terminal(source, f"http://127.0.0.1:{port}", token, DATA_DIR=str(tmp_path))
+        await terminal.start()
+        await terminal.shows("Card: http")
+        interface.stop()
+    await terminal.shows("(Can't reach the service|No decisions are heard)")
+    interface.stopping.clear()
+    async with http.serving(app(interface), "127.0.0.1", port, CONNECTIONS):
+        await terminal.shows("The service responds again.")
+        await slack.user("bob").click(await card_of(slack), "Approve")
+        await terminal.shows("approved by bob")
+        assert await terminal.process.wait() == 0
 
 
 async def test_ctrl_c_leaves_a_question_that_a_key_finds_again(

@@ -59,7 +59,7 @@ from tests.store_fixtures import NoQueue, new_run, start_run
 from tests.worker_service import Served, served
 
 OTHER: Final = RunId("rother")
-WITHOUT_FENCE: Final = {"claim", "start", "read", "find"}
+WITHOUT_FENCE: Final = {"claim", "start", "read", "find", "card_link"}
 NEWER: Final = b"1 99\n{}"
 
 
@@ -261,6 +261,7 @@ async def valid(store: Store, lease: Lease, name: str) -> RunCall[Any]:
     now = await store.now()
     others: dict[str, dict[str, Any]] = {
         "find": {"request": asked.id},
+        "card_link": {"request": asked.id},
         "judge": {"agent": "clerk", "call": {"tool": "look", "arguments": "{}"}},
         "write": {"text": {"agent": "clerk", "characters": 4, "words": "Dear"}},
         "wait": {"delay": {"why": "The model is busy.", "until": now}},

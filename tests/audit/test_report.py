@@ -70,6 +70,18 @@ async def test_a_record_six_times_as_long_takes_no_more_memory(store: Store) -> 
     assert await peak(6_000) < 1.5 * few
 
 
+async def test_the_report_names_people_as_slack_did(audit: Audit, tmp_path: Path) -> None:
+    """By their last decision; a name from `--names` counts more."""
+    entry = {**samples()["approved"], "at": datetime.now(UTC).isoformat()}
+    entry["decision"] = {**entry["decision"], "names": ["Bob"]}
+    record, names = tmp_path / "record.jsonl", tmp_path / "names.csv"
+    record.write_text(seal(START, entry).line() + "\n")
+    names.write_text("U0BOB,Robert\n")
+    shown = await audit("report", "--file", record)
+    assert re.search(r"^Bob +1 ", shown.out, re.MULTILINE) and "U0BOB" not in shown.out
+    assert "Robert" in (await audit("report", "--file", record, "--names", names)).out
+
+
 @pytest.mark.slow
 async def test_the_page_needs_no_network_and_no_text_of_it_acts(audit: Audit, tmp_path: Path) -> None:
     """R15: what models and people wrote is data, in the page too."""

@@ -130,6 +130,14 @@ class Held(ReplayChatCompletionClient):
         return await super().create(messages, **more)
 
 
+def summing_up() -> Held:
+    """A model that calls the tool `sum_up`, and then answers."""
+    usage = RequestUsage(prompt_tokens=1, completion_tokens=1)
+    call = FunctionCall(id="1", name="sum_up", arguments="{}")
+    made = CreateResult(finish_reason="function_calls", content=[call], usage=usage, cached=False)
+    return Held([made, "all is well."])
+
+
 @pytest.mark.parametrize("idempotent", [True, False])
 async def test_a_tool_that_asks_a_model_when_its_run_is_let_go_has_not_failed(house: House, idempotent: bool) -> None:
     """R4: “CancelledError” was recorded as what it returned, and the agent told so for the rest of the run."""
@@ -145,10 +153,7 @@ async def test_a_tool_that_asks_a_model_when_its_run_is_let_go_has_not_failed(ho
         tools = run.tools("boss", [sum_up], ask=False, idempotent=idempotent)
         return RoundRobinGroupChat([AssistantAgent("boss", run.model("boss"), workbench=tools)], max_turns=1)
 
-    usage = RequestUsage(prompt_tokens=1, completion_tokens=1)
-    call = FunctionCall(id="1", name="sum_up", arguments="{}")
-    made = CreateResult(finish_reason="function_calls", content=[call], usage=usage, cached=False)
-    model = Held([made, "all is well."])
+    model = summing_up()
     await house.start(team="t")
     found = Teams({"t": Team("t", "", build)}, {})
     async with house.worker(found=found, model=model) as one:
@@ -207,10 +212,7 @@ async def test_team_inside_a_cut_effect_does_not_hold_the_worker(
         tools = run.tools("boss", [sum_up], ask=False, idempotent=idempotent)
         return RoundRobinGroupChat([AssistantAgent("boss", run.model("boss"), workbench=tools)], max_turns=1)
 
-    usage = RequestUsage(prompt_tokens=1, completion_tokens=1)
-    call = FunctionCall(id="1", name="sum_up", arguments="{}")
-    made = CreateResult(finish_reason="function_calls", content=[call], usage=usage, cached=False)
-    model = Held([made, "all is well."])
+    model = summing_up()
     await house.start(team="t")
     async with house.worker(found=Teams({"t": Team("t", "", build)}, {}), model=model) as one:
         job = one.advance()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
 import pytest
@@ -164,31 +165,14 @@ async def test_whoever_waits_is_cancelled_when_the_run_leaves() -> None:
     assert task.cancelled()
 
 
-async def test_branches_settle_between_two_events() -> None:
-    """What the first sets off inside AutoGen has reached the others before the second comes."""
-    order, passed = order_of(), list[str]()
+async def in_which_order(
+    order: Order, during: Callable[[str], AbstractContextManager[object]], *names: str
+) -> list[str]:
+    """Which of two effects at once reaches the others first, if the first one takes more rounds inside AutoGen."""
+    passed = list[str]()
 
-    async def speaks(agent: str, event: OrderedEvent, rounds: int) -> None:
-        with order.turn(agent):
-            await asyncio.sleep(0)  # both have begun
-            await order.await_turn(event)
-            for _ in range(rounds):
-                await asyncio.sleep(0)
-            passed.append(agent)
-
-    events = [order.append(KEYS["a"]), order.append(KEYS["b"])]
-    await asyncio.gather(speaks("legal", events[0], 50), speaks("finance", events[1], 1))
-    assert passed == ["legal", "finance"]
-
-
-async def test_calls_at_once_settle_between_two_events() -> None:
-    """R4: a denial goes through more tasks than a result, which overtook it where the run was rebuilt."""
-    order, passed = order_of(), list[str]()
-    pending = PendingCalls(order.notify)
-    order.several_calls = pending.several
-
-    async def call(name: str, event: OrderedEvent, rounds: int) -> None:
-        with pending.calling("collector"):
+    async def act(name: str, event: OrderedEvent, rounds: int) -> None:
+        with during(name):
             await asyncio.sleep(0)  # both have begun
             await order.await_turn(event)
             for _ in range(rounds):
@@ -196,5 +180,20 @@ async def test_calls_at_once_settle_between_two_events() -> None:
             passed.append(name)
 
     events = [order.append(KEYS["a"]), order.append(KEYS["b"])]
-    await asyncio.gather(call("denied", events[0], 50), call("done", events[1], 1))
+    await asyncio.gather(*map(act, names, events, (50, 1)))
+    return passed
+
+
+async def test_branches_settle_between_two_events() -> None:
+    """What the first sets off inside AutoGen has reached the others before the second comes."""
+    order = order_of()
+    assert await in_which_order(order, order.turn, "legal", "finance") == ["legal", "finance"]
+
+
+async def test_calls_at_once_settle_between_two_events() -> None:
+    """R4: a denial goes through more tasks than a result, which overtook it where the run was rebuilt."""
+    order = order_of()
+    pending = PendingCalls(order.notify)
+    order.several_calls = pending.several
+    passed = await in_which_order(order, lambda _: pending.calling("collector"), "denied", "done")
     assert passed == ["denied", "done"]

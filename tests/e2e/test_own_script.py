@@ -54,7 +54,7 @@ async def test_the_example_of_the_readme_asks_in_slack_and_goes_on_with_the_answ
     assert (await slack.user("bob").click(asked, "Approve")).ok
     await settled(slack, asked.ts)
     assert await program.wait() == 0
-    assert "Approved by reviewer U0BOB" in "\n".join(program.lines)
+    assert "Approved by reviewer bob" in "\n".join(program.lines)
     await slack.wait_message("#general", lambda message: "Finished" in text_of(message))
 
 

@@ -27,6 +27,7 @@ _CALLS: Final[Sequence[run_calls.RunCall[Any]]] = (
     run_calls.Ask(editable()),
     run_calls.Ask(choice("a", "b", "c", several=True)),
     run_calls.Find(REQUEST),
+    run_calls.CardLink(REQUEST),
     run_calls.TakeBack(REQUEST, "nobody waits for it"),
     run_calls.Deliver(REQUEST),
     run_calls.Judge("clerk", Call("refund", canonical({"order": 17})), "ask"),

@@ -238,6 +238,7 @@ async def _samples(stage: Stage) -> None:
         ("card_in_doubt", "A worker was lost in the middle of an action: nobody knows whether it happened"),
         ("card_diverged", "The team's code has changed while the run waited"),
         ("card_lookalike", "A word that mixes alphabets"),
+        ("card_lookalike_signs", "Signs that look like a comma and a dot"),
         ("digest", "The digest of a week"),
     ):
         drawing = {**sample_views.DRAWINGS, **NOTICES}[name]

@@ -12,7 +12,7 @@ from localslack import LocalSlack, text_of
 from localslack.errors import CannotDo
 from localslack.person import WrongAnswer
 from localslack.rate_limits import RateLimits
-from localslack.text import typed
+from localslack.text import posted, typed
 from tests.localslack.slack_cases import CARD, Connect, Json, actions, button, client_of, modal, plain, section
 
 
@@ -196,6 +196,7 @@ def test_what_people_type_is_what_slack_sends(slack: LocalSlack) -> None:
         "<https://x.test/?a=1&amp;b=2> <@U0CAROL> me@bob.test"
     )
     assert typed("@bob & co", slack.workspace, names=False) == "@bob & co"
+    assert posted(text, slack.workspace).startswith("<@U0BOB>, <!subteam^S0REVIEWERS> &amp; @nobody in <#C0GENERAL>:")
 
 
 async def test_words_said_reach_an_app_that_subscribed(session: aiohttp.ClientSession) -> None:

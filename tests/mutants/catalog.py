@@ -17,6 +17,7 @@ from tests.mutants.programs import ASKING
 from tests.mutants.rendering import DRAWING
 from tests.mutants.replay import REPLAYING
 from tests.mutants.runs import RUNNING
+from tests.mutants.slack_delivery import DELIVERING
 from tests.mutants.waiting import WAITING
 
 BUGS: Final[tuple[Bug, ...]] = (
@@ -26,6 +27,7 @@ BUGS: Final[tuple[Bug, ...]] = (
     *RUNNING,
     *REPLAYING,
     *DRAWING,
+    *DELIVERING,
     *RECORDING,
     *NAMING,
     *BOUNDING,

@@ -1,4 +1,4 @@
-"""Bugs in what people see in Slack, and in what Slack is told."""
+"""Bugs in what people see in Slack."""
 
 from typing import Final
 
@@ -7,22 +7,30 @@ from tests.mutants.mutant import Bug
 _CLICKS = "tests/slack/test_actions.py::"
 _CARDS = "tests/slack/test_cards.py::"
 _LOOKALIKES = "tests/slack/test_homoglyphs.py::"
-_PROJECTOR = "tests/slack/test_projector.py::"
-_POSTED = "tests/slack/test_posted.py::"
-_THREAD = "tests/slack/test_run_thread.py::"
 _WINDOWS = "tests/slack/test_high_risk_windows.py::"
-_BURSTS = "tests/slack/test_batch_card.py::"
 _BROKEN = "tests/slack/test_broken_records.py::"
 _NEWER = "tests/slack/test_newer.py::"
-_OVERTAKEN = "tests/slack/test_overtaken.py::"
 _COMMANDS = "tests/slack/test_agent_command.py::"
-_OUTAGE = "tests/slack/test_after_an_outage.py::"
 _FORMS = "tests/slack/test_edit_form.py::"
-_FILES = "tests/slack/test_files.py::"
-_NOTICES = "tests/slack/test_settings_notices.py::"
-_TWO = "tests/slack/test_two_people.py::"
+_OBJECTS = "tests/slack/test_edit_form_objects.py::"
 
 DRAWING: Final = (
+    Bug(
+        "a sign that looks like another one has no warning",
+        "R15",
+        "bot/slack/views/reviewed_content.py",
+        "    if shown.signs:\n",
+        "    if False:\n",
+        (_CARDS + "test_a_look_alike_sign_is_warned_of",),
+    ),
+    Bug(
+        "agents read ids of people instead of names",
+        "R16",
+        "countersign/domain/request_endings.py",
+        "return tuple(name or user for user, name in",
+        "return tuple(user for user, name in",
+        ("tests/autogen/test_decision_messages.py::test_agents_read_names_of_people_on_one_line",),
+    ),
     Bug(
         "a mark that the text brings itself looks like one of ours",
         "R15",
@@ -91,71 +99,6 @@ DRAWING: Final = (
         (_CARDS + "test_a_card_says_not_approved_only_where_something_can_be",),
     ),
     Bug(
-        "a change of settings is told to nobody",
-        "R33",
-        "bot/slack/projector/projector.py",
-        "subject = event.run or settings_notices.channel_of(event)",
-        "subject = event.run",
-        (_NOTICES + "test_a_change_is_told_once_here_and_where_cards_went_and_go[a crash]",),
-    ),
-    Bug(
-        "a change of settings is told under a name that is another one each time",
-        "R6, R33",
-        "bot/slack/projector/settings_notices.py",
-        'f"settings/{entry}/{place}"',
-        'f"settings/{id(drawing)}/{place}"',
-        (_NOTICES + "test_a_change_is_told_once_here_and_where_cards_went_and_go[a kill after the post]",),
-    ),
-    Bug(
-        "a proposal is drawn by nobody",
-        "R4, R33",
-        "bot/slack/projector/settings_notices.py",
-        "    EventType.SETTINGS_PROPOSED: draw_proposal,\n",
-        "",
-        (_TWO + "test_a_proposal_stands_in_slack_though_its_process_ended_before_the_post",),
-    ),
-    Bug(
-        "a settled proposal gets its button back",
-        "R6, R33",
-        "bot/slack/projector/settings_notices.py",
-        "    if await poster.first_standing(name):\n",
-        "    if False:\n",
-        (_TWO + "test_a_proposal_stands_in_slack_though_its_process_ended_before_the_post",),
-    ),
-    Bug(
-        "a channel that takes no message keeps a change of settings from the others",
-        "R21, R33",
-        "bot/slack/projector/settings_notices.py",
-        '    except CannotPost as refused:\n        _log.error("%s cannot',
-        '    except CannotPost as refused:\n        raise\n        _log.error("%s cannot',
-        (_NOTICES + "test_a_channel_that_takes_no_message_and_an_event_that_says_nothing_hold_nobody_up",),
-    ),
-    Bug(
-        "after a lost reply the card is posted without a look",
-        "R2, R6",
-        "bot/slack/projector/message_sync.py",
-        "seen.value.posting_since and await self._adopt(seen, target):",
-        "False:",
-        (_PROJECTOR + "test_a_lost_reply_does_not_make_a_second_card",),
-    ),
-    Bug(
-        "a read method is called with JSON, of which Slack reads nothing",
-        "R35",
-        "bot/slack/slack_calls.py",
-        "        if method in READS:\n            answer",
-        "        if method in ():\n            answer",
-        (_PROJECTOR + "test_a_lost_reply_does_not_make_a_second_card",),
-    ),
-    Bug(
-        "what is left for a newer version hides what was lost behind it",
-        "R5",
-        "countersign/store/outbox.py",
-        '            if (events := await self._readable(entries)) or self._claimed_to == b"0-0":\n',
-        '            self._claimed_to = b"0-0"\n'
-        "            events = await self._readable(entries)\n            if True:\n",
-        (_NEWER + "test_many_events_of_a_newer_version_hide_none_that_was_lost",),
-    ),
-    Bug(
         "a start that is repeated is two runs",
         "R8",
         "bot/slack/handlers/agent_command.py",
@@ -188,57 +131,6 @@ DRAWING: Final = (
         ("tests/store/test_full.py::test_a_redis_out_of_memory_is_told_as_that",),
     ),
     Bug(
-        "each looks up for itself, and again when Slack took long",
-        "R35",
-        "bot/slack/unconfirmed_posts.py",
-        "        coming = self._coming.get(place)\n",
-        "        coming = None\n",
-        (_OUTAGE + "test_one_look_up_serves_all_who_wait_however_long_slack_takes_for_it",),
-    ),
-    Bug(
-        "what waits in line is read anew at each turn, and never drawn",
-        "R6",
-        "bot/slack/slack_calls.py",
-        "    if task is None or task.reread or not task.has_news():\n",
-        "    if task is None or not task.has_news():\n",
-        (_OUTAGE + "test_what_waits_in_line_is_read_anew_once_and_keeps_its_place",),
-    ),
-    Bug(
-        "whoever reads anew begins again at the end of the line",
-        "R6",
-        "bot/slack/rate_gate.py",
-        "_Waiting(importance, called if place is None else place, called, mine)",
-        "_Waiting(importance, called, called, mine)",
-        (_OUTAGE + "test_what_waits_in_line_is_read_anew_once_and_keeps_its_place",),
-    ),
-    Bug(
-        "the events of a run that never rests stay in hand",
-        "R5",
-        "bot/slack/projector/drawing_queue.py",
-        " or (drawn > 1 and await self._lease.was_kept())",
-        "",
-        (_OUTAGE + "test_a_run_that_never_rests_does_not_keep_its_events_in_hand",),
-    ),
-    Bug(
-        "who is told to wait by Slack tells nobody else",
-        "R35",
-        "bot/slack/slack_calls.py",
-        "                    gate.closed(line, seconds)\n",
-        "                    await asyncio.sleep(seconds)\n",
-        (
-            _OUTAGE + "test_what_slack_closes_for_one_is_closed_for_all_and_tried_by_one",
-            _OUTAGE + "test_a_backlog_is_drawn_to_its_end_with_few_calls_for_each_message",
-        ),
-    ),
-    Bug(
-        "a 429 of the workspace closes one channel only",
-        "R35",
-        "bot/slack/rate_gate.py",
-        "        if another or (self._channel and seconds > self._channel.seconds):\n",
-        "        if False:\n",
-        ("tests/slack/test_rate_gate.py::test_a_channel_that_is_closed_for_long_closes_all_of_the_method",),
-    ),
-    Bug(
         "a card that waits takes requests that others decide",
         "R26",
         "countersign/domain/batching.py",
@@ -250,38 +142,6 @@ DRAWING: Final = (
         ),
     ),
     Bug(
-        "a run's thread shows the requests of other runs",
-        "R21",
-        "bot/slack/projector/card_drawing.py",
-        "        mine = card.of(request.run)\n",
-        "        mine = card\n",
-        ("tests/slack/test_shared_cards.py::test_a_channel_without_the_app_shows_no_run_the_requests_of_another",),
-    ),
-    Bug(
-        "a note that began to wait first goes before a card",
-        "R35",
-        "bot/slack/rate_gate.py",
-        "_Waiting(importance, called if place",
-        "_Waiting(Importance.REST, called if place",
-        ("tests/slack/test_rate_gate.py::test_the_important_goes_first_and_finds_room",),
-    ),
-    Bug(
-        "a process without the right to draw leaves what it drew over something newer",
-        "R6, R20",
-        "bot/slack/projector/message_sync.py",
-        "                task.overtaken = True\n",
-        "",
-        (_OVERTAKEN + "test_a_projector_that_has_lost_the_right_to_draw_mends_what_it_drew_over",),
-    ),
-    Bug(
-        "the projector does not wait for who replaces the clicked card",
-        "R6",
-        "bot/slack/projector/message_sync.py",
-        "if seen.value.replaced_by is None or seen.now >= seen.value.replaced_by:",
-        "if True:",
-        ("tests/slack/test_clicked_cards.py::test_the_clicked_card_is_settled_without_an_update",),
-    ),
-    Bug(
         "the step in which a click counts does not say who replaces the card",
         "R6",
         "countersign/usecases/decisions.py",
@@ -290,123 +150,12 @@ DRAWING: Final = (
         ("tests/slack/test_clicked_cards.py::test_the_clicked_card_is_settled_without_an_update",),
     ),
     Bug(
-        "what a response URL replaced is not compared with what was drawn meanwhile",
-        "R6",
-        "bot/slack/projector/clicked_cards.py",
-        "if replaced == message.value or await self._store.commit(put) is Committed.DONE:",
-        "if replaced == message.value or await self._store.commit(put):",
-        (
-            "tests/slack/test_clicked_cards.py::"
-            "test_a_replacement_that_came_late_does_not_stand_over_what_was_drawn_since[repeated]",
-        ),
-    ),
-    Bug(
-        "a late replacement whose repetition failed stays over what the projector drew",
-        "R6",
-        "bot/slack/projector/clicked_cards.py",
-        "            overtaken = True\n",
-        "",
-        (
-            "tests/slack/test_clicked_cards.py::"
-            "test_a_replacement_that_came_late_does_not_stand_over_what_was_drawn_since[updated]",
-        ),
-    ),
-    Bug(
         "a refused click does not store where its card stands",
         "R47",
         "countersign/usecases/decisions.py",
         "Change(messages=cards, events=step.events, once=attempt.id))\n",
         "Change(events=step.events, once=attempt.id))\n",
         ("tests/slack/test_adopted_cards.py::test_refused_click_adopts_too[Approve]",),
-    ),
-    Bug(
-        "any message with a button of the request is taken for its card",
-        "R47",
-        "bot/slack/projector/clicked_cards.py",
-        "(one.value.channel, one.value.thread) == (at.channel, at.thread)",
-        "True",
-        ("tests/slack/test_adopted_cards.py::test_message_that_may_be_another_is_not_adopted[other channel]",),
-    ),
-    Bug(
-        "a screen reader gets the title of a card and nothing else",
-        "R41",
-        "bot/slack/projector/message_sync.py",
-        '"text": spoken(target.drawing),',
-        '"text": target.drawing.text,',
-        ("tests/slack/test_spoken_text.py::test_posted_card_carries_the_text_and_keeps_it",),
-    ),
-    Bug(
-        "while Slack is away every message is tried, and left unclear",
-        "R35",
-        "bot/slack/answer_check.py",
-        "            while self._answered_at < since and",
-        "            while False and",
-        (_OUTAGE + "test_while_slack_is_away_only_one_message_of_a_channel_is_tried",),
-    ),
-    Bug(
-        "the last of a rate goes at once, and who comes then waits until the first is forgotten",
-        "R35",
-        "bot/slack/rate_gate.py",
-        "        if taken < self._calls * _AT_ONCE:\n",
-        "        if True:\n",
-        ("tests/slack/test_rate_gate.py::test_the_last_of_a_rate_is_spread_over_what_is_left_of_its_time",),
-    ),
-    Bug(
-        "a click takes what another process drew for what stands, though Slack took its own picture later",
-        "R6",
-        "bot/slack/projector/clicked_cards.py",
-        'stands = drawn if shown is None else shown if drawn in (before, shown) else ""',
-        "stands = drawn if shown is None or drawn not in (before, shown) else shown",
-        ("tests/slack/test_clicked_cards.py::test_a_vote_that_slack_took_late_does_not_stand_over_the_decision",),
-    ),
-    Bug(
-        "a picture that cannot be drawn ends the record",
-        "R36",
-        "bot/slack/projector/audit_posts.py",
-        "    except Exception:  # of the library",
-        "    except CannotPost:  # of the library",
-        ("tests/slack/test_weekly_digest.py::test_a_picture_that_cannot_be_drawn_leaves_the_digest_as_it_is",),
-    ),
-    Bug(
-        "the digest of a record whose head was damaged ends `web`",
-        "R25, R36",
-        "bot/slack/projector/audit_posts.py",
-        "        except (CountersignError, ValueError) as damaged:\n",
-        "        except CountersignError as damaged:\n",
-        ("tests/audit/test_auditor.py::test_a_damaged_head_stops_the_record_and_its_posts_but_not_web",),
-    ),
-    Bug(
-        "a file is tried more often than a few times",
-        "R36",
-        "bot/slack/projector/file_uploads.py",
-        "                if not left or not (problem := await self._upload(file)):\n",
-        "                if not (problem := await self._upload(file)):\n",
-        (_FILES + "test_a_file_that_cannot_be_uploaded_is_given_up_and_the_card_says_so",),
-    ),
-    Bug(
-        "a card does not say that its file is missing",
-        "R36",
-        "bot/slack/projector/message_sync.py",
-        "        return {name for name, file in (await self._store.messages(files)).items() if file.problem}\n",
-        "        return set()\n",
-        (_FILES + "test_a_file_that_cannot_be_uploaded_is_given_up_and_the_card_says_so",),
-    ),
-    Bug(
-        "what comes next waits for a file",
-        "R36",
-        "bot/slack/projector/projector.py",
-        "                task.add_done_callback(self._attaching.pop)\n",
-        "                task.add_done_callback(self._attaching.pop)\n                await asyncio.wait([task])\n",
-        (_FILES + "test_a_decision_does_not_wait_for_a_file_that_is_on_its_way",),
-    ),
-    Bug(
-        "an event is ticked off before it is drawn",
-        "R5",
-        "bot/slack/projector/projector.py",
-        "        return await self.cards.draw(batch.subject, batch.events, batch.doubted)\n",
-        "        [await self._outbox.done(entry) for entry, _ in batch.entries]\n"
-        "        return await self.cards.draw(batch.subject, batch.events, batch.doubted)\n",
-        (_PROJECTOR + "test_another_process_draws_on_when_the_projector_is_gone",),
     ),
     Bug(
         "the last part of what is long comes first",
@@ -426,44 +175,12 @@ DRAWING: Final = (
         (_CARDS + "test_only_pending_cards_have_buttons_that_decide",),
     ),
     Bug(
-        "nobody looks again for what a killed process still posted",
-        "R6",
-        "bot/slack/projector/message_sync.py",
-        "            await self._store.indexes.look_again(target.name, SECOND_LOOK)\n",
-        "            pass\n",
-        (_OVERTAKEN + "test_what_a_process_posts_as_it_wakes_up_and_is_killed_is_deleted_at_a_second_look",),
-    ),
-    Bug(
-        "a second copy of a card stays",
-        "R6",
-        "bot/slack/projector/message_sync.py",
-        "        await self.copies.drop(target.name, message)\n",
-        "",
-        (_OVERTAKEN + "test_a_projector_that_is_put_down_finishes_its_post_and_deletes_the_second_copy",),
-    ),
-    Bug(
-        "a card says a deadline that began before it stood",
-        "R32",
-        "bot/slack/projector/drawing_queue.py",
-        "            if await self._state(run, batch.events) == before or",
-        "            if before is not None or",
-        (_PROJECTOR + "test_a_card_that_came_late_says_when_silence_approves",),
-    ),
-    Bug(
         "every row of a burst has the buttons of the first request",
         "R1, R26",
         "bot/slack/views/approval_card.py",
         "title, *rest = _row(number, row, ",
         "title, *rest = _row(number, first, ",
         (_CARDS + "test_every_button_of_a_row_carries_its_own_request",),
-    ),
-    Bug(
-        "a row of a burst gets a card of its own besides",
-        "R6, R26",
-        "bot/slack/projector/card_grouping.py",
-        "Change(messages=(grown, Put(row, 0)))",
-        "Change(messages=(grown,))",
-        (_BURSTS + "test_a_burst_of_thirty_goes_on_with_further_cards",),
     ),
     Bug(
         "a row that does not show all of it is approved with one click",
@@ -482,14 +199,6 @@ DRAWING: Final = (
         (_CARDS + "test_a_row_whose_title_is_cut_is_not_approved_there",),
     ),
     Bug(
-        "the rows of a batch stand in the order in which they came",
-        "R26",
-        "bot/slack/projector/card_grouping.py",
-        "    at = next((at for at, row in enumerate(there) if one_run and _order(row) > _order(request)), len(rows))\n",
-        "    at = len(rows)\n",
-        (_BURSTS + "test_rows_stand_in_the_order_of_the_calls_whichever_came_first",),
-    ),
-    Bug(
         "a required field of a form may be sent empty",
         "R13",
         "bot/slack/views/form_fields.py",
@@ -503,7 +212,7 @@ DRAWING: Final = (
         "bot/forms/groups.py",
         "            if name not in fields:\n",
         "            if False:\n",
-        (_FORMS + "test_what_an_object_holds_besides_its_fields_stays",),
+        (_OBJECTS + "test_what_an_object_holds_besides_its_fields_stays",),
     ),
     Bug(
         "an edited object may lack what it must have",
@@ -511,7 +220,7 @@ DRAWING: Final = (
         "bot/forms/groups.py",
         "        elif wrong := fault(made, held.schema, held.root):\n",
         "        elif (wrong := fault(made, held.schema, held.root)) and False:\n",
-        (_FORMS + "test_what_an_object_lacks_is_told_under_its_field",),
+        (_OBJECTS + "test_what_an_object_lacks_is_told_under_its_field",),
     ),
     Bug(
         "Slack calls every field of a form optional",
@@ -552,28 +261,12 @@ DRAWING: Final = (
         ("tests/slack/test_attached_files.py::test_files_that_code_made_are_attached_to_the_thread_once",),
     ),
     Bug(
-        "a card grows as long as a worker says that it asked in time",
-        "R1, R26",
-        "bot/slack/projector/card_grouping.py",
-        " or not grows(card.value.posting_since, card.now)",
-        "",
-        (_BURSTS + "test_a_card_that_people_have_read_does_not_grow",),
-    ),
-    Bug(
         "a refused click is acked and nothing is said",
         "R7",
         "bot/slack/handlers/ack_deadline.py",
         "            if reply is not None:\n                await tell(services.client, body, reply)\n",
         "",
         (_CLICKS + "test_a_late_click_gets_the_sentence",),
-    ),
-    Bug(
-        "too long for a card, and no file",
-        "R14",
-        "bot/slack/projector/card_drawing.py",
-        "        if self.request.status is not Status.PENDING or not reviewed_content.needs_file(self.request):\n",
-        "        if True:\n",
-        (_PROJECTOR + "test_a_long_request_is_in_a_file_in_the_thread_of_its_card",),
     ),
     Bug(
         "text is not escaped",
@@ -590,46 +283,6 @@ DRAWING: Final = (
         'return unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")',
         'return unicodedata.category(c) not in ("Cc",)',
         ("tests/slack/test_slack_text.py::test_what_hides_is_made_visible_and_the_rest_stays",),
-    ),
-    Bug(
-        "Slack fetches what a model wrote",
-        "R15",
-        "bot/slack/projector/message_sync.py",
-        '"unfurl_links": False',
-        '"unfurl_links": True',
-        (_PROJECTOR + "test_slack_fetches_no_address_that_a_model_wrote",),
-    ),
-    Bug(
-        "a card that Slack refuses is given up",
-        "R21",
-        "bot/slack/projector/card_drawing.py",
-        "        post = card.pending and bool(problem)\n",
-        "        post = False\n",
-        (_PROJECTOR + "test_a_card_that_cannot_be_posted_goes_to_the_thread_and_the_requester_is_told",),
-    ),
-    Bug(
-        "the lists do not follow the events",
-        "R6",
-        "countersign/store/outbox.py",
-        "        await self._lists.follow(event for _, event in events)\n",
-        "",
-        ("tests/store/test_request_lists.py::test_an_event_is_handed_out_once_the_lists_know_of_it",),
-    ),
-    Bug(
-        "an event that only a newer version reads ends the projector",
-        "R4, R6",
-        "countersign/store/outbox.py",
-        "            except UnknownSchema as wrong:",
-        "            except ZeroDivisionError as wrong:",
-        (_NEWER + "test_an_event_of_a_newer_version_is_left_for_its_projector_and_the_others_are_drawn",),
-    ),
-    Bug(
-        "a request that only a newer version reads never gets a card",
-        "R6, R21",
-        "bot/slack/projector/drawing_queue.py",
-        "            except NewerSchema as newer:",
-        "            except ZeroDivisionError as newer:",
-        (_NEWER + "test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_projector_that_reads_it",),
     ),
     Bug(
         "a damaged question keeps back what else its run shows",
@@ -652,60 +305,12 @@ DRAWING: Final = (
         (_NEWER + "test_a_request_of_a_newer_version_gets_its_card_when_there_is_a_projector_that_reads_it",),
     ),
     Bug(
-        "a damaged question ends the look whether its run changed meanwhile",
-        "R4, R6",
-        "bot/slack/projector/drawing_queue.py",
-        "self._store.readable(",
-        "self._store.requests(",
-        (_BROKEN + "test_a_damaged_question_keeps_back_neither_the_runs_other_card_nor_its_outcome",),
-    ),
-    Bug(
-        "a damaged row of a card keeps back a new one of its burst",
-        "R4, R26",
-        "bot/slack/projector/card_grouping.py",
-        "(await store.readable(rows)).values()",
-        "await store.requests(list(rows))",
-        (_BROKEN + "test_a_new_row_stands_elsewhere_if_the_card_of_its_burst_has_a_damaged_one",),
-    ),
-    Bug(
-        "a card that was to be posted with a damaged row is never posted",
-        "R6, R26",
-        "bot/slack/projector/card_drawing.py",
-        "rows=card.names",
-        "rows=tuple(row.id for row in card.rows)",
-        (_BROKEN + "test_a_card_is_drawn_without_a_row_that_is_damaged[False]",),
-    ),
-    Bug(
-        "a damaged head keeps others from being told that nobody is left to decide",
-        "R4, R21",
-        "bot/slack/projector/unreachable_reviewers.py",
-        "        except CountersignError as wrong:\n            _log.error(",
-        "        except ZeroDivisionError as wrong:\n            _log.error(",
-        (_BROKEN + "test_others_are_told_that_nobody_is_left_who_may_decide",),
-    ),
-    Bug(
-        "a projector that is told to stop waits for what it cannot draw",
-        "R4",
-        "bot/slack/projector/drawing_queue.py",
-        "                task.cancel()\n            if not all",
-        "                pass\n            if not all",
-        (_NEWER + "test_a_projector_that_is_told_to_stop_does_not_wait_for_what_it_cannot_draw",),
-    ),
-    Bug(
         "whoever wrote a message last is right",
         "R6",
         "countersign/store/commit.lua",
         "raw = redis.call('HGET', KEYS[record.key], record.field) or ''",
         "raw = record.version .. ' '",
         ("tests/store/test_messages.py::test_of_two_who_write_a_message_one_wins",),
-    ),
-    Bug(
-        "another app's message with our name is taken for our card",
-        "R4",
-        "bot/slack/unconfirmed_posts.py",
-        'if self._ours & {one.get("user"), one.get("bot_id")}]',
-        "]",
-        ("tests/slack/test_posted.py::test_what_others_put_there_under_our_name_is_not_ours",),
     ),
     Bug(
         "permissions for tools whose names read alike look the same",
@@ -746,30 +351,6 @@ DRAWING: Final = (
         "    return line if _WORD.fullmatch(line) else f",
         "    return line if line else f",
         ("tests/domain/test_calls.py::test_no_text_passes_for_the_words_of_the_template",),
-    ),
-    Bug(
-        "nobody is told which files of the code are not attached",
-        "R21",
-        "bot/slack/projector/thread_drawing.py",
-        "    if kept.left or refused:\n",
-        "    if False:\n",
-        ("tests/slack/test_attached_files.py::test_the_thread_says_in_one_line_which_files_are_not_attached_and_why",),
-    ),
-    Bug(
-        "a second copy in a channel that the app has left keeps all others standing",
-        "R6",
-        "bot/slack/unconfirmed_posts.py",
-        "            except StoreUnavailable:\n                raise\n",
-        "            except CountersignError:\n                raise\n",
-        (_POSTED + "test_where_the_app_may_look_no_more_the_other_second_copies_are_deleted_all_the_same",),
-    ),
-    Bug(
-        "nobody looks for runs without a worker until all second copies are looked for",
-        "R21",
-        "bot/slack/projector/projector.py",
-        '                ("look for runs without a worker", self._look_for_lost_workers),\n',
-        "",
-        (_THREAD + "test_a_run_without_a_worker_says_so_while_slack_lets_nobody_look_for_second_copies",),
     ),
     Bug(
         "a refusal that the window shows is told beside it again",

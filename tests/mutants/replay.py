@@ -5,6 +5,7 @@ from typing import Final
 from tests.mutants.mutant import Bug
 
 _ORDER: Final = "tests/autogen/test_replay_order.py::"
+_CHANGES: Final = "tests/autogen/test_changed_code.py::"
 _DOUBTS: Final = "tests/autogen/test_unknown_outcomes.py::"
 _JOURNAL: Final = "tests/autogen/test_journal.py::"
 _NOTHING_AWAITED: Final = "tests/autogen/test_kill_shapes.py::test_nothing_is_awaited_between_turn_and_return"
@@ -184,12 +185,20 @@ REPLAYING: Final = (
         (_DOUBTS + "test_two_identical_actions_in_doubt_are_two_questions",),
     ),
     Bug(
+        "“Continue” leaves the missing turn in its place",
+        "R4",
+        "countersign/frameworks/autogen/changed_code.py",
+        "{*self._unused(who), divergence.missing}",
+        "{*self._unused(who)}",
+        (_CHANGES + "test_continuing_leaves_out_the_missing_turn_too",),
+    ),
+    Bug(
         "changed code asks nobody",
         "R4",
         "countersign/frameworks/autogen/changed_code.py",
         "        if not known and self._unused(who) and",
         "        if False and not known and self._unused(who) and",
-        (_DOUBTS + "test_people_may_stop_a_run_whose_code_changed",),
+        (_CHANGES + "test_people_may_stop_a_run_whose_code_changed",),
     ),
     Bug(
         "calls are asked about as changed code while the store tells of the others' decisions",
@@ -197,6 +206,6 @@ REPLAYING: Final = (
         "countersign/runs/pending_calls.py",
         "return any(call.agent == agent and not call.asked for call in self._calls)",
         "return False",
-        (_DOUBTS + "test_calls_whose_decisions_are_found_late_are_no_change_of_the_code[allowed automatically]",),
+        (_CHANGES + "test_calls_whose_decisions_are_found_late_are_no_change_of_the_code[allowed automatically]",),
     ),
 )

@@ -2,7 +2,7 @@
 
 This is the model of docs/decisions/0008-one-writer.md. Each rule takes the run as stored and returns the next value and
 the reply; the caller commits both in one step, so a repeated call meets the state that its first copy left. A refusal
-changes nothing.
+changes nothing. It shares no code with the product, and has its own names for its states, so it shares no error either.
 """
 
 from collections.abc import Mapping

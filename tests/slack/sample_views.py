@@ -387,6 +387,7 @@ DRAWINGS: dict[str, Drawing] = {
     "card_secrets": card(request(asked=question("curl -u bob:x --password=hunter22\nhttps://bob:hunter22@host/"))),
     "card_tool_guessed": card(request(asked=call(order=17, amount=20, api_key="s3cr3t-word"))),
     "card_lookalike": card(request(asked=question(SPOOF))),
+    "card_lookalike_signs": card(request(asked=question("Pay 1\u201a000 EUR at https://bank\u3002com"))),
     "burst": on_one_card(burst()),
     "burst_whole_menu": on_one_card(burst(break_glass=True, quorum=2, clause="refunds", why="money", **LATER)),
     "burst_half_settled": on_one_card(half_settled()),

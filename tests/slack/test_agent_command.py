@@ -50,6 +50,14 @@ async def test_names_and_links_in_a_task_are_what_was_typed_and_not_what_slack_m
     assert run.task == "tell @bob, @reviewers and #general of https://a.example/b?c=1&d=<e>"
 
 
+async def test_agents_read_the_name_of_a_private_channel(slack: LocalSlack, store: Store, bot: Services) -> None:
+    """A command names it by its id alone."""
+    slack.channel("#approvals").is_private = True
+    await slack.user("alice").command("/agent email tell #approvals and <@U0CAROL> and <@U0NOBODY>")
+    (run,) = await runs(store)
+    assert run.task == "tell #approvals and @carol and <@U0NOBODY>"
+
+
 async def test_the_task_may_begin_on_a_line_of_its_own(slack: LocalSlack, store: Store, bot: Services) -> None:
     reply = await slack.user("alice").command("/agent email\nDear vendor,\n  ten percent off")
     assert "Started" in reply.text

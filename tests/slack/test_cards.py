@@ -24,6 +24,7 @@ from countersign.domain.question_salts import asking
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status, Verb
 from countersign.domain.schedule import Snooze
 from countersign.frameworks.autogen.progress import in_one_line
+from countersign.text.homoglyphs import mark
 from localslack.payload_checks import check_message_blocks, check_view
 from tests.sample_requests import ALICE, BOB, call, choice, later, question, refusal_text, request
 from tests.slack import sample_views
@@ -316,6 +317,15 @@ def test_the_title_of_a_spoof_is_flagged_too() -> None:
     """R15: in titles and in notes."""
     for asked in (question(title="pay p\u0430ypal"), question(notes=("p\u0430ypal",))):
         assert "1 word mixes alphabets" in mrkdwn_of(card(request(asked=asked)).blocks)
+
+
+@pytest.mark.parametrize("word", ["bank。com", "rm−rf", "1‚000", "pay٥"])
+def test_a_look_alike_sign_is_warned_of(word: str) -> None:
+    """R15: in content of texts and calls, title and notes."""
+    in_content = question(f"Use {word} now"), refund(content=f"Reason: {word}")
+    warning = f"1 word has a sign that looks like another one*: {mark(word)}"
+    for asked in (*in_content, question(title=f"use {word}"), question(notes=(word,))):
+        assert warning in mrkdwn_of(card(request(asked=asked)).blocks)
 
 
 def test_no_secret_of_a_call_is_drawn() -> None:

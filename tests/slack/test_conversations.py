@@ -16,6 +16,8 @@ from countersign.domain import request_endings
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.events import EventType
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
+from countersign.domain.run_calls import Finish
+from countersign.domain.runs import Verb as RunVerb
 from countersign.policy import file
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
@@ -80,9 +82,8 @@ async def test_who_started_the_run_is_asked_in_its_thread_and_answers_by_a_butto
     """R6, R9: nothing in the approvals channel; a reviewer who clicks is told whom it is for."""
     asked = await usecases.ask(store, lease, step())
     async with drawn(slack, store, bot):
-        head, card, steps = thread(slack)
+        head, card = thread(slack)
         assert "Waiting for <@U0ALICE>'s answer in this thread" in text_of(head)
-        assert "Waiting for <@U0ALICE>'s answer in this thread" in text_of(steps)
         assert card.buttons == ["Continue", "Reply"] and "Reviewers" not in text_of(card)
         assert card.text.startswith("<@U0ALICE>") and "answer with a button or reply in" in text_of(card)
         assert "a reply counts once this card shows it" in text_of(card)
@@ -151,6 +152,32 @@ async def test_the_requesters_reply_in_the_thread_is_the_answer_and_nobody_elses
     (record,) = [event for event in await events(store) if event.type is EventType.REQUEST_DECIDED]
     assert (record.user, record.data["outcome"]) == (ALICE, "answered")
     assert await refused(store) == [] and slack.user("alice").ephemerals == []
+
+
+@pytest.mark.parametrize("early", [False, True])
+async def test_the_thread_of_a_conversation_says_each_step_once(
+    slack: LocalSlack, store: Store, lease: Lease, bot: Services, wakeups: Wakeups, early: bool
+) -> None:
+    """Its cards stand there, so no list repeats them, also one that was posted `early`; nor does the outcome."""
+    first, last = "Step 1 of 2: find a date.", "All steps are done."
+    for number, content in enumerate((first, last)):
+        await usecases.note_progress(store, lease, "assistant", content, await store.now())
+        if early:
+            async with drawn(slack, store, bot):
+                pass
+        asked = await usecases.ask(store, lease, replace(step(content), asked=number))
+        async with drawn(slack, store, bot):
+            await slack.user("alice").click(asked_there(slack), "Continue")
+            await wakeups.settled(asked.id)
+            await usecases.note_delivery(store, lease, asked.id)
+    await usecases.finish(store, lease, Finish(RunVerb.FINISH, "The assistant has finished.", last))
+    async with drawn(slack, store, bot):
+        pass
+    texts = [text_of(message) for message in thread(slack)]
+    assert [sum(words in text for text in texts) for words in (first, last, "The assistant has finished.")] == [1, 1, 2]
+    assert [text.splitlines() for text in texts if "Activity" in text] == [
+        ["*Activity*", "• Each step is below, with its answer."]
+    ] * early
 
 
 async def test_a_reply_approves_no_action_while_the_reviewers_are_asked(

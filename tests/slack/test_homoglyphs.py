@@ -15,7 +15,7 @@ from countersign.domain.activity import Progress, Writing
 from countersign.domain.calls import Call, canonical
 from countersign.domain.requests import Kind
 from countersign.frameworks.autogen.tools.permits import ProposedAction, shown
-from countersign.text.homoglyphs import mark, odd_words
+from countersign.text.homoglyphs import mark, odd_signs, odd_words
 from countersign.text.safe_text import one_line, typed, visible
 from countersign.usecases.ports import TeamInfo
 from tests.sample_requests import GENERAL, question, request
@@ -219,6 +219,7 @@ def test_separators_that_look_like_ascii_are_marked_between_letters(text: str, o
     """R15: a program takes none of them for the separator that a reader sees."""
     marked = mark(text)
     assert marked == mark(marked)
+    assert odd_signs(marked) == odd_signs(text) == [word for word in text.split() if mark(word) != word]
     if odd:
         assert marked == text.replace(odd, f"{odd}⟦U+{ord(odd):04X}⟧")
 
@@ -229,3 +230,4 @@ def test_separators_that_look_like_ascii_are_marked_between_letters(text: str, o
 )
 def test_separators_of_ordinary_typography_are_left_alone(text: str) -> None:
     assert mark(text) == text
+    assert odd_signs(text) == []

@@ -49,7 +49,14 @@ def migration(slack: LocalSlack) -> None:
     slack.platform.migrating = True
 
 
-@pytest.mark.parametrize(("begin", "code"), [(address_disallowed, "invalid_auth"), (migration, "org_login_required")])
+def revocation(slack: LocalSlack) -> None:
+    slack.faults.add("error", on="*", error="token_revoked", times=None)
+
+
+@pytest.mark.parametrize(
+    ("begin", "code"),
+    [(address_disallowed, "invalid_auth"), (migration, "org_login_required"), (revocation, "token_revoked")],
+)
 async def test_drawing_waits_while_slack_refuses_the_token(
     slack: LocalSlack,
     store: Store,
@@ -73,6 +80,7 @@ async def test_drawing_waits_while_slack_refuses_the_token(
         asking = len(slack.calls)
         await slack.wait_for(lambda _: len(slack.calls) > asking)
         slack.platform.allowed_addresses, slack.platform.migrating = None, False
+        slack.faults.clear()
         await card_of(slack, "asked meanwhile")
         await fact(lambda: healthy(starting))
         assert not await reads(port, "/metrics", "countersign_slack_token_refused{")

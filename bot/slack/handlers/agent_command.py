@@ -22,9 +22,9 @@ from ..people.account_check import why_not_seen, why_not_start
 from ..people.actors import admit
 from ..views import commands_text, home, modal_parts, start_modal
 from ..views.block_kit import Block
-from ..views.slack_markup import unescape
 from .ack_deadline import on_record
 from .context import SLACK_ERRORS, Reply, Services
+from .mention_parsing import typed
 from .modal_opening import open_modal
 from .payloads import Sender, delivery, sender
 
@@ -48,7 +48,7 @@ async def agent(services: Services, body: dict[str, Any]) -> Reply:
         case "stop":
             return await _stop(services, at.user, rest.strip(), delivery(body))
     run = RunId("r" + short_name(str(body["trigger_id"]), at.user, length=8))
-    return await _start(services, body, at.here, run, first, unescape(rest).strip())
+    return await _start(services, body, at.here, run, first, (await typed(services.directory, rest)).strip())
 
 
 async def open_window(services: Services, body: dict[str, Any]) -> Reply:

@@ -3,6 +3,7 @@
 Slack turns mentions into their escaped form before a command reaches us.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
@@ -15,12 +16,13 @@ from countersign.domain.people import MEMBERS, Reviewers
 
 from ..people.users_and_groups import Directory
 from ..views import setting_inputs
-from ..views.slack_markup import unescape
+from ..views.slack_markup import NAMED, escape, unescape
 
 _CHANNEL: Final = r"<#?([CG][A-Z0-9]+)(?:\|[^>]*)?>|([CG][A-Z0-9]{6,})"
 """A private channel comes as `<C987|>`."""
 _USER: Final = r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{6,})"
 _GROUP: Final = r"<!subteam\^(S[A-Z0-9]+)(?:\|[^>]*)?>|(S[A-Z0-9]{6,})"
+_NAMELESS: Final = re.compile(r"<(@[UW][A-Z0-9]+|#?[CG][A-Z0-9]+|!subteam\^S[A-Z0-9]+)\|?>")
 _BETWEEN: Final = r"[\s,]+"
 _THEN: Final = re.compile(r"(?i)(?<!\S)then(?!\S)|;")
 """Only as a word of its own: a channel's name may hold it."""
@@ -40,6 +42,33 @@ def people_named(tokens: Iterable[str]) -> Reviewers:
         elif token:
             raise InvalidInput(setting_inputs.nobody_such(unescape(token)[:40]))
     return Reviewers(frozenset(users), frozenset(groups), members)
+
+
+async def typed(directory: Directory, text: str) -> str:
+    """Restore what a person typed, with a name for each id.
+
+    Models read it. Where Slack does not say the name of an id, the id stays.
+    """
+    marks = list(dict.fromkeys(_NAMELESS.findall(text)))[:NAMED]
+    names = dict(zip(marks, await asyncio.gather(*(_name(directory, mark) for mark in marks)), strict=True))
+
+    def named(mention: re.Match[str]) -> str:
+        mark = mention[1] if mention[1][0] in "@#!" else f"#{mention[1]}"
+        name = escape(names.get(mention[1], "").replace("|", " "))
+        return f"<{mark}|{name}>" if name else f"<{mark}>"
+
+    return unescape(_NAMELESS.sub(named, text))
+
+
+async def _name(directory: Directory, mark: str) -> str:
+    """Return the name of a user, channel or group; "" if Slack did not say."""
+    if mark.startswith("@"):
+        name = (await directory.name(UserId(mark[1:]))).removeprefix("@")
+        return "" if name == mark[1:] else name
+    if mark.startswith("!"):
+        return (await directory.groups() or {}).get(GroupId(mark.removeprefix("!subteam^")), "")
+    channel = await directory.channel(ChannelId(mark.removeprefix("#")))
+    return channel.name if channel is not None else ""
 
 
 async def _reviewers(directory: Directory, text: str) -> Reviewers:

@@ -59,7 +59,10 @@ async def open_at_once(client: AsyncWebClient, body: dict[str, Any], view: View)
 
 
 async def _opened(client: AsyncWebClient, body: dict[str, Any], view: View) -> str:
-    """Open a window, or turn the one that was clicked in into it; return its id, "" if Slack did not."""
+    """Open a window and return its id; "" if Slack did not open it.
+
+    A click inside a window replaces that window.
+    """
     clicked = body.get("view") or {}
     if clicked.get("type") == "modal":
         return clicked["id"] if await _fill(client, clicked["id"], view) else ""

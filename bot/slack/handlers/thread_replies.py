@@ -20,16 +20,16 @@ from countersign.usecases.ports import SeenRequest
 
 from ..people.actors import actor_of
 from ..views import confirmation_text
-from ..views.slack_markup import unescape
 from .ack_deadline import reply_of
 from .context import SLACK_ERRORS, Reply, Services
+from .mention_parsing import typed
 
 _TS: Final = re.compile(r"[0-9]{1,12}\.[0-9]{1,9}")
 _log = logging.getLogger(__name__)
 
 
 class _Message(NamedTuple):
-    """A person's message in a thread; `ts` says when, by Slack's clock."""
+    """A person's message in a thread; `ts` says when, by Slack's clock, and `words` are as Slack sent them."""
 
     user: UserId
     channel: ChannelId
@@ -56,7 +56,7 @@ def _message_in(services: Services, event: dict[str, Any]) -> _Message | None:
         return None
     if user == services.bot_user:
         return None
-    return _Message(user, channel, thread, ts, unescape(event.get("text") or ""))
+    return _Message(user, channel, thread, ts, str(event.get("text") or ""))
 
 
 async def _answer(services: Services, message: _Message) -> Reply:
@@ -68,7 +68,8 @@ async def _answer(services: Services, message: _Message) -> Reply:
     (seen,) = waiting
     actor = await actor_of(services.store, services.directory, message.user, seen.value.rules.reviewers)
     name = AttemptId("m" + short_name(message.channel, message.ts, message.user, length=20))
-    attempt = Attempt(name, actor, Verb.RESPOND, seen.value.digest, message.words)
+    words = await typed(services.directory, message.words)
+    attempt = Attempt(name, actor, Verb.RESPOND, seen.value.digest, words)
     await usecases.decide(services.store, services.queue, seen.value.id, attempt, seen)
     return Reply("")
 

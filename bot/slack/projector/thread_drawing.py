@@ -49,15 +49,16 @@ async def draw(
         return []
     thread = RunThread(store, poster, run, thread_notes.run_message(run))
     asked, card_is_coming = await _asked_by(thread)
-    steps = run_steps.steps(run, asked, without_worker=without_worker)
-    steps_first = run.over and await store.message(f"progress/{run.id}") is None
+    posted = await store.message(f"progress/{run.id}") is not None
+    steps = run_steps.steps(run, asked, without_worker=without_worker, posted=posted)
+    steps_first = run.over and not posted
     if steps_first:  # a quick run: its steps were not posted yet, and what is posted later stands below the outcome
         try:
             await _draw_steps(thread, features, steps)
         except CannotPost as refused:
             _log.error("The steps of run %s cannot be shown (%s); its outcome is.", run.id, refused)
     if run.over:
-        files = await _draw_outcome(thread, directory)
+        files = await _draw_outcome(thread, asked, directory)
     else:
         waiting = [one for one in asked if one.request.decision is None]
         here = bool(waiting) and all(one.in_thread and one.request.rules.in_thread for one in waiting)
@@ -115,14 +116,19 @@ async def _asked_by(thread: RunThread) -> tuple[list[RequestOnCard], bool]:
     return asked, card_is_coming
 
 
-async def _draw_outcome(thread: RunThread, directory: Directory | None) -> list[File]:
-    """Tell how the run ended; its words are a file if they are too long."""
+async def _draw_outcome(thread: RunThread, asked: Sequence[RequestOnCard], directory: Directory | None) -> list[File]:
+    """Tell how the run ended; its words are a file if they are too long.
+
+    Words that the card of a conversation shows above are not repeated.
+    """
     run, files = thread.run, []
     if (whole := thread_notes.outcome_file(run)) is not None:
         files.append(File(f"outcome-file/{run.id}", await thread.place(), *whole))
     filed = not await thread.poster.missing([file.name for file in files])
     note = thread_notes.outcome_note(run, filed=filed)
-    await thread.note(f"outcome/{run.id}", note, importance=Importance.OUTCOME)
+    said = any(one.is_conversation and one.request.question.content.strip() == run.words.strip() for one in asked)
+    shown = thread_notes.outcome_note(replace(run, words=""), filed=filed) if said and whole is None else note
+    await thread.note(f"outcome/{run.id}", shown, importance=Importance.OUTCOME)
     if directory is not None:
         await _tell_who_left(thread, directory, note)
     return files

@@ -21,11 +21,10 @@ _ROOM: Final = 12_000
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A message; `text` says what is at stake.
+    """A message as text and blocks.
 
-    It begins what notifications and screen readers get (`spoken_text`).
-
-    `incidental`: parts of its texts that may be out of date; no message is changed for them alone.
+    `text` names the team and the question, for phones; screen readers get `spoken_text`, which begins with it.
+    `incidental`: parts that may be out of date. A message is not updated if only these differ.
     """
 
     text: str

@@ -258,7 +258,7 @@ def count_states(rows: Sequence[Request]) -> str:
 
 
 def list_tools(rows: Sequence[Request]) -> str:
-    """Write what is to be done: `Pay 4 invoices (2,619.25 EUR)`, or each tool once."""
+    """Write a title for these requests: `Pay 4 invoices (2,619.25 EUR)`, or the tools."""
     calls = [row.question.call for row in rows if row.question.call]
     if len(calls) == len(rows) and len({call.tool for call in calls}) == 1:
         seen = [hide_in(json.loads(call.arguments), call.hidden)[0] for call in calls]

@@ -21,9 +21,9 @@ from .slack_markup import elements, escape, link, moment
 
 
 def reminder_note(rows: Sequence[Request], card_link: str, away: Sequence[Absence] = ()) -> Drawing:
-    """Remind those who have not voted, or their stand-ins; or tell how it ended.
+    """Remind the missing reviewers, or their stand-ins; or tell the outcome.
 
-    It leads with what is at stake and until when: a phone shows no more.
+    The title and the deadline come first, because a phone shows only the first line.
     """
     waiting = [row for row in rows if row.status is Status.PENDING]
     users = frozenset(user for row in waiting for user in _asked(row, away))

@@ -157,13 +157,13 @@ def lookers(request: Request) -> str:
 
 
 def as_question(question: Question) -> str:
-    """Write what is asked as a question on one line."""
+    """Write the title as a question on one line."""
     title = quoted(question.title, TITLE)
     return f"{title}?" if title[-1:].isalnum() or title[-1:] in tuple(")]”\"'") else title
 
 
 def as_matter(question: Question) -> str:
-    """Write what was asked for a settled card: of a call, no question any more."""
+    """Write the title of a settled card; a call loses its question mark."""
     title = quoted(question.title, TITLE)
     return title.rstrip(" ?") if question.call is not None and question.kind is not Kind.FORM else as_question(question)
 

@@ -5,6 +5,7 @@ A card that does not show all of it has no button that approves: its button open
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Final
@@ -14,7 +15,7 @@ from countersign.domain.diffs import changed_lines
 from countersign.domain.events import escape_marks
 from countersign.domain.redaction import MARK, guessed_in, hide, hide_in
 from countersign.domain.requests import Kind, Question, Request
-from countersign.text.homoglyphs import odd_words
+from countersign.text.homoglyphs import odd_signs, odd_words
 from countersign.text.safe_text import Room, fits, one_line, pieces, quoted, shorten, size_of, typed, visible
 
 from .block_kit import TITLE, TOOL, Block, context, data, heading, mrkdwn, plain, words
@@ -53,7 +54,7 @@ class ShownQuestion:
 
     `options` is the end of the text, which lists them. `since`: the changes since the refused version, or None.
     `secrets` counts what is hidden, and `guessed` those of them that no team named. `odd` are the words that mix
-    alphabets.
+    alphabets, `signs` those with a sign that looks like another one.
     """
 
     text: str
@@ -64,6 +65,7 @@ class ShownQuestion:
     secrets: int
     guessed: int
     odd: tuple[str, ...]
+    signs: tuple[str, ...]
 
 
 @lru_cache(maxsize=16)
@@ -96,7 +98,7 @@ def shown_question(question: Question) -> ShownQuestion:
     # A line of its own in a claim would look like a note of ours.
     notes = tuple(one_line(note, sys.maxsize) if question.claimed else visible(note).strip() for note in question.notes)
     everything = "\n".join([question.title, question.content, *question.options, *question.notes])
-    odd = () if everything.isascii() else tuple(odd_words(hide(everything)[0]))
+    open_text = "" if everything.isascii() else hide(everything)[0]
     since = "\n".join(changed_lines(visible(question.before), content)) if question.before else None
     secrets = len(MARK.findall("\n".join([text, *notes])))
     return ShownQuestion(
@@ -107,7 +109,8 @@ def shown_question(question: Question) -> ShownQuestion:
         visible(question.reply).strip(),
         secrets,
         _guessed(question, everything, secrets),
-        odd,
+        tuple(odd_words(open_text)),
+        tuple(odd_signs(open_text)),
     )
 
 
@@ -163,9 +166,10 @@ def file_of(request: Request, row: int = 0) -> tuple[str, bytes, str]:
 def on_card(
     question: Question, view_full: Block, *, filed: bool = True, decides: bool = False, buttons: bool = False
 ) -> list[Block]:
-    """Draw what it answers and changed, notes, warnings, and the content or its ends.
+    """Draw a question's content, or its first and last lines, for a card.
 
-    `decides`: one click on this card decides, so all of it is drawn. `buttons`: each option has one.
+    Above it: the reviewer's earlier words, the changes since then, notes, and warnings. `decides`: one click on this
+    card decides, so all of it is drawn. `buttons`: each option has one.
     """
     shown, room = shown_question(question), _CARD if decides else _ENDS
     blocks = [*_reply(shown), *_since(shown, view_full), *_notes(shown, view_full, claimed=question.claimed)]
@@ -200,7 +204,7 @@ def in_row(question: Question) -> tuple[list[Block], bool]:
         "\n".join([*(f"{_CLAIM if question.claimed else '⚠️'} {note}" for note in shown.notes), shown.text]), _ROW
     )
     if not hidden:
-        return [data([beginning or "(empty)"])], not shown.odd and not shown.guessed
+        return [data([beginning or "(empty)"])], not (shown.odd or shown.signs or shown.guessed)
     return [data([f"{beginning}\n⟦{hidden:,} characters in between are not shown here⟧\n{end}"])], False
 
 
@@ -211,7 +215,7 @@ def in_line(question: Question) -> str:
     """
     shown = shown_question(question)
     lines = shown.text.splitlines()
-    if shown.notes or shown.odd or shown.guessed or len(shown.text) > _LINE:
+    if shown.notes or shown.odd or shown.signs or shown.guessed or len(shown.text) > _LINE:
         return ""
     if any("·" in line or not line or line != line.strip() for line in lines):  # fields could not be told apart
         return ""
@@ -304,8 +308,10 @@ def _warnings(shown: ShownQuestion) -> list[Block]:
     blocks = []
     if shown.odd:
         mix, look = (f"{len(shown.odd)} words mix", "they look") if len(shown.odd) > 1 else ("1 word mixes", "it looks")
-        named = ", ".join(one_line(word, 30) for word in shown.odd[:_NAMED]) + ", …" * (len(shown.odd) > _NAMED)
-        blocks.append(words(f":warning: *{mix} alphabets* and may not be what {look} like: {escape(named)}"))
+        blocks.append(words(f":warning: *{mix} alphabets* and may not be what {look} like: {_named(shown.odd)}"))
+    if shown.signs:
+        have = f"{len(shown.signs)} words have" if len(shown.signs) > 1 else "1 word has"
+        blocks.append(words(f":warning: *{have} a sign that looks like another one*: {_named(shown.signs)}"))
     if shown.guessed > 1:
         hidden = f"{shown.guessed:,} values are hidden because they look like secrets"
         blocks.append(words(f":lock: *{hidden}*; the team didn't mark them as secret. The real values are used."))
@@ -317,6 +323,10 @@ def _warnings(shown: ShownQuestion) -> list[Block]:
     elif shown.secrets:
         blocks.append(context(mrkdwn(":lock: 1 secret is hidden here; the real value is used.")))
     return blocks
+
+
+def _named(odd: Sequence[str]) -> str:
+    return escape(", ".join(one_line(word, 30) for word in odd[:_NAMED]) + ", …" * (len(odd) > _NAMED))
 
 
 def _reply(shown: ShownQuestion) -> list[Block]:

@@ -27,6 +27,8 @@ _COMPARED: Final = 2_000
 """Characters of a text that are read to tell whether it was said: it may be long, and is drawn often."""
 _TASK: Final = 150
 _SESSION: Final = 80
+_BELOW: Final = "Each step is below, with its answer."
+"""All that is left of a list that was posted before the first card of a conversation."""
 SILENT_AFTER: Final = timedelta(seconds=40)
 """A run that no worker has held for so long waits for one."""
 
@@ -51,6 +53,11 @@ class RequestOnCard(NamedTuple):
     card: str | None = None
     in_thread: bool = False
 
+    @property
+    def is_conversation(self) -> bool:
+        """Tell whether it asks the requester, in the same thread as these steps."""
+        return self.in_thread and self.request.rules.in_thread
+
 
 @dataclass(frozen=True, slots=True)
 class RunStep:
@@ -72,23 +79,30 @@ def session_title(run: Run) -> str:
     return quoted(run.task, _SESSION).replace(":", " ")
 
 
-def steps(run: Run, asked: Sequence[RequestOnCard] = (), *, without_worker: bool = False) -> list[RunStep]:
+def steps(
+    run: Run, asked: Sequence[RequestOnCard] = (), *, without_worker: bool = False, posted: bool = True
+) -> list[RunStep]:
     """List the steps in order: what was done, what goes on now, and what is to come.
 
-    `without_worker`: none has been heard from.
+    Cards of a conversation stand in the same thread and say themselves what they ask and how they were answered.
+    `without_worker`: none has been heard from. `posted`: the list stands in Slack already, so it can't be empty.
     """
     plan = {f"plan-{run.plans}-{place}": one for place, one in enumerate(run.plan[:KEPT_STEPS])}
     names = {one.request.id: _take_from_plan(plan, one.request) for one in asked}
-    done = [_decision_step(one, run, names[one.request.id]) for one in asked if one.request.decision is not None]
+    elsewhere = [one for one in asked if not one.is_conversation]
+    done = [_decision_step(one, run, names[one.request.id]) for one in elsewhere if one.request.decision is not None]
     done += [_planned_step(name, one, one.done_at) for name, one in plan.items() if one.done_at is not None]
     coming = [_planned_step(name, one) for name, one in plan.items() if one.done_at is None and not run.over]
     waiting = [one for one in asked if one.request.decision is None]
-    now = [_waiting_step(waiting)] if waiting and not run.over else [_current_step(run, without_worker=without_worker)]
+    now: list[RunStep | None] = [_current_step(run, without_worker=without_worker)]
+    if waiting and not run.over:
+        now = [_waiting_step(waiting)] if any(one in elsewhere for one in waiting) else []
     rest = [*(step for step in now if step is not None), *coming]
     lines, said = [_progress_step(line) for line in run.progress], _said_elsewhere(run, asked)
     new = [line for line in lines if line.words not in said]
-    if not (new or done or rest):  # what was posted of it would stay as it was
-        new = lines
+    if posted and not (new or done or rest):
+        talks = any(one.is_conversation for one in asked)
+        new = [RunStep("below", run.created_at, State.COMPLETE, _BELOW)] if talks else lines
     return [*sorted([*new, *done], key=lambda step: step.at), *rest]
 
 

@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 
 from autogen_core.models import ChatCompletionClient
 
+from countersign.client import terminal_notes
 from countersign.client.connection import Address
 from countersign.domain.errors import InvalidInput, LeaseLost
 from countersign.domain.ids import RequestId, RunId, TeamName, UserId, worker_id
@@ -30,6 +31,7 @@ from countersign.domain.runs import Run
 from countersign.frameworks.autogen.models.config import load_model
 from countersign.frameworks.autogen.run_context import Build, Conclude
 from countersign.frameworks.autogen.runner import Runner
+from countersign.frameworks.autogen.script_service import ScriptService
 from countersign.frameworks.autogen.team import Team, Teams, last_words
 from countersign.process_settings import WorkerSettings, read
 from countersign.runs.area import Area, WebAddress
@@ -100,11 +102,12 @@ async def run_here(
 
     async with AsyncExitStack() as stack:
         kept: _Kept = await stack.enter_async_context(_where_kept(settings))
-        service = await stack.enter_async_context(HttpService(resolve))
+        web = await stack.enter_async_context(HttpService(resolve, terminal_notes.note_recovery))
+        service = await stack.enter_async_context(ScriptService(web))
         model = model or load_model(settings.model_config_file, answers=kept.answers)
         # Before it is stored: a program that is killed in between leaves no run that nobody can name.
         log.info("Run %s. If this program ends before it, start it again with resume=%r.", run_id, run_id)
-        await service.read_back((), ())  # raises if the service is away: from here on it is waited for
+        await web.read_back((), ())  # raises if the service is away: from here on it is waited for
         first = Read() if resume else Start(channel, whom, called, task)
         run = await patiently(lambda: service.call(Lease(run_id, 0, owner), first))
         runner = Runner(

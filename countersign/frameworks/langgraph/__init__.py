@@ -175,7 +175,7 @@ def decide(
     One with `options` gets the chosen one, or an answer in words; so does any other where `text` is true, or says
     so of the interrupt's value; "" if nobody answered. A program that compares with `"approve"` names that word:
     with `approve` an interrupt gets what `slack_input` returns, so read it as text. With `whole` it gets a dict of the
-    decision: `approved`, `outcome`, `how`, `by`, `words`, `chosen` and `text`.
+    decision: `approved`, `outcome`, `how`, `by`, `names`, `words`, `chosen` and `text`.
     To `HumanInTheLoopMiddleware` and to LangGraph's `HumanInterrupt`: its decisions; of calls of `tools` people may
     change the arguments. `leave` and `checkpointer`: as for `SlackApproval`; this program has taken the thread over
     when this returns.
@@ -282,7 +282,7 @@ def _answer(decision: Decision, *, in_words: bool, whole: bool, keywords: Keywor
     """Return what the program's own interrupt gets. A refusal is never truthy (R39), unless the program asks for it."""
     if whole:  # plain values: a checkpointer keeps them
         named = {name: getattr(decision, name) for name in ("approved", "outcome", "how", "words", "text")}
-        return {**named, "by": list(decision.by), "chosen": list(decision.chosen)}
+        return {**named, "by": list(decision.by), "names": list(decision.names), "chosen": list(decision.chosen)}
     if decision.chosen:
         return decision.chosen[0]
     if keywords is not None:

@@ -33,6 +33,7 @@ def decision_metadata(decision: Decided) -> dict[str, str]:
                 "words": decision.words,
                 "chosen": decision.chosen,
                 **({"content": decision.content} if decision.content else {}),
+                **({"names": decision.names} if any(decision.names) else {}),
             }
         )
     }
@@ -53,6 +54,7 @@ def decision_in(message: BaseAgentEvent | BaseChatMessage) -> Decided | None:
         data["words"],
         tuple(data.get("chosen", ())),
         data.get("content", ""),
+        tuple(data.get("names", ())),
     )
 
 

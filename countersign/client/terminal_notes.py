@@ -1,0 +1,58 @@
+"""Notes for the person at the terminal in which a program waits."""
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+
+_last = ""
+
+
+def note(words: str) -> None:
+    """Tell the person at the terminal, if there is one."""
+    global _last
+    _last = words
+    if is_there():
+        print(_printable(words), file=sys.stderr)
+
+
+def note_once(words: str) -> None:
+    """Tell what was not told just now."""
+    if words != _last:
+        note(words)
+
+
+def is_there() -> bool:
+    """Tell whether a person may read notes."""
+    return sys.stderr.isatty()
+
+
+def note_waiting(channel: str, deadline: datetime | None, ctrl_c: str) -> None:
+    """Say where the card is, until when people have time, and what Ctrl-C does."""
+    until = "" if deadline is None else f" until {_clock(deadline)}"
+    note(f"Waiting for a decision in {channel}{until}. Ctrl-C {ctrl_c}.")
+
+
+def note_card(link: str) -> None:
+    """Say where Slack shows the card."""
+    note(f"Card: {link}")
+
+
+def note_decision(at: datetime, outcome: str, names: Sequence[str]) -> None:
+    """Say what was decided, and by whom."""
+    note(f"{_clock(at)}: {outcome}{' by ' + ' and '.join(names) if names else ''}.")
+
+
+def note_recovery() -> None:
+    """Say that the service was away."""
+    note("The service responds again.")
+
+
+def _clock(at: datetime) -> str:
+    """Write a time as it is here, with its date unless it is today's."""
+    here = at.astimezone()
+    return f"{here:%H:%M}" if here.date() == datetime.now(here.tzinfo).date() else f"{here:%b %d, %H:%M}"
+
+
+def _printable(words: str) -> str:
+    """Replace what a terminal would obey."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in words)
