@@ -18,6 +18,7 @@ from countersign.domain.activity import (
     step_title,
 )
 from countersign.domain.events import Event, EventType
+from countersign.domain.executions import Grant
 from countersign.domain.ids import ApiKeyId, ChannelId, RequestId, RunId, TeamName, UserId, WorkspaceId
 
 LONGEST_TASK: Final = 10_000
@@ -143,8 +144,8 @@ class Run:
     """The key of the program that started it and advances it itself."""
     fence: int = 0
     """The greatest fence under which a worker has claimed it; a call under a lower one changes nothing."""
-    attempt: str = ""
-    """The attempt of its program that began to do what was approved, by its name; no other may."""
+    grants: dict[str, Grant] = field(default_factory=dict)
+    """The executions of what people decided, by their names, in the order in which they were granted."""
     acted: bool = False
     """Whether an agent had a decision or began an action: since then the journal of its worker holds something."""
 

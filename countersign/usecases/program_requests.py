@@ -18,6 +18,7 @@ from countersign.domain.events import EventType, plain
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId, short_name
 from countersign.domain.program_states import ProgramState, follows
 from countersign.domain.question_salts import salted
+from countersign.domain.request_endings import may_act
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status
 from countersign.domain.runs import Run
 from countersign.policy.evaluation import Effect
@@ -216,13 +217,6 @@ async def report(
         )
     verb = runs.Verb.FINISH if succeeded else runs.Verb.FAIL
     return await end(store, target, verb, words, stateless=() if keep_state else (target.request.id,))
-
-
-def may_act(request: Request) -> bool:
-    """Tell whether its program acts on the decision, so that something comes of it."""
-    if request.status is Status.ANSWERED:
-        return request.question.kind is not Kind.TOOL
-    return request.status in (Status.APPROVED, Status.EDITED)
 
 
 async def end(

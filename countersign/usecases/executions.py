@@ -1,26 +1,25 @@
-"""Attempts at what a program got approved: one begins, and no other acts.
-
-A program begins before it acts, and reports afterwards. Of an attempt that began and reported nothing, only people can
-know whether it acted: whoever asks next is told that it began, asks them, and replaces it if they say that it did not.
-"""
+"""Grant executions of what was approved, each once, to workers and to programs."""
 
 from dataclasses import replace
 
-from countersign.domain import runs
+from countersign.domain import executions, runs
 from countersign.domain.api_keys import ApiKey
 from countersign.domain.errors import Conflict, InvalidInput, NotFound
+from countersign.domain.executions import Grant
 from countersign.domain.requests import Status
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
 from countersign.usecases.ports import Change, Put, Store
 from countersign.usecases.program_requests import ProgramRequest, find
 
 
-async def begin(store: Store, key: ApiKey, request: str, attempt: str, replaces: str = "") -> ProgramRequest:
-    """Begin what was approved, if nobody did and nothing was reported.
+async def begin_by_program(
+    store: Store, key: ApiKey, request: str, execution: str, replaces: str = ""
+) -> ProgramRequest:
+    """Grant the execution, unless another one was granted or an outcome is known.
 
-    Only the attempt that the returned run names may act. To begin the same attempt again changes nothing, so it may be
-    repeated when the reply was lost. `replaces` names an earlier attempt that did nothing; with an empty `attempt` in
-    its place, nothing has begun.
+    Only the execution that the returned run names may act. To begin the same one again changes nothing, so it may be
+    repeated when the reply was lost. `replaces` names an earlier one that did nothing; with an empty `execution` in its
+    place, nothing has begun.
 
     NotFound as for `find`. InvalidInput if nobody decided yet. Conflict if it was not approved, or people stopped it.
     """
@@ -38,9 +37,13 @@ async def begin(store: Store, key: ApiKey, request: str, attempt: str, replaces:
         run = seen.value
         if run.status is runs.Status.STOPPED:
             return Refuse(Conflict("People stopped this request, so nothing may be done."))
-        if run.told_outcome or run.attempt != replaces:
+        if execution:
+            grants, _ = executions.grant(run.grants, execution, Grant(found.request.id), replaces=replaces)
+        else:
+            grants = executions.take_back(run.grants, replaces)
+        if run.told_outcome or grants == run.grants:
             return Keep(ProgramRequest(run, found.request))
-        begun = replace(run, attempt=attempt)
+        begun = replace(run, grants=dict(grants))
         return Swap(Change(runs=(Put(begun, seen.version),)), ProgramRequest(begun, found.request))
 
     return (await update(store, propose)).value
