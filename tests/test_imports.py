@@ -229,9 +229,8 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"ports"},
         {"compare_and_set", "delegation", "effective_settings", "requeued_runs", "overview", "recorded_events"}
         | {"store_outages"},
-        {"program_keys", "program_requests", "run_end", "run_progress", "run_requests", "run_start"},
-        {"executions", "unreported_outcomes"},
-        {"run_calls"},
+        {"executions", "program_keys", "program_requests", "run_end", "run_progress", "run_requests", "run_start"},
+        {"run_calls", "unreported_outcomes"},
         {"decisions", "presence"},
         {"deadlines", "permission_use"},
     ),

@@ -98,6 +98,14 @@ def note(grants: Grants, execution: str, outcome: ExecutionOutcome) -> Grants:
     return {**grants, execution: replace(grants[execution], outcome=outcome)}
 
 
+def doubt(grants: Grants, execution: str) -> Grants:
+    """Note that people are asked whether the action happened; a known outcome stays."""
+    known = grants.get(execution)
+    if known is None or known.outcome is not ExecutionOutcome.OPEN:
+        return grants
+    return note(grants, execution, ExecutionOutcome.IN_DOUBT)
+
+
 def take_back(grants: Grants, execution: str) -> Grants:
     """Drop an execution that did nothing, so that another one may start."""
     return note(grants, execution, ExecutionOutcome.REPLACED) if execution in grants else grants

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
 from countersign.domain.activity import Delay, Usage, Writing
 from countersign.domain.calls import Call
-from countersign.domain.ids import AttemptId, Digest, RequestId, TeamName
+from countersign.domain.executions import Begun
+from countersign.domain.ids import AttemptId, Digest, ExecutionId, RequestId, TeamName
 from countersign.domain.made_files import LARGEST, LeftOut, MadeFile, Why, clean
 from countersign.domain.requests import Question, Request
 from countersign.domain.runs import LONGEST_REPORT, LONGEST_RESULT, Run
@@ -89,11 +90,16 @@ class TakeBack(RunCall[None]):
 class Deliver(RunCall[None]):
     """Note that the agent has the decision.
 
-    The run continues if nothing else is asked.
+    The run continues if nothing else is asked. `not_done` says why nothing is done with an approval, for its card.
     """
 
     name, answer = "deliver", None
     request: RequestId
+    not_done: str = ""
+
+    def __post_init__(self) -> None:
+        """Send hardly more words than are kept."""
+        object.__setattr__(self, "not_done", self.not_done[: LONGEST_REPORT + 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +199,14 @@ class StepDone(RunCall[None]):
 
 @dataclass(frozen=True, slots=True)
 class Report(RunCall[None]):
-    """Note once the outcome of an action that people approved, for its card."""
+    """Note once the outcome of an execution, for the card of what people approved.
+
+    It is evidence: it counts whenever it comes, and changes nothing else. InvalidInput if the execution was never
+    granted.
+    """
 
     name, answer = "report", None
-    request: RequestId
+    execution: ExecutionId
     words: str
     failed: bool = False
     done: str = ""
@@ -207,10 +217,22 @@ class Report(RunCall[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Begin(RunCall[None]):
-    """Check, right before an effect outside, that the run is still the caller's."""
+class Begin(RunCall[Begun]):
+    """Get the right to start an action, right before it; only `GRANTED` gives it.
 
-    name, answer = "begin", None
+    Without a `request` nobody decided on the action, and it is granted if the run is still the caller's. Else the
+    execution is granted once, its `digest` must be that of the decision, and the decision counts as delivered. `step`
+    tells apart several actions that share a decision. `again` is the question whose approval lets the action run
+    again. An `idempotent` execution may start again.
+    """
+
+    name, answer = "begin", Begun
+    execution: ExecutionId
+    request: RequestId | None = None
+    digest: Digest | None = None
+    step: str = ""
+    again: RequestId | None = None
+    idempotent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from countersign.domain.ids import ApiKeyId
 from countersign.domain.run_calls import Claimed, R, Ruling, RunCall
 from countersign.domain.runs import Run
 from countersign.policy.evaluation import Effect
-from countersign.usecases import run_end, run_progress, run_requests, run_start
+from countersign.usecases import executions, run_end, run_progress, run_requests, run_start
 from countersign.usecases.compare_and_set import live
 from countersign.usecases.effective_settings import judge
 from countersign.usecases.ports import Lease, Store
@@ -37,7 +37,7 @@ async def _answer(store: Store, lease: Lease, call: RunCall[Any], key: ApiKeyId 
         case calls.TakeBack():
             return await run_requests.take_back(store, lease, call.request, call.why)
         case calls.Deliver():
-            return await run_progress.note_delivery(store, lease, call.request)
+            return await run_progress.note_delivery(store, lease, call.request, call.not_done)
         case calls.Judge():
             return await _judge(store, lease, call)
         case calls.Verdict():
@@ -53,9 +53,9 @@ async def _answer(store: Store, lease: Lease, call: RunCall[Any], key: ApiKeyId 
         case calls.StepDone():
             return await run_progress.note_step_done(store, lease, call.number, call.place)
         case calls.Report():
-            return await run_progress.report(store, lease, call)
+            return await executions.report(store, lease, call)
         case calls.Begin():
-            return await run_progress.check_ours(store, lease)
+            return await executions.begin(store, lease, call)
         case calls.Park():
             return await run_progress.park(store, lease, call.awaited)
         case calls.Finish():

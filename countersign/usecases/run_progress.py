@@ -9,7 +9,7 @@ from countersign.domain.activity import Delay, Progress, Writing
 from countersign.domain.errors import InvalidInput, NewerSchema, UnknownSchema
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId
-from countersign.domain.run_calls import Report, Verdict
+from countersign.domain.run_calls import Verdict
 from countersign.domain.runs import Run
 from countersign.usecases.compare_and_set import Keep, Swap, advance, if_live, live, update
 from countersign.usecases.ports import Change, Lease, Put, Store
@@ -78,55 +78,25 @@ async def note_verdict(store: Store, lease: Lease, verdict: Verdict) -> None:
     await update(store, propose)
 
 
-async def note_delivery(store: Store, lease: Lease, request: RequestId) -> Run:
-    """Note that the agent has the decision.
+async def note_delivery(store: Store, lease: Lease, request: RequestId, not_done: str = "") -> Run:
+    """Note that the agent has the decision, or why nothing is done with it.
 
-    The run continues if nothing else is asked. InvalidInput if nobody has decided yet.
+    The run continues if nothing else is asked. InvalidInput if nobody has decided yet, or the request is another run's.
     """
     asked = (await store.readable([request])).get(request)
+    if asked is not None and asked.run != lease.run:
+        raise InvalidInput(f"Run {lease.run} has no request {request}. Nothing was changed.")
 
     def rule(run: Run, now: datetime) -> runs.Step:
-        if request not in run.open.values():
-            return runs.Step(run)
-        if asked is not None and asked.status is requests.Status.PENDING:
+        if request in run.open.values() and asked is not None and asked.status is requests.Status.PENDING:
             raise InvalidInput(f"Request {request} is still pending, so there is nothing to deliver.")
-        freed = replace(run, open={slot: name for slot, name in run.open.items() if name != request}, acted=True)
-        if not freed.open:
-            freed = runs.move(freed, runs.Verb.GO_ON, now) or freed
-        delivered = Event(EventType.DECISION_DELIVERED, now, run=run.id, request=request, workspace=run.workspace)
-        return runs.Step(freed, (delivered,))
+        step = runs.deliver(run, request, now)
+        if not not_done:
+            return step
+        told = runs.report_not_done(step.run, request, not_done, now)
+        return runs.Step(told.run, (*step.events, *told.events))
 
     return await advance(store, lease, rule, delivered=(request,))
-
-
-async def report(store: Store, lease: Lease, call: Report) -> Run:
-    """Note once the outcome of an action that people approved, for its card.
-
-    InvalidInput if the request is another run's.
-    """
-    asked = (await store.readable([call.request])).get(call.request)
-    if asked is not None and asked.run != lease.run:
-        raise InvalidInput(f"Run {lease.run} has no request {call.request}. Nothing was reported.")
-
-    def rule(run: Run, now: datetime) -> runs.Step:
-        return runs.report(run, call.request, call.words, now, failed=call.failed, done=call.done)
-
-    return await advance(store, lease, rule)
-
-
-async def check_ours(store: Store, lease: Lease) -> None:
-    """Check, right before an effect outside, that the run is ours; note the first.
-
-    LeaseLost if it is not.
-    """
-
-    async def propose() -> Swap[None]:
-        seen = await live(store, lease)
-        if seen.value.acted:
-            return Swap(Change(held=Put(seen.value, seen.version)), None)
-        return Swap(Change(runs=(Put(replace(seen.value, acted=True), seen.version),)), None)
-
-    await update(store, propose)
 
 
 async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:

@@ -35,7 +35,6 @@ from countersign.domain.run_calls import (
     Judge,
     Park,
     Plan,
-    Report,
     RunCall,
     Say,
     Start,
@@ -50,16 +49,17 @@ from countersign.runs.decision_stream import Waiting
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
+from countersign.usecases import executions
 from countersign.usecases.ports import Lease
 from tests.api.conftest import DOCUMENT, as_described, fits
 from tests.longest_wait import PATIENCE
-from tests.sample_requests import ALICE, BOB, GENERAL, HERE, attempt, call, question
+from tests.sample_requests import ALICE, BOB, GENERAL, HERE, attempt, begins, call, question, reporting
 from tests.slack.socket_bot import events
 from tests.store_fixtures import NoQueue, new_run, start_run
 from tests.worker_service import Served, served
 
 OTHER: Final = RunId("rother")
-WITHOUT_FENCE: Final = {"claim", "start", "read", "find"}
+WITHOUT_FENCE: Final = {"claim", "start", "read", "find", "report"}
 NEWER: Final = b"1 99\n{}"
 
 
@@ -273,13 +273,17 @@ async def valid(store: Store, lease: Lease, name: str) -> RunCall[Any]:
         "say": Say("clerk", "I look.", now),
         "plan": Plan(1, ("Look", "Pay")),
         "step_done": StepDone(1, 0),
-        "report": Report(asked.id, "Paid."),
         "park": Park(frozenset({asked.id})),
         "finish": Finish(RunVerb.FINISH, "Done."),
         "attach": Attach.of([MadeFile("a.txt", b"a")], [LeftOut(Why.LARGE, "b.txt")]),
     }
     if name in known:
         return known[name]
+    if name == "begin":
+        return begins(await decide(store, asked))
+    if name == "report":
+        await executions.begin(store, lease, begins(await decide(store, asked)))
+        return reporting(asked, "Paid.")
     made: RunCall[Any] = TypeAdapter(RUN_CALLS[name]).validate_python(others.get(name, {}))
     return made
 
@@ -306,12 +310,6 @@ async def before_deliver(store: Store, lease: Lease) -> RunCall[Any]:
     return Deliver((await decide(store, await asked_in(store, lease))).id)
 
 
-async def before_report(store: Store, lease: Lease) -> RunCall[Any]:
-    done = await decide(store, await asked_in(store, lease))
-    await usecases.note_delivery(store, lease, done.id)
-    return Report(done.id, "Sent.", done="sent")
-
-
 async def before_step(store: Store, lease: Lease) -> RunCall[Any]:
     await usecases.note_plan(store, lease, 1, ["Look", "Pay"])
     return StepDone(1, 1)
@@ -325,11 +323,22 @@ async def before_another_place(store: Store, lease: Lease) -> RunCall[Any]:
 REPEATED: dict[str, Callable[[Store, Lease], Awaitable[RunCall[Any]]]] = {
     **{
         name: lambda store, lease, name=name: valid(store, lease, name)  # type: ignore[misc]
-        for name in ("claim", "ask", "take_back", "verdict", "say", "plan", "begin", "park", "finish", "attach")
+        for name in (
+            "claim",
+            "ask",
+            "take_back",
+            "verdict",
+            "say",
+            "plan",
+            "begin",
+            "report",
+            "park",
+            "finish",
+            "attach",
+        )
     },
     "ask in place of another": before_another_place,
     "deliver": before_deliver,
-    "report": before_report,
     "step_done": before_step,
 }
 
@@ -447,7 +456,8 @@ async def test_pending_request_is_not_delivered(store: Store, lease: Lease, work
 async def test_outcome_of_another_runs_request_is_not_taken(store: Store, lease: Lease, worker: Caller) -> None:
     """R44"""
     foreign = await decide(store, await asked_in(store, await new_run(store, OTHER)))
-    assert kind_of(await worker.call(lease.run, Report(foreign.id, "It failed.", failed=True))) == (400, "invalid")
+    await executions.begin(store, replace(lease, run=OTHER), begins(foreign))
+    assert kind_of(await worker.call(lease.run, reporting(foreign, "It failed.", failed=True))) == (400, "invalid")
     assert (await run_of(store)).reported == ()
 
 
@@ -683,7 +693,8 @@ async def test_run_with_enormous_texts_and_files_ends(web: Served, store: Store,
     asked = await decide(store, await asked_in(store, lease))
     enormous = "x" * 5_000_000
     async with web.service() as service:
-        await service.call(lease, Report(asked.id, enormous, failed=True))
+        await service.call(lease, begins(asked))
+        await service.call(lease, reporting(asked, enormous, failed=True))
         await service.call(lease, Attach.of([MadeFile("answer.txt", enormous.encode()), MadeFile("b.txt", b"b")]))
         await service.call(lease, Finish(RunVerb.FINISH, enormous, enormous))
     ended = await run_of(store)

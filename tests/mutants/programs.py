@@ -109,7 +109,7 @@ ASKING: Final = (
     Bug(
         "what was not approved begins",
         "R12",
-        "countersign/usecases/executions.py",
+        "countersign/usecases/program_requests.py",
         "    if status not in (Status.APPROVED, Status.EDITED):",
         "    if status is Status.REJECTED:",
         ("tests/api/test_attempts.py::test_only_what_was_approved_begins[answered]",),

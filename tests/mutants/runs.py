@@ -175,8 +175,8 @@ RUNNING: Final = (
         "nobody asks right before the action whether it is still wanted",
         "R4",
         "countersign/runs/side_effects.py",
-        "        await check()\n",
-        "        pass\n",
+        "            begun = await begin()\n            if journal.was_left",
+        "            begun = Begun.GRANTED\n            if journal.was_left",
         (
             _JOURNAL + "test_an_effect_that_is_no_longer_wanted_is_not_done",
             _DOUBTS + "test_a_worker_that_froze_right_before_the_action_does_not_act",
@@ -265,7 +265,7 @@ RUNNING: Final = (
     Bug(
         "web does not know that an action began",
         "R4",
-        "countersign/usecases/run_progress.py",
+        "countersign/usecases/executions.py",
         "        if seen.value.acted:",
         "        if True:",
         (_LOST + "test_an_action_that_began_is_not_repeated_without_its_journal",),
@@ -273,9 +273,9 @@ RUNNING: Final = (
     Bug(
         "web does not know that an agent had a decision",
         "R4",
-        "countersign/usecases/run_progress.py",
-        ", acted=True)\n        if not freed.open",
-        ")\n        if not freed.open",
+        "countersign/domain/runs.py",
+        ", acted=True)\n    if not freed.open",
+        ")\n    if not freed.open",
         (_LOST + "test_a_run_that_had_a_decision_fails_without_its_journal",),
     ),
     Bug(

@@ -6,7 +6,7 @@ asked, so a rebuilt run goes through the gate the same way (R12–R14, R19, R26)
 """
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,9 +16,11 @@ from countersign.domain import run_calls, texts_for_models
 from countersign.domain.calls import Call
 from countersign.domain.errors import NotFound, Refused
 from countersign.domain.events import shortened, without_secrets
+from countersign.domain.executions import digest_of_call
 from countersign.domain.ids import AttemptId, digest_of
 from countersign.domain.made_files import LeftOut, MadeFile
 from countersign.domain.question_salts import salted
+from countersign.domain.request_endings import decided_digest
 from countersign.domain.requests import Kind, Question, Request, Status, Verb, request_id
 from countersign.domain.run_calls import Attach, Judge
 from countersign.frameworks.autogen.held_run import HeldRun
@@ -29,6 +31,7 @@ from countersign.frameworks.autogen.tools.arguments import without_hidden
 from countersign.frameworks.autogen.tools.duplicate_calls import EqualActions, NumberedActions
 from countersign.frameworks.autogen.tools.permits import Denial, Permit, ProposedAction, shown, title_for
 from countersign.frameworks.autogen.tools.team_policy import Proposal, Tier, Verdict, judge
+from countersign.frameworks.autogen.unknown_outcomes import DecidedAction
 from countersign.runs.entries import Entry, Judged, Numbered, whole
 
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
@@ -226,10 +229,8 @@ class Gate:
         That is text only where a reviewer changed the call (R18).
         """
         action, request, heading = permit.action, permit.request, ""
-        if request is not None:  # what a call returned is for the agents; why it failed, for people too
-            self.questions.report(request, _why(result, action.kind) if failed else "", failed=failed)
-            if request.status is Status.EDITED:
-                heading = f"{texts_for_models.answer(request)}\nThe result of the changed call:"
+        if request is not None and request.status is Status.EDITED:
+            heading = f"{texts_for_models.answer(request)}\nThe result of the changed call:"
         if failed and action.kind is Kind.CODE:  # the next program is most likely this one, corrected
             content = shown(replace(action, arguments=permit.arguments))[0]
             self._refused[self._journal.place(action.agent), action.tool] = EarlierVersion(content)
@@ -238,6 +239,23 @@ class Gate:
         outcome = self._outcome(action, Became.FAILED if failed else Became.DONE, request)
         self.outcomes.add(replace(outcome, result=result), heading and f"{heading}\n{result}")
         return heading
+
+    def decided(self, permit: Permit, read: Callable[[str], tuple[str, bool]]) -> DecidedAction | None:
+        """Return what people decided about the action, if they did.
+
+        `read` reads a recorded result: its text, and whether the action failed. What a call returned is for the
+        agents; why it failed, for people too.
+        """
+        if (request := permit.request) is None:
+            return None
+
+        def outcome(recorded: str) -> tuple[str, bool]:
+            text, failed = read(recorded)
+            return (_why(self.outcomes.for_people(text), permit.action.kind) if failed else "", failed)
+
+        same = request.status is not Status.EDITED  # else the tool may have completed what the reviewer entered
+        digest = digest_of_call(permit.action.tool, permit.arguments) if same else decided_digest(request)
+        return DecidedAction(request, digest, outcome=outcome)
 
     def _outcome(self, action: ProposedAction, became: Became | None, request: Request | None) -> Outcome:
         return outcome_of(action.kind, action.agent, request, became, (action.tool, action.call or CALL.get()[1]))
