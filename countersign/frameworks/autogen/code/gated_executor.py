@@ -193,6 +193,7 @@ def approval_func(
         key = journal.key("tool", agent, TOOL, permit.request.id if permit.request else permit.arguments)
         if journal.lookup(key) is None:
             await gate.passed(permit)
+        gate.deliver(permit)
         shown = f"{hide(escape_marks(code))[0]}\n\nfor {agent}"
         answer = await effects.settled(TOOL, shown, key, lambda now, _: _let(journal, now))
         if answer == _LET:

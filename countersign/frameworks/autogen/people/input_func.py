@@ -140,19 +140,25 @@ class RunQuestions:
         return request
 
     async def put(
-        self, question: Question, cancellation_token: CancellationToken | None = None, team_says: str = Effect.ASK
+        self,
+        question: Question,
+        cancellation_token: CancellationToken | None = None,
+        team_says: str = Effect.ASK,
+        *,
+        begins: bool = False,
     ) -> Request:
         """Ask a question and return its settled request; equal questions are one request.
 
-        `team_says` is for the record: the verdict of the team's own code. Refused, if the question is about a call that
-        the policy refuses by now.
+        `team_says` is for the record: the verdict of the team's own code. `begins`: an action that is approved begins
+        at once, and its beginning delivers the approval. Refused, if the question is about a call that the policy
+        refuses by now.
         """
         question = salted(question, self._held.run.salt)
         id = request_id(self._held.run.id, question)
         key = "" if question.kind in ABOUT_THE_RUN else self._journal.key("human", question.agent, id)
 
         async def settle() -> Request:  # whose task may be cancelled before it begins
-            return await self._journal.shielded(key, self._answered(question, id, key, team_says))
+            return await self._journal.shielded(key, self._answered(question, id, key, team_says, begins))
 
         settled = asyncio.ensure_future(settle())
         for token in {self._held.token, cancellation_token or self._held.token}:
@@ -189,7 +195,7 @@ class RunQuestions:
             offers = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND, *((Verb.EDIT,) if human.edit else ()))
         return Question(agent, number, kind, title, content, offers, notes=notes)
 
-    async def _answered(self, question: Question, id: RequestId, key: str, team_says: str) -> Request:
+    async def _answered(self, question: Question, id: RequestId, key: str, team_says: str, begins: bool) -> Request:
         of_team, activity = bool(key), self._journal.activity
         try:
             if of_team:
@@ -206,7 +212,8 @@ class RunQuestions:
             with activity.working():
 
                 async def deliver() -> None:
-                    await self._held.call(Deliver(id))
+                    if not (begins and request.status is Status.APPROVED):
+                        await self._held.call(Deliver(id))
 
                 if of_team:
                     await self._journal.record_answer(key, deliver)

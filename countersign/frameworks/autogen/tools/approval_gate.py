@@ -22,7 +22,7 @@ from countersign.domain.made_files import LeftOut, MadeFile
 from countersign.domain.question_salts import salted
 from countersign.domain.request_endings import decided_digest
 from countersign.domain.requests import Kind, Question, Request, Status, Verb, request_id
-from countersign.domain.run_calls import Attach, Judge
+from countersign.domain.run_calls import Attach, Deliver, Judge
 from countersign.frameworks.autogen.held_run import HeldRun
 from countersign.frameworks.autogen.people.input_func import EarlierVersion, RunQuestions
 from countersign.frameworks.autogen.people.run_outcomes import CALL, Became, Outcome, outcome_of
@@ -90,6 +90,11 @@ class Gate:
         """Record, once, that nobody was asked about this action; nothing if somebody was."""
         if permit.judged is not None:
             await self._report(permit.action, permit.key, permit.judged)
+
+    def deliver(self, permit: Permit) -> None:
+        """Note that the agent has the approval, where no execution begins."""
+        if permit.request is not None and permit.request.status is Status.APPROVED:
+            self.held.call_behind(Deliver(permit.request.id))
 
     async def attach(self, files: Sequence[MadeFile], left: Sequence[LeftOut]) -> None:
         """Attach files to the run's thread, which says what is left out."""
@@ -165,7 +170,7 @@ class Gate:
         equal.last = numbered.number
         question = self._question(action, judged, numbered)
         try:
-            request = await self.questions.put(question, team_says=judged.says)
+            request = await self.questions.put(question, team_says=judged.says, begins=True)
         except Refused as by_policy:  # by another policy than that of the verdict; it is on record
             judged = replace(judged, tier=Tier.REFUSE, why=str(by_policy), question=None, recorded=True)
             await self._record_in_place(case.key, judged)
