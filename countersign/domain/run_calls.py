@@ -15,7 +15,7 @@ from countersign.domain.calls import Call
 from countersign.domain.executions import Begun
 from countersign.domain.ids import AttemptId, Digest, ExecutionId, RequestId, TeamName
 from countersign.domain.made_files import LARGEST, LeftOut, MadeFile, Why, clean
-from countersign.domain.requests import Question, Request
+from countersign.domain.requests import Kind, Question, Request
 from countersign.domain.runs import LONGEST_REPORT, LONGEST_RESULT, Run
 from countersign.domain.runs import Verb as RunVerb
 
@@ -119,35 +119,19 @@ class Ruling:
 class Judge(RunCall[Ruling]):
     """Judge a call by the workspace's policy.
 
-    `team_says` is what the team's own code wants, None if nothing.
+    That it passes or is refused is recorded once, and the run counts calls that pass. `team_says` is what the team's
+    own code wants, None if nothing, and `team_why` its reason. `edited`: reviewers approved the call as they changed
+    it, so only a refusal is recorded. `once` names the judgement, the same in a repeat.
     """
 
     name, answer = "judge", Ruling
     agent: str
     call: Call
-    team_says: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict(RunCall[None]):
-    """Record, once, a call that a policy let pass or refused without asking people.
-
-    The run counts the calls that passed. `arguments` are as people may see them, `digest` is that of the true ones;
-    `clause` is the rule of the workspace's policy that counted, `version` that policy's, `team_says` the judgement of
-    the team's own code.
-    """
-
-    name, answer = "verdict", None
-    agent: str
-    tool: str
-    passed: bool
-    arguments: str
-    digest: Digest
-    why: str
-    clause: str
-    version: int
-    team_says: str
     once: AttemptId
+    kind: Kind = Kind.TOOL
+    team_says: str | None = None
+    team_why: str = ""
+    edited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +301,6 @@ RUN_CALLS: Final[Mapping[str, type[RunCall[Any]]]] = {
         TakeBack,
         Deliver,
         Judge,
-        Verdict,
         Say,
         Write,
         Wait,

@@ -19,9 +19,10 @@ from bot.slack import http
 from countersign import usecases
 from countersign.domain import api_keys
 from countersign.domain.api_keys import Issued
+from countersign.domain.calls import Call
 from countersign.domain.errors import InvalidInput
 from countersign.domain.events import EventType
-from countersign.domain.ids import AttemptId, Digest, RequestId, RunId, TeamName, WorkspaceId
+from countersign.domain.ids import AttemptId, RequestId, RunId, TeamName, WorkspaceId
 from countersign.domain.made_files import LeftOut, MadeFile, Why
 from countersign.domain.people import Actor
 from countersign.domain.requests import Question, Request, Status
@@ -40,7 +41,6 @@ from countersign.domain.run_calls import (
     Start,
     StepDone,
     TakeBack,
-    Verdict,
 )
 from countersign.domain.runs import LONGEST_REPORT, LONGEST_RESULT, Run
 from countersign.domain.runs import Status as RunStatus
@@ -175,9 +175,7 @@ def kind_of(answer: httpx.Response) -> tuple[int, str]:
 
 
 START: Final = Start(GENERAL, ALICE, TeamName("script"), "Tidy up.")
-VERDICT: Final = Verdict(
-    "clerk", "look", True, "{}", Digest("0" * 64), "", "looking", 1, "pass", AttemptId("rtest-look-0")
-)
+PASSES: Final = Judge("clerk", Call("look", "{}"), AttemptId("rtest-look-0"), team_says="pass", team_why="Looking.")
 
 
 async def test_wrong_key_reaches_nothing(lease: Lease, web: Served, calling: Calling) -> None:
@@ -261,7 +259,6 @@ async def valid(store: Store, lease: Lease, name: str) -> RunCall[Any]:
     now = await store.now()
     others: dict[str, dict[str, Any]] = {
         "find": {"request": asked.id},
-        "judge": {"agent": "clerk", "call": {"tool": "look", "arguments": "{}"}},
         "write": {"text": {"agent": "clerk", "characters": 4, "words": "Dear"}},
         "wait": {"delay": {"why": "The model is busy.", "until": now}},
     }
@@ -269,7 +266,7 @@ async def valid(store: Store, lease: Lease, name: str) -> RunCall[Any]:
         "ask": Ask(call()),
         "take_back": TakeBack(asked.id, "Not wanted any more."),
         "deliver": Deliver(asked.id),
-        "verdict": VERDICT,
+        "judge": PASSES,
         "say": Say("clerk", "I look.", now),
         "plan": Plan(1, ("Look", "Pay")),
         "step_done": StepDone(1, 0),
@@ -327,7 +324,7 @@ REPEATED: dict[str, Callable[[Store, Lease], Awaitable[RunCall[Any]]]] = {
             "claim",
             "ask",
             "take_back",
-            "verdict",
+            "judge",
             "say",
             "plan",
             "begin",
@@ -407,6 +404,7 @@ async def test_park_and_decision_at_once_lose_neither(store: Store, worker: Call
 async def test_call_of_another_form_is_refused_by_name(store: Store, lease: Lease, worker: Caller) -> None:
     """R29"""
     held = {"fence": 1, "owner": "worker"}
+    odd = {"agent": "a", "call": {"tool": "t", "arguments": "{}"}, "once": "a", "team_says": "x"}
     bodies: list[tuple[str, Any]] = [
         ("ask", {"lease": held}),
         ("ask", {"lease": held, "call": {"question": {"agent": "x"}}}),
@@ -417,7 +415,7 @@ async def test_call_of_another_form_is_refused_by_name(store: Store, lease: Leas
         ("finish", {"lease": held, "call": {"verb": "stop", "result": "Stopped."}}),
         ("finish", {"lease": held, "call": {"verb": "park", "result": ""}}),
         ("attach", {"lease": held, "call": {"files": [["a.txt", "no base64"]]}}),
-        ("judge", {"lease": held, "call": {"agent": "a", "call": {"tool": "t", "arguments": "{}"}, "team_says": "x"}}),
+        ("judge", {"lease": held, "call": odd}),
         ("step_done", {"lease": held, "call": {"number": 1, "place": [1]}}),
         ("park", []),
     ]
@@ -477,8 +475,9 @@ async def test_questions_of_a_program_count_against_its_rate(store: Store, calli
 
 
 async def test_policy_judges_a_call_for_its_worker(lease: Lease, worker: Caller) -> None:
-    said = Judge("clerk", call().call)  # type: ignore[arg-type]
-    assert (await worker.call(lease.run, said)).json()["effect"] == "ask"
+    asks = Judge("clerk", call().call, AttemptId("one"))  # type: ignore[arg-type]
+    assert (await worker.call(lease.run, asks)).json()["effect"] == "ask"
+    assert (await worker.call(lease.run, PASSES)).json() == {"effect": "pass", "why": "Looking."}
 
 
 async def test_stream_pushes_a_decision_and_an_end_as_a_line_each(store: Store, lease: Lease, worker: Caller) -> None:

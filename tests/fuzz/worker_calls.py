@@ -30,10 +30,7 @@ _CALLS: Final[Sequence[run_calls.RunCall[Any]]] = (
     run_calls.Find(REQUEST),
     run_calls.TakeBack(REQUEST, "nobody waits for it"),
     run_calls.Deliver(REQUEST),
-    run_calls.Judge("clerk", Call("refund", canonical({"order": 17})), "ask"),
-    run_calls.Verdict(
-        "clerk", "refund", True, "{}", digest_of("x"), "a rule", "small", 1, "pass", AttemptId("once"),
-    ),
+    run_calls.Judge("clerk", Call("refund", canonical({"order": 17})), AttemptId("once"), team_says="pass"),
     run_calls.Say("clerk", "I have refunded it.", NOW),
     run_calls.Write(Writing("clerk", 100, "I have", done=True)),
     run_calls.Wait(Delay("The model is busy.", NOW + timedelta(seconds=5))),

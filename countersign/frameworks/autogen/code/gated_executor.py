@@ -113,8 +113,6 @@ class GatedExecutor(CodeExecutor):
     async def _run(self, permit: Permit) -> CodeResult:
         once = permit.request.id if permit.request is not None else permit.arguments
         key = self._journal.key("tool", self._agent, TOOL, once)
-        if self._journal.lookup(key) is None:
-            await self._gate.passed(permit)
 
         async def act(attempt: str) -> str:
             arguments = json.loads(permit.arguments)
@@ -191,8 +189,6 @@ def approval_func(
     async def let_through(permit: Permit, code: str) -> ApprovalResponse:
         permit.check(TOOL, {"blocks": [{"language": "", "code": code}]})
         key = journal.key("tool", agent, TOOL, permit.request.id if permit.request else permit.arguments)
-        if journal.lookup(key) is None:
-            await gate.passed(permit)
         gate.deliver(permit)
         shown = f"{hide(escape_marks(code))[0]}\n\nfor {agent}"
         answer = await effects.settled(TOOL, shown, key, lambda now, _: _let(journal, now))

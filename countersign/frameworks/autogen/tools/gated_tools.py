@@ -216,7 +216,6 @@ class JournaledTools(Workbench):
                 return error_result(name, verdict.text)
             if isinstance(own, AgentTool | TeamTool):
                 # What happens inside is recorded there; recorded here, too, nobody inside could be waited for at rest.
-                await self._gate.passed(verdict)
                 verdict.check(name, arguments := json.loads(verdict.arguments))
                 if before is not None:
                     await before.wait()
@@ -268,8 +267,6 @@ class JournaledTools(Workbench):
         as_called = json.dumps(given, sort_keys=True, ensure_ascii=False)
         once = (permit.request.id,) if permit.request is not None else (as_called, call_id)
         key = self._journal.key("tool", agent, name, *once)
-        if self._journal.lookup(key) is None:
-            await self._gate.passed(permit)
         seen = hide_in(escape_marks(json.loads(permit.arguments)), permit.action.hide)[0]
         shown = f"{labelled(seen)}\n\nfor {agent}{f', call {call_id}' if call_id else ''}"
 
