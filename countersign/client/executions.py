@@ -119,6 +119,7 @@ def _is_over(decision: Decision, begun: str) -> Exchange[bool]:
 
 def _question(decision: Decision, body: Mapping[str, Any]) -> dict[str, Any]:
     from countersign.domain.calls import in_words, labelled  # only who is in doubt needs them
+    from countersign.domain.executions import doubt_title
     from countersign.domain.redaction import hide_in
 
     if (call := body.get("call")) is None:
@@ -127,5 +128,4 @@ def _question(decision: Decision, body: Mapping[str, Any]) -> dict[str, Any]:
         ran = decision.arguments if decision.outcome == "edited" and decision.arguments else call["arguments"]
         name, shown = in_words(call["tool"]), labelled(hide_in(ran, call.get("hidden", ()))[0])
     asked = {name: body[name] for name in ("channel", "agent", "requester") if name in body}
-    title = f"Was “{name[:280]}” done?"
-    return {**asked, "title": title, "message": f"{_TOLD}\n\n{shown}", "options": [DONE, AGAIN, UNKNOWN]}
+    return {**asked, "title": doubt_title(name), "message": f"{_TOLD}\n\n{shown}", "options": [DONE, AGAIN, UNKNOWN]}

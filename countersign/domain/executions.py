@@ -111,6 +111,11 @@ def take_back(grants: Grants, execution: str) -> Grants:
     return note(grants, execution, ExecutionOutcome.REPLACED) if execution in grants else grants
 
 
+def doubt_title(action: str) -> str:
+    """Write the title of the question whether an action happened that began."""
+    return f"Did “{action[:280]}” happen?"
+
+
 def digest_of_call(tool: str, arguments: str) -> Digest:
     """Digest a call that is about to run; `arguments` are canonical JSON."""
     return digest_of("call", tool, arguments)

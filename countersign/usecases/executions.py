@@ -8,7 +8,7 @@ from countersign.domain.errors import InvalidInput
 from countersign.domain.executions import Begun, Grant
 from countersign.domain.ids import RequestId
 from countersign.domain.request_endings import decided_digest, may_act
-from countersign.domain.requests import Request, Status
+from countersign.domain.requests import Kind, Request, Status
 from countersign.domain.run_calls import Begin, Report
 from countersign.usecases.compare_and_set import Keep, Swap, live, update
 from countersign.usecases.ports import Change, Lease, Put, Store
@@ -54,9 +54,15 @@ def _why_not(asked: Request, doubt: Request | None, call: Begin) -> Begun | None
         return Begun.CHANGED
     if asked.question.call is not None and call.step:
         return Begun.TAKEN
-    if call.again is not None and (doubt is None or doubt.status is not Status.APPROVED or not doubt.question.about):
+    if call.again is not None and (doubt is None or not _permits_another(doubt)):
         return Begun.TAKEN
     return None
+
+
+def _permits_another(doubt: Request) -> bool:
+    """Tell whether people want the action again; nobody but people approves a question in doubt."""
+    question = doubt.question
+    return question.kind is Kind.IN_DOUBT and doubt.status is Status.APPROVED and question.about != ""
 
 
 async def _of_run(store: Store, lease: Lease, request: RequestId | None) -> Request | None:

@@ -143,7 +143,7 @@ async def test_people_say_whether_a_call_was_done_whose_program_was_killed(
         await running
     again = asyncio.create_task(one_refund(paid, idempotent=idempotent))
     if not idempotent:
-        await bob.presses("Was “refund” done?", "Choose", {"options": "1. It was done"})
+        await bob.presses("Did “refund” happen?", "Choose", {"options": "1. It was done"})
     assert await again == ("90.00 EUR for order 17" if idempotent else "Done before: People say that it was done.")
     assert (len(paid), cards(slack)) == ((2, 1) if idempotent else (1, 2))
 

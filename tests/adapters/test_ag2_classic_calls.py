@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow  # the framework takes seconds to import
 
 ORDER_17, ORDER_18 = ("refund", {"order": 17, "euros": 90.0}), ("refund", {"order": 18, "euros": 5.0})
 CASH = ("cash", {"order": 19, "euros": 1.0})
-DOUBT = "Was “refund” done?"
+DOUBT = "Did “refund” happen?"
 Shop = Callable[..., Any]
 
 

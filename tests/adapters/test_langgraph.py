@@ -442,7 +442,7 @@ async def test_people_say_whether_a_call_was_done_whose_program_was_killed(
     shop.pays = alive
     again = asyncio.create_task(runs(None))
     if not idempotent:
-        await bob.presses("Was “refund” done?", "Choose", {"options": "1. It was done"})
+        await bob.presses("Did “refund” happen?", "Choose", {"options": "1. It was done"})
     reads = (await again)["messages"][-2].content
     assert reads == ("90.00 EUR for order 17000000" if idempotent else "Done before: People say that it was done.")
     assert (len(shop.paid), cards(slack)) == ((2, 1) if idempotent else (1, 2))

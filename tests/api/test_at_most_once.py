@@ -14,7 +14,7 @@ from localslack import LocalSlack
 from tests.adapters.stage import Bob, cards
 from tests.sample_requests import rules
 
-DOUBT = "Was “pay” done?"
+DOUBT = "Did “pay” happen?"
 Pay = Callable[[], Coroutine[Any, Any, str]]
 Guard = Callable[..., Pay]
 

@@ -31,7 +31,7 @@ TITLE: Final = "May {} go on?"
 ARGUMENT: Final = ": times 1"
 """What the service adds to the title of a call, in the place of its mark."""
 DONE: Final = "{} went on."
-DOUBT: Final = "Was “{}” done?"
+DOUBT: Final = "Did “{}” happen?"
 SAY_DONE: Final = "People say that it was done."
 ACTS: Final = "acts.jsonl"
 KINDS: Final = ("words", "choice", "action", "callback")

@@ -90,9 +90,9 @@ async def test_begin_delivers_the_decision_in_one_step(store: Store, lease: Leas
     assert not await store.client.zscore(store.keys.undelivered, request.id)
 
 
-async def doubt_about(store: Store, lease: Lease, of: Request, **changes: object) -> Request:
+async def doubt_about(store: Store, lease: Lease, of: Request, kind: Kind = Kind.IN_DOUBT) -> Request:
     asked = question("Did it happen?")
-    about = replace(asked, kind=Kind.IN_DOUBT, about=execution_of(of.id), **changes)  # type: ignore[arg-type]
+    about = replace(asked, kind=kind, about=execution_of(of.id))
     return await usecases.ask(store, lease, about)
 
 
@@ -109,6 +109,16 @@ async def test_another_execution_needs_a_person(store: Store, lease: Lease) -> N
     assert await executions.begin(store, lease, begins(request)) is Begun.TAKEN
     third = replace(again, execution=ExecutionId("x" + "a" * 24 + "-2"))
     assert await executions.begin(store, lease, third) is Begun.TAKEN, "one answer lets it run again once"
+
+
+async def test_another_kind_of_question_lets_nothing_run_again(store: Store, lease: Lease) -> None:
+    """R23: silence or a policy may approve those."""
+    request = await decided(store, lease)
+    await executions.begin(store, lease, begins(request))
+    asked = await doubt_about(store, lease, request, Kind.MESSAGE)
+    await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB, Verb.APPROVE, asked.id))
+    again = begins(request, execution=AGAIN, again=asked.id)
+    assert await executions.begin(store, lease, again) is Begun.TAKEN
 
 
 async def test_doubt_about_another_action_lets_nothing_run_again(store: Store, lease: Lease) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from countersign.domain.calls import in_words
 from countersign.domain.errors import ActionFailed, CountersignError, GivenUp, InvalidInput, LeaseLost, OutcomeUnknown
-from countersign.domain.executions import Begun
+from countersign.domain.executions import Begun, doubt_title
 from countersign.domain.ids import Digest, ExecutionId, RequestId, digest_of
 from countersign.domain.redaction import hide
 from countersign.domain.request_endings import decided
@@ -234,7 +234,7 @@ class Effects:
             name,
             tries,
             Kind.IN_DOUBT,
-            f"Did “{words}” happen?",
+            doubt_title(words),
             f"{doubt}\n\nAttempt {tries + 1}{since}.\n\nWhat was to be done:\n\n{action}",
             (Verb.RESPOND, Verb.APPROVE, Verb.REJECT),
             notes=_which_action(key),
