@@ -8,6 +8,7 @@ _FLOWS = "tests/usecases/test_usecases.py::"
 _PARKING = "tests/usecases/test_parking.py::"
 _JOURNAL = "tests/autogen/test_journal.py::"
 _DOUBTS = "tests/autogen/test_unknown_outcomes.py::"
+_GRANTS = "tests/usecases/test_executions.py::"
 _PROJECTOR = "tests/slack/test_projector.py::"
 _LEASES = "tests/store/test_leases.py::"
 _FROZEN = "tests/autogen/test_frozen.py::"
@@ -269,6 +270,22 @@ RUNNING: Final = (
         "        if seen.value.acted:",
         "        if True:",
         (_LOST + "test_an_action_that_began_is_not_repeated_without_its_journal",),
+    ),
+    Bug(
+        "an action runs again and nobody said so",
+        "R4",
+        "countersign/domain/executions.py",
+        " and known.fence == wanted.fence:",
+        ":",
+        (_GRANTS + "test_later_fence_hears_that_it_was_granted_before",),
+    ),
+    Bug(
+        "web does not compare what runs with the decision",
+        "R37",
+        "countersign/usecases/executions.py",
+        "    if call.digest != decided_digest(asked):",
+        "    if False:",
+        (_GRANTS + "test_begin_compares_what_runs_with_the_decision",),
     ),
     Bug(
         "web does not know that an agent had a decision",
