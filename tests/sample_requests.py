@@ -5,15 +5,30 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from countersign.domain import filled_sentences, requests
+from countersign.domain import filled_sentences, requests, runs
+from countersign.domain.activity import NOT_DONE
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import Rules
 from countersign.domain.decision_attempts import Attempt
 from countersign.domain.errors import plain_text
-from countersign.domain.ids import AttemptId, ChannelId, GroupId, RunId, UserId, WorkspaceId
+from countersign.domain.executions import Grant
+from countersign.domain.ids import (
+    AttemptId,
+    ChannelId,
+    ExecutionId,
+    GroupId,
+    RequestId,
+    RunId,
+    UserId,
+    WorkspaceId,
+    digest_of,
+)
 from countersign.domain.people import Actor, Reviewers
+from countersign.domain.request_endings import decided_digest
 from countersign.domain.requests import Kind, Question, Request, Verb
+from countersign.domain.run_calls import Begin, Report
+from countersign.domain.runs import Run
 
 NOW = datetime(2026, 3, 6, 17, 0, tzinfo=UTC)
 ALICE, BOB, CAROL, DAVE = (UserId(f"U0{name}") for name in ("ALICE", "BOB", "CAROL", "DAVE"))
@@ -133,3 +148,24 @@ def later(**span: float) -> datetime:
 def refusal_text(refusal: Refusal, of: Request) -> str:
     """Write the sentence of a refusal as plain text."""
     return plain_text(filled_sentences.sentence(refusal, of))
+
+
+def execution_of(of: RequestId) -> ExecutionId:
+    return ExecutionId(f"x{digest_of(of)[:24]}")
+
+
+def begins(of: Request, **changes: Any) -> Begin:
+    """The call of a worker that is about to do what people decided."""
+    return replace(Begin(execution_of(of.id), of.id, decided_digest(of)), **changes)
+
+
+def reporting(of: Request, words: str = "", *, failed: bool = False, done: str = "") -> Report:
+    return Report(execution_of(of.id), words, failed, done)
+
+
+def reported_in(run: Run, of: RequestId, words: str, at: datetime, *, failed: bool, done: str = "") -> Run:
+    """The run after the action that people decided on began and ended."""
+    if done == NOT_DONE:
+        return runs.report_not_done(run, of, words, at).run
+    began = replace(run, grants={**run.grants, execution_of(of): Grant(of)})
+    return runs.report(began, execution_of(of), words, at, failed=failed, done=done).run

@@ -210,7 +210,16 @@ HANDLERS = (
 ORDER: dict[str, tuple[set[str], ...]] = {
     "countersign.domain": (
         {"errors", "ids", "attempt_refusals", "start_sentences", "text_checks", "typed_answers"}
-        | {"activity", "callback_signing", "calls", "events", "hash_chain", "json_comparison", "made_files"}
+        | {
+            "activity",
+            "callback_signing",
+            "calls",
+            "events",
+            "executions",
+            "hash_chain",
+            "json_comparison",
+            "made_files",
+        }
         | {"quiet_hours", "redaction", "run_options", "slash_commands"},
         {"api_keys", "channel_settings", "escalation", "json_arguments", "people", "permission_scopes"}
         | {"program_states"},
@@ -225,8 +234,8 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"ports"},
         {"compare_and_set", "delegation", "effective_settings", "requeued_runs", "overview", "recorded_events"}
         | {"store_outages"},
-        {"program_keys", "program_requests", "run_end", "run_progress", "run_requests", "run_start"},
-        {"program_attempts", "run_calls", "unreported_outcomes"},
+        {"executions", "program_keys", "program_requests", "run_end", "run_progress", "run_requests", "run_start"},
+        {"run_calls", "unreported_outcomes"},
         {"decisions", "presence"},
         {"deadlines", "permission_use"},
     ),

@@ -25,7 +25,7 @@ from countersign.domain.errors import CountersignError, NotFound, QuestionLost
 from countersign.domain.ids import ChannelId, RequestId, UserId, WorkspaceId
 from countersign.domain.requests import Kind, Question, Status
 from countersign.store.programs import ApiKeys
-from countersign.usecases import program_attempts, program_requests
+from countersign.usecases import program_requests
 from countersign.usecases.ports import Store, Wakeups
 from countersign.usecases.program_requests import ProgramRequest
 
@@ -184,12 +184,12 @@ class Interface:
         return self._answer(await program_requests.withdraw(self.store, key, request.path_params["id"], body.why))
 
     async def begin(self, request: Request, key: ApiKey) -> Response:
-        """Begin what was approved, unless another attempt did."""
+        """Begin what was approved, unless another execution did."""
         body = await bodies.read(request, BeginBody, self.turns[key.id])
         if body.replaces:
             await self._rate(key)
         name = request.path_params["id"]
-        return self._answer(await program_attempts.begin(self.store, key, name, body.attempt, body.replaces))
+        return self._answer(await program_requests.begin(self.store, key, name, body.attempt, body.replaces))
 
     async def outcome(self, request: Request, key: ApiKey) -> Response:
         """Report what came of the action."""

@@ -147,7 +147,7 @@ OPERATIONS: Final = (
     Operation(
         *("post", "/v1/requests/{id}/begin", "Begin what was approved", BeginBody, RequestView),
         {
-            200: "the request: act only if `begun_by` is your attempt",
+            200: "the request: act only if `begun_by` is your execution",
             404: "",
             409: "it was not approved, or people stopped it",
             408: "",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from countersign.domain import texts_for_models
 from countersign.domain.calls import LONGEST_ARGUMENTS, Call, canonical, in_order, labelled, title_of, with_details
 from countersign.domain.events import escape_marks
+from countersign.domain.executions import LONGEST_EXECUTION, standing
 from countersign.domain.ids import ChannelId
 from countersign.domain.program_states import LONGEST_STATE
 from countersign.domain.redaction import hide_in
@@ -26,7 +27,6 @@ from .bodies import JsonObject
 LONGEST_TITLE: Final = 300
 LONGEST_MESSAGE: Final = 100_000
 MOST_OPTIONS: Final = 100
-LONGEST_ATTEMPT: Final = 100
 LONGEST_SCHEMA: Final = 200_000
 LONGEST_OPTION: Final = 75
 """Characters that Slack shows of an option; two that differ only behind that would look the same."""
@@ -184,16 +184,17 @@ class OutcomeBody(BaseModel):
 
 
 class BeginBody(BaseModel):
-    """The attempt that is about to act."""
+    """The execution that is about to act."""
 
     model_config = _STRICT
     attempt: str = Field(
-        max_length=LONGEST_ATTEMPT, description="A random name of this attempt; sent again, it is the same attempt."
+        max_length=LONGEST_EXECUTION,
+        description="A random name of this execution; sent again, it is the same execution.",
     )
     replaces: str = Field(
         "",
-        max_length=LONGEST_ATTEMPT,
-        description="An attempt that did nothing, as people say. With an empty `attempt`, nothing has begun then.",
+        max_length=LONGEST_EXECUTION,
+        description="An execution that did nothing, as people say. With an empty `attempt`, nothing has begun then.",
     )
 
     @model_validator(mode="after")
@@ -250,7 +251,7 @@ class RequestView(BaseModel):
     created_at: datetime
     deadline: datetime | None
     decision: DecisionView | None
-    begun_by: str | None = Field(description="The attempt that began to act, by `begin`; null if none did.")
+    begun_by: str | None = Field(description="The execution that began to act, by `begin`; null if none did.")
     outcome: OutcomeView | None
 
     @classmethod
@@ -271,7 +272,7 @@ class RequestView(BaseModel):
                 "created_at": request.created_at,
                 "deadline": request.deadline,
                 "decision": _decision(asked),
-                "begun_by": run.attempt or None,
+                "begun_by": next(iter(standing(run.grants, request.id)), None),
                 "outcome": {"succeeded": run.status is RunStatus.FINISHED, "words": run.result}
                 if run.told_outcome
                 else None,

@@ -67,7 +67,7 @@ def entry_of(stored: StreamEvent, request: Request | None) -> dict[str, Any] | N
 
 def _outcome(kind: str, data: dict[str, str]) -> str:
     if kind == EventType.ACTION_REPORTED:
-        return "failed" if data.get("failed") == "yes" else "done"
+        return {"yes": "failed", "unknown": "unknown"}.get(data.get("failed", ""), "done")
     decided = data.get("outcome", "") if kind == EventType.REQUEST_DECIDED else ""
     return decided or _OUTCOMES.get(kind, kind)
 

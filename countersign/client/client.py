@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypeVar
 
-from countersign.client import attempts, connection, exchange
+from countersign.client import connection, exchange, executions
 from countersign.client.connection import Address, Reach
 from countersign.client.exchange import Decision, Exchange, Send, ServiceReply
 from countersign.client.open_questions import OpenQuestions, Question, note_pause
@@ -113,25 +113,25 @@ class AsyncClient:
         idempotent: bool = False,
         keep_state: bool = False,
     ) -> str:
-        """Begin to do what was approved, as the only one; return the name of this attempt.
+        """Begin to do what was approved, as the only one; return the execution's name.
 
         `body` and `key` are those of the question; without a key nobody else finds it. NotApproved if it may not be
-        done. AlreadyRan if it was done before; people are asked about an attempt that reported nothing, unless the
+        done. AlreadyRan if it was done before; people are asked about an execution that reported nothing, unless the
         action is `idempotent`.
         """
         alone = key is not None and not idempotent
-        return await self._drive(attempts.begin(decision, body, alone=alone, keep_state=keep_state))
+        return await self._drive(executions.begin(decision, body, alone=alone, keep_state=keep_state))
 
     async def begin_once(self, decision: Decision) -> bool:
         """Begin what was approved; False if it was begun before.
 
-        Nobody is asked about the attempt before.
+        Nobody is asked about the execution before.
         """
-        return await self._drive(attempts.begin_once(decision))
+        return await self._drive(executions.begin_once(decision))
 
-    async def did_nothing(self, decision: Decision, attempt: str) -> None:
-        """Say that this attempt did nothing, so that another one may begin."""
-        await self._drive(attempts.did_nothing(decision, attempt))
+    async def did_nothing(self, decision: Decision, execution: str) -> None:
+        """Say that this execution did nothing, so that another one may begin."""
+        await self._drive(executions.did_nothing(decision, execution))
 
     async def submit(self, body: Mapping[str, Any], *, key: str) -> tuple[str, bool]:
         """Ask people without waiting; return the request's id, and whether it is decided."""
@@ -228,11 +228,11 @@ class Client:
 
     def begin(self, decision: Decision, body: Mapping[str, Any], *, key: str | None, idempotent: bool = False) -> str:
         """Begin to do what was approved, as `AsyncClient.begin` does."""
-        return self._drive(attempts.begin(decision, body, alone=key is not None and not idempotent))
+        return self._drive(executions.begin(decision, body, alone=key is not None and not idempotent))
 
-    def did_nothing(self, decision: Decision, attempt: str) -> None:
-        """Say that this attempt did nothing, as `AsyncClient.did_nothing` does."""
-        self._drive(attempts.did_nothing(decision, attempt))
+    def did_nothing(self, decision: Decision, execution: str) -> None:
+        """Say that this execution did nothing, as `AsyncClient.did_nothing` does."""
+        self._drive(executions.did_nothing(decision, execution))
 
     def submit(self, body: Mapping[str, Any], *, key: str) -> tuple[str, bool]:
         """Ask people without waiting; return the request's id, and whether it is decided."""

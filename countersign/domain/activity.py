@@ -15,6 +15,8 @@ LONGEST_STEP: Final = 80
 
 NOT_DONE: Final = "not done"
 """Of an approved action that a rule or its tool refused, so nothing was tried."""
+UNKNOWN: Final = "unknown"
+"""Of an approved action that began and whose outcome nobody had reported when its run ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +90,14 @@ class Passed:
 class ActionReport:
     """The outcome of an action that people approved; `words` may be empty.
 
-    `done` is the team's word for it, like `sent`.
+    `done` is the team's word for it, like `sent`. `late`: it was reported when the run was over, or another worker's.
     """
 
     request: RequestId
     failed: bool
     words: str
     done: str = ""
+    late: bool = False
 
 
 def step_title(words: str) -> str:

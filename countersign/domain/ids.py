@@ -105,6 +105,10 @@ class AttemptId(Id, noun="the id of an attempt", form="[A-Za-z0-9-]{1,100}"):
     """One person's one click, whatever number of times it is delivered (R8)."""
 
 
+class ExecutionId(Id, noun="the id of an execution", form="x[0-9a-f]{24}(-[0-9]{1,6})?"):
+    """Made of an action's place in its run, and of how often people had it run again."""
+
+
 class WorkerId(Id, noun="the id of a worker", form="[A-Za-z0-9-]{1,160}"):
     """A worker process: its host, its number there, and digits of chance."""
 

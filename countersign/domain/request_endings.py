@@ -7,8 +7,9 @@ from typing import Final
 
 from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.events import Event, EventType
+from countersign.domain.executions import digest_of_call
 from countersign.domain.ids import Digest, RequestId, UserId, digest_of
-from countersign.domain.requests import ABOUT_THE_RUN, MOVES, Decision, How, Request, Status, Step, Verb, Vote
+from countersign.domain.requests import ABOUT_THE_RUN, MOVES, Decision, How, Kind, Request, Status, Step, Verb, Vote
 
 _POSTED_WITHIN: Final = timedelta(seconds=5)
 UNSEEN: Final = (
@@ -157,3 +158,22 @@ def approved_content(request: Request) -> str | None:
     if request.decision is None or request.status not in (Status.APPROVED, Status.EDITED):
         return None
     return request.decision.content or request.question.content
+
+
+def may_act(request: Request) -> bool:
+    """Tell whether whoever asked acts on the decision.
+
+    An answer in the place of an approval of a call is none.
+    """
+    if request.status is Status.ANSWERED:
+        return request.question.kind not in (Kind.TOOL, Kind.CODE)
+    return request.status in (Status.APPROVED, Status.EDITED)
+
+
+def decided_digest(request: Request) -> Digest:
+    """Digest what people decided: a call with the arguments that count, or a text."""
+    call, decision = request.question.call, request.decision
+    if call is not None:
+        edited = decision is not None and request.status is Status.EDITED
+        return digest_of_call(call.tool, decision.arguments if edited and decision else call.arguments)
+    return digest_of("text", approved_content(request) or "", decision.words if decision is not None else "")

@@ -165,7 +165,7 @@ class Question:
     and whether `several` may be chosen, are those of a choice. `notes` are what people must know besides, a sentence
     each; `claimed` if a program or its agent wrote them. `before` is the content that was refused last in this place,
     and `reply` the words that came with the refusal. `batch` is a template of the title of several such calls.
-    `salt`: see `countersign.domain.question_salts`.
+    `about` is the execution of which a question in doubt asks. `salt`: see `countersign.domain.question_salts`.
     """
 
     agent: str
@@ -183,6 +183,7 @@ class Question:
     reply: str = ""
     salt: str = ""
     batch: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +260,7 @@ def digest(question: Question) -> Digest:
     if question.options:  # they are counted, so that none passes for a note
         parts += ["several" if question.several else "one", str(len(question.options)), *question.options]
     parts += ["notes", *question.notes] if question.notes else []
+    parts += ["about", question.about] if question.about else []
     parts += ["salt", question.salt] if question.salt else []
     return digest_of(question.kind, question.title, question.content, *question.offers, *parts)
 

@@ -12,9 +12,10 @@ from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
 from countersign.domain.activity import Delay, Usage, Writing
 from countersign.domain.calls import Call
-from countersign.domain.ids import AttemptId, Digest, RequestId, TeamName
+from countersign.domain.executions import Begun
+from countersign.domain.ids import AttemptId, Digest, ExecutionId, RequestId, TeamName
 from countersign.domain.made_files import LARGEST, LeftOut, MadeFile, Why, clean
-from countersign.domain.requests import Question, Request
+from countersign.domain.requests import Kind, Question, Request
 from countersign.domain.runs import LONGEST_REPORT, LONGEST_RESULT, Run
 from countersign.domain.runs import Verb as RunVerb
 
@@ -97,11 +98,16 @@ class TakeBack(RunCall[None]):
 class Deliver(RunCall[None]):
     """Note that the agent has the decision.
 
-    The run continues if nothing else is asked.
+    The run continues if nothing else is asked. `not_done` says why nothing is done with an approval, for its card.
     """
 
     name, answer = "deliver", None
     request: RequestId
+    not_done: str = ""
+
+    def __post_init__(self) -> None:
+        """Send hardly more words than are kept."""
+        object.__setattr__(self, "not_done", self.not_done[: LONGEST_REPORT + 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,35 +127,19 @@ class Ruling:
 class Judge(RunCall[Ruling]):
     """Judge a call by the workspace's policy.
 
-    `team_says` is what the team's own code wants, None if nothing.
+    That it passes or is refused is recorded once, and the run counts calls that pass. `team_says` is what the team's
+    own code wants, None if nothing, and `team_why` its reason. `edited`: reviewers approved the call as they changed
+    it, so only a refusal is recorded. `once` names the judgement, the same in a repeat.
     """
 
     name, answer = "judge", Ruling
     agent: str
     call: Call
-    team_says: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict(RunCall[None]):
-    """Record, once, a call that a policy let pass or refused without asking people.
-
-    The run counts the calls that passed. `arguments` are as people may see them, `digest` is that of the true ones;
-    `clause` is the rule of the workspace's policy that counted, `version` that policy's, `team_says` the judgement of
-    the team's own code.
-    """
-
-    name, answer = "verdict", None
-    agent: str
-    tool: str
-    passed: bool
-    arguments: str
-    digest: Digest
-    why: str
-    clause: str
-    version: int
-    team_says: str
     once: AttemptId
+    kind: Kind = Kind.TOOL
+    team_says: str | None = None
+    team_why: str = ""
+    edited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +191,14 @@ class StepDone(RunCall[None]):
 
 @dataclass(frozen=True, slots=True)
 class Report(RunCall[None]):
-    """Note once the outcome of an action that people approved, for its card."""
+    """Note once the outcome of an execution, for the card of what people approved.
+
+    It is evidence: it counts whenever it comes, and changes nothing else. InvalidInput if the execution was never
+    granted.
+    """
 
     name, answer = "report", None
-    request: RequestId
+    execution: ExecutionId
     words: str
     failed: bool = False
     done: str = ""
@@ -215,10 +209,22 @@ class Report(RunCall[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Begin(RunCall[None]):
-    """Check, right before an effect outside, that the run is still the caller's."""
+class Begin(RunCall[Begun]):
+    """Get the right to start an action, right before it; only `GRANTED` gives it.
 
-    name, answer = "begin", None
+    Without a `request` nobody decided on the action, and it is granted if the run is still the caller's. Else the
+    execution is granted once, its `digest` must be that of the decision, and the decision counts as delivered. `step`
+    tells apart several actions that share a decision. `again` is the question whose approval lets the action run
+    again. An `idempotent` execution may start again.
+    """
+
+    name, answer = "begin", Begun
+    execution: ExecutionId
+    request: RequestId | None = None
+    digest: Digest | None = None
+    step: str = ""
+    again: RequestId | None = None
+    idempotent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +310,6 @@ RUN_CALLS: Final[Mapping[str, type[RunCall[Any]]]] = {
         TakeBack,
         Deliver,
         Judge,
-        Verdict,
         Say,
         Write,
         Wait,

@@ -8,6 +8,8 @@ from typing import Final
 
 from countersign.domain.activity import (
     KEPT_STEPS,
+    NOT_DONE,
+    UNKNOWN,
     ActionReport,
     Delay,
     Passed,
@@ -18,6 +20,7 @@ from countersign.domain.activity import (
     step_title,
 )
 from countersign.domain.events import Event, EventType
+from countersign.domain.executions import ExecutionOutcome, Grant, doubt, note
 from countersign.domain.ids import ApiKeyId, ChannelId, RequestId, RunId, TeamName, UserId, WorkspaceId
 
 LONGEST_TASK: Final = 10_000
@@ -143,8 +146,8 @@ class Run:
     """The key of the program that started it and advances it itself."""
     fence: int = 0
     """The greatest fence under which a worker has claimed it; a call under a lower one changes nothing."""
-    attempt: str = ""
-    """The attempt of its program that began to do what was approved, by its name; no other may."""
+    grants: dict[str, Grant] = field(default_factory=dict)
+    """The executions of what people decided, by their names, in the order in which they were granted."""
     acted: bool = False
     """Whether an agent had a decision or began an action: since then the journal of its worker holds something."""
 
@@ -282,15 +285,57 @@ def note_passed(run: Run, tool: str, why: str) -> Run:
     return replace(run, passed=tuple(Passed(*passed, count) for passed, count in times.items()))
 
 
-def report(run: Run, request: RequestId, words: str, now: datetime, *, failed: bool, done: str = "") -> Step:
-    """Note what came of an approved action, once."""
-    if any(one.request == request for one in run.reported):
+def deliver(run: Run, request: RequestId, now: datetime) -> Step:
+    """Note that the agent has the decision.
+
+    The run continues if nothing else is asked.
+    """
+    if request not in run.open.values():
         return Step(run)
-    words = words if len(words) <= LONGEST_REPORT else words[: LONGEST_REPORT - 1] + "…"
-    one = ActionReport(request, failed, words, done[:LONGEST_STATE])
-    noted = replace(run, reported=(*run.reported, one)[-KEPT_REPORTS:])
-    reported = event(EventType.ACTION_REPORTED, noted, now, words=words, failed="yes" if failed else "no")
-    return Step(noted, (replace(reported, request=request),))
+    freed = replace(run, open={slot: name for slot, name in run.open.items() if name != request}, acted=True)
+    if not freed.open:
+        freed = move(freed, Verb.GO_ON, now) or freed
+    return Step(freed, (replace(event(EventType.DECISION_DELIVERED, run, now), request=request),))
+
+
+def report(
+    run: Run, execution: str, words: str, now: datetime, *, failed: bool, done: str = "", late: bool = False
+) -> Step:
+    """Note the outcome of a granted execution, once.
+
+    The outcome of a replaced one is an event alone.
+    """
+    grant = run.grants[execution]
+    if grant.outcome in (ExecutionOutcome.DONE, ExecutionOutcome.FAILED):
+        return Step(run)
+    one = ActionReport(grant.request, failed, _cut(words), done[:LONGEST_STATE], late)
+    if grant.outcome is ExecutionOutcome.REPLACED:
+        return Step(run, (_reported(run, one, now),))
+    outcome = ExecutionOutcome.FAILED if failed else ExecutionOutcome.DONE
+    return _with_report(replace(run, grants=dict(note(run.grants, execution, outcome))), one, now)
+
+
+def report_not_done(run: Run, request: RequestId, why: str, now: datetime) -> Step:
+    """Note once why nothing is done with an approval."""
+    return _with_report(run, ActionReport(request, True, _cut(why), NOT_DONE), now)
+
+
+def _with_report(run: Run, one: ActionReport, now: datetime) -> Step:
+    known = [other for other in run.reported if other.request == one.request and other.done != UNKNOWN]
+    if known:
+        return Step(run)
+    others = [other for other in run.reported if other.request != one.request]
+    return Step(replace(run, reported=(*others, one)[-KEPT_REPORTS:]), (_reported(run, one, now),))
+
+
+def _reported(run: Run, one: ActionReport, now: datetime) -> Event:
+    failed = "unknown" if one.done == UNKNOWN else "yes" if one.failed else "no"
+    about = event(EventType.ACTION_REPORTED, run, now, words=one.words, failed=failed)
+    return replace(about, request=one.request, data={**about.data, **({"late": "yes"} if one.late else {})})
+
+
+def _cut(words: str) -> str:
+    return words if len(words) <= LONGEST_REPORT else words[: LONGEST_REPORT - 1] + "…"
 
 
 def end(
@@ -311,7 +356,21 @@ def end(
     kinds = {Verb.FINISH: EventType.RUN_FINISHED, Verb.FAIL: EventType.RUN_FAILED, Verb.STOP: EventType.RUN_STOPPED}
     ended = replace(ended, open={}, result=result[:LONGEST_RESULT], words=words[:LONGEST_RESULT], stopped_by=user)
     ended = replace(ended, writing=None, delay=None, usage=usage, ended_as=ended_as[:LONGEST_STATE])
-    return Step(ended, (event(kinds[verb], ended, now, user=user, result=ended.result),))
+    told = _doubts_told(ended, now)
+    return Step(told.run, (*told.events, event(kinds[verb], ended, now, user=user, result=ended.result)))
+
+
+def _doubts_told(run: Run, now: datetime) -> Step:
+    """Tell on their cards of executions that began and of which nothing is known at the end of the run."""
+    events: list[Event] = []
+    for execution, grant in run.grants.items():
+        if grant.outcome is ExecutionOutcome.OPEN:
+            step = Step(replace(run, grants=dict(doubt(run.grants, execution))))
+            if run.program is None:  # a program's request ends with an outcome, or says itself that there is none
+                step = _with_report(step.run, ActionReport(grant.request, False, "", UNKNOWN), now)
+            run = step.run
+            events += step.events
+    return Step(run, tuple(events))
 
 
 def event(kind: EventType, run: Run, now: datetime, *, user: UserId | None = None, **data: str) -> Event:

@@ -8,10 +8,14 @@ from typing import Any, Final
 
 from countersign.domain.calls import in_words
 from countersign.domain.errors import ActionFailed, OutcomeUnknown
+from countersign.domain.executions import Begun
 from countersign.runs.entries import Entry
 from countersign.runs.run_journal import RunJournal, inside
 
 _NOT_REPEATED: Final = "It was not repeated. Check the other system before you start the task again."
+NOT_APPROVED: Final = "What was approved is not what would run, so nothing was done."
+_DONE_BEFORE: Final = "It was done before, and its result was lost with the worker that did it."
+_FAILED_BEFORE: Final = "It was tried before and failed."
 
 
 async def _plainly(work: Coroutine[Any, Any, str]) -> str:
@@ -23,25 +27,37 @@ async def effect(
     key: str,
     name: str,
     act: Callable[[], Awaitable[str]],
-    check: Callable[[], Awaitable[None]],
+    begin: Callable[[], Awaitable[Begun]],
     *,
+    decided: bool = False,
     idempotent: bool = False,
     uncut: Callable[[Coroutine[Any, Any, str]], Awaitable[str]] = _plainly,
 ) -> str:
     """Perform an effect at most once in the life of the run; return its result.
 
-    `check` raises if it must not happen any more; it is called after `started` was recorded and right before `act`.
-    ActionFailed if it certainly did not happen, now or when it was tried; to try again, ask under a new key.
-    OutcomeUnknown if it was started and nobody knows how it ended (`unknown_outcomes`); an
-    `idempotent` effect is then done again, unless `act` itself raised OutcomeUnknown. `uncut` waits for an effect that
-    is under way; the wait for a recorded one may be cancelled.
+    `begin` gets the right to act from `web`, and raises if it must not happen any more; it is called after `started`
+    was recorded and right before `act`. If people `decided` on the effect, `web` knows whether a started one was ever
+    granted. ActionFailed if it certainly did not happen, now or when it was tried; to try again, ask under a new key.
+    OutcomeUnknown if it was started and nobody knows how it ended (`unknown_outcomes`); an `idempotent` effect is then
+    done again, unless `act` itself raised OutcomeUnknown. `uncut` waits for an effect that is under way; the wait for a
+    recorded one may be cancelled.
     """
     recorded = await journal.replayed(key)
     # What said itself that nobody knows was put to people, and what they say of it counts.
     repeat = idempotent and recorded is not None and recorded.state == "started"
+    if decided and not repeat and recorded is not None and recorded.state == "started":
+        with journal.activity.working():
+            begun = await begin()
+        match begun:
+            case Begun.GRANTED:  # the worker that started it was lost before it had the right to act
+                repeat = True
+            case Begun.DONE:
+                recorded = Entry("done", _DONE_BEFORE)
+            case Begun.FAILED:
+                recorded = Entry("failed", _FAILED_BEFORE)
     if recorded is not None and not repeat:
         return _as_it_ended(recorded, name)
-    return await uncut(_perform(journal, key, name, act, check, repeat=repeat, idempotent=idempotent))
+    return await uncut(_perform(journal, key, name, act, begin, repeat=repeat, idempotent=idempotent))
 
 
 async def _perform(
@@ -49,7 +65,7 @@ async def _perform(
     key: str,
     name: str,
     act: Callable[[], Awaitable[str]],
-    check: Callable[[], Awaitable[None]],
+    begin: Callable[[], Awaitable[Begun]],
     *,
     repeat: bool,
     idempotent: bool,
@@ -62,7 +78,7 @@ async def _perform(
         if stored.attempt != started.attempt:
             return _as_it_ended(stored, name)
         try:
-            await check()
+            begun = await begin()
             if journal.was_left(key):  # while this was recorded and checked: nobody waits for it, and it has not begun
                 raise asyncio.CancelledError
         except BaseException as error:
@@ -71,7 +87,23 @@ async def _perform(
                 never = Entry("failed", f"“{in_words(name)}” was cancelled before it began.")
                 await (journal.record_result if journal.was_left(key) else journal.record)(key, never, replace=True)
             raise
+        if begun is not Begun.GRANTED:
+            entry = await journal.record_result(key, _not_granted(begun, started, name), replace=True)
+            return _as_it_ended(entry, name)
         return await _act(journal, key, name, act, started)
+
+
+def _not_granted(begun: Begun, started: Entry, name: str) -> Entry:
+    """Make the entry of an effect that `web` does not let start."""
+    match begun:
+        case Begun.GRANTED_BEFORE:
+            doubt = f"Nobody knows whether “{in_words(name)}” happened: it began before, and the record of it is lost."
+            return dataclasses.replace(started, state="unknown", value=f"{doubt} {_NOT_REPEATED}")
+        case Begun.DONE:
+            return Entry("done", _DONE_BEFORE)
+        case Begun.FAILED:
+            return Entry("failed", _FAILED_BEFORE)
+    return Entry("failed", NOT_APPROVED)
 
 
 async def _act(journal: RunJournal, key: str, name: str, act: Callable[[], Awaitable[str]], started: Entry) -> str:

@@ -14,16 +14,13 @@ from countersign.usecases.effective_settings import configure, judge, rules_of
 from countersign.usecases.recorded_events import settings_refused, start_refused, unknown_request
 from countersign.usecases.run_end import finish, stop
 from countersign.usecases.run_progress import (
-    check_ours,
     note_delay,
     note_delivery,
     note_plan,
     note_progress,
     note_step_done,
-    note_verdict,
     note_writing,
     park,
-    report,
     rests,
 )
 from countersign.usecases.run_requests import ask, take_back
@@ -33,7 +30,6 @@ __all__ = [
     "ask",
     "begin",
     "catch_up",
-    "check_ours",
     "configure",
     "decide",
     "finish",
@@ -44,10 +40,8 @@ __all__ = [
     "note_plan",
     "note_progress",
     "note_step_done",
-    "note_verdict",
     "note_writing",
     "park",
-    "report",
     "rests",
     "rules_of",
     "settings_refused",

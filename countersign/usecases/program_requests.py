@@ -1,4 +1,4 @@
-"""Requests of programs over HTTP: ask, take back, report what came of the action.
+"""Requests of programs over HTTP: ask, take back, begin, report the outcome.
 
 Each is a run of its own, which web writes and nobody advances: the program waits by itself. Its id is made of the key
 and the program's idempotency key, so a program that died and asks again finds its request and the decision.
@@ -10,14 +10,16 @@ from dataclasses import dataclass, replace
 from secrets import token_hex
 from typing import Final
 
-from countersign.domain import request_endings, requests, runs
+from countersign.domain import executions, request_endings, requests, runs
 from countersign.domain.api_keys import ApiKey, AskingProgram
 from countersign.domain.calls import LONGEST_CONTENT
 from countersign.domain.errors import Conflict, InvalidInput, NotFound
 from countersign.domain.events import EventType, plain
+from countersign.domain.executions import Grant
 from countersign.domain.ids import AttemptId, ChannelId, RequestId, RunId, UserId, WorkspaceId, short_name
 from countersign.domain.program_states import ProgramState, follows
 from countersign.domain.question_salts import salted
+from countersign.domain.request_endings import may_act
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status
 from countersign.domain.runs import Run
 from countersign.policy.evaluation import Effect
@@ -194,6 +196,41 @@ async def withdraw(store: Store, key: ApiKey, request: str, why: str) -> Program
     return (await update(store, propose)).value
 
 
+async def begin(store: Store, key: ApiKey, request: str, execution: str, replaces: str = "") -> ProgramRequest:
+    """Grant the execution, unless another one was granted or an outcome is known.
+
+    Only the execution that the returned run names may act. To begin the same one again changes nothing, so it may be
+    repeated when the reply was lost. `replaces` names an earlier one that did nothing; with an empty `execution` in its
+    place, nothing has begun.
+
+    NotFound as for `find`. InvalidInput if nobody decided yet. Conflict if it was not approved, or people stopped it.
+    """
+    found = await find(store, key, request)
+    status = found.request.status
+    if status is Status.PENDING:
+        raise InvalidInput("This request hasn't been decided yet. Begin after the decision.")
+    if status not in (Status.APPROVED, Status.EDITED):
+        raise Conflict(f"This request was not approved: it is {status.value}. Nothing may be done.")
+
+    async def propose() -> Keep[ProgramRequest] | Swap[ProgramRequest] | Refuse:
+        seen = await store.run(found.run.id)
+        if seen is None:
+            return Refuse(NotFound(f"The request “{found.request.id}” no longer exists."))
+        run = seen.value
+        if run.status is runs.Status.STOPPED:
+            return Refuse(Conflict("People stopped this request, so nothing may be done."))
+        if execution:
+            grants, _ = executions.grant(run.grants, execution, Grant(found.request.id), replaces=replaces)
+        else:
+            grants = executions.take_back(run.grants, replaces)
+        if run.told_outcome or grants == run.grants:
+            return Keep(ProgramRequest(run, found.request))
+        begun = replace(run, grants=dict(grants))
+        return Swap(Change(runs=(Put(begun, seen.version),)), ProgramRequest(begun, found.request))
+
+    return (await update(store, propose)).value
+
+
 async def report(
     store: Store, key: ApiKey, request: str, *, succeeded: bool, words: str, keep_state: bool = False
 ) -> ProgramRequest:
@@ -216,13 +253,6 @@ async def report(
         )
     verb = runs.Verb.FINISH if succeeded else runs.Verb.FAIL
     return await end(store, target, verb, words, stateless=() if keep_state else (target.request.id,))
-
-
-def may_act(request: Request) -> bool:
-    """Tell whether its program acts on the decision, so that something comes of it."""
-    if request.status is Status.ANSWERED:
-        return request.question.kind is not Kind.TOOL
-    return request.status in (Status.APPROVED, Status.EDITED)
 
 
 async def end(

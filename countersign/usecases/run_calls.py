@@ -6,12 +6,10 @@ from countersign.domain import run_calls as calls
 from countersign.domain.calls import Call, is_canonical
 from countersign.domain.errors import InvalidInput, NotFound
 from countersign.domain.ids import ApiKeyId
-from countersign.domain.run_calls import Claimed, R, Ruling, RunCall
+from countersign.domain.run_calls import Claimed, R, RunCall
 from countersign.domain.runs import Run
-from countersign.policy.evaluation import Effect
-from countersign.usecases import run_end, run_progress, run_requests, run_start
+from countersign.usecases import executions, run_end, run_progress, run_requests, run_start
 from countersign.usecases.compare_and_set import live
-from countersign.usecases.effective_settings import judge
 from countersign.usecases.ports import Lease, Store
 
 
@@ -37,11 +35,10 @@ async def _answer(store: Store, lease: Lease, call: RunCall[Any], key: ApiKeyId 
         case calls.TakeBack():
             return await run_requests.take_back(store, lease, call.request, call.why)
         case calls.Deliver():
-            return await run_progress.note_delivery(store, lease, call.request)
+            return await run_progress.note_delivery(store, lease, call.request, call.not_done)
         case calls.Judge():
-            return await _judge(store, lease, call)
-        case calls.Verdict():
-            return await run_progress.note_verdict(store, lease, call)
+            _check(call.call)
+            return await run_progress.judge_call(store, lease, call)
         case calls.Say():
             return await run_progress.note_progress(store, lease, call.agent, call.words, call.at)
         case calls.Write():
@@ -53,9 +50,9 @@ async def _answer(store: Store, lease: Lease, call: RunCall[Any], key: ApiKeyId 
         case calls.StepDone():
             return await run_progress.note_step_done(store, lease, call.number, call.place)
         case calls.Report():
-            return await run_progress.report(store, lease, call)
+            return await executions.report(store, lease, call)
         case calls.Begin():
-            return await run_progress.check_ours(store, lease)
+            return await executions.begin(store, lease, call)
         case calls.Park():
             return await run_progress.park(store, lease, call.awaited)
         case calls.Finish():
@@ -100,16 +97,6 @@ async def _attach(store: Store, lease: Lease, call: calls.Attach) -> None:
         raise InvalidInput("A file is not base64. Nothing was attached.") from None
     await live(store, lease)
     await store.made.keep(lease.run, files, call.left)
-
-
-async def _judge(store: Store, lease: Lease, call: calls.Judge) -> Ruling:
-    _check(call.call)
-    run = (await live(store, lease)).value
-    if call.team_says not in (None, *Effect):
-        raise InvalidInput("A team says pass, ask or refuse. The call was not judged.")
-    says = None if call.team_says is None else Effect(call.team_says)
-    judged = await judge(store, run, call.agent, call.call, says)
-    return Ruling(judged.effect, judged.clause, judged.why, judged.version)
 
 
 def _check(call: Call | None) -> None:

@@ -7,11 +7,13 @@ from datetime import datetime
 from countersign.domain import requests, runs
 from countersign.domain.activity import Delay, Progress, Writing
 from countersign.domain.errors import InvalidInput, NewerSchema, UnknownSchema
-from countersign.domain.events import Event, EventType
-from countersign.domain.ids import RequestId
-from countersign.domain.run_calls import Report, Verdict
+from countersign.domain.events import EventType, shortened, without_secrets
+from countersign.domain.ids import RequestId, digest_of
+from countersign.domain.run_calls import Judge, Ruling
 from countersign.domain.runs import Run
+from countersign.policy.evaluation import Effect
 from countersign.usecases.compare_and_set import Keep, Swap, advance, if_live, live, update
+from countersign.usecases.effective_settings import judge
 from countersign.usecases.ports import Change, Lease, Put, Store
 
 
@@ -48,85 +50,70 @@ async def note_step_done(store: Store, lease: Lease, number: int, place: int) ->
     return await advance(store, lease, lambda run, now: runs.note_step(run, number, place, now))
 
 
-async def note_verdict(store: Store, lease: Lease, verdict: Verdict) -> None:
-    """Record the verdict, once. LeaseLost if the run is no longer ours."""
+async def judge_call(store: Store, lease: Lease, call: Judge) -> Ruling:
+    """Judge a call by the policy; record one that nobody is asked about, once.
 
-    async def propose() -> Swap[None]:
+    LeaseLost if the run is no longer ours. InvalidInput if the team says something else than pass, ask or refuse.
+    """
+    if call.team_says not in (None, *Effect):
+        raise InvalidInput("A team says pass, ask or refuse. The call was not judged.")
+    says = None if call.team_says is None else Effect(call.team_says)
+
+    async def propose() -> Keep[Ruling] | Swap[Ruling]:
         seen = await live(store, lease)
-        event = Event(
-            EventType.CALL_PASSED if verdict.passed else EventType.CALL_REFUSED,
-            seen.now,
-            run=lease.run,
-            workspace=seen.value.workspace,
-            data={
-                "agent": verdict.agent,
-                "tool": verdict.tool,
-                "arguments": verdict.arguments,
-                "digest": verdict.digest,
-                "why": verdict.why,
-                "clause": verdict.clause,
-                "policy": str(verdict.version),
-                "team_says": verdict.team_says,
-                "team": seen.value.team,
-                "channel": seen.value.channel,
-            },
-        )
         run = seen.value
-        counted = runs.note_passed(run, verdict.tool, verdict.why) if verdict.passed else run
-        return Swap(Change(runs=(Put(counted, seen.version),), events=(event,), once=verdict.once), None)
+        judged = await judge(store, run, call.agent, call.call, says)
+        why = call.team_why if says is judged.effect else ""
+        if judged.clause and judged.effect is not Effect.ASK:  # the card of a question names the rule by itself
+            why = f"The workspace's policy, rule “{judged.clause}”. {judged.why}".strip()
+        ruling = Ruling(judged.effect, judged.clause, why, judged.version)
+        passes = judged.effect is Effect.PASS
+        if judged.effect is Effect.ASK or (passes and call.edited):
+            return Keep(ruling)
+        kind = EventType.CALL_PASSED if passes else EventType.CALL_REFUSED
+        event = replace(runs.event(kind, run, seen.now), data=_recorded(run, call, ruling))
+        counted = runs.note_passed(run, call.call.tool, why) if passes else run
+        return Swap(Change(runs=(Put(counted, seen.version),), events=(event,), once=call.once), ruling)
 
-    await update(store, propose)
+    return (await update(store, propose)).value
 
 
-async def note_delivery(store: Store, lease: Lease, request: RequestId) -> Run:
-    """Note that the agent has the decision.
+def _recorded(run: Run, call: Judge, ruling: Ruling) -> dict[str, str]:
+    """Collect what the audit log keeps of a call that nobody was asked about."""
+    tool, arguments = call.call.tool, call.call.arguments
+    return {
+        "agent": call.agent,
+        "tool": tool,
+        "arguments": shortened(without_secrets(arguments, call.call.hidden)),
+        "digest": digest_of(run.salt, digest_of(call.kind, tool, arguments)),
+        "why": ruling.why,
+        "clause": ruling.clause,
+        "policy": str(ruling.version),
+        "team_says": call.team_says or "nothing",
+        "team": run.team,
+        "channel": run.channel,
+    }
 
-    The run continues if nothing else is asked. InvalidInput if nobody has decided yet.
+
+async def note_delivery(store: Store, lease: Lease, request: RequestId, not_done: str = "") -> Run:
+    """Note that the agent has the decision, or why nothing is done with it.
+
+    The run continues if nothing else is asked. InvalidInput if nobody has decided yet, or the request is another run's.
     """
     asked = (await store.readable([request])).get(request)
+    if asked is not None and asked.run != lease.run:
+        raise InvalidInput(f"Run {lease.run} has no request {request}. Nothing was changed.")
 
     def rule(run: Run, now: datetime) -> runs.Step:
-        if request not in run.open.values():
-            return runs.Step(run)
-        if asked is not None and asked.status is requests.Status.PENDING:
+        if request in run.open.values() and asked is not None and asked.status is requests.Status.PENDING:
             raise InvalidInput(f"Request {request} is still pending, so there is nothing to deliver.")
-        freed = replace(run, open={slot: name for slot, name in run.open.items() if name != request}, acted=True)
-        if not freed.open:
-            freed = runs.move(freed, runs.Verb.GO_ON, now) or freed
-        delivered = Event(EventType.DECISION_DELIVERED, now, run=run.id, request=request, workspace=run.workspace)
-        return runs.Step(freed, (delivered,))
+        step = runs.deliver(run, request, now)
+        if not not_done:
+            return step
+        told = runs.report_not_done(step.run, request, not_done, now)
+        return runs.Step(told.run, (*step.events, *told.events))
 
     return await advance(store, lease, rule, delivered=(request,))
-
-
-async def report(store: Store, lease: Lease, call: Report) -> Run:
-    """Note once the outcome of an action that people approved, for its card.
-
-    InvalidInput if the request is another run's.
-    """
-    asked = (await store.readable([call.request])).get(call.request)
-    if asked is not None and asked.run != lease.run:
-        raise InvalidInput(f"Run {lease.run} has no request {call.request}. Nothing was reported.")
-
-    def rule(run: Run, now: datetime) -> runs.Step:
-        return runs.report(run, call.request, call.words, now, failed=call.failed, done=call.done)
-
-    return await advance(store, lease, rule)
-
-
-async def check_ours(store: Store, lease: Lease) -> None:
-    """Check, right before an effect outside, that the run is ours; note the first.
-
-    LeaseLost if it is not.
-    """
-
-    async def propose() -> Swap[None]:
-        seen = await live(store, lease)
-        if seen.value.acted:
-            return Swap(Change(held=Put(seen.value, seen.version)), None)
-        return Swap(Change(runs=(Put(replace(seen.value, acted=True), seen.version),)), None)
-
-    await update(store, propose)
 
 
 async def park(store: Store, lease: Lease, asked: frozenset[RequestId]) -> bool:

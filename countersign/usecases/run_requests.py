@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 from typing import NamedTuple
 
-from countersign.domain import request_endings, requests, runs
+from countersign.domain import executions, request_endings, requests, runs
 from countersign.domain.calls import LONGEST_CONTENT
 from countersign.domain.errors import GivenUp, Refused
 from countersign.domain.events import Event, EventType, plain, shortened, without_secrets
@@ -101,7 +101,8 @@ def _new_request(place: _Place, team_says: str) -> Swap[Request]:
     slot = step.request.slot
     counted = run.asked + (place.question.kind not in requests.ABOUT_THE_RUN)
     recent = (*run.recent, place.request)[-runs.KEPT_RECENT :]
-    waiting = replace(run, open={**run.open, slot: place.request}, asked=counted, recent=recent)
+    grants = dict(executions.doubt(run.grants, place.question.about))
+    waiting = replace(run, open={**run.open, slot: place.request}, asked=counted, recent=recent, grants=grants)
     change = Change(
         runs=(Put(runs.move(waiting, runs.Verb.WAIT, now) or waiting, place.run.version),),
         requests=tuple(changed),

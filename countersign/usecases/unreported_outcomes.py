@@ -12,9 +12,10 @@ from typing import Final
 from countersign.domain import runs
 from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.ids import RequestId
+from countersign.domain.request_endings import may_act
 from countersign.domain.requests import Request
 from countersign.usecases.ports import Store
-from countersign.usecases.program_requests import ProgramRequest, end, may_act
+from countersign.usecases.program_requests import ProgramRequest, end
 
 REPORTED_WITHIN: Final = timedelta(days=1)
 """After its decision; then the request ends without anybody knowing what came of it. The program may still say."""

@@ -9,9 +9,9 @@ from typing import Final
 from tests.adapters.stage import Line
 
 MODELS: Final = """
-from countersign.client import attempts
+from countersign.client import executions
 
-attempts.LOOKS = 0  # people are asked at once what became of it
+executions.LOOKS = 0  # people are asked at once what became of it
 
 def pay(order: int, euros: float) -> str:
     stop(f"before {order}")

@@ -11,7 +11,7 @@ from ag2.middleware.base import BaseMiddleware
 from ag2.middleware.builtin import approval_required
 from ag2.testing import TestConfig, TrackingConfig
 
-from countersign.client import attempts
+from countersign.client import executions
 from countersign.frameworks.ag2 import ask_human, slack_hook, with_approval
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.store import Store
@@ -131,7 +131,7 @@ async def test_people_say_whether_a_call_was_done_whose_program_was_killed(
     slack: LocalSlack, bob: Bob, monkeypatch: pytest.MonkeyPatch, idempotent: bool
 ) -> None:
     """R8, R10: killed between the action and its report; one that is idempotent runs again, and asks nobody."""
-    monkeypatch.setattr(attempts, "LOOKS", 0)
+    monkeypatch.setattr(executions, "LOOKS", 0)
     paid: list[float] = []
 
     def dies() -> None:
@@ -143,7 +143,7 @@ async def test_people_say_whether_a_call_was_done_whose_program_was_killed(
         await running
     again = asyncio.create_task(one_refund(paid, idempotent=idempotent))
     if not idempotent:
-        await bob.presses("Was “refund” done?", "Choose", {"options": "1. It was done"})
+        await bob.presses("Did “refund” happen?", "Choose", {"options": "1. It was done"})
     assert await again == ("90.00 EUR for order 17" if idempotent else "Done before: People say that it was done.")
     assert (len(paid), cards(slack)) == ((2, 1) if idempotent else (1, 2))
 

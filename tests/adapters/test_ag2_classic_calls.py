@@ -11,7 +11,7 @@ import autogen
 import pytest
 from autogen.coding import LocalCommandLineCodeExecutor
 
-from countersign.client import attempts
+from countersign.client import executions
 from countersign.domain.channel_settings import Risk
 from countersign.frameworks.ag2_classic import ask_in_slack
 from countersign.policy.evaluation import Clause, Effect, Rulebook
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow  # the framework takes seconds to import
 
 ORDER_17, ORDER_18 = ("refund", {"order": 17, "euros": 90.0}), ("refund", {"order": 18, "euros": 5.0})
 CASH = ("cash", {"order": 19, "euros": 1.0})
-DOUBT = "Was “refund” done?"
+DOUBT = "Did “refund” happen?"
 Shop = Callable[..., Any]
 
 
@@ -207,7 +207,7 @@ async def test_people_say_what_became_of_a_call_whose_program_was_killed(
     slack: LocalSlack, bob: Bob, script: Script, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R8, R10: killed between the action and its report."""
-    monkeypatch.setattr(attempts, "LOOKS", 0)
+    monkeypatch.setattr(executions, "LOOKS", 0)
     script.plays("clerk", ORDER_17, "Well.")
     paid: list[str] = []
 
@@ -264,7 +264,7 @@ async def test_people_say_what_became_of_code_whose_program_was_killed(
     bob: Bob, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R8, R10."""
-    monkeypatch.setattr(attempts, "LOOKS", 0)
+    monkeypatch.setattr(executions, "LOOKS", 0)
     script.plays("coder", CODE, "Well. TERMINATE")
 
     def program() -> Any:

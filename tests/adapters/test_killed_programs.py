@@ -13,7 +13,7 @@ from tests.adapters.killable_programs import GUARDED, MODELS, UNGUARDED, Decisio
 from tests.adapters.stage import Bob, Script, cards
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("together")]
-DOUBT = "” done?"
+DOUBT = "” happen?"
 Make = Callable[[Killable], Program]
 
 

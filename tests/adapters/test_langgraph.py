@@ -19,7 +19,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
-from countersign.client import attempts
+from countersign.client import executions
 from countersign.client.client import AsyncClient
 from countersign.client.exchange import ServiceRefused
 from countersign.domain.errors import InvalidInput
@@ -421,7 +421,7 @@ async def test_people_say_whether_a_call_was_done_whose_program_was_killed(
     slack: LocalSlack, bob: Bob, monkeypatch: pytest.MonkeyPatch, asynchronous: bool, idempotent: bool
 ) -> None:
     """R8, R10: killed between the action and its report; one that is idempotent runs again, and asks nobody."""
-    monkeypatch.setattr(attempts, "LOOKS", 0)
+    monkeypatch.setattr(executions, "LOOKS", 0)
     shop = Shop()
     clerk = agent(shop, SlackApproval("#general", idempotent={"refund"} if idempotent else ()))
 
@@ -442,7 +442,7 @@ async def test_people_say_whether_a_call_was_done_whose_program_was_killed(
     shop.pays = alive
     again = asyncio.create_task(runs(None))
     if not idempotent:
-        await bob.presses("Was “refund” done?", "Choose", {"options": "1. It was done"})
+        await bob.presses("Did “refund” happen?", "Choose", {"options": "1. It was done"})
     reads = (await again)["messages"][-2].content
     assert reads == ("90.00 EUR for order 17000000" if idempotent else "Done before: People say that it was done.")
     assert (len(shop.paid), cards(slack)) == ((2, 1) if idempotent else (1, 2))

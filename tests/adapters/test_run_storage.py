@@ -94,7 +94,7 @@ async def doubts(slack: LocalSlack, going_on: asyncio.Task[Any], answer: str) ->
     """Have Bob say what became of the call, about which the clerk that goes on must ask."""
 
     def asks(message: Message) -> bool:
-        return "Was “refund” done?" in text_of(message) and "Choose" in message.buttons
+        return "Did “refund” happen?" in text_of(message) and "Choose" in message.buttons
 
     card = asyncio.create_task(slack.wait_message("#approvals", asks))
     await asyncio.wait({card, going_on}, return_when=asyncio.FIRST_COMPLETED)
@@ -171,7 +171,7 @@ async def test_a_machine_from_which_a_run_was_taken_does_not_begin_what_people_a
     with pytest.raises(ServiceRefused, match="this state of it is too old"):
         await waiting
     going_on = asyncio.create_task(other.run(70017))
-    doubt = asyncio.create_task(slack.wait_message("#approvals", lambda m: "Was “refund” done?" in text_of(m)))
+    doubt = asyncio.create_task(slack.wait_message("#approvals", lambda m: "Did “refund” happen?" in text_of(m)))
     await asyncio.wait({going_on, doubt}, return_when=asyncio.FIRST_COMPLETED)
     assert not doubt.done(), "Nobody is to be asked."
     doubt.cancel()
@@ -196,7 +196,7 @@ async def test_people_say_what_became_of_a_call_whose_machine_was_lost(slack: Lo
     other = Clerk(tmp_path / "c")
     going_on = asyncio.create_task(other.run(70017))
     card = await slack.wait_message(
-        "#approvals", lambda m: "Was “refund” done?" in text_of(m) and "Choose" in m.buttons
+        "#approvals", lambda m: "Did “refund” happen?" in text_of(m) and "Choose" in m.buttons
     )
     bob = slack.user("bob")
     await bob.click(card, "Choose")
@@ -218,7 +218,7 @@ async def test_a_machine_that_goes_on_in_the_middle_of_calls_does_the_others(
     other = Clerk(tmp_path / "c")
     going_on = asyncio.create_task(other.run(70017, 70018))
     card = await slack.wait_message(
-        "#approvals", lambda m: "Was “refund” done?" in text_of(m) and "Choose" in m.buttons
+        "#approvals", lambda m: "Did “refund” happen?" in text_of(m) and "Choose" in m.buttons
     )
     bob = slack.user("bob")
     await bob.click(card, "Choose")

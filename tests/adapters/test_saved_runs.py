@@ -155,7 +155,7 @@ async def test_people_say_whether_a_call_was_done_whose_program_ended(slack: Loc
     await killed(slack, program, "in the call")
 
     def doubts(message: Message) -> bool:
-        named = "Was “refund” done?" in text_of(message) and "Order: 17\nEuros: 45.0" in text_of(message)
+        named = "Did “refund” happen?" in text_of(message) and "Order: 17\nEuros: 45.0" in text_of(message)
         return named and "Choose" in message.buttons
 
     bob = slack.user("bob")
@@ -171,7 +171,7 @@ async def test_an_idempotent_call_whose_program_ended_runs_again(slack: LocalSla
     program = make(options=', idempotent={"refund"}')
     await killed(slack, program, "in the call")
     assert "45.00 EUR were paid back." in await program.ended()
-    assert (program.done(), cards(slack, CARD), cards(slack, "Was “refund”")) == (["17 45.0"] * 2, 1, 0)
+    assert (program.done(), cards(slack, CARD), cards(slack, "Did “refund”")) == (["17 45.0"] * 2, 1, 0)
 
 
 async def test_another_machine_goes_on_after_the_decision(slack: LocalSlack, make: Make, tmp_path: Path) -> None:

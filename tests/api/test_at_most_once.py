@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from countersign import AlreadyRan, NotApproved, ServiceRefused, requires_approval, slack_input
-from countersign.client import attempts
+from countersign.client import executions
 from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack
 from tests.adapters.stage import Bob, cards
 from tests.sample_requests import rules
 
-DOUBT = "Was “pay” done?"
+DOUBT = "Did “pay” happen?"
 Pay = Callable[[], Coroutine[Any, Any, str]]
 Guard = Callable[..., Pay]
 
@@ -27,7 +27,7 @@ class Killed(BaseException):
 def known(url: str, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERSIGN_URL", url)
     monkeypatch.setenv("COUNTERSIGN_KEY", token)
-    monkeypatch.setattr(attempts, "LOOKS", 0)
+    monkeypatch.setattr(executions, "LOOKS", 0)
 
 
 @pytest.fixture(params=["thread", "asyncio"])

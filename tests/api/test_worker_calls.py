@@ -19,9 +19,10 @@ from bot.slack import http
 from countersign import usecases
 from countersign.domain import api_keys
 from countersign.domain.api_keys import Issued
+from countersign.domain.calls import Call
 from countersign.domain.errors import InvalidInput
 from countersign.domain.events import EventType
-from countersign.domain.ids import AttemptId, Digest, RequestId, RunId, TeamName, WorkspaceId
+from countersign.domain.ids import AttemptId, RequestId, RunId, TeamName, WorkspaceId
 from countersign.domain.made_files import LeftOut, MadeFile, Why
 from countersign.domain.people import Actor
 from countersign.domain.requests import Question, Request, Status
@@ -35,13 +36,11 @@ from countersign.domain.run_calls import (
     Judge,
     Park,
     Plan,
-    Report,
     RunCall,
     Say,
     Start,
     StepDone,
     TakeBack,
-    Verdict,
 )
 from countersign.domain.runs import LONGEST_REPORT, LONGEST_RESULT, Run
 from countersign.domain.runs import Status as RunStatus
@@ -50,16 +49,17 @@ from countersign.runs.decision_stream import READ_BACK, Waiting
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
+from countersign.usecases import executions
 from countersign.usecases.ports import Lease
 from tests.api.conftest import DOCUMENT, as_described, fits
 from tests.longest_wait import PATIENCE
-from tests.sample_requests import ALICE, BOB, GENERAL, HERE, attempt, call, question
+from tests.sample_requests import ALICE, BOB, GENERAL, HERE, attempt, begins, call, question, reporting
 from tests.slack.socket_bot import events
 from tests.store_fixtures import NoQueue, new_run, start_run
 from tests.worker_service import Served, served
 
 OTHER: Final = RunId("rother")
-WITHOUT_FENCE: Final = {"claim", "start", "read", "find", "card_link"}
+WITHOUT_FENCE: Final = {"claim", "start", "read", "find", "card_link", "report"}
 NEWER: Final = b"1 99\n{}"
 
 
@@ -175,9 +175,7 @@ def kind_of(answer: httpx.Response) -> tuple[int, str]:
 
 
 START: Final = Start(GENERAL, ALICE, TeamName("script"), "Tidy up.")
-VERDICT: Final = Verdict(
-    "clerk", "look", True, "{}", Digest("0" * 64), "", "looking", 1, "pass", AttemptId("rtest-look-0")
-)
+PASSES: Final = Judge("clerk", Call("look", "{}"), AttemptId("rtest-look-0"), team_says="pass", team_why="Looking.")
 
 
 async def test_wrong_key_reaches_nothing(lease: Lease, web: Served, calling: Calling) -> None:
@@ -262,7 +260,6 @@ async def valid(store: Store, lease: Lease, name: str) -> RunCall[Any]:
     others: dict[str, dict[str, Any]] = {
         "find": {"request": asked.id},
         "card_link": {"request": asked.id},
-        "judge": {"agent": "clerk", "call": {"tool": "look", "arguments": "{}"}},
         "write": {"text": {"agent": "clerk", "characters": 4, "words": "Dear"}},
         "wait": {"delay": {"why": "The model is busy.", "until": now}},
     }
@@ -270,17 +267,21 @@ async def valid(store: Store, lease: Lease, name: str) -> RunCall[Any]:
         "ask": Ask(call()),
         "take_back": TakeBack(asked.id, "Not wanted any more."),
         "deliver": Deliver(asked.id),
-        "verdict": VERDICT,
+        "judge": PASSES,
         "say": Say("clerk", "I look.", now),
         "plan": Plan(1, ("Look", "Pay")),
         "step_done": StepDone(1, 0),
-        "report": Report(asked.id, "Paid."),
         "park": Park(frozenset({asked.id})),
         "finish": Finish(RunVerb.FINISH, "Done."),
         "attach": Attach.of([MadeFile("a.txt", b"a")], [LeftOut(Why.LARGE, "b.txt")]),
     }
     if name in known:
         return known[name]
+    if name == "begin":
+        return begins(await decide(store, asked))
+    if name == "report":
+        await executions.begin(store, lease, begins(await decide(store, asked)))
+        return reporting(asked, "Paid.")
     made: RunCall[Any] = TypeAdapter(RUN_CALLS[name]).validate_python(others.get(name, {}))
     return made
 
@@ -307,12 +308,6 @@ async def before_deliver(store: Store, lease: Lease) -> RunCall[Any]:
     return Deliver((await decide(store, await asked_in(store, lease))).id)
 
 
-async def before_report(store: Store, lease: Lease) -> RunCall[Any]:
-    done = await decide(store, await asked_in(store, lease))
-    await usecases.note_delivery(store, lease, done.id)
-    return Report(done.id, "Sent.", done="sent")
-
-
 async def before_step(store: Store, lease: Lease) -> RunCall[Any]:
     await usecases.note_plan(store, lease, 1, ["Look", "Pay"])
     return StepDone(1, 1)
@@ -326,11 +321,22 @@ async def before_another_place(store: Store, lease: Lease) -> RunCall[Any]:
 REPEATED: dict[str, Callable[[Store, Lease], Awaitable[RunCall[Any]]]] = {
     **{
         name: lambda store, lease, name=name: valid(store, lease, name)  # type: ignore[misc]
-        for name in ("claim", "ask", "take_back", "verdict", "say", "plan", "begin", "park", "finish", "attach")
+        for name in (
+            "claim",
+            "ask",
+            "take_back",
+            "judge",
+            "say",
+            "plan",
+            "begin",
+            "report",
+            "park",
+            "finish",
+            "attach",
+        )
     },
     "ask in place of another": before_another_place,
     "deliver": before_deliver,
-    "report": before_report,
     "step_done": before_step,
 }
 
@@ -399,6 +405,7 @@ async def test_park_and_decision_at_once_lose_neither(store: Store, worker: Call
 async def test_call_of_another_form_is_refused_by_name(store: Store, lease: Lease, worker: Caller) -> None:
     """R29"""
     held = {"fence": 1, "owner": "worker"}
+    odd = {"agent": "a", "call": {"tool": "t", "arguments": "{}"}, "once": "a", "team_says": "x"}
     bodies: list[tuple[str, Any]] = [
         ("ask", {"lease": held}),
         ("ask", {"lease": held, "call": {"question": {"agent": "x"}}}),
@@ -409,7 +416,7 @@ async def test_call_of_another_form_is_refused_by_name(store: Store, lease: Leas
         ("finish", {"lease": held, "call": {"verb": "stop", "result": "Stopped."}}),
         ("finish", {"lease": held, "call": {"verb": "park", "result": ""}}),
         ("attach", {"lease": held, "call": {"files": [["a.txt", "no base64"]]}}),
-        ("judge", {"lease": held, "call": {"agent": "a", "call": {"tool": "t", "arguments": "{}"}, "team_says": "x"}}),
+        ("judge", {"lease": held, "call": odd}),
         ("step_done", {"lease": held, "call": {"number": 1, "place": [1]}}),
         ("park", []),
     ]
@@ -448,7 +455,8 @@ async def test_pending_request_is_not_delivered(store: Store, lease: Lease, work
 async def test_outcome_of_another_runs_request_is_not_taken(store: Store, lease: Lease, worker: Caller) -> None:
     """R44"""
     foreign = await decide(store, await asked_in(store, await new_run(store, OTHER)))
-    assert kind_of(await worker.call(lease.run, Report(foreign.id, "It failed.", failed=True))) == (400, "invalid")
+    await executions.begin(store, replace(lease, run=OTHER), begins(foreign))
+    assert kind_of(await worker.call(lease.run, reporting(foreign, "It failed.", failed=True))) == (400, "invalid")
     assert (await run_of(store)).reported == ()
 
 
@@ -468,8 +476,9 @@ async def test_questions_of_a_program_count_against_its_rate(store: Store, calli
 
 
 async def test_policy_judges_a_call_for_its_worker(lease: Lease, worker: Caller) -> None:
-    said = Judge("clerk", call().call)  # type: ignore[arg-type]
-    assert (await worker.call(lease.run, said)).json()["effect"] == "ask"
+    asks = Judge("clerk", call().call, AttemptId("one"))  # type: ignore[arg-type]
+    assert (await worker.call(lease.run, asks)).json()["effect"] == "ask"
+    assert (await worker.call(lease.run, PASSES)).json() == {"effect": "pass", "why": "Looking."}
 
 
 async def test_stream_pushes_a_decision_and_an_end_as_a_line_each(store: Store, lease: Lease, worker: Caller) -> None:
@@ -703,7 +712,8 @@ async def test_run_with_enormous_texts_and_files_ends(web: Served, store: Store,
     asked = await decide(store, await asked_in(store, lease))
     enormous = "x" * 5_000_000
     async with web.service() as service:
-        await service.call(lease, Report(asked.id, enormous, failed=True))
+        await service.call(lease, begins(asked))
+        await service.call(lease, reporting(asked, enormous, failed=True))
         await service.call(lease, Attach.of([MadeFile("answer.txt", enormous.encode()), MadeFile("b.txt", b"b")]))
         await service.call(lease, Finish(RunVerb.FINISH, enormous, enormous))
     ended = await run_of(store)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import CodeType, SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import autogen_ext
 import pytest
@@ -21,6 +21,7 @@ from autogen_core.code_executor import CodeBlock, CodeExecutor, CodeResult
 from countersign.domain.activity import ActionReport
 from countersign.domain.calls import canonical
 from countersign.domain.requests import Kind, Request, Verb
+from countersign.domain.run_calls import R, Report, RunCall
 from countersign.frameworks.autogen.code.executors import LocalExecutor, code_executor
 from countersign.frameworks.autogen.code.gated_executor import UNBOXED
 from countersign.frameworks.autogen.run_context import RunContext
@@ -28,7 +29,8 @@ from countersign.frameworks.autogen.tools.team_policy import Tier
 from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
 from countersign.store.record_codecs import REQUESTS
-from tests.autogen.harness import House, fact
+from countersign.usecases.ports import Lease
+from tests.autogen.harness import House, Through, fact
 from tests.autogen.test_gated_tools import life
 
 pytest_plugins = ["tests.redis_server"]
@@ -279,9 +281,17 @@ async def test_code_that_fails_or_has_no_interpreter_is_a_result(house: House) -
     assert [event["tool"] for event in told] == ["run code", "run code"]
 
 
+class Unheard(Through):
+    """Loses each report, as a process does that dies before it."""
+
+    async def call(self, lease: Lease, call: RunCall[R]) -> R:
+        return cast(R, None) if isinstance(call, Report) else await super().call(lease, call)
+
+
 async def test_code_that_was_cut_off_is_asked_about_and_not_repeated(house: House) -> None:
     """R4: nobody knows whether it ran."""
     await house.start()
+    house.service = Unheard(house.service)
     async with life(house) as run:
         job = executing(run, local(house), BLOCKS)
         await house.decide(await house.asked(), Verb.APPROVE)

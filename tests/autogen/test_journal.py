@@ -9,6 +9,7 @@ from autogen_core.models import CreateResult, UserMessage
 from autogen_ext.models.replay import ReplayChatCompletionClient
 
 from countersign.domain.errors import ActionFailed, LeaseLost, NewerSchema, OutcomeUnknown, UnknownSchema
+from countersign.domain.executions import Begun
 from countersign.domain.ids import RunId
 from countersign.frameworks.autogen.models.answer_recorder import JournaledModel
 from countersign.frameworks.autogen.models.usage import Budget
@@ -33,8 +34,9 @@ async def journal_of(house: House, lease: Lease) -> RunJournal:
     return await RunJournal.open(RedisJournal(house.area), lease)
 
 
-async def yes() -> None:
+async def yes() -> Begun:
     """It is still wanted."""
+    return Begun.GRANTED
 
 
 def acting(done: list[str], outcome: str | Exception) -> Callable[[], Awaitable[str]]:
@@ -92,11 +94,12 @@ async def test_what_may_be_done_again_and_was_cut_off_before_it_was_done_is_done
     reached = asyncio.Event()
     done: list[str] = []
 
-    async def wanted() -> None:
+    async def wanted() -> Begun:
         reached.set()
         await asyncio.Event().wait()
+        return Begun.GRANTED
 
-    async def look(journal: RunJournal, wanted: Callable[[], Awaitable[None]]) -> str:
+    async def look(journal: RunJournal, wanted: Callable[[], Awaitable[Begun]]) -> str:
         return await effect(journal, journal.key("tool", "a"), "look", acting(done, "12"), wanted, idempotent=True)
 
     cut = asyncio.create_task(look(await journal_of(house, lease), wanted))
@@ -158,7 +161,7 @@ async def test_an_effect_that_is_no_longer_wanted_is_not_done(house: House) -> N
     journal = await journal_of(house, await claimed(house))
     done: list[str] = []
 
-    async def no() -> None:
+    async def no() -> Begun:
         raise LeaseLost("the run was stopped")
 
     with pytest.raises(LeaseLost):

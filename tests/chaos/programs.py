@@ -18,7 +18,7 @@ from secrets import token_hex
 from typing import Any, Final
 
 from countersign import AlreadyRan, Client, NotApproved, requires_approval
-from countersign.client import attempts, exchange
+from countersign.client import exchange, executions
 from countersign.client.client import question
 from countersign.client.exchange import Decision
 from countersign.domain.ids import RequestId, RunId
@@ -31,7 +31,7 @@ TITLE: Final = "May {} go on?"
 ARGUMENT: Final = ": times 1"
 """What the service adds to the title of a call, in the place of its mark."""
 DONE: Final = "{} went on."
-DOUBT: Final = "Was “{}” done?"
+DOUBT: Final = "Did “{}” happen?"
 SAY_DONE: Final = "People say that it was done."
 ACTS: Final = "acts.jsonl"
 KINDS: Final = ("words", "choice", "action", "callback")
@@ -156,7 +156,7 @@ def _said(doubt: Request) -> str:
     decision = doubt.decision
     if decision is None or decision.outcome is not Status.ANSWERED:
         return ""
-    return SAY_DONE if decision.chosen == (attempts.DONE,) else "" if decision.chosen else decision.words
+    return SAY_DONE if decision.chosen == (executions.DONE,) else "" if decision.chosen else decision.words
 
 
 def _wrong_acts(
@@ -174,7 +174,7 @@ def _wrong_acts(
         words.append(f"{tag} was approved and did nothing")
     if any(act["times"] != wanted for act in began):
         words.append(f"{tag} acted on something else than {wanted}: {began}")
-    again = sum(doubt.decision is not None and doubt.decision.chosen == (attempts.AGAIN,) for doubt in doubts)
+    again = sum(doubt.decision is not None and doubt.decision.chosen == (executions.AGAIN,) for doubt in doubts)
     if len(began) > 1 + again or sum(act["life"] in ended for act in began) > 1:
         words.append(f"{tag} acted twice: {acts}")
     if run.ended_at is not None and any(act["at"] > run.ended_at.timestamp() for act in began):

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from countersign.domain import run_calls
 from countersign.domain.activity import Delay, Writing
 from countersign.domain.calls import Call, canonical
-from countersign.domain.ids import AttemptId, RequestId, TeamName, digest_of
+from countersign.domain.ids import AttemptId, ExecutionId, RequestId, TeamName, digest_of
 from countersign.domain.made_files import MadeFile
 from countersign.domain.run_calls import RUN_CALLS
 from countersign.domain.runs import Verb
@@ -19,6 +19,7 @@ from tests.sample_requests import ALICE, GENERAL, NOW, call, choice, editable, q
 
 REQUEST: Final = RequestId("qrequest")
 """Stands for a request of the run."""
+EXECUTION: Final = ExecutionId("x" + "0" * 24)
 EMAIL: Final = TeamName("email")
 _CALLS: Final[Sequence[run_calls.RunCall[Any]]] = (
     run_calls.Claim((EMAIL,)),
@@ -30,17 +31,15 @@ _CALLS: Final[Sequence[run_calls.RunCall[Any]]] = (
     run_calls.CardLink(REQUEST),
     run_calls.TakeBack(REQUEST, "nobody waits for it"),
     run_calls.Deliver(REQUEST),
-    run_calls.Judge("clerk", Call("refund", canonical({"order": 17})), "ask"),
-    run_calls.Verdict(
-        "clerk", "refund", True, "{}", digest_of("x"), "a rule", "small", 1, "pass", AttemptId("once"),
-    ),
+    run_calls.Judge("clerk", Call("refund", canonical({"order": 17})), AttemptId("once"), team_says="pass"),
     run_calls.Say("clerk", "I have refunded it.", NOW),
     run_calls.Write(Writing("clerk", 100, "I have", done=True)),
     run_calls.Wait(Delay("The model is busy.", NOW + timedelta(seconds=5))),
     run_calls.Plan(1, ("read", "write")),
     run_calls.StepDone(1, 0),
-    run_calls.Report(REQUEST, "It was refunded.", done="refunded"),
-    run_calls.Begin(),
+    run_calls.Report(EXECUTION, "It was refunded.", done="refunded"),
+    run_calls.Begin(EXECUTION),
+    run_calls.Begin(EXECUTION, REQUEST, digest_of("x"), again=REQUEST, idempotent=True),
     run_calls.Park(frozenset({REQUEST})),
     run_calls.Finish(Verb.FINISH, "Done.", "All is done."),
     run_calls.Attach.of([MadeFile("a.txt", b"text")]),

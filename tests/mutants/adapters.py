@@ -181,7 +181,7 @@ ADAPTING: Final = (
     Bug(
         "a call whose program ended while it ran is done again",
         "R10",
-        "countersign/client/attempts.py",
+        "countersign/client/executions.py",
         "        if begun is not None and decision.reported is None:",
         "        if begun is None:",
         (f"{_HERE}::test_people_say_whether_a_call_was_done_whose_program_ended[agent framework]",),

@@ -53,9 +53,9 @@ RECORDING: Final = (
     Bug(
         "a report does not tell by which policy a call passed",
         "R25",
-        "countersign/frameworks/autogen/tools/approval_gate.py",
-        "            version=judged.policy,\n",
-        "            version=0,\n",
+        "countersign/usecases/run_progress.py",
+        '        "policy": str(ruling.version),\n',
+        '        "policy": "0",\n',
         ("tests/autogen/test_gate_policy.py::test_what_the_policy_lets_pass_passes_and_is_recorded_with_its_rule",),
     ),
     Bug(

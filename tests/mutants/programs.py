@@ -101,15 +101,15 @@ ASKING: Final = (
     Bug(
         "a second program begins what another one began",
         "R3",
-        "countersign/usecases/program_attempts.py",
-        "        if run.told_outcome or run.attempt != replaces:",
-        "        if run.told_outcome:",
+        "countersign/domain/executions.py",
+        "        if others != ([replaces] if replaces else []):",
+        "        if False:",
         ("tests/api/test_attempts.py::test_the_first_attempt_begins_and_is_told_so_again",),
     ),
     Bug(
         "what was not approved begins",
         "R12",
-        "countersign/usecases/program_attempts.py",
+        "countersign/usecases/program_requests.py",
         "    if status not in (Status.APPROVED, Status.EDITED):",
         "    if status is Status.REJECTED:",
         ("tests/api/test_attempts.py::test_only_what_was_approved_begins[answered]",),
@@ -221,9 +221,9 @@ ASKING: Final = (
     Bug(
         "a function that ran and was reported runs again",
         "R8",
-        "countersign/client/attempts.py",
+        "countersign/client/executions.py",
         "        if decision.reported is not None:\n            raise AlreadyRan(decision)",
-        "        if decision.reported is not None:\n            return attempt",
+        "        if decision.reported is not None:\n            return execution",
         (
             _GUARDED + "test_what_was_reported_before_does_not_run_again[thread-False-Done before.]",
             "tests/adapters/test_ag2.py::test_a_call_runs_only_as_people_decided",

@@ -8,6 +8,7 @@ _FLOWS = "tests/usecases/test_usecases.py::"
 _PARKING = "tests/usecases/test_parking.py::"
 _JOURNAL = "tests/autogen/test_journal.py::"
 _DOUBTS = "tests/autogen/test_unknown_outcomes.py::"
+_GRANTS = "tests/usecases/test_executions.py::"
 _PROJECTOR = "tests/slack/test_projector.py::"
 _LEASES = "tests/store/test_leases.py::"
 _FROZEN = "tests/autogen/test_frozen.py::"
@@ -175,8 +176,8 @@ RUNNING: Final = (
         "nobody asks right before the action whether it is still wanted",
         "R4",
         "countersign/runs/side_effects.py",
-        "        await check()\n",
-        "        pass\n",
+        "            begun = await begin()\n            if journal.was_left",
+        "            begun = Begun.GRANTED\n            if journal.was_left",
         (
             _JOURNAL + "test_an_effect_that_is_no_longer_wanted_is_not_done",
             _DOUBTS + "test_a_worker_that_froze_right_before_the_action_does_not_act",
@@ -265,17 +266,33 @@ RUNNING: Final = (
     Bug(
         "web does not know that an action began",
         "R4",
-        "countersign/usecases/run_progress.py",
+        "countersign/usecases/executions.py",
         "        if seen.value.acted:",
         "        if True:",
         (_LOST + "test_an_action_that_began_is_not_repeated_without_its_journal",),
     ),
     Bug(
+        "an action runs again and nobody said so",
+        "R4",
+        "countersign/domain/executions.py",
+        " and known.fence == wanted.fence:",
+        ":",
+        (_GRANTS + "test_later_fence_hears_that_it_was_granted_before",),
+    ),
+    Bug(
+        "web does not compare what runs with the decision",
+        "R37",
+        "countersign/usecases/executions.py",
+        "    if call.digest != decided_digest(asked):",
+        "    if False:",
+        (_GRANTS + "test_begin_compares_what_runs_with_the_decision",),
+    ),
+    Bug(
         "web does not know that an agent had a decision",
         "R4",
-        "countersign/usecases/run_progress.py",
-        ", acted=True)\n        if not freed.open",
-        ")\n        if not freed.open",
+        "countersign/domain/runs.py",
+        ", acted=True)\n    if not freed.open",
+        ")\n    if not freed.open",
         (_LOST + "test_a_run_that_had_a_decision_fails_without_its_journal",),
     ),
     Bug(

@@ -5,7 +5,7 @@ kill or freeze a worker, take its lease away, cut the power of the workers' stor
 each step the invariants of docs/decisions/0008-one-writer.md hold, and in quiet times every run reaches its end.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -14,9 +14,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from countersign.domain.executions import ExecutionOutcome
 from tests.protocol import web_rules
 from tests.protocol.web_rules import LONGEST, OVER, Ask, Begin, Call, Phase, Refusal, Report, Status, WebRun
-from tests.protocol.worker import Act, Area, LeaseLost, Pause, Reply, Step, Working, work
+from tests.protocol.worker import IDEMPOTENT, Act, Area, LeaseLost, Pause, Reply, Step, Working, work
 from tests.repetitions import times
 
 MOST_WORKERS: Final = 2
@@ -35,6 +36,10 @@ class Worker:
     reply: Reply | None = None
     step: Step | None = None
     begun: bool = False
+
+
+STRANGER: Final = Worker(0, 0, work(Area(), 0, parks=False))
+"""Sends calls that no worker of ours sends."""
 
 
 @dataclass(eq=False, slots=True)
@@ -56,6 +61,8 @@ class World:
     workers: list[Worker] = field(default_factory=list)
     born: int = 0
     acts: Counter[str] = field(default_factory=Counter)
+    granted: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """The fences under which each execution was granted."""
     journal_lost: bool = False
 
     def start(self, *, parks: bool) -> None:
@@ -99,8 +106,10 @@ class World:
             assert not isinstance(call, Ask)
             awaited = getattr(call, "awaited", ())
             assert all(before.requests[name].status is Status.PENDING for name in awaited), "parked beside a decision"
-        if refusal is not None:
-            assert self.run is before, "a refusal changed something"
+        if refusal is None and isinstance(call, Begin):
+            self.granted[call.execution].add(call.fence)
+        if refusal is not None:  # a beginning delivers its decision whatever the answer is
+            assert replace(self.run, requests=before.requests) == before, "a refusal changed something"
         if message.sender.waits_for == call and not reply_lost:
             message.sender.reply = Reply(self.run, refusal)
 
@@ -149,9 +158,14 @@ class World:
     def check(self) -> None:
         """Check the invariants of the state."""
         for execution, count in self.acts.items():
-            assert count <= 1 and execution in self.run.grants, f"{execution} ran {count} times"
-        by_request = Counter(grant.request for grant in self.run.grants.values())
+            assert count <= len(self.granted[execution]), f"{execution} ran {count} times"
+        by_request = Counter(str(grant.request) for grant in self.run.grants.values())
         for execution, grant in self.run.grants.items():
+            idempotent = grant.request in IDEMPOTENT
+            assert idempotent or len(self.granted[execution]) == 1, f"{execution} was granted again"
+            if grant.outcome is ExecutionOutcome.IN_DOUBT:
+                is_asked = f"doubt/{execution}" in self.run.requests
+                assert is_asked or execution in self.run.told, f"nobody was told of {execution}"
             number = int(execution.rpartition("#")[2])
             doubt = f"doubt/{grant.request}#{number - 1}"
             if number > 1:
@@ -161,7 +175,7 @@ class World:
             if asked.delivered and not self.journal_lost:
                 assert f"place/{name}" in self.area.journal, "delivered without a place in the journal"
         if self.run.over:
-            assert not self.pending() and not self.run.unreported and not self.run.outbox
+            assert not self.pending() and not self.run.untold and not self.run.outbox
 
 
 class Protocol(RuleBasedStateMachine):
@@ -211,6 +225,17 @@ class Protocol(RuleBasedStateMachine):
         worker = data.draw(st.sampled_from(self.world.workers))
         if worker.waits_for is not None and worker.reply is None:
             self.world.network.append(Message(worker, worker.waits_for))
+
+    @precondition(lambda self: self.world.run.grants)
+    @rule(data=st.data(), behind=st.sampled_from([0, 0, 1]))
+    def another_execution_is_wanted(self, data: st.DataObject, behind: int) -> None:
+        """A worker with a bug wants to act again, perhaps under an old fence, with any question as its reason."""
+        world = self.world
+        request = str(data.draw(st.sampled_from([*world.run.grants.values()])).request)
+        number = 1 + sum(grant.request == request for grant in world.run.grants.values())
+        doubt = data.draw(st.sampled_from(["", *world.run.requests]))
+        begin = Begin(world.run.fence - behind, request, f"{request}#{number}", f"digest of {request}", doubt)
+        world.arrive(Message(STRANGER, begin), reply_lost=True)
 
     @precondition(lambda self: self.world.workers)
     @rule(data=st.data())
@@ -289,7 +314,7 @@ class Protocol(RuleBasedStateMachine):
         world.check()
 
 
-Protocol.TestCase.settings = settings(max_examples=times(60, 2000), stateful_step_count=60)
+Protocol.TestCase.settings = settings(max_examples=times(200, 2000), stateful_step_count=60)
 TestProtocol = Protocol.TestCase
 
 
@@ -315,6 +340,13 @@ class TestRules:
         run, _ = web_rules.answer(run, web_rules.Claim(2), 0)
         assert web_rules.answer(run, call, 0) == (run, Refusal.STALE)
 
+    def test_nothing_is_granted_after_a_stop(self) -> None:
+        run = WebRun()
+        for call in (web_rules.Claim(1), Ask(1, "a", "d")):
+            run, _ = web_rules.answer(run, call, 0)
+        run = web_rules.stop(web_rules.decide(run, "a", Status.APPROVED, 1))
+        assert web_rules.answer(run, Begin(1, "a", "a#1", "d"), 2) == (run, Refusal.OVER)
+
     def test_second_execution_needs_an_approved_doubt(self) -> None:
         run = WebRun()
         for call in (web_rules.Claim(1), Ask(1, "a", "d")):
@@ -323,7 +355,7 @@ class TestRules:
         run, _ = web_rules.answer(run, Begin(1, "a", "a#1", "d"), 2)
         run, _ = web_rules.answer(run, Ask(1, "doubt", "d", about="a#1"), 2)
         again = Begin(1, "a", "a#2", "d", doubt="doubt")
-        assert web_rules.answer(run, again, 3) == (run, Refusal.BEGUN)
+        assert web_rules.answer(run, again, 3)[1] is Refusal.TAKEN
         run = web_rules.decide(run, "doubt", Status.APPROVED, 3)
         assert web_rules.answer(run, again, 4)[1] is None
 

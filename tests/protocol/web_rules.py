@@ -1,14 +1,19 @@
 """The rules by which `web` answers a worker's calls, as pure functions over one run.
 
-This is the model of docs/decisions/0008-one-writer.md. Each rule takes the run as stored and returns the next value and
-the reply; the caller commits both in one step, so a repeated call meets the state that its first copy left. A refusal
-changes nothing. It shares no code with the product, and has its own names for its states, so it shares no error either.
+This is the model of docs/decisions/0008-one-writer.md; executions are granted by the product's own rule. Each rule
+takes the run as stored and returns the next value and the reply; the caller commits both in one step, so a repeated
+call meets the state that its first copy left. A refusal changes nothing, but that a beginning delivers its decision.
+Otherwise it shares no code with the product, so it shares no error either.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Final
+from typing import Final, cast
+
+from countersign.domain import executions
+from countersign.domain.executions import Begun, ExecutionOutcome, Grant, Grants
+from countersign.domain.ids import RequestId
 
 
 class Status(Enum):
@@ -39,8 +44,18 @@ class Refusal(Enum):
     DECIDED = "an awaited request is decided"
     NOT_APPROVED = "the request is not approved"
     CHANGED = "the content is not what was approved"
-    BEGUN = "the execution may have started"
-    UNREPORTED = "an execution has no result"
+    TAKEN = "another execution of the request was granted"
+    IN_DOUBT = "the execution may have started"
+    REPORTED = "the execution has a result"
+    NEVER_GRANTED = "there is no such execution"
+
+
+_NOT_GRANTED: Final = {
+    Begun.TAKEN: Refusal.TAKEN,
+    Begun.GRANTED_BEFORE: Refusal.IN_DOUBT,
+    Begun.DONE: Refusal.REPORTED,
+    Begun.FAILED: Refusal.REPORTED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +71,11 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    """The right to perform one execution of an approved request, and its outcome if one was reported."""
-
-    request: str
-    fence: int
-    result: str = ""
-    doubtful: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class WebRun:
     """A run as `web` stores it.
 
     `closed` is the greatest fence that may not write any more. `generation` numbers the jobs that advance the run.
+    `told` are the executions of which people read, at the run's end, that nobody knows how they ended.
     """
 
     phase: Phase = Phase.ACTIVE
@@ -78,7 +84,8 @@ class WebRun:
     generation: int = 1
     outbox: frozenset[int] = frozenset({1})
     requests: Mapping[str, Asked] = field(default_factory=dict)
-    grants: Mapping[str, Grant] = field(default_factory=dict)
+    grants: Grants = field(default_factory=dict)
+    told: frozenset[str] = frozenset()
 
     @property
     def over(self) -> bool:
@@ -86,9 +93,9 @@ class WebRun:
         return self.phase in OVER
 
     @property
-    def unreported(self) -> list[str]:
+    def untold(self) -> list[str]:
         """List granted executions without a result that people have not been told about."""
-        return [name for name, grant in self.grants.items() if not grant.result and not grant.doubtful]
+        return [name for name, grant in self.grants.items() if grant.outcome is ExecutionOutcome.OPEN]
 
 
 OVER: Final = frozenset({Phase.FINISHED, Phase.FAILED, Phase.STOPPED})
@@ -123,7 +130,7 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Ask for the right to act. The worker's journal shows that no execution of this name has started.
+    """Ask for the right to act; the decision counts as delivered.
 
     `doubt` is the approved question that permits another execution of the same request.
     """
@@ -133,6 +140,7 @@ class Begin:
     execution: str
     digest: str
     doubt: str = ""
+    idempotent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +148,6 @@ class Report:
     """The outcome of an execution. Evidence: it needs no fence and may come after the run's end."""
 
     execution: str
-    result: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +187,8 @@ def answer(run: WebRun, call: Call, now: int) -> Answer:
     match call:
         case Ask():
             asked = Asked(call.digest, now + LONGEST, call.about)
-            return replace(run, requests={call.request: asked, **run.requests}), None
+            grants = executions.doubt(run.grants, call.about)
+            return replace(run, requests={call.request: asked, **run.requests}, grants=grants), None
         case Deliver():
             return _change(run, call.request, delivered=True), None
         case Begin():
@@ -198,10 +206,7 @@ def decide(run: WebRun, request: str, status: Status, now: int) -> WebRun:
         return run
     if (status is Status.EXPIRED) != (now >= asked.deadline):
         return run
-    run = _wake(_change(run, request, status=status, decided_at=now))
-    if (grant := run.grants.get(asked.about)) is not None:
-        run = replace(run, grants={**run.grants, asked.about: replace(grant, doubtful=True)})
-    return run
+    return _wake(_change(run, request, status=status, decided_at=now))
 
 
 def stop(run: WebRun) -> WebRun:
@@ -223,37 +228,31 @@ def _begin(run: WebRun, call: Begin) -> Answer:
         return run, Refusal.NOT_APPROVED
     if asked.digest != call.digest:
         return run, Refusal.CHANGED
-    grant = run.grants.get(call.execution)
-    if grant is None:
-        others = [other for other in run.grants.values() if other.request == call.request]
-        doubt = run.requests.get(call.doubt)
-        if others and (doubt is None or doubt.status is not Status.APPROVED):
-            return run, Refusal.BEGUN
-    elif grant.result:
-        return run, Refusal.BEGUN
-    # An earlier worker may hold this grant too, but it cannot act: its `started` is refused by the journal's fence.
-    granted = Grant(call.request, call.fence)
-    return replace(run, grants={**run.grants, call.execution: granted}), None
+    doubt = run.requests.get(call.doubt)
+    if call.doubt and (doubt is None or doubt.status is not Status.APPROVED):
+        return run, Refusal.TAKEN
+    wanted = Grant(cast(RequestId, call.request), call.fence)
+    replaces = "" if doubt is None else doubt.about
+    grants, begun = executions.grant(run.grants, call.execution, wanted, replaces=replaces, idempotent=call.idempotent)
+    return _change(replace(run, grants=grants), call.request, delivered=True), _NOT_GRANTED.get(begun)
 
 
 def _report(run: WebRun, call: Report) -> Answer:
-    grant = run.grants[call.execution]
-    if grant.result:
+    grant = run.grants.get(call.execution)
+    if grant is None:
+        return run, Refusal.NEVER_GRANTED
+    if grant.outcome in (ExecutionOutcome.DONE, ExecutionOutcome.FAILED, ExecutionOutcome.REPLACED):
         return run, None
-    return replace(run, grants={**run.grants, call.execution: replace(grant, result=call.result)}), None
+    return replace(run, grants=executions.note(run.grants, call.execution, ExecutionOutcome.DONE)), None
 
 
 def _park(run: WebRun, call: Park) -> Answer:
     if any(run.requests[name].status is not Status.PENDING for name in call.awaited):
         return run, Refusal.DECIDED
-    if run.unreported:
-        return run, Refusal.UNREPORTED
     return replace(run, phase=Phase.PARKED, closed=call.fence), None
 
 
 def _finish(run: WebRun, call: Finish) -> Answer:
-    if run.unreported and not call.failed:
-        return run, Refusal.UNREPORTED
     return _ended(run, _end_of(call)), None
 
 
@@ -266,8 +265,11 @@ def _ended(run: WebRun, phase: Phase) -> WebRun:
         name: replace(asked, status=Status.WITHDRAWN) if asked.status is Status.PENDING else asked
         for name, asked in run.requests.items()
     }
-    grants = {name: grant if grant.result else replace(grant, doubtful=True) for name, grant in run.grants.items()}
-    return replace(run, phase=phase, closed=run.fence, requests=requests, grants=grants, outbox=frozenset())
+    told, grants = run.told | {*run.untold}, run.grants
+    for execution in run.untold:
+        grants = executions.doubt(grants, execution)
+    ended = replace(run, requests=requests, grants=grants, told=told)
+    return replace(ended, phase=phase, outbox=frozenset())
 
 
 def _wake(run: WebRun) -> WebRun:

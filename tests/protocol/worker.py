@@ -6,6 +6,7 @@ and repeat its calls between any two steps.
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from typing import Final
 
 from tests.protocol.web_rules import Ask, Begin, Call, Claim, Deliver, Finish, Park, Refusal, Report, Status, WebRun
 
@@ -71,6 +72,8 @@ class Pause:
     """A point between two local steps, at which the process may be frozen or killed."""
 
 
+IDEMPOTENT: Final = frozenset({"b"})
+"""Requests whose action may happen twice."""
 Step = Call | Act | Pause
 Working = Generator[Step, Reply | None, None]
 
@@ -142,15 +145,16 @@ def _hand_on(area: Area, fence: int, name: str, run: WebRun) -> Generator[Step, 
     status = run.requests[name].status
     if f"place/{name}" not in area.journal:
         area.write(fence, f"place/{name}", f"{name}={status.value}")
-    reply = yield from _call(Deliver(fence, name))
-    if reply.refusal is not None:
-        return False
     result = "not approved"
     if status is Status.APPROVED:
         acted = yield from _execute(area, fence, name)
         if acted is None:
             return False
         result = acted
+    else:
+        reply = yield from _call(Deliver(fence, name))
+        if reply.refusal is not None:
+            return False
     area.write(fence, f"done/{name}", result)
     return True
 
@@ -159,38 +163,39 @@ def _execute(area: Area, fence: int, name: str) -> Generator[Step, Reply | None,
     number, doubt = 1, ""
     while True:
         execution = f"{name}#{number}"
-        known = area.journal.get(f"result/{execution}")
-        if known is None and f"started/{execution}" in area.journal:
-            reply = yield from _call(Claim(fence))
-            if reply.refusal is not None:
-                return None
-            known = reply.run.grants[execution].result or None  # the earlier worker reported, and then died
-            if known is None:
-                doubt = f"doubt/{execution}"
-                if reply.run.requests.get(doubt) is None:
-                    reply = yield from _call(Ask(fence, doubt, doubt, about=execution))
-                while reply.refusal is None and reply.run.requests[doubt].status is Status.PENDING:
-                    reply = yield from _call(Claim(fence))
-                if reply.refusal is not None:
-                    return None
-                if reply.run.requests[doubt].status is Status.APPROVED:
-                    number += 1
-                    continue
-                known = "people say that it ran, or gave it up"
-        if known is not None:
-            if f"result/{execution}" not in area.journal:
-                area.write(fence, f"result/{execution}", known)
-            yield from _call(Report(execution, known))
+        if (known := area.journal.get(f"result/{execution}")) is not None:
+            yield from _call(Report(execution))
             return known
-        reply = yield from _call(Begin(fence, name, execution, f"digest of {name}", doubt))
-        if reply.refusal is not None:
+        if f"started/{execution}" not in area.journal:
+            area.write(fence, f"started/{execution}", "")
+        begin = Begin(fence, name, execution, f"digest of {name}", doubt, idempotent=name in IDEMPOTENT)
+        reply = yield from _call(begin)
+        match reply.refusal:
+            case None:
+                yield Pause()
+                if area.fence != fence or area.holder is None:  # the lease's time, checked last
+                    return None
+                yield Act(execution, name)
+                area.write(fence, f"result/{execution}", "done", synced=False)
+                yield from _call(Report(execution))
+                return "done"
+            case Refusal.REPORTED:  # the earlier worker reported, and then died
+                area.write(fence, f"result/{execution}", "it was done before")
+                return "it was done before"
+            case Refusal.IN_DOUBT | Refusal.TAKEN:
+                doubt = f"doubt/{execution}"
+            case _:
+                return None
+        if reply.run.requests.get(doubt) is None:
+            reply = yield from _call(Ask(fence, doubt, doubt, about=execution))
+        while reply.refusal is None and reply.run.requests[doubt].status is Status.PENDING:
+            reply = yield from _call(Claim(fence))
+        if reply.refusal not in (None, Refusal.IN_DOUBT, Refusal.TAKEN):
             return None
-        area.write(fence, f"started/{execution}", "")
-        yield Pause()
-        if area.fence != fence or area.holder is None:  # the lease's time, checked last
-            return None
-        yield Act(execution, name)
-        area.write(fence, f"result/{execution}", "done", synced=False)
+        if reply.run.requests[doubt].status is not Status.APPROVED:
+            area.write(fence, f"result/{execution}", "people say that it ran, or gave it up")
+            continue
+        number += 1
 
 
 def _call(call: Call) -> Generator[Step, Reply | None, Reply]:

@@ -53,6 +53,7 @@ from tests.sample_requests import (
     editable,
     later,
     question,
+    reported_in,
     request,
     rules,
 )
@@ -201,7 +202,7 @@ def edited_code() -> Request:
 def with_outcome(of: Request, words: str = "", *, failed: bool = False, done: str = "") -> Run:
     """Return the run of an action that was done, or failed."""
     at_work = run(status=runs.Status.RUNNING)
-    return runs.report(at_work, of.id, words, later(minutes=6), failed=failed, done=done).run
+    return reported_in(at_work, of.id, words, later(minutes=6), failed=failed, done=done)
 
 
 def reported(of: Request, words: str = "", *, failed: bool = False, done: str = "") -> Drawing:
@@ -373,7 +374,7 @@ DRAWINGS: dict[str, Drawing] = {
     "card_mail_sent": reported(edited_mail(), "The mail was sent to vendor@example.com.", done="sent"),
     "burst_reported": approval_card.batch(
         half_settled(),
-        run=runs.report(run(), half_settled()[1].id, "No card.", later(minutes=6), failed=True).run,
+        run=reported_in(run(), half_settled()[1].id, "No card.", later(minutes=6), failed=True),
         run_link=LINK,
     ),
     "card_mail": card(request(asked=mail())),

@@ -13,11 +13,12 @@ from countersign import usecases
 from countersign.domain.events import EventType
 from countersign.domain.ids import RequestId
 from countersign.domain.requests import Question, Request, Status
-from countersign.domain.run_calls import Report
 from countersign.store.store import Store
+from countersign.usecases import executions
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack, text_of
 from localslack.workspace import Message
+from tests.sample_requests import begins, reporting
 from tests.slack.socket_bot import events
 from tests.slack.test_batch_card import ask, refund, rows_of, shown
 from tests.slack.test_projector import all_drawn, decide, running_projector
@@ -150,10 +151,10 @@ async def test_a_row_and_a_card_say_what_came_of_the_action(slack: LocalSlack, s
     async with running_projector(slack, store):
         await all_drawn(slack, store)
         for one in asked:
-            await decide(store, one)
-        await usecases.report(store, lease, Report(asked[0].id, "", failed=False))
+            await executions.begin(store, lease, begins(await decide(store, one)))
+        await executions.report(store, lease, reporting(asked[0]))
         for _ in range(2):
-            await usecases.report(store, lease, Report(asked[1].id, "No card <!here> *Approved*", failed=True))
+            await executions.report(store, lease, reporting(asked[1], "No card <!here> *Approved*", failed=True))
         await all_drawn(slack, store)
     (card,) = shown(slack)
     lines = [b["text"]["text"] for b in card.blocks or [] if b["type"] == "section"]

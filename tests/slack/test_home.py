@@ -30,7 +30,20 @@ from countersign.domain.standing_permissions import Permission, given_with
 from countersign.text.safe_text import size_of
 from countersign.usecases.overview import Listed
 from localslack.payload_checks import check_view
-from tests.sample_requests import ALICE, BOB, GENERAL, HERE, LEADS, attempt, call, choice, later, question, request
+from tests.sample_requests import (
+    ALICE,
+    BOB,
+    GENERAL,
+    HERE,
+    LEADS,
+    attempt,
+    call,
+    choice,
+    later,
+    question,
+    reported_in,
+    request,
+)
 from tests.slack.plain_words import speaks_plainly
 from tests.slack.sample_views import code, talk
 
@@ -63,8 +76,8 @@ def permitted(scope: Scope, **changes: Any) -> Permission:
 
 DONE = approved(request(asked=call()))
 FAILED = approved(request(asked=replace(call(), asked=1, title="Refund 40.00 EUR for order 18")))
-CAME_OF = runs.report(run(), DONE.id, "", later(minutes=6), failed=False, done="paid back").run
-CAME_OF = runs.report(CAME_OF, FAILED.id, f"No card. {HOSTILE}", later(minutes=6), failed=True).run
+CAME_OF = reported_in(run(), DONE.id, "", later(minutes=6), failed=False, done="paid back")
+CAME_OF = reported_in(CAME_OF, FAILED.id, f"No card. {HOSTILE}", later(minutes=6), failed=True)
 PEM = f"-----BEGIN PUBLIC KEY-----\n{'MCowBQYDK2VwAyEA' + 'x' * 44}\n-----END PUBLIC KEY-----\n"
 MANY = Reviewers(frozenset(UserId(f"U0{n:03}") for n in range(30)), frozenset({LEADS}))
 SECTIONS: dict[str, list[Block]] = {

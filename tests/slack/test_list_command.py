@@ -7,11 +7,11 @@ import pytest
 from bot.slack.handlers.context import Services
 from countersign import usecases
 from countersign.domain.requests import Request, Verb
-from countersign.domain.run_calls import Report
 from countersign.store.store import Store
+from countersign.usecases import executions
 from countersign.usecases.ports import Lease
 from localslack import LocalSlack
-from tests.sample_requests import BOB, CAROL, attempt, question, rules
+from tests.sample_requests import BOB, CAROL, attempt, begins, question, reporting, rules
 from tests.slack.plain_words import speaks_plainly
 from tests.slack.sample_views import refund
 from tests.slack.socket_bot import Show
@@ -24,10 +24,13 @@ async def ask(store: Store, lease: Lease, number: int = 0, **changes: str) -> Re
     return request
 
 
-async def decide(store: Store, request: Request, user: str = BOB, verb: Verb = Verb.APPROVE, words: str = "") -> None:
+async def decide(
+    store: Store, request: Request, user: str = BOB, verb: Verb = Verb.APPROVE, words: str = ""
+) -> Request:
     name = f"{request.id}-{user}"
-    await usecases.decide(store, NoQueue(), request.id, attempt(request, user, verb, name=name, words=words))
+    decided = await usecases.decide(store, NoQueue(), request.id, attempt(request, user, verb, name=name, words=words))
     await update_lists(store)
+    return decided
 
 
 @pytest.mark.parametrize("channel", ["#general", "#approvals"])
@@ -72,9 +75,9 @@ async def test_a_list_names_the_content_and_says_what_came_of_it(
     """R5, R15: one who approved reads that it failed, also where the card is not."""
     first, second = await ask(store, lease, 1), await ask(store, lease, 2)
     for one in (first, second):
-        await decide(store, one)
-    await usecases.report(store, lease, Report(first.id, "", failed=False, done="sent"))
-    await usecases.report(store, lease, Report(second.id, "No *such* address <!here>", failed=True))
+        await executions.begin(store, lease, begins(await decide(store, one)))
+    await executions.report(store, lease, reporting(first, done="sent"))
+    await executions.report(store, lease, reporting(second, "No *such* address <!here>", failed=True))
     _, newest, oldest = (json.dumps(block) for block in (await slack.user("bob").command("/approvals history")).blocks)
     assert "send this mail \\u2013 mail 1" in oldest and "\\u00a0sent \\u00b7 for" in oldest
     assert "send this mail \\u2013 mail 2" in newest and "*failed*" in newest and ":white_check_mark:" not in newest

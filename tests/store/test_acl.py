@@ -15,9 +15,10 @@ import redis.exceptions
 from bot.audit.auditor import Auditor, Retention
 from bot.worker_areas import WorkerAreas
 from countersign import usecases
+from countersign.domain.executions import Begun
 from countersign.domain.ids import Digest, RunId, WorkerId
 from countersign.domain.requests import Status
-from countersign.domain.run_calls import Ask, Begin, Claim, Deliver, Finish, Park, Report
+from countersign.domain.run_calls import Ask, Claim, Finish, Park
 from countersign.domain.runs import Verb
 from countersign.runs.area import Area
 from countersign.runs.job_queue import Queue, work
@@ -32,7 +33,7 @@ from countersign.store.wakeups import Wakeups
 from countersign.usecases import requeued_runs
 from countersign.usecases.ports import Announcement, TeamInfo
 from tests.longest_wait import PATIENCE
-from tests.sample_requests import GENERAL, HERE, attempt, question, rules
+from tests.sample_requests import GENERAL, HERE, attempt, begins, question, reporting, rules
 from tests.store_fixtures import NoQueue, announce_worker, new_run, start_run, update_lists
 from tests.worker_service import served
 
@@ -93,10 +94,10 @@ class Worker:
             assert await self._service.call(lease, Park(frozenset({asked.id})))
             self.asked.set_result(asked)
         else:
-            assert (await self._service.settled(asked.id)).status is Status.APPROVED
-            await self._service.call(lease, Deliver(asked.id))
-            await self._service.call(lease, Begin())
-            await self._service.call(lease, Report(asked.id, "It was sent."))
+            settled = await self._service.settled(asked.id)
+            assert settled.status is Status.APPROVED
+            assert await self._service.call(lease, begins(settled)) is Begun.GRANTED
+            await self._service.call(lease, reporting(settled, "It was sent."))
             assert await self._area.leases.renew(lease, MINUTE)
             await self._service.call(lease, Finish(Verb.FINISH, "Done."))
             await self._service.ended(run)

@@ -10,6 +10,7 @@ import pytest
 import redis.asyncio
 
 from countersign.domain.errors import StoreUnavailable, StoreUnsafe
+from countersign.domain.executions import Begun
 from countersign.domain.ids import RunId
 from countersign.runs.area import Area
 from countersign.runs.journal_storage import RedisJournal
@@ -62,8 +63,8 @@ async def test_an_action_waits_until_the_disk_has_its_approval(server: EmbeddedR
         done.append("sent")
         return "sent"
 
-    async def wanted() -> None:
-        return
+    async def wanted() -> Begun:
+        return Begun.GRANTED
 
     async with connect(server.url) as client:
         area = Area(client, "t")

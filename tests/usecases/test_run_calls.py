@@ -7,6 +7,7 @@ import pytest
 
 from countersign.domain.calls import Call
 from countersign.domain.errors import InvalidInput
+from countersign.domain.ids import AttemptId
 from countersign.domain.run_calls import Ask, Attach, Finish, Judge, RunCall
 from countersign.domain.runs import Verb
 from countersign.store.store import Store
@@ -17,8 +18,8 @@ from tests.sample_requests import call
 ODD = Call("refund", '{"euros": 5, "euros": 9000}')
 WRONG: list[RunCall[Any]] = [
     Ask(replace(call(), call=ODD)),
-    Judge("clerk", ODD),
-    Judge("clerk", Call("refund", "{}"), "perhaps"),
+    Judge("clerk", ODD, AttemptId("one")),
+    Judge("clerk", Call("refund", "{}"), AttemptId("one"), team_says="perhaps"),
     Attach((("a.txt", "no base64"),)),
     *(Finish(verb, "Over.") for verb in Verb if verb not in (Verb.FINISH, Verb.FAIL)),
 ]

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from countersign.domain import schedule
-from countersign.domain.activity import NOT_DONE, ActionReport
+from countersign.domain.activity import NOT_DONE, UNKNOWN, ActionReport
 from countersign.domain.delegation import Absence
 from countersign.domain.eligibility import deciders
 from countersign.domain.escalation import Escalation
@@ -194,6 +194,7 @@ def unless_decided(request: Request) -> str:
 _ALLOW_THE_ACTION: Final = (Status.APPROVED, Status.EDITED)
 _REASON: Final = 200
 _SEPARATOR: Final = "\u00a0·\u00a0"
+_UNREPORTED: Final = f"{_SEPARATOR}no outcome was reported"
 """Unbroken, so that no phone shows the outcome alone on a line."""
 
 
@@ -236,14 +237,18 @@ def settled_line(request: Request, decision: Decision, run: Run | None, shown_at
     line, outcome = decision_sentence(request, decision, shown_at), reported(request, run) if run else None
     if outcome is None:
         unknown = run is not None and run.ended_as == UNREPORTED and decision.outcome in _ALLOW_THE_ACTION
-        return f"{line}{_SEPARATOR}no outcome was reported" if unknown and request.question.call is not None else line
+        return f"{line}{_UNREPORTED}" if unknown and request.question.call is not None else line
+    if outcome.done == UNKNOWN:
+        return f"{line}{_UNREPORTED}"
+    late = ", reported late" if outcome.late else ""
     if not outcome.failed:
-        return f"{line}{_SEPARATOR}{unstyled(quoted(outcome.done, LONGEST_STATE)) or 'done'}"
+        return f"{line}{_SEPARATOR}{unstyled(quoted(outcome.done, LONGEST_STATE)) or 'done'}{late}"
     if outcome.done == NOT_DONE:
         why = unstyled(quoted(outcome.words, _REASON)).rstrip(".")
         at = when(decision.at, shown_at or request.created_at)
-        return f":warning: *Not done*: {why}{_SEPARATOR}{people(decision.by)} changed it {at}, and nothing ran"
-    return f":warning: {line.partition(' ')[2]}{_SEPARATOR}*failed*"  # without its emoji
+        did = "changed" if decision.outcome is Status.EDITED else "approved"
+        return f":warning: *Not done*: {why}{_SEPARATOR}{people(decision.by)} {did} it {at}, and nothing ran"
+    return f":warning: {line.partition(' ')[2]}{_SEPARATOR}*failed*{late}"  # without its emoji
 
 
 def reported(request: Request, run: Run) -> ActionReport | None:

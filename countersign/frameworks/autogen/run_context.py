@@ -15,7 +15,8 @@ from autogen_core.models import ChatCompletionClient
 from autogen_core.tools import Workbench
 
 from countersign.domain.errors import ActionFailed, WrongTeam
-from countersign.domain.ids import RequestId
+from countersign.domain.ids import RequestId, digest_of
+from countersign.domain.request_endings import decided_digest, may_act
 from countersign.domain.requests import Request
 from countersign.domain.texts_for_models import fitting
 from countersign.domain.typed_answers import Keywords
@@ -44,7 +45,7 @@ from countersign.frameworks.autogen.tools.gated_tools import Handling, Journaled
 from countersign.frameworks.autogen.tools.permits import Renderer, Title
 from countersign.frameworks.autogen.tools.team_policy import Ask
 from countersign.frameworks.autogen.tools.workbenches import ToolLike
-from countersign.frameworks.autogen.unknown_outcomes import Effects
+from countersign.frameworks.autogen.unknown_outcomes import DecidedAction, Effects
 from countersign.runs.entries import Entry
 from countersign.usecases.store_outages import within
 
@@ -167,8 +168,11 @@ class RunContext:
         or else the content. It is never cancelled. The card of the `approved` request says what came of it.
         """
         key, shown = self._journal.key("step", name, content), content if shown is None else shown
-        doing = self.effects.once(name, shown, key, lambda _: act(), idempotent=False)
-        return await self.coming_steps.ticked(name, self._questions.reported(approved, doing))
+        decided = None
+        if approved is not None and may_act(approved):
+            decided = DecidedAction(approved, decided_digest(approved), step=digest_of(key)[:24])
+        doing = self.effects.once(name, shown, key, lambda _: act(), idempotent=False, decided=decided)
+        return await self.coming_steps.ticked(name, doing)
 
     def tools(
         self,

@@ -7,26 +7,47 @@ approves it, whatever the channel says.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from countersign.domain.calls import in_words
-from countersign.domain.errors import GivenUp, LeaseLost, OutcomeUnknown
+from countersign.domain.errors import ActionFailed, CountersignError, GivenUp, InvalidInput, LeaseLost, OutcomeUnknown
+from countersign.domain.executions import Begun, doubt_title
+from countersign.domain.ids import Digest, ExecutionId, RequestId, digest_of
+from countersign.domain.redaction import hide
 from countersign.domain.request_endings import decided
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
-from countersign.domain.run_calls import Begin, Say
+from countersign.domain.run_calls import Begin, Deliver, Report, Say
 from countersign.frameworks.autogen.held_run import HeldRun
 from countersign.frameworks.autogen.people.input_func import RunQuestions
 from countersign.runs.entries import Entry
 from countersign.runs.run_journal import attempt_key, first_attempt
-from countersign.runs.side_effects import effect
+from countersign.runs.side_effects import NOT_APPROVED, effect
 
 log = logging.getLogger(__name__)
 _CANCELLED_AT_MOST: Final = 3
 """The first one only reaches a team's stream, which then waits for its own agents."""
 Act = Callable[[str], Awaitable[str]]
-"""Acts outside, once; it gets the key of its first attempt, the same for all of its repeats."""
+"""Acts outside, once; it gets the key of its first execution, the same for all of its repeats."""
+Attempt = Callable[[str, RequestId | None], Awaitable[str]]
+"""Executes under this key, because people said so in answer to that question, if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedAction:
+    """An action that people decided on, and the digest of what is to run.
+
+    `step` tells apart several actions that share one decision. `outcome` reads a result for the card: a text, and
+    whether the action failed.
+    """
+
+    request: Request
+    digest: Digest
+    step: str = ""
+    outcome: Callable[[str], tuple[str, bool]] = lambda result: (result, False)
 
 
 class Effects:
@@ -52,12 +73,53 @@ class Effects:
                     task.cancel()
                     cancelled[task] += 1
 
-    async def once(self, name: str, shown: str, key: str, act: Act, *, idempotent: bool) -> str:
+    async def once(
+        self, name: str, shown: str, key: str, act: Act, *, idempotent: bool, decided: DecidedAction | None = None
+    ) -> str:
         """Act at most once under the key; return the result, recorded or new.
 
-        One that was cut off is done again, under the same key, if it is `idempotent`; else people are asked.
+        One that was cut off is done again, under the same key, if it is `idempotent`; else people are asked. What
+        people `decided` is executed if `web` grants that, and its card says how it ended.
         """
-        return await self.settled(name, shown, key, lambda attempt: self._uncut(attempt, name, act, idempotent))
+
+        async def attempt(now: str, again: RequestId | None) -> str:
+            execution = _Execution(self._held, now, decided, again, idempotent=idempotent)
+            return await self._uncut(now, name, act, execution)
+
+        return await self.settled(name, shown, key, attempt, decided)
+
+    @asynccontextmanager
+    async def nested(self, key: str, decided: DecidedAction | None) -> AsyncIterator[Callable[[str], None]]:
+        """Enclose an action that consists of others, and begins again in a rebuilt run.
+
+        It gets what takes the result.
+        """
+        execution, results = _Execution(self._held, key, decided, None, idempotent=True), list[str]()
+        if decided is not None:
+            with self._journal.activity.working():
+                if await execution.begin() is not Begun.GRANTED:
+                    raise ActionFailed(NOT_APPROVED)
+        yield results.append
+        for result in results:
+            self._report_result(key, decided, result)
+
+    def _report_result(self, key: str, decided: DecidedAction | None, result: str) -> None:
+        if decided is not None:
+            words, failed = decided.outcome(result)
+            self._report(key, decided, words, failed=failed)
+
+    def _report(self, key: str, decided: DecidedAction, words: str, *, failed: bool) -> None:
+        """Tell people how it ended, while the agents go on."""
+        request = decided.request
+        report = _report(self._held, key, words, failed, self._questions.outcomes.done_word(request))
+
+        async def write() -> None:
+            try:
+                await self._held.call(report)
+            except InvalidInput:  # never granted, so nothing was tried
+                await self._held.call(Deliver(request.id, report.words))
+
+        self._journal.late_writes.write(write)
 
     async def still_ours(self) -> None:
         """Renew the lease if it ran out meanwhile; called last before the action.
@@ -68,25 +130,34 @@ class Effects:
         while not self._held.lease_runs:
             await self._held.renew_lease()
 
-    async def settled(self, name: str, shown: str, key: str, attempt: Act) -> str:
+    async def settled(
+        self, name: str, shown: str, key: str, attempt: Attempt, decided_on: DecidedAction | None = None
+    ) -> str:
         """Return the attempt's result; after OutcomeUnknown, the one that people give.
 
         They may also have it run again, which is an attempt under a key of its own, or end the run: GivenUp. `shown` is
         what was to be done, for people.
         """
-        tries = 0
+        tries, again = 0, None
         while True:
             now = attempt_key(key, tries)
             try:
-                return await attempt(now)
+                result = await attempt(now, again)
+            except ActionFailed as failure:
+                if decided_on is not None:
+                    self._report(now, decided_on, str(failure), failed=True)
+                raise
             except OutcomeUnknown as doubt:
                 request = await self._people_on(doubt, name, shown, now, tries)
-                if request.status is Status.ANSWERED:
-                    ran = Entry("done", decided(request).words)
-                    return (await self._journal.record_result(now, ran, replace=True)).value
-                if request.status is not Status.APPROVED:
+                if request.status is Status.APPROVED:
+                    tries, again = tries + 1, request.id
+                    continue
+                if request.status is not Status.ANSWERED:
                     raise stopped(self._held, str(doubt), request) from doubt
-            tries += 1
+                ran = Entry("done", decided(request).words)
+                result = (await self._journal.record_result(now, ran, replace=True)).value
+            self._report_result(now, decided_on, result)
+            return result
 
     async def _people_on(self, doubt: OutcomeUnknown, name: str, shown: str, key: str, tries: int) -> Request:
         """Ask people about the doubt; record it if the team goes on without their answer."""
@@ -99,18 +170,19 @@ class Effects:
             self._journal.abandon(asked)
             raise
 
-    async def _uncut(self, key: str, name: str, act: Act, idempotent: bool) -> str:
+    async def _uncut(self, key: str, name: str, act: Act, execution: "_Execution") -> str:
         """Perform the effect; it outlives its cancelled caller unless it is idempotent."""
         if self._held.token.is_cancelled():
             raise asyncio.CancelledError
 
-        async def check() -> None:
-            await self._held.call(Begin())
+        async def begin() -> Begun:
+            begun = await execution.begin()
             await self.still_ours()
+            return begun
 
         async def uncut(doing: Coroutine[Any, Any, str]) -> str:
-            task = asyncio.create_task(doing, name=f"step {name}")
-            if idempotent:
+            task = asyncio.create_task(execution.reported_late(doing), name=f"step {name}")
+            if execution.idempotent:
                 self._held.token.link_future(task)
             self.under_way[task] = first_attempt(key)
             task.add_done_callback(self._done)
@@ -118,7 +190,14 @@ class Effects:
 
         try:
             return await effect(
-                self._journal, key, name, lambda: act(first_attempt(key)), check, idempotent=idempotent, uncut=uncut
+                self._journal,
+                key,
+                name,
+                lambda: execution.act(act(first_attempt(key))),
+                begin,
+                decided=execution.decided is not None,
+                idempotent=execution.idempotent,
+                uncut=uncut,
             )
         except asyncio.CancelledError:
             self._journal.abandon(key)
@@ -155,11 +234,62 @@ class Effects:
             name,
             tries,
             Kind.IN_DOUBT,
-            f"Did “{words}” happen?",
+            doubt_title(words),
             f"{doubt}\n\nAttempt {tries + 1}{since}.\n\nWhat was to be done:\n\n{action}",
             (Verb.RESPOND, Verb.APPROVE, Verb.REJECT),
             notes=_which_action(key),
+            about=_id_of(self._held, key),
         )
+
+
+class _Execution:
+    """One execution of an effect, as `web` knows it if people decided on the effect."""
+
+    def __init__(
+        self, held: HeldRun, key: str, decided: DecidedAction | None, again: RequestId | None, *, idempotent: bool
+    ) -> None:
+        self.decided: Final = decided
+        self.idempotent: Final = idempotent
+        self._held = held
+        self._key = key
+        self._again = again
+        self._granted = False
+        self._outcome: tuple[str, bool] | None = ("It was cancelled before it began.", True)
+
+    async def begin(self) -> Begun:
+        """Get the right to act."""
+        begin = Begin(_id_of(self._held, self._key))
+        if (on := self.decided) is not None:
+            begin = replace(begin, request=on.request.id, digest=on.digest, step=on.step, again=self._again)
+            begin = replace(begin, idempotent=self.idempotent)
+        begun = await self._held.call(begin)
+        self._granted = begun is Begun.GRANTED
+        return begun
+
+    async def act(self, acting: Awaitable[str]) -> str:
+        """Act, and keep the outcome."""
+        self._outcome = None
+        try:
+            result = await acting
+        except ActionFailed as failure:
+            self._outcome = (str(failure), True)
+            raise
+        if self.decided is not None:
+            self._outcome = self.decided.outcome(result)
+        return result
+
+    async def reported_late(self, doing: Coroutine[Any, Any, str]) -> str:
+        """Report the outcome here if the run has left this process meanwhile: nobody else will."""
+        try:
+            return await doing
+        finally:
+            if self.decided is not None and self._granted and self._held.token.is_cancelled() and self._outcome:
+                with suppress(CountersignError):
+                    await self._held.service.call(self._held.lease, _report(self._held, self._key, *self._outcome))
+
+
+def _report(held: HeldRun, key: str, words: str, failed: bool, done: str = "") -> Report:
+    return Report(_id_of(held, key), " ".join(hide(words)[0].split()), failed, done)
 
 
 def stopped(held: HeldRun, sentence: str, request: Request) -> GivenUp:
@@ -180,6 +310,11 @@ def stopped(held: HeldRun, sentence: str, request: Request) -> GivenUp:
     error = GivenUp(f"{sentence} {how}")
     held.abort(error)
     return error
+
+
+def _id_of(held: HeldRun, key: str) -> ExecutionId:
+    _, _, repeats = key.removeprefix(first := first_attempt(key)).partition("/again")
+    return ExecutionId(f"x{digest_of(held.run.id, first)[:24]}" + (f"-{repeats}" if repeats else ""))
 
 
 def _which_action(key: str) -> tuple[str, ...]:

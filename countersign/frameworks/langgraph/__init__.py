@@ -78,14 +78,14 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
             if left is not None:
                 left.take_over()
             try:
-                attempt = client.begin(decision, body, key=key, idempotent=self._may_run_again(request))
+                execution = client.begin(decision, body, key=key, idempotent=self._may_run_again(request))
             except (AlreadyRan, NotApproved) as over:
                 _settle(left, request)
                 return _instead(request, over)
             try:
                 result = handler(_approved(request, decision))
             except GraphBubbleUp:  # the tool itself stops the graph, and runs again when it goes on
-                client.did_nothing(decision, attempt)
+                client.did_nothing(decision, execution)
                 raise
             except Exception as error:
                 _settle(left, request)
@@ -113,14 +113,14 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
             if left is not None:
                 await asyncio.to_thread(left.take_over)
             try:
-                attempt = await client.begin(decision, body, key=key, idempotent=self._may_run_again(request))
+                execution = await client.begin(decision, body, key=key, idempotent=self._may_run_again(request))
             except (AlreadyRan, NotApproved) as over:
                 await asyncio.to_thread(_settle, left, request)
                 return _instead(request, over)
             try:
                 result = await handler(_approved(request, decision))
             except GraphBubbleUp:  # the tool itself stops the graph, and runs again when it goes on
-                await client.did_nothing(decision, attempt)
+                await client.did_nothing(decision, execution)
                 raise
             except Exception as error:
                 await asyncio.to_thread(_settle, left, request)

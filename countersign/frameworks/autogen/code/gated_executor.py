@@ -113,8 +113,6 @@ class GatedExecutor(CodeExecutor):
     async def _run(self, permit: Permit) -> CodeResult:
         once = permit.request.id if permit.request is not None else permit.arguments
         key = self._journal.key("tool", self._agent, TOOL, once)
-        if self._journal.lookup(key) is None:
-            await self._gate.passed(permit)
 
         async def act(attempt: str) -> str:
             arguments = json.loads(permit.arguments)
@@ -135,7 +133,9 @@ class GatedExecutor(CodeExecutor):
             return json.dumps({"exit_code": result.exit_code, "output": whole(result.output)})
 
         shown = f"{drawn(json.loads(permit.arguments))}\n\nfor {self._agent}"
-        return _result(await self._effects.once(TOOL, hide(escape_marks(shown))[0], key, act, idempotent=False))
+        about = hide(escape_marks(shown))[0]
+        decided = self._gate.decided(permit, _read)
+        return _result(await self._effects.once(TOOL, about, key, act, idempotent=False, decided=decided))
 
     async def _attach(self, files: Listing | None, blocks: Sequence[CodeBlock], output: str) -> None:
         """Attach what the code made, and output that no line of progress shows."""
@@ -189,10 +189,9 @@ def approval_func(
     async def let_through(permit: Permit, code: str) -> ApprovalResponse:
         permit.check(TOOL, {"blocks": [{"language": "", "code": code}]})
         key = journal.key("tool", agent, TOOL, permit.request.id if permit.request else permit.arguments)
-        if journal.lookup(key) is None:
-            await gate.passed(permit)
+        gate.deliver(permit)
         shown = f"{hide(escape_marks(code))[0]}\n\nfor {agent}"
-        answer = await effects.settled(TOOL, shown, key, partial(_let, journal))
+        answer = await effects.settled(TOOL, shown, key, lambda now, _: _let(journal, now))
         if answer == _LET:
             return ApprovalResponse(approved=True, reason="Approved as it was shown.")
         return ApprovalResponse(approved=False, reason=f"It ran before and is not run again. It returned:\n{answer}")
@@ -258,6 +257,11 @@ async def _let(journal: RunJournal, key: str) -> str:
         "Code was let through to the team's own executor, and then the run lost its process: nobody knows whether it "
         "ran."
     )
+
+
+def _read(recorded: str) -> tuple[str, bool]:
+    result = _result(recorded)
+    return result.output, result.exit_code != 0
 
 
 def _result(recorded: str) -> CodeResult:

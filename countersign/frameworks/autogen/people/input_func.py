@@ -7,7 +7,7 @@ early: a lost store is waited out, a timeout is an answer.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -18,14 +18,13 @@ from autogen_agentchat.base import TaskResult
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, UserInputRequestedEvent
 from autogen_core import CancellationToken
 
-from countersign.domain.activity import NOT_DONE
 from countersign.domain.attempt_refusals import Refusal
-from countersign.domain.errors import ActionFailed, CountersignError, Refused, WrongTeam
+from countersign.domain.errors import CountersignError, Refused, WrongTeam
 from countersign.domain.ids import RequestId
 from countersign.domain.question_salts import asking, salted
 from countersign.domain.redaction import hide
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb, request_id
-from countersign.domain.run_calls import Ask, Deliver, Report, TakeBack
+from countersign.domain.run_calls import Ask, Deliver, TakeBack
 from countersign.domain.texts_for_models import answer
 from countersign.domain.typed_answers import Keywords
 from countersign.frameworks.autogen.held_run import HeldRun
@@ -141,19 +140,25 @@ class RunQuestions:
         return request
 
     async def put(
-        self, question: Question, cancellation_token: CancellationToken | None = None, team_says: str = Effect.ASK
+        self,
+        question: Question,
+        cancellation_token: CancellationToken | None = None,
+        team_says: str = Effect.ASK,
+        *,
+        begins: bool = False,
     ) -> Request:
         """Ask a question and return its settled request; equal questions are one request.
 
-        `team_says` is for the record: the verdict of the team's own code. Refused, if the question is about a call that
-        the policy refuses by now.
+        `team_says` is for the record: the verdict of the team's own code. `begins`: an action that is approved begins
+        at once, and its beginning delivers the approval. Refused, if the question is about a call that the policy
+        refuses by now.
         """
         question = salted(question, self._held.run.salt)
         id = request_id(self._held.run.id, question)
         key = "" if question.kind in ABOUT_THE_RUN else self._journal.key("human", question.agent, id)
 
         async def settle() -> Request:  # whose task may be cancelled before it begins
-            return await self._journal.shielded(key, self._answered(question, id, key, team_says))
+            return await self._journal.shielded(key, self._answered(question, id, key, team_says, begins))
 
         settled = asyncio.ensure_future(settle())
         for token in {self._held.token, cancellation_token or self._held.token}:
@@ -190,7 +195,7 @@ class RunQuestions:
             offers = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND, *((Verb.EDIT,) if human.edit else ()))
         return Question(agent, number, kind, title, content, offers, notes=notes)
 
-    async def _answered(self, question: Question, id: RequestId, key: str, team_says: str) -> Request:
+    async def _answered(self, question: Question, id: RequestId, key: str, team_says: str, begins: bool) -> Request:
         of_team, activity = bool(key), self._journal.activity
         try:
             if of_team:
@@ -207,7 +212,8 @@ class RunQuestions:
             with activity.working():
 
                 async def deliver() -> None:
-                    await self._held.call(Deliver(id))
+                    if not (begins and request.status is Status.APPROVED):
+                        await self._held.call(Deliver(id))
 
                 if of_team:
                     await self._journal.record_answer(key, deliver)
@@ -226,26 +232,9 @@ class RunQuestions:
             raise asyncio.CancelledError from error
         return request
 
-    def report(self, request: Request, words: str, *, failed: bool = False) -> None:
-        """Tell people what came of what they approved, while the agents go on."""
-        done, words = self.outcomes.done_word(request), " ".join(hide(words)[0].split())
-        self._held.call_behind(Report(request.id, words, failed, done))
-
     def not_done(self, request: Request, why: str) -> None:
         """Tell people that their change was refused, so nothing was done."""
-        self._held.call_behind(Report(request.id, " ".join(hide(why)[0].split()), failed=True, done=NOT_DONE))
-
-    async def reported(self, request: Request | None, doing: Awaitable[str]) -> str:
-        """Do what people approved, if they did, and tell them what came of it."""
-        try:
-            result = await doing
-        except ActionFailed as failure:
-            if request is not None:
-                self.report(request, str(failure), failed=True)
-            raise
-        if request is not None:
-            self.report(request, result)
-        return result
+        self._held.call_behind(Deliver(request.id, " ".join(hide(why)[0].split())))
 
 
 class Human:

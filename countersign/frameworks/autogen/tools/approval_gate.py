@@ -6,21 +6,22 @@ asked, so a rebuilt run goes through the gate the same way (R12–R14, R19, R26)
 """
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from countersign.domain import run_calls, texts_for_models
+from countersign.domain import texts_for_models
 from countersign.domain.calls import Call
 from countersign.domain.errors import NotFound, Refused
-from countersign.domain.events import shortened, without_secrets
+from countersign.domain.executions import digest_of_call
 from countersign.domain.ids import AttemptId, digest_of
 from countersign.domain.made_files import LeftOut, MadeFile
 from countersign.domain.question_salts import salted
+from countersign.domain.request_endings import decided_digest
 from countersign.domain.requests import Kind, Question, Request, Status, Verb, request_id
-from countersign.domain.run_calls import Attach, Judge
+from countersign.domain.run_calls import Attach, Deliver, Judge
 from countersign.frameworks.autogen.held_run import HeldRun
 from countersign.frameworks.autogen.people.input_func import EarlierVersion, RunQuestions
 from countersign.frameworks.autogen.people.run_outcomes import CALL, Became, Outcome, outcome_of
@@ -28,7 +29,8 @@ from countersign.frameworks.autogen.progress import ComingSteps
 from countersign.frameworks.autogen.tools.arguments import without_hidden
 from countersign.frameworks.autogen.tools.duplicate_calls import EqualActions, NumberedActions
 from countersign.frameworks.autogen.tools.permits import Denial, Permit, ProposedAction, shown, title_for
-from countersign.frameworks.autogen.tools.team_policy import Proposal, Tier, Verdict, judge
+from countersign.frameworks.autogen.tools.team_policy import Proposal, Tier, judge
+from countersign.frameworks.autogen.unknown_outcomes import DecidedAction
 from countersign.runs.entries import Entry, Judged, Numbered, whole
 
 _OFFERS: Final = (Verb.APPROVE, Verb.EDIT, Verb.REJECT, Verb.RESPOND)
@@ -68,12 +70,12 @@ class Gate:
         # What a recorded verdict needs is read first: nothing may be awaited between its turn and the agent.
         same = await self._recorded_refusal(key)
         entry = await self._journal.replayed(key)
-        judged = await self._verdict(action) if entry is None else Judged.load(entry.value)
+        judged = await self._verdict(action, key) if entry is None else Judged.load(entry.value)
         if entry is None and judged.tier is not Tier.ASK:
             judged = await self._record(key, judged)
         if judged.tier is Tier.PASS:
             self._journal.order.end_wait(key)
-            yield Permit(action, key, action.arguments, judged=judged)
+            yield Permit(action, key, action.arguments)
         elif judged.tier is Tier.REFUSE:
             yield await self._refuse(case, judged)
         elif same is not None:
@@ -83,10 +85,10 @@ class Gate:
             async with equal.turn(None if judged.question is None else judged.question.number, key) as refusal:
                 yield await self._ask(case, judged, equal, refusal)
 
-    async def passed(self, permit: Permit) -> None:
-        """Record, once, that nobody was asked about this action; nothing if somebody was."""
-        if permit.judged is not None:
-            await self._report(permit.action, permit.key, permit.judged)
+    def deliver(self, permit: Permit) -> None:
+        """Note that the agent has the approval, where no execution begins."""
+        if permit.request is not None and permit.request.status is Status.APPROVED:
+            self.held.call_behind(Deliver(permit.request.id))
 
     async def attach(self, files: Sequence[MadeFile], left: Sequence[LeftOut]) -> None:
         """Attach files to the run's thread, which says what is left out."""
@@ -102,7 +104,8 @@ class Gate:
         with self._journal.activity.working():
             return await self.held.request(judged.same)
 
-    async def _verdict(self, action: ProposedAction) -> Judged:
+    async def _verdict(self, action: ProposedAction, key: str, *, edited: bool = False) -> Judged:
+        """Have `web` judge the action, with what the team's own code says of it."""
         run = self.held.run
         arguments = json.loads(action.arguments)
         with self._journal.activity.working():
@@ -110,12 +113,10 @@ class Gate:
             say = partial(without_hidden, arguments=json.loads(action.arguments), hide=action.hide)
             verdict = await judge(action.ask, proposal, action.tools, say)
             says = None if action.ask is None else verdict.tier
-            ruling = await self.held.or_abort(self.held.call(Judge(action.agent, _call(action), says)))
-        effect = Tier(ruling.effect)
-        if ruling.clause and effect is not Tier.ASK:  # the card of a question names the rule by itself
-            verdict = Verdict(effect, f"The workspace's policy, rule “{ruling.clause}”. {ruling.why}".strip())
-        why = verdict.why if verdict.tier is effect else ""
-        return Judged(effect, whole(why), says or "nothing", ruling.clause, ruling.version)
+            once = AttemptId(digest_of(run.id, key)[:32])
+            call = Judge(action.agent, _call(action), once, action.kind, says, whole(verdict.why), edited)
+            ruling = await self.held.or_abort(self.held.call(call))
+        return Judged(Tier(ruling.effect), ruling.why, says or "nothing", ruling.clause, ruling.version)
 
     async def _record(self, key: str, judged: Judged) -> Judged:
         with self._journal.activity.working():
@@ -126,26 +127,9 @@ class Gate:
         with self._journal.activity.working():
             await self._journal.record_result(key, Entry("done", judged.dump()), replace=True)
 
-    async def _report(self, action: ProposedAction, key: str, judged: Judged) -> None:
-        """Put the policies' verdict into the record of the workspace, once."""
-        verdict = run_calls.Verdict(
-            action.agent,
-            action.tool,
-            passed=judged.tier is Tier.PASS,
-            arguments=shortened(without_secrets(action.arguments, action.hide)),
-            digest=digest_of(self.held.run.salt, action.same),
-            why=judged.why,
-            clause=judged.clause,
-            version=judged.policy,
-            team_says=judged.says,
-            once=AttemptId(digest_of(self.held.run.id, key)[:32]),
-        )
-        await self.held.or_abort(self.held.call(verdict))
-
     async def _refuse(self, case: _Case, judged: Judged) -> Denial:
-        """Report the refusal by a policy, once, in its place in the run's order; deny."""
+        """Record the refusal by a policy, once, in its place in the run's order; deny."""
         if not judged.recorded:
-            await self._report(case.action, case.key, judged)
             await self._record_in_place(case.key, replace(judged, recorded=True))
         return self._deny_by_policy(case.action, judged.why)
 
@@ -162,7 +146,7 @@ class Gate:
         equal.last = numbered.number
         question = self._question(action, judged, numbered)
         try:
-            request = await self.questions.put(question, team_says=judged.says)
+            request = await self.questions.put(question, team_says=judged.says, begins=True)
         except Refused as by_policy:  # by another policy than that of the verdict; it is on record
             judged = replace(judged, tier=Tier.REFUSE, why=str(by_policy), question=None, recorded=True)
             await self._record_in_place(case.key, judged)
@@ -191,7 +175,7 @@ class Gate:
         """
         entry = await self._journal.replayed(case.key)
         if entry is None:
-            judged = await self._record(case.key, await self._verdict(case.action))
+            judged = await self._record(case.key, await self._verdict(case.action, case.key, edited=True))
         else:
             judged = Judged.load(entry.value)
         self._journal.order.end_wait(case.key)
@@ -226,10 +210,8 @@ class Gate:
         That is text only where a reviewer changed the call (R18).
         """
         action, request, heading = permit.action, permit.request, ""
-        if request is not None:  # what a call returned is for the agents; why it failed, for people too
-            self.questions.report(request, _why(result, action.kind) if failed else "", failed=failed)
-            if request.status is Status.EDITED:
-                heading = f"{texts_for_models.answer(request)}\nThe result of the changed call:"
+        if request is not None and request.status is Status.EDITED:
+            heading = f"{texts_for_models.answer(request)}\nThe result of the changed call:"
         if failed and action.kind is Kind.CODE:  # the next program is most likely this one, corrected
             content = shown(replace(action, arguments=permit.arguments))[0]
             self._refused[self._journal.place(action.agent), action.tool] = EarlierVersion(content)
@@ -238,6 +220,23 @@ class Gate:
         outcome = self._outcome(action, Became.FAILED if failed else Became.DONE, request)
         self.outcomes.add(replace(outcome, result=result), heading and f"{heading}\n{result}")
         return heading
+
+    def decided(self, permit: Permit, read: Callable[[str], tuple[str, bool]]) -> DecidedAction | None:
+        """Return what people decided about the action, if they did.
+
+        `read` reads a recorded result: its text, and whether the action failed. What a call returned is for the
+        agents; why it failed, for people too.
+        """
+        if (request := permit.request) is None:
+            return None
+
+        def outcome(recorded: str) -> tuple[str, bool]:
+            text, failed = read(recorded)
+            return (_why(self.outcomes.for_people(text), permit.action.kind) if failed else "", failed)
+
+        same = request.status is not Status.EDITED  # else the tool may have completed what the reviewer entered
+        digest = digest_of_call(permit.action.tool, permit.arguments) if same else decided_digest(request)
+        return DecidedAction(request, digest, outcome=outcome)
 
     def _outcome(self, action: ProposedAction, became: Became | None, request: Request | None) -> Outcome:
         return outcome_of(action.kind, action.agent, request, became, (action.tool, action.call or CALL.get()[1]))

@@ -52,7 +52,7 @@ from countersign.frameworks.autogen.tools.workbenches import (
     to_record,
     without_key,
 )
-from countersign.frameworks.autogen.unknown_outcomes import Effects
+from countersign.frameworks.autogen.unknown_outcomes import DecidedAction, Effects
 from countersign.json_schema import unnamed
 from countersign.usecases.store_outages import being_cancelled
 
@@ -216,12 +216,14 @@ class JournaledTools(Workbench):
                 return error_result(name, verdict.text)
             if isinstance(own, AgentTool | TeamTool):
                 # What happens inside is recorded there; recorded here, too, nobody inside could be waited for at rest.
-                await self._gate.passed(verdict)
                 verdict.check(name, arguments := json.loads(verdict.arguments))
                 if before is not None:
                     await before.wait()
                 # AutoGen's UserProxyAgent does not know what it asks about; whoever is asked inside hears it here.
-                result = await run_team(own, arguments, token, call_id, self._gate.questions.transcript.nested().record)
+                hear = self._gate.questions.transcript.nested().record
+                async with self._effects.nested(verdict.key, self._decided(verdict)) as ended:
+                    result = await run_team(own, arguments, token, call_id, hear)
+                    ended(to_record(result))
             else:
                 result = await self._permitted(verdict, given, call_id)
             words = self._gate.outcomes.for_people(result.to_text())
@@ -265,8 +267,6 @@ class JournaledTools(Workbench):
         as_called = json.dumps(given, sort_keys=True, ensure_ascii=False)
         once = (permit.request.id,) if permit.request is not None else (as_called, call_id)
         key = self._journal.key("tool", agent, name, *once)
-        if self._journal.lookup(key) is None:
-            await self._gate.passed(permit)
         seen = hide_in(escape_marks(json.loads(permit.arguments)), permit.action.hide)[0]
         shown = f"{labelled(seen)}\n\nfor {agent}{f', call {call_id}' if call_id else ''}"
 
@@ -276,9 +276,18 @@ class JournaledTools(Workbench):
         declared = self._rules.idempotent
         idempotent = declared if isinstance(declared, bool) else name in named(declared)
         try:
-            return recorded_result(name, await self._effects.once(name, shown, key, act, idempotent=idempotent))
+            decided = self._decided(permit)
+            doing = self._effects.once(name, shown, key, act, idempotent=idempotent, decided=decided)
+            return recorded_result(name, await doing)
         except ActionFailed as failure:  # as a result, so that the model is told what was changed in it, too
             return error_result(name, str(failure))
+
+    def _decided(self, permit: Permit) -> DecidedAction | None:
+        def read(recorded: str) -> tuple[str, bool]:
+            result = recorded_result(permit.action.tool, recorded)
+            return result.to_text(), result.is_error
+
+        return self._gate.decided(permit, read)
 
     async def _call(self, permit: Permit, attempt: str, call_id: str) -> ToolResult:
         name, arguments = permit.action.tool, json.loads(permit.arguments)

@@ -16,7 +16,6 @@ from countersign.domain.question_salts import unchanged
 from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Kind, Request, Status
 from countersign.frameworks.autogen.tools.team_policy import Ask
-from countersign.runs.entries import Judged
 
 Renderer = Callable[[dict[str, Any]], str]
 """Draws the arguments, without their secrets, as people read them best. It is quick, and the same for the same."""
@@ -73,14 +72,13 @@ class ProposedAction:
 class Permit:
     """The right to do one thing once.
 
-    People decided the `request`, or a policy `judged` it to pass.
+    People decided the `request`; None if a policy lets it pass.
     """
 
     action: ProposedAction
     key: str
     arguments: str
     request: Request | None = None
-    judged: Judged | None = None
 
     def check(self, tool: str, arguments: Mapping[str, Any]) -> None:
         """Raise ActionFailed unless this is byte for byte what was judged (R13).

@@ -1,6 +1,6 @@
-"""Attempts at what was approved, without I/O: the first one acts.
+"""Executions of what was approved, without I/O: the first one acts.
 
-Of an attempt that began and reported nothing, nobody but people can know whether it acted, so they are asked.
+Of an execution that began and reported nothing, nobody but people can know whether it acted, so they are asked.
 """
 
 import uuid
@@ -36,7 +36,7 @@ _LOOK_EVERY: Final = 5
 
 
 def begin(decision: Decision, body: Mapping[str, Any], *, alone: bool, keep_state: bool = False) -> Exchange[str]:
-    """Begin to do what was approved; return the name of this attempt.
+    """Begin to do what was approved; return the name of this execution.
 
     `body` is the question that was decided. Without `alone` the name is "", and others may act too.
     NotApproved if it may not be done. AlreadyRan if it was done before, or may have been: what people say of it is
@@ -46,14 +46,14 @@ def begin(decision: Decision, body: Mapping[str, Any], *, alone: bool, keep_stat
         raise NotApproved(decision)
     if not alone and decision.reported is None:
         return ""
-    attempt, replaces = uuid.uuid4().hex, ""
+    execution, replaces = uuid.uuid4().hex, ""
     while True:
         if decision.reported is not None:
             raise AlreadyRan(decision)
-        request = yield from _begun(decision, attempt, replaces)
+        request = yield from _begun(decision, execution, replaces)
         decision, begun = replace(decision, reported=exchange.reported_in(request)), request["begun_by"]
-        if begun == attempt:
-            return attempt
+        if begun == execution:
+            return execution
         if begun is not None and decision.reported is None:
             yield from _ask_whether_done(decision, body, begun, keep_state=keep_state)
         replaces = begun or ""
@@ -66,18 +66,18 @@ def begin_once(decision: Decision) -> Exchange[bool]:
     """
     if decision.reported is not None:
         return False
-    attempt = uuid.uuid4().hex
-    return bool((yield from _begun(decision, attempt, ""))["begun_by"] == attempt)
+    execution = uuid.uuid4().hex
+    return bool((yield from _begun(decision, execution, ""))["begun_by"] == execution)
 
 
-def did_nothing(decision: Decision, attempt: str) -> Exchange[None]:
-    """Say that this attempt did nothing, so that another one may begin."""
-    if attempt:
-        yield from _begun(decision, "", attempt)
+def did_nothing(decision: Decision, execution: str) -> Exchange[None]:
+    """Say that this execution did nothing, so that another one may begin."""
+    if execution:
+        yield from _begun(decision, "", execution)
 
 
-def _begun(decision: Decision, attempt: str, replaces: str) -> Exchange[Mapping[str, Any]]:
-    begin = {"attempt": attempt, "replaces": replaces}
+def _begun(decision: Decision, execution: str, replaces: str) -> Exchange[Mapping[str, Any]]:
+    begin = {"attempt": execution, "replaces": replaces}
     try:
         return (yield from exchange.sent(Send("POST", f"/v1/requests/{decision.request}/begin", begin)))
     except ServiceRefused as refused:
@@ -87,7 +87,7 @@ def _begun(decision: Decision, attempt: str, replaces: str) -> Exchange[Mapping[
 
 
 def _ask_whether_done(decision: Decision, body: Mapping[str, Any], begun: str, *, keep_state: bool) -> Exchange[None]:
-    """Ask people what became of an attempt.
+    """Ask people what became of an execution.
 
     AlreadyRan, unless it is to be done now.
     """
@@ -112,13 +112,14 @@ def _ask_whether_done(decision: Decision, body: Mapping[str, Any], begun: str, *
 
 
 def _is_over(decision: Decision, begun: str) -> Exchange[bool]:
-    """Tell whether that attempt reported meanwhile, or was replaced."""
+    """Tell whether that execution reported meanwhile, or was replaced."""
     request = yield from exchange.sent(Send("GET", f"/v1/requests/{decision.request}"))
     return request["outcome"] is not None or request["begun_by"] != begun
 
 
 def _question(decision: Decision, body: Mapping[str, Any]) -> dict[str, Any]:
     from countersign.domain.calls import in_words, labelled  # only who is in doubt needs them
+    from countersign.domain.executions import doubt_title
     from countersign.domain.redaction import hide_in
 
     if (call := body.get("call")) is None:
@@ -127,5 +128,4 @@ def _question(decision: Decision, body: Mapping[str, Any]) -> dict[str, Any]:
         ran = decision.arguments if decision.outcome == "edited" and decision.arguments else call["arguments"]
         name, shown = in_words(call["tool"]), labelled(hide_in(ran, call.get("hidden", ()))[0])
     asked = {name: body[name] for name in ("channel", "agent", "requester") if name in body}
-    title = f"Was “{name[:280]}” done?"
-    return {**asked, "title": title, "message": f"{_TOLD}\n\n{shown}", "options": [DONE, AGAIN, UNKNOWN]}
+    return {**asked, "title": doubt_title(name), "message": f"{_TOLD}\n\n{shown}", "options": [DONE, AGAIN, UNKNOWN]}
