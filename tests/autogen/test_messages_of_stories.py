@@ -47,7 +47,7 @@ STORIES = (
     Story("deploy", "deploy shop 2.1", ((Verb.CHOOSE, "staging"), YES, YES), 16, 8),
     Story("research", "what is tea made from", (YES,), 9, 3),
     Story("invoices", "pay what is due", (YES,), 9, 3, at_once=4),
-    Story("chat", "find a date; delete the old list", (YES, YES, YES), 18, 8),
+    Story("chat", "find a date; delete the old list", (YES, YES, YES), 18, 5),
     Story("access", "read billing for carol, 2 hours", (YES,), 9, 3),
 )
 
@@ -82,7 +82,8 @@ async def test_a_story_changes_no_message_twice_between_two_moments_of_rest(
 
     await played(house, story, drawn)
     calls = Counter(call.method for call in slack.calls if call.ok)
-    assert calls["chat.postMessage"] == len(story.answers) + 3
+    lists = 0 if story.team == "chat" else 1  # its first card says what the list of steps would
+    assert calls["chat.postMessage"] == len(story.answers) + 2 + lists
     assert calls["chat.update"] == story.merged
 
 

@@ -15,6 +15,7 @@ from countersign.domain.errors import LeaseLost, Refused
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.requests import Status as RequestStatus
+from countersign.domain.run_calls import R, RunCall
 from countersign.domain.runs import Status
 from countersign.frameworks.autogen.run_context import RunContext
 from countersign.frameworks.autogen.runner import Runner
@@ -23,7 +24,7 @@ from countersign.runs.entries import Entry
 from countersign.runs.journal_storage import RedisJournal
 from countersign.store.record_codecs import EVENTS
 from countersign.usecases.ports import Lease
-from tests.autogen.harness import House, Silent
+from tests.autogen.harness import House, Silent, Through
 from tests.autogen.rebuild_teams import (
     BUILDERS,
     World,
@@ -53,6 +54,8 @@ class Mortal(RedisJournal):
         self._stop = stop
         self.records = 0
         self._dying, self._dead = asyncio.Lock(), False
+        self.gone = False
+        """Whether the process is gone, or about to be."""
 
     async def record(self, lease: Lease, key: str, value: bytes, **how: bool) -> bytes:
         last = self.records + 1 == self._dies_at
@@ -68,11 +71,25 @@ class Mortal(RedisJournal):
         return stands
 
     async def _die(self, lease: Lease) -> None:
+        self.gone = True
         async with self._dying:
             if not self._dead:
                 with suppress(LeaseLost):  # the run has ended
                     await self._house.rob(lease, timedelta(0))
                 self._dead = True
+
+
+class Mute(Through):
+    """`web` for a process that reports nothing any more once it is gone."""
+
+    def __init__(self, house: House, journal: Mortal) -> None:
+        super().__init__(house.service)
+        self._journal = journal
+
+    async def call(self, lease: Lease, call: RunCall[R]) -> R:
+        if self._journal.gone:
+            raise LeaseLost("This process is gone.")
+        return await super().call(lease, call)
 
 
 @dataclass
@@ -181,7 +198,7 @@ async def live(
         runner = Runner(
             owner=f"w{life}",
             leases=house.area.leases,
-            service=house.service,
+            service=Mute(house, journal),
             queue=Silent(),
             journal=journal,
             teams=Teams({it.name: it}, {}),

@@ -128,7 +128,7 @@ async def wire(house: House) -> AsyncIterator[Wire]:
     await server.wait_closed()
 
 
-CALLS = ("claim", "plan", "say", "ask", "deliver", "park", "judge", "verdict", "begin", "step_done", "report", "finish")
+CALLS = ("claim", "plan", "say", "ask", "deliver", "park", "judge", "begin", "step_done", "report", "finish")
 
 
 def team(acted: list[str]) -> Teams:
