@@ -119,6 +119,12 @@ def test_every_kind_of_repair_has_a_row_with_a_test() -> None:
         assert re.search(rf"^\|[^|]+\| `{kind}` \|.*`tests/\S+::test_\w+` \|$", rows, re.M), kind
 
 
+def test_make_help_describes_every_target() -> None:
+    text = (HERE / "Makefile").read_text()
+    [phony] = re.findall(r"^\.PHONY: (.+)$", text, re.M)
+    assert re.findall(r"^([a-z-]+):.*## \S", text, re.M) == phony.split()
+
+
 def test_the_procfile_names_the_two_processes() -> None:
     processes = yaml.safe_load((HERE / "Procfile").read_text())
     assert {name: command.split()[-1] for name, command in processes.items()} == {"web": "bot", "worker": "agents"}
