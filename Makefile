@@ -13,92 +13,94 @@ COMPILED := .venv/.compiled
 PYTHON_IS_NEW := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
 
-.PHONY: setup demo gallery test test-all test-again test-any-time test-any-machine check-slack lint format bench chaos fuzz mutants lock clean
+.DEFAULT_GOAL := help
 
-setup: $(READY) $(BIN)/countersign
+.PHONY: help setup demo gallery test test-all test-again test-any-time test-any-machine check-slack lint format bench chaos fuzz mutants lock clean
 
-# Nothing is compiled here: that takes longer than the first start, which compiles what it imports.
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) $(BIN)/countersign ## .venv with the locked packages
+
+# Compile nothing here: that takes longer than the first start, which compiles only what it imports.
 $(READY): requirements.lock | $(filter $(BIN)/uv,$(UV))
 	@$(PYTHON) -c '$(PYTHON_IS_NEW)'
 	@$(PYTHON) -m venv --without-pip .venv
 	$(UV) pip sync --quiet --python .venv --require-hashes --no-build requirements.lock
 	@touch $@
 
-# The command of this checkout, which needs no installed package. A path with a space would break a `#!` line.
+# The command of this checkout, which works without an installed package. A path with a space would break a `#!` line.
 $(BIN)/countersign: $(READY)
 	@printf '%s\n' '#!/bin/sh' 'here=$$(cd "$$(dirname "$$0")/../.." && pwd)' \
 		'PYTHONPATH="$$here$${PYTHONPATH:+:$$PYTHONPATH}" exec "$$here/.venv/bin/python" -m countersign "$$@"' > $@
 	@chmod +x $@
 
-# Where the machine has no uv, pip brings the one in the lock.
+# If the machine has no uv, pip installs the locked one.
 $(BIN)/uv:
 	@$(PYTHON) -c '$(PYTHON_IS_NEW)'
 	$(PYTHON) -m venv .venv
 	awk '/^[^ ]/ { wanted = /^uv==/ } wanted' requirements.lock | $(BIN)/pip install --quiet --require-hashes -r /dev/stdin
 
-demo: $(READY)
+demo: $(READY) ## try it: Countersign, example teams, and a stand-in for Slack in the browser; PORT=4000
 	@$(BIN)/python -m demo --port $(PORT)
 
-# Plays every story in a browser, and writes docs/gallery.md and its pictures.
-gallery: $(READY)
+gallery: $(READY) ## play every story in a browser, and redraw docs/gallery.md
 	@$(BIN)/python -m tests.gallery
 
-# What is compiled once is there for all the processes that the tests start, wherever this is set.
+# Processes that the tests start reuse compiled modules, even if the caller's environment forbids writing them.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Compiles once what the tests import: each of pytest's workers would do it again, at the same time.
+# Compile what the tests import once. Otherwise each of pytest's workers does it, at the same time.
 $(COMPILED): $(READY)
 	@$(BIN)/pytest -q --collect-only -p no:xdist -m "not slow" >/dev/null
 	@touch $@
 
-# Everything that is deterministic, on real parts; wants neither a browser nor PostgreSQL.
-test: $(COMPILED)
+# Needs neither a browser nor PostgreSQL.
+test: $(COMPILED) ## everything deterministic, on real parts: two to three minutes on two cores
 	$(BIN)/pytest -q -n 5 --dist worksteal -m "not slow"
 
-# The rest: kills, browsers, PostgreSQL, clusters, chaos; and again, at length, what `make test` tries with a few examples.
-test-all: lint
+# Kills, browsers, PostgreSQL, clusters and chaos, and the tests that `make test` runs with only a few examples.
+test-all: lint ## lint, types, slow tests, and more random examples
 	LONG=1 $(BIN)/pytest -q -n 4 --dist worksteal --maxfail 10 -m "slow or longer or hypothesis"
 
-# Whether make test depends on how fast or busy the machine is: ten times, beside six processes that do nothing else.
-test-again: $(READY)
+# Show whether the tests depend on a fast or idle machine.
+test-again: $(READY) ## make test ten times beside six busy processes; TIMES=10 BUSY=6
 	@busy=; trap 'kill $$busy' EXIT; for n in $$(seq $(BUSY)); do yes >/dev/null & busy="$$busy $$!"; done; \
 	for n in $$(seq $(TIMES)); do $(MAKE) --no-print-directory test || exit 1; done
 
-# The tests at each hour of a day and on odd dates, in clones; ONLY="03:00,leap-day" takes some of the runs.
-test-any-time: $(READY)
+# Each run uses a clone of its own.
+test-any-time: $(READY) ## the tests at every hour and on odd dates, under libfaketime; ONLY=03:00,leap-day
 	@$(BIN)/python -m tests.any_time time
 
-# The same under one condition at a time: another zone, locale, order, umask; no network.
-test-any-machine: $(READY)
+test-any-machine: $(READY) ## the tests in another zone, locale, order, without a network; ONLY=umask,lang
 	@$(BIN)/python -m tests.any_time machine
 
-# Asks the real Slack whether it takes every view that we draw, and posts nothing: SLACK_BOT_TOKEN=xoxb-…
-check-slack: $(READY)
+check-slack: $(READY) ## ask the real Slack whether it accepts every view; posts nothing; SLACK_BOT_TOKEN=xoxb-…
 	@$(BIN)/python -m tests.check_slack
 
-lint: $(READY)
+lint: $(READY) ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(READY)
+format: $(READY) ## format, and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)
+bench: $(READY) ## our figures beside the best possible ones, from the same run
 	$(BIN)/python -m bench
 
-chaos: $(READY)
+chaos: $(READY) ## random kills and network cuts; CHAOS=5 (minutes) SEED=1
 	@$(BIN)/python -m tests.chaos --minutes $(CHAOS) --seed $(SEED)
 
-fuzz: $(READY)
+fuzz: $(READY) ## malformed payloads and calls; FUZZ=100000 SEED=1
 	@$(BIN)/python -m tests.fuzz --count $(FUZZ) --seed $(SEED)
 
-mutants: $(READY)
+mutants: $(READY) ## plant one bug at a time, and see its tests fail
 	@$(BIN)/python -m tests.mutants
 
-lock: $(READY)
+lock: $(READY) ## rewrite requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --group dev $(EXTRAS) --universal --generate-hashes --no-strip-extras --no-header --quiet -o requirements.lock
 
-clean:
+clean: ## remove .venv and caches
 	rm -rf .venv .any_time .pytest_cache .mypy_cache .ruff_cache

@@ -18,6 +18,7 @@ from countersign.process_settings import WorkerSettings, variables
 
 HERE = Path(__file__).resolve().parent.parent
 README = (HERE / "README.md").read_text()
+ADAPTERS = (HERE / "docs" / "adapters.md").read_text()
 
 
 @pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
@@ -28,18 +29,19 @@ def test_every_setting_is_documented_with_its_description(kind: type[WebSettings
 
 
 def diagram(title: str) -> set[tuple[str, str, str]]:
-    """The arrows of the README's Mermaid diagram of that title: (from, verb, to)."""
-    found = re.search(rf"```mermaid\n---\ntitle: {title}\n---\n(.*?)```", README, re.S)
-    assert found, f"no diagram “{title}” in the README"
+    """The arrows of the Mermaid diagram with that title: (from, verb, to)."""
+    page = (HERE / "docs" / "architecture.md").read_text()
+    found = re.search(rf"```mermaid\n---\ntitle: {title}\n---\n(.*?)```", page, re.S)
+    assert found, f"no diagram “{title}” in docs/architecture.md"
     return set(re.findall(r"^\s*(\w+) --> (\w+): (.+)$", found[1], re.M))
 
 
-def test_the_readmes_diagram_of_a_request_is_its_life() -> None:
+def test_diagram_of_a_request_shows_its_moves() -> None:
     arrows = {(a, to, verb) for a, moves in requests.MOVES.items() for verb, to in moves.items()}
     assert diagram("A request") == arrows
 
 
-def test_the_readmes_diagram_of_a_run_is_its_life() -> None:
+def test_diagram_of_a_run_shows_its_moves() -> None:
     arrows = {(a, to, verb) for a, moves in runs.MOVES.items() for verb, to in moves.items()}
     assert diagram("A run") == arrows
 
@@ -66,6 +68,14 @@ def test_the_readme_says_of_its_peers_what_their_page_says() -> None:
     for peer, *cells in peers:
         (tool,) = [tool for tool in tools if tool in peer]
         assert cells == [page[features[feature]][tool] for feature in shown], peer
+
+
+def test_readme_quotes_the_programs_of_the_adapters_page() -> None:
+    """Tests run the programs of docs/adapters.md; the README shows lines of them."""
+    section = README.split("## LangGraph and the OpenAI Agents SDK\n")[1].split("\n## ")[0]
+    quoted = [line for code in re.findall(r"```python\n(.*?)```", section, re.S) for line in code.splitlines()]
+    assert len(quoted) > 10
+    assert {line.strip() for line in quoted} <= {line.strip() for line in ADAPTERS.splitlines()}
 
 
 def needs(project: dict[str, Any], extras: Iterable[str]) -> Iterator[str]:
@@ -107,6 +117,12 @@ def test_every_kind_of_repair_has_a_row_with_a_test() -> None:
     rows = (HERE / "docs" / "operations.md").read_text()
     for kind in Repair:
         assert re.search(rf"^\|[^|]+\| `{kind}` \|.*`tests/\S+::test_\w+` \|$", rows, re.M), kind
+
+
+def test_make_help_describes_every_target() -> None:
+    text = (HERE / "Makefile").read_text()
+    [phony] = re.findall(r"^\.PHONY: (.+)$", text, re.M)
+    assert re.findall(r"^([a-z-]+):.*## \S", text, re.M) == phony.split()
 
 
 def test_the_procfile_names_the_two_processes() -> None:
@@ -202,7 +218,7 @@ def test_the_documents_import_only_what_is_public() -> None:
             assert named <= set(countersign.__all__), (module, names)
             continue
         assert module.startswith("countersign.frameworks."), module
-        assert f"from {module} import" in (HERE / "docs" / "adapters.md").read_text(), module
+        assert f"from {module} import" in ADAPTERS, module
         place = HERE / module.replace(".", "/")
         body = ast.parse((place / "__init__.py" if place.is_dir() else place.with_suffix(".py")).read_text()).body
         assert named <= {node.name for node in body if hasattr(node, "name")}, (module, names)
