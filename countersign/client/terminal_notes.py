@@ -7,18 +7,18 @@ from datetime import datetime
 _last = ""
 
 
-def note(words: str) -> None:
+def note(text: str) -> None:
     """Tell the person at the terminal, if there is one."""
     global _last
-    _last = words
+    _last = text
     if is_there():
-        print(_printable(words), file=sys.stderr)
+        print(_printable(text), file=sys.stderr)
 
 
-def note_once(words: str) -> None:
-    """Tell what was not told just now."""
-    if words != _last:
-        note(words)
+def note_once(text: str) -> None:
+    """Print a note, unless it is the same as the last one."""
+    if text != _last:
+        note(text)
 
 
 def is_there() -> bool:

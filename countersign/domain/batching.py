@@ -20,8 +20,8 @@ machine within seconds, and nobody who was notified has read the card and clicks
 def may_be_a_row(request: Request) -> bool:
     """Tell whether a row is enough: for an ordinary call of a tool.
 
-    A card of its own is for code, choices, words for an agent, calls of high risk, and for what is asked again after a
-    refusal or approved by silence.
+    Code, choices, messages to an agent, calls of high risk, calls asked again after a refusal, and calls that silence
+    approves each have a card of their own.
     """
     question = request.question
     plain = question.kind is Kind.TOOL and question.call is not None and not question.before

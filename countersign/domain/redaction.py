@@ -230,7 +230,7 @@ _NAME_OF_CODE: Final = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)+|(?:self|os|setti
 
 
 def _is_value(match: re.Match[str]) -> bool:
-    """Tell a secret after `password=` from names in programs, actions and plain words."""
+    """Tell a secret after `password=` from names in programs, actions and plain text."""
     secret = match["secret"]
     if _HARMLESS.fullmatch(secret) or could_act(secret):
         return False

@@ -163,7 +163,7 @@ def approved_content(request: Request) -> str | None:
 def may_act(request: Request) -> bool:
     """Tell whether whoever asked acts on the decision.
 
-    An answer in the place of an approval of a call is none.
+    An answer to the question about a call approves nothing.
     """
     if request.status is Status.ANSWERED:
         return request.question.kind not in (Kind.TOOL, Kind.CODE)

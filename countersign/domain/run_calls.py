@@ -106,7 +106,7 @@ class Deliver(RunCall[None]):
     not_done: str = ""
 
     def __post_init__(self) -> None:
-        """Send hardly more words than are kept."""
+        """Send hardly more text than is kept."""
         object.__setattr__(self, "not_done", self.not_done[: LONGEST_REPORT + 1])
 
 
@@ -204,7 +204,7 @@ class Report(RunCall[None]):
     done: str = ""
 
     def __post_init__(self) -> None:
-        """Send hardly more words than are kept."""
+        """Send hardly more text than is kept."""
         object.__setattr__(self, "words", self.words[: LONGEST_REPORT + 1])
 
 

@@ -114,7 +114,7 @@ asyncio.run(countersign.slack_input("#general")("Deploy?"))
     ],
     ids=["thread", "asyncio", "slack_input", "run_here"],
 )
-async def test_the_terminal_links_to_the_card_and_shows_the_decision(
+async def test_terminal_links_to_the_card_and_shows_the_decision(
     slack: LocalSlack, store: Store, url: str, token: str, tmp_path: Path, source: str
 ) -> None:
     """Whether or not the program prints anything."""

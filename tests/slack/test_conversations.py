@@ -158,7 +158,7 @@ async def test_the_requesters_reply_in_the_thread_is_the_answer_and_nobody_elses
 async def test_the_thread_of_a_conversation_says_each_step_once(
     slack: LocalSlack, store: Store, lease: Lease, bot: Services, wakeups: Wakeups, early: bool
 ) -> None:
-    """Its cards stand there, so no list repeats them, also one that was posted `early`; nor does the outcome."""
+    """Its cards stand there, so no list repeats them, not even a list posted `early`; nor does the outcome."""
     first, last = "Step 1 of 2: find a date.", "All steps are done."
     for number, content in enumerate((first, last)):
         await usecases.note_progress(store, lease, "assistant", content, await store.now())

@@ -117,9 +117,9 @@ async def _asked_by(thread: RunThread) -> tuple[list[RequestOnCard], bool]:
 
 
 async def _draw_outcome(thread: RunThread, asked: Sequence[RequestOnCard], directory: Directory | None) -> list[File]:
-    """Tell how the run ended; its words are a file if they are too long.
+    """Tell how the run ended; its final text is a file if it is too long.
 
-    Words that the card of a conversation shows above are not repeated.
+    A text that the card of a conversation shows above is not repeated.
     """
     run, files = thread.run, []
     if (whole := thread_notes.outcome_file(run)) is not None:
