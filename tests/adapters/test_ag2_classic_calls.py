@@ -281,7 +281,7 @@ async def test_people_say_what_became_of_code_whose_program_was_killed(
         with pytest.raises(Killed):
             await running
     result = await played(
-        program, bob, ("done?", "Choose", {"options": "2. It wasn't done: run it now"}), ("Well.", *STOP)
+        program, bob, ("happen?", "Choose", {"options": "2. It wasn't done: run it now"}), ("Well.", *STOP)
     )
     assert "42" in texts(result)[2]
     assert (tmp_path / "runs").read_text() == "x"

@@ -65,7 +65,9 @@ async def test_a_story_posts_a_card_for_each_answer_and_three_messages_of_its_ru
     async with running_projector(slack, house.store):
         await played(house, story, partial(all_drawn, slack, house.store))
     calls = Counter(call.method for call in slack.calls if call.ok)
-    assert calls["chat.postMessage"] == len(story.answers) + 3
+    # The cards of a conversation say each step: a list of them stands only if it was drawn before the first card.
+    rest = (2, 3) if story.team == "chat" else (3,)
+    assert calls["chat.postMessage"] - len(story.answers) in rest
     assert calls["chat.update"] <= story.updates
     assert not calls["chat.postEphemeral"]
 
