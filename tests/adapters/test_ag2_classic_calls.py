@@ -91,7 +91,7 @@ async def test_each_call_of_a_message_is_judged_by_itself(
         lambda: shop(paid),
         bob,
         ("Order: 18", *SEES),
-        ("90", "Edit", {"Euros": "45", "why": "half"}),
+        ("Order: 17", "Edit", {"Euros": "45", "why": "half"}),
         ("Order: 18", "Reject", {"reason": "kept the goods"}),
         ("Well.", *STOP),
     )
