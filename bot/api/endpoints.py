@@ -37,7 +37,7 @@ from .schemas import AskBody, BeginBody, ListView, OutcomeBody, RequestView, Sta
 CONNECTIONS: Final = 12_000
 """Connections at once: each that waits for a decision holds one."""
 AT_ONCE: Final = 100
-"""How many calls of one key run at the same time; those that wait for people do not count."""
+"""Most calls of one key that run at the same time; calls that wait for people do not count."""
 LONGEST_WAIT: Final = 60.0
 _LONGEST_IDEMPOTENCY: Final = 200
 
@@ -184,12 +184,12 @@ class Interface:
         return self._answer(await program_requests.withdraw(self.store, key, request.path_params["id"], body.why))
 
     async def begin(self, request: Request, key: ApiKey) -> Response:
-        """Begin what was approved, unless another execution did."""
+        """Begin the approved action, unless another execution of it has begun."""
         body = await bodies.read(request, BeginBody, self.turns[key.id])
         if body.replaces:
             await self._rate(key)
         name = request.path_params["id"]
-        return self._answer(await program_requests.begin(self.store, key, name, body.attempt, body.replaces))
+        return self._answer(await program_requests.begin(self.store, key, name, body.execution, body.replaces))
 
     async def outcome(self, request: Request, key: ApiKey) -> Response:
         """Report what came of the action."""

@@ -31,7 +31,7 @@ LONGEST_SCHEMA: Final = 200_000
 LONGEST_OPTION: Final = 75
 """Characters that Slack shows of an option; two that differ only behind that would look the same."""
 _STRICT: Final = ConfigDict(extra="forbid")
-"""Texts keep their blanks, so a program acts on exactly what it sent (R37)."""
+"""Texts keep their whitespace, so a program acts on exactly the text that it sent (R37)."""
 
 
 class CallBody(BaseModel):
@@ -187,20 +187,20 @@ class BeginBody(BaseModel):
     """The execution that is about to act."""
 
     model_config = _STRICT
-    attempt: str = Field(
+    execution: str = Field(
         max_length=LONGEST_EXECUTION,
         description="A random name of this execution; sent again, it is the same execution.",
     )
     replaces: str = Field(
         "",
         max_length=LONGEST_EXECUTION,
-        description="An execution that did nothing, as people say. With an empty `attempt`, nothing has begun then.",
+        description="An execution that did nothing, as people say. With an empty `execution`, nothing has begun then.",
     )
 
     @model_validator(mode="after")
     def _names_one(self) -> Self:
-        if not self.attempt and not self.replaces:
-            raise ValueError("`attempt` is empty")
+        if not self.execution and not self.replaces:
+            raise ValueError("`execution` is empty")
         return self
 
 

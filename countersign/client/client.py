@@ -113,7 +113,7 @@ class AsyncClient:
         idempotent: bool = False,
         keep_state: bool = False,
     ) -> str:
-        """Begin to do what was approved, as the only one; return the execution's name.
+        """Begin the approved action, as its only execution; return its name.
 
         `body` and `key` are those of the question; without a key nobody else finds it. NotApproved if it may not be
         done. AlreadyRan if it was done before; people are asked about an execution that reported nothing, unless the

@@ -1,4 +1,4 @@
-"""Executions of what was approved, without I/O: the first one acts.
+"""Executions of approved actions, without I/O: only the first one acts.
 
 Of an execution that began and reported nothing, nobody but people can know whether it acted, so they are asked.
 """
@@ -36,7 +36,7 @@ _LOOK_EVERY: Final = 5
 
 
 def begin(decision: Decision, body: Mapping[str, Any], *, alone: bool, keep_state: bool = False) -> Exchange[str]:
-    """Begin to do what was approved; return the name of this execution.
+    """Begin the approved action; return the name of this execution.
 
     `body` is the question that was decided. Without `alone` the name is "", and others may act too.
     NotApproved if it may not be done. AlreadyRan if it was done before, or may have been: what people say of it is
@@ -77,7 +77,7 @@ def did_nothing(decision: Decision, execution: str) -> Exchange[None]:
 
 
 def _begun(decision: Decision, execution: str, replaces: str) -> Exchange[Mapping[str, Any]]:
-    begin = {"attempt": execution, "replaces": replaces}
+    begin = {"execution": execution, "replaces": replaces}
     try:
         return (yield from exchange.sent(Send("POST", f"/v1/requests/{decision.request}/begin", begin)))
     except ServiceRefused as refused:

@@ -38,7 +38,7 @@ def note_card(link: str) -> None:
 
 
 def note_decision(at: datetime, outcome: str, names: Sequence[str]) -> None:
-    """Say what was decided, and by whom."""
+    """Print the decision, its time, and who made it."""
     note(f"{_clock(at)}: {outcome}{' by ' + ' and '.join(names) if names else ''}.")
 
 

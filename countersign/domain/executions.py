@@ -39,7 +39,7 @@ class Begun(StrEnum):
     """Another execution of the same action was granted."""
     NOT_APPROVED = "not approved"
     CHANGED = "changed"
-    """What would run is not what was approved."""
+    """The action differs from the approved one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,8 @@ def grant(
         others = [name for name in standing(grants, wanted.request, wanted.step) if name != execution]
         if others != ([replaces] if replaces else []):
             return grants, Begun.TAKEN
+        if any(grants[name].outcome is ExecutionOutcome.DONE for name in others):
+            return grants, Begun.DONE  # it was reported after people had answered that it did not happen
         earlier = {name: replace(grants[name], outcome=ExecutionOutcome.REPLACED) for name in others}
         return {**grants, **earlier, execution: wanted}, Begun.GRANTED
     if (known.request, known.step) != (wanted.request, wanted.step) or known.outcome is ExecutionOutcome.REPLACED:
@@ -94,7 +96,7 @@ def standing(grants: Grants, request: RequestId, step: str = "") -> list[str]:
 
 
 def note(grants: Grants, execution: str, outcome: ExecutionOutcome) -> Grants:
-    """Note what is known of a granted execution."""
+    """Record the outcome of a granted execution."""
     return {**grants, execution: replace(grants[execution], outcome=outcome)}
 
 

@@ -115,7 +115,7 @@ class Decided:
     names: tuple[str, ...] = ()
 
     def who(self) -> str:
-        """Name those who decided, like “reviewers Bob and Eve”.
+        """Name the people who decided, like “reviewers Bob and Eve”.
 
         "nobody" when it was no person, or a rule of the workspace.
         """
@@ -161,7 +161,7 @@ def approved_content(request: Request) -> str | None:
 
 
 def may_act(request: Request) -> bool:
-    """Tell whether whoever asked acts on the decision.
+    """Tell whether the agent or program may act on the decision.
 
     An answer to the question about a call approves nothing.
     """

@@ -366,7 +366,7 @@ def _doubts_told(run: Run, now: datetime) -> Step:
     for execution, grant in run.grants.items():
         if grant.outcome is ExecutionOutcome.OPEN:
             step = Step(replace(run, grants=dict(doubt(run.grants, execution))))
-            if run.program is None:  # a program's request ends with an outcome, or says itself that there is none
+            if run.program is None:  # the card of a program's request says itself that no outcome was reported
                 step = _with_report(step.run, ActionReport(grant.request, False, "", UNKNOWN), now)
             run = step.run
             events += step.events

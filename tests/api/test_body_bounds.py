@@ -120,7 +120,7 @@ async def test_repeated_and_refused_questions_count_against_the_rate(store: Stor
     assert (await ask(program)).status_code == 201
     assert (await ask(program)).status_code == 200
     assert (await ask(program, title="t")).status_code == 400
-    assert (await program.post("/v1/requests/qnone/begin", json={"attempt": "a"})).status_code == 404
+    assert (await program.post("/v1/requests/qnone/begin", json={"execution": "a"})).status_code == 404
     assert (await ask(program)).status_code == 429
 
 

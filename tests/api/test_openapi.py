@@ -148,7 +148,7 @@ async def test_each_refusal_is_as_described(
     checked(await program.post(path, content=b"{}", headers=more | {"content-type": "text/plain"}), "post", path, 415)
     await store.set_rulebook(Rulebook((Clause("no cash", Effect.REFUSE, 1, tool="cash", why="Use the till."),)))
     checked(await ask(program, "cash", title="Pay?", call={"tool": "cash", "arguments": {}}), "post", path, 422)
-    verbs: dict[str, dict[str, Any]] = {"withdraw": {}, "outcome": {"succeeded": True}, "begin": {"attempt": "a"}}
+    verbs: dict[str, dict[str, Any]] = {"withdraw": {}, "outcome": {"succeeded": True}, "begin": {"execution": "a"}}
     for verb, body in verbs.items():
         checked(await program.post(f"{path}/qnone/{verb}", json=body), "post", f"{ONE}/{verb}", 404)
         big = {"why": "x" * 10_000_000}

@@ -104,7 +104,7 @@ ASKING: Final = (
         "countersign/domain/executions.py",
         "        if others != ([replaces] if replaces else []):",
         "        if False:",
-        ("tests/api/test_attempts.py::test_the_first_attempt_begins_and_is_told_so_again",),
+        ("tests/api/test_program_executions.py::test_first_execution_begins_and_is_told_so_again",),
     ),
     Bug(
         "what was not approved begins",
@@ -112,7 +112,7 @@ ASKING: Final = (
         "countersign/usecases/program_requests.py",
         "    if status not in (Status.APPROVED, Status.EDITED):",
         "    if status is Status.REJECTED:",
-        ("tests/api/test_attempts.py::test_only_what_was_approved_begins[answered]",),
+        ("tests/api/test_program_executions.py::test_only_what_was_approved_begins[answered]",),
     ),
     Bug(
         "half an answer of the service ends the program",

@@ -111,6 +111,21 @@ async def test_another_execution_needs_a_person(store: Store, lease: Lease) -> N
     assert await executions.begin(store, lease, third) is Begun.TAKEN, "one answer lets it run again once"
 
 
+@pytest.mark.parametrize(("failed", "answer"), [(False, Begun.DONE), (True, Begun.GRANTED)])
+async def test_late_outcome_counts_more_than_a_wish_to_repeat(
+    store: Store, lease: Lease, failed: bool, answer: Begun
+) -> None:
+    """R8: people answered the doubt, and then a worker that had only slept reported that it is done."""
+    request = await decided(store, lease)
+    await executions.begin(store, lease, begins(request))
+    later = await claimed(store, lease)
+    doubt = await doubt_about(store, later, request)
+    await usecases.decide(store, NoQueue(), doubt.id, attempt(doubt, BOB, Verb.APPROVE, doubt.id))
+    await executions.report(store, lease, reporting(request, failed=failed))
+    again = begins(request, execution=AGAIN, again=doubt.id)
+    assert await executions.begin(store, later, again) is answer
+
+
 async def test_another_kind_of_question_lets_nothing_run_again(store: Store, lease: Lease) -> None:
     """R23: silence or a policy may approve those."""
     request = await decided(store, lease)

@@ -78,7 +78,7 @@ def digest(drawing: Drawing) -> str:
 
 
 def standing(message: Message, channel: ChannelId, ts: str, now: datetime) -> Message:
-    """Record where a message is; what it shows is not known yet."""
+    """Record a posted message whose content is not known yet."""
     found = replace(message, channel=channel, ts=ts, drawn="", problem="")
     is_note = message.thread and message.name != f"card/{message.request}"  # not the card of a conversation
     if message.request is None or is_note:

@@ -1,4 +1,4 @@
-"""What was approved is begun by one attempt: the first, until people say that it did nothing."""
+"""What was approved is begun by one execution: the first, until people say that it did nothing."""
 
 import asyncio
 from dataclasses import replace
@@ -25,28 +25,28 @@ async def approved(bob: Bob, program: httpx.AsyncClient) -> str:
     return name
 
 
-async def begin(program: httpx.AsyncClient, name: str, attempt: str, replaces: str = "") -> httpx.Response:
-    body = {"attempt": attempt, "replaces": replaces}
+async def begin(program: httpx.AsyncClient, name: str, execution: str, replaces: str = "") -> httpx.Response:
+    body = {"execution": execution, "replaces": replaces}
     return await program.post(f"/v1/requests/{name}/begin", json=body)
 
 
-async def test_the_first_attempt_begins_and_is_told_so_again(bob: Bob, program: httpx.AsyncClient) -> None:
+async def test_first_execution_begins_and_is_told_so_again(bob: Bob, program: httpx.AsyncClient) -> None:
     """R3, R8: ten at once agree on one; the one whose answer was lost asks again and is no other."""
     name = await approved(bob, program)
-    answers = await asyncio.gather(*(begin(program, name, f"attempt {number}") for number in range(10)))
+    answers = await asyncio.gather(*(begin(program, name, f"execution {number}") for number in range(10)))
     assert [answer.status_code for answer in answers] == [200] * 10
     (first,) = {answer.json()["begun_by"] for answer in answers}
     assert (await begin(program, name, first)).json()["begun_by"] == first
     assert (await program.get(f"/v1/requests/{name}")).json()["begun_by"] == first
 
 
-async def test_an_attempt_that_did_nothing_is_replaced_by_one_other(bob: Bob, program: httpx.AsyncClient) -> None:
+async def test_an_execution_that_did_nothing_is_replaced_by_one_other(bob: Bob, program: httpx.AsyncClient) -> None:
     """R10: of all that hear from people that it was not done, one does it."""
     name = await approved(bob, program)
     await begin(program, name, "killed")
-    answers = await asyncio.gather(*(begin(program, name, f"attempt {number}", "killed") for number in range(5)))
+    answers = await asyncio.gather(*(begin(program, name, f"execution {number}", "killed") for number in range(5)))
     (second,) = {answer.json()["begun_by"] for answer in answers}
-    assert second.startswith("attempt ")
+    assert second.startswith("execution ")
     assert (await begin(program, name, "late", "killed")).json()["begun_by"] == second
     assert (await begin(program, name, "", second)).json()["begun_by"] is None, "it did nothing, as its program says"
     assert (await begin(program, name, "next")).json()["begun_by"] == "next"
@@ -104,8 +104,10 @@ async def test_another_key_begins_nothing(store: Store, bob: Bob, program: httpx
     assert (await begin(program, name, "mine")).json()["begun_by"] == "mine"
 
 
-@pytest.mark.parametrize("body", [{}, {"attempt": ""}, {"attempt": "x" * 101}, {"attempt": "a", "replaces": "x" * 101}])
-async def test_an_attempt_has_a_name(bob: Bob, program: httpx.AsyncClient, body: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "body", [{}, {"execution": ""}, {"execution": "x" * 101}, {"execution": "a", "replaces": "x" * 101}]
+)
+async def test_an_execution_has_a_name(bob: Bob, program: httpx.AsyncClient, body: dict[str, str]) -> None:
     name = await approved(bob, program)
     assert (await program.post(f"/v1/requests/{name}/begin", json=body)).status_code == 400
 
