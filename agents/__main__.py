@@ -37,6 +37,8 @@ log = logging.getLogger("agents")
 
 ANNOUNCED_EVERY: Final = timedelta(seconds=5)
 TRIED_EVERY: Final = timedelta(milliseconds=500)
+_WARNED_AFTER: Final = 6
+"""Tries without an answer before anybody is told: sooner, `web` may only be starting at the same time."""
 """Between two tries to reach a `web` that was not there yet, or is away."""
 BEYOND_THE_LEASE: Final = timedelta(seconds=2)
 """A lost worker's job comes again this long after its lease has ended, so that it is not refused."""
@@ -127,18 +129,18 @@ async def _reached(area: Area, stop: asyncio.Event) -> bool:
 
 async def _announce(service: Service, owner: WorkerId, runner: Runner, teams: Teams, stop: asyncio.Event) -> None:
     """Tell `web` of this worker, its teams and its runs, every few seconds."""
-    ready = waiting = False
+    ready, failed = False, 0
     while not stop.is_set():
         try:
             await service.announce(owner, Announcement(teams.infos(), runner.advancing))
             if not ready:
                 log.info("Worker %s is ready; teams: %s.", owner, ", ".join(teams.working) or "none")
-            ready, waiting = True, False
+            ready, failed = True, 0
         except CountersignError as away:
-            if not waiting:
+            failed += 1
+            if failed == _WARNED_AFTER:
                 log.warning("The teams were not announced: %s Trying again until `web` answers.", away)
-            waiting = True
-        await _pause(stop, ANNOUNCED_EVERY if ready and not waiting else TRIED_EVERY)
+        await _pause(stop, ANNOUNCED_EVERY if ready and not failed else TRIED_EVERY)
     try:
         await service.retire(owner)
     except CountersignError as away:

@@ -167,9 +167,9 @@ class DecisionStream:
                             self._read_back_at = loop.time() + READ_BACK
                             await self._look_at_all()
             except CountersignError as lost:
-                if not told:
+                if not told and pause == _LONGEST_PAUSE:  # sooner, `web` may only be starting at the same time
                     _log.warning("No decisions are heard until `web` answers: %s", lost)
-                told = True
+                    told = True
             except Exception:
                 _log.exception("The stream of decisions cannot be read; connecting again.")
             await asyncio.sleep(pause)

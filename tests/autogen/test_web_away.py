@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from itertools import count
 from urllib.parse import urlsplit
 
 import pytest
@@ -291,6 +292,24 @@ async def test_decision_heard_early_is_read_again_after_a_lost_answer(
         await asyncio.wait_for(worker.advance(), PATIENCE)
     assert wire.lost == ["waiting"]
     assert (await house.run()).status is Status.FINISHED
+
+
+async def test_web_that_starts_beside_its_worker_needs_no_warning(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = count()
+
+    async def resolve() -> WebAddress | None:
+        return None if next(tries) < 3 else house.web.address
+
+    streams = house.web.interface.workers.streams
+    async with asyncio.timeout(PATIENCE):
+        while not streams.total():  # noqa: ASYNC110 -- a fact of the server
+            await asyncio.sleep(0.01)
+        async with HttpService(resolve):
+            while streams.total() < 2:  # noqa: ASYNC110 -- a fact of the server
+                await asyncio.sleep(0.01)
+    assert "No decisions are heard" not in caplog.text
 
 
 async def test_web_that_starts_elsewhere_with_another_key_is_found(house: House) -> None:
