@@ -70,12 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.store.redis": {"countersign.domain", "countersign.store.redis", "redis", "docket"},
     "countersign.runs": {
         *("countersign.domain", "countersign.usecases.ports", "countersign.store.codec", "countersign.store.keys"),
-        *(
-            "countersign.store.leases",
-            "countersign.store.records",
-            "countersign.store.redis",
-            "countersign.store.server_check",
-        ),
+        *("countersign.store.leases", "countersign.store.redis", "countersign.store.server_check"),
         *(
             "countersign.policy.evaluation",
             "countersign.runs",

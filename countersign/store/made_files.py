@@ -16,7 +16,6 @@ from redis.exceptions import ResponseError
 from countersign.domain.ids import RunId
 from countersign.domain.made_files import LARGEST, MOST, LeftOut, MadeFile, Why, clean, numbered
 from countersign.store.keys import Keys
-from countersign.store.records import reaching
 from countersign.usecases.ports import KeptFiles
 
 KEPT: Final = timedelta(days=7)
@@ -41,12 +40,11 @@ class MadeFiles:
         Each version has a name of its own.
         """
         key = self._keys.made(run)
-        async with reaching():
-            full = [LeftOut(Why.MANY, file.name) for file in files if not await self._put(key, file)]
-            for one in (*left, *full):
-                if sum(_parted(field)[0] in _WHYS for field in await self._fields(key)) < _MOST_LEFT:
-                    await self._client.hset(key, f"{one.why}/{one.name}", "")
-            await self._client.pexpire(key, KEPT)
+        full = [LeftOut(Why.MANY, file.name) for file in files if not await self._put(key, file)]
+        for one in (*left, *full):
+            if sum(_parted(field)[0] in _WHYS for field in await self._fields(key)) < _MOST_LEFT:
+                await self._client.hset(key, f"{one.why}/{one.name}", "")
+        await self._client.pexpire(key, KEPT)
 
     async def _put(self, key: str, file: MadeFile) -> bool:
         there = {digest: name for digest, name in map(_parted, await self._fields(key)) if digest not in _WHYS}
@@ -62,24 +60,22 @@ class MadeFiles:
     async def kept(self, run: RunId) -> KeptFiles:
         """Return what is kept; nothing of a run with too many, or of what is no hash."""
         key = self._keys.made(run)
-        async with reaching():
-            with suppress(ResponseError):
-                if 0 < await self._client.hlen(key) <= _MOST_FIELDS:
-                    fields = {field: _parted(field) for field in sorted(await self._fields(key))}
-                    safe = {field: parts for field, parts in fields.items() if parts[1] and parts[1] == clean(parts[1])}
-                    files = {field: name for field, (digest, name) in safe.items() if digest not in _WHYS}
-                    left = tuple(LeftOut(Why(why), name) for why, name in safe.values() if why in _WHYS)
-                    return KeptFiles(files, left)
+        with suppress(ResponseError):
+            if 0 < await self._client.hlen(key) <= _MOST_FIELDS:
+                fields = {field: _parted(field) for field in sorted(await self._fields(key))}
+                safe = {field: parts for field, parts in fields.items() if parts[1] and parts[1] == clean(parts[1])}
+                files = {field: name for field, (digest, name) in safe.items() if digest not in _WHYS}
+                left = tuple(LeftOut(Why(why), name) for why, name in safe.values() if why in _WHYS)
+                return KeptFiles(files, left)
         return KeptFiles({})
 
     async def content(self, run: RunId, field: str) -> bytes | None:
         """Return the bytes of a file; None if it is gone or too large."""
         key = self._keys.made(run)
-        async with reaching():
-            with suppress(ResponseError):
-                if 0 < await self._client.hstrlen(key, field) <= LARGEST:
-                    content: Any = await self._client.hget(key, field)
-                    return bytes(content) if content is not None else None
+        with suppress(ResponseError):
+            if 0 < await self._client.hstrlen(key, field) <= LARGEST:
+                content: Any = await self._client.hget(key, field)
+                return bytes(content) if content is not None else None
         return None
 
     async def _fields(self, key: str) -> list[str]:

@@ -6,21 +6,18 @@ this one. That must not keep deadlines, a Home or the record from all others. A 
 nothing is concluded from its absence.
 """
 
-import asyncio
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeVar
 
 import redis.asyncio
-import redis.exceptions
 
 from countersign.domain.api_keys import ApiKey
 from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.delegation import Absences
-from countersign.domain.errors import NewerSchema, StoreFull, StoreUnavailable, UnknownSchema
+from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.ids import ApiKeyId, ChannelId, PermissionId, RequestId, RunId, WorkspaceId
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
@@ -72,72 +69,6 @@ it has says only where it goes, which all keys of a namespace share.
 """
 
 
-class reaching:
-    """Turn redis-py's errors into StoreUnavailable, and let no cancellation get lost.
-
-    redis-py 8.1 on Python 3.11 swallows a cancellation that arrives together with a reply; the task would go on for
-    ever while somebody waits for its end.
-    """
-
-    async def __aenter__(self) -> None:
-        self._task = asyncio.current_task()
-        self._cancelled = self._task.cancelling() if self._task else 0
-
-    async def __aexit__(self, kind: type[BaseException] | None, wrong: BaseException | None, trace: object) -> None:
-        if isinstance(wrong, redis.exceptions.RedisError | redis.exceptions.RedisClusterException | OSError):
-            if full := _out_of(wrong):
-                raise StoreFull(f"The store (Redis) takes nothing more: {full} Nothing was changed.") from wrong
-            if why := refusal(wrong):
-                away = StoreUnavailable(f"The store (Redis) refuses this process: {why} Nothing was changed.")
-                away.reason = why
-            else:
-                away = StoreUnavailable(f"The store (Redis) does not answer: {wrong}. Nothing was changed.")
-                away.reason = _without_address(wrong)
-            raise away from wrong
-        if wrong is None and self._task is not None and self._task.cancelling() > self._cancelled:
-            raise asyncio.CancelledError
-
-
-def refusal(wrong: BaseException) -> str:
-    """Return why Redis refuses the credentials, and what to do.
-
-    "" if it doesn't. redis-py wraps the reason where it asks several nodes.
-    """
-    cause: BaseException | None = wrong
-    while cause is not None:
-        words = str(cause)
-        if isinstance(cause, redis.exceptions.NoPermissionError):
-            return "the user in REDIS_URL may not do this. `countersign acl` prints the users that it needs."
-        if isinstance(cause, redis.exceptions.AuthenticationError):
-            if "without any password" in words:
-                return "REDIS_URL has a password, and Redis has none. Set one there, or leave it out."
-            if "required" in words or "already authenticated" in words:  # the answers to a command, and to HELLO
-                return "it wants a password, and REDIS_URL has none. Write it as redis://:password@host:6379/0."
-            return (
-                "the password or the user in REDIS_URL is wrong. In a password write / as %2F, # as %23, ? as %3F, "
-                "@ as %40 and % as %25."
-            )
-        cause = cause.__cause__ or cause.__context__
-    return ""
-
-
-def _without_address(wrong: BaseException) -> str:
-    """Return why a connection failed, as the system says it; "" if it does not."""
-    cause: BaseException | None = wrong
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno:
-            return f"{os.strerror(cause.errno)}."
-        cause = cause.__cause__ or cause.__context__
-    return ""
-
-
-def _out_of(wrong: Exception) -> str:
-    """Describe what a Redis that answers lacks, and what to do; "" if nothing."""
-    if isinstance(wrong, redis.exceptions.OutOfMemoryError) or "OOM command not allowed" in str(wrong):
-        return "it has reached its `maxmemory`. Give it more memory."
-    return "it cannot write to its disk. Free some space there." if str(wrong).startswith("MISCONF") else ""
-
-
 class Tolerant:
     """Reader of lists that may hold unreadable records."""
 
@@ -181,16 +112,14 @@ class Records:
         self._clock = Script(client, _TIME)
 
     async def now(self) -> datetime:
-        async with reaching():
-            return _time(await self._clock(keys=[self.keys.pending]))
+        return _time(await self._clock(keys=[self.keys.pending]))
 
     async def check_writable(self) -> datetime:
         """Check that Redis takes writes, and return its clock.
 
         StoreUnavailable says why it does not.
         """
-        async with reaching():
-            await self.client.set(self.keys.confirmed, "1", px=60_000)
+        await self.client.set(self.keys.confirmed, "1", px=60_000)
         return await self.now()
 
     async def request(self, request: RequestId) -> SeenRequest | None:
@@ -248,14 +177,12 @@ class Records:
 
     async def message_request(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> RequestId | None:
         """Find the request whose card or note has this timestamp in this channel (R2)."""
-        async with reaching():
-            member = await self.client.hget(self.keys.ts(workspace, channel, ts), ts)
+        member = await self.client.hget(self.keys.ts(workspace, channel, ts), ts)
         return RequestId.named(member) if member else None
 
     async def message_run(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> RunId | None:
         """Find the run whose head has this timestamp in this channel."""
-        async with reaching():
-            member = await self.client.hget(self.keys.ts(workspace, channel, ts), ts)
+        member = await self.client.hget(self.keys.ts(workspace, channel, ts), ts)
         return RunId.named(member) if member else None
 
     async def permission(self, permission: PermissionId) -> Seen[Permission] | None:
@@ -265,10 +192,9 @@ class Records:
     async def permissions(self) -> list[Seen[Permission]]:
         """Read all permissions that are in force, the first to end first."""
         now = await self.now()
-        async with reaching():
-            members = await self.client.zrange(self.keys.permissions, f"({ms(now)}", "+inf", byscore=True)
-            names = [PermissionId(name.decode()) for name in members]
-            raw = await self.client.mget([self.keys.permission(name) for name in names]) if names else []
+        members = await self.client.zrange(self.keys.permissions, f"({ms(now)}", "+inf", byscore=True)
+        names = [PermissionId(name.decode()) for name in members]
+        raw = await self.client.mget([self.keys.permission(name) for name in names]) if names else []
         return [Seen(*read_permission(*pair), now) for pair in zip(names, raw, strict=True) if pair[1]]
 
     async def requests(self, ids: list[RequestId]) -> list[Request | None]:
@@ -304,8 +230,7 @@ class Records:
     async def values(self, *keys: str, messages: Sequence[str] = ()) -> tuple[list[bytes | None], datetime]:
         """Read raw values of these keys, then of these messages, and the clock."""
         places = [part for name in messages for part in self.keys.message(name)]
-        async with reaching():
-            values, time = await self.pipeline.call(self._get, [self.keys.pending], [len(keys), *keys, *places])
+        values, time = await self.pipeline.call(self._get, [self.keys.pending], [len(keys), *keys, *places])
         return values, _time(time)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from countersign.domain.ids import ChannelId, UserId
 from countersign.store.codec import LARGEST, compress, decompress, from_ms, ms
-from countersign.store.records import Records, reaching
+from countersign.store.records import Records
 
 _LONGEST_MOMENT: Final = 16
 
@@ -31,8 +31,7 @@ class RedisSlackFacts:
     async def put(self, fact: tuple[str, ...], reply: bytes, age: timedelta, left: timedelta) -> None:
         """Keep what Slack replied the time `age` ago, for the time `left`."""
         key, now = self._key(fact), await self._reads.now()
-        async with reaching():
-            await self._reads.client.set(key, b"%d\n%b" % (ms(now - age), compress(reply)), px=ms(left))
+        await self._reads.client.set(key, b"%d\n%b" % (ms(now - age), compress(reply)), px=ms(left))
 
     def _key(self, fact: tuple[str, ...]) -> str:
         keys = self._reads.keys

@@ -19,7 +19,7 @@ from countersign.domain.runs import Run
 from countersign.metrics import Repair
 from countersign.store.codec import decompress
 from countersign.store.record_codecs import REQUESTS
-from countersign.store.records import reaching
+from countersign.store.redis.errors import reaching
 from countersign.store.store import Store
 
 READ_BACK: Final = timedelta(seconds=15)
@@ -136,8 +136,7 @@ class Wakeups:
 
     async def _settled(self, asked: list[RequestId]) -> dict[RequestId, Request | None]:
         """Read those that are settled; the others are told apart without being read."""
-        async with reaching():
-            pending = await self._store.client.zmscore(self._store.keys.pending, asked)
+        pending = await self._store.client.zmscore(self._store.keys.pending, asked)
         return await self._store.readable([n for n, due in zip(asked, pending, strict=True) if due is None])
 
     async def listening(self) -> None:
