@@ -15,6 +15,7 @@ from typing import Final, cast
 from slack_bolt.async_app import AsyncApp
 
 from countersign.domain.errors import CountersignError
+from countersign.domain.pauses import doubling
 from countersign.domain.slash_commands import NAMES
 from countersign.process_settings import read
 from countersign.python_gc import settle_memory
@@ -103,16 +104,16 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
 
 async def _once_accepted(open_workspace: Callable[[], Awaitable[Workspace]]) -> Workspace:
     """Open the workspace; while Slack refuses a token that it may accept later, try again with growing pauses (R40)."""
-    pause = _FIRST_PAUSE
+    pauses = doubling(_FIRST_PAUSE, _LONGEST_PAUSE)
     while True:
         try:
             return await open_workspace()
         except TokenRefused as refused:
             if refused.final:
                 raise
+            pause = next(pauses)
             _log.warning("%s Trying again in %.0f s.", refused.problems[0], pause)
         await asyncio.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 async def _until_told_to_stop(settings: WebSettings) -> None:

@@ -201,7 +201,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
     "countersign.domain": (
         {"errors", "ids", "attempt_refusals", "start_sentences", "text_checks", "typed_answers"}
         | {"activity", "callback_signing", "calls", "events", "hash_chain", "json_comparison", "made_files"}
-        | {"quiet_hours", "redaction", "run_options", "slash_commands"},
+        | {"pauses", "quiet_hours", "redaction", "run_options", "slash_commands"},
         {"api_keys", "channel_settings", "escalation", "json_arguments", "people", "permission_scopes"}
         | {"program_states"},
         {"requests", "runs"},

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 from countersign import metrics
 from countersign.domain.errors import CountersignError, QuestionLost
 from countersign.domain.ids import RequestId, RunId
+from countersign.domain.pauses import doubling
 from countersign.domain.requests import Request
 from countersign.metrics import Repair
 
@@ -150,13 +151,14 @@ class DecisionStream:
         await self._runs.wait(run, lambda: self._look_or_later([], [run]))
 
     async def _follow(self) -> None:
-        pause = _PAUSE
+        pauses = doubling(_PAUSE, _LONGEST_PAUSE)
         loop = asyncio.get_running_loop()
         told = False
         while True:
             try:
                 async with self._lines() as lines:
-                    self._read_back_at, pause, told = 0.0, _PAUSE, False
+                    self._read_back_at, told = 0.0, False
+                    pauses = doubling(_PAUSE, _LONGEST_PAUSE)
                     async for line in lines:  # the first comes at once
                         await self._hear(line)
                         if loop.time() >= self._read_back_at:
@@ -168,8 +170,7 @@ class DecisionStream:
                 told = True
             except Exception:
                 _log.exception("The stream of decisions cannot be read; connecting again.")
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            await asyncio.sleep(next(pauses))
 
     async def _hear(self, line: bytes) -> None:
         if name := _NAME.match(line):
