@@ -20,7 +20,7 @@ from countersign.domain.slash_commands import NAMES
 from countersign.process_settings import read
 from countersign.python_gc import settle_memory
 from countersign.store.redis.connection import connect
-from countersign.usecases.store_outages import patiently
+from countersign.usecases.store_outages import patient
 
 from . import multi_workspace
 from .api import endpoints as api
@@ -48,7 +48,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         client = connect(settings.redis_url.get_secret_value())
         stack.push_async_callback(client.aclose)
         store = store_of(settings, client, settings.namespace)
-        await patiently(store.check, hint="REDIS_URL says where it should be.")
+        await patient(store, hint="REDIS_URL says where it should be.").check()
         pages: dict[str, Asgi] = {}
         port = ApiPort()
         number = await stack.enter_async_context(http.serving(port, settings.host, settings.api_port, api.CONNECTIONS))

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.pauses import doubling
@@ -44,6 +44,26 @@ async def patiently(call: Callable[[], Awaitable[T]], stop: asyncio.Event | None
                 raise asyncio.CancelledError
             return answer
         await asyncio.sleep(next(pauses))
+
+
+def patient(thing: T, stop: asyncio.Event | None = None, *, hint: str = "") -> T:
+    """Return the thing, with each call of its asynchronous methods made `patiently`."""
+    return cast(T, _Patient(thing, stop, hint))
+
+
+class _Patient:
+    def __init__(self, thing: object, stop: asyncio.Event | None, hint: str) -> None:
+        self._thing = thing
+        self._stop = stop
+        self._hint = hint
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self._thing, name)
+
+        def call(*args: Any, **options: Any) -> Awaitable[Any]:
+            return patiently(lambda: method(*args, **options), self._stop, hint=self._hint)
+
+        return call
 
 
 def being_cancelled() -> bool:
