@@ -22,15 +22,12 @@ V = TypeVar("V")
 _AT_ONCE: Final = 1000
 _GONE = """
 local gone = {}
-for place = 1, #ARGV do
-  if redis.call('EXISTS', ARGV[place]) == 0 then gone[#gone + 1] = place end
+for place, key in ipairs(KEYS) do
+  if redis.call('EXISTS', key) == 0 then gone[#gone + 1] = place end
 end
 return gone
 """
-"""Returns which of the keys in ARGV do not exist, counted from 1.
-
-The key says only where the script goes, as for `_GET` in `countersign.store.records`.
-"""
+"""Returns which of the keys do not exist, counted from 1."""
 _log = logging.getLogger(__name__)
 
 
@@ -88,7 +85,7 @@ class Indexes:
         for start in range(0, len(requests), _AT_ONCE):
             batch = requests[start : start + _AT_ONCE]
             names = [self._keys.request(name) for name in batch]
-            missing += [batch[place - 1] for place in await self._gone(keys=[self._keys.pending], args=names)]
+            missing += [batch[place - 1] for place in await self._gone(names)]
         return missing
 
     async def forgotten(self, start: int) -> tuple[list[RunId], int]:

@@ -1,16 +1,14 @@
 """Reads of records, each with the server's clock.
 
-Records that two sides wrote come as one. Lists bear a record that nobody can read: it is named in the log once and left
-out, and the others are there. A worker may store anything under its own keys, and a newer program formats unknown to
-this one. That must not keep deadlines, a Home or the record from all others. A record that is left out still exists, so
-nothing is concluded from its absence.
+Lists leave out a record that cannot be read, which is damaged or of a newer program: it is named in the log once, and
+the others are there. It still exists, so nothing is concluded from its absence.
 """
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import redis.asyncio
 
@@ -23,17 +21,17 @@ from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.domain.standing_permissions import Permission
-from countersign.store.codec import LARGEST, Codec, from_ms, ms
+from countersign.store.codec import Codec, from_ms, ms
 from countersign.store.keys import Keys
 from countersign.store.record_codecs import (
     ABSENCES,
+    API_KEYS,
+    PERMISSIONS,
+    REQUESTS,
+    RUNS,
     SETTINGS,
-    read_api_key,
+    STATES,
     read_message,
-    read_permission,
-    read_request,
-    read_run,
-    read_state,
 )
 from countersign.store.redis.scripts import Script, ScriptPipeline
 from countersign.usecases.ports import Message, Put, Seen, SeenRequest
@@ -42,30 +40,18 @@ T = TypeVar("T")
 K = TypeVar("K", bound=str)
 V = TypeVar("V")
 N = TypeVar("N", RequestId, RunId)
-REMEMBERED: Final = 1000
-"""Names that are in the log; of more, the log says only that there are others."""
-_LONGEST_NAME: Final = 80
 _log = logging.getLogger(__name__)
 _TIME = "return redis.call('TIME')"
 """A script, because it goes to the server that holds its key: on a Cluster each node has a clock of its own."""
-_GET = f"""
-local found, alone = {{}}, tonumber(ARGV[1])
-local function get(name)
-  local text = redis.pcall('GETRANGE', name, 0, {LARGEST + 64})
-  if type(text) == 'table' then return '' end  -- no text, whatever else somebody put there
-  return text ~= '' and text or false
-end
-for place = 1, alone do found[place] = get(ARGV[place + 1]) end
-for place = alone + 2, #ARGV, 2 do found[#found + 1] = redis.call('HGET', ARGV[place], ARGV[place + 1]) end
-return {{found, redis.call('TIME')}}
+_GET = """
+local found, alone = {}, #KEYS - #ARGV
+for place = 2, alone do found[#found + 1] = redis.call('GET', KEYS[place]) end
+for place, field in ipairs(ARGV) do found[#found + 1] = redis.call('HGET', KEYS[alone + place], field) end
+return {found, redis.call('TIME')}
 """
 """Values and the clock at that moment; one command, because redis-py does not repeat pipelines after a restart.
 
-ARGV: how many keys, these, and for each message its hash and its field, each a word of its own. Of what is larger than
-a record may be, only so much is read as shows that. Messages are web's own.
-
-What a script only reads is no key of it but an argument: for a key the server wants the right to write. The key that
-it has says only where it goes, which all keys of a namespace share.
+KEYS: one that says where the script goes, keys, and the hash of each message; ARGV: the field of each message.
 """
 
 
@@ -90,13 +76,8 @@ class Tolerant:
 
     def name(self, record: str, wrong: UnknownSchema) -> None:
         """Log once that the record cannot be read."""
-        record = ascii(record)[1:-1][:_LONGEST_NAME]
-        if record in self._named or len(self._named) > REMEMBERED:
-            return
-        self._named.add(record)
-        if len(self._named) > REMEMBERED:
-            _log.error("More than %d records cannot be read; the others are left out without being named.", REMEMBERED)
-        else:
+        if record not in self._named:
+            self._named.add(record)
             _log.error("%s is left out wherever it would be listed: %s", record, wrong)
 
 
@@ -128,7 +109,7 @@ class Records:
         if raw is None:
             return None
         card = None if drawn is None else Put(*read_message(name, drawn))
-        return SeenRequest(*read_request(request, raw), now, card)
+        return SeenRequest(*REQUESTS.read(raw), now, card)
 
     async def intact(self, request: RequestId) -> SeenRequest | None:
         """Read a request; None also if it is damaged, which is logged.
@@ -145,15 +126,15 @@ class Records:
 
     async def run(self, run: RunId) -> Seen[Run] | None:
         (raw,), now = await self.values(self.keys.run(run))
-        return Seen(*read_run(run, raw), now) if raw is not None else None
+        return Seen(*RUNS.read(raw), now) if raw is not None else None
 
     async def program_state(self, request: RequestId) -> Seen[ProgramState] | None:
         (raw,), now = await self.values(self.keys.program_state(request))
-        return Seen(*read_state(request, raw), now) if raw is not None else None
+        return Seen(*STATES.read(raw), now) if raw is not None else None
 
     async def api_key(self, key: ApiKeyId) -> Seen[ApiKey] | None:
         (raw,), now = await self.values(self.keys.api_key(key))
-        return Seen(*read_api_key(key, raw), now) if raw is not None else None
+        return Seen(*API_KEYS.read(raw), now) if raw is not None else None
 
     async def message(self, name: str) -> Seen[Message] | None:
         (raw,), now = await self.values(messages=[name])
@@ -187,7 +168,7 @@ class Records:
 
     async def permission(self, permission: PermissionId) -> Seen[Permission] | None:
         (raw,), now = await self.values(self.keys.permission(permission))
-        return Seen(*read_permission(permission, raw), now) if raw is not None else None
+        return Seen(*PERMISSIONS.read(raw), now) if raw is not None else None
 
     async def permissions(self) -> list[Seen[Permission]]:
         """Read all permissions that are in force, the first to end first."""
@@ -195,7 +176,7 @@ class Records:
         members = await self.client.zrange(self.keys.permissions, f"({ms(now)}", "+inf", byscore=True)
         names = [PermissionId(name.decode()) for name in members]
         raw = await self.client.mget([self.keys.permission(name) for name in names]) if names else []
-        return [Seen(*read_permission(*pair), now) for pair in zip(names, raw, strict=True) if pair[1]]
+        return [Seen(*PERMISSIONS.read(one), now) for one in raw if one]
 
     async def requests(self, ids: list[RequestId]) -> list[Request | None]:
         """Read many requests at once; None for those that do not exist.
@@ -203,18 +184,18 @@ class Records:
         UnknownSchema if one of them cannot be read.
         """
         stored = await self._stored(ids, self.keys.request)
-        return [None if raw is None else read_request(name, raw)[0] for name, raw in stored.items()]
+        return [None if raw is None else REQUESTS.read(raw)[0] for name, raw in stored.items()]
 
     async def readable(self, ids: Sequence[RequestId]) -> dict[RequestId, Request | None]:
         """Read the readable ones of these requests; None for those that do not exist."""
         stored = await self._stored(ids, self.keys.request)
-        reads = {name: partial(_maybe, read_request, name, raw) for name, raw in stored.items()}
+        reads = {name: partial(_maybe, REQUESTS, raw) for name, raw in stored.items()}
         return self.tolerant.each("Request", reads)
 
     async def readable_runs(self, ids: Sequence[RunId]) -> dict[RunId, Run | None]:
         """Read the readable ones of these runs; None for those that do not exist."""
         stored = await self._stored(ids, self.keys.run)
-        reads = {name: partial(_maybe, read_run, name, raw) for name, raw in stored.items()}
+        reads = {name: partial(_maybe, RUNS, raw) for name, raw in stored.items()}
         return self.tolerant.each("Run", reads)
 
     async def _stored(self, names: Sequence[N], key: Callable[[N], str]) -> dict[N, bytes | None]:
@@ -229,13 +210,14 @@ class Records:
 
     async def values(self, *keys: str, messages: Sequence[str] = ()) -> tuple[list[bytes | None], datetime]:
         """Read raw values of these keys, then of these messages, and the clock."""
-        places = [part for name in messages for part in self.keys.message(name)]
-        values, time = await self.pipeline.call(self._get, [self.keys.pending], [len(keys), *keys, *places])
+        places = [self.keys.message(name) for name in messages]
+        names = [self.keys.pending, *keys, *(key for key, _ in places)]
+        values, time = await self.pipeline.call(self._get, names, [field for _, field in places])
         return values, _time(time)
 
 
-def _maybe(read: Callable[[N, bytes], tuple[V, int]], name: N, raw: bytes | None) -> V | None:
-    return None if raw is None else read(name, raw)[0]
+def _maybe(codec: Codec[V], raw: bytes | None) -> V | None:
+    return None if raw is None else codec.read(raw)[0]
 
 
 def _time(answer: Sequence[int | bytes]) -> datetime:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, Final, Generic, Self, TypeVar
 
 from countersign import metrics
-from countersign.domain.errors import QuestionLost, StoreUnavailable, UnknownSchema
+from countersign.domain.errors import StoreUnavailable, UnknownSchema
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
@@ -76,12 +76,6 @@ class _Waiters(Generic[K, V]):
             future.set_result(value)
         return bool(waiting)
 
-    def fail(self, key: K, why: Exception) -> None:
-        """Raise an error in those who wait for this one."""
-        for future in self.futures.get(key, ()):
-            if not future.done():
-                future.set_exception(why)
-
 
 class Wakeups:
     """Implements `countersign.usecases.ports.Wakeups`, as a context manager.
@@ -124,10 +118,7 @@ class Wakeups:
             hear(line)
 
     async def settled(self, request: RequestId) -> Request:
-        """Wait until the request is no longer pending, whatever Redis does meanwhile.
-
-        QuestionLost if Redis does not have it any more.
-        """
+        """Wait until the request is no longer pending, whatever Redis does meanwhile."""
         return await self._requests.wait(request)
 
     async def ended(self, run: RunId) -> Run:
@@ -177,17 +168,9 @@ class Wakeups:
                 if woken:
                     _log.warning("%d wake-ups were missed; what they told of was found by reading back.", woken)
                     metrics.repaired(Repair.HINT_LOST, woken)
-                await self._look_for_lost()
                 self.due.set()
                 self._listening.set()
                 read_back_at = loop.time() + READ_BACK.total_seconds()
-
-    async def _look_for_lost(self) -> None:
-        for request in await self._store.indexes.gone([*self._requests.futures]):
-            why = (
-                f"Request {request} is gone from Redis, so nobody can decide on it; the run is rebuilt and asks again."
-            )
-            self._requests.fail(request, QuestionLost(why))
 
     async def _hear(self, hint: bytes) -> None:
         head, _, record = hint.partition(b"\n")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -22,6 +23,7 @@ from countersign.domain.api_keys import Issued
 from countersign.domain.errors import InvalidInput
 from countersign.domain.events import EventType
 from countersign.domain.ids import AttemptId, Digest, RequestId, RunId, TeamName, WorkspaceId
+from countersign.domain.made_files import LARGEST as LARGEST_FILE
 from countersign.domain.made_files import LeftOut, MadeFile, Why
 from countersign.domain.people import Actor
 from countersign.domain.requests import Question, Request, Status
@@ -691,3 +693,13 @@ async def test_run_with_enormous_texts_and_files_ends(web: Served, store: Store,
     assert len(ended.reported[0].words) == LONGEST_REPORT
     kept = await store.made.kept(lease.run)
     assert [*kept.files.values()] == ["b.txt"] and kept.left == (LeftOut(Why.LARGE, "answer.txt"),)
+
+
+async def test_attached_files_are_bounded_and_safely_named(web: Served, store: Store, lease: Lease) -> None:
+    """R15, R27, R29: whatever a worker sends."""
+    async with web.service() as service:
+        with pytest.raises(InvalidInput, match="Nothing was attached"):
+            await service.call(lease, Attach((("large.txt", b64encode(b"x" * (LARGEST_FILE + 1)).decode()),)))
+        await service.call(lease, Attach((("../b.txt", ""),), (LeftOut(Why.MANY, "<!channel>"),)))
+    kept = await store.made.kept(lease.run)
+    assert [*kept.files.values()] == ["_b.txt"] and kept.left == (LeftOut(Why.MANY, "__channel_"),)

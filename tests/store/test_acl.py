@@ -33,7 +33,7 @@ from countersign.usecases import requeued_runs
 from countersign.usecases.ports import Announcement, TeamInfo
 from tests.longest_wait import PATIENCE
 from tests.sample_requests import GENERAL, HERE, attempt, question, rules
-from tests.store_fixtures import NoQueue, announce_worker, new_run, start_run, update_lists
+from tests.store_fixtures import start_run
 from tests.worker_service import served
 
 NAMESPACE = "t"
@@ -203,14 +203,3 @@ async def test_user_learns_and_changes_nothing_of_the_server(users: Users, user:
             *("GET {other}:run:r1", "SET {other}:run:r1 x", "SUBSCRIBE {other}:wake", "PSUBSCRIBE *"),
         ):
             await denied(client, *command.split())
-
-
-async def test_script_of_a_worker_keeps_web_from_nothing(users: Users) -> None:
-    """R4: the server's reader of JSON is one for all users, and keeps what a script sets until the server ends."""
-    for setting in ("decode_max_depth(1)", "decode_invalid_numbers(false)", "encode_max_depth(1)"):
-        await users.area.client.eval(f"return cjson.{setting} and 1", 1, users.area.keys.web)
-    await users.web.set_defaults(rules())
-    await announce_worker(users.web)
-    asked = await usecases.ask(users.web, await new_run(users.web), question())
-    assert (await usecases.decide(users.web, NoQueue(), asked.id, attempt(asked))).status is Status.APPROVED
-    await update_lists(users.web)
