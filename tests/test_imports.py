@@ -202,8 +202,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"errors", "ids", "attempt_refusals", "start_sentences", "text_checks", "typed_answers"}
         | {"activity", "callback_signing", "calls", "events", "hash_chain", "json_comparison", "made_files"}
         | {"pauses", "quiet_hours", "redaction", "run_options", "slash_commands"},
-        {"api_keys", "channel_settings", "escalation", "json_arguments", "people", "permission_scopes"}
-        | {"program_states"},
+        {"api_keys", "channel_settings", "durations", "json_arguments", "people"} | {"program_states"},
         {"requests", "runs"},
         {"run_calls"},
         {"batching", "delegation", "diffs", "eligibility", "high_risk", "question_salts", "quorum"}
@@ -406,7 +405,7 @@ def test_no_room_may_import_what_it_does_not() -> None:
 
 OURS = ("countersign", "bot", "agents", "localslack", "demo")
 DEEPEST = {
-    "countersign.domain": 10,
+    "countersign.domain": 9,
     "countersign.usecases": 5,
     "countersign.runs": 5,
     "countersign.store": 7,

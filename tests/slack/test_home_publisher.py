@@ -32,9 +32,9 @@ from countersign.domain.events import Event, EventType
 from countersign.domain.hash_chain import START
 from countersign.domain.ids import GroupId, UserId
 from countersign.domain.people import Actor, Reviewers
-from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.requests import Question, Request, Verb
+from countersign.domain.requests import Question, Request, Scope, Verb
 from countersign.domain.run_calls import Finish
+from countersign.domain.standing_permissions import PermissionChoice, Span
 from countersign.store.audit_log import Ledger
 from countersign.store.outbox import Outbox
 from countersign.store.request_lists import Overview

@@ -12,12 +12,11 @@ from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.ids import RequestId, RunId, WorkerId
 from countersign.domain.people import Actor
-from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
-from countersign.domain.requests import Request, Status
+from countersign.domain.requests import Request, Scope, Status
 from countersign.domain.run_calls import Finish
 from countersign.domain.runs import Run, Verb
 from countersign.domain.runs import Status as RunStatus
-from countersign.domain.standing_permissions import Permission
+from countersign.domain.standing_permissions import Permission, PermissionChoice, Span
 from countersign.store.codec import Codec
 from countersign.store.request_lists import Lists, Overview
 from countersign.store.store import Store
