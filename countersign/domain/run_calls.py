@@ -123,7 +123,7 @@ class Judge(RunCall[Ruling]):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict(RunCall[None]):
+class NoteVerdict(RunCall[None]):
     """Record, once, a call that a policy let pass or refused without asking people.
 
     The run counts the calls that passed. `arguments` are as people may see them, `digest` is that of the true ones;
@@ -295,7 +295,7 @@ RUN_CALLS: Final[Mapping[str, type[RunCall[Any]]]] = {
         TakeBack,
         Deliver,
         Judge,
-        Verdict,
+        NoteVerdict,
         Say,
         Write,
         Wait,

@@ -21,7 +21,7 @@ from countersign.domain.ids import RequestId, RunId, WorkerId
 from countersign.domain.requests import Request
 from countersign.domain.run_calls import RUN_CALLS, R, RunCall
 from countersign.runs.area import WebAddress
-from countersign.runs.decision_stream import DecisionStream, Waiting
+from countersign.runs.decision_stream import DecisionStream, WaitingAnswer
 from countersign.usecases.ports import Announcement, Lease
 
 WITHIN: Final = 30.0
@@ -113,7 +113,10 @@ class HttpService:
         await self._stream.ended(run)
 
     async def any_settled(self, requests: Collection[RequestId]) -> bool:
-        return bool(requests) and bool((await self.read_back([*requests], [])).settled)
+        if not requests:
+            return False
+        known = await self.read_back([*requests], [])
+        return bool(known.settled or known.unreadable)
 
     async def announce(self, worker: WorkerId, announcement: Announcement) -> None:
         await self._send("PUT", f"/v1/workers/{worker}", _ANNOUNCEMENTS.dump_json(announcement))
@@ -126,10 +129,10 @@ class HttpService:
         """The address that is called now; "" if none is known."""
         return "" if self._address is None else self._url(self._address)
 
-    async def read_back(self, requests: Sequence[RequestId], runs: Sequence[RunId]) -> Waiting:
+    async def read_back(self, requests: Sequence[RequestId], runs: Sequence[RunId]) -> WaitingAnswer:
         """Ask what is known of these requests and runs."""
         body = json.dumps({"requests": requests, "runs": runs}).encode()
-        return Waiting.load(await self._send("POST", "/v1/waiting", body))
+        return WaitingAnswer.load(await self._send("POST", "/v1/waiting", body))
 
     @asynccontextmanager
     async def _lines(self) -> AsyncIterator[AsyncIterator[bytes]]:

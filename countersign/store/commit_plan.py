@@ -37,7 +37,7 @@ _PLAN: Final = TypeAdapter(dict[str, Any])
 _log = logging.getLogger(__name__)
 
 
-class Plan:
+class CommitPlan:
     """A change for the script: keys once each, the plan as JSON, the values after it."""
 
     def __init__(self, names: Keys) -> None:
@@ -223,7 +223,7 @@ class Commits(Records):
 
         A repeat after a lost reply answers stale or repeated.
         """
-        plan = Plan(self.keys)
+        plan = CommitPlan(self.keys)
         plan.fill(change)
         for run in change.runs:
             if run.value.over:

@@ -41,7 +41,7 @@ async def _answer(store: Store, lease: Lease, call: RunCall[Any], key: ApiKeyId 
             return await run_progress.note_delivery(store, lease, call.request)
         case calls.Judge():
             return await _judge(store, lease, call)
-        case calls.Verdict():
+        case calls.NoteVerdict():
             return await run_progress.note_verdict(store, lease, call)
         case calls.Say():
             return await run_progress.note_progress(store, lease, call.agent, call.words, call.at)

@@ -9,7 +9,7 @@ from countersign.domain.activity import Delay, Progress, Writing
 from countersign.domain.errors import InvalidInput, NewerSchema, UnknownSchema
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import RequestId
-from countersign.domain.run_calls import Report, Verdict
+from countersign.domain.run_calls import NoteVerdict, Report
 from countersign.domain.runs import Run
 from countersign.usecases.compare_and_set import Keep, Swap, advance, if_live, live, update
 from countersign.usecases.ports import Change, Lease, Put, Store
@@ -48,7 +48,7 @@ async def note_step_done(store: Store, lease: Lease, number: int, place: int) ->
     return await advance(store, lease, lambda run, now: runs.note_step(run, number, place, now))
 
 
-async def note_verdict(store: Store, lease: Lease, verdict: Verdict) -> None:
+async def note_verdict(store: Store, lease: Lease, verdict: NoteVerdict) -> None:
     """Record the verdict, once. LeaseLost if the run is no longer ours."""
 
     async def propose() -> Swap[None]:

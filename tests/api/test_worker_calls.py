@@ -35,6 +35,7 @@ from countersign.domain.run_calls import (
     Deliver,
     Finish,
     Judge,
+    NoteVerdict,
     Park,
     Plan,
     Report,
@@ -43,12 +44,11 @@ from countersign.domain.run_calls import (
     Start,
     StepDone,
     TakeBack,
-    Verdict,
 )
 from countersign.domain.runs import LONGEST_REPORT, LONGEST_RESULT, Run
 from countersign.domain.runs import Status as RunStatus
 from countersign.domain.runs import Verb as RunVerb
-from countersign.runs.decision_stream import Waiting
+from countersign.runs.decision_stream import WaitingAnswer
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
@@ -84,10 +84,10 @@ class Caller:
     async def send(self, run: str, name: str, body: Any) -> httpx.Response:
         return await self.http.post(f"/v1/runs/{run}/{name}", content=json.dumps(body))
 
-    async def waiting(self, *requests: str, runs: tuple[str, ...] = ()) -> Waiting:
+    async def waiting(self, *requests: str, runs: tuple[str, ...] = ()) -> WaitingAnswer:
         answer = await self.http.post("/v1/waiting", json={"requests": requests, "runs": runs})
         assert answer.status_code == 200, answer.text
-        return Waiting.load(answer.content)
+        return WaitingAnswer.load(answer.content)
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[AsyncIterator[str]]:
@@ -177,7 +177,7 @@ def kind_of(answer: httpx.Response) -> tuple[int, str]:
 
 
 START: Final = Start(GENERAL, ALICE, TeamName("script"), "Tidy up.")
-VERDICT: Final = Verdict(
+VERDICT: Final = NoteVerdict(
     "clerk", "look", True, "{}", Digest("0" * 64), "", "looking", 1, "pass", AttemptId("rtest-look-0")
 )
 
@@ -590,7 +590,7 @@ async def test_decision_after_a_cut_stream_is_read_back(store: Store, lease: Lea
         pass
     decided = await decide(store, asked)
     known = await worker.waiting(asked.id, other.id, "qmissing", runs=(lease.run, "rmissing"))
-    assert known == Waiting((decided,), (RequestId("qmissing"),), (RunId("rmissing"),))
+    assert known == WaitingAnswer((decided,), (RequestId("qmissing"),), (RunId("rmissing"),))
     await usecases.stop(store, lease.run, Actor(HERE, ALICE), frozenset())
     assert (await worker.waiting(runs=(lease.run,))).ended == (lease.run,)
 
@@ -620,7 +620,7 @@ async def test_records_of_a_newer_web_are_neither_gone_nor_over(store: Store, wo
     await decide(store, second)
     await store.client.set(store.keys.request(first.id), NEWER, keepttl=True)
     await store.client.set(store.keys.run(OTHER), NEWER, keepttl=True)
-    assert await worker.waiting(first.id, second.id, runs=(one.run, OTHER)) == Waiting()
+    assert await worker.waiting(first.id, second.id, runs=(one.run, OTHER)) == WaitingAnswer()
 
 
 async def test_slow_reader_is_cut_and_loses_nothing(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from countersign.domain.requests import Verb
-from countersign.domain.run_calls import Ask, R, RunCall, Verdict
+from countersign.domain.run_calls import Ask, NoteVerdict, R, RunCall
 from countersign.frameworks.autogen.tools.team_policy import Tier
 from countersign.usecases.ports import Lease
 from tests.autogen.harness import House, Through, fact
@@ -34,7 +34,7 @@ class Holding(Through):
         return await super().call(lease, call)
 
 
-@pytest.mark.parametrize(("tier", "kind"), [(Tier.REFUSE, Verdict), (Tier.PASS, Verdict), (Tier.ASK, Ask)])
+@pytest.mark.parametrize(("tier", "kind"), [(Tier.REFUSE, NoteVerdict), (Tier.PASS, NoteVerdict), (Tier.ASK, Ask)])
 async def test_a_run_that_stores_something_does_not_rest_beside_a_question_that_waits(
     house: House, tier: Tier, kind: type[RunCall[Any]]
 ) -> None:

@@ -30,7 +30,7 @@ _CALLS: Final[Sequence[run_calls.RunCall[Any]]] = (
     run_calls.TakeBack(REQUEST, "nobody waits for it"),
     run_calls.Deliver(REQUEST),
     run_calls.Judge("clerk", Call("refund", canonical({"order": 17})), "ask"),
-    run_calls.Verdict(
+    run_calls.NoteVerdict(
         "clerk", "refund", True, "{}", digest_of("x"), "a rule", "small", 1, "pass", AttemptId("once"),
     ),
     run_calls.Say("clerk", "I have refunded it.", NOW),

@@ -439,7 +439,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/held_run.py",
         "            with self.journal.activity.working():\n",
         "            if True:\n",
-        (_ACTIVITY + "[refuse-Verdict]", _ACTIVITY + "[pass-Verdict]"),
+        (_ACTIVITY + "[refuse-NoteVerdict]", _ACTIVITY + "[pass-NoteVerdict]"),
     ),
     Bug(
         "a run rests while it stores its next question",

@@ -128,7 +128,7 @@ class Gate:
 
     async def _report(self, action: ProposedAction, key: str, judged: Judged) -> None:
         """Put the policies' verdict into the record of the workspace, once."""
-        verdict = run_calls.Verdict(
+        verdict = run_calls.NoteVerdict(
             action.agent,
             action.tool,
             passed=judged.tier is Tier.PASS,
