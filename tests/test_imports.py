@@ -87,7 +87,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "countersign.runs.journal_file": {"countersign.domain", "countersign.usecases.ports"},
     "countersign.runs.service": {
-        *("countersign.domain", "countersign.runs.area", "countersign.runs.decision_stream"),
+        *("countersign.client.connection", "countersign.domain", "countersign.runs.area"),
+        "countersign.runs.decision_stream",
         *("countersign.usecases.ports", "httpcore", "pydantic"),
     },
     "countersign.frameworks.autogen": _AUTOGEN,

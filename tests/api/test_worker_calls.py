@@ -20,9 +20,9 @@ from bot.slack import http
 from countersign import usecases
 from countersign.domain import api_keys
 from countersign.domain.api_keys import Issued
-from countersign.domain.errors import InvalidInput
+from countersign.domain.errors import InvalidInput, StoreUnavailable
 from countersign.domain.events import EventType
-from countersign.domain.ids import AttemptId, Digest, RequestId, RunId, TeamName, WorkspaceId
+from countersign.domain.ids import AttemptId, Digest, RequestId, RunId, TeamName, WorkerId, WorkspaceId
 from countersign.domain.made_files import LARGEST as LARGEST_FILE
 from countersign.domain.made_files import LeftOut, MadeFile, Why
 from countersign.domain.people import Actor
@@ -48,7 +48,9 @@ from countersign.domain.run_calls import (
 from countersign.domain.runs import LONGEST_REPORT, LONGEST_RESULT, Run
 from countersign.domain.runs import Status as RunStatus
 from countersign.domain.runs import Verb as RunVerb
+from countersign.runs.area import WebAddress
 from countersign.runs.decision_stream import WaitingAnswer
+from countersign.runs.service import HttpService
 from countersign.store.programs import ApiKeys
 from countersign.store.store import Store
 from countersign.store.wakeups import Wakeups
@@ -703,3 +705,32 @@ async def test_attached_files_are_bounded_and_safely_named(web: Served, store: S
         await service.call(lease, Attach((("../b.txt", ""),), (LeftOut(Why.MANY, "<!channel>"),)))
     kept = await store.made.kept(lease.run)
     assert [*kept.files.values()] == ["_b.txt"] and kept.left == (LeftOut(Why.MANY, "__channel_"),)
+
+
+@pytest.mark.parametrize("around", ["", "web.invalid"])
+async def test_worker_reaches_web_as_the_environment_says(around: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through its proxy, as programs do, unless the host is left out."""
+    asked = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = (await reader.readline()).decode()
+        if line.startswith("DELETE"):
+            asked.append(line)
+        writer.write(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(proxy, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        for name, value in (("http_proxy", f"http://127.0.0.1:{port}"), ("no_proxy", around)):
+            monkeypatch.setenv(name, value)
+
+        async def resolve() -> WebAddress:
+            return WebAddress(("http://web.invalid:81",), "key")
+
+        async with HttpService(resolve) as service:
+            if around:
+                with pytest.raises(StoreUnavailable):
+                    await service.retire(WorkerId("one"))
+            else:
+                await service.retire(WorkerId("one"))
+    assert asked == ([] if around else ["DELETE http://web.invalid:81/v1/workers/one HTTP/1.1\r\n"])
