@@ -1,7 +1,7 @@
 """Use and revoke standing permissions.
 
-They are given with an approval, in the same step (`decisions.decide`). Only `web` allows and revokes: a worker may not
-write what counts as an approval, and only `web` can ask Slack whether the giver of a permission may still decide.
+They are given with an approval, in the same step (`decisions.decide`). Before one counts, Slack is asked whether its
+giver may still decide.
 """
 
 import asyncio

@@ -552,7 +552,7 @@ DRAWING: Final = (
         ("tests/slack/test_attached_files.py::test_files_that_code_made_are_attached_to_the_thread_once",),
     ),
     Bug(
-        "a card grows as long as a worker says that it asked in time",
+        "a card that people have read grows",
         "R1, R26",
         "bot/slack/projector/card_grouping.py",
         " or not grows(card.value.posting_since, card.now)",
