@@ -35,8 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.client": {"countersign.domain", "countersign.client", "httpcore", "pydantic"},
     "countersign.client.slack_input": {"countersign.domain", "countersign.client", "autogen_agentchat"},
     "countersign.frameworks": {
-        *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
-        *("countersign.frameworks.run_storage", "cryptography", "pydantic"),
+        *("countersign.domain", "countersign.client", "countersign.frameworks.run_files", "pydantic"),
     },
     "countersign.frameworks.ag2": {"countersign.frameworks", "countersign.domain", "countersign.client", "ag2"},
     "countersign.frameworks.ag2_classic": {
@@ -46,13 +45,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.frameworks.ag2_classic.questions": {
         *("countersign.client", "countersign.domain", "countersign.frameworks.ag2_classic.messages", "autogen"),
     },
-    "countersign.frameworks.langgraph.threads": {
-        *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
-        *("countersign.frameworks.run_storage", "langgraph", "langchain_core"),
-    },
     "countersign.frameworks.langgraph": {
         *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
-        "countersign.frameworks.langgraph.threads",
         *("langchain", "langchain_core", "langgraph"),
     },
     "countersign.frameworks.agent_framework": {
@@ -207,8 +201,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"errors", "ids", "attempt_refusals", "start_sentences", "text_checks", "typed_answers"}
         | {"activity", "callback_signing", "calls", "events", "hash_chain", "json_comparison", "made_files"}
         | {"quiet_hours", "redaction", "run_options", "slash_commands"},
-        {"api_keys", "channel_settings", "escalation", "json_arguments", "people", "permission_scopes"}
-        | {"program_states"},
+        {"api_keys", "channel_settings", "escalation", "json_arguments", "people", "permission_scopes"},
         {"requests", "runs"},
         {"run_calls"},
         {"batching", "delegation", "diffs", "eligibility", "high_risk", "question_salts", "quorum"}

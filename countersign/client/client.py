@@ -111,7 +111,6 @@ class AsyncClient:
         *,
         key: str | None,
         idempotent: bool = False,
-        keep_state: bool = False,
     ) -> str:
         """Begin to do what was approved, as the only one; return the name of this attempt.
 
@@ -120,7 +119,7 @@ class AsyncClient:
         action is `idempotent`.
         """
         alone = key is not None and not idempotent
-        return await self._drive(attempts.begin(decision, body, alone=alone, keep_state=keep_state))
+        return await self._drive(attempts.begin(decision, body, alone=alone))
 
     async def begin_once(self, decision: Decision) -> bool:
         """Begin what was approved; False if it was begun before.
@@ -141,9 +140,9 @@ class AsyncClient:
         """Wait until the request of this id is decided."""
         return await self._drive(exchange.wait(request))
 
-    async def states(self) -> dict[str, Mapping[str, Any]]:
-        """Read what is kept with requests of this key, as it was sealed, by request."""
-        return await self._drive(exchange.states())
+    async def pending(self) -> list[str]:
+        """List the ids of this key's pending requests."""
+        return await self._drive(exchange.pending())
 
     async def report(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
         """Say what came of the action; the card and the record show it."""
@@ -156,10 +155,9 @@ class AsyncClient:
         """
         await self._drive(exchange.tell(decision.request, succeeded=succeeded, words=words))
 
-    async def try_to_report(self, request: str, *, succeeded: bool, words: str, keep_state: bool) -> bool:
+    async def try_to_report(self, request: str, *, succeeded: bool, words: str) -> bool:
         """Report for half a minute or so; False if the service does not respond."""
-        talk = exchange.try_to_report(request, succeeded=succeeded, words=words, keep_state=keep_state)
-        return await self._drive(talk)
+        return await self._drive(exchange.try_to_report(request, succeeded=succeeded, words=words))
 
     async def _drive(self, talk: Exchange[R]) -> R:
         try:

@@ -8,7 +8,6 @@ import json
 import logging
 import random
 from collections.abc import Generator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -170,7 +169,7 @@ def check(body: Mapping[str, Any]) -> None:
             read_arguments(arguments)  # says what is wrong with it
         written(arguments)
     try:
-        json.dumps({**body, "state": None}, ensure_ascii=False, allow_nan=False).encode()
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as wrong:
         reason = str(wrong).split("\n")[0][:200]
         raise NotShown(f"Nobody was asked, because the question can't be written as JSON: {reason}.") from None
@@ -225,13 +224,10 @@ def wait(request: str) -> Exchange[Decision]:
             return decision_of(answer)
 
 
-def states() -> Exchange[dict[str, Mapping[str, Any]]]:
-    """Read what is kept with requests of this key, as it was sealed, by request."""
-    states: dict[str, Mapping[str, Any]] = {}
-    for request in (yield from sent(Send("GET", "/v1/requests?kept=true")))["requests"]:
-        with suppress(ServiceRefused):  # reported just now
-            states[request["id"]] = yield from sent(Send("GET", f"/v1/requests/{request['id']}/state"))
-    return states
+def pending() -> Exchange[list[str]]:
+    """List the ids of this key's pending requests."""
+    answer = yield from sent(Send("GET", "/v1/requests"))
+    return [request["id"] for request in answer["requests"]]
 
 
 def withdraw(request: str, why: str, tries: int | None = None) -> Exchange[None]:
@@ -242,16 +238,13 @@ def withdraw(request: str, why: str, tries: int | None = None) -> Exchange[None]
     yield from sent(Send("POST", f"/v1/requests/{request}/withdraw", {"why": why}), tries)
 
 
-def report(
-    request: str, *, succeeded: bool, words: str, keep_state: bool = False, tries: int | None = None
-) -> Exchange[None]:
+def report(request: str, *, succeeded: bool, words: str, tries: int | None = None) -> Exchange[None]:
     """Say what came of the action.
 
-    With `keep_state` the state that is kept with the request stays. With `tries` ServiceRefused, as UNREACHABLE, if
-    the service does not answer.
+    With `tries` ServiceRefused, as UNREACHABLE, if the service does not answer.
     """
     words = words[:2000].encode(errors="replace").decode()  # an action's result may hold half of a character pair
-    outcome = {"succeeded": succeeded, "words": words, **({"keep_state": True} if keep_state else {})}
+    outcome = {"succeeded": succeeded, "words": words}
     yield from sent(Send("POST", f"/v1/requests/{request}/outcome", outcome), tries)
 
 
@@ -266,13 +259,13 @@ def tell(request: str, *, succeeded: bool, words: str) -> Exchange[None]:
         _log.warning("What was approved ran, but its outcome couldn't be reported: %s", refused)
 
 
-def try_to_report(request: str, *, succeeded: bool, words: str, keep_state: bool) -> Exchange[bool]:
+def try_to_report(request: str, *, succeeded: bool, words: str) -> Exchange[bool]:
     """Report for half a minute or so; False if the service does not respond.
 
     True also if it refuses: it knew before, and will not take it later.
     """
     try:
-        yield from report(request, succeeded=succeeded, words=words, keep_state=keep_state, tries=TRIES_TO_REPORT)
+        yield from report(request, succeeded=succeeded, words=words, tries=TRIES_TO_REPORT)
     except ServiceRefused as refused:
         return refused.kind != UNREACHABLE
     return True

@@ -1,6 +1,6 @@
 """`countersign resume`: continue programs that left their runs to people.
 
-Each is started again once people have decided. With COUNTERSIGN_STATE_KEY also those that other machines left.
+Each is started again once people have decided.
 """
 
 import argparse
@@ -13,7 +13,6 @@ from pathlib import Path
 from countersign.client.client import AsyncClient
 from countersign.domain.errors import CountersignError, InvalidInput
 from countersign.frameworks.run_files import SavedCall, SavedRun, UnreportedOutcome, check_folder, locked, read
-from countersign.frameworks.run_storage import fetch
 
 
 def main(arguments: list[str]) -> int:
@@ -24,13 +23,9 @@ def main(arguments: list[str]) -> int:
     """
     parser = argparse.ArgumentParser(prog="countersign resume", description=str(__doc__))
     parser.add_argument("folder", type=Path, help="the folder where the programs keep their runs")
-    parser.add_argument(
-        "--lost", action="store_true", help="also resume runs whose machine is lost, with no program working on them"
-    )
-    given = parser.parse_args(arguments)
-    folder: Path = given.folder
+    folder: Path = parser.parse_args(arguments).folder
     try:
-        return asyncio.run(_resume(folder, lost=given.lost))
+        return asyncio.run(_resume(folder))
     except KeyboardInterrupt:
         print(f"Stopped. The runs are still waiting; `countersign resume {folder}` continues.", file=sys.stderr)
         return 130
@@ -39,20 +34,15 @@ def main(arguments: list[str]) -> int:
         return 2
 
 
-async def _resume(folder: Path, *, lost: bool) -> int:
+async def _resume(folder: Path) -> int:
     check_folder(folder)
     async with AsyncClient() as client:
-        runs, problems = await fetch(client, folder, lost=lost)
-        for problem in problems:
-            print(problem, file=sys.stderr)
         await _report_the_rest(client, sorted(folder.glob("*.json")))  # noqa: ASYNC240 -- nothing else goes on yet
-        runs |= _left(folder)
-        for path in [path for path, waits in runs.items() if not waits]:
-            print(f"“{read(path).key}” isn't waiting for people. If its machine is lost, add --lost.", file=sys.stderr)
-        if not any(runs.values()):
+        runs = _left(folder)
+        if not runs:
             print(f"No run in {folder} is waiting for people.", file=sys.stderr)
         ended = await asyncio.gather(*(_to_its_end(client, path, waits) for path, waits in runs.items()))
-    return 2 if problems else int(any(ended))
+    return int(any(ended))
 
 
 async def _report_the_rest(client: AsyncClient, paths: Sequence[Path]) -> None:

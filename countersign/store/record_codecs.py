@@ -10,7 +10,6 @@ from countersign.domain.delegation import Absences
 from countersign.domain.errors import UnknownSchema
 from countersign.domain.events import Event
 from countersign.domain.ids import ApiKeyId, Id, PermissionId, RequestId, RunId
-from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.domain.standing_permissions import Permission
@@ -28,7 +27,6 @@ ANNOUNCEMENTS: Final = Codec(Announcement)
 REQUESTS: Final = Codec(Request)
 MESSAGES: Final = Codec(Message)
 RUNS: Final = Codec(Run)
-STATES: Final = Codec(ProgramState)
 API_KEYS: Final = Codec(ApiKey)
 
 
@@ -60,13 +58,6 @@ def write_message(message: Message, version: int) -> bytes:
 def read_message(name: str, raw: bytes) -> tuple[Message, int]:
     """Read the message of this name, and its version."""
     return MESSAGES.read(raw, json.dumps({"name": name}).encode())
-
-
-def read_state(name: RequestId, raw: bytes) -> tuple[ProgramState, int]:
-    """Read what a program keeps with its request, and the record's version."""
-    state, version = STATES.read(raw)
-    _check_name(state.request, name)
-    return state, version
 
 
 def read_api_key(name: ApiKeyId, raw: bytes) -> tuple[ApiKey, int]:

@@ -20,7 +20,6 @@ from countersign.domain.errors import InvalidInput
 from countersign.domain.json_arguments import DIFFERS, is_approved
 from countersign.domain.typed_answers import Keywords
 from countersign.frameworks import extra, run_files
-from countersign.frameworks.langgraph.threads import LeftThread, Saver, arestore, restore
 
 with extra("langgraph"):
     from langchain.agents.middleware import AgentMiddleware
@@ -33,7 +32,7 @@ with extra("langgraph"):
 _LONGEST_REPORT: Final = 300
 _REVIEWS: Final = {"approved": "approve", "edited": "edit", "answered": "respond"}
 Result = ToolMessage | Command[Any]
-__all__ = ["SlackApproval", "adecide", "arestore", "decide", "restore"]
+__all__ = ["SlackApproval", "adecide", "decide"]
 
 
 class SlackApproval(AgentMiddleware[Any, Any, Any]):
@@ -42,9 +41,7 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
     `tools` names those that ask; all of them if it is left out. What was rejected, answered or not decided in time does
     not run, and the model reads why. What came of a call that ran is reported. Of a call that began, and of which
     nothing was reported, people say whether it was done; those of tools named in `idempotent` run again. `leave` names
-    a folder for `countersign resume`: the program does not wait, but ends with LeftToPeople. `checkpointer`, that of
-    the graph: its newest checkpoint is kept there too, and with COUNTERSIGN_STATE_KEY with the requests; `restore`
-    brings it back.
+    a folder for `countersign resume`: the program does not wait, but ends with LeftToPeople.
     """
 
     def __init__(
@@ -54,33 +51,25 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
         *,
         requester: str = "",
         leave: str | Path | None = None,
-        checkpointer: Saver | None = None,
         idempotent: Collection[str] = (),
     ) -> None:
         super().__init__()
         self._idempotent = idempotent
         self._channel, self._tools, self._requester, self._leave = channel, tools, requester, leave
-        self._checkpointer = checkpointer
 
     def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Result]) -> Result:
         """Ask and wait in this thread, then run the call or not."""
         if not self._asks(request):
             return handler(request)
-        left = self._left_thread(request)
+        body, key = self._question(request), _key_of_call(request)
         with Client() as client:
-            if left is not None:
-                self._ask_in(left, request)
-            elif self._leave is not None:
-                folder, thread, name = _left(self._leave, request.runtime.config, _key_of_call(request))
-                run_files.leave(folder, thread, [client.submit(self._question(request), key=name)])
-            body, key = self._question(request), _key_of_call(request)
+            if self._leave is not None:
+                folder, thread, name = _left(self._leave, request.runtime.config, key)
+                run_files.leave(folder, thread, [client.submit(body, key=name)])
             decision = client.judge(body, key=key)
-            if left is not None:
-                left.take_over()
             try:
                 attempt = client.begin(decision, body, key=key, idempotent=self._may_run_again(request))
             except (AlreadyRan, NotApproved) as over:
-                _settle(left, request)
                 return _instead(request, over)
             try:
                 result = handler(_approved(request, decision))
@@ -88,10 +77,8 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
                 client.did_nothing(decision, attempt)
                 raise
             except Exception as error:
-                _settle(left, request)
                 client.tell(decision, succeeded=False, words=_failure(error))
                 raise
-            _settle(left, request)
             client.tell(decision, succeeded=_succeeded(result), words=_words(result))
             return result
 
@@ -101,21 +88,15 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
         """Ask and wait in this task, then run the call or not."""
         if not self._asks(request):
             return await handler(request)
-        left = self._left_thread(request)
+        body, key = self._question(request), _key_of_call(request)
         async with AsyncClient() as client:
-            if left is not None:
-                await asyncio.to_thread(self._ask_in, left, request)
-            elif self._leave is not None:
-                folder, thread, name = _left(self._leave, request.runtime.config, _key_of_call(request))
-                run_files.leave(folder, thread, [await client.submit(self._question(request), key=name)])
-            body, key = self._question(request), _key_of_call(request)
+            if self._leave is not None:
+                folder, thread, name = _left(self._leave, request.runtime.config, key)
+                run_files.leave(folder, thread, [await client.submit(body, key=name)])
             decision = await client.judge(body, key=key)
-            if left is not None:
-                await asyncio.to_thread(left.take_over)
             try:
                 attempt = await client.begin(decision, body, key=key, idempotent=self._may_run_again(request))
             except (AlreadyRan, NotApproved) as over:
-                await asyncio.to_thread(_settle, left, request)
                 return _instead(request, over)
             try:
                 result = await handler(_approved(request, decision))
@@ -123,23 +104,10 @@ class SlackApproval(AgentMiddleware[Any, Any, Any]):
                 await client.did_nothing(decision, attempt)
                 raise
             except Exception as error:
-                await asyncio.to_thread(_settle, left, request)
                 await client.tell(decision, succeeded=False, words=_failure(error))
                 raise
-            await asyncio.to_thread(_settle, left, request)
             await client.tell(decision, succeeded=_succeeded(result), words=_words(result))
             return result
-
-    def _left_thread(self, request: ToolCallRequest) -> LeftThread | None:
-        if self._leave is None or self._checkpointer is None:
-            return None
-        folder, thread, _ = _left(self._leave, request.runtime.config, _key_of_call(request))
-        return LeftThread(folder, thread, self._checkpointer)
-
-    def _ask_in(self, left: LeftThread, request: ToolCallRequest) -> None:
-        config, key = request.runtime.config, _key_of_call(request) or ""
-        graph = config.get("configurable", {}).get("checkpoint_ns", "").rpartition("|")[0]
-        left.ask([(self._question(request), key)], config["metadata"]["langgraph_step"] - 1, graph)
 
     def _may_run_again(self, request: ToolCallRequest) -> bool:
         return request.tool_call["name"] in self._idempotent
@@ -162,7 +130,6 @@ def decide(
     *,
     tools: Sequence[BaseTool | Callable[..., Any]] = (),
     leave: str | Path | None = None,
-    checkpointer: Saver | None = None,
     text: bool | Callable[[Any], bool] = False,
     whole: bool = False,
     approve: str = "",
@@ -177,14 +144,12 @@ def decide(
     with `approve` an interrupt gets what `slack_input` returns, so read it as text. With `whole` it gets a dict of the
     decision: `approved`, `outcome`, `how`, `by`, `words`, `chosen` and `text`.
     To `HumanInTheLoopMiddleware` and to LangGraph's `HumanInterrupt`: its decisions; of calls of `tools` people may
-    change the arguments. `leave` and `checkpointer`: as for `SlackApproval`; this program has taken the thread over
-    when this returns.
+    change the arguments. `leave`: as for `SlackApproval`.
     """
     asking = adecide(
         *(channel, result, config),
         tools=tools,
         leave=leave,
-        checkpointer=checkpointer,
         text=text,
         whole=whole,
         approve=approve,
@@ -200,7 +165,6 @@ async def adecide(
     *,
     tools: Sequence[BaseTool | Callable[..., Any]] = (),
     leave: str | Path | None = None,
-    checkpointer: Saver | None = None,
     text: bool | Callable[[Any], bool] = False,
     whole: bool = False,
     approve: str = "",
@@ -231,13 +195,7 @@ async def adecide(
         if leave is not None and stops:
             every = [(body, *_left(leave, config, key)) for stop in stops for body, key in questions(stop)]
             _, folder, thread, _ = every[0]
-            if checkpointer is None:
-                run_files.leave(folder, thread, [await client.submit(body, key=key) for body, _, _, key in every])
-            else:
-                left = LeftThread(folder, thread, checkpointer)
-                await asyncio.to_thread(left.ask, [(body, key) for body, _, _, key in every])
-                await asyncio.to_thread(left.take_over)
-                await asyncio.to_thread(left.settle, [key for _, _, _, key in every])
+            run_files.leave(folder, thread, [await client.submit(body, key=key) for body, _, _, key in every])
         answers = await asyncio.gather(*map(answer, stops))
     return Command(resume={stop.id: one for stop, one in zip(stops, answers, strict=True)}) if stops else None
 
@@ -363,11 +321,6 @@ def _left(leave: str | Path, config: Mapping[str, Any], key: str | None) -> tupl
     if key is None:
         raise InvalidInput("`leave` needs a graph with a checkpointer and a `thread_id`. Nobody was asked.")
     return Path(leave), str(config["configurable"]["thread_id"]), key
-
-
-def _settle(left: LeftThread | None, request: ToolCallRequest) -> None:
-    if left is not None:
-        left.settle([_key_of_call(request) or ""])
 
 
 def _succeeded(result: Result) -> bool:
