@@ -127,7 +127,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "countersign.usecases.store_outages", "countersign.store.installations"),
         *("countersign.metrics", "bot.installations", "bot.slack.answer_check", "bot.slack.app"),
         *("bot.slack.connection_limits", "bot.slack_errors"),
-        *("aiohttp", "cryptography", "slack_bolt", "slack_sdk"),
+        *("aiohttp", "cryptography", "pydantic", "slack_bolt", "slack_sdk"),
     },
     "bot.worker_areas": {
         *("countersign.domain", "countersign.runs.area", "countersign.runs.job_queue", "countersign.store.programs"),

@@ -57,7 +57,6 @@ shorter).
 | `{ns}:confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min |
 | `{ns}:installations` | hash | of each workspace that installed the app by OAuth: its tokens, sealed | never |
 | `{ns}:renewing:<workspace>` | string | that its token is being renewed just now | 1 min |
-| `{ns}:states` | sorted set | states of OAuth that came back, by when (ms) | 10 min |
 | `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – |
 """
 
@@ -169,7 +168,6 @@ class Keys:
         self.projector: Final = self.prefix + "projector"
         self.confirmed: Final = self.prefix + "confirmed"
         self.installations: Final = self.prefix + "installations"
-        self.states: Final = self.prefix + "states"
         self.wake: Final = self.prefix + "wake"
 
     def request(self, request: RequestId) -> str:
