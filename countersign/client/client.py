@@ -5,12 +5,12 @@ Both say at the terminal, if there is one, where the card is and why they wait.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
-from countersign.client import attempts, connection, exchange
+from countersign.client import approved_actions, attempts, connection, exchange
 from countersign.client.connection import Address, Reach
-from countersign.client.exchange import Decision, Exchange, Send, ServiceReply
+from countersign.client.exchange import Act, Decision, Exchange, Send, ServiceReply
 from countersign.client.open_questions import OpenQuestions, Question, note_pause
 
 R = TypeVar("R")
@@ -128,9 +128,15 @@ class AsyncClient:
         """
         return await self._drive(attempts.begin_once(decision))
 
-    async def did_nothing(self, decision: Decision, attempt: str) -> None:
-        """Say that this attempt did nothing, so that another one may begin."""
-        await self._drive(attempts.did_nothing(decision, attempt))
+    async def perform(self, decision: Decision, act: Act[Awaitable[R]]) -> R:
+        """Do what was approved, as `begin` allows it, and return the result.
+
+        What came of it is told, also an exception, which is raised. What cannot be told within half a minute or so is
+        logged, so that it hides no result.
+        """
+        await self._drive(approved_actions.perform(decision, act))
+        result: R = act.over()
+        return result
 
     async def submit(self, body: Mapping[str, Any], *, key: str) -> tuple[str, bool]:
         """Ask people without waiting; return the request's id, and whether it is decided."""
@@ -147,13 +153,6 @@ class AsyncClient:
     async def report(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
         """Say what came of the action; the card and the record show it."""
         await self._drive(exchange.report(decision.request, succeeded=succeeded, words=words))
-
-    async def tell(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
-        """Report what was done; raise nothing.
-
-        What cannot be reported within half a minute or so is logged, so that it hides no result.
-        """
-        await self._drive(exchange.tell(decision.request, succeeded=succeeded, words=words))
 
     async def try_to_report(self, request: str, *, succeeded: bool, words: str) -> bool:
         """Report for half a minute or so; False if the service does not respond."""
@@ -172,6 +171,11 @@ class AsyncClient:
                     if over := reach.given_up(reply):
                         step = talk.throw(over)
                         continue
+                elif isinstance(step, Act):
+                    try:
+                        step.result = await step.call()
+                    except Exception as error:
+                        step.error = error
                 else:
                     note_pause(step)
                     await asyncio.sleep(reach.pause(step.seconds))
@@ -224,13 +228,11 @@ class Client:
             self._drive(questions.interrupted())
             raise
 
-    def begin(self, decision: Decision, body: Mapping[str, Any], *, key: str | None, idempotent: bool = False) -> str:
-        """Begin to do what was approved, as `AsyncClient.begin` does."""
-        return self._drive(attempts.begin(decision, body, alone=key is not None and not idempotent))
-
-    def did_nothing(self, decision: Decision, attempt: str) -> None:
-        """Say that this attempt did nothing, as `AsyncClient.did_nothing` does."""
-        self._drive(attempts.did_nothing(decision, attempt))
+    def perform(self, decision: Decision, act: Act[R]) -> R:
+        """Do what was approved, as `AsyncClient.perform` does."""
+        self._drive(approved_actions.perform(decision, act))
+        result: R = act.over()
+        return result
 
     def submit(self, body: Mapping[str, Any], *, key: str) -> tuple[str, bool]:
         """Ask people without waiting; return the request's id, and whether it is decided."""
@@ -239,10 +241,6 @@ class Client:
     def report(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
         """Say what came of the action; the card and the record show it."""
         self._drive(exchange.report(decision.request, succeeded=succeeded, words=words))
-
-    def tell(self, decision: Decision, *, succeeded: bool, words: str = "") -> None:
-        """Report what was done, as `AsyncClient.tell` does."""
-        self._drive(exchange.tell(decision.request, succeeded=succeeded, words=words))
 
     def _drive(self, talk: Exchange[R]) -> R:
         try:
@@ -257,6 +255,11 @@ class Client:
                     if over := reach.given_up(reply):
                         step = talk.throw(over)
                         continue
+                elif isinstance(step, Act):
+                    try:
+                        step.result = step.call()
+                    except Exception as error:
+                        step.error = error
                 else:
                     note_pause(step)
                     time.sleep(reach.pause(step.seconds))

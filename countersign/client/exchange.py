@@ -7,11 +7,11 @@ in their own way: `countersign.client.client` drives them with threads and with 
 import json
 import logging
 import random
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from countersign.domain.errors import CountersignError, NotShown
 
@@ -20,6 +20,8 @@ LONG_POLL: Final = 50
 """Seconds that the service holds an answer; proxies often cut what takes a minute."""
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
+LONGEST_REPORT: Final = 300
+"""Characters of what an adapter reports of a result or an exception."""
 TRIES_TO_WITHDRAW: Final = 3
 """Tries of a program that was told to end."""
 UNREACHABLE: Final = "unreachable"
@@ -153,7 +155,40 @@ class Pause:
     away: bool = False
 
 
-Exchange = Generator[Send | Pause, ServiceReply, R]
+def failure(error: Exception) -> str:
+    """Name an exception in a report."""
+    return f"{type(error).__name__}: {error}"[:LONGEST_REPORT]
+
+
+def _succeeded(result: object) -> tuple[bool, str]:
+    return True, ""
+
+
+@dataclass(slots=True)
+class Act(Generic[R]):
+    """Do what was approved: call this, or await it, and keep what comes of it.
+
+    `body` and `key` are those of the question. `outcome` says of a result whether the action succeeded, and with which
+    words. After an exception of `unfinished` it was not done, and may begin again.
+    """
+
+    call: Callable[[], R]
+    body: Mapping[str, Any]
+    key: str | None
+    idempotent: bool = False
+    outcome: Callable[[Any], tuple[bool, str]] = _succeeded
+    unfinished: tuple[type[Exception], ...] = ()
+    result: Any = None
+    error: Exception | None = None
+
+    def over(self) -> Any:
+        """Return the result, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+Exchange = Generator[Send | Pause | Act[Any], ServiceReply, R]
 
 
 def check(body: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from countersign.client.client import AsyncClient, question
-from countersign.client.exchange import AlreadyRan, Decision, NotApproved
+from countersign.client.exchange import AlreadyRan, Decision, NotApproved, failure
 from countersign.domain.errors import InvalidInput
 from countersign.frameworks.run_files import LeftToPeople, SavedCall, SavedRun, UnreportedOutcome, opened
 
@@ -92,7 +92,7 @@ class JudgedRun:
             except passing:
                 raise
             except Exception as error:
-                words = f"{type(error).__name__}: {error}"[:300]
+                words = failure(error)
                 call.result = f"The call failed: {words}"
                 await self._report(call, decision, succeeded=False, words=words)
             call.ended = True

@@ -126,11 +126,11 @@ ADAPTING: Final = (
         ("tests/adapters/test_ag2_classic_calls.py::test_a_rule_that_refuses_holds_for_each_call[sync]",),
     ),
     Bug(
-        "a coroutine function of AG2 runs with what was asked, not with what was approved",
+        "a function of AG2 runs with what was asked, not with what was approved",
         "R13",
         "countersign/frameworks/ag2_classic/questions.py",
-        "            succeeded, result = await execute(_exactly(judged))",
-        "            succeeded, result = await execute({**call, 'arguments': '{\"order\": 17, \"euros\": 90.0}'})",
+        '"arguments": json.dumps(self.decision.arguments)}',
+        '"arguments": json.dumps(self.body["call"]["arguments"])}',
         ("tests/adapters/test_ag2_classic_calls.py::test_each_call_of_a_message_is_judged_by_itself[async]",),
     ),
     Bug(
