@@ -1,7 +1,5 @@
 """The checks of `countersign doctor worker`."""
 
-from datetime import timedelta
-
 from countersign.doctor import Findings
 from countersign.domain.errors import WrongSettings
 from countersign.frameworks.autogen.models.config import load_model
@@ -9,10 +7,9 @@ from countersign.process_settings import WorkerSettings, read
 from countersign.runs.area import Area
 from countersign.runs.service import HttpService
 from countersign.store.redis.connection import connect
-from countersign.store.redis.durability import Replicas
 
 from . import registry
-from .__main__ import checked_folder
+from .__main__ import area_of, checked_folder
 
 
 async def check(findings: Findings) -> None:
@@ -26,9 +23,7 @@ async def check(findings: Findings) -> None:
         return
     findings.good("The settings can be read.")
     async with client:
-        replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
-        key = settings.countersign_key.get_secret_value() if settings.countersign_key else ""
-        area = Area(client, settings.namespace, replicas, key=key)
+        area = area_of(settings, client)
         await findings.check("Redis", area.check(), "Redis answers, and forgets nothing when memory is short.")
         await findings.check("web", _reached(area), lambda url: f"`web` answers at {url}.")
 

@@ -37,6 +37,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.frameworks": {
         *("countersign.domain", "countersign.client", "countersign.frameworks.run_files", "pydantic"),
     },
+    "countersign.frameworks.resume": {
+        *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
+        "countersign.frameworks.saved_runs",
+    },
     "countersign.frameworks.ag2": {"countersign.frameworks", "countersign.domain", "countersign.client", "ag2"},
     "countersign.frameworks.ag2_classic": {
         *("countersign.frameworks.ag2_classic.messages", "countersign.frameworks.ag2_classic.questions", "autogen"),

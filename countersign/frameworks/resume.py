@@ -7,12 +7,12 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from countersign.client.client import AsyncClient
 from countersign.domain.errors import CountersignError, InvalidInput
-from countersign.frameworks.run_files import SavedCall, SavedRun, UnreportedOutcome, check_folder, locked, read
+from countersign.frameworks.run_files import check_folder, locked, read
+from countersign.frameworks.saved_runs import catch_up
 
 
 def main(arguments: list[str]) -> int:
@@ -48,23 +48,14 @@ async def _resume(folder: Path) -> int:
 async def _report_the_rest(client: AsyncClient, paths: Sequence[Path]) -> None:
     """Report outcomes that the service was away to hear, of runs on which no program is at work."""
     for path in paths:
-        if not _unreported(run := read(path)):
-            continue
+        key = read(path).key
         try:
-            with locked(path, run.key):
-                run = read(path)
-                for call, outcome in _unreported(run):
-                    if await client.try_to_report(**asdict(outcome)):
-                        call.unreported = None
-                run.save()
+            with locked(path, key):
+                reported = await catch_up(client, read(path))
         except InvalidInput:  # a program has it, which reports by itself
             continue
-        if _unreported(run):
-            print(f"The outcome of “{run.key}” isn't reported yet: the service isn't responding.", file=sys.stderr)
-
-
-def _unreported(run: SavedRun) -> list[tuple[SavedCall, UnreportedOutcome]]:
-    return [(call, call.unreported) for call in run.calls if call.unreported is not None]
+        if not reported:
+            print(f"The outcome of “{key}” isn't reported yet: the service isn't responding.", file=sys.stderr)
 
 
 def _left(folder: Path) -> dict[Path, list[str]]:

@@ -39,7 +39,6 @@ class JudgedRun:
 
     async def decide(self, call: SavedCall) -> Decision:
         """Ask people about the call, or find what they decided."""
-        self.run.save()
         decision = await self.client.judge(self._question(call), key=self.run.key_of(call))
         if decision.outcome == "edited" and call.edited is None and decision.arguments is not None:
             call.edited = dict(decision.arguments)
@@ -51,7 +50,6 @@ class JudgedRun:
 
         LeftToPeople if the program is not to wait.
         """
-        self.run.save()
         if self.leave:
             asked = [await self.client.submit(self._question(call), key=self.run.key_of(call)) for call in calls]
             self.run.save(waits=[request for request, decided in asked if not decided])
@@ -115,13 +113,6 @@ class JudgedRun:
         call.unreported = outcome
         self.run.save()
 
-    async def catch_up(self) -> None:
-        """Report what the service was away to hear."""
-        for call in self.run.calls:
-            if call.unreported is not None and await self.client.try_to_report(**asdict(call.unreported)):
-                call.unreported = None
-                self.run.save()
-
     def _question(self, call: SavedCall) -> dict[str, Any]:
         if call.tool == ASK_HUMAN:
             asked = str(call.arguments.get("question", ""))
@@ -131,6 +122,17 @@ class JudgedRun:
         named = {name: value for name, value in body.items() if value or name == "arguments"}
         notes = [call.note] if call.note else []
         return question(self.channel, call=named, notes=notes, agent=self.agent)
+
+
+async def catch_up(client: AsyncClient, run: SavedRun) -> bool:
+    """Report what the service was away to hear; False if it still is."""
+    for call in run.calls:
+        if call.unreported is not None:
+            if not await client.try_to_report(**asdict(call.unreported)):
+                return False
+            call.unreported = None
+            run.save()
+    return True
 
 
 JUDGED_RUN: ContextVar[JudgedRun] = ContextVar("countersign_judged")
@@ -170,7 +172,7 @@ class SavedRuns:
         async with AsyncClient() as client:
             with opened(self.folder, key, task) as run:
                 judged = JudgedRun(self.channel, name, run, client, self.leave, self.idempotent)
-                await judged.catch_up()
+                await catch_up(client, run)
                 token = JUDGED_RUN.set(judged)
                 try:
                     yield judged

@@ -1,10 +1,7 @@
 """Agents and workflows of Microsoft Agent Framework ask people; the programs are those of the documentation."""
 
-import asyncio
 import re
 import signal
-import sys
-from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
@@ -89,23 +86,6 @@ async def test_a_workflow_goes_on_from_its_checkpoint(slack: LocalSlack, url: st
     await program.start()
     assert await program.ended() == "Deploy 2.1? Deployed."
     assert cards(slack, "Deploy 2.1?") == 1
-
-
-@pytest.mark.slow
-async def test_a_program_that_leaves_its_run_to_people_is_started_again_when_they_have_decided(
-    slack: LocalSlack, url: str, token: str, tmp_path: Path
-) -> None:
-    """R8: nothing runs meanwhile."""
-    code = AGENT.replace('folder="runs"', 'folder="runs", leave=True')
-    program = await Program(tmp_path, code, MODELS, environment(url, token)).start()
-    await program.said("Stopped to wait for people.")
-    assert await program.wait() == 1
-    command = (sys.executable, "-m", "countersign", "resume", str(tmp_path / "runs"))
-    resuming = await asyncio.create_subprocess_exec(*command, cwd=HERE, env=program.env, stdout=PIPE)
-    await slack.user("bob").click(await card_of(slack), "Approve")
-    words, _ = await resuming.communicate()
-    assert (resuming.returncode, "45.00 EUR were paid back." in words.decode()) == (0, True)
-    assert (program.done(), cards(slack, "Refund:")) == (["17 45.0"], 1)
 
 
 @pytest.mark.slow
