@@ -12,6 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+import redis.asyncio
+
 from countersign import metrics
 from countersign.domain.errors import CountersignError, StoreUnavailable, StoreUnsafe, WrongSettings
 from countersign.domain.ids import WorkerId, worker_id
@@ -58,9 +60,7 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
     url = settings.redis_url.get_secret_value()
     owner = worker_id(socket.gethostname(), os.getpid(), secrets.token_hex(4))
     async with connect(url) as client:
-        replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
-        key = settings.countersign_key.get_secret_value() if settings.countersign_key else ""
-        area = Area(client, settings.namespace, replicas, key=key)
+        area = area_of(settings, client)
         model = load_model(settings.model_config_file, answers=RedisAnswers(area))
         if not await _reached(area, stop):
             return
@@ -92,6 +92,13 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
                 await announcing
     await model.close()
     log.info("Worker %s has ended.", owner)
+
+
+def area_of(settings: WorkerSettings, client: redis.asyncio.Redis) -> Area:
+    """Return the workers' area that the settings name."""
+    replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
+    key = settings.countersign_key.get_secret_value() if settings.countersign_key else ""
+    return Area(client, settings.namespace, replicas, key=key)
 
 
 def checked_folder(settings: WorkerSettings) -> Path:

@@ -35,8 +35,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.client": {"countersign.domain", "countersign.client", "httpcore", "pydantic"},
     "countersign.client.slack_input": {"countersign.domain", "countersign.client", "autogen_agentchat"},
     "countersign.frameworks": {
+        *("countersign.domain", "countersign.client", "countersign.frameworks.run_files", "pydantic"),
+    },
+    "countersign.frameworks.resume": {
         *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
-        *("countersign.frameworks.run_storage", "cryptography", "pydantic"),
+        "countersign.frameworks.saved_runs",
     },
     "countersign.frameworks.ag2": {"countersign.frameworks", "countersign.domain", "countersign.client", "ag2"},
     "countersign.frameworks.ag2_classic": {
@@ -46,13 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.frameworks.ag2_classic.questions": {
         *("countersign.client", "countersign.domain", "countersign.frameworks.ag2_classic.messages", "autogen"),
     },
-    "countersign.frameworks.langgraph.threads": {
-        *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
-        *("countersign.frameworks.run_storage", "langgraph", "langchain_core"),
-    },
     "countersign.frameworks.langgraph": {
         *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
-        "countersign.frameworks.langgraph.threads",
         *("langchain", "langchain_core", "langgraph"),
     },
     "countersign.frameworks.agent_framework": {
@@ -134,7 +132,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "countersign.usecases.store_outages", "countersign.store.installations"),
         *("countersign.metrics", "bot.installations", "bot.slack.answer_check", "bot.slack.app"),
         *("bot.slack.connection_limits", "bot.slack_errors"),
-        *("aiohttp", "cryptography", "slack_bolt", "slack_sdk"),
+        *("aiohttp", "cryptography", "pydantic", "slack_bolt", "slack_sdk"),
     },
     "bot.worker_areas": {
         *("countersign.domain", "countersign.runs.area", "countersign.runs.job_queue", "countersign.store.programs"),
@@ -208,7 +206,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"errors", "ids", "attempt_refusals", "start_sentences", "text_checks", "typed_answers"}
         | {"activity", "callback_signing", "calls", "events", "executions", "hash_chain", "json_comparison"}
         | {"made_files", "pauses", "quiet_hours", "redaction", "run_options", "slash_commands"},
-        {"api_keys", "channel_settings", "durations", "json_arguments", "people"} | {"program_states"},
+        {"api_keys", "channel_settings", "durations", "json_arguments", "people"},
         {"requests", "runs"},
         {"run_calls"},
         {"batching", "delegation", "diffs", "eligibility", "high_risk", "question_salts", "quorum"}

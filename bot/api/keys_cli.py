@@ -85,7 +85,7 @@ def list_() -> None:
 
     async def listed(store: Store, keys: ApiKeys) -> None:
         names = {channel: f"#{name}" for name, channel in (await store.channel_names() or {}).items()}
-        rows = [_row(key, names, len({*await keys.open(key.id), *await keys.kept(key.id)})) for key in await keys.all()]
+        rows = [_row(key, names, len(await keys.open(key.id))) for key in await keys.all()]
         columns = ("key", "name", "channels", "open", "a minute", "polls", "made", "rotated", "revoked")
         show_table(columns, rows)
 

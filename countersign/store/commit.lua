@@ -34,8 +34,6 @@ for _, record in ipairs(plan.records) do
   if record.field then
     redis.call('HSET', KEYS[record.key], record.field, next_value())
     redis.call('PEXPIRE', KEYS[record.key], record.ttl)
-  elseif record.keeps_ttl then
-    redis.call('SET', KEYS[record.key], next_value(), 'KEEPTTL')
   elseif record.ttl then
     redis.call('SET', KEYS[record.key], next_value(), 'PX', record.ttl)
   else

@@ -3,7 +3,6 @@
 Redis holds no token in plain text: what stands here can be read only with a key that Redis never has.
 """
 
-import hashlib
 from datetime import timedelta
 from typing import Final
 
@@ -12,10 +11,6 @@ from countersign.store.codec import ms
 from countersign.store.records import Records
 from countersign.store.redis.scripts import Script
 
-KEPT_STATE: Final = timedelta(minutes=10)
-"""How long a state of OAuth is good, as Slack's codes are."""
-_MOST_STATES: Final = 10_000
-"""So many are remembered at once; anybody may bring one, and Redis must not fill up with them."""
 _SWAP: Final = """
 if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
@@ -62,13 +57,3 @@ class Installations:
     async def end_turn(self, workspace: WorkspaceId) -> None:
         """Let others have their turn; to be called before it is over by itself."""
         await self._client.delete(self._keys.renewing(workspace))
-
-    async def mark_used(self, state: str) -> bool:
-        """Note that this state of OAuth came back; tell whether for the first time."""
-        now, name = await self.now(), hashlib.sha256(state.encode()).hexdigest()
-        await self._client.zremrangebyscore(self._keys.states, "-inf", ms(now - KEPT_STATE))
-        if await self._client.zcard(self._keys.states) >= _MOST_STATES:
-            return False
-        added = await self._client.zadd(self._keys.states, {name: ms(now)}, nx=True)
-        await self._client.pexpire(self._keys.states, ms(KEPT_STATE))
-        return bool(added)

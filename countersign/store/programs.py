@@ -1,6 +1,5 @@
 """Programs that ask: their keys, how much each asks, and callbacks to them."""
 
-import asyncio
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -76,38 +75,25 @@ class ApiKeys:
     async def reserve(self, key: ApiKey, run: RunId) -> bool:
         """Reserve a place for one more request of this run; False if there is none.
 
-        A request takes one while it waits or keeps a state: from now on, in all processes, until it is `opened` or
-        `refused`.
+        A request takes one while it waits: from now on, in all processes, until it is `opened` or `refused`.
         """
         ahead, listed = map(int, await self._ask(self._asking(key.id), [run, _ASKING_KEPT]))
         most = key.most_open - ahead
-        return listed < most or len({*await self.open(key.id), *await self.kept(key.id)}) < most
+        return listed < most or len(await self.open(key.id)) < most
 
     async def open(self, key: ApiKeyId) -> list[RequestId]:
-        """Requests of the key that still wait.
-
-        Those that neither wait nor keep a state leave the index.
-        """
+        """Requests of the key that still wait; the others leave the index."""
         name = self._names.api_open(key)
         ids = RequestId.among(await self._client.smembers(name))
         if not ids:
             return []
         due = await self._client.zmscore(self._names.pending, [*ids])
-        settled = [request for request, at in zip(ids, due, strict=True) if at is None]
-        if over := {*settled} - {*await self._keeping(settled)}:
-            await self._client.srem(name, *over)
+        if settled := [request for request, at in zip(ids, due, strict=True) if at is None]:
+            await self._client.srem(name, *settled)
         return [request for request, at in zip(ids, due, strict=True) if at is not None]
 
-    async def kept(self, key: ApiKeyId) -> list[RequestId]:
-        """Requests of the key, decided or not, that keep a state."""
-        return await self._keeping(RequestId.among(await self._client.smembers(self._names.api_open(key))))
-
-    async def _keeping(self, ids: list[RequestId]) -> list[RequestId]:
-        kept = await asyncio.gather(*(self._client.exists(self._names.program_state(request)) for request in ids))
-        return [request for request, is_there in zip(ids, kept, strict=True) if is_there]
-
     async def opened(self, key: ApiKeyId, run: RunId, request: RequestId) -> None:
-        """Count the run's request among those of the key that may wait, or keep a state."""
+        """Count the run's request among those of the key that may wait."""
         await self._opened(self._asking(key), [run, request, ms(KEPT)])
 
     async def refused(self, key: ApiKeyId, run: RunId) -> None:

@@ -8,7 +8,6 @@ from countersign.domain.api_keys import ApiKey
 from countersign.domain.channel_settings import ChannelSettings, Rules
 from countersign.domain.delegation import Absences
 from countersign.domain.events import Event
-from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.domain.standing_permissions import Permission
@@ -26,7 +25,6 @@ ANNOUNCEMENTS: Final = Codec(Announcement)
 REQUESTS: Final = Codec(Request)
 MESSAGES: Final = Codec(Message)
 RUNS: Final = Codec(Run)
-STATES: Final = Codec(ProgramState)
 API_KEYS: Final = Codec(ApiKey)
 
 

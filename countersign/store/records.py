@@ -17,7 +17,6 @@ from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.delegation import Absences
 from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.ids import ApiKeyId, ChannelId, PermissionId, RequestId, RunId, WorkspaceId
-from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.domain.standing_permissions import Permission
@@ -30,7 +29,6 @@ from countersign.store.record_codecs import (
     REQUESTS,
     RUNS,
     SETTINGS,
-    STATES,
     read_message,
 )
 from countersign.store.redis.scripts import Script, ScriptPipeline
@@ -127,10 +125,6 @@ class Records:
     async def run(self, run: RunId) -> Seen[Run] | None:
         (raw,), now = await self.values(self.keys.run(run))
         return Seen(*RUNS.read(raw), now) if raw is not None else None
-
-    async def program_state(self, request: RequestId) -> Seen[ProgramState] | None:
-        (raw,), now = await self.values(self.keys.program_state(request))
-        return Seen(*STATES.read(raw), now) if raw is not None else None
 
     async def api_key(self, key: ApiKeyId) -> Seen[ApiKey] | None:
         (raw,), now = await self.values(self.keys.api_key(key))
