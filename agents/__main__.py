@@ -15,6 +15,7 @@ from typing import Final
 from countersign import metrics
 from countersign.domain.errors import CountersignError, StoreUnavailable, StoreUnsafe, WrongSettings
 from countersign.domain.ids import WorkerId, worker_id
+from countersign.domain.pauses import doubling
 from countersign.frameworks.autogen import compat
 from countersign.frameworks.autogen.models.config import load_model
 from countersign.frameworks.autogen.runner import Runner
@@ -115,15 +116,15 @@ def checked_folder(settings: WorkerSettings) -> Path:
 
 async def _reached(area: Area, stop: asyncio.Event) -> bool:
     """Wait for Redis; say whether it was reached before `stop` and is safe to use."""
-    pause = timedelta(seconds=1)
+    pauses = doubling(1, 10)
     while not stop.is_set():
         try:
             await area.check()
             return True
         except StoreUnavailable as away:
-            log.warning("%s Trying again in %d s.", away, pause.total_seconds())
-            await _pause(stop, pause)
-            pause = min(pause * 2, timedelta(seconds=10))
+            pause = next(pauses)
+            log.warning("%s Trying again in %d s.", away, pause)
+            await _pause(stop, timedelta(seconds=pause))
     return False
 
 

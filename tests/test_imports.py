@@ -70,12 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.store.redis": {"countersign.domain", "countersign.store.redis", "redis", "docket"},
     "countersign.runs": {
         *("countersign.domain", "countersign.usecases.ports", "countersign.store.codec", "countersign.store.keys"),
-        *(
-            "countersign.store.leases",
-            "countersign.store.records",
-            "countersign.store.redis",
-            "countersign.store.server_check",
-        ),
+        *("countersign.store.leases", "countersign.store.redis", "countersign.store.server_check"),
         *(
             "countersign.policy.evaluation",
             "countersign.runs",
@@ -92,7 +87,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "countersign.runs.journal_file": {"countersign.domain", "countersign.usecases.ports"},
     "countersign.runs.service": {
-        *("countersign.domain", "countersign.runs.area", "countersign.runs.decision_stream"),
+        *("countersign.client.connection", "countersign.domain", "countersign.runs.area"),
+        "countersign.runs.decision_stream",
         *("countersign.usecases.ports", "httpcore", "pydantic"),
     },
     "countersign.frameworks.autogen": _AUTOGEN,
@@ -210,19 +206,9 @@ HANDLERS = (
 ORDER: dict[str, tuple[set[str], ...]] = {
     "countersign.domain": (
         {"errors", "ids", "attempt_refusals", "start_sentences", "text_checks", "typed_answers"}
-        | {
-            "activity",
-            "callback_signing",
-            "calls",
-            "events",
-            "executions",
-            "hash_chain",
-            "json_comparison",
-            "made_files",
-        }
-        | {"quiet_hours", "redaction", "run_options", "slash_commands"},
-        {"api_keys", "channel_settings", "escalation", "json_arguments", "people", "permission_scopes"}
-        | {"program_states"},
+        | {"activity", "callback_signing", "calls", "events", "executions", "hash_chain", "json_comparison"}
+        | {"made_files", "pauses", "quiet_hours", "redaction", "run_options", "slash_commands"},
+        {"api_keys", "channel_settings", "durations", "json_arguments", "people"} | {"program_states"},
         {"requests", "runs"},
         {"run_calls"},
         {"batching", "delegation", "diffs", "eligibility", "high_risk", "question_salts", "quorum"}
@@ -425,7 +411,7 @@ def test_no_room_may_import_what_it_does_not() -> None:
 
 OURS = ("countersign", "bot", "agents", "localslack", "demo")
 DEEPEST = {
-    "countersign.domain": 10,
+    "countersign.domain": 9,
     "countersign.usecases": 5,
     "countersign.runs": 5,
     "countersign.store": 7,

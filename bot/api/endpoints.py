@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from countersign.domain import api_keys, requests
 from countersign.domain.api_keys import ApiKey
-from countersign.domain.errors import CountersignError, NotFound, QuestionLost
+from countersign.domain.errors import CountersignError
 from countersign.domain.ids import ChannelId, RequestId, UserId, WorkspaceId
 from countersign.domain.requests import Kind, Question, Status
 from countersign.store.programs import ApiKeys
@@ -308,8 +308,6 @@ class Interface:
                     gone.remove_done_callback(end)
         except TimeoutError:
             return None
-        except QuestionLost as lost:
-            raise NotFound(str(lost)) from None
         finally:
             self.polls.discard(gone)
             gone.cancel()

@@ -12,7 +12,7 @@ import typer
 
 from countersign.domain import api_keys
 from countersign.domain.api_keys import MOST_OPEN, MOST_WAITING, PER_MINUTE, ApiKey, Issued
-from countersign.domain.channel_settings import parse_duration
+from countersign.domain.durations import parse_duration
 from countersign.domain.errors import InvalidInput
 from countersign.domain.ids import ChannelId
 from countersign.process_settings import CommonSettings, read

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from countersign.domain.requests import Request
 from countersign.domain.run_calls import RUN_CALLS, RunCall
-from countersign.runs.decision_stream import Waiting
+from countersign.runs.decision_stream import WaitingAnswer
 from countersign.usecases.ports import Announcement
 
 from . import worker_calls
@@ -189,7 +189,7 @@ OPERATIONS: Final = (
         (_WORKER,),
     ),
     Operation(
-        *("post", "/v1/waiting", "Read back what a worker waits for", worker_calls.Waited, Waiting),
+        *("post", "/v1/waiting", "Read back what a worker waits for", worker_calls.Waited, WaitingAnswer),
         {200: "settled requests, requests that do not exist, and ended runs", **_READ},
     ),
     Operation(

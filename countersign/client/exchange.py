@@ -15,6 +15,7 @@ from itertools import count
 from typing import Any, Final, TypeVar
 
 from countersign.domain.errors import CountersignError, NotShown
+from countersign.domain.pauses import doubling
 
 R = TypeVar("R")
 LONG_POLL: Final = 50
@@ -317,7 +318,7 @@ def sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
 
     ServiceRefused if it refuses for good. With `tries` it also gives up, as `unreachable`.
     """
-    pause, away = _FIRST_PAUSE, 0
+    pauses, away = doubling(_FIRST_PAUSE, _LONGEST_PAUSE), 0
     for number in count(1):
         reply = yield send
         if 200 <= reply.status < 300:
@@ -336,6 +337,5 @@ def sent(send: Send, tries: int | None = None) -> Exchange[Mapping[str, Any]]:
             _log.warning("%s %s", why or "The service isn't responding.", trying)
         if number == tries:
             raise ServiceRefused(UNREACHABLE, why or "The service isn't responding.")
-        yield Pause(reply.retry_after or pause * random.uniform(0.5, 1.0), why, away > 0)
-        pause = min(_LONGEST_PAUSE, 2 * pause)
+        yield Pause(reply.retry_after or next(pauses) * random.uniform(0.5, 1.0), why, away > 0)
     raise AssertionError("it ends by an answer")

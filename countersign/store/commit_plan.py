@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import redis.asyncio
-import redis.exceptions
 from pydantic import TypeAdapter
 
 from countersign.domain import schedule
@@ -29,7 +28,7 @@ from countersign.store.record_codecs import (
     STATES,
     write_message,
 )
-from countersign.store.records import Records, reaching
+from countersign.store.records import Records
 from countersign.store.redis.durability import Replicas, WritingScript
 from countersign.usecases.ports import Change, Committed, Message, Put, Seen
 
@@ -38,7 +37,7 @@ _PLAN: Final = TypeAdapter(dict[str, Any])
 _log = logging.getLogger(__name__)
 
 
-class Plan:
+class CommitPlan:
     """A change for the script: keys once each, the plan as JSON, the values after it."""
 
     def __init__(self, names: Keys) -> None:
@@ -224,20 +223,17 @@ class Commits(Records):
 
         A repeat after a lost reply answers stale or repeated.
         """
-        plan = Plan(self.keys)
+        plan = CommitPlan(self.keys)
         plan.fill(change)
         for run in change.runs:
             if run.value.over:
-                async with reaching():
-                    plan.expire_with_run(await self.settled(run.value.id), of_program=run.value.id.of_program)
+                plan.expire_with_run(await self.settled(run.value.id), of_program=run.value.id.of_program)
         if any(put.version == 0 for put in change.permissions):
-            async with reaching():
-                ended = await self.client.zrange(
-                    self.keys.permissions, "-inf", ms(change.permissions[0].value.at), byscore=True
-                )
+            ended = await self.client.zrange(
+                self.keys.permissions, "-inf", ms(change.permissions[0].value.at), byscore=True
+            )
             plan.drop_permissions([PermissionId(permission.decode()) for permission in ended])
-        async with reaching():
-            answer = await self._commit([*plan.keys], plan.args())
+        answer = await self._commit([*plan.keys], plan.args())
         return Committed(answer.decode())
 
     async def confirm(self, seen: Seen[Request]) -> bool:
