@@ -167,7 +167,8 @@ class RunContext:
         or else the content. It is never cancelled. The card of the `approved` request says what came of it.
         """
         key, shown = self._journal.key("step", name, content), content if shown is None else shown
-        doing = self.effects.once(name, shown, key, lambda _: act(), idempotent=False)
+        once = self.effects.once(name, shown, key, lambda _: act(), idempotent=False)
+        doing = self._journal.shielded(name, once, several=True)
         return await self.coming_steps.ticked(name, self._questions.reported(approved, doing))
 
     def tools(

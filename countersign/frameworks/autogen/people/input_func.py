@@ -141,7 +141,11 @@ class RunQuestions:
         return request
 
     async def put(
-        self, question: Question, cancellation_token: CancellationToken | None = None, team_says: str = Effect.ASK
+        self,
+        question: Question,
+        cancellation_token: CancellationToken | None = None,
+        team_says: str = Effect.ASK,
+        left: str = "",
     ) -> Request:
         """Ask a question and return its settled request; equal questions are one request.
 
@@ -153,7 +157,7 @@ class RunQuestions:
         key = "" if question.kind in ABOUT_THE_RUN else self._journal.key("human", question.agent, id)
 
         async def settle() -> Request:  # whose task may be cancelled before it begins
-            return await self._journal.shielded(key, self._answered(question, id, key, team_says))
+            return await self._journal.shielded(key, self._answered(question, id, key, team_says, left or key))
 
         settled = asyncio.ensure_future(settle())
         for token in {self._held.token, cancellation_token or self._held.token}:
@@ -190,7 +194,7 @@ class RunQuestions:
             offers = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND, *((Verb.EDIT,) if human.edit else ()))
         return Question(agent, number, kind, title, content, offers, notes=notes)
 
-    async def _answered(self, question: Question, id: RequestId, key: str, team_says: str) -> Request:
+    async def _answered(self, question: Question, id: RequestId, key: str, team_says: str, left: str) -> Request:
         of_team, activity = bool(key), self._journal.activity
         try:
             if of_team:
@@ -215,8 +219,8 @@ class RunQuestions:
                     await deliver()
         except asyncio.CancelledError:
             if not self._journal.is_leaving():  # nobody waits for the answer any more: people are spared the decision
-                if of_team:
-                    self._journal.abandon(key)
+                if left:
+                    self._journal.abandon(left)
                 self._held.call_behind(TakeBack(id, _GONE))
             raise
         except CountersignError as error:
