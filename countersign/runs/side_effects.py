@@ -85,7 +85,7 @@ async def _perform(
             # What is cut off and may be done again is: it stays `started`.
             if not (idempotent and isinstance(error, asyncio.CancelledError)) or journal.was_left(key):
                 never = Entry("failed", f"“{in_words(name)}” was cancelled before it began.")
-                await (journal.record_result if journal.was_left(key) else journal.record)(key, never, replace=True)
+                await journal.record(key, never, replace=True)
             raise
         if begun is not Begun.GRANTED:
             entry = await journal.record_result(key, _not_granted(begun, started, name), replace=True)
