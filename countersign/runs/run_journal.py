@@ -130,9 +130,10 @@ class RunJournal:
             raise asyncio.CancelledError
         if key.startswith("tool/"):
             self.pending_calls.reach_effect()
-        self.order.begin_wait(key)
         if entry is None:
             await self._begin_nothing_in_a_left_call(key)
+        self.order.begin_wait(key)
+        if entry is None:
             if cancelled_early():
                 self.abandon(key)
                 raise asyncio.CancelledError
@@ -390,11 +391,10 @@ class RunJournal:
     async def _begin_nothing_in_a_left_call(self, key: str) -> None:
         """Wait, if the current call was left before it came to this key, until it is left again."""
         if (call := self.pending_calls.ends()) and not self.inside and self.order.event_of(call) is not None:
-            try:
-                await self._await_abandonment(call)
-            except asyncio.CancelledError:
-                self.order.end_wait(key)
-                raise
+            # Only events up to the leaving may need the key: the next process may leave the call before it.
+            self.order.wait(key).asked = True
+            self.order.notify()
+            await self._await_abandonment(call)
 
     def _leave_again(self, event: OrderedEvent | None) -> None:
         if event is not None:

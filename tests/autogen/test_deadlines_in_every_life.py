@@ -5,7 +5,7 @@ within a deadline that may pass at any moment. The process is lost at any moment
 and the run is rebuilt from the journal that it left. Journal and order are the real ones; the store, the gate, the
 models and the tools are small. The clock is idle, so that a process takes milliseconds.
 
-For the cases that it tries, but for two that are marked below, it proves that
+For the cases that it tries, it proves that
 
 - what is recorded comes again in every process: nobody is asked about changed code;
 - a deadline that passed early is not lost: no model is asked after it;
@@ -244,10 +244,7 @@ def tried(case: str) -> list[str]:
     return [*store.wrong, *(f"{key} was done twice" for key in twice)]
 
 
-NOT_YET: Final = pytest.mark.xfail(strict=True, reason="cases 3.40 and 5.46 still wait for what does not come again")
-
-
-@pytest.mark.parametrize("part", [0, 1, 2, pytest.param(3, marks=NOT_YET), 4, pytest.param(5, marks=NOT_YET), 6, 7])
+@pytest.mark.parametrize("part", range(8))
 def test_deadlines_at_any_moment_let_every_process_end(part: int) -> None:
     """R4: a run whose deadlines passed at other moments in its next process stood still."""
     cases = [f"{part}.{number}" for number in range(times(CASES, 40 * CASES))]

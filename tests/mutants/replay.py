@@ -79,6 +79,14 @@ REPLAYING: Final = (
         (_LATE + "test_call_that_was_left_is_asked_for_before_it_is_left_again",),
     ),
     Bug(
+        "an event needs a key inside a call that is left again before that key",
+        "R4",
+        "countersign/runs/run_journal.py",
+        "            self.order.wait(key).asked = True\n",
+        "            self.order.begin_wait(key)\n",
+        (_LATE + "test_event_names_no_key_inside_a_left_call",),
+    ),
+    Bug(
         "a doubt that the team leaves is in no entry",
         "R4",
         "countersign/frameworks/autogen/unknown_outcomes.py",
