@@ -82,14 +82,10 @@ async def _perform(
             if journal.was_left(key):  # while this was recorded and checked: nobody waits for it, and it has not begun
                 raise asyncio.CancelledError
         except BaseException as error:
+            lost = isinstance(error, (LeaseLost, asyncio.CancelledError)) and not journal.was_left(key)
+            # If the run leaves this process, whoever has it next begins the effect.
             never = Entry("failed", f"“{in_words(name)}” was cancelled before it began.")
-            if journal.was_left(key):
-                await journal.record_result(key, never, replace=True)
-            elif isinstance(error, (LeaseLost, asyncio.CancelledError)):
-                # The run leaves this process, not its team the effect: whoever has the run next begins it.
-                await journal.record(key, dataclasses.replace(started, attempt=""), replace=True)
-            else:
-                await journal.record(key, never, replace=True)
+            await journal.record(key, dataclasses.replace(started, attempt="") if lost else never, replace=True)
             raise
         if begun is not Begun.GRANTED:
             entry = await journal.record_result(key, _not_granted(begun, started, name), replace=True)

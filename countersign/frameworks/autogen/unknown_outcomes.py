@@ -165,7 +165,7 @@ class Effects:
         asked = f"doubt/{key.partition('/')[2]}"
         try:
             await self._journal.wait_if_abandoned(asked)
-            return await self._questions.put(self._in_doubt(name, shown, key, tries, doubt))
+            return await self._questions.put(self._in_doubt(name, shown, key, tries, doubt), left=asked)
         except asyncio.CancelledError:
             self._journal.abandon(asked)
             raise
