@@ -23,7 +23,7 @@ from typing import Final, Self, TypeVar
 from countersign.domain.errors import LeaseLost
 from countersign.domain.ids import digest_of
 from countersign.runs.entries import Entry
-from countersign.runs.late_cancellation import cancelled_late
+from countersign.runs.late_cancellation import cancelled_early, cancelled_late
 from countersign.runs.pending_calls import PendingCalls
 from countersign.runs.replay_order import MARK, Order, OrderedEvent
 from countersign.runs.rest_detection import Activity
@@ -71,6 +71,7 @@ class RunJournal:
         self.pending_calls = PendingCalls(self.order.notify)
         self.order.several_calls = self.pending_calls.several
         self.late_writes = WriteBehind()
+        self._recording: dict[str, asyncio.Future[None]] = {}
         self.before_execution: Callable[[str], Awaitable[None]] = _allow
         self.now: Callable[[], Awaitable[datetime]] = self._journal.now
         self.is_leaving: Callable[[], bool] = lambda: False
@@ -83,10 +84,11 @@ class RunJournal:
     def key(self, kind: str, agent: str, *content: str | bytes) -> str:
         """Give out the key for the next effect of this kind, agent and content.
 
-        Inside an effect its keys are its own: a rebuilt run that skips it gives out the same ones around it.
+        Inside an effect, or a call, its keys are its own. A rebuilt run that skips the effect, or leaves the call at
+        another point, gives out the same ones around it.
         """
-        enclosing = _INSIDE.get()
-        times, about = (self.times, content) if enclosing is None else (enclosing.times, (enclosing.key, *content))
+        around = _INSIDE.get() or self.pending_calls.current()
+        times, about = (self.times, content) if around is None else (around.times, (around.key, *content))
         name = f"{kind}/{agent}/{digest_of(*about)[:24]}"
         times[name] += 1
         return f"{name}/{times[name] - 1}"
@@ -123,11 +125,17 @@ class RunJournal:
         if self.inside:
             return self.lookup(key)
         entry = self.lookup(key)
+        if entry is None and self.order.closed:
+            raise asyncio.CancelledError
         if key.startswith("tool/"):
             self.pending_calls.reach_effect()
-        self.order.begin_wait(key)
         if entry is None:
             await self._begin_nothing_in_a_left_call(key)
+        self.order.begin_wait(key)
+        if entry is None:
+            if cancelled_early():
+                self.abandon(key)
+                raise asyncio.CancelledError
             return None
         if entry.left:
             await self._await_abandonment(key)
@@ -147,16 +155,18 @@ class RunJournal:
         """
         key = self.key("call", agent, *about)
         recorded = self.use(key)
-        ends = key if recorded is not None and recorded.left else ""
-        with self.pending_calls.calling(agent, ends) as call:
+        left_before = recorded is not None and recorded.left
+        with self.pending_calls.calling(agent, key, left_before=left_before) as call:
             try:
-                return await self.shielded(agent, work)
+                return await self.shielded(agent, work, several=True)
             except asyncio.CancelledError:
-                if not call.left:
+                if left_before:
+                    self._leave_again(self.order.event_of(key))
+                elif not call.left:
                     self.abandon(key)
                 raise
 
-    async def shielded(self, name: str, work: Awaitable[T]) -> T:
+    async def shielded(self, name: str, work: Awaitable[T], *, several: bool = False) -> T:
         """Wait for work; its cancellation waits until what had reached it has come again.
 
         `name` is the key that the work waits for, or the agent if it waits for several; empty if the order has nothing
@@ -175,7 +185,7 @@ class RunJournal:
                 return True
             event = self.order.next_recorded(name)
             if event is None:
-                return not begun()
+                return not begun() and not (several and self.order.replaying)
             # What was left must be asked for again first: else something before it would be left in its place.
             return self._entries[event.name].left and self.order.wait(event.name).asked and self.order.may_pass(event)
 
@@ -189,6 +199,8 @@ class RunJournal:
     async def wait_if_abandoned(self, key: str) -> None:
         """Wait, if this was recorded as abandoned, until it is again; else return at once."""
         entry = self.use(key)
+        if entry is None and self.order.closed and not self.inside:
+            raise asyncio.CancelledError
         if entry is None:
             await self._begin_nothing_in_a_left_call(key)
         elif entry.left:
@@ -199,12 +211,14 @@ class RunJournal:
         """Record a result that has just come; return when it is its turn."""
         if self.inside:
             return await self.record(key, entry, replace=replace)
-        if (abandoned := self.order.wait(key).left) is not None:
-            # An effect outlives the call that was left: it ends when it ends, and its place stays that of the leaving.
-            return await self.record(key, self._placed(entry, abandoned, left=True), replace=True)
-        event = self.order.append(key)
+        wait = self.order.wait(key)
+        if wait.left is None:
+            await self._begin_nothing_in_a_left_call(key)
+        event = wait.left or self.order.append(key)
         try:
             stored = await self.record(key, self._placed(entry, event), replace=replace)
+            if wait.left is not None:  # perhaps while it was recorded: nobody waits for it
+                return stored
             self.order.mark_persisted(event)
             await self.order.await_turn(event)
         except asyncio.CancelledError:
@@ -251,13 +265,17 @@ class RunJournal:
         if recorded is not None and recorded.left:
             self._leave_again(event)
             return
+        if self.pending_calls.ends():
+            return
         if event is not None and event.recorded:
             return  # it had reached the team before, so the code is another one (`Order.first_missing`)
         wait.left = event = event or self.order.append(key)
         event.automatic = True
 
         async def write() -> None:
-            # By now an effect that had begun has recorded so.
+            # By now an effect that had begun has recorded so, and one that has just ended its result.
+            if (recording := self._recording.get(key)) is not None:
+                await recording
             entry = self._placed(self._entries.get(key) or Entry("started"), event, left=True)
             await self._record(key, entry, replace=True)
             self.order.mark_persisted(event)
@@ -331,6 +349,9 @@ class RunJournal:
         await self.late_writes.written()
         if (enclosing := _INSIDE.get()) is not None:
             entry = dataclasses.replace(entry, inside=True)
+        elif (left := self.order.wait(key).left) is not None:
+            # An effect outlives the call that was left: it ends when it ends, and its place stays that of the leaving.
+            entry = self._placed(entry, left, left=True)
         if (earlier := self._entries.get(key)) is not None:
             # What failed inside is tried again where people had the whole repeated. And what was left is asked for now.
             repeated = enclosing is not None and enclosing.repeated and earlier.state == "failed"
@@ -369,11 +390,10 @@ class RunJournal:
     async def _begin_nothing_in_a_left_call(self, key: str) -> None:
         """Wait, if the current call was left before it came to this key, until it is left again."""
         if (call := self.pending_calls.ends()) and not self.inside and self.order.event_of(call) is not None:
-            try:
-                await self._await_abandonment(call)
-            except asyncio.CancelledError:
-                self.order.end_wait(key)
-                raise
+            # Only events up to the leaving may need the key: the next process may leave the call before it.
+            self.order.wait(key).asked = True
+            self.order.notify()
+            await self._await_abandonment(call)
 
     def _leave_again(self, event: OrderedEvent | None) -> None:
         if event is not None:
@@ -383,12 +403,17 @@ class RunJournal:
 
     async def _record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
         raw = entry.dump()
+        self._recording[key] = recording = asyncio.get_running_loop().create_future()
         try:
             stored = Entry.load(await self._journal.record(self._lease, key, raw, replace=replace, on_disk=on_disk))
         except LeaseLost as lost:
             # Whoever waits here may be an agent, whose errors AutoGen turns into text: the run would end as failed.
             self.late_writes.give_up(lost)
             raise
+        finally:
+            recording.set_result(None)
+            if self._recording.get(key) is recording:
+                del self._recording[key]
         self._entries[key] = stored
         return stored
 

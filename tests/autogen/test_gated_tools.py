@@ -146,7 +146,9 @@ async def test_another_tool_that_was_cut_off_is_asked_about(house: House, answer
     shop = Shop()
     async with life(house) as run:
         journal = RunJournal(RedisJournal(house.area), run.held.lease, {})
-        key = journal.key("tool", "clerk", "order", '{"item": "pens"}', "c1")
+        about = ("clerk", "order", '{"item": "pens"}', "c1")
+        with journal.pending_calls.calling("clerk", journal.key("call", *about)):
+            key = journal.key("tool", *about)
         await journal.record(key, Entry("started", attempt="a process that was killed"))
     async with life(house) as run:
         asking = asyncio.create_task(call(run.tools("clerk", [shop.order], ask=False), item="pens"))

@@ -171,8 +171,8 @@ class RunContext:
         decided = None
         if approved is not None and may_act(approved):
             decided = DecidedAction(approved, decided_digest(approved), step=digest_of(key)[:24])
-        doing = self.effects.once(name, shown, key, lambda _: act(), idempotent=False, decided=decided)
-        return await self.coming_steps.ticked(name, doing)
+        once = self.effects.once(name, shown, key, lambda _: act(), idempotent=False, decided=decided)
+        return await self.coming_steps.ticked(name, self._journal.shielded(name, once, several=True))
 
     def tools(
         self,

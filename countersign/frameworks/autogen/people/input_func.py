@@ -144,19 +144,21 @@ class RunQuestions:
         team_says: str = Effect.ASK,
         *,
         begins: bool = False,
+        left: str = "",
     ) -> Request:
         """Ask a question and return its settled request; equal questions are one request.
 
         `team_says` is for the record: the verdict of the team's own code. `begins`: an action that is approved begins
-        at once, and its beginning delivers the approval. Refused, if the question is about a call that the policy
-        refuses by now.
+        at once, and its beginning delivers the approval. `left`: the key that records that the team left the question,
+        if it is not the question's own. Refused, if the question is about a call that the policy refuses by now.
         """
         question = salted(question, self._held.run.salt)
         id = request_id(self._held.run.id, question)
         key = "" if question.kind in ABOUT_THE_RUN else self._journal.key("human", question.agent, id)
 
         async def settle() -> Request:  # whose task may be cancelled before it begins
-            return await self._journal.shielded(key, self._answered(question, id, key, team_says, begins))
+            answered = self._answered(question, id, key, team_says, begins=begins, left=left or key)
+            return await self._journal.shielded(key, answered)
 
         settled = asyncio.ensure_future(settle())
         for token in {self._held.token, cancellation_token or self._held.token}:
@@ -193,7 +195,9 @@ class RunQuestions:
             offers = (Verb.APPROVE, Verb.REJECT, Verb.RESPOND, *((Verb.EDIT,) if human.edit else ()))
         return Question(agent, number, kind, title, content, offers, notes=notes)
 
-    async def _answered(self, question: Question, id: RequestId, key: str, team_says: str, begins: bool) -> Request:
+    async def _answered(
+        self, question: Question, id: RequestId, key: str, team_says: str, *, begins: bool, left: str
+    ) -> Request:
         of_team, activity = bool(key), self._journal.activity
         try:
             if of_team:
@@ -219,8 +223,8 @@ class RunQuestions:
                     await deliver()
         except asyncio.CancelledError:
             if not self._journal.is_leaving():  # nobody waits for the answer any more: people are spared the decision
-                if of_team:
-                    self._journal.abandon(key)
+                if left:
+                    self._journal.abandon(left)
                 self._held.call_behind(TakeBack(id, _GONE))
             raise
         except CountersignError as error:

@@ -170,7 +170,8 @@ class JournaledTools(Workbench):
         """
         try:
             judged = self._judged(name, arguments, cancellation_token or CancellationToken(), call_id or "")
-            about = (name, json.dumps(arguments, sort_keys=True, default=repr), call_id or "")
+            given = _without_our_key(arguments)
+            about = (name, json.dumps(given, sort_keys=True, default=repr), call_id or "")
             return await self._journal.call(self._agent, judged, *about)
         except (ActionFailed, ValueError) as failure:
             return self._not_called(name, call_id or "", str(failure))
@@ -190,7 +191,7 @@ class JournaledTools(Workbench):
     async def _judged(self, name: str, arguments: Any, token: CancellationToken, call_id: str) -> ToolResult:
         if not isinstance(arguments, Mapping | None):
             raise ValueError("The call was not made: its arguments are no object with names.")
-        given = {key: value for key, value in (arguments or {}).items() if key != KEY_ARGUMENT}
+        given = dict(_without_our_key(arguments) or {})
         before, ended = self._last_run.get(name), asyncio.Event()
         self._last_run[name] = ended
         try:
@@ -328,6 +329,13 @@ class JournaledTools(Workbench):
 
     async def load_state(self, state: Mapping[str, Any]) -> None:
         await self._tools.load_state(state)
+
+
+def _without_our_key(arguments: Any) -> Any:
+    """Return the arguments without the one that is not the model's to give."""
+    if not isinstance(arguments, Mapping):
+        return arguments
+    return {key: value for key, value in arguments.items() if key != KEY_ARGUMENT}
 
 
 def _headed(heading: str, result: ToolResult) -> ToolResult:
