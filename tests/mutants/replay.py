@@ -28,9 +28,9 @@ REPLAYING: Final = (
     Bug(
         "a question is taken back by an id that it does not have",
         "R5",
-        "countersign/frameworks/autogen/people/input_func.py",
-        "id = request_id(self._held.run.id, question)",
-        'id = request_id(self._held.run.id, replace(question, salt=""))',
+        "countersign/frameworks/autogen/people/run_questions.py",
+        "id = request_id(self.held.run.id, question)",
+        'id = request_id(self.held.run.id, replace(question, salt=""))',
         (
             "tests/autogen/test_gated_tools.py::test_a_question_that_the_team_leaves_is_withdrawn_and_never_answered_again",
         ),
@@ -177,8 +177,8 @@ REPLAYING: Final = (
     Bug(
         "a question that nobody waits for any more stays open",
         "R5",
-        "countersign/frameworks/autogen/people/input_func.py",
-        "                self._held.call_behind(TakeBack(id, _GONE))\n",
+        "countersign/frameworks/autogen/people/run_questions.py",
+        "                self.held.call_behind(TakeBack(id, _GONE))\n",
         "",
         (
             "tests/autogen/test_gated_tools.py::test_a_question_that_the_team_leaves_is_withdrawn_and_never_answered_again",

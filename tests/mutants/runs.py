@@ -469,7 +469,7 @@ RUNNING: Final = (
     Bug(
         "a run rests while it stores its next question",
         "R22",
-        "countersign/frameworks/autogen/people/input_func.py",
+        "countersign/frameworks/autogen/people/run_questions.py",
         "            with activity.working():\n                await self._journal.late_writes.written()\n",
         "            if True:\n                await self._journal.late_writes.written()\n",
         (_ACTIVITY + "[ask-Ask]",),

@@ -17,7 +17,7 @@ from countersign.domain.errors import CountersignError
 from countersign.domain.question_salts import asking_agent
 from countersign.domain.requests import Kind, Question, Status, Verb
 from countersign.frameworks.autogen.held_run import HeldRun
-from countersign.frameworks.autogen.people.input_func import RunQuestions
+from countersign.frameworks.autogen.people.run_questions import RunQuestions
 from countersign.frameworks.autogen.unknown_outcomes import stopped
 from countersign.runs.entries import Aside, Entry
 from countersign.runs.replay_order import LAST_RESORT

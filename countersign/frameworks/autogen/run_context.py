@@ -34,8 +34,9 @@ from countersign.frameworks.autogen.people.human_input_modes import (
     marks_of,
     says_terminate,
 )
-from countersign.frameworks.autogen.people.input_func import Human, QuestionTitle, RunQuestions
+from countersign.frameworks.autogen.people.input_func import Human
 from countersign.frameworks.autogen.people.run_outcomes import Conclusion
+from countersign.frameworks.autogen.people.run_questions import QuestionTitle, RunQuestions
 from countersign.frameworks.autogen.people.user_proxy import REPLIES, HumanProxy, Reviewer
 from countersign.frameworks.autogen.progress import ComingSteps
 from countersign.frameworks.autogen.running_team import RunningTeam
@@ -122,7 +123,7 @@ class RunContext:
         """
         keywords = Keywords(approve, reject)
         own = None if keywords == Keywords() else fitting(keywords)
-        return self._questions.human(agent_name, title, edit=edit, keywords=own)
+        return Human(self._questions, agent_name, title, edit=edit, keywords=own)
 
     def reviewer(
         self,

@@ -22,7 +22,7 @@ from countersign.domain.request_endings import decided
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from countersign.domain.run_calls import Begin, Deliver, Report, Say
 from countersign.frameworks.autogen.held_run import HeldRun
-from countersign.frameworks.autogen.people.input_func import RunQuestions
+from countersign.frameworks.autogen.people.run_questions import RunQuestions
 from countersign.runs.entries import Entry
 from countersign.runs.run_journal import attempt_key, first_attempt
 from countersign.runs.side_effects import NOT_APPROVED, effect

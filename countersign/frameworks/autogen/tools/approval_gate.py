@@ -23,8 +23,8 @@ from countersign.domain.request_endings import decided_digest
 from countersign.domain.requests import Kind, Question, Request, Status, Verb, request_id
 from countersign.domain.run_calls import Attach, Deliver, Judge
 from countersign.frameworks.autogen.held_run import HeldRun
-from countersign.frameworks.autogen.people.input_func import EarlierVersion, RunQuestions
 from countersign.frameworks.autogen.people.run_outcomes import CALL, Became, Outcome, outcome_of
+from countersign.frameworks.autogen.people.run_questions import EarlierVersion, RunQuestions
 from countersign.frameworks.autogen.progress import ComingSteps
 from countersign.frameworks.autogen.tools.arguments import without_hidden
 from countersign.frameworks.autogen.tools.duplicate_calls import EqualActions, NumberedActions
