@@ -80,6 +80,14 @@ REPLAYING: Final = (
         (_LATE + "test_call_that_was_left_is_asked_for_before_it_is_left_again",),
     ),
     Bug(
+        "the turn of an agent whose call was left keeps its place",
+        "R4",
+        "countersign/runs/replay_order.py",
+        "            event.automatic = True\n            self.notify()\n            raise\n",
+        "            raise\n",
+        (_ORDER + "test_turn_of_a_left_agent_keeps_no_place",),
+    ),
+    Bug(
         "an event needs a key inside a call that is left again before that key",
         "R4",
         "countersign/runs/run_journal.py",
