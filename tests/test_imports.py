@@ -35,8 +35,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.client": {"countersign.domain", "countersign.client", "httpcore", "pydantic"},
     "countersign.client.slack_input": {"countersign.domain", "countersign.client", "autogen_agentchat"},
     "countersign.frameworks": {
+        *("countersign.domain", "countersign.client", "countersign.frameworks.run_files", "pydantic"),
+    },
+    "countersign.frameworks.resume": {
         *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
-        *("countersign.frameworks.run_storage", "cryptography", "pydantic"),
+        "countersign.frameworks.saved_runs",
     },
     "countersign.frameworks.ag2": {"countersign.frameworks", "countersign.domain", "countersign.client", "ag2"},
     "countersign.frameworks.ag2_classic": {
@@ -46,13 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.frameworks.ag2_classic.questions": {
         *("countersign.client", "countersign.domain", "countersign.frameworks.ag2_classic.messages", "autogen"),
     },
-    "countersign.frameworks.langgraph.threads": {
-        *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
-        *("countersign.frameworks.run_storage", "langgraph", "langchain_core"),
-    },
     "countersign.frameworks.langgraph": {
         *("countersign.domain", "countersign.client", "countersign.frameworks.run_files"),
-        "countersign.frameworks.langgraph.threads",
         *("langchain", "langchain_core", "langgraph"),
     },
     "countersign.frameworks.agent_framework": {
@@ -70,12 +68,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.store.redis": {"countersign.domain", "countersign.store.redis", "redis", "docket"},
     "countersign.runs": {
         *("countersign.domain", "countersign.usecases.ports", "countersign.store.codec", "countersign.store.keys"),
-        *(
-            "countersign.store.leases",
-            "countersign.store.records",
-            "countersign.store.redis",
-            "countersign.store.server_check",
-        ),
+        *("countersign.store.leases", "countersign.store.redis", "countersign.store.server_check"),
         *(
             "countersign.policy.evaluation",
             "countersign.runs",
@@ -92,7 +85,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "countersign.runs.journal_file": {"countersign.domain", "countersign.usecases.ports"},
     "countersign.runs.service": {
-        *("countersign.domain", "countersign.runs.area", "countersign.runs.decision_stream"),
+        *("countersign.client.connection", "countersign.domain", "countersign.runs.area"),
+        "countersign.runs.decision_stream",
         *("countersign.usecases.ports", "httpcore", "pydantic"),
     },
     "countersign.frameworks.autogen": _AUTOGEN,
@@ -138,7 +132,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "countersign.usecases.store_outages", "countersign.store.installations"),
         *("countersign.metrics", "bot.installations", "bot.slack.answer_check", "bot.slack.app"),
         *("bot.slack.connection_limits", "bot.slack_errors"),
-        *("aiohttp", "cryptography", "slack_bolt", "slack_sdk"),
+        *("aiohttp", "cryptography", "pydantic", "slack_bolt", "slack_sdk"),
     },
     "bot.worker_areas": {
         *("countersign.domain", "countersign.runs.area", "countersign.runs.job_queue", "countersign.store.programs"),
@@ -210,19 +204,9 @@ HANDLERS = (
 ORDER: dict[str, tuple[set[str], ...]] = {
     "countersign.domain": (
         {"errors", "ids", "attempt_refusals", "start_sentences", "text_checks", "typed_answers"}
-        | {
-            "activity",
-            "callback_signing",
-            "calls",
-            "events",
-            "executions",
-            "hash_chain",
-            "json_comparison",
-            "made_files",
-        }
-        | {"quiet_hours", "redaction", "run_options", "slash_commands"},
-        {"api_keys", "channel_settings", "escalation", "json_arguments", "people", "permission_scopes"}
-        | {"program_states"},
+        | {"activity", "callback_signing", "calls", "events", "executions", "hash_chain", "json_comparison"}
+        | {"made_files", "pauses", "quiet_hours", "redaction", "run_options", "slash_commands"},
+        {"api_keys", "channel_settings", "durations", "json_arguments", "people"},
         {"requests", "runs"},
         {"run_calls"},
         {"batching", "delegation", "diffs", "eligibility", "high_risk", "question_salts", "quorum"}
@@ -425,7 +409,7 @@ def test_no_room_may_import_what_it_does_not() -> None:
 
 OURS = ("countersign", "bot", "agents", "localslack", "demo")
 DEEPEST = {
-    "countersign.domain": 10,
+    "countersign.domain": 9,
     "countersign.usecases": 5,
     "countersign.runs": 5,
     "countersign.store": 7,

@@ -85,7 +85,7 @@ def _team_says(data: dict[str, Any], question: dict[str, Any]) -> tuple[Effect |
         return (None,)
     if tier:
         return (Effect(tier),)
-    # A worker may leave it out: a question that is no call can only be asked, of a call it is not known.
+    # Without it: a question that is no call can only have been asked, and of a call it is not known.
     return (Effect.ASK,) if question and "tool" not in question else (None, *Effect)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
 from countersign.client.client import AsyncClient, Client, question
-from countersign.client.exchange import Decision, NotApproved
+from countersign.client.exchange import Act, Decision, NotApproved
 from countersign.client.idempotency_keys import key_in_celery_task
 from countersign.domain import calls
 from countersign.domain.errors import InvalidInput
@@ -52,15 +52,7 @@ def requires_approval(
             async with AsyncClient(timeout=timeout) as client:
                 body, name = guarded.question(arguments), guarded.key(key, arguments)
                 decision = await client.judge(body, key=name, leave=leave)
-                call = guarded.call_of(decision)
-                await client.begin(decision, body, key=name, idempotent=idempotent)
-                try:
-                    result = await function(*call.args, **call.kwargs)
-                except Exception as error:
-                    await client.tell(decision, succeeded=False, words=_failure(error))
-                    raise
-                await client.tell(decision, succeeded=True)
-                return result
+                return await client.perform(decision, Act(guarded.call_of(decision), body, name, idempotent))
 
         @functools.wraps(function)
         def approved(*args: Any, **kwargs: Any) -> Any:
@@ -68,15 +60,7 @@ def requires_approval(
             with Client(timeout=timeout) as client:
                 body, name = guarded.question(arguments), guarded.key(key, arguments)
                 decision = client.judge(body, key=name, leave=leave)
-                call = guarded.call_of(decision)
-                client.begin(decision, body, key=name, idempotent=idempotent)
-                try:
-                    result = function(*call.args, **call.kwargs)
-                except Exception as error:
-                    client.tell(decision, succeeded=False, words=_failure(error))
-                    raise
-                client.tell(decision, succeeded=True)
-                return result
+                return client.perform(decision, Act(guarded.call_of(decision), body, name, idempotent))
 
         return cast(F, approved_async if inspect.iscoroutinefunction(function) else approved)
 
@@ -150,7 +134,7 @@ class _GuardedCall:
             return key_in_celery_task(self._function.__qualname__, arguments)
         return make if isinstance(make, str) else make(arguments)
 
-    def call_of(self, decision: Decision) -> inspect.BoundArguments:
+    def call_of(self, decision: Decision) -> Callable[[], Any]:
         """The call that is to run. NotApproved if none was approved, or if another one would run."""
         if decision.arguments is None:
             raise NotApproved(decision)
@@ -160,8 +144,4 @@ class _GuardedCall:
         bound = self._signature.bind_partial()
         for name in self._signature.parameters:
             bound.arguments[name] = getattr(values, name)
-        return bound
-
-
-def _failure(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:300]
+        return functools.partial(self._function, *bound.args, **bound.kwargs)

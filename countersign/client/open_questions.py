@@ -47,7 +47,7 @@ class OpenQuestions:
         return decisions
 
     def interrupted(self) -> Exchange[None]:
-        """End the wait, and say what became of the requests."""
+        """End the wait; leave or withdraw the requests."""
         if self._leave:
             if self._asked:
                 terminal_notes.note(f"The request stays open. {_SAME_KEY if self._own_keys else _NO_KEY}")

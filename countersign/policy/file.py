@@ -15,10 +15,16 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from countersign.domain import escalation
-from countersign.domain.channel_settings import IN_POLICY, ChannelSettings, OnTimeout, Risk, parse_duration
+from countersign.domain.channel_settings import (
+    IN_POLICY,
+    ChannelSettings,
+    Escalation,
+    OnTimeout,
+    Risk,
+    escalation_problems,
+)
+from countersign.domain.durations import parse_duration
 from countersign.domain.errors import InvalidInput, WrongSettings
-from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import MEMBERS, Reviewers, reviewers_named
 from countersign.policy.conditions import check
@@ -183,7 +189,7 @@ def understand(text: str) -> Rulebook:
 def _escalation_problems(terms: ChannelSettings) -> list[str]:
     """List faults of an escalation, as far as settings left to the channel allow."""
     limit = None if terms.on_timeout is OnTimeout.WAIT else terms.timeout
-    return escalation.problems(terms.escalation or (), terms.reviewers or Reviewers(), terms.approvals_channel, limit)
+    return escalation_problems(terms.escalation or (), terms.reviewers or Reviewers(), terms.approvals_channel, limit)
 
 
 def _contradictions(clauses: Sequence[Clause]) -> Iterator[Problem]:

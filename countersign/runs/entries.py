@@ -36,7 +36,10 @@ class Entry:
     value: str = ""
     """The result, or why it failed or is unknown."""
     attempt: str = ""
-    """A random name of the attempt that started an action, which no other attempt may then do."""
+    """A random name of the attempt that started an action, which no other attempt may then do.
+
+    Empty if nothing was begun.
+    """
     at: str = ""
     """When it was started, in ISO format."""
     place: _Number = 0

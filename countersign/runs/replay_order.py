@@ -93,7 +93,7 @@ class OrderedEvent:
 
 
 @dataclass(eq=False, slots=True)
-class Wait:
+class KeyState:
     """The state of one key in this process."""
 
     recorded: bool = False
@@ -125,7 +125,7 @@ class Order:
         self._activity = activity
         self._events: list[OrderedEvent] = []
         self._speaking: list[str] = []
-        self._waits: dict[str, Wait] = {}
+        self._waits: dict[str, KeyState] = {}
         self._unrecorded_turns: list[tuple[int, str]] = []
         """The ends of turns that are in no entry yet."""
         self._concurrent = self._settling = self.closed = False
@@ -164,10 +164,10 @@ class Order:
         self.closed = True
         self.notify()
 
-    def wait(self, key: str) -> Wait:
+    def wait(self, key: str) -> KeyState:
         """Return the state of this key."""
         if key not in self._waits:
-            self._waits[key] = Wait()
+            self._waits[key] = KeyState()
         return self._waits[key]
 
     def begin_wait(self, key: str) -> None:

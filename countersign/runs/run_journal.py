@@ -18,7 +18,6 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import Final, Self, TypeVar
 
 from countersign.domain.errors import LeaseLost
@@ -31,7 +30,7 @@ from countersign.runs.rest_detection import Activity
 from countersign.runs.write_behind import WriteBehind
 from countersign.usecases import ports
 from countersign.usecases.ports import Lease
-from countersign.usecases.store_outages import being_cancelled, patiently
+from countersign.usecases.store_outages import being_cancelled, patient
 
 T = TypeVar("T")
 
@@ -60,7 +59,7 @@ class RunJournal:
     """
 
     def __init__(self, journal: ports.Journal, lease: Lease, entries: Mapping[str, bytes]) -> None:
-        self._journal = journal
+        self._journal = patient(journal)
         self.run = lease.run
         self._lease = lease
         self._entries = {key: Entry.load(raw) for key, raw in entries.items()}
@@ -74,13 +73,13 @@ class RunJournal:
         self.late_writes = WriteBehind()
         self._recording: dict[str, asyncio.Future[None]] = {}
         self.before_execution: Callable[[str], Awaitable[None]] = _allow
-        self.now: Callable[[], Awaitable[datetime]] = partial(patiently, journal.now)
+        self.now: Callable[[], Awaitable[datetime]] = self._journal.now
         self.is_leaving: Callable[[], bool] = lambda: False
 
     @classmethod
     async def open(cls, journal: ports.Journal, lease: Lease) -> Self:
         """Open the journal of the lease's run with everything recorded so far."""
-        return cls(journal, lease, await patiently(lambda: journal.entries(lease.run)))
+        return cls(journal, lease, await patient(journal).entries(lease.run))
 
     def key(self, kind: str, agent: str, *content: str | bytes) -> str:
         """Give out the key for the next effect of this kind, agent and content.
@@ -420,10 +419,9 @@ class RunJournal:
 
     async def _record(self, key: str, entry: Entry, *, replace: bool = False, on_disk: bool = False) -> Entry:
         raw = entry.dump()
-        how = {"replace": replace, "on_disk": on_disk}
         self._recording[key] = recording = asyncio.get_running_loop().create_future()
         try:
-            stored = Entry.load(await patiently(lambda: self._journal.record(self._lease, key, raw, **how)))
+            stored = Entry.load(await self._journal.record(self._lease, key, raw, replace=replace, on_disk=on_disk))
         except LeaseLost as lost:
             # Whoever waits here may be an agent, whose errors AutoGen turns into text: the run would end as failed.
             self.late_writes.give_up(lost)

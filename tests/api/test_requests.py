@@ -296,10 +296,6 @@ async def test_every_answer_is_what_the_document_says(slack: LocalSlack, program
     check(await ask(program, title="other", message="m"), "/v1/requests", "post")
     check(await program.get("/v1/requests"), "/v1/requests", "get")
     check(await program.get(f"/v1/requests/{name}"), "/v1/requests/{id}", "get")
-    check(await program.get(f"/v1/requests/{name}/state"), "/v1/requests/{id}/state", "get")
-    kept = (await ask(program, "two", **REFUND, state={"number": 1, "sealed": "gAAA"})).json()["id"]
-    check(await program.get(f"/v1/requests/{kept}/state"), "/v1/requests/{id}/state", "get")
-    check(await program.get("/v1/requests", params={"kept": True}), "/v1/requests", "get")
     check(await program.get("/v1/requests/qnone"), "/v1/requests/{id}", "get")
     early = await program.post(f"/v1/requests/{name}/outcome", json={"succeeded": True})
     assert early.status_code == 400

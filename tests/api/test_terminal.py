@@ -284,4 +284,5 @@ async def test_a_proxy_of_the_environment_is_used_and_its_exceptions_count(monke
     monkeypatch.setenv("no_proxy", "inside.example")
     proxy = Address.of("https://outside.example", "k").pool()["proxy"]
     assert (proxy.url.host, proxy.url.port, proxy.auth) == (b"proxy.example", 3128, (b"user", b"p@ss"))
-    assert "proxy" not in Address.of("https://inside.example", "k").pool()
+    for direct in ("https://inside.example", "https://localhost", "https://127.0.0.1:8080", "https://[::1]"):
+        assert "proxy" not in Address.of(direct, "k").pool()

@@ -20,8 +20,8 @@ from bot.slack.slack_calls import GatedCalls
 from countersign import usecases
 from countersign.domain import runs
 from countersign.domain.attempt_refusals import Sentence
+from countersign.domain.channel_settings import Escalation
 from countersign.domain.errors import InvalidInput, Refused
-from countersign.domain.escalation import Escalation
 from countersign.domain.events import Event, EventType
 from countersign.domain.hash_chain import START, Kept, Verifier, seal
 from countersign.domain.ids import ChannelId, RequestId

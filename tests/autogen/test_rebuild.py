@@ -151,7 +151,8 @@ class People:
         done = [raw.decode() for raw in entries.values() if Entry.load(raw).state == "done"]
         for what in self.world.done:
             recorded = sum(what in raw for raw in done)
-            if what.split()[-1] in request.question.content and self.world.done.count(what) > recorded:
+            about = rf"(?<!blue ){re.escape(what.partition(' ')[2])}"  # “ink” stands in “blue ink” too
+            if re.search(about, request.question.content) and self.world.done.count(what) > recorded:
                 return what
         return ""
 

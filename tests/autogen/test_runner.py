@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import redis.asyncio
 from autogen_agentchat.agents import AssistantAgent, BaseChatAgent, UserProxyAgent
 from autogen_agentchat.base import Response, TaskResult
 from autogen_agentchat.base import Team as AutoGenTeam
@@ -39,6 +38,7 @@ from countersign.frameworks.autogen.team import Team, Teams
 from countersign.metrics import Repair
 from countersign.runs.service import Service
 from countersign.store.embedded_server import EmbeddedRedis
+from countersign.store.redis.connection import RedisClient
 from countersign.store.store import Store
 from countersign.usecases.ports import Announcement, Lease
 from tests.autogen.harness import ANN, CHANNEL, RULES, WORKSPACE, House, Through, fact, housed
@@ -332,7 +332,7 @@ class Counting(DemoModel):
 
 @asynccontextmanager
 async def on(server: EmbeddedRedis, folder: Path) -> AsyncIterator[House]:
-    async with redis.asyncio.Redis.from_url(server.url) as client, housed(client, server.url, "t", folder) as house:
+    async with RedisClient.from_url(server.url) as client, housed(client, server.url, "t", folder) as house:
         yield house
 
 

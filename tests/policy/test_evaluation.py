@@ -5,8 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Risk
-from countersign.domain.escalation import Escalation
+from countersign.domain.channel_settings import ChannelSettings, Escalation, OnTimeout, Risk
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Reviewers
 from countersign.policy.evaluation import Action, Clause, Effect, Rulebook, apply, judge

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from countersign.domain.channel_settings import say_duration
+from countersign.domain.durations import say_duration
 from countersign.domain.errors import CountersignError
 from countersign.domain.question_salts import asking_agent
 from countersign.domain.requests import Kind, Question, Status, Verb

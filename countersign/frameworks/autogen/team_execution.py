@@ -30,7 +30,7 @@ from countersign.frameworks.autogen.run_context import Build, Conclude, RunConte
 from countersign.frameworks.autogen.running_team import Ended, RunningTeam, Saved, Tell, keep_state, saved_state
 from countersign.frameworks.autogen.team_parts import wrap_turns
 from countersign.runs.entries import Asked
-from countersign.usecases.store_outages import ended, patiently
+from countersign.usecases.store_outages import ended
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Driver:
         team = self._task("team", self._run_to_its_end())
         given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._held.token.link_future(given_up)
-        ended_elsewhere = self._task("end", patiently(lambda: self._held.service.ended(self._held.run.id)))
+        ended_elsewhere = self._task("end", self._held.service.ended(self._held.run.id))
         leaving: list[asyncio.Future[Any]] = [
             ended_elsewhere,
             self._task("stop", self._stop.wait()),

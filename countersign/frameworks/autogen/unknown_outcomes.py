@@ -254,7 +254,7 @@ class _Execution:
         self._key = key
         self._again = again
         self._granted = False
-        self._outcome: tuple[str, bool] | None = ("It was cancelled before it began.", True)
+        self._outcome: tuple[str, bool] | None = None
 
     async def begin(self) -> Begun:
         """Get the right to act."""
@@ -268,7 +268,6 @@ class _Execution:
 
     async def act(self, acting: Awaitable[str]) -> str:
         """Act, and keep the outcome."""
-        self._outcome = None
         try:
             result = await acting
         except ActionFailed as failure:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from typing import Final
 
 from autogen_agentchat.agents import UserProxyAgent
@@ -30,7 +29,6 @@ from countersign.domain.typed_answers import Keywords
 from countersign.frameworks.autogen.held_run import HeldRun
 from countersign.frameworks.autogen.people.run_outcomes import Outcomes, outcome_of
 from countersign.policy.evaluation import Effect
-from countersign.usecases.store_outages import patiently
 
 _GONE: Final = "the run has gone on without an answer"
 QuestionTitle = str | Callable[[str], str]
@@ -212,7 +210,7 @@ class RunQuestions:
                 self._journal.begin_wait(key)
             if request.status is Status.PENDING:
                 with activity.asking(request.id):
-                    request = await patiently(partial(self._held.service.settled, request.id))
+                    request = await self._held.service.settled(request.id)
             with activity.working():
 
                 async def deliver() -> None:
