@@ -13,7 +13,7 @@ import asyncio
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from typing import Final, Self, TypeVar
 from countersign.domain.errors import LeaseLost
 from countersign.domain.ids import digest_of
 from countersign.runs.entries import Entry
-from countersign.runs.late_cancellation import cancelled_early, cancelled_late
+from countersign.runs.late_cancellation import Shelter, cancelled_early, note_asked
 from countersign.runs.pending_calls import PendingCalls
 from countersign.runs.replay_order import MARK, Order, OrderedEvent
 from countersign.runs.rest_detection import Activity
@@ -117,7 +117,7 @@ class RunJournal:
 
     def use(self, key: str) -> Entry | None:
         """Return what was recorded under the key, which then counts as asked for."""
-        self.order.wait(key).asked = True
+        self._ask(key)
         return self.lookup(key)
 
     async def replayed(self, key: str) -> Entry | None:
@@ -129,11 +129,12 @@ class RunJournal:
             raise asyncio.CancelledError
         if key.startswith("tool/"):
             self.pending_calls.reach_effect()
+        self._ask(key)
         if entry is None:
-            await self._begin_nothing_in_a_left_call(key)
+            await self._begin_nothing_in_a_left_call()
         self.order.begin_wait(key)
         if entry is None:
-            if cancelled_early():
+            if self._ends_early():
                 self.abandon(key)
                 raise asyncio.CancelledError
             return None
@@ -158,7 +159,10 @@ class RunJournal:
         left_before = recorded is not None and recorded.left
         with self.pending_calls.calling(agent, key, left_before=left_before) as call:
             try:
-                return await self.shielded(agent, work, several=True)
+                result = await self.shielded(key, work)
+                if left_before and self.order.event_of(key) is not None:  # it was left at its very end
+                    await self._await_abandonment(key)
+                return result
             except asyncio.CancelledError:
                 if left_before:
                     self._leave_again(self.order.event_of(key))
@@ -166,34 +170,19 @@ class RunJournal:
                     self.abandon(key)
                 raise
 
-    async def shielded(self, name: str, work: Awaitable[T], *, several: bool = False) -> T:
+    async def shielded(self, key: str, work: Awaitable[T]) -> T:
         """Wait for work; its cancellation waits until what had reached it has come again.
 
-        `name` is the key that the work waits for, or the agent if it waits for several; empty if the order has nothing
-        of it.
+        `key` is the one that the work waits for, or one of several; empty if the order has nothing of it.
         """
-        if not name or self.inside:
+        if not key or self.inside:
             return await work
-
-        def begun() -> str:
-            """Name an effect that had begun, has no place, and is not asked for again."""
-            left = (key for key in self.order.unused() if key.partition("/")[2].startswith(f"{name}/"))
-            return next((key for key in left if self._entries[key].state == "started"), "")
-
-        def may_end() -> bool:
-            if self.is_leaving() or self.order.closed:
-                return True
-            event = self.order.next_recorded(name)
-            if event is None:
-                return not begun() and not (several and self.order.replaying)
-            # What was left must be asked for again first: else something before it would be left in its place.
-            return self._entries[event.name].left and self.order.wait(event.name).asked and self.order.may_pass(event)
-
-        return await cancelled_late(self.order, work, may_end, begun)
+        return await Shelter[T](self.order, key, self._may_end, self._begun).wait(work)
 
     def begin_wait(self, key: str) -> None:
         """Note that people are asked this from now on."""
         if not self.inside:
+            self._ask(key)
             self.order.begin_wait(key)
 
     async def wait_if_abandoned(self, key: str) -> None:
@@ -202,7 +191,7 @@ class RunJournal:
         if entry is None and self.order.closed and not self.inside:
             raise asyncio.CancelledError
         if entry is None:
-            await self._begin_nothing_in_a_left_call(key)
+            await self._begin_nothing_in_a_left_call()
         elif entry.left:
             self.order.begin_wait(key)
             await self._await_abandonment(key)
@@ -213,7 +202,7 @@ class RunJournal:
             return await self.record(key, entry, replace=replace)
         wait = self.order.wait(key)
         if wait.left is None:
-            await self._begin_nothing_in_a_left_call(key)
+            await self._begin_nothing_in_a_left_call()
         event = wait.left or self.order.append(key)
         try:
             stored = await self.record(key, self._placed(entry, event), replace=replace)
@@ -331,6 +320,8 @@ class RunJournal:
         """Enclose what happens now, because nothing is recorded under the key."""
         try:
             await self.before_execution(key)
+            if self._ends_early():
+                raise asyncio.CancelledError
             with self.activity.working():
                 yield
         except asyncio.CancelledError:
@@ -387,13 +378,38 @@ class RunJournal:
                 self._leave_again(event)
             raise
 
-    async def _begin_nothing_in_a_left_call(self, key: str) -> None:
-        """Wait, if the current call was left before it came to this key, until it is left again."""
+    async def _begin_nothing_in_a_left_call(self) -> None:
+        """Wait, if the current call was left before it came here, until it is left again.
+
+        Only events up to that may need what it asks for here: the next process may leave the call before.
+        """
         if (call := self.pending_calls.ends()) and not self.inside and self.order.event_of(call) is not None:
-            # Only events up to the leaving may need the key: the next process may leave the call before it.
-            self.order.wait(key).asked = True
             self.order.notify()
             await self._await_abandonment(call)
+
+    def _ask(self, key: str) -> None:
+        """Note that this process asks for the key, and so do the shelters around."""
+        self.order.wait(key).asked = True
+        note_asked(key)
+
+    def _ends_early(self) -> bool:
+        """Say whether the current code should begin nothing new, because its cancellation came early."""
+        return not (self.inside or self.order.replaying) and cancelled_early()
+
+    def _may_end(self, keys: Collection[str]) -> bool:
+        """Say whether a shelter in which these keys were asked for may be cancelled now."""
+        if self.is_leaving() or self.order.closed:
+            return True
+        if (event := self.order.first_recorded()) is None:
+            return not self._begun()
+        # What was left must be asked for again first: else something before it would be left in its place.
+        left = event.name in keys and self._entries[event.name].left
+        return left and self.order.wait(event.name).asked and self.order.may_pass(event)
+
+    def _begun(self) -> str:
+        """Name an effect that had begun, has no place, and is not asked for again."""
+        unused = (key for key in self.order.unused() if not self._entries[key].place)
+        return next((key for key in unused if self._entries[key].state == "started"), "")
 
     def _leave_again(self, event: OrderedEvent | None) -> None:
         if event is not None:

@@ -1,9 +1,9 @@
 """Deadlines of agents pass at another moment in each process of a run, and no process waits for ever.
 
-A search through a small model. Agents speak side by side. Each asks a model, or calls a tool behind a gate, some of it
-within a deadline that may pass at any moment. The process is lost at any moment, up to three times, or told to let go,
-and the run is rebuilt from the journal that it left. Journal and order are the real ones; the store, the gate, the
-models and the tools are small. The clock is idle, so that a process takes milliseconds.
+A search through a small model. Agents speak side by side. Each asks a model, or calls a tool behind a gate, or an agent
+that is a tool, some of it within a deadline that may pass at any moment. The process is lost at any moment, up to three
+times, or told to let go, and the run is rebuilt from the journal that it left. Journal and order are the real ones; the
+store, the gate, the models and the tools are small. The clock is idle, so that a process takes milliseconds.
 
 For the cases that it tries, it proves that
 
@@ -11,7 +11,8 @@ For the cases that it tries, it proves that
 - a deadline that passed early is not lost: no model is asked after it;
 - a tool acts at most once, unless it is idempotent.
 
-Deadlines do not nest here: which of two ended a call is in no journal.
+Deadlines do not nest here: which of two ended a call is in no journal. Nor does one enclose calls at once: asyncio
+drops the results of a cancelled `asyncio.gather`, also those that had come in time.
 """
 
 import asyncio
@@ -43,9 +44,11 @@ Does = tuple[Any, ...]
 def program(dice: random.Random) -> list[list[list[Does]]]:
     """What the agents of each layer do; they speak at once."""
 
-    def one(depth: int) -> Does:
+    def one(depth: int, *, inside: bool = False) -> Does:
         if depth == 0 and dice.random() < 0.4:
-            return ("within", [one(1) for _ in range(dice.randint(1, 3))])
+            return ("within", [one(1, inside=inside) for _ in range(dice.randint(1, 3))])
+        if not inside and dice.random() < 0.15:
+            return ("team", dice.choice("tu"), [one(depth, inside=True) for _ in range(dice.randint(1, 3))])
         if dice.random() < 0.3:
             return ("model",)
         # Often the same call again, as after a deadline.
@@ -131,17 +134,18 @@ class Life:
 class Agent:
     """One agent in one process; what it is told next depends on what it was told."""
 
-    def __init__(self, life: Life, journal: RunJournal, name: str) -> None:
+    def __init__(self, life: Life, journal: RunJournal, name: str, path: str = "") -> None:
         self.life = life
         self.journal = journal
         self.name = name
+        self.path = f"{path}/{name}".lstrip("/")
         self.told: list[str] = []
         self.deadline: float | None = None
 
     async def speak(self, does: list[Does]) -> None:
-        with self.journal.order.turn(self.name):
+        with self.journal.order.turn(self.path):
             await self._all(does)
-            await self.journal.order.end_turn(self.name)
+            await self.journal.order.end_turn(self.path)
 
     async def _all(self, does: list[Does]) -> None:
         for what, *how in does:
@@ -159,6 +163,16 @@ class Agent:
             self.deadline = None
         return "in time"
 
+    async def team(self, name: str, does: list[Does]) -> str:
+        return await self.journal.call(self.name, self._inside(name, does), name)
+
+    async def _inside(self, name: str, does: list[Does]) -> str:
+        await self._verdict(name)
+        inner = Agent(self.life, self.journal, f"inner{name}", self.path)
+        inner.deadline = self.deadline
+        await inner.speak(does)
+        return " ".join(inner.told)
+
     async def model(self) -> str:
         key = self.journal.key("model", self.name, *self.told)
         entry = await self.journal.replayed(key)
@@ -173,19 +187,22 @@ class Agent:
     async def tool(self, name: str, refused: bool, idempotent: bool) -> str:
         return await self.journal.call(self.name, self._judged(name, refused, idempotent), name)
 
-    async def _judged(self, name: str, refused: bool, idempotent: bool) -> str:
+    async def _verdict(self, name: str, refused: bool = False) -> None:
         gate = self.journal.key("gate", self.name, name)
         await self.life.a_while()
         entry = await self.journal.replayed(gate)
         if entry is None:
             await self.life.a_while()
             entry = await self.journal.record(gate, Entry("done", "judged"))
-        if refused:
-            if entry.value == "judged":
-                await self.life.a_while()
-                await self.journal.record_result(gate, Entry("done", "refused"), replace=True)
-            return "refused"
+        if refused and entry.value == "judged":
+            await self.life.a_while()
+            await self.journal.record_result(gate, Entry("done", "refused"), replace=True)
         self.journal.order.end_wait(gate)
+
+    async def _judged(self, name: str, refused: bool, idempotent: bool) -> str:
+        await self._verdict(name, refused)
+        if refused:
+            return "refused"
         key = self.journal.key("tool", self.name, name)
         if self.journal.lookup(key) is None:
             await self.life.a_while()

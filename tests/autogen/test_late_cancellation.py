@@ -73,11 +73,16 @@ async def test_a_timeout_of_the_teams_own_is_no_timeout_then(house: House) -> No
     assert await asking == "answered"
 
 
-async def test_what_nothing_answered_before_is_cancelled_at_once(house: House) -> None:
+async def test_work_that_nothing_recorded_is_cancelled_after_the_recorded(house: House) -> None:
+    """R4: what is new is left after all that is recorded, as everything new."""
     journal = await rebuilt(house, BESIDE)
-    asking = asyncio.create_task(journal.shielded("asker", asyncio.sleep(3600, "answered")))
+    asking = asyncio.create_task(journal.shielded(ANSWER, asyncio.sleep(3600, "answered")))
     await rounds()
     asking.cancel()
+    await rounds()
+    assert not asking.done()
+    journal.begin_wait(ANSWER)
+    await journal.replayed(BESIDE)
     with pytest.raises(asyncio.CancelledError):
         await asking
 

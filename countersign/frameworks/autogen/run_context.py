@@ -173,7 +173,7 @@ class RunContext:
         if approved is not None and may_act(approved):
             decided = DecidedAction(approved, decided_digest(approved), step=digest_of(key)[:24])
         once = self.effects.once(name, shown, key, lambda _: act(), idempotent=False, decided=decided)
-        return await self.coming_steps.ticked(name, self._journal.shielded(name, once, several=True))
+        return await self.coming_steps.ticked(name, self._journal.shielded(key, once))
 
     def tools(
         self,
