@@ -7,8 +7,6 @@ from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import countersign
-
 HERE = Path(__file__).resolve().parent.parent
 
 _LIBRARY = ("countersign.domain", "countersign.policy", "countersign.usecases", "countersign.metrics")
@@ -34,6 +32,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.terminal": {"countersign.domain", "rich", "typer"},
     "countersign.client": {"countersign.domain", "countersign.client", "httpcore", "pydantic"},
     "countersign.client.slack_input": {"countersign.domain", "countersign.client", "autogen_agentchat"},
+    "countersign.teams": {
+        *("countersign.domain", "countersign.policy.evaluation", "countersign.process_settings"),
+        "countersign.frameworks.autogen",
+    },
     "countersign.frameworks": {
         *("countersign.domain", "countersign.client", "countersign.frameworks.run_files", "pydantic"),
     },
@@ -338,11 +340,12 @@ def forbidden(module: str, path: Path) -> set[str]:
     if (room := room_of(module)) is None:
         assert module in ("bot", "demo", "agents"), f"{module} belongs to no room"
         return set()
-    public = {f"countersign.{name}" for name in countersign.__all__} if room.startswith("agents") else set()
+    public = {"countersign.teams"} if room.startswith("agents") else set()
     return {
         name
-        for name in imported(path) - {"countersign", "countersign.frameworks", "countersign.frameworks.extra"} - public
-        if name.split(".")[0] not in sys.stdlib_module_names
+        for name in imported(path) - {"countersign", "countersign.frameworks", "countersign.frameworks.extra"}
+        if not any(name == may or name.startswith(may + ".") for may in public)
+        and name.split(".")[0] not in sys.stdlib_module_names
         and not any(name == may or name.startswith(may + ".") or may.startswith(name + ".") for may in MAY_IMPORT[room])
     }
 

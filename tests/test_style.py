@@ -46,6 +46,7 @@ def test_docstrings_begin_with_a_short_sentence() -> None:
 
 
 SHARED = {
+    "Run": "what `web` stores, and what a team sees of it",
     "Decision": "a program's is what the service's tells it",
     "RunModel": "one for each framework",
     "SlackApprovals": "one for each framework, whose people know it by this name",

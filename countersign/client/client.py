@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 from countersign.client import approved_actions, connection, exchange, executions
 from countersign.client.connection import Address, Reach
 from countersign.client.exchange import Act, Decision, Exchange, Send, ServiceReply
-from countersign.client.open_questions import OpenQuestions, Question, note_pause
+from countersign.client.open_questions import OnInterrupt, OpenQuestions, Question, note_pause
 
 R = TypeVar("R")
 
@@ -78,19 +78,24 @@ class AsyncClient:
         """Close the connections."""
         await self._pool.aclose()
 
-    async def ask(self, body: Mapping[str, Any], *, key: str | None = None, leave: bool | None = None) -> Decision:
+    async def ask(
+        self, body: Mapping[str, Any], *, key: str | None = None, on_interrupt: OnInterrupt | None = None
+    ) -> Decision:
         """Ask people and wait for their decision, even if the service goes away meanwhile.
 
-        `key`: the same key again is the same request, so a program that died finds it. `leave`: whether a cancelled
-        wait leaves the request to people; by default it is left if a key of your own finds it again, else withdrawn.
+        `key`: the same key again is the same request, so a program that died finds it. `on_interrupt`: whether
+        a cancelled wait leaves the request to people ("leave") or takes it back ("withdraw"); by default it is left if
+        a key of your own finds it again.
         ServiceRefused if the service refuses the question.
         """
-        (decision,) = await self._decided(OpenQuestions([(body, key)], leave, exchange.ask))
+        (decision,) = await self._decided(OpenQuestions([(body, key)], on_interrupt, exchange.ask))
         return decision
 
-    async def judge(self, body: Mapping[str, Any], *, key: str | None = None, leave: bool | None = None) -> Decision:
+    async def judge(
+        self, body: Mapping[str, Any], *, key: str | None = None, on_interrupt: OnInterrupt | None = None
+    ) -> Decision:
         """Ask people as `ask` does; what the workspace's policy refuses is rejected."""
-        (decision,) = await self._decided(OpenQuestions([(body, key)], leave, exchange.judge))
+        (decision,) = await self._decided(OpenQuestions([(body, key)], on_interrupt, exchange.judge))
         return decision
 
     async def judge_all(self, questions: Sequence[Question]) -> list[Decision]:
@@ -204,17 +209,21 @@ class Client:
         """Close the connections."""
         self._pool.close()
 
-    def ask(self, body: Mapping[str, Any], *, key: str | None = None, leave: bool | None = None) -> Decision:
+    def ask(
+        self, body: Mapping[str, Any], *, key: str | None = None, on_interrupt: OnInterrupt | None = None
+    ) -> Decision:
         """Ask people and wait for their decision.
 
         As `AsyncClient.ask` does; here Ctrl-C cancels.
         """
-        (decision,) = self._decided(OpenQuestions([(body, key)], leave, exchange.ask))
+        (decision,) = self._decided(OpenQuestions([(body, key)], on_interrupt, exchange.ask))
         return decision
 
-    def judge(self, body: Mapping[str, Any], *, key: str | None = None, leave: bool | None = None) -> Decision:
+    def judge(
+        self, body: Mapping[str, Any], *, key: str | None = None, on_interrupt: OnInterrupt | None = None
+    ) -> Decision:
         """Ask people as `AsyncClient.judge` does."""
-        (decision,) = self._decided(OpenQuestions([(body, key)], leave, exchange.judge))
+        (decision,) = self._decided(OpenQuestions([(body, key)], on_interrupt, exchange.judge))
         return decision
 
     def judge_all(self, questions: Sequence[Question]) -> list[Decision]:

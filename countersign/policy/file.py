@@ -28,7 +28,7 @@ from countersign.domain.errors import InvalidInput, WrongSettings
 from countersign.domain.ids import ChannelId
 from countersign.domain.people import MEMBERS, Reviewers, reviewers_named
 from countersign.policy.conditions import check
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 
 LARGEST: Final = 1_000_000
 """Bytes of a policy file."""
@@ -81,7 +81,7 @@ class _Rule(_Strict):
     """The fields of a rule that are no settings."""
 
     name: str = Field(min_length=1, max_length=80, description="what people read when this rule counts")
-    then: Effect = Field(description="pass: nobody is asked; ask: people decide; refuse: it is never done")
+    then: Action = Field(description="allow: nobody is asked; ask: people decide; deny: it is never done")
     team: Names = Field("*", description="of the team's name; * stands for anything")
     agent: Names = Field("*", description="of the asking agent's name")
     program: Names = Field("", description="of the name that a program's key has; * for all programs, but no team")
@@ -126,7 +126,7 @@ def _clause(rule: Any) -> Clause:
     names = {
         name: getattr(rule, name) for name in ("name", "team", "agent", "program", "tool", "risk", "condition", "why")
     }
-    return Clause(**names, effect=rule.then, line=0, channels=frozenset(rule.channels), terms=terms)
+    return Clause(**names, then=rule.then, line=0, channels=frozenset(rule.channels), terms=terms)
 
 
 class PolicyInFile(_Strict):
@@ -201,7 +201,7 @@ def _contradictions(clauses: Sequence[Clause]) -> Iterator[Problem]:
         if names[name] > 1:
             yield line, f"another rule is called “{name}” too; people could not tell which of them counted."
         idle = [setting.key for field, setting in IN_POLICY.items() if getattr(terms, field) is not None]
-        if clause.effect is not Effect.ASK and idle:
+        if clause.then is not Action.ASK and idle:
             yield line, f"“{name}” asks nobody, so {', '.join(idle)} would mean nothing."
         if clause.program and (clause.team, clause.agent) != ("*", "*"):
             yield line, f"“{name}” is for programs by their key, which have no team and only say what agent they are."
@@ -211,11 +211,11 @@ def _contradictions(clauses: Sequence[Clause]) -> Iterator[Problem]:
         for problem in _escalation_problems(terms):
             yield line, f"“{name}”: {problem}"
         other = seen.setdefault(tuple(getattr(clause, field) for field in _SELECTING), clause)
-        if other.effect is not clause.effect:
+        if other.then is not clause.then:
             yield (
                 line,
-                f"“{name}” says {clause.effect} of the same actions of which “{other.name}” in line {other.line} says "
-                f"{other.effect}; only the stricter would ever count.",
+                f"“{name}” says {clause.then} of the same actions of which “{other.name}” in line {other.line} says "
+                f"{other.then}; only the stricter would ever count.",
             )
 
 

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from countersign.domain.errors import NewerSchema, UnknownSchema
 from countersign.domain.ids import RequestId
-from countersign.policy.evaluation import Effect
+from countersign.policy.evaluation import Action
 
 SCHEMA: Final = 4
 _STRICT: Final = ConfigDict(extra="forbid")
@@ -122,7 +122,7 @@ class Judged(_Note):
 
     KIND = "gate"
 
-    tier: Effect
+    action: Action
     why: str = ""
     says: str = ""
     clause: str = ""

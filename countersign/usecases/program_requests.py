@@ -21,7 +21,7 @@ from countersign.domain.question_salts import salted
 from countersign.domain.request_endings import may_act
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status
 from countersign.domain.runs import Run
-from countersign.policy.evaluation import Effect
+from countersign.policy.evaluation import Action
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
 from countersign.usecases.effective_settings import judge, ruled_for
 from countersign.usecases.ports import Change, Put, Store
@@ -122,7 +122,7 @@ async def _passed(store: Store, run: Run, question: Question) -> Decision | None
     if question.call is None or question.kind is Kind.FORM:
         return None
     judged = await judge(store, run, question.agent, question.call, None)
-    if judged.effect is not Effect.PASS:
+    if judged.then is not Action.ALLOW:
         return None
     words = f"The workspace's policy, rule “{judged.clause}”."
     return Decision(Status.APPROVED, How.POLICY, run.created_at, words=words)

@@ -22,7 +22,7 @@ from countersign.domain.errors import InvalidInput
 from countersign.domain.typed_answers import UNANSWERED
 from countersign.frameworks.langgraph import SlackApproval, adecide, decide
 from countersign.frameworks.run_files import LeftToPeople, path_of, read
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, text_of
 from tests.adapters.stage import Bob, cards
@@ -395,7 +395,7 @@ async def test_an_interrupt_gets_the_whole_decision(bob: Bob, button: str, outco
 @pytest.mark.parametrize("middleware", [SlackApproval("#general"), HumanInTheLoopMiddleware({"refund": True})])
 async def test_what_the_policy_refuses_is_read_by_the_model(store: Store, slack: LocalSlack, middleware: Any) -> None:
     """R16, R19."""
-    await store.set_rulebook(Rulebook((Clause("till", Effect.REFUSE, 1, tool="refund", why="Use the till."),)))
+    await store.set_rulebook(Rulebook((Clause("till", Action.DENY, 1, tool="refund", why="Use the till."),)))
     shop = Shop()
     clerk = agent(shop, middleware)
     result = await clerk.ainvoke(TASK, THREAD)

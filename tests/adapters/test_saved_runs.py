@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from countersign.policy.evaluation import Clause, Effect, Rulebook
+from countersign.policy.evaluation import Action, Clause, Rulebook
 from countersign.store.store import Store
 from localslack import LocalSlack, Message, text_of
 from tests.adapters import test_agent_framework, test_openai_agents
@@ -91,7 +91,7 @@ async def test_a_call_that_nobody_judges_does_not_run(
 
 async def test_what_the_policy_refuses_is_read_by_the_model(slack: LocalSlack, store: Store, make: Make) -> None:
     """R16, R19."""
-    await store.set_rulebook(Rulebook((Clause("till", Effect.REFUSE, 1, tool="refund", why="Use the till."),)))
+    await store.set_rulebook(Rulebook((Clause("till", Action.DENY, 1, tool="refund", why="Use the till."),)))
     program = await make().start()
     assert "Use the till." in await program.ended()
     assert (program.done(), cards(slack, CARD)) == ([], 0)

@@ -179,7 +179,7 @@ def kind_of(answer: httpx.Response) -> tuple[int, str]:
 
 
 START: Final = Start(GENERAL, ALICE, TeamName("script"), "Tidy up.")
-PASSES: Final = Judge("clerk", Call("look", "{}"), AttemptId("rtest-look-0"), team_says="pass", team_why="Looking.")
+PASSES: Final = Judge("clerk", Call("look", "{}"), AttemptId("rtest-look-0"), team_says="allow", team_why="Looking.")
 
 
 async def test_wrong_key_reaches_nothing(lease: Lease, web: Served, calling: Calling) -> None:
@@ -481,8 +481,8 @@ async def test_questions_of_a_program_count_against_its_rate(store: Store, calli
 
 async def test_policy_judges_a_call_for_its_worker(lease: Lease, worker: Caller) -> None:
     asks = Judge("clerk", call().call, AttemptId("one"))  # type: ignore[arg-type]
-    assert (await worker.call(lease.run, asks)).json()["effect"] == "ask"
-    assert (await worker.call(lease.run, PASSES)).json() == {"effect": "pass", "why": "Looking."}
+    assert (await worker.call(lease.run, asks)).json()["then"] == "ask"
+    assert (await worker.call(lease.run, PASSES)).json() == {"then": "allow", "why": "Looking."}
 
 
 async def test_stream_pushes_a_decision_and_an_end_as_a_line_each(store: Store, lease: Lease, worker: Caller) -> None:

@@ -16,7 +16,7 @@ from autogen_agentchat.base import Team as AutoGenTeam
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.events import EventType
 from countersign.domain.requests import Kind, Request
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.record_codecs import EVENTS
 from countersign.store.redis.connection import RedisClient
@@ -26,7 +26,7 @@ from tests.autogen.rebuild_teams import World
 from tests.autogen.test_rebuild import Told, live
 from tests.longest_wait import PATIENCE
 
-Build = Callable[[World, RunContext], AutoGenTeam]
+Build = Callable[[World, Run], AutoGenTeam]
 
 
 async def bad_kills(

@@ -16,7 +16,7 @@ from autogen_agentchat.base import Team as AutoGenTeam
 
 from countersign.domain.channel_settings import OnTimeout
 from countersign.domain.ids import RequestId, RunId
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Teams
 from countersign.runs.entries import SCHEMA
 from countersign.store.codec import decompress
@@ -50,7 +50,7 @@ def plain(record: bytes) -> str:
     return f"{head.decode()}\n{decompress(body).decode()}"
 
 
-async def write(house: House, build: Callable[[World, RunContext], AutoGenTeam], waiting: bool) -> None:
+async def write(house: House, build: Callable[[World, Run], AutoGenTeam], waiting: bool) -> None:
     path = RUNS / f"journal{SCHEMA}-{build.__name__}.json"
     if path.exists():
         return

@@ -15,7 +15,7 @@ from countersign.domain.people import Actor
 from countersign.domain.requests import Kind, Request, Verb
 from countersign.domain.run_calls import Begin, R, Report, RunCall
 from countersign.domain.runs import Status
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.runs.entries import Entry
 from countersign.runs.service import Service
 from countersign.usecases.ports import Lease
@@ -47,7 +47,7 @@ class Watched(Through):
         return cast(R, None)
 
 
-def ordering(run: RunContext, shop: Shop) -> asyncio.Task[tuple[str, bool]]:
+def ordering(run: Run, shop: Shop) -> asyncio.Task[tuple[str, bool]]:
     return asyncio.create_task(call(run.tools("clerk", [shop.order], ask=True), item="pens"))
 
 

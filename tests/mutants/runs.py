@@ -464,7 +464,7 @@ RUNNING: Final = (
         "countersign/frameworks/autogen/held_run.py",
         "            with self.journal.activity.working():\n",
         "            if True:\n",
-        (_ACTIVITY + "[refuse-Judge]", _ACTIVITY + "[pass-Judge]"),
+        (_ACTIVITY + "[deny-Judge]", _ACTIVITY + "[allow-Judge]"),
     ),
     Bug(
         "a run rests while it stores its next question",

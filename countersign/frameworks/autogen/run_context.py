@@ -52,13 +52,13 @@ from countersign.usecases.store_outages import within
 
 log = logging.getLogger(__name__)
 STOPPED_WITHIN: Final = timedelta(seconds=30)
-_RUN: Final[ContextVar["RunContext"]] = ContextVar("run")
-Build = Callable[["RunContext"], Team | RunningTeam]
+_RUN: Final[ContextVar["Run"]] = ContextVar("run")
+Build = Callable[["Run"], Team | RunningTeam]
 Act = Callable[[], Awaitable[str]]
-Conclude = Callable[["RunContext", TaskResult], Awaitable[Conclusion]]
+Conclude = Callable[["Run", TaskResult], Awaitable[Conclusion]]
 
 
-def current_run() -> "RunContext":
+def current_run() -> "Run":
     """Return the run that this code belongs to; ActionFailed outside of a run."""
     try:
         return _RUN.get()
@@ -66,7 +66,7 @@ def current_run() -> "RunContext":
         raise ActionFailed("There is no run here in which people could be asked first, so nothing was done.") from None
 
 
-class RunContext:
+class Run:
     """One run in this process; what its team does outside must go through here."""
 
     def __init__(self, held: HeldRun, model: ChatCompletionClient, script: Script | None = None) -> None:
@@ -192,7 +192,7 @@ class RunContext:
 
         Use it as `AssistantAgent(…, workbench=run.tools("clerk", [order]))`. People are asked before each call that the
         workspace's policy does not let pass, or as `ask` says: True, each; False, none; names of tools; a mapping from
-        names to `Tier`, where a name that is missing asks; or a function of the `Proposal`. The stricter of the two
+        names to `Action`, where a name that is missing asks; or a function of the `Proposal`. The stricter of the two
         counts, and calls that pass are recorded. `title` is what a call of a tool would do, which people read first
         (`"Pay {euros:.2f} EUR"`), and `several` what several of one turn would do, with sums (`"Pay {count} invoices,
         {euros:.2f} EUR"`). `show` draws its arguments; `done` is the word where it was done (`paid`). `hide`

@@ -30,7 +30,7 @@ from countersign.frameworks.autogen.held_run import HeldRun, seconds_here
 from countersign.frameworks.autogen.models.usage import add_up
 from countersign.frameworks.autogen.people.run_outcomes import Conclusion
 from countersign.frameworks.autogen.progress import Pace
-from countersign.frameworks.autogen.run_context import RunContext
+from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Teams
 from countersign.frameworks.autogen.team_execution import Driver
 from countersign.metrics import Repair
@@ -171,7 +171,7 @@ class Runner:
         log.info("Run %s of %s: %s, fence %d.", run.id, team.name, run.status, lease.fence)
         held = HeldRun(team.chosen(run), lease, self._leases, self._service, journal, self._settings)
         held.lease_since = lease_since
-        context = RunContext(held, self._model, team.demo)
+        context = Run(held, self._model, team.demo)
         driver = Driver(team.build, team.conclude, context, self._pace, self._stop)
         ending = await driver.drive()
         if ending is not None:

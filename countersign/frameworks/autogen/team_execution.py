@@ -26,7 +26,7 @@ from countersign.frameworks.autogen.models.wrapper import DELAYED
 from countersign.frameworks.autogen.people.conversation import for_people
 from countersign.frameworks.autogen.people.run_outcomes import Conclusion
 from countersign.frameworks.autogen.progress import Pace, ProgressLines, show_delay
-from countersign.frameworks.autogen.run_context import Build, Conclude, RunContext
+from countersign.frameworks.autogen.run_context import Build, Conclude, Run
 from countersign.frameworks.autogen.running_team import Ended, RunningTeam, Saved, Tell, keep_state, saved_state
 from countersign.frameworks.autogen.team_parts import wrap_turns
 from countersign.runs.entries import Asked
@@ -45,7 +45,7 @@ class Driver:
     `build` and `conclude` are the team's.
     """
 
-    def __init__(self, build: Build, conclude: Conclude, context: RunContext, pace: Pace, stop: asyncio.Event) -> None:
+    def __init__(self, build: Build, conclude: Conclude, context: Run, pace: Pace, stop: asyncio.Event) -> None:
         self._build = build
         self._conclude = conclude
         self._context = context
@@ -206,7 +206,7 @@ class ReplayedTeam(RunningTeam):
     """A team of AutoGen at work; `speaking` holds the tasks in which its agents speak."""
 
     def __init__(
-        self, team: AutoGenTeam, context: RunContext, lines: ProgressLines, speaking: list[asyncio.Task[Any] | None]
+        self, team: AutoGenTeam, context: Run, lines: ProgressLines, speaking: list[asyncio.Task[Any] | None]
     ) -> None:
         self._team = team
         self._context = context

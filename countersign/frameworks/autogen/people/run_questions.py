@@ -25,7 +25,7 @@ from countersign.domain.texts_for_models import answer
 from countersign.frameworks.autogen.held_run import HeldRun
 from countersign.frameworks.autogen.people.run_outcomes import Outcomes, outcome_of
 from countersign.frameworks.autogen.people.transcript import Transcript
-from countersign.policy.evaluation import Effect
+from countersign.policy.evaluation import Action
 
 _GONE: Final = "the run has gone on without an answer"
 QuestionTitle = str | Callable[[str], str]
@@ -87,7 +87,7 @@ class RunQuestions:
         self,
         question: Question,
         cancellation_token: CancellationToken | None = None,
-        team_says: str = Effect.ASK,
+        team_says: str = Action.ASK,
         *,
         begins: bool = False,
         left: str = "",
