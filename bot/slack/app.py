@@ -27,6 +27,7 @@ from slack_sdk.http_retry.builtin_async_handlers import (
     AsyncServerErrorRetryHandler,
 )
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from countersign import metrics
 from countersign.domain.errors import WrongSettings
@@ -88,6 +89,23 @@ class TokenRefused(WrongSettings):
         return self.code in slack_errors.FINAL | {"invalid_auth", "not_authed", "token_expired"}
 
 
+class CountedClient(AsyncWebClient):
+    """A client whose calls are counted by method and error."""
+
+    async def api_call(self, *args: Any, **kwargs: Any) -> AsyncSlackResponse:
+        """Call as slack-sdk does."""
+        method, code = str(args[0] if args else kwargs["api_method"]), "no_answer"
+        try:
+            answer = await super().api_call(*args, **kwargs)
+            code = "ok"
+        except SlackApiError as refused:
+            code = slack_errors.code(refused)
+            raise
+        finally:
+            metrics.slack_called(method, code)
+        return answer
+
+
 @dataclass(frozen=True, slots=True)
 class Clients:
     """Clients over two pools of connections.
@@ -119,7 +137,7 @@ class Identity:
 
 @asynccontextmanager
 async def slack_clients(
-    token: str, api_url: str, kind: type[AsyncWebClient] = AsyncWebClient, team: WorkspaceId | None = None
+    token: str, api_url: str, kind: type[AsyncWebClient] = CountedClient, team: WorkspaceId | None = None
 ) -> AsyncIterator[Clients]:
     """Open the clients; their connections are closed at the end.
 

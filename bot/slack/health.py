@@ -1,15 +1,15 @@
 """Health of `web`: the store, the connection to Slack, the machine's clock."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from countersign import metrics
 from countersign.domain.errors import CountersignError, StoreFull, StoreUnavailable
+from countersign.metrics import Waiting
 from countersign.ops_port import Readiness
-from countersign.usecases.ports import Store
+from countersign.usecases.ports import Announcement, Store
 from countersign.usecases.store_outages import ended
 
 _CLOCKS_APART: Final = timedelta(minutes=4)
@@ -17,6 +17,8 @@ _ANSWER_WITHIN: Final = 0.5
 """Seconds for a probe, to which Kubernetes gives one. A look at Redis that takes longer counts for the next one."""
 _LOOK_WITHIN: Final = 2.0
 """Seconds for a look at Redis, and to read the figures for Prometheus."""
+_MOST_RUNS: Final = 10_000
+"""Active runs that are looked at, to count those without a worker."""
 
 
 class Health:
@@ -36,6 +38,8 @@ class Health:
         """Says why Slack refuses our token, "" if it does not."""
         self.notes: Callable[[], Sequence[str]] = tuple
         """Say what is wrong in single workspaces while others are served."""
+        self.streams: Callable[[], int] = int
+        """Counts the streams of decisions that workers have open here."""
         self.stopping = False
         self._was_connected = False
         self._away = ""
@@ -76,7 +80,17 @@ class Health:
 
     async def measured(self) -> bytes:
         """Return the text that Prometheus reads."""
-        return await measured(*self.stores())
+        if self.store is not None:
+            await self.store.measure()
+        if self.connected is not None:
+            metrics.slack_connected(await self.connected())
+        metrics.worker_streams(self.streams())
+        try:
+            async with asyncio.timeout(_LOOK_WITHIN):
+                await _show_standing(self.stores())
+        except (CountersignError, TimeoutError):
+            metrics.standing()
+        return metrics.exposition()
 
 
 async def problem_of(store: Store) -> tuple[str, datetime | None]:
@@ -109,16 +123,32 @@ def wrong_clock(theirs: datetime, ours: datetime) -> str:
     )
 
 
-async def measured(*stores: Store) -> bytes:
-    """Return the text that Prometheus reads.
-
-    If the store does not answer, the counts of waiting requests are left out.
-    """
-    try:
-        async with asyncio.timeout(_LOOK_WITHIN):
-            standing = Counter({"requests": 0, "runs": 0, "parked_runs": 0})
-            for store in stores:
-                standing.update(await store.indexes.standing())
-            return metrics.exposition(standing)
-    except (CountersignError, TimeoutError):
-        return metrics.exposition()
+async def _show_standing(stores: Sequence[Store]) -> None:
+    """Put into the metrics what stands in all of these stores together."""
+    counts = dict.fromkeys(Waiting, 0)
+    announced: list[Announcement] = []
+    unposted: list[float] = [0.0]
+    unrecorded: list[float] = [0.0]
+    for store in stores:
+        for what, count in (await store.indexes.standing()).items():
+            counts[what] += count
+        present = await store.workers.present()
+        held = {run for worker in present for run in worker.runs}
+        active = await store.indexes.active(_MOST_RUNS)
+        counts[Waiting.UNHELD_RUNS] += sum(run not in held and not run.of_script for run in active)
+        announced += present
+        now = await store.now()
+        for ages, since in (
+            (unposted, await store.indexes.unposted_since()),
+            (unrecorded, await store.indexes.unrecorded_since()),
+        ):
+            ages += [] if since is None else [(now - since).total_seconds()]
+    teams = {(team.area, team.name): team.problem for worker in announced for team in worker.teams}
+    metrics.standing(
+        counts,
+        workers=len(announced),
+        teams=sum(not problem for problem in teams.values()),
+        broken_teams=sum(map(bool, teams.values())),
+        unposted_age=max(unposted),
+        unrecorded_age=max(unrecorded),
+    )

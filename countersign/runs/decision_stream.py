@@ -158,6 +158,7 @@ class DecisionStream:
             try:
                 async with self._lines() as lines:
                     self._read_back_at, pause = 0.0, _PAUSE
+                    metrics.decisions_heard(True)
                     if told:
                         self._recovered()
                     told = False
@@ -172,6 +173,7 @@ class DecisionStream:
                     told = True
             except Exception:
                 _log.exception("The stream of decisions cannot be read; connecting again.")
+            metrics.decisions_heard(False)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 

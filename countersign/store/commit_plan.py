@@ -155,6 +155,7 @@ class Plan:
             entry = {"key": self._key(name), "run": run, "index": index, "id": request.id, "ttl": ms(KEPT)}
             self.plan["settled"].append(entry)
             self._remove(self.names.pending, request.id)
+            self._remove(self.names.unposted, request.id)
             if request.decision is not None:
                 unheard = self.names.unreported if request.run.of_program else self.names.undelivered
                 self._add(unheard, request.decision.at, request.id)
@@ -166,6 +167,8 @@ class Plan:
         else:
             coming = schedule.next_step(request)
             self._add(self.names.pending, None if coming is None else coming.at, request.id)
+            if version == 0:
+                self._add(self.names.unposted, request.created_at, request.id)
             self.plan["wake"].append({"name": "due"})
 
     def _state(self, state: ProgramState, version: int) -> None:
@@ -205,6 +208,9 @@ class Plan:
             key = self.names.ts(message.workspace, ChannelId(message.channel), message.ts)
             entry = {"field": message.ts, "value": about, "ttl": ms(KEPT_MESSAGE)}
             self.plan["texts"].append({"key": self._key(key), **entry})
+        if message.ts and message.name.startswith("card/"):
+            for request in message.rows or filter(None, (message.request,)):
+                self._remove(self.names.unposted, request)
 
 
 class Commits(Records):

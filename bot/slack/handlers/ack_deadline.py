@@ -14,7 +14,7 @@ from slack_bolt.async_app import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from countersign import usecases
+from countersign import metrics, usecases
 from countersign.domain.errors import CountersignError, InvalidInput, NotReplicated, StoreUnavailable
 from countersign.domain.ids import ChannelId, GroupId, UserId
 
@@ -176,17 +176,21 @@ async def _in_time(
 ) -> None:
     """Do the work and ack with its reply. If it takes too long, the ack goes first and the reply is told later."""
     early: asyncio.Task[Any] | None = None
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
 
     def acknowledge_early() -> None:
         nonlocal early
+        metrics.click_acked(loop.time() - begun)
         early = asyncio.ensure_future(acknowledge(None))
 
-    timer = asyncio.get_running_loop().call_later(ACK_WITHIN, acknowledge_early)
+    timer = loop.call_later(ACK_WITHIN, acknowledge_early)
     try:
         reply = await work
     finally:
         timer.cancel()
     if early is None:
+        metrics.click_acked(loop.time() - begun)
         await acknowledge(reply)
         return
     await early
