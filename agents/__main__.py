@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from countersign import metrics, ops_port
+from countersign import logs, metrics, ops_port
 from countersign.domain.errors import CountersignError, StoreUnavailable, StoreUnsafe, WrongSettings
 from countersign.domain.ids import WorkerId, worker_id
 from countersign.frameworks.autogen import compat
@@ -212,7 +212,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     """Run until SIGTERM or SIGINT; return 0, or 2 if there is something to fix first."""
     try:
         settings = read(WorkerSettings)
-        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logs.set_up(settings.log_level, settings.log_format)
         for loud in ("autogen_core.events", "autogen_agentchat", "autogen_agentchat.events", "httpx"):
             # They write whole conversations.
             logging.getLogger(loud).setLevel(logging.WARNING)

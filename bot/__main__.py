@@ -15,7 +15,7 @@ from typing import Final, cast
 
 from slack_bolt.async_app import AsyncApp
 
-from countersign import ops_port
+from countersign import logs, ops_port
 from countersign.domain.errors import CountersignError
 from countersign.domain.slash_commands import NAMES
 from countersign.http_port import Asgi
@@ -155,7 +155,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     """The exit status: 0 when told to stop, 2 when there is something to fix first."""
     try:
         settings = read(WebSettings)
-        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logs.set_up(settings.log_level, settings.log_format)
         asyncio.run(_until_told_to_stop(settings))
     except CountersignError as wrong:
         print(wrong, file=sys.stderr)

@@ -69,6 +69,7 @@ class CommonSettings(BaseSettings):
         "countersign", pattern=r"^[A-Za-z0-9_-]{1,60}$", description="prefix of every key, one per Slack workspace"
     )
     log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
+    log_format: str = Field("text", pattern=r"^(text|json)$", description="text, or json: one object a line")
 
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 behind a load balancer")
     ops_port: int = Field(

@@ -32,6 +32,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from countersign import metrics
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import UserId, WorkspaceId
+from countersign.logs import OF_SLACK
 
 from .. import slack_errors
 from ..slack_proxy import proxy_for
@@ -180,9 +181,9 @@ async def identify(client: AsyncWebClient, team: WorkspaceId | None = None) -> I
             code = slack_errors.code(refused)
             if refused.response.status_code < 500 and code not in slack_errors.TRANSIENT:
                 raise TokenRefused(code) from None
-            _log.warning("Slack does not say who we are (%s); asking again in %s s.", code, _TRY_AGAIN)
+            _log.warning("Slack does not say who we are (%s); asking again in %s s.", code, _TRY_AGAIN, extra=OF_SLACK)
         except (aiohttp.ClientError, TimeoutError, OSError) as away:
-            _log.warning("Slack cannot be reached (%r); trying again in %s s.", away, _TRY_AGAIN)
+            _log.warning("Slack cannot be reached (%r); trying again in %s s.", away, _TRY_AGAIN, extra=OF_SLACK)
         else:
             _check_scopes(answer.headers)
             if answer.get("is_enterprise_install") and team is None:

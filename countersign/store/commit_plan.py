@@ -1,6 +1,7 @@
 """Commit of a change in one step: all that `commit.lua` checks and writes."""
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +11,7 @@ import redis.exceptions
 from pydantic import TypeAdapter
 
 from countersign.domain import schedule
+from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request, Status
@@ -213,6 +215,18 @@ class Plan:
                 self._remove(self.names.unposted, request)
 
 
+def _log_decisions(events: Sequence[Event]) -> None:
+    """Log each decision, once: when it is stored."""
+    for event in events:
+        if event.type is EventType.REQUEST_DECIDED:
+            outcome, how = event.data.get("outcome", ""), event.data.get("how", "")
+            fields = {"workspace": event.workspace, "outcome": outcome, "how": how}
+            fields |= {"user": event.user} if event.user else {}
+            _log.info(
+                "Request %s of run %s: %s by %s.", event.request, event.run, outcome, how, extra={"fields": fields}
+            )
+
+
 class Commits(Records):
     """Records, and the step that changes them."""
 
@@ -243,8 +257,10 @@ class Commits(Records):
                 )
             plan.drop_permissions([PermissionId(permission.decode()) for permission in ended])
         async with reaching():
-            answer = await self._commit([*plan.keys], plan.args())
-        return Committed(answer.decode())
+            answer = Committed((await self._commit([*plan.keys], plan.args())).decode())
+        if answer in (Committed.DONE, Committed.DONE_BUT_PARKED):
+            _log_decisions(change.events)
+        return answer
 
     async def confirm(self, seen: Seen[Request]) -> bool:
         """Confirm that the request still is as it was seen, also on the replicas.
