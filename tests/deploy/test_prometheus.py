@@ -1,5 +1,6 @@
 """The rules of deploy/prometheus, by promtool: each fault fires its own alert and no other."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -87,3 +88,31 @@ def test_every_rule_names_metrics_that_exist() -> None:
     named = set().union(*(metrics_in(rule["expr"]) for rule in rules()))
     assert len(named) > 20
     assert named - known() == set()
+
+
+def queries() -> list[str]:
+    """Every query of the board."""
+    panels = json.loads(BOARD.read_text())["panels"]
+    return [target["expr"] for panel in panels for target in panel.get("targets", ())]
+
+
+def test_every_query_of_the_board_names_metrics_that_exist() -> None:
+    named = [metrics_in(query) for query in queries()]
+    assert len(named) > 30
+    assert set().union(*named) - known() == set()
+
+
+def test_the_board_shows_every_metric_of_countersign() -> None:
+    """A metric that nobody looks at is one too many, but for one that only an alert needs."""
+    shown = set().union(*(metrics_in(query) for query in queries()))
+    alerted = set().union(*(metrics_in(rule["expr"]) for rule in rules()))
+    ours = {name for name in known() if name.startswith("countersign_") and not name.endswith(("_count", "_sum"))}
+    assert ours - shown - alerted == set()
+
+
+def test_promtool_reads_every_query_of_the_board(promtool: str, tmp_path: Path) -> None:
+    """They are rules here, because promtool parses nothing else."""
+    file = tmp_path / "queries.yml"
+    found = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries())]
+    file.write_text(yaml.safe_dump({"groups": [{"name": "board", "rules": found}]}))
+    run(promtool, "check", "rules", "--lint=none", file)
