@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.deploy.test_prometheus import queries
 from tests.drill.faults import FAULTS, Fault, site
 from tests.drill.prometheus import Prometheus, running
 
@@ -33,6 +34,8 @@ class Outcome:
     shown: float
     fired: float
     alerts: frozenset[str]
+    answered: frozenset[str]
+    """The queries of the board that found data."""
 
     @property
     def right(self) -> bool:
@@ -52,13 +55,14 @@ async def drill(fault: Fault, binary: str, folder: Path) -> Outcome:
             begun = loop.time()
             await fault.begin(it)
             if not fault.alert:
-                return Outcome(fault, 0.0, 0.0, await _watched(seeing, _RESTART_WATCHED))
+                alerts = await _watched(seeing, _RESTART_WATCHED)
+                return Outcome(fault, 0.0, 0.0, alerts, await _answered(seeing))
             await _until(seeing, fault.shows, _FIRED_WITHIN)
             shown = loop.time() - begun
             firing = f'ALERTS{{alertstate="firing",alertname="{fault.alert}"}}'
             await _until(seeing, firing, _FIRED_WITHIN)
             fired = loop.time() - begun
-            return Outcome(fault, shown, fired, await _watched(seeing, _WATCHED))
+            return Outcome(fault, shown, fired, await _watched(seeing, _WATCHED), await _answered(seeing))
 
 
 async def _until(seeing: Prometheus, expression: str, within: float) -> None:
@@ -79,6 +83,10 @@ async def _watched(seeing: Prometheus, seconds: float) -> frozenset[str]:
         fired |= await seeing.firing()
         await asyncio.sleep(1)
     return frozenset(fired)
+
+
+async def _answered(seeing: Prometheus) -> frozenset[str]:
+    return frozenset([query for query in queries() if await seeing.query(query)])
 
 
 def row(outcome: Outcome) -> str:
@@ -116,6 +124,8 @@ async def main() -> int:
             outcome = await drill(fault, binary, Path(folder))
         outcomes.append(outcome)
         print(row(outcome), "" if outcome.right else f"WRONG: {sorted(outcome.alerts)} fired", flush=True)
+    for query in sorted({*queries()}.difference(*(outcome.answered for outcome in outcomes))):
+        print(f"no data in any fault: {query}", flush=True)
     if given.write and not given.only:
         write([row(outcome) for outcome in outcomes])
     return 0 if all(outcome.right for outcome in outcomes) else 1
