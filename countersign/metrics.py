@@ -216,7 +216,7 @@ def unreadable(kind: str) -> None:
 def slack_called(method: str, code: str) -> None:
     """Count a call of Slack's Web API.
 
-    `code` is `ok`, Slack's error, `http_503` for an answer without one, or `no_answer`.
+    `code` is `ok`, Slack's error, `http_503` for an answer without one, `no_answer`, or `cancelled` by this process.
     """
     plain = _bounded("code", code if _CODE.fullmatch(code) else _OTHER)
     _CALLS.labels(_bounded("method", method), plain).inc()

@@ -95,12 +95,15 @@ class CountedClient(AsyncWebClient):
 
     async def api_call(self, *args: Any, **kwargs: Any) -> AsyncSlackResponse:
         """Call as slack-sdk does."""
-        method, code = str(args[0] if args else kwargs["api_method"]), "no_answer"
+        method, code = str(args[0] if args else kwargs["api_method"]), "cancelled"
         try:
             answer = await super().api_call(*args, **kwargs)
             code = "ok"
         except SlackApiError as refused:
             code = slack_errors.code(refused)
+            raise
+        except Exception:
+            code = "no_answer"
             raise
         finally:
             metrics.slack_called(method, code)

@@ -41,6 +41,7 @@ class Health:
         self.streams: Callable[[], int] = int
         """Counts the streams of decisions that workers have open here."""
         self.stopping = False
+        self._was_opened = False
         self._was_connected = False
         self._away = ""
         self._wrong_clock = ""
@@ -57,7 +58,8 @@ class Health:
         await asyncio.wait({self._look}, timeout=_ANSWER_WITHIN)
         is_connected = self.connected is None or await self.connected()
         self._was_connected = self._was_connected or is_connected
-        if not self.opened():
+        self._was_opened = self._was_opened or self.opened()  # a workspace that comes later makes nothing unready
+        if not self._was_opened:
             return Readiness("`web` is starting: it waits for Slack to answer for each workspace.")
         if not self._was_connected:
             return Readiness("`web` is starting: there is no Socket Mode connection to Slack yet.")
@@ -80,17 +82,19 @@ class Health:
 
     async def measured(self) -> bytes:
         """Return the text that Prometheus reads."""
-        if self.store is not None:
-            await self.store.measure()
+        looks = [self._measure_standing(), *([self.store.measure()] if self.store is not None else [])]
+        await asyncio.gather(*looks)
         if self.connected is not None:
             metrics.slack_connected(await self.connected())
         metrics.worker_streams(self.streams())
+        return metrics.exposition()
+
+    async def _measure_standing(self) -> None:
         try:
             async with asyncio.timeout(_LOOK_WITHIN):
                 await _show_standing(self.stores())
         except (CountersignError, TimeoutError):
             metrics.standing()
-        return metrics.exposition()
 
 
 async def problem_of(store: Store) -> tuple[str, datetime | None]:

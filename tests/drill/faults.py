@@ -87,6 +87,10 @@ async def _redis_away(site: Site) -> None:
     await site.redis.end()
 
 
+async def _redis_frozen(site: Site) -> None:
+    site.redis.send(signal.SIGSTOP)
+
+
 async def _no_memory(site: Site) -> None:
     await site.redis.say("CONFIG", "SET", "maxmemory", "1mb")
 
@@ -150,6 +154,13 @@ FAULTS: Final = (
         'max(countersign_redis_problem{cause="unreachable"}) == 1',
         "RedisUnreachable",
         _redis_away,
+    ),
+    Fault(
+        "Redis is frozen",
+        "countersign_redis_problem{cause}",
+        'max(countersign_redis_problem{cause="unreachable"}) == 1',
+        "RedisUnreachable",
+        _redis_frozen,
     ),
     Fault(
         "Redis has no memory",

@@ -100,6 +100,19 @@ async def test_web_is_ready_from_its_start_until_sigterm(store: Store) -> None:
         assert await get(f"{url}/livez") == (200, "ok")
 
 
+async def test_workspace_that_comes_later_leaves_web_ready(store: Store) -> None:
+    """It takes a while to open, and all others are served meanwhile."""
+    health = started(store)
+    opened = False
+    health.opened = lambda: opened
+    async with served(health) as url:
+        assert (await get(f"{url}/readyz"))[0] == 503
+        opened = True
+        assert (await get(f"{url}/readyz"))[0] == 200
+        opened = False
+        assert (await get(f"{url}/readyz"))[0] == 200
+
+
 async def test_lost_socket_mode_connection_leaves_web_ready(slack: LocalSlack, store: Store) -> None:
     """It is not ready before its first connection, so that a rolling restart waits for that."""
     slack.faults.add("server_error", on="apps.connections.open", status=503, times=None)
