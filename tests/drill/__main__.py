@@ -49,6 +49,7 @@ async def drill(fault: Fault, binary: str, folder: Path) -> Outcome:
         old_and_new = 2 if not fault.alert else 1
         async with running(binary, folder / "prometheus", it.webs[:old_and_new], it.workers[:old_and_new]) as seeing:
             await _until(seeing, "sum(up) == 2 and on () max(countersign_workers) == 1", _HEALTHY_WITHIN)
+            await it.decide()
             before = await seeing.firing()
             assert not before, f"{sorted(before)} fired before anything was wrong"
             loop = asyncio.get_running_loop()

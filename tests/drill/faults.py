@@ -36,8 +36,16 @@ class Site:
     asking: list[asyncio.Task[object]] = field(default_factory=list)
 
     def ask(self) -> None:
-        """Have alice start a task, whatever comes of it."""
-        self.asking.append(asyncio.create_task(self.slack.user("alice").command(ASK, channel="#general")))
+        """Have alice start another task, and wait for no answer."""
+        task = f"{ASK} by {len(self.asking) + 1} June"  # the same one again would be the same run
+        self.asking.append(asyncio.create_task(self.slack.user("alice").command(task, channel="#general")))
+
+    async def decide(self) -> None:
+        """Have one request refused to its requester and approved by bob, so that every metric has been moved."""
+        self.ask()
+        card = await self.slack.wait_message("#approvals", lambda m: "Approve" in m.buttons)
+        await self.slack.user("alice").click(card, "Approve")
+        await self.slack.user("bob").click(card, "Approve")
 
     async def end(self) -> None:
         """End what was started by the fault."""
