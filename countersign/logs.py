@@ -21,8 +21,9 @@ from typing import Any, Final
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import ChannelId, RequestId, RunId, UserId, WorkspaceId
 
+OF_REDIS: Final = {"outage": "Redis"}
 OF_SLACK: Final = {"outage": "Slack"}
-"""Extra of a line that says that Slack is away."""
+"""Extras of a line that says that one of them is away."""
 _EVERY: Final = 60.0
 """Seconds between two lines about one outage."""
 _FIELDS: Final[dict[type, str]] = {
@@ -53,6 +54,8 @@ def set_up(level: str, form: str) -> None:
     handler.setFormatter(formatter(form))
     handler.addFilter(OutageFilter(handler))
     logging.basicConfig(level=level, handlers=[handler])
+    if level != "DEBUG":  # it writes a line for each retry; how a call ends is in our own lines and metrics
+        logging.getLogger("slack_sdk.web.async_base_client").setLevel(logging.WARNING)
 
 
 def formatter(form: str) -> logging.Formatter:

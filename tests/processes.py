@@ -17,7 +17,7 @@ from tests.machine_env import MACHINE
 from tests.redis_server import url_of
 
 HERE = Path(__file__).resolve().parent.parent
-READY = {"bot": re.compile(r", port (\d+)\.$")}
+READY = {"bot": re.compile(r", port (\d+)\.($|\")")}
 """A worker says that it is ready."""
 
 

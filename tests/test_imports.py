@@ -92,10 +92,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
     },
     "countersign.runs.decision_stream": {"countersign.domain", "countersign.metrics", "pydantic"},
-    "countersign.runs.job_codec": {"countersign.domain", "countersign.store.redis", "docket"},
+    "countersign.runs.job_codec": {"countersign.domain", "countersign.logs", "countersign.store.redis", "docket"},
     "countersign.runs.job_queue": {
-        *("countersign.domain", "countersign.runs.job_codec", "countersign.store.keys", "countersign.store.redis"),
-        *("docket", "redis"),
+        *("countersign.domain", "countersign.logs", "countersign.runs.job_codec", "countersign.store.keys"),
+        *("countersign.store.redis", "docket", "redis"),
     },
     "countersign.runs.journal_file": {"countersign.domain", "countersign.usecases.ports"},
     "countersign.runs.service": {

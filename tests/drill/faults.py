@@ -55,6 +55,8 @@ class Site:
         if self.sqlite is not None:
             self.sqlite.close()
         self.slack.faults.clear()
+        if self.redis.process.returncode is None:
+            self.redis.send(signal.SIGCONT)
 
 
 Begin = Callable[[Site], Awaitable[None]]
