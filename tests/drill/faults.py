@@ -55,8 +55,7 @@ class Site:
         if self.sqlite is not None:
             self.sqlite.close()
         self.slack.faults.clear()
-        if self.redis.process.returncode is None:
-            self.redis.send(signal.SIGCONT)
+        await asyncio.gather(*(process.kill() for process in self.there.processes if process.running))
 
 
 Begin = Callable[[Site], Awaitable[None]]
