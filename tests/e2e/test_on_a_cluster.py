@@ -30,4 +30,7 @@ async def test_a_mail_is_approved_and_sent_and_both_processes_say_what_they_did(
             async with aiohttp.ClientSession() as session:
                 for port in (web, worker):
                     async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
-                        assert "countersign_repairs_total" in await answer.text()
+                        figures = await answer.text()
+                    assert "countersign_repairs_total" in figures
+                    assert 'countersign_redis_problem{cause="unreachable"} 0.0' in figures
+                    assert "countersign_clock_ahead_seconds NaN" not in figures
