@@ -15,7 +15,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo gallery test test-all test-again test-any-time test-any-machine check-slack lint format bench chaos fuzz mutants lock clean
+.PHONY: help setup demo gallery test test-all test-again test-any-time test-any-machine check-slack lint format bench chaos drill fuzz mutants lock clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ bench: $(READY) ## our figures beside the best possible ones, from the same run
 
 chaos: $(READY) ## random kills and network cuts; CHAOS=5 (minutes) SEED=1
 	@$(BIN)/python -m tests.chaos --minutes $(CHAOS) --seed $(SEED)
+
+drill: $(READY) ## make each fault for real, and see Prometheus fire its alert; redraws docs/operations.md
+	@$(BIN)/python -m tests.drill --write
 
 fuzz: $(READY) ## malformed payloads and calls; FUZZ=100000 SEED=1
 	@$(BIN)/python -m tests.fuzz --count $(FUZZ) --seed $(SEED)

@@ -14,7 +14,7 @@ from typing import Final
 
 import redis.asyncio
 
-from countersign import metrics
+from countersign import logs, metrics, ops_port
 from countersign.domain.errors import CountersignError, StoreUnavailable, StoreUnsafe, WrongSettings
 from countersign.domain.ids import WorkerId, worker_id
 from countersign.domain.pauses import doubling
@@ -22,6 +22,7 @@ from countersign.frameworks.autogen import compat
 from countersign.frameworks.autogen.models.config import load_model
 from countersign.frameworks.autogen.runner import Runner
 from countersign.frameworks.autogen.team import Teams, try_out
+from countersign.ops_port import Readiness
 from countersign.process_settings import WorkerSettings, read
 from countersign.python_gc import keep_what_is_loaded
 from countersign.runs.area import Area
@@ -47,11 +48,46 @@ BEYOND_THE_LEASE: Final = timedelta(seconds=2)
 """A lost worker's job comes again this long after its lease has ended, so that it is not refused."""
 
 
+class Health:
+    """Answers of the ops port of a worker, from its start to its end."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self.waits_for = "Redis"
+        """Until the teams are announced; "" afterwards."""
+        self.problem = ""
+        """Why the teams could not be announced the last time."""
+        self.area: Area | None = None
+        self.runner: Runner | None = None
+        self._stop = stop
+
+    async def readiness(self) -> Readiness:
+        """Tell whether this worker takes runs, or will when `web` and Redis are back."""
+        if self._stop.is_set():
+            return Readiness("The worker was told to stop: it hands its runs over.")
+        if self.waits_for:
+            return Readiness(f"The worker is starting: it waits for {self.waits_for}. {self.problem}".rstrip())
+        return Readiness(problems=[self.problem] if self.problem else [])
+
+    async def measured(self) -> bytes:
+        """Return the text that Prometheus reads."""
+        if self.area is not None:
+            await self.area.measure()
+        if self.runner is not None:
+            metrics.runs_held(len(self.runner.advancing))
+        return metrics.exposition()
+
+
 async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
     """Advance runs until `stop` is set, then let go of all of them.
 
     WrongSettings, StoreUnsafe: nothing was started.
     """
+    health = Health(stop)
+    async with ops_port.served(health, settings.host, settings.ops_port):
+        await _work(settings, stop, health)
+
+
+async def _work(settings: WorkerSettings, stop: asyncio.Event, health: Health) -> None:
     teams = registry.find(checked_folder(settings))
     if settings.model_config_file is None:
         log.warning("MODEL_CONFIG is not set: the offline demo model writes, by fixed rules.")
@@ -60,10 +96,11 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
     url = settings.redis_url.get_secret_value()
     owner = worker_id(socket.gethostname(), os.getpid(), secrets.token_hex(4))
     async with connect(url) as client:
-        area = area_of(settings, client)
+        health.area = area = area_of(settings, client)
         model = load_model(settings.model_config_file, answers=RedisAnswers(area))
         if not await _reached(area, stop):
             return
+        health.waits_for = "`web`"
         keep_what_is_loaded()
         async with Queue(url, settings.namespace, area.area) as queue, HttpService(area.address) as service:
             journal = RedisJournal(area, timedelta(milliseconds=settings.redis_fsync_ms))
@@ -79,8 +116,10 @@ async def serve(settings: WorkerSettings, stop: asyncio.Event) -> None:
                 settings=settings,
                 stop=stop,
             )
-            async with metrics.served(settings.host, settings.metrics_port), asyncio.TaskGroup() as jobs:
-                announcing = jobs.create_task(_announce(service, owner, runner, teams, stop))
+            health.runner = runner
+            metrics.teams(len(teams.working), len(teams.broken))
+            async with asyncio.TaskGroup() as jobs:
+                announcing = jobs.create_task(_announce(service, owner, runner, teams, stop, health))
                 with compat.mended():
                     await work(
                         queue,
@@ -135,7 +174,9 @@ async def _reached(area: Area, stop: asyncio.Event) -> bool:
     return False
 
 
-async def _announce(service: Service, owner: WorkerId, runner: Runner, teams: Teams, stop: asyncio.Event) -> None:
+async def _announce(
+    service: Service, owner: WorkerId, runner: Runner, teams: Teams, stop: asyncio.Event, health: Health
+) -> None:
     """Tell `web` of this worker, its teams and its runs, every few seconds."""
     ready, failed = False, 0
     while not stop.is_set():
@@ -144,7 +185,9 @@ async def _announce(service: Service, owner: WorkerId, runner: Runner, teams: Te
             if not ready:
                 log.info("Worker %s is ready; teams: %s.", owner, ", ".join(teams.working) or "none")
             ready, failed = True, 0
+            health.waits_for = health.problem = ""
         except CountersignError as away:
+            health.problem = str(away)
             failed += 1
             if failed == _WARNED_AFTER:
                 log.warning("The teams were not announced: %s Trying again until `web` answers.", away)
@@ -176,7 +219,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     """Run until SIGTERM or SIGINT; return 0, or 2 if there is something to fix first."""
     try:
         settings = read(WorkerSettings)
-        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logs.set_up(settings.log_level, settings.log_format)
         for loud in ("autogen_core.events", "autogen_agentchat", "autogen_agentchat.events", "httpx"):
             # They write whole conversations.
             logging.getLogger(loud).setLevel(logging.WARNING)

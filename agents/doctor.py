@@ -19,6 +19,7 @@ async def check(findings: Findings) -> None:
     if found is None:
         return
     settings, client = found
+    findings.ops_port(settings.ops_port)
     async with client:
         area = area_of(settings, client)
         await findings.check("Redis", area.check(), "Redis answers, and forgets nothing when memory is short.")

@@ -25,6 +25,7 @@ from bench.waiting_runs import resident
 from bench.wakeup_latency import calm
 from countersign.domain.ids import RunId
 from countersign.domain.requests import Request, request_id
+from countersign.metrics import WaitingKind
 from countersign.store.embedded_server import EmbeddedRedis
 from countersign.store.redis.connection import connect
 from countersign.store.store import Store
@@ -181,7 +182,8 @@ async def _fill(url: str, template: Template, count: int) -> _Filled:
         written = await asyncio.to_thread(fill, url, template.copy, count, _FILL_SECONDS)
         seconds = time.monotonic() - begun
         store = Store(client, _NAMESPACE)
-        assert await store.indexes.standing() == {"requests": written, "runs": 0, "parked_runs": written}
+        standing = await store.indexes.standing()
+        assert (standing[WaitingKind.REQUESTS], standing[WaitingKind.PARKED_RUNS]) == (written, written)
         assert (await store.indexes.waiting(1))[0].question.title, "a copy can be read"
         return _Filled(written, (await client.info("memory"))["used_memory"] - before, seconds)
 

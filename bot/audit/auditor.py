@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Protocol
 
+from countersign import metrics
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.hash_chain import Head, Kept, seal
 from countersign.store.audit_log import Ledger, Position, StreamEvent
@@ -130,6 +131,10 @@ class Auditor:
         if not events:
             return 0
         answer = await self._ledger.append(position, await self._made(position, events))
+        if answer == "done":
+            now = (await self._store.now()).timestamp()
+            for stored in events:
+                metrics.entry_recorded(now - int(stored.event.split("-")[0]) / 1000)
         if answer == "gap":
             _log.error("What follows event %s in the stream changed while it was read; reading again.", position.event)
         return len(events) if answer == "done" else 0

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from countersign import metrics
 from countersign.domain.errors import CountersignError, StoreUnavailable, WrongSettings
 from countersign.domain.hash_chain import Kept
 from countersign.domain.pauses import doubling
@@ -82,19 +83,24 @@ class SqlSink:
                         _log.info("The database of AUDIT_SQL_URL takes the record again.")
                     pauses, away = doubling(_FIRST_PAUSE, _LONGEST_PAUSE), False
                     if not copied:
+                        metrics.copied()
                         await self._sleep(_IDLE)
                 except StoreUnavailable as wrong:
                     if not away:
                         _log.warning("%s The copy of the record goes on when it is back.", wrong)
                     away = True
+                    metrics.copied(away=True)
                     await self._sleep(next(pauses))
                 except OtherChain as other:
                     _log.error("%s", other)
+                    metrics.copied(away=True)
                     await self._sleep(_LONGEST_PAUSE)
                 except Exception:  # what drivers raise is no list that anybody has
                     _log.exception("The record could not be copied; trying again.")
+                    metrics.copied(away=True)
                     await self._sleep(_LONGEST_PAUSE)
         finally:
+            metrics.copies_no_more()
             await self.close()
 
     async def copy(self) -> int:

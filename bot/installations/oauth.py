@@ -29,9 +29,9 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.ids import WorkspaceId
+from countersign.http_port import Asgi, Receive, Scope, Send
 
 from ..slack.app import SCOPES
-from ..slack.connection_limits import Asgi, Receive, Scope, Send
 from .records import Installation, InstallationRecords, Vault
 
 INSTALL_PATH: Final = "/slack/install"

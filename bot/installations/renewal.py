@@ -20,6 +20,7 @@ from countersign.domain.ids import WorkspaceId
 from countersign.usecases.store_outages import patiently
 
 from .. import slack_errors
+from ..slack.app import CountedClient
 from .records import Installation, InstallationRecords, Stored
 
 BEFORE: Final = timedelta(hours=2)
@@ -152,7 +153,7 @@ async def teams_of(client: AsyncWebClient, token: str) -> tuple[WorkspaceId, ...
             return tuple(sorted(teams))
 
 
-class RenewedClient(AsyncWebClient):
+class RenewedClient(CountedClient):
     """A client that repeats a call with a newer token, if there is one.
 
     It does so where Slack refused a call for its token, and another process has stored one meanwhile.

@@ -14,6 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign import metrics
 from countersign.domain.pauses import doubling
+from countersign.logs import OF_SLACK
 
 from ..slack_errors import OF_THE_TOKEN, advice
 from .ports import PAUSE, code
@@ -24,6 +25,7 @@ _LONGEST_SILENCE: Final = 10.0
 """Seconds, at most, from when Slack is back until that is noticed."""
 _LONGEST_REFUSAL: Final = 60.0
 """The same for a token that Slack accepts again."""
+_KEPT: Final = "Cards and notes wait; nothing is lost."
 _log = logging.getLogger(__name__)
 
 
@@ -72,13 +74,17 @@ class AnswerCheck:
     async def _answers(self) -> bool:
         try:
             await self._client.api_call("auth.test")
-        except (aiohttp.ClientError, TimeoutError, OSError):
+        except (aiohttp.ClientError, TimeoutError, OSError) as away:
+            _log.warning("Slack does not answer (%r). %s", away, _KEPT, extra=OF_SLACK)
             return False
         except SlackApiError as refused:
             if code(refused) in OF_THE_TOKEN:
                 self._note(code(refused))
                 return False
-            return bool(refused.response.status_code < 500)
+            if refused.response.status_code < 500:
+                return True
+            _log.warning("Slack answers with an error of its own (%s). %s", code(refused), _KEPT, extra=OF_SLACK)
+            return False
         self._note("")
         self._answered_at = asyncio.get_running_loop().time()
         return True

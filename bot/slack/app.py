@@ -27,10 +27,12 @@ from slack_sdk.http_retry.builtin_async_handlers import (
     AsyncServerErrorRetryHandler,
 )
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from countersign import metrics
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import UserId, WorkspaceId
+from countersign.logs import OF_SLACK
 
 from .. import slack_errors
 from ..slack_proxy import proxy_for
@@ -88,6 +90,26 @@ class TokenRefused(WrongSettings):
         return self.code in slack_errors.FINAL | {"invalid_auth", "not_authed", "token_expired"}
 
 
+class CountedClient(AsyncWebClient):
+    """A client whose calls are counted by method and error."""
+
+    async def api_call(self, *args: Any, **kwargs: Any) -> AsyncSlackResponse:
+        """Call as slack-sdk does."""
+        method, code = str(args[0] if args else kwargs["api_method"]), "cancelled"
+        try:
+            answer = await super().api_call(*args, **kwargs)
+            code = "ok"
+        except SlackApiError as refused:
+            code = slack_errors.code(refused)
+            raise
+        except Exception:
+            code = "no_answer"
+            raise
+        finally:
+            metrics.slack_called(method, code)
+        return answer
+
+
 @dataclass(frozen=True, slots=True)
 class Clients:
     """Clients over two pools of connections.
@@ -119,7 +141,7 @@ class Identity:
 
 @asynccontextmanager
 async def slack_clients(
-    token: str, api_url: str, kind: type[AsyncWebClient] = AsyncWebClient, team: WorkspaceId | None = None
+    token: str, api_url: str, kind: type[AsyncWebClient] = CountedClient, team: WorkspaceId | None = None
 ) -> AsyncIterator[Clients]:
     """Open the clients; their connections are closed at the end.
 
@@ -162,9 +184,9 @@ async def identify(client: AsyncWebClient, team: WorkspaceId | None = None) -> I
             code = slack_errors.code(refused)
             if refused.response.status_code < 500 and code not in slack_errors.TRANSIENT:
                 raise TokenRefused(code) from None
-            _log.warning("Slack does not say who we are (%s); asking again in %s s.", code, _TRY_AGAIN)
+            _log.warning("Slack does not say who we are (%s); asking again in %s s.", code, _TRY_AGAIN, extra=OF_SLACK)
         except (aiohttp.ClientError, TimeoutError, OSError) as away:
-            _log.warning("Slack cannot be reached (%r); trying again in %s s.", away, _TRY_AGAIN)
+            _log.warning("Slack cannot be reached (%r); trying again in %s s.", away, _TRY_AGAIN, extra=OF_SLACK)
         else:
             _check_scopes(answer.headers)
             if answer.get("is_enterprise_install") and team is None:

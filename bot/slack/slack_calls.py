@@ -17,6 +17,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from countersign.domain.pauses import doubling
+from countersign.logs import OF_SLACK
 
 from ..slack_errors import LATER, OF_THE_TOKEN
 from .answer_check import AnswerCheck
@@ -81,16 +82,18 @@ class GatedCalls:
             except SlackApiError as refused:
                 later = next(later_pauses, None) if code(refused) in LATER and method in DRAWS else None
                 if later is not None:
-                    _log.warning("%s failed (%s); trying again in %s s.", method, code(refused), later)
+                    _log.warning("%s failed (%s); trying again in %s s.", method, code(refused), later, extra=OF_SLACK)
                     await asyncio.sleep(later)
                     if method == "chat.update" and _has_to_reread():
                         raise Outdated(f"{method}: something happened while it waited; reading again.") from refused
                     continue
                 if pause_after(refused) is None:
                     raise CannotPost(code(refused)) from refused
-                _log.warning("%s failed (%s); looking whether it happened.", method, code(refused))
+                _log.warning("%s failed (%s); looking whether it happened.", method, code(refused), extra=OF_SLACK)
             except (aiohttp.ClientError, TimeoutError, OSError) as wrong:
-                _log.warning("Slack did not answer %s (%r); looking whether it happened.", method, wrong)
+                _log.warning(
+                    "Slack did not answer %s (%r); looking whether it happened.", method, wrong, extra=OF_SLACK
+                )
             if method not in READS:
                 return None
             await asyncio.sleep(next(pauses))

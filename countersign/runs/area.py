@@ -24,6 +24,7 @@ from countersign.domain.api_keys import area_of, parts_of
 from countersign.domain.ids import Digest, RunId
 from countersign.runs.leases import Leases
 from countersign.store.codec import from_ms, ms
+from countersign.store.condition import look
 from countersign.store.keys import area_namespace
 from countersign.store.redis.durability import NONE, Replicas, WritingScript
 from countersign.store.redis.scripts import Script, ScriptPipeline
@@ -97,6 +98,10 @@ class Area:
     async def check(self) -> None:
         """Check that Redis can be reached and is safe, as `check` says."""
         await check(self.client, self.keys.confirmed)
+
+    async def measure(self) -> None:
+        """Put into the metrics how Redis is."""
+        (await look(self.client, self.keys.confirmed, self._replicas)).show()
 
     async def put_address(self, url: str, key: str) -> None:
         """Say for a while that `web` answers there.

@@ -176,6 +176,7 @@ class DecisionStream:
             try:
                 async with self._lines() as lines:
                     self._read_back_at = 0.0
+                    metrics.decisions_heard(True)
                     pauses = doubling(_PAUSE, _LONGEST_PAUSE)
                     pause = next(pauses)
                     if told:
@@ -192,6 +193,7 @@ class DecisionStream:
                     told = True
             except Exception:
                 _log.exception("The stream of decisions cannot be read; connecting again.")
+            metrics.decisions_heard(False)
             await asyncio.sleep(pause)
 
     async def _hear(self, line: bytes) -> None:

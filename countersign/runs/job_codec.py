@@ -16,6 +16,7 @@ from docket import Docket, Execution, execution, strikelist, worker
 from docket._lua import RedisScript
 
 from countersign.domain.ids import RunId
+from countersign.logs import OF_REDIS
 from countersign.store.redis.scripts import Script
 
 _log = logging.getLogger("countersign.runs.job_queue")
@@ -84,7 +85,8 @@ class _ThrottledLog(logging.Handler):
         if now - self._said.get(record.msg, -60.0) >= 60.0:
             self._said[record.msg] = now
             cause = f" ({record.exc_info[1]!r})" if record.exc_info else ""
-            _log.warning("Job engine: %s%s", record.getMessage(), cause)
+            about = OF_REDIS if "Redis" in record.getMessage() else None
+            _log.warning("Job engine: %s%s", record.getMessage(), cause, extra=about)
 
 
 def calm_docket() -> None:

@@ -25,6 +25,7 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from countersign.domain.errors import StoreUnavailable
 from countersign.domain.ids import RequestId, RunId
+from countersign.logs import OF_REDIS
 from countersign.runs import job_codec
 from countersign.store.keys import area_namespace
 from countersign.store.redis.redis_py_compat import EngineConnections
@@ -218,7 +219,9 @@ class _Hand:
         """Let the jobs go when Redis is lost, so that they come again, and keep the runs."""
         if not (self._stop.is_set() or self._dropped):
             log.warning(
-                "The job engine lost Redis; no new work until it is back. Runs kept in hand: %d.", len(self._runs)
+                "The job engine lost Redis; no new work until it is back. Runs kept in hand: %d.",
+                len(self._runs),
+                extra=OF_REDIS,
             )
             self.was_lost = True
             for job in self._jobs:

@@ -1,6 +1,7 @@
 """Commit of a change in one step: all that `commit.lua` checks and writes."""
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +10,7 @@ import redis.asyncio
 from pydantic import TypeAdapter
 
 from countersign.domain import schedule
+from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, PermissionId, RequestId, RunId
 from countersign.domain.requests import Request, Status
 from countersign.domain.runs import Run
@@ -146,6 +148,7 @@ class CommitPlan:
             entry = {"key": self._key(name), "run": run, "index": index, "id": request.id, "ttl": ms(KEPT)}
             self.plan["settled"].append(entry)
             self._remove(self.names.pending, request.id)
+            self._remove(self.names.unposted, request.id)
             if request.decision is not None:
                 unheard = self.names.unreported if request.run.of_program else self.names.undelivered
                 self._add(unheard, request.decision.at, request.id)
@@ -157,6 +160,8 @@ class CommitPlan:
         else:
             coming = schedule.next_step(request)
             self._add(self.names.pending, None if coming is None else coming.at, request.id)
+            if version == 0:
+                self._add(self.names.unposted, request.created_at, request.id)
             self.plan["wake"].append({"name": "due"})
 
     def _add(self, key: str, at: datetime | None, member: str) -> None:
@@ -187,6 +192,21 @@ class CommitPlan:
             key = self.names.ts(message.workspace, ChannelId(message.channel), message.ts)
             entry = {"field": message.ts, "value": about, "ttl": ms(KEPT_MESSAGE)}
             self.plan["texts"].append({"key": self._key(key), **entry})
+        if message.ts and message.name.startswith("card/"):
+            for request in message.rows or filter(None, (message.request,)):
+                self._remove(self.names.unposted, request)
+
+
+def _log_decisions(events: Sequence[Event]) -> None:
+    """Log each decision, once: when it is stored."""
+    for event in events:
+        if event.type is EventType.REQUEST_DECIDED:
+            outcome, how = event.data.get("outcome", ""), event.data.get("how", "")
+            fields = {"workspace": event.workspace, "outcome": outcome, "how": how}
+            fields |= {"user": event.user} if event.user else {}
+            _log.info(
+                "Request %s of run %s: %s by %s.", event.request, event.run, outcome, how, extra={"fields": fields}
+            )
 
 
 class Commits(Records):
@@ -216,8 +236,10 @@ class Commits(Records):
                 self.keys.permissions, "-inf", ms(change.permissions[0].value.at), byscore=True
             )
             plan.drop_permissions([PermissionId(permission.decode()) for permission in ended])
-        answer = await self._commit([*plan.keys], plan.args())
-        return Committed(answer.decode())
+        answer = Committed((await self._commit([*plan.keys], plan.args())).decode())
+        if answer in (Committed.DONE, Committed.DONE_BUT_PARKED):
+            _log_decisions(change.events)
+        return answer
 
     async def confirm(self, seen: Seen[Request]) -> bool:
         """Confirm that the request still is as it was seen, also on the replicas.

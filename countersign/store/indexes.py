@@ -12,7 +12,7 @@ from countersign import metrics
 from countersign.domain.ids import RequestId, RunId
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
-from countersign.metrics import Repair
+from countersign.metrics import Repair, WaitingKind
 from countersign.store.codec import from_ms, ms
 from countersign.store.records import Records
 from countersign.store.redis.scripts import Script
@@ -54,10 +54,37 @@ class Indexes:
         """Find runs that have not ended and are not parked, oldest first, unread."""
         return RunId.among(await self._client.zrange(self._keys.active, 0, limit - 1))
 
-    async def standing(self) -> dict[str, int]:
-        """Count waiting requests, active runs, and parked runs."""
-        indexes = {"requests": self._keys.pending, "runs": self._keys.active, "parked_runs": self._keys.parked}
+    async def standing(self) -> dict[WaitingKind, int]:
+        """Count waiting requests and runs."""
+        indexes = {
+            WaitingKind.REQUESTS: self._keys.pending,
+            WaitingKind.UNPOSTED_REQUESTS: self._keys.unposted,
+            WaitingKind.RUNS: self._keys.active,
+            WaitingKind.PARKED_RUNS: self._keys.parked,
+        }
         return {kind: int(await self._client.zcard(index)) for kind, index in indexes.items()}
+
+    async def unposted_since(self) -> datetime | None:
+        """Find when the oldest request without a posted card was asked, if any."""
+        while True:
+            first = await self._client.zrange(self._keys.unposted, 0, 0, withscores=True)
+            names = RequestId.among([member for member, _ in first])
+            strays = await self.gone(names)
+            if not strays:
+                return from_ms(int(first[0][1])) if first else None
+            await self._remove(self._keys.unposted, strays)
+
+    async def unposted(self, requests: Sequence[RequestId]) -> list[datetime]:
+        """Find when those of these requests were asked whose cards are not posted."""
+        scores = await self._client.zmscore(self._keys.unposted, [*requests]) if requests else []
+        return [from_ms(int(score)) for score in scores if score is not None]
+
+    async def unrecorded_since(self) -> datetime | None:
+        """Find when the oldest event outside the audit log happened, if any."""
+        last = await self._client.hget(self._keys.audit_head, "event")
+        first = f"({last.decode()}" if last else "-"
+        events = await self._client.xrange(self._keys.events, first, "+", count=1)
+        return from_ms(int(events[0][0].split(b"-")[0])) if events else None
 
     async def undelivered(self, limit: int, older: timedelta) -> list[Request]:
         """Find requests whose run has not heard that they were settled.

@@ -27,6 +27,7 @@ shorter).
 | `{ns}:usergroups` | string | user groups and who is in them, as Slack said | 5 min after it was asked |
 | `{ns}:rulebook` | string | the workspace's policy, from the file that `web` read at its start | never |
 | `{ns}:pending` | sorted set | undecided requests by when something is due next (ms; +inf: nothing) | never |
+| `{ns}:unposted` | sorted set | undecided requests whose card is not posted yet, by creation (ms) | never |
 | `{ns}:active` | sorted set | runs that have not ended and are not parked, by creation (ms) | never |
 | `{ns}:parked` | sorted set | parked runs, which no worker holds in memory, by creation (ms) | never |
 | `{ns}:undelivered` | sorted set | settled requests whose run did not hear of it yet, by when (ms) | never |
@@ -94,6 +95,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "workspace": "one key; rewritten at each start of web",
     "rulebook": "one key; rewritten at each start of web",
     "pending": "one key; empties as requests are settled",
+    "unposted": "one key; empties as cards are posted and requests are settled",
     "active": "one key; empties as runs end",
     "parked": "one key; empties as runs go on",
     "undelivered": "one key; empties as runs take the decisions",
@@ -149,6 +151,7 @@ class Keys:
         self.usergroups: Final = self.prefix + "usergroups"
         self.rulebook: Final = self.prefix + "rulebook"
         self.pending: Final = self.prefix + "pending"
+        self.unposted: Final = self.prefix + "unposted"
         self.active: Final = self.prefix + "active"
         self.parked: Final = self.prefix + "parked"
         self.undelivered: Final = self.prefix + "undelivered"

@@ -13,6 +13,7 @@ from countersign.domain.errors import UnknownSchema
 from countersign.domain.ids import ChannelId, WorkspaceId
 from countersign.policy.evaluation import Rulebook
 from countersign.store.commit_plan import Commits
+from countersign.store.condition import look
 from countersign.store.indexes import Indexes
 from countersign.store.keys import KEPT_CHANNELS, Keys
 from countersign.store.made_files import MadeFiles
@@ -36,6 +37,10 @@ class Store(Commits):
     async def check(self) -> None:
         """Check that Redis can be reached and is safe, as `check` says."""
         await check(self.client, self.keys.confirmed)
+
+    async def measure(self) -> None:
+        """Put into the metrics how Redis is."""
+        (await look(self.client, self.keys.confirmed, self._replicas)).show()
 
     async def defaults(self) -> Rules | None:
         raw = await self.client.get(self.keys.defaults)

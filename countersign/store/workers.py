@@ -45,6 +45,10 @@ class Workers:
                     teams[team.name] = team
         return [teams[name] for name in sorted(teams)]
 
+    async def present(self) -> list[Announcement]:
+        """Read what each worker that is there now announces."""
+        return await self._announced()
+
     async def held(self) -> frozenset[RunId]:
         """Read the runs that some worker holds now."""
         return frozenset(run for announced in await self._announced() for run in announced.runs)

@@ -1,12 +1,14 @@
 """Start a run, for a worker or in a script, and begin it under its lease."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from secrets import token_hex
 from typing import Final
 
+from countersign import metrics
 from countersign.domain import runs, start_sentences
 from countersign.domain.errors import CountersignError, InvalidInput, LeaseLost, NotFound
 from countersign.domain.ids import ApiKeyId, AttemptId, ChannelId, RunId, UserId, WorkspaceId, short_name
@@ -14,6 +16,7 @@ from countersign.domain.run_calls import Start
 from countersign.domain.run_options import chosen as choose
 from countersign.domain.runs import Run
 from countersign.domain.text_checks import legible
+from countersign.metrics import NotStarted
 from countersign.usecases.compare_and_set import Keep, Swap, Update, update
 from countersign.usecases.effective_settings import rules_of
 from countersign.usecases.ports import Change, Committed, Lease, Put, Queue, Store
@@ -47,16 +50,22 @@ async def start(
     `options` not given are the team's defaults. InvalidInput, with nothing changed, if the team is unknown, no worker
     runs it, an option cannot be chosen, or the task is empty or too long.
     """
-    task = _readable(task)
+    with _counted(NotStarted.INPUT):
+        task = _readable(task)
     teams = {t.name: t for t in await store.workers.teams()}
-    if not teams:
-        raise InvalidInput(start_sentences.NO_WORKER)
-    if team not in teams:
-        raise InvalidInput(start_sentences.unknown_team(team, teams))
-    if teams[team].problem:
-        raise InvalidInput(start_sentences.broken_team(team, teams[team].problem))
-    chosen = choose(team, teams[team].options, options or {})
-    await _somebody_may_decide(store, channel)
+    with _counted(NotStarted.NO_WORKER):
+        if not teams:
+            raise InvalidInput(start_sentences.NO_WORKER)
+    with _counted(NotStarted.UNKNOWN_TEAM):
+        if team not in teams:
+            raise InvalidInput(start_sentences.unknown_team(team, teams))
+    with _counted(NotStarted.BROKEN_TEAM):
+        if teams[team].problem:
+            raise InvalidInput(start_sentences.broken_team(team, teams[team].problem))
+    with _counted(NotStarted.INPUT):
+        chosen = choose(team, teams[team].options, options or {})
+    with _counted(NotStarted.NO_REVIEWERS):
+        await _somebody_may_decide(store, channel)
     now = await store.now()
     step = runs.start(
         run,
@@ -133,6 +142,16 @@ async def begin(store: Store, lease: Lease) -> Run:
         return Swap(Change(runs=(Put(step.run, seen.version),), events=step.events), step.run)
 
     return (await update(store, propose)).value
+
+
+@contextmanager
+def _counted(why: NotStarted) -> Iterator[None]:
+    """Count the refusal to start a task."""
+    try:
+        yield
+    except InvalidInput:
+        metrics.start_refused(why)
+        raise
 
 
 async def _stored(store: Store, step: runs.Step, *, unrepeated: bool = False) -> Run:

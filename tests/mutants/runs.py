@@ -299,8 +299,8 @@ RUNNING: Final = (
         "nothing is read back when the stream of decisions connects",
         "R5",
         "countersign/runs/decision_stream.py",
-        "                    self._read_back_at = 0.0\n                    pauses",
-        "                    pauses",
+        "                    self._read_back_at = 0.0\n                    metrics",
+        "                    metrics",
         (_CALLS + "test_service_finds_a_decision_that_was_not_pushed",),
     ),
     Bug(

@@ -287,7 +287,7 @@ async def test_what_was_decided_refused_and_ended_is_counted_once_it_is_drawn(
         await usecases.decide(store, NoQueue(), asked.id, attempt(asked, "U0MALLORY"))
     refused = count("countersign_attempts_refused_total", why="not_a_reviewer")
     await decide(store, asked)
-    assert await store.indexes.standing() == {"requests": 0, "runs": 1, "parked_runs": 0}
+    assert await store.indexes.standing() == {"requests": 0, "unposted_requests": 0, "runs": 1, "parked_runs": 0}
     await usecases.finish(store, lease, Finish(runs.Verb.FINISH, result="Done."))
     async with running_projector(slack, store):
         await all_drawn(slack, store)

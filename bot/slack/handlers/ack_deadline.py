@@ -7,16 +7,17 @@ its ack, and the person gets the sentence when there is one (R7).
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, Final
 
 from slack_bolt.async_app import AsyncAck
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from countersign import usecases
+from countersign import metrics, usecases
 from countersign.domain.errors import CountersignError, InvalidInput, NotReplicated, StoreUnavailable
 from countersign.domain.ids import ChannelId, GroupId, UserId
+from countersign.logs import about
 
 from ...slack_proxy import proxy_for
 from ..people.users_and_groups import Directory
@@ -47,8 +48,9 @@ def command(work: Work) -> Listener:
             else:
                 await ack(text=reply.text, blocks=reply.blocks, response_type="ephemeral")
 
-        reply = reply_of(work(services, body), "command")
-        await _in_time(reply, acknowledge, lambda reply: tell(services.client, body, reply))
+        with _about_sender(services, body):
+            reply = reply_of(work(services, body), "command")
+            await _in_time(reply, acknowledge, lambda reply: tell(services.client, body, reply))
 
     return listener
 
@@ -62,8 +64,9 @@ def click(work: Work) -> Listener:
             if reply is not None:
                 await tell(services.client, body, reply)
 
-        reply = reply_of(work(services, body), "click")
-        await _in_time(reply, acknowledge, lambda reply: tell(services.client, body, reply))
+        with _about_sender(services, body):
+            reply = reply_of(work(services, body), "click")
+            await _in_time(reply, acknowledge, lambda reply: tell(services.client, body, reply))
 
     return listener
 
@@ -98,14 +101,24 @@ def window(
                 if reply is not None and tells_what_counted:
                     await tell(services.client, body, reply, channel)
 
-        reply = reply_of(work(services, body), action)
-        await _in_time(
-            _in_plain_text(services.directory, reply) if below else reply,
-            acknowledge,
-            lambda reply: tell(services.client, body, reply, channel),
-        )
+        with _about_sender(services, body):
+            reply = reply_of(work(services, body), action)
+            await _in_time(
+                _in_plain_text(services.directory, reply) if below else reply,
+                acknowledge,
+                lambda reply: tell(services.client, body, reply, channel),
+            )
 
     return listener
+
+
+def _about_sender(services: Services, body: dict[str, Any]) -> AbstractContextManager[None]:
+    """Let all that is logged of a payload name its sender and place."""
+    try:
+        at = sender(body)
+    except InvalidInput:
+        return about(workspace=services.directory.workspace)
+    return about(workspace=services.directory.workspace, user=at.user, channel=at.channel)
 
 
 async def reply_of(work: Awaitable[Reply], action: str) -> Reply:
@@ -176,17 +189,21 @@ async def _in_time(
 ) -> None:
     """Do the work and ack with its reply. If it takes too long, the ack goes first and the reply is told later."""
     early: asyncio.Task[Any] | None = None
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
 
     def acknowledge_early() -> None:
         nonlocal early
+        metrics.click_acked(loop.time() - begun)
         early = asyncio.ensure_future(acknowledge(None))
 
-    timer = asyncio.get_running_loop().call_later(ACK_WITHIN, acknowledge_early)
+    timer = loop.call_later(ACK_WITHIN, acknowledge_early)
     try:
         reply = await work
     finally:
         timer.cancel()
     if early is None:
+        metrics.click_acked(loop.time() - begun)
         await acknowledge(reply)
         return
     await early

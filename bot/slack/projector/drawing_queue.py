@@ -19,6 +19,7 @@ from countersign.domain.ids import ChannelId, RequestId, RunId
 from countersign.domain.pauses import doubling
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
+from countersign.logs import about
 from countersign.usecases.ports import Store
 
 from ..ports import CannotPost, DrawingTask, Outbox, Outdated, drawing_task
@@ -147,14 +148,16 @@ class DrawingQueue:
 
     async def _run(self, subject: Subject) -> None:
         """Draw what changed, until nothing is left to draw."""
+        kind = "channel" if isinstance(subject, ChannelId) else "run"
         try:
-            while subject in self._waiting:
-                await asyncio.sleep(self._delay)
-                batch = self._waiting.pop(subject, None)
-                if batch is None:
-                    return  # drawing has stopped meanwhile
-                batch.files += await self._until_drawn(batch)
-                await self._drawn(batch)
+            with about(**{kind: subject}):
+                while subject in self._waiting:
+                    await asyncio.sleep(self._delay)
+                    batch = self._waiting.pop(subject, None)
+                    if batch is None:
+                        return  # drawing has stopped meanwhile
+                    batch.files += await self._until_drawn(batch)
+                    await self._drawn(batch)
         finally:
             self._tasks.pop(subject, None)
 

@@ -229,9 +229,14 @@ class Poster:
         self, seen: Seen[Message], target: _Target, where: tuple[str, str], *, adopted: bool = False
     ) -> Message | None:
         """Store where the message stands; delete it and return None if another does."""
-        message = standing(seen.value, ChannelId(where[0]), where[1], await self._store.now())
+        now, asked = await self._store.now(), list[datetime]()
+        message = standing(seen.value, ChannelId(where[0]), where[1], now)
         message = message if adopted else replace(message, drawn=target.drawn)
+        if target.rows is not None:
+            asked = await self._store.indexes.unposted(message.rows or target.rows)
         if await self._store.commit(Change(messages=(Put(message, seen.version),))) is Committed.DONE:
+            for at in asked:
+                metrics.card_posted((now - at).total_seconds())
             return message
         await self.copies.drop(target.name, message)
         return None

@@ -33,6 +33,7 @@ from countersign.frameworks.autogen.progress import Pace
 from countersign.frameworks.autogen.run_context import Run
 from countersign.frameworks.autogen.team import Teams
 from countersign.frameworks.autogen.team_execution import Driver
+from countersign.logs import about
 from countersign.metrics import Repair
 from countersign.process_settings import WorkerSettings
 from countersign.runs.leases import HeldLeases
@@ -105,7 +106,8 @@ class Runner:
             return
         self._advancing.add(run)
         try:
-            await self._advance_claimed(run)
+            with about(run=run):
+                await self._advance_claimed(run)
         except NewerSchema as newer:
             log.warning("Run %s is left for a newer worker. %s", run, newer)
             if self._script is not None:

@@ -20,6 +20,7 @@ import redis.asyncio
 import redis.exceptions
 from redis.asyncio.cluster import PipelineCommand
 
+from countersign import metrics
 from countersign.domain.errors import NotReplicated
 from countersign.store.redis.connection import ClusterClient
 from countersign.store.redis.errors import reaching
@@ -114,13 +115,16 @@ class WritingScript:
             return await self._pipeline.call(self._script, keys, args)
         async with reaching():
             answer, _, confirmed, *synced = await self._repeated(keys, args, within)
+        is_unsynced = within and self._has_disk and not synced[0][0]
+        if int(confirmed) < self._replicas.wanted or is_unsynced:
+            metrics.not_replicated()
         if int(confirmed) < self._replicas.wanted:
             raise NotReplicated(
                 f"This is stored, but {confirmed} of {self._replicas.wanted} replicas confirmed it in time, so a "
                 "failover right now could lose it. Look at the card or the run in a moment, and only if it is not "
                 "there do it again."
             )
-        if within and self._has_disk and not synced[0][0]:
+        if is_unsynced:
             raise NotReplicated(f"This is stored, but not on the disk of Redis within {within.total_seconds():g} s.")
         return answer
 
