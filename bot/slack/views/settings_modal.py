@@ -121,7 +121,7 @@ def block_of(sentence: str, field: str = "") -> str:
         return CHANNEL
     if field == "quorum" or re.search(r"[Aa]pprovals? (would be |is )?needed|quorum", sentence):
         return QUORUM
-    if " proof " in sentence:
+    if field == "proof" or " the proof " in sentence:
         return PROOF
     return "quiet" if "uiet" in sentence else TIMEOUT if sentence.startswith("A timeout") else USERS
 
