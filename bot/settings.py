@@ -163,9 +163,26 @@ class WebSettings(AuditSettings):
         description="address of API_PORT for workers, behind a load balancer; else this machine's",
     )
 
+    public_url: str | None = Field(
+        None,
+        description="address of the pages on which people review, like `https://approve.example.com`; none: no pages",
+    )
+
     callback_networks: Networks = Field(
         frozenset(), description="private networks to which programs' callbacks may go, like `10.1.0.0/16`"
     )
+
+    @field_validator("public_url")
+    @classmethod
+    def _origin(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        match = re.fullmatch(r"(https?)://([a-z0-9.-]+)(:[0-9]{1,5})?/?", value)
+        if match is None:
+            raise ValueError("give scheme, host and port alone, in small letters, like https://approve.example.com")
+        if match[1] == "http" and match[2] != "localhost":
+            raise ValueError("must begin with https://. Only http://localhost needs no certificate")
+        return value.rstrip("/")
 
     @field_validator("slack_client_secret", "slack_redirect_url", "encryption_keys")
     @classmethod

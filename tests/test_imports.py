@@ -134,6 +134,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "pydantic_core",
         "pydantic_settings",
     },
+    "bot.passkeys": {"countersign.domain", "countersign.usecases", "webauthn"},
+    "bot.passkeys_cli": {
+        *("countersign.domain", "countersign.usecases", "countersign.process_settings", "countersign.store"),
+        *("countersign.terminal", "typer"),
+    },
     "bot.slack_errors": {"slack_sdk"},
     "bot.slack_proxy": set(),
     "bot.forms": {"countersign.domain", "countersign.json_schema", "countersign.text", "bot.forms"},
@@ -149,7 +154,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "bot.audit": {
         *("countersign.domain", "countersign.metrics", "countersign.policy", "countersign.store"),
-        *("countersign.process_settings", "countersign.terminal", "bot.audit", "bot.settings"),
+        *("countersign.process_settings", "countersign.terminal", "bot.audit", "bot.passkeys", "bot.settings"),
         *("cryptography", "matplotlib", "sqlalchemy", "typer", "yaml"),
     },
     "bot.api": {
@@ -215,7 +220,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"errors", "ids", "attempt_refusals", "start_sentences", "text_checks", "typed_answers"}
         | {"activity", "callback_signing", "calls", "events", "executions", "hash_chain", "json_comparison"}
         | {"made_files", "pauses", "quiet_hours", "redaction", "run_options", "slash_commands"},
-        {"api_keys", "channel_settings", "durations", "json_arguments", "people"},
+        {"api_keys", "channel_settings", "durations", "json_arguments", "passkeys", "people", "proof"},
         {"requests", "runs"},
         {"run_calls"},
         {"batching", "delegation", "diffs", "eligibility", "high_risk", "question_salts", "quorum"}
@@ -229,7 +234,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         | {"store_outages"},
         {"executions", "program_keys", "program_requests", "run_end", "run_progress", "run_requests", "run_start"},
         {"run_calls", "unreported_outcomes"},
-        {"decisions", "presence"},
+        {"decisions", "passkeys", "presence", "proofs"},
         {"deadlines", "permission_use"},
     ),
     "countersign.store": (
@@ -263,7 +268,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"standalone"},
     ),
     "bot": (
-        {"forms", "settings", "slack_errors", "slack_proxy", "worker_areas"},
+        {"forms", "passkeys", "passkeys_cli", "settings", "slack_errors", "slack_proxy", "worker_areas"},
         {"api", "audit", "slack"},
         {"installations"},
         {"workspace"},
@@ -281,7 +286,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"port"},
     ),
     "bot.audit": (
-        {"entries", "export_formats", "recorded_calls", "receipts", "sql_copy"},
+        {"entries", "export_formats", "recorded_calls", "receipts", "signatures", "sql_copy"},
         {"auditor", "figures", "sources"},
         {"plots", "report", "suggest_cli", "weekly_figures"},
         {"cli"},
@@ -419,7 +424,7 @@ def test_no_room_may_import_what_it_does_not() -> None:
 
 OURS = ("countersign", "bot", "agents", "localslack", "demo")
 DEEPEST = {
-    "countersign.domain": 9,
+    "countersign.domain": 10,
     "countersign.usecases": 5,
     "countersign.runs": 5,
     "countersign.store": 7,

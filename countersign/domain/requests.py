@@ -23,6 +23,7 @@ from countersign.domain.ids import (
     short_name,
 )
 from countersign.domain.people import Reviewers
+from countersign.domain.proof import Proof
 
 
 class Kind(StrEnum):
@@ -110,6 +111,7 @@ class Vote:
     """Whose place they took, if they stood in for somebody."""
     name: str = ""
     """The user's name at that moment; "" when Slack did not say."""
+    proof: Proof = Proof.SLACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,8 @@ class Decision:
     standing: Standing | None = None
     names: tuple[str, ...] = ()
     """Their names at that moment, in the order of `by`; "" where Slack did not say."""
+    proof: Proof = Proof.SLACK
+    """The weakest of what they proved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +267,26 @@ class Step:
         return bool(self.events)
 
 
+_SENDS_BACK: Final = frozenset({Kind.MESSAGE, Kind.TOOL, Kind.CODE})
+"""Kinds of which a free answer asks for changes, if the question can be approved."""
+
+
+def approves(question: Question, verb: Verb) -> bool:
+    """Tell whether this answer lets something continue, so that it needs a proof.
+
+    A rejection never does, nor does a request for changes. An answer in the place of a result, a choice or a form
+    does.
+    """
+    if verb is Verb.RESPOND:
+        return not (question.kind in _SENDS_BACK and Verb.APPROVE in question.offers)
+    return verb in (Verb.APPROVE, Verb.EDIT, Verb.CHOOSE)
+
+
+def needed_proof(request: "Request", verb: Verb) -> Proof:
+    """Return what this answer must be proved with."""
+    return request.rules.proof if approves(request.question, verb) else Proof.SLACK
+
+
 def slot_of(question: Question) -> str:
     """Name a question's place in its run."""
     match question.kind:
@@ -284,6 +308,12 @@ def digest(question: Question) -> Digest:
     parts += ["about", question.about] if question.about else []
     parts += ["salt", question.salt] if question.salt else []
     return digest_of(question.kind, question.title, question.content, *question.offers, *parts)
+
+
+def digest_of_answer(salt: str, arguments: str, content: str, chosen: tuple[str, ...], words: str) -> Digest | str:
+    """Digest what a person entered, with the salt of the question; "" if nothing."""
+    entered = any((arguments, content, chosen, words))
+    return digest_of("answer", salt, arguments, content, words, *chosen) if entered else ""
 
 
 def request_id(run: RunId, question: Question) -> RequestId:

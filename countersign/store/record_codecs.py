@@ -8,10 +8,13 @@ from countersign.domain.api_keys import ApiKey
 from countersign.domain.channel_settings import ChannelSettings, Rules
 from countersign.domain.delegation import Absences
 from countersign.domain.events import Event
+from countersign.domain.passkeys import Passkeys
+from countersign.domain.proof import Challenge
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.domain.standing_permissions import Permission
 from countersign.policy.evaluation import Rulebook
+from countersign.policy.loosening import SettingsProposal
 from countersign.store.codec import Codec
 from countersign.usecases.ports import Announcement, Message
 
@@ -26,6 +29,9 @@ REQUESTS: Final = Codec(Request)
 MESSAGES: Final = Codec(Message)
 RUNS: Final = Codec(Run)
 API_KEYS: Final = Codec(ApiKey)
+PASSKEYS: Final = Codec(Passkeys)
+CHALLENGES: Final = Codec(Challenge)
+PROPOSALS: Final = Codec(SettingsProposal)
 
 
 @lru_cache(maxsize=4)

@@ -16,7 +16,8 @@ from countersign.domain.api_keys import ApiKey
 from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.delegation import Absences
 from countersign.domain.errors import NewerSchema, UnknownSchema
-from countersign.domain.ids import ApiKeyId, ChannelId, PermissionId, RequestId, RunId, WorkspaceId
+from countersign.domain.ids import ApiKeyId, ChannelId, PermissionId, RequestId, RunId, UserId, WorkspaceId
+from countersign.domain.passkeys import Passkeys
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.domain.standing_permissions import Permission
@@ -25,6 +26,7 @@ from countersign.store.keys import Keys
 from countersign.store.record_codecs import (
     ABSENCES,
     API_KEYS,
+    PASSKEYS,
     PERMISSIONS,
     REQUESTS,
     RUNS,
@@ -129,6 +131,14 @@ class Records:
     async def api_key(self, key: ApiKeyId) -> Seen[ApiKey] | None:
         (raw,), now = await self.values(self.keys.api_key(key))
         return Seen(*API_KEYS.read(raw), now) if raw is not None else None
+
+    async def passkeys(self, user: UserId) -> Seen[Passkeys] | None:
+        (raw,), now = await self.values(self.keys.passkeys(user))
+        return Seen(*PASSKEYS.read(raw), now) if raw is not None else None
+
+    async def passkey_holders(self) -> list[UserId]:
+        """List everybody who has, or had, a passkey or a code to enrol one."""
+        return sorted(UserId.among(await self.client.smembers(self.keys.passkey_holders)))
 
     async def message(self, name: str) -> Seen[Message] | None:
         (raw,), now = await self.values(messages=[name])

@@ -16,7 +16,7 @@ from countersign.domain.channel_settings import ChannelSettings, Rules
 from countersign.domain.errors import InvalidInput, plain_text
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Actor
-from countersign.policy.loosening import NeedsConfirmation, NeedsSecond, SettingsProposal
+from countersign.policy.loosening import NeedsConfirmation, NeedsProof, NeedsSecond, SettingsProposal
 
 from .. import settings_proposals
 from ..people.account_check import SettingProblem, is_shared_outside, problems
@@ -115,7 +115,7 @@ async def _configure(
     found: list[SettingProblem] = []
 
     async def check(rules: Rules) -> list[Sentence]:
-        found[:] = await problems(services.directory, rules)
+        found[:] = await problems(services.directory, rules, services.pages)
         return [problem.sentence for problem in found]
 
     try:
@@ -129,6 +129,8 @@ async def _configure(
             delivery(body),
             why_not_propose=why_not_propose,
         )
+    except NeedsProof as milder:
+        return Reply(settings_text.proposed_on_page(milder, services.pages))
     except NeedsSecond as milder:
         return Reply(settings_text.proposed(milder))
     except NeedsConfirmation as milder:
@@ -166,7 +168,7 @@ async def _confirm(services: Services, body: dict[str, Any], written: str) -> Re
     )
 
     async def check(rules: Rules) -> list[Sentence]:
-        return [problem.sentence for problem in await problems(services.directory, rules)]
+        return [problem.sentence for problem in await problems(services.directory, rules, services.pages)]
 
     done = await usecases.configure(
         services.store,
