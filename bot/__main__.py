@@ -24,6 +24,7 @@ from countersign.usecases.store_outages import patiently
 from . import multi_workspace
 from .api import endpoints as api
 from .api.port import ApiPort
+from .pages.site import Pages
 from .settings import WebSettings
 from .slack import health, http
 from .slack.app import TokenRefused, slack_clients, socket_mode
@@ -53,10 +54,17 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         number = await stack.enter_async_context(http.serving(port, settings.host, settings.api_port, api.CONNECTIONS))
         port.url = settings.api_url or url_of(settings.host, number)
         _log.info("Workers and programs call port %d.", number)
+        reviewing = Pages.of(settings, store)
+        if reviewing is not None:
+            site = http.serving(reviewing.asgi, settings.host, settings.pages_port)
+            number = await stack.enter_async_context(site)
+            _log.info("People review at %s, port %d.", settings.public_url, number)
         refused: Callable[[], str]
         notes: Callable[[], Sequence[str]] = tuple
         if settings.slack_bot_token is None:
-            installed = await stack.enter_async_context(multi_workspace.installed(settings, store, owner, port))
+            installed = await stack.enter_async_context(
+                multi_workspace.installed(settings, store, owner, port, reviewing)
+            )
             app, clients, pages, who = (
                 cast(AsyncApp, installed.registry),
                 installed.clients,
@@ -69,7 +77,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
                 slack_clients(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
             )
             workspace = await _once_accepted(
-                lambda: stack.enter_async_context(opened(settings, store, clients, owner, port))
+                lambda: stack.enter_async_context(opened(settings, store, clients, owner, port, pages=reviewing))
             )
             stores = {workspace.identity.workspace: store}
             answers = workspace.answers

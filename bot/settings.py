@@ -159,9 +159,42 @@ class WebSettings(AuditSettings):
         description="address of API_PORT for workers, behind a load balancer; else this machine's",
     )
 
+    public_url: str | None = Field(
+        None,
+        description="address of the pages on which people review, like `https://approve.example.com`; none: no pages",
+    )
+    pages_port: int = Field(
+        3001, ge=0, le=65535, description="with PUBLIC_URL: for the pages, see docs/pages.md; 0 takes a free one"
+    )
+    oidc_providers: Path | None = Field(
+        None, description="with PUBLIC_URL: YAML file of the OpenID Connect providers with which people sign in"
+    )
+    oidc_people: Path | None = Field(
+        None, description="with PUBLIC_URL: YAML file that says which Slack user a signed-in person is"
+    )
+
     callback_networks: Networks = Field(
         frozenset(), description="private networks to which programs' callbacks may go, like `10.1.0.0/16`"
     )
+
+    @field_validator("public_url")
+    @classmethod
+    def _origin(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        match = re.fullmatch(r"(https?)://([a-z0-9.-]+)(:[0-9]{1,5})?/?", value)
+        if match is None:
+            raise ValueError("give scheme, host and port alone, in small letters, like https://approve.example.com")
+        if match[1] == "http" and match[2] != "localhost":
+            raise ValueError("must begin with https://. Only http://localhost needs no certificate")
+        return value.rstrip("/")
+
+    @field_validator("oidc_providers", "oidc_people")
+    @classmethod
+    def _all_for_pages(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is None and info.data.get("public_url") is not None:
+            raise PydanticCustomError("missing", "missing")
+        return value
 
     @field_validator("slack_client_secret", "slack_redirect_url", "encryption_keys")
     @classmethod

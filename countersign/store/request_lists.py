@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import redis.exceptions
+
 from countersign.domain import schedule
 from countersign.domain.events import REQUEST_CHANGED, Event
 from countersign.domain.ids import ChannelId, GroupId, RequestId, UserId
@@ -108,7 +110,8 @@ class Lists:
         for request in requests:
             plan.fill(request)
         async with reaching():
-            await self._script(keys=list(plan.keys), args=[json.dumps({"add": plan.add, "remove": plan.remove})])
+            lists = json.dumps({"add": plan.add, "remove": plan.remove})
+            await self._script(keys=[*plan.keys, self._store.keys.list_changes], args=[lists])
 
 
 class _Plan:
@@ -228,6 +231,19 @@ class Overview:
         standing = {name for name, message in messages.items() if message.ts}
         messages |= {name: cards[card] for name, card in moved.items() if card in cards and name not in standing}
         return {name: message for name, message in messages.items() if message.ts}
+
+    async def revision(self) -> str:
+        """Read a text that changes with every event and every change of the lists."""
+        async with reaching():
+            changes, newest = await self._client.get(self._keys.list_changes), await self._newest_event()
+        return f"{int(changes or 0)}-{newest}"
+
+    async def _newest_event(self) -> str:
+        try:
+            stream = await self._client.xinfo_stream(self._keys.events)
+        except redis.exceptions.ResponseError:  # nothing has happened yet
+            return ""
+        return bytes(stream["last-generated-id"]).decode()
 
     async def watch(self, user: UserId, span: timedelta) -> None:
         """Keep this person's Home live for `span`."""
