@@ -19,6 +19,7 @@ import redis.asyncio
 from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import WrongSettings
 from countersign.domain.ids import ChannelId, UserId, WorkspaceId
+from countersign.domain.proof import Proof
 from countersign.policy import file
 from countersign.policy.evaluation import Rulebook
 from countersign.store.audit_log import Ledger
@@ -105,6 +106,8 @@ async def opened(
         await patiently(lambda: store.set_defaults(rules))
         await patiently(lambda: store.set_workspace(identity.workspace))
         book = Rulebook() if settings.policy is None else file.read(settings.policy)
+        if (unproved := proof_problem(book)) is not None and settings.public_url is None:
+            raise WrongSettings([f"POLICY: {unproved}"])
         await patiently(lambda: store.set_rulebook(book))
         if not rules.reviewers:
             _log.warning("REVIEWERS names nobody: runs start only in channels that name reviewers themselves.")
@@ -115,6 +118,7 @@ async def opened(
         calls = GatedCalls(clients.posts, settings.slack_pace, answers)
         poster = Poster(calls, store, identity.workspace, identity.home, identity.names)
         poster.thread_replies = settings.thread_replies
+        poster.pages = settings.public_url or ""
         admins = frozenset(UserId(i) for i in settings.admins)
         homes = HomePublisher(
             store,
@@ -127,7 +131,7 @@ async def opened(
         )
         cards = ClickedCards(store, poster, clients.reads.session)
         services = Services(
-            store, queue, directory, clients.reads, admins, poster.link, homes, cards, identity.bot_user
+            store, queue, directory, clients.reads, admins, poster.link, homes, cards, identity.bot_user, poster.pages
         )
         app = build(clients, identity)
         register(app, services)
@@ -169,6 +173,17 @@ async def opened(
             stack.enter_context(pages.serving(desk))
         await stack.enter_async_context(at_work("address for workers", queue.keep_address(url)))
         yield Workspace(app, identity, store, answers)
+
+
+def proof_problem(book: Rulebook) -> str | None:
+    """Say which rule needs pages, because a click does not suffice for it; None if none does."""
+    for clause in book.clauses:
+        if clause.terms.proof not in (None, Proof.SLACK):
+            return (
+                f"the rule “{clause.name}” (line {clause.line}) needs the proof {clause.terms.proof}, which people "
+                "give on pages, and there are none. Set PUBLIC_URL, or remove `proof` from the rule."
+            )
+    return None
 
 
 async def checked_rules(settings: WebSettings, directory: Directory) -> Rules:

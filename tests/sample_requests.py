@@ -133,6 +133,7 @@ def attempt(of: Request, user: str = BOB, verb: Verb = Verb.APPROVE, name: str =
             "opened_for",
             "typed",
             "voters",
+            "proved",
         )
         if key in changes
     }

@@ -131,6 +131,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "pydantic_core",
         "pydantic_settings",
     },
+    "bot.passkeys": {"countersign.domain", "countersign.usecases", "webauthn"},
     "bot.slack_errors": {"slack_sdk"},
     "bot.slack_proxy": set(),
     "bot.forms": {"countersign.domain", "countersign.json_schema", "countersign.text", "bot.forms"},
@@ -227,8 +228,8 @@ ORDER: dict[str, tuple[set[str], ...]] = {
             "made_files",
         }
         | {"quiet_hours", "redaction", "run_options", "slash_commands"},
-        {"api_keys", "channel_settings", "escalation", "json_arguments", "people", "permission_scopes"}
-        | {"program_states"},
+        {"api_keys", "channel_settings", "escalation", "json_arguments", "passkeys", "people", "permission_scopes"}
+        | {"program_states", "proof"},
         {"requests", "runs"},
         {"run_calls"},
         {"batching", "delegation", "diffs", "eligibility", "high_risk", "question_salts", "quorum"}
@@ -242,7 +243,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         | {"store_outages"},
         {"executions", "program_keys", "program_requests", "run_end", "run_progress", "run_requests", "run_start"},
         {"run_calls", "unreported_outcomes"},
-        {"decisions", "presence"},
+        {"decisions", "passkeys", "presence", "proofs"},
         {"deadlines", "permission_use"},
     ),
     "countersign.store": (
@@ -276,7 +277,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"standalone"},
     ),
     "bot": (
-        {"forms", "settings", "slack_errors", "slack_proxy", "worker_areas"},
+        {"forms", "passkeys", "settings", "slack_errors", "slack_proxy", "worker_areas"},
         {"api", "audit", "slack"},
         {"installations", "pages"},
         {"workspace"},

@@ -24,6 +24,7 @@ from countersign.domain.escalation import Escalation
 from countersign.domain.ids import AttemptId, Digest, GroupId, UserId
 from countersign.domain.people import Account, Actor, Reviewers
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
+from countersign.domain.proof import Assertion, OidcLogin, Proof, Proved, SigningKey
 from countersign.domain.requests import Kind, Request, Step, Verb
 from countersign.domain.schedule import Snooze
 from countersign.domain.standing_permissions import Permission
@@ -69,6 +70,8 @@ RULES: Final[dict[str, dict[str, Any]]] = {
     "reminds": {"remind_after": timedelta(minutes=30)},
     "silence approves": {"on_timeout": OnTimeout.APPROVE},
     "waits for ever": {"on_timeout": OnTimeout.WAIT},
+    "needs a login": {"proof": Proof.OIDC},
+    "needs a passkey": {"proof": Proof.PASSKEY},
     "quiet nights": {"quiet": quiet_hours.parse("19:00-08:00 UTC"), "timeout": DAY},
 }
 
@@ -76,6 +79,14 @@ LONG: Final = "x" * (decision_attempts.LONGEST_WORDS + 1)
 CHANGED: Final = {"arguments": '{"amount":21,"order":17}'}
 OTHER: Final = {"digest": Digest("0" * 64)}
 GLASS: Final = {"break_glass": True, "words": "The shop is down."}
+_KEY: Final = SigningKey("credential", "key", NOW - timedelta(days=9), NOW - timedelta(days=8), "code")
+_ASSERTION: Final = Assertion("credential", "client data", "authenticator data", "signature")
+LOGGED_IN: Final = Proved(Proof.OIDC)
+SIGNED_IN: Final = Proved(Proof.OIDC, "theirs", OidcLogin("https://idp.example.com", "bob", NOW))
+SIGNED: Final = Proved(Proof.PASSKEY, "theirs", assertion=_ASSERTION, key=_KEY)
+SIGNED_TOO_SOON: Final = replace(SIGNED, key=replace(_KEY, usable_at=NOW + timedelta(hours=1)))
+SIGNED_REJECTION: Final = replace(SIGNED, statement="another's")
+"""Proofs as they were checked; "theirs" stands for the statement of the attempt itself."""
 CALL, ARGUMENTS, TOOL = (
     {"permission": PermissionChoice(scope, Span.HOUR)} for scope in (Scope.CALL, Scope.ARGUMENTS, Scope.TOOL)
 )
@@ -125,13 +136,22 @@ DOES: Final[dict[str, tuple[Verb, dict[str, Any]]]] = {
     "open, type approve and approve": (Verb.APPROVE, OPENED | {"typed": "approve"}),
     "open, type refund and edit": (Verb.EDIT, OPENED | CHANGED | {"typed": "refund"}),
     "approve in Bob's window": (Verb.APPROVE, {"opened_for": BOB}),
+    "approve after a login": (Verb.APPROVE, {"proved": LOGGED_IN}),
+    "sign in and approve": (Verb.APPROVE, {"proved": SIGNED_IN}),
+    "sign and approve": (Verb.APPROVE, {"proved": SIGNED}),
+    "sign and edit": (Verb.EDIT, CHANGED | {"proved": SIGNED}),
+    "sign and choose eu": (Verb.CHOOSE, {"chosen": ("eu",), "proved": SIGNED}),
+    "sign and break the glass": (Verb.APPROVE, GLASS | {"proved": SIGNED}),
+    "sign and allow the call": (Verb.APPROVE, CALL | {"proved": SIGNED}),
+    "sign with a new passkey and approve": (Verb.APPROVE, {"proved": SIGNED_TOO_SOON}),
+    "sign a rejection and approve": (Verb.APPROVE, {"proved": SIGNED_REJECTION}),
     "approve in Carol's window": (Verb.APPROVE, {"opened_for": CAROL, "typed": "refund"}),
 }
 AGAIN: Final = ", delivered again"
 DID: Final = {
     "approved": "approve", "rejected": "reject", "answered": "respond", "edited": "edit", "chose eu": "choose eu",
     "chose us": "choose us", "broke the glass": "break the glass", "opened and approved": "open and approve",
-    "looks": "look", "snoozed": "snooze",
+    "looks": "look", "snoozed": "snooze", "signed": "sign and approve",
 }  # fmt: skip
 DID_BEFORE: Final = re.compile(r"(\w+(?:, a lead)?)(?: for (\w+))? (" + "|".join(DID) + ")")
 NOW_IS: Final = re.compile(r"(\w+) is now (.+)")
@@ -309,7 +329,12 @@ def _attempt(of: Request, who: Actor, does: str, name: str) -> Attempt:
     if own.get("opened_for") is THEIR_OWN:
         own = own | {"opened_for": who.user}
     attempt = AttemptId(re.sub("[^A-Za-z0-9]", "-", f"{who.user}-{does}-{name}"))
-    return replace(Attempt(attempt, who, verb, of.digest), **own)
+    made = replace(Attempt(attempt, who, verb, of.digest), **own)
+    if not made.proved.statement:
+        return made
+    said = made if made.proved.statement == "theirs" else replace(made, verb=Verb.REJECT)
+    statement = decision_attempts.statement([of], said, "nonce").write()
+    return replace(made, proved=replace(made.proved, statement=statement))
 
 
 def _parts(cell: str, between: str) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from countersign.domain.channel_settings import Rules
+from countersign.domain.channel_settings import Rules, filled, recorded
 from countersign.domain.events import EventType, plain, without_secrets
 from countersign.domain.ids import RequestId, digest_of
 from countersign.domain.people import Reviewers
@@ -57,9 +57,8 @@ def entry_of(stored: StreamEvent, request: Request | None) -> dict[str, Any] | N
     if request is None and event["request"] is not None:
         entry["what"] = {"gone": "the request is not stored any more"}
     if request is not None:
-        entry["what"] = _filled(_described(request, whole=kind == EventType.REQUEST_ASKED))
-        rules = _rules_at(request, event["at"])
-        entry["rules"] = _filled(plain(rules) | ({} if rules.quiet else {"quiet": None}))
+        entry["what"] = filled(_described(request, whole=kind == EventType.REQUEST_ASKED))
+        entry["rules"] = recorded(_rules_at(request, event["at"]))
         if kind == EventType.REQUEST_DECIDED:
             entry["decision"] = _decision(request)
     return entry
@@ -126,13 +125,6 @@ def _described(request: Request, whole: bool) -> dict[str, Any]:
         if getattr(question, name):
             described[name] = plain(getattr(question, name))
     return described
-
-
-def _filled(value: Any) -> Any:
-    """Leave out what is null, false or empty, at any depth."""
-    if not isinstance(value, dict):
-        return value
-    return {name: _filled(inner) for name, inner in value.items() if inner not in (None, False, "", [])}
 
 
 def _rules_at(request: Request, at: str | None) -> Rules:

@@ -89,6 +89,44 @@ class Refusal(StrEnum):
         "use the newest card."
     )
     NOT_TYPED = 'Type "{what}" to approve.'
+    NEEDS_LOGIN = (
+        "This needs a fresh login, and Slack proves none, so your click wasn't counted. The request is still pending; "
+        "use the link on its card, and sign in there."
+    )
+    NEEDS_PASSKEY = (
+        "This needs your passkey, and Slack proves none, so your click wasn't counted. The request is still pending; "
+        "use the link on its card, and approve it there."
+    )
+    LOGIN_NOT_FRESH = (
+        "Your identity provider didn't ask you to sign in for this. Nothing was decided; try again, and if it happens "
+        "again, tell an admin."
+    )
+    PASSKEY_UNKNOWN = "This isn't a passkey of yours. Nothing was decided; use one that you enrolled here."
+    PASSKEY_REVOKED = "This passkey was revoked. Nothing was decided; use another one, or enrol a new one."
+    PASSKEY_TOO_NEW = (
+        "This passkey is new, and new passkeys can't approve yet. Nothing was decided; “My passkeys” says from when it "
+        "can. Or use an older passkey."
+    )
+    PASSKEY_COPIED = (
+        "This passkey's counter went back, as it does when a passkey was copied. Nothing was decided; revoke it and "
+        "tell an admin."
+    )
+    PROOF_LATE = (
+        "Your confirmation came after its five minutes, or was used before. Nothing was decided; reload the page and "
+        "confirm again."
+    )
+    PROOF_NOT_YOURS = (
+        "This confirmation was begun by somebody else, or in another session. Nothing was decided; reload the page "
+        "and confirm again."
+    )
+    PROOF_OF_OTHER = (
+        "You confirmed something else than this request as it is now. Nothing was decided; reload the page, read it "
+        "again and confirm it."
+    )
+    PROOF_WRONG = (
+        "Your confirmation couldn't be verified. Nothing was decided; reload the page and confirm again. If it happens "
+        "again, tell an admin."
+    )
     NO_CHOICE = "Choose {what} of the options on the card; nothing was counted."
 
     def filled(self, **values: Sentence) -> Sentence:

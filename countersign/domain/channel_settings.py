@@ -1,5 +1,6 @@
 """Channel settings: who decides, for how long, where, and what a timeout means."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -10,8 +11,10 @@ from typing import Any, Final, NamedTuple
 from countersign.domain import escalation, quiet_hours
 from countersign.domain.errors import InvalidInput
 from countersign.domain.escalation import Escalation
-from countersign.domain.ids import ChannelId, UserId
+from countersign.domain.events import plain
+from countersign.domain.ids import ChannelId, Digest, UserId, digest_of
 from countersign.domain.people import Actor, Reviewers, why_nobody
+from countersign.domain.proof import Proof, strictest
 from countersign.domain.quiet_hours import NEVER, Quiet
 from countersign.domain.slash_commands import NAMES
 
@@ -63,6 +66,8 @@ class Rules:
     quiet: Quiet = NEVER
     in_thread: bool = False
     """The requester alone answers, in the run's own thread (`countersign.domain.eligibility`)."""
+    proof: Proof = Proof.SLACK
+    """What an approval must be proved with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +84,7 @@ class ChannelSettings:
     remind_after: timedelta | None = None
     escalation: tuple[Escalation, ...] | None = None
     quiet: Quiet | None = None
+    proof: Proof | None = None
 
     def over(self, rules: Rules) -> Rules:
         """The rules with this channel's own settings laid over them."""
@@ -123,6 +129,7 @@ IN_POLICY: Final = {
     "approvals_channel": InPolicy("send_to", "the channel where the card appears, by id", "approvals channel"),
     "remind_after": InPolicy("remind", "reminded after so long, then in growing gaps; off: never", "reminders"),
     "escalation": InPolicy("escalate", "who is asked next; []: nobody, whatever the channel says", "escalation"),
+    "proof": InPolicy("proof", "what an approval is proved with: slack, oidc or passkey", "proof", strictest),
 }
 """By the names of the settings; a rule of the policy cannot make any other."""
 
@@ -136,6 +143,24 @@ def resolve(defaults: Rules, approvals: ChannelSettings, channel: ChannelSetting
     destination = channel.approvals_channel or defaults.approvals_channel
     inherited = replace(approvals, approvals_channel=None).over(defaults)
     return in_force(replace(channel.over(inherited), approvals_channel=destination))
+
+
+def recorded(rules: Rules) -> dict[str, Any]:
+    """Write rules as the audit log keeps them: without what is null, false or empty."""
+    written: dict[str, Any] = filled(plain(rules) | ({} if rules.quiet else {"quiet": None}))
+    return written
+
+
+def filled(value: Any) -> Any:
+    """Leave out what is null, false or empty, at any depth."""
+    if not isinstance(value, dict):
+        return value
+    return {name: filled(inner) for name, inner in value.items() if inner not in (None, False, "", [])}
+
+
+def digest_of_rules(recorded_rules: Any) -> Digest:
+    """Digest `recorded` rules, so that a signature says by which rules it was given."""
+    return digest_of(json.dumps(recorded_rules, sort_keys=True, separators=(",", ":"), ensure_ascii=True))
 
 
 def in_force(rules: Rules) -> Rules:
@@ -225,6 +250,11 @@ def problems_of(rules: Rules) -> list[str]:
         problems.append(
             f"Break-glass is for one approval, and {rules.quorum} approvals are needed here, so it would never be "
             "offered: turn it off, or lower the quorum."
+        )
+    if rules.proof is not Proof.SLACK and rules.on_timeout is OnTimeout.APPROVE:
+        problems.append(
+            f"An approval needs the proof {rules.proof} here, and silence proves nothing: let a timeout reject or "
+            "wait, or set the proof to slack."
         )
     named = len(rules.reviewers.users)
     if rules.reviewers and not rules.reviewers.groups and rules.quorum > named:

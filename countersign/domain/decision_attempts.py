@@ -1,5 +1,6 @@
 """The rules by which an attempt to decide is judged: by whom, in time, on what."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -7,6 +8,7 @@ from typing import Final
 from countersign.domain import high_risk, standing_permissions
 from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.calls import LONGEST_ARGUMENTS, LONGEST_CONTENT, is_canonical
+from countersign.domain.channel_settings import digest_of_rules, recorded
 from countersign.domain.eligibility import (
     free_seat,
     may_break_glass,
@@ -17,9 +19,10 @@ from countersign.domain.eligibility import (
     why_not_reviewer,
 )
 from countersign.domain.events import Event, EventType
-from countersign.domain.ids import AttemptId, Digest, UserId
+from countersign.domain.ids import AttemptId, Digest, UserId, digest_of
 from countersign.domain.people import Actor
 from countersign.domain.permission_scopes import PermissionChoice, Standing
+from countersign.domain.proof import CLICK, Proved, Statement, Subject, weakest, why_not_proved, with_evidence
 from countersign.domain.quorum import count_people, recount, tied, voided
 from countersign.domain.request_endings import settle
 from countersign.domain.requests import (
@@ -34,6 +37,7 @@ from countersign.domain.requests import (
     Verb,
     Vote,
     event,
+    needed_proof,
 )
 from countersign.domain.standing_permissions import Permission
 from countersign.domain.text_checks import is_legible, is_storable, legible
@@ -51,6 +55,8 @@ _ABOUT_THE_ANSWER: Final = frozenset(
         Refusal.NOTHING_CHANGED,
         Refusal.NO_CHOICE,
         Refusal.NOT_OPENED,
+        Refusal.NEEDS_LOGIN,
+        Refusal.NEEDS_PASSKEY,
     }
 )
 """Faults of an answer, not of who gives it or when."""
@@ -66,7 +72,7 @@ class Attempt:
     is what they do not want to be asked again; `break_glass` says that the requester decides alone, in an emergency.
     `opened_for` is the user to whom the window showed all of the content, and `typed` the word that was asked for
     there. `voters` are the people who voted before, as Slack describes them at this moment, with those for whom they
-    stand in.
+    stand in. `proved` is what the person proved with it: in Slack no more than a click.
     """
 
     id: AttemptId
@@ -82,6 +88,29 @@ class Attempt:
     opened_for: UserId | None = None
     typed: str = ""
     voters: tuple[Actor, ...] = ()
+    proved: Proved = CLICK
+
+
+def statement(rows: Sequence[Request], attempt: Attempt, nonce: str = "") -> Statement:
+    """Return what the person says who makes this attempt on these requests.
+
+    `rows` are all requests that one confirmation approves; the attempt is the same for each, but for its digest. What
+    a person has seen counts: pass the requests as the page showed them.
+    """
+    choice = attempt.permission
+    return Statement(
+        workspace=rows[0].workspace,
+        user=attempt.actor.user,
+        verb=attempt.verb,
+        about=tuple(Subject(row.id, row.digest, digest_of_rules(recorded(row.rules))) for row in rows),
+        nonce=nonce,
+        arguments=digest_of(attempt.arguments) if attempt.arguments else "",
+        content=digest_of(attempt.content) if attempt.content else "",
+        chosen=digest_of(*_chosen(rows[0], attempt)) if attempt.chosen else "",
+        words=digest_of(attempt.words) if attempt.words else "",
+        permission="" if choice is None else f"{choice.scope} {choice.span}",
+        alone=attempt.break_glass,
+    )
 
 
 def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = False) -> Step:
@@ -113,7 +142,7 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
         void = voided(request, count, now)
         if count_people(agreeing) < request.rules.quorum:
             voted = replace(request, votes=votes)
-            return Step(voted, (*void, _vote_cast(voted, attempt, now)))
+            return Step(voted, (*void, with_evidence(_vote_cast(voted, attempt, now), attempt.proved)))
         by, instead_of = tuple(v.user for v in agreeing), tuple(v.seat for v in agreeing if v.seat is not None)
         names = tuple(v.name for v in agreeing)
     else:
@@ -134,9 +163,10 @@ def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = F
         if attempt.permission is None
         else standing_permissions.standing(request, attempt.permission, attempt.id, now),
         names=names,
+        proof=weakest(*(vote.proof for vote in agreeing)) if agreeing else attempt.proved.by,
     )
     step = settle(request, decision, user=attempt.actor.user, votes=votes)
-    return replace(step, events=(*void, *step.events))
+    return replace(step, events=(*void, *(with_evidence(event, attempt.proved) for event in step.events)))
 
 
 def allow(request: Request, permission: Permission, giver: Actor, team: str, now: datetime) -> Step:
@@ -148,7 +178,7 @@ def allow(request: Request, permission: Permission, giver: Actor, team: str, now
     if (
         giver.user != permission.by
         or not standing_permissions.covers(permission, request, team, now)
-        or why_refused(request, attempt, now) is not None
+        or why_not_apart_from_proof(request, attempt, now) is not None
     ):
         return Step(request)
     by = Standing(permission.id, permission.scope, permission.until, permission.run is not None)
@@ -163,6 +193,7 @@ def allow(request: Request, permission: Permission, giver: Actor, team: str, now
         instead_of=_in_place_of(request, giver),
         standing=by,
         names=(giver.name,),
+        proof=permission.proof,
     )
     return settle(request, decision, user=permission.by)
 
@@ -175,7 +206,8 @@ def _with_vote(request: Request, attempt: Attempt, now: datetime) -> tuple[Vote,
     seat = actor.user if attempt.break_glass else free_seat(request, actor)
     chosen = _chosen(request, attempt)
     stood_in = None if seat == actor.user else seat
-    return (*others, Vote(actor.workspace, actor.user, now, attempt.id, chosen, stood_in, actor.name))
+    vote = Vote(actor.workspace, actor.user, now, attempt.id, chosen, stood_in, actor.name, attempt.proved.by)
+    return (*others, vote)
 
 
 def _in_place_of(request: Request, actor: Actor) -> tuple[UserId, ...]:
@@ -196,6 +228,20 @@ def _chosen(request: Request, attempt: Attempt) -> tuple[str, ...]:
 
 def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
     """Judge the person first, so that strangers learn nothing; None if it counts."""
+    return (
+        _why_not_theirs(request, attempt, now)
+        or _why_not_proved(request, attempt, now)
+        or _why_not_answer(request, attempt)
+    )
+
+
+def why_not_apart_from_proof(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
+    """Judge the attempt as if it had its proof, before people are asked for one."""
+    return _why_not_theirs(request, attempt, now) or _why_not_answer(request, attempt)
+
+
+def _why_not_theirs(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
+    """Judge who answers, when, and what."""
     alone = attempt.break_glass
     ineligible = _why_not_alone(request, attempt, now) if alone else why_not_person(request, attempt.actor, now)
     if ineligible is not None:
@@ -204,6 +250,16 @@ def why_refused(request: Request, attempt: Attempt, now: datetime) -> Refusal | 
         return Refusal.OTHER_CONTENT
     if attempt.verb not in request.question.offers or attempt.verb not in MOVES[request.status]:
         return Refusal.NOT_OFFERED
+    return None
+
+
+def _why_not_proved(request: Request, attempt: Attempt, now: datetime) -> Refusal | None:
+    needed = needed_proof(request, attempt.verb)
+    return why_not_proved(needed, attempt.proved, statement([request], attempt), now)
+
+
+def _why_not_answer(request: Request, attempt: Attempt) -> Refusal | None:
+    alone = attempt.break_glass
     if attempt.verb is Verb.RESPOND and not is_legible(attempt.words):
         return Refusal.NO_WORDS
     if len(attempt.words) > LONGEST_WORDS:

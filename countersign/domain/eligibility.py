@@ -13,6 +13,7 @@ from countersign.domain.channel_settings import ChannelSettings, Risk, Rules
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import UserId
 from countersign.domain.people import Actor, Reviewers, why_nobody
+from countersign.domain.proof import Proof
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request, Status, Verb, event
 from countersign.domain.runs import Run
 
@@ -29,13 +30,15 @@ def is_for_requester(question: Question, run: Run, terms: ChannelSettings) -> bo
     return question.kind in _CONVERSATION and run.program is None and all(one is None for one in named)
 
 
-def for_requester(rules: Rules, requester: UserId) -> Rules:
+def for_requester(rules: Rules, requester: UserId, proof: Proof | None = None) -> Rules:
     """Make the rules of a question that the requester alone answers.
 
-    Its time, what a timeout means, and its reminders stay the channel's.
+    Its time, what a timeout means, and its reminders stay the channel's. It approves no action, so it needs no proof
+    but the policy's.
     """
     return replace(
         rules,
+        proof=proof or Proof.SLACK,
         reviewers=Reviewers(frozenset({requester})),
         quorum=1,
         own_requests=True,
@@ -119,7 +122,7 @@ def seats(request: Request, actor: Actor) -> tuple[UserId, ...]:
     rules = request.rules
     if rules.reviewers.why_not(actor) is None:
         return (actor.user,)
-    if rules.in_thread:
+    if rules.in_thread or rules.proof is not Proof.SLACK:  # a stand-in is named in Slack, which proves too little
         return ()
     return tuple(
         away.user

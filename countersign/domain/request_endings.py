@@ -9,6 +9,7 @@ from countersign.domain.channel_settings import OnTimeout, Risk
 from countersign.domain.events import Event, EventType
 from countersign.domain.executions import digest_of_call
 from countersign.domain.ids import Digest, RequestId, UserId, digest_of
+from countersign.domain.proof import Proof
 from countersign.domain.requests import ABOUT_THE_RUN, MOVES, Decision, How, Kind, Request, Status, Step, Verb, Vote
 
 _POSTED_WITHIN: Final = timedelta(seconds=5)
@@ -55,6 +56,7 @@ def approved_by_timeout(request: Request) -> bool:
     return (
         request.rules.on_timeout is OnTimeout.APPROVE
         and request.rules.risk is not Risk.HIGH
+        and request.rules.proof is Proof.SLACK
         and Verb.APPROVE in question.offers
         and question.kind not in ABOUT_THE_RUN
     )

@@ -23,6 +23,7 @@ from countersign.domain.ids import (
 )
 from countersign.domain.people import Reviewers
 from countersign.domain.permission_scopes import Standing
+from countersign.domain.proof import Proof
 
 
 class Kind(StrEnum):
@@ -110,6 +111,7 @@ class Vote:
     """Whose place they took, if they stood in for somebody."""
     name: str = ""
     """The user's name at that moment; "" when Slack did not say."""
+    proof: Proof = Proof.SLACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,8 @@ class Decision:
     standing: Standing | None = None
     names: tuple[str, ...] = ()
     """Their names at that moment, in the order of `by`; "" where Slack did not say."""
+    proof: Proof = Proof.SLACK
+    """The weakest of what they proved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +244,26 @@ class Step:
     def changes(self) -> bool:
         """Tell whether there is anything to store."""
         return bool(self.events)
+
+
+_SENDS_BACK: Final = frozenset({Kind.MESSAGE, Kind.TOOL, Kind.CODE})
+"""Kinds of which a free answer asks for changes, if the question can be approved."""
+
+
+def approves(question: Question, verb: Verb) -> bool:
+    """Tell whether this answer lets something continue, so that it needs a proof.
+
+    A rejection never does, nor does a request for changes. An answer in the place of a result, a choice or a form
+    does.
+    """
+    if verb is Verb.RESPOND:
+        return not (question.kind in _SENDS_BACK and Verb.APPROVE in question.offers)
+    return verb in (Verb.APPROVE, Verb.EDIT, Verb.CHOOSE)
+
+
+def needed_proof(request: "Request", verb: Verb) -> Proof:
+    """Return what this answer must be proved with."""
+    return request.rules.proof if approves(request.question, verb) else Proof.SLACK
 
 
 def slot_of(question: Question) -> str:

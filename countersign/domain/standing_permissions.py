@@ -25,6 +25,7 @@ from countersign.domain.ids import (
 )
 from countersign.domain.people import Actor, why_nobody
 from countersign.domain.permission_scopes import SPANS, PermissionChoice, Scope, Span, Standing
+from countersign.domain.proof import Proof
 from countersign.domain.question_salts import unsalted
 from countersign.domain.requests import How, Kind, Request
 
@@ -55,6 +56,8 @@ class Permission:
     changed_at: datetime
     used: int = 0
     revoked_by: UserId | None = None
+    proof: Proof = Proof.SLACK
+    """What it was given with; it approves nothing that needs a stronger one."""
 
 
 def why_not(request: Request, choice: PermissionChoice | None = None) -> Refusal | None:
@@ -100,6 +103,7 @@ def given_with(request: Request, team: str) -> Permission | None:
         decision.at,
         decision.standing.until,
         decision.at,
+        proof=decision.proof,
     )
 
 
@@ -124,6 +128,7 @@ def covers(permission: Permission, request: Request, team: str, now: datetime) -
         and permission.run in (None, request.run)
         and (permission.scope is not Scope.CALL or permission.agent == request.question.agent)
         and permission.exact == _exact(request, permission.scope)
+        and permission.proof.reaches(request.rules.proof)
     )
 
 

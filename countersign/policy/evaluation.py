@@ -2,7 +2,8 @@
 
 All clauses that fit an action are weighed, and the strictest wins: refuse over ask over pass; among those that ask, the
 one with the larger quorum; else the first in the file. What the strictest leaves open is as the channel's settings are,
-and nothing that it says makes these milder, but who is asked and how long.
+and nothing that it says makes these milder, but who is asked and how long. The strongest proof that any fitting rule
+names is needed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,8 @@ from countersign.domain.channel_settings import (
 from countersign.domain.errors import CannotTell
 from countersign.domain.ids import ChannelId
 from countersign.domain.json_comparison import Unrecorded, matches
+from countersign.domain.proof import Proof
+from countersign.domain.proof import strictest as strictest_proof
 from countersign.policy.conditions import holds
 
 
@@ -173,8 +176,11 @@ def weigh(
         return Judgement(team_says or Effect.ASK, risk, trail=trail)
     if team_says is not None and _STRICTNESS[team_says] > _STRICTNESS[strictest.effect]:
         return Judgement(team_says, risk, trail=(*trail, f"the team's own code is stricter: {team_says}"))
+    terms = strictest.terms
+    if proofs := [clause.terms.proof for clause in fitting if clause.terms.proof is not None]:
+        terms = replace(terms, proof=strictest_proof(*proofs))  # whichever rule names it
     return Judgement(
-        strictest.effect, risk, strictest.name, strictest.why, strictest.terms, (*trail, f"counts: {strictest.name}")
+        strictest.effect, risk, strictest.name, strictest.why, terms, (*trail, f"counts: {strictest.name}")
     )
 
 
@@ -189,7 +195,8 @@ def apply(judgement: Judgement, rules: Rules) -> Rules:
     if terms.reviewers is not None:  # not joined by those whom the channel would ask next, unless the rule says so
         joined.setdefault("escalation", ())
     asked = replace(rules, **joined, risk=judgement.risk, clause=judgement.clause, why=judgement.why)
-    if asked.risk is Risk.HIGH and asked.on_timeout is OnTimeout.APPROVE:
+    proved_by_nobody = asked.risk is Risk.HIGH or asked.proof is not Proof.SLACK
+    if proved_by_nobody and asked.on_timeout is OnTimeout.APPROVE:
         asked = replace(asked, on_timeout=OnTimeout.REJECT)
     return in_force(asked)
 

@@ -77,6 +77,7 @@ def loosened(before: Rules, after: Rules) -> tuple[str, ...]:
     effects = {
         "fewer approvals are needed": after.quorum < before.quorum,
         "more people can decide": _adds(before.reviewers, after.reviewers),
+        "a weaker proof is enough": not after.proof.reaches(before.proof),
         "requesters can decide on their own requests": after.own_requests and not before.own_requests,
         "requesters can approve alone in an emergency": after.break_glass and not before.break_glass,
         "requests are approved if nobody decides in time": silent and not still_silent,

@@ -48,6 +48,7 @@ for _, text in ipairs(plan.texts) do
   redis.call('PEXPIRE', KEYS[text.key], text.ttl)
 end
 for _, entry in ipairs(plan.add) do redis.call('ZADD', KEYS[entry.key], entry.score, entry.member) end
+for _, entry in ipairs(plan.list) do redis.call('SADD', KEYS[entry.key], entry.member) end
 for _, entry in ipairs(plan.remove) do redis.call('ZREM', KEYS[entry.key], entry.member) end
 for _, entry in ipairs(plan.expire) do redis.call('PEXPIRE', KEYS[entry.key], entry.ttl) end
 for _, request in ipairs(plan.settled) do

@@ -22,6 +22,7 @@ from countersign.store.record_codecs import (
     ABSENCES,
     API_KEYS,
     EVENTS,
+    PASSKEYS,
     PERMISSIONS,
     REQUESTS,
     RUNS,
@@ -50,6 +51,7 @@ class Plan:
             "unchanged": [],
             "texts": [],
             "add": [],
+            "list": [],
             "remove": [],
             "expire": [],
             "settled": [],
@@ -94,6 +96,12 @@ class Plan:
             api_key, version = program.value, program.version
             self._record(self.names.api_key(api_key.id), API_KEYS.write(api_key, version + 1), version)
             self._add(self.names.api_keys, api_key.created_at, api_key.id)
+        for holder in change.passkeys:
+            passkeys = holder.value
+            self._record(
+                self.names.passkeys(passkeys.user), PASSKEYS.write(passkeys, holder.version + 1), holder.version
+            )
+            self._list(self.names.passkey_holders, passkeys.user)
         for permission in change.permissions:
             self._permission(permission.value, permission.version)
         for event in change.events:
@@ -180,6 +188,9 @@ class Plan:
     def _add(self, key: str, at: datetime | None, member: str) -> None:
         score = "+inf" if at is None else str(ms(at))
         self.plan["add"].append({"key": self._key(key), "score": score, "member": member})
+
+    def _list(self, key: str, member: str) -> None:
+        self.plan["list"].append({"key": self._key(key), "member": member})
 
     def _remove(self, key: str, member: str) -> None:
         self.plan["remove"].append({"key": self._key(key), "member": member})

@@ -40,6 +40,9 @@ shorter).
 | `{ns}:api_rate:<id>` | string | requests that a key made in a minute | 1 min |
 | `{ns}:api_asking:<id>` | sorted set | runs that a key is asking just now, by since when (ms) | 1 min |
 | `{ns}:api_open:<id>` | set | requests of a key that may wait, or keep a state | 30 days after one |
+| `{ns}:passkeys:<user>` | string | a person's passkeys, and the digests of codes to enrol one | never |
+| `{ns}:passkey_holders` | set | users who have, or had, a passkey or a code | never |
+| `{ns}:challenge:<digest>` | string | a statement that waits to be signed, by the digest of its nonce | 5 min |
 | `{ns}:waits:<name>` | sorted set | undecided requests that wait for a user or group, or in a channel | never |
 | `{ns}:waits_not:<user>` | sorted set | those of a group on which this member of it has voted | never |
 | `{ns}:waiting_groups` | sorted set | user groups that were asked, by when last (ms) | never |
@@ -107,6 +110,8 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "callbacks": "one key; empties as decisions are delivered, or after two days",
     "api_key:*": "a key stays until somebody deletes it; a revoked one tells why it is refused",
     "api_keys": "one key; a member for each key",
+    "passkeys:*": "passkeys stay until they are revoked; revoked ones tell why they are refused",
+    "passkey_holders": "one key; a member for each person who enrols",
     "waits:*": "a member for each request that waits; empties as they are settled",
     "waits_not:*": "a member for each request that waits; empties as they are settled",
     "waiting_groups": "one key; a member for each user group that ever was a reviewer",
@@ -163,6 +168,7 @@ class Keys:
         self.callbacks: Final = self.prefix + "callbacks"
         self.calling_back: Final = self.prefix + "calling_back"
         self.api_keys: Final = self.prefix + "api_keys"
+        self.passkey_holders: Final = self.prefix + "passkey_holders"
         self.workers: Final = self.prefix + "workers"
         self.waiting_groups: Final = self.prefix + "waiting_groups"
         self.list_changes: Final = self.prefix + "list_changes"
@@ -255,6 +261,12 @@ class Keys:
 
     def api_open(self, key: ApiKeyId) -> str:
         return f"{self.prefix}api_open:{ApiKeyId(key)}"
+
+    def passkeys(self, user: UserId) -> str:
+        return f"{self.prefix}passkeys:{UserId(user)}"
+
+    def challenge(self, nonce: Digest) -> str:
+        return f"{self.prefix}challenge:{Digest(nonce)}"
 
     def audit_day(self, day: date) -> str:
         return f"{self.prefix}audit:day:{day.isoformat()}"

@@ -9,8 +9,10 @@ from countersign.domain.channel_settings import ChannelSettings, Rules
 from countersign.domain.delegation import Absences
 from countersign.domain.errors import UnknownSchema
 from countersign.domain.events import Event
-from countersign.domain.ids import ApiKeyId, Id, PermissionId, RequestId, RunId
+from countersign.domain.ids import ApiKeyId, Id, PermissionId, RequestId, RunId, UserId
+from countersign.domain.passkeys import Passkeys
 from countersign.domain.program_states import ProgramState
+from countersign.domain.proof import Challenge
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.domain.standing_permissions import Permission
@@ -30,6 +32,8 @@ MESSAGES: Final = Codec(Message)
 RUNS: Final = Codec(Run)
 STATES: Final = Codec(ProgramState)
 API_KEYS: Final = Codec(ApiKey)
+PASSKEYS: Final = Codec(Passkeys)
+CHALLENGES: Final = Codec(Challenge)
 
 
 @lru_cache(maxsize=4)
@@ -74,6 +78,13 @@ def read_api_key(name: ApiKeyId, raw: bytes) -> tuple[ApiKey, int]:
     key, version = API_KEYS.read(raw)
     _check_name(key.id, name)
     return key, version
+
+
+def read_passkeys(name: UserId, raw: bytes) -> tuple[Passkeys, int]:
+    """Read a person's passkeys and the record's version."""
+    passkeys, version = PASSKEYS.read(raw)
+    _check_name(passkeys.user, name)
+    return passkeys, version
 
 
 def read_permission(name: PermissionId, raw: bytes) -> tuple[Permission, int]:

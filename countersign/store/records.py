@@ -21,7 +21,8 @@ from countersign.domain.api_keys import ApiKey
 from countersign.domain.channel_settings import ChannelSettings
 from countersign.domain.delegation import Absences
 from countersign.domain.errors import NewerSchema, StoreFull, StoreUnavailable, UnknownSchema
-from countersign.domain.ids import ApiKeyId, ChannelId, PermissionId, RequestId, RunId, WorkspaceId
+from countersign.domain.ids import ApiKeyId, ChannelId, PermissionId, RequestId, RunId, UserId, WorkspaceId
+from countersign.domain.passkeys import Passkeys
 from countersign.domain.program_states import ProgramState
 from countersign.domain.requests import Request
 from countersign.domain.runs import Run
@@ -33,6 +34,7 @@ from countersign.store.record_codecs import (
     SETTINGS,
     read_api_key,
     read_message,
+    read_passkeys,
     read_permission,
     read_request,
     read_run,
@@ -225,6 +227,15 @@ class Records:
     async def api_key(self, key: ApiKeyId) -> Seen[ApiKey] | None:
         (raw,), now = await self.values(self.keys.api_key(key))
         return Seen(*read_api_key(key, raw), now) if raw is not None else None
+
+    async def passkeys(self, user: UserId) -> Seen[Passkeys] | None:
+        (raw,), now = await self.values(self.keys.passkeys(user))
+        return Seen(*read_passkeys(user, raw), now) if raw is not None else None
+
+    async def passkey_holders(self) -> list[UserId]:
+        """List everybody who has, or had, a passkey or a code to enrol one."""
+        async with reaching():
+            return sorted(UserId.among(await self.client.smembers(self.keys.passkey_holders)))
 
     async def message(self, name: str) -> Seen[Message] | None:
         (raw,), now = await self.values(messages=[name])

@@ -10,13 +10,15 @@ from pydantic import TypeAdapter
 
 from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import UnknownSchema
-from countersign.domain.ids import ChannelId, WorkspaceId
+from countersign.domain.ids import ChannelId, WorkspaceId, digest_of
+from countersign.domain.proof import CHALLENGE_LASTS, Challenge
 from countersign.policy.evaluation import Rulebook
+from countersign.store.codec import ms
 from countersign.store.commit_plan import Commits
 from countersign.store.indexes import Indexes
 from countersign.store.keys import KEPT_CHANNELS, Keys
 from countersign.store.made_files import MadeFiles
-from countersign.store.record_codecs import RULEBOOK, RULES, rulebook_in
+from countersign.store.record_codecs import CHALLENGES, RULEBOOK, RULES, rulebook_in
 from countersign.store.records import reaching
 from countersign.store.redis.durability import NONE, Replicas
 from countersign.store.server_check import check
@@ -74,6 +76,18 @@ class Store(Commits):
         async with reaching():
             stored = await self.client.get(self.keys.channel_names)
         return None if stored is None else _NAMES.validate_json(stored)
+
+    async def keep_challenge(self, challenge: Challenge) -> None:
+        """Store a statement that waits to be signed, for as long as that may take."""
+        key = self.keys.challenge(digest_of(challenge.nonce))
+        async with reaching():
+            await self.client.set(key, CHALLENGES.write(challenge, 1), px=ms(CHALLENGE_LASTS))
+
+    async def take_challenge(self, nonce: str) -> Challenge | None:
+        """Take the challenge of this nonce, once; None if it was taken, or is too old."""
+        async with reaching():
+            raw = await self.client.getdel(self.keys.challenge(digest_of(nonce)))
+        return None if raw is None else CHALLENGES.read(raw)[0]
 
     async def rulebook(self) -> Rulebook:
         """Read the workspace's policy; one without rules if none was set."""

@@ -71,7 +71,7 @@ async def ruled_for(store: Store, run: Run, question: Question) -> Ruled:
             reason = f"rule “{judgement.clause}”" + (f": {judgement.why}" if judgement.why else "")
             return Ruled(rules, settings, _refused(Refusal.BY_POLICY, reason))
         if eligibility.is_for_requester(question, run, judgement.terms):
-            rules = eligibility.for_requester(rules, run.requester)
+            rules = eligibility.for_requester(rules, run.requester, judgement.terms.proof)
     elif question.kind is Kind.IN_DOUBT:  # whether it is done again is for those who may have it done
         rules = evaluation.apply(await _of_doubt(store, run, question, settings), settings)
     if not rules.reviewers:

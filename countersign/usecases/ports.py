@@ -20,11 +20,14 @@ from countersign.domain.ids import (
     RequestId,
     RunId,
     TeamName,
+    UserId,
     WorkerId,
     WorkspaceId,
 )
 from countersign.domain.made_files import LeftOut, MadeFile
+from countersign.domain.passkeys import Passkeys
 from countersign.domain.program_states import ProgramState
+from countersign.domain.proof import Challenge
 from countersign.domain.requests import Request
 from countersign.domain.run_options import Option
 from countersign.domain.runs import Run
@@ -122,6 +125,7 @@ class Change:
     absences: Put[Absences] | None = None
     permissions: tuple[Put[Permission], ...] = ()
     keys: tuple[Put[ApiKey], ...] = ()
+    passkeys: tuple[Put[Passkeys], ...] = ()
     events: tuple[Event, ...] = ()
     before: datetime | None = None
     once: AttemptId | None = None
@@ -220,6 +224,10 @@ class Store(Protocol):
     async def run(self, run: RunId) -> Seen[Run] | None: ...
     async def program_state(self, request: RequestId) -> Seen[ProgramState] | None: ...
     async def api_key(self, key: ApiKeyId) -> Seen[ApiKey] | None: ...
+    async def passkeys(self, user: UserId) -> Seen[Passkeys] | None: ...
+    async def passkey_holders(self) -> list[UserId]: ...
+    async def keep_challenge(self, challenge: Challenge) -> None: ...
+    async def take_challenge(self, nonce: str) -> Challenge | None: ...
     async def message(self, name: str) -> Seen[Message] | None: ...
     async def messages(self, names: Sequence[str]) -> dict[str, Message]: ...
     async def message_run(self, workspace: WorkspaceId, channel: ChannelId, ts: str) -> RunId | None: ...

@@ -15,6 +15,7 @@ from countersign.domain.errors import InvalidInput
 from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Actor, Reviewers
+from countersign.domain.proof import Proof
 from tests.sample_requests import ALICE, APPROVALS, BOB, CAROL, DAVE, GENERAL, HERE, LEADS, rules
 
 OTHERS = ChannelSettings(
@@ -28,6 +29,7 @@ OTHERS = ChannelSettings(
     remind_after=timedelta(minutes=5),
     escalation=(Escalation(timedelta(minutes=30), Reviewers(frozenset({DAVE}))),),
     quiet=quiet_hours.parse("19:00-08:00 Europe/Berlin"),
+    proof=Proof.PASSKEY,
 )
 """Each setting, otherwise than in `rules()`."""
 

@@ -26,10 +26,13 @@ ROWS = rows()
 TOLD_OTHERWISE = {
     *(Refusal.BY_POLICY, Refusal.NOBODY_COULD, Refusal.UNKNOWN),
     *(Refusal.OUTSIDER, Refusal.NOT_KNOWN, Refusal.NOT_A_TEXT),
+    *(Refusal.LOGIN_NOT_FRESH, Refusal.PASSKEY_UNKNOWN, Refusal.PASSKEY_REVOKED, Refusal.PASSKEY_COPIED),
+    *(Refusal.PROOF_LATE, Refusal.PROOF_NOT_YOURS, Refusal.PROOF_WRONG),
 }
 """Two are told when it is asked, one is about no request at all (`tests/usecases/test_usecases.py`), two are told to
 who wants to see something (`tests/slack/test_grid_and_shared_channels.py`), one is about texts that are changed
-(`tests/domain/test_edits_and_choices.py`)."""
+(`tests/domain/test_edits_and_choices.py`), and the others are found before the attempt
+(`tests/bot/test_passkeys.py`)."""
 OUTCOMES = {"approved", "rejected", "answered", "edited"}
 
 

@@ -10,6 +10,7 @@ from countersign.domain.channel_settings import ChannelSettings, OnTimeout
 from countersign.domain.escalation import Escalation
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Reviewers
+from countersign.domain.proof import Proof
 from countersign.policy.loosening import loosened
 from tests.sample_requests import BOB, CAROL, DAVE, LEADS, rules
 
@@ -32,6 +33,8 @@ MILDER: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"on_timeout": SILENCE}, {"approvals_channel": ROOM}),
     ({}, {"escalation": (LATER,)}),
     ({"escalation": (LATER,)}, {"escalation": (SOONER,)}),
+    ({"proof": Proof.PASSKEY}, {"proof": Proof.OIDC}),
+    ({"proof": Proof.OIDC}, {"proof": Proof.SLACK}),
 ]
 
 
@@ -56,6 +59,7 @@ def test_every_setting_is_known_to_make_rules_milder_or_never_to() -> None:
         ({"own_requests": True, "break_glass": True}, {"own_requests": False, "break_glass": False}),
         ({"on_timeout": SILENCE}, {"on_timeout": OnTimeout.REJECT}),
         ({"escalation": (SOONER,)}, {"escalation": ()}),
+        ({"proof": Proof.SLACK}, {"proof": Proof.PASSKEY}),
         ({"escalation": (SOONER,)}, {"escalation": (LATER,)}),
         ({"reviewers": THREE}, {"reviewers": BOTH, "escalation": (LATER,)}),
         ({}, {"timeout": DAY, "remind_after": timedelta(minutes=5), "approvals_channel": ROOM, "quorum": 2}),

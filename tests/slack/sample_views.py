@@ -25,7 +25,7 @@ from countersign.domain import quiet_hours, request_endings, runs, schedule, sta
 from countersign.domain.activity import NOT_DONE, Delay, Passed, Usage, Writing
 from countersign.domain.calls import Call, canonical
 from countersign.domain.channel_settings import OnTimeout, Risk
-from countersign.domain.decision_attempts import allow, decide
+from countersign.domain.decision_attempts import allow, decide, statement
 from countersign.domain.delegation import Absence
 from countersign.domain.eligibility import for_requester
 from countersign.domain.escalation import Escalation
@@ -33,6 +33,7 @@ from countersign.domain.ids import ChannelId, GroupId, RunId, UserId
 from countersign.domain.made_files import LeftOut, Why
 from countersign.domain.people import Actor, Reviewers
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
+from countersign.domain.proof import Assertion, Proof, Proved, SigningKey
 from countersign.domain.requests import Kind, Question, Request, Verb
 from countersign.domain.run_options import Option
 from countersign.domain.runs import Run
@@ -274,6 +275,19 @@ def on_one_card(rows: list[Request]) -> Drawing:
     return approval_card.batch(rows, run=run(), run_link=LINK)
 
 
+def on_pages(*rows: Request) -> Drawing:
+    return approval_card.batch(rows, run=run(), run_link=LINK, pages="https://approve.example.com")
+
+
+def signed() -> Request:
+    """Bob approves with his passkey."""
+    of = request(proof=Proof.PASSKEY)
+    at = later(days=-2)
+    proved = Proved(Proof.PASSKEY, statement([of], attempt(of), "nonce").write())
+    proved = replace(proved, assertion=Assertion("id", "", "", ""), key=SigningKey("id", "key", at, at, "code"))
+    return decide(of, attempt(of, proved=proved), later(minutes=5)).request
+
+
 BEFORE = "Refund order 17: 200 EUR\nto the card that was used"
 SPOOF = "Pay to p\u0430ypal.com, and send \uff52\uff4d"
 
@@ -307,6 +321,13 @@ DRAWINGS: dict[str, Drawing] = {
     "card": card(request()),
     "card_long": card(request(asked=question(LONG))),
     "card_hostile": card(request(asked=question(HOSTILE, title=HOSTILE, agent=HOSTILE))),
+    "card_passkey": on_pages(request(proof=Proof.PASSKEY)),
+    "card_passkey_call": on_pages(request(asked=call(), proof=Proof.PASSKEY, break_glass=True)),
+    "card_passkey_choice": on_pages(request(asked=choice(), proof=Proof.PASSKEY)),
+    "card_passkey_rows": on_pages(*burst(proof=Proof.PASSKEY)),
+    "card_passkey_approved": card(signed()),
+    "card_login": on_pages(request(proof=Proof.OIDC)),
+    "card_proof_without_pages": card(request(proof=Proof.PASSKEY)),
     "card_quorum": card(voted()),
     "card_groups_own": card(
         request(

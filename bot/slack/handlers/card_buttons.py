@@ -76,6 +76,8 @@ async def click(services: Services, body: dict[str, Any]) -> Reply:
     name = action.get("action_id", "")
     if name == control_values.MORE:
         return await _menu(services, body, str((action.get("selected_option") or {}).get("value")))
+    if name == control_values.OPEN_PAGE:  # the link was followed; nothing is decided by it
+        return Reply("")
     value = str(action.get("value"))
     handle = Handle.read(value)
     if name == control_values.APPROVE:

@@ -62,7 +62,8 @@ class Cards(Protocol):
 class Services:
     """Services of all handlers.
 
-    `link` gives the address of one of our messages; `bot_user` is the app.
+    `link` gives the address of one of our messages; `bot_user` is the app. `pages` is the address of the pages on which
+    people prove who they are, "" without pages.
     """
 
     store: Store
@@ -74,6 +75,7 @@ class Services:
     homes: Homes
     cards: Cards
     bot_user: UserId
+    pages: str = ""
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def hold(self, work: Coroutine[Any, Any, None]) -> None:

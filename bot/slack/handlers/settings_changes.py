@@ -115,7 +115,7 @@ async def _configure(
     found: list[SettingProblem] = []
 
     async def check(rules: Rules) -> list[Sentence]:
-        found[:] = await problems(services.directory, rules)
+        found[:] = await problems(services.directory, rules, services.pages)
         return [problem.sentence for problem in found]
 
     try:
@@ -166,7 +166,7 @@ async def _confirm(services: Services, body: dict[str, Any], written: str) -> Re
     )
 
     async def check(rules: Rules) -> list[Sentence]:
-        return [problem.sentence for problem in await problems(services.directory, rules)]
+        return [problem.sentence for problem in await problems(services.directory, rules, services.pages)]
 
     done = await usecases.configure(
         services.store,

@@ -13,6 +13,7 @@ from countersign.domain.attempt_refusals import Sentence
 from countersign.domain.channel_settings import Rules, enough_people
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import Actor, Reviewers, is_channel, why_nobody
+from countersign.domain.proof import Proof
 from countersign.domain.requests import Request
 
 from ..views import people_text
@@ -43,8 +44,13 @@ class Deciders(NamedTuple):
     unclear: bool
 
 
-async def problems(directory: Directory, rules: Rules) -> list[SettingProblem]:
-    """Why rules like these would not work in this workspace; empty if they would."""
+async def problems(directory: Directory, rules: Rules, pages: str = "") -> list[SettingProblem]:
+    """Why rules like these would not work in this workspace; empty if they would.
+
+    `pages` is the address of the pages on which people prove who they are.
+    """
+    if rules.proof is not Proof.SLACK and not pages:
+        return [SettingProblem("proof", people_text.no_pages(rules.proof))]
     deciders, of_channel = await asyncio.gather(_deciders(directory, rules), _channel_problems(directory, rules))
     all_problems = [*deciders.problems, *of_channel]
     number = len(deciders.users | deciders.members)
@@ -55,7 +61,7 @@ async def problems(directory: Directory, rules: Rules) -> list[SettingProblem]:
         escalated = replace(rules, reviewers=step.reviewers, approvals_channel=channel, quorum=1, escalation=())
         all_problems += [
             SettingProblem(problem.field, people_text.of_step(at, problem.sentence))
-            for problem in await problems(directory, escalated)
+            for problem in await problems(directory, escalated, pages)
         ]
     return all_problems
 

@@ -146,7 +146,9 @@ async def picture(store: Store, poster: Poster, card: Card, rows: Sequence[Reque
     first, run_link = runs[rows[0].run]
     pending = any(row.status is Status.PENDING for row in rows)
     away = await reminders.absent(store, rows[0]) if pending else []  # who is asked now
-    return approval_card.batch(rows, run=first, run_link=run_link, runs=runs, away=away, unfiled=unfiled)
+    return approval_card.batch(
+        rows, run=first, run_link=run_link, runs=runs, away=away, unfiled=unfiled, pages=poster.pages
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,8 @@ class Poster:
 
     thread_replies = False
     """Whether Slack sends the app what people write in threads; a card invites replies only then."""
+    pages = ""
+    """The address of the pages on which people prove who they are; "" without pages."""
 
     def __init__(self, calls: Calls, store: Store, workspace: WorkspaceId, home: str, ours: frozenset[str]) -> None:
         """`ours`: authors of our messages, as Slack names them."""

@@ -15,13 +15,27 @@ from countersign.domain.calls import in_words
 from countersign.domain.delegation import Absence
 from countersign.domain.eligibility import deciders, may_break_glass
 from countersign.domain.ids import RequestId, RunId
+from countersign.domain.proof import Proof, strictest
 from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import Decision, Request, Status, Verb
 from countersign.domain.runs import Run
 from countersign.text.safe_text import Room, one_line, quoted, shorten, typed
 
 from . import button_labels, control_values
-from .block_kit import Block, Drawing, about, button, context, data, heading, headline, mrkdwn, plain, words
+from .block_kit import (
+    Block,
+    Drawing,
+    about,
+    button,
+    context,
+    data,
+    heading,
+    headline,
+    link_button,
+    mrkdwn,
+    plain,
+    words,
+)
 from .decision_details import changes_of, details, standing_of
 from .request_text import (
     as_matter,
@@ -56,11 +70,18 @@ _VOTERS: Final = 3
 
 
 def card(
-    request: Request, *, run: Run, run_link: str | None, away: Iterable[Absence] = (), filed: bool = True
+    request: Request,
+    *,
+    run: Run,
+    run_link: str | None,
+    away: Iterable[Absence] = (),
+    filed: bool = True,
+    pages: str = "",
 ) -> Drawing:
     """Draw the card of a request; a settled one has no buttons that decide.
 
-    `away`: people who are not here. Not `filed`: the file with all of it could not be uploaded.
+    `away`: people who are not here. Not `filed`: the file with all of it could not be uploaded. `pages`: the address
+    of the pages on which people prove who they are, "" without pages.
     """
     team, question = quoted(run.team, 40), request.question
     thread_link = _link_to_thread(run_link)
@@ -74,14 +95,14 @@ def card(
         outcome = _outcome(request, request.decision, run, details_button)
         return Drawing(f"{settled} – {text}", [first, *said, *outcome])
     blocks = [*_high_risk(request), first, *(() if talk else [_place(request, run, thread_link)])]
-    whole = complete(question) and not high_risk.is_asked(request, Verb.APPROVE)
+    whole = complete(question) and not high_risk.is_asked(request, Verb.APPROVE) and request.rules.proof is Proof.SLACK
     buttons = whole and control_values.options_are_buttons(question)
     decides = whole and (Verb.APPROVE in question.offers or buttons)
     blocks += on_card(question, details_button, filed=filed, decides=decides, buttons=buttons)
     if request.rules.quorum > 1:
         blocks.append(votes(request))
     blocks += [*(_addressed(request, run_link) if talk else _deadline(request, away)), *waiting_lines(request)]
-    controls = _controls(request, whole=complete(question), presence=True)
+    controls = _controls(request, whole=complete(question), presence=True, pages=pages)
     blocks.append({"type": "actions", "block_id": "decide", "elements": controls})
     return Drawing(f"{mention(request.requester)} {text}" if talk else text, blocks, (thread_link,))
 
@@ -109,14 +130,16 @@ def batch(
     runs: Mapping[RunId, tuple[Run, str | None]] | None = None,
     away: Iterable[Absence] = (),
     unfiled: Container[RequestId] = (),
+    pages: str = "",
 ) -> Drawing:
     """Draw the card of one request, or of a batch with a row for each.
 
     `run`: that of the first row. `runs`: all, with their threads' links, if the rows are of several. `away`: people who
-    are not here. `unfiled`: requests whose file could not be uploaded.
+    are not here. `unfiled`: requests whose file could not be uploaded. `pages` as for `card`.
     """
     if len(rows) == 1:
-        return card(rows[0], run=run, run_link=run_link, away=away, filed=rows[0].id not in unfiled)
+        filed = rows[0].id not in unfiled
+        return card(rows[0], run=run, run_link=run_link, away=away, filed=filed, pages=pages)
     several = runs if runs and len(runs) > 1 else {}
     one_program = run.program is not None and {one.program for one, _ in several.values()} == {run.program}
     first, team = rows[0], quoted(run.team, 40) if one_program or not several else f"{len(several)} runs"
@@ -130,11 +153,11 @@ def batch(
     asked_for = button_labels.list_tools(rows)
     blocks = [headline(team, f"{_cut(asked_for)}?" if waiting else _cut(asked_for)), small]
     for number, row in enumerate(rows, 1):
-        title, *rest = _row(number, row, several[row.run][0] if several else run)
+        title, *rest = _row(number, row, several[row.run][0] if several else run, pages)
         rest = [about(block, f"{number}. {as_question(row.question)}") for block in rest]
         blocks += [{"type": "divider"}, title, *([_origin(row, *several[row.run])] if several else ()), *rest]
     if waiting:
-        blocks += [{"type": "divider"}, *_shared_parts(waiting, away, one_program=one_program)]
+        blocks += [{"type": "divider"}, *_shared_parts(waiting, away, one_program=one_program, pages=pages)]
     links = tuple(_link_to_thread(at) for _, at in several.values()) if several else (thread_link,)
     return Drawing(f"{escape(team)} · {escape(asked_for)} – {states}", blocks, links)
 
@@ -168,14 +191,14 @@ def _place(request: Request, run: Run, thread_link: str) -> Block:
     return context(mrkdwn(place), *task)
 
 
-def _row(number: int, request: Request, run: Run) -> list[Block]:
+def _row(number: int, request: Request, run: Run, pages: str) -> list[Block]:
     title, question = f"{number}. {_cut(as_question(request.question))}", request.question
     line = in_line(question)
     blocks = [heading(title, f"\n{line}" if line else " "), *(() if line else in_row(question)[0])]
     if request.decision is None:
         if request.rules.quorum > 1:
             blocks.append(votes(request, most=_VOTERS))
-        controls = _controls(request, whole=_is_whole_row(request), presence=False)
+        controls = _controls(request, whole=_is_whole_row(request), presence=False, pages=pages)
         return [*blocks, {"type": "actions", "block_id": f"decide {request.id}", "elements": controls}]
     settled = words(settled_line(request, request.decision, run))
     settled["accessory"] = _details_button(request)
@@ -206,13 +229,15 @@ def is_plain_row(request: Request) -> bool:
         Verb.APPROVE in request.question.offers
         and _is_whole_row(request)
         and not high_risk.is_asked(request, Verb.APPROVE)
+        and request.rules.proof is Proof.SLACK
     )
 
 
-def _shared_parts(waiting: Sequence[Request], away: Iterable[Absence], *, one_program: bool) -> list[Block]:
+def _shared_parts(waiting: Sequence[Request], away: Iterable[Absence], *, one_program: bool, pages: str) -> list[Block]:
     """Draw what the rows share: they are asked within seconds, by the same rules.
 
-    Only what one run or one program asks is decided by one click.
+    Only what one run or one program asks is decided by one click. What needs a proof is signed at once on the page of
+    its run.
     """
     first = min(waiting, key=lambda row: (row.deadline is None, row.deadline or row.created_at))
     controls: list[Block] = []
@@ -222,6 +247,11 @@ def _shared_parts(waiting: Sequence[Request], away: Iterable[Absence], *, one_pr
         for verb, action, style in _FOR_ALL:
             label = f"{verb} {len(waiting)}"
             controls.append({**button(label, action, value, style), "confirm": _confirmation(label, waiting)})
+    one_run = len({row.run for row in waiting}) == 1
+    if pages and one_run and len(waiting) > 1 and all(row.rules.proof is not Proof.SLACK for row in waiting):
+        label = button_labels.with_proof(f"Approve {len(waiting)}", strictest(*(row.rules.proof for row in waiting)))
+        url = f"{pages}/runs/{first.run}"
+        controls.append(link_button(label, control_values.OPEN_PAGE, url, "primary"))
     menu = {"type": "overflow", "action_id": control_values.MORE, "options": control_values.presence_items(*waiting)}
     small = [*_deadline(first, away, _WORDS), *waiting_lines(first)]
     return [*small, {"type": "actions", "block_id": "all rows", "elements": [*controls, menu]}]
@@ -244,12 +274,30 @@ def _cut(text: str, room: Room = _TITLE) -> str:
     return beginning + "…" * bool(hidden)
 
 
-def _controls(request: Request, *, whole: bool, presence: bool) -> list[Block]:
+def _controls(request: Request, *, whole: bool, presence: bool, pages: str) -> list[Block]:
     """Draw two buttons and the menu.
 
     `whole`: the card shows all that is judged. Nobody approves by one click what it does not show, or what is of high
-    risk.
+    risk. What needs a proof has a link to its page, and a rejection stays a click.
     """
+    if request.rules.proof is not Proof.SLACK:
+        proved, clicked = control_values.provable(request)
+        shown = clicked[: control_values.BUTTONS - 1]
+        links = [
+            link_button(
+                button_labels.with_proof(proved[0].label, request.rules.proof),
+                control_values.OPEN_PAGE,
+                control_values.page_of(request, pages),
+                "primary",
+            )
+        ]
+        handle = control_values.handle_of(request)
+        buttons = [button(one.label, control_values.ACTIONS[one.verb], handle, one.style) for one in shown]
+        return [
+            *(links if pages and proved else []),
+            *buttons,
+            control_values.menu(request, clicked[len(shown) :], presence=presence),
+        ]
     value, question = control_values.handle_of(request), request.question
     answers = control_values.offered(question)
     shown, rest = answers[: control_values.BUTTONS], answers[control_values.BUTTONS :]
@@ -280,12 +328,18 @@ def _deadline(request: Request, away: Iterable[Absence], room: Room | None = Non
     if may_break_glass(request) and Verb.APPROVE in request.question.offers:
         requester += " · in an emergency, the requester alone, with a reason"
     reviewers = f"Reviewers: {named(deciders(request), stand_ins(request, away))}{requester}"
-    why = policy_rule(request)
+    proof, why = _proof_needed(request), policy_rule(request)
     if room is not None:
         why = [plain(_cut(one["text"], room), 300) for one in why]
     if approved_by_timeout(request):
-        return [words(f":warning: {expiry(request)}"), context(mrkdwn(reviewers), *why)]
-    return [context(mrkdwn(f"{expiry(request)} · {reviewers}"), *why)]
+        return [words(f":warning: {expiry(request)}"), context(mrkdwn(reviewers), *proof, *why)]
+    return [context(mrkdwn(f"{expiry(request)} · {reviewers}"), *proof, *why)]
+
+
+def _proof_needed(request: Request) -> list[Block]:
+    """Say with what an approval is proved, if a click does not suffice."""
+    needed = button_labels.NEEDS_PROOF.get(request.rules.proof)
+    return [] if needed is None else [mrkdwn(needed)]
 
 
 def _addressed(request: Request, run_link: str | None) -> list[Block]:
@@ -295,7 +349,7 @@ def _addressed(request: Request, run_link: str | None) -> list[Block]:
     """
     reply = f" or reply in {link(run_link, 'the thread')}; a reply counts once this card shows it" if run_link else ""
     how = f"{mention(request.requester)}, answer with a button{reply}"
-    return [context(mrkdwn(f"{how} · {expiry(request)}"), *policy_rule(request))]
+    return [context(mrkdwn(f"{how} · {expiry(request)}"), *_proof_needed(request), *policy_rule(request))]
 
 
 def _outcome(request: Request, decision: Decision, run: Run, details_button: Block) -> list[Block]:

@@ -81,6 +81,12 @@ def button(text: str, action: str, value: str, style: str | None = None) -> dict
     return {**made, "style": style} if style else made
 
 
+def link_button(text: str, action: str, url: str, style: str | None = None) -> dict[str, Any]:
+    """Draw a button that opens a page; Slack tells the app of the click too."""
+    made = {"type": "button", "text": plain(text), "action_id": action, "url": url}
+    return {**made, "style": style} if style else made
+
+
 def about(block: Block, subject: str) -> Block:
     """Have each button of a block tell screen readers its subject.
 

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from countersign.domain import runs
 from countersign.domain.calls import LONGEST_TITLE, batch_title, in_words
 from countersign.domain.people import Reviewers, is_channel
+from countersign.domain.proof import Proof
 from countersign.domain.redaction import hide_in
 from countersign.domain.requests import Kind, Question, Request, Status, Verb
 from countersign.text.safe_text import quoted
@@ -183,6 +184,12 @@ STOP_RUN: Final = "stop_run"
 """The action of the button that stops a run."""
 START_TASK: Final = "open_start"
 """The action of the button that opens the window of `/agent`."""
+PROVED_WITH: Final = {Proof.SLACK: "", Proof.OIDC: "login", Proof.PASSKEY: "passkey"}
+"""Nouns of a proof: `Approve with passkey…`."""
+NEEDS_PROOF: Final = {
+    Proof.OIDC: ":key: To approve, sign in on the request's page",
+    Proof.PASSKEY: ":key: To approve, sign with your passkey on the request's page",
+}
 HIGH_RISK: Final = ':rotating_light: *High risk* · you\'ll type "{word}"'
 HIGH_RISK_OF_SEVERAL: Final = ":rotating_light: *High risk* · each reviewer reads all of it first"
 EDIT: Final = Window("Edit and approve", "Why you changed it", "The agents read it.")
@@ -243,6 +250,11 @@ def wording_of(question: Question) -> Wording:
     if question.kind is Kind.MESSAGE:
         return _ORDINARY if Verb.APPROVE in question.offers else _OPEN
     return _SPECIAL.get(question.kind, _ORDINARY)
+
+
+def with_proof(label: str, proof: Proof) -> str:
+    """Label a link that leads to where an answer is proved: `Approve with passkey…`."""
+    return f"{label} with {PROVED_WITH[proof]}…"
 
 
 def label_of(question: Question, verb: Verb) -> str:

@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 from countersign.domain import schedule, standing_permissions
 from countersign.domain.eligibility import may_break_glass
 from countersign.domain.ids import ChannelId, Digest, RequestId
-from countersign.domain.requests import Kind, Question, Request, Verb
+from countersign.domain.proof import Proof
+from countersign.domain.requests import Kind, Question, Request, Verb, approves
 from countersign.domain.schedule import Snooze
 from countersign.text.safe_text import one_line, visible
 
@@ -31,6 +32,8 @@ VIEW_FULL: Final = "view_full"
 MORE: Final = "more"
 APPROVE_ALL: Final = "decide_approve_all"
 REJECT_ALL: Final = "decide_reject_all"
+OPEN_PAGE: Final = "open_page"
+"""The action of a link to a request's page."""
 BUTTONS: Final = 2
 """Besides the menu: what stands in one row on a phone."""
 LONGEST_OPTION: Final = 75
@@ -102,6 +105,18 @@ def rows_in(value: str) -> tuple[RequestId, ...]:
 def offered(question: Question) -> list[Button]:
     """List the buttons with which the question can be answered."""
     return [one for one in wording_of(question).buttons if one.verb in question.offers]
+
+
+def provable(request: Request) -> tuple[list[Button], list[Button]]:
+    """Split the buttons: those whose answer is proved on a page, and those that are clicked."""
+    buttons = offered(request.question)
+    proved = [one for one in buttons if approves(request.question, one.verb)]
+    return proved, [one for one in buttons if one not in proved]
+
+
+def page_of(request: Request, pages: str) -> str:
+    """Return the address of the request's page."""
+    return f"{pages}/requests/{request.id}"
 
 
 def option_buttons(question: Question, choose: Block, *, whole: bool) -> list[Block]:
@@ -192,6 +207,8 @@ def menu(request: Request, rest: Sequence[Button], *, presence: bool) -> Block:
 
 def items_without_room(request: Request) -> list[Block]:
     """List the items of a card's menu that have no room in it."""
+    if request.rules.proof is not Proof.SLACK:
+        return _items(request, provable(request)[1][BUTTONS - 1 :], presence=True)[_MOST_ITEMS - 1 :]
     # The menu of a choice is full only if its two options are its buttons; all answers but "Choose" are in it then.
     with_buttons = 1 if request.question.kind is Kind.CHOICE else BUTTONS
     return _items(request, offered(request.question)[with_buttons:], presence=True)[_MOST_ITEMS - 1 :]
@@ -200,7 +217,8 @@ def items_without_room(request: Request) -> list[Block]:
 def _items(request: Request, rest: Sequence[Button], *, presence: bool) -> list[Block]:
     items = [(_ITEM_OF[one.verb], f"{one.label}…") for one in rest]
     items.append((MenuItem.VIEW_FULL, "Details"))
-    deciding = Verb.APPROVE in request.question.offers
+    # What approves and needs a proof is on the request's page.
+    deciding = Verb.APPROVE in request.question.offers and request.rules.proof is Proof.SLACK
     if deciding and standing_permissions.why_not(request) is None:
         items.append((MenuItem.PERMIT, "Approve and don't ask again…"))
     digest = request.digest if presence else None

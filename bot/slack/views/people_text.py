@@ -8,6 +8,7 @@ from typing import Final
 from countersign.domain.attempt_refusals import Sentence
 from countersign.domain.ids import ChannelId, GroupId
 from countersign.domain.people import Actor
+from countersign.domain.proof import Proof
 
 NO_FULL_MEMBER: Final[Sentence] = (
     "Nobody in these groups can decide: they have only guests, bots and people from other workspaces.",
@@ -23,6 +24,14 @@ _AGAIN: Final = "; please try again in a moment."
 def too_few(needed: int, can: int) -> Sentence:
     """Say that too few of the reviewers can decide."""
     return (f"{needed} approvals are needed, but only {can} of the reviewers can decide.",)
+
+
+def no_pages(proof: Proof) -> Sentence:
+    """Say that nobody could give such a proof, because there are no pages."""
+    return (
+        f"Nobody could give the proof {proof}: people give it on pages, and there are none. Set PUBLIC_URL where the "
+        "app runs first.",
+    )
 
 
 def of_step(number: int, sentence: Sentence) -> Sentence:

@@ -11,6 +11,7 @@ from countersign.domain.eligibility import deciders
 from countersign.domain.escalation import Escalation
 from countersign.domain.ids import UserId
 from countersign.domain.people import Reviewers, those_of
+from countersign.domain.proof import Proof
 from countersign.domain.quorum import count_alike
 from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import Decision, How, Kind, Question, Request, Status
@@ -206,6 +207,8 @@ def decision_sentence(request: Request, decision: Decision, shown_at: datetime |
     who, at = people(decision.by), when(decision.at, shown_at or request.created_at)
     if who and decision.instead_of:
         who += f" (in place of {people(decision.instead_of)})"
+    if who and decision.proof is not Proof.SLACK and decision.how is not How.PERMISSION:
+        who += f" with {button_labels.PROVED_WITH[decision.proof]}"
     match decision.outcome, decision.how:
         case Status.APPROVED, How.TIMEOUT:
             so_far = f"with {votes_so_far(request)}" if request.votes else "nobody decided"

@@ -13,6 +13,7 @@ from countersign.domain import quiet_hours
 from countersign.domain.channel_settings import OnTimeout, parse_duration, say_duration, say_value
 from countersign.domain.errors import InvalidInput
 from countersign.domain.people import MEMBERS
+from countersign.domain.proof import Proof
 from countersign.domain.slash_commands import NAMES
 
 ON_TIMEOUT: Final = {
@@ -21,6 +22,12 @@ ON_TIMEOUT: Final = {
     OnTimeout.APPROVE: "it counts as APPROVED even though nobody decided",
 }
 """Meanings of a timeout, for the window and for sentences."""
+PROOFS: Final = {
+    Proof.SLACK: "a click in Slack",
+    Proof.OIDC: "a login for each approval, on the request's page",
+    Proof.PASSKEY: "the reviewer's passkey signs each approval, on the request's page",
+}
+"""Meanings of a proof, for the window and for sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,14 @@ def _on_timeout(text: str) -> OnTimeout:
         return OnTimeout(text.lower())
     except ValueError:
         known = ", ".join(f"`{outcome.value}`" for outcome in OnTimeout)
+        raise InvalidInput(f"“{text[:40]}” isn't one of {known}; nothing was changed.") from None
+
+
+def _proof(text: str) -> Proof:
+    try:
+        return Proof(text.lower())
+    except ValueError:
+        known = ", ".join(f"`{proof.value}`" for proof in Proof)
         raise InvalidInput(f"“{text[:40]}” isn't one of {known}; nothing was changed.") from None
 
 
@@ -140,6 +155,13 @@ SETTINGS: Final = {
         "A requester can approve alone; all reviewers see the reason.",
         say_value,
         "`yes` or `no`",
+    ),
+    "proof": Setting(
+        "proof",
+        "passkey",
+        "(or `oidc`, or `slack`) what an approval is proved with; rejecting never needs more than a click",
+        _proof,
+        noun="`slack`, `oidc` or `passkey`",
     ),
     "remind_after": Setting(
         "remind",

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from countersign.domain import channel_settings
@@ -15,11 +16,12 @@ from countersign.domain.errors import InvalidInput
 from countersign.domain.escalation import MOST, Escalation
 from countersign.domain.ids import ChannelId, GroupId, UserId
 from countersign.domain.people import MEMBERS, Reviewers
+from countersign.domain.proof import Proof
 from countersign.policy.loosening import print_of
 
 from .block_kit import Block, context, mrkdwn, plain, words
 from .modal_parts import InputProblem, View, input_of, input_state, modal, value
-from .setting_inputs import BOXES, LINES, SETTINGS
+from .setting_inputs import BOXES, LINES, PROOFS, SETTINGS
 from .setting_inputs import ON_TIMEOUT as MEANINGS
 from .slack_markup import mention
 
@@ -27,6 +29,7 @@ T = TypeVar("T")
 WINDOW: Final = "channel_settings"
 USERS, GROUPS, QUORUM, EXCEPTIONS = "users", "groups", "quorum", "exceptions"
 CHANNEL, TIMEOUT, ON_TIMEOUT = "approvals_channel", "timeout", "on_timeout"
+PROOF: Final = "proof"
 AFTER, PEOPLE, THEIR_GROUPS, WHERE = "after_{}", "people_{}", "groups_{}", "where_{}"
 """Of a step of the escalation, counted from 1."""
 _STEP: Final = re.compile(r"Step ([1-9]) of the escalation")
@@ -83,6 +86,7 @@ def read(window: View, rules: Rules) -> Callable[[ChannelSettings], ChannelSetti
         ),
         "reviewers": _people(window, USERS, GROUPS),
         "on_timeout": OnTimeout(value(window, ON_TIMEOUT) or rules.on_timeout),
+        "proof": Proof(value(window, PROOF) or rules.proof),
         "escalation": tuple(step for n in range(1, MOST + 1) if (step := _step_of(window, n)) is not None),
         **{name: name in chosen for name in BOXES},
         **{name: _read(window, name, SETTINGS[name].read) for name in LINES},
@@ -117,6 +121,8 @@ def block_of(sentence: str, field: str = "") -> str:
         return CHANNEL
     if field == "quorum" or re.search(r"[Aa]pprovals? (would be |is )?needed|quorum", sentence):
         return QUORUM
+    if field == "proof" or " the proof " in sentence:
+        return PROOF
     return "quiet" if "uiet" in sentence else TIMEOUT if sentence.startswith("A timeout") else USERS
 
 
@@ -141,13 +147,16 @@ def _who(rules: Rules, shown: dict[GroupId, str]) -> list[Block]:
         ),
         _line(QUORUM, rules, number),
         input_of(EXCEPTIONS, "Exceptions", boxes, optional=True),
+        input_of(
+            PROOF,
+            "Proof of an approval",
+            _choice(PROOF, PROOFS, rules.proof),
+            hint="Rejecting never needs more than a click.",
+        ),
     ]
 
 
 def _how(rules: Rules, external: bool) -> list[Block]:
-    outcomes = [{"text": plain(f"{o.value}: {MEANINGS[o]}"), "value": o.value} for o in OnTimeout]
-    initial = next(o for o in outcomes if o["value"] == rules.on_timeout.value)
-    meaning = {"type": "static_select", "action_id": ON_TIMEOUT, "options": outcomes, "initial_option": initial}
     return [
         _header("Approvals channel and timeout"),
         input_of(
@@ -157,7 +166,7 @@ def _how(rules: Rules, external: bool) -> list[Block]:
             hint="Add the app to that channel first.",
         ),
         _line(TIMEOUT, rules, _text(TIMEOUT)),
-        input_of(ON_TIMEOUT, "If nobody decides in time", meaning),
+        input_of(ON_TIMEOUT, "If nobody decides in time", _choice(ON_TIMEOUT, MEANINGS, rules.on_timeout)),
     ]
 
 
@@ -217,6 +226,13 @@ def _read(window: View, block: str, read: Callable[[str], T] | None) -> T:
         return read(value(window, block))
     except InvalidInput as wrong:
         raise InputProblem(block, str(wrong)) from None
+
+
+def _choice(name: str, meanings: Mapping[Any, str], chosen: StrEnum) -> Block:
+    """Draw a menu of values, each with its meaning."""
+    options = [{"text": plain(f"{one.value}: {meaning}"), "value": one.value} for one, meaning in meanings.items()]
+    initial = next(option for option in options if option["value"] == chosen.value)
+    return {"type": "static_select", "action_id": name, "options": options, "initial_option": initial}
 
 
 def _header(text: str) -> Block:

@@ -17,7 +17,7 @@ from .block_kit import Block, Drawing, button, context, mrkdwn, words
 from .button_labels import START_TASK, count_reviewers
 from .modal_parts import View, modal
 from .request_text import mentioned, named
-from .setting_inputs import ON_TIMEOUT, SETTINGS
+from .setting_inputs import ON_TIMEOUT, PROOFS, SETTINGS
 from .slack_markup import NAMED, mention
 
 CONFIRM: Final = "confirm_loosening"
@@ -36,6 +36,7 @@ _LABELS: Final = {
     "quorum": "Approvals needed",
     "own_requests": "Requesters can decide on their own requests",
     "break_glass": "Break-glass",
+    "proof": "Proof of an approval",
     "timeout": "Timeout",
     "on_timeout": "When nobody decides in time",
     "remind_after": "Reminders after",
@@ -59,6 +60,7 @@ def describe(channel: ChannelId, rules: Rules) -> str:
         f"• Reviewers: {named(rules.reviewers)}; {need} needed, one rejection is enough; "
         f"requesters {requesters} decide on their own requests\n"
         f"• Break-glass: {glass}\n"
+        f"• Proof of an approval: {PROOFS[rules.proof]}\n"
         f"• Timeout: {_timeout(rules)}\n"
         f"{_while_nobody_decides(rules)}"
     )
