@@ -56,7 +56,7 @@ async def serve(settings: WebSettings, stop: asyncio.Event, ready: Callable[[int
         _log.info("Workers and programs call port %d.", number)
         reviewing = Pages.of(settings, store)
         if reviewing is not None:
-            site = http.serving(reviewing.asgi, settings.host, settings.pages_port)
+            site = http.serving(reviewing, settings.host, settings.pages_port)
             number = await stack.enter_async_context(site)
             _log.info("People review at %s, port %d.", settings.public_url, number)
         refused: Callable[[], str]

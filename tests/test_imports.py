@@ -299,6 +299,8 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"inbox", "people_file"},
         {"sessions"},
         {"answer_forms"},
+        {"door"},
+        {"request_pages", "sign_in_pages"},
         {"site"},
     ),
     "bot.audit": (
@@ -447,7 +449,7 @@ DEEPEST = {
     "bot.api": 6,
     "bot.audit": 5,
     "bot.installations": 3,
-    "bot.pages": 5,
+    "bot.pages": 7,
     "bot.slack": 6,
     "bot.slack.handlers": 3,
     "bot.slack.people": 2,

@@ -11,7 +11,8 @@ from bot.pages.desk import Desk
 from bot.pages.people_file import PeopleFile
 from bot.pages.providers import Provider, SignIn
 from bot.pages.sessions import SignedIn
-from bot.pages.site import CALLBACK, Pages
+from bot.pages.sign_in_pages import CALLBACK
+from bot.pages.site import Pages
 from bot.slack.handlers.context import Services
 from countersign.store.sign_ins import SignIns
 from countersign.store.store import Store

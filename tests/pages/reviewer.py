@@ -20,7 +20,7 @@ class Reviewer:
         self.name = name
         self.login = login
         self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=pages.asgi), base_url=PUBLIC, timeout=PATIENCE, verify=False
+            transport=httpx.ASGITransport(app=pages), base_url=PUBLIC, timeout=PATIENCE, verify=False
         )
 
     async def authorize(self, path: str = "/sign-in/0") -> str:
