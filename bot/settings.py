@@ -13,9 +13,10 @@ from pydantic_settings import NoDecode
 
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules
 from countersign.domain.ids import ChannelId
+from countersign.domain.passkeys import COOLING_OFF
 from countersign.domain.people import MEMBERS, reviewers_named
 from countersign.domain.slash_commands import NAMES
-from countersign.process_settings import CommonSettings, Duration, check_prefix, is_zero
+from countersign.process_settings import CommonSettings, Duration, DurationOrZero, check_prefix, is_zero
 
 
 def _ids(value: Any) -> Any:
@@ -171,6 +172,10 @@ class WebSettings(AuditSettings):
     )
     oidc_people: Path | None = Field(
         None, description="with PUBLIC_URL: YAML file that says which Slack user a signed-in person is"
+    )
+
+    passkey_cooling_off: DurationOrZero = Field(
+        COOLING_OFF, description="how long a new passkey waits before it may approve what needs one: 24h, 0s"
     )
 
     callback_networks: Networks = Field(

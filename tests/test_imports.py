@@ -194,7 +194,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bot.pages": {
         *("countersign.domain", "countersign.policy.loosening", "countersign.store.sign_ins"),
         *("countersign.store.store", "countersign.text", "countersign.usecases"),
-        *("bot.pages", "bot.settings", "bot.slack.people", "bot.slack.views"),
+        *("bot.pages", "bot.passkeys", "bot.settings", "bot.slack.people", "bot.slack.views"),
         *("authlib", "httpx", "jinja2", "joserfc", "pydantic", "starlette", "yaml"),
     },
     "agents": {"countersign.domain", "countersign.frameworks.autogen", "agents"},
@@ -298,9 +298,9 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"block_html", "desk", "http_guard", "providers", "return_paths", "revisions", "window_forms"},
         {"inbox", "people_file"},
         {"sessions"},
-        {"answer_forms"},
+        {"answer_forms", "confirmations"},
         {"door"},
-        {"request_pages", "sign_in_pages"},
+        {"proof_pages", "request_pages", "sign_in_pages"},
         {"site"},
     ),
     "bot.audit": (

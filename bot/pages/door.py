@@ -119,7 +119,7 @@ class Door:
         await usecases.attempt_refused(
             desk.store,
             AttemptId("w" + short_name(session.id, http.url.path, secrets.token_hex(8), length=20)),
-            request=RequestId.named(http.path_params["id"]),
+            request=RequestId.named(http.path_params.get("id", "")),
             workspace=session.workspace,
             user=session.user,
             verb=Verb.APPROVE if sent is None else sent.verb,

@@ -11,10 +11,11 @@ from starlette.routing import Route
 from countersign.domain.errors import CountersignError, StoreUnavailable
 from countersign.domain.ids import WorkspaceId
 
+from .confirmations import Confirmations
 from .door import NOT_HERE, SIGN_OUT, STORE_AWAY, Door
 from .http_guard import is_ours, read_form
 from .people_file import PeopleFile
-from .providers import SignIn, SignInProblem
+from .providers import OidcIdentity, SignIn, SignInProblem
 from .return_paths import return_path
 
 CALLBACK: Final = "/sign-in/callback"
@@ -24,8 +25,11 @@ _log = logging.getLogger(__name__)
 class SignInPages:
     """Pages of people who are not signed in yet, or no longer."""
 
-    def __init__(self, door: Door, sign_ins: Sequence[SignIn], people: PeopleFile) -> None:
+    def __init__(
+        self, door: Door, sign_ins: Sequence[SignIn], people: PeopleFile, confirmations: Confirmations
+    ) -> None:
         self._door = door
+        self._confirmations = confirmations
         self._sign_ins = sign_ins
         self._people = people
 
@@ -78,6 +82,8 @@ class SignInPages:
         identity = await self._sign_ins[pending.provider].finish(
             pending, http.query_params, await self._door.signed_in.now()
         )
+        if pending.proves:
+            return await self._proved(http, pending.then, identity)
         person = self._people.person(identity)
         workspace = None if person is None else person.workspace or self._only_workspace()
         if person is None:
@@ -88,6 +94,21 @@ class SignInPages:
         else:
             response = RedirectResponse(return_path(pending.then), 303)
             await self._door.signed_in.begin(http, response, workspace, person.user, identity)
+        self._door.signed_in.forget(response)
+        return response
+
+    async def _proved(self, http: Http, then: str, identity: OidcIdentity) -> Response:
+        """Note a fresh login for the answer that it was made for; the person then confirms it."""
+        session = await self._door.signed_in.session(http)
+        if session is None or (identity.issuer, identity.subject) != (
+            session.identity.issuer,
+            session.identity.subject,
+        ):
+            raise SignInProblem(
+                "You signed in as somebody else than before. Nothing was decided; open the request and start again."
+            )
+        await self._confirmations.note_login(session, then.removeprefix("/confirm/"), identity)
+        response = RedirectResponse(return_path(then), 303)
         self._door.signed_in.forget(response)
         return response
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 
 from starlette.applications import Starlette
 from starlette.requests import Request as Http
@@ -10,15 +11,19 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from countersign.domain.ids import RequestId
+from countersign.domain.passkeys import COOLING_OFF
 from countersign.store.sign_ins import SignIns
 from countersign.store.store import Store
 
+from ..passkeys import Site
 from ..settings import WebSettings
+from .confirmations import Confirmations
 from .desk import Desk
 from .door import HERE, NOT_HERE, Door
 from .http_guard import Guard
 from .people_file import PeopleFile
-from .providers import SignIn, read_providers
+from .proof_pages import ProofPages
+from .providers import Provider, SignIn, read_providers
 from .request_pages import RequestPages
 from .revisions import Revision
 from .sessions import SignedIn
@@ -28,12 +33,24 @@ from .sign_in_pages import CALLBACK, SignInPages
 class Pages:
     """All pages, as an ASGI app; `serving` opens them to the people of a workspace."""
 
-    def __init__(self, public_url: str, sign_ins: Sequence[SignIn], people: PeopleFile, signed_in: SignedIn) -> None:
-        self._door = Door(public_url, signed_in)
-        self._requests = RequestPages(self._door)
+    def __init__(
+        self,
+        public_url: str,
+        providers: Sequence[Provider],
+        people: PeopleFile,
+        sign_ins: SignIns,
+        cooling_off: timedelta = COOLING_OFF,
+    ) -> None:
+        back = public_url + CALLBACK
+        ways = [SignIn(provider, number, back) for number, provider in enumerate(providers)]
+        confirmations = Confirmations(sign_ins, Site.at(public_url))
+        self._door = Door(public_url, SignedIn(sign_ins, people, secure=public_url.startswith("https://")))
+        self._requests = asked = RequestPages(self._door, confirmations)
+        proofs = ProofPages(self._door, confirmations, ways, asked.decide_confirmed, asked.show_confirmed, cooling_off)
         routes = [
-            *self._requests.routes,
-            *SignInPages(self._door, sign_ins, people).routes,
+            *asked.routes,
+            *proofs.routes,
+            *SignInPages(self._door, ways, people, confirmations).routes,
             Route("/static/{name}", self._file),
         ]
         app = Starlette(routes=routes, exception_handlers={404: self._missing, 405: self._missing})
@@ -48,11 +65,8 @@ class Pages:
             return None
         assert settings.oidc_providers is not None and settings.oidc_people is not None
         providers = read_providers(settings.oidc_providers)
-        back = settings.public_url + CALLBACK
-        sign_ins = [SignIn(provider, number, back) for number, provider in enumerate(providers)]
         people = PeopleFile(settings.oidc_people, providers)
-        signed_in = SignedIn(SignIns(store), people, secure=settings.public_url.startswith("https://"))
-        return cls(settings.public_url, sign_ins, people, signed_in)
+        return cls(settings.public_url, providers, people, SignIns(store), settings.passkey_cooling_off)
 
     @contextmanager
     def serving(self, desk: Desk) -> Iterator[None]:

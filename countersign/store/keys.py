@@ -63,6 +63,7 @@ shorter).
 | `{ns}:installations` | hash | of each workspace that installed the app by OAuth: its tokens, sealed | never |
 | `{ns}:renewing:<workspace>` | string | that its token is being renewed just now | 1 min |
 | `{ns}:states` | sorted set | states of OAuth that came back, by when (ms) | 10 min |
+| `{ns}:confirming:<digest>` | string | an answer that waits for its proof, by the digest of a nonce | 5 min |
 | `{ns}:session:<digest>` | string | who is signed in to the pages, by the digest of a cookie | 12 h after the sign-in |
 | `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – |
 """
@@ -273,6 +274,9 @@ class Keys:
 
     def renewing(self, workspace: WorkspaceId) -> str:
         return f"{self.prefix}renewing:{WorkspaceId(workspace)}"
+
+    def confirming(self, nonce: Digest) -> str:
+        return f"{self.prefix}confirming:{Digest(nonce)}"
 
     def session(self, cookie: Digest) -> str:
         return f"{self.prefix}session:{Digest(cookie)}"

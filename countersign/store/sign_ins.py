@@ -23,12 +23,6 @@ class SignIns:
         async with reaching():
             await self._client.set(self._keys.session(digest_of(cookie)), session, px=ms(left))
 
-    async def replace(self, cookie: str, session: bytes) -> bool:
-        """Store a changed session until the same moment; False if it has ended."""
-        key = self._keys.session(digest_of(cookie))
-        async with reaching():
-            return bool(await self._client.set(key, session, xx=True, keepttl=True))
-
     async def get(self, cookie: str) -> bytes | None:
         """Read the session of this cookie; None if it has ended."""
         async with reaching():
@@ -39,3 +33,24 @@ class SignIns:
         """End the session of this cookie."""
         async with reaching():
             await self._client.delete(self._keys.session(digest_of(cookie)))
+
+    async def keep(self, nonce: str, confirmation: bytes, left: timedelta) -> None:
+        """Keep what somebody is about to confirm, under the nonce of its proof."""
+        async with reaching():
+            await self._client.set(self._keys.confirming(digest_of(nonce)), confirmation, px=ms(left))
+
+    async def kept(self, nonce: str) -> bytes | None:
+        """Read what somebody is about to confirm; None if its time has passed."""
+        async with reaching():
+            stored: bytes | None = await self._client.get(self._keys.confirming(digest_of(nonce)))
+        return stored
+
+    async def change(self, nonce: str, confirmation: bytes) -> None:
+        """Change what is kept, until the same moment; what has ended stays ended."""
+        async with reaching():
+            await self._client.set(self._keys.confirming(digest_of(nonce)), confirmation, xx=True, keepttl=True)
+
+    async def forget(self, nonce: str) -> None:
+        """Drop what was confirmed."""
+        async with reaching():
+            await self._client.delete(self._keys.confirming(digest_of(nonce)))

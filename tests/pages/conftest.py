@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,7 @@ import yaml
 
 from bot.pages.desk import Desk
 from bot.pages.people_file import PeopleFile
-from bot.pages.providers import Provider, SignIn
-from bot.pages.sessions import SignedIn
+from bot.pages.providers import Provider
 from bot.pages.sign_in_pages import CALLBACK
 from bot.pages.site import Pages
 from bot.slack.handlers.context import Services
@@ -54,8 +54,7 @@ def provider(login: Login) -> Provider:
 @pytest.fixture
 async def pages(store: Store, bot: Services, provider: Provider, people_file: Path) -> AsyncIterator[Pages]:
     people = PeopleFile(people_file, (provider,))
-    signed_in = SignedIn(SignIns(store), people, secure=False)
-    site = Pages(PUBLIC, [SignIn(provider, 0, PUBLIC + CALLBACK)], people, signed_in)
+    site = Pages(PUBLIC, [provider], people, SignIns(store), timedelta(0))
     desk = Desk(HERE, store, NoQueue(), bot.homes.overview, bot.directory, bot.link, bot.admins)
     with site.serving(desk):
         yield site

@@ -75,6 +75,50 @@ async function newState() {
   tell("This request has been decided.");
 }
 
+// A passkey signs, or is made, when a form that asks for it is sent.
+const bytes = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+const text = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer)))
+  .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+const known = (list) => (list || []).map((one) => ({ ...one, id: bytes(one.id) }));
+
+async function signed(options) {
+  const publicKey = { ...options, challenge: bytes(options.challenge), allowCredentials: known(options.allowCredentials) };
+  const { id, rawId, type, response } = await navigator.credentials.get({ publicKey });
+  const { clientDataJSON, authenticatorData, signature } = response;
+  return { id, rawId: text(rawId), type, response: {
+    clientDataJSON: text(clientDataJSON), authenticatorData: text(authenticatorData), signature: text(signature) } };
+}
+
+async function created(options) {
+  const publicKey = { ...options, challenge: bytes(options.challenge), user: { ...options.user, id: bytes(options.user.id) },
+    excludeCredentials: known(options.excludeCredentials) };
+  const { id, rawId, type, response } = await navigator.credentials.create({ publicKey });
+  return { id, rawId: text(rawId), type, response: {
+    clientDataJSON: text(response.clientDataJSON), attestationObject: text(response.attestationObject) } };
+}
+
+async function withPasskey(form) {
+  const ask = JSON.parse(form.dataset.sign);
+  const failed = document.getElementById("failed");
+  failed.hidden = true;
+  try {
+    if (ask.get) form.elements.assertion.value = JSON.stringify(await signed(ask.get));
+    if (ask.create) form.elements.registration.value = JSON.stringify(await created(ask.create));
+    form.submit();
+  } catch (problem) {
+    const had = problem.name === "InvalidStateError";
+    failed.textContent = had ? "This device has a passkey of yours already. Nothing was changed."
+      : "You cancelled, or this device has no passkey for this. Nothing was decided; you can try again.";
+    failed.hidden = false;
+    failed.scrollIntoView({ block: "nearest" });
+    for (const button of form.querySelectorAll("button")) button.disabled = false;
+  }
+}
+
+for (const form of document.querySelectorAll("form[data-sign]")) {
+  form.addEventListener("submit", (event) => { event.preventDefault(); withPasskey(form); });
+}
+
 localTimes(document);
 document.getElementById("alert")?.focus();
 if (page.revision !== undefined) {
