@@ -79,7 +79,11 @@ async def read_form(request: Request) -> dict[str, list[str]]:
                 if len(body) > LARGEST:
                     raise InvalidInput("This form is too large. Nothing was decided.")
         sent = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS, strict_parsing=bool(body)
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            errors="strict",
+            max_num_fields=MOST_FIELDS,
         )
         for name, text in sent:
             (name + text).encode()  # no half of a surrogate pair

@@ -46,10 +46,12 @@ class Pages:
         confirmations = Confirmations(sign_ins, Site.at(public_url))
         self._door = Door(public_url, SignedIn(sign_ins, people, secure=public_url.startswith("https://")))
         self._requests = asked = RequestPages(self._door, confirmations)
-        proofs = ProofPages(self._door, confirmations, ways, asked.decide_confirmed, asked.show_confirmed, cooling_off)
+        self._proofs = ProofPages(
+            self._door, confirmations, ways, asked.decide_confirmed, asked.show_confirmed, cooling_off
+        )
         routes = [
             *asked.routes,
-            *proofs.routes,
+            *self._proofs.routes,
             *SignInPages(self._door, ways, people, confirmations).routes,
             Route("/static/{name}", self._file),
         ]
