@@ -176,7 +176,7 @@ async def opened(
 
 
 def proof_problem(book: Rulebook) -> str | None:
-    """Say which rule needs pages, because a click does not suffice for it; None if none does."""
+    """Say which rule needs pages for its proof; None if a click suffices for all."""
     for clause in book.clauses:
         if clause.terms.proof not in (None, Proof.SLACK):
             return (

@@ -4,13 +4,18 @@ Nothing is saved before. An admin confirms their own; of anybody else's an admin
 """
 
 from dataclasses import dataclass, fields
-from datetime import timedelta
-from typing import NamedTuple
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
+from countersign.domain.attempt_refusals import Refusal
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules, say_value, why_not_configure
 from countersign.domain.errors import CountersignError
-from countersign.domain.ids import ChannelId, Digest, UserId, digest_of
+from countersign.domain.ids import ChannelId, Digest, UserId, WorkspaceId, digest_of
 from countersign.domain.people import Actor, Reviewers
+from countersign.domain.proof import Proof, Proved, Statement, Subject, strictest, why_not_proved
+
+LOOSEN: Final = "loosen rules"
+"""The verb of the statement with which a change is confirmed."""
 
 
 class Configured(NamedTuple):
@@ -58,6 +63,51 @@ class NeedsSecond(NeedsConfirmation):
     def __init__(self, proposal: SettingsProposal, effect: Configured) -> None:
         second = "This loosens the rules, so an admin or a second reviewer must confirm it. Nothing has changed yet."
         super().__init__(proposal, effect, second)
+
+
+class NeedsProof(NeedsConfirmation):
+    """An admin has to confirm the change on its page, with a proof; it was proposed."""
+
+    def __init__(self, proposal: SettingsProposal, effect: Configured) -> None:
+        noun = {Proof.OIDC: "a fresh login", Proof.PASSKEY: "a passkey"}[needed_proof(effect)]
+        sentence = (
+            f"This loosens rules that need {noun}, so an admin must confirm it with one. Nothing has changed yet."
+        )
+        super().__init__(proposal, effect, sentence)
+
+
+def needed_proof(effect: Configured) -> Proof:
+    """Return what loosening is proved with: what an approval needed before."""
+    return strictest(effect.before.proof, effect.inherited_before.proof)
+
+
+def statement(workspace: WorkspaceId, user: UserId, proposal: SettingsProposal, nonce: str = "") -> Statement:
+    """Return what an admin says who confirms the proposal."""
+    about = (Subject(proposal.id, proposal.rules),)
+    return Statement(workspace=workspace, user=user, verb=LOOSEN, about=about, nonce=nonce)
+
+
+def why_not_confirmed(
+    proposal: SettingsProposal,
+    actor: Actor,
+    admins: frozenset[UserId],
+    effect: Configured,
+    proved: Proved,
+    now: datetime,
+) -> str | None:
+    """Return why the proof does not suffice to confirm the proposal; None if it does.
+
+    Where a proof is needed, an admin confirms: of two reviewers, the first only clicked in Slack.
+    """
+    needed = needed_proof(effect)
+    if needed is Proof.SLACK and not proved.statement:
+        return None
+    if needed is not Proof.SLACK and not may_alone(actor, admins):
+        return "Rules that need a proof are loosened by an admin, with that proof."
+    wrong = why_not_proved(needed, proved, statement(actor.workspace, actor.user, proposal), now)
+    if wrong in (Refusal.NEEDS_LOGIN, Refusal.NEEDS_PASSKEY):
+        return "This loosens rules that need a proof, and a click proves too little. Its notice leads to its page."
+    return None if wrong is None else wrong.value
 
 
 def loosened_by(effect: Configured) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ shorter).
 | `{ns}:passkeys:<user>` | string | a person's passkeys, and the digests of codes to enrol one | never |
 | `{ns}:passkey_holders` | set | users who have, or had, a passkey or a code | never |
 | `{ns}:challenge:<digest>` | string | a statement that waits to be signed, by the digest of its nonce | 5 min |
+| `{ns}:proposal:<digest>` | string | a change of settings that an admin confirms with a proof | 7 days |
 | `{ns}:waits:<name>` | sorted set | undecided requests that wait for a user or group, or in a channel | never |
 | `{ns}:waits_not:<user>` | sorted set | those of a group on which this member of it has voted | never |
 | `{ns}:waiting_groups` | sorted set | user groups that were asked, by when last (ms) | never |
@@ -90,6 +91,7 @@ from countersign.domain.ids import (
 KEPT: Final = timedelta(days=30)  # ended runs and their requests stay readable
 KEPT_MESSAGE: Final = timedelta(days=400)  # our Slack messages: longer than any card can wait to be clicked
 KEPT_ATTEMPT: Final = timedelta(days=1)
+KEPT_PROPOSAL: Final = timedelta(days=7)
 KEPT_CHANNELS: Final = timedelta(minutes=10)
 
 WITHOUT_TTL: Final[dict[str, str]] = {
@@ -265,6 +267,9 @@ class Keys:
 
     def passkeys(self, user: UserId) -> str:
         return f"{self.prefix}passkeys:{UserId(user)}"
+
+    def proposal(self, proposal: Digest) -> str:
+        return f"{self.prefix}proposal:{Digest(proposal)}"
 
     def challenge(self, nonce: Digest) -> str:
         return f"{self.prefix}challenge:{Digest(nonce)}"

@@ -17,6 +17,7 @@ from countersign.domain.requests import Request
 from countersign.domain.runs import Run
 from countersign.domain.standing_permissions import Permission
 from countersign.policy.evaluation import Rulebook
+from countersign.policy.loosening import SettingsProposal
 from countersign.store.codec import Codec
 from countersign.usecases.ports import Announcement, Message
 
@@ -34,6 +35,7 @@ STATES: Final = Codec(ProgramState)
 API_KEYS: Final = Codec(ApiKey)
 PASSKEYS: Final = Codec(Passkeys)
 CHALLENGES: Final = Codec(Challenge)
+PROPOSALS: Final = Codec(SettingsProposal)
 
 
 @lru_cache(maxsize=4)

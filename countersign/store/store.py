@@ -10,15 +10,16 @@ from pydantic import TypeAdapter
 
 from countersign.domain.channel_settings import Rules
 from countersign.domain.errors import UnknownSchema
-from countersign.domain.ids import ChannelId, WorkspaceId, digest_of
+from countersign.domain.ids import ChannelId, Digest, WorkspaceId, digest_of
 from countersign.domain.proof import CHALLENGE_LASTS, Challenge
 from countersign.policy.evaluation import Rulebook
+from countersign.policy.loosening import SettingsProposal
 from countersign.store.codec import ms
 from countersign.store.commit_plan import Commits
 from countersign.store.indexes import Indexes
-from countersign.store.keys import KEPT_CHANNELS, Keys
+from countersign.store.keys import KEPT_CHANNELS, KEPT_PROPOSAL, Keys
 from countersign.store.made_files import MadeFiles
-from countersign.store.record_codecs import CHALLENGES, RULEBOOK, RULES, rulebook_in
+from countersign.store.record_codecs import CHALLENGES, PROPOSALS, RULEBOOK, RULES, rulebook_in
 from countersign.store.records import reaching
 from countersign.store.redis.durability import NONE, Replicas
 from countersign.store.server_check import check
@@ -76,6 +77,17 @@ class Store(Commits):
         async with reaching():
             stored = await self.client.get(self.keys.channel_names)
         return None if stored is None else _NAMES.validate_json(stored)
+
+    async def keep_proposal(self, proposal: SettingsProposal) -> None:
+        """Store a change of settings that an admin confirms on its page."""
+        async with reaching():
+            await self.client.set(self.keys.proposal(proposal.id), PROPOSALS.write(proposal, 1), px=ms(KEPT_PROPOSAL))
+
+    async def proposal(self, proposal: Digest) -> SettingsProposal | None:
+        """Read a proposed change of settings; None if there is none, or it is too old."""
+        async with reaching():
+            raw = await self.client.get(self.keys.proposal(proposal))
+        return None if raw is None else PROPOSALS.read(raw)[0]
 
     async def keep_challenge(self, challenge: Challenge) -> None:
         """Store a statement that waits to be signed, for as long as that may take."""

@@ -13,12 +13,13 @@ from countersign.domain.errors import InvalidInput, NotFound, Refused, plain_tex
 from countersign.domain.events import Event, EventType, plain
 from countersign.domain.ids import AttemptId, ChannelId, UserId
 from countersign.domain.people import Actor
+from countersign.domain.proof import CLICK, Proof, Proved, with_evidence
 from countersign.domain.question_salts import asker
 from countersign.domain.requests import ABOUT_THE_RUN, Kind, Question, Request
 from countersign.domain.runs import Run
 from countersign.policy import evaluation, loosening
 from countersign.policy.evaluation import Action, Effect, Judgement
-from countersign.policy.loosening import Configured, NeedsConfirmation, NeedsSecond, SettingsProposal
+from countersign.policy.loosening import Configured, NeedsConfirmation, NeedsProof, NeedsSecond, SettingsProposal
 from countersign.usecases.compare_and_set import Keep, Refuse, Swap, update
 from countersign.usecases.ports import Change, Put, Store
 
@@ -115,6 +116,7 @@ async def configure(
     confirms: SettingsProposal | None = None,
     proposer: Actor | None = None,
     why_not_propose: Callable[[SettingsProposal], str | None] = lambda proposal: None,
+    proved: Proved = CLICK,
 ) -> Configured:
     """Change a channel's settings, or confirm a change that the `proposer` proposed.
 
@@ -122,9 +124,10 @@ async def configure(
     decide afterwards. `check` finds problems that only Slack knows (an empty group, a channel without the bot).
     NeedsConfirmation if it makes the rules milder: NeedsSecond, with the proposal in an event, if the actor may not do
     so alone (R33). `why_not_propose` explains why a proposal could not be shown. `confirms` is the proposal to confirm.
-    """
 
-    together = confirms if confirms is not None and confirms.by != actor.user else None
+    Where the rules need a proof, loosening them does too: NeedsProof, with the proposal kept for its page, which an
+    admin confirms there with `proved`, of `loosening.statement`.
+    """
 
     async def propose() -> Swap[Configured] | Refuse:
         seen = await store.settings(channel)
@@ -135,9 +138,12 @@ async def configure(
             proposed = replace(proposed, timeout=after.timeout)
         inherited = [await _inherited(store, channel, settings) for settings in (seen.value, proposed)]
         effect = Configured(before, after, *inherited)
+        alone = confirms is None or (confirms.by == actor.user and loosening.needed_proof(effect) is Proof.SLACK)
+        together = None if alone else confirms
         why_not = channel_settings.why_not_configure(actor, before, admins)
         if why_not is None and confirms is not None:
             why_not = loosening.why_not_second(confirms, actor, proposer, admins, seen.version, effect)
+            why_not = why_not or loosening.why_not_confirmed(confirms, actor, admins, effect, proved, seen.now)
         problems: list[Sentence] = (
             [(why_not,)]
             if why_not is not None
@@ -145,7 +151,10 @@ async def configure(
         )
         milder = () if problems or confirms is not None else loosening.loosened_by(effect)
         proposal = SettingsProposal(channel, actor.user, proposed, seen.version, loosening.print_of(*effect))
-        if milder and (why_not := why_not_propose(proposal)) is not None:
+        on_page = bool(milder) and loosening.needed_proof(effect) is not Proof.SLACK
+        if on_page:
+            await store.keep_proposal(proposal)
+        elif milder and (why_not := why_not_propose(proposal)) is not None:
             problems = [(why_not,)]
         elif milder and loosening.may_alone(actor, admins):
             return Refuse(NeedsConfirmation(proposal, effect))
@@ -160,12 +169,12 @@ async def configure(
             | ({"wanted": json.dumps(plain(proposed)), "version": str(seen.version)} if milder and not problems else {})
             | ({} if together is None else {"proposed_by": together.by, "proposal": together.id}),
         )
-        record = Change(events=(event,), once=attempt)
+        record = Change(events=(with_evidence(event, proved),), once=attempt)
         if problems:
             words = (part for problem in problems for part in (*problem, " "))
             return Refuse(InvalidInput(*words, "Nothing was changed."), record)
         if milder:
-            return Refuse(NeedsSecond(proposal, effect), record)
+            return Refuse((NeedsProof if on_page else NeedsSecond)(proposal, effect), record)
         nothing = Configured(before, before, effect.inherited_before, effect.inherited_before)
         # Whatever was changed since a repeated attempt stays.
         return Swap(replace(record, settings={channel: Put(proposed, seen.version)}), effect, repeated=Keep(nothing))

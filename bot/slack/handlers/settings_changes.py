@@ -16,7 +16,7 @@ from countersign.domain.channel_settings import ChannelSettings, Rules
 from countersign.domain.errors import InvalidInput, plain_text
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Actor
-from countersign.policy.loosening import NeedsConfirmation, NeedsSecond, SettingsProposal
+from countersign.policy.loosening import NeedsConfirmation, NeedsProof, NeedsSecond, SettingsProposal
 
 from .. import settings_proposals
 from ..people.account_check import SettingProblem, is_shared_outside, problems
@@ -129,6 +129,8 @@ async def _configure(
             delivery(body),
             why_not_propose=why_not_propose,
         )
+    except NeedsProof as milder:
+        return Reply(settings_text.proposed_on_page(milder, services.pages))
     except NeedsSecond as milder:
         return Reply(settings_text.proposed(milder))
     except NeedsConfirmation as milder:

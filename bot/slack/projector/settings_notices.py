@@ -11,12 +11,21 @@ from countersign import usecases
 from countersign.domain.errors import InvalidInput
 from countersign.domain.events import Event, EventType
 from countersign.domain.ids import ChannelId, UserId
+from countersign.domain.proof import Proof
+from countersign.policy.loosening import needed_proof
 from countersign.usecases.ports import Store
 
 from .. import settings_proposals
 from ..ports import CannotPost
 from ..views.block_kit import Drawing
-from ..views.settings_text import change_notice, confirmed_notice, greeting, not_proposed_notice, proposal_notice
+from ..views.settings_text import (
+    change_notice,
+    confirmed_notice,
+    greeting,
+    not_proposed_notice,
+    page_of,
+    proposal_notice,
+)
 from .message_sync import Place, Poster
 
 _log = logging.getLogger(__name__)
@@ -82,7 +91,8 @@ async def draw_proposal(poster: Poster, entry: str, event: Event) -> None:
     name, place = f"proposal/{proposal.id}", change.before.approvals_channel
     if await poster.first_standing(name):
         return
-    drawing = proposal_notice(proposal.channel, change, proposal.by, settings_proposals.written(proposal))
+    page = page_of(proposal, poster.pages) if needed_proof(change) is not Proof.SLACK else None
+    drawing = proposal_notice(proposal.channel, change, proposal.by, settings_proposals.written(proposal), page)
     try:
         await poster.show(name, Place(place), drawing)
     except CannotPost as refused:

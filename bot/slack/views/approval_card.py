@@ -281,23 +281,7 @@ def _controls(request: Request, *, whole: bool, presence: bool, pages: str) -> l
     risk. What needs a proof has a link to its page, and a rejection stays a click.
     """
     if request.rules.proof is not Proof.SLACK:
-        proved, clicked = control_values.provable(request)
-        shown = clicked[: control_values.BUTTONS - 1]
-        links = [
-            link_button(
-                button_labels.with_proof(proved[0].label, request.rules.proof),
-                control_values.OPEN_PAGE,
-                control_values.page_of(request, pages),
-                "primary",
-            )
-        ]
-        handle = control_values.handle_of(request)
-        buttons = [button(one.label, control_values.ACTIONS[one.verb], handle, one.style) for one in shown]
-        return [
-            *(links if pages and proved else []),
-            *buttons,
-            control_values.menu(request, clicked[len(shown) :], presence=presence),
-        ]
+        return _controls_beside_a_page(request, presence=presence, pages=pages)
     value, question = control_values.handle_of(request), request.question
     answers = control_values.offered(question)
     shown, rest = answers[: control_values.BUTTONS], answers[control_values.BUTTONS :]
@@ -311,6 +295,19 @@ def _controls(request: Request, *, whole: bool, presence: bool, pages: str) -> l
         if verb is Verb.APPROVE and not (whole and not high_risk.is_asked(request, Verb.APPROVE)):
             action, label = control_values.REVIEW, "Review…" if label == "Approve" else f"{label}…"
         buttons.append(button(label, action, value, style))
+    return [*buttons, control_values.menu(request, rest, presence=presence)]
+
+
+def _controls_beside_a_page(request: Request, *, presence: bool, pages: str) -> list[Block]:
+    """Draw a link to the page where it is approved, and what a click decides."""
+    proved, clicked = control_values.provable(request)
+    shown, rest = clicked[: control_values.BUTTONS - 1], clicked[control_values.BUTTONS - 1 :]
+    handle = control_values.handle_of(request)
+    buttons = [button(one.label, control_values.ACTIONS[one.verb], handle, one.style) for one in shown]
+    if pages and proved:
+        label = button_labels.with_proof(proved[0].label, request.rules.proof)
+        url = control_values.page_of(request, pages)
+        buttons.insert(0, link_button(label, control_values.OPEN_PAGE, url, "primary"))
     return [*buttons, control_values.menu(request, rest, presence=presence)]
 
 

@@ -108,7 +108,7 @@ def offered(question: Question) -> list[Button]:
 
 
 def provable(request: Request) -> tuple[list[Button], list[Button]]:
-    """Split the buttons: those whose answer is proved on a page, and those that are clicked."""
+    """Split the buttons: answers that are proved on a page, and answers by a click."""
     buttons = offered(request.question)
     proved = [one for one in buttons if approves(request.question, one.verb)]
     return proved, [one for one in buttons if one not in proved]

@@ -10,15 +10,23 @@ from countersign.domain.channel_settings import OnTimeout, Rules, say_duration
 from countersign.domain.ids import ChannelId, UserId
 from countersign.domain.people import Reviewers
 from countersign.domain.slash_commands import NAMES
-from countersign.policy.loosening import Configured, NeedsSecond, loosened_by
+from countersign.policy.loosening import (
+    Configured,
+    NeedsProof,
+    NeedsSecond,
+    SettingsProposal,
+    loosened_by,
+    needed_proof,
+)
 from countersign.text.safe_text import pieces
 
-from .block_kit import Block, Drawing, button, context, mrkdwn, words
-from .button_labels import START_TASK, count_reviewers
+from .block_kit import Block, Drawing, button, context, link_button, mrkdwn, words
+from .button_labels import START_TASK, count_reviewers, with_proof
+from .control_values import OPEN_PAGE
 from .modal_parts import View, modal
 from .request_text import mentioned, named
 from .setting_inputs import ON_TIMEOUT, PROOFS, SETTINGS
-from .slack_markup import NAMED, mention
+from .slack_markup import NAMED, link, mention
 
 CONFIRM: Final = "confirm_loosening"
 CONFIRM_PROPOSAL: Final = "confirm_settings"
@@ -81,6 +89,16 @@ def saved(channel: ChannelId, rules: Rules) -> str:
 def proposed(milder: NeedsSecond) -> str:
     """Say that a second person has to confirm, and where they can."""
     return f"{milder} They can confirm it in {mention(milder.effect.before.approvals_channel)}."
+
+
+def page_of(proposal: SettingsProposal, pages: str) -> str:
+    """Return the address of the page on which a change is confirmed with a proof."""
+    return f"{pages}/settings/{proposal.id}"
+
+
+def proposed_on_page(milder: NeedsProof, pages: str) -> str:
+    """Say that an admin has to confirm it with a proof, and where."""
+    return f"{milder} {link(page_of(milder.proposal, pages), 'Open the page of this change')}."
 
 
 def value_missing(name: str, rules: Rules, read_only: str | None) -> tuple[str, str]:
@@ -167,11 +185,19 @@ def change_notice(
     return Drawing(text, blocks_of(f"{text}\n{lines}"))
 
 
-def proposal_notice(channel: ChannelId, effect: Configured, by: UserId, carried: str) -> Drawing:
+def proposal_notice(
+    channel: ChannelId, effect: Configured, by: UserId, carried: str, page: str | None = None
+) -> Drawing:
     """Tell who wants to loosen the rules, with a button to confirm it.
 
-    `carried`: the proposal, bound to the settings that it was made on.
+    `carried`: the proposal, bound to the settings that it was made on. `page`: where an admin confirms it with a proof,
+    if the rules need one.
     """
+    if page is not None:
+        drawing = _proposal(channel, effect, by, "Nothing has changed yet. An admin can confirm it on its page.")
+        label = with_proof(LOOSEN, needed_proof(effect))
+        confirm = link_button(label, OPEN_PAGE, page, "danger")
+        return replace(drawing, blocks=[*drawing.blocks, {"type": "actions", "elements": [confirm]}])
     drawing = _proposal(channel, effect, by, "Nothing has changed yet. An admin or another reviewer can confirm it.")
     confirm = button(LOOSEN, CONFIRM_PROPOSAL, carried, "danger")
     return replace(drawing, blocks=[*drawing.blocks, {"type": "actions", "elements": [confirm]}])
