@@ -133,6 +133,15 @@ def _check(site: Site, challenge: Challenge, key: Passkey, assertion: Assertion)
     return Refusal.PROOF_WRONG if count is None else count
 
 
+def origin_of(assertion: Assertion) -> str:
+    """Return the site of an assertion, as its browser says; "" if it does not say."""
+    try:
+        origin = json.loads(base64url_to_bytes(assertion.client_data))["origin"]
+    except Exception:  # a made-up answer may raise anything in a parser
+        return ""
+    return origin if isinstance(origin, str) else ""
+
+
 def signed(statement: str, assertion: Assertion, public_key: str, rp_id: str, origin: str) -> int | None:
     """Return the counter if this key signed the statement; None if not.
 

@@ -147,7 +147,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "bot.audit": {
         *("countersign.domain", "countersign.policy", "countersign.store"),
-        *("countersign.process_settings", "countersign.terminal", "bot.audit", "bot.settings"),
+        *("countersign.process_settings", "countersign.terminal", "bot.audit", "bot.passkeys", "bot.settings"),
         *("cryptography", "matplotlib", "sqlalchemy", "typer", "yaml"),
     },
     "bot.api": {
@@ -304,7 +304,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"site"},
     ),
     "bot.audit": (
-        {"entries", "export_formats", "recorded_calls", "receipts", "sql_copy"},
+        {"entries", "export_formats", "recorded_calls", "receipts", "signatures", "sql_copy"},
         {"auditor", "figures", "sources"},
         {"plots", "report", "suggest_cli", "weekly_figures"},
         {"cli"},

@@ -20,7 +20,7 @@ from countersign.store.audit_log import Ledger
 from countersign.terminal import command_line, progress, run, show_table
 
 from ..settings import AuditSettings
-from . import export_formats, receipts, recorded_calls, report, sources
+from . import export_formats, receipts, recorded_calls, report, signatures, sources
 from .sources import Lines, Since, Until, count_entries, opened, requests_at, say_unread
 
 _MONTH: Final = timedelta(days=30)
@@ -169,6 +169,7 @@ def receipt(request: Annotated[str, typer.Argument(help="Its id, or the link of 
 async def _receipt(request: str) -> None:
     settings = read(AuditSettings)
     key = receipts.private_key(settings.audit_key)
+    content, enrolments = None, list[Kept]()
     async with opened() as store:
         ledger = Ledger(store)
         request, *others = requests = await requests_at(store, request)
@@ -179,8 +180,17 @@ async def _receipt(request: str) -> None:
         entries = [kept async for n, kept in ledger.all(after) if _read(n, kept).get("request") == request]
         if not any(kept.fields().get("type") == "request_decided" for kept in entries):
             raise NotFound(f"The record has no decision on request “{request[:40]}”; nothing was signed.")
+        used = signatures.keys_of([kept.fields() for kept in entries])
+        if used:
+            first = min(map(datetime.fromisoformat, used.values()))
+            async for n, kept in ledger.all(await ledger.before(first)):
+                fields = _read(n, kept)
+                if fields.get("type") == "passkey_enrolled" and fields["data"].get("passkey") in used:
+                    enrolments.append(kept)
+        if seen is not None:
+            content = signatures.content_of(seen.value)
         head, now = (await ledger.position()).head, await store.now()
-    print(receipts.receipt(request, entries, head, now, key))
+    print(receipts.receipt(request, entries, head, now, key, enrolments=enrolments, content=content))
 
 
 def _read(n: int, kept: Kept) -> dict[str, Any]:
@@ -196,11 +206,15 @@ def _read(n: int, kept: Kept) -> dict[str, Any]:
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(help="The receipt, - for standard input.")],
-    key: Annotated[Path, typer.Option(help="The public key, PEM.")],
+    key: Annotated[
+        Path | None, typer.Option(help="The service's public key, PEM; else the receipt's own.", show_default=False)
+    ] = None,
 ) -> None:
-    """Say whether a receipt is to be believed."""
+    """Say whether a receipt is to be believed, and what people proved."""
     text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8", errors="replace")
-    receipt, problem = receipts.check(text, key.read_bytes())
+    receipt, problem = receipts.check(text, None if key is None else key.read_bytes())
+    verdicts = [] if problem is not None else signatures.verdicts(receipt)
+    problem = problem or next((verdict.problem for verdict in verdicts if verdict.problem), None)
     if problem is not None:
         print(f"Do not trust this receipt. {problem}")
         raise typer.Exit(1)
@@ -209,6 +223,15 @@ def check(
         entry = part["entry"]
         by = " ".join(entry.get("decision", {}).get("by", ())) or entry.get("user", "")
         print(f"  {entry['n']} {entry['at']} {entry['type']}: {entry['outcome']}{' by ' + by if by else ''}")
+    for verdict in verdicts:
+        if verdict.sentence:
+            print(f"  Entry {verdict.n}: {verdict.sentence}")
+    if key is None:
+        own = receipts.fingerprint(receipt["public_key"].encode())
+        print(
+            f"The receipt was signed by the service's key {own}, which it carries itself: compare it with the one that "
+            "the service publishes, or give that with --key."
+        )
 
 
 @app.command()

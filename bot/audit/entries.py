@@ -15,6 +15,7 @@ from countersign.domain.channel_settings import Rules, filled, recorded
 from countersign.domain.events import EventType, plain, without_secrets
 from countersign.domain.ids import RequestId, digest_of
 from countersign.domain.people import Reviewers
+from countersign.domain.proof import EVIDENCE
 from countersign.domain.question_salts import asker
 from countersign.domain.redaction import hide
 from countersign.domain.requests import Request
@@ -30,10 +31,15 @@ _OUTCOMES: Final[dict[str, str]] = {
     EventType.STOP_REFUSED: "refused",
     EventType.CALL_REFUSED: "refused",
     EventType.START_REFUSED: "refused",
+    EventType.ENROLMENT_REFUSED: "refused",
     EventType.CALL_PASSED: "passed",
     EventType.CARD_NOT_POSTED: "failed",
     EventType.RUN_FAILED: "failed",
 }
+_KEYS: Final = frozenset(
+    (kind, key) for kind in (EventType.PASSKEY_ENROLLED, EventType.PASSKEY_REVOKED) for key in ("passkey", "public_key")
+)
+"""Details that look like secrets and are public."""
 _KNOWN: Final = ("type", "at", "run", "request", "workspace", "user", "data")
 
 
@@ -46,7 +52,9 @@ def entry_of(stored: StreamEvent, request: Request | None) -> dict[str, Any] | N
     if event["type"] in UNRECORDED:
         return None
     kind = event["type"]
-    data = {key: hidden(value) for key, value in event["data"].items() if value is not None}
+    details = {key: value for key, value in event["data"].items() if value is not None}
+    proved = _proved(details.pop(EVIDENCE, ""))
+    data = {key: value if (kind, key) in _KEYS else hidden(value) for key, value in details.items()}
     entry: dict[str, Any] = {
         "event": stored.event,
         **{key: event[key] for key in _KNOWN if key not in ("type", "data") and event[key] is not None},
@@ -54,6 +62,8 @@ def entry_of(stored: StreamEvent, request: Request | None) -> dict[str, Any] | N
         "data": data,
         "outcome": _outcome(kind, data),
     }
+    if proved is not None:
+        entry["proved"] = proved
     if request is None and event["request"] is not None:
         entry["what"] = {"gone": "the request is not stored any more"}
     if request is not None:
@@ -62,6 +72,15 @@ def entry_of(stored: StreamEvent, request: Request | None) -> dict[str, Any] | N
         if kind == EventType.REQUEST_DECIDED:
             entry["decision"] = _decision(request)
     return entry
+
+
+def _proved(written: str) -> dict[str, Any] | None:
+    """Read what an attempt was proved with: ids, digests, keys and signatures, of which nothing is hidden."""
+    try:
+        proved = json.loads(written) if written else None
+    except (ValueError, RecursionError):
+        return None
+    return proved if isinstance(proved, dict) else None
 
 
 def _outcome(kind: str, data: dict[str, str]) -> str:

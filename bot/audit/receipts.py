@@ -6,11 +6,12 @@ hash, so it can be found in an export, and the head says how far the chain went 
 
 import base64
 import contextlib
+import hashlib
 import json
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from countersign.domain.errors import WrongSettings
 from countersign.domain.hash_chain import Head, Kept, hash_of, write
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+_READ: Final = (1, SCHEMA)
+"""Schema 1 had no public key, no enrolments and no content."""
 _log = logging.getLogger(__name__)
 
 
@@ -61,8 +64,21 @@ def public_if_made(path: Path) -> str:
         return ""
 
 
-def receipt(request: str, entries: Sequence[Kept], head: Head, now: datetime, key: Ed25519PrivateKey) -> str:
-    """Write the signed receipt as JSON for people's eyes."""
+def receipt(
+    request: str,
+    entries: Sequence[Kept],
+    head: Head,
+    now: datetime,
+    key: Ed25519PrivateKey,
+    *,
+    enrolments: Sequence[Kept] = (),
+    content: Mapping[str, Any] | None = None,
+) -> str:
+    """Write the signed receipt as JSON for people's eyes.
+
+    `enrolments` are the entries of the passkeys that signed. `content` is all that the digest is made of, if nothing of
+    it is hidden (`signatures.content_of`).
+    """
     body = {
         "countersign": "decision receipt",
         "schema": SCHEMA,
@@ -70,17 +86,22 @@ def receipt(request: str, entries: Sequence[Kept], head: Head, now: datetime, ke
         "written": now.isoformat(),
         "head": str(head),
         "entries": [{"entry": kept.fields(), "hash": kept.hash} for kept in entries],
+        "enrolments": [{"entry": kept.fields(), "hash": kept.hash} for kept in enrolments],
+        "content": content,
+        "public_key": public_pem(key),
     }
     signature = base64.b64encode(key.sign(write(body).encode())).decode()
     return json.dumps({**body, "signature": signature}, indent=2, ensure_ascii=True, sort_keys=True)
 
 
-def check(text: str, public: bytes) -> tuple[dict[str, Any], str | None]:
+def check(text: str, public: bytes | None = None) -> tuple[dict[str, Any], str | None]:
     """Read a receipt, and say why it must not be believed; None if it may.
 
-    `public` is the PEM of the key.
+    `public` is the PEM of the key; without it, the receipt's own key counts, which its author may have made.
     """
     try:
+        if public is None:
+            public = _own_key(text)
         key = serialization.load_pem_public_key(public)
     except (ValueError, UnsupportedAlgorithm):
         return {}, "The key isn't a public key in PEM form."
@@ -94,12 +115,32 @@ def check(text: str, public: bytes) -> tuple[dict[str, Any], str | None]:
         return {}, "The signature doesn't match: the receipt was changed, or another key signed it."
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}, "This isn't a receipt."
-    if signed.get("countersign") != "decision receipt" or signed.get("schema") != SCHEMA:
-        return {}, f"This program can't read this receipt; it reads schema {SCHEMA}."
-    for part in signed["entries"]:
-        if hash_of(write(part["entry"])) != part["hash"] or part["entry"].get("request") != signed["request"]:
-            return signed, f"Entry {part['entry'].get('n')} doesn't match its hash, or belongs to another request."
+    if signed.get("countersign") != "decision receipt" or signed.get("schema") not in _READ:
+        return {}, f"This program can't read this receipt; it reads schemas 1 and {SCHEMA}."
+    try:
+        for part in [*signed["entries"], *signed.get("enrolments", ())]:
+            about = part["entry"].get("request")
+            mine = about == signed["request"] if part in signed["entries"] else about is None
+            if hash_of(write(part["entry"])) != part["hash"] or not mine:
+                return signed, f"Entry {part['entry'].get('n')} doesn't match its hash, or belongs to another request."
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return {}, "This isn't a receipt."
     return signed, None
+
+
+def fingerprint(public: bytes) -> str:
+    """Write the SHA-256 of a public key, in hex, as people compare it."""
+    key = serialization.load_pem_public_key(public)
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()
+
+
+def _own_key(text: str) -> bytes:
+    """Return the public key that a receipt carries; one that no program reads if it has none."""
+    try:
+        return str(json.loads(text)["public_key"]).encode()
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return b""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

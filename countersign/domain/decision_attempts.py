@@ -19,7 +19,7 @@ from countersign.domain.eligibility import (
     why_not_reviewer,
 )
 from countersign.domain.events import Event, EventType
-from countersign.domain.ids import AttemptId, Digest, UserId, digest_of
+from countersign.domain.ids import AttemptId, Digest, UserId
 from countersign.domain.people import Actor
 from countersign.domain.permission_scopes import PermissionChoice, Standing
 from countersign.domain.proof import CLICK, Proved, Statement, Subject, weakest, why_not_proved, with_evidence
@@ -36,6 +36,7 @@ from countersign.domain.requests import (
     Step,
     Verb,
     Vote,
+    digest_of_answer,
     event,
     needed_proof,
 )
@@ -102,15 +103,17 @@ def statement(rows: Sequence[Request], attempt: Attempt, nonce: str = "") -> Sta
         workspace=rows[0].workspace,
         user=attempt.actor.user,
         verb=attempt.verb,
-        about=tuple(Subject(row.id, row.digest, digest_of_rules(recorded(row.rules))) for row in rows),
+        about=tuple(_subject(row, attempt) for row in rows),
         nonce=nonce,
-        arguments=digest_of(attempt.arguments) if attempt.arguments else "",
-        content=digest_of(attempt.content) if attempt.content else "",
-        chosen=digest_of(*_chosen(rows[0], attempt)) if attempt.chosen else "",
-        words=digest_of(attempt.words) if attempt.words else "",
         permission="" if choice is None else f"{choice.scope} {choice.span}",
         alone=attempt.break_glass,
     )
+
+
+def _subject(request: Request, attempt: Attempt) -> Subject:
+    chosen, words = _chosen(request, attempt), legible(attempt.words)
+    answer = digest_of_answer(request.question.salt, attempt.arguments, attempt.content, chosen, words)
+    return Subject(request.id, request.digest, digest_of_rules(recorded(request.rules)), answer)
 
 
 def decide(request: Request, attempt: Attempt, now: datetime, outgrown: bool = False) -> Step:

@@ -60,19 +60,20 @@ def weakest(*proofs: Proof) -> Proof:
 class Subject(NamedTuple):
     """One thing that a statement is about.
 
-    Of a request: its id, the digest of its content, and the digest of its rules (`channel_settings.digest_of_rules`).
+    Of a request: its id, the digest of its content, the digest of its rules (`channel_settings.digest_of_rules`), and
+    that of everything the person entered besides (`requests.digest_of_answer`), "" if nothing.
     """
 
     id: str
     digest: str
     rules: str = ""
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """Everything that one signature, or one fresh login, says.
 
-    `arguments`, `content`, `chosen` and `words` are digests of what the person entered besides, "" if nothing.
     `permission` is the scope and span of a standing permission, and `alone` says that the requester breaks the glass.
     """
 
@@ -81,10 +82,6 @@ class Statement:
     verb: str
     about: tuple[Subject, ...]
     nonce: str
-    arguments: str = ""
-    content: str = ""
-    chosen: str = ""
-    words: str = ""
     permission: str = ""
     alone: bool = False
 
@@ -246,7 +243,7 @@ def why_not_proved(needed: Proof, proved: Proved, says: Statement, now: datetime
 
 def covers(said: Statement, needed: Statement) -> bool:
     """Tell whether a statement says all of another, which may be about fewer things."""
-    same = ("workspace", "user", "verb", "arguments", "content", "chosen", "words", "permission", "alone")
+    same = ("workspace", "user", "verb", "permission", "alone")
     return set(needed.about) <= set(said.about) and all(getattr(said, n) == getattr(needed, n) for n in same)
 
 

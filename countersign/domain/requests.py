@@ -289,6 +289,12 @@ def digest(question: Question) -> Digest:
     return digest_of(question.kind, question.title, question.content, *question.offers, *parts)
 
 
+def digest_of_answer(salt: str, arguments: str, content: str, chosen: tuple[str, ...], words: str) -> Digest | str:
+    """Digest what a person entered, with the salt of the question; "" if nothing."""
+    entered = any((arguments, content, chosen, words))
+    return digest_of("answer", salt, arguments, content, words, *chosen) if entered else ""
+
+
 def request_id(run: RunId, question: Question) -> RequestId:
     """Derive the id that a rebuilt run finds its earlier request by."""
     return RequestId("q" + short_name(run, slot_of(question), digest(question), length=16))
