@@ -192,7 +192,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.text", "bot.slack.views"),
     },
     "bot.pages": {
-        *("countersign.domain", "countersign.policy.loosening", "countersign.store.sign_ins"),
+        *("countersign.domain", "countersign.policy", "countersign.store.sign_ins"),
         *("countersign.store.store", "countersign.text", "countersign.usecases"),
         *("bot.pages", "bot.passkeys", "bot.settings", "bot.slack.people", "bot.slack.views"),
         *("authlib", "httpx", "jinja2", "joserfc", "pydantic", "starlette", "yaml"),
@@ -300,7 +300,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"sessions"},
         {"answer_forms", "confirmations"},
         {"door"},
-        {"proof_pages", "request_pages", "sign_in_pages"},
+        {"proof_pages", "request_pages", "settings_page", "sign_in_pages"},
         {"site"},
     ),
     "bot.audit": (

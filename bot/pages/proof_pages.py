@@ -48,7 +48,7 @@ class Holder:
 
 
 class ProofPages:
-    """Pages for proofs. `decide` and `show` are of the pages on which requests are answered."""
+    """Pages for proofs. `decide`, `show` and `change_settings` are of the pages that ask for them."""
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class ProofPages:
         sign_ins: Sequence[SignIn],
         decide: Decide,
         show: Show,
+        change_settings: Decide,
         cooling_off: timedelta,
     ) -> None:
         self._door = door
@@ -64,6 +65,7 @@ class ProofPages:
         self._sign_ins = sign_ins
         self._decide = decide
         self._show = show
+        self._change_settings = change_settings
         self._cooling_off = cooling_off
 
     @property
@@ -92,6 +94,8 @@ class ProofPages:
             label = "Create the passkey"
         elif found.kind == "code":
             label = "Make the code"
+        elif found.kind == "settings":
+            label = "Loosen the rules"
         return self._door.page(
             "confirm.html",
             200,
@@ -130,6 +134,9 @@ class ProofPages:
         if found.kind in ("answer", "answers"):
             assert proved is not None, "an answer without a proof needs no confirmation"
             return await self._decide(visit, found, proved)
+        if found.kind == "settings":
+            assert proved is not None, "looser rules need a proof"
+            return await self._change_settings(visit, found, proved)
         if found.kind == "enrol":
             return await self._enrol(visit, found, proved, form)
         return await self._make_code(visit, found, proved)

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 _OURS: Final = re.compile(
-    r"/(requests/q[a-z0-9]{1,40}|runs/[rsp][a-z0-9_-]{1,40}|passkeys|people|confirm/[\w-]{1,64})?"
+    r"/(requests/q[a-z0-9]{1,40}|runs/[rsp][a-z0-9_-]{1,40}|passkeys|people|settings/[0-9a-f]{64}|confirm/[\w-]{1,64})?"
 )
 
 

@@ -27,6 +27,7 @@ from .providers import Provider, SignIn, read_providers
 from .request_pages import RequestPages
 from .revisions import Revision
 from .sessions import SignedIn
+from .settings_page import SettingsPage
 from .sign_in_pages import CALLBACK, SignInPages
 
 
@@ -46,11 +47,13 @@ class Pages:
         confirmations = Confirmations(sign_ins, Site.at(public_url))
         self._door = Door(public_url, SignedIn(sign_ins, people, secure=public_url.startswith("https://")))
         self._requests = asked = RequestPages(self._door, confirmations)
+        changes = SettingsPage(self._door, confirmations)
         self._proofs = ProofPages(
-            self._door, confirmations, ways, asked.decide_confirmed, asked.show_confirmed, cooling_off
+            self._door, confirmations, ways, asked.decide_confirmed, asked.show_confirmed, changes.confirm, cooling_off
         )
         routes = [
             *asked.routes,
+            *changes.routes,
             *self._proofs.routes,
             *SignInPages(self._door, ways, people, confirmations).routes,
             Route("/static/{name}", self._file),
