@@ -195,7 +195,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("countersign.domain", "countersign.policy", "countersign.store.sign_ins"),
         *("countersign.store.store", "countersign.text", "countersign.usecases"),
         *("bot.pages", "bot.passkeys", "bot.settings", "bot.slack.people", "bot.slack.views"),
-        *("authlib", "httpx", "jinja2", "joserfc", "pydantic", "starlette", "yaml"),
+        *("authlib", "httpx", "jinja2", "joserfc", "markupsafe", "pydantic", "starlette", "yaml"),
     },
     "agents": {"countersign.domain", "countersign.frameworks.autogen", "agents"},
     "agents.services": {"agents.services", "aiosmtplib"},

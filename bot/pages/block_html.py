@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
+from markupsafe import Markup
+
 from countersign.domain.attempt_refusals import Sentence
 from countersign.domain.ids import ChannelId, GroupId, UserId
 
@@ -158,3 +160,31 @@ async def _name(directory: Directory, name: str) -> str:
     if (channel := ChannelId.named(name)) is not None:
         return await directory.channel_name(channel)
     return await directory.group_name(GroupId(name))
+
+
+def html_of(parts: Iterable[TextPart], names: Names) -> Markup:
+    """Write a line as HTML; every text in it is escaped."""
+    return Markup("").join(_html(part, names) for part in parts)
+
+
+def _html(part: TextPart, names: Names) -> Markup:
+    match part.kind:
+        case "name":
+            return _SPAN.format(names.get(part.text, part.text))
+        case "time":
+            return _TIME.format(part.more, part.text)
+        case "link":
+            return _LINK.format(part.more, part.text)
+    return _MARKS.get(part.kind, _PLAIN).format(part.text)
+
+
+_PLAIN: Final = Markup("{}")
+_SPAN: Final = Markup('<span class="name">{}</span>')
+_TIME: Final = Markup('<time datetime="{}">{}</time>')
+_LINK: Final = Markup('<a href="{}" rel="noreferrer">{}</a>')
+_MARKS: Final = {
+    "bold": Markup("<strong>{}</strong>"),
+    "italic": Markup("<em>{}</em>"),
+    "code": Markup("<code>{}</code>"),
+    "emoji": Markup('<span aria-hidden="true">{}</span>'),
+}

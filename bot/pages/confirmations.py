@@ -121,7 +121,9 @@ class Confirmations:
         return made
 
     async def read(self, session: Session, nonce: str) -> Confirmation:
-        """Read what this session is about to confirm. InvalidInput if there is no such thing, or no longer."""
+        """Read what this session is about to confirm.
+
+        InvalidInput if its time has passed, or it is of another session."""
         stored = await self._sign_ins.kept(nonce)
         if stored is None:
             raise InvalidInput(Refusal.PROOF_LATE.value)

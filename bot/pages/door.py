@@ -1,4 +1,4 @@
-"""The door of the pages: who comes in, what they are told, and how a page is drawn."""
+"""Door of the pages: who comes in, what they are told, how a page is drawn."""
 
 import logging
 import secrets
@@ -18,7 +18,7 @@ from countersign.domain.ids import AttemptId, RequestId, WorkspaceId, digest_of,
 from countersign.domain.requests import Verb
 
 from .answer_forms import SentForm
-from .block_html import names_in, parts_of, sentence_parts
+from .block_html import html_of, names_in, parts_of, sentence_parts
 from .desk import Desk
 from .http_guard import is_ours, read_form
 from .return_paths import return_path
@@ -43,7 +43,9 @@ class Visit:
 
 
 class Door:
-    """The door of all workspaces' pages. `desks` are those that are served now."""
+    """Door of all workspaces' pages.
+
+    `desks` are the workspaces that this process serves now."""
 
     def __init__(self, public_url: str, signed_in: SignedIn) -> None:
         self.public_url = public_url
@@ -58,10 +60,13 @@ class Door:
         )
         static = {path.name: digest_of(path.read_bytes())[:12] for path in (HERE / "static").iterdir()}
         self._templates.globals["static"] = lambda name: f"/static/{name}?v={static[name]}"
+        self._templates.globals["line"] = html_of
         self.static = frozenset(static)
 
     def told(self, answer: Callable[[Visit], Awaitable[Response]]) -> Callable[[Http], Awaitable[Response]]:
-        """Answer people who are signed in; others sign in first. An error is told in its sentence."""
+        """Answer people who are signed in; others sign in first.
+
+        An error is told in its sentence."""
 
         async def answered(http: Http) -> Response:
             try:
@@ -114,7 +119,7 @@ class Door:
         return answered
 
     async def refuse(self, session: Session, desk: Desk, http: Http, refusal: Refusal, form: Entered) -> None:
-        """Record an attempt that no page of this session sent, and raise its sentence (R25)."""
+        """Record an attempt that no page of this session sent, and refuse it (R25)."""
         sent = SentForm.read(form)
         await usecases.attempt_refused(
             desk.store,

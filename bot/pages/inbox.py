@@ -18,10 +18,12 @@ from ..slack.views.request_text import as_matter, decision_sentence, run_state, 
 from .block_html import Names, Node, TextPart, names_in, nodes, parts_of
 from .desk import Desk, Name, PageReader
 
-MOST_WAITING: Final = 30
+MOST_WAITING: Final = 15
+MOST_AT_ONCE: Final = 100
+"""Requests of a list at first, and if somebody asks for more."""
 MOST_DECIDED: Final = 20
 MOST_RUNS: Final = 10
-MOST_SHOWN: Final = 2 * MOST_WAITING
+MOST_SHOWN: Final = 60
 """Requests that a page shows as waiting, and asks about again."""
 
 
@@ -61,10 +63,14 @@ class Inbox:
     batches: Sequence[tuple[RunId, int]]
     names: Names
     problem: str
+    more: bool
+    """Whether there are more than are listed, and they can be."""
 
 
-async def read_inbox(desk: Desk, reader: PageReader, shown: Sequence[RequestId] = ()) -> Inbox:
-    """Read the inbox of somebody.
+async def read_inbox(
+    desk: Desk, reader: PageReader, shown: Sequence[RequestId] = (), most: int = MOST_WAITING
+) -> Inbox:
+    """Read the inbox of somebody, with at most that many requests in a list.
 
     `shown` are requests that their page showed as waiting a moment ago."""
     actor, overview = reader.actor, desk.overview
@@ -75,12 +81,12 @@ async def read_inbox(desk: Desk, reader: PageReader, shown: Sequence[RequestId] 
         def fits(request: Request) -> bool:
             return waits_for(request, actor, reader.now)
 
-        waiting = await overview.waiting(reader.names, actor.user, fits, MOST_WAITING)
+        waiting = await overview.waiting(reader.names, actor.user, fits, most)
         mine, mine_count = waiting.requests, count(waiting.total, waiting.whole)
     seen = {request.id for request in mine}
     channels: list[Name] = sorted(reader.channels or ())
     elsewhere = await overview.waiting(
-        channels, None, lambda one: one.id not in seen and not waits_for(one, actor, reader.now), MOST_WAITING
+        channels, None, lambda one: not waits_for(one, actor, reader.now), most, beside=reader.names
     )
     decided = await overview.decided(actor.user, MOST_DECIDED)
     runs, _ = await overview.runs(actor.user, MOST_RUNS)
@@ -104,6 +110,7 @@ async def read_inbox(desk: Desk, reader: PageReader, shown: Sequence[RequestId] 
         _batches(mine),
         names,
         _problem(reader),
+        most == MOST_WAITING <= max(len(mine), len(elsewhere.requests)),
     )
 
 

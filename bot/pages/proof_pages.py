@@ -1,4 +1,4 @@
-"""Pages on which people prove who they are: a confirmation, their passkeys, and everybody's for admins."""
+"""Pages for proofs: a confirmation, one's own passkeys, everybody's for admins."""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -38,7 +38,7 @@ Show = Callable[[Visit, Confirmation], Awaitable[tuple[str, list[tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class PasskeyHolder:
     """A person with passkeys, and the requests that they decided last."""
 
     user: UserId
@@ -48,7 +48,9 @@ class Holder:
 
 
 class ProofPages:
-    """Pages for proofs. `decide`, `show` and `change_settings` are of the pages that ask for them."""
+    """Pages for proofs.
+
+    `decide`, `show` and `change_settings` are of the pages that ask for them."""
 
     def __init__(
         self,
@@ -260,7 +262,7 @@ class ProofPages:
             seen = await passkeys.of(desk.store, desk.workspace, user)
             decided = await desk.overview.decided(user, _MOST_APPROVED)
             by_them = tuple(one for one in decided if one.decision is not None and user in one.decision.by)
-            holders.append(Holder(user, await desk.directory.name(user), seen.value, by_them))
+            holders.append(PasskeyHolder(user, await desk.directory.name(user), seen.value, by_them))
         return self._door.page(
             "people.html",
             status,

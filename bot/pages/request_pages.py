@@ -37,7 +37,7 @@ from .block_html import names_in, nodes, sentence_parts
 from .confirmations import Confirmation, Confirmations
 from .desk import PageReader, reader_of
 from .door import STORE_AWAY, Door, Visit
-from .inbox import MOST_SHOWN, read_inbox
+from .inbox import MOST_AT_ONCE, MOST_SHOWN, MOST_WAITING, read_inbox
 from .revisions import PollPace, Revision
 from .window_forms import Entered, FormInput
 
@@ -84,7 +84,8 @@ class RequestPages:
         shown = RequestId.among([name.encode() for name in visit.http.query_params.get("shown", "").split(",")])
         revision = await self.revisions[visit.desk.workspace].now()
         reader = await reader_of(visit.desk, visit.session.user)
-        inbox = await read_inbox(visit.desk, reader, shown[:MOST_SHOWN])
+        most = MOST_AT_ONCE if "more" in visit.http.query_params else MOST_WAITING
+        inbox = await read_inbox(visit.desk, reader, shown[:MOST_SHOWN], most)
         return self._door.page(template, 200, visit, inbox=inbox, names=inbox.names, revision=revision)
 
     async def _revision(self, http: Http) -> Response:
@@ -200,7 +201,7 @@ class RequestPages:
     async def show_confirmed(
         self, visit: Visit, found: Confirmation
     ) -> tuple[str, list[tuple[str, str]], Sequence[Request]]:
-        """Return the label, the input and the requests of an answer that waits for its proof."""
+        """Return label, input and requests of an answer that waits for its proof."""
         sent = SentForm.read(found.form)
         ids = RequestId.among([name.encode() for name, _ in found.about])
         known = await visit.desk.store.readable(ids)
@@ -306,7 +307,7 @@ class RequestPages:
     async def _decide_rows(
         self, visit: Visit, back: str, sent: SentForm, ids: Sequence[str], proved: Proved
     ) -> Response:
-        """Decide each row by itself; what did not count is told."""
+        """Decide each row alone; tell which did not count."""
         rows, counted, problems = _ids(" ".join(ids)), 0, list[CountersignError]()
         for row in rows:
             try:

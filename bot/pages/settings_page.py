@@ -1,4 +1,6 @@
-"""The page of a change that loosens rules which need a proof: an admin confirms it there, with that proof (R33)."""
+"""Page of a change that loosens rules which need a proof (R33).
+
+An admin confirms the change there, with that proof."""
 
 import asyncio
 from typing import Final

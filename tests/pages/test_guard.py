@@ -93,7 +93,7 @@ async def test_no_get_decides(store: Store, lease: Lease, bob: Reviewer) -> None
 
 
 @pytest.mark.parametrize("body", [b"x" * 3_000_000, b"\xff\xfe", b"a=1&" * 600, b"a=%ff%fe", b"no pairs"])
-async def test_a_body_that_is_no_form_is_refused(bob: Reviewer, body: bytes) -> None:
+async def test_a_broken_form_is_refused(bob: Reviewer, body: bytes) -> None:
     """R29"""
     answer = await bob.client.post("/requests/q1", content=body)
     assert answer.status_code == 400

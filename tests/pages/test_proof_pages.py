@@ -60,7 +60,7 @@ def asked_of_the_passkey(page: httpx.Response) -> dict[str, Any]:
 
 def token_in(page: httpx.Response) -> str:
     """Read the token of the last form of a page, which is not that of signing out."""
-    return re.findall(r'name="token" value="([^"]*)"', page.text)[-1]
+    return str(re.findall(r'name="token" value="([^"]*)"', page.text)[-1])
 
 
 async def log_in_again(who: Reviewer, confirm: str) -> httpx.Response:
@@ -145,7 +145,7 @@ async def test_a_session_without_a_passkey_approves_nothing(store: Store, lease:
 
 
 async def test_a_fresh_login_approves(store: Store, lease: Lease, bob: Reviewer) -> None:
-    """The provider's return decides nothing by itself: no GET decides."""
+    """The return from the provider decides nothing: no GET decides."""
     request = await ask(store, lease, Proof.OIDC)
     path = (await bob.answer(f"/requests/{request.id}", "approve")).headers["location"]
     assert "This needs a fresh login" in text_of(await bob.get(path))

@@ -50,7 +50,7 @@ async function newLists() {
   const lists = document.getElementById("lists");
   const shown = [...lists.querySelectorAll("[data-waits]")].map((row) => row.dataset.waits);
   const gone = [...lists.querySelectorAll(".gone a.row")].map((row) => row.id.replace("waiting-", ""));
-  const answer = await fetch(`/inbox?shown=${[...shown, ...gone].slice(0, 60).join(",")}`);
+  const answer = await fetch(`/inbox?shown=${[...shown, ...gone].slice(0, 60).join(",")}${location.search ? "&more" : ""}`);
   if (!answer.ok || answer.redirected) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   const focused = document.activeElement && document.activeElement.id;
