@@ -82,6 +82,7 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
             SLACK_APP_TOKEN=app_token,
             SLACK_API_URL=f"http://{LOOPBACK}:{slack_port}/api/",
             REVIEWERS=os.environ.get("REVIEWERS", "S0REVIEWERS"),
+            ADMINS=os.environ.get("ADMINS", "U0DAVE"),
             PORT=str(web_port),
             API_PORT=str(api_port),
             THREAD_REPLIES="yes",
@@ -138,7 +139,7 @@ _WELCOME: Final = """
   1. In #general, as alice, type:  {first}
   2. Act as bob (top left), open #approvals, and answer the card: Approve, Request changes, or more behind ⋯.
   3. Approved? The mail is in the mailbox.
-     To approve with a passkey, type as dave in #general: /approvals proof passkey
+     To approve with a passkey from now on, type as bob in #approvals: /approvals proof passkey
   4. More: /agent deploy deploy shop 2.1 to staging          /agent research what is tea made from
            /agent support order 17 came broken, pay it back  /agent code add up 3, 4 and 35
            /agent chat find a date; delete the old list      /agent invoices pay what is due

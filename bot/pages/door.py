@@ -144,5 +144,5 @@ class Door:
 
     def page(self, template: str, status: int, visit: Visit | None = None, **values: Any) -> Response:
         who = {} if visit is None else {"who": visit.session, "sign_out": visit.session.token(SIGN_OUT)}
-        text = self._templates.get_template(template).render(**{"who": None, **who}, **values)
+        text = self._templates.get_template(template).render(**{"who": None, "status": status, **who}, **values)
         return HTMLResponse(text, status)

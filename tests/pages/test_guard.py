@@ -8,7 +8,9 @@ import yaml
 from bot.pages.revisions import PollPace, Revision
 from bot.pages.site import Pages
 from countersign import usecases
+from countersign.client.exchange import decision_of
 from countersign.domain.events import EventType
+from countersign.domain.ids import RequestId
 from countersign.domain.people import Reviewers
 from countersign.domain.requests import Status
 from countersign.store.store import Store
@@ -194,3 +196,12 @@ def test_many_open_pages_ask_less_often(questions: int, asks_every: int) -> None
         assert pace.asked() == 2
     now = 10.0
     assert pace.asked() == asks_every
+
+
+async def test_programs_are_told_the_address_of_the_page(pages: Pages) -> None:
+    """It is there before Slack has taken the card."""
+    link = await pages.link_of(RequestId("q1"))
+    assert link == "http://localhost:3001/requests/q1"
+    given = {"outcome": "approved", "how": "reviewers", "at": "2026-03-06T17:00:00+00:00", "by": [], "words": ""}
+    decision = {**given, "arguments": None, "chosen": [], "text": ""}
+    assert decision_of({"id": "q1", "decision": decision, "outcome": None, "card_link": link}).url == link
