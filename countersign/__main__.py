@@ -20,9 +20,15 @@ _PROCESSES = {
 _VERBS = {
     "audit": "Read, check and export the record of decisions.",
     "keys": "Create, list and revoke the keys of programs.",
+    "passkeys": "Let people enrol passkeys; list and revoke them.",
     "policy": "Check and try out the workspace's policy.",
 }
-_WITH_VERBS = {"policy": ".policy.cli", "audit": "bot.audit.cli", "keys": "bot.api.keys_cli"}
+_WITH_VERBS = {
+    "policy": ".policy.cli",
+    "audit": "bot.audit.cli",
+    "keys": "bot.api.keys_cli",
+    "passkeys": "bot.passkeys_cli",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -132,6 +132,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "pydantic_settings",
     },
     "bot.passkeys": {"countersign.domain", "countersign.usecases", "webauthn"},
+    "bot.passkeys_cli": {
+        *("countersign.domain", "countersign.usecases", "countersign.process_settings", "countersign.store"),
+        *("countersign.terminal", "typer"),
+    },
     "bot.slack_errors": {"slack_sdk"},
     "bot.slack_proxy": set(),
     "bot.forms": {"countersign.domain", "countersign.json_schema", "countersign.text", "bot.forms"},
@@ -277,7 +281,7 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"standalone"},
     ),
     "bot": (
-        {"forms", "passkeys", "settings", "slack_errors", "slack_proxy", "worker_areas"},
+        {"forms", "passkeys", "passkeys_cli", "settings", "slack_errors", "slack_proxy", "worker_areas"},
         {"api", "audit", "slack"},
         {"installations", "pages"},
         {"workspace"},

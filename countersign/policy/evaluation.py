@@ -195,8 +195,8 @@ def apply(judgement: Judgement, rules: Rules) -> Rules:
     if terms.reviewers is not None:  # not joined by those whom the channel would ask next, unless the rule says so
         joined.setdefault("escalation", ())
     asked = replace(rules, **joined, risk=judgement.risk, clause=judgement.clause, why=judgement.why)
-    proved_by_nobody = asked.risk is Risk.HIGH or asked.proof is not Proof.SLACK
-    if proved_by_nobody and asked.on_timeout is OnTimeout.APPROVE:
+    takes_a_person = asked.risk is Risk.HIGH or asked.proof is not Proof.SLACK
+    if takes_a_person and asked.on_timeout is OnTimeout.APPROVE:
         asked = replace(asked, on_timeout=OnTimeout.REJECT)
     return in_force(asked)
 

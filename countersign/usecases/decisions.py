@@ -140,7 +140,8 @@ async def _settled_late(store: Store, queue: Queue, request: RequestId, refused:
 async def _outgrown(store: Store, seen: SeenRequest, attempt: Attempt) -> bool:
     """Tell whether the policy has a stricter rule for the changed call (R9, R19).
 
-    It may refuse the call, or have a rule under which its editor could not approve it alone.
+    It may refuse the call, or have a rule under which its editor could not approve it alone, or would have to prove
+    more.
     """
     request, call = seen.value, seen.value.question.call
     if attempt.verb is not requests.Verb.EDIT or call is None or not is_canonical(attempt.arguments):
@@ -150,9 +151,12 @@ async def _outgrown(store: Store, seen: SeenRequest, attempt: Attempt) -> bool:
         return True
     changed = replace(call, arguments=attempt.arguments)
     judgement = await judge(store, run.value, asker(request.question), changed, Effect.ASK)
-    if judgement.effect is Effect.REFUSE or judgement.clause == request.rules.clause:
-        return judgement.effect is Effect.REFUSE or (judgement.terms.quorum or 1) > request.rules.quorum
     rules = evaluation.apply(judgement, await rules_of(store, run.value.channel))
+    proved_less = judgement.terms.proof is not None and not request.rules.proof.reaches(rules.proof)
+    if judgement.effect is Effect.REFUSE or proved_less:
+        return True
+    if judgement.clause == request.rules.clause:
+        return (judgement.terms.quorum or 1) > request.rules.quorum
     alone = eligibility.why_not_person(replace(request, rules=rules), attempt.actor, seen.now) is None
     return rules.quorum > 1 or not alone
 

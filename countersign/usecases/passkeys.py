@@ -4,6 +4,7 @@ Each is an event: the audit log has it, and it is posted to the approvals channe
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -54,7 +55,9 @@ async def enrol(
             )
         except InvalidInput as wrong_input:
             return _refused(seen, actor, actor.user, wrong_input, attempt)
-        return Swap(Change(passkeys=(Put(done.passkeys, seen.version),), events=(done.event,)), done.passkey)
+        return Swap(
+            Change(passkeys=(Put(done.passkeys, seen.version),), events=(await _told(store, done.event),)), done.passkey
+        )
 
     return (await update(store, propose)).value
 
@@ -81,7 +84,9 @@ async def make_code(
         if why_not is not None:
             return _refused(seen, admin, user, InvalidInput(why_not), attempt)
         after, code, event = passkeys.make_code(seen.value, admin.user, seen.now)
-        change = Change(passkeys=(Put(after, seen.version),), events=(with_evidence(event, proved),))
+        change = Change(
+            passkeys=(Put(after, seen.version),), events=(await _told(store, with_evidence(event, proved)),)
+        )
         return Swap(change, code)
 
     return (await update(store, propose)).value
@@ -93,7 +98,7 @@ async def make_code_by_operator(store: Store, workspace: WorkspaceId, user: User
     async def propose() -> Swap[str]:
         seen = await of(store, workspace, user)
         after, code, event = passkeys.make_code(seen.value, f"operator {operator}", seen.now)
-        return Swap(Change(passkeys=(Put(after, seen.version),), events=(event,)), code)
+        return Swap(Change(passkeys=(Put(after, seen.version),), events=(await _told(store, event),)), code)
 
     return (await update(store, propose)).value
 
@@ -108,7 +113,7 @@ async def revoke(store: Store, user: UserId, credential: str, actor: Actor, admi
         seen = await of(store, actor.workspace, user)
         if (why_not := passkeys.why_not_revoke(seen.value, actor, admins)) is not None:
             return _refused(seen, actor, user, InvalidInput(why_not), None)
-        return _revoked(seen, credential, str(actor.user))
+        return await _revoked(store, seen, credential, str(actor.user))
 
     return (await update(store, propose)).value
 
@@ -119,7 +124,7 @@ async def revoke_by_operator(
     """Revoke one passkey on the server's command line."""
 
     async def propose() -> Keep[Passkeys] | Swap[Passkeys] | Refuse:
-        return _revoked(await of(store, workspace, user), credential, f"operator {operator}")
+        return await _revoked(store, await of(store, workspace, user), credential, f"operator {operator}")
 
     return (await update(store, propose)).value
 
@@ -137,14 +142,22 @@ async def rename(store: Store, actor: Actor, credential: str, name: str) -> Pass
     return (await update(store, propose)).value
 
 
-def _revoked(seen: Seen[Passkeys], credential: str, by: str) -> Keep[Passkeys] | Swap[Passkeys] | Refuse:
+async def _revoked(
+    store: Store, seen: Seen[Passkeys], credential: str, by: str
+) -> Keep[Passkeys] | Swap[Passkeys] | Refuse:
     if seen.value.get(credential) is None:
         return Refuse(NotFound(_NONE))
     changed = passkeys.revoke(seen.value, credential, by, seen.now)
     if changed is None:
         return Keep(seen.value)
     after, event = changed
-    return Swap(Change(passkeys=(Put(after, seen.version),), events=(event,)), after)
+    return Swap(Change(passkeys=(Put(after, seen.version),), events=(await _told(store, event),)), after)
+
+
+async def _told(store: Store, event: Event) -> Event:
+    """Name the channel in which the event is posted: where cards go by default."""
+    defaults = await store.defaults()
+    return event if defaults is None else replace(event, data={**event.data, "channel": defaults.approvals_channel})
 
 
 def _refused(

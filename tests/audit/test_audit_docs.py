@@ -11,8 +11,10 @@ from cryptography.exceptions import InvalidSignature
 from bot.audit import cli
 from bot.audit.auditor import Auditor
 from countersign import usecases
+from countersign.domain.decision_attempts import statement
 from countersign.domain.events import Event, EventType
 from countersign.domain.hash_chain import SCHEMA
+from countersign.domain.proof import OidcLogin, Proof, Proved
 from countersign.store.audit_log import Ledger
 from countersign.store.store import Store
 from countersign.usecases.ports import Change, Lease
@@ -68,7 +70,9 @@ async def test_every_command_of_the_page_works(
 
 async def test_the_page_names_every_field_of_an_entry(store: Store, lease: Lease) -> None:
     asked = await usecases.ask(store, lease, question())
-    await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB))
+    login = OidcLogin("https://idp.example.com", "bob", await store.now())
+    proved = Proved(Proof.OIDC, statement([asked], attempt(asked, BOB), "nonce").write(), login)
+    await usecases.decide(store, NoQueue(), asked.id, attempt(asked, BOB, proved=proved))
     passed = Event(EventType.CALL_PASSED, await store.now(), workspace=asked.workspace, data={"tool": "look"})
     await store.commit(Change(events=(passed,)))
     await Auditor(store, "web").catch_up()

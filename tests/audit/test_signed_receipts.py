@@ -141,7 +141,7 @@ _TOLD: tuple[tuple[str, ...], ...] = (
 """Parts of an entry that no passkey signs: when and in which place of the log it stands, names, and repeats."""
 
 
-async def test_the_services_own_key_forges_no_signed_decision(audit: Audit, of: Request, tmp_path: Path) -> None:
+async def test_service_key_forges_no_signed_decision(audit: Audit, of: Request, tmp_path: Path) -> None:
     """The owner of AUDIT_KEY changes content, rules, answer, person, proof or enrolment: each is noticed."""
     whole = json.loads((await audit("receipt", of.id)).out)
     key = receipts.private_key(tmp_path / "keys" / "audit.pem")

@@ -11,6 +11,7 @@ from bot import passkeys as webauthn
 from bot.passkeys import Site
 from countersign import usecases
 from countersign.domain.attempt_refusals import Refusal, Sentence
+from countersign.domain.channel_settings import ChannelSettings, OnTimeout
 from countersign.domain.errors import InvalidInput, Refused
 from countersign.domain.events import EventType
 from countersign.domain.ids import AttemptId, UserId, digest_of
@@ -18,9 +19,11 @@ from countersign.domain.passkeys import code_statement, enrolment_statement
 from countersign.domain.people import Actor
 from countersign.domain.permission_scopes import PermissionChoice, Scope, Span
 from countersign.domain.proof import Challenge, OidcLogin, Proof, Proved, new_nonce
+from countersign.domain.request_endings import approved_by_timeout
 from countersign.domain.requests import Request, Status, Verb
 from countersign.domain.standing_permissions import Permission
 from countersign.policy import loosening
+from countersign.policy.evaluation import Clause, Effect, Rulebook
 from countersign.policy.loosening import NeedsProof, SettingsProposal
 from countersign.store.store import Store
 from countersign.usecases import passkeys, permission_use, proofs
@@ -426,3 +429,33 @@ async def test_codes_are_made_by_admins_with_a_passkey(store: Store) -> None:
             await passkeys.make_code(store, actor, frozenset(), user, Proved(Proof.OIDC))
         assert (await kinds(store))[-1] is EventType.ENROLMENT_REFUSED
     assert len(await code_by(store, CAROL)) == 24
+
+
+async def test_edit_into_a_rule_with_a_proof_is_refused(store: Store, lease: Lease) -> None:
+    """R9, R19: 20 EUR by a click is not a way to 9,000 EUR, which need a passkey."""
+    big = Clause("big", Effect.ASK, 1, condition="amount > 500", terms=ChannelSettings(proof=Proof.PASSKEY))
+    every = Clause("every", Effect.ASK, 2, terms=ChannelSettings(quorum=1))
+    await store.set_rulebook(Rulebook((every, big)))
+    of = await usecases.ask(store, lease, call())
+    assert (of.rules.clause, of.rules.proof) == ("every", Proof.SLACK)
+    edit = attempt(of, verb=Verb.EDIT, arguments='{"amount":9000,"order":17}')
+    with pytest.raises(Refused) as refused:
+        await usecases.decide(store, NoQueue(), of.id, edit)
+    assert refused.value.refusal is Refusal.EDIT_UNDER_ANOTHER_RULE
+    strict = await usecases.ask(store, lease, replace(call(order=17, amount=9000), asked=1))
+    assert strict.rules.proof is Proof.PASSKEY, "the strongest proof counts, whichever rule names it"
+    small = attempt(of, verb=Verb.EDIT, arguments='{"amount":21,"order":17}', name="small")
+    assert (await usecases.decide(store, NoQueue(), of.id, small)).status is Status.EDITED
+
+
+async def test_silence_proves_nothing(store: Store, lease: Lease) -> None:
+    """R23: neither a channel's silence nor a rule's proof beside it approves by timeout."""
+    silent = OnTimeout.APPROVE
+    with pytest.raises(InvalidInput, match="silence proves nothing"):
+        await change_settings(store, ADMIN, lambda own: replace(own, proof=Proof.PASSKEY, on_timeout=silent))
+    await change_settings(store, ADMIN, lambda own: replace(own, on_timeout=silent))
+    signs = Clause("signs", Effect.ASK, 1, terms=ChannelSettings(proof=Proof.PASSKEY))
+    await store.set_rulebook(Rulebook((signs,)))
+    of = await usecases.ask(store, lease, call())
+    assert (of.rules.on_timeout, approved_by_timeout(of)) == (OnTimeout.REJECT, False)
+    assert not approved_by_timeout(replace(of, rules=replace(of.rules, on_timeout=silent)))

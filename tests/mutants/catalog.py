@@ -14,6 +14,7 @@ from tests.mutants.limits import BOUNDING
 from tests.mutants.mutant import Bug
 from tests.mutants.policy import POLICY
 from tests.mutants.programs import ASKING
+from tests.mutants.proofs import PROOFS
 from tests.mutants.rendering import DRAWING
 from tests.mutants.replay import REPLAYING
 from tests.mutants.runs import RUNNING
@@ -22,6 +23,7 @@ from tests.mutants.waiting import WAITING
 
 BUGS: Final[tuple[Bug, ...]] = (
     *DECIDING,
+    *PROOFS,
     *POLICY,
     *WAITING,
     *RUNNING,

@@ -95,8 +95,8 @@ POLICY: Final = (
         "high risk is approved by timeout",
         "R23",
         "countersign/policy/evaluation.py",
-        "if asked.risk is Risk.HIGH and asked.on_timeout is OnTimeout.APPROVE:",
-        "if False:",
+        "takes_a_person = asked.risk is Risk.HIGH or asked.proof is not Proof.SLACK",
+        "takes_a_person = asked.proof is not Proof.SLACK",
         (
             _RULEBOOK + "test_high_risk_is_never_approved_by_timeout",
             _IN_FORCE + "test_high_risk_is_not_approved_by_timeout_though_the_channel_says_so",

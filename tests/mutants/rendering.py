@@ -186,8 +186,8 @@ DRAWING: Final = (
         "a row that does not show all of it is approved with one click",
         "R13, R26",
         "bot/slack/views/approval_card.py",
-        "controls = _controls(request, whole=_is_whole_row(request), presence=False)",
-        "controls = _controls(request, whole=True, presence=False)",
+        "controls = _controls(request, whole=_is_whole_row(request), presence=False, pages=pages)",
+        "controls = _controls(request, whole=True, presence=False, pages=pages)",
         (_CARDS + "test_what_a_row_does_not_show_is_not_approved_there",),
     ),
     Bug(

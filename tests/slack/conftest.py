@@ -18,6 +18,8 @@ from localslack.workspace import Message
 from tests.longest_wait import PATIENCE
 from tests.slack.socket_bot import Show, connected_bot, post
 
+PAGES = "https://approve.example.com"
+
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,6 +32,14 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def bot(slack: LocalSlack, store: Store) -> AsyncIterator[Services]:
     async with connected_bot(slack, store) as services:
+        yield services
+    assert slack.problems == []
+
+
+@pytest.fixture
+async def bot_with_pages(slack: LocalSlack, store: Store) -> AsyncIterator[Services]:
+    """A bot whose people can prove who they are on pages."""
+    async with connected_bot(slack, store, PAGES) as services:
         yield services
     assert slack.problems == []
 

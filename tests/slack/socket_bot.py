@@ -34,14 +34,17 @@ from tests.store_fixtures import NoQueue
 
 
 @asynccontextmanager
-async def unconnected_bot(slack: LocalSlack, store: Store) -> AsyncIterator[tuple[Services, AsyncApp, app.Clients]]:
-    """All but the way in."""
+async def unconnected_bot(
+    slack: LocalSlack, store: Store, pages: str = ""
+) -> AsyncIterator[tuple[Services, AsyncApp, app.Clients]]:
+    """All but the way in; `pages` is the address of the pages on which people review."""
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(app.slack_clients(slack.bot_token, slack.api_url))
         identity = await app.identify(clients.reads)
         directory = Directory(clients.reads, identity.workspace, LookupCache(patience=PATIENCE))
         stack.push_async_callback(directory.close)
         poster = Poster(GatedCalls(clients.posts, HURRY), store, identity.workspace, identity.home, identity.names)
+        poster.pages = pages
         homes = HomePublisher(store, Overview(store), directory, GatedCalls(clients.homes, HURRY), poster.link)
         cards = ClickedCards(store, poster, clients.reads.session)
         services = Services(
@@ -54,6 +57,7 @@ async def unconnected_bot(slack: LocalSlack, store: Store) -> AsyncIterator[tupl
             homes,
             cards,
             identity.bot_user,
+            pages,
         )
         stack.push_async_callback(services.drain)
         bolt = app.build(clients, identity)
@@ -62,10 +66,10 @@ async def unconnected_bot(slack: LocalSlack, store: Store) -> AsyncIterator[tupl
 
 
 @asynccontextmanager
-async def connected_bot(slack: LocalSlack, store: Store) -> AsyncIterator[Services]:
+async def connected_bot(slack: LocalSlack, store: Store, pages: str = "") -> AsyncIterator[Services]:
     """One web process's listeners, connected."""
     async with (
-        unconnected_bot(slack, store) as (services, bolt, clients),
+        unconnected_bot(slack, store, pages) as (services, bolt, clients),
         app.socket_mode(bolt, slack.app_token, clients.reads),
     ):
         await slack.wait_connected(1)

@@ -16,7 +16,9 @@ THERE = {"@someone": "@bob", "@a-group": "@reviewers", "@leads": "@dave", "#lead
 """The pages' people and channels -> those of the local Slack."""
 
 
-async def test_every_documented_command_is_understood(slack: LocalSlack, store: Store, bot: Services) -> None:
+async def test_every_documented_command_is_understood(
+    slack: LocalSlack, store: Store, bot_with_pages: Services
+) -> None:
     alice = slack.user("alice")
     assert len(COMMANDS) >= 15
     for command in COMMANDS:

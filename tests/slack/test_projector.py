@@ -49,10 +49,12 @@ async def running_projector(
     *,
     overlooked: timedelta = OVERLOOKED,
     directory: Directory | None = None,
+    pages: str = "",
 ) -> AsyncIterator[Projector]:
     """A projector at work."""
     client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=int(PATIENCE))
     one = Poster(GatedCalls(client, HURRY), store, HERE, slack.url, OURS)
+    one.pages = pages
     one.thread_replies = "message.channels" in slack.config.bot_events
     at_once = timedelta(0)
     outbox = Outbox(store)

@@ -1,4 +1,4 @@
-"""Tell channels of their settings: greetings, changes, proposals (R33).
+"""Tell channels of their settings and of passkeys (R33).
 
 A notice is drawn from its event alone, because the settings may have changed again by then; a greeting is not.
 """
@@ -18,6 +18,7 @@ from countersign.usecases.ports import Store
 from .. import settings_proposals
 from ..ports import CannotPost
 from ..views.block_kit import Drawing
+from ..views.passkey_text import notices
 from ..views.settings_text import (
     change_notice,
     confirmed_notice,
@@ -32,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 def channel_of(event: Event) -> ChannelId | None:
-    """Return the channel whose settings the event is about; None for other events."""
+    """Return the channel that is told of the event; None for other events."""
     ours = event.type in DRAWN or event.type is EventType.CHANNEL_JOINED
     return ChannelId.named(event.data.get("channel", "")) if ours else None
 
@@ -101,8 +102,18 @@ async def draw_proposal(poster: Poster, entry: str, event: Event) -> None:
         await poster.show(f"{name}/direct", direct, not_proposed_notice(proposal.channel, place))
 
 
+async def draw_passkey(poster: Poster, entry: str, event: Event) -> None:
+    """Tell of an enrolment, a revocation or a code, and the person too."""
+    holder, theirs, yours = notices(event)
+    await _show(poster, f"passkey/{entry}", ChannelId(event.data["channel"]), theirs)
+    await _show(poster, f"passkey/{entry}/direct", await poster.direct(holder), yours)
+
+
 DRAWN: Final[Mapping[EventType, Callable[[Poster, str, Event], Awaitable[None]]]] = {
     EventType.SETTINGS_CHANGED: draw_change,
     EventType.SETTINGS_PROPOSED: draw_proposal,
+    EventType.PASSKEY_CODE_MADE: draw_passkey,
+    EventType.PASSKEY_ENROLLED: draw_passkey,
+    EventType.PASSKEY_REVOKED: draw_passkey,
 }
-"""Event about a channel's settings -> what draws it."""
+"""Event that a channel is told of -> what draws it."""
