@@ -33,6 +33,8 @@ class SoftwarePasskey:
     verifies: bool = True
     count: int = 0
     counts: bool = True
+    framed: bool = False
+    """Whether a page of another site frames the page that asks."""
     id: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
 
@@ -71,7 +73,7 @@ class SoftwarePasskey:
         return hashlib.sha256(self.rp_id.encode()).digest() + bytes([flags]) + self.count.to_bytes(4, "big")
 
     def _client_data(self, kind: str, challenge: str) -> bytes:
-        data = {"type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": False}
+        data = {"type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": self.framed}
         return json.dumps(data, separators=(",", ":")).encode()
 
     def _answer(self, response: dict[str, Any]) -> str:

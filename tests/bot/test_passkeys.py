@@ -9,6 +9,7 @@ import pytest
 
 from bot import passkeys as webauthn
 from bot.passkeys import Site
+from bot.workspace import proof_problem
 from countersign import usecases
 from countersign.domain.attempt_refusals import Refusal, Sentence
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout
@@ -228,6 +229,7 @@ async def test_wrong_answers_are_refused_with_their_reason(store: Store, lease: 
         "cross-origin": (lambda: sign_as(replace(key, origin="https://evil.example", count=90)), Refusal.PROOF_WRONG),
         "a subdomain": (lambda: sign_as(replace(key, origin="https://a.approve.example.com")), Refusal.PROOF_WRONG),
         "http": (lambda: sign_as(replace(key, origin="http://approve.example.com")), Refusal.PROOF_WRONG),
+        "in a frame of another site": (lambda: sign_as(replace(key, framed=True)), Refusal.PROOF_WRONG),
         "another RP id": (lambda: sign_as(replace(key, rp_id="example.com")), Refusal.PROOF_WRONG),
         "user not verified": (lambda: sign_as(replace(key, verifies=False)), Refusal.PROOF_WRONG),
         "another key": (lambda: sign_as(replace(SoftwarePasskey(), id=key.id)), Refusal.PROOF_WRONG),
@@ -459,3 +461,35 @@ async def test_silence_proves_nothing(store: Store, lease: Lease) -> None:
     of = await usecases.ask(store, lease, call())
     assert (of.rules.on_timeout, approved_by_timeout(of)) == (OnTimeout.REJECT, False)
     assert not approved_by_timeout(replace(of, rules=replace(of.rules, on_timeout=silent)))
+
+
+async def test_wrong_registrations_enrol_nothing(store: Store, subtests: Any) -> None:
+    """Cross-origin, framed, of another RP id, without a verified user, and nonsense."""
+    mine = (await passkeys.of(store, HERE, BOB)).value
+    said = enrolment_statement(HERE, BOB, new_nonce())
+    challenge = await proofs.begin_statement(store, said, SESSION)
+    other = await proofs.begin_statement(store, replace(said, nonce=new_nonce()), SESSION)
+    good = SoftwarePasskey()
+    options = webauthn.registration_options(SITE, challenge, mine, "Bob")
+    answers = {
+        "cross-origin": replace(good, origin="https://evil.example").register(options),
+        "framed": replace(good, framed=True).register(options),
+        "another RP id": replace(good, rp_id="example.com").register(options),
+        "user not verified": replace(good, verifies=False).register(options),
+        "another challenge": good.register(webauthn.registration_options(SITE, other, mine, "Bob")),
+        "an assertion": good.sign(options),
+        "nonsense": "nonsense",
+        "a list": "[]",
+        "too long": "x" * (webauthn.LARGEST_ANSWER + 1),
+    }
+    for name, answer in answers.items():
+        with subtests.test(name), pytest.raises(InvalidInput, match="Nothing was enrolled"):
+            webauthn.registered(SITE, challenge, answer)
+    assert webauthn.registered(SITE, challenge, good.register(options)).id == good.credential
+
+
+def test_policy_with_a_proof_needs_pages() -> None:
+    signs = Clause("signs", Effect.ASK, 7, terms=ChannelSettings(proof=Proof.PASSKEY))
+    assert proof_problem(Rulebook()) is None
+    assert "“signs” (line 7)" in (proof_problem(Rulebook((signs,))) or "")
+    assert "Set PUBLIC_URL" in (proof_problem(Rulebook((signs,))) or "")
