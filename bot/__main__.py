@@ -28,6 +28,7 @@ from countersign.usecases.store_outages import patient
 from . import multi_workspace
 from .api import endpoints as api
 from .api.port import ApiPort
+from .pages.site import Pages
 from .settings import WebSettings
 from .slack import health, http
 from .slack.app import TokenRefused, slack_clients, socket_mode
@@ -71,8 +72,15 @@ async def serve(
         )
         port.url = settings.api_url or url_of(settings.host, number)
         _log.info("Workers and programs call port %d.", number)
+        reviewing = Pages.of(settings, store)
+        if reviewing is not None:
+            site = http.serving(reviewing, settings.host, settings.pages_port)
+            number = await stack.enter_async_context(site)
+            _log.info("People review at %s, port %d.", settings.public_url, number)
         if settings.slack_bot_token is None:
-            installed = await stack.enter_async_context(multi_workspace.installed(settings, store, owner, port))
+            installed = await stack.enter_async_context(
+                multi_workspace.installed(settings, store, owner, port, reviewing)
+            )
             app, clients, pages, who = (
                 cast(AsyncApp, installed.registry),
                 installed.clients,
@@ -86,7 +94,7 @@ async def serve(
                 slack_clients(settings.slack_bot_token.get_secret_value(), settings.slack_api_url)
             )
             workspace = await _once_accepted(
-                lambda: stack.enter_async_context(opened(settings, store, clients, owner, port))
+                lambda: stack.enter_async_context(opened(settings, store, clients, owner, port, pages=reviewing))
             )
             state.stores = lambda: (store,)
             state.refused, state.notes = lambda: workspace.answers.problem, lambda: [workspace.app.limited]

@@ -23,6 +23,7 @@ from .installations import oauth
 from .installations.records import Installation, InstallationRecords, Vault
 from .installations.renewal import Renewal, RenewedClient
 from .installations.workspace_registry import Newest, Opened, WorkspaceRegistry
+from .pages.site import Pages
 from .settings import REDIRECT_PATH, WebSettings
 from .slack.app import Clients, slack_clients
 from .worker_areas import WorkerAreas
@@ -50,8 +51,13 @@ def namespace_of(settings: WebSettings, workspace: WorkspaceId) -> str:
 
 
 @asynccontextmanager
-async def installed(settings: WebSettings, store: Store, owner: str, port: ApiPort) -> AsyncIterator[Installed]:
-    """Serve every workspace that installs the app by OAuth, until the block ends."""
+async def installed(
+    settings: WebSettings, store: Store, owner: str, port: ApiPort, reviewing: Pages | None = None
+) -> AsyncIterator[Installed]:
+    """Serve every workspace that installs the app by OAuth, until the block ends.
+
+    `reviewing`: the pages on which their people review, if there are any.
+    """
     assert settings.slack_client_id and settings.slack_client_secret
     assert settings.slack_redirect_url and settings.encryption_keys
     client_id, secret = settings.slack_client_id, settings.slack_client_secret.get_secret_value()
@@ -69,7 +75,7 @@ async def installed(settings: WebSettings, store: Store, owner: str, port: ApiPo
             speaking = [getattr(clients, field.name) for field in fields(clients)]
             for client in speaking:
                 client.newest = newest
-            async with opened(settings, store_for(team), clients, owner, port, of_many) as workspace:
+            async with opened(settings, store_for(team), clients, owner, port, of_many, reviewing) as workspace:
                 stores[team] = here = workspace.store
 
                 async def has_card(body: dict[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from pydantic_settings import NoDecode
 
 from countersign.domain.channel_settings import ChannelSettings, OnTimeout, Rules
 from countersign.domain.ids import ChannelId
+from countersign.domain.passkeys import COOLING_OFF
 from countersign.domain.people import MEMBERS, reviewers_named
 from countersign.domain.slash_commands import NAMES
 from countersign.process_settings import CommonSettings, Duration, DurationOrZero, check_prefix, is_zero
@@ -167,6 +168,19 @@ class WebSettings(AuditSettings):
         None,
         description="address of the pages on which people review, like `https://approve.example.com`; none: no pages",
     )
+    pages_port: int = Field(
+        3001, ge=0, le=65535, description="with PUBLIC_URL: for the pages, see docs/pages.md; 0 takes a free one"
+    )
+    oidc_providers: Path | None = Field(
+        None, description="with PUBLIC_URL: YAML file of the OpenID Connect providers with which people sign in"
+    )
+    oidc_people: Path | None = Field(
+        None, description="with PUBLIC_URL: YAML file that says which Slack user a signed-in person is"
+    )
+
+    passkey_cooling_off: DurationOrZero = Field(
+        COOLING_OFF, description="how long a new passkey waits before it may approve what needs one: 24h, 0s"
+    )
 
     callback_networks: Networks = Field(
         frozenset(), description="private networks to which programs' callbacks may go, like `10.1.0.0/16`"
@@ -183,6 +197,13 @@ class WebSettings(AuditSettings):
         if match[1] == "http" and match[2] != "localhost":
             raise ValueError("must begin with https://. Only http://localhost needs no certificate")
         return value.rstrip("/")
+
+    @field_validator("oidc_providers", "oidc_people")
+    @classmethod
+    def _all_for_pages(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is None and info.data.get("public_url") is not None:
+            raise PydanticCustomError("missing", "missing")
+        return value
 
     @field_validator("slack_client_secret", "slack_redirect_url", "encryption_keys")
     @classmethod

@@ -41,6 +41,8 @@ from .api.port import ApiPort
 from .audit import receipts, weekly_figures
 from .audit.auditor import Auditor, Retention
 from .audit.sql_copy import SqlSink
+from .pages.desk import Desk
+from .pages.site import Pages
 from .settings import WebSettings
 from .slack.answer_check import AnswerCheck
 from .slack.app import App, Clients, Identity, build, identify
@@ -87,10 +89,12 @@ async def opened(
     owner: str,
     port: ApiPort,
     team: WorkspaceId | None = None,
+    pages: Pages | None = None,
 ) -> AsyncIterator[Workspace]:
     """Serve the workspace of the clients' token until the block ends.
 
-    `port` serves its workers and programs. `team`: which one, where the token is an organization's.
+    `port` serves its workers and programs, and `pages` its people, if there are pages. `team`: which one, where the
+    token is an organization's.
     Waits while Redis or Slack is away. WrongSettings if Slack refuses the token, or a channel is missing.
     """
     async with AsyncExitStack() as stack:
@@ -160,10 +164,13 @@ async def opened(
             workspace=identity.workspace,
             nobody=identity.bot_user,
             check_form=check_form,
-            card_link=partial(card_link, Overview(store), poster.link),
+            card_link=partial(card_link, Overview(store), poster.link) if pages is None else pages.link_of,
             networks=settings.callback_networks,
         )
         url = stack.enter_context(port.serving(identity.workspace, interface))
+        if pages is not None:
+            desk = Desk(identity.workspace, store, queue, Overview(store), directory, poster.link, admins)
+            stack.enter_context(pages.serving(desk))
         await stack.enter_async_context(at_work("address for workers", queue.keep_address(url)))
         yield Workspace(app, identity, store, answers)
 

@@ -22,6 +22,7 @@ from typing import Final
 from countersign.store.embedded_server import EmbeddedRedis, EmbeddedRedisError
 
 from . import scripted_model
+from .login import CLIENT, PEOPLE
 from .processes import BESIDE, HERE, ROOT, answers, process, work
 
 MANIFEST: Final = (ROOT or HERE) / "manifest.yml"
@@ -32,12 +33,15 @@ _FIRST: Final = "/agent email tell the vendor we need 10% off"
 async def run(data: Path, port: int, stop: asyncio.Event) -> None:
     """Run the demo until `stop` is set or one of its processes ends.
 
-    It uses eight ports from `port` on.
+    It uses ten ports from `port` on.
 
     All start at once, because most of the time goes into imports: `web` and the worker wait for what is not there yet.
     """
-    slack_port, mail_port, smtp_port, web_port, redis_port, api_port, model_port, ops_port = range(port, port + 8)
-    _all_free(slack_port, mail_port, smtp_port, web_port, api_port, model_port, ops_port)
+    ports = range(port, port + 10)
+    slack_port, mail_port, smtp_port, web_port, redis_port, api_port, model_port, ops_port, login_port, review_port = (
+        ports
+    )
+    _all_free(slack_port, mail_port, smtp_port, web_port, api_port, model_port, ops_port, login_port, review_port)
     bot_token, app_token = f"xoxb-{secrets.token_hex(12)}", f"xapp-{secrets.token_hex(12)}"
     async with AsyncExitStack() as stack:
 
@@ -65,6 +69,9 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
             f"--http-port={mail_port}",
             f"--maildir={data / 'mailbox'}",
         )
+        review = f"http://localhost:{review_port}"
+        login = await start("login", "demo.login", f"--port={login_port}", f"--client={review}/sign-in/callback")
+        providers, people = await asyncio.to_thread(_login_files, data, login_port)
         redis = await _redis(stack, data / "redis", redis_port)
         common = {"LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING")}
         web = await start(
@@ -76,11 +83,17 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
             SLACK_APP_TOKEN=app_token,
             SLACK_API_URL=f"http://{LOOPBACK}:{slack_port}/api/",
             REVIEWERS=os.environ.get("REVIEWERS", "S0REVIEWERS"),
+            ADMINS=os.environ.get("ADMINS", "U0DAVE"),
             PORT=str(web_port),
             API_PORT=str(api_port),
             OPS_PORT=str(ops_port),
             STOP_DELAY="0s",
             THREAD_REPLIES="yes",
+            PUBLIC_URL=review,
+            PAGES_PORT=str(review_port),
+            OIDC_PROVIDERS=str(providers),
+            OIDC_PEOPLE=str(people),
+            PASSKEY_COOLING_OFF="0s",
         )
         worker = {
             **common,
@@ -91,8 +104,10 @@ async def run(data: Path, port: int, stop: asyncio.Event) -> None:
         working = asyncio.create_task(work(worker), name="worker")
         stack.push_async_callback(_ended, working)
         pages = {"slack": f"http://{LOOPBACK}:{slack_port}/", "mail": f"http://{LOOPBACK}:{mail_port}/"}
+        pages["review"] = f"{review}/"
         await answers(pages["slack"], slack)
         await answers(pages["mail"], mail)
+        await answers(f"http://localhost:{login_port}/keys", login)
         await answers(f"http://{LOOPBACK}:{ops_port}/readyz", web)
         key = await _key(data / "api-key", redis["web"])
         pages["model"] = await stack.enter_async_context(scripted_model.served(LOOPBACK, model_port))
@@ -122,10 +137,12 @@ def _python() -> str:
 _WELCOME: Final = """
   Slack     {slack}   open this
   Mailbox   {mail}
+  Inbox     {review}   the same requests outside of Slack: sign in as bob
 
   1. In #general, as alice, type:  {first}
   2. Act as bob (top left), open #approvals, and answer the card: Approve, Request changes, or more behind ⋯.
   3. Approved? The mail is in the mailbox.
+     To approve with a passkey from now on, type as bob in #approvals: /approvals proof passkey
   4. More: /agent deploy deploy shop 2.1 to staging          /agent research what is tea made from
            /agent support order 17 came broken, pay it back  /agent code add up 3, 4 and 35
            /agent chat find a date; delete the old list      /agent invoices pay what is due
@@ -167,6 +184,15 @@ async def _key(file: Path, redis: str) -> str:
     return token.decode().strip()
 
 
+def _login_files(data: Path, port: int) -> tuple[Path, Path]:
+    """Write the files that say where people log in, and which Slack user each of them is."""
+    issuer, providers, people = f"http://localhost:{port}", data / "providers.yaml", data / "people.yaml"
+    providers.write_text(f"- name: Demo login\n  issuer: {issuer}\n  client_id: {CLIENT}\n")
+    entries = (f"- issuer: {issuer}\n  subject: demo-{name}\n  user: {user}\n" for name, user in PEOPLE.items())
+    people.write_text("".join(entries))
+    return providers, people
+
+
 def _keep(file: Path, token: str) -> None:
     file.touch(mode=0o600)
     file.write_text(token)
@@ -201,7 +227,7 @@ async def _redis(stack: AsyncExitStack, folder: Path, port: int) -> dict[str, st
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="countersign demo", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(".data/demo"), help="folder for what is stored")
-    parser.add_argument("--port", type=int, default=4000, help="the first of eight ports")
+    parser.add_argument("--port", type=int, default=4000, help="the first of ten ports")
     options = parser.parse_args(arguments)
 
     async def until_interrupted() -> None:

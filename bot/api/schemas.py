@@ -223,7 +223,7 @@ class RequestView(BaseModel):
     channel: str
     cards_in: str = Field(description="The channel where people see it: `#name`, or its id.")
     card_link: str | None = Field(
-        description="Where Slack shows its card, in the answer of `GET /v1/requests/{id}`; null until it is posted."
+        description="Where people see it: its page, or its card once it is posted; only in `GET /v1/requests/{id}`."
     )
     title: str
     created_at: datetime

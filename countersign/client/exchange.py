@@ -116,6 +116,8 @@ class Decision:
     reported: Reported | None = None
     message: str | None = None
     names: tuple[str, ...] = ()
+    url: str = ""
+    """Where people see the request: its page, or its card in Slack; "" if neither was there."""
 
     @property
     def approved(self) -> bool:
@@ -332,6 +334,7 @@ def decision_of(request: Mapping[str, Any]) -> Decision:
         reported_in(request),
         given.get("message"),
         tuple(given.get("names", ())),
+        request.get("card_link") or "",
     )
 
 

@@ -20,6 +20,10 @@ class Refusal(StrEnum):
     ALREADY_DECIDED = "Already decided by {by} {at}: {what}. Your click changed nothing."
     TIME_RAN_OUT = "Time ran out {at}, before your click. Your click changed nothing: {what}."
     WITHDRAWN = "This request was withdrawn {at}. Your click changed nothing."
+    FORM_NOT_YOURS = (
+        "This form was made for somebody else, or in another session. Nothing was decided; open the request again."
+    )
+    SIGNED_OUT = "You aren't signed in any more. Nothing was decided; sign in, and open the request again."
     NOT_A_REVIEWER = "You're not a reviewer of this request, so your click wasn't counted. Reviewers: {by}."
     FOR_THE_REQUESTER = "This question is for {by}, who started the run. Your click changed nothing."
     OWN_REQUEST = "You started this run, and in this channel you can't decide on your own requests. Ask a reviewer."

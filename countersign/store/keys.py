@@ -47,6 +47,7 @@ shorter).
 | `{ns}:waits:<name>` | sorted set | undecided requests that wait for a user or group, or in a channel | never |
 | `{ns}:waits_not:<user>` | sorted set | those of a group on which this member of it has voted | never |
 | `{ns}:waiting_groups` | sorted set | user groups that were asked, by when last (ms) | never |
+| `{ns}:list_changes` | string | how often these lists were changed, for pages that are open | never |
 | `{ns}:decided:<name>` | sorted set | newest 100 decisions of a user or channel, by when | 30 days after one |
 | `{ns}:runs:<user>` | sorted set | runs of this requester that have not ended, by creation (ms) | never |
 | `{ns}:watching` | sorted set | people whose Home is live, by until when (ms) | never |
@@ -62,6 +63,8 @@ shorter).
 | `{ns}:confirmed` | string | written before each WAIT, so that it speaks of everything before | 1 min |
 | `{ns}:installations` | hash | of each workspace that installed the app by OAuth: its tokens, sealed | never |
 | `{ns}:renewing:<workspace>` | string | that its token is being renewed just now | 1 min |
+| `{ns}:confirming:<digest>` | string | an answer that waits for its proof, by the digest of a nonce | 5 min |
+| `{ns}:session:<digest>` | string | who is signed in to the pages, by the digest of a cookie | 12 h after the sign-in |
 | `{ns}:wake` | channel | hints: `request <id>` with the settled request after a newline, `run <id>`, `due` | – |
 """
 
@@ -114,6 +117,7 @@ WITHOUT_TTL: Final[dict[str, str]] = {
     "waits:*": "a member for each request that waits; empties as they are settled",
     "waits_not:*": "a member for each request that waits; empties as they are settled",
     "waiting_groups": "one key; a member for each user group that ever was a reviewer",
+    "list_changes": "one key, a number",
     "runs:*": "a member for each run that goes on; empties as they end",
     "second_look": "one key; empties as they are looked at",
     "watching": "one key; whoever opens a Home drops those that ended",
@@ -170,6 +174,7 @@ class Keys:
         self.passkey_holders: Final = self.prefix + "passkey_holders"
         self.workers: Final = self.prefix + "workers"
         self.waiting_groups: Final = self.prefix + "waiting_groups"
+        self.list_changes: Final = self.prefix + "list_changes"
         self.watching: Final = self.prefix + "watching"
         self.second_look: Final = self.prefix + "second_look"
         self.events: Final = self.prefix + "events"
@@ -270,6 +275,12 @@ class Keys:
 
     def renewing(self, workspace: WorkspaceId) -> str:
         return f"{self.prefix}renewing:{WorkspaceId(workspace)}"
+
+    def confirming(self, nonce: Digest) -> str:
+        return f"{self.prefix}confirming:{Digest(nonce)}"
+
+    def session(self, cookie: Digest) -> str:
+        return f"{self.prefix}session:{Digest(cookie)}"
 
     def worker(self, worker: WorkerId) -> str:
         return f"{self.prefix}worker:{WorkerId(worker)}"

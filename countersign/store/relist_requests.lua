@@ -1,5 +1,6 @@
--- Puts requests into the lists in which people find them again, and takes them out of others. KEYS: the lists; ARGV[1]:
--- the plan (JSON, indexes point into KEYS). Doing it again changes nothing.
+-- Puts requests into the lists in which people find them again, and takes them out of others. KEYS: the lists, and the
+-- number of their changes, by which open pages see that there is something new; ARGV[1]: the plan (JSON, indexes point
+-- into KEYS). Doing it again changes nothing else.
 local plan = cjson.decode(ARGV[1])
 for _, entry in ipairs(plan.add) do
   redis.call('ZADD', KEYS[entry.key], entry.score, entry.member)
@@ -7,4 +8,5 @@ for _, entry in ipairs(plan.add) do
   if entry.ttl then redis.call('PEXPIRE', KEYS[entry.key], entry.ttl) end
 end
 for _, entry in ipairs(plan.remove) do redis.call('ZREM', KEYS[entry.key], entry.member) end
+redis.call('INCR', KEYS[#KEYS])
 return 1

@@ -106,7 +106,8 @@ class Lists:
         plan = _Plan(self._store.keys)
         for request in requests:
             plan.fill(request)
-        await self._script(keys=list(plan.keys), args=[json.dumps({"add": plan.add, "remove": plan.remove})])
+        lists = json.dumps({"add": plan.add, "remove": plan.remove})
+        await self._script(keys=[*plan.keys, self._store.keys.list_changes], args=[lists])
 
 
 class _Plan:
@@ -163,12 +164,17 @@ class Overview:
         return [group for group in named if await self._client.zcard(self._keys.waits(group))]
 
     async def waiting(
-        self, names: Sequence[Name], unless: UserId | None, fits: Callable[[Request], bool], limit: int
+        self,
+        names: Sequence[Name],
+        unless: UserId | None,
+        fits: Callable[[Request], bool],
+        limit: int,
+        beside: Sequence[Name] = (),
     ) -> Waiting:
         """Read the newest undecided requests in these names' lists, and their number.
 
-        `fits` selects them; those that `unless` asked for or has voted on are left out. A long list is not read to its
-        end.
+        `fits` selects them; those that `unless` asked for or has voted on are left out. Requests in the lists of
+        `beside` are left out without being read. A long list is not read to its end.
         """
         requests: list[Request] = []
         listed = others = start = 0
@@ -176,7 +182,7 @@ class Overview:
         looked: set[RequestId] = set()
         gone: list[RequestId] = []
         while len(requests) < limit and not whole:
-            ids, whole = await self._ids(names, unless, start)
+            ids, whole = await self._ids(names, unless, start, beside)
             start += _READ
             ids = [name for name in ids if name not in looked]
             looked.update(ids)
@@ -224,6 +230,15 @@ class Overview:
         messages |= {name: cards[card] for name, card in moved.items() if card in cards and name not in standing}
         return {name: message for name, message in messages.items() if message.ts}
 
+    async def revision(self) -> str:
+        """Read a text that changes with every event and every change of the lists."""
+        changes, newest = await self._client.get(self._keys.list_changes), await self._newest_event()
+        return f"{int(changes or 0)}-{newest}"
+
+    async def _newest_event(self) -> str:
+        newest = await self._client.xrevrange(self._keys.events, count=1)
+        return newest[0][0].decode() if newest else ""
+
     async def watch(self, user: UserId, span: timedelta) -> None:
         """Keep this person's Home live for `span`."""
         now = await self._store.now()
@@ -236,17 +251,26 @@ class Overview:
         members = await self._client.zrange(self._keys.watching, f"({ms(now)}", "+inf", byscore=True)
         return {*UserId.among(members)}
 
-    async def _ids(self, names: Sequence[Name], unless: UserId | None, start: int) -> tuple[list[RequestId], bool]:
-        """Read a page of each list, newest first, and whether no list goes on after it."""
+    async def _ids(
+        self, names: Sequence[Name], unless: UserId | None, start: int, beside: Sequence[Name]
+    ) -> tuple[list[RequestId], bool]:
+        """Read a page of each list, newest first, and whether every list ends there."""
         scores: dict[bytes, float] = {}
         whole = True
+        keys = self._keys
         for name in names:
-            page = await self._client.zrevrange(self._keys.waits(name), start, start + _READ - 1, withscores=True)
+            if beside:  # the server compares the lists: sending hundreds of ids takes longer than all the rest
+                others = [keys.waits(name), *(keys.waits(one) for one in beside if one != name)]
+                pairs = await self._client.zdiff(others, withscores=True)
+                rest = sorted(((score, one) for one, score in _paired(pairs)), reverse=True)
+                page = [(one, score) for score, one in rest[start : start + _READ]]
+            else:
+                page = await self._client.zrevrange(keys.waits(name), start, start + _READ - 1, withscores=True)
             whole = whole and len(page) < _READ
             scores |= dict(page)
         ids = sorted(scores, key=lambda i: (scores[i], i), reverse=True)
-        if unless is not None and ids:
-            out = await self._client.zmscore(self._keys.waits_not(unless), ids)
+        if unless is not None and ids and await self._client.zcard(keys.waits_not(unless)):
+            out = await self._client.zmscore(keys.waits_not(unless), ids)
             ids = [i for i, score in zip(ids, out, strict=True) if score is None]
         listed = RequestId.among(ids)
         own = set() if unless is None else await self._not_theirs(unless, listed)
@@ -265,3 +289,10 @@ class Overview:
     async def _drop(self, names: Collection[Name], requests: Collection[RequestId]) -> None:
         for name in names if requests else ():
             await self._client.zrem(self._keys.waits(name), *requests)
+
+
+def _paired(reply: Sequence[Any]) -> list[tuple[bytes, float]]:
+    """Pair members with their scores; redis-py leaves those of ZDIFF in a row."""
+    if reply and not isinstance(reply[0], bytes):
+        return [(one, float(score)) for one, score in reply]
+    return [(one, float(score)) for one, score in zip(reply[::2], reply[1::2], strict=True)]

@@ -11,7 +11,7 @@ from countersign.usecases.decisions import (
     why_no_window,
 )
 from countersign.usecases.effective_settings import configure, judge, rules_of
-from countersign.usecases.recorded_events import settings_refused, start_refused, unknown_request
+from countersign.usecases.recorded_events import attempt_refused, settings_refused, start_refused, unknown_request
 from countersign.usecases.run_end import finish, stop
 from countersign.usecases.run_progress import (
     note_delay,
@@ -28,6 +28,7 @@ from countersign.usecases.run_start import begin, start, start_by_script
 
 __all__ = [
     "ask",
+    "attempt_refused",
     "begin",
     "catch_up",
     "configure",

@@ -220,3 +220,10 @@ async def _rules_with(store: Store, channel: ChannelId, own: ChannelSettings) ->
     destination = own.approvals_channel or defaults.approvals_channel
     approvals = own if destination == channel else (await store.settings(destination)).value
     return channel_settings.resolve(defaults, approvals, own)
+
+
+async def preview(store: Store, channel: ChannelId, wanted: ChannelSettings) -> Configured:
+    """Return what these settings would change, and change nothing."""
+    seen = await store.settings(channel)
+    inherited = [await _inherited(store, channel, settings) for settings in (seen.value, wanted)]
+    return Configured(await rules_of(store, channel), await _rules_with(store, channel, wanted), *inherited)

@@ -82,13 +82,37 @@ async def unknown_request(
     words: str,
 ) -> None:
     """Record an attempt to decide on a request that is not, or no longer, known."""
+    await attempt_refused(
+        store,
+        attempt,
+        request=request,
+        workspace=workspace,
+        user=user,
+        verb=verb,
+        words=words,
+        refusal=Refusal.UNKNOWN,
+    )
+
+
+async def attempt_refused(
+    store: Store,
+    attempt: AttemptId,
+    *,
+    request: RequestId | None,
+    workspace: WorkspaceId,
+    user: UserId,
+    verb: Verb,
+    words: str,
+    refusal: Refusal,
+) -> None:
+    """Record an attempt to decide that was refused before its request was looked at."""
     event = Event(
         EventType.ATTEMPT_REFUSED,
         await store.now(),
         request=request,
         workspace=workspace,
         user=user,
-        data={"verb": verb, "refusal": Refusal.UNKNOWN.name.lower(), "words": words},
+        data={"verb": verb, "refusal": refusal.name.lower(), "words": words},
     )
     await store.commit(Change(events=(event,), once=attempt))
 

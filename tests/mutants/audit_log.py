@@ -184,9 +184,9 @@ RECORDING: Final = (
         "a click on what is gone is not on record",
         "R25",
         "countersign/usecases/recorded_events.py",
-        'data={"verb": verb, "refusal": Refusal.UNKNOWN.name.lower(), "words": words},\n    )\n'
+        'data={"verb": verb, "refusal": refusal.name.lower(), "words": words},\n    )\n'
         "    await store.commit(Change(events=(event,), once=attempt))",
-        'data={"verb": verb, "refusal": Refusal.UNKNOWN.name.lower(), "words": words},\n    )\n'
+        'data={"verb": verb, "refusal": refusal.name.lower(), "words": words},\n    )\n'
         "    await store.commit(Change(once=attempt))",
         (_CLICKS + "test_a_click_on_what_is_no_longer_known_is_answered_and_on_record_once[Approve]",),
     ),

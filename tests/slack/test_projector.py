@@ -417,3 +417,23 @@ async def test_a_report_of_no_time_at_all_stops_nobody(
         await all_drawn(slack, store)
     assert (await store.request(asked.id)) is not None
     assert count("countersign_decision_seconds_count", outcome="withdrawn") == before
+
+
+async def test_a_card_follows_a_decision_made_elsewhere(slack: LocalSlack, store: Store, lease: Lease) -> None:
+    """R6: people decided on its page while Slack was away; the channel reads of it when Slack is back."""
+    asked = await usecases.ask(store, lease, question())
+    await decide(store, asked)
+    expired = await usecases.ask(store, await new_run(store, "rother"), question("another"))
+    await let_expire_without_card(store, expired)
+    async with running_projector(slack, store):
+        shown = await card_of(slack, pending=False)
+        await all_drawn(slack, store)
+    assert "*Approved*" in shown.text
+    assert [m.text for m in slack.channel("#approvals").messages if "Expired" in m.text] == []
+
+
+async def let_expire_without_card(store: Store, asked: Request) -> None:
+    seen = await store.request(asked.id)
+    assert seen is not None
+    await store.commit(Change(requests=(Put(replace(seen.value, deadline=seen.now), seen.version),)))
+    await usecases.catch_up(store, NoQueue(), asked.id)

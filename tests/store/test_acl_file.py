@@ -62,6 +62,8 @@ MADE_OF: dict[str, list[type[Id]]] = {
     "passkeys:<user>": [UserId],
     "challenge:<digest>": [Digest],
     "proposal:<digest>": [Digest],
+    "confirming:<digest>": [Digest],
+    "session:<digest>": [Digest],
     "lease:<run>": [RunId],
     "journal:<run>": [RunId],
     "answer:<digest>": [Digest],

@@ -42,10 +42,15 @@ class AfterTheEvents(Overview):
         return await super().groups()
 
     async def waiting(
-        self, names: Sequence[Name], unless: UserId | None, fits: Callable[[Request], bool], limit: int
+        self,
+        names: Sequence[Name],
+        unless: UserId | None,
+        fits: Callable[[Request], bool],
+        limit: int,
+        beside: Sequence[Name] = (),
     ) -> Waiting:
         await update_lists(self._store)
-        return await super().waiting(names, unless, fits, limit)
+        return await super().waiting(names, unless, fits, limit, beside)
 
     async def decided(self, name: Name, limit: int) -> list[Request]:
         await update_lists(self._store)

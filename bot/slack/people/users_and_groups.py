@@ -133,7 +133,7 @@ class Directory:
         members = await self.members(group)
         if members is None or members.whole or user in members.users:
             return None if members is None else user in members.users
-        joined = await self._joined(user)
+        joined = await self.joined(user)
         return None if joined is None else ChannelId(group) in joined
 
     async def name(self, user: UserId) -> str:
@@ -264,8 +264,10 @@ class Directory:
 
         return await self.lookups.find(("usergroups",), ask)
 
-    async def _joined(self, user: UserId) -> frozenset[ChannelId] | None:
-        """List the user's public channels, and the private ones where the app is too."""
+    async def joined(self, user: UserId) -> frozenset[ChannelId] | None:
+        """List the user's public channels, and the private ones where the app is too.
+
+        None if Slack did not say."""
 
         async def ask() -> frozenset[ChannelId]:
             return frozenset(ChannelId(channel["id"]) for channel in await self._channels(user=user))

@@ -151,6 +151,9 @@ async def picture(store: Store, poster: Poster, card: Card, rows: Sequence[Reque
     )
 
 
+_BY_PEOPLE: Final = (How.REVIEWERS, How.BREAK_GLASS)
+
+
 @dataclass(frozen=True, slots=True)
 class _CardInThread:
     """A card as one of its runs sees it."""
@@ -163,7 +166,7 @@ class _CardInThread:
     async def draw(self) -> list[File]:
         """Draw the card on which the request is, and return the files that belong to it.
 
-        There is no card if the request was settled before it had one.
+        There is no card if the request was settled before it had one, unless people decided it elsewhere meanwhile.
         """
         store, poster, card, request = self.thread.store, self.thread.poster, self.card, self.request
         drawing = await picture(store, poster, card)
@@ -196,8 +199,8 @@ class _CardInThread:
         """Show the card where it belongs, or return Slack's word for why it cannot."""
         first, place = self.card.of(self.request.run).rows[0], await self._place()
         try:
-            message = await self._show(self.card.name, place, drawing, post=self.card.pending, card=self.card)
-            return message, ""
+            post = self.card.pending or await self._was_decided_elsewhere()
+            return await self._show(self.card.name, place, drawing, post=post, card=self.card), ""
         except CannotPost as refused:
             problem = str(refused)
         if not place.thread:  # else the note could not stand there either
@@ -205,6 +208,13 @@ class _CardInThread:
             await self.thread.note(f"unposted/{first.id}", unposted, post=self.card.pending)
         await reminders.record_unposted(self.thread.store, self.request, problem, ChannelId(place.channel))
         return None, problem
+
+    async def _was_decided_elsewhere(self) -> bool:
+        """Tell whether people decided it on its page before Slack took its card; the channel reads of it then."""
+        decision = self.request.decision
+        if decision is None or decision.how not in _BY_PEOPLE:
+            return False
+        return await self.thread.store.message(self.card.name) is None
 
     async def _place(self) -> Place:
         """Return the approvals channel, or a conversation's thread. The thread only if no other company reads it."""

@@ -50,7 +50,7 @@ from .request_text import (
     votes,
     waiting_lines,
 )
-from .reviewed_content import UNFILED, complete, in_line, in_row, on_card
+from .reviewed_content import UNFILED, complete, everything, in_line, in_row, on_card
 from .slack_markup import escape, link, mention
 
 _TITLE: Final = Room(100, 150, 1)
@@ -105,6 +105,21 @@ def card(
     controls = _controls(request, whole=complete(question), presence=True, pages=pages)
     blocks.append({"type": "actions", "block_id": "decide", "elements": controls})
     return Drawing(f"{mention(request.requester)} {text}" if talk else text, blocks, (thread_link,))
+
+
+def on_page(request: Request, *, run: Run, run_link: str | None, away: Iterable[Absence] = ()) -> list[Block]:
+    """Draw what a request's card and *Details* show together, without controls."""
+    team, question = quoted(run.team, 40), request.question
+    decision = request.decision
+    title = as_question(question) if decision is None else as_matter(question)
+    place = [] if request.rules.in_thread else [_place(request, run, _link_to_thread(run_link))]
+    if decision is not None:
+        outcome = [{k: v for k, v in one.items() if k != "accessory"} for one in _outcome(request, decision, run, {})]
+        return [headline(team, title), *place, *outcome, *everything(question)]
+    waits = _addressed(request, run_link) if request.rules.in_thread else _deadline(request, away)
+    counted = [votes(request)] if request.rules.quorum > 1 else []
+    blocks = [*_high_risk(request), headline(team, title), *place, *counted, *waits, *waiting_lines(request)]
+    return [*blocks, *everything(question)]
 
 
 def batch(

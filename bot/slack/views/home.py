@@ -237,16 +237,17 @@ def receipts(public_key: str) -> list[Block]:
     return [_title("For admins: decision receipts"), words(how), data([public_key])]
 
 
-def entries(listed: Listed, *, reader: UserId | None = None) -> list[list[Block]]:
+def entries(listed: Listed, *, reader: UserId | None = None, on_page: bool = False) -> list[list[Block]]:
     """Draw the requests in two blocks each: for whom, and until when.
 
-    `reader`: of a list in a channel, which names whoever is asked.
+    `reader`: of a list in a channel, which names all who are asked. `on_page`: each leads to its own page, and not to
+    its card.
     """
     blocks = []
     for request in listed.requests:
         team = quoted(listed.teams.get(request.run, asker(request.question)), 40)
         card = listed.links.get(request.id)
-        at = f" · {link(card, card_link_label(request))}" if card else " · card not posted yet"
+        at = f" · {link(card, card_link_label(request))}" if card else "" if on_page else " · card not posted yet"
         votes = f" · {votes_so_far(request)}" if request.rules.quorum > 1 else ""
         by = f" · Reviewers: {named(deciders(request))}" if reader else ""
         if reader and request.rules.in_thread:

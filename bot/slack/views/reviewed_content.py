@@ -231,6 +231,11 @@ def in_full(question: Question, *, changed: bool = False) -> tuple[list[Block], 
     return drawn, _whole_in_full(question)
 
 
+def everything(question: Question) -> list[Block]:
+    """Draw all that is judged, however long it is, for a page."""
+    return [block for part in parts(question) for block in part]
+
+
 @lru_cache(maxsize=4)
 def parts(question: Question) -> list[list[Block]]:
     """Draw as many modals as it takes to show all that is judged."""

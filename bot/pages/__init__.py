@@ -1,0 +1,1 @@
+"""Pages on which people review in a browser, signed in with OpenID Connect."""

@@ -1,0 +1,81 @@
+"""One workspace as its pages see it: the store, the people, and who may read what."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from countersign.domain.ids import ChannelId, GroupId, UserId, WorkspaceId
+from countersign.domain.people import Actor
+from countersign.domain.requests import Request
+from countersign.policy.loosening import may_alone
+from countersign.usecases.overview import Overview
+from countersign.usecases.ports import Message, Queue, Store
+
+from ..slack.people.users_and_groups import Directory
+
+Name = UserId | GroupId | ChannelId
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Services of one workspace. `link` gives the address of a message in Slack."""
+
+    workspace: WorkspaceId
+    store: Store
+    queue: Queue
+    overview: Overview
+    directory: Directory
+    link: Callable[[Message], str]
+    admins: frozenset[UserId]
+
+
+@dataclass(frozen=True, slots=True)
+class PageReader:
+    """Somebody who reads a page, as Slack describes them now.
+
+    `unknown` are groups of which Slack did not say whether they are in them. `channels` are those that they are in;
+    None if Slack did not say.
+    """
+
+    actor: Actor
+    now: datetime
+    unknown: tuple[GroupId, ...]
+    channels: frozenset[ChannelId] | None
+    is_admin: bool
+
+    @property
+    def names(self) -> list[Name]:
+        """Name the lists of requests that wait for this person."""
+        seats = (self.actor, *self.actor.stands_for)
+        return sorted({name for seat in seats for name in (seat.user, *(seat.groups or ()))})
+
+    def may_see(self, request: Request) -> bool:
+        """Tell whether this person sees the request in Slack too, or decides on it."""
+        if self.is_admin or self.actor.user in _people(request) or {*self.names} & _asked(request):
+            return True
+        return bool(self.channels and self.channels & {request.channel, request.rules.approvals_channel})
+
+
+async def reader_of(desk: Desk, user: UserId) -> PageReader:
+    """Describe somebody for a page."""
+    groups = await desk.overview.groups()
+    (member_of, unknown), channels = await asyncio.gather(
+        desk.directory.memberships(user, groups), desk.directory.joined(user)
+    )
+    actor = await desk.directory.actor(user, member_of)
+    absences = await desk.store.absences()
+    absent = absences.value.behind(actor.workspace, user, absences.now)
+    others = await asyncio.gather(*(desk.directory.actor(one, groups) for one in absent))
+    actor = replace(actor, stands_for=tuple(others))
+    is_admin = actor.checked and may_alone(actor, desk.admins)
+    return PageReader(actor, await desk.store.now(), tuple(sorted(unknown)), channels, is_admin)
+
+
+def _people(request: Request) -> set[UserId]:
+    by = request.decision.by if request.decision is not None else ()
+    return {request.requester, *by, *(vote.user for vote in request.votes)}
+
+
+def _asked(request: Request) -> set[Name]:
+    return {*request.rules.reviewers.users, *request.rules.reviewers.groups}

@@ -1,0 +1,49 @@
+"""People who are signed in to the pages of `web`.
+
+Redis holds the digest of a cookie and never the cookie: reading Redis lets nobody act as somebody else.
+"""
+
+from datetime import timedelta
+
+from countersign.domain.ids import digest_of
+from countersign.store.codec import ms
+from countersign.store.records import Records
+
+
+class SignIns:
+    """Sessions of one namespace, as texts that only `web` understands."""
+
+    def __init__(self, records: Records) -> None:
+        self.now = records.now
+        self._client = records.client
+        self._keys = records.keys
+
+    async def put(self, cookie: str, session: bytes, left: timedelta) -> None:
+        """Keep the session of this cookie for the time `left`."""
+        await self._client.set(self._keys.session(digest_of(cookie)), session, px=ms(left))
+
+    async def get(self, cookie: str) -> bytes | None:
+        """Read the session of this cookie; None if it has ended."""
+        stored: bytes | None = await self._client.get(self._keys.session(digest_of(cookie)))
+        return stored
+
+    async def drop(self, cookie: str) -> None:
+        """End the session of this cookie."""
+        await self._client.delete(self._keys.session(digest_of(cookie)))
+
+    async def keep(self, nonce: str, confirmation: bytes, left: timedelta) -> None:
+        """Keep what somebody is about to confirm, under the nonce of its proof."""
+        await self._client.set(self._keys.confirming(digest_of(nonce)), confirmation, px=ms(left))
+
+    async def kept(self, nonce: str) -> bytes | None:
+        """Read what somebody is about to confirm; None if its time has passed."""
+        stored: bytes | None = await self._client.get(self._keys.confirming(digest_of(nonce)))
+        return stored
+
+    async def change(self, nonce: str, confirmation: bytes) -> None:
+        """Change what is kept, until the same moment; what has ended stays ended."""
+        await self._client.set(self._keys.confirming(digest_of(nonce)), confirmation, xx=True, keepttl=True)
+
+    async def forget(self, nonce: str) -> None:
+        """Drop what was confirmed."""
+        await self._client.delete(self._keys.confirming(digest_of(nonce)))
