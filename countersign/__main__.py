@@ -11,6 +11,8 @@ _PROCESSES = {
     "demo": ("demo.__main__", "Try everything in your browser: no Slack, Redis or model needed."),
     "web": ("bot.__main__", "Run the process that talks to Slack."),
     "worker": ("agents.__main__", "Run a worker, which runs teams of agents."),
+    "run": (".commands.run", "Run a command after people approved exactly this command."),
+    "ask": (".commands.ask", "Ask people from a shell, and print their decision."),
     "mcp": (".frameworks.mcp_server", "Let MCP clients ask people in Slack."),
     "resume": (".frameworks.resume", "Restart programs that stopped to wait for people."),
     "doctor": (".doctor", "Check the settings and what they reach, and say what to fix."),

@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.python_gc": set(),
     "countersign.metrics": {"countersign.domain", "prometheus_client"},
     "countersign.process_settings": {"countersign.domain", "pydantic", "pydantic_settings"},
+    "countersign.commands": {"countersign.client", "countersign.commands", "countersign.domain"},
     "countersign.doctor": {"countersign.client", "countersign.domain"},
     "countersign.terminal": {"countersign.domain", "rich", "typer"},
     "countersign.client": {"countersign.domain", "countersign.client", "httpcore", "pydantic"},
@@ -238,6 +239,11 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"run_calls", "unreported_outcomes"},
         {"decisions", "presence"},
         {"deadlines", "permission_use"},
+    ),
+    "countersign.commands": (
+        {"exit_statuses", "waiting"},
+        {"approved_command", "execution"},
+        {"ask", "run"},
     ),
     "countersign.store": (
         {"redis"},
