@@ -13,6 +13,7 @@ _PROCESSES = {
     "worker": ("agents.__main__", "Run a worker, which runs teams of agents."),
     "run": (".commands.run", "Run a command after people approved exactly this command."),
     "ask": (".commands.ask", "Ask people from a shell, and print their decision."),
+    "hook": (".hook.cli", "Ask people before a coding agent acts."),
     "mcp": (".frameworks.mcp_server", "Let MCP clients ask people in Slack."),
     "resume": (".frameworks.resume", "Restart programs that stopped to wait for people."),
     "doctor": (".doctor", "Check the settings and what they reach, and say what to fix."),

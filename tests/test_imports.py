@@ -31,6 +31,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "countersign.metrics": {"countersign.domain", "prometheus_client"},
     "countersign.process_settings": {"countersign.domain", "pydantic", "pydantic_settings"},
     "countersign.commands": {"countersign.client", "countersign.commands", "countersign.domain"},
+    "countersign.hook": {
+        *("countersign.client", "countersign.domain", "countersign.hook"),
+        *("pydantic", "tree_sitter", "tree_sitter_bash", "yaml"),
+    },
     "countersign.doctor": {"countersign.client", "countersign.domain"},
     "countersign.terminal": {"countersign.domain", "rich", "typer"},
     "countersign.client": {"countersign.domain", "countersign.client", "httpcore", "pydantic"},
@@ -244,6 +248,13 @@ ORDER: dict[str, tuple[set[str], ...]] = {
         {"exit_statuses", "waiting"},
         {"approved_command", "execution"},
         {"ask", "run"},
+    ),
+    "countersign.hook": (
+        {"protocols", "repository", "shell_commands", "tool_calls"},
+        {"rules"},
+        {"call_question", "settings_files"},
+        {"gate", "install"},
+        {"cli"},
     ),
     "countersign.store": (
         {"redis"},
