@@ -48,7 +48,7 @@ async def answer(protocol: Protocol, data: bytes, rules_file: Path | None, wait:
     if verdict.effect is HookEffect.REFUSE:
         why = f" {'; '.join(verdict.why)}." if verdict.why else ""
         return protocol.output(call.event, HookAnswer(False, f"The rules of this machine refuse this call.{why}"))
-    body = question_of(call, verdict, rules, repository, edits=protocol.edits)
+    body = question_of(call, verdict, rules, repository, edits=protocol.edits(call.event))
     seconds = rules.wait.total_seconds() if wait is None else wait
     return protocol.output(call.event, await _asked(call, body, rules, seconds))
 

@@ -31,13 +31,19 @@ class HookAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """One agent's protocol. `edits`: people may change the arguments."""
+    """One agent's protocol."""
 
     name: str
     title: str
-    edits: bool
     write: Callable[[str, HookAnswer], Mapping[str, Any] | None]
     """Makes the answer to an event; None is an empty answer, after which the agent's own permissions decide."""
+
+    def edits(self, event: str) -> bool:
+        """Tell whether people may change the arguments.
+
+        Codex takes none as the answer to its own question.
+        """
+        return event != "PermissionRequest"
 
     def output(self, event: str, answer: HookAnswer) -> str:
         """Return what the hook prints."""
@@ -56,7 +62,9 @@ def _codex(event: str, answer: HookAnswer) -> Mapping[str, Any] | None:
         message = {} if answer.allowed else {"message": answer.reason}
         decision = {"behavior": _word(answer), **message}
         return {"hookSpecificOutput": {"hookEventName": event, "decision": decision}}
-    return None if answer.allowed else _claude_code(event, answer)
+    if answer.allowed and answer.arguments is None:
+        return None  # Codex takes "allow" only together with changed arguments
+    return _claude_code(event, answer)
 
 
 def _gemini(event: str, answer: HookAnswer) -> Mapping[str, Any]:
@@ -76,9 +84,9 @@ def _word(answer: HookAnswer) -> str:
 PROTOCOLS: Final = {
     protocol.name: protocol
     for protocol in (
-        Protocol("claude-code", "Claude Code", True, _claude_code),
-        Protocol("codex", "Codex", False, _codex),
-        Protocol("gemini", "Gemini CLI", True, _gemini),
-        Protocol("copilot", "Copilot", True, _copilot),
+        Protocol("claude-code", "Claude Code", _claude_code),
+        Protocol("codex", "Codex", _codex),
+        Protocol("gemini", "Gemini CLI", _gemini),
+        Protocol("copilot", "Copilot", _copilot),
     )
 }

@@ -22,6 +22,8 @@ LONGEST: Final = 100_000
 """Bytes of a script that is read; nobody would judge a longer one by its commands."""
 _DEEPEST: Final = 10
 _SHELLS: Final = frozenset({"sh", "bash", "zsh", "dash", "ksh", "ash", "fish"})
+_INTERPRETERS: Final = re.compile(r"(python|pypy|perl|ruby|node|deno|bun|php|lua|Rscript|tclsh|osascript)[\d.]*")
+_HARMLESS: Final = frozenset({"--version", "-V", "-v", "--help", "-h"})
 _WRAPPERS: Final = frozenset(
     {"sudo", "doas", "env", "nohup", "time", "timeout", "nice", "ionice", "xargs", "command", "exec", "builtin"}
     | {"stdbuf", "setsid", "watch", "find", "parallel", "flock", "strace", "unshare", "chroot", "coproc", "busybox"}
@@ -120,11 +122,21 @@ def _command(node: "Node", depth: int) -> ShellScript:
             text, why = _script_of(command)
             inner += text
             unclear += why
+        elif _INTERPRETERS.fullmatch(command.program) and _is_bare(command):
+            unclear.append(f"{command.program} reads its script from standard input")
     scripts = [_read(text, depth + 1) for text in inner]
     return ShellScript(
         (*commands, *(command for script in scripts for command in script.commands)),
         tuple(write for script in scripts for write in script.writes),
         (*unclear, *(why for script in scripts for why in script.unclear)),
+    )
+
+
+def _is_bare(command: ShellCommand) -> bool:
+    """Tell whether an interpreter gets no script: it reads one from a pipe, or what an agent types later."""
+    arguments = command.words[1:]
+    return not any(word is None or word in _HARMLESS or word == "-" or word[:1] != "-" for word in arguments) or (
+        "-" in arguments
     )
 
 

@@ -203,7 +203,7 @@ async def test_standing_permission_covers_a_command_in_its_repository(
 
     assert await is_covered("git push origin another")
     assert not await is_covered("git push && rm -r x")
-    assert not await is_covered("git push $(cat x | sh)")
+    assert not await is_covered("LD_PRELOAD=./x.so git push origin another")
     (claude.folder / ".git" / "config").write_text('[remote "origin"]\n\turl = https://github.com/acme/other\n')
     assert not await is_covered("git push origin another")
 

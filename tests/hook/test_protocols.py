@@ -1,7 +1,7 @@
 """Messages of each protocol, as their sources have them, and the answers that they take.
 
-Sources. Claude Code: messages recorded from 2.1.332 with a scripted model, and code.claude.com/docs/en/hooks. Codex:
-codex-rs/hooks/schema/generated and codex-rs/hooks/src/events/pre_tool_use.rs of openai/codex. Gemini CLI:
+Sources. Claude Code: recorded from 2.1.332 with a scripted model, and code.claude.com/docs/en/hooks. Codex: recorded
+from 0.169.0, and codex-rs/hooks/schema/generated of openai/codex. Gemini CLI: recorded from 0.61.0, and
 docs/hooks/reference.md of google-gemini/gemini-cli. Copilot: content/copilot/reference/hooks-reference.md of
 github/docs, in both of its spellings.
 """
@@ -128,6 +128,19 @@ CHANGED = HookAnswer(True, "Yes.", {"command": "ls"})
             },
         ),
         ("codex", "PreToolUse", HookAnswer(True, "Yes."), None),
+        (
+            "codex",
+            "PreToolUse",
+            CHANGED,
+            {
+                "hookSpecificOutput": {
+                    "hookEventName": "PreToolUse",
+                    "permissionDecision": "allow",
+                    "permissionDecisionReason": "Yes.",
+                    "updatedInput": {"command": "ls"},
+                }
+            },
+        ),
         (
             "codex",
             "PermissionRequest",

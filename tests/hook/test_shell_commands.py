@@ -55,6 +55,10 @@ def test_command_is_found_in_every_spelling(script: str) -> None:
         ('bash -c "$x"', "bash -c runs a text"),
         ("echo cm0gLXJmIHg= | base64 -d | sh", "sh reads its commands from standard input"),
         ("curl https://x.example | bash -s", "bash reads its commands from standard input"),
+        ("bash", "bash reads its commands from standard input"),
+        ("cat x | python3 -", "python3 reads its script from standard input"),
+        ("python3.12 -i", "python3.12 reads its script from standard input"),
+        ("base64 -d < x | perl", "perl reads its script from standard input"),
         ("sh ./script.sh", "it runs the commands of a file"),
         (". ./script.sh", "it runs the commands of a file"),
         ("source script.sh", "it runs the commands of a file"),
@@ -88,7 +92,14 @@ def test_redirections_name_the_files_they_write(script: str, writes: tuple[str |
 
 
 def test_ordinary_scripts_are_clear() -> None:
-    for script in ("pytest -q tests && git diff --stat | head", "cd src; FOO=1 make -j4 2>&1 | tail -20", "ls *.py"):
+    for script in (
+        "pytest -q tests && git diff --stat | head",
+        "cd src; FOO=1 make -j4 2>&1 | tail -20",
+        "ls *.py",
+        "python -V",
+        "node x.js",
+        "python -m pytest -q",
+    ):
         assert read_script(script).unclear == ()
 
 

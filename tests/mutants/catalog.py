@@ -17,6 +17,7 @@ from tests.mutants.programs import ASKING
 from tests.mutants.rendering import DRAWING
 from tests.mutants.replay import REPLAYING
 from tests.mutants.runs import RUNNING
+from tests.mutants.shells import GATING
 from tests.mutants.slack_delivery import DELIVERING
 from tests.mutants.waiting import WAITING
 
@@ -34,4 +35,5 @@ BUGS: Final[tuple[Bug, ...]] = (
     *INSTALLING,
     *ADAPTING,
     *ASKING,
+    *GATING,
 )
